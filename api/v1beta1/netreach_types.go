@@ -1,0 +1,99 @@
+package v1beta1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// NetReachTarget says over which paths the agents reach each other.
+// +kubebuilder:validation:XValidation:rule="!has(self.ipv4) || !has(self.ipv6) || self.ipv4 || self.ipv6",message="spec.target.ipv4 and spec.target.ipv6 are both false; set at least one of them to true"
+// +kubebuilder:validation:XValidation:rule="!has(self.endpoint) || self.endpoint || self.multusInterface || self.clusterIP || self.nodePort || self.loadBalancer || self.ingress",message="every kind in spec.target is false; set at least one of endpoint, multusInterface, clusterIP, nodePort, loadBalancer and ingress to true"
+type NetReachTarget struct {
+	// IPv4 probes over IPv4.
+	// +optional
+	// +kubebuilder:default=true
+	IPv4 *bool `json:"ipv4,omitempty"`
+	// IPv6 probes over IPv6.
+	// +optional
+	// +kubebuilder:default=false
+	IPv6 *bool `json:"ipv6,omitempty"`
+	// Endpoint probes every agent's pod address.
+	// +optional
+	// +kubebuilder:default=true
+	Endpoint *bool `json:"endpoint,omitempty"`
+	// MultusInterface probes every agent's further interfaces.
+	// +optional
+	// +kubebuilder:default=false
+	MultusInterface *bool `json:"multusInterface,omitempty"`
+	// ClusterIP probes the cluster addresses of the agents' Services.
+	// +optional
+	// +kubebuilder:default=true
+	ClusterIP *bool `json:"clusterIP,omitempty"`
+	// NodePort probes the node ports of the agents' Services.
+	// +optional
+	// +kubebuilder:default=true
+	NodePort *bool `json:"nodePort,omitempty"`
+	// LoadBalancer probes the load balancer addresses of the agents' Services.
+	// +optional
+	// +kubebuilder:default=false
+	LoadBalancer *bool `json:"loadBalancer,omitempty"`
+	// Ingress probes the agents' Ingress.
+	// +optional
+	// +kubebuilder:default=false
+	Ingress *bool `json:"ingress,omitempty"`
+	// EnableLatencyMetric is accepted for compatibility and changes nothing: latencies are always recorded.
+	// +optional
+	// +kubebuilder:default=false
+	EnableLatencyMetric bool `json:"enableLatencyMetric,omitempty"`
+}
+
+// NetReachSpec is one full-mesh test of the cluster's data plane. Every part of it may be left out.
+// +kubebuilder:validation:XValidation:rule="!has(self.schedule) || !has(self.request) || self.schedule.roundTimeoutMinute < 1 || self.schedule.roundTimeoutMinute > 1440 || self.request.durationInSecond <= self.schedule.roundTimeoutMinute * 60",messageExpression="'spec.request.durationInSecond is %d, which is longer than a round; use at most %d or raise spec.schedule.roundTimeoutMinute'.format([self.request.durationInSecond, self.schedule.roundTimeoutMinute * 60])"
+// +kubebuilder:validation:XValidation:rule="!has(self.schedule) || !has(self.request) || self.schedule.roundTimeoutMinute < 1 || self.schedule.roundTimeoutMinute > 1440 || self.request.perRequestTimeoutInMS <= self.schedule.roundTimeoutMinute * 60000",messageExpression="'spec.request.perRequestTimeoutInMS is %d, which is longer than a round; use at most %d or raise spec.schedule.roundTimeoutMinute'.format([self.request.perRequestTimeoutInMS, self.schedule.roundTimeoutMinute * 60000])"
+// +kubebuilder:validation:XValidation:rule="!has(self.schedule) || !has(self.request) || self.schedule.roundTimeoutMinute < 1 || self.schedule.roundTimeoutMinute > 1440 || self.request.durationInSecond > self.schedule.roundTimeoutMinute * 60 || self.request.perRequestTimeoutInMS > self.schedule.roundTimeoutMinute * 60000 || self.request.durationInSecond * 1000 + self.request.perRequestTimeoutInMS + 5000 <= self.schedule.roundTimeoutMinute * 60000",messageExpression="'spec.request.durationInSecond is %d: with one perRequestTimeoutInMS of %d and 5 seconds for collecting reports that is longer than the round of %d seconds; use less of either or raise spec.schedule.roundTimeoutMinute'.format([self.request.durationInSecond, self.request.perRequestTimeoutInMS, self.schedule.roundTimeoutMinute * 60])",message="spec.request.durationInSecond and perRequestTimeoutInMS, with 5 seconds for collecting reports, are together longer than the round; use less of either or raise spec.schedule.roundTimeoutMinute"
+type NetReachSpec struct {
+	// AgentSpec asks for agents of the task's own; without it the default agents do the work.
+	// +optional
+	AgentSpec *AgentSpec `json:"agentSpec,omitempty"`
+	// Schedule says when rounds start.
+	// +optional
+	// +kubebuilder:default={}
+	Schedule *Schedule `json:"schedule,omitempty"`
+	// Request is the load.
+	// +optional
+	// +kubebuilder:default={}
+	Request *HTTPRequest `json:"request,omitempty"`
+	// Expect is what makes a round succeed.
+	// +optional
+	// +kubebuilder:default={}
+	Expect *Expect `json:"expect,omitempty"`
+	// Target says which paths are probed.
+	// +optional
+	// +kubebuilder:default={}
+	Target *NetReachTarget `json:"target,omitempty"`
+}
+
+// NetReach makes the agents on all nodes send HTTP requests to each other over every path that is asked for.
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:path=netreaches,scope=Cluster,shortName=nr,categories=kdoctor
+// +kubebuilder:printcolumn:name="finish",type=boolean,JSONPath=".status.finish",description="whether all rounds are over"
+// +kubebuilder:printcolumn:name="expectedRound",type=integer,JSONPath=".status.expectedRound",description="number of rounds asked for"
+// +kubebuilder:printcolumn:name="doneRound",type=integer,JSONPath=".status.doneRound",description="number of rounds that are over"
+// +kubebuilder:printcolumn:name="lastRoundStatus",type=string,JSONPath=".status.lastRoundStatus",description="how the last round ended"
+// +kubebuilder:printcolumn:name="schedule",type=string,JSONPath=".spec.schedule.schedule",description="when rounds start"
+type NetReach struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata"`
+
+	// +optional
+	// +kubebuilder:default={}
+	Spec NetReachSpec `json:"spec,omitempty"`
+	// +optional
+	Status TaskStatus `json:"status,omitempty"`
+}
+
+// NetReachList is a list of NetReach.
+// +kubebuilder:object:root=true
+type NetReachList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata"`
+	Items           []NetReach `json:"items"`
+}
