@@ -1,0 +1,110 @@
+package archtest
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// An ImportRule forbids imports to some packages.
+type ImportRule struct {
+	// Name says in a few words what is forbidden.
+	Name string
+	// Applies tells whether the package is under the rule.
+	Applies func(path string) bool
+	// Forbidden tells whether the package at from may not import the one at to.
+	Forbidden func(from, to string) bool
+	// Through tells whether imports of the package at path are followed; nil follows all.
+	Through func(path string) bool
+}
+
+// ImportRules are all of them.
+func ImportRules() []ImportRule {
+	return []ImportRule{
+		{
+			Name:      "pure packages reach no Kubernetes library",
+			Applies:   pure,
+			Forbidden: func(_, to string) bool { return kubernetes(to) },
+		},
+		{
+			Name:      "pure packages do no I/O and do not log",
+			Applies:   pure,
+			Forbidden: func(_, to string) bool { return outside(to) },
+			// What a library does inside is its own affair: the cron parser brings a logger that nobody gives it.
+			Through: own,
+		},
+		{
+			Name:      "probe, load and engine reach no Kubernetes library",
+			Applies:   func(path string) bool { return slices.Contains([]string{"probe", "load", "engine"}, role(path)) },
+			Forbidden: func(_, to string) bool { return kubernetes(to) },
+		},
+		{
+			Name:      "adapters do not import each other",
+			Applies:   adapter,
+			Forbidden: func(from, to string) bool { return adapter(to) && role(from) != role(to) },
+			// internal/round joins them.
+			Through: func(path string) bool { return own(path) && role(path) != "round" },
+		},
+		{
+			Name:    "the agent reaches no Kubernetes client",
+			Applies: func(path string) bool { return role(path) == "agent" || within(path, Module+"/cmd/agent") },
+			Forbidden: func(_, to string) bool {
+				return within(to, "k8s.io/client-go") || within(to, "k8s.io/apimachinery") || within(to, "sigs.k8s.io/controller-runtime")
+			},
+		},
+	}
+}
+
+// Check returns one sentence per package that breaks the rule, sorted.
+func (r ImportRule) Check(g Graph) []string {
+	through := r.Through
+	if through == nil {
+		through = func(string) bool { return true }
+	}
+	var found []string
+	for path := range g {
+		if !own(path) || !r.Applies(path) {
+			continue
+		}
+		if chain := g.chain(path, func(to string) bool { return r.Forbidden(path, to) }, through); chain != nil {
+			found = append(found, fmt.Sprintf("%s: %s", r.Name, strings.Join(chain, " -> ")))
+		}
+	}
+	slices.Sort(found)
+	return found
+}
+
+// role is the first element below internal, empty for other packages.
+func role(path string) string {
+	rest, ok := strings.CutPrefix(path, Module+"/internal/")
+	if !ok {
+		return ""
+	}
+	first, _, _ := strings.Cut(rest, "/")
+	return first
+}
+
+// pure tells whether the package only decides.
+func pure(path string) bool {
+	return slices.Contains([]string{"stats", "target", "topology", "mesh", "schedule", "report", "verdict", "diagnose"}, role(path))
+}
+
+// adapter tells whether the package touches the world.
+func adapter(path string) bool {
+	return slices.Contains([]string{"agent", "controller", "apiserver", "store", "cli", "inventory", "control"}, role(path))
+}
+
+func kubernetes(path string) bool {
+	return strings.HasPrefix(path, "k8s.io/") || strings.HasPrefix(path, "sigs.k8s.io/")
+}
+
+// outside tells whether the package is a way to the world outside, or a logger.
+func outside(path string) bool {
+	for _, root := range []string{"log", "os", "net/http", "net/rpc", "net/smtp", "database", "syscall", "io/ioutil", "plugin", "crypto/rand",
+		"google.golang.org/grpc", "gocloud.dev", "go.uber.org/zap", "github.com/go-logr"} {
+		if within(path, root) {
+			return true
+		}
+	}
+	return false
+}

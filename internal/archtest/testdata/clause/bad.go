@@ -1,0 +1,2 @@
+// Package types hides in a folder with a better name.
+package types

@@ -1,0 +1,8 @@
+// Package initfunc runs before anyone asked.
+package initfunc
+
+type value struct{}
+
+func (value) init() {}
+
+func init() { value{}.init() }

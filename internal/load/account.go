@@ -1,0 +1,146 @@
+package load
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"kdoctor.io/kdoctor/internal/probe"
+	"kdoctor.io/kdoctor/internal/report"
+	"kdoctor.io/kdoctor/internal/stats"
+	"kdoctor.io/kdoctor/internal/target"
+)
+
+const (
+	// maxExamples is how many different messages are kept of one kind of failure, as report.Failure promises.
+	maxExamples = 3
+	// maxPeers bounds the pods counted on one path: names come from the network. Further ones are not counted by name.
+	maxPeers = 4096
+)
+
+// Account counts what happens on one target. It is safe for concurrent use, and what report.Path promises of its counts
+// holds at every moment.
+type Account struct {
+	target target.Target
+
+	mu       sync.Mutex
+	sent     uint64
+	missed   uint64
+	ok       uint64
+	failures map[kind]*failure
+	latency  stats.Histogram
+	lag      stats.Histogram
+	statuses map[int]uint64
+	peers    map[string]uint64
+	bytes    uint64
+	started  time.Time
+	ended    time.Time
+}
+
+type kind struct {
+	outcome probe.Outcome
+	phase   probe.Phase
+}
+
+type failure struct {
+	count    uint64
+	examples []string
+}
+
+// NewAccount is an empty account of the target.
+func NewAccount(t target.Target) *Account { return &Account{target: t} }
+
+// Begin sets when the load started.
+func (a *Account) Begin(start time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.started = start
+}
+
+// End sets the end to that of the load's, counted by the monotonic clock: setting the wall clock must not turn time around.
+func (a *Account) End(start, end time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.ended = start.Add(end.Sub(start))
+}
+
+// Miss counts attempts that were due and were not made.
+func (a *Account) Miss(n uint64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.missed += n
+}
+
+// Record counts an attempt that has ended.
+func (a *Account) Record(s probe.Sample) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.sent++
+	a.lag.Record(s.Start.Sub(s.Due))
+	a.bytes += uint64(max(s.Bytes, 0))
+	if s.Status != 0 {
+		if a.statuses == nil {
+			a.statuses = map[int]uint64{}
+		}
+		a.statuses[s.Status]++
+	}
+	if s.Peer != "" {
+		a.answered(s.Peer)
+	}
+	if s.Outcome == probe.OK {
+		a.ok++
+		a.latency.Record(s.Latency)
+		return
+	}
+	a.failed(s)
+}
+
+func (a *Account) answered(peer string) {
+	if a.peers == nil {
+		a.peers = map[string]uint64{}
+	}
+	if _, ok := a.peers[peer]; ok || len(a.peers) < maxPeers {
+		a.peers[peer]++
+	}
+}
+
+func (a *Account) failed(s probe.Sample) {
+	k := kind{s.Outcome, s.Phase}
+	f, ok := a.failures[k]
+	if !ok {
+		if a.failures == nil {
+			a.failures = map[kind]*failure{}
+		}
+		f = &failure{}
+		a.failures[k] = f
+	}
+	f.count++
+	if s.Message != "" && len(f.examples) < maxExamples && !slices.Contains(f.examples, s.Message) {
+		f.examples = append(f.examples, s.Message)
+	}
+}
+
+// Report copies the counts, so that the copy stays as it is while the path goes on.
+func (a *Account) Report() report.Path {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	r := report.Path{
+		Target:    a.target,
+		Scheduled: a.sent + a.missed, Sent: a.sent, Missed: a.missed, OK: a.ok,
+		Statuses: maps.Clone(a.statuses),
+		Peers:    maps.Clone(a.peers),
+		Bytes:    a.bytes,
+		Started:  a.started, Ended: a.ended,
+	}
+	r.Latency.Merge(a.latency)
+	r.Lag.Merge(a.lag)
+	for k, f := range a.failures {
+		r.Failures = append(r.Failures, report.Failure{Outcome: k.outcome, Phase: k.phase, Count: f.count, Examples: slices.Clone(f.examples)})
+	}
+	slices.SortFunc(r.Failures, func(a, b report.Failure) int {
+		return cmp.Or(cmp.Compare(a.Outcome, b.Outcome), cmp.Compare(a.Phase, b.Phase))
+	})
+	return r
+}

@@ -1,0 +1,39 @@
+package load
+
+import (
+	"hash/fnv"
+	"time"
+)
+
+// Pace is when attempts are due. Everything that keeps a pace takes it from here, so that a target is asked at the same moments
+// whoever asks.
+type Pace struct {
+	// PerSecond is the rate on each target, 1 or more.
+	PerSecond int
+}
+
+// Interval is the time between two attempts on one target.
+func (p Pace) Interval() time.Duration { return time.Second / time.Duration(p.PerSecond) }
+
+// Lateness is how late an attempt may start before it is missed.
+func (p Pace) Lateness() time.Duration { return max(p.Interval(), Lateness) }
+
+// Offset is when attempt i of every target is due, counted from the load's start and without the target's phase.
+func (p Pace) Offset(i uint64) time.Duration {
+	// Multiplied before it is divided, so that no rounding adds up.
+	return time.Duration(i) * time.Second / time.Duration(p.PerSecond) // #nosec G115 -- a day at 1000 a second is far below the limit
+}
+
+// Phase spreads pairs of source and target evenly over one interval.
+func (p Pace) Phase(source, id string) time.Duration {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(source))
+	_, _ = h.Write([]byte{0})
+	_, _ = h.Write([]byte(id))
+	// FNV changes high bits too little for names that differ at their end only; this mixes all bits into all.
+	x := h.Sum64()
+	x = (x ^ x>>33) * 0xff51afd7ed558ccd
+	x = (x ^ x>>33) * 0xc4ceb9fe1a85ec53
+	x ^= x >> 33
+	return time.Duration(x % uint64(p.Interval())) // #nosec G115 -- the interval is positive
+}

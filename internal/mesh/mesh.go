@@ -1,0 +1,127 @@
+// Package mesh decides which agent probes which targets in a round: here every agent probes all of them.
+package mesh
+
+import (
+	"fmt"
+	"time"
+
+	"kdoctor.io/kdoctor/internal/report"
+	"kdoctor.io/kdoctor/internal/schedule"
+	"kdoctor.io/kdoctor/internal/target"
+	"kdoctor.io/kdoctor/internal/target/clusterip"
+	"kdoctor.io/kdoctor/internal/target/endpoint"
+	"kdoctor.io/kdoctor/internal/target/ingress"
+	"kdoctor.io/kdoctor/internal/target/loadbalancer"
+	"kdoctor.io/kdoctor/internal/target/nodeport"
+	"kdoctor.io/kdoctor/internal/target/secondinterface"
+	"kdoctor.io/kdoctor/internal/topology"
+)
+
+// Want is what a task asks for.
+type Want struct {
+	Kinds    []target.Kind
+	Families []topology.Family
+	Load     Load
+	// Limit and Status are those of Plan.
+	Limit  time.Duration
+	Status int
+}
+
+// Load is the load on each target, from each agent.
+type Load struct {
+	// PerSecond is the rate in requests per second, 1 or more.
+	PerSecond int
+	// Duration is how long the load lasts: PerSecond times Duration in seconds requests are due.
+	Duration time.Duration
+	// Timeout bounds each request.
+	Timeout time.Duration
+}
+
+// Requests is how many requests are due on each target.
+func (l Load) Requests() uint64 { return uint64(l.PerSecond) * uint64(l.Duration/time.Second) }
+
+// Plan is what one agent is to do in one round.
+type Plan struct {
+	Key  schedule.Key
+	Task report.Task
+	// Agent is who carries the plan out.
+	Agent   topology.Agent
+	Targets []target.Target
+	Load    Load
+	// Limit is the time within which the round must be over, counted from when the agent receives the plan.
+	Limit time.Duration
+	// Status is the HTTP status that counts as success; 0 is 200.
+	Status int
+}
+
+// Mesh is the plan of a whole round.
+type Mesh struct {
+	Plans    []Plan
+	Expected []report.Expected
+	// Gaps are sorted by kind as asked, then family, without repetition.
+	Gaps []target.Gap
+}
+
+// builders is the table of target kinds: a new kind is one line here and a folder below internal/target.
+func builders() map[target.Kind]target.Builder {
+	return map[target.Kind]target.Builder{
+		target.Endpoint:        endpoint.Targets,
+		target.SecondInterface: secondinterface.Targets,
+		target.ClusterIP:       clusterip.Targets,
+		target.NodePort:        nodeport.Targets,
+		target.LoadBalancer:    loadbalancer.Targets,
+		target.Ingress:         ingress.Targets,
+	}
+}
+
+// New plans a round in which every ready agent probes every target. Agents that are not ready are expected all the same, with the reason.
+func New(key schedule.Key, task report.Task, snapshot topology.Snapshot, want Want) Mesh {
+	var m Mesh
+	seen := map[target.Gap]bool{}
+	for _, agent := range snapshot.Agents {
+		expected := report.Expected{Pod: agent.Pod, Node: agent.Node, LeftOut: agent.NotReady}
+		if !agent.Ready() {
+			m.Expected = append(m.Expected, expected)
+			continue
+		}
+		targets, gaps := targetsOf(snapshot, agent, want)
+		for _, gap := range gaps {
+			if !seen[gap] {
+				seen[gap] = true
+				m.Gaps = append(m.Gaps, gap)
+			}
+		}
+		expected.Requests = want.Load.Requests()
+		for _, t := range targets {
+			expected.Targets = append(expected.Targets, t.ID)
+		}
+		m.Expected = append(m.Expected, expected)
+		m.Plans = append(m.Plans, Plan{Key: key, Task: task, Agent: agent, Targets: targets, Load: want.Load, Limit: want.Limit, Status: want.Status})
+	}
+	return m
+}
+
+func targetsOf(snapshot topology.Snapshot, agent topology.Agent, want Want) ([]target.Target, []target.Gap) {
+	var targets []target.Target
+	var gaps []target.Gap
+	seen := map[string]bool{}
+	for _, kind := range want.Kinds {
+		build, ok := builders()[kind]
+		for _, family := range want.Families {
+			if !ok {
+				gaps = append(gaps, target.Gap{Kind: kind, Family: family, Reason: fmt.Sprintf("this release has no target kind %s", kind)})
+				continue
+			}
+			found, missing := build(target.Query{Snapshot: snapshot, Source: agent, Family: family})
+			gaps = append(gaps, missing...)
+			for _, t := range found {
+				// Two ways to one address would be counted together and hide each other.
+				if !seen[t.ID] {
+					seen[t.ID] = true
+					targets = append(targets, t)
+				}
+			}
+		}
+	}
+	return targets, gaps
+}

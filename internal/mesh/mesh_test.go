@@ -1,0 +1,84 @@
+package mesh_test
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kdoctor.io/kdoctor/internal/mesh"
+	"kdoctor.io/kdoctor/internal/report"
+	"kdoctor.io/kdoctor/internal/schedule"
+	"kdoctor.io/kdoctor/internal/target"
+	"kdoctor.io/kdoctor/internal/topology"
+)
+
+func TestNew(t *testing.T) {
+	ready := func(pod, address string) topology.Agent {
+		return topology.Agent{Pod: pod, Node: "node-" + pod, HTTPPort: 80, Addresses: []netip.Addr{netip.MustParseAddr(address)}}
+	}
+	a, b := ready("a", "192.0.2.1"), ready("b", "192.0.2.2")
+	pending := topology.Agent{Pod: "c", Node: "node-c", NotReady: "pod is Pending"}
+	toA, toB := "AgentPodV4IP_a_192.0.2.1", "AgentPodV4IP_b_192.0.2.2"
+	v4 := []topology.Family{topology.IPv4}
+	cases := []struct {
+		name     string
+		agents   []topology.Agent
+		kinds    []target.Kind
+		families []topology.Family
+		plans    map[string][]string
+		expected []report.Expected
+		gaps     []target.Gap
+	}{
+		{name: "every ready agent probes every target, its own included", agents: []topology.Agent{a, b}, kinds: []target.Kind{target.Endpoint}, families: v4,
+			plans:    map[string][]string{"a": {toA, toB}, "b": {toA, toB}},
+			expected: []report.Expected{{Pod: "a", Node: "node-a", Requests: 10, Targets: []string{toA, toB}}, {Pod: "b", Node: "node-b", Requests: 10, Targets: []string{toA, toB}}}},
+		{name: "an agent that is not ready gets no plan and is expected with its reason", agents: []topology.Agent{a, pending}, kinds: []target.Kind{target.Endpoint}, families: v4,
+			plans:    map[string][]string{"a": {toA}},
+			expected: []report.Expected{{Pod: "a", Node: "node-a", Requests: 10, Targets: []string{toA}}, {Pod: "c", Node: "node-c", LeftOut: "pod is Pending"}}},
+		{name: "a gap that all agents see is told once", agents: []topology.Agent{a, b}, kinds: []target.Kind{target.Ingress}, families: v4,
+			plans:    map[string][]string{"a": nil, "b": nil},
+			expected: []report.Expected{{Pod: "a", Node: "node-a", Requests: 10}, {Pod: "b", Node: "node-b", Requests: 10}},
+			gaps:     []target.Gap{{Kind: target.Ingress, Family: topology.IPv4, Reason: "the agents have no Ingress"}}},
+		{name: "a kind that this release does not have is a gap", agents: []topology.Agent{a}, kinds: []target.Kind{"Gateway"}, families: v4,
+			plans: map[string][]string{"a": nil}, expected: []report.Expected{{Pod: "a", Node: "node-a", Requests: 10}},
+			gaps: []target.Gap{{Kind: "Gateway", Family: topology.IPv4, Reason: "this release has no target kind Gateway"}}},
+		{name: "a target that is asked for twice is probed once", agents: []topology.Agent{a}, kinds: []target.Kind{target.Endpoint, target.Endpoint}, families: v4,
+			plans: map[string][]string{"a": {toA}}, expected: []report.Expected{{Pod: "a", Node: "node-a", Requests: 10, Targets: []string{toA}}}},
+		{name: "without agents there is nothing to do", kinds: []target.Kind{target.Endpoint}, families: v4, plans: map[string][]string{}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			key := schedule.Key{UID: "u", Generation: 2, Round: 3}
+			want := mesh.Want{Kinds: c.kinds, Families: c.families, Load: mesh.Load{PerSecond: 5, Duration: 2 * time.Second}, Limit: time.Minute, Status: 204}
+			m := mesh.New(key, report.Task{Kind: "NetReach", Name: "t"}, topology.Snapshot{Agents: c.agents}, want)
+			plans := map[string][]string{}
+			for _, p := range m.Plans {
+				var ids []string
+				for _, found := range p.Targets {
+					ids = append(ids, found.ID)
+				}
+				plans[p.Agent.Pod] = ids
+				if p.Key != key || p.Load != want.Load || p.Limit != want.Limit || p.Status != want.Status || p.Task.Name != "t" {
+					t.Errorf("plan of %s: %+v; want key, load, limit, status and task as asked for", p.Agent.Pod, p)
+				}
+			}
+			if diff := cmp.Diff(c.plans, plans); diff != "" {
+				t.Errorf("plans (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(c.expected, m.Expected); diff != "" {
+				t.Errorf("expected (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(c.gaps, m.Gaps); diff != "" {
+				t.Errorf("gaps (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestRequests(t *testing.T) {
+	if n := (mesh.Load{PerSecond: 10, Duration: 10 * time.Second}).Requests(); n != 100 {
+		t.Errorf("10 a second for 10 seconds are %d requests, want 100", n)
+	}
+}

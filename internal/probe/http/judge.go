@@ -1,0 +1,84 @@
+package httpprobe
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"kdoctor.io/kdoctor/internal/probe"
+	"kdoctor.io/kdoctor/internal/target"
+)
+
+// What is wrong with an answer beside errors of the network; JudgeError knows them.
+var (
+	// ErrStatus is for an answer whose status is none: interim answers without end, a switch of protocols, a number below 100.
+	ErrStatus = errors.New("no final HTTP status")
+	// ErrHeaders is for more than MaxHeaderBytes before the body.
+	ErrHeaders = errors.New("the answer's headers are too long")
+	// ErrBody is for a body of more than MaxBodyBytes, or more than MaxFraming around it.
+	ErrBody = errors.New("the answer's body is too long")
+)
+
+// Request is what an attempt sends: all implementations of the probe send the same bytes.
+func (c Config) Request(to *url.URL) ([]byte, error) {
+	var wire bytes.Buffer
+	if err := c.request(to).Write(&wire); err != nil {
+		return nil, err
+	}
+	return wire.Bytes(), nil
+}
+
+func (c Config) request(to *url.URL) *http.Request {
+	return &http.Request{Method: http.MethodGet, URL: to, Host: to.Host, Close: true, Header: http.Header{
+		"User-Agent": {"kdoctor-agent"}, RoundHeader: {c.Round}, SourceHeader: {c.Source}}}
+}
+
+// JudgeStatus notes the status of an answer, and reports whether its body is worth reading: any other status is the attempt's end.
+func (c Config) JudgeStatus(status int, s *probe.Sample) bool {
+	s.Status = status
+	want := cmp.Or(c.Status, http.StatusOK)
+	if status != want {
+		fail(s, probe.BadStatus, probe.FirstByte, fmt.Sprintf("status %d instead of %d", status, want))
+	}
+	return status == want
+}
+
+// JudgeBody decides whether a whole answer with the right status came from the agent that was meant.
+func (c Config) JudgeBody(t target.Target, body []byte, s *probe.Sample) {
+	answer, err := parseAnswer(body)
+	if err != nil {
+		fail(s, probe.BadAnswer, probe.Body, err.Error())
+		return
+	}
+	if answer.Kdoctor.Installation != c.Installation {
+		fail(s, probe.BadAnswer, probe.Body, "an agent of another installation answered")
+		return
+	}
+	s.Peer = answer.Kdoctor.Pod
+	if t.Pod != "" && answer.Kdoctor.Pod != t.Pod {
+		fail(s, probe.WrongPeer, probe.Body, fmt.Sprintf("pod %s answered instead of %s", answer.Kdoctor.Pod, t.Pod))
+		return
+	}
+	s.Outcome = probe.OK
+}
+
+// JudgeError decides what an error of the given phase means.
+func (c Config) JudgeError(phase probe.Phase, err error, s *probe.Sample) {
+	outcome, message := classify(err)
+	if outcome == probe.Timeout {
+		message = fmt.Sprintf("no answer within %v", c.Timeout)
+	}
+	fail(s, outcome, phase, message)
+}
+
+// Abort is for an attempt whose round was stopped in the given phase: what that breaks says nothing about the network.
+func Abort(phase probe.Phase, s *probe.Sample) {
+	fail(s, probe.Aborted, phase, "the round was stopped")
+}
+
+func fail(s *probe.Sample, outcome probe.Outcome, phase probe.Phase, message string) {
+	s.Outcome, s.Phase, s.Message = outcome, phase, message
+}

@@ -1,0 +1,149 @@
+// Package probe defines one attempt at one target: Prober makes it, Sample is what came of it.
+// A failed attempt is data with an Outcome, never an error.
+package probe
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"kdoctor.io/kdoctor/internal/target"
+)
+
+// Outcome is what came of one attempt. The list is closed, so that every count has a known owner.
+type Outcome uint8
+
+// The outcomes.
+const (
+	// OK: an expected status and a well-formed answer from one of our agents.
+	OK Outcome = iota
+	// Timeout: the attempt's own time ran out.
+	Timeout
+	// Refused: the address answered that nobody listens.
+	Refused
+	// Reset: the connection was torn down by the other side or something on the way.
+	Reset
+	// Unreachable: the kernel or a router said that there is no way there.
+	Unreachable
+	// DNSFailed: the name could not be resolved.
+	DNSFailed
+	// TLSFailed: the TLS handshake or the certificate check failed.
+	TLSFailed
+	// BadStatus: an HTTP status other than the expected one.
+	BadStatus
+	// BadAnswer: an answer that none of our agents gives, or one that ended early.
+	BadAnswer
+	// WrongPeer: one of our agents answered, but not the one that has the address.
+	WrongPeer
+	// NotSent: the agent could not send (no port, no descriptor, a local policy): the tool's own limit.
+	NotSent
+	// Aborted: the round was stopped while the attempt was under way.
+	Aborted
+	// Other: none of the above; the message tells.
+	Other
+
+	// Outcomes is how many outcomes there are.
+	Outcomes
+)
+
+// Phase is where in an attempt its outcome was decided.
+type Phase uint8
+
+// The phases, in their order.
+const (
+	NoPhase Phase = iota
+	Resolve
+	Connect
+	TLS
+	FirstByte
+	Body
+
+	// Phases is how many phases there are.
+	Phases
+)
+
+// Sample is one attempt.
+type Sample struct {
+	// Due is when the attempt should have started, Start when it did: their difference is the agent's own lag.
+	Due, Start time.Time
+	// Latency runs from Start to the end of the answer's body.
+	Latency time.Duration
+	Outcome Outcome
+	// Phase is where a failed attempt failed; NoPhase for OK.
+	Phase Phase
+	// Status is the HTTP status, 0 without an answer.
+	Status int
+	// Bytes is the length of the answer's body.
+	Bytes int64
+	// Peer is the pod that says it answered, empty without a well-formed answer.
+	Peer string
+	// Message explains a failure; addresses and ports that differ between attempts are not part of it.
+	Message string
+}
+
+// Prober makes one attempt. It obeys the context down to the socket and never panics on what the network sends.
+type Prober interface {
+	Probe(ctx context.Context, t target.Target) Sample
+}
+
+// Names of outcomes and phases, as reports show them. They are part of the reports' format.
+func outcomeNames() [Outcomes]string {
+	return [Outcomes]string{"OK", "Timeout", "Refused", "Reset", "Unreachable", "DNSFailed", "TLSFailed", "BadStatus", "BadAnswer", "WrongPeer", "NotSent", "Aborted", "Other"}
+}
+
+func phaseNames() [Phases]string {
+	return [Phases]string{"", "resolve", "connect", "tls", "first byte", "body"}
+}
+
+// String is the outcome's name; values outside the list read as Other.
+func (o Outcome) String() string {
+	if o >= Outcomes {
+		o = Other
+	}
+	return outcomeNames()[o]
+}
+
+// String is the phase's name, empty for NoPhase and for values outside the list.
+func (p Phase) String() string {
+	if p >= Phases {
+		p = NoPhase
+	}
+	return phaseNames()[p]
+}
+
+// ParseOutcome reads an outcome's name.
+func ParseOutcome(name string) (Outcome, error) {
+	names := outcomeNames()
+	if i := slices.Index(names[:], name); i >= 0 {
+		return Outcome(i), nil
+	}
+	return Other, fmt.Errorf("there is no outcome %q", name)
+}
+
+// ParsePhase reads a phase's name; the empty name is NoPhase.
+func ParsePhase(name string) (Phase, error) {
+	names := phaseNames()
+	if i := slices.Index(names[:], name); i >= 0 {
+		return Phase(i), nil
+	}
+	return NoPhase, fmt.Errorf("there is no phase %q", name)
+}
+
+// MarshalText is the outcome's name.
+func (o Outcome) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
+
+// UnmarshalText reads the outcome's name.
+func (o *Outcome) UnmarshalText(text []byte) (err error) {
+	*o, err = ParseOutcome(string(text))
+	return err
+}
+
+// MarshalText is the phase's name.
+func (p Phase) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+// UnmarshalText reads the phase's name.
+func (p *Phase) UnmarshalText(text []byte) (err error) {
+	*p, err = ParsePhase(string(text))
+	return err
+}

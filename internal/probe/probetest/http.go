@@ -1,0 +1,326 @@
+// Package probetest is the contract that every prober keeps, as tests: an implementation passes them or is none.
+package probetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"kdoctor.io/kdoctor/internal/probe"
+	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+	"kdoctor.io/kdoctor/internal/target"
+	"kdoctor.io/kdoctor/internal/topology"
+)
+
+// NewHTTP makes the prober under test.
+type NewHTTP func(httpprobe.Config) probe.Prober
+
+const (
+	long  = 10 * time.Second
+	short = 300 * time.Millisecond
+	ours  = "kdoctor/kdoctor-agent"
+	pod   = "kdoctor-agent-b"
+)
+
+func config(timeout time.Duration) httpprobe.Config {
+	return httpprobe.Config{Round: "0b5f/1/2", Source: "kdoctor-agent-a", Installation: ours, Timeout: timeout}
+}
+
+func at(address string) target.Target {
+	return target.Target{ID: "t", Kind: target.Endpoint, Family: topology.IPv4, Protocol: target.HTTP, Address: "http://" + address, Pod: pod}
+}
+
+// HTTP runs the contract of the HTTP probe. It changes the process's descriptor limit for a moment, so it must not run beside other tests.
+func HTTP(t *testing.T, newProber NewHTTP) {
+	t.Run("answers", func(t *testing.T) { answers(t, newProber) })
+	t.Run("a whole answer of the right agent is OK", func(t *testing.T) { success(t, newProber) })
+	t.Run("a redirect is not followed", func(t *testing.T) { redirect(t, newProber) })
+	t.Run("every attempt opens a connection of its own", func(t *testing.T) { connections(t, newProber) })
+	t.Run("nobody listens", func(t *testing.T) { refused(t, newProber) })
+	t.Run("an unknown name", func(t *testing.T) { unknownName(t, newProber) })
+	t.Run("an attempt under way is aborted with its round", func(t *testing.T) { aborted(t, newProber) })
+	t.Run("an attempt of a stopped round is aborted", func(t *testing.T) { abortedBefore(t, newProber) })
+	t.Run("no descriptor is left", func(t *testing.T) { noDescriptor(t, newProber) })
+}
+
+// want is the part of a sample that the contract fixes.
+type want struct {
+	outcome probe.Outcome
+	phase   probe.Phase
+	status  int
+}
+
+func check(t *testing.T, got probe.Sample, w want) {
+	t.Helper()
+	if have := (want{got.Outcome, got.Phase, got.Status}); have != w {
+		t.Errorf("sample is %v in phase %q with status %d (%s), want %v in phase %q with status %d",
+			have.outcome, have.phase, have.status, got.Message, w.outcome, w.phase, w.status)
+	}
+	if (got.Outcome == probe.OK) != (got.Message == "") {
+		t.Errorf("outcome %v has message %q", got.Outcome, got.Message)
+	}
+	if got.Start.IsZero() || got.Latency <= 0 {
+		t.Errorf("start %v and latency %v are not measured", got.Start, got.Latency)
+	}
+}
+
+func body(installation, peer string) string {
+	return fmt.Sprintf(`{"kdoctor":{"installation":%q,"pod":%q,"podUID":"u","node":"n"},"clientAddress":"","method":"GET","path":"/","host":""}`, installation, peer)
+}
+
+func whole(status int, body string) string {
+	return fmt.Sprintf("HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n%s", status, len(body), body)
+}
+
+const partial = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"
+
+// script is a server that reads one request, writes its text, then does what end says.
+type script struct {
+	name    string
+	text    string
+	end     func(net.Conn)
+	timeout time.Duration
+	want    want
+}
+
+func closed(c net.Conn) { _ = c.Close() }
+
+func reset(c net.Conn) {
+	if tcp, ok := c.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
+	_ = c.Close()
+}
+
+// stalled holds the connection until the client goes away.
+func stalled(c net.Conn) {
+	_, _ = io.Copy(io.Discard, c)
+	_ = c.Close()
+}
+
+// endless repeats the text until the client goes away.
+func endless(text string) func(net.Conn) {
+	return func(c net.Conn) {
+		for {
+			if _, err := io.WriteString(c, text); err != nil {
+				_ = c.Close()
+				return
+			}
+		}
+	}
+}
+
+func answers(t *testing.T, newProber NewHTTP) {
+	for _, s := range []script{
+		{"another status", whole(503, body(ours, pod)), closed, long, want{probe.BadStatus, probe.FirstByte, 503}},
+		{"an interim answer comes before the real one", "HTTP/1.1 100 Continue\r\n\r\n" + whole(200, body(ours, pod)), closed, long, want{probe.OK, probe.NoPhase, 200}},
+		{"nothing but interim answers", "", endless("HTTP/1.1 100 Continue\r\n\r\n"), long, want{probe.BadAnswer, probe.FirstByte, 0}},
+		{"a chunked answer", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(body(ours, pod)), body(ours, pod)), closed, long,
+			want{probe.OK, probe.NoPhase, 200}},
+		{"an answer that ends with the connection", "HTTP/1.0 200 OK\r\n\r\n" + body(ours, pod), closed, long, want{probe.OK, probe.NoPhase, 200}},
+		{"silence", "", stalled, short, want{probe.Timeout, probe.FirstByte, 0}},
+		{"half of the headers, then silence", "HTTP/1.1 200 OK\r\nContent-", stalled, short, want{probe.Timeout, probe.FirstByte, 0}},
+		{"half of the body, then silence", partial, stalled, short, want{probe.Timeout, probe.Body, 200}},
+		{"closed without an answer", "", closed, long, want{probe.BadAnswer, probe.FirstByte, 0}},
+		{"closed in the middle of the body", partial, closed, long, want{probe.BadAnswer, probe.Body, 200}},
+		{"reset without an answer", "", reset, long, want{probe.Reset, probe.FirstByte, 0}},
+		{"reset in the middle of the body", partial, reset, long, want{probe.Reset, probe.Body, 200}},
+		{"garbage", "SSH-2.0-OpenSSH_9.2\r\n", closed, long, want{probe.BadAnswer, probe.FirstByte, 0}},
+		{"a status that is none", "HTTP/1.1 000 X\r\n\r\n", closed, long, want{probe.BadAnswer, probe.FirstByte, 0}},
+		{"headers without end", "HTTP/1.1 200 OK\r\n", endless("X-A: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n"), long, want{probe.BadAnswer, probe.FirstByte, 0}},
+		{"a body without end", "HTTP/1.1 200 OK\r\n\r\n", endless(strings.Repeat("a", 1000)), long, want{probe.BadAnswer, probe.Body, 200}},
+		{"chunks without end", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", endless("1\r\na\r\n"), long, want{probe.BadAnswer, probe.Body, 200}},
+		{"another web server", whole(200, "<html>It works!</html>"), closed, long, want{probe.BadAnswer, probe.Body, 200}},
+		{"JSON of something else", whole(200, `{"status":"ok"}`), closed, long, want{probe.BadAnswer, probe.Body, 200}},
+		{"an agent of another installation", whole(200, body("other/agent", pod)), closed, long, want{probe.BadAnswer, probe.Body, 200}},
+		{"another agent", whole(200, body(ours, "kdoctor-agent-c")), closed, long, want{probe.WrongPeer, probe.Body, 200}},
+		{"a pod with an impossible name", whole(200, body(ours, strings.Repeat("a", 300))), closed, long, want{probe.BadAnswer, probe.Body, 200}},
+	} {
+		t.Run(s.name, func(t *testing.T) {
+			check(t, newProber(config(s.timeout)).Probe(t.Context(), at(serve(t, s))), s.want)
+		})
+	}
+}
+
+// serve runs the script for every connection until the test ends.
+func serve(t *testing.T, s script) string {
+	t.Helper()
+	listener := listen(t)
+	done := make(chan struct{})
+	t.Cleanup(func() { _ = listener.Close(); <-done })
+	go func() {
+		defer close(done)
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			readRequest(conn)
+			_, _ = io.WriteString(conn, s.text)
+			s.end(conn)
+		}
+	}()
+	return listener.Addr().String()
+}
+
+// readRequest reads up to the blank line, so that closing does not turn into a reset.
+func readRequest(conn net.Conn) {
+	var read strings.Builder
+	b := make([]byte, 4096)
+	for !strings.Contains(read.String(), "\r\n\r\n") {
+		n, err := conn.Read(b)
+		read.Write(b[:n])
+		if err != nil {
+			return
+		}
+	}
+}
+
+func listen(t *testing.T) net.Listener {
+	t.Helper()
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return listener
+}
+
+func success(t *testing.T, newProber NewHTTP) {
+	responder := httpprobe.NewResponder(httpprobe.Identity{Installation: ours, Pod: pod, PodUID: "u", Node: "n"})
+	var source, path, host atomic.Value
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		source.Store(r.Header.Get(httpprobe.SourceHeader))
+		path.Store(r.URL.Path)
+		host.Store(r.Host)
+		responder.ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	to := at(server.Listener.Addr().String())
+	to.Address += "/kdoctoragent"
+	to.Pod = ""
+	got := newProber(config(long)).Probe(t.Context(), to)
+	check(t, got, want{probe.OK, probe.NoPhase, 200})
+	if got.Peer != pod || got.Bytes < int64(len(pod)) {
+		t.Errorf("peer is %q and the body has %d bytes", got.Peer, got.Bytes)
+	}
+	if served := responder.Served("0b5f/1/2"); served != 1 {
+		t.Errorf("the responder counted %d requests of the round, want 1", served)
+	}
+	if source.Load() != "kdoctor-agent-a" || path.Load() != "/kdoctoragent" || host.Load() != server.Listener.Addr().String() {
+		t.Errorf("source is %v, path %v, host %v", source.Load(), path.Load(), host.Load())
+	}
+}
+
+func redirect(t *testing.T, newProber NewHTTP) {
+	var requests atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		requests.Add(1)
+		http.Redirect(w, r, "/elsewhere", http.StatusFound)
+	}))
+	defer server.Close()
+	check(t, newProber(config(long)).Probe(t.Context(), at(server.Listener.Addr().String())), want{probe.BadStatus, probe.FirstByte, 302})
+	if requests.Load() != 1 {
+		t.Errorf("%d requests were sent, want 1", requests.Load())
+	}
+}
+
+func connections(t *testing.T, newProber NewHTTP) {
+	var opened atomic.Int64
+	server := httptest.NewUnstartedServer(httpprobe.NewResponder(httpprobe.Identity{Installation: ours, Pod: pod}))
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			opened.Add(1)
+		}
+	}
+	server.Start()
+	defer server.Close()
+	prober := newProber(config(long))
+	for range 3 {
+		check(t, prober.Probe(t.Context(), at(server.Listener.Addr().String())), want{probe.OK, probe.NoPhase, 200})
+	}
+	if opened.Load() != 3 {
+		t.Errorf("3 attempts opened %d connections", opened.Load())
+	}
+}
+
+func refused(t *testing.T, newProber NewHTTP) {
+	listener := listen(t)
+	address := listener.Addr().String()
+	_ = listener.Close()
+	got := newProber(config(long)).Probe(t.Context(), at(address))
+	check(t, got, want{probe.Refused, probe.Connect, 0})
+	if strings.Contains(got.Message, "127.0.0.1") {
+		t.Errorf("message %q holds an address, so equal failures read differently", got.Message)
+	}
+}
+
+func unknownName(t *testing.T, newProber NewHTTP) {
+	got := newProber(config(long)).Probe(t.Context(), at("kdoctor.invalid"))
+	// A machine whose name servers do not answer cannot say that the name is unknown.
+	if got.Outcome != probe.DNSFailed && got.Outcome != probe.Timeout {
+		t.Errorf("outcome is %v (%s), want DNSFailed", got.Outcome, got.Message)
+	}
+	if got.Phase != probe.Resolve {
+		t.Errorf("phase is %q, want resolve", got.Phase)
+	}
+}
+
+func aborted(t *testing.T, newProber NewHTTP) {
+	ctx, cancel := context.WithCancel(t.Context())
+	address := serve(t, script{end: func(c net.Conn) { cancel(); stalled(c) }})
+	got := newProber(config(long)).Probe(ctx, at(address))
+	check(t, got, want{probe.Aborted, probe.FirstByte, 0})
+	if got.Latency > long/2 {
+		t.Errorf("it took %v to obey the context", got.Latency)
+	}
+}
+
+func abortedBefore(t *testing.T, newProber NewHTTP) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	check(t, newProber(config(long)).Probe(ctx, at(serve(t, script{end: stalled}))), want{probe.Aborted, probe.Connect, 0})
+}
+
+func noDescriptor(t *testing.T, newProber NewHTTP) {
+	address := serve(t, script{end: stalled})
+	prober := newProber(config(long))
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	few := limit
+	few.Cur = 64
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &few); err != nil {
+		t.Fatal(err)
+	}
+	var taken []*os.File
+	defer func() {
+		for _, f := range taken {
+			_ = f.Close()
+		}
+		if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+			t.Error(err)
+		}
+	}()
+	for {
+		f, err := os.Open(os.DevNull)
+		if errors.Is(err, syscall.EMFILE) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		taken = append(taken, f)
+	}
+	check(t, prober.Probe(t.Context(), at(address)), want{probe.NotSent, probe.Connect, 0})
+}

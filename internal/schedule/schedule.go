@@ -1,0 +1,107 @@
+// Package schedule decides when the rounds of a task start and end.
+//
+// Two forms are understood: "M N" (the first round starts M minutes after the task was first seen, then one every N minutes)
+// and the five fields of cron, read in UTC.
+package schedule
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/robfig/cron/v3"
+)
+
+// Forever is the number of rounds of a task that never finishes.
+const Forever = -1
+
+// Key names one round of one task for ever: a task that is deleted and made again has another UID, an edited one another generation.
+type Key struct {
+	UID        string
+	Generation int64
+	// Round counts from 1 within a generation.
+	Round int64
+}
+
+// String is the key as it stands in file names and logs: <uid>/<generation>/<round>.
+func (k Key) String() string { return fmt.Sprintf("%s/%d/%d", k.UID, k.Generation, k.Round) }
+
+// Schedule tells the start of the first round and of each one after another.
+type Schedule struct {
+	delay, interval time.Duration
+	cron            cron.Schedule
+}
+
+// LongestMinutes is the largest number of minutes, a year, that either number of the form "M N" may be.
+const LongestMinutes = 525600
+
+// Parse reads either form; fields are separated by spaces. The error is one sentence that says what is wrong and what would be right.
+func Parse(text string) (Schedule, error) {
+	switch parts := strings.FieldsFunc(text, func(r rune) bool { return r == ' ' }); len(parts) {
+	case 2:
+		return parseSimple(text, parts)
+	case 5:
+		parsed, err := parseCron(text, parts)
+		return Schedule{cron: parsed}, err
+	default:
+		return Schedule{}, fmt.Errorf(`schedule %q has %d fields; use "M N" (start in M minutes, repeat every N) or the five fields of cron`, text, len(parts))
+	}
+}
+
+func parseSimple(text string, parts []string) (Schedule, error) {
+	delay, ok := minutes(parts[0])
+	if !ok {
+		return Schedule{}, fmt.Errorf("schedule %q: the first field must be a number of minutes from 0 to %d", text, LongestMinutes)
+	}
+	interval, ok := minutes(parts[1])
+	if !ok || interval == 0 {
+		return Schedule{}, fmt.Errorf("schedule %q: the second field must be a number of minutes from 1 to %d", text, LongestMinutes)
+	}
+	return Schedule{delay: delay, interval: interval}, nil
+}
+
+func minutes(text string) (time.Duration, bool) {
+	if !digits(text, 6) {
+		return 0, false
+	}
+	n, err := strconv.Atoi(text)
+	return time.Duration(n) * time.Minute, err == nil && n <= LongestMinutes
+}
+
+// First is when the first round starts, for a task first seen at the given time.
+func (s Schedule) First(seen time.Time) time.Time {
+	if s.cron != nil {
+		return s.cron.Next(seen.UTC())
+	}
+	return seen.Add(s.delay)
+}
+
+// Next is the first planned start after the previous planned start whose window has not wholly passed,
+// and how many windows in between were missed. A round whose window [start, start+window) is still open at now starts late.
+func (s Schedule) Next(previous, now time.Time, window time.Duration) (start time.Time, missed int64) {
+	start = s.after(previous)
+	if s.cron == nil {
+		if behind := now.Sub(start.Add(window)); behind >= 0 {
+			missed = int64(behind/s.interval) + 1
+			start = start.Add(time.Duration(missed) * s.interval)
+		}
+		return start, missed
+	}
+	const countable = 100_000 // two months of minutes: a bound on the work after a long outage
+	for !start.IsZero() && !now.Before(start.Add(window)) {
+		missed++
+		if missed >= countable {
+			return s.cron.Next(now.UTC()), missed
+		}
+		start = s.after(start)
+	}
+	return start, missed
+}
+
+func (s Schedule) after(previous time.Time) time.Time {
+	if s.cron != nil {
+		return s.cron.Next(previous.UTC())
+	}
+	return previous.Add(s.interval)
+}

@@ -1,0 +1,58 @@
+package schedule_test
+
+import (
+	"testing"
+	"time"
+
+	"kdoctor.io/kdoctor/internal/schedule"
+)
+
+func TestNext(t *testing.T) {
+	begin := time.Date(2026, time.March, 1, 12, 0, 30, 0, time.UTC)
+	cases := []struct {
+		name, text    string
+		previous, now time.Duration
+		window        time.Duration
+		start         time.Duration
+		missed        int64
+	}{
+		{name: "the next start counts from the planned one, however late that began", text: "0 5", now: 4 * time.Minute, window: time.Minute, start: 5 * time.Minute},
+		{name: "a window that is still open is used late", text: "0 5", now: 5*time.Minute + 59*time.Second, window: time.Minute, start: 5 * time.Minute},
+		{name: "a window that has just closed is missed", text: "0 5", now: 6 * time.Minute, window: time.Minute, start: 10 * time.Minute, missed: 1},
+		{name: "a long outage is skipped in one step", text: "0 1", now: 24*time.Hour + 10*time.Second, window: time.Minute, start: 24 * time.Hour, missed: 1439},
+		{name: "cron goes on from the planned start", text: "*/5 * * * *", now: time.Minute, window: time.Minute, start: 4*time.Minute + 30*time.Second},
+		{name: "cron uses a window that is still open", text: "*/5 * * * *", now: 5 * time.Minute, window: time.Minute, start: 4*time.Minute + 30*time.Second},
+		{name: "cron counts what it missed", text: "*/5 * * * *", now: 16 * time.Minute, window: time.Minute, start: 19*time.Minute + 30*time.Second, missed: 3},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			s, err := schedule.Parse(c.text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			start, missed := s.Next(begin.Add(c.previous), begin.Add(c.now), c.window)
+			if got := start.Sub(begin); got != c.start || missed != c.missed {
+				t.Errorf("next start after %v with %d missed, want %v with %d", got, missed, c.start, c.missed)
+			}
+		})
+	}
+}
+
+func TestFirst(t *testing.T) {
+	seen := time.Date(2026, time.March, 1, 12, 0, 30, 0, time.UTC)
+	for text, want := range map[string]time.Duration{"0 1": 0, "7 1": 7 * time.Minute, "*/5 * * * *": 4*time.Minute + 30*time.Second} {
+		s, err := schedule.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s.First(seen).Sub(seen); got != want {
+			t.Errorf("%q: first start after %v, want %v", text, got, want)
+		}
+	}
+}
+
+func TestKeyString(t *testing.T) {
+	if got := (schedule.Key{UID: "u", Generation: 2, Round: 3}).String(); got != "u/2/3" {
+		t.Errorf("key %q, want u/2/3", got)
+	}
+}

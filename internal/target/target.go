@@ -1,0 +1,85 @@
+// Package target says what can be probed: Target is one address that ought to answer, Gap is something wanted that does not exist.
+// Each kind of target has a package of its own below this one, which derives targets from a snapshot.
+package target
+
+import (
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+
+	"kdoctor.io/kdoctor/internal/topology"
+)
+
+// Kind is one way through the cluster to an agent.
+type Kind string
+
+// The kinds of targets.
+const (
+	Endpoint        Kind = "Endpoint"
+	SecondInterface Kind = "MultusInterface"
+	ClusterIP       Kind = "ClusterIP"
+	NodePort        Kind = "NodePort"
+	LoadBalancer    Kind = "LoadBalancer"
+	Ingress         Kind = "Ingress"
+)
+
+// Protocol is how a target is spoken to.
+type Protocol string
+
+// HTTP is plain HTTP/1.1 over TCP.
+const HTTP Protocol = "http"
+
+// Target is one address that one of the agents ought to answer on.
+type Target struct {
+	// ID names the target in reports and is unique within an agent's plan, such as AgentPodV4IP_<pod>_<ip>.
+	ID       string
+	Kind     Kind
+	Family   topology.Family
+	Protocol Protocol
+	// Address is the URL to request.
+	Address string
+	// Pod and Node name the only agent that may answer; both are empty where any agent may.
+	Pod, Node string
+}
+
+// Gap is a target that was asked for and cannot be built. It fails the round, with its reason.
+type Gap struct {
+	Kind   Kind
+	Family topology.Family
+	// Node is the node whose agent lacks the target; empty when all agents lack it.
+	Node string
+	// Reason is one sentence without a final stop that says what is missing.
+	Reason string
+}
+
+// Query is what a builder derives targets from.
+type Query struct {
+	Snapshot topology.Snapshot
+	// Source is the agent that will send the requests.
+	Source topology.Agent
+	// Family is the one family asked for.
+	Family topology.Family
+}
+
+// Builder derives the targets of one kind and family for one source.
+type Builder func(Query) ([]Target, []Gap)
+
+// Port returns the number as it stands in a URL.
+func Port(p uint16) string { return strconv.Itoa(int(p)) }
+
+// HostPort joins an address and a port, with brackets around IPv6.
+func HostPort(a netip.Addr, port uint16) string { return net.JoinHostPort(a.String(), Port(port)) }
+
+// Of returns the addresses of the family, in their order.
+func Of(family topology.Family, addresses []netip.Addr) []netip.Addr {
+	return slices.DeleteFunc(slices.Clone(addresses), func(a netip.Addr) bool { return topology.FamilyOf(a) != family })
+}
+
+// Short is the family as it stands in target names: V4 or V6.
+func Short(f topology.Family) string {
+	if f == topology.IPv6 {
+		return "V6"
+	}
+	return "V4"
+}

@@ -1,0 +1,133 @@
+package target_test
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kdoctor.io/kdoctor/internal/target"
+	"kdoctor.io/kdoctor/internal/target/clusterip"
+	"kdoctor.io/kdoctor/internal/target/endpoint"
+	"kdoctor.io/kdoctor/internal/target/ingress"
+	"kdoctor.io/kdoctor/internal/target/loadbalancer"
+	"kdoctor.io/kdoctor/internal/target/nodeport"
+	"kdoctor.io/kdoctor/internal/target/secondinterface"
+	"kdoctor.io/kdoctor/internal/topology"
+)
+
+func addresses(texts ...string) []netip.Addr {
+	var parsed []netip.Addr
+	for _, text := range texts {
+		parsed = append(parsed, netip.MustParseAddr(text))
+	}
+	return parsed
+}
+
+// dualStack is two ready agents and a Pending one, behind a Service and an Ingress of each family.
+func dualStack() topology.Snapshot {
+	return topology.Snapshot{
+		Agents: []topology.Agent{
+			{Pod: "a", Node: "n0", Addresses: addresses("198.19.0.2", "fd98:19::2"), HTTPPort: 8080,
+				Interfaces: []topology.Interface{{Network: "net1", Name: "net1", Addresses: addresses("198.18.64.10", "fd98:64::10")}}},
+			{Pod: "b", Node: "n1", Addresses: addresses("198.19.1.2", "fd98:19:0:1::2"), HTTPPort: 8080,
+				Interfaces: []topology.Interface{{Network: "net1", Name: "net1", Addresses: addresses("198.18.64.11")}}},
+			{Pod: "c", Node: "n2", NotReady: "pod is Pending"},
+		},
+		Nodes: []topology.Node{
+			{Name: "n0", Addresses: addresses("198.18.0.10", "198.18.0.99", "fd98:18::a")},
+			{Name: "n1", Addresses: addresses("198.18.0.11")},
+		},
+		Services: []topology.Service{
+			{Namespace: "k", Name: "four", ClusterIPs: addresses("198.18.128.7"), Port: 80, NodePort: 30080, LoadBalancer: true,
+				Ingress: []topology.Entry{{Address: netip.MustParseAddr("198.18.1.1")}, {Hostname: "lb.example"}}},
+			{Namespace: "k", Name: "six", ClusterIPs: addresses("fd98:18:128::7"), Port: 80, NodePort: 30081, LoadBalancer: true},
+		},
+		Ingresses: []topology.Ingress{{Namespace: "k", Name: "in", Path: "/kdoctoragent",
+			Entries: []topology.Entry{{Address: netip.MustParseAddr("198.18.0.3")}, {Address: netip.MustParseAddr("fd98:18::3")}}}},
+	}
+}
+
+func TestTargetsOfEachKind(t *testing.T) {
+	type found struct {
+		Targets []target.Target
+		Gaps    []target.Gap
+	}
+	http := func(kind target.Kind, family topology.Family, id, url, pod, node string) target.Target {
+		return target.Target{ID: id, Kind: kind, Family: family, Protocol: target.HTTP, Address: url, Pod: pod, Node: node}
+	}
+	gap := func(kind target.Kind, family topology.Family, node, reason string) []target.Gap {
+		return []target.Gap{{Kind: kind, Family: family, Node: node, Reason: reason}}
+	}
+	cases := []struct {
+		name   string
+		build  target.Builder
+		family topology.Family
+		source int
+		change func(*topology.Snapshot)
+		want   found
+	}{
+		{name: "every ready agent's pod address is a target, the source's own included", build: endpoint.Targets, family: topology.IPv4,
+			want: found{Targets: []target.Target{
+				http(target.Endpoint, topology.IPv4, "AgentPodV4IP_a_198.19.0.2", "http://198.19.0.2:8080", "a", "n0"),
+				http(target.Endpoint, topology.IPv4, "AgentPodV4IP_b_198.19.1.2", "http://198.19.1.2:8080", "b", "n1")}}},
+		{name: "an IPv6 address stands in brackets in the URL and without them in the name", build: endpoint.Targets, family: topology.IPv6,
+			change: func(s *topology.Snapshot) { s.Agents = s.Agents[:1] },
+			want: found{Targets: []target.Target{
+				http(target.Endpoint, topology.IPv6, "AgentPodV6IP_a_fd98:19::2", "http://[fd98:19::2]:8080", "a", "n0")}}},
+		{name: "an agent without an address of the family is a gap", build: endpoint.Targets, family: topology.IPv6,
+			change: func(s *topology.Snapshot) { s.Agents = s.Agents[:1]; s.Agents[0].Addresses = addresses("198.19.0.2") },
+			want:   found{Gaps: gap(target.Endpoint, topology.IPv6, "", "pod a on node n0 has no IPv6 address")}},
+		{name: "a second interface is a target and one that lacks the family a gap", build: secondinterface.Targets, family: topology.IPv6,
+			want: found{
+				Targets: []target.Target{http(target.SecondInterface, topology.IPv6, "AgentPodV6IP_a_fd98:64::10", "http://[fd98:64::10]:8080", "a", "n0")},
+				Gaps:    gap(target.SecondInterface, topology.IPv6, "", "pod b on node n1 has no second interface with an IPv6 address in its network-status annotation")}},
+		{name: "a cluster address is named with its port", build: clusterip.Targets, family: topology.IPv6,
+			want: found{Targets: []target.Target{
+				http(target.ClusterIP, topology.IPv6, "AgentClusterV6IP_[fd98:18:128::7]:80", "http://[fd98:18:128::7]:80", "", "")}}},
+		{name: "no Service of the family is a gap", build: clusterip.Targets, family: topology.IPv6,
+			change: func(s *topology.Snapshot) { s.Services = s.Services[:1] },
+			want:   found{Gaps: gap(target.ClusterIP, topology.IPv6, "", "no agent Service has an IPv6 cluster address")}},
+		{name: "a node port is probed on the first address of the source's own node", build: nodeport.Targets, family: topology.IPv4,
+			want: found{Targets: []target.Target{
+				http(target.NodePort, topology.IPv4, "AgentNodePortV4IP_198.18.0.10_30080", "http://198.18.0.10:30080", "", "")}}},
+		{name: "a node without an address of the family is a gap of that node", build: nodeport.Targets, family: topology.IPv6, source: 1,
+			want: found{Gaps: gap(target.NodePort, topology.IPv6, "n1", "node n1 has no IPv6 address")}},
+		{name: "a Service without a node port is a gap", build: nodeport.Targets, family: topology.IPv4,
+			change: func(s *topology.Snapshot) { s.Services[0].NodePort = 0 },
+			want:   found{Gaps: gap(target.NodePort, topology.IPv4, "n0", "no agent Service has a node port for IPv4")}},
+		{name: "every load balancer entry is a target, a host name too", build: loadbalancer.Targets, family: topology.IPv4,
+			want: found{Targets: []target.Target{
+				http(target.LoadBalancer, topology.IPv4, "AgentLoadbalancerV4IP_198.18.1.1:80", "http://198.18.1.1:80", "", ""),
+				http(target.LoadBalancer, topology.IPv4, "AgentLoadbalancerV4IP_lb.example:80", "http://lb.example:80", "", "")}}},
+		{name: "a load balancer without an address is a gap that names the Service", build: loadbalancer.Targets, family: topology.IPv6,
+			want: found{Gaps: gap(target.LoadBalancer, topology.IPv6, "", "Service k/six has no IPv6 load balancer address in status.loadBalancer.ingress")}},
+		{name: "no Service of type LoadBalancer is a gap", build: loadbalancer.Targets, family: topology.IPv4,
+			change: func(s *topology.Snapshot) { s.Services[0].LoadBalancer = false },
+			want:   found{Gaps: gap(target.LoadBalancer, topology.IPv4, "", "no agent Service of type LoadBalancer serves IPv4")}},
+		{name: "an Ingress address is named by its URL", build: ingress.Targets, family: topology.IPv6,
+			want: found{Targets: []target.Target{
+				http(target.Ingress, topology.IPv6, "AgentIngress_http://[fd98:18::3]/kdoctoragent", "http://[fd98:18::3]/kdoctoragent", "", "")}}},
+		{name: "an Ingress without an address is a gap", build: ingress.Targets, family: topology.IPv4,
+			change: func(s *topology.Snapshot) { s.Ingresses[0].Entries = nil },
+			want:   found{Gaps: gap(target.Ingress, topology.IPv4, "", "Ingress k/in has no IPv4 address in status.loadBalancer.ingress")}},
+		{name: "an Ingress with TLS is a gap and not a silent success", build: ingress.Targets, family: topology.IPv4,
+			change: func(s *topology.Snapshot) { s.Ingresses[0].TLS = true },
+			want:   found{Gaps: gap(target.Ingress, topology.IPv4, "", "Ingress k/in has a host or TLS, which this release cannot probe")}},
+		{name: "no Ingress at all is a gap", build: ingress.Targets, family: topology.IPv4,
+			change: func(s *topology.Snapshot) { s.Ingresses = nil },
+			want:   found{Gaps: gap(target.Ingress, topology.IPv4, "", "the agents have no Ingress")}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			snapshot := dualStack()
+			if c.change != nil {
+				c.change(&snapshot)
+			}
+			targets, gaps := c.build(target.Query{Snapshot: snapshot, Source: snapshot.Agents[c.source], Family: c.family})
+			if diff := cmp.Diff(c.want, found{targets, gaps}); diff != "" {
+				t.Errorf("targets and gaps (-want +got):\n%s", diff)
+			}
+		})
+	}
+}

@@ -1,0 +1,119 @@
+// Package topology describes what a cluster offers at one moment: agents, nodes, Services and Ingresses.
+// It holds plain values only; internal/inventory fills them from Kubernetes.
+package topology
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// Family is an IP family.
+type Family string
+
+// The two IP families.
+const (
+	IPv4 Family = "IPv4"
+	IPv6 Family = "IPv6"
+)
+
+// FamilyOf tells the family of an address; IPv4-mapped IPv6 addresses count as IPv4.
+func FamilyOf(a netip.Addr) Family {
+	if a.Unmap().Is4() {
+		return IPv4
+	}
+	return IPv6
+}
+
+// Snapshot is the cluster as one task sees it when a round starts.
+type Snapshot struct {
+	// Taken is when the snapshot was read.
+	Taken time.Time
+	// Agents are the agent pods of the task's runtime, sorted by node, then pod name.
+	Agents []Agent
+	// Nodes are all nodes that run an agent, sorted by name.
+	Nodes []Node
+	// Services are the runtime's own Services: their backends are the agents.
+	Services []Service
+	// Ingresses are the runtime's own Ingresses.
+	Ingresses []Ingress
+}
+
+// Agent is one agent pod.
+type Agent struct {
+	Pod, Namespace, UID string
+	Node                string
+	// Addresses are the pod's own addresses (status.podIPs).
+	Addresses []netip.Addr
+	// Interfaces are the further networks that a meta-plugin such as Multus attached, without the default one.
+	Interfaces []Interface
+	// HTTPPort is where the echo responder listens, ControlPort where the control server listens; both 1..65535.
+	HTTPPort, ControlPort uint16
+	// NotReady is empty for an agent that can take part, else why it cannot, as one clause: "pod is Pending".
+	NotReady string
+}
+
+// Ready tells whether the agent can take part in a round.
+func (a Agent) Ready() bool { return a.NotReady == "" }
+
+// Interface is one further network interface of a pod.
+type Interface struct {
+	// Network is the attachment's name as its annotation gives it, Name the device inside the pod, such as net1.
+	Network, Name string
+	Addresses     []netip.Addr
+}
+
+// Node is one node of the cluster.
+type Node struct {
+	Name, Zone string
+	// Addresses are the node's addresses, InternalIP before ExternalIP.
+	Addresses []netip.Addr
+}
+
+// Service is one Service in front of the agents.
+type Service struct {
+	Namespace, Name string
+	ClusterIPs      []netip.Addr
+	// Port is the Service's port for HTTP, NodePort its node port (0 when it has none).
+	Port, NodePort uint16
+	// LoadBalancer tells whether the Service is of type LoadBalancer.
+	LoadBalancer bool
+	// Ingress are the addresses that a load balancer implementation gave to the Service.
+	Ingress []Entry
+}
+
+// Ingress is one Ingress in front of the agents.
+type Ingress struct {
+	Namespace, Name string
+	// Host is the rule's host, empty when the rule has none; Path begins with "/".
+	Host, Path string
+	TLS        bool
+	Entries    []Entry
+}
+
+// Entry is one way into the cluster: an address or a host name, never both.
+type Entry struct {
+	Address  netip.Addr
+	Hostname string
+}
+
+// Node returns the named node and whether the snapshot has it.
+func (s Snapshot) Node(name string) (Node, bool) {
+	for _, n := range s.Nodes {
+		if n.Name == name {
+			return n, true
+		}
+	}
+	return Node{}, false
+}
+
+// FamiliesOf returns the families of the addresses, without repetition, in order of appearance.
+func FamiliesOf(addresses []netip.Addr) []Family {
+	var families []Family
+	for _, a := range addresses {
+		if f := FamilyOf(a); !slices.Contains(families, f) {
+			families = append(families, f)
+		}
+	}
+	return families
+}

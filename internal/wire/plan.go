@@ -1,0 +1,154 @@
+package wire
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strconv"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	agentv1 "kdoctor.io/kdoctor/api/agent/v1"
+	"kdoctor.io/kdoctor/internal/mesh"
+	"kdoctor.io/kdoctor/internal/report"
+	"kdoctor.io/kdoctor/internal/target"
+	"kdoctor.io/kdoctor/internal/topology"
+)
+
+// Plan is the message for a plan. Of the agent only the pod's name is sent: an agent knows the rest of itself.
+func Plan(p mesh.Plan) *agentv1.Plan {
+	m := &agentv1.Plan{
+		Key:      Key(p.Key),
+		TaskKind: p.Task.Kind,
+		TaskName: p.Task.Name,
+		Pod:      p.Agent.Pod,
+		Targets:  make([]*agentv1.Target, len(p.Targets)),
+		Load: &agentv1.Load{
+			PerSecond: uint32(max(p.Load.PerSecond, 0)), // #nosec G115 -- ParsePlan bounds it
+			Duration:  durationpb.New(p.Load.Duration),
+			Timeout:   durationpb.New(p.Load.Timeout),
+		},
+		Limit:          durationpb.New(p.Limit),
+		ExpectedStatus: uint32(max(p.Status, 0)), // #nosec G115 -- ParsePlan bounds it
+	}
+	for i, t := range p.Targets {
+		m.Targets[i] = targetMessage(t)
+	}
+	return m
+}
+
+// ParsePlan reads a plan and refuses one that this release could not carry out: 1 to MaxTargets targets with different names,
+// plain http URLs, 1 to MaxPerSecond requests a second, a load of 1 s to MaxDuration, a timeout of 1 ms to MaxTimeout,
+// a limit of 1 ms to MaxLimit, an HTTP status of 100 to 599 or 0. Agent holds nothing but Pod.
+func ParsePlan(m *agentv1.Plan) (mesh.Plan, error) {
+	if m == nil {
+		return mesh.Plan{}, errors.New("plan is missing")
+	}
+	p := mesh.Plan{
+		Task:   report.Task{Kind: m.GetTaskKind(), Name: m.GetTaskName()},
+		Agent:  topology.Agent{Pod: m.GetPod()},
+		Status: int(m.GetExpectedStatus()),
+	}
+	var err error
+	if p.Key, err = ParseKey(m.GetKey()); err != nil {
+		return mesh.Plan{}, fmt.Errorf("plan: %w", err)
+	}
+	if err := errors.Join(text("task kind", p.Task.Kind, 0, maxNameBytes), text("task name", p.Task.Name, 0, maxNameBytes),
+		text("pod", p.Agent.Pod, 1, maxNameBytes)); err != nil {
+		return mesh.Plan{}, fmt.Errorf("plan: %w", err)
+	}
+	if p.Status != 0 && (p.Status < 100 || p.Status > 599) {
+		return mesh.Plan{}, fmt.Errorf("plan: expected status %d is none of HTTP", p.Status)
+	}
+	if p.Load, err = parseLoad(m.GetLoad()); err != nil {
+		return mesh.Plan{}, fmt.Errorf("plan: %w", err)
+	}
+	if p.Limit, err = duration("limit", m.GetLimit(), time.Millisecond, MaxLimit); err != nil {
+		return mesh.Plan{}, fmt.Errorf("plan: %w", err)
+	}
+	if p.Targets, err = parseTargets(m.GetTargets()); err != nil {
+		return mesh.Plan{}, fmt.Errorf("plan: %w", err)
+	}
+	return p, nil
+}
+
+func parseLoad(m *agentv1.Load) (mesh.Load, error) {
+	if m.GetPerSecond() < 1 || m.GetPerSecond() > MaxPerSecond {
+		return mesh.Load{}, fmt.Errorf("rate %d is outside 1 to %d a second", m.GetPerSecond(), MaxPerSecond)
+	}
+	lasts, err := duration("duration", m.GetDuration(), time.Second, MaxDuration)
+	if err != nil {
+		return mesh.Load{}, err
+	}
+	timeout, err := duration("timeout", m.GetTimeout(), time.Millisecond, MaxTimeout)
+	if err != nil {
+		return mesh.Load{}, err
+	}
+	return mesh.Load{PerSecond: int(m.GetPerSecond()), Duration: lasts, Timeout: timeout}, nil
+}
+
+func parseTargets(messages []*agentv1.Target) ([]target.Target, error) {
+	if len(messages) < 1 || len(messages) > MaxTargets {
+		return nil, fmt.Errorf("%d targets, allowed are 1 to %d", len(messages), MaxTargets)
+	}
+	targets := make([]target.Target, len(messages))
+	seen := make(map[string]bool, len(messages))
+	for i, m := range messages {
+		t, err := parseTarget(m)
+		if err != nil {
+			return nil, fmt.Errorf("target %d: %w", i, err)
+		}
+		if seen[t.ID] {
+			return nil, fmt.Errorf("target %d: name %q stands twice", i, t.ID)
+		}
+		seen[t.ID] = true
+		targets[i] = t
+	}
+	return targets, nil
+}
+
+func targetMessage(t target.Target) *agentv1.Target {
+	return &agentv1.Target{Id: t.ID, Kind: string(t.Kind), Family: string(t.Family), Protocol: string(t.Protocol),
+		Address: t.Address, Pod: t.Pod, Node: t.Node}
+}
+
+func parseTarget(m *agentv1.Target) (target.Target, error) {
+	t := target.Target{
+		ID:       m.GetId(),
+		Kind:     target.Kind(m.GetKind()),
+		Family:   topology.Family(m.GetFamily()),
+		Protocol: target.Protocol(m.GetProtocol()),
+		Address:  m.GetAddress(),
+		Pod:      m.GetPod(),
+		Node:     m.GetNode(),
+	}
+	if err := errors.Join(text("name", t.ID, 1, maxIDBytes), text("kind", m.GetKind(), 1, maxNameBytes),
+		text("address", t.Address, 1, maxAddressBytes), text("pod", t.Pod, 0, maxNameBytes), text("node", t.Node, 0, maxNameBytes)); err != nil {
+		return target.Target{}, err
+	}
+	if t.Family != topology.IPv4 && t.Family != topology.IPv6 {
+		return target.Target{}, fmt.Errorf("there is no IP family %q", t.Family)
+	}
+	if t.Protocol != target.HTTP {
+		return target.Target{}, fmt.Errorf("this release cannot speak %q", t.Protocol)
+	}
+	return t, checkURL(t.Address)
+}
+
+// checkURL accepts what a plain HTTP request can be sent to and nothing that would say more than where: no user, no fragment.
+func checkURL(address string) error {
+	u, err := url.Parse(address)
+	if err != nil {
+		return fmt.Errorf("address: %w", err)
+	}
+	if u.Scheme != "http" || u.Hostname() == "" || u.User != nil || u.Fragment != "" || u.Opaque != "" {
+		return fmt.Errorf("address %q is not a plain http URL", address)
+	}
+	if port := u.Port(); port != "" {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return fmt.Errorf("address %q has no valid port", address)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,255 @@
+package wire
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+
+	agentv1 "kdoctor.io/kdoctor/api/agent/v1"
+	"kdoctor.io/kdoctor/internal/probe"
+	"kdoctor.io/kdoctor/internal/report"
+	"kdoctor.io/kdoctor/internal/stats"
+)
+
+// Report is the message for an agent's report, without its Key, which the caller adds. A report without an end is of a running round;
+// one with an end is of a finished round where Finished says so, else of a stopped one. Via stays behind: the receiver knows it.
+func Report(r report.Agent) *agentv1.AgentReport {
+	m := &agentv1.AgentReport{
+		Pod: r.Pod, Node: r.Node,
+		State:   stateOf(r),
+		Started: timestamp(r.Started), Ended: timestamp(r.Ended),
+		Paths:  make([]*agentv1.Path, len(r.Paths)),
+		Served: r.Served,
+	}
+	for i, p := range r.Paths {
+		m.Paths[i] = path(p)
+	}
+	if r.Resources.Known {
+		m.Resources = &agentv1.Resources{Known: true, MaxCpuPercent: r.Resources.MaxCPU,
+			MeanCpuPercent: r.Resources.MeanCPU, MaxMemoryBytes: r.Resources.MaxMemory}
+	}
+	return m
+}
+
+func stateOf(r report.Agent) agentv1.RoundState {
+	switch {
+	case r.Ended.IsZero():
+		return agentv1.RoundState_ROUND_STATE_RUNNING
+	case r.Finished:
+		return agentv1.RoundState_ROUND_STATE_FINISHED
+	default:
+		return agentv1.RoundState_ROUND_STATE_STOPPED
+	}
+}
+
+func path(p report.Path) *agentv1.Path {
+	m := &agentv1.Path{
+		Target:    targetMessage(p.Target),
+		Scheduled: p.Scheduled, Sent: p.Sent, Missed: p.Missed, Ok: p.OK,
+		Latency: histogram(p.Latency), Lag: histogram(p.Lag),
+		Peers: p.Peers, Bytes: p.Bytes,
+		Started: timestamp(p.Started), Ended: timestamp(p.Ended),
+	}
+	for _, f := range p.Failures {
+		failure := &agentv1.Failure{Outcome: f.Outcome.String(), Phase: f.Phase.String(), Count: f.Count}
+		for _, example := range f.Examples[:min(len(f.Examples), MaxExamples)] {
+			failure.Examples = append(failure.Examples, Printable(example))
+		}
+		m.Failures = append(m.Failures, failure)
+	}
+	if len(p.Statuses) > 0 {
+		m.Statuses = make(map[int32]uint64, len(p.Statuses))
+		for status, n := range p.Statuses {
+			m.Statuses[int32(status)] = n // #nosec G115 -- an HTTP status has three digits
+		}
+	}
+	return m
+}
+
+func histogram(h stats.Histogram) []byte {
+	b, err := h.MarshalBinary()
+	if err != nil {
+		return nil // Never: writing to memory cannot fail. ParseReport refuses an empty histogram field.
+	}
+	return b
+}
+
+// Printable makes a message fit to be sent: valid UTF-8 without control characters, at most MaxExampleBytes.
+func Printable(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, "?"))
+	return strings.ToValidUTF8(s[:min(len(s), MaxExampleBytes)], "")
+}
+
+// ParseReport reads an agent's report. It refuses one whose counts do not add up: a report that is not consistent in itself
+// proves nothing about the network.
+func ParseReport(m *agentv1.AgentReport) (report.Agent, error) {
+	if m == nil {
+		return report.Agent{}, errors.New("report is missing")
+	}
+	r := report.Agent{Pod: m.GetPod(), Node: m.GetNode(), Served: m.GetServed()}
+	if err := errors.Join(text("pod", r.Pod, 1, maxNameBytes), text("node", r.Node, 0, maxNameBytes)); err != nil {
+		return report.Agent{}, fmt.Errorf("report: %w", err)
+	}
+	var err error
+	if r.Started, r.Ended, err = parseTimes("round", m.GetStarted(), m.GetEnded()); err != nil {
+		return report.Agent{}, fmt.Errorf("report: %w", err)
+	}
+	r.Finished = m.GetState() == agentv1.RoundState_ROUND_STATE_FINISHED
+	if m.GetState() != stateOf(r) {
+		return report.Agent{}, fmt.Errorf("report: state %s does not fit its times", m.GetState())
+	}
+	if r.Resources, err = parseResources(m.GetResources()); err != nil {
+		return report.Agent{}, fmt.Errorf("report: %w", err)
+	}
+	if len(m.GetPaths()) > MaxTargets {
+		return report.Agent{}, fmt.Errorf("report: %d paths, allowed are %d", len(m.GetPaths()), MaxTargets)
+	}
+	seen := make(map[string]bool, len(m.GetPaths()))
+	for i, path := range m.GetPaths() {
+		p, err := parsePath(path)
+		if err != nil {
+			return report.Agent{}, fmt.Errorf("report: path %d: %w", i, err)
+		}
+		if seen[p.Target.ID] {
+			return report.Agent{}, fmt.Errorf("report: path %d: target %q stands twice", i, p.Target.ID)
+		}
+		seen[p.Target.ID] = true
+		r.Paths = append(r.Paths, p)
+	}
+	return r, nil
+}
+
+func parseResources(m *agentv1.Resources) (report.Resources, error) {
+	if !m.GetKnown() {
+		return report.Resources{}, nil
+	}
+	r := report.Resources{Known: true, MaxCPU: m.GetMaxCpuPercent(), MeanCPU: m.GetMeanCpuPercent(), MaxMemory: m.GetMaxMemoryBytes()}
+	for _, share := range []float64{r.MaxCPU, r.MeanCPU} {
+		if math.IsNaN(share) || share < 0 || share > 1e6 {
+			return report.Resources{}, fmt.Errorf("resources: CPU use of %v %% cannot be", share)
+		}
+	}
+	return r, nil
+}
+
+func parsePath(m *agentv1.Path) (report.Path, error) {
+	p := report.Path{Scheduled: m.GetScheduled(), Sent: m.GetSent(), Missed: m.GetMissed(), OK: m.GetOk(), Bytes: m.GetBytes()}
+	var err error
+	if p.Target, err = parseTarget(m.GetTarget()); err != nil {
+		return report.Path{}, fmt.Errorf("target: %w", err)
+	}
+	if p.Started, p.Ended, err = parseTimes("path", m.GetStarted(), m.GetEnded()); err != nil {
+		return report.Path{}, err
+	}
+	if err := p.Latency.UnmarshalBinary(m.GetLatency()); err != nil {
+		return report.Path{}, fmt.Errorf("latency: %w", err)
+	}
+	if err := p.Lag.UnmarshalBinary(m.GetLag()); err != nil {
+		return report.Path{}, fmt.Errorf("lag: %w", err)
+	}
+	if p.Failures, err = parseFailures(m.GetFailures()); err != nil {
+		return report.Path{}, err
+	}
+	if err := parseAnswers(m, &p); err != nil {
+		return report.Path{}, err
+	}
+	return p, checkCounts(p)
+}
+
+func parseFailures(messages []*agentv1.Failure) ([]report.Failure, error) {
+	if len(messages) > int(probe.Outcomes)*int(probe.Phases) {
+		return nil, fmt.Errorf("%d kinds of failure are more than there are", len(messages))
+	}
+	type kind struct {
+		probe.Outcome
+		probe.Phase
+	}
+	var failures []report.Failure
+	seen := map[kind]bool{}
+	for _, m := range messages {
+		outcome, err := probe.ParseOutcome(m.GetOutcome())
+		if err != nil {
+			return nil, fmt.Errorf("failure: %w", err)
+		}
+		phase, err := probe.ParsePhase(m.GetPhase())
+		if err != nil {
+			return nil, fmt.Errorf("failure: %w", err)
+		}
+		if outcome == probe.OK || m.GetCount() == 0 || len(m.GetExamples()) > MaxExamples || seen[kind{outcome, phase}] {
+			return nil, fmt.Errorf("failure %s %s: it is none, stands twice, or has too many examples", outcome, phase)
+		}
+		seen[kind{outcome, phase}] = true
+		for _, example := range m.GetExamples() {
+			if err := text("example", example, 0, MaxExampleBytes); err != nil {
+				return nil, fmt.Errorf("failure %s: %w", outcome, err)
+			}
+		}
+		failures = append(failures, report.Failure{Outcome: outcome, Phase: phase, Count: m.GetCount(), Examples: m.GetExamples()})
+	}
+	return failures, nil
+}
+
+// parseAnswers reads the counts by status and by peer, neither of which can be larger than what was sent.
+func parseAnswers(m *agentv1.Path, p *report.Path) error {
+	left := p.Sent
+	for status, n := range m.GetStatuses() {
+		if status < 100 || status > 999 || n == 0 || n > left {
+			return fmt.Errorf("status %d, %d times, cannot be", status, n)
+		}
+		left -= n
+		if p.Statuses == nil {
+			p.Statuses = make(map[int]uint64, len(m.GetStatuses()))
+		}
+		p.Statuses[int(status)] = n
+	}
+	if len(m.GetPeers()) > MaxTargets {
+		return fmt.Errorf("%d peers, allowed are %d", len(m.GetPeers()), MaxTargets)
+	}
+	left = p.Sent
+	for peer, n := range m.GetPeers() {
+		if err := text("peer", peer, 1, maxNameBytes); err != nil {
+			return err
+		}
+		if n == 0 || n > left {
+			return fmt.Errorf("peer %q, %d times, cannot be", peer, n)
+		}
+		left -= n
+	}
+	if len(m.GetPeers()) > 0 {
+		p.Peers = m.GetPeers()
+	}
+	return nil
+}
+
+// checkCounts holds the path against what report.Path promises. Differences, not sums: sums of foreign numbers may overflow.
+func checkCounts(p report.Path) error {
+	if p.Sent > p.Scheduled || p.Scheduled-p.Sent != p.Missed {
+		return fmt.Errorf("%d scheduled are not %d sent and %d missed", p.Scheduled, p.Sent, p.Missed)
+	}
+	if p.OK > p.Sent {
+		return fmt.Errorf("%d of %d sent cannot have succeeded", p.OK, p.Sent)
+	}
+	left := p.Sent - p.OK
+	for _, f := range p.Failures {
+		if f.Count > left {
+			return fmt.Errorf("more failures than the %d of %d sent that did not succeed", p.Sent-p.OK, p.Sent)
+		}
+		left -= f.Count
+	}
+	if left > 0 {
+		return fmt.Errorf("%d of %d sent have no outcome", left, p.Sent)
+	}
+	if p.Latency.Count() != p.OK {
+		return fmt.Errorf("%d latencies for %d successes", p.Latency.Count(), p.OK)
+	}
+	if p.Lag.Count() != p.Sent {
+		return fmt.Errorf("%d lags for %d sent", p.Lag.Count(), p.Sent)
+	}
+	return nil
+}
