@@ -1,0 +1,101 @@
+//go:build linux
+
+package engine
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"kdoctor.io/kdoctor/internal/mesh"
+	"kdoctor.io/kdoctor/internal/probe"
+	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+	"kdoctor.io/kdoctor/internal/probe/probetest"
+	"kdoctor.io/kdoctor/internal/target"
+)
+
+// single makes one attempt at a time with a shard of the engine. Its poller is opened beforehand, as in a run.
+type single struct {
+	config httpprobe.Config
+	poller *poller
+}
+
+func newSingle(t testing.TB, config httpprobe.Config) *single {
+	t.Helper()
+	p, err := openPoller()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.close)
+	return &single{config: config, poller: p}
+}
+
+func (a *single) Probe(ctx context.Context, to target.Target) (got probe.Sample) {
+	if !Supports(to) {
+		// As for a run: what the engine does not do is the other prober's.
+		return httpprobe.New(a.config).Probe(ctx, to)
+	}
+	e := New(Config{Round: a.config.Round, Source: a.config.Source, Installation: a.config.Installation, Status: a.config.Status,
+		Targets: []target.Target{to}, Load: mesh.Load{PerSecond: 1, Timeout: a.config.Timeout}})
+	s := newShard(e, e.lanes, a.poller, time.Now())
+	s.record = func(_ *lane, sample probe.Sample) { got = sample }
+	s.begin(e.lanes[0], 0)
+	stop := context.AfterFunc(ctx, a.poller.interrupt)
+	defer stop()
+	s.run(ctx)
+	return got
+}
+
+func TestEngineKeepsTheContractOfProbers(t *testing.T) {
+	probetest.HTTP(t, func(c httpprobe.Config) probe.Prober { return newSingle(t, c) })
+}
+
+func TestTimerServesWhereTheKernelHasNoPreciseWait(t *testing.T) {
+	p, err := openPoller()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.close()
+	if err := p.openTimer(); err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	for range 10 {
+		if events, err := p.wait(300 * time.Microsecond); err != nil || len(events) != 1 || events[0].Fd != timerKey {
+			t.Fatalf("events %v, %v", events, err)
+		}
+	}
+	if took := time.Since(start); took < 3*time.Millisecond {
+		t.Errorf("ten waits of 300 us took %v", took)
+	}
+	if events, err := p.wait(0); err != nil || len(events) != 1 || events[0].Fd != timerKey {
+		t.Errorf("a wait of nothing: %v, %v", events, err)
+	}
+	p.interrupt()
+	if events, err := p.wait(time.Minute); err != nil || len(events) == 0 || events[0].Fd != wakeKey {
+		t.Errorf("an interrupted wait: %v, %v", events, err)
+	}
+}
+
+func TestOnlyPlainAddressesOfTheRightFamilyAreSupported(t *testing.T) {
+	for _, c := range []struct {
+		to   target.Target
+		want bool
+	}{
+		{target.Target{Address: "http://198.18.0.1:80/kdoctoragent", Family: "IPv4"}, true},
+		{target.Target{Address: "http://198.18.0.1", Family: "IPv4"}, true},
+		{target.Target{Address: "http://[2001:db8::1]:8080/", Family: "IPv6"}, true},
+		{target.Target{Address: "http://[2001:db8::1]:8080/", Family: "IPv4"}, false},
+		{target.Target{Address: "http://[fe80::1%25eth0]:8080/", Family: "IPv6"}, false},
+		{target.Target{Address: "http://name.example:80/", Family: "IPv4"}, false},
+		{target.Target{Address: "https://198.18.0.1:443/", Family: "IPv4"}, false},
+		{target.Target{Address: "http://198.18.0.1:99999/", Family: "IPv4"}, false},
+		{target.Target{Address: "http://198.18.0.1:0/", Family: "IPv4"}, false},
+		{target.Target{Address: "::", Family: "IPv4"}, false},
+		{target.Target{}, false},
+	} {
+		if got := Supports(c.to); got != c.want {
+			t.Errorf("support of %q in %s is %v, want %v", c.to.Address, c.to.Family, got, c.want)
+		}
+	}
+}

@@ -1,0 +1,273 @@
+package engine
+
+import (
+	"bytes"
+	"errors"
+	"math"
+	"strings"
+
+	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+)
+
+// What the parser refuses. Both mean that the answer is not HTTP; they differ for whoever debugs.
+var (
+	errMalformed = errors.New("malformed HTTP")
+	errTransfer  = errors.New("contradictory framing of the body")
+)
+
+// span is a piece of the buffer.
+type span struct{ from, to int }
+
+// lines reads the header lines of one message, in pieces as they arrive and in place: folded lines are joined in the buffer itself.
+// It accepts exactly what net/textproto accepts, at the same byte: a line is complete when the byte after it shows that
+// it is not continued, so that both implementations wait for the same thing.
+type lines struct {
+	// pos is where the line that is being read starts, scan where to look on for its end.
+	pos, scan int
+	// field is the logical line so far; it waits for the next byte while pending.
+	field   span
+	pending bool
+	begun   bool
+	// framing is what the fields said.
+	framing framing
+}
+
+// framing is what headers say of the body.
+type framing struct {
+	// lengths and encodings count the Content-Length and Transfer-Encoding fields; length is the value of the first one.
+	lengths, encodings int
+	length             span
+	conflict           bool
+	chunked            bool
+	// badTrailer is set where the trailer announces fields that may not be in it.
+	badTrailer bool
+}
+
+// read goes on until the blank line; done says that it was found, and pos is then behind it.
+func (l *lines) read(b []byte) (done bool, err error) {
+	for {
+		continued := false
+		if l.pending {
+			if l.pos >= len(b) {
+				return false, nil
+			}
+			continued = blank(b[l.pos])
+			if !continued {
+				if err := l.framing.add(b, l.field); err != nil {
+					return false, err
+				}
+				l.pending = false
+			}
+		}
+		end := bytes.IndexByte(b[l.scan:], '\n')
+		if end < 0 {
+			l.scan = len(b)
+			return false, nil
+		}
+		end += l.scan
+		line := span{l.pos, withoutReturn(b, l.pos, end)}
+		l.pos, l.scan = end+1, end+1
+		switch {
+		case continued:
+			l.join(b, line)
+			continue
+		case line.from == line.to:
+			return true, nil
+		case !l.begun && blank(b[line.from]), bytes.IndexByte(b[line.from:line.to], ':') < 0:
+			return false, errMalformed
+		}
+		l.begun, l.pending, l.field = true, true, trim(b, line)
+	}
+}
+
+// join appends a continuation to the field. The line break between them leaves room for the space.
+func (l *lines) join(b []byte, line span) {
+	line = trim(b, line)
+	b[l.field.to] = ' '
+	l.field.to += 1 + copy(b[l.field.to+1:], b[line.from:line.to])
+}
+
+// add notes one field, whose form is that of net/textproto.
+func (f *framing) add(b []byte, field span) error {
+	line := b[field.from:field.to]
+	colon := bytes.IndexByte(line, ':')
+	if colon <= 0 {
+		return errMalformed
+	}
+	for _, c := range line[:colon] {
+		if c != ' ' && !nameByte(c) {
+			return errMalformed
+		}
+	}
+	for _, c := range line[colon+1:] {
+		if (c < ' ' && c != '\t') || c == 0x7f {
+			return errMalformed
+		}
+	}
+	value := trim(b, span{field.from + colon + 1, field.to})
+	// What a folded line leaves at the end belongs to the value of an encoding, as net/http sees it.
+	encoding := bytes.TrimLeft(line[colon+1:], " \t")
+	switch name := line[:colon]; {
+	case equalFold(name, "content-length"):
+		if f.lengths == 0 {
+			f.length = value
+		} else if !bytes.Equal(b[f.length.from:f.length.to], b[value.from:value.to]) {
+			f.conflict = true
+		}
+		f.lengths++
+	case equalFold(name, "transfer-encoding"):
+		f.encodings++
+		f.chunked = equalFold(encoding, "chunked")
+	case equalFold(name, "trailer"):
+		f.badTrailer = f.badTrailer || forbiddenTrailer(b[value.from:value.to])
+	}
+	return nil
+}
+
+// untilClosed is the length of a body that ends with the connection, inChunks of one that says so itself.
+const (
+	untilClosed = -1
+	inChunks    = -2
+)
+
+// body is the length of the body of an answer with the status. Encodings count from HTTP/1.1 on.
+func (f *framing) body(b []byte, status int, encoded bool) (int64, error) {
+	chunked := encoded && f.encodings > 0
+	if chunked && (f.encodings > 1 || !f.chunked) {
+		return 0, errTransfer
+	}
+	length := int64(untilClosed)
+	if f.lengths > 0 {
+		var ok bool
+		if length, ok = decimal(b[f.length.from:f.length.to]); f.conflict || !ok {
+			return 0, errTransfer
+		}
+	}
+	if chunked && f.badTrailer {
+		return 0, errTransfer
+	}
+	switch {
+	case status < 200, status == 204, status == 304:
+		return 0, nil
+	case chunked:
+		return inChunks, nil
+	}
+	return length, nil
+}
+
+// statusLine reads the first line of an answer. Numbers of three characters that are no final status are left to the caller.
+func statusLine(line []byte) (status int, encoded bool, err error) {
+	proto, rest, ok := bytes.Cut(line, []byte(" "))
+	if !ok {
+		return 0, false, errMalformed
+	}
+	rest = bytes.TrimLeft(rest, " ")
+	if i := bytes.IndexByte(rest, ' '); i >= 0 {
+		rest = rest[:i]
+	}
+	status, ok = statusCode(rest)
+	if !ok {
+		return 0, false, errMalformed
+	}
+	if len(proto) != len("HTTP/1.1") || string(proto[:5]) != "HTTP/" || proto[6] != '.' || !digit(proto[5]) || !digit(proto[7]) {
+		return 0, false, errMalformed
+	}
+	// HTTP/0.0 is read as no version, and so as HTTP/1.1, as net/http does.
+	return status, proto[5] > '1' || proto[5] == '1' && proto[7] >= '1' || proto[5] == '0' && proto[7] == '0', nil
+}
+
+// statusCode reads three characters as strconv.Atoi does; signs make numbers that are no status.
+func statusCode(b []byte) (int, bool) {
+	if len(b) != 3 {
+		return 0, false
+	}
+	negative := b[0] == '-'
+	if negative || b[0] == '+' {
+		b = b[1:]
+	}
+	n := 0
+	for _, c := range b {
+		if !digit(c) {
+			return 0, false
+		}
+		n = 10*n + int(c-'0')
+	}
+	return n, !negative || n == 0
+}
+
+func decimal(b []byte) (int64, bool) {
+	n := int64(0)
+	for _, c := range b {
+		if !digit(c) || n > (math.MaxInt64-int64(c-'0'))/10 {
+			return 0, false
+		}
+		n = 10*n + int64(c-'0')
+	}
+	return n, len(b) > 0
+}
+
+// forbiddenTrailer tells whether a list of names has one that frames the message itself.
+func forbiddenTrailer(list []byte) bool {
+	for len(list) > 0 {
+		name := list
+		if i := bytes.IndexByte(list, ','); i >= 0 {
+			name, list = list[:i], list[i+1:]
+		} else {
+			list = nil
+		}
+		name = bytes.Trim(name, " \t")
+		if equalFold(name, "transfer-encoding") || equalFold(name, "trailer") || equalFold(name, "content-length") {
+			return true
+		}
+	}
+	return false
+}
+
+func withoutReturn(b []byte, from, to int) int {
+	if to > from && b[to-1] == '\r' {
+		return to - 1
+	}
+	return to
+}
+
+func trim(b []byte, s span) span {
+	for s.from < s.to && blank(b[s.from]) {
+		s.from++
+	}
+	for s.to > s.from && blank(b[s.to-1]) {
+		s.to--
+	}
+	return s
+}
+
+// equalFold compares ASCII without case; lower is in lower case.
+func equalFold(b []byte, lower string) bool {
+	if len(b) != len(lower) {
+		return false
+	}
+	for i, c := range b {
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		if c != lower[i] {
+			return false
+		}
+	}
+	return true
+}
+
+func blank(c byte) bool { return c == ' ' || c == '\t' }
+
+func digit(c byte) bool { return '0' <= c && c <= '9' }
+
+// nameByte tells whether the byte may stand in the name of a header.
+func nameByte(c byte) bool {
+	switch {
+	case digit(c), 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z':
+		return true
+	}
+	return strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0
+}
+
+// maxMessages is how many messages may come before the attempt ends, the real answer included.
+const maxMessages = httpprobe.MaxInterim + 1

@@ -1,0 +1,295 @@
+// Package engine makes many attempts over plain HTTP/1.1 at a fixed pace: it is scheduler and prober in one, for Linux.
+//
+// Targets are spread over shards. Each is one thread with its own epoll set, which opens sockets when attempts are due, reads
+// what comes and keeps the deadlines, without a goroutine, a timer or garbage for each attempt. What is due when, what is missed and what an answer
+// means comes from packages load and httpprobe, so that their reports and the engine's can stand side by side.
+package engine
+
+import (
+	"bytes"
+
+	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+)
+
+// maxWindow is the longest line of a chunk's size and the longest trailer that are accepted, as in net/http.
+const maxWindow = 4096
+
+// stage is what the parser reads next.
+type stage uint8
+
+const (
+	atStatus stage = iota
+	atHeaders
+	atFixed
+	atRest
+	atChunkSize
+	atChunkData
+	atChunkEnd
+	atTrailer
+	atEnd
+)
+
+// parser reads one answer, in pieces and in a buffer of the caller's. It allocates nothing.
+// Of every sequence of bytes it thinks what net/http with httpprobe's limits thinks, and at the same byte.
+type parser struct {
+	stage    stage
+	encoded  bool
+	status   int
+	messages int
+	lines    lines
+	// left is how much of a body or chunk is missing.
+	left uint64
+	// body is how long the decoded body is. It stands at the buffer's front; raw is where what is not decoded starts.
+	body, raw int
+	// overhead is what chunks had in framing beyond what is reasonable.
+	overhead int64
+}
+
+// verdict is what the parser says after each piece.
+type verdict uint8
+
+const (
+	// more: the answer goes on.
+	more verdict = iota
+	// final: the headers are complete; status is set. The parser goes on with the body at the next call.
+	final
+	// complete: the body is complete, and stands in the buffer's first body bytes.
+	complete
+	// broken: the answer is refused, with the error.
+	broken
+)
+
+// feed looks at the buffer, in which bytes were appended since the last call. It may move what it holds and returns the new length.
+func (p *parser) feed(b []byte) (n int, v verdict, err error) {
+	if p.stage <= atHeaders {
+		v, err = p.head(b)
+		if v != final {
+			return len(b), v, err
+		}
+		// The body starts at the front.
+		n = copy(b, b[p.lines.pos:])
+		return n, final, nil
+	}
+	v, err = p.decode(b)
+	if p.raw > p.body {
+		n = p.body + copy(b[p.body:], b[p.raw:])
+		p.raw = p.body
+		return n, v, err
+	}
+	return len(b), v, err
+}
+
+// ended says what the end of the connection means: only a body without any framing ends so.
+func (p *parser) ended() bool { return p.stage == atRest }
+
+// head reads up to the end of the final headers.
+func (p *parser) head(b []byte) (verdict, error) {
+	for {
+		if p.stage == atStatus {
+			end := bytes.IndexByte(b[p.lines.scan:], '\n')
+			if end < 0 {
+				p.lines.scan = len(b)
+				return p.tooLong(b)
+			}
+			end += p.lines.scan
+			var err error
+			if p.status, p.encoded, err = statusLine(b[p.lines.pos:withoutReturn(b, p.lines.pos, end)]); err != nil {
+				return broken, err
+			}
+			p.lines = lines{pos: end + 1, scan: end + 1}
+			p.stage = atHeaders
+		}
+		done, err := p.lines.read(b)
+		if err != nil {
+			return broken, err
+		}
+		if !done {
+			return p.tooLong(b)
+		}
+		length, err := p.lines.framing.body(b, p.status, p.encoded)
+		if err != nil {
+			return broken, err
+		}
+		if p.status >= 200 {
+			p.begin(length)
+			return final, nil
+		}
+		if p.messages++; p.status < 100 || p.status == 101 || p.messages == maxMessages {
+			return broken, httpprobe.ErrStatus
+		}
+		p.stage, p.lines = atStatus, lines{pos: p.lines.pos, scan: p.lines.pos}
+	}
+}
+
+func (*parser) tooLong(b []byte) (verdict, error) {
+	if len(b) >= httpprobe.MaxHeaderBytes {
+		return broken, httpprobe.ErrHeaders
+	}
+	return more, nil
+}
+
+func (p *parser) begin(length int64) {
+	switch length {
+	case 0:
+		p.stage = atEnd
+	case untilClosed:
+		p.stage = atRest
+	case inChunks:
+		p.stage = atChunkSize
+	default:
+		p.stage, p.left = atFixed, uint64(length) // #nosec G115 -- it is positive
+	}
+}
+
+// decode goes on with the body: b holds its decoded part, then from raw on what arrived.
+func (p *parser) decode(b []byte) (verdict, error) {
+	for {
+		var v verdict
+		var err error
+		switch p.stage {
+		case atEnd:
+			return complete, nil
+		case atRest:
+			p.take(b, len(b)-p.raw)
+			v = more
+		case atFixed, atChunkData:
+			v = p.data(b)
+		case atChunkSize:
+			v, err = p.chunkSize(b)
+		case atChunkEnd:
+			v, err = p.chunkEnd(b)
+		case atTrailer:
+			v, err = p.trailer(b)
+		case atStatus, atHeaders:
+			return broken, errMalformed
+		}
+		switch {
+		case v == broken:
+			return broken, err
+		case p.body > httpprobe.MaxBodyBytes:
+			return broken, httpprobe.ErrBody
+		case v == more:
+			return more, nil
+		}
+	}
+}
+
+// take moves up to n raw bytes to the body; one byte above the limit is enough to know that it is too long.
+func (p *parser) take(b []byte, n int) int {
+	n = min(n, len(b)-p.raw, httpprobe.MaxBodyBytes+1-p.body)
+	copy(b[p.body:], b[p.raw:p.raw+n])
+	p.body += n
+	p.raw += n
+	return n
+}
+
+// The steps below return complete when their own part is complete and the next stage can go on.
+
+func (p *parser) data(b []byte) verdict {
+	want := len(b) - p.raw
+	if p.left < uint64(want) { // #nosec G115 -- a length is not negative
+		want = int(p.left) // #nosec G115 -- it is smaller than a length
+	}
+	p.left -= uint64(p.take(b, want)) // #nosec G115 -- a length is not negative
+	if p.left > 0 {
+		return more
+	}
+	if p.stage == atFixed {
+		p.stage = atEnd
+	} else {
+		p.stage = atChunkEnd
+	}
+	return complete
+}
+
+func (p *parser) chunkEnd(b []byte) (verdict, error) {
+	if len(b)-p.raw < 2 {
+		return more, nil
+	}
+	if b[p.raw] != '\r' || b[p.raw+1] != '\n' {
+		return broken, errMalformed
+	}
+	p.raw += 2
+	p.stage = atChunkSize
+	return complete, nil
+}
+
+func (p *parser) chunkSize(b []byte) (verdict, error) {
+	window := b[p.raw:min(len(b), p.raw+maxWindow)]
+	end := bytes.IndexByte(window, '\n')
+	if end < 0 {
+		if len(window) == maxWindow {
+			return broken, errMalformed
+		}
+		return more, nil
+	}
+	line := window[:end]
+	if bytes.IndexByte(line, '\r') != len(line)-1 || len(line) == 0 {
+		return broken, errMalformed
+	}
+	p.raw += end + 1
+	line = line[:len(line)-1]
+	p.overhead += int64(len(line)) + 2
+	for len(line) > 0 && blank(line[len(line)-1]) {
+		line = line[:len(line)-1]
+	}
+	if i := bytes.IndexByte(line, ';'); i >= 0 {
+		line = line[:i]
+	}
+	size, ok := hexadecimal(line)
+	if !ok {
+		return broken, errMalformed
+	}
+	if size == 0 {
+		p.stage = atTrailer
+		return complete, nil
+	}
+	// Sixteen bytes a chunk and twice its size are no reason to worry, more than 16 KB above that are.
+	p.overhead = max(p.overhead-16-2*int64(size), 0) // #nosec G115 -- an absurd size fails a few lines later by its length
+	if p.overhead > 16<<10 {
+		return broken, errMalformed
+	}
+	p.stage, p.left = atChunkData, size
+	return complete, nil
+}
+
+func (p *parser) trailer(b []byte) (verdict, error) {
+	window := b[p.raw:min(len(b), p.raw+maxWindow)]
+	if len(window) < 2 {
+		return more, nil
+	}
+	if window[0] == '\r' && window[1] == '\n' {
+		p.stage = atEnd
+		return complete, nil
+	}
+	end := bytes.Index(window, []byte("\r\n\r\n"))
+	if end < 0 {
+		if len(window) == maxWindow {
+			return broken, errMalformed
+		}
+		return more, nil
+	}
+	var l lines
+	if done, err := l.read(window[:end+4]); err != nil || !done {
+		return broken, errMalformed
+	}
+	p.stage = atEnd
+	return complete, nil
+}
+
+func hexadecimal(b []byte) (n uint64, ok bool) {
+	for _, c := range b {
+		switch {
+		case digit(c):
+			c -= '0'
+		case 'a' <= c && c <= 'f':
+			c -= 'a' - 10
+		case 'A' <= c && c <= 'F':
+			c -= 'A' - 10
+		default:
+			return 0, false
+		}
+		n = n<<4 | uint64(c)
+	}
+	return n, len(b) > 0 && len(b) <= 16
+}

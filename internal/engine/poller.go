@@ -1,0 +1,124 @@
+//go:build linux
+
+package engine
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Keys of descriptors in the epoll set that belong to no attempt.
+const (
+	wakeKey  = -1
+	timerKey = -2
+)
+
+// eventBatch is how many events are taken from the kernel at once.
+const eventBatch = 256
+
+// poller waits for sockets with a precision of nanoseconds: the runtime's own waits whole milliseconds.
+type poller struct {
+	epoll, wake int
+	// timer serves where the kernel or a seccomp profile has no epoll_pwait2; it is -1 until then.
+	timer  int
+	span   unix.Timespec
+	events []unix.EpollEvent
+}
+
+func openPoller() (*poller, error) {
+	p := &poller{timer: -1, events: make([]unix.EpollEvent, eventBatch)}
+	var err error
+	if p.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return nil, fmt.Errorf("create epoll set: %w", err)
+	}
+	if p.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+		_ = unix.Close(p.epoll)
+		return nil, fmt.Errorf("create eventfd: %w", err)
+	}
+	if err = p.add(p.wake, unix.EPOLLIN, wakeKey); err != nil {
+		p.close()
+		return nil, fmt.Errorf("watch eventfd: %w", err)
+	}
+	return p, nil
+}
+
+func (p *poller) close() {
+	for _, fd := range []int{p.epoll, p.wake, p.timer} {
+		if fd >= 0 {
+			_ = unix.Close(fd)
+		}
+	}
+}
+
+// interrupt ends the wait that is under way, or the next one. It may be called from any goroutine, until close.
+func (p *poller) interrupt() {
+	var one [8]byte
+	binary.NativeEndian.PutUint64(one[:], 1)
+	_, _ = unix.Write(p.wake, one[:])
+}
+
+func (p *poller) add(fd int, events uint32, key int32) error {
+	return unix.EpollCtl(p.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: events, Fd: key})
+}
+
+// watch reports every change of a socket under the key, once.
+func (p *poller) watch(fd int, key int32) error {
+	return p.add(fd, unix.EPOLLIN|unix.EPOLLOUT|unix.EPOLLRDHUP|unix.EPOLLET&(1<<32-1), key)
+}
+
+// wait returns what happened within d, at once when there is something. The result is valid until the next call.
+func (p *poller) wait(d time.Duration) ([]unix.EpollEvent, error) {
+	if p.timer >= 0 {
+		return p.waitByTimer(d)
+	}
+	p.span = unix.NsecToTimespec(int64(max(d, 0)))
+	n, _, errno := unix.Syscall6(unix.SYS_EPOLL_PWAIT2, uintptr(p.epoll), uintptr(unsafe.Pointer(&p.events[0])), uintptr(len(p.events)), // #nosec G103 -- the kernel fills the slice
+		uintptr(unsafe.Pointer(&p.span)), 0, 0) // #nosec G103 -- the kernel reads it
+	switch errno {
+	case 0:
+		return p.events[:n], nil
+	case unix.EINTR:
+		return nil, nil
+	case unix.ENOSYS, unix.EPERM:
+		if err := p.openTimer(); err != nil {
+			return nil, err
+		}
+		return p.waitByTimer(d)
+	}
+	return nil, fmt.Errorf("wait for sockets: %w", errno)
+}
+
+func (p *poller) openTimer() (err error) {
+	if p.timer, err = unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_CLOEXEC|unix.TFD_NONBLOCK); err != nil {
+		p.timer = -1
+		return fmt.Errorf("create timer: %w", err)
+	}
+	if err = p.add(p.timer, unix.EPOLLIN, timerKey); err != nil {
+		return fmt.Errorf("watch timer: %w", err)
+	}
+	return nil
+}
+
+func (p *poller) waitByTimer(d time.Duration) ([]unix.EpollEvent, error) {
+	limit := 0
+	if d > 0 {
+		// Setting the timer also takes back what it had to say.
+		if err := unix.TimerfdSettime(p.timer, 0, &unix.ItimerSpec{Value: unix.NsecToTimespec(int64(d))}, nil); err != nil {
+			return nil, fmt.Errorf("set timer: %w", err)
+		}
+		limit = -1
+	}
+	n, err := unix.EpollWait(p.epoll, p.events, limit)
+	if errors.Is(err, unix.EINTR) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("wait for sockets: %w", err)
+	}
+	return p.events[:n], nil
+}
