@@ -1,0 +1,212 @@
+package round_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+
+	"kdoctor.io/kdoctor/internal/mesh"
+	"kdoctor.io/kdoctor/internal/report"
+	"kdoctor.io/kdoctor/internal/schedule"
+	"kdoctor.io/kdoctor/internal/store"
+	"kdoctor.io/kdoctor/internal/topology"
+)
+
+// habit is how an agent in memory behaves.
+type habit struct {
+	// refuses makes every call fail at once; mute makes every call hang until its context is over.
+	refuses, mute bool
+	// muteAfter and forgetAfter, counted from the start of its load, are when it stops answering or forgets the round.
+	muteAfter, forgetAfter time.Duration
+	// endless never finishes.
+	endless bool
+	// fails makes every request of the agent fail.
+	fails bool
+}
+
+type load struct {
+	plan  mesh.Plan
+	began time.Time
+}
+
+// agents are agents in memory that live by the clock of the test.
+type agents struct {
+	mu      sync.Mutex
+	habits  map[string]habit
+	loads   map[string]*load
+	starts  map[string]int
+	stopped []string
+	fetches map[string]int
+	// ended is the number of the fetch that first found the agent done.
+	ended map[string]int
+}
+
+func newAgents(habits map[string]habit) *agents {
+	return &agents{habits: habits, loads: map[string]*load{}, starts: map[string]int{}, fetches: map[string]int{}, ended: map[string]int{}}
+}
+
+func (a *agents) reach(ctx context.Context, pod string) error {
+	a.mu.Lock()
+	h, l := a.habits[pod], a.loads[pod]
+	a.mu.Unlock()
+	if h.refuses {
+		return errCut
+	}
+	if h.mute || (h.muteAfter > 0 && l != nil && time.Since(l.began) > h.muteAfter) {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return nil
+}
+
+func (a *agents) Start(ctx context.Context, agent topology.Agent, plan mesh.Plan) error {
+	a.mu.Lock()
+	a.starts[agent.Pod]++
+	a.mu.Unlock()
+	if err := a.reach(ctx, agent.Pod); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.loads[agent.Pod] == nil {
+		a.loads[agent.Pod] = &load{plan: plan, began: time.Now()}
+	}
+	return nil
+}
+
+func (a *agents) Fetch(ctx context.Context, agent topology.Agent, key schedule.Key) (report.Agent, error) {
+	if err := a.reach(ctx, agent.Pod); err != nil {
+		return report.Agent{}, err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.fetches[agent.Pod]++
+	l, h := a.loads[agent.Pod], a.habits[agent.Pod]
+	if l == nil || l.plan.Key != key || (h.forgetAfter > 0 && time.Since(l.began) > h.forgetAfter) {
+		return report.Agent{}, fmt.Errorf("fetch: %w", errUnknown)
+	}
+	r := report.Agent{Pod: agent.Pod, Node: agent.Node, Via: report.Direct, Started: l.began}
+	end := l.began.Add(l.plan.Load.Duration)
+	if time.Now().Before(end) || h.endless {
+		return r, nil
+	}
+	r.Finished, r.Ended = true, end
+	if a.ended[agent.Pod] == 0 {
+		a.ended[agent.Pod] = a.fetches[agent.Pod]
+	}
+	n := l.plan.Load.Requests()
+	for _, t := range l.plan.Targets {
+		p := report.Path{Target: t, Scheduled: n, Sent: n}
+		if !h.fails {
+			p.OK = n
+			for range n {
+				p.Latency.Record(time.Millisecond)
+			}
+		}
+		r.Paths = append(r.Paths, p)
+	}
+	// Requests of others arrive until all are done: only the last asking sees all of them.
+	r.Served = uint64(a.fetches[agent.Pod])
+	return r, nil
+}
+
+func (a *agents) Stop(ctx context.Context, agent topology.Agent, _ schedule.Key) error {
+	if err := a.reach(ctx, agent.Pod); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.loads, agent.Pod)
+	a.stopped = append(a.stopped, agent.Pod)
+	return nil
+}
+
+func (a *agents) started(pod string) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.starts[pod]
+}
+
+// memory keeps rounds and plans in memory.
+type memory struct {
+	mu     sync.Mutex
+	plans  map[schedule.Key]store.Plan
+	rounds map[schedule.Key]store.Kept
+	// full makes every write fail.
+	full bool
+}
+
+var errFull = errors.New("no space left on device")
+
+func newMemory() *memory {
+	return &memory{plans: map[schedule.Key]store.Plan{}, rounds: map[schedule.Key]store.Kept{}}
+}
+
+func (m *memory) Plan(_ context.Context, key schedule.Key) (store.Plan, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if p, ok := m.plans[key]; ok {
+		return p, nil
+	}
+	return store.Plan{}, store.ErrNotFound
+}
+
+func (m *memory) PutPlan(_ context.Context, key schedule.Key, plan store.Plan) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.full {
+		return errFull
+	}
+	m.plans[key] = plan
+	return nil
+}
+
+func (m *memory) DeletePlan(_ context.Context, key schedule.Key) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.plans, key)
+	return nil
+}
+
+func (m *memory) Round(_ context.Context, key schedule.Key) (store.Kept, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if k, ok := m.rounds[key]; ok {
+		return k, nil
+	}
+	return store.Kept{}, store.ErrNotFound
+}
+
+func (m *memory) PutRound(_ context.Context, kept store.Kept) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.full {
+		return errFull
+	}
+	m.rounds[kept.Round.Key] = kept
+	return nil
+}
+
+// cluster is a snapshot that is what it is; a nil one cannot be read.
+type cluster []topology.Agent
+
+var errAPI = errors.New("the API server is away")
+
+func (c cluster) Snapshot(context.Context) (topology.Snapshot, error) {
+	if c == nil {
+		return topology.Snapshot{}, errAPI
+	}
+	return topology.Snapshot{Taken: time.Now(), Agents: c}, nil
+}
+
+func pods(names ...string) cluster {
+	c := cluster{}
+	for i, name := range names {
+		c = append(c, topology.Agent{Pod: name, Node: "node-" + name, HTTPPort: 8080,
+			Addresses: []netip.Addr{netip.AddrFrom4([4]byte{198, 19, 0, byte(i + 1)})}})
+	}
+	return c
+}

@@ -1,0 +1,207 @@
+// Package round conducts one round of a task from its start to the kept report.
+//
+// It knows nothing of reconcilers or commands: given where snapshots come from, a way to the agents and a store,
+// a round is planned, started on all agents, followed until every agent is done or given up, judged and kept.
+// The plan is kept before the first agent is told of it, so that another process can take up a round that this one left.
+package round
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"kdoctor.io/kdoctor/internal/mesh"
+	"kdoctor.io/kdoctor/internal/report"
+	"kdoctor.io/kdoctor/internal/schedule"
+	"kdoctor.io/kdoctor/internal/store"
+	"kdoctor.io/kdoctor/internal/topology"
+	"kdoctor.io/kdoctor/internal/verdict"
+)
+
+// ErrHandedOver is the cause to cancel Run's context with when another process is to take the round up: the agents go on.
+// Any other cause means that nobody wants the round any more, and the agents are told to stop.
+var ErrHandedOver = errors.New("the round is handed over")
+
+// ErrOverdue is returned, wrapped, for a round whose deadline had passed before it was planned, and of which no agent has a report.
+var ErrOverdue = errors.New("the deadline passed before the round could start")
+
+// Snapshots tells what the cluster has right now.
+type Snapshots interface {
+	Snapshot(ctx context.Context) (topology.Snapshot, error)
+}
+
+// Agents is the way to the agents. All three are idempotent and keyed by the round.
+type Agents interface {
+	// Start hands an agent its plan; the agent begins at once. To start a round that the agent has changes nothing.
+	Start(ctx context.Context, agent topology.Agent, plan mesh.Plan) error
+	// Fetch returns what the agent has of the round so far; Ended is zero while the round is under way.
+	Fetch(ctx context.Context, agent topology.Agent, key schedule.Key) (report.Agent, error)
+	// Stop ends the agent's part in the round; the agent forgets it.
+	Stop(ctx context.Context, agent topology.Agent, key schedule.Key) error
+}
+
+// Plans keeps the plans of rounds under way. Plan returns store.ErrNotFound for one that it does not have.
+type Plans interface {
+	Plan(ctx context.Context, key schedule.Key) (store.Plan, error)
+	PutPlan(ctx context.Context, key schedule.Key, plan store.Plan) error
+	DeletePlan(ctx context.Context, key schedule.Key) error
+}
+
+// Rounds keeps rounds that are over. Round returns store.ErrNotFound for one that it does not have.
+type Rounds interface {
+	Round(ctx context.Context, key schedule.Key) (store.Kept, error)
+	PutRound(ctx context.Context, kept store.Kept) error
+}
+
+// Config is what a Conductor works with.
+type Config struct {
+	Snapshots Snapshots
+	Agents    Agents
+	Plans     Plans
+	Rounds    Rounds
+	// Unknown is the error that Agents return, wrapped, for a round that the agent does not have.
+	Unknown error
+	// Parallel is how many calls to agents may be under way at a time; 0 is 256.
+	Parallel int
+}
+
+// Conductor runs rounds; several may run at a time, each of its own key.
+type Conductor struct {
+	Config
+}
+
+// New returns a conductor.
+func New(c Config) *Conductor {
+	if c.Parallel <= 0 {
+		c.Parallel = 256
+	}
+	return &Conductor{Config: c}
+}
+
+// Request asks for one round.
+type Request struct {
+	Key  schedule.Key
+	Task report.Task
+	// Want is what is to be probed; its Limit is overridden by what is left until the deadline.
+	Want   mesh.Want
+	Expect verdict.Expect
+	// Planned is when the round was to start, Deadline when it is over, whatever is still missing then.
+	Planned, Deadline time.Time
+	// Spec is the task's spec in JSON, kept with the round.
+	Spec json.RawMessage
+}
+
+// Run conducts the round and returns it as it was kept. A round that is kept already is returned as it is, one whose plan is kept
+// is taken up where it stands, so Run may be called again for a key after a crash at any point.
+//
+// Agents that could not be started or did not report are data in the round. An error means that there is no round to keep:
+// the cluster could not be read, the store failed, ErrOverdue, or the context's cause when it was cancelled.
+// When only the keeping failed, the round comes back with the error.
+func (c *Conductor) Run(ctx context.Context, req Request) (store.Kept, error) {
+	kept, err := c.Rounds.Round(ctx, req.Key)
+	if err == nil {
+		c.forget(ctx, req.Key)
+		return kept, nil
+	}
+	// A round that cannot be read is run, or collected, once more: it is replaced.
+	if !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrCorrupt) {
+		return store.Kept{}, cancelled(ctx, err)
+	}
+	plan, resumed, err := c.plan(ctx, req)
+	if err != nil {
+		return store.Kept{}, cancelled(ctx, err)
+	}
+	collected := c.collect(ctx, plan, resumed)
+	switch {
+	case ctx.Err() != nil:
+		return store.Kept{}, c.abandon(ctx, req.Key, plan)
+	case plan.Started.IsZero() && !slices.ContainsFunc(collected, func(r result) bool { return r.have }):
+		return store.Kept{}, ErrOverdue
+	case plan.Started.IsZero():
+		plan.Started = req.Planned
+	}
+	kept = judge(req, plan, collected)
+	err = retry(ctx, time.Now().Add(keepWithin), func() error { return c.Rounds.PutRound(ctx, kept) })
+	if err != nil {
+		return kept, cancelled(ctx, fmt.Errorf("keep the round: %w", err))
+	}
+	c.forget(ctx, req.Key)
+	return kept, nil
+}
+
+// plan returns the round's kept plan, or makes one and keeps it. After the deadline, when the store that held the plan may have gone
+// with the process before, a plan is made to ask the agents by; it has no start and is not kept.
+func (c *Conductor) plan(ctx context.Context, req Request) (plan store.Plan, resumed bool, err error) {
+	plan, err = c.Plans.Plan(ctx, req.Key)
+	switch {
+	case err == nil:
+		return plan, true, nil
+	case !errors.Is(err, store.ErrNotFound):
+		return store.Plan{}, false, fmt.Errorf("take up the round: %w", err)
+	}
+	var snapshot topology.Snapshot
+	err = retry(ctx, later(req.Deadline, time.Now().Add(keepWithin)), func() (err error) {
+		snapshot, err = c.Snapshots.Snapshot(ctx)
+		return err
+	})
+	if err != nil {
+		return store.Plan{}, false, fmt.Errorf("take a snapshot of the cluster: %w", err)
+	}
+	plan = store.Plan{Mesh: mesh.New(req.Key, req.Task, snapshot, req.Want), Deadline: req.Deadline}
+	if !time.Now().Before(req.Deadline) {
+		return plan, true, nil
+	}
+	plan.Started = time.Now()
+	err = retry(ctx, req.Deadline, func() error { return c.Plans.PutPlan(ctx, req.Key, plan) })
+	if err != nil {
+		return store.Plan{}, false, fmt.Errorf("keep the plan: %w", err)
+	}
+	return plan, false, nil
+}
+
+// forget removes the plan of a round that is over. A plan that stays behind is harmless: the kept round is found first.
+func (c *Conductor) forget(ctx context.Context, key schedule.Key) {
+	_ = c.Plans.DeletePlan(ctx, key)
+}
+
+// abandon stops all agents, unless the round is handed over, and returns the context's cause.
+func (c *Conductor) abandon(ctx context.Context, key schedule.Key, plan store.Plan) error {
+	cause := context.Cause(ctx)
+	if errors.Is(cause, ErrHandedOver) {
+		return cause
+	}
+	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
+	defer cancel()
+	newCrew(c.Config, plan).each(func(m *member) { m.stop(detached) })
+	_ = c.Plans.DeletePlan(detached, key)
+	return cause
+}
+
+func judge(req Request, plan store.Plan, collected []result) store.Kept {
+	var reports []report.Agent
+	lost := map[string]string{}
+	for i, r := range collected {
+		if r.have {
+			reports = append(reports, r.report)
+			continue
+		}
+		lost[plan.Mesh.Plans[i].Agent.Pod] = r.lost
+	}
+	agents, missing := report.Merge(plan.Mesh.Expected, reports, lost)
+	round := report.Round{
+		Key: req.Key, Task: req.Task, Started: plan.Started, Deadline: plan.Deadline, Ended: time.Now(),
+		Expected: plan.Mesh.Expected, Agents: agents, Missing: missing, Gaps: plan.Mesh.Gaps,
+	}
+	return store.Kept{Round: round, Verdict: verdict.Judge(round, req.Expect), Spec: req.Spec}
+}
+
+// cancelled prefers the cause of a cancelled context to what it led to.
+func cancelled(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}

@@ -1,0 +1,183 @@
+package store
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"gocloud.dev/blob"
+	"gocloud.dev/gcerrors"
+
+	"kdoctor.io/kdoctor/internal/schedule"
+)
+
+const (
+	roundSuffix = ".json.gz"
+	planSuffix  = ".plan.json.gz"
+	digits      = 10
+	largest     = 9_999_999_999
+	// maxUID is far above the 36 characters of a Kubernetes UID.
+	maxUID = 128
+)
+
+// name is one object of a task in the bucket; suffix is empty for one that is not ours, such as a temporary file that a crash left.
+type name struct {
+	name     string
+	key      schedule.Key
+	suffix   string
+	modified time.Time
+}
+
+// compare orders keys of one task by generation, then round.
+func compare(a, b schedule.Key) int {
+	return cmp.Or(cmp.Compare(a.Generation, b.Generation), cmp.Compare(a.Round, b.Round))
+}
+
+// validUID tells whether a UID can be a folder's name that stays inside the store.
+func validUID(uid string) bool {
+	if uid == "" || len(uid) > maxUID {
+		return false
+	}
+	for _, c := range uid {
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '_' {
+			return false
+		}
+	}
+	return true
+}
+
+func nameOf(key schedule.Key, suffix string) (string, error) {
+	if !validUID(key.UID) {
+		return "", fmt.Errorf("the task UID %q cannot be a name", key.UID)
+	}
+	if key.Generation < 0 || key.Generation > largest || key.Round < 0 || key.Round > largest {
+		return "", fmt.Errorf("generation %d or round %d is out of range", key.Generation, key.Round)
+	}
+	return fmt.Sprintf("%s/%0*d/%0*d%s", key.UID, digits, key.Generation, digits, key.Round, suffix), nil
+}
+
+// parseName reads what nameOf wrote, and nothing else.
+func parseName(text string) (key schedule.Key, suffix string, ok bool) {
+	parts := strings.Split(text, "/")
+	if len(parts) != 3 || !validUID(parts[0]) || len(parts[1]) != digits || len(parts[2]) < digits {
+		return schedule.Key{}, "", false
+	}
+	suffix = parts[2][digits:]
+	if suffix != roundSuffix && suffix != planSuffix {
+		return schedule.Key{}, "", false
+	}
+	generation, ok := parseNumber(parts[1])
+	if !ok {
+		return schedule.Key{}, "", false
+	}
+	round, ok := parseNumber(parts[2][:digits])
+	if !ok {
+		return schedule.Key{}, "", false
+	}
+	return schedule.Key{UID: parts[0], Generation: generation, Round: round}, suffix, true
+}
+
+// parseNumber reads digits alone: a sign would make two names of one key.
+func parseNumber(text string) (int64, bool) {
+	if strings.Trim(text, "0123456789") != "" {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	return n, err == nil
+}
+
+// names lists all objects of a task.
+func (s *Store) names(ctx context.Context, uid string) ([]name, error) {
+	if !validUID(uid) {
+		return nil, fmt.Errorf("the task UID %q cannot be a name", uid)
+	}
+	objects, err := s.list(ctx, &blob.ListOptions{Prefix: uid + "/"})
+	if err != nil {
+		return nil, fmt.Errorf("list rounds of %s: %w", uid, err)
+	}
+	var names []name
+	for _, o := range objects {
+		key, suffix, ok := parseName(o.Key)
+		if !ok {
+			suffix = ""
+		}
+		names = append(names, name{name: o.Key, key: key, suffix: suffix, modified: o.ModTime})
+	}
+	return names, nil
+}
+
+// listAttempts bounds how often a listing begins anew because a file vanished under it.
+const listAttempts = 20
+
+// list returns all objects. A listing of files fails when one of them, such as a temporary one, is gone between being seen and being looked at;
+// such a listing begins anew.
+func (s *Store) list(ctx context.Context, options *blob.ListOptions) ([]*blob.ListObject, error) {
+	var last error
+	for range listAttempts {
+		objects, err := s.listOnce(ctx, options)
+		if err == nil {
+			return objects, nil
+		}
+		if last = err; gcerrors.Code(err) != gcerrors.NotFound || ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, last
+}
+
+func (s *Store) listOnce(ctx context.Context, options *blob.ListOptions) ([]*blob.ListObject, error) {
+	var objects []*blob.ListObject
+	for it := s.bucket.List(options); ; {
+		o, err := it.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			return objects, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		objects = append(objects, o)
+	}
+}
+
+func (s *Store) put(ctx context.Context, key schedule.Key, suffix string, encode func(io.Writer) error) error {
+	at, err := nameOf(key, suffix)
+	if err != nil {
+		return err
+	}
+	var body bytes.Buffer
+	if err := encode(&body); err != nil {
+		return err
+	}
+	if body.Len() > maxBlob {
+		return fmt.Errorf("%d bytes are more than the %d that a blob may have", body.Len(), maxBlob)
+	}
+	return s.bucket.WriteAll(ctx, at, body.Bytes(), &blob.WriterOptions{ContentType: "application/gzip"})
+}
+
+func (s *Store) get(ctx context.Context, key schedule.Key, suffix string) ([]byte, error) {
+	at, err := nameOf(key, suffix)
+	if err != nil {
+		return nil, err
+	}
+	r, err := s.bucket.NewReader(ctx, at, nil)
+	if gcerrors.Code(err) == gcerrors.NotFound {
+		return nil, ErrNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	body, err := io.ReadAll(io.LimitReader(r, maxBlob+1))
+	if err := errors.Join(err, r.Close()); err != nil {
+		return nil, err
+	}
+	if len(body) > maxBlob {
+		return nil, fmt.Errorf("more than %d bytes: %w", maxBlob, ErrCorrupt)
+	}
+	return body, nil
+}

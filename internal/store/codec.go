@@ -1,0 +1,118 @@
+package store
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"time"
+
+	"kdoctor.io/kdoctor/internal/mesh"
+	"kdoctor.io/kdoctor/internal/report"
+	"kdoctor.io/kdoctor/internal/schedule"
+	"kdoctor.io/kdoctor/internal/verdict"
+)
+
+const (
+	// format is the version of the blobs' content.
+	format = 1
+	// maxBlob bounds a blob as it is kept, maxJSON what it may unpack to, both in bytes.
+	maxBlob = 64 << 20
+	maxJSON = 512 << 20
+)
+
+type roundBlob struct {
+	Format  int             `json:"format"`
+	Round   report.Round    `json:"round"`
+	Verdict verdict.Verdict `json:"verdict"`
+	Spec    json.RawMessage `json:"spec,omitempty"`
+}
+
+type planBlob struct {
+	Format   int          `json:"format"`
+	Key      schedule.Key `json:"key"`
+	Mesh     mesh.Mesh    `json:"mesh"`
+	Started  time.Time    `json:"started"`
+	Deadline time.Time    `json:"deadline"`
+}
+
+func encodeRound(kept Kept) func(io.Writer) error {
+	kept.Round.Agents = finite(kept.Round.Agents)
+	return pack(roundBlob{Format: format, Round: kept.Round, Verdict: kept.Verdict, Spec: kept.Spec})
+}
+
+func encodePlan(key schedule.Key, plan Plan) func(io.Writer) error {
+	return pack(planBlob{Format: format, Key: key, Mesh: plan.Mesh, Started: plan.Started, Deadline: plan.Deadline})
+}
+
+// finite forgets the resources of agents that claim a CPU use which is no number: JSON has no such thing,
+// and one agent's nonsense must not cost the others' reports.
+func finite(agents []report.Agent) []report.Agent {
+	odd := func(a report.Agent) bool {
+		return math.IsNaN(a.Resources.MaxCPU) || math.IsInf(a.Resources.MaxCPU, 0) || math.IsNaN(a.Resources.MeanCPU) || math.IsInf(a.Resources.MeanCPU, 0)
+	}
+	if !slices.ContainsFunc(agents, odd) {
+		return agents
+	}
+	agents = slices.Clone(agents)
+	for i := range agents {
+		if odd(agents[i]) {
+			agents[i].Resources = report.Resources{}
+		}
+	}
+	return agents
+}
+
+func pack(content any) func(io.Writer) error {
+	return func(w io.Writer) error {
+		z := gzip.NewWriter(w)
+		if err := json.NewEncoder(z).Encode(content); err != nil {
+			return fmt.Errorf("encode: %w", err)
+		}
+		return z.Close()
+	}
+}
+
+func decodeRound(key schedule.Key, body []byte) (Kept, error) {
+	var b roundBlob
+	if err := unpack(body, &b); err != nil {
+		return Kept{}, err
+	}
+	if b.Format != format || b.Round.Key != key {
+		return Kept{}, fmt.Errorf("format %d of round %s: %w", b.Format, b.Round.Key, ErrCorrupt)
+	}
+	return Kept{Round: b.Round, Verdict: b.Verdict, Spec: b.Spec}, nil
+}
+
+func decodePlan(key schedule.Key, body []byte) (Plan, error) {
+	var b planBlob
+	if err := unpack(body, &b); err != nil {
+		return Plan{}, err
+	}
+	if b.Format != format || b.Key != key {
+		return Plan{}, fmt.Errorf("format %d of plan %s: %w", b.Format, b.Key, ErrCorrupt)
+	}
+	return Plan{Mesh: b.Mesh, Started: b.Started, Deadline: b.Deadline}, nil
+}
+
+// unpack reads one JSON value and insists on the end of the stream, where gzip's checksum is.
+func unpack(body []byte, into any) error {
+	z, err := gzip.NewReader(bytes.NewReader(body))
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	text, err := io.ReadAll(io.LimitReader(z, maxJSON+1))
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	if len(text) > maxJSON {
+		return fmt.Errorf("%w: unpacks to more than %d bytes", ErrCorrupt, maxJSON)
+	}
+	if err := json.Unmarshal(text, into); err != nil {
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	return nil
+}

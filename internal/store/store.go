@@ -1,0 +1,242 @@
+// Package store keeps the rounds of tasks, one compressed blob each, in any place that gocloud.dev/blob knows: a folder today.
+//
+// A round is <uid>/<generation>/<round>.json.gz and its plan, which lives while the round runs, <uid>/<generation>/<round>.plan.json.gz;
+// both numbers have ten digits, so that names sort as numbers do. A blob is written whole or not at all, and one that cannot be read
+// is an error for its own key alone.
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"gocloud.dev/blob"
+	"gocloud.dev/blob/fileblob"
+	"gocloud.dev/gcerrors"
+
+	"kdoctor.io/kdoctor/internal/mesh"
+	"kdoctor.io/kdoctor/internal/report"
+	"kdoctor.io/kdoctor/internal/schedule"
+	"kdoctor.io/kdoctor/internal/verdict"
+)
+
+// ErrNotFound is returned, wrapped, for what the store does not hold.
+var ErrNotFound = errors.New("not found")
+
+// ErrCorrupt is returned, wrapped, for a blob that is there and cannot be read: cut short, damaged, too large, or not ours.
+var ErrCorrupt = errors.New("corrupt")
+
+// Kept is one finished round.
+type Kept struct {
+	Round   report.Round
+	Verdict verdict.Verdict
+	// Spec is the task's spec as it was for this round, in JSON; empty where there is none.
+	Spec json.RawMessage
+}
+
+// Plan is a round that has started and is not over: what a restarted controller needs to take it up again.
+type Plan struct {
+	Mesh              mesh.Mesh
+	Started, Deadline time.Time
+}
+
+// Store keeps rounds. Make one with Open or New. It is safe for concurrent use.
+type Store struct {
+	bucket *blob.Bucket
+	// dir is the folder of the blobs, empty where they are not files.
+	dir  string
+	feed feed
+}
+
+// Open opens the store at a URL of the form file:///a/folder, or at a plain path; the folder is made when it does not exist.
+// Close gives it back.
+func Open(_ context.Context, location string) (*Store, error) {
+	dir := location
+	if strings.Contains(location, "://") {
+		u, err := url.Parse(location)
+		if err != nil {
+			return nil, fmt.Errorf("open store: %w", err)
+		}
+		if u.Scheme != fileblob.Scheme || u.Host != "" || u.RawQuery != "" {
+			return nil, fmt.Errorf("open store %q: only file:///a/folder is supported", location)
+		}
+		dir = u.Path
+	}
+	if dir == "" {
+		return nil, errors.New("open store: no folder given")
+	}
+	// Temporary files stand beside the blobs, because a rename is atomic within one volume only;
+	// the metadata files that fileblob would add hold nothing that we need.
+	bucket, err := fileblob.OpenBucket(filepath.Clean(dir), &fileblob.Options{
+		CreateDir: true, DirFileMode: 0o750, NoTempDir: true, Metadata: fileblob.MetadataDontWrite,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open store %q: %w", location, err)
+	}
+	s := New(bucket)
+	s.dir = filepath.Clean(dir)
+	return s, nil
+}
+
+// New makes a store of a bucket, which Close closes.
+func New(bucket *blob.Bucket) *Store { return &Store{bucket: bucket} }
+
+// Close closes the bucket. No other method may be under way or follow.
+func (s *Store) Close() error {
+	if err := s.bucket.Close(); err != nil {
+		return fmt.Errorf("close store: %w", err)
+	}
+	return nil
+}
+
+// PutRound keeps a round under its own key. It is atomic: a reader sees the old blob or the new one, whole.
+// To put a round again replaces it, so that a controller that was killed between keeping a round and telling of it may just do both again.
+func (s *Store) PutRound(ctx context.Context, kept Kept) error {
+	if err := s.put(ctx, kept.Round.Key, roundSuffix, encodeRound(kept)); err != nil {
+		return fmt.Errorf("keep round %s: %w", kept.Round.Key, err)
+	}
+	s.feed.changed(kept.Round.Key.UID)
+	return nil
+}
+
+// Round returns the round of the key, or ErrNotFound, or ErrCorrupt.
+func (s *Store) Round(ctx context.Context, key schedule.Key) (Kept, error) {
+	body, err := s.get(ctx, key, roundSuffix)
+	if err != nil {
+		return Kept{}, fmt.Errorf("read round %s: %w", key, err)
+	}
+	kept, err := decodeRound(key, body)
+	if err != nil {
+		return Kept{}, fmt.Errorf("read round %s: %w", key, err)
+	}
+	return kept, nil
+}
+
+// Latest returns the round of the highest generation, then number, or ErrNotFound, or ErrCorrupt when that very blob cannot be read:
+// an older round in its place would be taken for the newest.
+func (s *Store) Latest(ctx context.Context, uid string) (Kept, error) {
+	keys, err := s.Rounds(ctx, uid)
+	if err != nil {
+		return Kept{}, err
+	}
+	if len(keys) == 0 {
+		return Kept{}, fmt.Errorf("latest round of %s: %w", uid, ErrNotFound)
+	}
+	return s.Round(ctx, keys[len(keys)-1])
+}
+
+// Rounds returns the keys of all rounds that are kept of a task, oldest first; none is no error.
+// It reads names only, so a blob that cannot be read is in the list.
+func (s *Store) Rounds(ctx context.Context, uid string) ([]schedule.Key, error) {
+	names, err := s.names(ctx, uid)
+	if err != nil {
+		return nil, err
+	}
+	var keys []schedule.Key
+	for _, n := range names {
+		if n.suffix == roundSuffix {
+			keys = append(keys, n.key)
+		}
+	}
+	slices.SortFunc(keys, compare)
+	return keys, nil
+}
+
+// PutPlan keeps the plan of a round that starts; to put it again replaces it.
+func (s *Store) PutPlan(ctx context.Context, key schedule.Key, plan Plan) error {
+	if err := s.put(ctx, key, planSuffix, encodePlan(key, plan)); err != nil {
+		return fmt.Errorf("keep plan %s: %w", key, err)
+	}
+	return nil
+}
+
+// Plan returns the plan of a round, or ErrNotFound, or ErrCorrupt.
+func (s *Store) Plan(ctx context.Context, key schedule.Key) (Plan, error) {
+	body, err := s.get(ctx, key, planSuffix)
+	if err != nil {
+		return Plan{}, fmt.Errorf("read plan %s: %w", key, err)
+	}
+	plan, err := decodePlan(key, body)
+	if err != nil {
+		return Plan{}, fmt.Errorf("read plan %s: %w", key, err)
+	}
+	return plan, nil
+}
+
+// DeletePlan removes the plan of a round; one that is not there is no error.
+func (s *Store) DeletePlan(ctx context.Context, key schedule.Key) error {
+	name, err := nameOf(key, planSuffix)
+	if err != nil {
+		return fmt.Errorf("delete plan %s: %w", key, err)
+	}
+	if err := s.remove(ctx, name); err != nil {
+		return fmt.Errorf("delete plan %s: %w", key, err)
+	}
+	return nil
+}
+
+// DeleteTask removes all that is kept of a task; a task that the store does not know is no error.
+func (s *Store) DeleteTask(ctx context.Context, uid string) error {
+	names, err := s.names(ctx, uid)
+	if err != nil {
+		return fmt.Errorf("delete task %s: %w", uid, err)
+	}
+	for _, n := range names {
+		if err := s.remove(ctx, n.name); err != nil {
+			return fmt.Errorf("delete task %s: %w", uid, err)
+		}
+	}
+	s.removeFolders(uid)
+	if len(names) > 0 {
+		s.feed.changed(uid)
+	}
+	return nil
+}
+
+// Tasks returns the UIDs of all tasks of which anything is kept, sorted.
+func (s *Store) Tasks(ctx context.Context) ([]string, error) {
+	objects, err := s.list(ctx, &blob.ListOptions{Delimiter: "/"})
+	if err != nil {
+		return nil, fmt.Errorf("list tasks: %w", err)
+	}
+	var uids []string
+	for _, o := range objects {
+		if uid := strings.TrimSuffix(o.Key, "/"); o.IsDir && validUID(uid) {
+			uids = append(uids, uid)
+		}
+	}
+	slices.Sort(uids)
+	return uids, nil
+}
+
+// removeFolders removes the folders that a task's files leave behind empty. Errors are of no concern: an empty folder is not a task.
+func (s *Store) removeFolders(uid string) {
+	if s.dir == "" {
+		return
+	}
+	top := filepath.Join(s.dir, uid)
+	entries, err := os.ReadDir(top)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		if e.IsDir() {
+			_ = os.Remove(filepath.Join(top, e.Name()))
+		}
+	}
+	_ = os.Remove(top)
+}
+
+func (s *Store) remove(ctx context.Context, name string) error {
+	if err := s.bucket.Delete(ctx, name); err != nil && gcerrors.Code(err) != gcerrors.NotFound {
+		return err
+	}
+	return nil
+}
