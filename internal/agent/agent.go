@@ -1,0 +1,158 @@
+// Package agent is the program that runs on every node: an echo responder that other agents probe, a control server that the
+// controller starts rounds through, and a health server. It knows nothing of Kubernetes.
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+)
+
+// Config is all that an agent needs to know.
+type Config struct {
+	// Identity is what the responder says of this agent; Installation and Pod must be set.
+	Identity httpprobe.Identity
+	// TLSDir holds ca.crt, tls.crt and tls.key; they may come later and may change at any time.
+	TLSDir string
+	Log    *slog.Logger
+}
+
+// Listeners are where an agent is reached.
+type Listeners struct {
+	HTTP, Control, Health net.Listener
+}
+
+// Ports are the ports of an agent, 1 to 65535 each.
+type Ports struct {
+	HTTP, Control, Health int
+}
+
+// Listen opens all ports on all addresses, in both families where the machine has both.
+func Listen(ctx context.Context, ports Ports) (Listeners, error) {
+	var l Listeners
+	var config net.ListenConfig
+	config.SetMultipathTCP(false)
+	for _, one := range []struct {
+		port int
+		to   *net.Listener
+	}{{ports.HTTP, &l.HTTP}, {ports.Control, &l.Control}, {ports.Health, &l.Health}} {
+		// Without an address the standard library takes [::] for both families, and 0.0.0.0 where IPv6 is off.
+		opened, err := config.Listen(ctx, "tcp", fmt.Sprintf(":%d", one.port))
+		if err != nil {
+			return Listeners{}, errors.Join(fmt.Errorf("listen: %w", err), l.Close())
+		}
+		*one.to = opened
+	}
+	return l, nil
+}
+
+// Close closes what is open.
+func (l Listeners) Close() error {
+	var all []error
+	for _, one := range []net.Listener{l.HTTP, l.Control, l.Health} {
+		if one != nil {
+			all = append(all, one.Close())
+		}
+	}
+	return errors.Join(all...)
+}
+
+// stopWithin is how long an agent takes to end: rounds are stopped, answers under way are finished.
+const stopWithin = time.Second
+
+// Bounds of the responder.
+const (
+	maxProbeConnections  = 16384
+	maxHealthConnections = 64
+	maxRequestHeader     = 8 << 10
+)
+
+// Run serves until the context ends or a server fails, then stops the rounds and closes the listeners.
+func Run(ctx context.Context, config Config, listeners Listeners) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	responder := httpprobe.NewResponder(config.Identity)
+	certificates := newCertificates(config.TLSDir, config.Log)
+	rounds := newRounds(config.Identity, responder, config.Log)
+	echo := webServer(responder)
+	control := controlServer(certificates, rounds)
+	health := webServer(healthHandler(func() error { return errors.Join(ctx.Err(), certificates.ready()) }))
+
+	var servers sync.WaitGroup
+	failed := make(chan error, 3)
+	serve := func(what string, run func() error) {
+		servers.Go(func() {
+			if err := run(); err != nil && !errors.Is(err, http.ErrServerClosed) {
+				failed <- fmt.Errorf("%s: %w", what, err)
+				cancel()
+			}
+		})
+	}
+	serve("echo responder", func() error { return echo.Serve(limit(listeners.HTTP, maxProbeConnections)) })
+	serve("control server", func() error { return control.Serve(listeners.Control) })
+	serve("health server", func() error { return health.Serve(limit(listeners.Health, maxHealthConnections)) })
+	config.Log.Info("agent is up", "pod", config.Identity.Pod, "node", config.Identity.Node,
+		"http", listeners.HTTP.Addr().String(), "control", listeners.Control.Addr().String(), "health", listeners.Health.Addr().String())
+
+	<-ctx.Done()
+	config.Log.Info("agent stops")
+	rounds.close()
+	ending, done := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
+	defer done()
+	stop(ending, control, echo, health)
+	servers.Wait()
+	close(failed)
+	var all []error
+	for err := range failed {
+		all = append(all, err)
+	}
+	return errors.Join(all...)
+}
+
+// graceful is what the standard library's web servers offer.
+type graceful interface {
+	Shutdown(ctx context.Context) error
+	Close() error
+}
+
+// stop lets calls and answers under way end, and cuts off those that do not until the context does.
+func stop(ctx context.Context, control interface {
+	GracefulStop()
+	Stop()
+}, webServers ...graceful) {
+	var ended sync.WaitGroup
+	ended.Go(func() {
+		late := context.AfterFunc(ctx, control.Stop)
+		defer late()
+		control.GracefulStop()
+	})
+	for _, server := range webServers {
+		ended.Go(func() {
+			if server.Shutdown(ctx) != nil {
+				_ = server.Close()
+			}
+		})
+	}
+	ended.Wait()
+}
+
+// webServer bounds what a client can make the agent keep: time, headers, and no body at all worth speaking of.
+func webServer(handler http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      10 * time.Second,
+		IdleTimeout:       30 * time.Second,
+		MaxHeaderBytes:    maxRequestHeader,
+		// The standard library logs every client that goes away; that is what the reports are for.
+		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
+	}
+}

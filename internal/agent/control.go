@@ -1,0 +1,104 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
+
+	agentv1 "kdoctor.io/kdoctor/api/agent/v1"
+	"kdoctor.io/kdoctor/internal/mesh"
+	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+	"kdoctor.io/kdoctor/internal/schedule"
+	"kdoctor.io/kdoctor/internal/wire"
+)
+
+// maxCalls bounds the calls under way on one connection.
+const maxCalls = 16
+
+// controlServer serves the control channel to the controller alone. It offers no reflection.
+func controlServer(certificates *certificates, rounds *rounds) *grpc.Server {
+	server := grpc.NewServer(
+		grpc.Creds(credentials.NewTLS(certificates.server())),
+		grpc.MaxRecvMsgSize(wire.MaxMessageBytes),
+		grpc.MaxSendMsgSize(wire.MaxMessageBytes),
+		grpc.MaxConcurrentStreams(maxCalls),
+		grpc.ConnectionTimeout(5*time.Second),
+		// A controller that is gone, or cut off, is noticed within half a minute.
+		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: 5 * time.Minute, Time: 20 * time.Second, Timeout: 10 * time.Second}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
+	)
+	agentv1.RegisterAgentServiceServer(server, &control{rounds: rounds})
+	return server
+}
+
+func newRounds(identity httpprobe.Identity, responder *httpprobe.Responder, log *slog.Logger) *rounds {
+	return &rounds{
+		identity: identity,
+		served:   responder.Served,
+		log:      log,
+		known:    map[schedule.Key]*round{},
+		measure:  func(plan mesh.Plan) measurement { return measure(plan, identity, inFlight()) },
+	}
+}
+
+// control turns calls into what rounds does, and its errors into codes.
+type control struct {
+	agentv1.UnimplementedAgentServiceServer
+	rounds *rounds
+}
+
+// StartRound implements agentv1.AgentServiceServer.
+func (c *control) StartRound(_ context.Context, request *agentv1.StartRoundRequest) (*agentv1.StartRoundResponse, error) {
+	plan, err := wire.ParsePlan(request.GetPlan())
+	if err != nil {
+		return nil, status.Error(codes.InvalidArgument, err.Error())
+	}
+	if plan.Agent.Pod != c.rounds.identity.Pod {
+		return nil, status.Errorf(codes.FailedPrecondition, "the plan is for pod %s, this is %s", plan.Agent.Pod, c.rounds.identity.Pod)
+	}
+	known, err := c.rounds.start(plan)
+	switch {
+	case errors.Is(err, errFull):
+		return nil, status.Error(codes.ResourceExhausted, err.Error())
+	case errors.Is(err, errEnding):
+		return nil, status.Error(codes.Unavailable, err.Error())
+	case err != nil:
+		return nil, status.Error(codes.FailedPrecondition, err.Error())
+	}
+	return &agentv1.StartRoundResponse{Known: known}, nil
+}
+
+// GetReport implements agentv1.AgentServiceServer.
+func (c *control) GetReport(_ context.Context, request *agentv1.GetReportRequest) (*agentv1.GetReportResponse, error) {
+	key, err := wire.ParseKey(request.GetKey())
+	if err != nil {
+		return nil, status.Error(codes.InvalidArgument, err.Error())
+	}
+	report, ok, err := c.rounds.report(key)
+	if err != nil {
+		return nil, status.Error(codes.Internal, err.Error())
+	}
+	if !ok {
+		return nil, status.Errorf(codes.NotFound, "round %s is not known here", key)
+	}
+	return &agentv1.GetReportResponse{Report: report}, nil
+}
+
+// StopRound implements agentv1.AgentServiceServer.
+func (c *control) StopRound(ctx context.Context, request *agentv1.StopRoundRequest) (*agentv1.StopRoundResponse, error) {
+	key, err := wire.ParseKey(request.GetKey())
+	if err != nil {
+		return nil, status.Error(codes.InvalidArgument, err.Error())
+	}
+	if err := c.rounds.stop(ctx, key); err != nil {
+		return nil, status.FromContextError(err).Err()
+	}
+	return &agentv1.StopRoundResponse{}, nil
+}

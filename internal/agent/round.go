@@ -1,0 +1,102 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	agentv1 "kdoctor.io/kdoctor/api/agent/v1"
+	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+	"kdoctor.io/kdoctor/internal/report"
+	"kdoctor.io/kdoctor/internal/schedule"
+	"kdoctor.io/kdoctor/internal/wire"
+)
+
+// round is one round, under way or ended.
+type round struct {
+	key      schedule.Key
+	identity httpprobe.Identity
+	started  time.Time
+	cancel   context.CancelFunc
+	// done is closed when the round has ended and sends nothing more.
+	done chan struct{}
+
+	mu        sync.Mutex
+	resources report.Resources
+	// load is nil after the end: the report, encoded, takes a hundredth of its memory.
+	load     measurement
+	ended    time.Time
+	complete bool
+	encoded  []byte
+	failure  error
+}
+
+// run makes the round's attempts and blocks until the last one has ended.
+func (r *round) run(ctx context.Context) {
+	defer close(r.done)
+	watching, stopWatching := context.WithCancel(ctx)
+	var watcher sync.WaitGroup
+	watcher.Go(func() { watch(watching, ownUsage, r.setResources) })
+	complete := r.load.Run(ctx)
+	stopWatching()
+	watcher.Wait()
+
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	// By the monotonic clock: an end before the start would make the report worthless.
+	r.ended, r.complete = r.started.Add(time.Since(r.started)), complete
+	r.encoded, r.failure = proto.Marshal(r.message())
+	r.load = nil
+}
+
+func (r *round) setResources(used report.Resources) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.resources = used
+}
+
+// message is the report of this moment; r.mu is held and r.load is not nil.
+func (r *round) message() *agentv1.AgentReport {
+	m := wire.Report(report.Agent{
+		Pod: r.identity.Pod, Node: r.identity.Node,
+		Finished: r.complete,
+		Started:  r.started, Ended: r.ended,
+		Paths:     r.load.Paths(),
+		Resources: r.resources,
+	})
+	m.Key = wire.Key(r.key)
+	return m
+}
+
+// report is the report of this moment, or of the end; Served is left to the caller.
+func (r *round) report() (*agentv1.AgentReport, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.load != nil {
+		return r.message(), nil
+	}
+	if r.failure != nil {
+		return nil, fmt.Errorf("encode report: %w", r.failure)
+	}
+	var m agentv1.AgentReport
+	if err := proto.Unmarshal(r.encoded, &m); err != nil {
+		return nil, fmt.Errorf("decode kept report: %w", err)
+	}
+	return &m, nil
+}
+
+// kept is when the round ended and how many bytes it keeps; over is false while it runs.
+func (r *round) kept() (ended time.Time, size int, over bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.ended, len(r.encoded), !r.ended.IsZero()
+}
+
+func (r *round) finished() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.complete
+}

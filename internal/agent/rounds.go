@@ -1,0 +1,179 @@
+package agent
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	agentv1 "kdoctor.io/kdoctor/api/agent/v1"
+	"kdoctor.io/kdoctor/internal/mesh"
+	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+	"kdoctor.io/kdoctor/internal/report"
+	"kdoctor.io/kdoctor/internal/schedule"
+)
+
+// What is kept of rounds: the controller fetches a report within seconds of the round's end, or within the time that it takes to restart.
+const (
+	keepRounds = 64
+	keepFor    = time.Hour
+	// keepBytes bounds all kept reports of ended rounds together; the newest is kept whatever its size.
+	keepBytes = 64 << 20
+)
+
+// measurement is a round's load: Run once, Paths at any time.
+type measurement interface {
+	Run(ctx context.Context) (complete bool)
+	Paths() []report.Path
+}
+
+// Errors of start, which the control server turns into codes.
+var (
+	errNewer   = errors.New("a newer round of the task is known")
+	errStopped = errors.New("the round was stopped before it began")
+	errFull    = errors.New("as many rounds are running as this agent may run at once")
+	errEnding  = errors.New("the agent is shutting down")
+)
+
+// rounds runs the rounds of this agent and keeps their reports. close ends them all and waits for them.
+type rounds struct {
+	identity httpprobe.Identity
+	served   func(round string) uint64
+	measure  func(mesh.Plan) measurement
+	log      *slog.Logger
+	running  sync.WaitGroup
+
+	mu     sync.Mutex
+	closed bool
+	known  map[schedule.Key]*round
+	// refused are rounds that were stopped before they began: a plan that was held up on its way must not start them after all.
+	refused []schedule.Key
+}
+
+// start begins the plan's round unless it is known already. Older rounds of the same task are stopped first.
+func (s *rounds) start(plan mesh.Plan) (known bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.known[plan.Key]; ok {
+		return true, nil
+	}
+	if s.closed {
+		return false, errEnding
+	}
+	if slices.Contains(s.refused, plan.Key) {
+		return false, errStopped
+	}
+	var older []*round
+	for key, other := range s.known {
+		if key.UID != plan.Key.UID {
+			continue
+		}
+		if newer(key, plan.Key) {
+			return false, errNewer
+		}
+		older = append(older, other)
+	}
+	if !s.makeRoom(time.Now()) {
+		return false, errFull
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), plan.Limit)
+	r := &round{key: plan.Key, identity: s.identity, load: s.measure(plan), started: time.Now(), cancel: cancel, done: make(chan struct{})}
+	s.known[plan.Key] = r
+	for _, o := range older {
+		o.cancel()
+	}
+	s.running.Go(func() {
+		defer cancel()
+		for _, o := range older {
+			<-o.done
+		}
+		s.log.Info("round starts", "round", plan.Key.String(), "kind", plan.Task.Kind, "task", plan.Task.Name, "targets", len(plan.Targets),
+			"qps", plan.Load.PerSecond, "duration", plan.Load.Duration, "limit", plan.Limit)
+		r.run(ctx)
+		s.log.Info("round ends", "round", plan.Key.String(), "finished", r.finished(), "after", time.Since(r.started))
+	})
+	return false, nil
+}
+
+// newer tells whether round a of a task comes after round b of it.
+func newer(a, b schedule.Key) bool {
+	return cmp.Or(cmp.Compare(a.Generation, b.Generation), cmp.Compare(a.Round, b.Round)) > 0
+}
+
+// makeRoom drops what need not be kept, and reports whether there is room for one more round.
+func (s *rounds) makeRoom(now time.Time) bool {
+	var ended []*round
+	for key, r := range s.known {
+		at, _, over := r.kept()
+		switch {
+		case over && now.Sub(at) > keepFor:
+			delete(s.known, key)
+		case over:
+			ended = append(ended, r)
+		}
+	}
+	// The newest first: what does not fit behind it goes.
+	slices.SortFunc(ended, func(a, b *round) int { return b.ended.Compare(a.ended) })
+	bytes := 0
+	for i, r := range ended {
+		_, size, _ := r.kept()
+		if bytes += size; bytes > keepBytes && i > 0 {
+			delete(s.known, r.key)
+		}
+	}
+	for i := len(ended) - 1; i >= 0 && len(s.known) >= keepRounds; i-- {
+		delete(s.known, ended[i].key)
+	}
+	return len(s.known) < keepRounds
+}
+
+// report is the round's report as it is now; ok is false for a round that this agent does not know.
+func (s *rounds) report(key schedule.Key) (m *agentv1.AgentReport, ok bool, err error) {
+	s.mu.Lock()
+	r, ok := s.known[key]
+	s.mu.Unlock()
+	if !ok {
+		return nil, false, nil
+	}
+	m, err = r.report()
+	if err != nil {
+		return nil, true, err
+	}
+	// Other agents may go on for a moment after this one has ended, so this is counted now and not then.
+	m.Served = s.served(key.String())
+	return m, true, nil
+}
+
+// stop ends the round and waits until it sends nothing more, or until the context ends.
+func (s *rounds) stop(ctx context.Context, key schedule.Key) error {
+	s.mu.Lock()
+	r, ok := s.known[key]
+	if !ok && !slices.Contains(s.refused, key) {
+		s.refused = append(s.refused[max(0, len(s.refused)-keepRounds+1):], key)
+	}
+	s.mu.Unlock()
+	if !ok {
+		return nil
+	}
+	r.cancel()
+	select {
+	case <-r.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// close stops all rounds, lets no new one begin, and waits for them.
+func (s *rounds) close() {
+	s.mu.Lock()
+	s.closed = true
+	for _, r := range s.known {
+		r.cancel()
+	}
+	s.mu.Unlock()
+	s.running.Wait()
+}

@@ -1,0 +1,222 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"kdoctor.io/kdoctor/internal/mesh"
+	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+	"kdoctor.io/kdoctor/internal/report"
+	"kdoctor.io/kdoctor/internal/schedule"
+	"kdoctor.io/kdoctor/internal/target"
+)
+
+func writeFile(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// waiting is a load that lasts as long as its plan says and measures nothing; its target's name makes it as large as wanted.
+type waiting struct {
+	plan    mesh.Plan
+	running *atomic.Int64
+}
+
+func (w *waiting) Run(ctx context.Context) bool {
+	w.running.Add(1)
+	defer w.running.Add(-1)
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(w.plan.Load.Duration):
+		return true
+	}
+}
+
+func (w *waiting) Paths() []report.Path {
+	return []report.Path{{Target: w.plan.Targets[0]}}
+}
+
+func testRounds() (*rounds, *atomic.Int64) {
+	running := &atomic.Int64{}
+	identity := httpprobe.Identity{Installation: "k/a", Pod: "a"}
+	s := newRounds(identity, httpprobe.NewResponder(identity), slog.New(slog.DiscardHandler))
+	s.measure = func(p mesh.Plan) measurement { return &waiting{p, running} }
+	return s, running
+}
+
+func lasting(uid string, round int64, duration, limit time.Duration) mesh.Plan {
+	return mesh.Plan{Key: schedule.Key{UID: uid, Generation: 1, Round: round}, Targets: []target.Target{{ID: "t"}},
+		Load: mesh.Load{Duration: duration}, Limit: limit}
+}
+
+func begin(t *testing.T, s *rounds, p mesh.Plan) {
+	t.Helper()
+	if known, err := s.start(p); known || err != nil {
+		t.Fatalf("round %s: known %v, %v", p.Key, known, err)
+	}
+}
+
+func knows(s *rounds, p mesh.Plan) bool {
+	_, ok, err := s.report(p.Key)
+	return ok && err == nil
+}
+
+func TestRoundIsOverAtItsLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := testRounds()
+		defer s.close()
+		p := lasting("u", 1, time.Hour, time.Minute)
+		begin(t, s, p)
+		time.Sleep(2 * time.Minute)
+		m, _, err := s.report(p.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if took := m.GetEnded().AsTime().Sub(m.GetStarted().AsTime()); took != time.Minute || m.GetState().String() != "ROUND_STATE_STOPPED" {
+			t.Errorf("the round lasted %v and is %s", took, m.GetState())
+		}
+	})
+}
+
+func TestNewRoundOfATaskStopsTheOlderOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, running := testRounds()
+		defer s.close()
+		begin(t, s, lasting("u", 1, time.Hour, time.Hour))
+		begin(t, s, lasting("other", 1, time.Hour, time.Hour))
+		begin(t, s, lasting("u", 2, time.Hour, time.Hour))
+		synctest.Wait()
+		if n := running.Load(); n != 2 {
+			t.Errorf("%d rounds run, want 2: the other task's and the new one", n)
+		}
+		m, _, err := s.report(lasting("u", 1, 0, 0).Key)
+		if err != nil || m.GetState().String() != "ROUND_STATE_STOPPED" {
+			t.Errorf("the older round is %s, %v", m.GetState(), err)
+		}
+		if _, err := s.start(lasting("u", 1, time.Hour, time.Hour)); err != nil {
+			t.Errorf("a repeated start of a known round: %v", err)
+		}
+	})
+}
+
+func TestEndedRoundsAreKeptForAnHour(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := testRounds()
+		defer s.close()
+		old := lasting("old", 1, time.Second, time.Minute)
+		begin(t, s, old)
+		time.Sleep(59 * time.Minute)
+		begin(t, s, lasting("u", 1, time.Second, time.Minute))
+		if !knows(s, old) {
+			t.Error("a round is forgotten within the hour")
+		}
+		time.Sleep(2 * time.Minute)
+		begin(t, s, lasting("u", 2, time.Second, time.Minute))
+		if knows(s, old) {
+			t.Error("a round is kept for more than an hour")
+		}
+	})
+}
+
+func TestOldestEndedRoundMakesRoomAndRunningOnesNever(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, running := testRounds()
+		defer s.close()
+		first := lasting("ended", 1, time.Second, time.Minute)
+		begin(t, s, first)
+		time.Sleep(2 * time.Second)
+		for i := range keepRounds {
+			begin(t, s, lasting("u"+strings.Repeat("x", i), 1, time.Hour, time.Hour))
+		}
+		if knows(s, first) {
+			t.Error("the ended round still takes room")
+		}
+		if _, err := s.start(lasting("one-more", 1, time.Hour, time.Hour)); !errors.Is(err, errFull) {
+			t.Errorf("one round too many: %v", err)
+		}
+		synctest.Wait()
+		if n := running.Load(); n != keepRounds {
+			t.Errorf("%d rounds run, want %d", n, keepRounds)
+		}
+	})
+}
+
+func TestKeptReportsAreBoundedInSize(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := testRounds()
+		defer s.close()
+		large := lasting("a", 1, time.Second, time.Minute)
+		large.Targets[0].ID = strings.Repeat("t", keepBytes/2+1)
+		begin(t, s, large)
+		time.Sleep(2 * time.Second)
+		larger := large
+		larger.Key.UID = "b"
+		begin(t, s, larger)
+		time.Sleep(2 * time.Second)
+		begin(t, s, lasting("c", 1, time.Second, time.Minute))
+		if knows(s, large) || !knows(s, larger) {
+			t.Error("of two reports too large together the newer one alone must be kept")
+		}
+	})
+}
+
+func TestClosedRoundsTakeNoMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, running := testRounds()
+		begin(t, s, lasting("u", 1, time.Hour, time.Hour))
+		synctest.Wait()
+		before := time.Now()
+		s.close()
+		if running.Load() != 0 || time.Since(before) != 0 {
+			t.Errorf("%d rounds still run %v after close", running.Load(), time.Since(before))
+		}
+		if _, err := s.start(lasting("v", 1, time.Hour, time.Hour)); !errors.Is(err, errEnding) {
+			t.Errorf("start after close: %v", err)
+		}
+	})
+}
+
+func TestOwnUsageIsWatched(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		readings := []usage{{0, 10}, {200 * time.Millisecond, 30}, {1200 * time.Millisecond, 20}, {1210 * time.Millisecond, 25}}
+		read := func() (usage, error) {
+			next := readings[0]
+			if len(readings) > 1 {
+				readings = readings[1:]
+			}
+			return next, nil
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second+sampleEvery/10)
+		defer cancel()
+		var got report.Resources
+		watch(ctx, read, func(r report.Resources) { got = r })
+		want := report.Resources{Known: true, MaxCPU: 100, MeanCPU: 100 * 1.21 / 2.1, MaxMemory: 30}
+		if got.Known != want.Known || got.MaxCPU != want.MaxCPU || got.MaxMemory != want.MaxMemory || got.MeanCPU-want.MeanCPU > 1e-9 || want.MeanCPU-got.MeanCPU > 1e-9 {
+			t.Errorf("resources are %+v, want %+v", got, want)
+		}
+	})
+}
+
+func TestUsageThatCannotBeReadIsNotKnown(t *testing.T) {
+	updated := false
+	watch(t.Context(), func() (usage, error) { return usage{}, errors.New("no /proc") }, func(report.Resources) { updated = true })
+	if updated {
+		t.Error("something is reported all the same")
+	}
+	if _, err := residentPages("12"); err == nil {
+		t.Error("half a line is read")
+	}
+	if now, err := ownUsage(); err != nil || now.memory < 1<<20 || now.cpu <= 0 {
+		t.Errorf("this process is said to use %+v, %v", now, err)
+	}
+}
