@@ -1,0 +1,182 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"kdoctor.io/kdoctor/api/v1beta1"
+	"kdoctor.io/kdoctor/internal/apiserver"
+	"kdoctor.io/kdoctor/internal/control"
+	"kdoctor.io/kdoctor/internal/controller"
+	"kdoctor.io/kdoctor/internal/inventory"
+	"kdoctor.io/kdoctor/internal/kube"
+	"kdoctor.io/kdoctor/internal/kube/certificates"
+	"kdoctor.io/kdoctor/internal/round"
+	"kdoctor.io/kdoctor/internal/store"
+)
+
+const (
+	// registration is the APIService of the aggregated API.
+	registration = "v1beta1.system.kdoctor.io"
+	// lease is the name of the leader's lease, which the chart makes.
+	lease = "kdoctor-controller"
+	// handOver is how long the controller may take to end; the agents go on without it.
+	handOver = 20 * time.Second
+)
+
+// start puts the controller together, from the cluster at the bottom to the servers at the top, and runs it until the context is over.
+func start(ctx context.Context, o *options, cluster *rest.Config, log logr.Logger) (err error) {
+	ctrl.SetLogger(log)
+	klog.SetLogger(log)
+	ctx = logr.NewContext(ctx, log)
+	cluster.QPS, cluster.Burst = 50, 100
+
+	mgr, err := newManager(o, cluster, log)
+	if err != nil {
+		return err
+	}
+	authority, err := certify(ctx, o, cluster)
+	if err != nil {
+		return err
+	}
+	kept, err := store.Open(ctx, o.reportDir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, kept.Close()) }()
+	forward, err := control.NewPortForwarder(cluster)
+	if err != nil {
+		return err
+	}
+	// Both ways together fit into the time that the conductor gives a call.
+	agents := control.New(control.Config{TLS: authority.ClientTLS, Forward: forward, ForwardTimeout: 10 * time.Second, CallTimeout: 8 * time.Second})
+	defer func() { err = errors.Join(err, agents.Close()) }()
+	conductor := round.New(round.Config{
+		Snapshots: inventory.New(mgr.GetAPIReader(), o.runtime()),
+		Agents:    agents, Plans: kept, Rounds: kept, Unknown: control.ErrUnknownRound,
+	})
+	// The aggregated API reads tasks on every replica, also where no controller runs that would have them watched.
+	if _, err := mgr.GetCache().GetInformer(ctx, &v1beta1.NetReach{}, cache.BlockUntilSynced(false)); err != nil {
+		return fmt.Errorf("watch the tasks of kind NetReach: %w", err)
+	}
+	if err := addControllers(mgr, o, conductor, kept); err != nil {
+		return err
+	}
+	api := apiserver.Config{Port: o.apiPort, Certificate: authority.Serving(), ClientConfig: cluster, Reports: reports{kept}, Tasks: tasks{mgr.GetCache()}}
+	for _, part := range []always{authority.Run, func(ctx context.Context) error { return apiserver.Run(ctx, api) }} {
+		if err := mgr.Add(part); err != nil {
+			return fmt.Errorf("add a part: %w", err)
+		}
+	}
+	return mgr.Start(ctx)
+}
+
+// newManager returns a manager that watches tasks and nothing else: the rest of the cluster is read when a round starts, as it is then.
+func newManager(o *options, cluster *rest.Config, log logr.Logger) (ctrl.Manager, error) {
+	scheme, err := kube.Scheme()
+	if err != nil {
+		return nil, err
+	}
+	within := handOver
+	mgr, err := ctrl.NewManager(cluster, ctrl.Options{
+		Scheme: scheme, Logger: log,
+		Cache:                   cache.Options{ReaderFailOnMissingInformer: true, DefaultTransform: cache.TransformStripManagedFields()},
+		Metrics:                 server.Options{BindAddress: fmt.Sprintf(":%d", o.metricsPort)},
+		HealthProbeBindAddress:  fmt.Sprintf(":%d", o.healthPort),
+		LeaderElection:          o.elect,
+		LeaderElectionID:        lease,
+		LeaderElectionNamespace: o.namespace,
+		// Rounds have been handed over by the time that the manager gives the lease back.
+		LeaderElectionReleaseOnCancel: true,
+		GracefulShutdownTimeout:       &within,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make the manager: %w", err)
+	}
+	err = errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("tasks", func(req *http.Request) error {
+		ctx, cancel := context.WithTimeout(req.Context(), time.Second)
+		defer cancel()
+		if !mgr.GetCache().WaitForCacheSync(ctx) {
+			return errors.New("the tasks have not been read yet")
+		}
+		return nil
+	}))
+	if err != nil {
+		return nil, fmt.Errorf("add health checks: %w", err)
+	}
+	return mgr, nil
+}
+
+// certify makes or reads the installation's certificates; an API server that is slow to answer is given a minute.
+func certify(ctx context.Context, o *options, cluster *rest.Config) (*certificates.Authority, error) {
+	direct, err := kube.NewClient(cluster)
+	if err != nil {
+		return nil, err
+	}
+	owner, err := certificates.OwnerDeployment(ctx, direct, o.namespace, o.apiService)
+	if err != nil {
+		return nil, err
+	}
+	authority := certificates.New(certificates.Config{
+		Client: direct, Namespace: o.namespace, Service: o.apiService, APIService: registration, Owner: owner,
+	})
+	const tries, pause = 12, 5 * time.Second
+	for try := 1; ; try++ {
+		err := authority.Ensure(ctx)
+		if err == nil {
+			return authority, nil
+		}
+		if try == tries {
+			return nil, fmt.Errorf("ensure the certificates: %w", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
+
+// addControllers adds what only the leader runs: rounds, the sweep of what is kept, and one reconciler a kind.
+func addControllers(mgr ctrl.Manager, o *options, conductor *round.Conductor, kept *store.Store) error {
+	kinds := []controller.Kind{controller.NetReach{}}
+	rounds := controller.NewRounds(func(ctx context.Context, req round.Request) (controller.Outcome, error) {
+		done, err := conductor.Run(ctx, req)
+		return controller.Summarize(done.Round, done.Verdict), err
+	}, kept, mgr.GetLogger().WithName("rounds"))
+	sweep := &controller.Sweep{
+		Reader: mgr.GetAPIReader(), Scheme: mgr.GetScheme(), Kinds: kinds, Keeper: kept, Log: mgr.GetLogger().WithName("sweep"),
+		Prune: func(ctx context.Context) error { return kept.Prune(ctx, o.retention) },
+	}
+	if err := errors.Join(mgr.Add(rounds), mgr.Add(sweep)); err != nil {
+		return fmt.Errorf("add the rounds: %w", err)
+	}
+	for _, kind := range kinds {
+		reconciler := controller.New(controller.Config{
+			Kind: kind, Client: mgr.GetClient(), Rounds: rounds, Resource: o.resource(),
+			Events: mgr.GetEventRecorder(controller.FieldOwner),
+		})
+		if err := reconciler.Register(mgr); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// always is a part that every replica runs, whether it leads or not.
+type always func(ctx context.Context) error
+
+func (a always) Start(ctx context.Context) error { return a(ctx) }
+
+func (always) NeedLeaderElection() bool { return false }

@@ -1,0 +1,111 @@
+package apiserver
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"kdoctor.io/kdoctor/internal/apiserver/render"
+	"kdoctor.io/kdoctor/internal/report"
+	"kdoctor.io/kdoctor/internal/schedule"
+	"kdoctor.io/kdoctor/internal/verdict"
+)
+
+// memory keeps tasks and rounds in memory and tells of changes at once.
+type memory struct {
+	mu     sync.Mutex
+	tasks  []render.Task
+	rounds map[string]render.Kept
+	broken map[string]error
+	reads  int
+
+	toldRounds func(uids []string)
+	toldTasks  func()
+}
+
+// keep puts a round in which one agent reported and passed.
+func (m *memory) keep(uid string, round int64) {
+	r := report.Round{
+		Key:      schedule.Key{UID: uid, Generation: 1, Round: round},
+		Expected: []report.Expected{{Pod: "a", Node: "n"}, {Pod: "b", Node: "m"}},
+		Agents:   []report.Agent{{Pod: "a", Node: "n", Finished: true}},
+		Missing:  []report.Missing{{Pod: "b", Node: "m", Reason: "no answer on either way"}},
+	}
+	m.mu.Lock()
+	if m.rounds == nil {
+		m.rounds = map[string]render.Kept{}
+	}
+	m.rounds[uid] = render.Kept{Round: r, Verdict: verdict.Judge(r, verdict.Expect{})}
+	tell := m.toldRounds
+	m.mu.Unlock()
+	if tell != nil {
+		tell([]string{uid})
+	}
+}
+
+// breakRound makes the round of a task unreadable, or readable again.
+func (m *memory) breakRound(uid string, err error) {
+	m.mu.Lock()
+	m.broken = map[string]error{uid: err}
+	tell := m.toldRounds
+	m.mu.Unlock()
+	if tell != nil {
+		tell([]string{uid})
+	}
+}
+
+// read is how often a round was read.
+func (m *memory) read() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.reads
+}
+
+// set replaces the tasks.
+func (m *memory) set(tasks ...render.Task) {
+	m.mu.Lock()
+	m.tasks = tasks
+	tell := m.toldTasks
+	m.mu.Unlock()
+	if tell != nil {
+		tell()
+	}
+}
+
+type memoryReports struct{ *memory }
+
+func (m memoryReports) Latest(_ context.Context, uid string) (render.Kept, bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.reads++
+	if err := m.broken[uid]; err != nil {
+		return render.Kept{}, false, err
+	}
+	kept, ok := m.rounds[uid]
+	return kept, ok, nil
+}
+
+func (m memoryReports) Watch(ctx context.Context, changed func([]string)) error {
+	m.mu.Lock()
+	m.toldRounds = changed
+	m.mu.Unlock()
+	changed(nil)
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+type memoryTasks struct{ *memory }
+
+func (m memoryTasks) List(context.Context) ([]render.Task, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.tasks), nil
+}
+
+func (m memoryTasks) Watch(ctx context.Context, changed func()) error {
+	m.mu.Lock()
+	m.toldTasks = changed
+	m.mu.Unlock()
+	<-ctx.Done()
+	return ctx.Err()
+}

@@ -1,0 +1,250 @@
+// Package render turns a kept round into the KdoctorReport that users read, in the format that their tools know:
+// durations are Go durations, sizes and shares are strings with units, latencies are milliseconds.
+package render
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+
+	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
+	"kdoctor.io/kdoctor/internal/report"
+	"kdoctor.io/kdoctor/internal/target"
+	"kdoctor.io/kdoctor/internal/verdict"
+)
+
+// The values of Status, RoundResult and ReportType.
+const (
+	Finished    = "Finished"
+	NotFinished = "NotFinished"
+	Succeed     = "succeed"
+	Fail        = "fail"
+	reportType  = "agent test report"
+)
+
+// Task is what a report says of its task.
+type Task struct {
+	// Kind is the task's kind, such as NetReach.
+	Kind, Name, UID string
+	Created         time.Time
+	Generation      int64
+	// ExpectedRounds is how many rounds are asked for, negative for no end; DoneRounds is how many are over.
+	ExpectedRounds, DoneRounds int64
+	// Finished tells whether all rounds are over.
+	Finished bool
+	// FailedRounds are the numbers of the rounds that failed, ascending.
+	FailedRounds []int64
+}
+
+// Kept is one finished round with its judgement.
+type Kept struct {
+	Round   report.Round
+	Verdict verdict.Verdict
+	// Spec is the task's spec as it was for this round, in JSON; empty where there is none.
+	Spec json.RawMessage
+}
+
+// Name is the name of a task's report: <lowercase kind>-<task>.
+func Name(kind, task string) string { return strings.ToLower(kind) + "-" + task }
+
+// Report renders the task's latest round. It is the same for the same input, whatever order the agents reported in.
+func Report(task Task, kept Kept) *systemv1beta1.KdoctorReport {
+	key := kept.Round.Key
+	done, failed := task.DoneRounds, task.FailedRounds
+	if key.Generation == task.Generation {
+		// A round is kept a moment before the task's status tells of it.
+		done = max(done, key.Round)
+		if kept.Verdict.Result != verdict.Pass && !slices.Contains(failed, key.Round) {
+			failed = append(slices.Clone(failed), key.Round)
+			slices.Sort(failed)
+		}
+	}
+	r := Bare(task)
+	r.Spec.ReportRoundNumber = key.Round
+	r.Spec.FinishedRoundNumber = done
+	r.Spec.FailedRoundNumber = failed
+	r.Spec.FailedReasons = kept.Verdict.Reasons
+	for _, m := range kept.Round.Missing {
+		r.Spec.NotReported = append(r.Spec.NotReported, systemv1beta1.NotReported{NodeName: m.Node, PodName: m.Pod, Reason: m.Reason})
+	}
+	r.Spec.Report = agents(task, kept)
+	return r
+}
+
+// Bare is the report without anything that the round would tell.
+func Bare(task Task) *systemv1beta1.KdoctorReport {
+	status := NotFinished
+	if task.Finished {
+		status = Finished
+	}
+	return &systemv1beta1.KdoctorReport{
+		TypeMeta: metav1.TypeMeta{APIVersion: systemv1beta1.GroupVersion().String(), Kind: "KdoctorReport"},
+		ObjectMeta: metav1.ObjectMeta{
+			Name: Name(task.Kind, task.Name), UID: types.UID(task.UID), CreationTimestamp: metav1.NewTime(task.Created),
+		},
+		Spec: systemv1beta1.KdoctorReportSpec{
+			TaskName: task.Name, TaskType: task.Kind, Status: status,
+			RoundNumber: task.ExpectedRounds, FinishedRoundNumber: task.DoneRounds, FailedRoundNumber: task.FailedRounds,
+		},
+	}
+}
+
+func agents(task Task, kept Kept) []systemv1beta1.Report {
+	judged := make(map[string]verdict.Agent, len(kept.Verdict.Agents))
+	for _, a := range kept.Verdict.Agents {
+		judged[a.Pod] = a
+	}
+	expected := make(map[string][]string, len(kept.Round.Expected))
+	for _, e := range kept.Round.Expected {
+		expected[e.Pod] = e.Targets
+	}
+	reports := make([]systemv1beta1.Report, 0, len(kept.Round.Agents))
+	for _, a := range kept.Round.Agents {
+		v, ok := judged[a.Pod]
+		if !ok {
+			v = verdict.Agent{Result: verdict.NoData, Reason: "the agent was not judged"}
+		}
+		reports = append(reports, agent(task, kept, a, details(a, v, expected[a.Pod]), v))
+	}
+	slices.SortFunc(reports, func(a, b systemv1beta1.Report) int {
+		return cmp.Or(cmp.Compare(a.NodeName, b.NodeName), cmp.Compare(a.PodName, b.PodName))
+	})
+	return reports
+}
+
+func agent(task Task, kept Kept, a report.Agent, paths []systemv1beta1.NetReachDetail, v verdict.Agent) systemv1beta1.Report {
+	passed := v.Result == verdict.Pass
+	r := systemv1beta1.Report{
+		NodeName: a.Node, PodName: a.Pod,
+		TaskName: strings.ToLower(task.Kind) + "." + task.Name, TaskType: task.Kind, ReportType: reportType,
+		RoundNumber: kept.Round.Key.Round, RoundResult: Fail,
+		RoundDuration:  a.Ended.Sub(a.Started).String(),
+		StartTimeStamp: metav1.NewTime(a.Started), EndTimeStamp: metav1.NewTime(a.Ended),
+		NetReachTask: &systemv1beta1.NetReachTask{
+			TargetType: task.Kind, TargetNumber: int64(len(paths)), Succeed: passed, Detail: paths,
+		},
+	}
+	if passed {
+		r.RoundResult = Succeed
+	} else {
+		r.FailedReason = &v.Reason
+	}
+	if a.Via == report.PortForward {
+		r.FetchedBy = string(a.Via)
+	}
+	if len(kept.Spec) > 0 {
+		r.NetReachTaskSpec = &runtime.RawExtension{Raw: kept.Spec}
+	}
+	if a.Resources.Known {
+		r.NetReachTask.MaxCPU = fmt.Sprintf("%.3f%%", a.Resources.MaxCPU)
+		r.NetReachTask.MaxMemory = fmt.Sprintf("%.2fMB", float64(a.Resources.MaxMemory)/1e6)
+	}
+	return r
+}
+
+// details renders what the agent measured, and what it was to measure and did not, sorted by kind, family and name.
+func details(a report.Agent, v verdict.Agent, expected []string) []systemv1beta1.NetReachDetail {
+	judged := make(map[string]verdict.Path, len(v.Paths))
+	for _, p := range v.Paths {
+		judged[p.Target] = p
+	}
+	paths := slices.Clone(a.Paths)
+	slices.SortStableFunc(paths, func(a, b report.Path) int {
+		return cmp.Or(cmp.Compare(rank(a.Target.Kind), rank(b.Target.Kind)), cmp.Compare(a.Target.Family, b.Target.Family), cmp.Compare(a.Target.ID, b.Target.ID))
+	})
+	out := make([]systemv1beta1.NetReachDetail, 0, len(paths))
+	measured := make(map[string]bool, len(paths))
+	for _, p := range paths {
+		measured[p.Target.ID] = true
+		j, ok := judged[p.Target.ID]
+		if !ok {
+			j = verdict.Path{Result: verdict.NoData, Reason: "the path was not judged"}
+		}
+		if p.Started.IsZero() || p.Ended.IsZero() {
+			p.Started, p.Ended = a.Started, a.Ended
+		}
+		out = append(out, detail(p, j))
+	}
+	for _, id := range slices.Sorted(slices.Values(expected)) {
+		if !measured[id] {
+			p := report.Path{Target: target.Target{ID: id}, Started: a.Started, Ended: a.Ended}
+			out = append(out, detail(p, verdict.Path{Result: verdict.NoData, Reason: "not measured"}))
+		}
+	}
+	return out
+}
+
+// rank is the place of a kind of targets in a report; a kind that this table does not know comes last.
+func rank(kind target.Kind) int {
+	order := []target.Kind{target.LoadBalancer, target.NodePort, target.Endpoint, target.SecondInterface, target.ClusterIP, target.Ingress}
+	if i := slices.Index(order, kind); i >= 0 {
+		return i
+	}
+	return len(order)
+}
+
+func detail(p report.Path, v verdict.Path) systemv1beta1.NetReachDetail {
+	d := systemv1beta1.NetReachDetail{
+		TargetName: p.Target.ID, TargetUrl: p.Target.Address, TargetMethod: "GET",
+		Succeed:   v.Result == verdict.Pass,
+		MeanDelay: milliseconds(p.Latency.Mean()),
+		Metrics:   metrics(p),
+	}
+	if p.Sent > 0 {
+		d.SucceedRate = float64(p.OK) / float64(p.Sent)
+	}
+	if !d.Succeed {
+		d.FailureReason = &v.Reason
+	}
+	return d
+}
+
+func metrics(p report.Path) systemv1beta1.HTTPMetrics {
+	took := p.Ended.Sub(p.Started)
+	m := systemv1beta1.HTTPMetrics{
+		StartTime: metav1.NewTime(p.Started), EndTime: metav1.NewTime(p.Ended), Duration: took.String(),
+		RequestCounts: count(p.Sent), SuccessCounts: count(p.OK),
+		TotalDataSize: strconv.FormatUint(p.Bytes, 10) + " byte",
+		StatusCodes:   make(map[string]int64, len(p.Statuses)),
+		Errors:        make(map[string]int64, len(p.Failures)),
+		Latencies: systemv1beta1.Latencies{
+			MaxInMs: milliseconds(p.Latency.Max()), MeanInMs: milliseconds(p.Latency.Mean()), MinInMs: milliseconds(p.Latency.Min()),
+			P50InMs: milliseconds(p.Latency.Quantile(0.50)), P90InMs: milliseconds(p.Latency.Quantile(0.90)),
+			P95InMs: milliseconds(p.Latency.Quantile(0.95)), P99InMs: milliseconds(p.Latency.Quantile(0.99)),
+		},
+	}
+	if took > 0 {
+		m.TPS = float64(p.Sent) / took.Seconds()
+	}
+	for status, n := range p.Statuses {
+		m.StatusCodes[strconv.Itoa(status)] = count(n)
+	}
+	for _, f := range p.Failures {
+		name := f.Outcome.String()
+		if phase := f.Phase.String(); phase != "" {
+			name += " at " + phase
+		}
+		m.Errors[name] += count(f.Count)
+	}
+	return m
+}
+
+// count fits a number into the report's form.
+func count(n uint64) int64 {
+	if n > math.MaxInt64 {
+		return math.MaxInt64
+	}
+	return int64(n)
+}
+
+// milliseconds keeps whole nanoseconds: what a histogram tells is no finer.
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -1,0 +1,217 @@
+package apiserver
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metainternalversion "k8s.io/apimachinery/pkg/apis/meta/internalversion"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/registry/rest"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/klog/v2"
+
+	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
+	"kdoctor.io/kdoctor/internal/apiserver/render"
+)
+
+// reportREST serves kdoctorreports. These are all the verbs there are; whatever else a caller tries is not allowed.
+type reportREST struct{ hub *hub }
+
+var _ interface {
+	rest.Storage
+	rest.Scoper
+	rest.SingularNameProvider
+	rest.CategoriesProvider
+	rest.Getter
+	rest.Lister
+	rest.Watcher
+} = (*reportREST)(nil)
+
+// resources is the table of what is served.
+func resources(state *hub) map[string]rest.Storage {
+	return map[string]rest.Storage{"kdoctorreports": &reportREST{hub: state}}
+}
+
+func groupResource() schema.GroupResource {
+	return systemv1beta1.GroupVersion().WithResource("kdoctorreports").GroupResource()
+}
+
+// New returns an empty report.
+func (*reportREST) New() runtime.Object { return &systemv1beta1.KdoctorReport{} }
+
+// NewList returns an empty list.
+func (*reportREST) NewList() runtime.Object { return &systemv1beta1.KdoctorReportList{} }
+
+// Destroy has nothing to give back.
+func (*reportREST) Destroy() {}
+
+// NamespaceScoped is false: tasks belong to the cluster and so do their reports.
+func (*reportREST) NamespaceScoped() bool { return false }
+
+// GetSingularName is the name of one.
+func (*reportREST) GetSingularName() string { return "kdoctorreport" }
+
+// Categories lets "kubectl get kdoctor" find reports.
+func (*reportREST) Categories() []string { return []string{"kdoctor"} }
+
+// Get returns the report of one task's latest round, or NotFound.
+func (r *reportREST) Get(ctx context.Context, name string, _ *metav1.GetOptions) (runtime.Object, error) {
+	refreshed := r.hub.refresh(ctx)
+	e, ok := r.hub.find(name)
+	switch {
+	case !ok && refreshed != nil:
+		return nil, apierrors.NewInternalError(refreshed)
+	case !ok:
+		return nil, apierrors.NewNotFound(groupResource(), name)
+	case e.err != nil:
+		return nil, unreadable(name, e.err)
+	case !e.visible:
+		return nil, unfinished(name, e.task)
+	}
+	report, err := r.object(ctx, e)
+	if err == nil && report == nil {
+		return nil, unfinished(name, e.task)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return report, nil
+}
+
+func unreadable(name string, err error) error {
+	return apierrors.NewInternalError(fmt.Errorf("the latest round of %s cannot be read: %w", name, err))
+}
+
+// unfinished is NotFound with the reason: the task is there, its first round is not over.
+func unfinished(name string, task render.Task) error {
+	err := apierrors.NewNotFound(groupResource(), name)
+	err.ErrStatus.Message += fmt.Sprintf(": no round of %s %s is finished yet", task.Kind, task.Name)
+	return err
+}
+
+// full renders the whole report; nil when its round is gone.
+func (r *reportREST) full(ctx context.Context, e entry) (*systemv1beta1.KdoctorReport, error) {
+	kept, found, err := r.hub.reports.Latest(ctx, e.task.UID)
+	if err != nil {
+		return nil, unreadable(e.name(), err)
+	}
+	if !found {
+		return nil, nil
+	}
+	report := render.Report(e.task, kept)
+	report.ResourceVersion = text(e.version)
+	return report, nil
+}
+
+// object renders the report as far as the caller will see it: for a table or for metadata alone no round needs to be read.
+func (r *reportREST) object(ctx context.Context, e entry) (*systemv1beta1.KdoctorReport, error) {
+	if !lineIsEnough(ctx) {
+		return r.full(ctx, e)
+	}
+	report := render.Bare(e.task)
+	report.ResourceVersion = text(e.version)
+	return report, nil
+}
+
+// List returns the reports that the selectors match, by name, at most Limit at a time. A report that cannot be read is left out and logged.
+func (r *reportREST) List(ctx context.Context, options *metainternalversion.ListOptions) (runtime.Object, error) {
+	if err := r.hub.refresh(ctx); err != nil {
+		klog.FromContext(ctx).Error(err, "Some reports are left out of the list")
+	}
+	if options == nil {
+		options = &metainternalversion.ListOptions{}
+	}
+	after, err := continued(options.Continue)
+	if err != nil {
+		return nil, err
+	}
+	entries, version := r.hub.list()
+	list := &systemv1beta1.KdoctorReportList{ListMeta: metav1.ListMeta{ResourceVersion: text(version)}, Items: []systemv1beta1.KdoctorReport{}}
+	for _, e := range entries {
+		if e.name() <= after || !matches(e, options) {
+			continue
+		}
+		if options.Limit > 0 && int64(len(list.Items)) >= options.Limit {
+			list.Continue = base64.RawURLEncoding.EncodeToString([]byte(list.Items[len(list.Items)-1].Name))
+			break
+		}
+		report, err := r.object(ctx, e)
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if err != nil || report == nil {
+			klog.FromContext(ctx).Info("A report is left out of the list", "report", e.name(), "reason", err)
+			continue
+		}
+		list.Items = append(list.Items, *report)
+	}
+	return list, nil
+}
+
+func continued(token string) (after string, err error) {
+	name, err := base64.RawURLEncoding.DecodeString(token)
+	if err != nil {
+		return "", apierrors.NewBadRequest("the continue token is not one of this server's")
+	}
+	return string(name), nil
+}
+
+// matches holds an entry against the selectors. Reports carry no labels.
+func matches(e entry, options *metainternalversion.ListOptions) bool {
+	if options.LabelSelector != nil && !options.LabelSelector.Matches(labels.Set{}) {
+		return false
+	}
+	return options.FieldSelector == nil || options.FieldSelector.Matches(fields.Set{"metadata.name": e.name(), "metadata.namespace": ""})
+}
+
+// lineKey marks the context of a request whose answer is a table or metadata alone.
+type lineKey struct{}
+
+func lineIsEnough(ctx context.Context) bool { return ctx.Value(lineKey{}) != nil }
+
+// handlerChain is the library's chain, with the form of the answer that the caller likes best put into the context.
+func handlerChain(api http.Handler, config *genericapiserver.Config) http.Handler {
+	marked := http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if wantsLine(req) {
+			req = req.WithContext(context.WithValue(req.Context(), lineKey{}, true))
+		}
+		api.ServeHTTP(w, req)
+	})
+	return genericapiserver.DefaultBuildHandlerChain(marked, config)
+}
+
+// wantsLine reads the first choice of the Accept header.
+func wantsLine(req *http.Request) bool {
+	first, _, _ := strings.Cut(req.Header.Get("Accept"), ",")
+	include := req.URL.Query().Get("includeObject")
+	for parameter := range strings.SplitSeq(first, ";") {
+		switch strings.TrimSpace(parameter) {
+		case "as=Table":
+			return include != string(metav1.IncludeObject)
+		case "as=PartialObjectMetadataList", "as=PartialObjectMetadata":
+			return true
+		}
+	}
+	return false
+}
+
+// parseVersion reads a resource version; none and 0 mean whatever there is.
+func parseVersion(version string) (uint64, error) {
+	if version == "" {
+		return 0, nil
+	}
+	v, err := strconv.ParseUint(version, 10, 64)
+	if err != nil {
+		return 0, apierrors.NewBadRequest(fmt.Sprintf("resourceVersion %q is not a number", version))
+	}
+	return v, nil
+}

@@ -1,0 +1,71 @@
+package apiserver
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/duration"
+
+	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
+	"kdoctor.io/kdoctor/internal/apiserver/render"
+)
+
+// ConvertToTable makes what kubectl get prints.
+func (r *reportREST) ConvertToTable(_ context.Context, object, tableOptions runtime.Object) (*metav1.Table, error) {
+	table := &metav1.Table{}
+	if options, ok := tableOptions.(*metav1.TableOptions); !ok || !options.NoHeaders {
+		table.ColumnDefinitions = columns()
+	}
+	switch o := object.(type) {
+	case *systemv1beta1.KdoctorReportList:
+		table.ResourceVersion, table.Continue = o.ResourceVersion, o.Continue
+		for i := range o.Items {
+			table.Rows = append(table.Rows, r.row(&o.Items[i]))
+		}
+	case *systemv1beta1.KdoctorReport:
+		table.ResourceVersion = o.ResourceVersion
+		table.Rows = append(table.Rows, r.row(o))
+	default:
+		return nil, fmt.Errorf("%T has no table", object)
+	}
+	return table, nil
+}
+
+func columns() []metav1.TableColumnDefinition {
+	return []metav1.TableColumnDefinition{
+		{Name: "Name", Type: "string", Format: "name", Description: "<lowercase task kind>-<task name>"},
+		{Name: "Round", Type: "string", Description: "the round reported, of those asked for"},
+		{Name: "Result", Type: "string", Description: "how the round ended"},
+		{Name: "Nodes", Type: "string", Description: "agents that reported, of those expected"},
+		{Name: "Targets", Type: "string", Description: "paths that succeeded, of all that were probed"},
+		{Name: "Finished", Type: "string", Description: "how long ago the last agent was done"},
+		{Name: "Reason", Type: "string", Priority: 1, Description: "the first reason why the round did not succeed"},
+	}
+}
+
+// row is one line: of the report itself where it is whole, else of what is known about it. A deleted one has nothing but its name.
+func (r *reportREST) row(report *systemv1beta1.KdoctorReport) metav1.TableRow {
+	row := metav1.TableRow{Object: runtime.RawExtension{Object: report}}
+	var s render.Summary
+	if report.Spec.Report != nil {
+		s = render.Summarize(report)
+	} else if known, ok := r.hub.summaryOf(string(report.UID)); ok {
+		s = known
+	} else {
+		row.Cells = []any{report.Name, "", "", "", "", "", ""}
+		return row
+	}
+	finished := "<none>"
+	if !s.Ended.IsZero() {
+		finished = duration.HumanDuration(time.Since(s.Ended)) + " ago"
+	}
+	row.Cells = []any{
+		report.Name, s.Round, s.Result,
+		fmt.Sprintf("%d/%d", s.Reported, s.Expected), fmt.Sprintf("%d/%d", s.Passed, s.Targets),
+		finished, s.Reason,
+	}
+	return row
+}

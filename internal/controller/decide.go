@@ -1,0 +1,230 @@
+package controller
+
+import (
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"kdoctor.io/kdoctor/api/v1beta1"
+	"kdoctor.io/kdoctor/internal/schedule"
+)
+
+// longestHistory is how many rounds the status shows.
+const longestHistory = 10
+
+// state is all that a decision depends on.
+type state struct {
+	task Task
+	// resource is the workload that does the work.
+	resource v1beta1.TaskResource
+	// running is the key of the task's round that is being run, the zero key when there is none.
+	running schedule.Key
+	// result is that of the last round that was run, nil when there was none since the controller started.
+	result *Result
+	now    time.Time
+}
+
+// decision is what is to be done, in this order: withdraw, write the status, tell the events, begin.
+type decision struct {
+	status v1beta1.TaskStatus
+	// withdraw ends the running round without a report.
+	withdraw bool
+	events   []event
+	// begin is the round to run, the zero key for none. It is under way in the status already; to begin it twice does no harm.
+	begin             schedule.Key
+	planned, deadline time.Time
+	// after is when to look again; 0 when only a change or the end of a round can bring something new.
+	after time.Duration
+}
+
+// decide compares a task with the time and the state of its round. It changes nothing that it is given.
+func decide(in state) decision {
+	d := &decider{state: in, decision: decision{status: *in.task.Status.DeepCopy()}}
+	d.run()
+	return d.decision
+}
+
+type decider struct {
+	state
+	decision
+	timetable schedule.Schedule
+}
+
+func (d *decider) run() {
+	busy := d.running != schedule.Key{}
+	if d.task.Deleting {
+		d.withdraw = busy
+		return
+	}
+	d.withdraw = busy && d.running.Generation != d.task.Generation
+	seen := d.observe()
+	if !d.accept() {
+		return
+	}
+	if len(d.status.History) == 0 && !d.status.Finish {
+		d.plan(1, d.timetable.First(seen))
+	}
+	for !d.status.Finish && d.step() {
+	}
+	d.describe()
+}
+
+// observe turns to a new generation of the task, whose rounds count from 1, and returns the time from which its schedule counts.
+func (d *decider) observe() (seen time.Time) {
+	seen = d.now.Truncate(time.Second)
+	if d.status.ObservedGeneration == 0 {
+		seen = d.task.Created
+	}
+	if d.status.ObservedGeneration != d.task.Generation {
+		d.status = v1beta1.TaskStatus{ObservedGeneration: d.task.Generation, Conditions: d.status.Conditions}
+		d.condition(Succeeded, metav1.ConditionUnknown, NoRoundYet, "No round is over yet.")
+		d.condition(OnTime, metav1.ConditionTrue, NothingMissed, "No planned start was missed.")
+	}
+	d.status.ExpectedRound = &d.task.Rounds
+	if d.status.DoneRound == nil {
+		d.status.DoneRound = new(int64)
+	}
+	d.status.Resource = d.resource.DeepCopy()
+	return seen
+}
+
+// accept tells whether the task can run at all; why not goes to the conditions.
+func (d *decider) accept() bool {
+	timetable, err := schedule.Parse(d.task.Schedule)
+	switch {
+	case d.task.OwnAgents:
+		d.refuse(AgentSpecNotSupported, "spec.agentSpec asks for agents of the task's own, which this release cannot run; remove spec.agentSpec to use the default agents.")
+		return false
+	case err != nil:
+		d.refuse(ScheduleInvalid, fmt.Sprintf("spec.schedule cannot be used: %v.", err))
+		return false
+	}
+	d.timetable = timetable
+	d.condition(Ready, metav1.ConditionTrue, Accepted, "The task can run.")
+	return true
+}
+
+func (d *decider) refuse(reason, sentence string) {
+	if d.condition(Ready, metav1.ConditionFalse, reason, sentence) {
+		d.event(warning, reason, "%s", sentence)
+	}
+	d.condition(Progressing, metav1.ConditionFalse, NotReady, "The task cannot run; see the condition Ready.")
+}
+
+// step moves the newest round on by one state and tells whether it may move again.
+func (d *decider) step() bool {
+	record := &d.status.History[0]
+	key := schedule.Key{UID: d.task.UID, Generation: d.task.Generation, Round: record.RoundNumber}
+	switch record.Status {
+	case v1beta1.RecordNotStarted:
+		return d.await(record, key)
+	case v1beta1.RecordOngoing:
+		switch {
+		case d.result != nil && d.result.Key == key:
+			d.close(record, *d.result)
+			return true
+		case d.running == schedule.Key{}:
+			// The controller restarted: the same round is taken up.
+			d.begins(key, record)
+		}
+	}
+	return false
+}
+
+func (d *decider) begins(key schedule.Key, record *v1beta1.Record) {
+	d.begin, d.planned, d.deadline = key, record.StartTimeStamp.Time, record.DeadLineTimeStamp.Time
+}
+
+// await starts the round when its time has come, and plans it anew when that has passed.
+func (d *decider) await(record *v1beta1.Record, key schedule.Key) bool {
+	start := record.StartTimeStamp.Time
+	switch {
+	case d.now.Before(start):
+		d.after = start.Sub(d.now)
+		return false
+	case !d.now.Before(start.Add(d.window())):
+		next, more := d.timetable.Next(start, d.now, d.window())
+		d.missed(record.RoundNumber, more+1)
+		d.status.History = d.status.History[1:]
+		d.plan(record.RoundNumber, next)
+		return true
+	case d.running != schedule.Key{}:
+		// Rounds of a task never overlap: the end of the one that is still running brings us back.
+		return false
+	}
+	record.Status = v1beta1.RecordOngoing
+	d.begins(key, record)
+	d.event(normal, RoundStarted, "Round %d has started.", record.RoundNumber)
+	return false
+}
+
+// window is how late a round may start: late enough to forgive a restart of the controller,
+// early enough that the load fits in before the deadline, as far as it fits at all.
+func (d *decider) window() time.Duration {
+	load := d.task.Want.Load
+	return max(d.task.Timeout-load.Duration-load.Timeout, d.task.Timeout/4)
+}
+
+// plan puts a round that has not started on top of the history. A schedule that never comes again ends the task.
+func (d *decider) plan(number int64, start time.Time) {
+	if start.IsZero() {
+		d.finish(d.now)
+		return
+	}
+	record := v1beta1.Record{
+		Status: v1beta1.RecordNotStarted, RoundNumber: number,
+		StartTimeStamp: metav1.NewTime(start), DeadLineTimeStamp: metav1.NewTime(start.Add(d.task.Timeout)),
+		FailedAgentNodeList: []string{}, SucceedAgentNodeList: []string{}, NotReportAgentNodeList: []string{},
+	}
+	d.status.History = append([]v1beta1.Record{record}, d.status.History...)
+	d.status.History = d.status.History[:min(len(d.status.History), longestHistory)]
+}
+
+// missed tells of planned starts that passed without a round.
+func (d *decider) missed(number, count int64) {
+	if count == 0 {
+		return
+	}
+	times := fmt.Sprintf("%d planned starts of round %d were", count, number)
+	if count == 1 {
+		times = fmt.Sprintf("1 planned start of round %d was", number)
+	}
+	sentence := times + " missed, because the controller was down or the round before took too long; the round waits for the next one."
+	d.condition(OnTime, metav1.ConditionFalse, RoundMissed, sentence)
+	d.event(warning, RoundMissed, "%s", sentence)
+}
+
+// close writes the result of a round down and plans the next one.
+func (d *decider) close(record *v1beta1.Record, result Result) {
+	write(record, result, d.now)
+	done := *d.status.DoneRound + 1
+	d.status.DoneRound = &done
+	d.condition(OnTime, metav1.ConditionTrue, NothingMissed, "No planned start was missed.")
+	last := v1beta1.Succeed
+	if record.Status == v1beta1.RecordFail {
+		last = v1beta1.Failed
+		d.condition(Succeeded, metav1.ConditionFalse, RoundFailed, fmt.Sprintf("Round %d failed: %s.", record.RoundNumber, record.FailureReason))
+		d.event(warning, RoundFailed, "Round %d failed: %s.", record.RoundNumber, record.FailureReason)
+	} else {
+		d.condition(Succeeded, metav1.ConditionTrue, RoundSucceeded, fmt.Sprintf("Round %d succeeded.", record.RoundNumber))
+		d.event(normal, RoundSucceeded, "Round %d succeeded.", record.RoundNumber)
+	}
+	d.status.LastRoundStatus = &last
+	if result.Err != nil && result.Judged() {
+		d.event(warning, ReportNotKept, "The report of round %d is lost: %s.", record.RoundNumber, short(result.Err.Error()))
+	}
+	if d.task.Rounds != schedule.Forever && done >= d.task.Rounds {
+		d.finish(record.EndTimeStamp.Time)
+		return
+	}
+	number := record.RoundNumber + 1
+	next, missed := d.timetable.Next(record.StartTimeStamp.Time, d.now, d.window())
+	d.missed(number, missed)
+	d.plan(number, next)
+}
+
+func (d *decider) finish(at time.Time) {
+	when := metav1.NewTime(at.Truncate(time.Second))
+	d.status.Finish, d.status.FinishTime = true, &when
+}

@@ -1,0 +1,86 @@
+package controller
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"kdoctor.io/kdoctor/api/v1beta1"
+	"kdoctor.io/kdoctor/internal/mesh"
+	"kdoctor.io/kdoctor/internal/target"
+	"kdoctor.io/kdoctor/internal/topology"
+	"kdoctor.io/kdoctor/internal/verdict"
+)
+
+// NetReach is the kind of that name.
+type NetReach struct{}
+
+// Name is NetReach.
+func (NetReach) Name() string { return "NetReach" }
+
+// New returns an empty NetReach.
+func (NetReach) New() client.Object { return &v1beta1.NetReach{} }
+
+// Task reads a NetReach. Defaults are the schema's: a part that is missing here was not asked for.
+func (NetReach) Task(object client.Object) (Task, error) {
+	n, ok := object.(*v1beta1.NetReach)
+	if !ok {
+		return Task{}, fmt.Errorf("a %T is not a NetReach", object)
+	}
+	spec, err := json.Marshal(n.Spec)
+	if err != nil {
+		return Task{}, fmt.Errorf("encode the spec of NetReach %s: %w", n.Name, err)
+	}
+	t := Task{
+		Name: n.Name, UID: string(n.UID), Generation: n.Generation,
+		Created: n.CreationTimestamp.Time, Deleting: !n.DeletionTimestamp.IsZero(),
+		OwnAgents: n.Spec.AgentSpec != nil, Spec: spec, Status: n.Status,
+	}
+	if s := n.Spec.Schedule; s != nil {
+		t.Schedule, t.Rounds, t.Timeout = value(s.Schedule), s.RoundNumber, time.Duration(s.RoundTimeoutMinute)*time.Minute
+	}
+	if r := n.Spec.Request; r != nil {
+		t.Want.Load = mesh.Load{PerSecond: int(r.QPS), Duration: time.Duration(r.DurationInSecond) * time.Second,
+			Timeout: time.Duration(r.PerRequestTimeoutInMS) * time.Millisecond}
+	}
+	if e := n.Spec.Expect; e != nil {
+		t.Expect = verdict.Expect{SuccessRate: value(e.SuccessRate), MeanDelay: time.Duration(value(e.MeanAccessDelayInMs)) * time.Millisecond}
+		t.Want.Status = int(value(e.StatusCode))
+	}
+	if n.Spec.Target != nil {
+		t.Want.Kinds, t.Want.Families = targetsOf(*n.Spec.Target)
+	}
+	return t, nil
+}
+
+// targetsOf lists kinds and families in the order in which reports show them.
+func targetsOf(t v1beta1.NetReachTarget) (kinds []target.Kind, families []topology.Family) {
+	for _, k := range []struct {
+		wanted *bool
+		kind   target.Kind
+	}{
+		{t.Endpoint, target.Endpoint}, {t.MultusInterface, target.SecondInterface}, {t.ClusterIP, target.ClusterIP},
+		{t.NodePort, target.NodePort}, {t.LoadBalancer, target.LoadBalancer}, {t.Ingress, target.Ingress},
+	} {
+		if value(k.wanted) {
+			kinds = append(kinds, k.kind)
+		}
+	}
+	if value(t.IPv4) {
+		families = append(families, topology.IPv4)
+	}
+	if value(t.IPv6) {
+		families = append(families, topology.IPv6)
+	}
+	return kinds, families
+}
+
+// value is what p points to, the zero value when it points nowhere.
+func value[T any](p *T) (v T) {
+	if p != nil {
+		v = *p
+	}
+	return v
+}

@@ -1,0 +1,173 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"kdoctor.io/kdoctor/api/v1beta1"
+	"kdoctor.io/kdoctor/internal/report"
+	"kdoctor.io/kdoctor/internal/round"
+)
+
+// FieldOwner is the name under which the controller owns the status.
+const FieldOwner = "kdoctor-controller"
+
+// Config is what a Reconciler works with.
+type Config struct {
+	Kind Kind
+	// Client reads tasks from the cache and writes their status.
+	Client client.Client
+	Rounds *Rounds
+	Events events.EventRecorder
+	// Resource is the workload of the default agents, as the status shows it.
+	Resource v1beta1.TaskResource
+	// Now tells the time; nil is the clock.
+	Now func() time.Time
+}
+
+// Reconciler brings the tasks of one kind to life.
+type Reconciler struct {
+	Config
+	mu sync.Mutex
+	// uids are those of the tasks by name: the only trace of one that was deleted, or deleted and made anew.
+	uids  map[string]string
+	queue workqueue.TypedRateLimitingInterface[reconcile.Request]
+}
+
+// New returns a reconciler.
+func New(c Config) *Reconciler {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return &Reconciler{Config: c, uids: map[string]string{}}
+}
+
+// Register adds the reconciler to the manager.
+func (r *Reconciler) Register(mgr ctrl.Manager) error {
+	ends := source.Func(func(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.queue = queue
+		return nil
+	})
+	if err := ctrl.NewControllerManagedBy(mgr).For(r.Kind.New()).WatchesRawSource(ends).Complete(r); err != nil {
+		return fmt.Errorf("register the controller of %s: %w", r.Kind.Name(), err)
+	}
+	return nil
+}
+
+// wake has a task looked at again.
+func (r *Reconciler) wake(name string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.queue != nil {
+		r.queue.Add(reconcile.Request{NamespacedName: types.NamespacedName{Name: name}})
+	}
+}
+
+// Reconcile reads, decides, writes the status, and only then acts: a crash in between repeats a step and skips none.
+func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	object := r.Kind.New()
+	err := r.Client.Get(ctx, req.NamespacedName, object)
+	if err != nil && !apierrors.IsNotFound(err) {
+		return ctrl.Result{}, fmt.Errorf("read the task: %w", err)
+	}
+	if err := r.forgetOther(ctx, req.Name, string(object.GetUID())); err != nil {
+		return ctrl.Result{}, err
+	}
+	if err != nil {
+		return ctrl.Result{}, nil
+	}
+	task, err := r.Kind.Task(object)
+	if err != nil {
+		return ctrl.Result{}, reconcile.TerminalError(err)
+	}
+	in := state{task: task, resource: r.Resource, now: r.Now()}
+	in.running, in.result = r.Rounds.Of(task.UID)
+	d := decide(in)
+	if d.withdraw {
+		r.Rounds.Withdraw(task.UID)
+	}
+	if err := r.write(ctx, object, task.Status, d.status); err != nil {
+		if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+			// The cache is behind: what is there now will bring us back, and if not, this will.
+			return ctrl.Result{RequeueAfter: time.Second}, nil
+		}
+		return ctrl.Result{}, err
+	}
+	for _, e := range d.events {
+		r.Events.Eventf(object, nil, e.kind, e.reason, "RunRounds", "%s", e.note)
+	}
+	r.begin(ctx, task, d)
+	return ctrl.Result{RequeueAfter: d.after}, nil
+}
+
+func (r *Reconciler) begin(ctx context.Context, task Task, d decision) {
+	if d.begin.UID == "" {
+		return
+	}
+	ctrl.LoggerFrom(ctx).Info("round begins", "round", d.begin.String(), "deadline", d.deadline)
+	r.Rounds.Begin(round.Request{
+		Key: d.begin, Task: report.Task{Kind: r.Kind.Name(), Name: task.Name},
+		Want: task.Want, Expect: task.Expect, Planned: d.planned, Deadline: d.deadline, Spec: task.Spec,
+	}, func() { r.wake(task.Name) })
+}
+
+// forgetOther removes what is left of the task that had the name before. An empty uid means that no task has the name now.
+func (r *Reconciler) forgetOther(ctx context.Context, name, uid string) error {
+	r.mu.Lock()
+	before := r.uids[name]
+	r.mu.Unlock()
+	if before != "" && before != uid {
+		if err := r.Rounds.Forget(ctx, before); err != nil {
+			return err
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.uids[name] = uid
+	if uid == "" {
+		delete(r.uids, name)
+	}
+	return nil
+}
+
+// write applies the status when it changed. The resource version makes a decision on an outdated task a conflict.
+func (r *Reconciler) write(ctx context.Context, object client.Object, before, after v1beta1.TaskStatus) error {
+	if equality.Semantic.DeepEqual(before, after) {
+		return nil
+	}
+	gvk, err := apiutil.GVKForObject(object, r.Client.Scheme())
+	if err != nil {
+		return fmt.Errorf("find the kind of the task: %w", err)
+	}
+	status, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&after)
+	if err != nil {
+		return fmt.Errorf("encode the status: %w", err)
+	}
+	patch := &unstructured.Unstructured{Object: map[string]any{"status": status}}
+	patch.SetGroupVersionKind(gvk)
+	patch.SetName(object.GetName())
+	patch.SetUID(object.GetUID())
+	patch.SetResourceVersion(object.GetResourceVersion())
+	err = r.Client.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(patch), client.ForceOwnership, client.FieldOwner(FieldOwner))
+	if err != nil {
+		return fmt.Errorf("write the status: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,110 @@
+package controller
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"kdoctor.io/kdoctor/api/v1beta1"
+	"kdoctor.io/kdoctor/internal/report"
+	"kdoctor.io/kdoctor/internal/round"
+	"kdoctor.io/kdoctor/internal/schedule"
+	"kdoctor.io/kdoctor/internal/verdict"
+)
+
+// longestReason is the length in bytes to which reasons in status and events are cut.
+const longestReason = 1000
+
+// Outcome is what the status tells of a round that is over. All lists are sorted and without repetition or empty names.
+type Outcome struct {
+	Result  verdict.Result
+	Reasons []string
+	// Succeeded, Failed and Silent are nodes: all agents passed, one did not, one gave no report.
+	Succeeded, Failed, Silent []string
+	// Expected is how many agents were expected to report.
+	Expected int
+	Ended    time.Time
+}
+
+// Summarize reduces a round to its outcome.
+func Summarize(r report.Round, v verdict.Verdict) Outcome {
+	o := Outcome{Result: v.Result, Reasons: v.Reasons, Expected: len(r.Expected), Ended: r.Ended}
+	for _, a := range v.Agents {
+		if a.Result == verdict.Pass {
+			o.Succeeded = append(o.Succeeded, a.Node)
+			continue
+		}
+		o.Failed = append(o.Failed, a.Node)
+	}
+	for _, m := range r.Missing {
+		o.Silent = append(o.Silent, m.Node)
+	}
+	o.Failed, o.Silent = names(o.Failed), names(o.Silent)
+	o.Succeeded = slices.DeleteFunc(names(o.Succeeded), func(n string) bool {
+		return slices.Contains(o.Failed, n) || slices.Contains(o.Silent, n)
+	})
+	return o
+}
+
+// names sorts node names; an agent without a node, such as one that is Pending, has none to show.
+func names(nodes []string) []string {
+	sorted := slices.Compact(slices.Sorted(slices.Values(nodes)))
+	sorted = slices.DeleteFunc(sorted, func(n string) bool { return n == "" })
+	if sorted == nil {
+		return []string{}
+	}
+	return sorted
+}
+
+// Result is how the running of a round ended.
+type Result struct {
+	Key schedule.Key
+	Outcome
+	// Err is why there is no outcome, or, when there is one, why its report could not be kept.
+	Err error
+}
+
+// Judged tells whether there is an outcome.
+func (r Result) Judged() bool { return r.Result != "" }
+
+// write closes the record of a round.
+func write(record *v1beta1.Record, result Result, now time.Time) {
+	ended := now
+	if !result.Ended.IsZero() {
+		ended = result.Ended
+	}
+	end, took := metav1.NewTime(ended.Truncate(time.Second)), ended.Sub(record.StartTimeStamp.Time).String()
+	record.EndTimeStamp, record.Duration = &end, &took
+	record.Status = v1beta1.RecordSucceed
+	if result.Result != verdict.Pass {
+		record.Status, record.FailureReason = v1beta1.RecordFail, reasonOf(result)
+	}
+	expected := int64(result.Expected)
+	record.ExpectedActorNumber = &expected
+	record.FailedAgentNodeList, record.SucceedAgentNodeList, record.NotReportAgentNodeList = names(result.Failed), names(result.Succeeded), names(result.Silent)
+}
+
+func reasonOf(result Result) string {
+	switch {
+	case result.Judged():
+		return short(strings.Join(result.Reasons, "; "))
+	case errors.Is(result.Err, round.ErrOverdue):
+		return "the controller was down until after the deadline"
+	case result.Err != nil:
+		return short("the round could not be run: " + result.Err.Error())
+	}
+	return "the round was not judged"
+}
+
+// short cuts a text to one line of at most longestReason bytes.
+func short(text string) string {
+	text = strings.Join(strings.Fields(text), " ")
+	if len(text) <= longestReason {
+		return text
+	}
+	const more = "..."
+	return strings.ToValidUTF8(text[:longestReason-len(more)], "") + more
+}

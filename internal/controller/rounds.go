@@ -1,0 +1,154 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/go-logr/logr"
+
+	"kdoctor.io/kdoctor/internal/round"
+	"kdoctor.io/kdoctor/internal/schedule"
+)
+
+// errWithdrawn is why a round is stopped whose task was deleted or edited.
+var errWithdrawn = errors.New("the task was deleted or edited")
+
+// Runner runs one round to its end. The error means that there is no outcome, or, beside one, that its report could not be kept.
+type Runner func(ctx context.Context, req round.Request) (Outcome, error)
+
+// Eraser removes all that is kept of a task.
+type Eraser interface {
+	DeleteTask(ctx context.Context, uid string) error
+}
+
+// Rounds owns the goroutines in which rounds run, at most one for a task at a time. Make it with NewRounds and add it to the manager:
+// it ends with its context, and hands what is under way over to the next leader.
+type Rounds struct {
+	run    Runner
+	eraser Eraser
+	log    logr.Logger
+
+	mu      sync.Mutex
+	closed  bool
+	running map[string]*running
+	ended   map[string]*Result
+	all     sync.WaitGroup
+}
+
+// running is a round under way; gone is set when its task was deleted, so that its end removes what is kept.
+type running struct {
+	key    schedule.Key
+	cancel context.CancelCauseFunc
+	gone   bool
+}
+
+// NewRounds returns an owner of rounds.
+func NewRounds(run Runner, eraser Eraser, log logr.Logger) *Rounds {
+	return &Rounds{run: run, eraser: eraser, log: log, running: map[string]*running{}, ended: map[string]*Result{}}
+}
+
+// NeedLeaderElection is true: two leaders would load the cluster twice.
+func (r *Rounds) NeedLeaderElection() bool { return true }
+
+// Start waits for the end of the context, hands all rounds over and returns once their goroutines are done.
+func (r *Rounds) Start(ctx context.Context) error {
+	<-ctx.Done()
+	r.mu.Lock()
+	r.closed = true
+	for _, current := range r.running {
+		current.cancel(round.ErrHandedOver)
+	}
+	r.mu.Unlock()
+	r.all.Wait()
+	return nil
+}
+
+// Begin runs a round and calls done once it is over. It does nothing while a round of the same task runs.
+func (r *Rounds) Begin(req round.Request, done func()) {
+	uid := req.Key.UID
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed || r.running[uid] != nil {
+		return
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	current := &running{key: req.Key, cancel: cancel}
+	r.running[uid] = current
+	delete(r.ended, uid)
+	r.all.Go(func() {
+		defer cancel(nil)
+		outcome, err := r.run(ctx, req)
+		r.end(ctx, current, Result{Key: req.Key, Outcome: outcome, Err: err})
+		done()
+	})
+}
+
+// end notes how a round ended. One that was withdrawn or handed over has no result.
+func (r *Rounds) end(ctx context.Context, current *running, result Result) {
+	log := r.log.WithValues("round", current.key.String())
+	r.mu.Lock()
+	if ctx.Err() == nil {
+		r.ended[current.key.UID] = &result
+	}
+	gone := current.gone
+	r.mu.Unlock()
+	switch {
+	case ctx.Err() != nil:
+		log.Info("round ended early", "cause", context.Cause(ctx).Error())
+	case result.Err != nil:
+		log.Error(result.Err, "round without a kept report")
+	default:
+		log.Info("round is over", "result", result.Result, "expected", result.Expected, "failedNodes", len(result.Failed), "silentNodes", len(result.Silent))
+	}
+	if gone {
+		// The store must be empty before another round of the task, which there cannot be, and the sweep may not see it half.
+		if err := r.eraser.DeleteTask(context.WithoutCancel(ctx), current.key.UID); err != nil {
+			log.Error(err, "reports of a deleted task stay until the next sweep")
+		}
+	}
+	r.mu.Lock()
+	delete(r.running, current.key.UID)
+	r.mu.Unlock()
+}
+
+// Of returns the key of the task's round that is running, the zero key without one,
+// and how the last one ended, nil without one since the controller started.
+func (r *Rounds) Of(uid string) (schedule.Key, *Result) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var key schedule.Key
+	if current := r.running[uid]; current != nil {
+		key = current.key
+	}
+	return key, r.ended[uid]
+}
+
+// Withdraw stops the task's round, if there is one, without a report.
+func (r *Rounds) Withdraw(uid string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if current := r.running[uid]; current != nil {
+		current.cancel(errWithdrawn)
+	}
+}
+
+// Forget stops the round of a task that was deleted and removes all that is kept of it: at once, or as soon as the round has stopped.
+func (r *Rounds) Forget(ctx context.Context, uid string) error {
+	r.mu.Lock()
+	delete(r.ended, uid)
+	current := r.running[uid]
+	if current != nil {
+		current.gone = true
+		current.cancel(errWithdrawn)
+	}
+	r.mu.Unlock()
+	if current != nil {
+		return nil
+	}
+	if err := r.eraser.DeleteTask(ctx, uid); err != nil {
+		return fmt.Errorf("delete the reports of the deleted task %s: %w", uid, err)
+	}
+	return nil
+}

@@ -1,0 +1,82 @@
+package controller
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"kdoctor.io/kdoctor/api/v1beta1"
+	"kdoctor.io/kdoctor/internal/schedule"
+)
+
+// The types of conditions.
+const (
+	// Ready tells whether the task can run.
+	Ready = "Ready"
+	// Progressing tells whether rounds are under way or to come.
+	Progressing = "Progressing"
+	// Succeeded tells how the last round ended.
+	Succeeded = "Succeeded"
+	// OnTime is False from a missed start until a round is over.
+	OnTime = "OnTime"
+)
+
+// The reasons of conditions and events. They are stable: alerts and scripts may rely on them.
+const (
+	Accepted              = "Accepted"
+	AgentSpecNotSupported = "AgentSpecNotSupported"
+	ScheduleInvalid       = "ScheduleInvalid"
+	NotReady              = "NotReady"
+	RoundPlanned          = "RoundPlanned"
+	RoundStarted          = "RoundStarted"
+	RoundSucceeded        = "RoundSucceeded"
+	RoundFailed           = "RoundFailed"
+	RoundMissed           = "RoundMissed"
+	NothingMissed         = "NothingMissed"
+	NoRoundYet            = "NoRoundYet"
+	ReportNotKept         = "ReportNotKept"
+	Finished              = "Finished"
+)
+
+const (
+	normal  = corev1.EventTypeNormal
+	warning = corev1.EventTypeWarning
+)
+
+// event is one event to be told.
+type event struct{ kind, reason, note string }
+
+func (d *decider) event(kind, reason, format string, args ...any) {
+	d.events = append(d.events, event{kind: kind, reason: reason, note: short(fmt.Sprintf(format, args...))})
+}
+
+// condition sets a condition and tells whether its status or reason is another than before.
+func (d *decider) condition(kind string, status metav1.ConditionStatus, reason, message string) bool {
+	before := meta.FindStatusCondition(d.status.Conditions, kind)
+	differs := before == nil || before.Status != status || before.Reason != reason || before.ObservedGeneration != d.task.Generation
+	meta.SetStatusCondition(&d.status.Conditions, metav1.Condition{
+		Type: kind, Status: status, Reason: reason, Message: message,
+		ObservedGeneration: d.task.Generation, LastTransitionTime: metav1.NewTime(d.now.Truncate(1e9)),
+	})
+	return differs
+}
+
+// describe puts into words where the rounds stand.
+func (d *decider) describe() {
+	total := fmt.Sprintf(" of %d", d.task.Rounds)
+	if d.task.Rounds == schedule.Forever {
+		total = ""
+	}
+	if d.status.Finish {
+		d.condition(Progressing, metav1.ConditionFalse, Finished, fmt.Sprintf("All rounds are over: %d%s.", *d.status.DoneRound, total))
+		return
+	}
+	newest := d.status.History[0]
+	if newest.Status == v1beta1.RecordOngoing {
+		d.condition(Progressing, metav1.ConditionTrue, RoundStarted, fmt.Sprintf("Round %d%s is under way.", newest.RoundNumber, total))
+		return
+	}
+	d.condition(Progressing, metav1.ConditionTrue, RoundPlanned, fmt.Sprintf("Round %d%s waits for its planned start.", newest.RoundNumber, total))
+}

@@ -1,0 +1,140 @@
+package inventory
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+
+	"kdoctor.io/kdoctor/internal/topology"
+)
+
+// controlPort is the name of the control server's port on the agent's container.
+const controlPort = "control"
+
+// agents returns the agent pods that count, and a placeholder for each that ought to be there and is not.
+func agents(ctx context.Context, wanted workload, pods []corev1.Pod, nodes []corev1.Node) []topology.Agent {
+	byName := make(map[string]corev1.Node, len(nodes))
+	for _, node := range nodes {
+		byName[node.Name] = node
+	}
+	pods = withoutReplaced(wanted, pods)
+	found := make([]topology.Agent, 0, len(pods))
+	for _, pod := range pods {
+		found = append(found, agentOf(ctx, pod, byName))
+	}
+	found = append(found, absent(ctx, wanted, pods, nodes)...)
+	sortAgents(found)
+	return found
+}
+
+func agentOf(ctx context.Context, pod corev1.Pod, nodes map[string]corev1.Node) topology.Agent {
+	agent := topology.Agent{
+		Pod: pod.Name, Namespace: pod.Namespace, UID: string(pod.UID), Node: nodeOf(pod),
+		Addresses: podAddresses(pod),
+		HTTPPort:  containerPort(pod, httpPort), ControlPort: containerPort(pod, controlPort),
+	}
+	if text := statusAnnotation(pod.Annotations); text != "" {
+		interfaces, err := parseInterfaces(text, agent.Addresses)
+		if err != nil {
+			logr.FromContextOrDiscard(ctx).Info("pod's network status is ignored", "pod", pod.Namespace+"/"+pod.Name, "reason", err.Error())
+		}
+		agent.Interfaces = interfaces
+	}
+	agent.NotReady = notReady(pod, nodes)
+	switch {
+	case agent.NotReady != "":
+	case len(agent.Addresses) == 0:
+		agent.NotReady = "pod has no address"
+	case agent.HTTPPort == 0 || agent.ControlPort == 0:
+		agent.NotReady = "pod has no container ports named http and control"
+	}
+	return agent
+}
+
+// nodeOf is where the pod runs or, as long as it is not scheduled, the one node that a DaemonSet made it for.
+func nodeOf(pod corev1.Pod) string {
+	affinity := pod.Spec.Affinity
+	if pod.Spec.NodeName != "" || affinity == nil || affinity.NodeAffinity == nil || affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
+		return pod.Spec.NodeName
+	}
+	for _, term := range affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms {
+		for _, field := range term.MatchFields {
+			if field.Key == "metadata.name" && field.Operator == corev1.NodeSelectorOpIn && len(field.Values) == 1 {
+				return field.Values[0]
+			}
+		}
+	}
+	return ""
+}
+
+func podAddresses(pod corev1.Pod) []netip.Addr {
+	texts := make([]string, 0, len(pod.Status.PodIPs))
+	for _, ip := range pod.Status.PodIPs {
+		texts = append(texts, ip.IP)
+	}
+	if len(texts) == 0 {
+		texts = append(texts, pod.Status.PodIP)
+	}
+	return addressesOf(texts)
+}
+
+func containerPort(pod corev1.Pod, name string) uint16 {
+	for _, container := range pod.Spec.Containers {
+		for _, port := range container.Ports {
+			if port.Name == name {
+				return portOf(port.ContainerPort)
+			}
+		}
+	}
+	return 0
+}
+
+// withoutReplaced leaves out pods that are going or gone and whose work another pod has taken over:
+// on the same node for a DaemonSet, anywhere for a Deployment.
+func withoutReplaced(wanted workload, pods []corev1.Pod) []corev1.Pod {
+	living := map[string]int{}
+	total := 0
+	for _, pod := range pods {
+		if !leaving(pod) {
+			living[nodeOf(pod)]++
+			total++
+		}
+	}
+	// Of several that are going on one node, only the newest speaks for it.
+	newest := map[string]corev1.Pod{}
+	for _, pod := range pods {
+		if other, ok := newest[nodeOf(pod)]; leaving(pod) && (!ok || younger(pod, other)) {
+			newest[nodeOf(pod)] = pod
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(pods), func(pod corev1.Pod) bool {
+		switch {
+		case !leaving(pod):
+			return false
+		case wanted.kind == Deployment:
+			return total >= wanted.desired
+		default:
+			return living[nodeOf(pod)] > 0 || newest[nodeOf(pod)].UID != pod.UID
+		}
+	})
+}
+
+func leaving(pod corev1.Pod) bool {
+	return pod.DeletionTimestamp != nil || pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded
+}
+
+func younger(a, b corev1.Pod) bool {
+	if !a.CreationTimestamp.Equal(&b.CreationTimestamp) {
+		return b.CreationTimestamp.Before(&a.CreationTimestamp)
+	}
+	return a.Name > b.Name
+}
+
+// placeholder stands for a pod that does not exist. Reports are kept by pod, so each has a name of its own, which no pod can have.
+func placeholder(name, node, reason string) topology.Agent {
+	return topology.Agent{Pod: fmt.Sprintf("(none %s)", name), Node: node, NotReady: reason}
+}

@@ -1,0 +1,78 @@
+package inventory
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// workload is what the cluster was told to run.
+type workload struct {
+	kind     string
+	uid      types.UID
+	selector *metav1.LabelSelector
+	template corev1.PodTemplateSpec
+	// desired is how many agents there ought to be: a DaemonSet's status says so, a Deployment's spec.
+	desired int
+}
+
+func (i *Inventory) workload(ctx context.Context) (workload, error) {
+	switch i.runtime.Kind {
+	case DaemonSet:
+		var set appsv1.DaemonSet
+		if err := i.reader.Get(ctx, i.key(i.runtime.Name), &set); err != nil {
+			return workload{}, fmt.Errorf("get daemon set %s/%s: %w", i.runtime.Namespace, i.runtime.Name, err)
+		}
+		return workload{DaemonSet, set.UID, set.Spec.Selector, set.Spec.Template, int(set.Status.DesiredNumberScheduled)}, nil
+	case Deployment:
+		var deployment appsv1.Deployment
+		if err := i.reader.Get(ctx, i.key(i.runtime.Name), &deployment); err != nil {
+			return workload{}, fmt.Errorf("get deployment %s/%s: %w", i.runtime.Namespace, i.runtime.Name, err)
+		}
+		replicas := 1
+		if deployment.Spec.Replicas != nil {
+			replicas = int(*deployment.Spec.Replicas)
+		}
+		return workload{Deployment, deployment.UID, deployment.Spec.Selector, deployment.Spec.Template, replicas}, nil
+	default:
+		return workload{}, fmt.Errorf("agents run in a DaemonSet or a Deployment, not in a %q", i.runtime.Kind)
+	}
+}
+
+// pods lists the pods that the workload controls. Labels alone would not do: a stranger's pod can carry them.
+func (i *Inventory) pods(ctx context.Context, wanted workload) ([]corev1.Pod, error) {
+	selector, err := metav1.LabelSelectorAsSelector(wanted.selector)
+	if err != nil {
+		return nil, fmt.Errorf("read the selector of %s %s/%s: %w", wanted.kind, i.runtime.Namespace, i.runtime.Name, err)
+	}
+	within := []client.ListOption{client.InNamespace(i.runtime.Namespace), client.MatchingLabelsSelector{Selector: selector}}
+	controllers := []types.UID{wanted.uid}
+	if wanted.kind == Deployment {
+		var sets appsv1.ReplicaSetList
+		if err := i.reader.List(ctx, &sets, within...); err != nil {
+			return nil, fmt.Errorf("list replica sets: %w", err)
+		}
+		controllers = nil
+		for _, set := range sets.Items {
+			if controlledBy(&set, []types.UID{wanted.uid}) {
+				controllers = append(controllers, set.UID)
+			}
+		}
+	}
+	var list corev1.PodList
+	if err := i.reader.List(ctx, &list, within...); err != nil {
+		return nil, fmt.Errorf("list agent pods: %w", err)
+	}
+	return slices.DeleteFunc(list.Items, func(pod corev1.Pod) bool { return !controlledBy(&pod, controllers) }), nil
+}
+
+func controlledBy(object metav1.Object, controllers []types.UID) bool {
+	owner := metav1.GetControllerOfNoCopy(object)
+	return owner != nil && slices.Contains(controllers, owner.UID)
+}
