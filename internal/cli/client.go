@@ -1,0 +1,118 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/client-go/rest"
+
+	"kdoctor.io/kdoctor/api/v1beta1"
+)
+
+const (
+	reportAPI = "/apis/system.kdoctor.io/v1beta1"
+	taskAPI   = "/apis/kdoctor.io/v1beta1"
+	// reportPrefix stands before the task's name in the name of its report.
+	reportPrefix = "netreach-"
+)
+
+// client reads what the plugin shows.
+type client struct {
+	rest rest.Interface
+}
+
+func newClient(flags *genericclioptions.ConfigFlags) (*client, error) {
+	config, err := flags.ToRESTConfig()
+	if err != nil {
+		return nil, fmt.Errorf("no cluster to ask; set --kubeconfig, --context or KUBECONFIG: %w", err)
+	}
+	config.NegotiatedSerializer = serializer.NewCodecFactory(runtime.NewScheme()).WithoutConversion()
+	config.UserAgent = "kubectl-kdoctor"
+	api, err := rest.UnversionedRESTClientFor(config)
+	if err != nil {
+		return nil, fmt.Errorf("the kubeconfig cannot be used: %w", err)
+	}
+	return &client{rest: api}, nil
+}
+
+// get returns the object as the API server sent it.
+func (c *client) get(ctx context.Context, path string) ([]byte, error) {
+	raw, err := c.rest.Get().AbsPath(path).SetHeader("Accept", "application/json").DoRaw(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("get %s: %w", path, err)
+	}
+	return raw, nil
+}
+
+// report returns the report of the task's last finished round, or an error that says what to do.
+func (c *client) report(ctx context.Context, task string) ([]byte, error) {
+	raw, err := c.get(ctx, reportAPI+"/kdoctorreports/"+url.PathEscape(reportPrefix+task))
+	switch {
+	case err == nil:
+		return raw, nil
+	case apierrors.IsNotFound(err):
+		return nil, c.explainMissing(ctx, task)
+	default:
+		return nil, explain(err)
+	}
+}
+
+// explainMissing finds out why there is no report: no such API, no such task, or no finished round yet.
+func (c *client) explainMissing(ctx context.Context, task string) error {
+	if _, err := c.get(ctx, reportAPI); apierrors.IsNotFound(err) {
+		return errors.New("this cluster has no API for kdoctor's reports; install the chart, or choose another cluster with --context")
+	} else if err != nil {
+		return explain(err)
+	}
+	raw, err := c.get(ctx, taskAPI+"/netreaches/"+url.PathEscape(task))
+	switch {
+	case apierrors.IsNotFound(err):
+		return fmt.Errorf("there is no NetReach %q; kubectl get netreach lists them", task)
+	case err != nil:
+		return explain(err)
+	}
+	var found v1beta1.NetReach
+	if err := json.Unmarshal(raw, &found); err != nil {
+		return fmt.Errorf("read NetReach %q: %w", task, err)
+	}
+	if len(found.Status.History) == 0 {
+		return fmt.Errorf("NetReach %q has no report yet, and no round has begun; kubectl describe netreach %s tells when one does", task, task)
+	}
+	latest := found.Status.History[0]
+	if latest.Status == v1beta1.RecordOngoing {
+		return fmt.Errorf("NetReach %q has no report yet: round %d is under way and over by %s at the latest; ask again then",
+			task, latest.RoundNumber, latest.DeadLineTimeStamp.UTC().Format("15:04:05 UTC"))
+	}
+	return fmt.Errorf("NetReach %q has no report; its latest round %d is %s; kubectl describe netreach %s tells more", task, latest.RoundNumber, latest.Status, task)
+}
+
+// explain adds what to do about it.
+func explain(err error) error {
+	var status apierrors.APIStatus
+	var dial net.Error
+	switch {
+	case apierrors.IsServiceUnavailable(err):
+		return fmt.Errorf("kdoctor's reports are out of reach; kubectl get apiservice v1beta1.system.kdoctor.io says why: %w", err)
+	case apierrors.IsForbidden(err):
+		return fmt.Errorf("you may not read kdoctor's reports; ask for get on kdoctorreports.system.kdoctor.io and netreaches.kdoctor.io: %w", err)
+	case apierrors.IsUnauthorized(err):
+		return fmt.Errorf("the cluster does not know you; log in again or choose another user with --user: %w", err)
+	case errors.As(err, &status) && status.Status().Code >= http.StatusInternalServerError:
+		return fmt.Errorf("the API server failed; kubectl get apiservice v1beta1.system.kdoctor.io tells whether kdoctor's part of it works: %w", err)
+	case errors.Is(err, context.Canceled):
+		return errors.New("interrupted")
+	case errors.As(err, &dial):
+		return fmt.Errorf("the cluster cannot be reached; is it the right one (--context, --kubeconfig)? %w", err)
+	default:
+		return err
+	}
+}

@@ -1,0 +1,169 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"sigs.k8s.io/yaml"
+
+	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
+	"kdoctor.io/kdoctor/internal/cli/sheet"
+)
+
+const reportHelp = `Show the report of a task's last finished round: every path that was probed, from every node, and what to look at next.
+
+Exit status:
+  0  the round succeeded
+  1  the round failed: a path failed, an agent did not report, or something asked for does not exist
+  2  there is nothing to judge: wrong arguments, no such report, no finished round, or the cluster cannot be reached
+
+--node and --failed change what is shown, not the exit status.`
+
+const reportExamples = `  # the last round of the NetReach named "task"
+  kubectl kdoctor report task
+
+  # only what failed, only from one node
+  kubectl kdoctor report task --failed --node worker-3
+
+  # the whole object
+  kubectl kdoctor report netreach/task -o yaml`
+
+// reportCommand is what the arguments of "report" ask for.
+type reportCommand struct {
+	// task is the name of the NetReach.
+	task string
+	// output is empty for the readable report, else json or yaml.
+	output string
+	sheet  sheet.Options
+	screen Screen
+}
+
+func newReport(config *genericclioptions.ConfigFlags, screen Screen) *cobra.Command {
+	c := reportCommand{screen: screen}
+	noColor := false
+	cmd := &cobra.Command{
+		Use:     "report TASK",
+		Short:   "Show the report of a task's last round",
+		Long:    reportHelp,
+		Example: reportExamples,
+		Args:    oneTask,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c.sheet.Color = screen.Color && !noColor
+			c.sheet.Width = screen.Width
+			c.sheet.Now = time.Now()
+			if err := c.complete(args[0]); err != nil {
+				return err
+			}
+			api, err := newClient(config)
+			if err != nil {
+				return err
+			}
+			return c.run(cmd.Context(), api)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&c.sheet.Node, "node", "", "show only what this node's agents measured")
+	flags.BoolVar(&c.sheet.Failed, "failed", false, "show only what failed")
+	flags.BoolVar(&c.sheet.Wide, "wide", false, "show each target on a row of its own, however long the rows get")
+	flags.StringVarP(&c.output, "output", "o", "", "print the KdoctorReport object instead: json or yaml")
+	flags.BoolVar(&noColor, "no-color", false, "do not paint results; NO_COLOR in the environment does the same")
+	return cmd
+}
+
+func oneTask(_ *cobra.Command, args []string) error {
+	if len(args) == 1 {
+		return nil
+	}
+	return fmt.Errorf("report takes the name of one task, and there are %d arguments; kubectl get netreach lists the tasks", len(args))
+}
+
+// complete reads the forms task, netreach/task, nr/task and netreach-task, the last being the report's own name.
+// A task whose name itself begins with "netreach-" needs one of the forms with a slash.
+func (c *reportCommand) complete(arg string) error {
+	switch kind, name, slashed := strings.Cut(arg, "/"); {
+	case !slashed:
+		c.task = strings.TrimPrefix(arg, reportPrefix)
+	case kind == "netreach" || kind == "netreaches" || kind == "nr":
+		c.task = name
+	default:
+		return fmt.Errorf("there are no reports of kind %q; use TASK or netreach/TASK", kind)
+	}
+	if c.task == "" || strings.Contains(c.task, "/") {
+		return fmt.Errorf("%q names no task; use TASK or netreach/TASK", arg)
+	}
+	switch c.output {
+	case "", "json", "yaml":
+		return nil
+	default:
+		return fmt.Errorf("-o %s is unknown; use json or yaml", c.output)
+	}
+}
+
+// run shows the report. The error is errRoundFailed when the round did not succeed.
+func (c *reportCommand) run(ctx context.Context, api *client) error {
+	raw, err := api.report(ctx, c.task)
+	if err != nil {
+		return err
+	}
+	var report systemv1beta1.KdoctorReport
+	if err := json.Unmarshal(raw, &report); err != nil {
+		return fmt.Errorf("the report of task %s cannot be read; are plugin and controller of the same release? %w", c.task, err)
+	}
+	if sheet.Empty(report) {
+		return api.explainMissing(ctx, c.task)
+	}
+	if err := c.print(raw, report); err != nil {
+		return err
+	}
+	if !sheet.Passed(report) {
+		return errRoundFailed
+	}
+	return nil
+}
+
+func (c *reportCommand) print(raw []byte, report systemv1beta1.KdoctorReport) error {
+	switch c.output {
+	case "json":
+		var text bytes.Buffer
+		if err := json.Indent(&text, raw, "", "    "); err != nil {
+			return fmt.Errorf("indent the report: %w", err)
+		}
+		return c.write(append(bytes.TrimSpace(text.Bytes()), '\n'))
+	case "yaml":
+		text, err := yaml.JSONToYAML(raw)
+		if err != nil {
+			return fmt.Errorf("turn the report into YAML: %w", err)
+		}
+		return c.write(text)
+	}
+	if nodes := sheet.Nodes(report); c.sheet.Node != "" && !slices.Contains(nodes, c.sheet.Node) {
+		return fmt.Errorf("no agent of this round ran on node %s; those that did are on %s", c.sheet.Node, several(nodes))
+	}
+	if err := sheet.Write(c.screen.Out, report, c.sheet); err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	return nil
+}
+
+func (c *reportCommand) write(text []byte) error {
+	if _, err := c.screen.Out.Write(text); err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	return nil
+}
+
+// several names the first few.
+func several(names []string) string {
+	const most = 10
+	if len(names) <= most {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+}

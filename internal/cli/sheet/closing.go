@@ -1,0 +1,159 @@
+package sheet
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
+	"kdoctor.io/kdoctor/internal/target"
+)
+
+// failure is one target that failed, seen from one source.
+type failure struct {
+	path
+	from, to string
+}
+
+// evidence is what failed among what was tested.
+type evidence struct {
+	failures []failure
+	tested   []path
+}
+
+// betweenPods is the part of the evidence that has a pod at either end.
+func (e evidence) betweenPods() evidence {
+	return evidence{
+		failures: slices.DeleteFunc(slices.Clone(e.failures), func(f failure) bool { return f.to == "" }),
+		tested: slices.DeleteFunc(slices.Clone(e.tested), func(p path) bool {
+			return p.kind != target.Endpoint && p.kind != target.SecondInterface
+		}),
+	}
+}
+
+// closing gives the totals of what is shown and says what to look at next.
+func closing(r systemv1beta1.KdoctorReport, shown []source, missing []systemv1beta1.NotReported, o Options) []string {
+	var total figures
+	var failures []failure
+	var tested []path
+	for _, s := range shown {
+		for _, g := range s.groups {
+			total.add(g.figures)
+			tested = append(tested, g.path)
+			for _, t := range g.targets {
+				if !t.passed() {
+					failures = append(failures, failure{path: g.path, from: s.node, to: t.node})
+				}
+			}
+		}
+	}
+	where := ""
+	if o.Node != "" {
+		where = "From " + o.Node + ": "
+	}
+	text := fmt.Sprintf("%s%d of %s passed, %d of %s succeeded", where, total.targetsOK, count(total.targets, "target"), total.ok, count(total.sent, "request"))
+	if len(missing) > 0 {
+		text += ", " + count(len(missing), "agent") + " did not report"
+	}
+	advice, command := next(r, evidence{failures, tested}, missing, o)
+	lines := append(wrap(text+".", o.Width, 0), wrap("Next: "+advice, o.Width, 0)...)
+	if command != "" {
+		lines = append(lines, "  "+command)
+	}
+	return lines
+}
+
+// next is one sentence about where to look, drawn from nothing but which paths failed, and the command for it, empty when there is none.
+func next(r systemv1beta1.KdoctorReport, seen evidence, missing []systemv1beta1.NotReported, o Options) (advice, command string) {
+	again := "kubectl kdoctor report " + r.Spec.TaskName
+	describe := fmt.Sprintf("kubectl describe %s %s", strings.ToLower(r.Spec.TaskType), r.Spec.TaskName)
+	switch {
+	case len(seen.failures) > 0:
+		advice = pattern(seen, o.Node == "")
+		if !o.Failed {
+			command = again + " --failed"
+		}
+		return advice, command
+	case len(missing) > 0:
+		return fmt.Sprintf("see why the agent on %s is silent:", missing[0].NodeName),
+			"kubectl get pods -A -o wide --field-selector spec.nodeName=" + missing[0].NodeName
+	case !Passed(r) && o.Node != "":
+		return "this node's paths passed, but the round failed:", again
+	case !Passed(r):
+		return "see the reasons above, and the task's events:", describe
+	case o.Wide:
+		return "nothing is wrong.", ""
+	default:
+		return "nothing is wrong. Each target by itself:", again + " --wide"
+	}
+}
+
+// pattern names what the failures have in common. Paths to pods come first: where these fail, a Service fails for the connections that it sends there.
+func pattern(seen evidence, everyNode bool) string {
+	failures, what := seen.failures, scope(seen)
+	pods := seen.betweenPods().failures
+	if ends := common(pods); len(ends) > 0 {
+		advice := fmt.Sprintf("look at %s: every failing path%%s starts or ends there%%s.", ends[0])
+		if len(ends) == 2 {
+			advice = fmt.Sprintf("look at %s and %s: every failing path%%s runs between them%%s.", ends[0], ends[1])
+		}
+		if len(pods) == len(failures) {
+			return fmt.Sprintf(advice, "", and(what))
+		}
+		return fmt.Sprintf(advice, " between pods", and(scope(seen.betweenPods()))) + " Paths through Services may fail for that alone."
+	}
+	if node := failures[0].from; everyNode && !slices.ContainsFunc(failures, func(f failure) bool { return f.from != node }) {
+		return fmt.Sprintf("look at %s: no other node sees a failure%s.", node, and(what))
+	}
+	if what != "" {
+		return "all that fails has this in common: " + what + "."
+	}
+	return "the failures have no node, path or family in common; begin with the first."
+}
+
+func and(clause string) string {
+	if clause == "" {
+		return ""
+	}
+	return ", and " + clause
+}
+
+// common are the nodes, at most two, at which every failure starts or ends.
+func common(failures []failure) []string {
+	if len(failures) == 0 {
+		return nil
+	}
+	var found []string
+	for _, node := range []string{failures[0].from, failures[0].to} {
+		elsewhere := func(f failure) bool { return f.from != node && f.to != node }
+		if !slices.Contains(found, node) && !slices.ContainsFunc(failures, elsewhere) {
+			found = append(found, node)
+		}
+	}
+	return found
+}
+
+// scope tells, as a clause, that all failures are on one kind of path or in one family while others were tested and passed;
+// empty when that cannot be said.
+func scope(seen evidence) string {
+	first := seen.failures[0].path
+	differ := func(other func(path) bool) bool {
+		return !slices.ContainsFunc(seen.failures, func(f failure) bool { return other(f.path) }) && slices.ContainsFunc(seen.tested, other)
+	}
+	oneKind := differ(func(p path) bool { return p.kind != first.kind })
+	oneFamily := first.family != "" && differ(func(p path) bool { return p.family != first.family })
+	kind := string(first.kind)
+	if first.kind == target.Endpoint || first.kind == target.SecondInterface {
+		kind = title(first.kind)
+	}
+	switch {
+	case oneKind && oneFamily:
+		return fmt.Sprintf("it is only %s over %s", kind, first.family)
+	case oneKind:
+		return fmt.Sprintf("it is only %s", kind)
+	case oneFamily:
+		return fmt.Sprintf("it is only %s", first.family)
+	default:
+		return ""
+	}
+}

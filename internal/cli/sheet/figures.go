@@ -1,0 +1,67 @@
+package sheet
+
+import (
+	"strconv"
+
+	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
+)
+
+// figures are what one row shows: of one target, or of several taken together.
+type figures struct {
+	targets, targetsOK int
+	sent, ok           int64
+	// mean, p50, p99 and max are in milliseconds, over the successful requests; without any of these they mean nothing.
+	mean, p50, p99, max float64
+	// bound is true when p50 and p99 are the highest among several targets. Percentiles cannot be added,
+	// but those of the whole are never above the highest of the parts.
+	bound bool
+}
+
+func figuresOf(d systemv1beta1.NetReachDetail) figures {
+	f := figures{targets: 1, sent: d.Metrics.RequestCounts, ok: d.Metrics.SuccessCounts, mean: d.MeanDelay,
+		p50: d.Metrics.Latencies.P50InMs, p99: d.Metrics.Latencies.P99InMs, max: d.Metrics.Latencies.MaxInMs}
+	if d.Succeed {
+		f.targetsOK = 1
+	}
+	return f
+}
+
+// add takes further targets in.
+func (f *figures) add(o figures) {
+	f.bound = f.bound || o.bound || (f.ok > 0 && o.ok > 0)
+	if o.ok > 0 {
+		share := float64(o.ok) / float64(f.ok+o.ok)
+		f.mean += (o.mean - f.mean) * share
+		f.p50, f.p99, f.max = max(f.p50, o.p50), max(f.p99, o.p99), max(f.max, o.max)
+	}
+	f.targets += o.targets
+	f.targetsOK += o.targetsOK
+	f.sent += o.sent
+	f.ok += o.ok
+}
+
+func (f figures) passed() bool { return f.targetsOK == f.targets }
+
+// latencies are the cells MEAN, P50, P99 and MAX.
+func (f figures) latencies() [4]string {
+	if f.ok == 0 {
+		return [4]string{"-", "-", "-", "-"}
+	}
+	mark := ""
+	if f.bound {
+		mark = "≤"
+	}
+	return [4]string{milliseconds(f.mean), mark + milliseconds(f.p50), mark + milliseconds(f.p99), milliseconds(f.max)}
+}
+
+// milliseconds keeps two decimals while they mean something.
+func milliseconds(ms float64) string {
+	if ms < 1000 {
+		return strconv.FormatFloat(ms, 'f', 2, 64)
+	}
+	return strconv.FormatFloat(ms, 'f', 0, 64)
+}
+
+func ratio[T int | int64](part, whole T) string {
+	return strconv.FormatInt(int64(part), 10) + "/" + strconv.FormatInt(int64(whole), 10)
+}

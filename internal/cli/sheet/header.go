@@ -1,0 +1,132 @@
+package sheet
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
+)
+
+// header says which round this is, how it ended, when it was and who took part.
+func header(r systemv1beta1.KdoctorReport, o Options) []string {
+	passed := Passed(r)
+	result := "FAIL"
+	if passed {
+		result = "SUCCEED"
+	}
+	s := r.Spec
+	lines := []string{
+		fmt.Sprintf("%s %s   %s   %s", s.TaskType, s.TaskName, rounds(s), paint(result, !passed, o.Color)),
+		"  when    " + when(s, o.Now),
+		"  agents  " + agents(s),
+	}
+	if slices.ContainsFunc(s.FailedRoundNumber, func(n int64) bool { return n != s.ReportRoundNumber }) {
+		lines = append(lines, "  failed  "+failedRounds(s.FailedRoundNumber))
+	}
+	switch {
+	case o.Node != "" && o.Failed:
+		lines = append(lines, fmt.Sprintf("  shown   what failed on node %s", o.Node))
+	case o.Node != "":
+		lines = append(lines, fmt.Sprintf("  shown   what node %s measured", o.Node))
+	case o.Failed:
+		lines = append(lines, "  shown   what failed")
+	}
+	return lines
+}
+
+func rounds(s systemv1beta1.KdoctorReportSpec) string {
+	text := fmt.Sprintf("round %d of %d", s.ReportRoundNumber, s.RoundNumber)
+	if s.RoundNumber < 1 {
+		text = fmt.Sprintf("round %d, without an end", s.ReportRoundNumber)
+	}
+	return text
+}
+
+// failedRounds shows the last few: a task without an end may have thousands.
+func failedRounds(all []int64) string {
+	const most = 10
+	var texts []string
+	for _, n := range all[max(0, len(all)-most):] {
+		texts = append(texts, strconv.FormatInt(n, 10))
+	}
+	if len(all) > most {
+		return fmt.Sprintf("%d rounds so far, the last ones %s", len(all), strings.Join(texts, ", "))
+	}
+	if len(all) == 1 {
+		return "round " + texts[0]
+	}
+	return "rounds " + strings.Join(texts, ", ")
+}
+
+func when(s systemv1beta1.KdoctorReportSpec, now time.Time) string {
+	var begin, end time.Time
+	for _, a := range s.Report {
+		if b := a.StartTimeStamp.Time; !b.IsZero() && (begin.IsZero() || b.Before(begin)) {
+			begin = b
+		}
+		if e := a.EndTimeStamp.Time; e.After(end) {
+			end = e
+		}
+	}
+	if begin.IsZero() || end.IsZero() {
+		return "unknown: no agent reported"
+	}
+	const clock = "15:04:05"
+	until := end.UTC().Format(clock)
+	if begin.UTC().Format(time.DateOnly) != end.UTC().Format(time.DateOnly) {
+		until = end.UTC().Format(time.DateTime)
+	}
+	text := fmt.Sprintf("%s to %s UTC, took %s", begin.UTC().Format(time.DateTime), until, end.Sub(begin).Round(time.Second))
+	if age := now.Sub(end); !now.IsZero() && age >= 0 {
+		text += ", " + ago(age)
+	}
+	return text
+}
+
+// ago tells an age in the one unit that matters.
+func ago(age time.Duration) string {
+	const day = 24 * time.Hour
+	for _, unit := range []struct {
+		name string
+		of   time.Duration
+	}{{"day", day}, {"hour", time.Hour}, {"minute", time.Minute}, {"second", time.Second}} {
+		if n := int(age / unit.of); n > 0 {
+			return count(n, unit.name) + " ago"
+		}
+	}
+	return "just now"
+}
+
+func agents(s systemv1beta1.KdoctorReportSpec) string {
+	text := fmt.Sprintf("%d of %d reported", len(s.Report), len(s.Report)+len(s.NotReported))
+	var cpu, memory float64
+	for _, a := range s.Report {
+		if a.NetReachTask != nil {
+			cpu = max(cpu, number(a.NetReachTask.MaxCPU, "%"))
+			memory = max(memory, number(a.NetReachTask.MaxMemory, "MB"))
+		}
+	}
+	if cpu > 0 && memory > 0 {
+		text += fmt.Sprintf("; the busiest took %.0f%% of a core, the largest %.0f MB", cpu, memory)
+	}
+	return text
+}
+
+// number reads a figure with a unit; what is no such figure is 0.
+func number(text, unit string) float64 {
+	n, err := strconv.ParseFloat(strings.TrimSuffix(text, unit), 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+func count[T int | int64](n T, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
+}

@@ -1,0 +1,101 @@
+package sheet
+
+import (
+	"cmp"
+	"slices"
+
+	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
+	"kdoctor.io/kdoctor/api/v1beta1"
+)
+
+// one is one target as one source measured it.
+type one struct {
+	place
+	// node is the target's node, empty when any agent may answer or when the pod is unknown.
+	node   string
+	reason string
+	figures
+}
+
+// group is what one source measured on one path.
+type group struct {
+	path
+	targets []one
+	figures
+}
+
+// source is what one agent measured. Its groups are in the order of kinds, then families.
+type source struct {
+	node, pod string
+	groups    []group
+	// notes are what is to be known about the agent itself.
+	notes []string
+	// failed is true when the agent's round did not succeed, whatever its targets say.
+	failed bool
+}
+
+// sources reads the report, sorted by node, then pod.
+func sources(spec systemv1beta1.KdoctorReportSpec) []source {
+	nodes := map[string]string{}
+	for _, r := range spec.Report {
+		nodes[r.PodName] = r.NodeName
+	}
+	for _, n := range spec.NotReported {
+		nodes[n.PodName] = n.NodeName
+	}
+	var all []source
+	for _, r := range spec.Report {
+		s := source{node: r.NodeName, pod: r.PodName, failed: r.RoundResult != string(v1beta1.Succeed)}
+		if r.NetReachTask != nil {
+			s.groups = groups(r, nodes)
+		}
+		if s.failed && !slices.ContainsFunc(s.groups, func(g group) bool { return !g.passed() }) {
+			s.notes = append(s.notes, reasonOf(r.FailedReason))
+		}
+		if r.FetchedBy != "" {
+			s.notes = append(s.notes, "its report came by "+r.FetchedBy+": the controller could not reach its pod directly")
+		}
+		all = append(all, s)
+	}
+	slices.SortStableFunc(all, func(a, b source) int { return cmp.Or(cmp.Compare(a.node, b.node), cmp.Compare(a.pod, b.pod)) })
+	return all
+}
+
+func groups(r systemv1beta1.Report, nodes map[string]string) []group {
+	byPath := map[path]*group{}
+	where := places(r.NetReachTask.Detail, r.NetReachTaskSpec)
+	for i, d := range r.NetReachTask.Detail {
+		o := one{place: where[i], node: nodes[where[i].pod], figures: figuresOf(d)}
+		if !d.Succeed {
+			o.reason = reasonOf(d.FailureReason)
+		}
+		g := byPath[o.path]
+		if g == nil {
+			g = &group{path: o.path}
+			byPath[o.path] = g
+		}
+		g.targets = append(g.targets, o)
+		g.add(o.figures)
+	}
+	all := make([]group, 0, len(byPath))
+	for _, g := range byPath {
+		slices.SortStableFunc(g.targets, func(a, b one) int {
+			return cmp.Or(cmp.Compare(a.targetsOK, b.targetsOK), cmp.Compare(a.node, b.node), cmp.Compare(a.pod, b.pod), cmp.Compare(a.address, b.address))
+		})
+		all = append(all, *g)
+	}
+	slices.SortFunc(all, func(a, b group) int { return comparePaths(a.path, b.path) })
+	return all
+}
+
+func comparePaths(a, b path) int {
+	order := kinds()
+	return cmp.Or(cmp.Compare(slices.Index(order, a.kind), slices.Index(order, b.kind)), cmp.Compare(a.family, b.family))
+}
+
+func reasonOf(reason *string) string {
+	if reason == nil || *reason == "" {
+		return "it failed, and the report does not say why"
+	}
+	return *reason
+}

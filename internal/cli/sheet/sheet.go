@@ -1,0 +1,133 @@
+// Package sheet turns a KdoctorReport into what a person reads: a header, a table per node and path, and what to look at next.
+// It is pure: the same report and options give the same text.
+package sheet
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
+	"kdoctor.io/kdoctor/api/v1beta1"
+)
+
+// Options say how a report is shown.
+type Options struct {
+	// Node shows only what this node's agents measured; empty shows all.
+	Node string
+	// Failed leaves out what passed.
+	Failed bool
+	// Wide gives each target a row of its own and cuts nothing.
+	Wide bool
+	// Color paints results with terminal escapes.
+	Color bool
+	// Width is the number of columns to fill at most, in characters; 0 is without a limit.
+	Width int
+	// Now is what the age of the report is counted from; the zero time leaves the age out.
+	Now time.Time
+}
+
+// Passed tells whether the report shows a round that succeeded. Anything missing is no success.
+func Passed(r systemv1beta1.KdoctorReport) bool {
+	s := r.Spec
+	return len(s.Report) > 0 && len(s.NotReported) == 0 && len(s.FailedReasons) == 0 &&
+		!slices.Contains(s.FailedRoundNumber, s.ReportRoundNumber) &&
+		!slices.ContainsFunc(s.Report, func(a systemv1beta1.Report) bool { return a.RoundResult != string(v1beta1.Succeed) })
+}
+
+// Empty tells whether the report is about no round at all, because none is over yet.
+func Empty(r systemv1beta1.KdoctorReport) bool {
+	return len(r.Spec.Report) == 0 && len(r.Spec.NotReported) == 0 && len(r.Spec.FailedReasons) == 0 && r.Spec.FinishedRoundNumber == 0
+}
+
+// Nodes are the nodes that the report knows, sorted.
+func Nodes(r systemv1beta1.KdoctorReport) []string {
+	var all []string
+	for _, a := range r.Spec.Report {
+		all = append(all, a.NodeName)
+	}
+	for _, n := range r.Spec.NotReported {
+		all = append(all, n.NodeName)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// Write shows the report. The error is the writer's.
+func Write(w io.Writer, r systemv1beta1.KdoctorReport, o Options) error {
+	if o.Wide {
+		o.Width = 0
+	}
+	shown := sources(r.Spec)
+	missing := slices.Clone(r.Spec.NotReported)
+	if o.Node != "" {
+		shown = slices.DeleteFunc(shown, func(s source) bool { return s.node != o.Node })
+		missing = slices.DeleteFunc(missing, func(n systemv1beta1.NotReported) bool { return n.NodeName != o.Node })
+	}
+	var text strings.Builder
+	section := func(lines []string) {
+		for _, l := range lines {
+			text.WriteString(l + "\n")
+		}
+		if len(lines) > 0 {
+			text.WriteByte('\n')
+		}
+	}
+	section(header(r, o))
+	section(silent(missing, o))
+	section(others(r.Spec, o))
+	section(table(shown, o))
+	for _, l := range closing(r, shown, missing, o) {
+		text.WriteString(l + "\n")
+	}
+	_, err := io.WriteString(w, text.String())
+	return err
+}
+
+// silent lists the agents that did not report.
+func silent(missing []systemv1beta1.NotReported, o Options) []string {
+	if len(missing) == 0 {
+		return nil
+	}
+	lines := []string{paint("Agents that did not report", true, o.Color)}
+	for _, n := range missing {
+		lines = append(lines, fmt.Sprintf("  %s  %s", n.NodeName, n.PodName))
+		lines = append(lines, wrap(n.Reason, o.Width, 4)...)
+	}
+	return lines
+}
+
+// others lists the reasons that neither the table nor the list of silent agents shows, such as a target that was asked for and does not exist.
+func others(spec systemv1beta1.KdoctorReportSpec, o Options) []string {
+	var lines []string
+	for _, reason := range spec.FailedReasons {
+		if !told(reason, spec) {
+			lines = append(lines, wrap(reason, o.Width, 2)...)
+		}
+	}
+	if len(lines) == 0 {
+		return nil
+	}
+	return append([]string{paint("The round failed because", true, o.Color)}, lines...)
+}
+
+// told tells whether the reason is about one agent, and so stands beside that agent.
+func told(reason string, spec systemv1beta1.KdoctorReportSpec) bool {
+	about := func(pod, node string) bool {
+		rest, ok := strings.CutPrefix(reason, "agent "+pod+" on node "+node)
+		return ok && (strings.HasPrefix(rest, ":") || strings.HasPrefix(rest, " "))
+	}
+	for _, n := range spec.NotReported {
+		if about(n.PodName, n.NodeName) {
+			return true
+		}
+	}
+	for _, a := range spec.Report {
+		if about(a.PodName, a.NodeName) && a.RoundResult != string(v1beta1.Succeed) {
+			return true
+		}
+	}
+	return false
+}

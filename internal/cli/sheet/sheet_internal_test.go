@@ -1,0 +1,140 @@
+package sheet
+
+import (
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
+	"kdoctor.io/kdoctor/internal/target"
+	"kdoctor.io/kdoctor/internal/topology"
+)
+
+func TestPlaces(t *testing.T) {
+	const (
+		pod    = "AgentPodV4IP_agent-a_10.0.0.1"
+		second = "AgentPodV4IP_agent-a_192.168.0.1"
+		sixth  = "AgentPodV6IP_agent-a_fd00::1"
+	)
+	cases := []struct {
+		name, spec string
+		targets    []string
+		want       []path
+	}{
+		{"a pod's second address of a family is its second interface", `{"target":{"multusInterface":true}}`, []string{pod, sixth, second},
+			[]path{{target.Endpoint, topology.IPv4}, {target.Endpoint, topology.IPv6}, {target.SecondInterface, topology.IPv4}}},
+		{"where only second interfaces are asked for, there are no others", `{"target":{"multusInterface":true,"endpoint":false}}`, []string{pod},
+			[]path{{target.SecondInterface, topology.IPv4}}},
+		{"where none are asked for, there are none", `{"target":{"multusInterface":false}}`, []string{pod, second},
+			[]path{{target.Endpoint, topology.IPv4}, {target.Endpoint, topology.IPv4}}},
+		{"what is left out is the default", `{}`, []string{pod, second}, []path{{target.Endpoint, topology.IPv4}, {target.Endpoint, topology.IPv4}}},
+		{"a spec that cannot be read may have asked for both", `{"target":1}`, []string{pod, second},
+			[]path{{target.Endpoint, topology.IPv4}, {target.SecondInterface, topology.IPv4}}},
+		{"an Ingress has its family in the URL, in either form", `{}`, []string{"AgentIngress_http://10.0.0.9/kdoctoragent", "AgentIngress_http://[fd00::9]/x", "AgentIngress_http://a.example/x"},
+			[]path{{target.Ingress, topology.IPv4}, {target.Ingress, topology.IPv6}, {target.Ingress, ""}}},
+		{"a name of a later release is shown all the same", `{}`, []string{"AgentGatewayV4IP_10.0.0.1:80", "", "AgentPodV4IP", "%"},
+			[]path{{unknown, ""}, {unknown, ""}, {target.Endpoint, topology.IPv4}, {unknown, ""}}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			var details []systemv1beta1.NetReachDetail
+			for _, name := range c.targets {
+				details = append(details, systemv1beta1.NetReachDetail{TargetName: name})
+			}
+			var got []path
+			for _, p := range places(details, &runtime.RawExtension{Raw: []byte(c.spec)}) {
+				got = append(got, p.path)
+			}
+			if diff := cmp.Diff(c.want, got, cmp.AllowUnexported(path{})); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestFiguresOfSeveralTargets(t *testing.T) {
+	var sum figures
+	for _, f := range []figures{
+		{targets: 1, sent: 100},
+		{targets: 1, targetsOK: 1, sent: 100, ok: 100, mean: 1, p50: 0.9, p99: 4, max: 9},
+		{targets: 1, targetsOK: 1, sent: 300, ok: 300, mean: 3, p50: 2.5, p99: 3, max: 5},
+	} {
+		sum.add(f)
+	}
+	if math.Abs(sum.mean-2.5) > 1e-9 {
+		t.Errorf("mean is %v; each request counts alike, so it is 2.5", sum.mean)
+	}
+	if got, want := sum.latencies(), [4]string{"2.50", "≤2.50", "≤4.00", "9.00"}; got != want {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if sum.ok != 400 || sum.sent != 500 || sum.targetsOK != 2 || sum.targets != 3 || sum.passed() {
+		t.Errorf("got %+v", sum)
+	}
+}
+
+func TestFiguresOfOneTargetAmongSilentOnesAreExact(t *testing.T) {
+	var sum figures
+	sum.add(figures{targets: 1, targetsOK: 1, sent: 1, ok: 1, mean: 1, p50: 1, p99: 1, max: 1})
+	sum.add(figures{targets: 1, sent: 1})
+	if got, want := sum.latencies(), [4]string{"1.00", "1.00", "1.00", "1.00"}; got != want {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestPattern(t *testing.T) {
+	pod4, pod6, cluster4 := path{target.Endpoint, topology.IPv4}, path{target.Endpoint, topology.IPv6}, path{target.ClusterIP, topology.IPv4}
+	cases := []struct {
+		name     string
+		failures []failure
+		want     string
+	}{
+		{"one node is at an end of everything", []failure{{pod4, "a", "c"}, {pod6, "c", "b"}}, "look at c: every failing path starts or ends there, and it is only Pod IP."},
+		{"one node, and one family", []failure{{pod6, "a", "c"}, {pod6, "b", "c"}}, "look at c: every failing path starts or ends there, and it is only Pod IP over IPv6."},
+		{"a node that cannot reach itself", []failure{{pod4, "a", "a"}, {pod6, "a", "a"}}, "look at a: every failing path starts or ends there, and it is only Pod IP."},
+		{"Services fail along with one node", []failure{{pod4, "a", "c"}, {pod4, "b", "c"}, {cluster4, "a", ""}}, "Services may fail for that alone."},
+		{"between two nodes, either may be it", []failure{{pod4, "a", "b"}, {pod4, "b", "a"}}, "look at a and b: every failing path runs between them, and it is only Pod IP over IPv4."},
+		{"one node alone sees failures", []failure{{cluster4, "a", ""}, {path{target.NodePort, topology.IPv4}, "a", ""}}, "look at a: no other node sees a failure, and it is only IPv4."},
+		{"one family fails everywhere", []failure{{pod6, "a", "b"}, {pod6, "c", "d"}, {path{target.Ingress, topology.IPv6}, "a", ""}}, "it is only IPv6."},
+		{"nothing in common", []failure{{pod4, "a", "b"}, {pod6, "c", "d"}, {cluster4, "d", ""}}, "begin with the first."},
+	}
+	everything := []path{pod4, pod6, cluster4, {target.ClusterIP, topology.IPv6}}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			if got := pattern(evidence{c.failures, everything}, true); !strings.HasSuffix(got, c.want) {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+func TestPatternClaimsNothingAboutWhatWasNotTested(t *testing.T) {
+	pod4, cluster4 := path{target.Endpoint, topology.IPv4}, path{target.ClusterIP, topology.IPv4}
+	got := pattern(evidence{[]failure{{pod4, "a", "c"}, {pod4, "b", "c"}, {cluster4, "a", ""}}, []path{pod4, cluster4}}, true)
+	if want := "look at c: every failing path between pods starts or ends there. Paths through Services may fail for that alone."; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestAgo(t *testing.T) {
+	cases := map[time.Duration]string{
+		0: "just now", time.Second: "1 second ago", 59 * time.Second: "59 seconds ago", 119 * time.Minute: "1 hour ago", 47 * time.Hour: "1 day ago", 200 * 24 * time.Hour: "200 days ago",
+	}
+	for age, want := range cases {
+		if got := ago(age); got != want {
+			t.Errorf("%s: got %q, want %q", age, got, want)
+		}
+	}
+}
+
+func TestWrapKeepsEveryWord(t *testing.T) {
+	const text = "one two three-that-is-longer-than-the-whole-line-and-may-be-copied four"
+	got := wrap(text, 30, 4)
+	want := []string{"    one two", "    three-that-is-longer-than-the-whole-line-and-may-be-copied", "    four"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -1,0 +1,246 @@
+package sheet_test
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"kdoctor.io/kdoctor/api/system/v1beta1"
+	"kdoctor.io/kdoctor/internal/cli/sheet"
+	"kdoctor.io/kdoctor/internal/mesh"
+	"kdoctor.io/kdoctor/internal/report"
+	"kdoctor.io/kdoctor/internal/schedule"
+	"kdoctor.io/kdoctor/internal/target"
+	"kdoctor.io/kdoctor/internal/topology"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// round makes a report out of the plans that the real target builders make, so that the names are the real ones.
+type round struct {
+	nodes    int
+	families []topology.Family
+	second   bool
+	longName bool
+	// broken tells why a source's requests to a target fail; empty for those that succeed.
+	broken func(source topology.Agent, t target.Target) string
+	// silent are the nodes, from 1, whose agents do not report.
+	silent map[int]string
+}
+
+var began = time.Date(2026, time.March, 1, 3, 0, 4, 0, time.UTC)
+
+func (r round) snapshot() topology.Snapshot {
+	var s topology.Snapshot
+	for i := 1; i <= r.nodes; i++ {
+		node := fmt.Sprintf("node-%d", i)
+		if r.longName {
+			node = fmt.Sprintf("ip-10-0-130-%d.eu-central-1.compute.internal", i)
+		}
+		a := topology.Agent{Pod: fmt.Sprintf("kdoctor-agent-x%04d", i), Node: node, HTTPPort: 8080, NotReady: r.silent[i]}
+		a.Addresses = []netip.Addr{netip.AddrFrom4([4]byte{10, 244, byte(i), 5}), netip.MustParseAddr(fmt.Sprintf("fd00:10:244:%x::5", i))}
+		a.Interfaces = []topology.Interface{{Name: "net1", Addresses: []netip.Addr{netip.AddrFrom4([4]byte{192, 168, 9, byte(i)}), netip.MustParseAddr(fmt.Sprintf("fd00:9::%x", i))}}}
+		s.Agents = append(s.Agents, a)
+		s.Nodes = append(s.Nodes, topology.Node{Name: node, Addresses: []netip.Addr{netip.AddrFrom4([4]byte{172, 18, 0, byte(i + 1)}), netip.MustParseAddr(fmt.Sprintf("fd00:18::%x", i+1))}})
+	}
+	for i, cluster := range []string{"10.96.7.41", "fd00:10:96::7a1"} {
+		load := []string{"172.18.255.1", "fd00:18:ff::1"}[i]
+		s.Services = append(s.Services, topology.Service{Name: "kdoctor-agent", Port: 80, NodePort: uint16(32713 + i), LoadBalancer: true,
+			ClusterIPs: []netip.Addr{netip.MustParseAddr(cluster)}, Ingress: []topology.Entry{{Address: netip.MustParseAddr(load)}}})
+		s.Ingresses = append(s.Ingresses, topology.Ingress{Path: "/kdoctoragent", Entries: []topology.Entry{{Address: netip.MustParseAddr(load).Next()}}})
+	}
+	return s
+}
+
+func (r round) build() v1beta1.KdoctorReport {
+	want := mesh.Want{Families: r.families, Kinds: []target.Kind{target.Endpoint, target.ClusterIP, target.NodePort, target.LoadBalancer, target.Ingress}}
+	if r.second {
+		want.Kinds = []target.Kind{target.Endpoint, target.SecondInterface, target.ClusterIP, target.NodePort, target.LoadBalancer, target.Ingress}
+	}
+	planned := mesh.New(schedule.Key{}, report.Task{}, r.snapshot(), want)
+	spec := v1beta1.KdoctorReportSpec{TaskName: "task", TaskType: "NetReach", RoundNumber: 1, ReportRoundNumber: 1, FinishedRoundNumber: 1, Status: "Finished"}
+	for _, e := range planned.Expected {
+		if e.LeftOut != "" {
+			spec.NotReported = append(spec.NotReported, v1beta1.NotReported{NodeName: e.Node, PodName: e.Pod, Reason: e.LeftOut})
+			spec.FailedReasons = append(spec.FailedReasons, fmt.Sprintf("agent %s on node %s did not report: %s", e.Pod, e.Node, e.LeftOut))
+		}
+	}
+	for i, plan := range planned.Plans {
+		a := r.agent(i, plan)
+		if a.RoundResult != "succeed" {
+			spec.FailedReasons = append(spec.FailedReasons, fmt.Sprintf("agent %s on node %s: %s", a.PodName, a.NodeName, *a.FailedReason))
+		}
+		spec.Report = append(spec.Report, a)
+	}
+	if len(spec.FailedReasons) > 0 {
+		spec.FailedRoundNumber = []int64{1}
+	}
+	return v1beta1.KdoctorReport{ObjectMeta: metav1.ObjectMeta{Name: "netreach-task"}, Spec: spec}
+}
+
+func (r round) agent(i int, plan mesh.Plan) v1beta1.Report {
+	a := v1beta1.Report{NodeName: plan.Agent.Node, PodName: plan.Agent.Pod, RoundResult: "succeed",
+		StartTimeStamp:   metav1.NewTime(began.Add(time.Duration(i%3) * time.Second)),
+		EndTimeStamp:     metav1.NewTime(began.Add(11*time.Second + time.Duration(i%3)*time.Second)),
+		NetReachTaskSpec: &runtime.RawExtension{Raw: fmt.Appendf(nil, `{"target":{"multusInterface":%t}}`, r.second)},
+		NetReachTask:     &v1beta1.NetReachTask{Succeed: true, MaxCPU: fmt.Sprintf("%d.203%%", 20+i%7), MaxMemory: "21.40MB"}}
+	for j, t := range plan.Targets {
+		ms := 0.21 + 0.11*float64((i*7+j*3)%9)
+		d := v1beta1.NetReachDetail{TargetName: t.ID, TargetUrl: t.Address, TargetMethod: "GET", Succeed: true, SucceedRate: 1, MeanDelay: ms,
+			Metrics: v1beta1.HTTPMetrics{RequestCounts: 100, SuccessCounts: 100,
+				Latencies: v1beta1.Latencies{MeanInMs: ms, MinInMs: ms / 2, P50InMs: ms * 0.9, P90InMs: ms * 2, P95InMs: ms * 2.5, P99InMs: ms * 4, MaxInMs: ms * 6}}}
+		if r.broken != nil {
+			if reason := r.broken(plan.Agent, t); reason != "" {
+				d.Succeed, d.SucceedRate, d.MeanDelay, d.FailureReason = false, 0, 0, &reason
+				d.Metrics = v1beta1.HTTPMetrics{RequestCounts: 100}
+				first := t.ID + ": " + reason
+				a.RoundResult, a.NetReachTask.Succeed = "fail", false
+				if a.FailedReason == nil {
+					a.FailedReason = &first
+				}
+			}
+		}
+		a.NetReachTask.Detail = append(a.NetReachTask.Detail, d)
+	}
+	return a
+}
+
+const timeout = "0 of 100 requests succeeded, expected a rate of at least 1 (100 Timeout at connect)"
+
+// cutOff is the node whose pod network is dead: pods elsewhere cannot be reached from it, nor its pod from elsewhere.
+func cutOff(node string) func(topology.Agent, target.Target) string {
+	return func(source topology.Agent, t target.Target) string {
+		if t.Node != "" && (source.Node == node) != (t.Node == node) {
+			return timeout
+		}
+		return ""
+	}
+}
+
+func TestWrite(t *testing.T) {
+	v4, both := []topology.Family{topology.IPv4}, []topology.Family{topology.IPv4, topology.IPv6}
+	gap := round{nodes: 2, families: v4}.build()
+	gap.Spec.FailedReasons = []string{"no LoadBalancer target over IPv6: Service kdoctor/kdoctor-agent-ipv6 has no IPv6 load balancer address in status.loadBalancer.ingress"}
+	stopped := round{nodes: 2, families: v4}.build()
+	reason := "the round was stopped before its end"
+	stopped.Spec.Report[1].RoundResult, stopped.Spec.Report[1].FailedReason, stopped.Spec.Report[1].FetchedBy = "fail", &reason, "port-forward"
+	stopped.Spec.FailedReasons = []string{"agent kdoctor-agent-x0002 on node node-2: " + reason}
+	endless := round{nodes: 1, families: v4}.build()
+	endless.Spec.RoundNumber, endless.Spec.ReportRoundNumber = -1, 4711
+	for i := range int64(40) {
+		endless.Spec.FailedRoundNumber = append(endless.Spec.FailedRoundNumber, i*7+1)
+	}
+	slow := func(_ topology.Agent, t target.Target) string {
+		if t.Kind == target.NodePort && t.Family == topology.IPv6 {
+			return "0 of 100 requests succeeded, expected a rate of at least 1 (100 Refused at connect)"
+		}
+		return ""
+	}
+	cases := []struct {
+		name    string
+		report  v1beta1.KdoctorReport
+		options sheet.Options
+	}{
+		{"pass", round{nodes: 3, families: v4}.build(), sheet.Options{Width: 120}},
+		{"pass_in_80_columns", round{nodes: 3, families: v4}.build(), sheet.Options{Width: 80}},
+		{"pass_wide", round{nodes: 2, families: both, second: true}.build(), sheet.Options{Wide: true}},
+		{"pass_on_a_terminal_with_colour", round{nodes: 1, families: v4}.build(), sheet.Options{Width: 100, Color: true}},
+		{"both_families_and_second_interface", round{nodes: 2, families: both, second: true}.build(), sheet.Options{Width: 120}},
+		{"one_node_cut_off", round{nodes: 3, families: v4, broken: cutOff("node-3")}.build(), sheet.Options{Width: 120}},
+		{"one_node_cut_off_with_colour", round{nodes: 3, families: v4, broken: cutOff("node-3")}.build(), sheet.Options{Width: 100, Color: true, Failed: true}},
+		{"one_node_cut_off_failed_only", round{nodes: 3, families: v4, broken: cutOff("node-3")}.build(), sheet.Options{Width: 80, Failed: true}},
+		{"one_node_cut_off_seen_from_it", round{nodes: 3, families: v4, broken: cutOff("node-3")}.build(), sheet.Options{Width: 120, Node: "node-3"}},
+		{"node_port_fails_over_ipv6_only", round{nodes: 3, families: both, broken: slow}.build(), sheet.Options{Width: 100, Failed: true}},
+		{"agent_missing", round{nodes: 3, families: v4, silent: map[int]string{2: "pod is Pending: 0/3 nodes are available, 1 of them has too little memory"}}.build(), sheet.Options{Width: 80}},
+		{"nobody_reported", round{nodes: 1, families: v4, silent: map[int]string{1: "pod is Pending"}}.build(), sheet.Options{Width: 80}},
+		{"target_that_does_not_exist", gap, sheet.Options{Width: 80}},
+		{"round_stopped_and_report_by_port_forward", stopped, sheet.Options{Width: 100}},
+		{"endless_task_with_many_failed_rounds", endless, sheet.Options{Width: 100}},
+		{"long_node_names_in_80_columns", round{nodes: 3, families: both, longName: true, broken: slow}.build(), sheet.Options{Width: 80}},
+		{"100_nodes", round{nodes: 100, families: both}.build(), sheet.Options{Width: 120}},
+		{"100_nodes_one_with_a_broken_path", round{nodes: 100, families: v4, broken: func(s topology.Agent, t target.Target) string {
+			if s.Node == "node-42" && t.Node == "node-17" {
+				return timeout
+			}
+			return ""
+		}}.build(), sheet.Options{Width: 100}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			c.options.Now = began.Add(200 * time.Second)
+			var got bytes.Buffer
+			if err := sheet.Write(&got, c.report, c.options); err != nil {
+				t.Fatal(err)
+			}
+			golden(t, filepath.Join("testdata", c.name+".txt"), got.String())
+			if c.options.Width > 0 && !c.options.Color {
+				checkWidth(t, got.String(), c.options.Width)
+			}
+		})
+	}
+}
+
+func golden(t *testing.T, file, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("-want +got (rewrite with -update):\n%s", diff)
+	}
+}
+
+func checkWidth(t *testing.T, text string, width int) {
+	t.Helper()
+	for _, l := range strings.Split(text, "\n") {
+		if n := utf8.RuneCountInString(l); n > width {
+			t.Errorf("line of %d characters, the limit is %d: %q", n, width, l)
+		}
+	}
+}
+
+func TestPassed(t *testing.T) {
+	good := func() v1beta1.KdoctorReport {
+		return round{nodes: 2, families: []topology.Family{topology.IPv4}}.build()
+	}
+	cases := []struct {
+		name   string
+		change func(*v1beta1.KdoctorReportSpec)
+		want   bool
+	}{
+		{"every agent succeeded", func(*v1beta1.KdoctorReportSpec) {}, true},
+		{"an earlier round failed", func(s *v1beta1.KdoctorReportSpec) { s.ReportRoundNumber, s.FailedRoundNumber = 2, []int64{1} }, true},
+		{"this round is listed as failed", func(s *v1beta1.KdoctorReportSpec) { s.FailedRoundNumber = []int64{1} }, false},
+		{"nobody reported", func(s *v1beta1.KdoctorReportSpec) { s.Report = nil }, false},
+		{"one agent did not report", func(s *v1beta1.KdoctorReportSpec) { s.NotReported = make([]v1beta1.NotReported, 1) }, false},
+		{"one agent failed", func(s *v1beta1.KdoctorReportSpec) { s.Report[1].RoundResult = "fail" }, false},
+		{"one agent's result is unknown", func(s *v1beta1.KdoctorReportSpec) { s.Report[1].RoundResult = "" }, false},
+		{"a target was asked for and does not exist", func(s *v1beta1.KdoctorReportSpec) { s.FailedReasons = []string{"no Ingress"} }, false},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			r := good()
+			c.change(&r.Spec)
+			if got := sheet.Passed(r); got != c.want {
+				t.Errorf("got %v", got)
+			}
+		})
+	}
+}

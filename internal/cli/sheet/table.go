@@ -1,0 +1,198 @@
+package sheet
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"kdoctor.io/kdoctor/internal/target"
+)
+
+const (
+	// manySources is the number of agents above which what passed is shown once for all of them.
+	manySources = 10
+	// manyTargets is the number of targets of one path above which those that passed are shown in one row beside those that failed.
+	manyTargets = 10
+)
+
+// table shows what the sources measured.
+func table(all []source, o Options) []string {
+	var rows []line
+	if len(all) > manySources && !o.Wide {
+		rows = append(foldedRows(all, o), failingRows(all, o)...)
+	} else {
+		for _, s := range all {
+			rows = append(rows, sourceRows(s, o)...)
+		}
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	l := fit(rows, o.Width)
+	heads := headings()
+	if l.stacked {
+		heads[colNode] = ""
+	}
+	lines := []string{l.renderCells(line{cells: heads}, false)}
+	bound := false
+	for _, row := range rows {
+		bound = bound || strings.HasPrefix(row.cells[colP99], "≤")
+		lines = append(lines, l.render(row, o.Color))
+	}
+	if bound {
+		lines = append(append(lines, ""), wrap("≤ marks the highest figure among a row's targets; over all of them together it is no higher.", o.Width, 0)...)
+	}
+	return lines
+}
+
+// sourceRows shows everything that one source measured, its node in the first row only.
+func sourceRows(s source, o Options) []line {
+	var rows []line
+	for _, g := range s.groups {
+		if !o.Failed || !g.passed() {
+			rows = append(rows, groupRows(g, o)...)
+		}
+	}
+	notes := s.notes
+	if o.Failed && !s.failed {
+		notes = nil
+	}
+	if len(notes) > 0 {
+		rows = append(rows, line{cells: [columns]string{colPath: "(the agent)", colResult: result(!s.failed)}, failed: s.failed})
+	}
+	for _, note := range notes {
+		rows = append(rows, line{note: note})
+	}
+	if len(rows) > 0 {
+		rows[0].cells[colNode] = s.node
+	}
+	return rows
+}
+
+// failingRows shows only what failed, or what is to be known about an agent.
+func failingRows(all []source, o Options) []line {
+	o.Failed = true
+	var rows []line
+	for _, s := range all {
+		rows = append(rows, sourceRows(s, o)...)
+	}
+	return rows
+}
+
+// foldedRows shows each path once for all sources on which it passed.
+func foldedRows(all []source, o Options) []line {
+	if o.Failed {
+		return nil
+	}
+	type fold struct {
+		group
+		nodes int
+	}
+	byPath := map[path]*fold{}
+	for _, s := range all {
+		for _, g := range s.groups {
+			if !g.passed() {
+				continue
+			}
+			f := byPath[g.path]
+			if f == nil {
+				f = &fold{group: group{path: g.path}}
+				byPath[g.path] = f
+			}
+			f.nodes++
+			f.add(g.figures)
+		}
+	}
+	var folds []fold
+	for _, f := range byPath {
+		folds = append(folds, *f)
+	}
+	slices.SortFunc(folds, func(a, b fold) int { return comparePaths(a.path, b.path) })
+	var rows []line
+	before := ""
+	for _, f := range folds {
+		row := groupLine(f.group)
+		if node := count(f.nodes, "node"); node != before {
+			row.cells[colNode], before = node, node
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// groupRows shows one path of one source: one row when all of it passed, else one more per target, with the reasons.
+func groupRows(g group, o Options) []line {
+	head := groupLine(g)
+	if g.targets[0].targets == len(g.targets) && !o.Wide {
+		if reason := g.targets[0].reason; reason != "" {
+			return []line{head, {note: "→ " + name(g.targets[0]) + ": " + reason}}
+		}
+		return []line{head}
+	}
+	if g.passed() && !o.Wide {
+		return []line{head}
+	}
+	rows := []line{head}
+	var rest figures
+	for _, t := range g.targets {
+		switch {
+		case !t.passed():
+			rows = append(rows, targetLine(t), line{note: t.reason})
+		case o.Failed:
+		case o.Wide || len(g.targets) <= manyTargets:
+			rows = append(rows, targetLine(t))
+		default:
+			rest.add(t.figures)
+		}
+	}
+	if rest.targets > 0 {
+		row := figuresLine(rest)
+		row.label = "→ " + count(rest.targets, "other target")
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+func groupLine(g group) line {
+	row := figuresLine(g.figures)
+	row.cells[colPath], row.cells[colFamily] = title(g.kind), cmp.Or(string(g.family), "-")
+	row.cells[colTargets] = ratio(g.targetsOK, g.figures.targets)
+	return row
+}
+
+func targetLine(t one) line {
+	row := figuresLine(t.figures)
+	row.label = "→ " + name(t)
+	return row
+}
+
+func figuresLine(f figures) line {
+	latencies := f.latencies()
+	return line{failed: !f.passed(), cells: [columns]string{
+		colRequests: ratio(f.ok, f.sent),
+		colMean:     latencies[0], colP50: latencies[1], colP99: latencies[2], colMax: latencies[3],
+		colResult: result(f.passed()),
+	}}
+}
+
+func result(passed bool) string {
+	if passed {
+		return "pass"
+	}
+	return "FAIL"
+}
+
+// name says what a target is: the node and the pod for a pod's address, else the address.
+func name(t one) string {
+	if t.pod == "" {
+		return t.address
+	}
+	text := t.pod
+	if t.node != "" {
+		text = t.node + " " + t.pod
+	}
+	if t.kind == target.SecondInterface {
+		text += " " + t.address
+	}
+	return text
+}
