@@ -1,0 +1,201 @@
+package chart
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+)
+
+const (
+	kubeconfigEnv = "KDOCTOR_TEST_KUBECONFIG"
+	namespace     = "kdoctor-chart"
+	account       = "system:serviceaccount:" + namespace + ":kdoctor-controller"
+	// anyBundle is a caBundle that the API server takes: it wants PEM.
+	anyBundle = "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCi0tLS0tRU5EIENFUlRJRklDQVRFLS0tLS0K"
+)
+
+func connect(t *testing.T) (*rest.Config, dynamic.Interface) {
+	t.Helper()
+	path := os.Getenv(kubeconfigEnv)
+	if path == "" {
+		t.Fatalf("this test needs a kube-apiserver: set %s to its kubeconfig, or run 'make test-chart', which starts one", kubeconfigEnv)
+	}
+	config, err := clientcmd.BuildConfigFromFlags("", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.QPS = -1
+	client, err := dynamic.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return config, client
+}
+
+func resource(group, version, plural string) schema.GroupVersionResource {
+	return schema.GroupVersionResource{Group: group, Version: version, Resource: plural}
+}
+
+// TestReleaseLives installs the chart, checks what came of it, upgrades it in both of Helm's ways, and removes it: the order matters.
+func TestReleaseLives(t *testing.T) {
+	config, client := connect(t)
+	makeRestrictedNamespace(t, client)
+	run := func(args ...string) {
+		t.Helper()
+		args = append(args, "--namespace", namespace, "--kubeconfig", os.Getenv(kubeconfigEnv))
+		if text, err := helm(t, args...); err != nil {
+			t.Fatalf("helm %s: %v\n%s", strings.Join(args, " "), err, text)
+		}
+	}
+	run("install", "kdoctor", folder)
+	t.Run("the namespace admits the pods", func(t *testing.T) { podsAreAdmitted(t, client) })
+	t.Run("the controller has the rights that it needs and no others", func(t *testing.T) { rightsFit(t, client) })
+
+	apiServices := client.Resource(resource("apiregistration.k8s.io", "v1", "apiservices"))
+	const name = "v1beta1.system.kdoctor.io"
+	patch := fmt.Sprintf(`{"spec":{"caBundle":%q}}`, anyBundle)
+	if _, err := apiServices.Patch(t.Context(), name, types.MergePatchType, []byte(patch), metav1.PatchOptions{FieldManager: "controller"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, way := range []string{"--server-side=true", "--server-side=false"} {
+		run("upgrade", "kdoctor", folder, way, "--set", "agent.logLevel=debug,controller.podAnnotations.way="+way[2:13])
+		got, err := apiServices.Get(t.Context(), name, metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bundle, _, _ := unstructured.NestedString(got.Object, "spec", "caBundle"); bundle != anyBundle {
+			t.Errorf("after an upgrade with %s the caBundle is %q", way, bundle)
+		}
+	}
+	run("uninstall", "kdoctor", "--wait")
+	nothingIsLeft(t, config, client)
+}
+
+func makeRestrictedNamespace(t *testing.T, client dynamic.Interface) {
+	t.Helper()
+	object := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{
+		"name": namespace, "labels": map[string]any{"pod-security.kubernetes.io/enforce": "restricted"},
+	}}}
+	_, err := client.Resource(resource("", "v1", "namespaces")).Create(t.Context(), object, metav1.CreateOptions{})
+	if err != nil && !apierrors.IsAlreadyExists(err) {
+		t.Fatal(err)
+	}
+}
+
+func podsAreAdmitted(t *testing.T, client dynamic.Interface) {
+	for plural, name := range map[string]string{"daemonsets": "kdoctor-agent", "deployments": "kdoctor-controller"} {
+		workload, err := client.Resource(resource("apps", "v1", plural)).Namespace(namespace).Get(t.Context(), name, metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		spec, _, _ := unstructured.NestedMap(workload.Object, "spec", "template", "spec")
+		pod := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"name": "try"}, "spec": spec}}
+		_, err = client.Resource(resource("", "v1", "pods")).Namespace(namespace).Create(t.Context(), pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		if err != nil {
+			t.Errorf("a pod of %s is refused: %v", name, err)
+		}
+	}
+}
+
+// right is one question to the API server's authorizer; where is the namespace.
+type right struct{ verb, group, resource, where, name string }
+
+func rightsFit(t *testing.T, client dynamic.Interface) {
+	needed := []right{
+		{"watch", "kdoctor.io", "netreaches", "", ""}, {"patch", "kdoctor.io", "netreaches/status", "", "task"},
+		{"list", "", "nodes", "", ""}, {"patch", "apiregistration.k8s.io", "apiservices", "", "v1beta1.system.kdoctor.io"},
+		{"watch", "", "pods", namespace, ""}, {"create", "", "pods/portforward", namespace, "kdoctor-agent-x"}, {"list", "", "services", namespace, ""},
+		{"get", "apps", "daemonsets", namespace, "kdoctor-agent"}, {"list", "networking.k8s.io", "ingresses", namespace, ""},
+		{"create", "", "secrets", namespace, ""}, {"update", "", "secrets", namespace, "kdoctor-ca"}, {"get", "", "secrets", namespace, "kdoctor-api-tls"},
+		{"update", "coordination.k8s.io", "leases", namespace, "kdoctor-controller"}, {"create", "", "events", "default", ""},
+		{"create", "authorization.k8s.io", "subjectaccessreviews", "", ""}, {"create", "authentication.k8s.io", "tokenreviews", "", ""},
+		{"get", "", "configmaps", "kube-system", "extension-apiserver-authentication"},
+	}
+	refused := []right{
+		{"get", "", "secrets", namespace, "another"}, {"list", "", "secrets", namespace, ""}, {"delete", "", "secrets", namespace, "kdoctor-ca"},
+		{"get", "", "secrets", "kube-system", "kdoctor-ca"}, {"update", "kdoctor.io", "netreaches", "", "task"}, {"delete", "kdoctor.io", "netreaches", "", "task"},
+		{"patch", "apiregistration.k8s.io", "apiservices", "", "v1.apps"}, {"create", "", "pods", namespace, ""}, {"create", "", "pods/exec", namespace, "x"},
+		{"list", "", "pods", "kube-system", ""}, {"update", "", "nodes", "", "x"}, {"update", "coordination.k8s.io", "leases", namespace, "another"},
+	}
+	for _, r := range needed {
+		// The authorizer learns of new roles a moment after they were made.
+		err := wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, 30*time.Second, true, func(ctx context.Context) (bool, error) {
+			return allowed(ctx, client, r)
+		})
+		if err != nil {
+			t.Errorf("the controller may not %+v: %v", r, err)
+		}
+	}
+	for _, r := range refused {
+		if may, err := allowed(t.Context(), client, r); err != nil || may {
+			t.Errorf("the controller may %+v (%v)", r, err)
+		}
+	}
+}
+
+func allowed(ctx context.Context, client dynamic.Interface, r right) (bool, error) {
+	plural, sub, _ := strings.Cut(r.resource, "/")
+	review := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview",
+		"spec": map[string]any{"user": account, "groups": []any{"system:serviceaccounts", "system:authenticated"}, "resourceAttributes": map[string]any{
+			"verb": r.verb, "group": r.group, "resource": plural, "subresource": sub, "namespace": r.where, "name": r.name,
+		}},
+	}}
+	answer, err := client.Resource(resource("authorization.k8s.io", "v1", "subjectaccessreviews")).Create(ctx, review, metav1.CreateOptions{})
+	if err != nil {
+		return false, err
+	}
+	may, _, err := unstructured.NestedBool(answer.Object, "status", "allowed")
+	return may, err
+}
+
+// nothingIsLeft looks at every kind that the API server knows for objects of the release.
+func nothingIsLeft(t *testing.T, config *rest.Config, client dynamic.Interface) {
+	t.Helper()
+	var failed *discovery.ErrGroupDiscoveryFailed
+	lists, err := discovery.NewDiscoveryClientForConfigOrDie(config).ServerPreferredResources()
+	if err != nil && !errors.As(err, &failed) {
+		t.Fatal(err)
+	}
+	looked := 0
+	for _, list := range lists {
+		version, err := schema.ParseGroupVersion(list.GroupVersion)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range list.APIResources {
+			if !strings.Contains(r.Verbs.String(), "list") {
+				continue
+			}
+			looked++
+			found, err := client.Resource(version.WithResource(r.Name)).List(t.Context(), metav1.ListOptions{LabelSelector: "app.kubernetes.io/part-of=kdoctor"})
+			if err != nil {
+				t.Errorf("list %s: %v", r.Name, err)
+				continue
+			}
+			for _, object := range found.Items {
+				if object.GetDeletionTimestamp() == nil {
+					t.Errorf("%s %s is left behind", object.GetKind(), object.GetName())
+				}
+			}
+		}
+	}
+	if looked < 30 {
+		t.Errorf("looked at %d kinds only", looked)
+	}
+}

@@ -1,0 +1,238 @@
+package chart
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+)
+
+const helmEnv = "KDOCTOR_TEST_HELM"
+
+// helm runs helm and returns what it printed, and its error with what it complained about.
+func helm(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	program := os.Getenv(helmEnv)
+	if program == "" {
+		t.Fatalf("these tests need helm: set %s to its path, or run 'make test-chart', which builds it", helmEnv)
+	}
+	command := exec.CommandContext(t.Context(), program, args...)
+	home := t.TempDir()
+	command.Env = append(os.Environ(), "HELM_CACHE_HOME="+home, "HELM_CONFIG_HOME="+home, "HELM_DATA_HOME="+home)
+	var out, complaint bytes.Buffer
+	command.Stdout, command.Stderr = &out, &complaint
+	if err := command.Run(); err != nil {
+		return complaint.String(), err
+	}
+	return out.String(), nil
+}
+
+func render(t *testing.T, release string, settings ...string) string {
+	t.Helper()
+	args := []string{"template", release, folder, "--namespace", "kdoctor", "--kube-version", "1.37.0"}
+	for _, setting := range settings {
+		args = append(args, "--set", setting)
+	}
+	text, err := helm(t, args...)
+	if err != nil {
+		t.Fatalf("helm template: %v\n%s", err, text)
+	}
+	return text
+}
+
+func objects(t *testing.T, text string) []unstructured.Unstructured {
+	t.Helper()
+	var all []unstructured.Unstructured
+	for _, part := range strings.Split("\n"+text, "\n---\n") {
+		var object unstructured.Unstructured
+		if err := yaml.UnmarshalStrict([]byte(part), &object.Object); err != nil {
+			t.Fatalf("%v in:\n%s", err, part)
+		}
+		if len(object.Object) > 0 {
+			all = append(all, object)
+		}
+	}
+	return all
+}
+
+// variants are the settings that change what is rendered most.
+func variants() map[string][]string {
+	return map[string][]string{
+		"default":   nil,
+		"ipv6-pvc":  {"feature.enableIPv4=false", "controller.reports.persistence.enabled=true", "controller.reports.persistence.storageClassName=fast"},
+		"ipv4-lean": {"feature.enableIPv6=false", "ingress.enabled=false", "agent.service.type=NodePort", "networkPolicy.enabled=true", "agent.priorityClassName=system-node-critical"},
+	}
+}
+
+func TestTheKindsOfTasksAreRenderedToTheLetterAndKeptOnRequest(t *testing.T) {
+	const policy = "    helm.sh/resource-policy: keep\n"
+	want := string(read(t, filepath.Join(folder, "files", "crds", "kdoctor.io_netreaches.yaml")))
+	want = strings.TrimPrefix(want, "---\n")
+	if text := render(t, "kdoctor"); !strings.Contains(text, want) || strings.Contains(text, policy) {
+		t.Error("the chart does not hold the generated CRD as it is")
+	}
+	if text := render(t, "kdoctor", "crds.keep=true"); !strings.Contains(text, "kind: CustomResourceDefinition\nmetadata:\n  annotations:\n"+policy) {
+		t.Error("crds.keep=true does not keep the CRD")
+	}
+	if text := render(t, "kdoctor", "crds.install=false"); strings.Contains(text, "kind: CustomResourceDefinition") {
+		t.Error("crds.install=false installs the CRD all the same")
+	}
+}
+
+func TestLintIsSatisfied(t *testing.T) {
+	if text, err := helm(t, "lint", "--strict", folder); err != nil {
+		t.Errorf("%v\n%s", err, text)
+	}
+}
+
+func TestRenderedChartIsTheGoldenOne(t *testing.T) {
+	for name, settings := range variants() {
+		t.Run(name, func(t *testing.T) {
+			// The CRD has tests of its own and would be most of the file.
+			got, path := render(t, "kdoctor", append(settings, "crds.install=false")...), filepath.Join("testdata", name+".yaml")
+			if *update {
+				if err := os.WriteFile(path, []byte(got), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if diff := cmp.Diff(string(read(t, path)), got); diff != "" {
+				t.Errorf("run 'go test ./test/chart -update' if this is right (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestEveryPodIsRestricted(t *testing.T) {
+	pods := 0
+	for _, object := range objects(t, render(t, "kdoctor")) {
+		spec, found, _ := unstructured.NestedMap(object.Object, "spec", "template", "spec")
+		if !found {
+			continue
+		}
+		pods++
+		container := spec["containers"].([]any)[0].(map[string]any)
+		for path, want := range map[string]any{
+			"runAsNonRoot": true, "readOnlyRootFilesystem": true, "allowPrivilegeEscalation": false, "runAsUser": int64(65532),
+			"capabilities": map[string]any{"drop": []any{"ALL"}}, "seccompProfile": map[string]any{"type": "RuntimeDefault"},
+		} {
+			got, _, _ := unstructured.NestedFieldNoCopy(container, "securityContext", path)
+			if diff := cmp.Diff(want, normal(got)); diff != "" {
+				t.Errorf("%s: %s (-want +got):\n%s", object.GetName(), path, diff)
+			}
+		}
+		for _, field := range []string{"hostNetwork", "hostPID", "hostIPC"} {
+			if _, set := spec[field]; set {
+				t.Errorf("%s sets %s", object.GetName(), field)
+			}
+		}
+		if object.GetKind() == "DaemonSet" && spec["automountServiceAccountToken"] != false {
+			t.Error("the agents carry a token")
+		}
+	}
+	if pods != 2 {
+		t.Errorf("%d workloads, want 2", pods)
+	}
+}
+
+// normal makes the numbers of YAML those of Kubernetes.
+func normal(v any) any {
+	if number, ok := v.(float64); ok {
+		return int64(number)
+	}
+	return v
+}
+
+func TestNoRightIsWiderThanItsUse(t *testing.T) {
+	for _, object := range objects(t, render(t, "kdoctor")) {
+		if object.GetKind() == "APIService" {
+			spec, _, _ := unstructured.NestedMap(object.Object, "spec")
+			for _, field := range []string{"caBundle", "insecureSkipTLSVerify"} {
+				if _, set := spec[field]; set {
+					t.Errorf("the APIService sets %s", field)
+				}
+			}
+		}
+		rules, _, _ := unstructured.NestedSlice(object.Object, "rules")
+		for _, rule := range rules {
+			if object.GetKind() == "Role" || object.GetKind() == "ClusterRole" {
+				checkRule(t, object.GetName(), rule.(map[string]any))
+			}
+		}
+	}
+}
+
+func checkRule(t *testing.T, role string, rule map[string]any) {
+	t.Helper()
+	list := func(field string) []string {
+		all, _, _ := unstructured.NestedStringSlice(rule, field)
+		return all
+	}
+	for _, field := range []string{"apiGroups", "resources", "verbs"} {
+		if slices.Contains(list(field), "*") || len(list(field)) == 0 {
+			t.Errorf("%s: %s is %v", role, field, list(field))
+		}
+	}
+	if slices.Contains(list("resources"), "secrets") && len(list("resourceNames")) == 0 && !slices.Equal(list("verbs"), []string{"create"}) {
+		t.Errorf("%s may %v every secret", role, list("verbs"))
+	}
+	for _, verb := range []string{"escalate", "bind", "impersonate", "deletecollection"} {
+		if slices.Contains(list("verbs"), verb) {
+			t.Errorf("%s may %s", role, verb)
+		}
+	}
+}
+
+func TestEveryNameFollowsTheRelease(t *testing.T) {
+	names := map[string]bool{}
+	for _, object := range objects(t, render(t, "other")) {
+		names[object.GetKind()+" "+object.GetName()] = true
+		if fixed := slices.Contains([]string{"APIService", "CustomResourceDefinition", "Lease"}, object.GetKind()); !fixed && !strings.HasPrefix(object.GetName(), "other-kdoctor-") {
+			t.Errorf("%s %s does not start with other-kdoctor-", object.GetKind(), object.GetName())
+		}
+	}
+	for _, want := range []string{"DaemonSet other-kdoctor-agent", "Service other-kdoctor-agent-ipv4", "Service other-kdoctor-agent-ipv6", "Service other-kdoctor-controller"} {
+		if !names[want] {
+			t.Errorf("%s is missing", want)
+		}
+	}
+	if long := render(t, strings.Repeat("a", 53)); len(long) == 0 {
+		t.Error("nothing was rendered")
+	} else {
+		for _, object := range objects(t, long) {
+			if object.GetKind() == "Service" && len(object.GetName()) > 63 {
+				t.Errorf("Service %s has a name of %d characters", object.GetName(), len(object.GetName()))
+			}
+		}
+	}
+}
+
+func TestBadValuesAreRefused(t *testing.T) {
+	for name, tc := range map[string]struct{ setting, says string }{
+		"a value that there is none of":     {"agent.qps=3", "'qps' not allowed"},
+		"an unknown type of Service":        {"agent.service.type=ExternalName", "value must be one of 'ClusterIP', 'NodePort', 'LoadBalancer'"},
+		"a family that may be":              {"feature.enableIPv4=maybe", "value must be one of 'auto'"},
+		"no family":                         {"feature.enableIPv4=false,feature.enableIPv6=false", "set at least one of them to true"},
+		"a claim without persistence":       {"controller.reports.persistence.existingClaim=x", "set enabled to true, or leave existingClaim empty"},
+		"an update that never goes on":      {"agent.maxUnavailable=0", "minimum: got 0, want 1"},
+		"a size that is none":               {"controller.reports.size=big", "/controller/reports/size"},
+		"a tag with a space":                {"agent.image.tag=a b", "/agent/image/tag"},
+		"an unknown level of the log":       {"agent.logLevel=loud", "value must be one of 'debug'"},
+		"a toleration with a slip":          {"agent.tolerations[0].operater=Exists", "'operater' not allowed"},
+		"a pull secret that is only a name": {"imagePullSecrets[0]=mine", "/imagePullSecrets/0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			text, err := helm(t, "template", "kdoctor", folder, "--kube-version", "1.37.0", "--set", tc.setting)
+			if err == nil || !strings.Contains(text, tc.says) {
+				t.Errorf("%v, and it does not say %q:\n%s", err, tc.says, text)
+			}
+		})
+	}
+}
