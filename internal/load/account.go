@@ -31,12 +31,18 @@ type Account struct {
 	ok       uint64
 	failures map[kind]*failure
 	latency  stats.Histogram
+	response stats.Histogram
 	lag      stats.Histogram
-	statuses map[int]uint64
-	peers    map[string]uint64
-	bytes    uint64
-	started  time.Time
-	ended    time.Time
+	phases   [probe.Phases]report.Phase
+
+	kernel                     uint64
+	retransmits, retransmitted uint64
+	reused, closed             uint64
+	statuses                   map[int]uint64
+	peers                      map[string]uint64
+	bytes                      uint64
+	started                    time.Time
+	ended                      time.Time
 }
 
 type kind struct {
@@ -78,7 +84,15 @@ func (a *Account) Record(s probe.Sample) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.sent++
-	a.lag.Record(s.Start.Sub(s.Due))
+	lag := s.Start.Sub(s.Due) + s.Own
+	a.lag.Record(lag)
+	a.retransmits += s.Retransmits
+	if s.Retransmits > 0 {
+		a.retransmitted++
+	}
+	if s.Reused {
+		a.reused++
+	}
 	a.bytes += uint64(max(s.Bytes, 0))
 	if s.Status != 0 {
 		if a.statuses == nil {
@@ -92,9 +106,29 @@ func (a *Account) Record(s probe.Sample) {
 	if s.Outcome == probe.OK {
 		a.ok++
 		a.latency.Record(s.Latency)
+		a.response.Record(lag + s.Latency)
+		a.spent(s)
 		return
 	}
+	if s.Reused && s.Closed {
+		a.closed++
+	}
 	a.failed(s)
+}
+
+// spent adds the times of a successful attempt.
+func (a *Account) spent(s probe.Sample) {
+	if s.Kernel {
+		a.kernel++
+	}
+	for i, d := range s.Phases {
+		if d > 0 {
+			p := &a.phases[i]
+			p.Count++
+			p.Sum += d
+			p.Max = max(p.Max, d)
+		}
+	}
 }
 
 func (a *Account) answered(peer string) {
@@ -132,9 +166,12 @@ func (a *Account) Report() report.Path {
 		Statuses: maps.Clone(a.statuses),
 		Peers:    maps.Clone(a.peers),
 		Bytes:    a.bytes,
-		Started:  a.started, Ended: a.ended,
+		Kernel:   a.kernel, Phases: a.phases,
+		Retransmits: a.retransmits, Retransmitted: a.retransmitted, Reused: a.reused, Closed: a.closed,
+		Started: a.started, Ended: a.ended,
 	}
 	r.Latency.Merge(a.latency)
+	r.Response.Merge(a.response)
 	r.Lag.Merge(a.lag)
 	for k, f := range a.failures {
 		r.Failures = append(r.Failures, report.Failure{Outcome: k.outcome, Phase: k.phase, Count: f.count, Examples: slices.Clone(f.examples)})

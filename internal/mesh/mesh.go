@@ -35,6 +35,34 @@ type Load struct {
 	Duration time.Duration
 	// Timeout bounds each request.
 	Timeout time.Duration
+	// Connection tells how requests use connections; empty is NewConnection.
+	Connection Connection
+}
+
+// Connection is how requests use connections.
+type Connection string
+
+// The ways to use connections.
+const (
+	// NewConnection opens a connection for every request.
+	NewConnection Connection = "new"
+	// KeepAlive sends requests over connections that stay open.
+	KeepAlive Connection = "keepalive"
+	// Both opens a connection for every counted request, and beside them sends a slow stream over one that stays open.
+	Both Connection = "both"
+)
+
+// keptShare is how many counted requests there are for one of the kept stream.
+const keptShare = 10
+
+// Kept is how many requests are due on the kept stream of each target, and the time between two of them: a tenth of the counted ones,
+// but at least three, without which no connection would have to last. It is 0 without a kept stream.
+func (l Load) Kept() (requests uint64, every time.Duration) {
+	if l.Connection != Both {
+		return 0, 0
+	}
+	requests = max(l.Requests()/keptShare, 3)
+	return requests, l.Duration / time.Duration(requests)
 }
 
 // Requests is how many requests are due on each target.
@@ -52,12 +80,16 @@ type Plan struct {
 	Limit time.Duration
 	// Status is the HTTP status that counts as success; 0 is 200.
 	Status int
+	// Authorities are certificates in PEM by the name that targets have in Trust.
+	Authorities map[string][]byte
 }
 
 // Mesh is the plan of a whole round.
 type Mesh struct {
 	Plans    []Plan
 	Expected []report.Expected
+	// Backends tell who ought to answer on targets that no single agent has.
+	Backends []report.Backends
 	// Gaps are sorted by kind as asked, then family, without repetition.
 	Gaps []target.Gap
 }

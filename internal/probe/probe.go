@@ -67,8 +67,23 @@ const (
 type Sample struct {
 	// Due is when the attempt should have started, Start when it did: their difference is the agent's own lag.
 	Due, Start time.Time
-	// Latency runs from Start to the end of the answer's body.
+	// Latency is the network's and the other side's time for the whole attempt, from Start to the end of the answer's body:
+	// what this process itself added in between is in Own. Latency plus Own is what a clock beside the process would show.
 	Latency time.Duration
+	// Own is how long the attempt waited for this process between Start and its end, such as for a thread that woke up late.
+	// A prober that cannot tell it apart leaves it 0, and it is then part of Latency.
+	Own time.Duration
+	// Kernel tells that Latency ends when the kernel received the answer, not when this process read it.
+	Kernel bool
+	// Phases is how long each phase took, 0 for one that was not reached or not needed.
+	Phases [Phases]time.Duration
+	// Retransmits is how many segments of the connection had to be sent again during the attempt: loss that a success hides.
+	Retransmits uint64
+	// Reused is true for an attempt over a connection that an earlier one had opened.
+	Reused bool
+	// Closed is true for a failed attempt over a reused connection that the other side closed before it answered anything:
+	// it may have done so before the request arrived, which HTTP allows, so it says little about the way.
+	Closed  bool
 	Outcome Outcome
 	// Phase is where a failed attempt failed; NoPhase for OK.
 	Phase Phase

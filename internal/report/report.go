@@ -30,10 +30,22 @@ type Path struct {
 	Scheduled, Sent, Missed uint64
 	OK                      uint64
 	Failures                []Failure
-	// Latency counts successful attempts only.
+	// Latency counts successful attempts only: the time of the network and the other side, without the agent's own.
 	Latency stats.Histogram
-	// Lag is how late attempts started, compared with when they were due: the agent's own doing.
+	// Response counts successful attempts from when they were due to their end: Latency plus Lag, which is what a user would have waited
+	// who wanted the answer at that moment.
+	Response stats.Histogram
+	// Lag is what the agent itself added to each attempt: a late start and late reading.
 	Lag stats.Histogram
+	// Kernel is how many of the successful attempts were timed by the kernel's clock.
+	Kernel uint64
+	// Phases is the time that successful attempts spent in each phase.
+	Phases [probe.Phases]Phase
+	// Retransmits is how many segments were sent again, Retransmitted in how many attempts, failed ones included.
+	Retransmits, Retransmitted uint64
+	// Reused is how many attempts went over a connection that an earlier one had opened, Closed how many of those failed because
+	// the other side had closed it before it answered: they are among Failures.
+	Reused, Closed uint64
 	// Statuses counts HTTP statuses; attempts without an answer are not in it.
 	Statuses map[int]uint64
 	// Peers counts which pod answered.
@@ -41,6 +53,24 @@ type Path struct {
 	// Bytes is the sum of all answers' bodies.
 	Bytes          uint64
 	Started, Ended time.Time
+	// Kept is the same for the slow stream over a connection that stays open, beside the counted attempts; nil without one.
+	// Its Target is this path's, and it has no Kept itself.
+	Kept *Path
+}
+
+// Phase is the time spent in one phase of attempts.
+type Phase struct {
+	// Count is how many attempts had the phase.
+	Count    uint64
+	Sum, Max time.Duration
+}
+
+// Mean is the mean time in the phase, 0 when none had it.
+func (p Phase) Mean() time.Duration {
+	if p.Count == 0 {
+		return 0
+	}
+	return time.Duration(float64(p.Sum) / float64(p.Count))
 }
 
 // Failed is the number of attempts that were made and did not succeed.
@@ -54,6 +84,25 @@ type Resources struct {
 	MaxMemory uint64
 	// Known is false where the agent could not read its own use.
 	Known bool
+}
+
+// Observer is how well the agent could observe: what kept it from sending or looking in time is not the network's fault.
+type Observer struct {
+	// Quota is the CPU limit in cores, 0 without one. The rest of CPU throttling is as the kernel counts it, during the round:
+	// enforcement periods, those in which the agent was stopped, and for how long in all.
+	Quota                     float64
+	Periods, ThrottledPeriods uint64
+	Throttled                 time.Duration
+	// LongestPause is the longest stop of the whole process by its own garbage collector.
+	LongestPause time.Duration
+	// Files is the most descriptors that were open at once, FileLimit how many may be.
+	Files, FileLimit uint64
+	// Ports is how many local ports connections to one address may use.
+	Ports uint64
+	// Conntrack is how many connections the kernel tracked at most on the agent's side, ConntrackLimit how many it can; 0 where unknown.
+	Conntrack, ConntrackLimit uint64
+	// Grid tells that the load was too high for a wake-up per event, so that the agent woke at fixed moments and relied on the kernel's clock.
+	Grid bool
 }
 
 // Via is the way by which a report was fetched.
@@ -76,8 +125,10 @@ type Agent struct {
 	Started, Ended time.Time
 	Paths          []Path
 	Resources      Resources
-	// Served is how many requests of this round the agent's own responder answered, whoever sent them.
-	Served uint64
+	Observer       Observer
+	// Served is how many counted requests of this round the agent's own responder answered, whoever sent them;
+	// ServedKept is how many of the kept streams.
+	Served, ServedKept uint64
 }
 
 // Missing is an agent that was expected and gave no report.
@@ -104,6 +155,14 @@ type Task struct {
 	Kind, Name string
 }
 
+// Backends tells which pods ought to answer on targets that stand for several of them.
+type Backends struct {
+	// Targets are IDs of targets that lead to the same pods.
+	Targets []string
+	// Pods are sorted.
+	Pods []string
+}
+
 // Round is the report of a whole round.
 type Round struct {
 	Key      schedule.Key
@@ -112,6 +171,7 @@ type Round struct {
 	Deadline time.Time
 	Ended    time.Time
 	Expected []Expected
+	Backends []Backends
 	Agents   []Agent
 	Missing  []Missing
 	Gaps     []target.Gap

@@ -27,8 +27,16 @@ const (
 // Protocol is how a target is spoken to.
 type Protocol string
 
-// HTTP is plain HTTP/1.1 over TCP.
-const HTTP Protocol = "http"
+// The protocols.
+const (
+	// HTTP is plain HTTP/1.1 over TCP.
+	HTTP Protocol = "http"
+	// HTTPS is HTTP/1.1 over TLS, HTTP2 is HTTP/2 over TLS.
+	HTTPS Protocol = "https"
+	HTTP2 Protocol = "h2"
+	// TCP is a connection that is opened and closed again, without a word.
+	TCP Protocol = "tcp"
+)
 
 // Target is one address that one of the agents ought to answer on.
 type Target struct {
@@ -37,8 +45,13 @@ type Target struct {
 	Kind     Kind
 	Family   topology.Family
 	Protocol Protocol
-	// Address is the URL to request.
+	// Address is the URL to request; for TCP it is tcp://<host>:<port>.
 	Address string
+	// Dial is the address and port to connect to where that is not the URL's own host, such as an Ingress's address for the host of its rule;
+	// empty otherwise. It is never a name.
+	Dial string
+	// Trust names the plan's authority that must have signed the other side's certificate; empty stands for those of the system.
+	Trust string
 	// Pod and Node name the only agent that may answer; both are empty where any agent may.
 	Pod, Node string
 }

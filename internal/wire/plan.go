@@ -1,9 +1,13 @@
 package wire
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
+	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -28,6 +32,8 @@ func Plan(p mesh.Plan) *agentv1.Plan {
 			PerSecond: uint32(max(p.Load.PerSecond, 0)), // #nosec G115 -- ParsePlan bounds it
 			Duration:  durationpb.New(p.Load.Duration),
 			Timeout:   durationpb.New(p.Load.Timeout),
+
+			Connection: string(p.Load.Connection),
 		},
 		Limit:          durationpb.New(p.Limit),
 		ExpectedStatus: uint32(max(p.Status, 0)), // #nosec G115 -- ParsePlan bounds it
@@ -35,11 +41,14 @@ func Plan(p mesh.Plan) *agentv1.Plan {
 	for i, t := range p.Targets {
 		m.Targets[i] = targetMessage(t)
 	}
+	for _, name := range slices.Sorted(maps.Keys(p.Authorities)) {
+		m.Authorities = append(m.Authorities, &agentv1.Authority{Name: name, Certificates: p.Authorities[name]})
+	}
 	return m
 }
 
 // ParsePlan reads a plan and refuses one that this release could not carry out: 1 to MaxTargets targets with different names,
-// plain http URLs, 1 to MaxPerSecond requests a second, a load of 1 s to MaxDuration, a timeout of 1 ms to MaxTimeout,
+// URLs that fit their protocol, authorities that the plan has, 1 to MaxPerSecond requests a second, a load of 1 s to MaxDuration, a timeout of 1 ms to MaxTimeout,
 // a limit of 1 ms to MaxLimit, an HTTP status of 100 to 599 or 0. Agent holds nothing but Pod.
 func ParsePlan(m *agentv1.Plan) (mesh.Plan, error) {
 	if m == nil {
@@ -67,10 +76,41 @@ func ParsePlan(m *agentv1.Plan) (mesh.Plan, error) {
 	if p.Limit, err = duration("limit", m.GetLimit(), time.Millisecond, MaxLimit); err != nil {
 		return mesh.Plan{}, fmt.Errorf("plan: %w", err)
 	}
+	if p.Authorities, err = parseAuthorities(m.GetAuthorities()); err != nil {
+		return mesh.Plan{}, fmt.Errorf("plan: %w", err)
+	}
 	if p.Targets, err = parseTargets(m.GetTargets()); err != nil {
 		return mesh.Plan{}, fmt.Errorf("plan: %w", err)
 	}
+	for i, t := range p.Targets {
+		if _, ok := p.Authorities[t.Trust]; t.Trust != "" && !ok {
+			return mesh.Plan{}, fmt.Errorf("plan: target %d: there is no authority %q", i, t.Trust)
+		}
+	}
 	return p, nil
+}
+
+func parseAuthorities(messages []*agentv1.Authority) (map[string][]byte, error) {
+	if len(messages) == 0 {
+		return nil, nil
+	}
+	if len(messages) > MaxAuthorities {
+		return nil, fmt.Errorf("%d authorities, allowed are %d", len(messages), MaxAuthorities)
+	}
+	authorities := make(map[string][]byte, len(messages))
+	for _, m := range messages {
+		if err := text("authority", m.GetName(), 1, maxNameBytes); err != nil {
+			return nil, err
+		}
+		if _, twice := authorities[m.GetName()]; twice {
+			return nil, fmt.Errorf("authority %q stands twice", m.GetName())
+		}
+		if n := len(m.GetCertificates()); n > MaxAuthorityBytes || !x509.NewCertPool().AppendCertsFromPEM(m.GetCertificates()) {
+			return nil, fmt.Errorf("authority %q: its %d bytes hold no certificate, or are more than %d", m.GetName(), n, MaxAuthorityBytes)
+		}
+		authorities[m.GetName()] = m.GetCertificates()
+	}
+	return authorities, nil
 }
 
 func parseLoad(m *agentv1.Load) (mesh.Load, error) {
@@ -85,7 +125,11 @@ func parseLoad(m *agentv1.Load) (mesh.Load, error) {
 	if err != nil {
 		return mesh.Load{}, err
 	}
-	return mesh.Load{PerSecond: int(m.GetPerSecond()), Duration: lasts, Timeout: timeout}, nil
+	connection := mesh.Connection(m.GetConnection())
+	if !slices.Contains([]mesh.Connection{"", mesh.NewConnection, mesh.KeepAlive, mesh.Both}, connection) {
+		return mesh.Load{}, fmt.Errorf("there is no way %q to use connections", connection)
+	}
+	return mesh.Load{PerSecond: int(m.GetPerSecond()), Duration: lasts, Timeout: timeout, Connection: connection}, nil
 }
 
 func parseTargets(messages []*agentv1.Target) ([]target.Target, error) {
@@ -110,7 +154,7 @@ func parseTargets(messages []*agentv1.Target) ([]target.Target, error) {
 
 func targetMessage(t target.Target) *agentv1.Target {
 	return &agentv1.Target{Id: t.ID, Kind: string(t.Kind), Family: string(t.Family), Protocol: string(t.Protocol),
-		Address: t.Address, Pod: t.Pod, Node: t.Node}
+		Address: t.Address, Pod: t.Pod, Node: t.Node, Dial: t.Dial, Trust: t.Trust}
 }
 
 func parseTarget(m *agentv1.Target) (target.Target, error) {
@@ -122,28 +166,41 @@ func parseTarget(m *agentv1.Target) (target.Target, error) {
 		Address:  m.GetAddress(),
 		Pod:      m.GetPod(),
 		Node:     m.GetNode(),
+		Dial:     m.GetDial(),
+		Trust:    m.GetTrust(),
 	}
-	if err := errors.Join(text("name", t.ID, 1, maxIDBytes), text("kind", m.GetKind(), 1, maxNameBytes),
+	if err := errors.Join(text("trust", t.Trust, 0, maxNameBytes), text("name", t.ID, 1, maxIDBytes), text("kind", m.GetKind(), 1, maxNameBytes),
 		text("address", t.Address, 1, maxAddressBytes), text("pod", t.Pod, 0, maxNameBytes), text("node", t.Node, 0, maxNameBytes)); err != nil {
 		return target.Target{}, err
 	}
 	if t.Family != topology.IPv4 && t.Family != topology.IPv6 {
 		return target.Target{}, fmt.Errorf("there is no IP family %q", t.Family)
 	}
-	if t.Protocol != target.HTTP {
+	if t.Dial != "" {
+		if to, err := netip.ParseAddrPort(t.Dial); err != nil || to.Port() == 0 || to.Addr().Zone() != "" || topology.FamilyOf(to.Addr()) != t.Family {
+			return target.Target{}, fmt.Errorf("%q is no address and port over %s to connect to", t.Dial, t.Family)
+		}
+	}
+	scheme, ok := schemes()[t.Protocol]
+	if !ok {
 		return target.Target{}, fmt.Errorf("this release cannot speak %q", t.Protocol)
 	}
-	return t, checkURL(t.Address)
+	return t, checkURL(scheme, t.Address)
 }
 
-// checkURL accepts what a plain HTTP request can be sent to and nothing that would say more than where: no user, no fragment.
-func checkURL(address string) error {
+// schemes are the protocols that this release speaks, with the schemes of their URLs.
+func schemes() map[target.Protocol]string {
+	return map[target.Protocol]string{target.HTTP: "http", target.HTTPS: "https", target.HTTP2: "https", target.TCP: "tcp"}
+}
+
+// checkURL accepts what a request can be sent to and nothing that would say more than where: no user, no fragment.
+func checkURL(scheme, address string) error {
 	u, err := url.Parse(address)
 	if err != nil {
 		return fmt.Errorf("address: %w", err)
 	}
-	if u.Scheme != "http" || u.Hostname() == "" || u.User != nil || u.Fragment != "" || u.Opaque != "" {
-		return fmt.Errorf("address %q is not a plain http URL", address)
+	if u.Scheme != scheme || u.Hostname() == "" || u.User != nil || u.Fragment != "" || u.Opaque != "" || scheme == "tcp" && u.Port() == "" {
+		return fmt.Errorf("address %q is not a plain %s URL", address, scheme)
 	}
 	if port := u.Port(); port != "" {
 		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {

@@ -6,6 +6,8 @@ import (
 	"math"
 	"strings"
 
+	"google.golang.org/protobuf/types/known/durationpb"
+
 	agentv1 "kdoctor.io/kdoctor/api/agent/v1"
 	"kdoctor.io/kdoctor/internal/probe"
 	"kdoctor.io/kdoctor/internal/report"
@@ -20,7 +22,8 @@ func Report(r report.Agent) *agentv1.AgentReport {
 		State:   stateOf(r),
 		Started: timestamp(r.Started), Ended: timestamp(r.Ended),
 		Paths:  make([]*agentv1.Path, len(r.Paths)),
-		Served: r.Served,
+		Served: r.Served, ServedKept: r.ServedKept,
+		Observer: observer(r.Observer),
 	}
 	for i, p := range r.Paths {
 		m.Paths[i] = path(p)
@@ -44,10 +47,20 @@ func stateOf(r report.Agent) agentv1.RoundState {
 }
 
 func path(p report.Path) *agentv1.Path {
+	m := stream(p)
+	m.Target = targetMessage(p.Target)
+	if p.Kept != nil {
+		m.Kept = stream(*p.Kept)
+	}
+	return m
+}
+
+// stream is a path without its target and its kept stream.
+func stream(p report.Path) *agentv1.Path {
 	m := &agentv1.Path{
-		Target:    targetMessage(p.Target),
 		Scheduled: p.Scheduled, Sent: p.Sent, Missed: p.Missed, Ok: p.OK,
-		Latency: histogram(p.Latency), Lag: histogram(p.Lag),
+		Latency: histogram(p.Latency), Response: histogram(p.Response), Lag: histogram(p.Lag), Kernel: p.Kernel,
+		Retransmits: p.Retransmits, Retransmitted: p.Retransmitted, Reused: p.Reused, Closed: p.Closed,
 		Peers: p.Peers, Bytes: p.Bytes,
 		Started: timestamp(p.Started), Ended: timestamp(p.Ended),
 	}
@@ -58,6 +71,12 @@ func path(p report.Path) *agentv1.Path {
 		}
 		m.Failures = append(m.Failures, failure)
 	}
+	for phase, spent := range p.Phases {
+		if spent.Count > 0 {
+			m.Phases = append(m.Phases, &agentv1.PhaseTime{Phase: probe.Phase(phase).String(), Count: spent.Count, // #nosec G115 -- an index of the array
+				Sum: durationpb.New(spent.Sum), Max: durationpb.New(spent.Max)})
+		}
+	}
 	if len(p.Statuses) > 0 {
 		m.Statuses = make(map[int32]uint64, len(p.Statuses))
 		for status, n := range p.Statuses {
@@ -65,6 +84,12 @@ func path(p report.Path) *agentv1.Path {
 		}
 	}
 	return m
+}
+
+func observer(o report.Observer) *agentv1.Observer {
+	return &agentv1.Observer{QuotaCores: o.Quota, Periods: o.Periods, ThrottledPeriods: o.ThrottledPeriods,
+		Throttled: durationpb.New(o.Throttled), LongestPause: durationpb.New(o.LongestPause), Files: o.Files, FileLimit: o.FileLimit,
+		Ports: o.Ports, Conntrack: o.Conntrack, ConntrackLimit: o.ConntrackLimit, Grid: o.Grid}
 }
 
 func histogram(h stats.Histogram) []byte {
@@ -92,7 +117,7 @@ func ParseReport(m *agentv1.AgentReport) (report.Agent, error) {
 	if m == nil {
 		return report.Agent{}, errors.New("report is missing")
 	}
-	r := report.Agent{Pod: m.GetPod(), Node: m.GetNode(), Served: m.GetServed()}
+	r := report.Agent{Pod: m.GetPod(), Node: m.GetNode(), Served: m.GetServed(), ServedKept: m.GetServedKept()}
 	if err := errors.Join(text("pod", r.Pod, 1, maxNameBytes), text("node", r.Node, 0, maxNameBytes)); err != nil {
 		return report.Agent{}, fmt.Errorf("report: %w", err)
 	}
@@ -105,6 +130,9 @@ func ParseReport(m *agentv1.AgentReport) (report.Agent, error) {
 		return report.Agent{}, fmt.Errorf("report: state %s does not fit its times", m.GetState())
 	}
 	if r.Resources, err = parseResources(m.GetResources()); err != nil {
+		return report.Agent{}, fmt.Errorf("report: %w", err)
+	}
+	if r.Observer, err = parseObserver(m.GetObserver()); err != nil {
 		return report.Agent{}, fmt.Errorf("report: %w", err)
 	}
 	if len(m.GetPaths()) > MaxTargets {
@@ -138,20 +166,60 @@ func parseResources(m *agentv1.Resources) (report.Resources, error) {
 	return r, nil
 }
 
+func parseObserver(m *agentv1.Observer) (report.Observer, error) {
+	o := report.Observer{Quota: m.GetQuotaCores(), Periods: m.GetPeriods(), ThrottledPeriods: m.GetThrottledPeriods(),
+		Throttled: m.GetThrottled().AsDuration(), LongestPause: m.GetLongestPause().AsDuration(), Files: m.GetFiles(), FileLimit: m.GetFileLimit(),
+		Ports: m.GetPorts(), Conntrack: m.GetConntrack(), ConntrackLimit: m.GetConntrackLimit(), Grid: m.GetGrid()}
+	switch {
+	case math.IsNaN(o.Quota), o.Quota < 0, o.Quota > 1e6:
+		return report.Observer{}, fmt.Errorf("observer: a CPU limit of %v cores cannot be", o.Quota)
+	case o.ThrottledPeriods > o.Periods:
+		return report.Observer{}, fmt.Errorf("observer: %d of %d periods cannot be throttled", o.ThrottledPeriods, o.Periods)
+	case o.Throttled < 0, o.LongestPause < 0:
+		return report.Observer{}, errors.New("observer: a time is negative")
+	}
+	return o, nil
+}
+
 func parsePath(m *agentv1.Path) (report.Path, error) {
-	p := report.Path{Scheduled: m.GetScheduled(), Sent: m.GetSent(), Missed: m.GetMissed(), OK: m.GetOk(), Bytes: m.GetBytes()}
-	var err error
+	p, err := parseStream(m)
+	if err != nil {
+		return report.Path{}, err
+	}
 	if p.Target, err = parseTarget(m.GetTarget()); err != nil {
 		return report.Path{}, fmt.Errorf("target: %w", err)
 	}
+	if m.GetKept() == nil {
+		return p, nil
+	}
+	kept, err := parseStream(m.GetKept())
+	if err != nil {
+		return report.Path{}, fmt.Errorf("kept stream: %w", err)
+	}
+	kept.Target = p.Target
+	p.Kept = &kept
+	return p, nil
+}
+
+// parseStream reads a path without its target and its kept stream.
+func parseStream(m *agentv1.Path) (report.Path, error) {
+	p := report.Path{Scheduled: m.GetScheduled(), Sent: m.GetSent(), Missed: m.GetMissed(), OK: m.GetOk(), Bytes: m.GetBytes(), Kernel: m.GetKernel(),
+		Retransmits: m.GetRetransmits(), Retransmitted: m.GetRetransmitted(), Reused: m.GetReused(), Closed: m.GetClosed()}
+	var err error
 	if p.Started, p.Ended, err = parseTimes("path", m.GetStarted(), m.GetEnded()); err != nil {
 		return report.Path{}, err
 	}
 	if err := p.Latency.UnmarshalBinary(m.GetLatency()); err != nil {
 		return report.Path{}, fmt.Errorf("latency: %w", err)
 	}
+	if err := p.Response.UnmarshalBinary(m.GetResponse()); err != nil {
+		return report.Path{}, fmt.Errorf("response: %w", err)
+	}
 	if err := p.Lag.UnmarshalBinary(m.GetLag()); err != nil {
 		return report.Path{}, fmt.Errorf("lag: %w", err)
+	}
+	if p.Phases, err = parsePhases(m.GetPhases(), p.OK); err != nil {
+		return report.Path{}, err
 	}
 	if p.Failures, err = parseFailures(m.GetFailures()); err != nil {
 		return report.Path{}, err
@@ -160,6 +228,22 @@ func parsePath(m *agentv1.Path) (report.Path, error) {
 		return report.Path{}, err
 	}
 	return p, checkCounts(p)
+}
+
+// parsePhases reads the time spent in each phase, which no more than all successful attempts can have had.
+func parsePhases(messages []*agentv1.PhaseTime, most uint64) (phases [probe.Phases]report.Phase, err error) {
+	for _, m := range messages {
+		phase, err := probe.ParsePhase(m.GetPhase())
+		if err != nil {
+			return phases, err
+		}
+		spent := report.Phase{Count: m.GetCount(), Sum: m.GetSum().AsDuration(), Max: m.GetMax().AsDuration()}
+		if spent.Count == 0 || spent.Count > most || spent.Max < 0 || spent.Sum < spent.Max || phases[phase].Count > 0 {
+			return phases, fmt.Errorf("phase %q, %d times, %v in all and %v at most, cannot be", phase, spent.Count, spent.Sum, spent.Max)
+		}
+		phases[phase] = spent
+	}
+	return phases, nil
 }
 
 func parseFailures(messages []*agentv1.Failure) ([]report.Failure, error) {
@@ -248,8 +332,15 @@ func checkCounts(p report.Path) error {
 	if p.Latency.Count() != p.OK {
 		return fmt.Errorf("%d latencies for %d successes", p.Latency.Count(), p.OK)
 	}
+	if p.Response.Count() != p.OK {
+		return fmt.Errorf("%d responses for %d successes", p.Response.Count(), p.OK)
+	}
 	if p.Lag.Count() != p.Sent {
 		return fmt.Errorf("%d lags for %d sent", p.Lag.Count(), p.Sent)
+	}
+	if p.Kernel > p.OK || p.Retransmitted > p.Sent || p.Retransmits < p.Retransmitted || p.Reused > p.Sent || p.Closed > p.Reused || p.Closed > p.Sent-p.OK {
+		return fmt.Errorf("%d timed by the kernel, %d retransmits in %d attempts, %d reused and %d closed connections cannot be of %d sent with %d successes",
+			p.Kernel, p.Retransmits, p.Retransmitted, p.Reused, p.Closed, p.Sent, p.OK)
 	}
 	return nil
 }

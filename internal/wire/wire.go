@@ -21,7 +21,7 @@ import (
 // Bounds of what is accepted from the other side.
 const (
 	// MaxMessageBytes bounds one message either way; it holds a report of MaxTargets paths with full histograms.
-	MaxMessageBytes = 64 << 20
+	MaxMessageBytes = 128 << 20
 	// MaxTargets bounds the targets of one plan.
 	MaxTargets = 20_000
 	// MaxPerSecond bounds the rate per target.
@@ -31,6 +31,9 @@ const (
 	MaxLimit    = 48 * time.Hour
 	// MaxTimeout bounds one request.
 	MaxTimeout = time.Hour
+	// MaxAuthorities bounds the authorities of one plan, MaxAuthorityBytes the certificates of one.
+	MaxAuthorities    = 64
+	MaxAuthorityBytes = 256 << 10
 	// MaxExamples and MaxExampleBytes bound the messages kept for one kind of failure.
 	MaxExamples     = 3
 	MaxExampleBytes = 256

@@ -149,8 +149,12 @@ type Target struct {
 	// address is the URL to request.
 	Address string `protobuf:"bytes,5,opt,name=address,proto3" json:"address,omitempty"`
 	// pod and node name the only agent that may answer; empty where any may.
-	Pod           string `protobuf:"bytes,6,opt,name=pod,proto3" json:"pod,omitempty"`
-	Node          string `protobuf:"bytes,7,opt,name=node,proto3" json:"node,omitempty"`
+	Pod  string `protobuf:"bytes,6,opt,name=pod,proto3" json:"pod,omitempty"`
+	Node string `protobuf:"bytes,7,opt,name=node,proto3" json:"node,omitempty"`
+	// dial is the address and port to connect to where it is not the URL's own host; never a name.
+	Dial string `protobuf:"bytes,8,opt,name=dial,proto3" json:"dial,omitempty"`
+	// trust names the authority of the plan that must have signed the other side's certificate; empty: the system's.
+	Trust         string `protobuf:"bytes,9,opt,name=trust,proto3" json:"trust,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -234,11 +238,27 @@ func (x *Target) GetNode() string {
 	return ""
 }
 
+func (x *Target) GetDial() string {
+	if x != nil {
+		return x.Dial
+	}
+	return ""
+}
+
+func (x *Target) GetTrust() string {
+	if x != nil {
+		return x.Trust
+	}
+	return ""
+}
+
 type Load struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	PerSecond     uint32                 `protobuf:"varint,1,opt,name=per_second,json=perSecond,proto3" json:"per_second,omitempty"`
-	Duration      *durationpb.Duration   `protobuf:"bytes,2,opt,name=duration,proto3" json:"duration,omitempty"`
-	Timeout       *durationpb.Duration   `protobuf:"bytes,3,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	PerSecond uint32                 `protobuf:"varint,1,opt,name=per_second,json=perSecond,proto3" json:"per_second,omitempty"`
+	Duration  *durationpb.Duration   `protobuf:"bytes,2,opt,name=duration,proto3" json:"duration,omitempty"`
+	Timeout   *durationpb.Duration   `protobuf:"bytes,3,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	// connection is new, keepalive or both; empty is new.
+	Connection    string `protobuf:"bytes,4,opt,name=connection,proto3" json:"connection,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -294,6 +314,67 @@ func (x *Load) GetTimeout() *durationpb.Duration {
 	return nil
 }
 
+func (x *Load) GetConnection() string {
+	if x != nil {
+		return x.Connection
+	}
+	return ""
+}
+
+// Authority is a set of certificates that may sign those of targets.
+type Authority struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// certificates are in PEM.
+	Certificates  []byte `protobuf:"bytes,2,opt,name=certificates,proto3" json:"certificates,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Authority) Reset() {
+	*x = Authority{}
+	mi := &file_agent_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Authority) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Authority) ProtoMessage() {}
+
+func (x *Authority) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Authority.ProtoReflect.Descriptor instead.
+func (*Authority) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Authority) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Authority) GetCertificates() []byte {
+	if x != nil {
+		return x.Certificates
+	}
+	return nil
+}
+
 type Plan struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Key   *RoundKey              `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
@@ -307,14 +388,15 @@ type Plan struct {
 	// limit is the time left for the round, counted from the receipt of the plan: clocks need not agree.
 	Limit *durationpb.Duration `protobuf:"bytes,7,opt,name=limit,proto3" json:"limit,omitempty"`
 	// expected_status is the HTTP status that counts as success; 0 is 200.
-	ExpectedStatus uint32 `protobuf:"varint,8,opt,name=expected_status,json=expectedStatus,proto3" json:"expected_status,omitempty"`
+	ExpectedStatus uint32       `protobuf:"varint,8,opt,name=expected_status,json=expectedStatus,proto3" json:"expected_status,omitempty"`
+	Authorities    []*Authority `protobuf:"bytes,9,rep,name=authorities,proto3" json:"authorities,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Plan) Reset() {
 	*x = Plan{}
-	mi := &file_agent_proto_msgTypes[3]
+	mi := &file_agent_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -326,7 +408,7 @@ func (x *Plan) String() string {
 func (*Plan) ProtoMessage() {}
 
 func (x *Plan) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[3]
+	mi := &file_agent_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -339,7 +421,7 @@ func (x *Plan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plan.ProtoReflect.Descriptor instead.
 func (*Plan) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{3}
+	return file_agent_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Plan) GetKey() *RoundKey {
@@ -398,6 +480,13 @@ func (x *Plan) GetExpectedStatus() uint32 {
 	return 0
 }
 
+func (x *Plan) GetAuthorities() []*Authority {
+	if x != nil {
+		return x.Authorities
+	}
+	return nil
+}
+
 type StartRoundRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Plan          *Plan                  `protobuf:"bytes,1,opt,name=plan,proto3" json:"plan,omitempty"`
@@ -407,7 +496,7 @@ type StartRoundRequest struct {
 
 func (x *StartRoundRequest) Reset() {
 	*x = StartRoundRequest{}
-	mi := &file_agent_proto_msgTypes[4]
+	mi := &file_agent_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -419,7 +508,7 @@ func (x *StartRoundRequest) String() string {
 func (*StartRoundRequest) ProtoMessage() {}
 
 func (x *StartRoundRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[4]
+	mi := &file_agent_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -432,7 +521,7 @@ func (x *StartRoundRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartRoundRequest.ProtoReflect.Descriptor instead.
 func (*StartRoundRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{4}
+	return file_agent_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *StartRoundRequest) GetPlan() *Plan {
@@ -452,7 +541,7 @@ type StartRoundResponse struct {
 
 func (x *StartRoundResponse) Reset() {
 	*x = StartRoundResponse{}
-	mi := &file_agent_proto_msgTypes[5]
+	mi := &file_agent_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -464,7 +553,7 @@ func (x *StartRoundResponse) String() string {
 func (*StartRoundResponse) ProtoMessage() {}
 
 func (x *StartRoundResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[5]
+	mi := &file_agent_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -477,7 +566,7 @@ func (x *StartRoundResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartRoundResponse.ProtoReflect.Descriptor instead.
 func (*StartRoundResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{5}
+	return file_agent_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *StartRoundResponse) GetKnown() bool {
@@ -496,7 +585,7 @@ type GetReportRequest struct {
 
 func (x *GetReportRequest) Reset() {
 	*x = GetReportRequest{}
-	mi := &file_agent_proto_msgTypes[6]
+	mi := &file_agent_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -508,7 +597,7 @@ func (x *GetReportRequest) String() string {
 func (*GetReportRequest) ProtoMessage() {}
 
 func (x *GetReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[6]
+	mi := &file_agent_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -521,7 +610,7 @@ func (x *GetReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReportRequest.ProtoReflect.Descriptor instead.
 func (*GetReportRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{6}
+	return file_agent_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetReportRequest) GetKey() *RoundKey {
@@ -540,7 +629,7 @@ type GetReportResponse struct {
 
 func (x *GetReportResponse) Reset() {
 	*x = GetReportResponse{}
-	mi := &file_agent_proto_msgTypes[7]
+	mi := &file_agent_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -552,7 +641,7 @@ func (x *GetReportResponse) String() string {
 func (*GetReportResponse) ProtoMessage() {}
 
 func (x *GetReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[7]
+	mi := &file_agent_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -565,7 +654,7 @@ func (x *GetReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReportResponse.ProtoReflect.Descriptor instead.
 func (*GetReportResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{7}
+	return file_agent_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetReportResponse) GetReport() *AgentReport {
@@ -584,7 +673,7 @@ type StopRoundRequest struct {
 
 func (x *StopRoundRequest) Reset() {
 	*x = StopRoundRequest{}
-	mi := &file_agent_proto_msgTypes[8]
+	mi := &file_agent_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -596,7 +685,7 @@ func (x *StopRoundRequest) String() string {
 func (*StopRoundRequest) ProtoMessage() {}
 
 func (x *StopRoundRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[8]
+	mi := &file_agent_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -609,7 +698,7 @@ func (x *StopRoundRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRoundRequest.ProtoReflect.Descriptor instead.
 func (*StopRoundRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{8}
+	return file_agent_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *StopRoundRequest) GetKey() *RoundKey {
@@ -627,7 +716,7 @@ type StopRoundResponse struct {
 
 func (x *StopRoundResponse) Reset() {
 	*x = StopRoundResponse{}
-	mi := &file_agent_proto_msgTypes[9]
+	mi := &file_agent_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -639,7 +728,7 @@ func (x *StopRoundResponse) String() string {
 func (*StopRoundResponse) ProtoMessage() {}
 
 func (x *StopRoundResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[9]
+	mi := &file_agent_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -652,7 +741,7 @@ func (x *StopRoundResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRoundResponse.ProtoReflect.Descriptor instead.
 func (*StopRoundResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{9}
+	return file_agent_proto_rawDescGZIP(), []int{10}
 }
 
 type AgentReport struct {
@@ -665,15 +754,17 @@ type AgentReport struct {
 	Ended     *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=ended,proto3" json:"ended,omitempty"`
 	Paths     []*Path                `protobuf:"bytes,7,rep,name=paths,proto3" json:"paths,omitempty"`
 	Resources *Resources             `protobuf:"bytes,8,opt,name=resources,proto3" json:"resources,omitempty"`
-	// served is how many requests of this round this agent's responder answered.
-	Served        uint64 `protobuf:"varint,9,opt,name=served,proto3" json:"served,omitempty"`
+	// served is how many counted requests of this round this agent's responder answered, served_kept how many of the kept streams.
+	Served        uint64    `protobuf:"varint,9,opt,name=served,proto3" json:"served,omitempty"`
+	ServedKept    uint64    `protobuf:"varint,10,opt,name=served_kept,json=servedKept,proto3" json:"served_kept,omitempty"`
+	Observer      *Observer `protobuf:"bytes,11,opt,name=observer,proto3" json:"observer,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AgentReport) Reset() {
 	*x = AgentReport{}
-	mi := &file_agent_proto_msgTypes[10]
+	mi := &file_agent_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -685,7 +776,7 @@ func (x *AgentReport) String() string {
 func (*AgentReport) ProtoMessage() {}
 
 func (x *AgentReport) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[10]
+	mi := &file_agent_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -698,7 +789,7 @@ func (x *AgentReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentReport.ProtoReflect.Descriptor instead.
 func (*AgentReport) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{10}
+	return file_agent_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *AgentReport) GetKey() *RoundKey {
@@ -764,6 +855,145 @@ func (x *AgentReport) GetServed() uint64 {
 	return 0
 }
 
+func (x *AgentReport) GetServedKept() uint64 {
+	if x != nil {
+		return x.ServedKept
+	}
+	return 0
+}
+
+func (x *AgentReport) GetObserver() *Observer {
+	if x != nil {
+		return x.Observer
+	}
+	return nil
+}
+
+// Observer is how well the agent could observe; units are in the names, 0 is unknown.
+type Observer struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	QuotaCores       float64                `protobuf:"fixed64,1,opt,name=quota_cores,json=quotaCores,proto3" json:"quota_cores,omitempty"`
+	Periods          uint64                 `protobuf:"varint,2,opt,name=periods,proto3" json:"periods,omitempty"`
+	ThrottledPeriods uint64                 `protobuf:"varint,3,opt,name=throttled_periods,json=throttledPeriods,proto3" json:"throttled_periods,omitempty"`
+	Throttled        *durationpb.Duration   `protobuf:"bytes,4,opt,name=throttled,proto3" json:"throttled,omitempty"`
+	LongestPause     *durationpb.Duration   `protobuf:"bytes,5,opt,name=longest_pause,json=longestPause,proto3" json:"longest_pause,omitempty"`
+	Files            uint64                 `protobuf:"varint,6,opt,name=files,proto3" json:"files,omitempty"`
+	FileLimit        uint64                 `protobuf:"varint,7,opt,name=file_limit,json=fileLimit,proto3" json:"file_limit,omitempty"`
+	Ports            uint64                 `protobuf:"varint,8,opt,name=ports,proto3" json:"ports,omitempty"`
+	Conntrack        uint64                 `protobuf:"varint,9,opt,name=conntrack,proto3" json:"conntrack,omitempty"`
+	ConntrackLimit   uint64                 `protobuf:"varint,10,opt,name=conntrack_limit,json=conntrackLimit,proto3" json:"conntrack_limit,omitempty"`
+	Grid             bool                   `protobuf:"varint,11,opt,name=grid,proto3" json:"grid,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *Observer) Reset() {
+	*x = Observer{}
+	mi := &file_agent_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Observer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Observer) ProtoMessage() {}
+
+func (x *Observer) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Observer.ProtoReflect.Descriptor instead.
+func (*Observer) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Observer) GetQuotaCores() float64 {
+	if x != nil {
+		return x.QuotaCores
+	}
+	return 0
+}
+
+func (x *Observer) GetPeriods() uint64 {
+	if x != nil {
+		return x.Periods
+	}
+	return 0
+}
+
+func (x *Observer) GetThrottledPeriods() uint64 {
+	if x != nil {
+		return x.ThrottledPeriods
+	}
+	return 0
+}
+
+func (x *Observer) GetThrottled() *durationpb.Duration {
+	if x != nil {
+		return x.Throttled
+	}
+	return nil
+}
+
+func (x *Observer) GetLongestPause() *durationpb.Duration {
+	if x != nil {
+		return x.LongestPause
+	}
+	return nil
+}
+
+func (x *Observer) GetFiles() uint64 {
+	if x != nil {
+		return x.Files
+	}
+	return 0
+}
+
+func (x *Observer) GetFileLimit() uint64 {
+	if x != nil {
+		return x.FileLimit
+	}
+	return 0
+}
+
+func (x *Observer) GetPorts() uint64 {
+	if x != nil {
+		return x.Ports
+	}
+	return 0
+}
+
+func (x *Observer) GetConntrack() uint64 {
+	if x != nil {
+		return x.Conntrack
+	}
+	return 0
+}
+
+func (x *Observer) GetConntrackLimit() uint64 {
+	if x != nil {
+		return x.ConntrackLimit
+	}
+	return 0
+}
+
+func (x *Observer) GetGrid() bool {
+	if x != nil {
+		return x.Grid
+	}
+	return false
+}
+
 type Path struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Target    *Target                `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
@@ -773,20 +1003,31 @@ type Path struct {
 	Ok        uint64                 `protobuf:"varint,5,opt,name=ok,proto3" json:"ok,omitempty"`
 	Failures  []*Failure             `protobuf:"bytes,6,rep,name=failures,proto3" json:"failures,omitempty"`
 	// latency and lag are histograms in the wire form of internal/stats.
-	Latency       []byte                 `protobuf:"bytes,7,opt,name=latency,proto3" json:"latency,omitempty"`
-	Lag           []byte                 `protobuf:"bytes,8,opt,name=lag,proto3" json:"lag,omitempty"`
-	Statuses      map[int32]uint64       `protobuf:"bytes,9,rep,name=statuses,proto3" json:"statuses,omitempty" protobuf_key:"varint,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
-	Peers         map[string]uint64      `protobuf:"bytes,10,rep,name=peers,proto3" json:"peers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
-	Bytes         uint64                 `protobuf:"varint,11,opt,name=bytes,proto3" json:"bytes,omitempty"`
-	Started       *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=started,proto3" json:"started,omitempty"`
-	Ended         *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=ended,proto3" json:"ended,omitempty"`
+	Latency  []byte                 `protobuf:"bytes,7,opt,name=latency,proto3" json:"latency,omitempty"`
+	Lag      []byte                 `protobuf:"bytes,8,opt,name=lag,proto3" json:"lag,omitempty"`
+	Statuses map[int32]uint64       `protobuf:"bytes,9,rep,name=statuses,proto3" json:"statuses,omitempty" protobuf_key:"varint,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	Peers    map[string]uint64      `protobuf:"bytes,10,rep,name=peers,proto3" json:"peers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	Bytes    uint64                 `protobuf:"varint,11,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	Started  *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=started,proto3" json:"started,omitempty"`
+	Ended    *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=ended,proto3" json:"ended,omitempty"`
+	// response is a histogram like latency, counted from when the attempts were due.
+	Response []byte `protobuf:"bytes,14,opt,name=response,proto3" json:"response,omitempty"`
+	// kernel is how many successful attempts were timed by the kernel's clock.
+	Kernel        uint64       `protobuf:"varint,15,opt,name=kernel,proto3" json:"kernel,omitempty"`
+	Phases        []*PhaseTime `protobuf:"bytes,16,rep,name=phases,proto3" json:"phases,omitempty"`
+	Retransmits   uint64       `protobuf:"varint,17,opt,name=retransmits,proto3" json:"retransmits,omitempty"`
+	Retransmitted uint64       `protobuf:"varint,18,opt,name=retransmitted,proto3" json:"retransmitted,omitempty"`
+	Reused        uint64       `protobuf:"varint,19,opt,name=reused,proto3" json:"reused,omitempty"`
+	Closed        uint64       `protobuf:"varint,20,opt,name=closed,proto3" json:"closed,omitempty"`
+	// kept is the stream over a connection that stays open; it has neither a target nor a stream of its own.
+	Kept          *Path `protobuf:"bytes,21,opt,name=kept,proto3" json:"kept,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Path) Reset() {
 	*x = Path{}
-	mi := &file_agent_proto_msgTypes[11]
+	mi := &file_agent_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -798,7 +1039,7 @@ func (x *Path) String() string {
 func (*Path) ProtoMessage() {}
 
 func (x *Path) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[11]
+	mi := &file_agent_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -811,7 +1052,7 @@ func (x *Path) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Path.ProtoReflect.Descriptor instead.
 func (*Path) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{11}
+	return file_agent_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Path) GetTarget() *Target {
@@ -905,6 +1146,131 @@ func (x *Path) GetEnded() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Path) GetResponse() []byte {
+	if x != nil {
+		return x.Response
+	}
+	return nil
+}
+
+func (x *Path) GetKernel() uint64 {
+	if x != nil {
+		return x.Kernel
+	}
+	return 0
+}
+
+func (x *Path) GetPhases() []*PhaseTime {
+	if x != nil {
+		return x.Phases
+	}
+	return nil
+}
+
+func (x *Path) GetRetransmits() uint64 {
+	if x != nil {
+		return x.Retransmits
+	}
+	return 0
+}
+
+func (x *Path) GetRetransmitted() uint64 {
+	if x != nil {
+		return x.Retransmitted
+	}
+	return 0
+}
+
+func (x *Path) GetReused() uint64 {
+	if x != nil {
+		return x.Reused
+	}
+	return 0
+}
+
+func (x *Path) GetClosed() uint64 {
+	if x != nil {
+		return x.Closed
+	}
+	return 0
+}
+
+func (x *Path) GetKept() *Path {
+	if x != nil {
+		return x.Kept
+	}
+	return nil
+}
+
+// PhaseTime is the time spent in one phase, by its name in internal/probe.
+type PhaseTime struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Phase         string                 `protobuf:"bytes,1,opt,name=phase,proto3" json:"phase,omitempty"`
+	Count         uint64                 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	Sum           *durationpb.Duration   `protobuf:"bytes,3,opt,name=sum,proto3" json:"sum,omitempty"`
+	Max           *durationpb.Duration   `protobuf:"bytes,4,opt,name=max,proto3" json:"max,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PhaseTime) Reset() {
+	*x = PhaseTime{}
+	mi := &file_agent_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PhaseTime) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PhaseTime) ProtoMessage() {}
+
+func (x *PhaseTime) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PhaseTime.ProtoReflect.Descriptor instead.
+func (*PhaseTime) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *PhaseTime) GetPhase() string {
+	if x != nil {
+		return x.Phase
+	}
+	return ""
+}
+
+func (x *PhaseTime) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *PhaseTime) GetSum() *durationpb.Duration {
+	if x != nil {
+		return x.Sum
+	}
+	return nil
+}
+
+func (x *PhaseTime) GetMax() *durationpb.Duration {
+	if x != nil {
+		return x.Max
+	}
+	return nil
+}
+
 type Failure struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// outcome and phase are the names of internal/probe.
@@ -918,7 +1284,7 @@ type Failure struct {
 
 func (x *Failure) Reset() {
 	*x = Failure{}
-	mi := &file_agent_proto_msgTypes[12]
+	mi := &file_agent_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -930,7 +1296,7 @@ func (x *Failure) String() string {
 func (*Failure) ProtoMessage() {}
 
 func (x *Failure) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[12]
+	mi := &file_agent_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -943,7 +1309,7 @@ func (x *Failure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failure.ProtoReflect.Descriptor instead.
 func (*Failure) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{12}
+	return file_agent_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Failure) GetOutcome() string {
@@ -986,7 +1352,7 @@ type Resources struct {
 
 func (x *Resources) Reset() {
 	*x = Resources{}
-	mi := &file_agent_proto_msgTypes[13]
+	mi := &file_agent_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -998,7 +1364,7 @@ func (x *Resources) String() string {
 func (*Resources) ProtoMessage() {}
 
 func (x *Resources) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[13]
+	mi := &file_agent_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1011,7 +1377,7 @@ func (x *Resources) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resources.ProtoReflect.Descriptor instead.
 func (*Resources) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{13}
+	return file_agent_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Resources) GetKnown() bool {
@@ -1052,7 +1418,7 @@ const file_agent_proto_rawDesc = "" +
 	"\n" +
 	"generation\x18\x02 \x01(\x03R\n" +
 	"generation\x12\x14\n" +
-	"\x05round\x18\x03 \x01(\x03R\x05round\"\xa0\x01\n" +
+	"\x05round\x18\x03 \x01(\x03R\x05round\"\xca\x01\n" +
 	"\x06Target\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x16\n" +
@@ -1060,12 +1426,20 @@ const file_agent_proto_rawDesc = "" +
 	"\bprotocol\x18\x04 \x01(\tR\bprotocol\x12\x18\n" +
 	"\aaddress\x18\x05 \x01(\tR\aaddress\x12\x10\n" +
 	"\x03pod\x18\x06 \x01(\tR\x03pod\x12\x12\n" +
-	"\x04node\x18\a \x01(\tR\x04node\"\x91\x01\n" +
+	"\x04node\x18\a \x01(\tR\x04node\x12\x12\n" +
+	"\x04dial\x18\b \x01(\tR\x04dial\x12\x14\n" +
+	"\x05trust\x18\t \x01(\tR\x05trust\"\xb1\x01\n" +
 	"\x04Load\x12\x1d\n" +
 	"\n" +
 	"per_second\x18\x01 \x01(\rR\tperSecond\x125\n" +
 	"\bduration\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\bduration\x123\n" +
-	"\atimeout\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\atimeout\"\xba\x02\n" +
+	"\atimeout\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12\x1e\n" +
+	"\n" +
+	"connection\x18\x04 \x01(\tR\n" +
+	"connection\"C\n" +
+	"\tAuthority\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\"\n" +
+	"\fcertificates\x18\x02 \x01(\fR\fcertificates\"\xf9\x02\n" +
 	"\x04Plan\x12,\n" +
 	"\x03key\x18\x01 \x01(\v2\x1a.kdoctor.agent.v1.RoundKeyR\x03key\x12\x1b\n" +
 	"\ttask_kind\x18\x02 \x01(\tR\btaskKind\x12\x1b\n" +
@@ -1074,7 +1448,8 @@ const file_agent_proto_rawDesc = "" +
 	"\atargets\x18\x05 \x03(\v2\x18.kdoctor.agent.v1.TargetR\atargets\x12*\n" +
 	"\x04load\x18\x06 \x01(\v2\x16.kdoctor.agent.v1.LoadR\x04load\x12/\n" +
 	"\x05limit\x18\a \x01(\v2\x19.google.protobuf.DurationR\x05limit\x12'\n" +
-	"\x0fexpected_status\x18\b \x01(\rR\x0eexpectedStatus\"?\n" +
+	"\x0fexpected_status\x18\b \x01(\rR\x0eexpectedStatus\x12=\n" +
+	"\vauthorities\x18\t \x03(\v2\x1b.kdoctor.agent.v1.AuthorityR\vauthorities\"?\n" +
 	"\x11StartRoundRequest\x12*\n" +
 	"\x04plan\x18\x01 \x01(\v2\x16.kdoctor.agent.v1.PlanR\x04plan\"*\n" +
 	"\x12StartRoundResponse\x12\x14\n" +
@@ -1085,7 +1460,7 @@ const file_agent_proto_rawDesc = "" +
 	"\x06report\x18\x01 \x01(\v2\x1d.kdoctor.agent.v1.AgentReportR\x06report\"@\n" +
 	"\x10StopRoundRequest\x12,\n" +
 	"\x03key\x18\x01 \x01(\v2\x1a.kdoctor.agent.v1.RoundKeyR\x03key\"\x13\n" +
-	"\x11StopRoundResponse\"\xfe\x02\n" +
+	"\x11StopRoundResponse\"\xd7\x03\n" +
 	"\vAgentReport\x12,\n" +
 	"\x03key\x18\x01 \x01(\v2\x1a.kdoctor.agent.v1.RoundKeyR\x03key\x12\x10\n" +
 	"\x03pod\x18\x02 \x01(\tR\x03pod\x12\x12\n" +
@@ -1095,7 +1470,26 @@ const file_agent_proto_rawDesc = "" +
 	"\x05ended\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x05ended\x12,\n" +
 	"\x05paths\x18\a \x03(\v2\x16.kdoctor.agent.v1.PathR\x05paths\x129\n" +
 	"\tresources\x18\b \x01(\v2\x1b.kdoctor.agent.v1.ResourcesR\tresources\x12\x16\n" +
-	"\x06served\x18\t \x01(\x04R\x06served\"\xe5\x04\n" +
+	"\x06served\x18\t \x01(\x04R\x06served\x12\x1f\n" +
+	"\vserved_kept\x18\n" +
+	" \x01(\x04R\n" +
+	"servedKept\x126\n" +
+	"\bobserver\x18\v \x01(\v2\x1a.kdoctor.agent.v1.ObserverR\bobserver\"\x91\x03\n" +
+	"\bObserver\x12\x1f\n" +
+	"\vquota_cores\x18\x01 \x01(\x01R\n" +
+	"quotaCores\x12\x18\n" +
+	"\aperiods\x18\x02 \x01(\x04R\aperiods\x12+\n" +
+	"\x11throttled_periods\x18\x03 \x01(\x04R\x10throttledPeriods\x127\n" +
+	"\tthrottled\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\tthrottled\x12>\n" +
+	"\rlongest_pause\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\flongestPause\x12\x14\n" +
+	"\x05files\x18\x06 \x01(\x04R\x05files\x12\x1d\n" +
+	"\n" +
+	"file_limit\x18\a \x01(\x04R\tfileLimit\x12\x14\n" +
+	"\x05ports\x18\b \x01(\x04R\x05ports\x12\x1c\n" +
+	"\tconntrack\x18\t \x01(\x04R\tconntrack\x12'\n" +
+	"\x0fconntrack_limit\x18\n" +
+	" \x01(\x04R\x0econntrackLimit\x12\x12\n" +
+	"\x04grid\x18\v \x01(\bR\x04grid\"\xf2\x06\n" +
 	"\x04Path\x120\n" +
 	"\x06target\x18\x01 \x01(\v2\x18.kdoctor.agent.v1.TargetR\x06target\x12\x1c\n" +
 	"\tscheduled\x18\x02 \x01(\x04R\tscheduled\x12\x12\n" +
@@ -1110,14 +1504,27 @@ const file_agent_proto_rawDesc = "" +
 	" \x03(\v2!.kdoctor.agent.v1.Path.PeersEntryR\x05peers\x12\x14\n" +
 	"\x05bytes\x18\v \x01(\x04R\x05bytes\x124\n" +
 	"\astarted\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x120\n" +
-	"\x05ended\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\x05ended\x1a;\n" +
+	"\x05ended\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\x05ended\x12\x1a\n" +
+	"\bresponse\x18\x0e \x01(\fR\bresponse\x12\x16\n" +
+	"\x06kernel\x18\x0f \x01(\x04R\x06kernel\x123\n" +
+	"\x06phases\x18\x10 \x03(\v2\x1b.kdoctor.agent.v1.PhaseTimeR\x06phases\x12 \n" +
+	"\vretransmits\x18\x11 \x01(\x04R\vretransmits\x12$\n" +
+	"\rretransmitted\x18\x12 \x01(\x04R\rretransmitted\x12\x16\n" +
+	"\x06reused\x18\x13 \x01(\x04R\x06reused\x12\x16\n" +
+	"\x06closed\x18\x14 \x01(\x04R\x06closed\x12*\n" +
+	"\x04kept\x18\x15 \x01(\v2\x16.kdoctor.agent.v1.PathR\x04kept\x1a;\n" +
 	"\rStatusesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\x05R\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\x1a8\n" +
 	"\n" +
 	"PeersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"k\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\x91\x01\n" +
+	"\tPhaseTime\x12\x14\n" +
+	"\x05phase\x18\x01 \x01(\tR\x05phase\x12\x14\n" +
+	"\x05count\x18\x02 \x01(\x04R\x05count\x12+\n" +
+	"\x03sum\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x03sum\x12+\n" +
+	"\x03max\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x03max\"k\n" +
 	"\aFailure\x12\x18\n" +
 	"\aoutcome\x18\x01 \x01(\tR\aoutcome\x12\x14\n" +
 	"\x05phase\x18\x02 \x01(\tR\x05phase\x12\x14\n" +
@@ -1153,62 +1560,73 @@ func file_agent_proto_rawDescGZIP() []byte {
 }
 
 var file_agent_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_agent_proto_goTypes = []any{
 	(RoundState)(0),               // 0: kdoctor.agent.v1.RoundState
 	(*RoundKey)(nil),              // 1: kdoctor.agent.v1.RoundKey
 	(*Target)(nil),                // 2: kdoctor.agent.v1.Target
 	(*Load)(nil),                  // 3: kdoctor.agent.v1.Load
-	(*Plan)(nil),                  // 4: kdoctor.agent.v1.Plan
-	(*StartRoundRequest)(nil),     // 5: kdoctor.agent.v1.StartRoundRequest
-	(*StartRoundResponse)(nil),    // 6: kdoctor.agent.v1.StartRoundResponse
-	(*GetReportRequest)(nil),      // 7: kdoctor.agent.v1.GetReportRequest
-	(*GetReportResponse)(nil),     // 8: kdoctor.agent.v1.GetReportResponse
-	(*StopRoundRequest)(nil),      // 9: kdoctor.agent.v1.StopRoundRequest
-	(*StopRoundResponse)(nil),     // 10: kdoctor.agent.v1.StopRoundResponse
-	(*AgentReport)(nil),           // 11: kdoctor.agent.v1.AgentReport
-	(*Path)(nil),                  // 12: kdoctor.agent.v1.Path
-	(*Failure)(nil),               // 13: kdoctor.agent.v1.Failure
-	(*Resources)(nil),             // 14: kdoctor.agent.v1.Resources
-	nil,                           // 15: kdoctor.agent.v1.Path.StatusesEntry
-	nil,                           // 16: kdoctor.agent.v1.Path.PeersEntry
-	(*durationpb.Duration)(nil),   // 17: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 18: google.protobuf.Timestamp
+	(*Authority)(nil),             // 4: kdoctor.agent.v1.Authority
+	(*Plan)(nil),                  // 5: kdoctor.agent.v1.Plan
+	(*StartRoundRequest)(nil),     // 6: kdoctor.agent.v1.StartRoundRequest
+	(*StartRoundResponse)(nil),    // 7: kdoctor.agent.v1.StartRoundResponse
+	(*GetReportRequest)(nil),      // 8: kdoctor.agent.v1.GetReportRequest
+	(*GetReportResponse)(nil),     // 9: kdoctor.agent.v1.GetReportResponse
+	(*StopRoundRequest)(nil),      // 10: kdoctor.agent.v1.StopRoundRequest
+	(*StopRoundResponse)(nil),     // 11: kdoctor.agent.v1.StopRoundResponse
+	(*AgentReport)(nil),           // 12: kdoctor.agent.v1.AgentReport
+	(*Observer)(nil),              // 13: kdoctor.agent.v1.Observer
+	(*Path)(nil),                  // 14: kdoctor.agent.v1.Path
+	(*PhaseTime)(nil),             // 15: kdoctor.agent.v1.PhaseTime
+	(*Failure)(nil),               // 16: kdoctor.agent.v1.Failure
+	(*Resources)(nil),             // 17: kdoctor.agent.v1.Resources
+	nil,                           // 18: kdoctor.agent.v1.Path.StatusesEntry
+	nil,                           // 19: kdoctor.agent.v1.Path.PeersEntry
+	(*durationpb.Duration)(nil),   // 20: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 21: google.protobuf.Timestamp
 }
 var file_agent_proto_depIdxs = []int32{
-	17, // 0: kdoctor.agent.v1.Load.duration:type_name -> google.protobuf.Duration
-	17, // 1: kdoctor.agent.v1.Load.timeout:type_name -> google.protobuf.Duration
+	20, // 0: kdoctor.agent.v1.Load.duration:type_name -> google.protobuf.Duration
+	20, // 1: kdoctor.agent.v1.Load.timeout:type_name -> google.protobuf.Duration
 	1,  // 2: kdoctor.agent.v1.Plan.key:type_name -> kdoctor.agent.v1.RoundKey
 	2,  // 3: kdoctor.agent.v1.Plan.targets:type_name -> kdoctor.agent.v1.Target
 	3,  // 4: kdoctor.agent.v1.Plan.load:type_name -> kdoctor.agent.v1.Load
-	17, // 5: kdoctor.agent.v1.Plan.limit:type_name -> google.protobuf.Duration
-	4,  // 6: kdoctor.agent.v1.StartRoundRequest.plan:type_name -> kdoctor.agent.v1.Plan
-	1,  // 7: kdoctor.agent.v1.GetReportRequest.key:type_name -> kdoctor.agent.v1.RoundKey
-	11, // 8: kdoctor.agent.v1.GetReportResponse.report:type_name -> kdoctor.agent.v1.AgentReport
-	1,  // 9: kdoctor.agent.v1.StopRoundRequest.key:type_name -> kdoctor.agent.v1.RoundKey
-	1,  // 10: kdoctor.agent.v1.AgentReport.key:type_name -> kdoctor.agent.v1.RoundKey
-	0,  // 11: kdoctor.agent.v1.AgentReport.state:type_name -> kdoctor.agent.v1.RoundState
-	18, // 12: kdoctor.agent.v1.AgentReport.started:type_name -> google.protobuf.Timestamp
-	18, // 13: kdoctor.agent.v1.AgentReport.ended:type_name -> google.protobuf.Timestamp
-	12, // 14: kdoctor.agent.v1.AgentReport.paths:type_name -> kdoctor.agent.v1.Path
-	14, // 15: kdoctor.agent.v1.AgentReport.resources:type_name -> kdoctor.agent.v1.Resources
-	2,  // 16: kdoctor.agent.v1.Path.target:type_name -> kdoctor.agent.v1.Target
-	13, // 17: kdoctor.agent.v1.Path.failures:type_name -> kdoctor.agent.v1.Failure
-	15, // 18: kdoctor.agent.v1.Path.statuses:type_name -> kdoctor.agent.v1.Path.StatusesEntry
-	16, // 19: kdoctor.agent.v1.Path.peers:type_name -> kdoctor.agent.v1.Path.PeersEntry
-	18, // 20: kdoctor.agent.v1.Path.started:type_name -> google.protobuf.Timestamp
-	18, // 21: kdoctor.agent.v1.Path.ended:type_name -> google.protobuf.Timestamp
-	5,  // 22: kdoctor.agent.v1.AgentService.StartRound:input_type -> kdoctor.agent.v1.StartRoundRequest
-	7,  // 23: kdoctor.agent.v1.AgentService.GetReport:input_type -> kdoctor.agent.v1.GetReportRequest
-	9,  // 24: kdoctor.agent.v1.AgentService.StopRound:input_type -> kdoctor.agent.v1.StopRoundRequest
-	6,  // 25: kdoctor.agent.v1.AgentService.StartRound:output_type -> kdoctor.agent.v1.StartRoundResponse
-	8,  // 26: kdoctor.agent.v1.AgentService.GetReport:output_type -> kdoctor.agent.v1.GetReportResponse
-	10, // 27: kdoctor.agent.v1.AgentService.StopRound:output_type -> kdoctor.agent.v1.StopRoundResponse
-	25, // [25:28] is the sub-list for method output_type
-	22, // [22:25] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	20, // 5: kdoctor.agent.v1.Plan.limit:type_name -> google.protobuf.Duration
+	4,  // 6: kdoctor.agent.v1.Plan.authorities:type_name -> kdoctor.agent.v1.Authority
+	5,  // 7: kdoctor.agent.v1.StartRoundRequest.plan:type_name -> kdoctor.agent.v1.Plan
+	1,  // 8: kdoctor.agent.v1.GetReportRequest.key:type_name -> kdoctor.agent.v1.RoundKey
+	12, // 9: kdoctor.agent.v1.GetReportResponse.report:type_name -> kdoctor.agent.v1.AgentReport
+	1,  // 10: kdoctor.agent.v1.StopRoundRequest.key:type_name -> kdoctor.agent.v1.RoundKey
+	1,  // 11: kdoctor.agent.v1.AgentReport.key:type_name -> kdoctor.agent.v1.RoundKey
+	0,  // 12: kdoctor.agent.v1.AgentReport.state:type_name -> kdoctor.agent.v1.RoundState
+	21, // 13: kdoctor.agent.v1.AgentReport.started:type_name -> google.protobuf.Timestamp
+	21, // 14: kdoctor.agent.v1.AgentReport.ended:type_name -> google.protobuf.Timestamp
+	14, // 15: kdoctor.agent.v1.AgentReport.paths:type_name -> kdoctor.agent.v1.Path
+	17, // 16: kdoctor.agent.v1.AgentReport.resources:type_name -> kdoctor.agent.v1.Resources
+	13, // 17: kdoctor.agent.v1.AgentReport.observer:type_name -> kdoctor.agent.v1.Observer
+	20, // 18: kdoctor.agent.v1.Observer.throttled:type_name -> google.protobuf.Duration
+	20, // 19: kdoctor.agent.v1.Observer.longest_pause:type_name -> google.protobuf.Duration
+	2,  // 20: kdoctor.agent.v1.Path.target:type_name -> kdoctor.agent.v1.Target
+	16, // 21: kdoctor.agent.v1.Path.failures:type_name -> kdoctor.agent.v1.Failure
+	18, // 22: kdoctor.agent.v1.Path.statuses:type_name -> kdoctor.agent.v1.Path.StatusesEntry
+	19, // 23: kdoctor.agent.v1.Path.peers:type_name -> kdoctor.agent.v1.Path.PeersEntry
+	21, // 24: kdoctor.agent.v1.Path.started:type_name -> google.protobuf.Timestamp
+	21, // 25: kdoctor.agent.v1.Path.ended:type_name -> google.protobuf.Timestamp
+	15, // 26: kdoctor.agent.v1.Path.phases:type_name -> kdoctor.agent.v1.PhaseTime
+	14, // 27: kdoctor.agent.v1.Path.kept:type_name -> kdoctor.agent.v1.Path
+	20, // 28: kdoctor.agent.v1.PhaseTime.sum:type_name -> google.protobuf.Duration
+	20, // 29: kdoctor.agent.v1.PhaseTime.max:type_name -> google.protobuf.Duration
+	6,  // 30: kdoctor.agent.v1.AgentService.StartRound:input_type -> kdoctor.agent.v1.StartRoundRequest
+	8,  // 31: kdoctor.agent.v1.AgentService.GetReport:input_type -> kdoctor.agent.v1.GetReportRequest
+	10, // 32: kdoctor.agent.v1.AgentService.StopRound:input_type -> kdoctor.agent.v1.StopRoundRequest
+	7,  // 33: kdoctor.agent.v1.AgentService.StartRound:output_type -> kdoctor.agent.v1.StartRoundResponse
+	9,  // 34: kdoctor.agent.v1.AgentService.GetReport:output_type -> kdoctor.agent.v1.GetReportResponse
+	11, // 35: kdoctor.agent.v1.AgentService.StopRound:output_type -> kdoctor.agent.v1.StopRoundResponse
+	33, // [33:36] is the sub-list for method output_type
+	30, // [30:33] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_agent_proto_init() }
@@ -1222,7 +1640,7 @@ func file_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agent_proto_rawDesc), len(file_agent_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   16,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
