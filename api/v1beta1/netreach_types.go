@@ -52,6 +52,10 @@ type NetReachSpec struct {
 	// AgentSpec asks for agents of the task's own; without it the default agents do the work.
 	// +optional
 	AgentSpec *AgentSpec `json:"agentSpec,omitempty"`
+	// Suspend keeps further rounds from starting; the one that is running goes on to its end.
+	// +optional
+	// +kubebuilder:default=false
+	Suspend bool `json:"suspend,omitempty"`
 	// Schedule says when rounds start.
 	// +optional
 	// +kubebuilder:default={}

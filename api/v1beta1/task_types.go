@@ -50,7 +50,7 @@ type AgentSpec struct {
 // Schedule says when rounds start, how many there are and how long one may take.
 // +kubebuilder:validation:XValidation:rule=`!has(self.roundNumber) || self.roundNumber == 1 || !self.schedule.matches('^ *[0-9]{1,6} +[0-9]{1,6} *$') || self.roundTimeoutMinute <= int(self.schedule.split(' ').filter(f, f.size() > 0)[1])`,messageExpression=`'spec.schedule.roundTimeoutMinute is %d, but spec.schedule.schedule "%s" starts a round every %s minutes; use at most %s or a larger second number'.format([self.roundTimeoutMinute, self.schedule, self.schedule.split(' ').filter(f, f.size() > 0)[1], self.schedule.split(' ').filter(f, f.size() > 0)[1]])`,message="spec.schedule.roundTimeoutMinute is longer than the time between two rounds in spec.schedule.schedule; use at most that time"
 type Schedule struct {
-	// Schedule is "M N" (start in M minutes, then repeat every N minutes) or the five fields of cron, in UTC.
+	// Schedule is "M N" (start in M minutes, then repeat every N minutes) or the five fields of cron.
 	// +optional
 	// +kubebuilder:default="0 1"
 	// +kubebuilder:validation:MaxLength=256
@@ -64,6 +64,13 @@ type Schedule struct {
 	// +kubebuilder:validation:XValidation:rule=`!self.matches('^ *([^ ]+ +){4}[^ ]+ *$') || (!self.matches('(?i)(^|[ ,])(feb-(jan)|mar-(jan|feb)|apr-(jan|feb|mar)|may-(jan|feb|mar|apr)|jun-(jan|feb|mar|apr|may)|jul-(jan|feb|mar|apr|may|jun)|aug-(jan|feb|mar|apr|may|jun|jul)|sep-(jan|feb|mar|apr|may|jun|jul|aug)|oct-(jan|feb|mar|apr|may|jun|jul|aug|sep)|nov-(jan|feb|mar|apr|may|jun|jul|aug|sep|oct)|dec-(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov)|mon-(sun)|tue-(sun|mon)|wed-(sun|mon|tue)|thu-(sun|mon|tue|wed)|fri-(sun|mon|tue|wed|thu)|sat-(sun|mon|tue|wed|thu|fri))([/ ,]|$)') && self.replace(',', ' ').split(' ').all(i, !i.matches('^[0-9]{1,2}-[0-9]{1,2}(/[0-9]+)?$') || int(i.split('-')[0]) <= int(i.split('-')[1].split('/')[0])))`,messageExpression=`'spec.schedule.schedule is "%s"; a range must go from the smaller to the larger value, such as 2-4'.format([self])`,message="spec.schedule.schedule: a range must go from the smaller to the larger value, such as 2-4"
 	// +kubebuilder:validation:XValidation:rule=`!self.matches('(?i)^ *[^ ]+ +[^ ]+ +(31(-31)?(/[0-9]+)?(,31(-31)?(/[0-9]+)?)* +(0?[2469]|11|feb|apr|jun|sep|nov)(,(0?[2469]|11|feb|apr|jun|sep|nov))*|3[01](-3[01])?(/[0-9]+)?(,3[01](-3[01])?(/[0-9]+)?)* +(0?2|feb)(,(0?2|feb))*) +([^ ]*,)?[*?](/1)?(,[^ ]*)? *$')`,messageExpression=`'spec.schedule.schedule is "%s"; that day never comes; use a day of month that the month has'.format([self])`,message="spec.schedule.schedule: that day never comes; use a day of month that the month has"
 	Schedule *string `json:"schedule,omitempty"`
+
+	// TimeZone is the IANA name of the time zone in which cron is read, such as Europe/Berlin; without it that is UTC.
+	// The form "M N" does not depend on it.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:XValidation:rule=`self.matches('^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$') && self != 'Local'`,messageExpression=`'spec.schedule.timeZone is "%s"; use the IANA name of a time zone, such as Europe/Berlin or UTC'.format([self])`,message="spec.schedule.timeZone: use the IANA name of a time zone, such as Europe/Berlin or UTC"
+	TimeZone *string `json:"timeZone,omitempty"`
 
 	// RoundTimeoutMinute is the time in minutes after which a round is over, whatever is still missing.
 	// +optional
@@ -214,6 +221,15 @@ type TaskStatus struct {
 	// Resource says which workload does the work.
 	// +optional
 	Resource *TaskResource `json:"resource,omitempty"`
+	// Revision names the spec that the rounds are about, without what only pauses them.
+	// +optional
+	Revision string `json:"revision,omitempty"`
+	// RoundsGeneration is the generation with which these rounds began: suspending a task begins no new ones.
+	// +optional
+	RoundsGeneration int64 `json:"roundsGeneration,omitempty"`
+	// LastRunNow is the last value of the annotation kdoctor.io/run-now that a round was started for.
+	// +optional
+	LastRunNow string `json:"lastRunNow,omitempty"`
 	// ObservedGeneration is the generation of the spec that this status is about.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`

@@ -40,7 +40,7 @@ func (t tasks) List(ctx context.Context) ([]render.Task, error) {
 	return all, nil
 }
 
-// taskOf reads a task; a status of an earlier generation says nothing about this one.
+// taskOf reads a task; a status of an earlier generation says nothing about this one. Reports belong to the generation with which their rounds began.
 func taskOf(n v1beta1.NetReach) render.Task {
 	t := render.Task{Kind: "NetReach", Name: n.Name, UID: string(n.UID), Created: n.CreationTimestamp.Time, Generation: n.Generation}
 	if n.Spec.Schedule != nil {
@@ -49,6 +49,7 @@ func taskOf(n v1beta1.NetReach) render.Task {
 	if n.Status.ObservedGeneration != n.Generation {
 		return t
 	}
+	t.Generation = n.Status.RoundsGeneration
 	t.Finished = n.Status.Finish
 	if n.Status.DoneRound != nil {
 		t.DoneRounds = *n.Status.DoneRound

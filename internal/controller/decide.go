@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kdoctor.io/kdoctor/api/v1beta1"
@@ -49,6 +50,8 @@ type decider struct {
 	state
 	decision
 	timetable schedule.Schedule
+	// asked tells that the newest round was asked for by token.
+	asked bool
 }
 
 func (d *decider) run() {
@@ -57,27 +60,33 @@ func (d *decider) run() {
 		d.withdraw = busy
 		return
 	}
-	d.withdraw = busy && d.running.Generation != d.task.Generation
 	seen := d.observe()
+	d.withdraw = busy && d.running.Generation != d.status.RoundsGeneration
 	if !d.accept() {
 		return
 	}
 	if len(d.status.History) == 0 && !d.status.Finish {
 		d.plan(1, d.timetable.First(seen))
 	}
-	for !d.status.Finish && d.step() {
+	d.resume()
+	for d.runNow() || !d.status.Finish && d.step() {
 	}
 	d.describe()
 }
 
-// observe turns to a new generation of the task, whose rounds count from 1, and returns the time from which its schedule counts.
+// observe turns to a new revision of the task, whose rounds count from 1, and returns the time from which its schedule counts.
+// A token that was there before the first round is none to obey: the first round is what it asks for.
 func (d *decider) observe() (seen time.Time) {
 	seen = d.now.Truncate(time.Second)
+	token := d.status.LastRunNow
 	if d.status.ObservedGeneration == 0 {
-		seen = d.task.Created
+		seen, token = d.task.Created, d.task.RunNow
 	}
-	if d.status.ObservedGeneration != d.task.Generation {
-		d.status = v1beta1.TaskStatus{ObservedGeneration: d.task.Generation, Conditions: d.status.Conditions}
+	changed := d.status.Revision != d.task.Revision || d.status.ObservedGeneration == 0
+	d.status.ObservedGeneration = d.task.Generation
+	if changed {
+		d.status = v1beta1.TaskStatus{ObservedGeneration: d.task.Generation, Revision: d.task.Revision, RoundsGeneration: d.task.Generation,
+			LastRunNow: token, Conditions: d.status.Conditions}
 		d.condition(Succeeded, metav1.ConditionUnknown, NoRoundYet, "No round is over yet.")
 		d.condition(OnTime, metav1.ConditionTrue, NothingMissed, "No planned start was missed.")
 	}
@@ -91,7 +100,7 @@ func (d *decider) observe() (seen time.Time) {
 
 // accept tells whether the task can run at all; why not goes to the conditions.
 func (d *decider) accept() bool {
-	timetable, err := schedule.Parse(d.task.Schedule)
+	timetable, err := schedule.Parse(d.task.Schedule, d.task.Zone)
 	switch {
 	case d.task.OwnAgents:
 		d.refuse(AgentSpecNotSupported, "spec.agentSpec asks for agents of the task's own, which this release cannot run; remove spec.agentSpec to use the default agents.")
@@ -112,10 +121,50 @@ func (d *decider) refuse(reason, sentence string) {
 	d.condition(Progressing, metav1.ConditionFalse, NotReady, "The task cannot run; see the condition Ready.")
 }
 
+// resume plans the round that waited while the task was suspended. What passed in that time was not missed.
+func (d *decider) resume() {
+	before := meta.FindStatusCondition(d.status.Conditions, Progressing)
+	if d.task.Suspended || before == nil || before.Reason != Suspended || len(d.status.History) == 0 {
+		return
+	}
+	if waiting := d.status.History[0]; waiting.Status == v1beta1.RecordNotStarted {
+		start := waiting.StartTimeStamp.Time
+		if !d.now.Before(start.Add(d.window())) {
+			start, _ = d.timetable.Next(start, d.now, d.window())
+		}
+		d.status.History = d.status.History[1:]
+		d.plan(waiting.RoundNumber, start)
+	}
+}
+
+// runNow starts a round at once when there is a new token: the one that waits, or one more when all are over. While a round is under way
+// the token waits for its end. The schedule goes on from the start of the round.
+func (d *decider) runNow() bool {
+	if d.task.RunNow == "" || d.task.RunNow == d.status.LastRunNow {
+		return false
+	}
+	number := *d.status.DoneRound + 1
+	if len(d.status.History) > 0 {
+		switch newest := d.status.History[0]; newest.Status {
+		case v1beta1.RecordOngoing:
+			return false
+		case v1beta1.RecordNotStarted:
+			number = newest.RoundNumber
+			d.status.History = d.status.History[1:]
+		case v1beta1.RecordSucceed, v1beta1.RecordFail:
+		}
+	}
+	d.status.LastRunNow, d.status.Finish, d.status.FinishTime = d.task.RunNow, false, nil
+	d.asked = true
+	d.plan(number, d.now.Truncate(time.Second))
+	d.event(normal, RunNowAccepted, "Round %d starts now, as the annotation %s asks.", number, RunNow)
+	return true
+}
+
 // step moves the newest round on by one state and tells whether it may move again.
 func (d *decider) step() bool {
 	record := &d.status.History[0]
-	key := schedule.Key{UID: d.task.UID, Generation: d.task.Generation, Round: record.RoundNumber}
+	key := schedule.Key{UID: d.task.UID, Generation: d.status.RoundsGeneration, Round: record.RoundNumber}
 	switch record.Status {
 	case v1beta1.RecordNotStarted:
 		return d.await(record, key)
@@ -140,6 +189,8 @@ func (d *decider) begins(key schedule.Key, record *v1beta1.Record) {
 func (d *decider) await(record *v1beta1.Record, key schedule.Key) bool {
 	start := record.StartTimeStamp.Time
 	switch {
+	case d.task.Suspended && !d.asked:
+		return false
 	case d.now.Before(start):
 		d.after = start.Sub(d.now)
 		return false

@@ -25,7 +25,7 @@ func key(n int64) schedule.Key { return schedule.Key{UID: "u", Generation: 1, Ro
 
 // minutely is a task of three rounds, one a minute, whose load takes ten seconds.
 func minutely() Task {
-	return Task{Name: "task", UID: "u", Generation: 1, Created: created(), Schedule: "0 1", Rounds: 3, Timeout: time.Minute,
+	return Task{Name: "task", UID: "u", Generation: 1, Revision: "one", Created: created(), Schedule: "0 1", Rounds: 3, Timeout: time.Minute,
 		Want: mesh.Want{Load: mesh.Load{PerSecond: 10, Duration: 10 * time.Second, Timeout: time.Second}}}
 }
 
@@ -37,7 +37,7 @@ func record(n int64, status v1beta1.RecordStatus, start time.Duration) v1beta1.R
 // under is a task that the controller has seen before, with the history given, newest first.
 func under(done int64, history ...v1beta1.Record) Task {
 	t := minutely()
-	t.Status = v1beta1.TaskStatus{ObservedGeneration: 1, DoneRound: &done, ExpectedRound: &t.Rounds, History: history}
+	t.Status = v1beta1.TaskStatus{ObservedGeneration: 1, Revision: "one", RoundsGeneration: 1, DoneRound: &done, ExpectedRound: &t.Rounds, History: history}
 	return t
 }
 
@@ -97,7 +97,14 @@ const (
 	late     = "False RoundMissed"
 	good     = "True RoundSucceeded"
 	bad      = "False RoundFailed"
+	paused   = "False Suspended"
 )
+
+// suspended is a task as it stands while it is suspended.
+func suspended(t Task) Task {
+	t.Status.Conditions = []metav1.Condition{{Type: Progressing, Status: metav1.ConditionFalse, Reason: Suspended, ObservedGeneration: 1}}
+	return t
+}
 
 type decideCase struct {
 	name    string
@@ -153,16 +160,34 @@ func decideCases() []decideCase {
 			want:   glance{History: []string{"3 succeed 0s"}, Done: 3, Finish: true, Events: []string{"RoundSucceeded", "ReportNotKept"}, Conditions: conditions(accepted, "False Finished", good, onTime)}},
 		{name: "the result of another round says nothing about this one", task: under(1, record(2, v1beta1.RecordOngoing, time.Minute)), result: passed(1, 0), running: key(2), now: 70 * time.Second,
 			want: glance{History: []string{"2 ongoing 1m0s"}, Done: 1, Conditions: conditions(accepted, started, "", "")}},
-		{name: "an edited task starts anew from round 1, once its old round has stopped", task: under(1, record(2, v1beta1.RecordOngoing, time.Minute)), change: func(t *Task) { t.Generation = 2 }, running: key(2), now: 70 * time.Second,
+		{name: "an edited task starts anew from round 1, once its old round has stopped", task: under(1, record(2, v1beta1.RecordOngoing, time.Minute)), change: func(t *Task) { t.Generation, t.Revision = 2, "two" }, running: key(2), now: 70 * time.Second,
 			want: glance{History: []string{"1 notstarted 1m10s"}, Withdraw: true, Conditions: conditions(accepted, planned, none, onTime)}},
-		{name: "an edited task starts at once when nothing of it runs", task: under(3, record(3, v1beta1.RecordFail, 0)), change: func(t *Task) { t.Generation = 2; t.Status.Finish = true }, now: 70 * time.Second,
+		{name: "an edited task starts at once when nothing of it runs", task: under(3, record(3, v1beta1.RecordFail, 0)), change: func(t *Task) { t.Generation, t.Revision = 2, "two"; t.Status.Finish = true }, now: 70 * time.Second,
 			want: glance{History: []string{"1 ongoing 1m10s"}, Begin: "u/2/1", Deadline: 130 * time.Second, Events: []string{"RoundStarted"}, Conditions: conditions(accepted, started, none, onTime)}},
 		{name: "a task with agents of its own is refused", task: minutely(), change: func(t *Task) { t.OwnAgents = true }, now: time.Second,
 			want: glance{Events: []string{"AgentSpecNotSupported"}, Conditions: conditions("False AgentSpecNotSupported", "False NotReady", none, onTime)}},
 		{name: "a schedule that cannot be read is refused", task: minutely(), change: func(t *Task) { t.Schedule = "soon" }, now: time.Second,
 			want: glance{Events: []string{"ScheduleInvalid"}, Conditions: conditions("False ScheduleInvalid", "False NotReady", none, onTime)}},
-		{name: "an edit to a refused task withdraws the round of the generation before", task: under(0, record(1, v1beta1.RecordOngoing, 0)), change: func(t *Task) { t.Generation = 2; t.Schedule = "soon" }, running: key(1), now: time.Second,
+		{name: "an edit to a refused task withdraws the round of the generation before", task: under(0, record(1, v1beta1.RecordOngoing, 0)), change: func(t *Task) { t.Generation, t.Revision = 2, "two"; t.Schedule = "soon" }, running: key(1), now: time.Second,
 			want: glance{Withdraw: true, Events: []string{"ScheduleInvalid"}, Conditions: conditions("False ScheduleInvalid", "False NotReady", none, onTime)}},
+		{name: "a suspended task starts nothing, however late", task: under(1, record(2, v1beta1.RecordNotStarted, time.Minute)), change: func(t *Task) { t.Generation, t.Suspended = 2, true }, now: time.Hour,
+			want: glance{History: []string{"2 notstarted 1m0s"}, Done: 1, Conditions: conditions(accepted, paused, "", "")}},
+		{name: "suspending a task lets its running round end, and keeps its rounds", task: under(1, record(2, v1beta1.RecordOngoing, time.Minute)), change: func(t *Task) { t.Generation, t.Suspended = 2, true }, running: key(2), now: 70 * time.Second,
+			want: glance{History: []string{"2 ongoing 1m0s"}, Done: 1, Conditions: conditions(accepted, started, "", "")}},
+		{name: "a resumed task goes on with the next start and has missed nothing", task: suspended(under(1, record(2, v1beta1.RecordNotStarted, time.Minute))), change: func(t *Task) { t.Generation = 3 }, now: time.Hour + 55*time.Second,
+			want: glance{History: []string{"2 notstarted 1h1m0s"}, Done: 1, After: 5 * time.Second, Conditions: conditions(accepted, planned, "", "")}},
+		{name: "a new token starts the round that waits at once", task: under(1, record(2, v1beta1.RecordNotStarted, time.Minute)), change: func(t *Task) { t.RunNow = "a" }, now: 30 * time.Second,
+			want: glance{History: []string{"2 ongoing 30s"}, Done: 1, Begin: "u/1/2", Deadline: 90 * time.Second, Events: []string{"RunNowAccepted", "RoundStarted"}, Conditions: conditions(accepted, started, "", "")}},
+		{name: "a new token adds a round to a finished task", task: under(3, record(3, v1beta1.RecordSucceed, 0)), change: func(t *Task) { t.RunNow, t.Status.Finish, t.Status.LastRunNow = "b", true, "a" }, now: time.Hour,
+			want: glance{History: []string{"4 ongoing 1h0m0s", "3 succeed 0s"}, Done: 3, Begin: "u/1/4", Deadline: time.Hour + time.Minute, Events: []string{"RunNowAccepted", "RoundStarted"}, Conditions: conditions(accepted, started, "", "")}},
+		{name: "a token waits for the end of the round under way", task: under(1, record(2, v1beta1.RecordOngoing, time.Minute)), change: func(t *Task) { t.RunNow = "a" }, running: key(2), now: 70 * time.Second,
+			want: glance{History: []string{"2 ongoing 1m0s"}, Done: 1, Conditions: conditions(accepted, started, "", "")}},
+		{name: "a token runs a suspended task as well", task: suspended(under(1, record(2, v1beta1.RecordNotStarted, time.Minute))), change: func(t *Task) { t.Suspended, t.RunNow = true, "a" }, now: time.Hour,
+			want: glance{History: []string{"2 ongoing 1h0m0s"}, Done: 1, Begin: "u/1/2", Deadline: time.Hour + time.Minute, Events: []string{"RunNowAccepted", "RoundStarted"}, Conditions: conditions(accepted, started, "", "")}},
+		{name: "a token that was obeyed is not obeyed again", task: under(1, record(2, v1beta1.RecordNotStarted, time.Minute)), change: func(t *Task) { t.RunNow, t.Status.LastRunNow = "a", "a" }, now: 30 * time.Second,
+			want: glance{History: []string{"2 notstarted 1m0s"}, Done: 1, After: 30 * time.Second, Conditions: conditions(accepted, planned, "", "")}},
+		{name: "a time zone that there is not is refused", task: minutely(), change: func(t *Task) { t.Zone = "Mars/Olympus" }, now: time.Second,
+			want: glance{Events: []string{"ScheduleInvalid"}, Conditions: conditions("False ScheduleInvalid", "False NotReady", none, onTime)}},
 		{name: "a task that is being deleted has its round withdrawn and its status left alone", task: under(0, record(1, v1beta1.RecordOngoing, 0)), change: func(t *Task) { t.Deleting = true }, running: key(1), now: time.Second,
 			want: glance{History: []string{"1 ongoing 0s"}, Withdraw: true, Conditions: map[string]string{}}},
 	}

@@ -33,10 +33,15 @@ type Task struct {
 	Created    time.Time
 	// Deleting is true for a task that is being deleted and waits for a finalizer of somebody else.
 	Deleting bool
-	// Schedule is the text of the schedule, Rounds how many there are (-1 is for ever), Timeout how long one may take.
-	Schedule string
-	Rounds   int64
-	Timeout  time.Duration
+	// Revision names the spec without what only pauses it: rounds go on as long as it stays the same.
+	Revision string
+	// Suspended keeps rounds from starting; RunNow is a token that, when it is new, starts one at once.
+	Suspended bool
+	RunNow    string
+	// Schedule is the text of the schedule, Zone the name of the time zone in which it is read, Rounds how many there are (-1 is for ever), Timeout how long one may take.
+	Schedule, Zone string
+	Rounds         int64
+	Timeout        time.Duration
 	// OwnAgents is true for a task that asks for agents of its own.
 	OwnAgents bool
 	Want      mesh.Want

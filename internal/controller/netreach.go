@@ -1,6 +1,8 @@
 package controller
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -33,13 +35,18 @@ func (NetReach) Task(object client.Object) (Task, error) {
 	if err != nil {
 		return Task{}, fmt.Errorf("encode the spec of NetReach %s: %w", n.Name, err)
 	}
+	revision, err := revisionOf(n.Spec)
+	if err != nil {
+		return Task{}, fmt.Errorf("name the revision of NetReach %s: %w", n.Name, err)
+	}
 	t := Task{
-		Name: n.Name, UID: string(n.UID), Generation: n.Generation,
+		Name: n.Name, UID: string(n.UID), Generation: n.Generation, Revision: revision,
+		Suspended: n.Spec.Suspend, RunNow: n.Annotations[RunNow],
 		Created: n.CreationTimestamp.Time, Deleting: !n.DeletionTimestamp.IsZero(),
 		OwnAgents: n.Spec.AgentSpec != nil, Spec: spec, Status: n.Status,
 	}
 	if s := n.Spec.Schedule; s != nil {
-		t.Schedule, t.Rounds, t.Timeout = value(s.Schedule), s.RoundNumber, time.Duration(s.RoundTimeoutMinute)*time.Minute
+		t.Schedule, t.Zone, t.Rounds, t.Timeout = value(s.Schedule), value(s.TimeZone), s.RoundNumber, time.Duration(s.RoundTimeoutMinute)*time.Minute
 	}
 	if r := n.Spec.Request; r != nil {
 		t.Want.Load = mesh.Load{PerSecond: int(r.QPS), Duration: time.Duration(r.DurationInSecond) * time.Second,
@@ -53,6 +60,20 @@ func (NetReach) Task(object client.Object) (Task, error) {
 		t.Want.Kinds, t.Want.Families = targetsOf(*n.Spec.Target)
 	}
 	return t, nil
+}
+
+// RunNow is the annotation whose new value starts a round at once.
+const RunNow = "kdoctor.io/run-now"
+
+// revisionOf names a spec without its suspension.
+func revisionOf(spec v1beta1.NetReachSpec) (string, error) {
+	spec.Suspend = false
+	text, err := json.Marshal(spec)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:8]), nil
 }
 
 // targetsOf lists kinds and families in the order in which reports show them.

@@ -213,7 +213,7 @@ func TestEditedTaskStartsAnew(t *testing.T) {
 		s.reconcile(t)
 		time.Sleep(time.Second)
 		edited := s.task(t)
-		edited.Generation = 2
+		edited.Generation, edited.Spec.Expect = 2, &v1beta1.Expect{}
 		if err := s.api.Update(t.Context(), edited); err != nil {
 			t.Fatal(err)
 		}

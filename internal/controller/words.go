@@ -38,6 +38,8 @@ const (
 	NoRoundYet            = "NoRoundYet"
 	ReportNotKept         = "ReportNotKept"
 	Finished              = "Finished"
+	Suspended             = "Suspended"
+	RunNowAccepted        = "RunNowAccepted"
 )
 
 const (
@@ -76,6 +78,10 @@ func (d *decider) describe() {
 	newest := d.status.History[0]
 	if newest.Status == v1beta1.RecordOngoing {
 		d.condition(Progressing, metav1.ConditionTrue, RoundStarted, fmt.Sprintf("Round %d%s is under way.", newest.RoundNumber, total))
+		return
+	}
+	if d.task.Suspended {
+		d.condition(Progressing, metav1.ConditionFalse, Suspended, fmt.Sprintf("Round %d%s waits until spec.suspend is false.", newest.RoundNumber, total))
 		return
 	}
 	d.condition(Progressing, metav1.ConditionTrue, RoundPlanned, fmt.Sprintf("Round %d%s waits for its planned start.", newest.RoundNumber, total))

@@ -12,7 +12,7 @@ func TestParseTakesWhatTheRulesOfTheCRDTake(t *testing.T) {
 		", * * * *": false, "*-5 * * * *": false, "+5 * * * *": false, "005 * * * *": false, "60 * * * *": false, "*/0 * * * *": false, "5-1 * * * *": false,
 		"0 0 * mar-jan *": false, "0 0 * 1-mar *": false, "0 0 * * 7": false, "0 0 30 2 *": false, "0 0 31 4-4 *": false,
 	} {
-		if _, err := Parse(text); (err == nil) != want {
+		if _, err := Parse(text, ""); (err == nil) != want {
 			t.Errorf("%q: %v, want taken %t", text, err, want)
 		}
 	}
@@ -24,7 +24,7 @@ func FuzzParseLetsNothingThroughThatNeverStarts(f *testing.F) {
 	}
 	seen := time.Date(2026, time.March, 1, 12, 30, 30, 0, time.UTC)
 	f.Fuzz(func(t *testing.T, text string) {
-		parsed, err := Parse(text)
+		parsed, err := Parse(text, "")
 		if err != nil {
 			return
 		}

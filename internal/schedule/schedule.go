@@ -1,7 +1,7 @@
 // Package schedule decides when the rounds of a task start and end.
 //
 // Two forms are understood: "M N" (the first round starts M minutes after the task was first seen, then one every N minutes)
-// and the five fields of cron, read in UTC.
+// and the five fields of cron, read in the task's time zone.
 package schedule
 
 import (
@@ -31,19 +31,26 @@ func (k Key) String() string { return fmt.Sprintf("%s/%d/%d", k.UID, k.Generatio
 type Schedule struct {
 	delay, interval time.Duration
 	cron            cron.Schedule
+	// zone is where cron is read: an hour that summer time skips has no start in it, one that winter time repeats has one.
+	zone *time.Location
 }
 
 // LongestMinutes is the largest number of minutes, a year, that either number of the form "M N" may be.
 const LongestMinutes = 525600
 
-// Parse reads either form; fields are separated by spaces. The error is one sentence that says what is wrong and what would be right.
-func Parse(text string) (Schedule, error) {
+// Parse reads either form; fields are separated by spaces. The zone is an IANA name such as Europe/Berlin, empty for UTC; the form "M N"
+// does not depend on it. The error is one sentence that says what is wrong and what would be right.
+func Parse(text, zone string) (Schedule, error) {
+	location, err := time.LoadLocation(zone)
+	if err != nil || zone == "Local" {
+		return Schedule{}, fmt.Errorf("there is no time zone %q; use an IANA name such as Europe/Berlin", zone)
+	}
 	switch parts := strings.FieldsFunc(text, func(r rune) bool { return r == ' ' }); len(parts) {
 	case 2:
 		return parseSimple(text, parts)
 	case 5:
 		parsed, err := parseCron(text, parts)
-		return Schedule{cron: parsed}, err
+		return Schedule{cron: parsed, zone: location}, err
 	default:
 		return Schedule{}, fmt.Errorf(`schedule %q has %d fields; use "M N" (start in M minutes, repeat every N) or the five fields of cron`, text, len(parts))
 	}
@@ -72,7 +79,7 @@ func minutes(text string) (time.Duration, bool) {
 // First is when the first round starts, for a task first seen at the given time.
 func (s Schedule) First(seen time.Time) time.Time {
 	if s.cron != nil {
-		return s.cron.Next(seen.UTC())
+		return s.cron.Next(seen.In(s.zone)).UTC()
 	}
 	return seen.Add(s.delay)
 }
@@ -92,7 +99,7 @@ func (s Schedule) Next(previous, now time.Time, window time.Duration) (start tim
 	for !start.IsZero() && !now.Before(start.Add(window)) {
 		missed++
 		if missed >= countable {
-			return s.cron.Next(now.UTC()), missed
+			return s.cron.Next(now.In(s.zone)).UTC(), missed
 		}
 		start = s.after(start)
 	}
@@ -101,7 +108,7 @@ func (s Schedule) Next(previous, now time.Time, window time.Duration) (start tim
 
 func (s Schedule) after(previous time.Time) time.Time {
 	if s.cron != nil {
-		return s.cron.Next(previous.UTC())
+		return s.cron.Next(previous.In(s.zone)).UTC()
 	}
 	return previous.Add(s.interval)
 }

@@ -26,7 +26,7 @@ func TestNext(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			s, err := schedule.Parse(c.text)
+			s, err := schedule.Parse(c.text, "")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -41,7 +41,7 @@ func TestNext(t *testing.T) {
 func TestFirst(t *testing.T) {
 	seen := time.Date(2026, time.March, 1, 12, 0, 30, 0, time.UTC)
 	for text, want := range map[string]time.Duration{"0 1": 0, "7 1": 7 * time.Minute, "*/5 * * * *": 4*time.Minute + 30*time.Second} {
-		s, err := schedule.Parse(text)
+		s, err := schedule.Parse(text, "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -54,5 +54,43 @@ func TestFirst(t *testing.T) {
 func TestKeyString(t *testing.T) {
 	if got := (schedule.Key{UID: "u", Generation: 2, Round: 3}).String(); got != "u/2/3" {
 		t.Errorf("key %q, want u/2/3", got)
+	}
+}
+
+func TestCronFollowsItsTimeZone(t *testing.T) {
+	cases := []struct {
+		name, text, zone, seen string
+		want                   []string
+	}{
+		{"a zone east of UTC comes earlier", "0 3 * * *", "Asia/Tokyo", "2026-01-10T00:00:00Z", []string{"2026-01-10T18:00:00Z", "2026-01-11T18:00:00Z"}},
+		{"summer time moves the start in UTC", "0 9 * * *", "Europe/Berlin", "2026-03-28T00:00:00Z", []string{"2026-03-28T08:00:00Z", "2026-03-29T07:00:00Z"}},
+		{"an hour that summer time skips has no start", "30 2 * * *", "Europe/Berlin", "2026-03-28T12:00:00Z", []string{"2026-03-30T00:30:00Z"}},
+		{"no zone is UTC", "0 9 * * *", "", "2026-03-28T00:00:00Z", []string{"2026-03-28T09:00:00Z"}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			s, err := schedule.Parse(c.text, c.zone)
+			if err != nil {
+				t.Fatal(err)
+			}
+			at, err := time.Parse(time.RFC3339, c.seen)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, want := range c.want {
+				at = s.First(at)
+				if got := at.Format(time.RFC3339); got != want {
+					t.Errorf("start at %s, want %s", got, want)
+				}
+			}
+		})
+	}
+}
+
+func TestZonesThatAreNoneAreRefused(t *testing.T) {
+	for _, zone := range []string{"Local", "Mars/Olympus", "../etc/passwd"} {
+		if _, err := schedule.Parse("0 1", zone); err == nil {
+			t.Errorf("zone %q is taken", zone)
+		}
 	}
 }

@@ -44,7 +44,7 @@ func TestRandomSchedulesAreReadAlike(t *testing.T) {
 	taken := 0
 	for range 2000 {
 		text := randomSchedule(random)
-		_, parseErr := schedule.Parse(text)
+		_, parseErr := schedule.Parse(text, "")
 		if parseErr == nil {
 			taken++
 		}
@@ -63,7 +63,7 @@ func neverComes(err error) bool { return err != nil && strings.Contains(err.Erro
 
 func checkSchedule(t *testing.T, c cluster, text string, want bool) {
 	t.Helper()
-	_, parseErr := schedule.Parse(text)
+	_, parseErr := schedule.Parse(text, "")
 	_, err := c.create(t.Context(), map[string]any{"schedule": map[string]any{"schedule": text}})
 	if err != nil && !apierrors.IsInvalid(err) {
 		t.Fatalf("schedule %q: refused for another reason: %v", text, err)
