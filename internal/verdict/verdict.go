@@ -1,12 +1,13 @@
-// Package verdict judges a round: pass, fail, or no data, per path, per agent and in all.
+// Package verdict judges a round: pass, fail, tool-limited or no data, per path, per agent and in all.
 package verdict
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
-	"kdoctor.io/kdoctor/internal/probe"
 	"kdoctor.io/kdoctor/internal/report"
+	"kdoctor.io/kdoctor/internal/target"
 )
 
 // Result is a judgement.
@@ -14,10 +15,30 @@ type Result string
 
 // The judgements. Only Pass is a success: a path without data is as little a success as one that failed.
 const (
-	Pass   Result = "pass"
-	Fail   Result = "fail"
-	NoData Result = "no data"
+	Pass Result = "pass"
+	Fail Result = "fail"
+	// ToolLimited: there are measurements, but the agent that made them was too short of CPU, ports or descriptors for them to be trusted.
+	ToolLimited Result = "tool-limited"
+	NoData      Result = "no data"
 )
+
+// severity orders results: what is known to be broken weighs most, then what could not be told although it was measured,
+// then what was not measured.
+func severity(r Result) int {
+	switch r {
+	case Pass:
+		return 0
+	case NoData:
+		return 1
+	case ToolLimited:
+		return 2
+	case Fail:
+	}
+	return 3
+}
+
+// worse tells whether a weighs more than b.
+func worse(a, b Result) bool { return severity(a) > severity(b) }
 
 // Expect is what a path must reach.
 type Expect struct {
@@ -38,7 +59,7 @@ type Path struct {
 type Agent struct {
 	Pod, Node string
 	Result    Result
-	// Reason is that of the first path that did not pass.
+	// Reason is that of the first path with the agent's result, or the limit that the agent met.
 	Reason string
 	Paths  []Path
 }
@@ -55,7 +76,7 @@ type Verdict struct {
 func Judge(round report.Round, expect Expect) Verdict {
 	v := Verdict{Result: Pass}
 	worsen := func(to Result, format string, args ...any) {
-		if v.Result != Fail {
+		if worse(to, v.Result) {
 			v.Result = to
 		}
 		v.Reasons = append(v.Reasons, fmt.Sprintf(format, args...))
@@ -66,9 +87,10 @@ func Judge(round report.Round, expect Expect) Verdict {
 	for _, missing := range round.Missing {
 		worsen(Fail, "agent %s on node %s did not report: %s", missing.Pod, missing.Node, missing.Reason)
 	}
+	slow := slowAnswers(round.Agents)
 	for _, reported := range round.Agents {
 		expected, _ := round.ExpectedOf(reported.Pod)
-		agent := judgeAgent(reported, expected, expect)
+		agent := judgeAgent(reported, expected, expect, slow)
 		v.Agents = append(v.Agents, agent)
 		if agent.Result != Pass {
 			worsen(agent.Result, "agent %s on node %s: %s", agent.Pod, agent.Node, agent.Reason)
@@ -80,16 +102,23 @@ func Judge(round report.Round, expect Expect) Verdict {
 	return v
 }
 
-func judgeAgent(reported report.Agent, expected report.Expected, expect Expect) Agent {
+func judgeAgent(reported report.Agent, expected report.Expected, expect Expect, slow map[string]string) Agent {
 	agent := Agent{Pod: reported.Pod, Node: reported.Node, Result: Pass}
 	worsen := func(to Result, reason string) {
-		if agent.Result == Pass || (agent.Result == NoData && to == Fail) {
+		if worse(to, agent.Result) {
 			agent.Result, agent.Reason = to, reason
 		}
 	}
+	limit := agentLimit(reported, expect)
 	measured := make(map[string]bool, len(reported.Paths))
-	for _, p := range reported.Paths {
-		judged := JudgePath(p, expect)
+	for i, p := range reported.Paths {
+		answer := slow[p.Target.Pod]
+		if p.Target.Protocol == target.TCP {
+			// The kernel answers, not the agent.
+			answer = ""
+		}
+		judged := judgePath(p, expect, doubt{agent: limit, limit: cmp.Or(limit, pathLimit(p)), answer: answer,
+			alone: func() bool { return alone(reported.Paths, i, answer != "") }})
 		if judged.Result == Pass && p.Scheduled < expected.Requests {
 			judged.Result, judged.Reason = NoData, fmt.Sprintf("only %d of the %d planned requests came due", p.Scheduled, expected.Requests)
 		}
@@ -98,6 +127,9 @@ func judgeAgent(reported report.Agent, expected report.Expected, expect Expect) 
 		if judged.Result != Pass {
 			worsen(judged.Result, judged.Target+": "+judged.Reason)
 		}
+	}
+	if agent.Result == ToolLimited && limit != "" {
+		agent.Reason = limit
 	}
 	// Before what is not measured, of which it is the cause.
 	if !reported.Finished {
@@ -112,67 +144,4 @@ func judgeAgent(reported report.Agent, expected report.Expected, expect Expect) 
 		worsen(NoData, "there was no target to measure")
 	}
 	return agent
-}
-
-// missedShare is the share of due attempts above which a path that the agent could not serve says nothing about the network.
-const missedShare = 0.001
-
-// JudgePath judges one path. The order is: was anything measured, did enough succeed, was it fast enough, was it the agent's own fault.
-// Attempts that the agent could not send, or that were cut off by the end of the round, say nothing about the path and are left out of its rate.
-func JudgePath(p report.Path, expect Expect) Path {
-	judged := Path{Target: p.Target.ID, Result: Pass}
-	decide := func(result Result, format string, args ...any) Path {
-		judged.Result, judged.Reason = result, fmt.Sprintf(format, args...)
-		return judged
-	}
-	notSent := count(p, probe.NotSent)
-	made := p.Sent - notSent - count(p, probe.Aborted)
-	switch {
-	case made == 0:
-		return decide(NoData, "no request was sent (%d were due)%s", p.Scheduled, worst(p))
-	case short(p.OK, made, expect.SuccessRate):
-		return decide(Fail, "%d of %d requests succeeded, expected a rate of at least %v%s", p.OK, made, expect.SuccessRate, worst(p))
-	case p.OK > 0 && expect.MeanDelay > 0 && p.Latency.Mean() > expect.MeanDelay:
-		return decide(Fail, "mean delay %.3f ms is above the expected %d ms", float64(p.Latency.Mean())/float64(time.Millisecond), expect.MeanDelay.Milliseconds())
-	case p.OK == 0 && expect.MeanDelay > 0:
-		return decide(NoData, "no request succeeded, so there is no delay to judge%s", worst(p))
-	case float64(p.Missed+notSent) > missedShare*float64(p.Scheduled):
-		return decide(NoData, "the agent sent only %d of %d due requests: it is short of CPU, ports or descriptors", p.Sent-notSent, p.Scheduled)
-	}
-	return judged
-}
-
-// short tells whether ok of total misses the rate. The tolerance is for rates such as 0.07 that binary floats cannot hold:
-// it is far below one request for any count that fits a round.
-func short(ok, total uint64, rate float64) bool {
-	want := rate * float64(total)
-	return float64(ok) < want-1e-9*max(want, 1)
-}
-
-// count is how many attempts had the outcome.
-func count(p report.Path, outcome probe.Outcome) uint64 {
-	var total uint64
-	for _, f := range p.Failures {
-		if f.Outcome == outcome {
-			total += f.Count
-		}
-	}
-	return total
-}
-
-// worst names the most frequent failure.
-func worst(p report.Path) string {
-	var most report.Failure
-	for _, f := range p.Failures {
-		if f.Count > most.Count {
-			most = f
-		}
-	}
-	if most.Count == 0 {
-		return ""
-	}
-	if phase := most.Phase.String(); phase != "" {
-		return fmt.Sprintf(" (%d %s at %s)", most.Count, most.Outcome, phase)
-	}
-	return fmt.Sprintf(" (%d %s)", most.Count, most.Outcome)
 }
