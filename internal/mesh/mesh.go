@@ -22,6 +22,8 @@ type Want struct {
 	Kinds    []target.Kind
 	Families []topology.Family
 	Load     Load
+	// MaxPerSecond is how many new connections a second one agent may open, 0 without a limit. A load above it is planned with a lower rate.
+	MaxPerSecond int
 	// Limit and Status are those of Plan.
 	Limit  time.Duration
 	Status int
@@ -82,12 +84,26 @@ type Plan struct {
 	Status int
 	// Authorities are certificates in PEM by the name that targets have in Trust.
 	Authorities map[string][]byte
+	// Answer is how the agent answers the requests of this round, whoever sends them.
+	Answer Answer
+}
+
+// Answer is how the requests of a round are answered. The zero value is the plain answer.
+type Answer struct {
+	// Bytes is how long the body is at least.
+	Bytes int
+	// Delay is waited before the answer.
+	Delay time.Duration
+	// Status is the HTTP status; 0 is 200.
+	Status int
 }
 
 // Mesh is the plan of a whole round.
 type Mesh struct {
 	Plans    []Plan
 	Expected []report.Expected
+	// Load is what was asked for and what was planned; all plans have the same rate.
+	Load report.Load
 	// Backends tell who ought to answer on targets that no single agent has.
 	Backends []report.Backends
 	// Gaps are sorted by kind as asked, then family, without repetition.
@@ -111,9 +127,8 @@ func New(key schedule.Key, task report.Task, snapshot topology.Snapshot, want Wa
 	var m Mesh
 	seen := map[target.Gap]bool{}
 	for _, agent := range snapshot.Agents {
-		expected := report.Expected{Pod: agent.Pod, Node: agent.Node, LeftOut: agent.NotReady}
 		if !agent.Ready() {
-			m.Expected = append(m.Expected, expected)
+			m.Expected = append(m.Expected, report.Expected{Pod: agent.Pod, Node: agent.Node, LeftOut: agent.NotReady})
 			continue
 		}
 		targets, gaps := targetsOf(snapshot, agent, want)
@@ -123,14 +138,34 @@ func New(key schedule.Key, task report.Task, snapshot topology.Snapshot, want Wa
 				m.Gaps = append(m.Gaps, gap)
 			}
 		}
-		expected.Requests = want.Load.Requests()
+		expected := report.Expected{Pod: agent.Pod, Node: agent.Node}
 		for _, t := range targets {
 			expected.Targets = append(expected.Targets, t.ID)
 		}
 		m.Expected = append(m.Expected, expected)
-		m.Plans = append(m.Plans, Plan{Key: key, Task: task, Agent: agent, Targets: targets, Load: want.Load, Limit: want.Limit, Status: want.Status})
+		m.Plans = append(m.Plans, Plan{Key: key, Task: task, Agent: agent, Targets: targets, Limit: want.Limit, Status: want.Status})
 	}
+	m.give(want)
+	m.Backends = backends(snapshot, m.Plans)
 	return m
+}
+
+// give sets the load of all plans, and what it makes expected.
+func (m *Mesh) give(want Want) {
+	most := 0
+	for _, p := range m.Plans {
+		most = max(most, len(p.Targets))
+	}
+	load, told := within(want.Load, most, want.MaxPerSecond)
+	m.Load = told
+	for i := range m.Plans {
+		m.Plans[i].Load = load
+	}
+	for i := range m.Expected {
+		if m.Expected[i].LeftOut == "" {
+			m.Expected[i].Requests = load.Requests()
+		}
+	}
 }
 
 func targetsOf(snapshot topology.Snapshot, agent topology.Agent, want Want) ([]target.Target, []target.Gap) {

@@ -15,6 +15,7 @@ import (
 
 	agentv1 "kdoctor.io/kdoctor/api/agent/v1"
 	"kdoctor.io/kdoctor/internal/mesh"
+	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/target"
 	"kdoctor.io/kdoctor/internal/topology"
@@ -40,6 +41,9 @@ func Plan(p mesh.Plan) *agentv1.Plan {
 	}
 	for i, t := range p.Targets {
 		m.Targets[i] = targetMessage(t)
+	}
+	if p.Answer != (mesh.Answer{}) {
+		m.Answer = &agentv1.Answer{Bytes: uint32(max(p.Answer.Bytes, 0)), Delay: durationpb.New(p.Answer.Delay), Status: uint32(max(p.Answer.Status, 0))} // #nosec G115 -- ParsePlan bounds both
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Authorities)) {
 		m.Authorities = append(m.Authorities, &agentv1.Authority{Name: name, Certificates: p.Authorities[name]})
@@ -79,6 +83,9 @@ func ParsePlan(m *agentv1.Plan) (mesh.Plan, error) {
 	if p.Authorities, err = parseAuthorities(m.GetAuthorities()); err != nil {
 		return mesh.Plan{}, fmt.Errorf("plan: %w", err)
 	}
+	if p.Answer, err = parseAnswer(m.GetAnswer()); err != nil {
+		return mesh.Plan{}, fmt.Errorf("plan: %w", err)
+	}
 	if p.Targets, err = parseTargets(m.GetTargets()); err != nil {
 		return mesh.Plan{}, fmt.Errorf("plan: %w", err)
 	}
@@ -88,6 +95,18 @@ func ParsePlan(m *agentv1.Plan) (mesh.Plan, error) {
 		}
 	}
 	return p, nil
+}
+
+func parseAnswer(m *agentv1.Answer) (mesh.Answer, error) {
+	if m == nil {
+		return mesh.Answer{}, nil
+	}
+	delay, err := duration("delay of answers", m.GetDelay(), 0, httpprobe.MaxDelay)
+	if err != nil {
+		return mesh.Answer{}, err
+	}
+	a := mesh.Answer{Bytes: int(m.GetBytes()), Delay: delay, Status: int(m.GetStatus())}
+	return a, httpprobe.Options{Bytes: a.Bytes, Delay: a.Delay, Status: a.Status}.Validate()
 }
 
 func parseAuthorities(messages []*agentv1.Authority) (map[string][]byte, error) {

@@ -16,7 +16,8 @@ import (
 
 const (
 	// name is the lab's; make demo-down knows it too.
-	name = "demo"
+	name  = "demo"
+	nodes = 3
 	// shownLines is how much of the report's YAML stands on the terminal.
 	shownLines = 48
 	// patience bounds the wait for the round: its own deadline is a minute, and the controller closes it soon after.
@@ -41,7 +42,7 @@ func (s *session) run(ctx context.Context) error {
 		title string
 		do    func(context.Context) error
 	}{
-		{"a Kubernetes of three nodes, dual-stack, on this machine", func(ctx context.Context) error { return s.cluster.Up(ctx, 3) }},
+		{"a Kubernetes of three nodes, dual-stack, on this machine", func(ctx context.Context) error { return s.cluster.Up(ctx, nodes) }},
 		{"the images, from files, onto every node", s.cluster.LoadImages},
 		{"kdoctor, with helm", s.install},
 		{"the task", s.apply},
@@ -60,7 +61,7 @@ func (s *session) run(ctx context.Context) error {
 	return verdict
 }
 
-// install also waits for the addresses of the load balancer and the Ingress: without them the round would rightly fail.
+// install also waits until the load balancer and the Ingress have addresses and serve: without that the round would rightly fail.
 func (s *session) install(ctx context.Context) error {
 	fmt.Fprintln(s.out, "$ helm upgrade --install kdoctor charts/kdoctor --namespace kdoctor --create-namespace --wait")
 	if err := s.cluster.Install(ctx); err != nil {
@@ -70,6 +71,12 @@ func (s *session) install(ctx context.Context) error {
 		if err := s.kubectl(ctx, "wait", "--namespace", cluster.Namespace, "--timeout=60s", "--for=jsonpath={.status.loadBalancer.ingress}", object); err != nil {
 			return err
 		}
+	}
+	fmt.Fprintln(s.out, "waiting until kube-proxy, load balancer and Ingress have all heard of the agents")
+	settling, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	if err := s.cluster.Settle(settling, nodes); err != nil {
+		return err
 	}
 	return s.kubectl(ctx, "get", "pods", "--namespace", cluster.Namespace, "-o", "wide")
 }

@@ -39,8 +39,7 @@ func dial(t *testing.T, c *cluster.Cluster) agents {
 	if err != nil {
 		t.Fatal(err)
 	}
-	runtime := inventory.Runtime{Namespace: cluster.Namespace, Kind: inventory.DaemonSet, Name: "kdoctor-agent"}
-	snapshot, err := inventory.New(reader, runtime).Snapshot(t.Context())
+	snapshot, err := inventory.New(reader, cluster.Namespace).Snapshot(t.Context(), topology.Workload{Kind: topology.DaemonSet, Name: "kdoctor-agent"})
 	if err != nil {
 		t.Fatal(err)
 	}

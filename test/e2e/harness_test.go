@@ -60,6 +60,11 @@ func up(t *testing.T, name string, nodes int, objects []string, args ...string) 
 	for _, object := range objects {
 		kubectl(t, c, "wait", "--namespace", cluster.Namespace, "--timeout=60s", "--for=jsonpath={.status.loadBalancer.ingress}", object)
 	}
+	settling, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := c.Settle(settling, nodes); err != nil {
+		t.Fatal(err)
+	}
 	return c
 }
 

@@ -390,8 +390,10 @@ type Plan struct {
 	// expected_status is the HTTP status that counts as success; 0 is 200.
 	ExpectedStatus uint32       `protobuf:"varint,8,opt,name=expected_status,json=expectedStatus,proto3" json:"expected_status,omitempty"`
 	Authorities    []*Authority `protobuf:"bytes,9,rep,name=authorities,proto3" json:"authorities,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// answer is how this agent answers the round's requests, whoever sends them; without it they get the plain answer.
+	Answer        *Answer `protobuf:"bytes,10,opt,name=answer,proto3" json:"answer,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Plan) Reset() {
@@ -487,6 +489,74 @@ func (x *Plan) GetAuthorities() []*Authority {
 	return nil
 }
 
+func (x *Plan) GetAnswer() *Answer {
+	if x != nil {
+		return x.Answer
+	}
+	return nil
+}
+
+type Answer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// bytes is how long the body is at least; status 0 is 200.
+	Bytes         uint32               `protobuf:"varint,1,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	Delay         *durationpb.Duration `protobuf:"bytes,2,opt,name=delay,proto3" json:"delay,omitempty"`
+	Status        uint32               `protobuf:"varint,3,opt,name=status,proto3" json:"status,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Answer) Reset() {
+	*x = Answer{}
+	mi := &file_agent_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Answer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Answer) ProtoMessage() {}
+
+func (x *Answer) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Answer.ProtoReflect.Descriptor instead.
+func (*Answer) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Answer) GetBytes() uint32 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *Answer) GetDelay() *durationpb.Duration {
+	if x != nil {
+		return x.Delay
+	}
+	return nil
+}
+
+func (x *Answer) GetStatus() uint32 {
+	if x != nil {
+		return x.Status
+	}
+	return 0
+}
+
 type StartRoundRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Plan          *Plan                  `protobuf:"bytes,1,opt,name=plan,proto3" json:"plan,omitempty"`
@@ -496,7 +566,7 @@ type StartRoundRequest struct {
 
 func (x *StartRoundRequest) Reset() {
 	*x = StartRoundRequest{}
-	mi := &file_agent_proto_msgTypes[5]
+	mi := &file_agent_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -508,7 +578,7 @@ func (x *StartRoundRequest) String() string {
 func (*StartRoundRequest) ProtoMessage() {}
 
 func (x *StartRoundRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[5]
+	mi := &file_agent_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -521,7 +591,7 @@ func (x *StartRoundRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartRoundRequest.ProtoReflect.Descriptor instead.
 func (*StartRoundRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{5}
+	return file_agent_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *StartRoundRequest) GetPlan() *Plan {
@@ -541,7 +611,7 @@ type StartRoundResponse struct {
 
 func (x *StartRoundResponse) Reset() {
 	*x = StartRoundResponse{}
-	mi := &file_agent_proto_msgTypes[6]
+	mi := &file_agent_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -553,7 +623,7 @@ func (x *StartRoundResponse) String() string {
 func (*StartRoundResponse) ProtoMessage() {}
 
 func (x *StartRoundResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[6]
+	mi := &file_agent_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -566,7 +636,7 @@ func (x *StartRoundResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartRoundResponse.ProtoReflect.Descriptor instead.
 func (*StartRoundResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{6}
+	return file_agent_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *StartRoundResponse) GetKnown() bool {
@@ -585,7 +655,7 @@ type GetReportRequest struct {
 
 func (x *GetReportRequest) Reset() {
 	*x = GetReportRequest{}
-	mi := &file_agent_proto_msgTypes[7]
+	mi := &file_agent_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -597,7 +667,7 @@ func (x *GetReportRequest) String() string {
 func (*GetReportRequest) ProtoMessage() {}
 
 func (x *GetReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[7]
+	mi := &file_agent_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -610,7 +680,7 @@ func (x *GetReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReportRequest.ProtoReflect.Descriptor instead.
 func (*GetReportRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{7}
+	return file_agent_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetReportRequest) GetKey() *RoundKey {
@@ -629,7 +699,7 @@ type GetReportResponse struct {
 
 func (x *GetReportResponse) Reset() {
 	*x = GetReportResponse{}
-	mi := &file_agent_proto_msgTypes[8]
+	mi := &file_agent_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -641,7 +711,7 @@ func (x *GetReportResponse) String() string {
 func (*GetReportResponse) ProtoMessage() {}
 
 func (x *GetReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[8]
+	mi := &file_agent_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -654,7 +724,7 @@ func (x *GetReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReportResponse.ProtoReflect.Descriptor instead.
 func (*GetReportResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{8}
+	return file_agent_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetReportResponse) GetReport() *AgentReport {
@@ -673,7 +743,7 @@ type StopRoundRequest struct {
 
 func (x *StopRoundRequest) Reset() {
 	*x = StopRoundRequest{}
-	mi := &file_agent_proto_msgTypes[9]
+	mi := &file_agent_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -685,7 +755,7 @@ func (x *StopRoundRequest) String() string {
 func (*StopRoundRequest) ProtoMessage() {}
 
 func (x *StopRoundRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[9]
+	mi := &file_agent_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -698,7 +768,7 @@ func (x *StopRoundRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRoundRequest.ProtoReflect.Descriptor instead.
 func (*StopRoundRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{9}
+	return file_agent_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *StopRoundRequest) GetKey() *RoundKey {
@@ -716,7 +786,7 @@ type StopRoundResponse struct {
 
 func (x *StopRoundResponse) Reset() {
 	*x = StopRoundResponse{}
-	mi := &file_agent_proto_msgTypes[10]
+	mi := &file_agent_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -728,7 +798,7 @@ func (x *StopRoundResponse) String() string {
 func (*StopRoundResponse) ProtoMessage() {}
 
 func (x *StopRoundResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[10]
+	mi := &file_agent_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -741,7 +811,7 @@ func (x *StopRoundResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRoundResponse.ProtoReflect.Descriptor instead.
 func (*StopRoundResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{10}
+	return file_agent_proto_rawDescGZIP(), []int{11}
 }
 
 type AgentReport struct {
@@ -764,7 +834,7 @@ type AgentReport struct {
 
 func (x *AgentReport) Reset() {
 	*x = AgentReport{}
-	mi := &file_agent_proto_msgTypes[11]
+	mi := &file_agent_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -776,7 +846,7 @@ func (x *AgentReport) String() string {
 func (*AgentReport) ProtoMessage() {}
 
 func (x *AgentReport) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[11]
+	mi := &file_agent_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -789,7 +859,7 @@ func (x *AgentReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentReport.ProtoReflect.Descriptor instead.
 func (*AgentReport) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{11}
+	return file_agent_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *AgentReport) GetKey() *RoundKey {
@@ -889,7 +959,7 @@ type Observer struct {
 
 func (x *Observer) Reset() {
 	*x = Observer{}
-	mi := &file_agent_proto_msgTypes[12]
+	mi := &file_agent_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -901,7 +971,7 @@ func (x *Observer) String() string {
 func (*Observer) ProtoMessage() {}
 
 func (x *Observer) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[12]
+	mi := &file_agent_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -914,7 +984,7 @@ func (x *Observer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Observer.ProtoReflect.Descriptor instead.
 func (*Observer) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{12}
+	return file_agent_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Observer) GetQuotaCores() float64 {
@@ -1027,7 +1097,7 @@ type Path struct {
 
 func (x *Path) Reset() {
 	*x = Path{}
-	mi := &file_agent_proto_msgTypes[13]
+	mi := &file_agent_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1039,7 +1109,7 @@ func (x *Path) String() string {
 func (*Path) ProtoMessage() {}
 
 func (x *Path) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[13]
+	mi := &file_agent_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1052,7 +1122,7 @@ func (x *Path) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Path.ProtoReflect.Descriptor instead.
 func (*Path) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{13}
+	return file_agent_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Path) GetTarget() *Target {
@@ -1215,7 +1285,7 @@ type PhaseTime struct {
 
 func (x *PhaseTime) Reset() {
 	*x = PhaseTime{}
-	mi := &file_agent_proto_msgTypes[14]
+	mi := &file_agent_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1227,7 +1297,7 @@ func (x *PhaseTime) String() string {
 func (*PhaseTime) ProtoMessage() {}
 
 func (x *PhaseTime) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[14]
+	mi := &file_agent_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1240,7 +1310,7 @@ func (x *PhaseTime) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PhaseTime.ProtoReflect.Descriptor instead.
 func (*PhaseTime) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{14}
+	return file_agent_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *PhaseTime) GetPhase() string {
@@ -1284,7 +1354,7 @@ type Failure struct {
 
 func (x *Failure) Reset() {
 	*x = Failure{}
-	mi := &file_agent_proto_msgTypes[15]
+	mi := &file_agent_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1296,7 +1366,7 @@ func (x *Failure) String() string {
 func (*Failure) ProtoMessage() {}
 
 func (x *Failure) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[15]
+	mi := &file_agent_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1309,7 +1379,7 @@ func (x *Failure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failure.ProtoReflect.Descriptor instead.
 func (*Failure) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{15}
+	return file_agent_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Failure) GetOutcome() string {
@@ -1352,7 +1422,7 @@ type Resources struct {
 
 func (x *Resources) Reset() {
 	*x = Resources{}
-	mi := &file_agent_proto_msgTypes[16]
+	mi := &file_agent_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1364,7 +1434,7 @@ func (x *Resources) String() string {
 func (*Resources) ProtoMessage() {}
 
 func (x *Resources) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[16]
+	mi := &file_agent_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1377,7 +1447,7 @@ func (x *Resources) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resources.ProtoReflect.Descriptor instead.
 func (*Resources) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{16}
+	return file_agent_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Resources) GetKnown() bool {
@@ -1439,7 +1509,7 @@ const file_agent_proto_rawDesc = "" +
 	"connection\"C\n" +
 	"\tAuthority\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\"\n" +
-	"\fcertificates\x18\x02 \x01(\fR\fcertificates\"\xf9\x02\n" +
+	"\fcertificates\x18\x02 \x01(\fR\fcertificates\"\xab\x03\n" +
 	"\x04Plan\x12,\n" +
 	"\x03key\x18\x01 \x01(\v2\x1a.kdoctor.agent.v1.RoundKeyR\x03key\x12\x1b\n" +
 	"\ttask_kind\x18\x02 \x01(\tR\btaskKind\x12\x1b\n" +
@@ -1449,7 +1519,13 @@ const file_agent_proto_rawDesc = "" +
 	"\x04load\x18\x06 \x01(\v2\x16.kdoctor.agent.v1.LoadR\x04load\x12/\n" +
 	"\x05limit\x18\a \x01(\v2\x19.google.protobuf.DurationR\x05limit\x12'\n" +
 	"\x0fexpected_status\x18\b \x01(\rR\x0eexpectedStatus\x12=\n" +
-	"\vauthorities\x18\t \x03(\v2\x1b.kdoctor.agent.v1.AuthorityR\vauthorities\"?\n" +
+	"\vauthorities\x18\t \x03(\v2\x1b.kdoctor.agent.v1.AuthorityR\vauthorities\x120\n" +
+	"\x06answer\x18\n" +
+	" \x01(\v2\x18.kdoctor.agent.v1.AnswerR\x06answer\"g\n" +
+	"\x06Answer\x12\x14\n" +
+	"\x05bytes\x18\x01 \x01(\rR\x05bytes\x12/\n" +
+	"\x05delay\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x05delay\x12\x16\n" +
+	"\x06status\x18\x03 \x01(\rR\x06status\"?\n" +
 	"\x11StartRoundRequest\x12*\n" +
 	"\x04plan\x18\x01 \x01(\v2\x16.kdoctor.agent.v1.PlanR\x04plan\"*\n" +
 	"\x12StartRoundResponse\x12\x14\n" +
@@ -1560,7 +1636,7 @@ func file_agent_proto_rawDescGZIP() []byte {
 }
 
 var file_agent_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_agent_proto_goTypes = []any{
 	(RoundState)(0),               // 0: kdoctor.agent.v1.RoundState
 	(*RoundKey)(nil),              // 1: kdoctor.agent.v1.RoundKey
@@ -1568,65 +1644,68 @@ var file_agent_proto_goTypes = []any{
 	(*Load)(nil),                  // 3: kdoctor.agent.v1.Load
 	(*Authority)(nil),             // 4: kdoctor.agent.v1.Authority
 	(*Plan)(nil),                  // 5: kdoctor.agent.v1.Plan
-	(*StartRoundRequest)(nil),     // 6: kdoctor.agent.v1.StartRoundRequest
-	(*StartRoundResponse)(nil),    // 7: kdoctor.agent.v1.StartRoundResponse
-	(*GetReportRequest)(nil),      // 8: kdoctor.agent.v1.GetReportRequest
-	(*GetReportResponse)(nil),     // 9: kdoctor.agent.v1.GetReportResponse
-	(*StopRoundRequest)(nil),      // 10: kdoctor.agent.v1.StopRoundRequest
-	(*StopRoundResponse)(nil),     // 11: kdoctor.agent.v1.StopRoundResponse
-	(*AgentReport)(nil),           // 12: kdoctor.agent.v1.AgentReport
-	(*Observer)(nil),              // 13: kdoctor.agent.v1.Observer
-	(*Path)(nil),                  // 14: kdoctor.agent.v1.Path
-	(*PhaseTime)(nil),             // 15: kdoctor.agent.v1.PhaseTime
-	(*Failure)(nil),               // 16: kdoctor.agent.v1.Failure
-	(*Resources)(nil),             // 17: kdoctor.agent.v1.Resources
-	nil,                           // 18: kdoctor.agent.v1.Path.StatusesEntry
-	nil,                           // 19: kdoctor.agent.v1.Path.PeersEntry
-	(*durationpb.Duration)(nil),   // 20: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 21: google.protobuf.Timestamp
+	(*Answer)(nil),                // 6: kdoctor.agent.v1.Answer
+	(*StartRoundRequest)(nil),     // 7: kdoctor.agent.v1.StartRoundRequest
+	(*StartRoundResponse)(nil),    // 8: kdoctor.agent.v1.StartRoundResponse
+	(*GetReportRequest)(nil),      // 9: kdoctor.agent.v1.GetReportRequest
+	(*GetReportResponse)(nil),     // 10: kdoctor.agent.v1.GetReportResponse
+	(*StopRoundRequest)(nil),      // 11: kdoctor.agent.v1.StopRoundRequest
+	(*StopRoundResponse)(nil),     // 12: kdoctor.agent.v1.StopRoundResponse
+	(*AgentReport)(nil),           // 13: kdoctor.agent.v1.AgentReport
+	(*Observer)(nil),              // 14: kdoctor.agent.v1.Observer
+	(*Path)(nil),                  // 15: kdoctor.agent.v1.Path
+	(*PhaseTime)(nil),             // 16: kdoctor.agent.v1.PhaseTime
+	(*Failure)(nil),               // 17: kdoctor.agent.v1.Failure
+	(*Resources)(nil),             // 18: kdoctor.agent.v1.Resources
+	nil,                           // 19: kdoctor.agent.v1.Path.StatusesEntry
+	nil,                           // 20: kdoctor.agent.v1.Path.PeersEntry
+	(*durationpb.Duration)(nil),   // 21: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 22: google.protobuf.Timestamp
 }
 var file_agent_proto_depIdxs = []int32{
-	20, // 0: kdoctor.agent.v1.Load.duration:type_name -> google.protobuf.Duration
-	20, // 1: kdoctor.agent.v1.Load.timeout:type_name -> google.protobuf.Duration
+	21, // 0: kdoctor.agent.v1.Load.duration:type_name -> google.protobuf.Duration
+	21, // 1: kdoctor.agent.v1.Load.timeout:type_name -> google.protobuf.Duration
 	1,  // 2: kdoctor.agent.v1.Plan.key:type_name -> kdoctor.agent.v1.RoundKey
 	2,  // 3: kdoctor.agent.v1.Plan.targets:type_name -> kdoctor.agent.v1.Target
 	3,  // 4: kdoctor.agent.v1.Plan.load:type_name -> kdoctor.agent.v1.Load
-	20, // 5: kdoctor.agent.v1.Plan.limit:type_name -> google.protobuf.Duration
+	21, // 5: kdoctor.agent.v1.Plan.limit:type_name -> google.protobuf.Duration
 	4,  // 6: kdoctor.agent.v1.Plan.authorities:type_name -> kdoctor.agent.v1.Authority
-	5,  // 7: kdoctor.agent.v1.StartRoundRequest.plan:type_name -> kdoctor.agent.v1.Plan
-	1,  // 8: kdoctor.agent.v1.GetReportRequest.key:type_name -> kdoctor.agent.v1.RoundKey
-	12, // 9: kdoctor.agent.v1.GetReportResponse.report:type_name -> kdoctor.agent.v1.AgentReport
-	1,  // 10: kdoctor.agent.v1.StopRoundRequest.key:type_name -> kdoctor.agent.v1.RoundKey
-	1,  // 11: kdoctor.agent.v1.AgentReport.key:type_name -> kdoctor.agent.v1.RoundKey
-	0,  // 12: kdoctor.agent.v1.AgentReport.state:type_name -> kdoctor.agent.v1.RoundState
-	21, // 13: kdoctor.agent.v1.AgentReport.started:type_name -> google.protobuf.Timestamp
-	21, // 14: kdoctor.agent.v1.AgentReport.ended:type_name -> google.protobuf.Timestamp
-	14, // 15: kdoctor.agent.v1.AgentReport.paths:type_name -> kdoctor.agent.v1.Path
-	17, // 16: kdoctor.agent.v1.AgentReport.resources:type_name -> kdoctor.agent.v1.Resources
-	13, // 17: kdoctor.agent.v1.AgentReport.observer:type_name -> kdoctor.agent.v1.Observer
-	20, // 18: kdoctor.agent.v1.Observer.throttled:type_name -> google.protobuf.Duration
-	20, // 19: kdoctor.agent.v1.Observer.longest_pause:type_name -> google.protobuf.Duration
-	2,  // 20: kdoctor.agent.v1.Path.target:type_name -> kdoctor.agent.v1.Target
-	16, // 21: kdoctor.agent.v1.Path.failures:type_name -> kdoctor.agent.v1.Failure
-	18, // 22: kdoctor.agent.v1.Path.statuses:type_name -> kdoctor.agent.v1.Path.StatusesEntry
-	19, // 23: kdoctor.agent.v1.Path.peers:type_name -> kdoctor.agent.v1.Path.PeersEntry
-	21, // 24: kdoctor.agent.v1.Path.started:type_name -> google.protobuf.Timestamp
-	21, // 25: kdoctor.agent.v1.Path.ended:type_name -> google.protobuf.Timestamp
-	15, // 26: kdoctor.agent.v1.Path.phases:type_name -> kdoctor.agent.v1.PhaseTime
-	14, // 27: kdoctor.agent.v1.Path.kept:type_name -> kdoctor.agent.v1.Path
-	20, // 28: kdoctor.agent.v1.PhaseTime.sum:type_name -> google.protobuf.Duration
-	20, // 29: kdoctor.agent.v1.PhaseTime.max:type_name -> google.protobuf.Duration
-	6,  // 30: kdoctor.agent.v1.AgentService.StartRound:input_type -> kdoctor.agent.v1.StartRoundRequest
-	8,  // 31: kdoctor.agent.v1.AgentService.GetReport:input_type -> kdoctor.agent.v1.GetReportRequest
-	10, // 32: kdoctor.agent.v1.AgentService.StopRound:input_type -> kdoctor.agent.v1.StopRoundRequest
-	7,  // 33: kdoctor.agent.v1.AgentService.StartRound:output_type -> kdoctor.agent.v1.StartRoundResponse
-	9,  // 34: kdoctor.agent.v1.AgentService.GetReport:output_type -> kdoctor.agent.v1.GetReportResponse
-	11, // 35: kdoctor.agent.v1.AgentService.StopRound:output_type -> kdoctor.agent.v1.StopRoundResponse
-	33, // [33:36] is the sub-list for method output_type
-	30, // [30:33] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	6,  // 7: kdoctor.agent.v1.Plan.answer:type_name -> kdoctor.agent.v1.Answer
+	21, // 8: kdoctor.agent.v1.Answer.delay:type_name -> google.protobuf.Duration
+	5,  // 9: kdoctor.agent.v1.StartRoundRequest.plan:type_name -> kdoctor.agent.v1.Plan
+	1,  // 10: kdoctor.agent.v1.GetReportRequest.key:type_name -> kdoctor.agent.v1.RoundKey
+	13, // 11: kdoctor.agent.v1.GetReportResponse.report:type_name -> kdoctor.agent.v1.AgentReport
+	1,  // 12: kdoctor.agent.v1.StopRoundRequest.key:type_name -> kdoctor.agent.v1.RoundKey
+	1,  // 13: kdoctor.agent.v1.AgentReport.key:type_name -> kdoctor.agent.v1.RoundKey
+	0,  // 14: kdoctor.agent.v1.AgentReport.state:type_name -> kdoctor.agent.v1.RoundState
+	22, // 15: kdoctor.agent.v1.AgentReport.started:type_name -> google.protobuf.Timestamp
+	22, // 16: kdoctor.agent.v1.AgentReport.ended:type_name -> google.protobuf.Timestamp
+	15, // 17: kdoctor.agent.v1.AgentReport.paths:type_name -> kdoctor.agent.v1.Path
+	18, // 18: kdoctor.agent.v1.AgentReport.resources:type_name -> kdoctor.agent.v1.Resources
+	14, // 19: kdoctor.agent.v1.AgentReport.observer:type_name -> kdoctor.agent.v1.Observer
+	21, // 20: kdoctor.agent.v1.Observer.throttled:type_name -> google.protobuf.Duration
+	21, // 21: kdoctor.agent.v1.Observer.longest_pause:type_name -> google.protobuf.Duration
+	2,  // 22: kdoctor.agent.v1.Path.target:type_name -> kdoctor.agent.v1.Target
+	17, // 23: kdoctor.agent.v1.Path.failures:type_name -> kdoctor.agent.v1.Failure
+	19, // 24: kdoctor.agent.v1.Path.statuses:type_name -> kdoctor.agent.v1.Path.StatusesEntry
+	20, // 25: kdoctor.agent.v1.Path.peers:type_name -> kdoctor.agent.v1.Path.PeersEntry
+	22, // 26: kdoctor.agent.v1.Path.started:type_name -> google.protobuf.Timestamp
+	22, // 27: kdoctor.agent.v1.Path.ended:type_name -> google.protobuf.Timestamp
+	16, // 28: kdoctor.agent.v1.Path.phases:type_name -> kdoctor.agent.v1.PhaseTime
+	15, // 29: kdoctor.agent.v1.Path.kept:type_name -> kdoctor.agent.v1.Path
+	21, // 30: kdoctor.agent.v1.PhaseTime.sum:type_name -> google.protobuf.Duration
+	21, // 31: kdoctor.agent.v1.PhaseTime.max:type_name -> google.protobuf.Duration
+	7,  // 32: kdoctor.agent.v1.AgentService.StartRound:input_type -> kdoctor.agent.v1.StartRoundRequest
+	9,  // 33: kdoctor.agent.v1.AgentService.GetReport:input_type -> kdoctor.agent.v1.GetReportRequest
+	11, // 34: kdoctor.agent.v1.AgentService.StopRound:input_type -> kdoctor.agent.v1.StopRoundRequest
+	8,  // 35: kdoctor.agent.v1.AgentService.StartRound:output_type -> kdoctor.agent.v1.StartRoundResponse
+	10, // 36: kdoctor.agent.v1.AgentService.GetReport:output_type -> kdoctor.agent.v1.GetReportResponse
+	12, // 37: kdoctor.agent.v1.AgentService.StopRound:output_type -> kdoctor.agent.v1.StopRoundResponse
+	35, // [35:38] is the sub-list for method output_type
+	32, // [32:35] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_agent_proto_init() }
@@ -1640,7 +1719,7 @@ func file_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agent_proto_rawDesc), len(file_agent_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   19,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
