@@ -13,6 +13,7 @@ import (
 	"time"
 
 	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+	"kdoctor.io/kdoctor/internal/responder"
 )
 
 // Config is all that an agent needs to know.
@@ -78,10 +79,9 @@ const (
 func Run(ctx context.Context, config Config, listeners Listeners) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	responder := httpprobe.NewResponder(config.Identity)
+	echo := responder.New(responder.Config{Identity: config.Identity, MaxConnections: maxProbeConnections})
 	certificates := newCertificates(config.TLSDir, config.Log)
-	rounds := newRounds(config.Identity, responder, config.Log)
-	echo := webServer(responder)
+	rounds := newRounds(config.Identity, echo, config.Log)
 	control := controlServer(certificates, rounds)
 	health := webServer(healthHandler(func() error { return errors.Join(ctx.Err(), certificates.ready()) }))
 
@@ -95,7 +95,10 @@ func Run(ctx context.Context, config Config, listeners Listeners) error {
 			}
 		})
 	}
-	serve("echo responder", func() error { return echo.Serve(limit(listeners.HTTP, maxProbeConnections)) })
+	// It outlives the rounds by a moment: other agents may still wait for answers.
+	answering, endAnswers := context.WithCancel(context.WithoutCancel(ctx))
+	defer endAnswers()
+	serve("echo responder", func() error { return echo.Serve(answering, listeners.HTTP) })
 	serve("control server", func() error { return control.Serve(listeners.Control) })
 	serve("health server", func() error { return health.Serve(limit(listeners.Health, maxHealthConnections)) })
 	config.Log.Info("agent is up", "pod", config.Identity.Pod, "node", config.Identity.Node,
@@ -104,9 +107,10 @@ func Run(ctx context.Context, config Config, listeners Listeners) error {
 	<-ctx.Done()
 	config.Log.Info("agent stops")
 	rounds.close()
+	endAnswers()
 	ending, done := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
 	defer done()
-	stop(ending, control, echo, health)
+	stop(ending, control, health)
 	servers.Wait()
 	close(failed)
 	var all []error

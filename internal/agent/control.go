@@ -38,10 +38,10 @@ func controlServer(certificates *certificates, rounds *rounds) *grpc.Server {
 	return server
 }
 
-func newRounds(identity httpprobe.Identity, responder *httpprobe.Responder, log *slog.Logger) *rounds {
+func newRounds(identity httpprobe.Identity, echo echo, log *slog.Logger) *rounds {
 	return &rounds{
 		identity: identity,
-		served:   responder.Served,
+		echo:     echo,
 		log:      log,
 		known:    map[schedule.Key]*round{},
 		measure:  func(plan mesh.Plan) measurement { return measure(plan, identity, inFlight()) },

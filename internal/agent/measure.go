@@ -7,12 +7,14 @@ import (
 
 	"kdoctor.io/kdoctor/internal/load"
 	"kdoctor.io/kdoctor/internal/mesh"
+	"kdoctor.io/kdoctor/internal/probe"
 	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+	"kdoctor.io/kdoctor/internal/probe/rich"
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/target"
 )
 
-// measure prepares the plan's load: by the engine what it supports, by httpprobe what is left, such as names that must be resolved.
+// measure prepares the plan's load: by the engine what it supports, by the other probers what is left, such as TLS and names that must be resolved.
 // Both share the bound on attempts in flight in proportion to their targets.
 func measure(plan mesh.Plan, identity httpprobe.Identity, inFlight int) measurement {
 	m := mixed{fast: make([]bool, len(plan.Targets))}
@@ -29,12 +31,58 @@ func measure(plan mesh.Plan, identity httpprobe.Identity, inFlight int) measurem
 		m.loads[0] = fast(plan, identity, quick, max(1, limit*len(quick)/len(plan.Targets)))
 	}
 	if len(rest) > 0 || len(quick) == 0 {
-		prober := httpprobe.New(httpprobe.Config{Round: plan.Key.String(), Source: identity.Pod, Installation: identity.Installation,
-			Timeout: plan.Load.Timeout, Status: plan.Status})
-		m.loads[1] = load.New(load.Config{Prober: prober, Source: identity.Pod, Targets: rest, Load: plan.Load,
-			InFlight: max(1, limit*len(rest)/max(1, len(plan.Targets)))})
+		m.loads[1] = slow(plan, identity, rest, max(1, limit*len(rest)/max(1, len(plan.Targets))))
 	}
 	return m
+}
+
+// slow is the plan's load on those of its targets that the engine does not support.
+func slow(plan mesh.Plan, identity httpprobe.Identity, targets []target.Target, inFlight int) measurement {
+	s := &slowLoad{}
+	config := load.Config{Source: identity.Pod, Targets: targets, Load: plan.Load, InFlight: inFlight}
+	config.Prober = s.prober(plan, identity, plan.Key.String(), plan.Load.Connection == mesh.KeepAlive)
+	if plan.Load.Connection == mesh.Both {
+		config.Kept = s.prober(plan, identity, plan.Key.String()+httpprobe.KeptSuffix, true)
+	}
+	s.Load = load.New(config)
+	return s
+}
+
+// slowLoad is a load with the probers that it closes when it ends.
+type slowLoad struct {
+	*load.Load
+	probers []interface{ Close() }
+}
+
+// Run runs the load and closes what its probers kept open.
+func (s *slowLoad) Run(ctx context.Context) bool {
+	defer func() {
+		for _, p := range s.probers {
+			p.Close()
+		}
+	}()
+	return s.Load.Run(ctx)
+}
+
+// Grid is false: this load wakes for every event.
+func (s *slowLoad) Grid() bool { return false }
+
+// prober serves every protocol of the plan, for requests that count for the round.
+func (s *slowLoad) prober(plan mesh.Plan, identity httpprobe.Identity, round string, keep bool) probe.Prober {
+	config := httpprobe.Config{Round: round, Source: identity.Pod, Installation: identity.Installation, Timeout: plan.Load.Timeout, Status: plan.Status, Keep: keep}
+	plain, secure := httpprobe.New(config), rich.New(rich.Config{Config: config, Authorities: plan.Authorities})
+	s.probers = append(s.probers, plain, secure)
+	return byProtocol{plain: plain, secure: secure}
+}
+
+// byProtocol chooses a prober by what a target speaks.
+type byProtocol struct{ plain, secure probe.Prober }
+
+func (b byProtocol) Probe(ctx context.Context, t target.Target) probe.Sample {
+	if t.Protocol == target.HTTPS || t.Protocol == target.HTTP2 {
+		return b.secure.Probe(ctx, t)
+	}
+	return b.plain.Probe(ctx, t)
 }
 
 // mixed is a load of two parts; one may be nil.
@@ -52,6 +100,10 @@ func (m mixed) Run(ctx context.Context) bool {
 	}
 	running.Wait()
 	return complete[0] && complete[1]
+}
+
+func (m mixed) Grid() bool {
+	return m.loads[0] != nil && m.loads[0].Grid()
 }
 
 // Paths is in the order of the plan's targets.

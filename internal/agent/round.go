@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	agentv1 "kdoctor.io/kdoctor/api/agent/v1"
+	"kdoctor.io/kdoctor/internal/observer"
 	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/schedule"
@@ -26,6 +27,7 @@ type round struct {
 
 	mu        sync.Mutex
 	resources report.Resources
+	observer  report.Observer
 	// load is nil after the end: the report, encoded, takes a hundredth of its memory.
 	load     measurement
 	ended    time.Time
@@ -39,7 +41,7 @@ func (r *round) run(ctx context.Context) {
 	defer close(r.done)
 	watching, stopWatching := context.WithCancel(ctx)
 	var watcher sync.WaitGroup
-	watcher.Go(func() { watch(watching, ownUsage, r.setResources) })
+	watcher.Go(func() { observer.Watch(watching, observer.Open().Read, r.observe) })
 	complete := r.load.Run(ctx)
 	stopWatching()
 	watcher.Wait()
@@ -52,10 +54,10 @@ func (r *round) run(ctx context.Context) {
 	r.load = nil
 }
 
-func (r *round) setResources(used report.Resources) {
+func (r *round) observe(used report.Resources, observed report.Observer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.resources = used
+	r.resources, r.observer = used, observed
 }
 
 // message is the report of this moment; r.mu is held and r.load is not nil.
@@ -66,7 +68,9 @@ func (r *round) message() *agentv1.AgentReport {
 		Started:  r.started, Ended: r.ended,
 		Paths:     r.load.Paths(),
 		Resources: r.resources,
+		Observer:  r.observer,
 	})
+	m.Observer.Grid = r.load.Grid()
 	m.Key = wire.Key(r.key)
 	return m
 }

@@ -28,6 +28,15 @@ const (
 type measurement interface {
 	Run(ctx context.Context) (complete bool)
 	Paths() []report.Path
+	// Grid tells whether the load was too high for a wake-up per event; see report.Observer.
+	Grid() bool
+}
+
+// echo is the agent's responder: it counts what arrives of a round, and answers it as the round's plan says.
+type echo interface {
+	Served(round string) uint64
+	SetOptions(round string, options httpprobe.Options) error
+	Forget(round string)
 }
 
 // Errors of start, which the control server turns into codes.
@@ -41,7 +50,7 @@ var (
 // rounds runs the rounds of this agent and keeps their reports. close ends them all and waits for them.
 type rounds struct {
 	identity httpprobe.Identity
-	served   func(round string) uint64
+	echo     echo
 	measure  func(mesh.Plan) measurement
 	log      *slog.Logger
 	running  sync.WaitGroup
@@ -79,6 +88,11 @@ func (s *rounds) start(plan mesh.Plan) (known bool, err error) {
 	if !s.makeRoom(time.Now()) {
 		return false, errFull
 	}
+	if plan.Answer != (mesh.Answer{}) {
+		if err := s.echo.SetOptions(plan.Key.String(), httpprobe.Options(plan.Answer)); err != nil {
+			return false, err
+		}
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), plan.Limit)
 	r := &round{key: plan.Key, identity: s.identity, load: s.measure(plan), started: time.Now(), cancel: cancel, done: make(chan struct{})}
 	s.known[plan.Key] = r
@@ -110,7 +124,7 @@ func (s *rounds) makeRoom(now time.Time) bool {
 		at, _, over := r.kept()
 		switch {
 		case over && now.Sub(at) > keepFor:
-			delete(s.known, key)
+			s.drop(key)
 		case over:
 			ended = append(ended, r)
 		}
@@ -121,13 +135,19 @@ func (s *rounds) makeRoom(now time.Time) bool {
 	for i, r := range ended {
 		_, size, _ := r.kept()
 		if bytes += size; bytes > keepBytes && i > 0 {
-			delete(s.known, r.key)
+			s.drop(r.key)
 		}
 	}
 	for i := len(ended) - 1; i >= 0 && len(s.known) >= keepRounds; i-- {
-		delete(s.known, ended[i].key)
+		s.drop(ended[i].key)
 	}
 	return len(s.known) < keepRounds
+}
+
+// drop forgets a round, and with it how its requests were answered.
+func (s *rounds) drop(key schedule.Key) {
+	delete(s.known, key)
+	s.echo.Forget(key.String())
 }
 
 // report is the round's report as it is now; ok is false for a round that this agent does not know.
@@ -143,7 +163,7 @@ func (s *rounds) report(key schedule.Key) (m *agentv1.AgentReport, ok bool, err 
 		return nil, true, err
 	}
 	// Other agents may go on for a moment after this one has ended, so this is counted now and not then.
-	m.Served = s.served(key.String())
+	m.Served, m.ServedKept = s.echo.Served(key.String()), s.echo.Served(key.String()+httpprobe.KeptSuffix)
 	return m, true, nil
 }
 

@@ -42,6 +42,8 @@ func (w *waiting) Run(ctx context.Context) bool {
 	}
 }
 
+func (w *waiting) Grid() bool { return false }
+
 func (w *waiting) Paths() []report.Path {
 	return []report.Path{{Target: w.plan.Targets[0]}}
 }
@@ -184,39 +186,4 @@ func TestClosedRoundsTakeNoMore(t *testing.T) {
 			t.Errorf("start after close: %v", err)
 		}
 	})
-}
-
-func TestOwnUsageIsWatched(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		readings := []usage{{0, 10}, {200 * time.Millisecond, 30}, {1200 * time.Millisecond, 20}, {1210 * time.Millisecond, 25}}
-		read := func() (usage, error) {
-			next := readings[0]
-			if len(readings) > 1 {
-				readings = readings[1:]
-			}
-			return next, nil
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second+sampleEvery/10)
-		defer cancel()
-		var got report.Resources
-		watch(ctx, read, func(r report.Resources) { got = r })
-		want := report.Resources{Known: true, MaxCPU: 100, MeanCPU: 100 * 1.21 / 2.1, MaxMemory: 30}
-		if got.Known != want.Known || got.MaxCPU != want.MaxCPU || got.MaxMemory != want.MaxMemory || got.MeanCPU-want.MeanCPU > 1e-9 || want.MeanCPU-got.MeanCPU > 1e-9 {
-			t.Errorf("resources are %+v, want %+v", got, want)
-		}
-	})
-}
-
-func TestUsageThatCannotBeReadIsNotKnown(t *testing.T) {
-	updated := false
-	watch(t.Context(), func() (usage, error) { return usage{}, errors.New("no /proc") }, func(report.Resources) { updated = true })
-	if updated {
-		t.Error("something is reported all the same")
-	}
-	if _, err := residentPages("12"); err == nil {
-		t.Error("half a line is read")
-	}
-	if now, err := ownUsage(); err != nil || now.memory < 1<<20 || now.cpu <= 0 {
-		t.Errorf("this process is said to use %+v, %v", now, err)
-	}
 }

@@ -3,12 +3,9 @@
 package engine
 
 import (
-	"context"
 	"errors"
 	"io"
-	"syscall"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -16,13 +13,27 @@ import (
 	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
 )
 
-// attempt is one attempt under way.
+// errUnasked is for an answer that was there before its request: it belongs to another one, or to none.
+var errUnasked = errors.New("an answer that nobody asked for")
+
+// attempt is one attempt under way, or the idle connection that it left.
 type attempt struct {
-	lane           *lane
+	lane *lane
+	// previous and next are those in the line of attempts under way, or of the lane's idle connections.
 	previous, next int32
-	fd             int
-	due, start     time.Duration
-	phase          probe.Phase
+	// serial tells apart those who had the place before.
+	serial int32
+	fd     int
+	// resent is how many segments of the connection had been sent again when the attempt began.
+	resent uint32
+	idle   bool
+	reused bool
+	phase  probe.Phase
+	// due and start are those of the sample. The request was written at since, after connecting took connect;
+	// the answer arrived from first to last, as the kernel says or as the thread saw it, and was read at read. 0 is not yet.
+	due, start, since, connect, first, last, read time.Duration
+	// stamped tells that last is by the kernel's clock.
+	stamped bool
 	// sent is how much of the request is written, left how much of the answer may still be read.
 	sent, left int
 	// buffer is nil until something arrives.
@@ -30,128 +41,217 @@ type attempt struct {
 	parser parser
 }
 
-// begin starts an attempt on the lane.
-func (s *shard) begin(l *lane, due time.Duration) {
-	i := s.take()
-	a := &s.attempts[i]
-	a.lane, a.due, a.start, a.fd, a.left = l, due, s.now(), -1, httpprobe.MaxHeaderBytes
-	if l.address == nil {
-		s.finish(i, probe.Sample{Outcome: probe.NotSent, Message: "the address is not one that the engine can probe"}, false)
+// begin starts an attempt on the lane, over an idle connection if there is one.
+func (s *shard) begin(l *lane, due, now time.Duration) {
+	if l.place.length == 0 {
+		s.sample = probe.Sample{Due: s.clock.base.Add(due), Start: s.clock.base.Add(now), Latency: 1,
+			Outcome: probe.NotSent, Message: "the address is not one that the engine can probe"}
+		s.record(l, &s.sample)
+		s.refillWith(l)
 		return
 	}
-	a.phase = probe.Connect
+	i := l.idle.first
+	reused := i != none
+	if reused {
+		s.remove(&l.idle, i)
+	} else {
+		i = s.take()
+	}
+	s.queue(&s.underWay, i)
+	s.busy++
+	s.engine.inFlight.Add(1)
+	a := &s.attempts[i]
+	a.lane, a.due, a.start, a.since, a.idle, a.reused = l, due, now, now, false, reused
+	a.connect, a.first, a.last, a.read, a.stamped = 0, 0, 0, 0, false
+	a.sent, a.left, a.parser = 0, httpprobe.MaxHeaderBytes, parser{}
+	if reused {
+		a.phase = probe.FirstByte
+		s.send(i)
+		return
+	}
+	a.phase, a.fd, a.resent = probe.Connect, -1, 0
 	if err := s.connect(i, a); err != nil {
 		s.fail(i, err)
 	}
 }
 
-func (s *shard) connect(i int32, a *attempt) error {
-	fd, err := unix.Socket(a.lane.domain, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, unix.IPPROTO_TCP)
-	if err != nil {
+func (s *shard) connect(i int32, a *attempt) (err error) {
+	l := a.lane
+	if a.fd, err = s.kernel.open(l.place.domain); err != nil {
+		a.fd = -1
 		return err
 	}
-	a.fd = fd
-	if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil {
+	if len(l.request) > oneSegment {
+		if err := s.kernel.enable(a.fd, unix.IPPROTO_TCP, unix.TCP_NODELAY); err != nil {
+			return err
+		}
+	}
+	if !s.engine.config.Plain && !l.connects() {
+		// Without it the thread's own clock serves.
+		_ = s.kernel.enable(a.fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS)
+	}
+	if err := s.kernel.connect(a.fd, &l.place); err != nil {
 		return err
 	}
-	switch err := unix.Connect(fd, a.lane.address); {
-	case err == nil, errors.Is(err, unix.EINPROGRESS), errors.Is(err, unix.EINTR):
-	default:
-		return err
-	}
-	return s.poller.watch(fd, i)
+	return s.poller.watch(a.fd, i, a.serial)
 }
 
-// handle goes on with an attempt whose socket has changed.
-func (s *shard) handle(i int32, events uint32) {
+// handle goes on with a socket that has changed.
+func (s *shard) handle(i, serial int32, events uint32) {
 	a := &s.attempts[i]
-	if a.lane == nil {
-		// A child of this process may hold a closed socket for a moment, which then still has events.
+	if a.serial != serial || a.lane == nil {
+		// The socket was closed after the kernel had told of it, or a child of this process holds it for a moment.
 		return
 	}
 	hangup := events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0
+	if a.idle {
+		// Its end, or bytes that nobody asked for and that would be taken for the next answer.
+		if hangup || events&unix.EPOLLIN != 0 {
+			s.drop(i)
+		}
+		return
+	}
 	if a.phase == probe.Connect {
 		if events&(unix.EPOLLERR|unix.EPOLLHUP) != 0 {
 			if code, err := unix.GetsockoptInt(a.fd, unix.SOL_SOCKET, unix.SO_ERROR); err != nil || code != 0 {
-				s.fail(i, syscall.Errno(code)) // #nosec G115 -- the kernel's own number
+				s.fail(i, unix.Errno(code)) // #nosec G115 -- the kernel's own number
 				return
 			}
 		}
-		if events&unix.EPOLLOUT == 0 {
+		if events&unix.EPOLLOUT == 0 || s.connected(i) {
 			return
 		}
-		a.phase = probe.FirstByte
 	}
-	for a.sent < len(a.lane.request) {
-		n, err := unix.Write(a.fd, a.lane.request[a.sent:])
-		switch {
-		case err == nil:
-			a.sent += n
-		case errors.Is(err, unix.EAGAIN):
-			return
-		case !errors.Is(err, unix.EINTR):
-			s.fail(i, err)
-			return
-		}
+	if a.sent < len(a.lane.request) && !s.send(i) {
+		return
 	}
 	if hangup || events&unix.EPOLLIN != 0 {
 		s.receive(i, hangup)
 	}
 }
 
-// receive reads until the answer is complete or nothing is left. After a hang-up it reads up to the end or the error behind what arrived;
-// otherwise a read that does not fill the buffer has emptied the socket, and the next event comes with what arrives later.
-func (s *shard) receive(i int32, hangup bool) {
+// connected notes that the connection stands, and reports whether that was all.
+func (s *shard) connected(i int32) (over bool) {
+	a := &s.attempts[i]
+	a.since = s.now()
+	a.connect = max(a.since-a.start, 1)
+	if !s.engine.config.Plain && s.kernel.look(a.fd) && s.kernel.info.Total_retrans == 0 {
+		// The handshake was the one exchange so far, so this is how long it took; the rest passed in this process.
+		if handshake := time.Duration(s.kernel.info.Rtt) * time.Microsecond; handshake > 0 && handshake < a.connect {
+			a.connect, a.stamped = handshake, true
+		}
+	}
+	if !a.lane.connects() {
+		a.phase, a.stamped = probe.FirstByte, false
+		return false
+	}
+	a.read, a.last = a.since, a.start+a.connect
+	s.sample = probe.Sample{Outcome: probe.OK}
+	s.finish(i, true, false)
+	return true
+}
+
+// send writes what is left of the request, and reports whether all is written.
+func (s *shard) send(i int32) bool {
+	a := &s.attempts[i]
+	for a.sent < len(a.lane.request) {
+		n, errno := s.kernel.send(a.fd, a.lane.request[a.sent:])
+		switch errno {
+		case 0:
+			a.sent += n
+		case unix.EAGAIN:
+			return false
+		case unix.EINTR:
+		default:
+			s.fail(i, errno)
+			return false
+		}
+	}
+	return true
+}
+
+// receive reads until the answer is complete or nothing is left, and reports whether the attempt is over. After a hang-up it reads up to
+// the end or the error behind what arrived; otherwise a read that does not fill the buffer has emptied the socket, and the next event comes
+// with what arrives later.
+func (s *shard) receive(i int32, hangup bool) (over bool) {
 	a := &s.attempts[i]
 	for {
 		grown, ok := s.buffers.grow(a.buffer)
 		if !ok || a.left <= 0 {
 			s.fail(i, httpprobe.ErrBody)
-			return
+			return true
 		}
 		a.buffer = grown
 		have := len(a.buffer)
 		space := a.buffer[have:min(cap(a.buffer), have+a.left)]
-		n, err := unix.Read(a.fd, space)
+		n, early, errno := s.read(a, space)
 		switch {
-		case err == nil && n == 0:
+		case errno == 0 && n == 0:
 			s.ended(i)
-			return
-		case err == nil:
-		case errors.Is(err, unix.EINTR):
+			return true
+		case errno == 0 && early:
+			s.fail(i, errUnasked)
+			return true
+		case errno == 0:
+		case errno == unix.EINTR:
 			continue
-		case errors.Is(err, unix.EAGAIN):
-			return
+		case errno == unix.EAGAIN:
+			return false
 		default:
-			s.fail(i, err)
-			return
+			s.fail(i, errno)
+			return true
 		}
 		a.left -= n
 		a.buffer = a.buffer[:have+n]
-		if s.parse(i) || n < len(space) && !hangup {
-			return
+		if s.parse(i, hangup, n == len(space)) {
+			return true
+		}
+		if n < len(space) && !hangup {
+			return false
 		}
 	}
 }
 
-// parse looks at what arrived, and reports whether that ended the attempt.
-func (s *shard) parse(i int32) bool {
+// read reads once and notes when what it read had arrived. early tells that this was before the attempt began.
+func (s *shard) read(a *attempt, b []byte) (n int, early bool, errno unix.Errno) {
+	if s.engine.config.Plain {
+		n, errno = s.kernel.read(a.fd, b)
+		if n > 0 && a.first == 0 {
+			a.first = a.since
+		}
+		return n, false, errno
+	}
+	n, stamp, errno := s.kernel.receive(a.fd, b)
+	if errno != 0 || n == 0 {
+		return n, false, errno
+	}
+	a.read = s.clock.observe(time.Now())
+	a.last, a.stamped, early = s.clock.received(stamp, a.since, a.read)
+	if a.first == 0 {
+		a.first = a.last
+	}
+	return n, early && a.reused, 0
+}
+
+// parse looks at what arrived, and reports whether that ended the attempt. full tells that there may be more to read.
+func (s *shard) parse(i int32, hangup, full bool) bool {
 	a := &s.attempts[i]
 	for {
-		n, v, err := a.parser.feed(a.buffer)
+		n, v, err := s.memo.feed(&a.parser, a.buffer)
 		a.buffer = a.buffer[:n]
 		switch v {
 		case more:
 			return false
 		case final:
-			var sample probe.Sample
-			if !s.engine.probe.JudgeStatus(a.parser.status, &sample) {
-				s.finish(i, sample, false)
+			s.sample = probe.Sample{}
+			if !a.lane.probe.JudgeStatus(a.parser.status, &s.sample) {
+				s.finish(i, false, false)
 				return true
 			}
 			a.phase, a.left = probe.Body, httpprobe.MaxBodyBytes+httpprobe.MaxFraming
 		case complete:
-			s.judge(i)
+			reusable := a.lane.probe.Keep && !hangup && a.parser.persistent() && len(a.buffer) == a.parser.body && (!full || s.kernel.quiet(a.fd))
+			s.judge(i, reusable)
 			return true
 		case broken:
 			s.fail(i, err)
@@ -162,76 +262,34 @@ func (s *shard) parse(i int32) bool {
 
 // ended is for the end of the connection, which ends some answers.
 func (s *shard) ended(i int32) {
-	if !s.attempts[i].parser.ended() {
+	a := &s.attempts[i]
+	if !a.parser.ended() {
 		s.fail(i, io.ErrUnexpectedEOF)
 		return
 	}
-	s.judge(i)
+	// The kernel does not tell when the end arrived.
+	a.read = s.now()
+	a.last, a.stamped = a.read, false
+	s.judge(i, false)
 }
 
-func (s *shard) judge(i int32) {
+// lastLook is for an attempt whose time is over: it takes the answer, if it is there, and reports whether the attempt is over.
+// When the answer came is then judged as ever.
+func (s *shard) lastLook(i int32) (over bool) {
 	a := &s.attempts[i]
-	sample := a.answer()
-	s.engine.probe.JudgeBody(a.lane.target, a.buffer[:a.parser.body], &sample)
-	s.finish(i, sample, true)
+	if a.phase != probe.Connect {
+		return a.sent == len(a.lane.request) && s.receive(i, false)
+	}
+	if !s.kernel.look(a.fd) || s.kernel.info.State != tcpEstablished {
+		return false
+	}
+	if a.lane.connects() {
+		return s.connected(i)
+	}
+	s.sample = probe.Sample{Outcome: probe.NotSent, Phase: probe.FirstByte, Message: "the agent was too late to send the request"}
+	s.finish(i, false, false)
+	return true
 }
 
-// fail ends an attempt with an error. The caller's end comes first: what it breaks says nothing about the network.
-func (s *shard) fail(i int32, err error) {
-	a := &s.attempts[i]
-	if s.outer != nil && s.outer.Err() != nil {
-		s.abort(i)
-		return
-	}
-	sample := a.answer()
-	s.engine.probe.JudgeError(a.phase, err, &sample)
-	s.finish(i, sample, false)
-}
-
-func (s *shard) abort(i int32) {
-	a := &s.attempts[i]
-	sample := a.answer()
-	httpprobe.Abort(a.phase, &sample)
-	s.finish(i, sample, false)
-}
-
-// answer is what a sample says of the answer so far.
-func (a *attempt) answer() (sample probe.Sample) {
-	if a.phase == probe.Body {
-		sample.Status, sample.Bytes = a.parser.status, int64(a.parser.body)
-	}
-	return sample
-}
-
-// finish measures and records the attempt and frees what it held. read tells that the answer was read to its end.
-func (s *shard) finish(i int32, sample probe.Sample, read bool) {
-	a := &s.attempts[i]
-	sample.Start, sample.Due = s.base.Add(a.start), s.base.Add(a.due)
-	sample.Latency = s.now() - a.start
-	if sample.Outcome == probe.OK && sample.Latency > s.engine.probe.Timeout {
-		s.engine.probe.JudgeError(probe.Body, context.DeadlineExceeded, &sample)
-	}
-	if a.fd >= 0 {
-		a.lane.retransmits += s.retransmitted(a.fd)
-		if read {
-			// Everything was read, so a reset loses nothing, and neither a port here nor conntrack entries on the way linger for minutes.
-			_ = unix.SetsockoptLinger(a.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
-		}
-		_ = unix.Close(a.fd)
-	}
-	l := a.lane
-	s.give(i)
-	s.record(l, sample)
-}
-
-// retransmitted asks the kernel how many segments of the connection were sent again.
-func (s *shard) retransmitted(fd int) uint64 {
-	s.info.Total_retrans = 0
-	size := uint32(unsafe.Sizeof(s.info))
-	_, _, errno := unix.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.IPPROTO_TCP, unix.TCP_INFO,
-		uintptr(unsafe.Pointer(&s.info)), uintptr(unsafe.Pointer(&size)), 0) // #nosec G103 -- the kernel fills both
-	if errno != 0 {
-		return 0
-	}
-	return uint64(s.info.Total_retrans)
-}
+// tcpEstablished is TCP_ESTABLISHED of the kernel's list of states.
+const tcpEstablished = 1

@@ -5,11 +5,7 @@ package engine
 import (
 	"cmp"
 	"context"
-	"net/netip"
-	"net/url"
 	"runtime"
-	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,107 +17,144 @@ import (
 	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/target"
-	"kdoctor.io/kdoctor/internal/topology"
 )
 
 // Config is one load.
 type Config struct {
-	// Round, Source, Installation and Status are those of httpprobe.Config.
+	// Round, Source, Installation and Status are those of httpprobe.Config; Round is that of the counted requests.
 	Round, Source, Installation string
 	Status                      int
 	// Targets ought to be supported ones: attempts at others are counted as not sent.
 	Targets []target.Target
 	// Load's rate must be 1 or more, its timeout positive.
 	Load mesh.Load
-	// InFlight bounds the attempts under way at once, on all targets together; 0 is load.DefaultInFlight.
+	// InFlight bounds the attempts under way at once, on all targets and of both streams together; 0 is load.DefaultInFlight.
 	InFlight int
 	// Shards is how many threads share the targets; 0 leaves one CPU to the rest of the process.
 	Shards int
+	// Wake tells when threads wake up; the zero value lets the load decide.
+	Wake Wake
+	// Saturate, if positive, keeps that many attempts under way on each target, at whatever rate results, for Load.Duration:
+	// Load.PerSecond and InFlight are ignored, and nothing is missed. There is no kept stream then.
+	Saturate int
+	// Plain leaves out what makes measurements exact: the kernel's stamps, phases and retransmits.
+	Plain bool
 }
+
+// Wake is when threads wake up.
+type Wake uint8
+
+const (
+	// WakeByLoad is WakePrecise up to about gridEvents events a second on a thread, and WakeGrid above.
+	WakeByLoad Wake = iota
+	// WakePrecise wakes for everything that is due or arrives.
+	WakePrecise
+	// WakeGrid wakes every half millisecond. Attempts start up to so much late, which is counted as the agent's own lag,
+	// and the kernel's stamps tell when answers arrived.
+	WakeGrid
+)
+
+// gridEvents is how many events a second a thread wakes up for one by one: a wake-up costs several times what an attempt does.
+const gridEvents = 2000
+
+// Events of one attempt: that it is due, that it is connected, that the answer arrives.
+const (
+	eventsOfNew     = 3
+	eventsOfKept    = 2
+	eventsOfConnect = 2
+)
 
 // Engine is a load that can be run once and looked at while it runs.
 type Engine struct {
-	probe    httpprobe.Config
-	pace     load.Pace
-	lateness time.Duration
-	requests uint64
-	limit    int64
-	lanes    []*lane
-	shards   int
+	config Config
+	known  recogniser
+	limit  int64
+	// paths are in the order of the targets.
+	paths []path
+	parts []part
 
 	inFlight atomic.Int64
 }
 
-// lane is one target, prepared.
-type lane struct {
-	*load.Account
-	target  target.Target
-	phase   time.Duration
-	address unix.Sockaddr
-	domain  int
-	request []byte
-	// retransmits counts segments that had to be sent again: loss that a success hides. Only the lane's shard touches it while it runs.
-	retransmits uint64
-}
+// path is one target's lanes; kept is nil without a kept stream.
+type path struct{ counted, kept *lane }
 
-// Supports tells whether the engine can probe the target: plain HTTP to an address of the target's own family. Names, which somebody must resolve,
-// addresses with a zone and everything else are for httpprobe.
-func Supports(t target.Target) bool {
-	_, _, _, ok := prepare(t)
-	return ok
-}
-
-func prepare(t target.Target) (to *url.URL, address unix.Sockaddr, domain int, ok bool) {
-	to, err := url.Parse(t.Address)
-	if err != nil || to.Scheme != "http" {
-		return nil, nil, 0, false
-	}
-	ip, err := netip.ParseAddr(to.Hostname())
-	if err != nil || ip.Zone() != "" || ip.Is4In6() || ip.IsUnspecified() || (t.Family != "" && t.Family != topology.FamilyOf(ip)) {
-		return nil, nil, 0, false
-	}
-	port, err := strconv.ParseUint(cmp.Or(to.Port(), "80"), 10, 16)
-	if err != nil || port == 0 {
-		return nil, nil, 0, false
-	}
-	if ip.Is4() {
-		return to, &unix.SockaddrInet4{Port: int(port), Addr: ip.As4()}, unix.AF_INET, true
-	}
-	return to, &unix.SockaddrInet6{Port: int(port), Addr: ip.As16()}, unix.AF_INET6, true
+// part is what one thread does.
+type part struct {
+	counted, kept stream
+	grid          bool
 }
 
 // New prepares a load.
 func New(config Config) *Engine {
-	e := &Engine{
-		probe: httpprobe.Config{Round: config.Round, Source: config.Source, Installation: config.Installation,
-			Timeout: config.Load.Timeout, Status: config.Status},
-		pace:     load.Pace{PerSecond: config.Load.PerSecond},
-		requests: config.Load.Requests(),
-		limit:    int64(cmp.Or(config.InFlight, load.DefaultInFlight)),
-		shards:   max(1, min(len(config.Targets), cmp.Or(config.Shards, runtime.GOMAXPROCS(0)-1))),
+	e := &Engine{config: config, known: newRecogniser(config.Installation), limit: int64(cmp.Or(config.InFlight, load.DefaultInFlight))}
+	counted := httpprobe.Config{Round: config.Round, Source: config.Source, Installation: config.Installation,
+		Timeout: config.Load.Timeout, Status: config.Status, Keep: config.Load.Connection == mesh.KeepAlive}
+	kept := counted
+	kept.Round, kept.Keep = config.Round+httpprobe.KeptSuffix, true
+	pace, keptPace := load.Pace{PerSecond: max(config.Load.PerSecond, 1)}, load.KeptPaceOf(config.Load)
+	e.parts = make([]part, max(1, min(len(config.Targets), cmp.Or(config.Shards, runtime.GOMAXPROCS(0)-1))))
+	for i := range e.parts {
+		e.parts[i].counted = stream{offset: pace.Offset, requests: config.Load.Requests(), lateness: pace.Lateness()}
+		e.parts[i].kept = stream{offset: keptPace.Offset, requests: keptPace.Requests, lateness: keptPace.Lateness()}
 	}
-	e.lateness = e.pace.Lateness()
-	for _, t := range config.Targets {
-		l := &lane{Account: load.NewAccount(t), target: t, phase: e.pace.Phase(config.Source, t.ID)}
-		if to, address, domain, ok := prepare(t); ok {
-			if request, err := e.probe.Request(to); err == nil {
-				l.address, l.domain, l.request = address, domain, request
-			}
+	for i, t := range config.Targets {
+		p, to := path{counted: newLane(t, &counted, pace.Phase(config.Source, t.ID))}, &e.parts[i%len(e.parts)]
+		to.counted.add(p.counted)
+		// A connection on which nobody speaks cannot be used again.
+		if keptPace.Requests > 0 && config.Saturate == 0 && !(p.counted.place.length > 0 && p.counted.connects()) {
+			p.kept = newLane(t, &kept, keptPace.Phase(config.Source, t.ID))
+			to.kept.add(p.kept)
 		}
-		e.lanes = append(e.lanes, l)
+		e.paths = append(e.paths, p)
+	}
+	for i := range e.parts {
+		e.parts[i].grid = e.grid(&e.parts[i])
 	}
 	return e
+}
+
+// grid decides how the part's thread wakes up. Without stamps a grid would be seen in the results.
+func (e *Engine) grid(p *part) bool {
+	if e.config.Wake != WakeByLoad || e.config.Saturate > 0 || e.config.Plain {
+		return e.config.Wake == WakeGrid && e.config.Saturate == 0
+	}
+	events := 0
+	for _, l := range p.counted.lanes {
+		switch {
+		case l.connects():
+			events += eventsOfConnect
+		case l.probe.Keep:
+			events += eventsOfKept
+		default:
+			events += eventsOfNew
+		}
+	}
+	return events*e.config.Load.PerSecond > gridEvents
+}
+
+// Grid tells whether a thread wakes up at fixed moments and relies on the kernel's stamps.
+func (e *Engine) Grid() bool {
+	for i := range e.parts {
+		if e.parts[i].grid {
+			return true
+		}
+	}
+	return false
 }
 
 // Run makes all attempts that are due, waits for the last one, and reports whether the load came to its end.
 // When the context ends first, attempts under way are aborted and counted so (they are Sent, and failed as Aborted);
 // attempts that would have become due later are counted nowhere: Scheduled ends with them. Where the process has no descriptors
-// left to wait with, all attempts are missed at once. Run must be called once.
+// left to wait with, all attempts are missed at once. No connection is left open. Run must be called once.
 func (e *Engine) Run(ctx context.Context) (complete bool) {
-	start := time.Now()
-	for _, l := range e.lanes {
-		l.Begin(start)
+	if !e.config.Plain {
+		if fd := stampAll(); fd >= 0 {
+			defer func() { _ = unix.Close(fd) }()
+		}
 	}
+	start := time.Now()
+	e.each(func(l *lane) { l.Begin(start) })
 	shards := e.split(start)
 	interrupted := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
@@ -142,30 +175,30 @@ func (e *Engine) Run(ctx context.Context) (complete bool) {
 		s.poller.close()
 	}
 	end := time.Now()
-	for _, l := range e.lanes {
-		l.End(start, end)
-	}
+	e.each(func(l *lane) { l.End(start, end) })
 	return ctx.Err() == nil
 }
 
-// split makes the shards, each with its part of the lanes in the order in which they are due.
-func (e *Engine) split(start time.Time) []*shard {
-	byPhase := slices.Clone(e.lanes)
-	slices.SortStableFunc(byPhase, func(a, b *lane) int { return cmp.Compare(a.phase, b.phase) })
-	parts := make([][]*lane, e.shards)
-	for i, l := range byPhase {
-		parts[i%len(parts)] = append(parts[i%len(parts)], l)
+func (e *Engine) each(do func(*lane)) {
+	for _, p := range e.paths {
+		do(p.counted)
+		if p.kept != nil {
+			do(p.kept)
+		}
 	}
+}
+
+// split makes the shards, one for each part.
+func (e *Engine) split(start time.Time) []*shard {
 	var shards []*shard
-	for _, lanes := range parts {
+	for i := range e.parts {
 		p, err := openPoller()
 		if err != nil {
-			for _, l := range lanes {
-				l.Miss(e.requests)
-			}
+			e.parts[i].counted.giveUp()
+			e.parts[i].kept.giveUp()
 			continue
 		}
-		shards = append(shards, newShard(e, lanes, p, start))
+		shards = append(shards, newShard(e, &e.parts[i], p, start))
 	}
 	return shards
 }
@@ -173,9 +206,13 @@ func (e *Engine) split(start time.Time) []*shard {
 // Paths is what was measured so far, in the order of the targets. Attempts under way are not in it, so that
 // what report.Path promises of its counts holds at every moment. It may be called at any time.
 func (e *Engine) Paths() []report.Path {
-	paths := make([]report.Path, len(e.lanes))
-	for i, l := range e.lanes {
-		paths[i] = l.Report()
+	paths := make([]report.Path, len(e.paths))
+	for i, p := range e.paths {
+		paths[i] = p.counted.Report()
+		if p.kept != nil {
+			kept := p.kept.Report()
+			paths[i].Kept = &kept
+		}
 	}
 	return paths
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"math"
-	"strings"
 
 	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
 )
@@ -28,6 +27,8 @@ type lines struct {
 	field   span
 	pending bool
 	begun   bool
+	// joined tells that the buffer was changed.
+	joined bool
 	// framing is what the fields said.
 	framing framing
 }
@@ -41,6 +42,8 @@ type framing struct {
 	chunked            bool
 	// badTrailer is set where the trailer announces fields that may not be in it.
 	badTrailer bool
+	// closes is set where the connection ends with the message.
+	closes bool
 }
 
 // read goes on until the blank line; done says that it was found, and pos is then behind it.
@@ -83,6 +86,7 @@ func (l *lines) read(b []byte) (done bool, err error) {
 // join appends a continuation to the field. The line break between them leaves room for the space.
 func (l *lines) join(b []byte, line span) {
 	line = trim(b, line)
+	l.joined = true
 	b[l.field.to] = ' '
 	l.field.to += 1 + copy(b[l.field.to+1:], b[line.from:line.to])
 }
@@ -99,9 +103,11 @@ func (f *framing) add(b []byte, field span) error {
 			return errMalformed
 		}
 	}
-	for _, c := range line[colon+1:] {
-		if (c < ' ' && c != '\t') || c == 0x7f {
-			return errMalformed
+	if !printable(line[colon+1:]) {
+		for _, c := range line[colon+1:] {
+			if (c < ' ' && c != '\t') || c == 0x7f {
+				return errMalformed
+			}
 		}
 	}
 	value := trim(b, span{field.from + colon + 1, field.to})
@@ -119,7 +125,9 @@ func (f *framing) add(b []byte, field span) error {
 		f.encodings++
 		f.chunked = equalFold(encoding, "chunked")
 	case equalFold(name, "trailer"):
-		f.badTrailer = f.badTrailer || forbiddenTrailer(b[value.from:value.to])
+		f.badTrailer = f.badTrailer || listed(b[value.from:value.to], "transfer-encoding", "trailer", "content-length")
+	case equalFold(name, "connection"):
+		f.closes = f.closes || listed(b[value.from:value.to], "close")
 	}
 	return nil
 }
@@ -155,11 +163,17 @@ func (f *framing) body(b []byte, status int, encoded bool) (int64, error) {
 	return length, nil
 }
 
+// version is what the version of HTTP allows.
+type version struct {
+	// encoded: encodings count. current: it is HTTP/1.1, whose connections last unless it is said otherwise.
+	encoded, current bool
+}
+
 // statusLine reads the first line of an answer. Numbers of three characters that are no final status are left to the caller.
-func statusLine(line []byte) (status int, encoded bool, err error) {
+func statusLine(line []byte) (status int, v version, err error) {
 	proto, rest, ok := bytes.Cut(line, []byte(" "))
 	if !ok {
-		return 0, false, errMalformed
+		return 0, version{}, errMalformed
 	}
 	rest = bytes.TrimLeft(rest, " ")
 	if i := bytes.IndexByte(rest, ' '); i >= 0 {
@@ -167,13 +181,15 @@ func statusLine(line []byte) (status int, encoded bool, err error) {
 	}
 	status, ok = statusCode(rest)
 	if !ok {
-		return 0, false, errMalformed
+		return 0, version{}, errMalformed
 	}
 	if len(proto) != len("HTTP/1.1") || string(proto[:5]) != "HTTP/" || proto[6] != '.' || !digit(proto[5]) || !digit(proto[7]) {
-		return 0, false, errMalformed
+		return 0, version{}, errMalformed
 	}
 	// HTTP/0.0 is read as no version, and so as HTTP/1.1, as net/http does.
-	return status, proto[5] > '1' || proto[5] == '1' && proto[7] >= '1' || proto[5] == '0' && proto[7] == '0', nil
+	v.encoded = proto[5] > '1' || proto[5] == '1' && proto[7] >= '1' || proto[5] == '0' && proto[7] == '0'
+	v.current = proto[5] == '1' && proto[7] == '1'
+	return status, v, nil
 }
 
 // statusCode reads three characters as strconv.Atoi does; signs make numbers that are no status.
@@ -206,8 +222,8 @@ func decimal(b []byte) (int64, bool) {
 	return n, len(b) > 0
 }
 
-// forbiddenTrailer tells whether a list of names has one that frames the message itself.
-func forbiddenTrailer(list []byte) bool {
+// listed tells whether a list has one of the names, which are in lower case.
+func listed(list []byte, names ...string) bool {
 	for len(list) > 0 {
 		name := list
 		if i := bytes.IndexByte(list, ','); i >= 0 {
@@ -216,8 +232,10 @@ func forbiddenTrailer(list []byte) bool {
 			list = nil
 		}
 		name = bytes.Trim(name, " \t")
-		if equalFold(name, "transfer-encoding") || equalFold(name, "trailer") || equalFold(name, "content-length") {
-			return true
+		for _, wanted := range names {
+			if equalFold(name, wanted) {
+				return true
+			}
 		}
 	}
 	return false
@@ -259,15 +277,6 @@ func equalFold(b []byte, lower string) bool {
 func blank(c byte) bool { return c == ' ' || c == '\t' }
 
 func digit(c byte) bool { return '0' <= c && c <= '9' }
-
-// nameByte tells whether the byte may stand in the name of a header.
-func nameByte(c byte) bool {
-	switch {
-	case digit(c), 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z':
-		return true
-	}
-	return strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0
-}
 
 // maxMessages is how many messages may come before the attempt ends, the real answer included.
 const maxMessages = httpprobe.MaxInterim + 1

@@ -271,7 +271,7 @@ func TestTargetsThatTheEngineCannotProbeAreNotSent(t *testing.T) {
 	if p.Scheduled != 10 || len(p.Failures) != 1 || p.Failures[0].Outcome != probe.NotSent {
 		t.Errorf("%d scheduled, failures %v", p.Scheduled, p.Failures)
 	}
-	if e.lanes[0].retransmits != 0 {
+	if p.Retransmits != 0 {
 		t.Error("what was not sent was sent again")
 	}
 }

@@ -1,8 +1,12 @@
-// Package engine makes many attempts over plain HTTP/1.1 at a fixed pace: it is scheduler and prober in one, for Linux.
+// Package engine makes many attempts over plain HTTP/1.1, or at connections alone, at a fixed pace: it is scheduler and prober in one, for Linux.
 //
 // Targets are spread over shards. Each is one thread with its own epoll set, which opens sockets when attempts are due, reads
 // what comes and keeps the deadlines, without a goroutine, a timer or garbage for each attempt. What is due when, what is missed and what an answer
 // means comes from packages load and httpprobe, so that their reports and the engine's can stand side by side.
+//
+// An attempt over a kept connection costs two system calls, a write and a read, beside its share of a wait; sockets are watched once and for good.
+// The kernel stamps what it receives, so that the time of the network is told apart from that of this process (probe.Sample.Own), whenever
+// the thread gets to read it. That allows a thread with much to do to wake up at fixed moments instead of for each event (Engine.Grid).
 package engine
 
 import (
@@ -33,7 +37,7 @@ const (
 // Of every sequence of bytes it thinks what net/http with httpprobe's limits thinks, and at the same byte.
 type parser struct {
 	stage    stage
-	encoded  bool
+	version  version
 	status   int
 	messages int
 	lines    lines
@@ -82,6 +86,11 @@ func (p *parser) feed(b []byte) (n int, v verdict, err error) {
 // ended says what the end of the connection means: only a body without any framing ends so.
 func (p *parser) ended() bool { return p.stage == atRest }
 
+// persistent tells of a complete answer whether the connection may outlive it (RFC 9112, section 9.3).
+func (p *parser) persistent() bool {
+	return p.stage == atEnd && p.version.current && !p.lines.framing.closes
+}
+
 // head reads up to the end of the final headers.
 func (p *parser) head(b []byte) (verdict, error) {
 	for {
@@ -93,7 +102,7 @@ func (p *parser) head(b []byte) (verdict, error) {
 			}
 			end += p.lines.scan
 			var err error
-			if p.status, p.encoded, err = statusLine(b[p.lines.pos:withoutReturn(b, p.lines.pos, end)]); err != nil {
+			if p.status, p.version, err = statusLine(b[p.lines.pos:withoutReturn(b, p.lines.pos, end)]); err != nil {
 				return broken, err
 			}
 			p.lines = lines{pos: end + 1, scan: end + 1}
@@ -106,7 +115,7 @@ func (p *parser) head(b []byte) (verdict, error) {
 		if !done {
 			return p.tooLong(b)
 		}
-		length, err := p.lines.framing.body(b, p.status, p.encoded)
+		length, err := p.lines.framing.body(b, p.status, p.version.encoded)
 		if err != nil {
 			return broken, err
 		}
@@ -259,6 +268,7 @@ func (p *parser) trailer(b []byte) (verdict, error) {
 		return more, nil
 	}
 	if window[0] == '\r' && window[1] == '\n' {
+		p.raw += 2
 		p.stage = atEnd
 		return complete, nil
 	}
@@ -273,6 +283,7 @@ func (p *parser) trailer(b []byte) (verdict, error) {
 	if done, err := l.read(window[:end+4]); err != nil || !done {
 		return broken, errMalformed
 	}
+	p.raw += end + 4
 	p.stage = atEnd
 	return complete, nil
 }

@@ -40,7 +40,7 @@ func openPoller() (*poller, error) {
 		_ = unix.Close(p.epoll)
 		return nil, fmt.Errorf("create eventfd: %w", err)
 	}
-	if err = p.add(p.wake, unix.EPOLLIN, wakeKey); err != nil {
+	if err = p.add(p.wake, unix.EPOLLIN, wakeKey, 0); err != nil {
 		p.close()
 		return nil, fmt.Errorf("watch eventfd: %w", err)
 	}
@@ -62,13 +62,24 @@ func (p *poller) interrupt() {
 	_, _ = unix.Write(p.wake, one[:])
 }
 
-func (p *poller) add(fd int, events uint32, key int32) error {
-	return unix.EpollCtl(p.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: events, Fd: key})
+func (p *poller) add(fd int, events uint32, key, serial int32) error {
+	event := unix.EpollEvent{Events: events, Fd: key, Pad: serial}
+	_, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_CTL, uintptr(p.epoll), unix.EPOLL_CTL_ADD, uintptr(fd),
+		uintptr(unsafe.Pointer(&event)), 0, 0) // #nosec G103 -- the kernel reads it
+	return asError(errno)
 }
 
-// watch reports every change of a socket under the key, once.
-func (p *poller) watch(fd int, key int32) error {
-	return p.add(fd, unix.EPOLLIN|unix.EPOLLOUT|unix.EPOLLRDHUP|unix.EPOLLET&(1<<32-1), key)
+// watch reports every change of a socket under the key and the serial number, once and as long as it is open.
+func (p *poller) watch(fd int, key, serial int32) error {
+	return p.add(fd, unix.EPOLLIN|unix.EPOLLOUT|unix.EPOLLRDHUP|unix.EPOLLET&(1<<32-1), key, serial)
+}
+
+// nap waits whatever happens. A signal may end it early.
+func nap(d time.Duration) {
+	if d > 0 {
+		span := unix.NsecToTimespec(int64(d))
+		_ = unix.ClockNanosleep(unix.CLOCK_MONOTONIC, 0, &span, nil)
+	}
 }
 
 // wait returns what happened within d, at once when there is something. The result is valid until the next call.
@@ -98,7 +109,7 @@ func (p *poller) openTimer() (err error) {
 		p.timer = -1
 		return fmt.Errorf("create timer: %w", err)
 	}
-	if err = p.add(p.timer, unix.EPOLLIN, timerKey); err != nil {
+	if err = p.add(p.timer, unix.EPOLLIN, timerKey, 0); err != nil {
 		return fmt.Errorf("watch timer: %w", err)
 	}
 	return nil

@@ -24,15 +24,15 @@ func BenchmarkProbe(b *testing.B) {
 			b.Fatal(err)
 		}
 		defer p.close()
-		s := newShard(e, e.lanes, p, time.Now())
-		s.record = func(_ *lane, sample probe.Sample) {
+		s := newShard(e, &e.parts[0], p, time.Now())
+		s.record = func(_ *lane, sample *probe.Sample) {
 			if sample.Outcome != probe.OK {
 				b.Error(sample.Message)
 			}
 		}
 		b.ReportAllocs()
 		for b.Loop() {
-			s.begin(e.lanes[0], s.now())
+			s.begin(e.paths[0].counted, s.now(), s.now())
 			s.run(b.Context())
 		}
 	})

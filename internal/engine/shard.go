@@ -4,7 +4,6 @@ package engine
 
 import (
 	"context"
-	"math"
 	"runtime"
 	"time"
 
@@ -16,42 +15,48 @@ import (
 const (
 	// startBatch is how many attempts are started before sockets are looked at again.
 	startBatch = 32
-	// never is a moment that does not come.
-	never = time.Duration(math.MaxInt64)
-	// none is the index of no attempt.
-	none = -1
+	// gridStep is the time between two wake-ups on a grid.
+	gridStep = 500 * time.Microsecond
 )
 
 // shard is one thread's part of the load. Moments are counted from the load's start.
 type shard struct {
 	engine *Engine
+	*part
 	poller *poller
-	base   time.Time
+	kernel kernel
+	clock  clock
 	outer  context.Context
 	// record takes what came of an attempt.
-	record func(*lane, probe.Sample)
+	record func(*lane, *probe.Sample)
+	// sample is what came of the attempt that ends at the moment.
+	sample probe.Sample
 
-	// lanes stand in the order in which they are due; round and next are the attempt that is due next.
-	lanes []*lane
-	round uint64
-	next  int
-
-	// attempts are those under way, and free places. Those under way are linked in the order in which they began, which is that of their deadlines.
-	attempts    []attempt
-	free        []int32
-	first, last int32
-	underWay    int
+	// attempts are those under way, idle connections, and free places.
+	attempts []attempt
+	free     []int32
+	// underWay is also in the order of deadlines, because all attempts have the same time; busy is how many there are.
+	underWay line
+	busy     int
+	// again are the lanes that wait for another attempt where Config.Saturate is set.
+	again []*lane
 
 	buffers buffers
-	info    unix.TCPInfo
+	memo    memo
+	// names are those of pods that answered, so that each is made once.
+	names map[string]string
 }
 
-func newShard(e *Engine, lanes []*lane, p *poller, base time.Time) *shard {
-	return &shard{engine: e, lanes: lanes, poller: p, base: base, first: none, last: none,
-		record: func(l *lane, s probe.Sample) { l.Record(s) }}
+func newShard(e *Engine, p *part, with *poller, base time.Time) *shard {
+	s := &shard{engine: e, part: p, poller: with, clock: newClock(base), underWay: emptyLine(), names: map[string]string{},
+		record: func(l *lane, s *probe.Sample) { l.Record(*s) }}
+	for range e.config.Saturate {
+		s.again = append(s.again, p.counted.lanes...)
+	}
+	return s
 }
 
-func (s *shard) now() time.Duration { return time.Since(s.base) }
+func (s *shard) now() time.Duration { return time.Since(s.clock.base) }
 
 // thread runs the shard on a thread of its own. The thread ends with it, so that nobody inherits its timer slack.
 func (s *shard) thread(ctx context.Context) {
@@ -59,123 +64,170 @@ func (s *shard) thread(ctx context.Context) {
 	// Without it the kernel may wake the thread 50 us late, which is not worth a failure.
 	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0)
 	s.run(ctx)
+	s.hangUp()
 }
 
-// run goes on until all attempts have ended, or until the context has: then it aborts those under way.
+// run goes on until all attempts have ended, or until the context has: then it aborts those under way. Idle connections stay open.
 func (s *shard) run(ctx context.Context) {
 	s.outer = ctx
-	for ctx.Err() == nil {
-		s.expire()
-		due := s.startDue()
-		if due == never && s.underWay == 0 {
-			return
-		}
-		if s.first != none {
-			due = min(due, s.attempts[s.first].start+s.engine.probe.Timeout)
-		}
-		events, err := s.poller.wait(due - s.now())
-		if err != nil {
-			// It cannot happen with the descriptors that the poller holds; without it no attempt can go on.
-			s.fall(err)
-			return
-		}
-		for i := range events {
-			if key := events[i].Fd; key >= 0 {
-				s.handle(key, events[i].Events)
-			}
-		}
+	for ctx.Err() == nil && s.turn() {
 	}
-	for s.first != none {
-		s.abort(s.first)
+	for s.underWay.first != none {
+		s.abort(s.underWay.first)
 	}
 }
 
-// startDue starts what is due, a batch at most, and returns when it wants to be called again.
-func (s *shard) startDue() time.Duration {
+// turn starts what is due, waits, and reads what came; it reports false when there is nothing left to do.
+// What is written next is written after all that arrived was read.
+func (s *shard) turn() bool {
+	s.clock.observe(time.Now())
+	s.expire()
+	next := s.start()
+	if next == never && s.busy == 0 {
+		return false
+	}
+	if i := s.underWay.first; i != none {
+		next = min(next, s.deadline(i))
+	}
+	if err := s.wait(next); err != nil {
+		// It cannot happen with the descriptors that the poller holds; without it no attempt can go on.
+		s.fall(err)
+		return false
+	}
+	return true
+}
+
+// start starts what is due and returns when it wants to be called again.
+func (s *shard) start() time.Duration {
+	if s.engine.config.Saturate > 0 {
+		return s.refill()
+	}
 	for range startBatch {
-		if s.round >= s.engine.requests || len(s.lanes) == 0 {
+		t := &s.counted
+		due := t.due()
+		if kept := s.kept.due(); kept < due {
+			t, due = &s.kept, kept
+		}
+		if due == never {
 			return never
 		}
-		l := s.lanes[s.next]
-		due, now := s.engine.pace.Offset(s.round)+l.phase, s.now()
+		now := s.now()
 		if due > now {
 			return due
 		}
-		if s.next++; s.next == len(s.lanes) {
-			s.next = 0
-			s.round++
-		}
-		if now-due > s.engine.lateness || s.engine.inFlight.Load() >= s.engine.limit {
+		l := t.advance()
+		if now-due > t.lateness || s.engine.inFlight.Load() >= s.engine.limit {
 			l.Miss(1)
 			continue
 		}
-		s.begin(l, due)
+		s.begin(l, due, now)
 	}
 	return 0
 }
 
-// expire ends the attempts whose time is over. All have the same time, so they end in the order in which they began.
+// refill starts an attempt for each one that has ended. One that fails at once waits for the next turn.
+func (s *shard) refill() time.Duration {
+	n := len(s.again)
+	if s.now() >= s.engine.config.Load.Duration {
+		s.again = s.again[:0]
+		return never
+	}
+	for i := range n {
+		now := s.now()
+		s.begin(s.again[i], now, now)
+	}
+	s.again = s.again[:copy(s.again, s.again[n:])]
+	if len(s.again) > 0 {
+		return 0
+	}
+	return never
+}
+
+// wait handles what happens until the moment. On a grid it looks at sockets at the grid's moments only while attempts are under way.
+func (s *shard) wait(until time.Duration) error {
+	d := until - s.now()
+	if s.grid && d > 0 {
+		// Up to the grid's next moment, or that behind the wanted one when nothing else can happen.
+		grid := gridStep - s.now()%gridStep
+		if s.busy > 0 || d <= grid {
+			nap(grid)
+			d = 0
+		} else {
+			d = (until+gridStep-1)/gridStep*gridStep - s.now()
+		}
+	}
+	for {
+		events, err := s.poller.wait(d)
+		if err != nil {
+			return err
+		}
+		for i := range events {
+			if key := events[i].Fd; key >= 0 {
+				s.handle(key, events[i].Pad, events[i].Events)
+			}
+		}
+		if !s.grid || len(events) < eventBatch {
+			return nil
+		}
+		d = 0
+	}
+}
+
+func (s *shard) deadline(i int32) time.Duration {
+	return s.attempts[i].start + s.engine.config.Load.Timeout
+}
+
+// expire ends the attempts whose time is over, unless their answer is there: then only this thread is late.
 func (s *shard) expire() {
-	if s.first == none {
+	if s.underWay.first == none {
 		return
 	}
 	now := s.now()
-	for s.first != none && now >= s.attempts[s.first].start+s.engine.probe.Timeout {
-		s.fail(s.first, context.DeadlineExceeded)
+	for i := s.underWay.first; i != none && now >= s.deadline(i); i = s.underWay.first {
+		if s.lastLook(i) {
+			continue
+		}
+		s.fail(i, context.DeadlineExceeded)
 	}
 }
 
 // fall ends a shard that cannot wait: its attempts fail with the error, and what was still to come is missed.
 func (s *shard) fall(err error) {
-	for s.first != none {
-		s.fail(s.first, err)
+	for s.underWay.first != none {
+		s.fail(s.underWay.first, err)
 	}
-	for i, l := range s.lanes {
-		n := s.engine.requests - s.round
-		if n > 0 && i < s.next {
-			n--
+	if s.engine.config.Saturate == 0 {
+		s.counted.giveUp()
+		s.kept.giveUp()
+	}
+}
+
+// hangUp closes the idle connections.
+func (s *shard) hangUp() {
+	for _, t := range []*stream{&s.counted, &s.kept} {
+		for _, l := range t.lanes {
+			for l.idle.first != none {
+				s.drop(l.idle.first)
+			}
 		}
-		l.Miss(n)
 	}
 }
 
-// take finds a place for an attempt and puts it at the end of the line.
+// take finds a place for an attempt with a connection of its own.
 func (s *shard) take() int32 {
-	var i int32
 	if n := len(s.free); n > 0 {
-		i, s.free = s.free[n-1], s.free[:n-1]
-	} else {
-		i = int32(len(s.attempts)) // #nosec G115 -- the bound of attempts in flight is far below
-		s.attempts = append(s.attempts, attempt{})
+		i := s.free[n-1]
+		s.free = s.free[:n-1]
+		return i
 	}
-	s.attempts[i] = attempt{previous: s.last, next: none}
-	if s.last == none {
-		s.first = i
-	} else {
-		s.attempts[s.last].next = i
-	}
-	s.last = i
-	s.underWay++
-	s.engine.inFlight.Add(1)
-	return i
+	s.attempts = append(s.attempts, attempt{})
+	return int32(len(s.attempts) - 1) // #nosec G115 -- the bound of attempts in flight is far below
 }
 
-// give frees the place.
+// give frees the place. Whatever else happens to the socket that it had is not for the next one.
 func (s *shard) give(i int32) {
 	a := &s.attempts[i]
-	if a.previous == none {
-		s.first = a.next
-	} else {
-		s.attempts[a.previous].next = a.next
-	}
-	if a.next == none {
-		s.last = a.previous
-	} else {
-		s.attempts[a.next].previous = a.previous
-	}
-	s.buffers.give(a.buffer)
-	a.buffer, a.lane = nil, nil
+	a.serial++
+	a.lane, a.fd = nil, -1
 	s.free = append(s.free, i)
-	s.underWay--
-	s.engine.inFlight.Add(-1)
 }

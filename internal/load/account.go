@@ -53,6 +53,7 @@ type kind struct {
 type failure struct {
 	count    uint64
 	examples []string
+	spans    []report.Span
 }
 
 // NewAccount is an empty account of the target.
@@ -151,6 +152,10 @@ func (a *Account) failed(s probe.Sample) {
 		a.failures[k] = f
 	}
 	f.count++
+	// By the monotonic clock, like the end. An account that was not begun has no time to count from.
+	if !a.started.IsZero() {
+		f.spans = report.AddTo(f.spans, max(0, s.Start.Sub(a.started)))
+	}
 	if s.Message != "" && len(f.examples) < maxExamples && !slices.Contains(f.examples, s.Message) {
 		f.examples = append(f.examples, s.Message)
 	}
@@ -174,7 +179,8 @@ func (a *Account) Report() report.Path {
 	r.Response.Merge(a.response)
 	r.Lag.Merge(a.lag)
 	for k, f := range a.failures {
-		r.Failures = append(r.Failures, report.Failure{Outcome: k.outcome, Phase: k.phase, Count: f.count, Examples: slices.Clone(f.examples)})
+		r.Failures = append(r.Failures, report.Failure{Outcome: k.outcome, Phase: k.phase, Count: f.count,
+			Examples: slices.Clone(f.examples), Spans: slices.Clone(f.spans)})
 	}
 	slices.SortFunc(r.Failures, func(a, b report.Failure) int {
 		return cmp.Or(cmp.Compare(a.Outcome, b.Outcome), cmp.Compare(a.Phase, b.Phase))

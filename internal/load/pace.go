@@ -3,6 +3,8 @@ package load
 import (
 	"hash/fnv"
 	"time"
+
+	"kdoctor.io/kdoctor/internal/mesh"
 )
 
 // Pace is when attempts are due. Everything that keeps a pace takes it from here, so that a target is asked at the same moments
@@ -25,7 +27,36 @@ func (p Pace) Offset(i uint64) time.Duration {
 }
 
 // Phase spreads pairs of source and target evenly over one interval.
-func (p Pace) Phase(source, id string) time.Duration {
+func (p Pace) Phase(source, id string) time.Duration { return spread(source, id, p.Interval()) }
+
+// KeptPace is when attempts of the kept stream are due, beside the counted ones and with a phase of its own.
+type KeptPace struct {
+	// Requests is how many are due on each target, 0 without a kept stream.
+	Requests uint64
+	// Every is the time between two of them.
+	Every time.Duration
+}
+
+// KeptPaceOf is the pace of the load's kept stream.
+func KeptPaceOf(l mesh.Load) KeptPace {
+	requests, every := l.Kept()
+	return KeptPace{Requests: requests, Every: every}
+}
+
+// Lateness is how late an attempt may start before it is missed.
+func (p KeptPace) Lateness() time.Duration { return max(p.Every, Lateness) }
+
+// Offset is when attempt i of every target is due, counted from the load's start and without the target's phase.
+func (p KeptPace) Offset(i uint64) time.Duration {
+	return time.Duration(i) * p.Every // #nosec G115 -- it is within the load's duration
+}
+
+// Phase spreads pairs of source and target evenly over the time between two attempts.
+func (p KeptPace) Phase(source, id string) time.Duration {
+	return spread(source, id+"\x00kept", p.Every)
+}
+
+func spread(source, id string, interval time.Duration) time.Duration {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(source))
 	_, _ = h.Write([]byte{0})
@@ -35,5 +66,5 @@ func (p Pace) Phase(source, id string) time.Duration {
 	x = (x ^ x>>33) * 0xff51afd7ed558ccd
 	x = (x ^ x>>33) * 0xc4ceb9fe1a85ec53
 	x ^= x >> 33
-	return time.Duration(x % uint64(p.Interval())) // #nosec G115 -- the interval is positive
+	return time.Duration(x % uint64(max(interval, 1))) // #nosec G115 -- the interval is positive
 }

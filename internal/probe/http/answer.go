@@ -1,5 +1,5 @@
-// Package httpprobe is both ends of the HTTP probe: Prober sends one request over a connection of its own and judges the answer,
-// Responder is what answers on the other agents.
+// Package httpprobe is both ends of the plain HTTP probe: Prober sends one request, over a connection of its own or over one that is kept,
+// and judges the answer; Responder is what answers on the other agents.
 package httpprobe
 
 import (
@@ -15,6 +15,9 @@ const (
 	RoundHeader  = "Kdoctor-Round"
 	SourceHeader = "Kdoctor-Source"
 )
+
+// KeptSuffix stands behind the round's key in requests of the kept stream, so that a responder counts them apart from the counted ones.
+const KeptSuffix = "/kept"
 
 // Identity says which agent answered.
 type Identity struct {
@@ -51,12 +54,13 @@ func parseAnswer(body []byte) (Answer, error) {
 	return a, nil
 }
 
-// validRound tells whether a header has the form <uid>/<generation>/<round>. It comes from anybody who can reach the responder.
+// validRound tells whether a header has the form <uid>/<generation>/<round>, with KeptSuffix behind it or not.
+// It comes from anybody who can reach the responder.
 func validRound(header string) bool {
 	if len(header) > 128 {
 		return false
 	}
-	parts := strings.Split(header, "/")
+	parts := strings.Split(strings.TrimSuffix(header, KeptSuffix), "/")
 	if len(parts) != 3 || parts[0] == "" {
 		return false
 	}

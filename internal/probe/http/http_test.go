@@ -87,7 +87,7 @@ func TestResponderCountsByRound(t *testing.T) {
 	send("a/1/1")
 	send("a/1/1")
 	send("a/1/2")
-	for _, foreign := range []string{"", "a", "a/1", "a/1/1/1", "/1/1", "a/x/1", "a/1/-1", "a b/1/1", strings.Repeat("a", 200) + "/1/1"} {
+	for _, foreign := range []string{"", "a", "a/1", "a/1/1/1", "/1/1", "a/x/1", "a/1/-1", "a b/1/1", "a/1/kept", "/kept", "a/1/1/", "a/1/1/Kept", "a/1/1/kept/kept", strings.Repeat("a", 120) + "/1/1/kept", strings.Repeat("a", 200) + "/1/1"} {
 		send(foreign)
 		if n := h.Served(foreign); n != 0 {
 			t.Errorf("round %q counts %d", foreign, n)
@@ -95,6 +95,10 @@ func TestResponderCountsByRound(t *testing.T) {
 	}
 	if a, b := h.Served("a/1/1"), h.Served("a/1/2"); a != 2 || b != 1 {
 		t.Errorf("rounds count %d and %d, want 2 and 1", a, b)
+	}
+	send("a/1/1" + KeptSuffix)
+	if counted, kept := h.Served("a/1/1"), h.Served("a/1/1/kept"); counted != 2 || kept != 1 {
+		t.Errorf("the round counts %d and its kept stream %d, want 2 and 1", counted, kept)
 	}
 	send("a/1/1")
 	for i := range MaxRounds - 1 {

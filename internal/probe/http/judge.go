@@ -22,17 +22,19 @@ var (
 	ErrBody = errors.New("the answer's body is too long")
 )
 
-// Request is what an attempt sends: all implementations of the probe send the same bytes.
+// Request is what an attempt sends: all implementations of the probe send the same bytes. Where connections are kept it does not ask
+// the other side to close them.
 func (c Config) Request(to *url.URL) ([]byte, error) {
 	var wire bytes.Buffer
-	if err := c.request(to).Write(&wire); err != nil {
+	if err := c.HTTPRequest(to).Write(&wire); err != nil {
 		return nil, err
 	}
 	return wire.Bytes(), nil
 }
 
-func (c Config) request(to *url.URL) *http.Request {
-	return &http.Request{Method: http.MethodGet, URL: to, Host: to.Host, Close: true, Header: http.Header{
+// HTTPRequest is Request for net/http.
+func (c Config) HTTPRequest(to *url.URL) *http.Request {
+	return &http.Request{Method: http.MethodGet, URL: to, Host: to.Host, Close: !c.Keep, Header: http.Header{
 		"User-Agent": {"kdoctor-agent"}, RoundHeader: {c.Round}, SourceHeader: {c.Source}}}
 }
 
@@ -72,6 +74,12 @@ func (c Config) JudgeError(phase probe.Phase, err error, s *probe.Sample) {
 		message = fmt.Sprintf("no answer within %v", c.Timeout)
 	}
 	fail(s, outcome, phase, message)
+}
+
+// JudgeReuse notes of a failed attempt over a reused connection that the other side had closed it before it answered anything.
+// answered tells that at least one byte came. The outcome is left as it is, and nothing is ever sent again because of it.
+func JudgeReuse(answered bool, s *probe.Sample) {
+	s.Closed = s.Reused && !answered && s.Phase == probe.FirstByte && (s.Outcome == probe.Reset || s.Outcome == probe.BadAnswer)
 }
 
 // Abort is for an attempt whose round was stopped in the given phase: what that breaks says nothing about the network.

@@ -1,20 +1,16 @@
 package httpprobe
 
 import (
-	"bufio"
 	"cmp"
 	"context"
-	"fmt"
-	"io"
+	"errors"
 	"net"
-	"net/http"
-	"net/netip"
 	"net/url"
 	"time"
 
 	"kdoctor.io/kdoctor/internal/probe"
+	"kdoctor.io/kdoctor/internal/probe/pool"
 	"kdoctor.io/kdoctor/internal/target"
-	"kdoctor.io/kdoctor/internal/topology"
 )
 
 // Bounds of what is read of an answer.
@@ -31,7 +27,8 @@ const (
 
 // Config is what all attempts of one round have in common.
 type Config struct {
-	// Round is the round's key as text, Source the pod that sends: both travel in headers, so neither may hold a line break.
+	// Round is the round's key as text, with KeptSuffix behind it for the kept stream; Source is the pod that sends.
+	// Both travel in headers, so neither may hold a line break.
 	Round, Source string
 	// Installation is whose agents may answer.
 	Installation string
@@ -39,20 +36,36 @@ type Config struct {
 	Timeout time.Duration
 	// Status is the HTTP status that counts as success; 0 is 200.
 	Status int
+	// Keep leaves connections open for later attempts at the same target, as far as answers allow it.
+	// Without it every attempt opens and closes one.
+	Keep bool
 }
 
-// Prober makes attempts over plain HTTP/1.1, each over a connection of its own. It follows no redirect, knows no proxy and
-// never tries twice: one call is one request on the wire. It is safe for concurrent use.
+// Prober makes attempts over plain HTTP/1.1 and attempts that only connect (target.TCP). It follows no redirect, knows no proxy and
+// never tries twice: one call is at most one connection and one request on the wire. It is safe for concurrent use.
+//
+// With Config.Keep an attempt takes the idle connection of its target that was used last, or opens another. A connection goes back
+// after a success whose answer was HTTP/1.1, said itself where it ends, did not announce the connection's end and had nothing behind it;
+// after anything else it is closed. What the other side closed while it was idle is dropped without a word.
 type Prober struct {
 	config Config
 	dialer net.Dialer
+	idle   *pool.Pool[place, *net.TCPConn]
 }
+
+// place is what a connection leads to. Targets do not share connections, even where they share an address: each is measured on its own.
+type place struct{ id, address, dial string }
+
+func placeOf(t target.Target) place { return place{t.ID, t.Address, t.Dial} }
 
 // New makes a Prober.
 func New(config Config) *Prober {
 	// Neither happy eyeballs nor multipath: an attempt tests one way.
-	return &Prober{config: config, dialer: net.Dialer{FallbackDelay: -1, KeepAlive: -1}}
+	return &Prober{config: config, dialer: net.Dialer{FallbackDelay: -1, KeepAlive: -1}, idle: pool.New[place](Quiet, closeByReset)}
 }
+
+// Close closes the connections that are idle, and those of attempts under way when these end. The prober can be used on, without keeping.
+func (p *Prober) Close() { p.idle.Close() }
 
 // attempt is one attempt under way.
 type attempt struct {
@@ -62,166 +75,142 @@ type attempt struct {
 	sample probe.Sample
 	// outer is the caller's context: when it is done, the attempt is aborted and has not failed.
 	outer context.Context
+	// since is when the phase under way began.
+	since time.Time
 }
 
 // Probe makes one attempt. The sample's Due equals its Start: only the caller knows better.
+// Its Retransmits leave out those of attempts that found no connection, which nobody tells. Its phases follow each other without gaps: FirstByte is from the connection (or, over a reused one, from the start) to the first byte
+// of whatever the other side sends, Body from there to the end of the answer. A failed attempt's last phase ends with the attempt.
 func (p *Prober) Probe(ctx context.Context, t target.Target) probe.Sample {
-	a := &attempt{Prober: p, target: t, outer: ctx}
-	a.sample.Start = time.Now()
-	a.sample.Due = a.sample.Start
-	timed, cancel := context.WithDeadline(ctx, a.sample.Start.Add(p.config.Timeout))
+	start := time.Now()
+	a := &attempt{Prober: p, target: t, outer: ctx, since: start, sample: probe.Sample{Start: start, Due: start}}
+	timed, cancel := context.WithDeadline(ctx, start.Add(p.config.Timeout))
 	defer cancel()
 	a.run(timed)
-	a.sample.Latency = time.Since(a.sample.Start)
-	if a.sample.Outcome == probe.OK && a.sample.Latency > p.config.Timeout {
-		// On a busy machine the answer can be read before the timer is heard; it was too late all the same.
-		a.failed(probe.Body, context.DeadlineExceeded)
-	}
 	return a.sample
 }
 
 func (a *attempt) run(ctx context.Context) {
-	var err error
-	if a.url, err = url.Parse(a.target.Address); err != nil || a.url.Scheme != "http" || a.url.Host == "" {
-		a.fail(probe.NotSent, probe.NoPhase, "the address is not a plain http URL")
+	if !a.understood() {
+		a.end(time.Now())
 		return
 	}
-	address, ok := a.resolve(ctx)
-	if !ok {
-		return
-	}
-	conn, err := a.dialer.DialContext(ctx, network(a.target.Family), address)
-	if err != nil {
-		a.failed(probe.Connect, err)
-		return
-	}
-	complete := false
-	defer func() {
-		if tcp, ok := conn.(*net.TCPConn); ok && complete {
-			// Everything was read, so a reset loses nothing, and neither a port here nor conntrack entries on the way linger for minutes.
-			_ = tcp.SetLinger(0)
+	conn := a.kept()
+	before := uint64(0)
+	if conn != nil {
+		before = Resent(conn)
+	} else {
+		var ok bool
+		if conn, ok = a.connect(ctx); !ok {
+			a.end(time.Now())
+			return
 		}
-		_ = conn.Close()
-	}()
+	}
+	if a.url.Scheme == string(target.TCP) {
+		a.sample.Outcome = probe.OK
+		a.end(a.since)
+		a.sample.Retransmits = Resent(conn)
+		closeByReset(conn)
+		return
+	}
 	_ = conn.SetDeadline(a.sample.Start.Add(a.config.Timeout))
 	// Registered after the deadline, so that an end that came meanwhile is not overwritten.
 	stop := context.AfterFunc(a.outer, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
-	complete = a.exchange(conn)
-}
-
-// resolve returns what to dial: the URL's own address, or the first one of its name in the target's family.
-func (a *attempt) resolve(ctx context.Context) (string, bool) {
-	port := a.url.Port()
-	if port == "" {
-		port = "80"
-	}
-	host := a.url.Hostname()
-	if _, err := netip.ParseAddr(host); err == nil {
-		return net.JoinHostPort(host, port), true
-	}
-	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip"+network(a.target.Family)[len("tcp"):], host)
-	if err != nil {
-		a.failed(probe.Resolve, err)
-		return "", false
-	}
-	if len(found) == 0 {
-		a.fail(probe.DNSFailed, probe.Resolve, fmt.Sprintf("the name has no %s address", a.target.Family))
-		return "", false
-	}
-	return net.JoinHostPort(found[0].Unmap().String(), port), true
-}
-
-func network(f topology.Family) string {
-	switch f {
-	case topology.IPv4:
-		return "tcp4"
-	case topology.IPv6:
-		return "tcp6"
-	default:
-		return "tcp"
-	}
-}
-
-// exchange sends the request and judges the answer. It reports whether the answer was read to its end.
-func (a *attempt) exchange(conn net.Conn) bool {
-	request := a.config.request(a.url)
-	wire, err := a.config.Request(a.url)
-	if err != nil {
-		a.fail(probe.NotSent, probe.NoPhase, "the request cannot be written")
-		return false
-	}
-	if _, err := conn.Write(wire); err != nil {
-		a.failed(probe.FirstByte, err)
-		return false
-	}
-	in := &input{r: conn, left: MaxHeaderBytes}
-	answer, err := readHeaders(bufio.NewReader(in), request)
-	if err != nil {
-		if in.left <= 0 {
-			a.failed(probe.FirstByte, ErrHeaders)
-			return false
-		}
-		a.failed(probe.FirstByte, cmp.Or(in.err, err))
-		return false
-	}
-	defer func() { _ = answer.Body.Close() }()
-	if !a.config.JudgeStatus(answer.StatusCode, &a.sample) {
-		return false
-	}
-	in.left = MaxBodyBytes + MaxFraming
-	body, err := io.ReadAll(io.LimitReader(answer.Body, MaxBodyBytes+1))
-	a.sample.Bytes = int64(len(body))
+	whole, reusable := a.exchange(conn)
+	// An interruption that is about to come would hit whoever uses the connection next.
+	undisturbed := stop()
+	a.sample.Retransmits = Resent(conn) - before
 	switch {
-	case len(body) > MaxBodyBytes, err != nil && in.left <= 0:
-		a.failed(probe.Body, ErrBody)
-		return false
-	case err != nil:
-		a.failed(probe.Body, cmp.Or(in.err, err))
+	case a.config.Keep && reusable && undisturbed && a.sample.Outcome == probe.OK:
+		a.idle.Put(placeOf(a.target), conn)
+	case whole:
+		closeByReset(conn)
+	default:
+		_ = conn.Close()
+	}
+}
+
+// understood reads the target's address.
+func (a *attempt) understood() bool {
+	var err error
+	if a.url, err = url.Parse(a.target.Address); err != nil || a.url.Host == "" {
+		a.notSent(probe.NoPhase, "the address is not a URL")
 		return false
 	}
-	a.config.JudgeBody(a.target, body, &a.sample)
+	scheme := target.Protocol(a.url.Scheme)
+	if protocol := cmp.Or(a.target.Protocol, scheme); protocol != scheme || (scheme != target.HTTP && scheme != target.TCP) {
+		a.notSent(probe.NoPhase, "the address is not a plain http or tcp URL")
+		return false
+	}
 	return true
 }
 
-// input reads at most left bytes, and keeps the connection's own error: parsers replace it by what they make of the rest.
-type input struct {
-	r    io.Reader
-	left int
-	err  error
+// kept returns a connection that an earlier attempt has opened, nil without one.
+func (a *attempt) kept() *net.TCPConn {
+	if !a.config.Keep || a.url.Scheme != string(target.HTTP) || a.outer.Err() != nil {
+		return nil
+	}
+	conn, ok := a.idle.Take(placeOf(a.target))
+	a.sample.Reused = ok
+	return conn
 }
 
-func (in *input) Read(b []byte) (int, error) {
-	if in.left <= 0 {
-		return 0, io.ErrUnexpectedEOF
+func (a *attempt) connect(ctx context.Context) (*net.TCPConn, bool) {
+	address, named, err := Address(ctx, a.target, a.url)
+	switch {
+	case errors.Is(err, ErrAddress):
+		a.notSent(probe.NoPhase, err.Error())
+		return nil, false
+	case err != nil:
+		a.failed(probe.Resolve, err)
+		return nil, false
+	case named:
+		a.passed(probe.Resolve, time.Now())
 	}
-	n, err := in.r.Read(b[:min(len(b), in.left)])
-	in.left -= n
+	conn, err := a.dialer.DialContext(ctx, Network(a.target.Family), address)
 	if err != nil {
-		in.err = err
+		a.failed(probe.Connect, err)
+		return nil, false
 	}
-	return n, err
+	a.passed(probe.Connect, time.Now())
+	tcp, ok := conn.(*net.TCPConn)
+	if !ok {
+		_ = conn.Close()
+		a.notSent(probe.Connect, "the connection is not one of TCP")
+		return nil, false
+	}
+	return tcp, true
 }
 
-// readHeaders reads the first answer that is not an interim one.
-func readHeaders(r *bufio.Reader, request *http.Request) (*http.Response, error) {
-	for range MaxInterim + 1 {
-		answer, err := http.ReadResponse(r, request)
-		if err != nil {
-			return nil, err
-		}
-		if answer.StatusCode >= 200 {
-			return answer, nil
-		}
-		if answer.StatusCode < 100 || answer.StatusCode == http.StatusSwitchingProtocols {
-			break
-		}
-	}
-	return nil, ErrStatus
+// passed notes that the phase under way has ended at the time.
+func (a *attempt) passed(phase probe.Phase, now time.Time) {
+	// 0 would say that there was no such phase.
+	a.sample.Phases[phase] = max(now.Sub(a.since), 1)
+	a.since = now
 }
 
-func (a *attempt) fail(outcome probe.Outcome, phase probe.Phase, message string) {
-	fail(&a.sample, outcome, phase, message)
+// end measures the attempt, whose outcome is known but for the time it took.
+func (a *attempt) end(now time.Time) {
+	a.sample.Latency = max(now.Sub(a.sample.Start), 1)
+	if a.sample.Outcome != probe.OK {
+		if phase := a.sample.Phase; phase != probe.NoPhase {
+			a.passed(phase, now)
+		}
+		return
+	}
+	if a.sample.Latency > a.config.Timeout {
+		// On a busy machine the answer can be read before the timer is heard; it was too late all the same.
+		last := probe.Body
+		if a.url.Scheme == string(target.TCP) {
+			last = probe.Connect
+		}
+		a.failed(last, context.DeadlineExceeded)
+	}
+}
+
+func (a *attempt) notSent(phase probe.Phase, message string) {
+	fail(&a.sample, probe.NotSent, phase, message)
 }
 
 // failed judges an error of the given phase. The caller's end comes first: what it breaks says nothing about the network.

@@ -40,7 +40,8 @@ func at(address string) target.Target {
 	return target.Target{ID: "t", Kind: target.Endpoint, Family: topology.IPv4, Protocol: target.HTTP, Address: "http://" + address, Pod: pod}
 }
 
-// HTTP runs the contract of the HTTP probe. It changes the process's descriptor limit for a moment, so it must not run beside other tests.
+// HTTP runs the contract of the HTTP probe. Config.Keep tells the constructor whether connections are to be kept from one attempt of the
+// prober to its next one; a prober that has a method Close is closed at its test's end. It changes the process's descriptor limit for a moment, so it must not run beside other tests.
 func HTTP(t *testing.T, newProber NewHTTP) {
 	t.Run("answers", func(t *testing.T) { answers(t, newProber) })
 	t.Run("a whole answer of the right agent is OK", func(t *testing.T) { success(t, newProber) })
@@ -50,6 +51,10 @@ func HTTP(t *testing.T, newProber NewHTTP) {
 	t.Run("an unknown name", func(t *testing.T) { unknownName(t, newProber) })
 	t.Run("an attempt under way is aborted with its round", func(t *testing.T) { aborted(t, newProber) })
 	t.Run("an attempt of a stopped round is aborted", func(t *testing.T) { abortedBefore(t, newProber) })
+	t.Run("a connection is made to where the target says, for the host of its URL", func(t *testing.T) { dial(t, newProber) })
+	t.Run("connections alone", func(t *testing.T) { tcp(t, newProber) })
+	t.Run("a reset follows a whole answer", func(t *testing.T) { resets(t, newProber) })
+	t.Run("kept connections", func(t *testing.T) { kept(t, newProber) })
 	t.Run("no descriptor is left", func(t *testing.T) { noDescriptor(t, newProber) })
 }
 
@@ -71,6 +76,13 @@ func check(t *testing.T, got probe.Sample, w want) {
 	}
 	if got.Start.IsZero() || got.Latency <= 0 {
 		t.Errorf("start %v and latency %v are not measured", got.Start, got.Latency)
+	}
+	sum := time.Duration(0)
+	for _, d := range got.Phases {
+		sum += d
+	}
+	if sum > got.Latency+got.Own {
+		t.Errorf("phases %v take longer than the latency of %v and %v of the prober's own", got.Phases, got.Latency, got.Own)
 	}
 }
 
@@ -123,6 +135,7 @@ func endless(text string) func(net.Conn) {
 func answers(t *testing.T, newProber NewHTTP) {
 	for _, s := range []script{
 		{"another status", whole(503, body(ours, pod)), closed, long, want{probe.BadStatus, probe.FirstByte, 503}},
+		{"another status with a body that does not come", "HTTP/1.1 503 X\r\nContent-Length: 100\r\n\r\n", stalled, long, want{probe.BadStatus, probe.FirstByte, 503}},
 		{"an interim answer comes before the real one", "HTTP/1.1 100 Continue\r\n\r\n" + whole(200, body(ours, pod)), closed, long, want{probe.OK, probe.NoPhase, 200}},
 		{"nothing but interim answers", "", endless("HTTP/1.1 100 Continue\r\n\r\n"), long, want{probe.BadAnswer, probe.FirstByte, 0}},
 		{"a chunked answer", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(body(ours, pod)), body(ours, pod)), closed, long,
@@ -147,7 +160,11 @@ func answers(t *testing.T, newProber NewHTTP) {
 		{"a pod with an impossible name", whole(200, body(ours, strings.Repeat("a", 300))), closed, long, want{probe.BadAnswer, probe.Body, 200}},
 	} {
 		t.Run(s.name, func(t *testing.T) {
-			check(t, newProber(config(s.timeout)).Probe(t.Context(), at(serve(t, s))), s.want)
+			address, start := serve(t, s), time.Now()
+			check(t, newProber(config(s.timeout)).Probe(t.Context(), at(address)), s.want)
+			if took := time.Since(start); took > long/2 {
+				t.Errorf("it took %v", took)
+			}
 		})
 	}
 }
@@ -173,17 +190,18 @@ func serve(t *testing.T, s script) string {
 	return listener.Addr().String()
 }
 
-// readRequest reads up to the blank line, so that closing does not turn into a reset.
-func readRequest(conn net.Conn) {
+// readRequest reads up to the blank line, so that closing does not turn into a reset. It returns nothing when no request came.
+func readRequest(conn net.Conn) string {
 	var read strings.Builder
 	b := make([]byte, 4096)
 	for !strings.Contains(read.String(), "\r\n\r\n") {
 		n, err := conn.Read(b)
 		read.Write(b[:n])
 		if err != nil {
-			return
+			return ""
 		}
 	}
+	return read.String()
 }
 
 func listen(t *testing.T) net.Listener {
@@ -210,6 +228,9 @@ func success(t *testing.T, newProber NewHTTP) {
 	to.Pod = ""
 	got := newProber(config(long)).Probe(t.Context(), to)
 	check(t, got, want{probe.OK, probe.NoPhase, 200})
+	if got.Phases[probe.Connect] <= 0 || got.Phases[probe.FirstByte] <= 0 || got.Phases[probe.Resolve] != 0 || got.Phases[probe.TLS] != 0 || got.Reused || got.Closed {
+		t.Errorf("phases are %v, reused is %v, closed %v", got.Phases, got.Reused, got.Closed)
+	}
 	if got.Peer != pod || got.Bytes < int64(len(pod)) {
 		t.Errorf("peer is %q and the body has %d bytes", got.Peer, got.Bytes)
 	}

@@ -1,0 +1,185 @@
+//go:build linux
+
+package engine
+
+import (
+	"context"
+	"time"
+
+	"kdoctor.io/kdoctor/internal/probe"
+	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+)
+
+const (
+	// oneSegment is a request's length that fits into one segment on every way: the least that a host must accept, without headers (RFC 9293, 3.7.1).
+	oneSegment = 536
+	// noTimer is within which nothing is sent again. The kernel sends again when a timer ends, which takes 200 ms at least (RFC 6298 says 1 s) and,
+	// where a route lowers that, a jiffy of 1 to 10 ms; or when the other side reports a gap, which takes a second segment.
+	noTimer = time.Millisecond
+)
+
+// judge ends an attempt with a whole answer.
+func (s *shard) judge(i int32, reusable bool) {
+	a := &s.attempts[i]
+	sample := s.answer(a)
+	body := a.buffer[:a.parser.body]
+	if pod, ok := s.engine.known.pod(body); ok && (a.lane.target.Pod == "" || string(pod) == a.lane.target.Pod) {
+		sample.Outcome, sample.Peer = probe.OK, s.name(pod)
+	} else {
+		a.lane.probe.JudgeBody(a.lane.target, body, sample)
+	}
+	s.finish(i, true, reusable)
+}
+
+// maxNames bounds the names that are kept: they come from the network.
+const maxNames = 4096
+
+func (s *shard) name(pod []byte) string {
+	if known, ok := s.names[string(pod)]; ok {
+		return known
+	}
+	name := string(pod)
+	if len(s.names) < maxNames {
+		s.names[name] = name
+	}
+	return name
+}
+
+// fail ends an attempt with an error. The caller's end comes first: what it breaks says nothing about the network.
+func (s *shard) fail(i int32, err error) {
+	a := &s.attempts[i]
+	if s.outer != nil && s.outer.Err() != nil {
+		s.abort(i)
+		return
+	}
+	sample := s.answer(a)
+	a.lane.probe.JudgeError(a.phase, err, sample)
+	s.finish(i, false, false)
+}
+
+func (s *shard) abort(i int32) {
+	a := &s.attempts[i]
+	sample := s.answer(a)
+	httpprobe.Abort(a.phase, sample)
+	s.finish(i, false, false)
+}
+
+// answer is what a sample says of the answer so far.
+func (s *shard) answer(a *attempt) *probe.Sample {
+	s.sample = probe.Sample{}
+	if a.phase == probe.Body {
+		s.sample.Status, s.sample.Bytes = a.parser.status, int64(a.parser.body)
+	}
+	return &s.sample
+}
+
+// finish measures and records the attempt, which the shard's sample judges, and frees what it held. whole tells that the answer was read to its end, reusable that
+// the connection may serve another attempt.
+func (s *shard) finish(i int32, whole, reusable bool) {
+	a, sample := &s.attempts[i], &s.sample
+	l := a.lane
+	sample.Start, sample.Due, sample.Reused = s.clock.base.Add(a.start), s.clock.base.Add(a.due), a.reused
+	s.measure(a, sample)
+	httpprobe.JudgeReuse(a.first > 0, sample)
+	sample.Retransmits = s.resent(a, sample)
+	s.remove(&s.underWay, i)
+	s.busy--
+	s.engine.inFlight.Add(-1)
+	s.buffers.give(a.buffer)
+	a.buffer = nil
+	switch {
+	case reusable && sample.Outcome == probe.OK:
+		a.idle = true
+		s.push(&l.idle, i)
+	case a.fd < 0:
+		s.give(i)
+	case whole:
+		s.kernel.reset(a.fd)
+		s.give(i)
+	default:
+		s.kernel.close(a.fd)
+		s.give(i)
+	}
+	s.record(l, sample)
+	s.refillWith(l)
+}
+
+// refillWith lets another attempt follow where a number of them is to be under way.
+func (s *shard) refillWith(l *lane) {
+	if s.engine.config.Saturate > 0 {
+		s.again = append(s.again, l)
+	}
+}
+
+// drop closes an idle connection.
+func (s *shard) drop(i int32) {
+	a := &s.attempts[i]
+	s.remove(&a.lane.idle, i)
+	s.kernel.reset(a.fd)
+	s.give(i)
+}
+
+// measure sets the sample's times. A success that the kernel received too late, or that was read too late where there is no stamp, is none.
+func (s *shard) measure(a *attempt, sample *probe.Sample) {
+	plain, timeout := s.engine.config.Plain, s.engine.config.Load.Timeout
+	if plain || sample.Outcome != probe.OK {
+		a.read = s.now()
+		a.last = a.read
+	}
+	if sample.Outcome == probe.OK && a.last-a.start > timeout {
+		a.lane.probe.JudgeError(a.lastPhase(), context.DeadlineExceeded, sample)
+	}
+	if !plain {
+		a.spans(sample)
+	}
+	if plain || sample.Outcome != probe.OK {
+		sample.Latency = max(a.read-a.start, 1)
+		return
+	}
+	for _, d := range sample.Phases {
+		sample.Latency += d
+	}
+	sample.Own = max(a.read-a.start-sample.Latency, 0)
+	sample.Kernel = a.stamped
+}
+
+// lastPhase is the one in which an attempt succeeds.
+func (a *attempt) lastPhase() probe.Phase {
+	if a.lane.connects() {
+		return probe.Connect
+	}
+	return probe.Body
+}
+
+// spans sets how long the phases took; the last one of a failure lasts until its end. 0 would say that there was no such phase.
+func (a *attempt) spans(sample *probe.Sample) {
+	phase := a.lastPhase()
+	if sample.Outcome != probe.OK {
+		phase = sample.Phase
+	}
+	if phase == probe.NoPhase {
+		return
+	}
+	sample.Phases[probe.Connect] = a.connect
+	switch {
+	case phase == probe.Connect:
+		if a.connect == 0 {
+			sample.Phases[probe.Connect] = max(a.last-a.start, 1)
+		}
+	case phase == probe.FirstByte:
+		sample.Phases[probe.FirstByte] = max(a.last-a.since, 1)
+	default:
+		sample.Phases[probe.FirstByte] = max(a.first-a.since, 1)
+		sample.Phases[probe.Body] = max(a.last-a.first, 1)
+	}
+}
+
+// resent is how many segments were sent again during the attempt. Where it was too short for that the kernel is not asked.
+func (s *shard) resent(a *attempt, sample *probe.Sample) uint64 {
+	if s.engine.config.Plain || a.fd < 0 || (sample.Outcome == probe.OK && len(a.lane.request) <= oneSegment && a.last-a.start < noTimer) || !s.kernel.look(a.fd) {
+		return 0
+	}
+	before := a.resent
+	a.resent = s.kernel.info.Total_retrans
+	return uint64(a.resent - min(before, a.resent))
+}

@@ -1,0 +1,126 @@
+//go:build linux
+
+package engine
+
+import (
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// kernel makes system calls that do not block, without telling the scheduler and without garbage: what the kernel reads or writes is in it.
+type kernel struct {
+	info    unix.TCPInfo
+	message unix.Msghdr
+	vector  unix.Iovec
+	// control has room for one stamp.
+	control [64]byte
+	peeked  [1]byte
+}
+
+// infoBytes is as much of struct tcp_info as is looked at.
+const infoBytes = unsafe.Offsetof(unix.TCPInfo{}.Total_retrans) + unsafe.Sizeof(unix.TCPInfo{}.Total_retrans)
+
+// asError is the errno as an error, nil for none.
+func asError(errno unix.Errno) error {
+	if errno == 0 {
+		return nil
+	}
+	return errno
+}
+
+// open makes a socket of the domain that does not block.
+func (k *kernel) open(domain int) (int, error) {
+	fd, _, errno := unix.RawSyscall(unix.SYS_SOCKET, uintptr(domain), unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, unix.IPPROTO_TCP)
+	return int(fd), asError(errno) // #nosec G115 -- a descriptor is a small number
+}
+
+// connect begins to connect; that it goes on is no error.
+func (k *kernel) connect(fd int, to *place) error {
+	_, _, errno := unix.RawSyscall(unix.SYS_CONNECT, uintptr(fd), uintptr(unsafe.Pointer(&to.address)), to.length) // #nosec G103 -- the kernel reads it
+	if errno == unix.EINPROGRESS || errno == unix.EINTR {
+		return nil
+	}
+	return asError(errno)
+}
+
+func (k *kernel) close(fd int) { _, _, _ = unix.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0) }
+
+// enable switches an option on.
+func (k *kernel) enable(fd, level, option int) error {
+	on := int32(1)
+	_, _, errno := unix.RawSyscall6(unix.SYS_SETSOCKOPT, uintptr(fd), uintptr(level), uintptr(option),
+		uintptr(unsafe.Pointer(&on)), unsafe.Sizeof(on), 0) // #nosec G103 -- the kernel reads it
+	return asError(errno)
+}
+
+// reset closes a connection over which nothing is under way: everything was read, so a reset loses nothing, and neither a port here
+// nor conntrack entries on the way linger for minutes.
+func (k *kernel) reset(fd int) {
+	linger := unix.Linger{Onoff: 1}
+	_, _, _ = unix.RawSyscall6(unix.SYS_SETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_LINGER,
+		uintptr(unsafe.Pointer(&linger)), unsafe.Sizeof(linger), 0) // #nosec G103 -- the kernel reads it
+	k.close(fd)
+}
+
+// send writes what fits.
+func (k *kernel) send(fd int, b []byte) (int, unix.Errno) {
+	n, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), // #nosec G103 -- the kernel reads it
+		uintptr(len(b)), unix.MSG_NOSIGNAL, 0, 0)
+	return int(n), errno // #nosec G115 -- at most a length
+}
+
+// read reads what there is.
+func (k *kernel) read(fd int, b []byte) (int, unix.Errno) {
+	n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), // #nosec G103 -- the kernel fills it
+		uintptr(len(b)), 0, 0, 0)
+	return int(n), errno // #nosec G115 -- at most a length
+}
+
+// receive reads what there is, and tells when the kernel received the last byte of it, in nanoseconds of Unix time; 0 where it does not say.
+func (k *kernel) receive(fd int, b []byte) (n int, stamp int64, errno unix.Errno) {
+	k.vector.Base = unsafe.SliceData(b)
+	k.vector.SetLen(len(b))
+	k.message.Iov, k.message.Iovlen = &k.vector, 1
+	k.message.Control = &k.control[0]
+	k.message.SetControllen(len(k.control))
+	r, _, errno := unix.RawSyscall(unix.SYS_RECVMSG, uintptr(fd), uintptr(unsafe.Pointer(&k.message)), 0) // #nosec G103 -- the kernel fills it
+	k.vector.Base = nil
+	if errno != 0 {
+		return 0, 0, errno
+	}
+	header := (*unix.Cmsghdr)(unsafe.Pointer(&k.control)) // #nosec G103 -- as struct cmsghdr is laid out
+	length := uintptr(k.message.Controllen)               // #nosec G115 -- a length
+	data := uintptr(unix.CmsgLen(0))                      // #nosec G115 -- a small constant
+	if length >= data+unsafe.Sizeof(unix.Timespec{}) && header.Level == unix.SOL_SOCKET && header.Type == unix.SO_TIMESTAMPNS {
+		stamp = (*unix.Timespec)(unsafe.Pointer(&k.control[data])).Nano() // #nosec G103 -- as the kernel wrote it
+	}
+	return int(r), stamp, 0 // #nosec G115 -- at most a length
+}
+
+// quiet tells whether nothing has arrived that is not read.
+func (k *kernel) quiet(fd int) bool {
+	_, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&k.peeked)), // #nosec G103 -- the kernel fills it
+		1, unix.MSG_PEEK, 0, 0)
+	return errno == unix.EAGAIN
+}
+
+// look reads the state of the connection into info, and reports whether it could.
+func (k *kernel) look(fd int) bool {
+	size := uint32(infoBytes)
+	_, _, errno := unix.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.IPPROTO_TCP, unix.TCP_INFO,
+		uintptr(unsafe.Pointer(&k.info)), uintptr(unsafe.Pointer(&size)), 0) // #nosec G103 -- the kernel fills both
+	return errno == 0 && uintptr(size) >= infoBytes
+}
+
+// stampAll keeps the kernel's stamping of received packets switched on while the descriptor that it returns is open: the first socket that
+// wants stamps and the last one that goes make the kernel patch its own code, which would otherwise happen at single connections.
+// It is -1 where that was not possible, which costs time and nothing else.
+func stampAll() int {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1
+	}
+	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1)
+	return fd
+}

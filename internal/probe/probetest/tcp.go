@@ -1,0 +1,86 @@
+package probetest
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"kdoctor.io/kdoctor/internal/probe"
+	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+	"kdoctor.io/kdoctor/internal/target"
+)
+
+func dial(t *testing.T, newProber NewHTTP) {
+	hosts := make(chan string, 1)
+	responder := httpprobe.NewResponder(httpprobe.Identity{Installation: ours, Pod: pod})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		hosts <- r.Host
+		responder.ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	to := at("kdoctor.invalid:8080")
+	to.Dial = server.Listener.Addr().String()
+	got := newProber(config(long)).Probe(t.Context(), to)
+	check(t, got, want{probe.OK, probe.NoPhase, 200})
+	if got.Phases[probe.Resolve] != 0 {
+		t.Errorf("resolving a name that nobody needs took %v", got.Phases[probe.Resolve])
+	}
+	close(hosts)
+	if host := <-hosts; host != "kdoctor.invalid:8080" {
+		t.Errorf("the host is %q", host)
+	}
+	// It would answer, by whatever address its name has.
+	to.Dial = "localhost:8080"
+	check(t, newProber(config(long)).Probe(t.Context(), to), want{probe.NotSent, probe.NoPhase, 0})
+}
+
+// tcpAt is a target that is only connected to.
+func tcpAt(address string) target.Target {
+	to := at("")
+	to.Protocol, to.Address = target.TCP, "tcp://"+address
+	return to
+}
+
+func tcp(t *testing.T, newProber NewHTTP) {
+	listener := listen(t)
+	sent := make(chan int64, 2)
+	done := make(chan struct{})
+	t.Cleanup(func() { _ = listener.Close(); <-done })
+	go func() {
+		defer close(done)
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			n, _ := io.Copy(io.Discard, conn)
+			_ = conn.Close()
+			sent <- n
+		}
+	}()
+	keep := config(long)
+	keep.Keep = true
+	prober := open(t, newProber, keep)
+	for range 2 {
+		got := prober.Probe(t.Context(), tcpAt(listener.Addr().String()))
+		check(t, got, want{probe.OK, probe.NoPhase, 0})
+		if got.Phases[probe.Connect] <= 0 || got.Phases[probe.FirstByte] != 0 || got.Reused || got.Peer != "" || got.Bytes != 0 {
+			t.Errorf("phases are %v, reused is %v, peer %q, %d bytes", got.Phases, got.Reused, got.Peer, got.Bytes)
+		}
+		if n := <-sent; n != 0 {
+			t.Errorf("%d bytes were sent", n)
+		}
+	}
+	elsewhere := tcpAt("kdoctor.invalid:80")
+	elsewhere.Dial = listener.Addr().String()
+	check(t, prober.Probe(t.Context(), elsewhere), want{probe.OK, probe.NoPhase, 0})
+	closed := listen(t)
+	_ = closed.Close()
+	check(t, prober.Probe(t.Context(), tcpAt(closed.Addr().String())), want{probe.Refused, probe.Connect, 0})
+	check(t, prober.Probe(t.Context(), tcpAt("127.0.0.1")), want{probe.NotSent, probe.NoPhase, 0})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	check(t, prober.Probe(ctx, tcpAt(listener.Addr().String())), want{probe.Aborted, probe.Connect, 0})
+}

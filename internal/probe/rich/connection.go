@@ -1,0 +1,223 @@
+package rich
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"kdoctor.io/kdoctor/internal/probe"
+	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+	"kdoctor.io/kdoctor/internal/target"
+)
+
+// place is what a connection leads to. Targets do not share connections, even where they share an address: each is measured on its own.
+type place struct{ id, scheme, host, dial string }
+
+// connection is one connection.
+type connection struct {
+	wire *wire
+	// secure is nil for plain HTTP.
+	secure *tls.Conn
+	// client speaks HTTP/2; it is nil for HTTP/1.1.
+	client *http.ClientConn
+	// opener is the attempt that opened it.
+	opener *attempt
+	// http2 tells that HTTP/2 was agreed on.
+	http2 bool
+	// asked tells that the server asked for a client certificate, proven that it has answered something since.
+	asked, proven bool
+}
+
+// usable tells whether the other side left the idle connection open and sent nothing unasked. The client of HTTP/2 watches its
+// connection itself and answers what the other side asks in between.
+func (c *connection) usable() bool {
+	if c.client != nil {
+		return c.client.Err() == nil
+	}
+	return httpprobe.Quiet(c.wire.tcp)
+}
+
+// drained tells whether TLS holds nothing that came behind the answer. Reading with the time over takes what is there and waits for nothing.
+func (c *connection) drained() bool {
+	if c.secure == nil {
+		return true
+	}
+	_ = c.secure.SetReadDeadline(time.Unix(1, 0))
+	n, err := c.secure.Read(make([]byte, 1))
+	return n == 0 && errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+// stream is what carries HTTP/1.1.
+func (c *connection) stream() net.Conn {
+	if c.secure != nil {
+		return c.secure
+	}
+	return c.wire
+}
+
+// reset closes a connection with nothing under way: everything was read, so a reset loses nothing, and neither a port here
+// nor conntrack entries on the way linger for minutes.
+func (c *connection) reset() {
+	_ = c.wire.tcp.SetLinger(0)
+	c.close()
+}
+
+func (c *connection) close() {
+	if c.client != nil {
+		_ = c.client.Close()
+	}
+	_ = c.wire.tcp.Close()
+}
+
+// wire is a TCP connection that its user above cannot close, only end: how it is closed is for the attempt to say.
+type wire struct {
+	net.Conn
+	tcp *net.TCPConn
+	// failure is the first error of reading or writing that the network had, which says more than what clients make of it.
+	failure atomic.Pointer[error]
+}
+
+func (w *wire) Read(b []byte) (int, error) {
+	n, err := w.Conn.Read(b)
+	w.note(err)
+	return n, err
+}
+
+func (w *wire) Write(b []byte) (int, error) {
+	n, err := w.Conn.Write(b)
+	w.note(err)
+	return n, err
+}
+
+func (w *wire) note(err error) {
+	// Deadlines are its user's own doing.
+	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		w.failure.CompareAndSwap(nil, &err)
+	}
+}
+
+// Close ends all that waits for the connection.
+func (w *wire) Close() error { return w.SetDeadline(time.Unix(1, 0)) }
+
+// broken is what ended the connection, nil where only its user did.
+func (w *wire) broken() error {
+	if err := w.failure.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// readyKey is where a context has the connection that the transport is to use.
+type readyKey struct{}
+
+// newTransport makes a transport that turns connections into clients of HTTP/2; it opens none itself and holds none.
+func newTransport() *http.Transport {
+	ready := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		conn, ok := ctx.Value(readyKey{}).(*tls.Conn)
+		if !ok {
+			return nil, net.ErrClosed
+		}
+		return conn, nil
+	}
+	var protocols http.Protocols
+	protocols.SetHTTP2(true)
+	return &http.Transport{DialTLSContext: ready, Protocols: &protocols,
+		DisableCompression: true, MaxResponseHeaderBytes: httpprobe.MaxHeaderBytes}
+}
+
+// connect returns a connection for a request to the URL: one that is kept, or another.
+func (a *attempt) connect(ctx context.Context, to *url.URL) (*connection, probe.Phase, error) {
+	if a.config.Keep && a.outer.Err() == nil {
+		if c, ok := a.idle.Take(a.place(to)); ok {
+			a.sample.Reused = a.sample.Reused || c.opener != a
+			return c, probe.NoPhase, nil
+		}
+	}
+	return a.open(ctx, to)
+}
+
+func (a *attempt) place(to *url.URL) place {
+	return place{a.target.ID, to.Scheme, to.Host, a.dialFor(to)}
+}
+
+// dialFor is the target's Dial where the URL is still that of the target and not one that it redirects to.
+func (a *attempt) dialFor(to *url.URL) string {
+	if own, err := url.Parse(a.target.Address); err != nil || own.Host != to.Host || own.Scheme != to.Scheme {
+		return ""
+	}
+	return a.target.Dial
+}
+
+func (a *attempt) open(ctx context.Context, to *url.URL) (*connection, probe.Phase, error) {
+	where := a.target
+	where.Dial = a.dialFor(to)
+	address, named, err := httpprobe.Address(ctx, where, to)
+	if err != nil {
+		return nil, probe.Resolve, err
+	}
+	if named {
+		a.passed(probe.Resolve, time.Now())
+	}
+	dialled, err := a.dialer.DialContext(ctx, httpprobe.Network(a.target.Family), address)
+	if err != nil {
+		return nil, probe.Connect, err
+	}
+	a.passed(probe.Connect, time.Now())
+	tcp, ok := dialled.(*net.TCPConn)
+	if !ok {
+		_ = dialled.Close()
+		return nil, probe.Connect, httpprobe.ErrAddress
+	}
+	c := &connection{wire: &wire{Conn: tcp, tcp: tcp}, opener: a}
+	if to.Scheme == "http" {
+		return c, probe.NoPhase, nil
+	}
+	if err := a.handshake(ctx, c, to); err != nil {
+		_ = tcp.Close()
+		return nil, probe.TLS, err
+	}
+	a.passed(probe.TLS, time.Now())
+	if c.http2 {
+		if c.client, err = a.transport.NewClientConn(context.WithValue(ctx, readyKey{}, c.secure), to.Scheme, address); err != nil {
+			_ = tcp.Close()
+			return nil, probe.FirstByte, cause(c, err)
+		}
+	}
+	return c, probe.NoPhase, nil
+}
+
+// handshake speaks TLS as the target's protocol wants it: HTTP/2 or HTTP/1.1 and nothing else, because an attempt tests one way.
+func (a *attempt) handshake(ctx context.Context, c *connection, to *url.URL) error {
+	protocol := "http/1.1"
+	if a.target.Protocol == target.HTTP2 {
+		protocol = "h2"
+	}
+	c.secure = tls.Client(c.wire, &tls.Config{
+		MinVersion:         tls.VersionTLS12,
+		RootCAs:            a.trust[a.target.Trust].roots,
+		ServerName:         to.Hostname(),
+		NextProtos:         []string{protocol},
+		ClientSessionCache: a.sessions,
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			c.asked = true
+			if a.config.Certificate == nil {
+				return &tls.Certificate{}, nil
+			}
+			return a.config.Certificate, nil
+		},
+	})
+	if err := c.secure.HandshakeContext(ctx); err != nil {
+		return handshakeError(err)
+	}
+	c.http2 = protocol == "h2"
+	if c.http2 && c.secure.ConnectionState().NegotiatedProtocol != protocol {
+		return errNoHTTP2
+	}
+	return nil
+}
