@@ -198,6 +198,7 @@ func (e *Engine) split(start time.Time) []*shard {
 			e.parts[i].kept.giveUp()
 			continue
 		}
+		p.mayHold = runtime.GOMAXPROCS(0) > len(e.parts)
 		shards = append(shards, newShard(e, &e.parts[i], p, start))
 	}
 	return shards

@@ -1,34 +1,28 @@
 package httpprobe
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"net/url"
+	"strconv"
 
 	"kdoctor.io/kdoctor/internal/target"
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// ErrAddress is for a target that names no port, or whose Dial is not an address and a port.
+// ErrAddress is for a target that names no port, or whose Dial is not a host and a port.
 var ErrAddress = errors.New("the target does not say where to connect to")
 
-// Address is what to connect to for a URL of the target: what the target says in Dial, the URL's own address, or the first one of its name
-// in the target's family. named tells that a name was resolved.
+// Address is what to connect to for a URL of the target: what the target says in Dial, or else the URL's own host. Where that is a name,
+// it is the first address that the name has in the target's family; named tells so.
 func Address(ctx context.Context, t target.Target, to *url.URL) (address string, named bool, err error) {
-	if t.Dial != "" {
-		if _, err := netip.ParseAddrPort(t.Dial); err != nil {
-			return "", false, ErrAddress
-		}
-		return t.Dial, false, nil
-	}
-	host, port := to.Hostname(), to.Port()
-	if port == "" {
-		if port = defaultPort(to.Scheme); port == "" {
-			return "", false, ErrAddress
-		}
+	host, port, err := hostPort(t.Dial, to)
+	if err != nil {
+		return "", false, err
 	}
 	if _, err := netip.ParseAddr(host); err == nil {
 		return net.JoinHostPort(host, port), false, nil
@@ -41,6 +35,21 @@ func Address(ctx context.Context, t target.Target, to *url.URL) (address string,
 		return "", false, &net.DNSError{Err: fmt.Sprintf("the name has no %s address", t.Family), Name: host, IsNotFound: true}
 	}
 	return net.JoinHostPort(found[0].Unmap().String(), port), true, nil
+}
+
+// hostPort takes Dial apart or, without it, the URL.
+func hostPort(dial string, to *url.URL) (host, port string, err error) {
+	if dial == "" {
+		if port = cmp.Or(to.Port(), defaultPort(to.Scheme)); port == "" {
+			return "", "", ErrAddress
+		}
+		return to.Hostname(), port, nil
+	}
+	host, port, err = net.SplitHostPort(dial)
+	if number, parse := strconv.ParseUint(port, 10, 16); err != nil || parse != nil || number == 0 || host == "" {
+		return "", "", ErrAddress
+	}
+	return host, port, nil
 }
 
 func defaultPort(scheme string) string {

@@ -39,13 +39,16 @@ func classify(err error) (probe.Outcome, string) {
 }
 
 func ofErrno(errno syscall.Errno) probe.Outcome {
+	if errno == noNetwork {
+		return probe.Unreachable
+	}
 	switch errno {
 	case syscall.ECONNREFUSED:
 		return probe.Refused
 	case syscall.ECONNRESET, syscall.EPIPE, syscall.ECONNABORTED:
 		return probe.Reset
 	// EAFNOSUPPORT is what a kernel without IPv6 says.
-	case syscall.ENETUNREACH, syscall.EHOSTUNREACH, syscall.EHOSTDOWN, syscall.ENETDOWN, syscall.ENONET, syscall.EAFNOSUPPORT, syscall.ENOPROTOOPT, syscall.EPROTO:
+	case syscall.ENETUNREACH, syscall.EHOSTUNREACH, syscall.EHOSTDOWN, syscall.ENETDOWN, syscall.EAFNOSUPPORT, syscall.ENOPROTOOPT, syscall.EPROTO:
 		return probe.Unreachable
 	case syscall.EADDRNOTAVAIL, syscall.EADDRINUSE, syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EPERM, syscall.EACCES, syscall.EAGAIN:
 		return probe.NotSent

@@ -21,11 +21,7 @@ func Quiet(conn *net.TCPConn) bool {
 
 // Resent is how many segments of the connection had to be sent again so far, 0 where the kernel does not tell.
 func Resent(conn *net.TCPConn) (segments uint64) {
-	control(conn, func(fd int) {
-		if info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
-			segments = uint64(info.Total_retrans)
-		}
-	})
+	control(conn, func(fd int) { segments = resent(fd) })
 	return segments
 }
 

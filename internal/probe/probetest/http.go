@@ -52,6 +52,7 @@ func HTTP(t *testing.T, newProber NewHTTP) {
 	t.Run("an attempt under way is aborted with its round", func(t *testing.T) { aborted(t, newProber) })
 	t.Run("an attempt of a stopped round is aborted", func(t *testing.T) { abortedBefore(t, newProber) })
 	t.Run("a connection is made to where the target says, for the host of its URL", func(t *testing.T) { dial(t, newProber) })
+	t.Run("a name to connect to is resolved, for the host of the URL", func(t *testing.T) { dialByName(t, newProber) })
 	t.Run("connections alone", func(t *testing.T) { tcp(t, newProber) })
 	t.Run("a reset follows a whole answer", func(t *testing.T) { resets(t, newProber) })
 	t.Run("kept connections", func(t *testing.T) { kept(t, newProber) })
@@ -286,7 +287,12 @@ func refused(t *testing.T, newProber NewHTTP) {
 }
 
 func unknownName(t *testing.T, newProber NewHTTP) {
-	got := newProber(config(long)).Probe(t.Context(), at("kdoctor.invalid"))
+	unresolved(t, newProber(config(long)).Probe(t.Context(), at("kdoctor.invalid")))
+}
+
+// unresolved checks an attempt at a name that does not exist.
+func unresolved(t *testing.T, got probe.Sample) {
+	t.Helper()
 	// A machine whose name servers do not answer cannot say that the name is unknown.
 	if got.Outcome != probe.DNSFailed && got.Outcome != probe.Timeout {
 		t.Errorf("outcome is %v (%s), want DNSFailed", got.Outcome, got.Message)

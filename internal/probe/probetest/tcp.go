@@ -3,6 +3,7 @@ package probetest
 import (
 	"context"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -31,9 +32,38 @@ func dial(t *testing.T, newProber NewHTTP) {
 	if host := <-hosts; host != "kdoctor.invalid:8080" {
 		t.Errorf("the host is %q", host)
 	}
-	// It would answer, by whatever address its name has.
-	to.Dial = "localhost:8080"
-	check(t, newProber(config(long)).Probe(t.Context(), to), want{probe.NotSent, probe.NoPhase, 0})
+	for _, nowhere := range []string{"127.0.0.1", "localhost", "localhost:http", "127.0.0.1:0", "127.0.0.1:65536", ":80", "[127.0.0.1:80"} {
+		to.Dial = nowhere
+		check(t, newProber(config(long)).Probe(t.Context(), to), want{probe.NotSent, probe.NoPhase, 0})
+	}
+}
+
+// dialByName connects to a name in the place of the host of the URL.
+func dialByName(t *testing.T, newProber NewHTTP) {
+	hosts := make(chan string, 1)
+	responder := httpprobe.NewResponder(httpprobe.Identity{Installation: ours, Pod: pod})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		hosts <- r.Host
+		responder.ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	_, port, err := net.SplitHostPort(server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := at("kdoctor.invalid:8080")
+	to.Dial = net.JoinHostPort("localhost", port)
+	got := newProber(config(long)).Probe(t.Context(), to)
+	check(t, got, want{probe.OK, probe.NoPhase, 200})
+	if got.Phases[probe.Resolve] <= 0 {
+		t.Error("resolving the name took no time")
+	}
+	close(hosts)
+	if host := <-hosts; host != "kdoctor.invalid:8080" {
+		t.Errorf("the host is %q", host)
+	}
+	to.Dial = net.JoinHostPort("kdoctor.invalid", port)
+	unresolved(t, newProber(config(long)).Probe(t.Context(), to))
 }
 
 // tcpAt is a target that is only connected to.

@@ -1,0 +1,85 @@
+package responder
+
+import (
+	"net"
+	"net/netip"
+	"strconv"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// acceptSome takes connections that wait, a batch at most. A full shard takes none.
+func (s *shard) acceptSome() {
+	for range acceptBatch {
+		if s.open >= s.limit || s.stopping {
+			return
+		}
+		size := uint32(unsafe.Sizeof(s.peer))
+		fd, _, errno := unix.RawSyscall6(unix.SYS_ACCEPT4, uintptr(s.listener), uintptr(unsafe.Pointer(&s.peer)), // #nosec G103 -- the kernel fills it
+			uintptr(unsafe.Pointer(&size)), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0) // #nosec G103 -- the kernel fills it
+		switch errno {
+		case 0:
+			i := s.take(int(fd)) // #nosec G115 -- a descriptor
+			// A request is often there already, and its connection often over with the answer; then nobody needs to watch it.
+			s.receive(i, false)
+		case unix.EINTR, unix.ECONNABORTED:
+		case unix.EAGAIN:
+			return
+		case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM:
+			// Others may give something back; until then the queue would wake us without end.
+			s.resume = s.now + retryAccept
+			return
+		default:
+			// The connection failed before it was taken: accept(2) has the network's errors for it.
+		}
+	}
+}
+
+// take finds a place for a connection.
+func (s *shard) take(fd int) int32 {
+	var i int32
+	if n := len(s.free); n > 0 {
+		i, s.free = s.free[n-1], s.free[:n-1]
+	} else {
+		i = int32(len(s.connections)) // #nosec G115 -- connections are bounded
+		s.connections = append(s.connections, connection{})
+	}
+	c := &s.connections[i]
+	*c = connection{fd: fd, generation: c.generation + 1, delayed: none}
+	c.addressLength = uint8(len(appendPeer(c.address[:0], &s.peer))) // #nosec G115 -- it has room for every address
+	s.open++
+	s.enqueue(i, inRequest)
+	return i
+}
+
+// appendPeer writes an address and port as net.TCPAddr does: an IPv4 client of a socket for both families is one of IPv4.
+func appendPeer(b []byte, peer *unix.RawSockaddrAny) []byte {
+	switch peer.Addr.Family {
+	case unix.AF_INET:
+		a := (*unix.RawSockaddrInet4)(unsafe.Pointer(peer)) // #nosec G103 -- the family says what it is
+		return netip.AddrPortFrom(netip.AddrFrom4(a.Addr), port(a.Port)).AppendTo(b)
+	case unix.AF_INET6:
+		a := (*unix.RawSockaddrInet6)(unsafe.Pointer(peer)) // #nosec G103 -- the family says what it is
+		address := netip.AddrFrom16(a.Addr).Unmap()
+		if a.Scope_id != 0 {
+			address = address.WithZone(zone(a.Scope_id))
+		}
+		return netip.AddrPortFrom(address, port(a.Port)).AppendTo(b)
+	}
+	return b
+}
+
+// port is what the network's byte order means.
+func port(raw uint16) uint16 {
+	b := (*[2]byte)(unsafe.Pointer(&raw)) // #nosec G103 -- two bytes as they lie
+	return uint16(b[0])<<8 | uint16(b[1])
+}
+
+// zone names the interface of a link-local address.
+func zone(index uint32) string {
+	if at, err := net.InterfaceByIndex(int(index)); err == nil {
+		return at.Name
+	}
+	return strconv.FormatUint(uint64(index), 10)
+}

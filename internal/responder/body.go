@@ -1,0 +1,203 @@
+package responder
+
+import (
+	"net/http"
+
+	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+)
+
+// Bounds of the framing of a body in chunks: maxExtension is for one line of a size, maxTrailer for what follows the last chunk,
+// maxFraming for all of it.
+const (
+	maxExtension = 4096
+	maxTrailer   = 4096
+	maxFraming   = 64 << 10
+)
+
+// part is what a body's reader expects next.
+type part uint8
+
+const (
+	bodyEnd part = iota
+	bodyData
+	chunkSize
+	chunkExtension
+	chunkSizeEnd
+	chunkData
+	chunkReturn
+	chunkEnd
+	trailerStart
+	trailerName
+	trailerValue
+	trailerLineEnd
+	trailerEnd
+)
+
+// body throws a request's body away as it arrives. It keeps nothing of it and allocates nothing.
+type body struct {
+	part part
+	// left is what is missing of a body with a length, or of a chunk; while a size is read, it has so many digits.
+	left   uint64
+	digits uint8
+	// sum is the length of all chunks.
+	sum uint64
+	// line is the length of the line or trailer that is read, framing that of all that is no content.
+	line, framing int32
+}
+
+// begin starts with a body of the length, which is at most httpprobe.MaxRequestBody, or chunked.
+func (o *body) begin(length int64) {
+	*o = body{}
+	switch {
+	case length == chunked:
+		o.part = chunkSize
+	case length > 0:
+		o.part, o.left = bodyData, uint64(length)
+	}
+}
+
+// feed takes what it can of b, and returns how much. The status is other than 200 for a body that is refused; more tells that it goes on.
+func (o *body) feed(b []byte) (n int, more bool, status int) {
+	for n < len(b) && o.part != bodyEnd {
+		if o.part == bodyData || o.part == chunkData {
+			n += o.skip(len(b) - n)
+			continue
+		}
+		if status := o.step(b[n]); status != http.StatusOK {
+			return n, false, status
+		}
+		n++
+		if o.framing++; o.framing > maxFraming {
+			return n, false, http.StatusRequestEntityTooLarge
+		}
+	}
+	return n, o.part != bodyEnd, http.StatusOK
+}
+
+func (o *body) skip(most int) int {
+	n := min(o.left, uint64(most)) // #nosec G115 -- a length is not negative
+	o.left -= n
+	if o.left == 0 {
+		if o.part == bodyData {
+			o.part = bodyEnd
+		} else {
+			o.part = chunkReturn
+		}
+	}
+	return int(n) // #nosec G115 -- it is at most an int
+}
+
+// step takes one byte of the framing, whose form is as strict as net/http has it: lines end by CR and LF.
+func (o *body) step(c byte) int {
+	if o.part >= trailerStart {
+		return o.trailer(c)
+	}
+	switch o.part {
+	case chunkSize:
+		return o.size(c)
+	case chunkExtension:
+		if o.line++; c == '\n' || o.line > maxExtension {
+			return http.StatusBadRequest
+		}
+		if c == '\r' {
+			o.part = chunkSizeEnd
+		}
+		return http.StatusOK
+	case chunkSizeEnd:
+		return o.expect(c, '\n', o.sized())
+	case chunkReturn:
+		return o.expect(c, '\r', chunkEnd)
+	case chunkEnd:
+		o.left, o.digits, o.line = 0, 0, 0
+		return o.expect(c, '\n', chunkSize)
+	case bodyEnd, bodyData, chunkData, trailerStart, trailerName, trailerValue, trailerLineEnd, trailerEnd:
+	}
+	return http.StatusBadRequest
+}
+
+func (o *body) expect(c, want byte, next part) int {
+	if c != want {
+		return http.StatusBadRequest
+	}
+	if next == chunkData {
+		if o.left > httpprobe.MaxRequestBody-o.sum {
+			return http.StatusRequestEntityTooLarge
+		}
+		o.sum += o.left
+	}
+	o.part = next
+	return http.StatusOK
+}
+
+// sized is what follows the line of a size.
+func (o *body) sized() part {
+	if o.left == 0 {
+		o.line = 0
+		return trailerStart
+	}
+	return chunkData
+}
+
+func (o *body) size(c byte) int {
+	var digit uint64
+	switch {
+	case '0' <= c && c <= '9':
+		digit = uint64(c - '0')
+	case 'a' <= c && c <= 'f':
+		digit = uint64(c-'a') + 10
+	case 'A' <= c && c <= 'F':
+		digit = uint64(c-'A') + 10
+	case o.digits == 0:
+		return http.StatusBadRequest
+	case c == '\r':
+		o.part = chunkSizeEnd
+		return http.StatusOK
+	case c == ';':
+		o.part = chunkExtension
+		return http.StatusOK
+	default:
+		return http.StatusBadRequest
+	}
+	if o.digits++; o.digits > 16 {
+		return http.StatusBadRequest
+	}
+	o.left = o.left<<4 | digit
+	return http.StatusOK
+}
+
+// trailer takes a byte of the fields behind the last chunk, which nobody needs.
+func (o *body) trailer(c byte) int {
+	if o.line++; o.line > maxTrailer {
+		return http.StatusBadRequest
+	}
+	switch o.part {
+	case trailerStart:
+		if c == '\r' {
+			o.part = trailerEnd
+			return http.StatusOK
+		}
+		if !nameByte(c) {
+			return http.StatusBadRequest
+		}
+		o.part = trailerName
+	case trailerName:
+		if c == ':' {
+			o.part = trailerValue
+		} else if !nameByte(c) {
+			return http.StatusBadRequest
+		}
+	case trailerValue:
+		if c == '\r' {
+			o.part = trailerLineEnd
+		} else if c < ' ' && c != '\t' || c == 0x7f {
+			return http.StatusBadRequest
+		}
+	case trailerLineEnd:
+		return o.expect(c, '\n', trailerStart)
+	case trailerEnd:
+		return o.expect(c, '\n', bodyEnd)
+	case bodyEnd, bodyData, chunkSize, chunkExtension, chunkSizeEnd, chunkData, chunkReturn, chunkEnd:
+		return http.StatusBadRequest
+	}
+	return http.StatusOK
+}

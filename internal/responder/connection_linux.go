@@ -1,0 +1,324 @@
+package responder
+
+import (
+	"net/http"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+)
+
+const (
+	// flushAt is how much of answers to pipelined requests is collected before it is written.
+	flushAt = 16 << 10
+	// turn is how often a connection may fill the input before others have their turn.
+	turn = 16
+	// moreRoom is what a buffer has at least for the rest of a head.
+	moreRoom = 256
+)
+
+// connection is one client. Idle ones hold no buffer.
+type connection struct {
+	place
+	fd         int
+	generation int32
+	// watched and writes tell that the poller reports what arrives, and that there is room again for what is to be written;
+	// last that the connection ends with the answer that is in out.
+	watched, writes, last bool
+	// in is what arrived of a request that is not complete, or what waits until the answer before it is gone. scanned of it was looked at
+	// in vain for the end of a head; head is the length of one that is complete, and alone in the buffer, while its body arrives.
+	in            []byte
+	scanned, head int32
+	body          body
+	// out from sent on is what is still to be written; padding blanks follow it. delayed is the place among delays.
+	out                    []byte
+	sent, padding, delayed int32
+	// address is the client's, with its port.
+	address       [64]byte
+	addressLength uint8
+}
+
+// changed goes on with a connection whose socket has changed.
+func (s *shard) changed(i int32, events uint32) {
+	c := &s.connections[i]
+	hangup := events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0
+	switch {
+	case c.delayed != none:
+		// Who has only ended his side still wants the answer; who is gone does not.
+		if events&(unix.EPOLLHUP|unix.EPOLLERR) != 0 {
+			s.drop(i)
+		}
+	case c.queue == inAnswer:
+		s.flush(i)
+	case c.queue == inLinger:
+		s.drain(i)
+	case hangup || events&unix.EPOLLIN != 0:
+		s.receive(i, hangup)
+	}
+}
+
+// receive reads and answers until nothing is left. After a hang-up it reads up to the end or the error behind what arrived;
+// otherwise a read that does not fill the buffer has emptied the socket, and the next event comes with what arrives later.
+func (s *shard) receive(i int32, hangup bool) {
+	for range turn {
+		c := &s.connections[i]
+		b := s.input[:0]
+		if c.head == 0 && c.in != nil {
+			if !s.keep(i, c.in) {
+				s.drop(i)
+				return
+			}
+			b = c.in
+		}
+		have := len(b)
+		n, errno := recv(c.fd, b[have:cap(b)])
+		switch errno {
+		case 0:
+		case unix.EINTR:
+			continue
+		case unix.EAGAIN:
+			s.watch(i)
+			return
+		default:
+			s.drop(i)
+			return
+		}
+		if n == 0 {
+			s.drop(i)
+			return
+		}
+		emptied := n < cap(b)-have
+		if !s.process(i, b[:have+n], emptied) {
+			return
+		}
+		if emptied && !hangup {
+			s.watch(i)
+			return
+		}
+	}
+	s.watch(i)
+	s.again = append(s.again, handle{i, s.connections[i].generation})
+}
+
+// process answers the requests that are complete in b, and keeps the rest. emptied tells that nothing more was in the socket.
+// It reports whether the connection is to be read on: it may be gone, or wait.
+func (s *shard) process(i int32, b []byte, emptied bool) bool {
+	c := &s.connections[i]
+	out, padding, answered := s.output[:0], 0, false
+	for len(b) > 0 {
+		n, f, status := s.advance(i, b)
+		if status != http.StatusOK {
+			return s.conclude(i, s.writer.refuse(out, status), 0, false)
+		}
+		if f == partial {
+			b = b[n:]
+			if s.request.expects && c.head > 0 && len(b) == 0 {
+				out, padding = append(out, continues...), 0
+				s.request.expects = false
+			}
+			break
+		}
+		options := s.rounds.Options(s.request.round)
+		if len(out) > flushAt || len(out) > 0 && options != (httpprobe.Options{}) {
+			// The request is looked at once more when those before it are answered.
+			if !s.send(i, out, padding) {
+				return false
+			}
+			if c.out != nil {
+				s.wait(i, b)
+				return false
+			}
+			out = out[:0]
+		}
+		// Counted before it is written: whoever has read the answer finds it counted.
+		s.rounds.Count(s.request.round)
+		b, answered = b[n:], true
+		c.last = s.request.close || s.stopping
+		out, padding = s.writer.answer(out, &s.request, c.address[:c.addressLength], options, c.last)
+		s.forgetHead(c)
+		if options.Delay > 0 {
+			s.delay(i, out, padding, b, options)
+			return false
+		}
+		if c.last {
+			return s.conclude(i, out, padding, emptied && len(b) == 0)
+		}
+	}
+	if c.head == 0 && !s.keep(i, b) {
+		s.drop(i)
+		return false
+	}
+	if len(out) > 0 && !s.send(i, out, padding) {
+		return false
+	}
+	return c.out == nil && s.settle(i, answered)
+}
+
+// settle puts a connection that reads into the right queue.
+func (s *shard) settle(i int32, answered bool) bool {
+	c := &s.connections[i]
+	switch {
+	case c.in == nil && s.stopping:
+		s.drop(i)
+		return false
+	case c.in == nil:
+		if answered {
+			s.enqueue(i, inIdle)
+		}
+	case answered || c.queue != inRequest && c.queue != inBody:
+		s.enqueue(i, inRequest)
+	}
+	return true
+}
+
+// advance looks at the next request in b: at its head, or at the body of one whose head is held. It returns how much of b is dealt with.
+// A request that is whole is in s.request, and nothing of it is dealt with before it is answered.
+func (s *shard) advance(i int32, b []byte) (n int, f found, status int) {
+	c := &s.connections[i]
+	if c.head > 0 {
+		s.request.expects = false
+		n, more, status := c.body.feed(b)
+		if more || status != http.StatusOK {
+			return n, partial, status
+		}
+		_, f, status = s.head(c.in, 0)
+		return n, f, status
+	}
+	n, f, status = s.head(b, int(c.scanned))
+	switch {
+	case status != http.StatusOK:
+		return 0, partial, status
+	case f == partial:
+		c.scanned = int32(len(b)) // #nosec G115 -- it is at most MaxHeader
+		return 0, partial, status
+	case s.request.demands:
+		return 0, partial, http.StatusExpectationFailed
+	case s.request.length > httpprobe.MaxRequestBody:
+		return 0, partial, http.StatusRequestEntityTooLarge
+	}
+	c.scanned = 0
+	if s.request.length == 0 {
+		return n, whole, status
+	}
+	c.body.begin(s.request.length)
+	taken, more, status := c.body.feed(b[n:])
+	if !more || status != http.StatusOK {
+		return n + taken, whole, status
+	}
+	s.request.expects = s.request.expects && taken == 0
+	if !s.keep(i, b[:n]) {
+		return 0, partial, http.StatusServiceUnavailable
+	}
+	c.head = int32(n) // #nosec G115 -- it is at most MaxHeader
+	return len(b), partial, status
+}
+
+// head reads a head, of which the first scanned bytes are known not to end it.
+func (s *shard) head(b []byte, scanned int) (n int, f found, status int) {
+	if b[0] == '\n' || b[0] == '\r' {
+		return 0, partial, http.StatusBadRequest
+	}
+	end := 0
+	if scanned > 0 {
+		end = headEnd(b, scanned)
+	}
+	if scanned == 0 || end > 0 {
+		if n, f = s.request.parse(b); f == whole {
+			return n, whole, http.StatusOK
+		}
+		if f == unusual && end == 0 {
+			end = headEnd(b, 0)
+		}
+	}
+	if end == 0 {
+		if len(b) >= MaxHeader {
+			return 0, partial, http.StatusRequestHeaderFieldsTooLarge
+		}
+		return 0, partial, http.StatusOK
+	}
+	return end, whole, s.request.examine(b[:end])
+}
+
+// keep makes in hold what is left of the input, with room for more; left may be a part of in.
+func (s *shard) keep(i int32, left []byte) bool {
+	c := &s.connections[i]
+	if len(left) == 0 {
+		s.stock.give(c.in)
+		c.in = nil
+		return true
+	}
+	room := min(len(left)+moreRoom, MaxHeader)
+	if cap(c.in) >= room {
+		c.in = c.in[:cap(c.in)]
+		c.in = c.in[:copy(c.in, left)]
+		return true
+	}
+	lent, ok := s.stock.hold(left, room)
+	if !ok {
+		return false
+	}
+	s.stock.give(c.in)
+	c.in = lent
+	return true
+}
+
+// forgetHead gives up the head of a request that is answered.
+func (s *shard) forgetHead(c *connection) {
+	if c.head > 0 {
+		s.stock.give(c.in)
+		c.in, c.head = nil, 0
+	}
+}
+
+// watch has the poller report the connection's changes from now on, those included that it did not see.
+func (s *shard) watch(i int32) {
+	c := &s.connections[i]
+	if c.watched {
+		return
+	}
+	if s.poller.watch(unix.EPOLL_CTL_ADD, c.fd, 0, i, c.generation) != nil {
+		s.drop(i)
+		return
+	}
+	c.watched = true
+}
+
+// watchWrites has the poller also report when there is room to write. It reports false when the connection is gone.
+func (s *shard) watchWrites(i int32) bool {
+	c := &s.connections[i]
+	if c.writes {
+		return true
+	}
+	operation := unix.EPOLL_CTL_ADD
+	if c.watched {
+		operation = unix.EPOLL_CTL_MOD
+	}
+	if s.poller.watch(operation, c.fd, unix.EPOLLOUT, i, c.generation) != nil {
+		s.drop(i)
+		return false
+	}
+	c.watched, c.writes = true, true
+	return true
+}
+
+// drop ends a connection.
+func (s *shard) drop(i int32) {
+	c := &s.connections[i]
+	s.dequeue(i)
+	if c.delayed != none {
+		s.delays.remove(c.delayed)
+	}
+	s.stock.give(c.in)
+	s.stock.give(c.out)
+	_, _, _ = unix.RawSyscall(unix.SYS_CLOSE, uintptr(c.fd), 0, 0)
+	*c = connection{fd: none, generation: c.generation, delayed: none}
+	s.free = append(s.free, i)
+	s.open--
+}
+
+// recv is recv(2) on a socket that does not block.
+func recv(fd int, b []byte) (int, unix.Errno) {
+	n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)), 0, 0, 0) // #nosec G103 -- the kernel fills it
+	return int(n), errno
+}

@@ -1,0 +1,96 @@
+package responder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+)
+
+// serveWeb serves by net/http.
+func (r *Responder) serveWeb(ctx context.Context, l net.Listener) error {
+	c := r.config
+	server := &http.Server{
+		Handler:                      r.web,
+		ReadHeaderTimeout:            c.Header,
+		ReadTimeout:                  c.Request,
+		WriteTimeout:                 c.Write,
+		IdleTimeout:                  c.Idle,
+		MaxHeaderBytes:               MaxHeader,
+		DisableGeneralOptionsHandler: true,
+		// The standard library logs every client that goes away; that is what the reports are for.
+		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
+	}
+	ended := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(ended)
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
+		defer cancel()
+		if server.Shutdown(last) != nil {
+			_ = server.Close()
+		}
+	})
+	err := server.Serve(limit(l, c.MaxConnections))
+	if !stop() {
+		<-ended
+	}
+	if errors.Is(err, http.ErrServerClosed) && ctx.Err() != nil {
+		return nil
+	}
+	return fmt.Errorf("serve probes: %w", err)
+}
+
+// limit bounds the connections of a listener: further ones wait in the kernel's queue, where they cost nothing.
+func limit(l net.Listener, connections int) net.Listener {
+	return &limited{Listener: l, places: make(chan struct{}, connections), closed: make(chan struct{})}
+}
+
+type limited struct {
+	net.Listener
+	places chan struct{}
+	once   sync.Once
+	closed chan struct{}
+}
+
+// Accept waits for a place, then for a connection.
+func (l *limited) Accept() (net.Conn, error) {
+	select {
+	case l.places <- struct{}{}:
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		<-l.places
+		return nil, err
+	}
+	return &placed{Conn: conn, leave: sync.OnceFunc(func() { <-l.places })}, nil
+}
+
+// Close also wakes an Accept that waits for a place.
+func (l *limited) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return l.Listener.Close()
+}
+
+type placed struct {
+	net.Conn
+	leave func()
+}
+
+// Close gives the place back, once.
+func (c *placed) Close() error {
+	defer c.leave()
+	return c.Conn.Close()
+}
+
+// CloseWrite lets net/http end an answer properly before it closes.
+func (c *placed) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}

@@ -1,0 +1,105 @@
+package responder
+
+import "time"
+
+// none is the index of no connection.
+const none = -1
+
+// queue is what a connection waits for, and so which deadline it has. Each has one span for all, so its connections end in the order
+// in which they came, and a list is all that it takes.
+type queue uint8
+
+const (
+	// noQueue is for a connection whose answer is delayed, and for a free place.
+	noQueue queue = iota
+	// inRequest: a request has begun and is not complete. At the end of the span its head must be.
+	inRequest
+	// inBody: the head was complete in time, the body is not.
+	inBody
+	// inAnswer: the client has not taken the whole answer.
+	inAnswer
+	// inIdle: no request has begun.
+	inIdle
+	// inLinger: the last answer is sent, and what the client still sends is thrown away.
+	inLinger
+	queues
+)
+
+// line is one queue: the first and last of its connections.
+type line struct {
+	first, last int32
+	span        time.Duration
+}
+
+// place is a connection's place in its queue.
+type place struct {
+	queue          queue
+	previous, next int32
+	since          time.Duration
+}
+
+// delays are connections whose answers wait for their moments, the next one first: a heap. Each connection knows where it stands.
+type delays struct {
+	waiting []delay
+	moved   func(connection, at int32)
+}
+
+type delay struct {
+	until      time.Duration
+	connection int32
+}
+
+func (d *delays) add(connection int32, until time.Duration) {
+	d.waiting = append(d.waiting, delay{})
+	d.up(len(d.waiting)-1, delay{until, connection})
+}
+
+// remove takes out the one that stands at the place.
+func (d *delays) remove(at int32) {
+	d.moved(d.waiting[at].connection, none)
+	end := len(d.waiting) - 1
+	last := d.waiting[end]
+	d.waiting = d.waiting[:end]
+	if int(at) < end {
+		d.down(d.up(int(at), last))
+	}
+}
+
+func (d *delays) set(at int, one delay) {
+	d.waiting[at] = one
+	d.moved(one.connection, int32(at)) // #nosec G115 -- there are as many as connections at most
+}
+
+// up puts one at the place or above it, and returns where.
+func (d *delays) up(at int, one delay) int {
+	for at > 0 {
+		parent := (at - 1) / 2
+		if d.waiting[parent].until <= one.until {
+			break
+		}
+		d.set(at, d.waiting[parent])
+		at = parent
+	}
+	d.set(at, one)
+	return at
+}
+
+// down lets the one at the place sink.
+func (d *delays) down(at int) {
+	one := d.waiting[at]
+	for {
+		child := 2*at + 1
+		if child >= len(d.waiting) {
+			break
+		}
+		if child+1 < len(d.waiting) && d.waiting[child+1].until < d.waiting[child].until {
+			child++
+		}
+		if d.waiting[child].until >= one.until {
+			break
+		}
+		d.set(at, d.waiting[child])
+		at = child
+	}
+	d.set(at, one)
+}

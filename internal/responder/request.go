@@ -1,0 +1,253 @@
+package responder
+
+import (
+	"bufio"
+	"bytes"
+	"net/http"
+	"strings"
+
+	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+)
+
+// chunked is the length of a body that comes in chunks.
+const chunked = -1
+
+// request is what a responder needs to know of a request's head. The slices point into what was parsed.
+type request struct {
+	method, path, host, round []byte
+	// length is that of the body, or chunked.
+	length int64
+	// old is for HTTP/1.0.
+	old bool
+	// close tells that the connection ends with the answer.
+	close bool
+	// expects is set for a client that waits for an interim answer before it sends the body, demands for one that wants what nobody offers.
+	expects, demands bool
+}
+
+// found is what a look at the bytes of a request gives.
+type found uint8
+
+const (
+	// partial: the head goes on.
+	partial found = iota
+	// whole: the head is complete and understood.
+	whole
+	// unusual: it takes a closer look, once the head is complete.
+	unusual
+)
+
+// parse reads a head of the usual form and returns its length. What it understands, it understands as net/http does; all that is rare,
+// or wrong, is unusual. It allocates nothing.
+func (r *request) parse(b []byte) (int, found) {
+	end := bytes.IndexByte(b, '\n')
+	if end < 0 {
+		return 0, partial
+	}
+	*r = request{}
+	if !r.line(b[:withoutReturn(b, 0, end)]) {
+		return 0, unusual
+	}
+	var f fields
+	for at := end + 1; ; {
+		end = bytes.IndexByte(b[at:], '\n')
+		if end < 0 {
+			return 0, partial
+		}
+		end += at
+		line := b[at:withoutReturn(b, at, end)]
+		at = end + 1
+		if len(line) == 0 {
+			if !r.settle(&f) {
+				return 0, unusual
+			}
+			return at, whole
+		}
+		if !r.field(line, &f) {
+			return 0, unusual
+		}
+	}
+}
+
+// line reads the request line.
+func (r *request) line(line []byte) bool {
+	const version = len(" HTTP/1.1")
+	space := bytes.IndexByte(line, ' ')
+	if space <= 0 || len(line) < space+1+len("/")+version {
+		return false
+	}
+	r.method = line[:space]
+	for _, c := range r.method {
+		if !nameByte(c) {
+			return false
+		}
+	}
+	target := line[space+1 : len(line)-version]
+	switch string(line[len(line)-version:]) {
+	case " HTTP/1.1":
+	case " HTTP/1.0":
+		r.old = true
+	default:
+		return false
+	}
+	if target[0] != '/' {
+		return false
+	}
+	r.path = target
+	for i, c := range target {
+		switch {
+		case c <= ' ', c == 0x7f:
+			return false
+		case c == '?' && len(r.path) == len(target):
+			r.path = target[:i]
+		case c == '%' && len(r.path) == len(target):
+			return false
+		}
+	}
+	return true
+}
+
+// fields is what the fields of a head said.
+type fields struct{ host, length, coding, round, closes, keeps bool }
+
+// field reads one line of the usual form.
+func (r *request) field(line []byte, f *fields) bool {
+	colon := bytes.IndexByte(line, ':')
+	if colon <= 0 {
+		return false
+	}
+	name := line[:colon]
+	for _, c := range name {
+		if !nameByte(c) {
+			return false
+		}
+	}
+	value := trim(line[colon+1:])
+	for _, c := range value {
+		if c < ' ' && c != '\t' || c == 0x7f {
+			return false
+		}
+	}
+	switch len(name) {
+	case len("host"):
+		if equalFold(name, "host") {
+			r.host = value
+			return first(&f.host) && validHost(value)
+		}
+	case len("expect"):
+		return !equalFold(name, "expect")
+	case len("trailer"):
+		return !equalFold(name, "trailer")
+	case len("connection"):
+		if equalFold(name, "connection") {
+			f.closes = f.closes || contains(value, "close")
+			f.keeps = f.keeps || contains(value, "keep-alive")
+		}
+	case len("kdoctor-round"):
+		if equalFold(name, "kdoctor-round") && first(&f.round) {
+			r.round = value
+		}
+	case len("content-length"):
+		if equalFold(name, "content-length") {
+			n, ok := decimal(value)
+			r.length = n
+			return ok && first(&f.length)
+		}
+	case len("transfer-encoding"):
+		if equalFold(name, "transfer-encoding") {
+			return !r.old && first(&f.coding) && equalFold(value, "chunked")
+		}
+	}
+	return true
+}
+
+// settle decides at the end of a head what all its fields mean together.
+func (r *request) settle(f *fields) bool {
+	if !f.host && !r.old || f.coding && f.length {
+		return false
+	}
+	if f.coding {
+		r.length = chunked
+	}
+	r.close = f.closes || r.old && !f.keeps
+	return true
+}
+
+// first reports whether it is the first call.
+func first(seen *bool) bool {
+	was := *seen
+	*seen = true
+	return !was
+}
+
+// examine reads a whole head of any form by net/http's own parser, and returns a status other than 200 for one that is refused.
+// Beyond what that parser refuses, a head must keep the rules of net/http's server, and may not fold lines: RFC 9112, section 5.2, has them refused.
+func (r *request) examine(head []byte) int {
+	hosts, ok := scanFields(head)
+	if !ok {
+		return http.StatusBadRequest
+	}
+	read, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(head)))
+	if err != nil {
+		return http.StatusBadRequest
+	}
+	if read.ProtoMajor != 1 {
+		return http.StatusHTTPVersionNotSupported
+	}
+	if hosts == 0 && read.ProtoAtLeast(1, 1) && read.Method != http.MethodConnect {
+		return http.StatusBadRequest
+	}
+	*r = request{
+		method: []byte(read.Method), path: []byte(read.URL.Path), host: []byte(read.Host), round: []byte(read.Header.Get(httpprobe.RoundHeader)),
+		length: read.ContentLength, close: read.Close, old: !read.ProtoAtLeast(1, 1),
+	}
+	if expect := read.Header.Get("Expect"); expect != "" {
+		r.demands = !strings.EqualFold(expect, "100-continue")
+		r.expects = !r.demands && !r.old
+	}
+	return http.StatusOK
+}
+
+// scanFields checks what net/http's parser leaves to its server, and counts Host fields.
+func scanFields(head []byte) (hosts int, ok bool) {
+	_, rest, _ := bytes.Cut(head, []byte("\n"))
+	for {
+		line, after, _ := bytes.Cut(rest, []byte("\n"))
+		rest = after
+		line = line[:withoutReturn(line, 0, len(line))]
+		if len(line) == 0 {
+			return hosts, true
+		}
+		name, value, found := bytes.Cut(line, []byte(":"))
+		if !found || len(name) == 0 {
+			return 0, false
+		}
+		for _, c := range name {
+			if !nameByte(c) {
+				return 0, false
+			}
+		}
+		if equalFold(name, "host") {
+			if hosts++; !validHost(trim(value)) {
+				return 0, false
+			}
+		}
+	}
+}
+
+// headEnd finds the end of a head, of which the first from bytes were looked at before; it is 0 when the head goes on.
+func headEnd(b []byte, from int) int {
+	for at := max(0, from-3); ; {
+		i := bytes.IndexByte(b[at:], '\n')
+		if i < 0 {
+			return 0
+		}
+		at += i + 1
+		switch {
+		case at < len(b) && b[at] == '\n':
+			return at + 1
+		case at+1 < len(b) && b[at] == '\r' && b[at+1] == '\n':
+			return at + 2
+		}
+	}
+}

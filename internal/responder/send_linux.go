@@ -1,0 +1,180 @@
+package responder
+
+import (
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+)
+
+// send writes answers, of which the last padding bytes are blanks. What the socket does not take is held, and out is then not nil.
+// It reports false when the connection is gone.
+func (s *shard) send(i int32, out []byte, padding int) bool {
+	n, errno := sendAll(s.connections[i].fd, out, 0)
+	if errno != 0 && errno != unix.EAGAIN {
+		s.drop(i)
+		return false
+	}
+	if n == len(out) {
+		return true
+	}
+	if !s.hold(i, out[n:], padding) {
+		return false
+	}
+	s.enqueue(i, inAnswer)
+	return s.watchWrites(i)
+}
+
+// hold keeps what is to be written later. It reports false when the connection had to be dropped for it.
+func (s *shard) hold(i int32, out []byte, padding int) bool {
+	c := &s.connections[i]
+	padding = min(padding, len(out))
+	text := out[:len(out)-padding]
+	held, ok := s.stock.hold(text, len(text))
+	if !ok {
+		s.drop(i)
+		return false
+	}
+	c.out, c.sent, c.padding = held, 0, int32(padding) // #nosec G115 -- it is at most MaxBodyBytes
+	return true
+}
+
+// wait keeps the requests that arrived meanwhile until the answer before them is gone.
+func (s *shard) wait(i int32, b []byte) {
+	if !s.keep(i, b) {
+		s.drop(i)
+	}
+}
+
+// delay holds an answer until its moment.
+func (s *shard) delay(i int32, out []byte, padding int, b []byte, options httpprobe.Options) {
+	if !s.hold(i, out, padding) {
+		return
+	}
+	s.dequeue(i)
+	s.delays.add(i, s.now+options.Delay)
+	if !s.keep(i, b) {
+		s.drop(i)
+		return
+	}
+	s.watch(i)
+}
+
+// flush goes on with an answer that is held. When it is gone, the requests behind it have their turn.
+func (s *shard) flush(i int32) {
+	c := &s.connections[i]
+	for int(c.sent) < len(c.out) || c.padding > 0 {
+		rest := c.out[c.sent:]
+		blanks := len(rest) == 0
+		if blanks {
+			// The output is free: nothing is collected while an answer is held.
+			rest = s.output[:min(int(c.padding), flushAt)]
+			for j := range rest {
+				rest[j] = ' '
+			}
+		}
+		n, errno := sendAll(c.fd, rest, 0)
+		if errno != 0 && errno != unix.EAGAIN {
+			s.drop(i)
+			return
+		}
+		if blanks {
+			c.padding -= int32(n) // #nosec G115 -- it is at most the padding
+		} else {
+			c.sent += int32(n) // #nosec G115 -- it is at most the length
+		}
+		if errno == unix.EAGAIN {
+			if c.queue != inAnswer {
+				s.enqueue(i, inAnswer)
+			}
+			s.watchWrites(i)
+			return
+		}
+	}
+	s.stock.give(c.out)
+	c.out, c.sent = nil, 0
+	if c.last {
+		s.linger(i)
+		return
+	}
+	switch {
+	case c.in == nil && s.stopping:
+		s.drop(i)
+		return
+	case c.in == nil:
+		s.enqueue(i, inIdle)
+	case !s.process(i, c.in, false):
+		return
+	}
+	// Whatever happened meanwhile was not looked at.
+	s.receive(i, true)
+}
+
+// conclude writes the last answer and ends the connection. It is clean when nothing is left to read: then the end travels with the answer,
+// in one segment. Otherwise closing would send a reset, which takes answers with it that the client has not read.
+// It reports that the connection is not to be read on.
+func (s *shard) conclude(i int32, out []byte, padding int, clean bool) bool {
+	c := &s.connections[i]
+	c.last = true
+	s.stock.give(c.in)
+	c.in, c.head = nil, 0
+	if clean {
+		n, errno := sendAll(c.fd, out, unix.MSG_MORE)
+		if n == len(out) || errno != unix.EAGAIN {
+			s.drop(i)
+			return false
+		}
+		out = out[n:]
+	}
+	if s.send(i, out, padding) && c.out == nil {
+		s.linger(i)
+	}
+	return false
+}
+
+// linger ends our side of the connection and waits for the client's.
+func (s *shard) linger(i int32) {
+	c := &s.connections[i]
+	if unix.Shutdown(c.fd, unix.SHUT_WR) != nil {
+		s.drop(i)
+		return
+	}
+	s.enqueue(i, inLinger)
+	s.watch(i)
+	if s.connections[i].fd >= 0 {
+		s.drain(i)
+	}
+}
+
+// drain throws away what the client still sends. Who sends without end is cut off.
+func (s *shard) drain(i int32) {
+	fd := s.connections[i].fd
+	for range turn {
+		n, errno := recv(fd, s.input)
+		switch {
+		case errno == unix.EINTR:
+		case errno == unix.EAGAIN:
+			return
+		case errno != 0, n == 0:
+			s.drop(i)
+			return
+		}
+	}
+	s.drop(i)
+}
+
+// sendAll writes until all is taken or nothing more is: the error is EAGAIN then.
+func sendAll(fd int, b []byte, flags uintptr) (n int, errno unix.Errno) {
+	for n < len(b) {
+		sent, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(&b[n])), uintptr(len(b)-n), unix.MSG_NOSIGNAL|flags, 0, 0) // #nosec G103 -- the kernel reads it
+		switch errno {
+		case 0:
+			n += int(sent)
+		case unix.EINTR:
+		default:
+			return n, errno
+		}
+	}
+	return n, 0
+}

@@ -1,0 +1,266 @@
+package responder
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+)
+
+const (
+	// acceptBatch is how many connections are taken before other sockets are looked at.
+	acceptBatch = 64
+	// retryAccept is how long a shard waits that could not accept for want of descriptors or memory.
+	retryAccept = 100 * time.Millisecond
+	// never is a moment that does not come.
+	never = time.Duration(1<<63 - 1)
+)
+
+// shard is one thread's part of the connections. Moments are counted from its start.
+type shard struct {
+	rounds *httpprobe.Rounds
+	poller *poller
+	writer *writer
+	base   time.Time
+	// now is when the events that are handled were taken from the kernel.
+	now time.Duration
+
+	listener, limit int
+	accepting       bool
+	// full tells the other shards that this one takes no more connections: it may have been the only one that was told of those that wait.
+	full func()
+	// resume is when to try again to accept after a failure.
+	resume time.Duration
+	// stopping is set for the time after the end of the context, up to until.
+	stopping bool
+	until    time.Duration
+
+	// connections are those that are open, and free places.
+	connections []connection
+	free        []int32
+	open        int
+	lines       [queues]line
+	delays      delays
+	// again are connections that had more to read than their turn allows.
+	again []handle
+
+	stock stock
+	// request is the one that is answered, input and output have room for what is read at once and what is written at once.
+	request       request
+	input, output []byte
+	peer          unix.RawSockaddrAny
+}
+
+// handle is a connection that may be gone, and its place another's.
+type handle struct{ connection, generation int32 }
+
+func newShard(r *Responder, listener, limit int) (*shard, error) {
+	w, err := newWriter(r.config.Identity)
+	if err != nil {
+		return nil, err
+	}
+	p, err := openPoller(runtime.GOMAXPROCS(0) > r.config.Shards)
+	if err != nil {
+		return nil, err
+	}
+	s := &shard{rounds: &r.web.Rounds, poller: p, writer: w, base: time.Now(), listener: listener, limit: limit, resume: never,
+		input: make([]byte, MaxHeader), output: make([]byte, 0, 2*flushAt+httpprobe.MaxBodyBytes)}
+	s.delays.moved = func(connection, at int32) { s.connections[connection].delayed = at }
+	for q := range s.lines {
+		s.lines[q] = line{first: none, last: none}
+	}
+	s.lines[inRequest].span = r.config.Header
+	s.lines[inBody].span = r.config.Request - r.config.Header
+	s.lines[inAnswer].span = r.config.Write
+	s.lines[inIdle].span = r.config.Idle
+	s.lines[inLinger].span = lingers
+	return s, nil
+}
+
+// thread runs the shard on a thread of its own, until the context has ended and the answers under way have.
+func (s *shard) thread(ctx context.Context) error {
+	runtime.LockOSThread()
+	defer s.dropAll()
+	if err := s.accept(true); err != nil {
+		return err
+	}
+	for {
+		events, err := s.poller.wait(s.pause())
+		if err != nil {
+			return err
+		}
+		s.now = time.Since(s.base)
+		s.writer.tick(s.now)
+		for i := range events {
+			s.handle(&events[i])
+		}
+		s.readAgain()
+		s.expire()
+		if ctx.Err() != nil && !s.stopping {
+			s.stop()
+		}
+		if s.stopping && (s.open == 0 || s.now >= s.until) {
+			return nil
+		}
+		if err := s.accept(s.open < s.limit && !s.stopping && s.resume == never); err != nil {
+			return err
+		}
+	}
+}
+
+// pause is how long to wait for events; it is negative where nothing else is to be done.
+func (s *shard) pause() time.Duration {
+	if len(s.again) > 0 {
+		return 0
+	}
+	until := s.resume
+	for q := range s.lines {
+		if l := &s.lines[q]; l.first != none {
+			until = min(until, s.connections[l.first].since+l.span)
+		}
+	}
+	if len(s.delays.waiting) > 0 {
+		until = min(until, s.delays.waiting[0].until)
+	}
+	if s.stopping {
+		until = min(until, s.until)
+	}
+	if until == never {
+		return -1
+	}
+	return max(until-time.Since(s.base), 0)
+}
+
+func (s *shard) handle(e *unix.EpollEvent) {
+	switch e.Fd {
+	case wakeKey:
+		s.poller.woken()
+		if s.accepting {
+			s.acceptSome()
+		}
+	case listenKey:
+		s.acceptSome()
+	default:
+		if c := &s.connections[e.Fd]; c.fd < 0 || c.generation != e.Pad {
+			// It was closed by an event before this one.
+			return
+		}
+		s.changed(e.Fd, e.Events)
+	}
+}
+
+// readAgain gives those a turn that had more to say. Who has still more comes to the next one.
+func (s *shard) readAgain() {
+	turn := s.again
+	s.again = nil
+	for _, h := range turn {
+		if c := &s.connections[h.connection]; c.fd >= 0 && c.generation == h.generation {
+			s.changed(h.connection, unix.EPOLLIN|unix.EPOLLRDHUP)
+		}
+	}
+}
+
+// accept watches the listener or leaves it alone. What waits there is then another shard's, or waits on.
+func (s *shard) accept(want bool) error {
+	if want == s.accepting {
+		return nil
+	}
+	s.accepting = want
+	if !want {
+		s.poller.forget(s.listener)
+		s.full()
+		return nil
+	}
+	if err := s.poller.listen(s.listener); err != nil {
+		return fmt.Errorf("watch listener: %w", err)
+	}
+	return nil
+}
+
+// stop ends what waits for a client; answers under way go on for a while.
+func (s *shard) stop() {
+	s.stopping, s.until = true, s.now+stopWithin
+	for i := range s.connections {
+		c := &s.connections[i]
+		if c.fd >= 0 && (c.queue == inIdle || c.queue == inRequest && c.in == nil) {
+			s.drop(int32(i)) // #nosec G115 -- connections are bounded
+		}
+	}
+}
+
+func (s *shard) dropAll() {
+	for i := range s.connections {
+		if s.connections[i].fd >= 0 {
+			s.drop(int32(i)) // #nosec G115 -- connections are bounded
+		}
+	}
+}
+
+// expire does what is due.
+func (s *shard) expire() {
+	for len(s.delays.waiting) > 0 && s.delays.waiting[0].until <= s.now {
+		i := s.delays.waiting[0].connection
+		s.delays.remove(0)
+		s.flush(i)
+	}
+	for q := range s.lines {
+		l := &s.lines[q]
+		for l.first != none && s.now >= s.connections[l.first].since+l.span {
+			s.overdue(l.first)
+		}
+	}
+	if s.now >= s.resume {
+		s.resume = never
+	}
+}
+
+func (s *shard) overdue(i int32) {
+	c := &s.connections[i]
+	if c.queue == inRequest && c.head > 0 && s.lines[inBody].span > 0 {
+		s.enqueue(i, inBody)
+		return
+	}
+	if c.queue == inAnswer {
+		// What the client does not take shall not stay with the kernel either.
+		_ = unix.SetsockoptLinger(c.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+	}
+	s.drop(i)
+}
+
+// enqueue puts the connection at the end of a queue.
+func (s *shard) enqueue(i int32, q queue) {
+	s.dequeue(i)
+	c := &s.connections[i]
+	l := &s.lines[q]
+	c.place = place{queue: q, previous: l.last, next: none, since: s.now}
+	if l.last == none {
+		l.first = i
+	} else {
+		s.connections[l.last].next = i
+	}
+	l.last = i
+}
+
+// dequeue takes the connection out of its queue.
+func (s *shard) dequeue(i int32) {
+	c := &s.connections[i]
+	if c.queue == noQueue {
+		return
+	}
+	l := &s.lines[c.queue]
+	if c.previous == none {
+		l.first = c.next
+	} else {
+		s.connections[c.previous].next = c.next
+	}
+	if c.next == none {
+		l.last = c.previous
+	} else {
+		s.connections[c.next].previous = c.previous
+	}
+	c.queue = noQueue
+}
