@@ -30,6 +30,13 @@ type NetReachTarget struct {
 	// +optional
 	// +kubebuilder:default=true
 	NodePort *bool `json:"nodePort,omitempty"`
+	// NodePortNodes is on which nodes node ports are probed, from each agent: All is every node of the cluster, with all its addresses,
+	// Local is the agent's own node, with its first address of the family.
+	// +optional
+	// +kubebuilder:default=All
+	// +kubebuilder:validation:MaxLength=256
+	// +kubebuilder:validation:XValidation:rule="self in ['All', 'Local']",messageExpression=`'spec.target.nodePortNodes is "%s"; use All or Local'.format([self])`,message="spec.target.nodePortNodes is not known; use All or Local"
+	NodePortNodes NodePortNodes `json:"nodePortNodes,omitempty"`
 	// LoadBalancer probes the load balancer addresses of the agents' Services.
 	// +optional
 	// +kubebuilder:default=false
@@ -43,6 +50,17 @@ type NetReachTarget struct {
 	// +kubebuilder:default=false
 	EnableLatencyMetric bool `json:"enableLatencyMetric,omitempty"`
 }
+
+// NodePortNodes is on which nodes node ports are probed.
+type NodePortNodes string
+
+// The choices of nodes.
+const (
+	// AllNodes are all nodes of the cluster.
+	AllNodes NodePortNodes = "All"
+	// LocalNode is the node of the agent that sends the requests.
+	LocalNode NodePortNodes = "Local"
+)
 
 // NetReachSpec is one full-mesh test of the cluster's data plane. Every part of it may be left out.
 // +kubebuilder:validation:XValidation:rule="!has(self.schedule) || !has(self.request) || self.schedule.roundTimeoutMinute < 1 || self.schedule.roundTimeoutMinute > 1440 || self.request.durationInSecond <= self.schedule.roundTimeoutMinute * 60",messageExpression="'spec.request.durationInSecond is %d, which is longer than a round; use at most %d or raise spec.schedule.roundTimeoutMinute'.format([self.request.durationInSecond, self.schedule.roundTimeoutMinute * 60])"

@@ -104,7 +104,28 @@ type HTTPRequest struct {
 	// +kubebuilder:default=500
 	// +kubebuilder:validation:XValidation:rule="self >= 1 && self <= 600000",messageExpression="'spec.request.perRequestTimeoutInMS is %d; use a number of milliseconds from 1 to 600000'.format([self])"
 	PerRequestTimeoutInMS int64 `json:"perRequestTimeoutInMS,omitempty"`
+
+	// Connection is how requests use connections: new opens one for every request, keepalive keeps them open from request to request,
+	// both opens one for every request and beside that sends a tenth as many over one that stays open.
+	// +optional
+	// +kubebuilder:default=both
+	// +kubebuilder:validation:MaxLength=256
+	// +kubebuilder:validation:XValidation:rule="self in ['new', 'keepalive', 'both']",messageExpression=`'spec.request.connection is "%s"; use new, keepalive or both'.format([self])`,message="spec.request.connection is not known; use new, keepalive or both"
+	Connection Connection `json:"connection,omitempty"`
 }
+
+// Connection is how requests use connections.
+type Connection string
+
+// The ways to use connections.
+const (
+	// NewConnection opens a connection for every request, so that every request meets the choice of a backend and the rules for new connections.
+	NewConnection Connection = "new"
+	// KeepAlive sends requests over connections that stay open.
+	KeepAlive Connection = "keepalive"
+	// Both is NewConnection with a slow stream over a connection that stays open beside it.
+	Both Connection = "both"
+)
 
 // Expect is what every target must reach for a round to succeed.
 type Expect struct {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
 	// Schedules name time zones, and the image has none of its own.
 	_ "time/tzdata"
 

@@ -10,10 +10,11 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/api/resource"
 
-	"kdoctor.io/kdoctor/api/v1beta1"
-	"kdoctor.io/kdoctor/internal/inventory"
 	"kdoctor.io/kdoctor/internal/store"
+	"kdoctor.io/kdoctor/internal/topology"
+	"kdoctor.io/kdoctor/internal/workload"
 )
 
 // options are the controller's flags. It reads nothing else, but for where the cluster is.
@@ -22,9 +23,12 @@ type options struct {
 	workload  string
 	services  []string
 	ingress   string
+	hostPorts string
+	ports     workload.Range
 
-	reportDir string
-	retention store.Retention
+	// reports is where they are kept, maxSize how large they may be together, as a quantity such as 900Mi.
+	reports, maxSize string
+	retention        store.Retention
 
 	apiPort     int
 	apiService  string
@@ -39,7 +43,8 @@ type options struct {
 func defaults() *options {
 	return &options{
 		workload:  "kdoctor-agent",
-		reportDir: "/var/lib/kdoctor/reports",
+		hostPorts: "21000-21999",
+		reports:   "/var/lib/kdoctor/reports", maxSize: "0",
 		retention: store.Retention{MaxRounds: 1000, MaxAge: 30 * 24 * time.Hour},
 		apiPort:   8443, apiService: "kdoctor-controller", healthPort: 5722, metricsPort: 5721, elect: true,
 		level: "info", format: "json",
@@ -53,9 +58,12 @@ func (o *options) parse(args []string, out io.Writer) error {
 	flags.StringVar(&o.workload, "agent-workload", o.workload, "name of the DaemonSet of the default agents")
 	flags.StringSliceVar(&o.services, "agent-services", o.services, "names of the agents' Services, one for each IP family, ending in -ipv4 and -ipv6")
 	flags.StringVar(&o.ingress, "agent-ingress", o.ingress, "name of the agents' Ingress; empty when there is none")
-	flags.StringVar(&o.reportDir, "report-dir", o.reportDir, "folder of the reports, as a path or a file:// URL")
+	flags.StringVar(&o.hostPorts, "host-ports", o.hostPorts, "ports of the nodes from which agents of a task's own get theirs when they use the nodes' network")
+	flags.StringVar(&o.reports, "report-url", o.reports, "where reports are kept: a path, file:///a/folder, or s3://bucket/prefix?endpoint=...&region=...&use_path_style=true with the credentials in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+	flags.StringVar(&o.reports, "report-dir", o.reports, "the same as --report-url")
 	flags.IntVar(&o.retention.MaxRounds, "report-max-rounds", o.retention.MaxRounds, "how many reports of each task are kept; 0 is no limit")
 	flags.DurationVar(&o.retention.MaxAge, "report-max-age", o.retention.MaxAge, "how long a report is kept that is not its task's latest; 0 is no limit")
+	flags.StringVar(&o.maxSize, "report-max-size", o.maxSize, "how large all reports may be together, such as 900Mi; the oldest that are not their task's latest go first; 0 is no limit")
 	flags.IntVar(&o.apiPort, "api-port", o.apiPort, "port of the aggregated API")
 	flags.StringVar(&o.apiService, "api-service-name", o.apiService, "name of the aggregated API's Service, which is also that of the controller's Deployment")
 	flags.IntVar(&o.healthPort, "health-port", o.healthPort, "port of /healthz and /readyz")
@@ -76,7 +84,7 @@ func (o *options) validate() error {
 	var wrong []error
 	refuse := func(format string, args ...any) { wrong = append(wrong, fmt.Errorf(format, args...)) }
 	for _, required := range []struct{ flag, value string }{
-		{"--namespace", o.namespace}, {"--agent-workload", o.workload}, {"--report-dir", o.reportDir}, {"--api-service-name", o.apiService},
+		{"--namespace", o.namespace}, {"--agent-workload", o.workload}, {"--report-url", o.reports}, {"--api-service-name", o.apiService},
 	} {
 		if required.value == "" {
 			refuse("%s is empty", required.flag)
@@ -97,6 +105,18 @@ func (o *options) validate() error {
 			refuse("--agent-services names %q; use names that end in -ipv4 or -ipv6", service)
 		}
 	}
+	var err error
+	if o.ports, err = workload.ParseRange(o.hostPorts); err != nil {
+		refuse("--host-ports: %w", err)
+	}
+	if err := store.CheckLocation(o.reports); o.reports != "" && err != nil {
+		refuse("--report-url: %w", err)
+	}
+	if size, err := resource.ParseQuantity(o.maxSize); err != nil || size.Sign() < 0 {
+		refuse("--report-max-size is %q; use a number of bytes such as 900Mi, or 0 for no limit", o.maxSize)
+	} else {
+		o.retention.MaxBytes = size.Value()
+	}
 	if o.retention.MaxRounds < 0 || o.retention.MaxAge < 0 {
 		refuse("--report-max-rounds and --report-max-age must not be negative")
 	}
@@ -109,22 +129,9 @@ func (o *options) validate() error {
 	return errors.Join(wrong...)
 }
 
-// runtime names what the inventory looks at.
-func (o *options) runtime() inventory.Runtime {
-	return inventory.Runtime{Namespace: o.namespace, Kind: inventory.DaemonSet, Name: o.workload, Services: o.services, Ingress: o.ingress}
-}
-
-// resource is the same as the status of tasks shows it.
-func (o *options) resource() v1beta1.TaskResource {
-	r := v1beta1.TaskResource{RuntimeName: o.workload, RuntimeType: inventory.DaemonSet, RuntimeStatus: "created"}
-	for _, name := range o.services {
-		if strings.HasSuffix(name, "-ipv6") {
-			r.ServiceNameV6 = &name
-			continue
-		}
-		r.ServiceNameV4 = &name
-	}
-	return r
+// agents names the workload of the default agents.
+func (o *options) agents() topology.Workload {
+	return topology.Workload{Kind: topology.DaemonSet, Name: o.workload, Services: o.services, Ingress: o.ingress}
 }
 
 func (o *options) logger(out io.Writer) logr.Logger {

@@ -11,6 +11,7 @@ import (
 
 	"kdoctor.io/kdoctor/api/v1beta1"
 	"kdoctor.io/kdoctor/internal/apiserver/render"
+	"kdoctor.io/kdoctor/internal/schedule"
 	"kdoctor.io/kdoctor/internal/store"
 )
 
@@ -19,6 +20,14 @@ type reports struct{ *store.Store }
 
 func (r reports) Latest(ctx context.Context, uid string) (render.Kept, bool, error) {
 	kept, err := r.Store.Latest(ctx, uid)
+	if errors.Is(err, store.ErrNotFound) {
+		return render.Kept{}, false, nil
+	}
+	return render.Kept(kept), err == nil, err
+}
+
+func (r reports) Round(ctx context.Context, key schedule.Key) (render.Kept, bool, error) {
+	kept, err := r.Store.Round(ctx, key)
 	if errors.Is(err, store.ErrNotFound) {
 		return render.Kept{}, false, nil
 	}

@@ -24,6 +24,7 @@ import (
 	"kdoctor.io/kdoctor/internal/kube/certificates"
 	"kdoctor.io/kdoctor/internal/round"
 	"kdoctor.io/kdoctor/internal/store"
+	"kdoctor.io/kdoctor/internal/workload"
 )
 
 const (
@@ -50,7 +51,7 @@ func start(ctx context.Context, o *options, cluster *rest.Config, log logr.Logge
 	if err != nil {
 		return err
 	}
-	kept, err := store.Open(ctx, o.reportDir)
+	kept, err := store.Open(ctx, o.reports)
 	if err != nil {
 		return err
 	}
@@ -63,7 +64,7 @@ func start(ctx context.Context, o *options, cluster *rest.Config, log logr.Logge
 	agents := control.New(control.Config{TLS: authority.ClientTLS, Forward: forward, ForwardTimeout: 10 * time.Second, CallTimeout: 8 * time.Second})
 	defer func() { err = errors.Join(err, agents.Close()) }()
 	conductor := round.New(round.Config{
-		Snapshots: inventory.New(mgr.GetAPIReader(), o.runtime()),
+		Snapshots: inventory.New(mgr.GetAPIReader(), o.namespace),
 		Agents:    agents, Plans: kept, Rounds: kept, Unknown: control.ErrUnknownRound,
 	})
 	// The aggregated API reads tasks on every replica, also where no controller runs that would have them watched.
@@ -74,7 +75,11 @@ func start(ctx context.Context, o *options, cluster *rest.Config, log logr.Logge
 		return err
 	}
 	api := apiserver.Config{Port: o.apiPort, Certificate: authority.Serving(), ClientConfig: cluster, Reports: reports{kept}, Tasks: tasks{mgr.GetCache()}}
-	for _, part := range []always{authority.Run, func(ctx context.Context) error { return apiserver.Run(ctx, api) }} {
+	for _, part := range []always{
+		authority.Run,
+		func(ctx context.Context) error { return apiserver.Run(ctx, api) },
+		func(ctx context.Context) error { return kept.Run(ctx, o.retention) },
+	} {
 		if err := mgr.Add(part); err != nil {
 			return fmt.Errorf("add a part: %w", err)
 		}
@@ -151,6 +156,13 @@ func certify(ctx context.Context, o *options, cluster *rest.Config) (*certificat
 // addControllers adds what only the leader runs: rounds, the sweep of what is kept, and one reconciler a kind.
 func addControllers(mgr ctrl.Manager, o *options, conductor *round.Conductor, kept *store.Store) error {
 	kinds := []controller.Kind{controller.NetReach{}}
+	direct, err := kube.NewClient(mgr.GetConfig())
+	if err != nil {
+		return err
+	}
+	agents := workload.NewKeeper(workload.Config{
+		Client: direct, Namespace: o.namespace, Standard: o.agents(), HostPorts: o.ports, FieldOwner: controller.FieldOwner,
+	})
 	rounds := controller.NewRounds(func(ctx context.Context, req round.Request) (controller.Outcome, error) {
 		done, err := conductor.Run(ctx, req)
 		return controller.Summarize(done.Round, done.Verdict), err
@@ -164,7 +176,7 @@ func addControllers(mgr ctrl.Manager, o *options, conductor *round.Conductor, ke
 	}
 	for _, kind := range kinds {
 		reconciler := controller.New(controller.Config{
-			Kind: kind, Client: mgr.GetClient(), Rounds: rounds, Resource: o.resource(),
+			Kind: kind, Client: mgr.GetClient(), Rounds: rounds, Workload: o.agents(), Agents: agents,
 			Events: mgr.GetEventRecorder(controller.FieldOwner),
 		})
 		if err := reconciler.Register(mgr); err != nil {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strconv"
@@ -22,6 +23,8 @@ const (
 	maxEvents = 1024
 	// retry is the pause before a failed look at tasks and rounds is repeated.
 	retry = 30 * time.Second
+	// lookWithin bounds how long callers wait for a look at what changed, failedFor how long a round that could not be read is not tried again.
+	lookWithin, failedFor = 10 * time.Second, 5 * time.Second
 )
 
 // hub knows which reports there are and numbers their changes. It holds one line per report; the reports themselves stay where they are kept.
@@ -43,6 +46,8 @@ type hub struct {
 	events  []event
 	// grown is closed when events are added.
 	grown chan struct{}
+
+	lines lines
 }
 
 // entry is what the hub knows of a task.
@@ -52,8 +57,9 @@ type entry struct {
 	version uint64
 	// visible tells whether the task has a round that can be read.
 	visible bool
-	// err is why its round cannot be read.
-	err error
+	// err is why its round cannot be read, and again when it is tried once more.
+	err   error
+	again time.Time
 }
 
 type event struct {
@@ -72,13 +78,15 @@ func newHub(tasks Tasks, reports Reports, started time.Time) *hub {
 
 // touch marks tasks whose rounds changed; no UIDs means that any may have.
 func (h *hub) touch(uids []string) {
+	h.lines.forget(uids)
 	h.mu.Lock()
+	if len(uids) == 0 {
+		uids = slices.Collect(maps.Keys(h.entries))
+	}
 	for _, uid := range uids {
 		h.dirty[uid] = true
-	}
-	if len(uids) == 0 {
-		for uid := range h.entries {
-			h.dirty[uid] = true
+		if e := h.entries[uid]; e != nil {
+			e.again = time.Time{}
 		}
 	}
 	h.mu.Unlock()
@@ -137,6 +145,9 @@ func (h *hub) end() {
 func (h *hub) refresh(ctx context.Context) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	// A store that does not answer must not keep those waiting for ever who come for what is known.
+	ctx, cancel := context.WithTimeout(ctx, lookWithin)
+	defer cancel()
 	tasks, err := h.tasks.List(ctx)
 	if err != nil {
 		return fmt.Errorf("list tasks: %w", err)
@@ -179,13 +190,20 @@ func (h *hub) look(ctx context.Context, task render.Task) error {
 	if known && !h.dirty[task.UID] && reflect.DeepEqual(e.task, task) {
 		return nil
 	}
+	if known && e.err != nil && time.Now().Before(e.again) && reflect.DeepEqual(e.task, task) {
+		return e.err
+	}
 	if !known {
-		e = &entry{}
+		e = &entry{task: task}
 		h.entries[task.UID] = e
 	}
 	kept, found, err := h.reports.Latest(ctx, task.UID)
 	if ctx.Err() != nil {
 		h.dirty[task.UID] = true
+		if !known {
+			// Whoever asks before the next look must not hear that there is no round.
+			e.err = ctx.Err()
+		}
 		return ctx.Err()
 	}
 	was := e.visible
@@ -193,6 +211,7 @@ func (h *hub) look(ctx context.Context, task render.Task) error {
 	if err != nil {
 		// The report stays where it was seen before: trouble with the store must not look like a deletion.
 		h.dirty[task.UID] = true
+		e.again = time.Now().Add(failedFor)
 		return fmt.Errorf("latest round of %s: %w", e.name(), err)
 	}
 	delete(h.dirty, task.UID)
@@ -235,6 +254,18 @@ func (h *hub) list() ([]entry, uint64) {
 	}
 	slices.SortFunc(entries, func(a, b entry) int { return cmp.Compare(a.name(), b.name()) })
 	return entries, h.version
+}
+
+// all returns the entries of all tasks, whether they have a report or not, sorted by name.
+func (h *hub) all() []entry {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var entries []entry
+	for _, e := range h.entries {
+		entries = append(entries, *e)
+	}
+	slices.SortFunc(entries, func(a, b entry) int { return cmp.Compare(a.name(), b.name()) })
+	return entries
 }
 
 // find returns the entry of the report of that name, whether it has a round or not.

@@ -1,6 +1,7 @@
 package apiserver
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"sync"
@@ -16,26 +17,33 @@ type memory struct {
 	mu     sync.Mutex
 	tasks  []render.Task
 	rounds map[string]render.Kept
+	kept   map[schedule.Key]render.Kept
 	broken map[string]error
-	reads  int
+	// unreadable are the kept rounds that cannot be read;
+	unreadable map[schedule.Key]error
+	reads      int
 
 	toldRounds func(uids []string)
 	toldTasks  func()
 }
 
 // keep puts a round in which one agent reported and passed.
-func (m *memory) keep(uid string, round int64) {
+func (m *memory) keep(uid string, round int64) { m.keepOf(uid, 1, round) }
+
+// keepOf puts such a round of a generation.
+func (m *memory) keepOf(uid string, generation, round int64) {
 	r := report.Round{
-		Key:      schedule.Key{UID: uid, Generation: 1, Round: round},
+		Key:      schedule.Key{UID: uid, Generation: generation, Round: round},
 		Expected: []report.Expected{{Pod: "a", Node: "n"}, {Pod: "b", Node: "m"}},
 		Agents:   []report.Agent{{Pod: "a", Node: "n", Finished: true}},
 		Missing:  []report.Missing{{Pod: "b", Node: "m", Reason: "no answer on either way"}},
 	}
 	m.mu.Lock()
 	if m.rounds == nil {
-		m.rounds = map[string]render.Kept{}
+		m.rounds, m.kept = map[string]render.Kept{}, map[schedule.Key]render.Kept{}
 	}
 	m.rounds[uid] = render.Kept{Round: r, Verdict: verdict.Judge(r, verdict.Expect{})}
+	m.kept[r.Key] = m.rounds[uid]
 	tell := m.toldRounds
 	m.mu.Unlock()
 	if tell != nil {
@@ -82,6 +90,32 @@ func (m memoryReports) Latest(_ context.Context, uid string) (render.Kept, bool,
 		return render.Kept{}, false, err
 	}
 	kept, ok := m.rounds[uid]
+	return kept, ok, nil
+}
+
+func (m memoryReports) Rounds(_ context.Context, uid string) ([]schedule.Key, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var keys []schedule.Key
+	for key := range m.kept {
+		if key.UID == uid {
+			keys = append(keys, key)
+		}
+	}
+	slices.SortFunc(keys, func(a, b schedule.Key) int {
+		return cmp.Or(cmp.Compare(a.Generation, b.Generation), cmp.Compare(a.Round, b.Round))
+	})
+	return keys, nil
+}
+
+func (m memoryReports) Round(_ context.Context, key schedule.Key) (render.Kept, bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.reads++
+	if err := m.unreadable[key]; err != nil {
+		return render.Kept{}, false, err
+	}
+	kept, ok := m.kept[key]
 	return kept, ok, nil
 }
 

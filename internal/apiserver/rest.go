@@ -63,8 +63,11 @@ func (*reportREST) GetSingularName() string { return "kdoctorreport" }
 // Categories lets "kubectl get kdoctor" find reports.
 func (*reportREST) Categories() []string { return []string{"kdoctor"} }
 
-// Get returns the report of one task's latest round, or NotFound.
+// Get returns the report of one task's latest round, or a kept round by its own name, or NotFound.
 func (r *reportREST) Get(ctx context.Context, name string, _ *metav1.GetOptions) (runtime.Object, error) {
+	if strings.Contains(name, ":") {
+		return r.getRound(ctx, name)
+	}
 	refreshed := r.hub.refresh(ctx)
 	e, ok := r.hub.find(name)
 	switch {
@@ -123,6 +126,7 @@ func (r *reportREST) object(ctx context.Context, e entry) (*systemv1beta1.Kdocto
 }
 
 // List returns the reports that the selectors match, by name, at most Limit at a time. A report that cannot be read is left out and logged.
+// It is one report a task, unless the selectors ask for kept rounds.
 func (r *reportREST) List(ctx context.Context, options *metainternalversion.ListOptions) (runtime.Object, error) {
 	if err := r.hub.refresh(ctx); err != nil {
 		klog.FromContext(ctx).Error(err, "Some reports are left out of the list")
@@ -130,11 +134,14 @@ func (r *reportREST) List(ctx context.Context, options *metainternalversion.List
 	if options == nil {
 		options = &metainternalversion.ListOptions{}
 	}
+	entries, version := r.hub.list()
+	if wantsRounds(options.FieldSelector) {
+		return r.listRounds(ctx, options, version)
+	}
 	after, err := continued(options.Continue)
 	if err != nil {
 		return nil, err
 	}
-	entries, version := r.hub.list()
 	list := &systemv1beta1.KdoctorReportList{ListMeta: metav1.ListMeta{ResourceVersion: text(version)}, Items: []systemv1beta1.KdoctorReport{}}
 	for _, e := range entries {
 		if e.name() <= after || !matches(e, options) {
@@ -165,12 +172,19 @@ func continued(token string) (after string, err error) {
 	return string(name), nil
 }
 
-// matches holds an entry against the selectors. Reports carry no labels.
+// matches holds an entry against the selectors.
 func matches(e entry, options *metainternalversion.ListOptions) bool {
-	if options.LabelSelector != nil && !options.LabelSelector.Matches(labels.Set{}) {
+	if options.LabelSelector != nil && !options.LabelSelector.Matches(labelsOfReports()) {
 		return false
 	}
-	return options.FieldSelector == nil || options.FieldSelector.Matches(fields.Set{"metadata.name": e.name(), "metadata.namespace": ""})
+	return options.FieldSelector == nil || options.FieldSelector.Matches(fieldsOf(e))
+}
+
+// labelsOfReports are none.
+func labelsOfReports() labels.Set { return labels.Set{} }
+
+func fieldsOf(e entry) fields.Set {
+	return fields.Set{fieldName: e.name(), "metadata.namespace": "", fieldTask: e.task.Name, fieldKind: e.task.Kind}
 }
 
 // lineKey marks the context of a request whose answer is a table or metadata alone.

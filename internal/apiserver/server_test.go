@@ -220,10 +220,14 @@ func TestAnUnreadableRoundCostsItsOwnReportAlone(t *testing.T) {
 	}
 }
 
-func table(t *testing.T, c *rest.RESTClient, include string) *metav1.Table {
+func table(t *testing.T, c *rest.RESTClient, parameters map[string]string) *metav1.Table {
 	t.Helper()
 	var table metav1.Table
-	err := c.Get().Resource("kdoctorreports").Param("includeObject", include).
+	request := c.Get().Resource("kdoctorreports")
+	for name, value := range parameters {
+		request = request.Param(name, value)
+	}
+	err := request.
 		SetHeader("Accept", "application/json;as=Table;v=v1;g=meta.k8s.io,application/json").Do(t.Context()).Into(&table)
 	if err != nil {
 		t.Fatal(err)
@@ -231,24 +235,31 @@ func table(t *testing.T, c *rest.RESTClient, include string) *metav1.Table {
 	return &table
 }
 
-func TestTable(t *testing.T) {
-	m := three()
-	config := open(t, m)
+// tableClient reads tables.
+func tableClient(t *testing.T, config *rest.Config) *rest.RESTClient {
+	t.Helper()
 	scheme := runtime.NewScheme()
 	metav1.AddToGroupVersion(scheme, metav1.SchemeGroupVersion)
 	if err := metav1.AddMetaToScheme(scheme); err != nil {
 		t.Fatal(err)
 	}
-	config.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()
+	c := rest.CopyConfig(config)
+	c.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()
 	version := systemv1beta1.GroupVersion()
-	config.GroupVersion, config.APIPath = &version, "/apis"
-	c, err := rest.RESTClientFor(config)
+	c.GroupVersion, c.APIPath = &version, "/apis"
+	made, err := rest.RESTClientFor(c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	whole := table(t, c, "Object")
+	return made
+}
+
+func TestTable(t *testing.T) {
+	m := three()
+	c := tableClient(t, open(t, m))
+	whole := table(t, c, map[string]string{"includeObject": "Object"})
 	before := m.read()
-	slim := table(t, c, "Metadata")
+	slim := table(t, c, map[string]string{"includeObject": "Metadata"})
 	if after := m.read(); after != before {
 		t.Errorf("a table without objects read %d rounds", after-before)
 	}

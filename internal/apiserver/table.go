@@ -3,6 +3,7 @@ package apiserver
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -11,10 +12,14 @@ import (
 
 	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
 	"kdoctor.io/kdoctor/internal/apiserver/render"
+	"kdoctor.io/kdoctor/internal/schedule"
 )
 
+// unreadableRound is the result of a kept round that cannot be read.
+const unreadableRound = "unreadable"
+
 // ConvertToTable makes what kubectl get prints.
-func (r *reportREST) ConvertToTable(_ context.Context, object, tableOptions runtime.Object) (*metav1.Table, error) {
+func (r *reportREST) ConvertToTable(ctx context.Context, object, tableOptions runtime.Object) (*metav1.Table, error) {
 	table := &metav1.Table{}
 	if options, ok := tableOptions.(*metav1.TableOptions); !ok || !options.NoHeaders {
 		table.ColumnDefinitions = columns()
@@ -23,11 +28,11 @@ func (r *reportREST) ConvertToTable(_ context.Context, object, tableOptions runt
 	case *systemv1beta1.KdoctorReportList:
 		table.ResourceVersion, table.Continue = o.ResourceVersion, o.Continue
 		for i := range o.Items {
-			table.Rows = append(table.Rows, r.row(&o.Items[i]))
+			table.Rows = append(table.Rows, r.row(ctx, &o.Items[i]))
 		}
 	case *systemv1beta1.KdoctorReport:
 		table.ResourceVersion = o.ResourceVersion
-		table.Rows = append(table.Rows, r.row(o))
+		table.Rows = append(table.Rows, r.row(ctx, o))
 	default:
 		return nil, fmt.Errorf("%T has no table", object)
 	}
@@ -36,7 +41,7 @@ func (r *reportREST) ConvertToTable(_ context.Context, object, tableOptions runt
 
 func columns() []metav1.TableColumnDefinition {
 	return []metav1.TableColumnDefinition{
-		{Name: "Name", Type: "string", Format: "name", Description: "<lowercase task kind>-<task name>"},
+		{Name: "Name", Type: "string", Format: "name", Description: "<lowercase task kind>-<task name>, for a kept round with :<generation>.<round> behind it"},
 		{Name: "Round", Type: "string", Description: "the round reported, of those asked for"},
 		{Name: "Result", Type: "string", Description: "how the round ended"},
 		{Name: "Nodes", Type: "string", Description: "agents that reported, of those expected"},
@@ -47,12 +52,14 @@ func columns() []metav1.TableColumnDefinition {
 }
 
 // row is one line: of the report itself where it is whole, else of what is known about it. A deleted one has nothing but its name.
-func (r *reportREST) row(report *systemv1beta1.KdoctorReport) metav1.TableRow {
+func (r *reportREST) row(ctx context.Context, report *systemv1beta1.KdoctorReport) metav1.TableRow {
 	row := metav1.TableRow{Object: runtime.RawExtension{Object: report}}
 	var s render.Summary
 	if report.Spec.Report != nil {
 		s = render.Summarize(report)
 	} else if known, ok := r.hub.summaryOf(string(report.UID)); ok {
+		s = known
+	} else if known, ok := r.lineOfRound(ctx, report.Name); ok {
 		s = known
 	} else {
 		row.Cells = []any{report.Name, "", "", "", "", "", ""}
@@ -68,4 +75,21 @@ func (r *reportREST) row(report *systemv1beta1.KdoctorReport) metav1.TableRow {
 		finished, s.Reason,
 	}
 	return row
+}
+
+// lineOfRound is the line of a kept round; it is not ok for the name of a task's report. A round that cannot be read has a line that says so.
+func (r *reportREST) lineOfRound(ctx context.Context, name string) (render.Summary, bool) {
+	report, generation, number, ok := namedRound(name)
+	if !ok {
+		return render.Summary{}, false
+	}
+	e, ok := r.hub.find(report)
+	if !ok {
+		return render.Summary{}, false
+	}
+	s, err := r.hub.lines.of(ctx, r.hub.reports, e.task, schedule.Key{UID: e.task.UID, Generation: generation, Round: number})
+	if err != nil {
+		s = render.Summary{Round: strconv.FormatInt(number, 10), Result: unreadableRound, Reason: err.Error()}
+	}
+	return s, true
 }

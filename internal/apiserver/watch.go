@@ -37,6 +37,9 @@ func (r *reportREST) Watch(ctx context.Context, options *metainternalversion.Lis
 	if options == nil {
 		options = &metainternalversion.ListOptions{}
 	}
+	if wantsRounds(options.FieldSelector) {
+		return nil, apierrors.NewBadRequest("kept rounds do not change; watch the reports of tasks, without a selector of " + fieldTask + " or " + fieldNumber)
+	}
 	from, err := parseVersion(options.ResourceVersion)
 	if err != nil {
 		return nil, err

@@ -86,7 +86,7 @@ func role(path string) string {
 
 // pure tells whether the package only decides.
 func pure(path string) bool {
-	return slices.Contains([]string{"stats", "target", "topology", "mesh", "schedule", "report", "verdict", "diagnose"}, role(path))
+	return slices.Contains([]string{"stats", "target", "topology", "mesh", "schedule", "report", "churn", "verdict", "diagnose"}, role(path))
 }
 
 // adapter tells whether the package touches the world.

@@ -71,7 +71,7 @@ func newReport(config *genericclioptions.ConfigFlags, screen Screen) *cobra.Comm
 	flags := cmd.Flags()
 	flags.StringVar(&c.sheet.Node, "node", "", "show only what this node's agents measured")
 	flags.BoolVar(&c.sheet.Failed, "failed", false, "show only what failed")
-	flags.BoolVar(&c.sheet.Wide, "wide", false, "show each target on a row of its own, however long the rows get")
+	flags.BoolVar(&c.sheet.Wide, "wide", false, "show each target on a row of its own, with where its time went and who answered, however long the rows get")
 	flags.StringVarP(&c.output, "output", "o", "", "print the KdoctorReport object instead: json or yaml")
 	flags.BoolVar(&noColor, "no-color", false, "do not paint results; NO_COLOR in the environment does the same")
 	return cmd

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -9,6 +10,7 @@ import (
 
 	"kdoctor.io/kdoctor/api/v1beta1"
 	"kdoctor.io/kdoctor/internal/schedule"
+	"kdoctor.io/kdoctor/internal/topology"
 )
 
 // longestHistory is how many rounds the status shows.
@@ -17,8 +19,9 @@ const longestHistory = 10
 // state is all that a decision depends on.
 type state struct {
 	task Task
-	// resource is the workload that does the work.
-	resource v1beta1.TaskResource
+	// workload runs the agents, own is how they stand when they are the task's own.
+	workload topology.Workload
+	own      own
 	// running is the key of the task's round that is being run, the zero key when there is none.
 	running schedule.Key
 	// result is that of the last round that was run, nil when there was none since the controller started.
@@ -52,6 +55,8 @@ type decider struct {
 	timetable schedule.Schedule
 	// asked tells that the newest round was asked for by token.
 	asked bool
+	// fresh tells that the task is of a new revision, held that no round may start because the task's own agents are not ready.
+	fresh, held bool
 }
 
 func (d *decider) run() {
@@ -65,12 +70,14 @@ func (d *decider) run() {
 	if !d.accept() {
 		return
 	}
-	if len(d.status.History) == 0 && !d.status.Finish {
+	d.tend()
+	if len(d.status.History) == 0 && !d.status.Finish && !d.held {
 		d.plan(1, d.timetable.First(seen))
 	}
 	d.resume()
-	for d.runNow() || !d.status.Finish && d.step() {
+	for d.runNow() || d.step() {
 	}
+	d.stay()
 	d.describe()
 }
 
@@ -80,36 +87,44 @@ func (d *decider) observe() (seen time.Time) {
 	seen = d.now.Truncate(time.Second)
 	token := d.status.LastRunNow
 	if d.status.ObservedGeneration == 0 {
-		seen, token = d.task.Created, d.task.RunNow
+		token = d.task.RunNow
 	}
-	changed := d.status.Revision != d.task.Revision || d.status.ObservedGeneration == 0
+	// Agents of the task's own have to be there first: its schedule counts from then.
+	if d.status.ObservedGeneration == 0 && d.task.OwnAgents == nil {
+		seen = d.task.Created
+	}
+	d.fresh = d.task.fresh()
 	d.status.ObservedGeneration = d.task.Generation
-	if changed {
+	if d.fresh {
 		d.status = v1beta1.TaskStatus{ObservedGeneration: d.task.Generation, Revision: d.task.Revision, RoundsGeneration: d.task.Generation,
-			LastRunNow: token, Conditions: d.status.Conditions}
+			LastRunNow: token, Conditions: d.status.Conditions, Resource: d.status.Resource}
 		d.condition(Succeeded, metav1.ConditionUnknown, NoRoundYet, "No round is over yet.")
 		d.condition(OnTime, metav1.ConditionTrue, NothingMissed, "No planned start was missed.")
+	}
+	if d.task.OwnAgents == nil {
+		d.status.Resource = resourceOf(d.workload, runtimeCreated)
+		meta.RemoveStatusCondition(&d.status.Conditions, AgentsReady)
 	}
 	d.status.ExpectedRound = &d.task.Rounds
 	if d.status.DoneRound == nil {
 		d.status.DoneRound = new(int64)
 	}
-	d.status.Resource = d.resource.DeepCopy()
 	return seen
 }
 
-// accept tells whether the task can run at all; why not goes to the conditions.
+// accept tells whether the task can be understood; why not, and why it cannot run all the same, goes to the conditions.
 func (d *decider) accept() bool {
 	timetable, err := schedule.Parse(d.task.Schedule, d.task.Zone)
-	switch {
-	case d.task.OwnAgents:
-		d.refuse(AgentSpecNotSupported, "spec.agentSpec asks for agents of the task's own, which this release cannot run; remove spec.agentSpec to use the default agents.")
-		return false
-	case err != nil:
+	if err != nil {
 		d.refuse(ScheduleInvalid, fmt.Sprintf("spec.schedule cannot be used: %v.", err))
+		d.condition(Progressing, metav1.ConditionFalse, NotReady, "The task cannot run; see the condition Ready.")
 		return false
 	}
 	d.timetable = timetable
+	if d.own.refused != nil {
+		d.refuse(AgentsNotMade, fmt.Sprintf("The task's own agents could not be made: %s.", short(d.own.refused.Error())))
+		return true
+	}
 	d.condition(Ready, metav1.ConditionTrue, Accepted, "The task can run.")
 	return true
 }
@@ -118,13 +133,12 @@ func (d *decider) refuse(reason, sentence string) {
 	if d.condition(Ready, metav1.ConditionFalse, reason, sentence) {
 		d.event(warning, reason, "%s", sentence)
 	}
-	d.condition(Progressing, metav1.ConditionFalse, NotReady, "The task cannot run; see the condition Ready.")
 }
 
-// resume plans the round that waited while the task was suspended. What passed in that time was not missed.
+// resume plans the round that waited while the task was suspended, or while its own agents started. What passed in that time was not missed.
 func (d *decider) resume() {
 	before := meta.FindStatusCondition(d.status.Conditions, Progressing)
-	if d.task.Suspended || before == nil || before.Reason != Suspended || len(d.status.History) == 0 {
+	if d.task.Suspended || d.held || before == nil || len(d.status.History) == 0 || !slices.Contains([]string{Suspended, AgentsStarting, NotReady}, before.Reason) {
 		return
 	}
 	if waiting := d.status.History[0]; waiting.Status == v1beta1.RecordNotStarted {
@@ -140,7 +154,7 @@ func (d *decider) resume() {
 // runNow starts a round at once when there is a new token: the one that waits, or one more when all are over. While a round is under way
 // the token waits for its end. The schedule goes on from the start of the round.
 func (d *decider) runNow() bool {
-	if d.task.RunNow == "" || d.task.RunNow == d.status.LastRunNow {
+	if d.held || d.task.RunNow == "" || d.task.RunNow == d.status.LastRunNow {
 		return false
 	}
 	number := *d.status.DoneRound + 1
@@ -163,6 +177,9 @@ func (d *decider) runNow() bool {
 
 // step moves the newest round on by one state and tells whether it may move again.
 func (d *decider) step() bool {
+	if d.status.Finish || len(d.status.History) == 0 {
+		return false
+	}
 	record := &d.status.History[0]
 	key := schedule.Key{UID: d.task.UID, Generation: d.status.RoundsGeneration, Round: record.RoundNumber}
 	switch record.Status {
@@ -189,7 +206,7 @@ func (d *decider) begins(key schedule.Key, record *v1beta1.Record) {
 func (d *decider) await(record *v1beta1.Record, key schedule.Key) bool {
 	start := record.StartTimeStamp.Time
 	switch {
-	case d.task.Suspended && !d.asked:
+	case d.held, d.task.Suspended && !d.asked:
 		return false
 	case d.now.Before(start):
 		d.after = start.Sub(d.now)
@@ -263,7 +280,7 @@ func (d *decider) close(record *v1beta1.Record, result Result) {
 	}
 	d.status.LastRoundStatus = &last
 	if result.Err != nil && result.Judged() {
-		d.event(warning, ReportNotKept, "The report of round %d is lost: %s.", record.RoundNumber, short(result.Err.Error()))
+		d.event(warning, ReportNotKept, "The report of round %d is not kept: %s.", record.RoundNumber, short(result.Err.Error()))
 	}
 	if d.task.Rounds != schedule.Forever && done >= d.task.Rounds {
 		d.finish(record.EndTimeStamp.Time)

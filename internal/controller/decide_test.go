@@ -13,6 +13,7 @@ import (
 	"kdoctor.io/kdoctor/internal/mesh"
 	"kdoctor.io/kdoctor/internal/round"
 	"kdoctor.io/kdoctor/internal/schedule"
+	"kdoctor.io/kdoctor/internal/topology"
 	"kdoctor.io/kdoctor/internal/verdict"
 )
 
@@ -164,8 +165,6 @@ func decideCases() []decideCase {
 			want: glance{History: []string{"1 notstarted 1m10s"}, Withdraw: true, Conditions: conditions(accepted, planned, none, onTime)}},
 		{name: "an edited task starts at once when nothing of it runs", task: under(3, record(3, v1beta1.RecordFail, 0)), change: func(t *Task) { t.Generation, t.Revision = 2, "two"; t.Status.Finish = true }, now: 70 * time.Second,
 			want: glance{History: []string{"1 ongoing 1m10s"}, Begin: "u/2/1", Deadline: 130 * time.Second, Events: []string{"RoundStarted"}, Conditions: conditions(accepted, started, none, onTime)}},
-		{name: "a task with agents of its own is refused", task: minutely(), change: func(t *Task) { t.OwnAgents = true }, now: time.Second,
-			want: glance{Events: []string{"AgentSpecNotSupported"}, Conditions: conditions("False AgentSpecNotSupported", "False NotReady", none, onTime)}},
 		{name: "a schedule that cannot be read is refused", task: minutely(), change: func(t *Task) { t.Schedule = "soon" }, now: time.Second,
 			want: glance{Events: []string{"ScheduleInvalid"}, Conditions: conditions("False ScheduleInvalid", "False NotReady", none, onTime)}},
 		{name: "an edit to a refused task withdraws the round of the generation before", task: under(0, record(1, v1beta1.RecordOngoing, 0)), change: func(t *Task) { t.Generation, t.Revision = 2, "two"; t.Schedule = "soon" }, running: key(1), now: time.Second,
@@ -200,7 +199,7 @@ func TestDecide(t *testing.T) {
 				c.change(&c.task)
 			}
 			before := *c.task.Status.DeepCopy()
-			in := state{task: c.task, resource: v1beta1.TaskResource{RuntimeName: "kdoctor-agent"}, running: c.running, result: c.result, now: created().Add(c.now)}
+			in := state{task: c.task, workload: topology.Workload{Kind: topology.DaemonSet, Name: "kdoctor-agent"}, running: c.running, result: c.result, now: created().Add(c.now)}
 			d := decide(in)
 			if diff := cmp.Diff(c.want, glanceAt(d)); diff != "" {
 				t.Errorf("decision (-want +got):\n%s", diff)

@@ -42,8 +42,8 @@ type Task struct {
 	Schedule, Zone string
 	Rounds         int64
 	Timeout        time.Duration
-	// OwnAgents is true for a task that asks for agents of its own.
-	OwnAgents bool
+	// OwnAgents describes the agents of its own that the task asks for, nil for the default agents.
+	OwnAgents *v1beta1.AgentSpec
 	Want      mesh.Want
 	Expect    verdict.Expect
 	// Spec is the task's spec in JSON.

@@ -43,23 +43,51 @@ func (NetReach) Task(object client.Object) (Task, error) {
 		Name: n.Name, UID: string(n.UID), Generation: n.Generation, Revision: revision,
 		Suspended: n.Spec.Suspend, RunNow: n.Annotations[RunNow],
 		Created: n.CreationTimestamp.Time, Deleting: !n.DeletionTimestamp.IsZero(),
-		OwnAgents: n.Spec.AgentSpec != nil, Spec: spec, Status: n.Status,
+		OwnAgents: n.Spec.AgentSpec, Spec: spec, Status: n.Status,
 	}
 	if s := n.Spec.Schedule; s != nil {
 		t.Schedule, t.Zone, t.Rounds, t.Timeout = value(s.Schedule), value(s.TimeZone), s.RoundNumber, time.Duration(s.RoundTimeoutMinute)*time.Minute
 	}
 	if r := n.Spec.Request; r != nil {
 		t.Want.Load = mesh.Load{PerSecond: int(r.QPS), Duration: time.Duration(r.DurationInSecond) * time.Second,
-			Timeout: time.Duration(r.PerRequestTimeoutInMS) * time.Millisecond}
+			Timeout: time.Duration(r.PerRequestTimeoutInMS) * time.Millisecond, Connection: connectionOf(r.Connection)}
 	}
+	t.Want.MaxPerSecond = maxNewConnections
 	if e := n.Spec.Expect; e != nil {
 		t.Expect = verdict.Expect{SuccessRate: value(e.SuccessRate), MeanDelay: time.Duration(value(e.MeanAccessDelayInMs)) * time.Millisecond}
 		t.Want.Status = int(value(e.StatusCode))
 	}
 	if n.Spec.Target != nil {
 		t.Want.Kinds, t.Want.Families = targetsOf(*n.Spec.Target)
+		t.Want.NodePorts = nodesOf(n.Spec.Target.NodePortNodes)
 	}
 	return t, nil
+}
+
+// maxNewConnections is how many new connections a second one agent opens at most. The kernel tracks a connection for 10 s after the RST
+// that closes it, so this many leave 50,000 entries on the agent's node, and those of the other agents as many again where every agent
+// probes every other. Together that stays below 131,072, the least that kube-proxy sets the table to, and each half below half of it:
+// a test must not cause the full table that it is there to find.
+const maxNewConnections = 5000
+
+// connectionOf maps the API's word to the plan's; a value that is missing opens a connection for every request.
+func connectionOf(c v1beta1.Connection) mesh.Connection {
+	switch c {
+	case v1beta1.KeepAlive:
+		return mesh.KeepAlive
+	case v1beta1.Both:
+		return mesh.Both
+	default:
+		return mesh.NewConnection
+	}
+}
+
+// nodesOf maps the API's word to the plan's; a value that is missing is all nodes.
+func nodesOf(n v1beta1.NodePortNodes) target.Nodes {
+	if n == v1beta1.LocalNode {
+		return target.LocalNode
+	}
+	return target.AllNodes
 }
 
 // RunNow is the annotation whose new value starts a round at once.

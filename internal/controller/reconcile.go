@@ -3,11 +3,13 @@ package controller
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -22,6 +24,9 @@ import (
 	"kdoctor.io/kdoctor/api/v1beta1"
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/round"
+	"kdoctor.io/kdoctor/internal/target"
+	"kdoctor.io/kdoctor/internal/topology"
+	"kdoctor.io/kdoctor/internal/workload"
 )
 
 // FieldOwner is the name under which the controller owns the status.
@@ -34,8 +39,10 @@ type Config struct {
 	Client client.Client
 	Rounds *Rounds
 	Events events.EventRecorder
-	// Resource is the workload of the default agents, as the status shows it.
-	Resource v1beta1.TaskResource
+	// Workload is that of the default agents.
+	Workload topology.Workload
+	// Agents makes agents of tasks' own and removes them.
+	Agents Agents
 	// Now tells the time; nil is the clock.
 	Now func() time.Time
 }
@@ -80,7 +87,8 @@ func (r *Reconciler) wake(name string) {
 	}
 }
 
-// Reconcile reads, decides, writes the status, and only then acts: a crash in between repeats a step and skips none.
+// Reconcile reads, makes or removes agents of the task's own, decides, writes the status, and only then begins a round:
+// a crash in between repeats a step and skips none.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	object := r.Kind.New()
 	err := r.Client.Get(ctx, req.NamespacedName, object)
@@ -97,7 +105,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if err != nil {
 		return ctrl.Result{}, reconcile.TerminalError(err)
 	}
-	in := state{task: task, resource: r.Resource, now: r.Now()}
+	in := state{task: task, workload: task.workload(r.Kind.Name(), r.Workload), now: r.Now()}
+	if in.own, err = r.tend(ctx, object, task, in.now); err != nil {
+		return ctrl.Result{}, err
+	}
 	in.running, in.result = r.Rounds.Of(task.UID)
 	d := decide(in)
 	if d.withdraw {
@@ -117,13 +128,39 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	return ctrl.Result{RequeueAfter: d.after}, nil
 }
 
+// tend takes the step that is due for agents of the task's own. What the API server refuses is for the decision; other errors are tried again.
+func (r *Reconciler) tend(ctx context.Context, object client.Object, task Task, now time.Time) (own, error) {
+	did := own{step: stepOf(task, r.Workload, now)}
+	if did.step == leave {
+		return did, nil
+	}
+	gvk, err := apiutil.GVKForObject(object, r.Client.Scheme())
+	if err != nil {
+		return own{}, fmt.Errorf("find the kind of the task: %w", err)
+	}
+	wish := workload.Wish{
+		Owner: *metav1.NewControllerRef(object, gvk), Spec: value(task.OwnAgents), Names: task.private(r.Kind.Name(), r.Workload), Families: task.Want.Families,
+		LoadBalancer: slices.Contains(task.Want.Kinds, target.LoadBalancer), Ingress: slices.Contains(task.Want.Kinds, target.Ingress),
+	}
+	// Only those who may set a task's finalizers may have its deletion wait for the agents; nobody needs that.
+	wish.Owner.BlockOwnerDeletion = nil
+	if did.step == remove {
+		return did, r.Agents.Remove(ctx, wish)
+	}
+	did.standing, err = r.Agents.Ensure(ctx, wish)
+	if workload.Refused(err) {
+		did.refused, err = err, nil
+	}
+	return did, err
+}
+
 func (r *Reconciler) begin(ctx context.Context, task Task, d decision) {
 	if d.begin.UID == "" {
 		return
 	}
 	ctrl.LoggerFrom(ctx).Info("round begins", "round", d.begin.String(), "deadline", d.deadline)
 	r.Rounds.Begin(round.Request{
-		Key: d.begin, Task: report.Task{Kind: r.Kind.Name(), Name: task.Name},
+		Key: d.begin, Task: report.Task{Kind: r.Kind.Name(), Name: task.Name}, Workload: task.workload(r.Kind.Name(), r.Workload),
 		Want: task.Want, Expect: task.Expect, Planned: d.planned, Deadline: d.deadline, Spec: task.Spec,
 	}, func() { r.wake(task.Name) })
 }

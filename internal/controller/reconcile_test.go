@@ -23,6 +23,7 @@ import (
 	"kdoctor.io/kdoctor/api/v1beta1"
 	"kdoctor.io/kdoctor/internal/round"
 	"kdoctor.io/kdoctor/internal/schedule"
+	"kdoctor.io/kdoctor/internal/topology"
 	"kdoctor.io/kdoctor/internal/verdict"
 )
 
@@ -50,10 +51,12 @@ type stage struct {
 	*Reconciler
 	api    client.Client
 	shelf  *shelf
+	agents *crew
 	events chan string
 	mu     sync.Mutex
 	causes []error
 	runs   []schedule.Key
+	ran    []topology.Workload
 }
 
 const roundTakes = 10 * time.Second
@@ -64,18 +67,18 @@ func newStage(t *testing.T, objects ...client.Object) *stage {
 	if err := v1beta1.AddToScheme(scheme); err != nil {
 		t.Fatal(err)
 	}
-	s := &stage{shelf: &shelf{}, events: make(chan string, 100)}
+	s := &stage{shelf: &shelf{}, agents: &crew{}, events: make(chan string, 100)}
 	s.api = fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithStatusSubresource(&v1beta1.NetReach{}).Build()
 	s.Reconciler = New(Config{
 		Kind: NetReach{}, Client: s.api, Rounds: NewRounds(s.run, s.shelf, logr.Discard()), Events: &events.FakeRecorder{Events: s.events},
-		Resource: v1beta1.TaskResource{RuntimeName: "kdoctor-agent", RuntimeType: "DaemonSet", RuntimeStatus: "created"},
+		Workload: standard(), Agents: s.agents,
 	})
 	return s
 }
 
 func (s *stage) run(ctx context.Context, req round.Request) (Outcome, error) {
 	s.mu.Lock()
-	s.runs = append(s.runs, req.Key)
+	s.runs, s.ran = append(s.runs, req.Key), append(s.ran, req.Workload)
 	s.mu.Unlock()
 	s.shelf.mu.Lock()
 	s.shelf.uids = append(s.shelf.uids, req.Key.UID)
@@ -91,9 +94,13 @@ func (s *stage) run(ctx context.Context, req round.Request) (Outcome, error) {
 	}
 }
 
+func requestFor(name string) ctrl.Request {
+	return ctrl.Request{NamespacedName: types.NamespacedName{Name: name}}
+}
+
 func (s *stage) reconcile(t *testing.T) ctrl.Result {
 	t.Helper()
-	result, err := s.Reconcile(t.Context(), ctrl.Request{NamespacedName: types.NamespacedName{Name: "task"}})
+	result, err := s.Reconcile(t.Context(), requestFor("task"))
 	if err != nil {
 		t.Fatal(err)
 	}

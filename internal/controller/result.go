@@ -37,7 +37,9 @@ func Summarize(r report.Round, v verdict.Verdict) Outcome {
 			o.Succeeded = append(o.Succeeded, a.Node)
 			continue
 		}
-		o.Failed = append(o.Failed, a.Node)
+		if !a.Void {
+			o.Failed = append(o.Failed, a.Node)
+		}
 	}
 	for _, m := range r.Missing {
 		o.Silent = append(o.Silent, m.Node)

@@ -21,25 +21,31 @@ const (
 	Succeeded = "Succeeded"
 	// OnTime is False from a missed start until a round is over.
 	OnTime = "OnTime"
+	// AgentsReady tells whether the agents of the task's own are ready; a task without such agents does not have it.
+	AgentsReady = "AgentsReady"
 )
 
 // The reasons of conditions and events. They are stable: alerts and scripts may rely on them.
 const (
-	Accepted              = "Accepted"
-	AgentSpecNotSupported = "AgentSpecNotSupported"
-	ScheduleInvalid       = "ScheduleInvalid"
-	NotReady              = "NotReady"
-	RoundPlanned          = "RoundPlanned"
-	RoundStarted          = "RoundStarted"
-	RoundSucceeded        = "RoundSucceeded"
-	RoundFailed           = "RoundFailed"
-	RoundMissed           = "RoundMissed"
-	NothingMissed         = "NothingMissed"
-	NoRoundYet            = "NoRoundYet"
-	ReportNotKept         = "ReportNotKept"
-	Finished              = "Finished"
-	Suspended             = "Suspended"
-	RunNowAccepted        = "RunNowAccepted"
+	Accepted         = "Accepted"
+	AgentsNotMade    = "AgentsNotMade"
+	AgentsStarting   = "AgentsStarting"
+	AgentsCreated    = "AgentsCreated"
+	AgentsIncomplete = "AgentsIncomplete"
+	AgentsRemoved    = "AgentsRemoved"
+	ScheduleInvalid  = "ScheduleInvalid"
+	NotReady         = "NotReady"
+	RoundPlanned     = "RoundPlanned"
+	RoundStarted     = "RoundStarted"
+	RoundSucceeded   = "RoundSucceeded"
+	RoundFailed      = "RoundFailed"
+	RoundMissed      = "RoundMissed"
+	NothingMissed    = "NothingMissed"
+	NoRoundYet       = "NoRoundYet"
+	ReportNotKept    = "ReportNotKept"
+	Finished         = "Finished"
+	Suspended        = "Suspended"
+	RunNowAccepted   = "RunNowAccepted"
 )
 
 const (
@@ -67,6 +73,10 @@ func (d *decider) condition(kind string, status metav1.ConditionStatus, reason, 
 
 // describe puts into words where the rounds stand.
 func (d *decider) describe() {
+	if d.held {
+		d.describeStart()
+		return
+	}
 	total := fmt.Sprintf(" of %d", d.task.Rounds)
 	if d.task.Rounds == schedule.Forever {
 		total = ""

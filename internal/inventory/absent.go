@@ -15,7 +15,7 @@ import (
 
 // absent returns a placeholder for every agent that the workload wants and that has no pod.
 func absent(ctx context.Context, wanted workload, pods []corev1.Pod, nodes []corev1.Node) []topology.Agent {
-	if wanted.kind == Deployment {
+	if wanted.kind == topology.Deployment {
 		return absentReplicas(wanted, len(pods))
 	}
 	occupied := map[string]bool{}

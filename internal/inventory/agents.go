@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"kdoctor.io/kdoctor/internal/topology"
 )
@@ -15,20 +17,27 @@ import (
 // controlPort is the name of the control server's port on the agent's container.
 const controlPort = "control"
 
-// agents returns the agent pods that count, and a placeholder for each that ought to be there and is not.
-func agents(ctx context.Context, wanted workload, pods []corev1.Pod, nodes []corev1.Node) []topology.Agent {
+// agents returns the agent pods that count, with a placeholder for each that ought to be there and is not, and those that are replaced.
+func agents(ctx context.Context, wanted workload, pods []corev1.Pod, nodes []corev1.Node) (found, replaced []topology.Agent) {
 	byName := make(map[string]corev1.Node, len(nodes))
 	for _, node := range nodes {
 		byName[node.Name] = node
 	}
-	pods = withoutReplaced(wanted, pods)
-	found := make([]topology.Agent, 0, len(pods))
-	for _, pod := range pods {
+	counted := withoutReplaced(wanted, pods)
+	counts := make(map[types.UID]bool, len(counted))
+	for _, pod := range counted {
+		counts[pod.UID] = true
 		found = append(found, agentOf(ctx, pod, byName))
 	}
-	found = append(found, absent(ctx, wanted, pods, nodes)...)
+	for _, pod := range pods {
+		if !counts[pod.UID] {
+			replaced = append(replaced, agentOf(ctx, pod, byName))
+		}
+	}
+	found = append(found, absent(ctx, wanted, counted, nodes)...)
 	sortAgents(found)
-	return found
+	sortAgents(replaced)
+	return found, replaced
 }
 
 func agentOf(ctx context.Context, pod corev1.Pod, nodes map[string]corev1.Node) topology.Agent {
@@ -44,6 +53,7 @@ func agentOf(ctx context.Context, pod corev1.Pod, nodes map[string]corev1.Node) 
 		}
 		agent.Interfaces = interfaces
 	}
+	lived(pod, &agent)
 	agent.NotReady = notReady(pod, nodes)
 	switch {
 	case agent.NotReady != "":
@@ -53,6 +63,44 @@ func agentOf(ctx context.Context, pod corev1.Pod, nodes map[string]corev1.Node) 
 		agent.NotReady = "pod has no container ports named http and control"
 	}
 	return agent
+}
+
+// lived fills in when the pod and the agent's container came and went. The deletion timestamp of a pod is when its time for an orderly end
+// runs out; its deletion was asked for that much earlier.
+func lived(pod corev1.Pod, agent *topology.Agent) {
+	if pod.DeletionTimestamp != nil {
+		agent.Deleted = pod.DeletionTimestamp.Time
+		if grace := pod.DeletionGracePeriodSeconds; grace != nil {
+			agent.Deleted = agent.Deleted.Add(-time.Duration(*grace) * time.Second)
+		}
+	}
+	name := agentContainer(pod)
+	for _, status := range pod.Status.ContainerStatuses {
+		if status.Name != name {
+			continue
+		}
+		agent.Restarts = status.RestartCount
+		if status.State.Running != nil {
+			agent.Started = status.State.Running.StartedAt.Time
+		}
+		ended := status.State.Terminated
+		if ended == nil {
+			ended = status.LastTerminationState.Terminated
+		}
+		if ended != nil {
+			agent.Ended, agent.EndReason = ended.FinishedAt.Time, ended.Reason
+		}
+	}
+}
+
+// agentContainer is the name of the container with the control port.
+func agentContainer(pod corev1.Pod) string {
+	for _, container := range pod.Spec.Containers {
+		if slices.ContainsFunc(container.Ports, func(p corev1.ContainerPort) bool { return p.Name == controlPort }) {
+			return container.Name
+		}
+	}
+	return ""
 }
 
 // nodeOf is where the pod runs or, as long as it is not scheduled, the one node that a DaemonSet made it for.
@@ -115,7 +163,7 @@ func withoutReplaced(wanted workload, pods []corev1.Pod) []corev1.Pod {
 		switch {
 		case !leaving(pod):
 			return false
-		case wanted.kind == Deployment:
+		case wanted.kind == topology.Deployment:
 			return total >= wanted.desired
 		default:
 			return living[nodeOf(pod)] > 0 || newest[nodeOf(pod)].UID != pod.UID

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
+	"unicode"
 
 	"kdoctor.io/kdoctor/internal/topology"
 )
@@ -63,6 +65,9 @@ func parseInterfaces(text string, own []netip.Addr) ([]topology.Interface, error
 func (a attachment) addresses() ([]netip.Addr, error) {
 	if len(a.Name) > maxAttachmentName || len(a.Interface) > maxAttachmentName {
 		return nil, fmt.Errorf("a name is longer than %d bytes", maxAttachmentName)
+	}
+	if strings.ContainsFunc(a.Name+a.Interface, func(r rune) bool { return !unicode.IsPrint(r) || r == unicode.ReplacementChar }) {
+		return nil, errors.New("a name has characters that are not text")
 	}
 	if len(a.IPs) > maxAttachmentIPs {
 		return nil, fmt.Errorf("%d addresses, more than %d", len(a.IPs), maxAttachmentIPs)

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -38,6 +40,9 @@ func TestParseInterfaces(t *testing.T) {
 		{name: "a text that is too long is refused", text: strings.Repeat(" ", maxStatusBytes+1), wrong: true},
 		{name: "too many entries are refused", text: "[" + strings.TrimSuffix(strings.Repeat("{},", maxAttachments+1), ",") + "]", wrong: true},
 		{name: "too many addresses are refused", text: `[{"ips":["198.18.64.1"` + strings.Repeat(`,"198.18.64.1"`, maxAttachmentIPs) + `]}]`, wrong: true},
+		{name: "several networks are kept, each with its device", text: `[{"name":"lan","interface":"net1","ips":["198.18.64.1"]},{"name":"lan","interface":"net2","ips":["198.18.65.1"]}]`,
+			want: append(lan("198.18.64.1"), topology.Interface{Network: "lan", Name: "net2", Addresses: []netip.Addr{netip.MustParseAddr("198.18.65.1")}})},
+		{name: "a name that is no text is refused", text: `[{"interface":"net1\u0007","ips":["198.18.64.1"]}]`, wrong: true},
 		{name: "a name that is too long is refused", text: `[{"name":"` + strings.Repeat("x", maxAttachmentName+1) + `"}]`, wrong: true},
 	}
 	for _, c := range cases {
@@ -67,6 +72,9 @@ func FuzzParseInterfaces(f *testing.F) {
 			t.Fatalf("%d interfaces, more than %d", len(interfaces), maxAttachments)
 		}
 		for _, i := range interfaces {
+			if len(i.Name) > maxAttachmentName || strings.ContainsFunc(i.Name, unicode.IsControl) || !utf8.ValidString(i.Name) {
+				t.Fatalf("interface is named %q", i.Name)
+			}
 			if len(i.Addresses) == 0 || len(i.Addresses) > maxAttachmentIPs {
 				t.Fatalf("interface has %d addresses", len(i.Addresses))
 			}

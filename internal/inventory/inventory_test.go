@@ -175,7 +175,7 @@ func TestAgentsOfADaemonSet(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			runtime := inventory.Runtime{Namespace: namespace, Kind: inventory.DaemonSet, Name: "agents"}
+			runtime := topology.Workload{Kind: topology.DaemonSet, Name: "agents"}
 			checkAgents(t, runtime, c.objects, c.want)
 		})
 	}
@@ -204,15 +204,15 @@ func TestAgentsOfADeployment(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			runtime := inventory.Runtime{Namespace: namespace, Kind: inventory.Deployment, Name: "agents"}
+			runtime := topology.Workload{Kind: topology.Deployment, Name: "agents"}
 			checkAgents(t, runtime, append(append([]client.Object{}, base...), c.pods...), c.want)
 		})
 	}
 }
 
-func checkAgents(t *testing.T, runtime inventory.Runtime, objects []client.Object, want []seen) {
+func checkAgents(t *testing.T, runtime topology.Workload, objects []client.Object, want []seen) {
 	t.Helper()
-	snapshot, err := inventory.New(reader(t, objects), runtime).Snapshot(context.Background())
+	snapshot, err := inventory.New(reader(t, objects), namespace).Snapshot(context.Background(), runtime)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -247,14 +247,19 @@ func TestAWholeSnapshot(t *testing.T) {
 			Ports: []corev1.ServicePort{{Name: "other", Port: 81}, {Name: "http", Port: 80, NodePort: 30080}}},
 		Status: corev1.ServiceStatus{LoadBalancer: corev1.LoadBalancerStatus{Ingress: []corev1.LoadBalancerIngress{{IP: "198.18.1.1"}, {Hostname: "lb.example"}, {}}}}}
 	headless := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "headless"},
-		Spec: corev1.ServiceSpec{ClusterIP: "None", ClusterIPs: []string{"None"}, Ports: []corev1.ServicePort{{Name: "web", Port: 80}}}}
+		Spec: corev1.ServiceSpec{ClusterIP: "None", ClusterIPs: []string{"None"}, IPFamilies: []corev1.IPFamily{"IPv6", "IPv4"}, Ports: []corev1.ServicePort{{Name: "web", Port: 80}}}}
+	exact, local := networkingv1.PathTypeExact, corev1.ServiceInternalTrafficPolicyLocal
+	policies := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "policies"}, Spec: corev1.ServiceSpec{ClusterIP: "198.18.128.8",
+		InternalTrafficPolicy: &local, ExternalTrafficPolicy: corev1.ServiceExternalTrafficPolicyLocal, Ports: []corev1.ServicePort{{Port: 80}}}}
 	ingress := &networkingv1.Ingress{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "in"},
-		Spec: networkingv1.IngressSpec{TLS: []networkingv1.IngressTLS{{}}, Rules: []networkingv1.IngressRule{{Host: "h.example",
-			IngressRuleValue: networkingv1.IngressRuleValue{HTTP: &networkingv1.HTTPIngressRuleValue{Paths: []networkingv1.HTTPIngressPath{{Path: "/kdoctoragent"}}}}}}},
-		Status: networkingv1.IngressStatus{LoadBalancer: networkingv1.IngressLoadBalancerStatus{Ingress: []networkingv1.IngressLoadBalancerIngress{{IP: "198.18.0.3"}}}}}
-	objects := []client.Object{daemonSet(1), node("n1", address), node("unused"), pod("a", "n1", "workload", second), service, headless, ingress}
-	runtime := inventory.Runtime{Namespace: namespace, Kind: inventory.DaemonSet, Name: "agents", Services: []string{"headless", "gone", "four"}, Ingress: "in"}
-	got, err := inventory.New(reader(t, objects), runtime).Snapshot(context.Background())
+		Spec: networkingv1.IngressSpec{Rules: []networkingv1.IngressRule{{Host: "h.example",
+			IngressRuleValue: networkingv1.IngressRuleValue{HTTP: &networkingv1.HTTPIngressRuleValue{Paths: []networkingv1.HTTPIngressPath{
+				{Path: "/kdoctoragent", PathType: &exact, Backend: networkingv1.IngressBackend{Service: &networkingv1.IngressServiceBackend{Name: "four"}}}}}}}}},
+		Status: networkingv1.IngressStatus{LoadBalancer: networkingv1.IngressLoadBalancerStatus{Ingress: []networkingv1.IngressLoadBalancerIngress{
+			{IP: "198.18.0.3", Hostname: "in.example"}, {Hostname: "no name"}, {Hostname: "198.18.0.4"}}}}}
+	objects := []client.Object{daemonSet(1), node("n1", address), node("m", notReadyNode), pod("a", "n1", "workload", second), service, headless, policies, ingress}
+	runtime := topology.Workload{Kind: topology.DaemonSet, Name: "agents", Services: []string{"headless", "policies", "gone", "four"}, Ingress: "in"}
+	got, err := inventory.New(reader(t, objects), namespace).Snapshot(context.Background(), runtime)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -264,14 +269,15 @@ func TestAWholeSnapshot(t *testing.T) {
 	want := topology.Snapshot{
 		Agents: []topology.Agent{{Pod: "a", Namespace: namespace, UID: "a", Node: "n1", Addresses: addresses("198.19.0.2", "fd98:19::2"),
 			Interfaces: []topology.Interface{{Network: "net1", Name: "net1", Addresses: addresses("198.18.64.10", "fd98:64::10")}}, HTTPPort: 8080, ControlPort: 5710}},
-		Nodes: []topology.Node{{Name: "n1", Zone: "zone-n1", Addresses: addresses("198.18.0.10", "fd98:18::a", "198.18.9.9")}},
+		Nodes: []topology.Node{{Name: "m", Zone: "zone-m", NotReady: true}, {Name: "n1", Zone: "zone-n1", Addresses: addresses("198.18.0.10", "fd98:18::a", "198.18.9.9")}},
 		Services: []topology.Service{
 			{Namespace: namespace, Name: "four", ClusterIPs: addresses("198.18.128.7"), Port: 80, NodePort: 30080, LoadBalancer: true,
 				Ingress: []topology.Entry{{Address: netip.MustParseAddr("198.18.1.1")}, {Hostname: "lb.example"}}},
-			{Namespace: namespace, Name: "headless", Port: 80},
+			{Namespace: namespace, Name: "headless", Port: 80, Headless: []topology.Family{topology.IPv6, topology.IPv4}},
+			{Namespace: namespace, Name: "policies", Port: 80, ClusterIPs: addresses("198.18.128.8"), InternalLocal: true, ExternalLocal: true},
 		},
-		Ingresses: []topology.Ingress{{Namespace: namespace, Name: "in", Host: "h.example", Path: "/kdoctoragent", TLS: true,
-			Entries: []topology.Entry{{Address: netip.MustParseAddr("198.18.0.3")}}}},
+		Ingresses: []topology.Ingress{{Namespace: namespace, Name: "in", Rules: []topology.Rule{{Host: "h.example", Path: "/kdoctoragent"}},
+			Entries: []topology.Entry{{Address: netip.MustParseAddr("198.18.0.3")}, {Hostname: "in.example"}, {Address: netip.MustParseAddr("198.18.0.4")}}}},
 	}
 	options := cmp.Options{cmpopts.IgnoreFields(topology.Snapshot{}, "Taken"), cmpopts.EquateComparable(netip.Addr{})}
 	if diff := cmp.Diff(want, got, options); diff != "" {
@@ -280,11 +286,12 @@ func TestAWholeSnapshot(t *testing.T) {
 }
 
 func TestARuntimeThatDoesNotExist(t *testing.T) {
-	runtime := inventory.Runtime{Namespace: namespace, Kind: inventory.DaemonSet, Name: "gone", Ingress: "gone", Services: []string{"gone"}}
-	if _, err := inventory.New(reader(t, nil), runtime).Snapshot(context.Background()); !apierrors.IsNotFound(err) {
+	runtime := topology.Workload{Kind: topology.DaemonSet, Name: "gone", Ingress: "gone", Services: []string{"gone"}}
+	if _, err := inventory.New(reader(t, nil), namespace).Snapshot(context.Background(), runtime); !apierrors.IsNotFound(err) {
 		t.Errorf("a workload that does not exist gave %v, not a NotFound error", err)
 	}
-	snapshot, err := inventory.New(reader(t, []client.Object{daemonSet(0)}), func() inventory.Runtime { r := runtime; r.Name = "agents"; return r }()).Snapshot(context.Background())
+	runtime.Name = "agents"
+	snapshot, err := inventory.New(reader(t, []client.Object{daemonSet(0)}), namespace).Snapshot(context.Background(), runtime)
 	if err != nil || snapshot.Services != nil || snapshot.Ingresses != nil {
 		t.Errorf("a Service and an Ingress that do not exist gave %v, %v, %v; they are to be left out", snapshot.Services, snapshot.Ingresses, err)
 	}

@@ -4,7 +4,7 @@ import (
 	"net/netip"
 
 	corev1 "k8s.io/api/core/v1"
-	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"kdoctor.io/kdoctor/internal/topology"
 )
@@ -15,16 +15,19 @@ const httpPort = "http"
 func serviceOf(s corev1.Service) topology.Service {
 	service := topology.Service{
 		Namespace: s.Namespace, Name: s.Name,
-		ClusterIPs:   addressesOf(s.Spec.ClusterIPs),
-		LoadBalancer: s.Spec.Type == corev1.ServiceTypeLoadBalancer,
+		ClusterIPs:    addressesOf(s.Spec.ClusterIPs),
+		LoadBalancer:  s.Spec.Type == corev1.ServiceTypeLoadBalancer,
+		InternalLocal: s.Spec.InternalTrafficPolicy != nil && *s.Spec.InternalTrafficPolicy == corev1.ServiceInternalTrafficPolicyLocal,
+		ExternalLocal: s.Spec.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal,
 	}
 	if len(service.ClusterIPs) == 0 {
 		service.ClusterIPs = addressesOf([]string{s.Spec.ClusterIP})
 	}
+	if s.Spec.ClusterIP == corev1.ClusterIPNone {
+		service.Headless = familiesOf(s.Spec.IPFamilies)
+	}
 	for _, in := range s.Status.LoadBalancer.Ingress {
-		if e, ok := entryOf(in.IP, in.Hostname); ok {
-			service.Ingress = append(service.Ingress, e)
-		}
+		service.Ingress = append(service.Ingress, entriesOf(in.IP, in.Hostname)...)
 	}
 	for n, port := range s.Spec.Ports {
 		if n == 0 || port.Name == httpPort {
@@ -37,29 +40,37 @@ func serviceOf(s corev1.Service) topology.Service {
 	return service
 }
 
-func ingressOf(in networkingv1.Ingress) topology.Ingress {
-	ingress := topology.Ingress{Namespace: in.Namespace, Name: in.Name, Path: "/", TLS: len(in.Spec.TLS) > 0}
-	if len(in.Spec.Rules) > 0 {
-		rule := in.Spec.Rules[0]
-		ingress.Host = rule.Host
-		if rule.HTTP != nil && len(rule.HTTP.Paths) > 0 && rule.HTTP.Paths[0].Path != "" {
-			ingress.Path = rule.HTTP.Paths[0].Path
+// familiesOf are those that the API server gave to a headless Service; it gives at least one.
+func familiesOf(families []corev1.IPFamily) []topology.Family {
+	var found []topology.Family
+	for _, family := range families {
+		switch family {
+		case corev1.IPv4Protocol:
+			found = append(found, topology.IPv4)
+		case corev1.IPv6Protocol:
+			found = append(found, topology.IPv6)
+		case corev1.IPFamilyUnknown:
 		}
 	}
-	for _, lb := range in.Status.LoadBalancer.Ingress {
-		if e, ok := entryOf(lb.IP, lb.Hostname); ok {
-			ingress.Entries = append(ingress.Entries, e)
-		}
-	}
-	return ingress
+	return found
 }
 
-// entryOf prefers the address: an implementation that gives both means one and the same way in.
-func entryOf(ip, hostname string) (topology.Entry, bool) {
-	if address, ok := addressOf(ip); ok {
-		return topology.Entry{Address: address}, true
+// entriesOf are the address and the host name of one entry of a status: a client may use either, so both are ways in.
+// What is neither is left out, because nobody could connect to it.
+func entriesOf(ip, hostname string) []topology.Entry {
+	var entries []topology.Entry
+	address, ok := addressOf(ip)
+	if ok {
+		entries = append(entries, topology.Entry{Address: address})
 	}
-	return topology.Entry{Hostname: hostname}, hostname != ""
+	if literal, isAddress := addressOf(hostname); isAddress {
+		if literal != address {
+			entries = append(entries, topology.Entry{Address: literal})
+		}
+	} else if len(validation.IsDNS1123Subdomain(hostname)) == 0 {
+		entries = append(entries, topology.Entry{Hostname: hostname})
+	}
+	return entries
 }
 
 // addressesOf leaves out what is no address, such as the "None" of a headless Service.

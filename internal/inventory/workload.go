@@ -10,6 +10,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"kdoctor.io/kdoctor/internal/topology"
 )
 
 // workload is what the cluster was told to run.
@@ -22,38 +24,38 @@ type workload struct {
 	desired int
 }
 
-func (i *Inventory) workload(ctx context.Context) (workload, error) {
-	switch i.runtime.Kind {
-	case DaemonSet:
+func (i *Inventory) workload(ctx context.Context, of topology.Workload) (workload, error) {
+	switch of.Kind {
+	case topology.DaemonSet:
 		var set appsv1.DaemonSet
-		if err := i.reader.Get(ctx, i.key(i.runtime.Name), &set); err != nil {
-			return workload{}, fmt.Errorf("get daemon set %s/%s: %w", i.runtime.Namespace, i.runtime.Name, err)
+		if err := i.reader.Get(ctx, i.key(of.Name), &set); err != nil {
+			return workload{}, fmt.Errorf("get daemon set %s/%s: %w", i.namespace, of.Name, err)
 		}
-		return workload{DaemonSet, set.UID, set.Spec.Selector, set.Spec.Template, int(set.Status.DesiredNumberScheduled)}, nil
-	case Deployment:
+		return workload{topology.DaemonSet, set.UID, set.Spec.Selector, set.Spec.Template, int(set.Status.DesiredNumberScheduled)}, nil
+	case topology.Deployment:
 		var deployment appsv1.Deployment
-		if err := i.reader.Get(ctx, i.key(i.runtime.Name), &deployment); err != nil {
-			return workload{}, fmt.Errorf("get deployment %s/%s: %w", i.runtime.Namespace, i.runtime.Name, err)
+		if err := i.reader.Get(ctx, i.key(of.Name), &deployment); err != nil {
+			return workload{}, fmt.Errorf("get deployment %s/%s: %w", i.namespace, of.Name, err)
 		}
 		replicas := 1
 		if deployment.Spec.Replicas != nil {
 			replicas = int(*deployment.Spec.Replicas)
 		}
-		return workload{Deployment, deployment.UID, deployment.Spec.Selector, deployment.Spec.Template, replicas}, nil
+		return workload{topology.Deployment, deployment.UID, deployment.Spec.Selector, deployment.Spec.Template, replicas}, nil
 	default:
-		return workload{}, fmt.Errorf("agents run in a DaemonSet or a Deployment, not in a %q", i.runtime.Kind)
+		return workload{}, fmt.Errorf("agents run in a DaemonSet or a Deployment, not in a %q", of.Kind)
 	}
 }
 
 // pods lists the pods that the workload controls. Labels alone would not do: a stranger's pod can carry them.
-func (i *Inventory) pods(ctx context.Context, wanted workload) ([]corev1.Pod, error) {
+func (i *Inventory) pods(ctx context.Context, name string, wanted workload) ([]corev1.Pod, error) {
 	selector, err := metav1.LabelSelectorAsSelector(wanted.selector)
 	if err != nil {
-		return nil, fmt.Errorf("read the selector of %s %s/%s: %w", wanted.kind, i.runtime.Namespace, i.runtime.Name, err)
+		return nil, fmt.Errorf("read the selector of %s %s/%s: %w", wanted.kind, i.namespace, name, err)
 	}
-	within := []client.ListOption{client.InNamespace(i.runtime.Namespace), client.MatchingLabelsSelector{Selector: selector}}
+	within := []client.ListOption{client.InNamespace(i.namespace), client.MatchingLabelsSelector{Selector: selector}}
 	controllers := []types.UID{wanted.uid}
-	if wanted.kind == Deployment {
+	if wanted.kind == topology.Deployment {
 		var sets appsv1.ReplicaSetList
 		if err := i.reader.List(ctx, &sets, within...); err != nil {
 			return nil, fmt.Errorf("list replica sets: %w", err)

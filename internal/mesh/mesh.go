@@ -21,7 +21,9 @@ import (
 type Want struct {
 	Kinds    []target.Kind
 	Families []topology.Family
-	Load     Load
+	// NodePorts tells on which nodes node ports are probed; empty is target.AllNodes.
+	NodePorts target.Nodes
+	Load      Load
 	// MaxPerSecond is how many new connections a second one agent may open, 0 without a limit. A load above it is planned with a lower rate.
 	MaxPerSecond int
 	// Limit and Status are those of Plan.
@@ -143,11 +145,31 @@ func New(key schedule.Key, task report.Task, snapshot topology.Snapshot, want Wa
 			expected.Targets = append(expected.Targets, t.ID)
 		}
 		m.Expected = append(m.Expected, expected)
-		m.Plans = append(m.Plans, Plan{Key: key, Task: task, Agent: agent, Targets: targets, Limit: want.Limit, Status: want.Status})
+		m.Plans = append(m.Plans, Plan{Key: key, Task: task, Agent: agent, Targets: targets, Limit: want.Limit, Status: want.Status,
+			Authorities: authorities(snapshot, targets)})
 	}
 	m.give(want)
 	m.Backends = backends(snapshot, m.Plans)
 	return m
+}
+
+// authorities are those that the targets trust.
+func authorities(snapshot topology.Snapshot, targets []target.Target) map[string][]byte {
+	var trusted map[string][]byte
+	for _, t := range targets {
+		if t.Trust == "" {
+			continue
+		}
+		for _, ingress := range snapshot.Ingresses {
+			if certificates, ok := ingress.Authorities[t.Trust]; ok {
+				if trusted == nil {
+					trusted = map[string][]byte{}
+				}
+				trusted[t.Trust] = certificates
+			}
+		}
+	}
+	return trusted
 }
 
 // give sets the load of all plans, and what it makes expected.
@@ -179,7 +201,7 @@ func targetsOf(snapshot topology.Snapshot, agent topology.Agent, want Want) ([]t
 				gaps = append(gaps, target.Gap{Kind: kind, Family: family, Reason: fmt.Sprintf("this release has no target kind %s", kind)})
 				continue
 			}
-			found, missing := build(target.Query{Snapshot: snapshot, Source: agent, Family: family})
+			found, missing := build(target.Query{Snapshot: snapshot, Source: agent, Family: family, NodePorts: want.NodePorts})
 			gaps = append(gaps, missing...)
 			for _, t := range found {
 				// Two ways to one address would be counted together and hide each other.

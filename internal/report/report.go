@@ -4,6 +4,7 @@ package report
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"time"
 
@@ -20,6 +21,10 @@ type Failure struct {
 	Count   uint64
 	// Examples are at most three different messages.
 	Examples []string
+	// Spans tell when the attempts started, in their order; their counts add up to Count. They are empty where the agent does not tell.
+	Spans []Span
+	// Void is how many of Count say nothing, because the peer was changed; see Round.Churn. They count for neither side of a rate.
+	Void uint64
 }
 
 // Path is what one agent measured on one target.
@@ -123,9 +128,13 @@ type Agent struct {
 	// Finished is false for a round that was stopped before its end.
 	Finished       bool
 	Started, Ended time.Time
-	Paths          []Path
-	Resources      Resources
-	Observer       Observer
+	// Cut is why the agent itself was stopped during the round, as one clause; empty for one that was not. See Round.Churn.
+	Cut string
+	// Earliest and Latest are moments of the controller's clock between which the agent started; zero where the controller does not know.
+	Earliest, Latest time.Time
+	Paths            []Path
+	Resources        Resources
+	Observer         Observer
 	// Served is how many counted requests of this round the agent's own responder answered, whoever sent them;
 	// ServedKept is how many of the kept streams.
 	Served, ServedKept uint64
@@ -136,6 +145,8 @@ type Missing struct {
 	Pod, Node string
 	// Reason is one clause: "pod is Pending", "no answer on either way: ...".
 	Reason string
+	// Void tells that there is no report because the agent was changed during the round; see Round.Churn.
+	Void bool
 }
 
 // Expected is an agent that the plan of the round counts on, or that was left out of it with a reason.
@@ -161,6 +172,40 @@ type Backends struct {
 	Targets []string
 	// Pods are sorted.
 	Pods []string
+	// Sources are the pods of the agents for which this holds, sorted; empty where it holds for all. They differ where a Service
+	// leads each client to the pods on its own node.
+	Sources []string
+}
+
+// Load is the load of a round, as its task asks for it and as it was planned. The zero value is one of which nothing is known.
+type Load struct {
+	// Asked and Given are the rates in requests per second from each agent to each target: the task's, and the one that was planned.
+	// Given is smaller where the task's would have taken more new connections a second than the limit.
+	Asked, Given int
+	// Limit is how many new connections a second an agent may open, 0 without a limit.
+	Limit int
+	// Targets is how many the agent with the most of them has; what follows is about this agent.
+	Targets int
+	// Connections is how many new connections a second it opens at the given rate, Tracked how many entries these hold
+	// in the table of tracked connections of its node. Ports is how many local ports one target takes at most.
+	Connections, Tracked, Ports int
+}
+
+// Reduction says in one sentence without a final stop why less was given than was asked for; it is empty where all was given.
+func (l Load) Reduction() string {
+	if l.Given >= l.Asked {
+		return ""
+	}
+	given := "1 request"
+	if l.Given != 1 {
+		given = fmt.Sprintf("%d requests", l.Given)
+	}
+	text := fmt.Sprintf("each target got %s a second instead of %d: an agent with %d targets may open %d new connections a second",
+		given, l.Asked, l.Targets, l.Limit)
+	if l.Connections > l.Limit {
+		text += fmt.Sprintf(", and even the lowest rate opens %d", l.Connections)
+	}
+	return text
 }
 
 // Round is the report of a whole round.
@@ -170,11 +215,14 @@ type Round struct {
 	Started  time.Time
 	Deadline time.Time
 	Ended    time.Time
+	Load     Load
 	Expected []Expected
 	Backends []Backends
 	Agents   []Agent
 	Missing  []Missing
 	Gaps     []target.Gap
+	// Churn is what was changed on purpose, or restarted, among the agents while the round ran; sorted by time.
+	Churn []Change
 }
 
 // Merge joins reports with what was expected. Reports of agents that nobody expected are left out: they belong to no plan.

@@ -48,3 +48,22 @@ func TestMerge(t *testing.T) {
 		})
 	}
 }
+
+func TestReductionSaysWhyLessWasGiven(t *testing.T) {
+	for name, c := range map[string]struct {
+		load report.Load
+		want string
+	}{
+		"nothing is known": {report.Load{}, ""},
+		"all was given":    {report.Load{Asked: 10, Given: 10, Limit: 5000, Targets: 500, Connections: 5000}, ""},
+		"less was given":   {report.Load{Asked: 10, Given: 8, Limit: 5000, Targets: 600, Connections: 4800}, "each target got 8 requests a second instead of 10: an agent with 600 targets may open 5000 new connections a second"},
+		"even 1 is too many": {report.Load{Asked: 10, Given: 1, Limit: 5000, Targets: 6000, Connections: 6000},
+			"each target got 1 request a second instead of 10: an agent with 6000 targets may open 5000 new connections a second, and even the lowest rate opens 6000"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := c.load.Reduction(); got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}

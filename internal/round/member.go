@@ -11,6 +11,7 @@ import (
 	"kdoctor.io/kdoctor/internal/mesh"
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/store"
+	"kdoctor.io/kdoctor/internal/topology"
 )
 
 // result is what came of one agent's part.
@@ -22,6 +23,8 @@ type result struct {
 	gone bool
 	// lost is why there is no report, as one clause.
 	lost string
+	// answered is when the agent was last asked that then answered, silent when it was first asked in vain after that; zero for never.
+	answered, silent time.Time
 }
 
 // crew is all agents with a plan in one round.
@@ -41,8 +44,12 @@ type member struct {
 	crew *crew
 	plan mesh.Plan
 	// began is when the agent's load began, as far as is known.
-	began  time.Time
-	result result
+	began time.Time
+	// earliest and latest are when the start was first sent and when it was acknowledged; zero where another process did that.
+	earliest, latest time.Time
+	// answered and silent are those of the result.
+	answered, silent time.Time
+	result           result
 }
 
 func newCrew(config Config, plan store.Plan) *crew {
@@ -65,18 +72,22 @@ func (c *crew) each(do func(*member)) {
 
 // collect follows all agents to their ends and returns what came of each, in the order of the plans.
 // The last asking is for all at once, after the last request of anyone, so that the counts of served requests are whole.
-func (c *Conductor) collect(ctx context.Context, plan store.Plan, resumed bool) []result {
+// With it comes what happened to the agents meanwhile.
+func (c *Conductor) collect(ctx context.Context, plan store.Plan, of topology.Workload, resumed bool) ([]result, []report.Change) {
 	all := newCrew(c.Config, plan)
+	members := c.watch(plan, of)
 	if time.Now().Before(all.softEnd) {
 		following, cancel := context.WithDeadline(ctx, all.softEnd)
+		members.begin(following)
 		all.each(func(m *member) { m.follow(following, resumed) })
+		members.end()
 		cancel()
 	} else {
 		all.unknown = "the controller was down until after the deadline, and the agent no longer has its report"
 	}
 	// A round that is handed over must go on at the agents: nothing may be asked or stopped any more.
 	if ctx.Err() != nil {
-		return nil
+		return nil, nil
 	}
 	within := collectWithin
 	if left := time.Until(plan.Deadline); left > 0 {
@@ -86,10 +97,14 @@ func (c *Conductor) collect(ctx context.Context, plan store.Plan, resumed bool) 
 	defer cancel()
 	all.each(func(m *member) { m.last(last) })
 	results := make([]result, 0, len(all.members))
+	answered := make(map[string]time.Time, len(all.members))
 	for _, m := range all.members {
-		results = append(results, m.result)
+		r := m.result
+		r.answered, r.silent = m.answered, m.silent
+		results = append(results, r)
+		answered[m.plan.Agent.Pod] = m.answered
 	}
-	return results
+	return results, members.changes(ctx, plan.Deadline, answered)
 }
 
 // follow starts the agent, unless it is under way, and asks for its report until it is done, lost or given up.
@@ -135,15 +150,18 @@ func (m *member) start(ctx context.Context, resumed bool) bool {
 		m.result = result{}
 	}
 	var err error
-	for until := time.Now().Add(startWithin); ; {
+	m.earliest = time.Now()
+	for until := m.earliest.Add(startWithin); ; {
 		m.began = time.Now()
 		if err = m.startOnce(ctx); err == nil {
+			m.latest = time.Now()
 			return true
 		}
 		if time.Now().Add(startAgain).After(until) || !sleep(ctx, startAgain) {
 			break
 		}
 	}
+	m.silent = m.earliest
 	m.result = result{gone: true, lost: "the round could not be started: " + clause(err)}
 	// The agent may have begun although its answer did not arrive: what it sends now would count for nobody.
 	within, cancel := context.WithTimeout(ctx, stopWithin)
@@ -163,6 +181,7 @@ func (m *member) startOnce(ctx context.Context) error {
 // fetch asks once and keeps the answer. An agent that does not have the round has restarted, and what it measured is gone.
 func (m *member) fetch(ctx context.Context) error {
 	var got report.Agent
+	asked := time.Now()
 	err := m.call(ctx, func(ctx context.Context) (err error) {
 		got, err = m.crew.config.Agents.Fetch(ctx, m.plan.Agent, m.plan.Key)
 		return err
@@ -172,6 +191,13 @@ func (m *member) fetch(ctx context.Context) error {
 	}
 	switch {
 	case err == nil:
+		m.answered, m.silent = asked, time.Time{}
+	case m.silent.IsZero():
+		m.silent = asked
+	}
+	switch {
+	case err == nil:
+		got.Earliest, got.Latest = m.earliest, m.latest
 		m.result = result{report: got, have: true}
 	case errors.Is(err, m.crew.config.Unknown):
 		// A report that is whole stays whole, whatever the agent forgot later.

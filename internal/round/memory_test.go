@@ -195,7 +195,7 @@ type cluster []topology.Agent
 
 var errAPI = errors.New("the API server is away")
 
-func (c cluster) Snapshot(context.Context) (topology.Snapshot, error) {
+func (c cluster) Snapshot(context.Context, topology.Workload) (topology.Snapshot, error) {
 	if c == nil {
 		return topology.Snapshot{}, errAPI
 	}

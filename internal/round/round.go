@@ -13,6 +13,7 @@ import (
 	"slices"
 	"time"
 
+	"kdoctor.io/kdoctor/internal/churn"
 	"kdoctor.io/kdoctor/internal/mesh"
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/schedule"
@@ -28,9 +29,9 @@ var ErrHandedOver = errors.New("the round is handed over")
 // ErrOverdue is returned, wrapped, for a round whose deadline had passed before it was planned, and of which no agent has a report.
 var ErrOverdue = errors.New("the deadline passed before the round could start")
 
-// Snapshots tells what the cluster has right now.
+// Snapshots tells what the cluster has right now, as a task sees it whose agents the workload runs.
 type Snapshots interface {
-	Snapshot(ctx context.Context) (topology.Snapshot, error)
+	Snapshot(ctx context.Context, of topology.Workload) (topology.Snapshot, error)
 }
 
 // Agents is the way to the agents. All three are idempotent and keyed by the round.
@@ -85,6 +86,8 @@ func New(c Config) *Conductor {
 type Request struct {
 	Key  schedule.Key
 	Task report.Task
+	// Workload runs the agents.
+	Workload topology.Workload
 	// Want is what is to be probed; its Limit is overridden by what is left until the deadline.
 	Want   mesh.Want
 	Expect verdict.Expect
@@ -98,7 +101,7 @@ type Request struct {
 // is taken up where it stands, so Run may be called again for a key after a crash at any point.
 //
 // Agents that could not be started or did not report are data in the round. An error means that there is no round to keep:
-// the cluster could not be read, the store failed, ErrOverdue, or the context's cause when it was cancelled.
+// the cluster could not be read, the plan could not be kept, ErrOverdue, or the context's cause when it was cancelled.
 // When only the keeping failed, the round comes back with the error.
 func (c *Conductor) Run(ctx context.Context, req Request) (store.Kept, error) {
 	kept, err := c.Rounds.Round(ctx, req.Key)
@@ -106,15 +109,16 @@ func (c *Conductor) Run(ctx context.Context, req Request) (store.Kept, error) {
 		c.forget(ctx, req.Key)
 		return kept, nil
 	}
-	// A round that cannot be read is run, or collected, once more: it is replaced.
-	if !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrCorrupt) {
-		return store.Kept{}, cancelled(ctx, err)
+	// A round that cannot be read is run, or collected, once more: it is replaced. The reason does not matter: where the store is out of reach
+	// the network must be tested all the more, and agents that have the round under its key do not run it twice.
+	if ctx.Err() != nil {
+		return store.Kept{}, context.Cause(ctx)
 	}
 	plan, resumed, err := c.plan(ctx, req)
 	if err != nil {
 		return store.Kept{}, cancelled(ctx, err)
 	}
-	collected := c.collect(ctx, plan, resumed)
+	collected, changes := c.collect(ctx, plan, req.Workload, resumed)
 	switch {
 	case ctx.Err() != nil:
 		return store.Kept{}, c.abandon(ctx, req.Key, plan)
@@ -123,7 +127,7 @@ func (c *Conductor) Run(ctx context.Context, req Request) (store.Kept, error) {
 	case plan.Started.IsZero():
 		plan.Started = req.Planned
 	}
-	kept = judge(req, plan, collected)
+	kept = judge(req, plan, collected, changes)
 	err = retry(ctx, time.Now().Add(keepWithin), func() error { return c.Rounds.PutRound(ctx, kept) })
 	if err != nil {
 		return kept, cancelled(ctx, fmt.Errorf("keep the round: %w", err))
@@ -136,15 +140,13 @@ func (c *Conductor) Run(ctx context.Context, req Request) (store.Kept, error) {
 // with the process before, a plan is made to ask the agents by; it has no start and is not kept.
 func (c *Conductor) plan(ctx context.Context, req Request) (plan store.Plan, resumed bool, err error) {
 	plan, err = c.Plans.Plan(ctx, req.Key)
-	switch {
-	case err == nil:
+	if err == nil {
 		return plan, true, nil
-	case !errors.Is(err, store.ErrNotFound):
-		return store.Plan{}, false, fmt.Errorf("take up the round: %w", err)
 	}
+	// A plan that cannot be read is made anew, as one that was never kept.
 	var snapshot topology.Snapshot
 	err = retry(ctx, later(req.Deadline, time.Now().Add(keepWithin)), func() (err error) {
-		snapshot, err = c.Snapshots.Snapshot(ctx)
+		snapshot, err = c.Snapshots.Snapshot(ctx, req.Workload)
 		return err
 	})
 	if err != nil {
@@ -180,21 +182,24 @@ func (c *Conductor) abandon(ctx context.Context, key schedule.Key, plan store.Pl
 	return cause
 }
 
-func judge(req Request, plan store.Plan, collected []result) store.Kept {
+func judge(req Request, plan store.Plan, collected []result, changes []report.Change) store.Kept {
 	var reports []report.Agent
-	lost := map[string]string{}
+	lost, silent := map[string]string{}, map[string]time.Time{}
 	for i, r := range collected {
 		if r.have {
 			reports = append(reports, r.report)
 			continue
 		}
-		lost[plan.Mesh.Plans[i].Agent.Pod] = r.lost
+		pod := plan.Mesh.Plans[i].Agent.Pod
+		lost[pod], silent[pod] = r.lost, r.silent
 	}
 	agents, missing := report.Merge(plan.Mesh.Expected, reports, lost)
 	round := report.Round{
 		Key: req.Key, Task: req.Task, Started: plan.Started, Deadline: plan.Deadline, Ended: time.Now(),
-		Expected: plan.Mesh.Expected, Agents: agents, Missing: missing, Gaps: plan.Mesh.Gaps,
+		Load: plan.Mesh.Load, Expected: plan.Mesh.Expected, Backends: plan.Mesh.Backends, Agents: agents, Missing: missing, Gaps: plan.Mesh.Gaps,
+		Churn: changes,
 	}
+	round = churn.Void(round, silent)
 	return store.Kept{Round: round, Verdict: verdict.Judge(round, req.Expect), Spec: req.Spec}
 }
 

@@ -28,6 +28,13 @@ const (
 	collectWithin = 5 * time.Second
 	// keepWithin bounds the tries to keep a round that is over.
 	keepWithin = 10 * time.Second
+	// lookEvery is how often the cluster is looked at while a round runs, and lookShare which part of the time at most is spent on it:
+	// a large cluster takes long to read.
+	lookEvery = 10 * time.Second
+	lookShare = 10
+	// lookWithin bounds one such look. The last one may take until the deadline, but has lookLast at least.
+	lookWithin = 10 * time.Second
+	lookLast   = time.Second
 	// reserve is what is kept free before the deadline for the last asking, at most a tenth of the round.
 	reserve = 2 * time.Second
 )

@@ -7,6 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -24,6 +27,10 @@ const (
 	largest     = 9_999_999_999
 	// maxUID is far above the 36 characters of a Kubernetes UID.
 	maxUID = 128
+
+	// within bounds the reading, writing or listing of blobs; what belongs to a round that is about to start must not make it wait so long.
+	within     = 30 * time.Second
+	planWithin = 5 * time.Second
 )
 
 // name is one object of a task in the bucket; suffix is empty for one that is not ours, such as a temporary file that a crash left.
@@ -32,6 +39,7 @@ type name struct {
 	key      schedule.Key
 	suffix   string
 	modified time.Time
+	size     int64
 }
 
 // compare orders keys of one task by generation, then round.
@@ -107,7 +115,7 @@ func (s *Store) names(ctx context.Context, uid string) ([]name, error) {
 		if !ok {
 			suffix = ""
 		}
-		names = append(names, name{name: o.Key, key: key, suffix: suffix, modified: o.ModTime})
+		names = append(names, name{name: o.Key, key: key, suffix: suffix, modified: o.ModTime, size: o.Size})
 	}
 	return names, nil
 }
@@ -118,6 +126,8 @@ const listAttempts = 20
 // list returns all objects. A listing of files fails when one of them, such as a temporary one, is gone between being seen and being looked at;
 // such a listing begins anew.
 func (s *Store) list(ctx context.Context, options *blob.ListOptions) ([]*blob.ListObject, error) {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
 	var last error
 	for range listAttempts {
 		objects, err := s.listOnce(ctx, options)
@@ -145,9 +155,9 @@ func (s *Store) listOnce(ctx context.Context, options *blob.ListOptions) ([]*blo
 	}
 }
 
+// put writes a blob, or holds it in memory when that fails, which is a NotKeptError.
 func (s *Store) put(ctx context.Context, key schedule.Key, suffix string, encode func(io.Writer) error) error {
-	at, err := nameOf(key, suffix)
-	if err != nil {
+	if _, err := nameOf(key, suffix); err != nil {
 		return err
 	}
 	var body bytes.Buffer
@@ -157,7 +167,76 @@ func (s *Store) put(ctx context.Context, key schedule.Key, suffix string, encode
 	if body.Len() > maxBlob {
 		return fmt.Errorf("%d bytes are more than the %d that a blob may have", body.Len(), maxBlob)
 	}
-	return s.bucket.WriteAll(ctx, at, body.Bytes(), &blob.WriterOptions{ContentType: "application/gzip"})
+	err := s.write(ctx, key, suffix, body.Bytes())
+	switch {
+	case err == nil:
+		s.holding.remove(key, suffix)
+		return nil
+	case ctx.Err() != nil:
+		// Nobody wants the blob any more.
+		return err
+	}
+	kept, dropped := s.holding.add(held{key: key, suffix: suffix, body: body.Bytes()})
+	s.wakeUp()
+	return &NotKeptError{Key: key, Held: kept, Dropped: dropped, Err: err}
+}
+
+// write writes a blob whole or not at all; in a folder it is on the disk when write returns.
+func (s *Store) write(ctx context.Context, key schedule.Key, suffix string, body []byte) error {
+	at, err := nameOf(key, suffix)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience(suffix))
+	defer cancel()
+	var file *os.File
+	w, err := s.bucket.NewWriter(ctx, at, &blob.WriterOptions{
+		ContentType: "application/gzip",
+		BeforeWrite: func(as func(any) bool) error { _ = as(&file); return nil }, // file stays nil where blobs are no files
+	})
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(body)
+	if err == nil && file != nil {
+		err = file.Sync()
+	}
+	if err != nil {
+		// The blob appears when a writer is closed whose context is alive.
+		cancel()
+	}
+	if closed := w.Close(); err != nil || closed != nil {
+		return cmp.Or(err, closed)
+	}
+	s.syncFolders(at)
+	if suffix == roundSuffix && s.usage.add(s.cost(int64(len(body)))) {
+		s.wakeUp()
+	}
+	return nil
+}
+
+// syncFolders brings the name of a new file to the disk. Some filesystems cannot, and do it by themselves.
+func (s *Store) syncFolders(at string) {
+	if s.dir == "" {
+		return
+	}
+	for rel := path.Dir(at); ; rel = path.Dir(rel) {
+		if folder, err := os.Open(filepath.Join(s.dir, rel)); err == nil {
+			_ = folder.Sync()
+			_ = folder.Close()
+		}
+		if rel == "." {
+			return
+		}
+	}
+}
+
+// patience is how long the reading or writing of a blob may take.
+func patience(suffix string) time.Duration {
+	if suffix == planSuffix {
+		return planWithin
+	}
+	return within
 }
 
 func (s *Store) get(ctx context.Context, key schedule.Key, suffix string) ([]byte, error) {
@@ -165,6 +244,11 @@ func (s *Store) get(ctx context.Context, key schedule.Key, suffix string) ([]byt
 	if err != nil {
 		return nil, err
 	}
+	if body, ok := s.holding.find(key, suffix); ok {
+		return body, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience(suffix))
+	defer cancel()
 	r, err := s.bucket.NewReader(ctx, at, nil)
 	if gcerrors.Code(err) == gcerrors.NotFound {
 		return nil, ErrNotFound

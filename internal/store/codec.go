@@ -68,8 +68,15 @@ func finite(agents []report.Agent) []report.Agent {
 
 func pack(content any) func(io.Writer) error {
 	return func(w io.Writer) error {
+		text, err := json.Marshal(content)
+		if err != nil {
+			return fmt.Errorf("encode: %w", err)
+		}
+		if len(text) > maxJSON {
+			return fmt.Errorf("encode: %d bytes are more than the %d that can be read again", len(text), maxJSON)
+		}
 		z := gzip.NewWriter(w)
-		if err := json.NewEncoder(z).Encode(content); err != nil {
+		if _, err := z.Write(text); err != nil {
 			return fmt.Errorf("encode: %w", err)
 		}
 		return z.Close()
@@ -78,40 +85,54 @@ func pack(content any) func(io.Writer) error {
 
 func decodeRound(key schedule.Key, body []byte) (Kept, error) {
 	var b roundBlob
-	if err := unpack(body, &b); err != nil {
+	if err := unpack(body, maxJSON, &b); err != nil {
 		return Kept{}, err
 	}
-	if b.Format != format || b.Round.Key != key {
-		return Kept{}, fmt.Errorf("format %d of round %s: %w", b.Format, b.Round.Key, ErrCorrupt)
+	if b.Round.Key != key {
+		return Kept{}, fmt.Errorf("it holds round %s: %w", b.Round.Key, ErrCorrupt)
 	}
 	return Kept{Round: b.Round, Verdict: b.Verdict, Spec: b.Spec}, nil
 }
 
 func decodePlan(key schedule.Key, body []byte) (Plan, error) {
 	var b planBlob
-	if err := unpack(body, &b); err != nil {
+	if err := unpack(body, maxJSON, &b); err != nil {
 		return Plan{}, err
 	}
-	if b.Format != format || b.Key != key {
-		return Plan{}, fmt.Errorf("format %d of plan %s: %w", b.Format, b.Key, ErrCorrupt)
+	if b.Key != key {
+		return Plan{}, fmt.Errorf("it holds plan %s: %w", b.Key, ErrCorrupt)
 	}
 	return Plan{Mesh: b.Mesh, Started: b.Started, Deadline: b.Deadline}, nil
 }
 
-// unpack reads one JSON value and insists on the end of the stream, where gzip's checksum is.
-func unpack(body []byte, into any) error {
+// unpack reads one JSON value of at most limit bytes and insists on the end of the stream, where gzip's checksum is.
+func unpack(body []byte, limit int64, into any) error {
 	z, err := gzip.NewReader(bytes.NewReader(body))
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
-	text, err := io.ReadAll(io.LimitReader(z, maxJSON+1))
+	text, err := io.ReadAll(io.LimitReader(z, limit+1))
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
-	if len(text) > maxJSON {
-		return fmt.Errorf("%w: unpacks to more than %d bytes", ErrCorrupt, maxJSON)
+	if int64(len(text)) > limit {
+		return fmt.Errorf("%w: unpacks to more than %d bytes", ErrCorrupt, limit)
 	}
-	if err := json.Unmarshal(text, into); err != nil {
+	// The format comes first: another one may have fields that this release would misread.
+	var version struct {
+		Format int `json:"format"`
+	}
+	err = json.Unmarshal(text, &version)
+	if err == nil && version.Format > format {
+		return fmt.Errorf("%w: format %d was written by a newer release; this one reads format %d", ErrCorrupt, version.Format, format)
+	}
+	if err == nil && version.Format != format {
+		return fmt.Errorf("%w: format %d is not known", ErrCorrupt, version.Format)
+	}
+	if err == nil {
+		err = json.Unmarshal(text, into)
+	}
+	if err != nil {
 		return fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
 	return nil

@@ -36,7 +36,7 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-func packed(f *testing.F, content any) []byte {
+func packed(f testing.TB, content any) []byte {
 	var b bytes.Buffer
 	if err := pack(content)(&b); err != nil {
 		f.Fatal(err)

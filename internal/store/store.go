@@ -1,4 +1,4 @@
-// Package store keeps the rounds of tasks, one compressed blob each, in any place that gocloud.dev/blob knows: a folder today.
+// Package store keeps the rounds of tasks, one compressed blob each, in a folder or in a bucket of an object store that speaks S3.
 //
 // A round is <uid>/<generation>/<round>.json.gz and its plan, which lives while the round runs, <uid>/<generation>/<round>.plan.json.gz;
 // both numbers have ten digits, so that names sort as numbers do. A blob is written whole or not at all, and one that cannot be read
@@ -10,15 +10,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"gocloud.dev/blob"
-	"gocloud.dev/blob/fileblob"
 	"gocloud.dev/gcerrors"
 
 	"kdoctor.io/kdoctor/internal/mesh"
@@ -48,61 +47,37 @@ type Plan struct {
 }
 
 // Store keeps rounds. Make one with Open or New. It is safe for concurrent use.
+//
+// What cannot be written is held in memory and read from there, see NotKeptError; Run writes it later.
 type Store struct {
 	bucket *blob.Bucket
 	// dir is the folder of the blobs, empty where they are not files.
-	dir  string
-	feed feed
-}
-
-// Open opens the store at a URL of the form file:///a/folder, or at a plain path; the folder is made when it does not exist.
-// Close gives it back.
-func Open(_ context.Context, location string) (*Store, error) {
-	dir := location
-	if strings.Contains(location, "://") {
-		u, err := url.Parse(location)
-		if err != nil {
-			return nil, fmt.Errorf("open store: %w", err)
-		}
-		if u.Scheme != fileblob.Scheme || u.Host != "" || u.RawQuery != "" {
-			return nil, fmt.Errorf("open store %q: only file:///a/folder is supported", location)
-		}
-		dir = u.Path
-	}
-	if dir == "" {
-		return nil, errors.New("open store: no folder given")
-	}
-	// Temporary files stand beside the blobs, because a rename is atomic within one volume only;
-	// the metadata files that fileblob would add hold nothing that we need.
-	bucket, err := fileblob.OpenBucket(filepath.Clean(dir), &fileblob.Options{
-		CreateDir: true, DirFileMode: 0o750, NoTempDir: true, Metadata: fileblob.MetadataDontWrite,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("open store %q: %w", location, err)
-	}
-	s := New(bucket)
-	s.dir = filepath.Clean(dir)
-	return s, nil
+	dir     string
+	feed    feed
+	holding holding
+	usage   usage
+	// wake has Run look whether there is something to write or to remove.
+	wake chan struct{}
+	// flushing is locked while a held blob is written, so that a task is not deleted in the midst of it.
+	flushing sync.Mutex
 }
 
 // New makes a store of a bucket, which Close closes.
-func New(bucket *blob.Bucket) *Store { return &Store{bucket: bucket} }
-
-// Close closes the bucket. No other method may be under way or follow.
-func (s *Store) Close() error {
-	if err := s.bucket.Close(); err != nil {
-		return fmt.Errorf("close store: %w", err)
-	}
-	return nil
-}
+func New(bucket *blob.Bucket) *Store { return &Store{bucket: bucket, wake: make(chan struct{}, 1)} }
 
 // PutRound keeps a round under its own key. It is atomic: a reader sees the old blob or the new one, whole.
 // To put a round again replaces it, so that a controller that was killed between keeping a round and telling of it may just do both again.
+//
+// When it cannot be written the error is a NotKeptError, which says whether it is held in memory; to put it again is one more try.
 func (s *Store) PutRound(ctx context.Context, kept Kept) error {
-	if err := s.put(ctx, kept.Round.Key, roundSuffix, encodeRound(kept)); err != nil {
+	err := s.put(ctx, kept.Round.Key, roundSuffix, encodeRound(kept))
+	var notKept *NotKeptError
+	if err == nil || errors.As(err, &notKept) && notKept.Held {
+		s.feed.changed(kept.Round.Key.UID)
+	}
+	if err != nil {
 		return fmt.Errorf("keep round %s: %w", kept.Round.Key, err)
 	}
-	s.feed.changed(kept.Round.Key.UID)
 	return nil
 }
 
@@ -124,9 +99,13 @@ func (s *Store) Round(ctx context.Context, key schedule.Key) (Kept, error) {
 func (s *Store) Latest(ctx context.Context, uid string) (Kept, error) {
 	keys, err := s.Rounds(ctx, uid)
 	if err != nil {
-		return Kept{}, err
+		// While the store cannot be reached, the round that waits to be written is the newest there is.
+		keys = s.holding.rounds(uid)
 	}
-	if len(keys) == 0 {
+	switch {
+	case err != nil && len(keys) == 0:
+		return Kept{}, err
+	case len(keys) == 0:
 		return Kept{}, fmt.Errorf("latest round of %s: %w", uid, ErrNotFound)
 	}
 	return s.Round(ctx, keys[len(keys)-1])
@@ -145,13 +124,16 @@ func (s *Store) Rounds(ctx context.Context, uid string) ([]schedule.Key, error) 
 			keys = append(keys, n.key)
 		}
 	}
+	keys = append(keys, s.holding.rounds(uid)...)
 	slices.SortFunc(keys, compare)
-	return keys, nil
+	return slices.Compact(keys), nil
 }
 
-// PutPlan keeps the plan of a round that starts; to put it again replaces it.
+// PutPlan keeps the plan of a round that starts; to put it again replaces it. A plan that cannot be written is no error, for no round
+// shall wait for a full disk: it is held in memory, where a controller that is restarted before it is written will not find it.
 func (s *Store) PutPlan(ctx context.Context, key schedule.Key, plan Plan) error {
-	if err := s.put(ctx, key, planSuffix, encodePlan(key, plan)); err != nil {
+	err := s.put(ctx, key, planSuffix, encodePlan(key, plan))
+	if notKept := (*NotKeptError)(nil); err != nil && !errors.As(err, &notKept) {
 		return fmt.Errorf("keep plan %s: %w", key, err)
 	}
 	return nil
@@ -176,6 +158,9 @@ func (s *Store) DeletePlan(ctx context.Context, key schedule.Key) error {
 	if err != nil {
 		return fmt.Errorf("delete plan %s: %w", key, err)
 	}
+	s.flushing.Lock()
+	s.holding.remove(key, planSuffix)
+	s.flushing.Unlock()
 	if err := s.remove(ctx, name); err != nil {
 		return fmt.Errorf("delete plan %s: %w", key, err)
 	}
@@ -184,6 +169,9 @@ func (s *Store) DeletePlan(ctx context.Context, key schedule.Key) error {
 
 // DeleteTask removes all that is kept of a task; a task that the store does not know is no error.
 func (s *Store) DeleteTask(ctx context.Context, uid string) error {
+	s.flushing.Lock()
+	forgotten := s.holding.forget(uid)
+	s.flushing.Unlock()
 	names, err := s.names(ctx, uid)
 	if err != nil {
 		return fmt.Errorf("delete task %s: %w", uid, err)
@@ -194,7 +182,7 @@ func (s *Store) DeleteTask(ctx context.Context, uid string) error {
 		}
 	}
 	s.removeFolders(uid)
-	if len(names) > 0 {
+	if len(names) > 0 || forgotten {
 		s.feed.changed(uid)
 	}
 	return nil
@@ -212,8 +200,11 @@ func (s *Store) Tasks(ctx context.Context) ([]string, error) {
 			uids = append(uids, uid)
 		}
 	}
+	for _, b := range s.holding.all() {
+		uids = append(uids, b.key.UID)
+	}
 	slices.Sort(uids)
-	return uids, nil
+	return slices.Compact(uids), nil
 }
 
 // removeFolders removes the folders that a task's files leave behind empty. Errors are of no concern: an empty folder is not a task.
@@ -235,6 +226,8 @@ func (s *Store) removeFolders(uid string) {
 }
 
 func (s *Store) remove(ctx context.Context, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, planWithin)
+	defer cancel()
 	if err := s.bucket.Delete(ctx, name); err != nil && gcerrors.Code(err) != gcerrors.NotFound {
 		return err
 	}

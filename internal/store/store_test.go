@@ -1,6 +1,8 @@
 package store_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"io/fs"
@@ -53,7 +55,7 @@ func TestContract(t *testing.T) {
 }
 
 func TestOpenRefusesWhatItCannotServe(t *testing.T) {
-	for _, location := range []string{"", "file://", "file://host/a", "s3://bucket", "file:///a?metadata=", "file:///%zz"} {
+	for _, location := range []string{"", "file://", "file://host/a", "gs://bucket", "s3://", "file:///a?metadata=", "file:///%zz"} {
 		if s, err := store.Open(t.Context(), location); err == nil {
 			t.Errorf("Open(%q) gave %v", location, s)
 		}
@@ -106,6 +108,9 @@ func TestADamagedBlobIsAnErrorForItsOwnKeyAlone(t *testing.T) {
 		"without its last byte": func(b []byte) []byte { return b[:len(b)-1] },
 		"a flipped bit":         func(b []byte) []byte { b[len(b)/2] ^= 4; return b },
 		"not gzip":              func([]byte) []byte { return []byte(`{"format":1}`) },
+		"of a newer release":    func([]byte) []byte { return zipped(`{"format":2,"round":[]}`) },
+		"of no format at all":   func([]byte) []byte { return zipped(`{}`) },
+		"larger than any blob":  func(b []byte) []byte { return append(b, make([]byte, 64<<20)...) },
 	}
 	for name, harm := range damage {
 		t.Run(name, func(t *testing.T) {
@@ -134,6 +139,16 @@ func TestADamagedBlobIsAnErrorForItsOwnKeyAlone(t *testing.T) {
 			}
 		})
 	}
+}
+
+func zipped(text string) []byte {
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	_, err := z.Write([]byte(text))
+	if err := errors.Join(err, z.Close()); err != nil {
+		panic(err) // memory takes everything
+	}
+	return b.Bytes()
 }
 
 func TestABlobUnderAnotherKeyIsCorrupt(t *testing.T) {

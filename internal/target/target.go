@@ -47,13 +47,19 @@ type Target struct {
 	Protocol Protocol
 	// Address is the URL to request; for TCP it is tcp://<host>:<port>.
 	Address string
-	// Dial is the address and port to connect to where that is not the URL's own host, such as an Ingress's address for the host of its rule;
-	// empty otherwise. It is never a name.
+	// Dial is the host and port to connect to where that is not the URL's own host, such as an Ingress's address for the host of its rule;
+	// empty otherwise. The host is an address of the target's family, or a name that is resolved in that family for each attempt
+	// that opens a connection.
 	Dial string
 	// Trust names the plan's authority that must have signed the other side's certificate; empty stands for those of the system.
 	Trust string
 	// Pod and Node name the only agent that may answer; both are empty where any agent may.
 	Pod, Node string
+	// Interface is the device inside the pod that has the address, such as net1; empty for the pod's first one and where nobody tells.
+	Interface string
+	// OnlyNode names the node whose agents alone stand behind an address that any of several may answer on; empty where those of all
+	// nodes do. It is for planning: agents are not told.
+	OnlyNode string
 }
 
 // Gap is a target that was asked for and cannot be built. It fails the round, with its reason.
@@ -73,7 +79,19 @@ type Query struct {
 	Source topology.Agent
 	// Family is the one family asked for.
 	Family topology.Family
+	// NodePorts tells on which nodes node ports are probed; empty is AllNodes.
+	NodePorts Nodes
 }
+
+// Nodes tells which nodes are meant.
+type Nodes string
+
+// The choices of nodes.
+const (
+	// AllNodes are all nodes of the cluster, LocalNode is the source's own.
+	AllNodes  Nodes = "All"
+	LocalNode Nodes = "Local"
+)
 
 // Builder derives the targets of one kind and family for one source.
 type Builder func(Query) ([]Target, []Gap)

@@ -31,7 +31,9 @@ type Snapshot struct {
 	Taken time.Time
 	// Agents are the agent pods of the task's runtime, sorted by node, then pod name.
 	Agents []Agent
-	// Nodes are all nodes that run an agent, sorted by name.
+	// Leaving are pods that are going or gone and whose work another agent has taken over: they take no part.
+	Leaving []Agent
+	// Nodes are all nodes of the cluster, with agents or without, sorted by name.
 	Nodes []Node
 	// Services are the runtime's own Services: their backends are the agents.
 	Services []Service
@@ -51,6 +53,14 @@ type Agent struct {
 	HTTPPort, ControlPort uint16
 	// NotReady is empty for an agent that can take part, else why it cannot, as one clause: "pod is Pending".
 	NotReady string
+	// Deleted is when the deletion of the pod was asked for, zero for a pod that is to stay.
+	Deleted time.Time
+	// Restarts is how often the agent's container was started again, Started when it was started last; zero while it does not run.
+	Restarts int32
+	Started  time.Time
+	// Ended is when the container ended the last time, zero for one that never did, and EndReason Kubernetes' word for why, such as OOMKilled.
+	Ended     time.Time
+	EndReason string
 }
 
 // Ready tells whether the agent can take part in a round.
@@ -58,7 +68,7 @@ func (a Agent) Ready() bool { return a.NotReady == "" }
 
 // Interface is one further network interface of a pod.
 type Interface struct {
-	// Network is the attachment's name as its annotation gives it, Name the device inside the pod, such as net1.
+	// Network is the attachment's name as its annotation gives it, Name the device inside the pod, such as net1; Name may be empty.
 	Network, Name string
 	Addresses     []netip.Addr
 }
@@ -68,6 +78,10 @@ type Node struct {
 	Name, Zone string
 	// Addresses are the node's addresses, InternalIP before ExternalIP.
 	Addresses []netip.Addr
+	// NotReady tells that the cluster does not count on the node at the moment.
+	NotReady bool
+	// Cordoned tells that somebody took the node out of use: it takes no new pods.
+	Cordoned bool
 }
 
 // Service is one Service in front of the agents.
@@ -78,6 +92,11 @@ type Service struct {
 	Port, NodePort uint16
 	// LoadBalancer tells whether the Service is of type LoadBalancer.
 	LoadBalancer bool
+	// Headless are the families of a Service that has no cluster address by its own wish; empty for every other Service.
+	Headless []Family
+	// InternalLocal (internalTrafficPolicy) leads from the cluster addresses to agents on the client's own node alone,
+	// ExternalLocal (externalTrafficPolicy) from a node port to agents on the node of the port alone.
+	InternalLocal, ExternalLocal bool
 	// Ingress are the addresses that a load balancer implementation gave to the Service.
 	Ingress []Entry
 }
@@ -85,10 +104,23 @@ type Service struct {
 // Ingress is one Ingress in front of the agents.
 type Ingress struct {
 	Namespace, Name string
-	// Host is the rule's host, empty when the rule has none; Path begins with "/".
+	// Rules are those that lead to the agents' Services.
+	Rules   []Rule
+	Entries []Entry
+	// Authorities are certificates in PEM by the name that rules have in Trust. They are not secret.
+	Authorities map[string][]byte
+}
+
+// Rule is one host and path of an Ingress.
+type Rule struct {
+	// Host may be empty, and its first label may be "*". Path begins with "/".
 	Host, Path string
-	TLS        bool
-	Entries    []Entry
+	// TLS tells that the rule is served over TLS.
+	TLS bool
+	// Trust names the authority of the Ingress that must have signed the certificate; empty stands for those of the system.
+	Trust string
+	// Unusable is why the rule cannot be probed, as one clause; empty for one that can.
+	Unusable string
 }
 
 // Entry is one way into the cluster: an address or a host name, never both.
@@ -106,6 +138,16 @@ func (s Snapshot) Node(name string) (Node, bool) {
 	}
 	return Node{}, false
 }
+
+// Backs tells whether Services may choose an agent on the node for connections over the family: one that is ready and has an address of it.
+func (s Snapshot) Backs(node string, family Family) bool {
+	return slices.ContainsFunc(s.Agents, func(a Agent) bool {
+		return a.Node == node && a.Ready() && slices.Contains(FamiliesOf(a.Addresses), family)
+	})
+}
+
+// Serves tells whether the Service has a cluster address of the family.
+func (s Service) Serves(family Family) bool { return slices.Contains(FamiliesOf(s.ClusterIPs), family) }
 
 // FamiliesOf returns the families of the addresses, without repetition, in order of appearance.
 func FamiliesOf(addresses []netip.Addr) []Family {

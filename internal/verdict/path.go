@@ -26,6 +26,7 @@ func (d doubt) slowness() string { return cmp.Or(d.limit, d.answer) }
 
 // JudgePath judges one path of an agent of which nothing but this path is known: whatever the rest of its report says against it is left out.
 func JudgePath(p report.Path, expect Expect) Path {
+	p = p.WithoutVoid()
 	return judgePath(p, expect, doubt{limit: pathLimit(p)})
 }
 

@@ -4,6 +4,7 @@ package verdict
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"time"
 
 	"kdoctor.io/kdoctor/internal/report"
@@ -53,6 +54,8 @@ type Path struct {
 	Target string
 	Result Result
 	Reason string
+	// Void tells that there is no data because an agent was changed during the round, which fails nothing.
+	Void bool
 }
 
 // Agent is the judgement on one agent; Paths stands in the order of the report's paths.
@@ -61,7 +64,9 @@ type Agent struct {
 	Result    Result
 	// Reason is that of the first path with the agent's result, or the limit that the agent met.
 	Reason string
-	Paths  []Path
+	// Void tells that all of its paths are void.
+	Void  bool
+	Paths []Path
 }
 
 // Verdict is the judgement on a round.
@@ -85,24 +90,32 @@ func Judge(round report.Round, expect Expect) Verdict {
 		worsen(Fail, "no %s target over %s: %s", gap.Kind, gap.Family, gap.Reason)
 	}
 	for _, missing := range round.Missing {
+		if missing.Void {
+			continue
+		}
 		worsen(Fail, "agent %s on node %s did not report: %s", missing.Pod, missing.Node, missing.Reason)
 	}
 	slow := slowAnswers(round.Agents)
 	for _, reported := range round.Agents {
 		expected, _ := round.ExpectedOf(reported.Pod)
-		agent := judgeAgent(reported, expected, expect, slow)
+		agent := judgeAgent(reported, expected, expect, slow, round.Churn)
 		v.Agents = append(v.Agents, agent)
-		if agent.Result != Pass {
+		if agent.Result != Pass && !agent.Void {
 			worsen(agent.Result, "agent %s on node %s: %s", agent.Pod, agent.Node, agent.Reason)
 		}
 	}
 	if len(round.Agents) == 0 && v.Result != Fail {
 		worsen(NoData, "no agent reported")
 	}
+	if v.Result == Pass && !slices.ContainsFunc(v.Agents, func(a Agent) bool { return !a.Void }) {
+		worsen(NoData, "nothing is left to judge: %s", changed(round.Churn))
+	}
 	return v
 }
 
-func judgeAgent(reported report.Agent, expected report.Expected, expect Expect, slow map[string]string) Agent {
+func judgeAgent(reported report.Agent, expected report.Expected, expect Expect, slow map[string]string, churn []report.Change) Agent {
+	whole := reported.Paths
+	reported = withoutVoid(reported)
 	agent := Agent{Pod: reported.Pod, Node: reported.Node, Result: Pass}
 	worsen := func(to Result, reason string) {
 		if worse(to, agent.Result) {
@@ -119,17 +132,24 @@ func judgeAgent(reported report.Agent, expected report.Expected, expect Expect, 
 		}
 		judged := judgePath(p, expect, doubt{agent: limit, limit: cmp.Or(limit, pathLimit(p)), answer: answer,
 			alone: func() bool { return alone(reported.Paths, i, answer != "") }})
-		if judged.Result == Pass && p.Scheduled < expected.Requests {
-			judged.Result, judged.Reason = NoData, fmt.Sprintf("only %d of the %d planned requests came due", p.Scheduled, expected.Requests)
+		if due := whole[i].Scheduled; judged.Result == Pass && due < expected.Requests && reported.Cut == "" {
+			judged.Result, judged.Reason = NoData, fmt.Sprintf("only %d of the %d planned requests came due", due, expected.Requests)
 		}
+		judged = excuse(judged, whole[i], reported.Cut, churn)
 		agent.Paths = append(agent.Paths, judged)
 		measured[p.Target.ID] = true
-		if judged.Result != Pass {
+		if judged.Result != Pass && !judged.Void {
 			worsen(judged.Result, judged.Target+": "+judged.Reason)
 		}
 	}
 	if agent.Result == ToolLimited && limit != "" {
 		agent.Reason = limit
+	}
+	if void, reason := allVoid(agent.Paths, reported.Cut); void && agent.Result == Pass {
+		agent.Result, agent.Reason, agent.Void = NoData, reason, true
+	}
+	if reported.Cut != "" {
+		return agent
 	}
 	// Before what is not measured, of which it is the cause.
 	if !reported.Finished {

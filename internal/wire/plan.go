@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -173,7 +175,7 @@ func parseTargets(messages []*agentv1.Target) ([]target.Target, error) {
 
 func targetMessage(t target.Target) *agentv1.Target {
 	return &agentv1.Target{Id: t.ID, Kind: string(t.Kind), Family: string(t.Family), Protocol: string(t.Protocol),
-		Address: t.Address, Pod: t.Pod, Node: t.Node, Dial: t.Dial, Trust: t.Trust}
+		Address: t.Address, Pod: t.Pod, Node: t.Node, Dial: t.Dial, Trust: t.Trust, Interface: t.Interface}
 }
 
 func parseTarget(m *agentv1.Target) (target.Target, error) {
@@ -187,18 +189,18 @@ func parseTarget(m *agentv1.Target) (target.Target, error) {
 		Node:     m.GetNode(),
 		Dial:     m.GetDial(),
 		Trust:    m.GetTrust(),
+
+		Interface: m.GetInterface(),
 	}
-	if err := errors.Join(text("trust", t.Trust, 0, maxNameBytes), text("name", t.ID, 1, maxIDBytes), text("kind", m.GetKind(), 1, maxNameBytes),
+	if err := errors.Join(text("trust", t.Trust, 0, maxNameBytes), text("interface", t.Interface, 0, maxNameBytes), text("name", t.ID, 1, maxIDBytes), text("kind", m.GetKind(), 1, maxNameBytes),
 		text("address", t.Address, 1, maxAddressBytes), text("pod", t.Pod, 0, maxNameBytes), text("node", t.Node, 0, maxNameBytes)); err != nil {
 		return target.Target{}, err
 	}
 	if t.Family != topology.IPv4 && t.Family != topology.IPv6 {
 		return target.Target{}, fmt.Errorf("there is no IP family %q", t.Family)
 	}
-	if t.Dial != "" {
-		if to, err := netip.ParseAddrPort(t.Dial); err != nil || to.Port() == 0 || to.Addr().Zone() != "" || topology.FamilyOf(to.Addr()) != t.Family {
-			return target.Target{}, fmt.Errorf("%q is no address and port over %s to connect to", t.Dial, t.Family)
-		}
+	if err := checkDial(t); err != nil {
+		return target.Target{}, err
 	}
 	scheme, ok := schemes()[t.Protocol]
 	if !ok {
@@ -206,6 +208,31 @@ func parseTarget(m *agentv1.Target) (target.Target, error) {
 	}
 	return t, checkURL(scheme, t.Address)
 }
+
+// checkDial accepts an address of the target's family and a port, or a name and a port.
+func checkDial(t target.Target) error {
+	if t.Dial == "" {
+		return nil
+	}
+	host, port, err := net.SplitHostPort(t.Dial)
+	number, parse := strconv.ParseUint(port, 10, 16)
+	if err != nil || parse != nil || number == 0 {
+		return fmt.Errorf("%q is no host and port to connect to", t.Dial)
+	}
+	if ip, err := netip.ParseAddr(host); err == nil {
+		if ip.Zone() != "" || topology.FamilyOf(ip) != t.Family {
+			return fmt.Errorf("%q is no address over %s to connect to", t.Dial, t.Family)
+		}
+		return nil
+	}
+	if host == "" || len(host) > maxNameBytes || strings.ContainsFunc(host, func(r rune) bool { return !strings.ContainsRune(nameCharacters, r) }) {
+		return fmt.Errorf("%q is no name and port to connect to", t.Dial)
+	}
+	return nil
+}
+
+// nameCharacters are those of names that resolvers look up.
+const nameCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_"
 
 // schemes are the protocols that this release speaks, with the schemes of their URLs.
 func schemes() map[target.Protocol]string {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -69,6 +70,7 @@ func stream(p report.Path) *agentv1.Path {
 		for _, example := range f.Examples[:min(len(f.Examples), MaxExamples)] {
 			failure.Examples = append(failure.Examples, Printable(example))
 		}
+		failure.Spans = spans(f.Spans)
 		m.Failures = append(m.Failures, failure)
 	}
 	for phase, spent := range p.Phases {
@@ -221,7 +223,7 @@ func parseStream(m *agentv1.Path) (report.Path, error) {
 	if p.Phases, err = parsePhases(m.GetPhases(), p.OK); err != nil {
 		return report.Path{}, err
 	}
-	if p.Failures, err = parseFailures(m.GetFailures()); err != nil {
+	if p.Failures, err = parseFailures(m.GetFailures(), longest(p)); err != nil {
 		return report.Path{}, err
 	}
 	if err := parseAnswers(m, &p); err != nil {
@@ -246,7 +248,7 @@ func parsePhases(messages []*agentv1.PhaseTime, most uint64) (phases [probe.Phas
 	return phases, nil
 }
 
-func parseFailures(messages []*agentv1.Failure) ([]report.Failure, error) {
+func parseFailures(messages []*agentv1.Failure, longest time.Duration) ([]report.Failure, error) {
 	if len(messages) > int(probe.Outcomes)*int(probe.Phases) {
 		return nil, fmt.Errorf("%d kinds of failure are more than there are", len(messages))
 	}
@@ -274,7 +276,11 @@ func parseFailures(messages []*agentv1.Failure) ([]report.Failure, error) {
 				return nil, fmt.Errorf("failure %s: %w", outcome, err)
 			}
 		}
-		failures = append(failures, report.Failure{Outcome: outcome, Phase: phase, Count: m.GetCount(), Examples: m.GetExamples()})
+		spans, err := parseSpans(m, longest)
+		if err != nil {
+			return nil, fmt.Errorf("failure %s: %w", outcome, err)
+		}
+		failures = append(failures, report.Failure{Outcome: outcome, Phase: phase, Count: m.GetCount(), Examples: m.GetExamples(), Spans: spans})
 	}
 	return failures, nil
 }

@@ -64,7 +64,8 @@ func agentReport() report.Agent {
 		Target:    plan().Targets[0],
 		Scheduled: 5, Sent: 4, Missed: 1, OK: 2, Kernel: 2, Retransmits: 3, Retransmitted: 2, Reused: 2, Closed: 1,
 		Failures: []report.Failure{
-			{Outcome: probe.Timeout, Phase: probe.Connect, Count: 1, Examples: []string{"no answer in 1s"}},
+			{Outcome: probe.Timeout, Phase: probe.Connect, Count: 1, Examples: []string{"no answer in 1s"},
+				Spans: []report.Span{{First: 200 * time.Millisecond, Last: 200 * time.Millisecond, Count: 1}}},
 			{Outcome: probe.Aborted, Count: 1},
 		},
 		Statuses: map[int]uint64{200: 2},

@@ -21,13 +21,17 @@ import (
 	"kdoctor.io/kdoctor/internal/kube"
 	"kdoctor.io/kdoctor/internal/round"
 	"kdoctor.io/kdoctor/internal/schedule"
+	"kdoctor.io/kdoctor/internal/topology"
 	"kdoctor.io/kdoctor/internal/verdict"
+	"kdoctor.io/kdoctor/internal/workload"
 )
 
-// stage is the controller of NetReach at work on a real API server. Its rounds last until the test lets them end.
+// stage is the controller of NetReach at work on a real API server, in a namespace of its own. Its rounds last until the test lets them end.
 type stage struct {
 	api    client.Client
 	begun  chan schedule.Key
+	ran    chan topology.Workload
+	agents *workload.Keeper
 	finish chan struct{}
 	ended  chan error
 	erased chan string
@@ -41,7 +45,7 @@ func newStage(t *testing.T) *stage {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &stage{api: api, begun: make(chan schedule.Key, 10), finish: make(chan struct{}), ended: make(chan error, 10), erased: make(chan string, 10)}
+	s := &stage{api: api, begun: make(chan schedule.Key, 10), ran: make(chan topology.Workload, 10), agents: newAgents(t, api), finish: make(chan struct{}), ended: make(chan error, 10), erased: make(chan string, 10)}
 	s.start(t)
 	t.Cleanup(func() { s.stop() })
 	return s
@@ -63,7 +67,7 @@ func (s *stage) start(t *testing.T) {
 	rounds := controller.NewRounds(s.run, s, logr.Discard())
 	reconciler := controller.New(controller.Config{
 		Kind: controller.NetReach{}, Client: mgr.GetClient(), Rounds: rounds, Events: mgr.GetEventRecorder(controller.FieldOwner),
-		Resource: v1beta1.TaskResource{RuntimeName: "kdoctor-agent", RuntimeType: "DaemonSet", RuntimeStatus: "created"},
+		Workload: s.agents.Standard, Agents: s.agents,
 	})
 	if err := errors.Join(mgr.Add(rounds), reconciler.Register(mgr)); err != nil {
 		t.Fatal(err)
@@ -81,6 +85,7 @@ func (s *stage) start(t *testing.T) {
 
 func (s *stage) run(ctx context.Context, req round.Request) (controller.Outcome, error) {
 	s.begun <- req.Key
+	s.ran <- req.Workload
 	select {
 	case <-ctx.Done():
 		s.ended <- context.Cause(ctx)
@@ -203,23 +208,5 @@ func TestAnotherControllerTakesTheSameRoundUp(t *testing.T) {
 	done := s.await(t, task, func(status v1beta1.TaskStatus) bool { return status.Finish }).Status
 	if len(done.History) != 1 || !done.History[0].StartTimeStamp.Equal(&task.Status.History[0].StartTimeStamp) {
 		t.Errorf("history %+v; want the one round that began at %v", done.History, task.Status.History[0].StartTimeStamp)
-	}
-}
-
-func TestAgentsOfATasksOwnAreRefusedInWords(t *testing.T) {
-	s := newStage(t)
-	task := &v1beta1.NetReach{ObjectMeta: metav1.ObjectMeta{Name: "own"}, Spec: v1beta1.NetReachSpec{AgentSpec: &v1beta1.AgentSpec{}}}
-	if err := s.api.Create(t.Context(), task); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.api.Delete(context.WithoutCancel(t.Context()), task) })
-	found := s.await(t, task, func(status v1beta1.TaskStatus) bool { return len(status.Conditions) > 0 })
-	for _, c := range found.Status.Conditions {
-		if c.Type == controller.Ready && (c.Status != metav1.ConditionFalse || c.Reason != controller.AgentSpecNotSupported) {
-			t.Errorf("condition %+v; want a refusal", c)
-		}
-	}
-	if len(s.begun) != 0 || found.Status.Finish {
-		t.Errorf("a round was run all the same: %+v", found.Status)
 	}
 }

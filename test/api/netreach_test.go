@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/json"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -16,7 +17,7 @@ import (
 func defaults() map[string]map[string]any {
 	return map[string]map[string]any{
 		"schedule": {"schedule": "0 1", "roundTimeoutMinute": int64(1), "roundNumber": int64(1)},
-		"request":  {"durationInSecond": int64(2), "qps": int64(5), "perRequestTimeoutInMS": int64(500)},
+		"request":  {"durationInSecond": int64(2), "qps": int64(5), "perRequestTimeoutInMS": int64(500), "connection": "both"},
 		"expect":   {"successRate": int64(1), "meanAccessDelayInMs": int64(5000)},
 		"target": {
 			"ipv4": true, "ipv6": false, "endpoint": true, "multusInterface": false, "clusterIP": true,
@@ -45,6 +46,7 @@ func TestWhatIsLeftOutGetsItsDefault(t *testing.T) {
 		"a request with qps alone":                  {spec: "{request: {qps: 7}}", changes: []change{{"request", "qps", int64(7)}}},
 		"a request with a duration alone":           {spec: "{request: {durationInSecond: 9}}", changes: []change{{"request", "durationInSecond", int64(9)}}},
 		"a request with a timeout alone":            {spec: "{request: {perRequestTimeoutInMS: 9}}", changes: []change{{"request", "perRequestTimeoutInMS", int64(9)}}},
+		"a request with connections alone":          {spec: "{request: {connection: keepalive}}", changes: []change{{"request", "connection", "keepalive"}}},
 		"an expectation of half a success":          {spec: "{expect: {successRate: 0.5}}", changes: []change{{"expect", "successRate", 0.5}}},
 		"an expectation of a delay alone":           {spec: "{expect: {meanAccessDelayInMs: 20}}", changes: []change{{"expect", "meanAccessDelayInMs", int64(20)}}},
 		"a target with IPv6 alone added":            {spec: "{target: {ipv6: true}}", changes: []change{{"target", "ipv6", true}}},
@@ -68,8 +70,11 @@ func TestWhatIsLeftOutGetsItsDefault(t *testing.T) {
 				}
 			}
 			spec, _, _ := unstructured.NestedMap(made.Object, "spec")
-			if len(spec) != len(want) {
-				t.Errorf("spec has %v, want the four parts alone", maps.Keys(spec))
+			if got, all := slices.Sorted(maps.Keys(spec)), []string{"expect", "request", "schedule", "suspend", "target"}; !cmp.Equal(all, got) {
+				t.Errorf("spec has %v, want %v", got, all)
+			}
+			if spec["suspend"] != false {
+				t.Errorf("spec.suspend is %v, want false", spec["suspend"])
 			}
 		})
 	}
@@ -93,6 +98,9 @@ func TestValuesAtTheEdgeAreTaken(t *testing.T) {
 		"the least of everything":              "{schedule: {schedule: '0 1', roundTimeoutMinute: 1, roundNumber: 1}, request: {durationInSecond: 1, qps: 1, perRequestTimeoutInMS: 1}, expect: {successRate: 0, meanAccessDelayInMs: 1, statusCode: 100}}",
 		"the most of everything":               "{schedule: {schedule: '525600 525600', roundTimeoutMinute: 1440, roundNumber: 1000000}, request: {durationInSecond: 85795, qps: 1000, perRequestTimeoutInMS: 600000}, expect: {successRate: 1, meanAccessDelayInMs: 600000, statusCode: 599}}",
 		"rounds for ever":                      "{schedule: {roundNumber: -1}}",
+		"a connection for every request":       "{request: {connection: new}}",
+		"connections that stay open":           "{request: {connection: keepalive}}",
+		"both kinds of connections":            "{request: {connection: both}}",
 		"a load that just fits its round":      "{request: {durationInSecond: 54, perRequestTimeoutInMS: 1000}}",
 		"one round longer than its repetition": "{schedule: {schedule: '0 1', roundTimeoutMinute: 60}}",
 		"rounds as long as their repetition":   "{schedule: {schedule: '0 5', roundTimeoutMinute: 5, roundNumber: 2}}",
@@ -123,6 +131,9 @@ func TestImpossibleValuesAreRefused(t *testing.T) {
 		"no time for a request":                         {"{request: {perRequestTimeoutInMS: 0}}", []string{"spec.request.perRequestTimeoutInMS is 0", "from 1 to 600000"}},
 		"too much time for a request":                   {"{request: {perRequestTimeoutInMS: 600001}, schedule: {roundTimeoutMinute: 20}}", []string{"spec.request.perRequestTimeoutInMS is 600001", "from 1 to 600000"}},
 		"a request longer than the round":               {"{request: {perRequestTimeoutInMS: 60001}}", []string{"spec.request.perRequestTimeoutInMS is 60001", "at most 60000", "spec.schedule.roundTimeoutMinute"}},
+		"an unknown use of connections":                 {"{request: {connection: fresh}}", []string{`spec.request.connection is "fresh"`, "use new, keepalive or both"}},
+		"no use of connections":                         {"{request: {connection: ''}}", []string{`spec.request.connection is ""`, "use new, keepalive or both"}},
+		"a use of connections in capitals":              {"{request: {connection: New}}", []string{`spec.request.connection is "New"`, "use new, keepalive or both"}},
 		"a success rate above all":                      {"{expect: {successRate: 1.5}}", []string{"spec.expect.successRate is 1.5", "from 0 to 1"}},
 		"a success rate of a whole number":              {"{expect: {successRate: 2}}", []string{"spec.expect.successRate is 2", "from 0 to 1"}},
 		"a negative success rate":                       {"{expect: {successRate: -0.1}}", []string{"spec.expect.successRate is -0.1", "from 0 to 1"}},

@@ -65,6 +65,7 @@ func TestReleaseLives(t *testing.T) {
 	run("install", "kdoctor", folder)
 	t.Run("the namespace admits the pods", func(t *testing.T) { podsAreAdmitted(t, client) })
 	t.Run("the controller has the rights that it needs and no others", func(t *testing.T) { rightsFit(t, client) })
+	t.Run("the controller can make and remove agents of a task's own", func(t *testing.T) { ownAgents(t, config) })
 
 	apiServices := client.Resource(resource("apiregistration.k8s.io", "v1", "apiservices"))
 	const name = "v1beta1.system.kdoctor.io"
@@ -120,7 +121,7 @@ func rightsFit(t *testing.T, client dynamic.Interface) {
 		{"watch", "kdoctor.io", "netreaches", "", ""}, {"patch", "kdoctor.io", "netreaches/status", "", "task"},
 		{"list", "", "nodes", "", ""}, {"patch", "apiregistration.k8s.io", "apiservices", "", "v1beta1.system.kdoctor.io"},
 		{"watch", "", "pods", namespace, ""}, {"create", "", "pods/portforward", namespace, "kdoctor-agent-x"}, {"list", "", "services", namespace, ""},
-		{"get", "apps", "daemonsets", namespace, "kdoctor-agent"}, {"list", "networking.k8s.io", "ingresses", namespace, ""},
+		{"get", "apps", "daemonsets", namespace, "kdoctor-agent"}, {"list", "networking.k8s.io", "ingresses", namespace, ""}, {"list", "apps", "replicasets", namespace, ""},
 		{"create", "", "secrets", namespace, ""}, {"update", "", "secrets", namespace, "kdoctor-ca"}, {"get", "", "secrets", namespace, "kdoctor-api-tls"},
 		{"update", "coordination.k8s.io", "leases", namespace, "kdoctor-controller"}, {"create", "", "events", "default", ""},
 		{"create", "authorization.k8s.io", "subjectaccessreviews", "", ""}, {"create", "authentication.k8s.io", "tokenreviews", "", ""},
@@ -131,6 +132,8 @@ func rightsFit(t *testing.T, client dynamic.Interface) {
 		{"get", "", "secrets", "kube-system", "kdoctor-ca"}, {"update", "kdoctor.io", "netreaches", "", "task"}, {"delete", "kdoctor.io", "netreaches", "", "task"},
 		{"patch", "apiregistration.k8s.io", "apiservices", "", "v1.apps"}, {"create", "", "pods", namespace, ""}, {"create", "", "pods/exec", namespace, "x"},
 		{"list", "", "pods", "kube-system", ""}, {"update", "", "nodes", "", "x"}, {"update", "coordination.k8s.io", "leases", namespace, "another"},
+		{"create", "apps", "daemonsets", "kube-system", ""}, {"delete", "", "services", "default", "kubernetes"}, {"create", "apps", "replicasets", namespace, ""},
+		{"deletecollection", "apps", "daemonsets", namespace, ""}, {"delete", "", "pods", namespace, "x"},
 	}
 	for _, r := range needed {
 		// The authorizer learns of new roles a moment after they were made.

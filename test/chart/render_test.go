@@ -68,6 +68,7 @@ func variants() map[string][]string {
 		"default":   nil,
 		"ipv6-pvc":  {"feature.enableIPv4=false", "controller.reports.persistence.enabled=true", "controller.reports.persistence.storageClassName=fast"},
 		"ipv4-lean": {"feature.enableIPv6=false", "ingress.enabled=false", "agent.service.type=NodePort", "networkPolicy.enabled=true", "agent.priorityClassName=system-node-critical"},
+		"s3":        {"controller.reports.url=s3://bucket/kdoctor?endpoint=https://minio.example.com&region=us-east-1&use_path_style=true", "controller.reports.existingSecret=minio"},
 	}
 }
 
@@ -223,7 +224,13 @@ func TestBadValuesAreRefused(t *testing.T) {
 		"a claim without persistence":       {"controller.reports.persistence.existingClaim=x", "set enabled to true, or leave existingClaim empty"},
 		"an update that never goes on":      {"agent.maxUnavailable=0", "minimum: got 0, want 1"},
 		"a size that is none":               {"controller.reports.size=big", "/controller/reports/size"},
+		"reports in a store of no kind":     {"controller.reports.url=gs://bucket", "/controller/reports/url"},
+		"reports with their credentials":    {"controller.reports.url=s3://key:secret@bucket", "/controller/reports/url"},
+		"a Secret for no object store":      {"controller.reports.existingSecret=minio", "set url, or leave existingSecret empty"},
+		"reports in two places":             {"controller.reports.url=s3://bucket,controller.reports.persistence.enabled=true", "reports are kept in one place"},
+		"an age that is none":               {"controller.reports.retention.maxAge=30d", "/controller/reports/retention/maxAge"},
 		"a tag with a space":                {"agent.image.tag=a b", "/agent/image/tag"},
+		"a range of ports that is none":     {"agent.hostPorts=21000", "/agent/hostPorts"},
 		"an unknown level of the log":       {"agent.logLevel=loud", "value must be one of 'debug'"},
 		"a toleration with a slip":          {"agent.tolerations[0].operater=Exists", "'operater' not allowed"},
 		"a pull secret that is only a name": {"imagePullSecrets[0]=mine", "/imagePullSecrets/0"},

@@ -151,10 +151,12 @@ type Target struct {
 	// pod and node name the only agent that may answer; empty where any may.
 	Pod  string `protobuf:"bytes,6,opt,name=pod,proto3" json:"pod,omitempty"`
 	Node string `protobuf:"bytes,7,opt,name=node,proto3" json:"node,omitempty"`
-	// dial is the address and port to connect to where it is not the URL's own host; never a name.
+	// dial is the host and port to connect to where it is not the URL's own host: an address of the family, or a name to resolve in it.
 	Dial string `protobuf:"bytes,8,opt,name=dial,proto3" json:"dial,omitempty"`
 	// trust names the authority of the plan that must have signed the other side's certificate; empty: the system's.
-	Trust         string `protobuf:"bytes,9,opt,name=trust,proto3" json:"trust,omitempty"`
+	Trust string `protobuf:"bytes,9,opt,name=trust,proto3" json:"trust,omitempty"`
+	// interface is the device inside the pod that has the address; empty for the pod's first one.
+	Interface     string `protobuf:"bytes,10,opt,name=interface,proto3" json:"interface,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -248,6 +250,13 @@ func (x *Target) GetDial() string {
 func (x *Target) GetTrust() string {
 	if x != nil {
 		return x.Trust
+	}
+	return ""
+}
+
+func (x *Target) GetInterface() string {
+	if x != nil {
+		return x.Interface
 	}
 	return ""
 }
@@ -1344,10 +1353,12 @@ func (x *PhaseTime) GetMax() *durationpb.Duration {
 type Failure struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// outcome and phase are the names of internal/probe.
-	Outcome       string   `protobuf:"bytes,1,opt,name=outcome,proto3" json:"outcome,omitempty"`
-	Phase         string   `protobuf:"bytes,2,opt,name=phase,proto3" json:"phase,omitempty"`
-	Count         uint64   `protobuf:"varint,3,opt,name=count,proto3" json:"count,omitempty"`
-	Examples      []string `protobuf:"bytes,4,rep,name=examples,proto3" json:"examples,omitempty"`
+	Outcome  string   `protobuf:"bytes,1,opt,name=outcome,proto3" json:"outcome,omitempty"`
+	Phase    string   `protobuf:"bytes,2,opt,name=phase,proto3" json:"phase,omitempty"`
+	Count    uint64   `protobuf:"varint,3,opt,name=count,proto3" json:"count,omitempty"`
+	Examples []string `protobuf:"bytes,4,rep,name=examples,proto3" json:"examples,omitempty"`
+	// spans tell when the attempts started, in their order, and do not overlap; together they have count attempts. They may be left out.
+	Spans         []*Span `protobuf:"bytes,5,rep,name=spans,proto3" json:"spans,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1410,6 +1421,74 @@ func (x *Failure) GetExamples() []string {
 	return nil
 }
 
+func (x *Failure) GetSpans() []*Span {
+	if x != nil {
+		return x.Spans
+	}
+	return nil
+}
+
+// Span is a time in which attempts failed: when the first and the last of count attempts started, counted from the start of the path.
+type Span struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	First         *durationpb.Duration   `protobuf:"bytes,1,opt,name=first,proto3" json:"first,omitempty"`
+	Last          *durationpb.Duration   `protobuf:"bytes,2,opt,name=last,proto3" json:"last,omitempty"`
+	Count         uint64                 `protobuf:"varint,3,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Span) Reset() {
+	*x = Span{}
+	mi := &file_agent_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Span) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Span) ProtoMessage() {}
+
+func (x *Span) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Span.ProtoReflect.Descriptor instead.
+func (*Span) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *Span) GetFirst() *durationpb.Duration {
+	if x != nil {
+		return x.First
+	}
+	return nil
+}
+
+func (x *Span) GetLast() *durationpb.Duration {
+	if x != nil {
+		return x.Last
+	}
+	return nil
+}
+
+func (x *Span) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
 type Resources struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	Known          bool                   `protobuf:"varint,1,opt,name=known,proto3" json:"known,omitempty"`
@@ -1422,7 +1501,7 @@ type Resources struct {
 
 func (x *Resources) Reset() {
 	*x = Resources{}
-	mi := &file_agent_proto_msgTypes[17]
+	mi := &file_agent_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1434,7 +1513,7 @@ func (x *Resources) String() string {
 func (*Resources) ProtoMessage() {}
 
 func (x *Resources) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[17]
+	mi := &file_agent_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1447,7 +1526,7 @@ func (x *Resources) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resources.ProtoReflect.Descriptor instead.
 func (*Resources) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{17}
+	return file_agent_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Resources) GetKnown() bool {
@@ -1488,7 +1567,7 @@ const file_agent_proto_rawDesc = "" +
 	"\n" +
 	"generation\x18\x02 \x01(\x03R\n" +
 	"generation\x12\x14\n" +
-	"\x05round\x18\x03 \x01(\x03R\x05round\"\xca\x01\n" +
+	"\x05round\x18\x03 \x01(\x03R\x05round\"\xe8\x01\n" +
 	"\x06Target\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x16\n" +
@@ -1498,7 +1577,9 @@ const file_agent_proto_rawDesc = "" +
 	"\x03pod\x18\x06 \x01(\tR\x03pod\x12\x12\n" +
 	"\x04node\x18\a \x01(\tR\x04node\x12\x12\n" +
 	"\x04dial\x18\b \x01(\tR\x04dial\x12\x14\n" +
-	"\x05trust\x18\t \x01(\tR\x05trust\"\xb1\x01\n" +
+	"\x05trust\x18\t \x01(\tR\x05trust\x12\x1c\n" +
+	"\tinterface\x18\n" +
+	" \x01(\tR\tinterface\"\xb1\x01\n" +
 	"\x04Load\x12\x1d\n" +
 	"\n" +
 	"per_second\x18\x01 \x01(\rR\tperSecond\x125\n" +
@@ -1600,12 +1681,17 @@ const file_agent_proto_rawDesc = "" +
 	"\x05phase\x18\x01 \x01(\tR\x05phase\x12\x14\n" +
 	"\x05count\x18\x02 \x01(\x04R\x05count\x12+\n" +
 	"\x03sum\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x03sum\x12+\n" +
-	"\x03max\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x03max\"k\n" +
+	"\x03max\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x03max\"\x99\x01\n" +
 	"\aFailure\x12\x18\n" +
 	"\aoutcome\x18\x01 \x01(\tR\aoutcome\x12\x14\n" +
 	"\x05phase\x18\x02 \x01(\tR\x05phase\x12\x14\n" +
 	"\x05count\x18\x03 \x01(\x04R\x05count\x12\x1a\n" +
-	"\bexamples\x18\x04 \x03(\tR\bexamples\"\x9d\x01\n" +
+	"\bexamples\x18\x04 \x03(\tR\bexamples\x12,\n" +
+	"\x05spans\x18\x05 \x03(\v2\x16.kdoctor.agent.v1.SpanR\x05spans\"|\n" +
+	"\x04Span\x12/\n" +
+	"\x05first\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x05first\x12-\n" +
+	"\x04last\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x04last\x12\x14\n" +
+	"\x05count\x18\x03 \x01(\x04R\x05count\"\x9d\x01\n" +
 	"\tResources\x12\x14\n" +
 	"\x05known\x18\x01 \x01(\bR\x05known\x12&\n" +
 	"\x0fmax_cpu_percent\x18\x02 \x01(\x01R\rmaxCpuPercent\x12(\n" +
@@ -1636,7 +1722,7 @@ func file_agent_proto_rawDescGZIP() []byte {
 }
 
 var file_agent_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_agent_proto_goTypes = []any{
 	(RoundState)(0),               // 0: kdoctor.agent.v1.RoundState
 	(*RoundKey)(nil),              // 1: kdoctor.agent.v1.RoundKey
@@ -1656,56 +1742,60 @@ var file_agent_proto_goTypes = []any{
 	(*Path)(nil),                  // 15: kdoctor.agent.v1.Path
 	(*PhaseTime)(nil),             // 16: kdoctor.agent.v1.PhaseTime
 	(*Failure)(nil),               // 17: kdoctor.agent.v1.Failure
-	(*Resources)(nil),             // 18: kdoctor.agent.v1.Resources
-	nil,                           // 19: kdoctor.agent.v1.Path.StatusesEntry
-	nil,                           // 20: kdoctor.agent.v1.Path.PeersEntry
-	(*durationpb.Duration)(nil),   // 21: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 22: google.protobuf.Timestamp
+	(*Span)(nil),                  // 18: kdoctor.agent.v1.Span
+	(*Resources)(nil),             // 19: kdoctor.agent.v1.Resources
+	nil,                           // 20: kdoctor.agent.v1.Path.StatusesEntry
+	nil,                           // 21: kdoctor.agent.v1.Path.PeersEntry
+	(*durationpb.Duration)(nil),   // 22: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 23: google.protobuf.Timestamp
 }
 var file_agent_proto_depIdxs = []int32{
-	21, // 0: kdoctor.agent.v1.Load.duration:type_name -> google.protobuf.Duration
-	21, // 1: kdoctor.agent.v1.Load.timeout:type_name -> google.protobuf.Duration
+	22, // 0: kdoctor.agent.v1.Load.duration:type_name -> google.protobuf.Duration
+	22, // 1: kdoctor.agent.v1.Load.timeout:type_name -> google.protobuf.Duration
 	1,  // 2: kdoctor.agent.v1.Plan.key:type_name -> kdoctor.agent.v1.RoundKey
 	2,  // 3: kdoctor.agent.v1.Plan.targets:type_name -> kdoctor.agent.v1.Target
 	3,  // 4: kdoctor.agent.v1.Plan.load:type_name -> kdoctor.agent.v1.Load
-	21, // 5: kdoctor.agent.v1.Plan.limit:type_name -> google.protobuf.Duration
+	22, // 5: kdoctor.agent.v1.Plan.limit:type_name -> google.protobuf.Duration
 	4,  // 6: kdoctor.agent.v1.Plan.authorities:type_name -> kdoctor.agent.v1.Authority
 	6,  // 7: kdoctor.agent.v1.Plan.answer:type_name -> kdoctor.agent.v1.Answer
-	21, // 8: kdoctor.agent.v1.Answer.delay:type_name -> google.protobuf.Duration
+	22, // 8: kdoctor.agent.v1.Answer.delay:type_name -> google.protobuf.Duration
 	5,  // 9: kdoctor.agent.v1.StartRoundRequest.plan:type_name -> kdoctor.agent.v1.Plan
 	1,  // 10: kdoctor.agent.v1.GetReportRequest.key:type_name -> kdoctor.agent.v1.RoundKey
 	13, // 11: kdoctor.agent.v1.GetReportResponse.report:type_name -> kdoctor.agent.v1.AgentReport
 	1,  // 12: kdoctor.agent.v1.StopRoundRequest.key:type_name -> kdoctor.agent.v1.RoundKey
 	1,  // 13: kdoctor.agent.v1.AgentReport.key:type_name -> kdoctor.agent.v1.RoundKey
 	0,  // 14: kdoctor.agent.v1.AgentReport.state:type_name -> kdoctor.agent.v1.RoundState
-	22, // 15: kdoctor.agent.v1.AgentReport.started:type_name -> google.protobuf.Timestamp
-	22, // 16: kdoctor.agent.v1.AgentReport.ended:type_name -> google.protobuf.Timestamp
+	23, // 15: kdoctor.agent.v1.AgentReport.started:type_name -> google.protobuf.Timestamp
+	23, // 16: kdoctor.agent.v1.AgentReport.ended:type_name -> google.protobuf.Timestamp
 	15, // 17: kdoctor.agent.v1.AgentReport.paths:type_name -> kdoctor.agent.v1.Path
-	18, // 18: kdoctor.agent.v1.AgentReport.resources:type_name -> kdoctor.agent.v1.Resources
+	19, // 18: kdoctor.agent.v1.AgentReport.resources:type_name -> kdoctor.agent.v1.Resources
 	14, // 19: kdoctor.agent.v1.AgentReport.observer:type_name -> kdoctor.agent.v1.Observer
-	21, // 20: kdoctor.agent.v1.Observer.throttled:type_name -> google.protobuf.Duration
-	21, // 21: kdoctor.agent.v1.Observer.longest_pause:type_name -> google.protobuf.Duration
+	22, // 20: kdoctor.agent.v1.Observer.throttled:type_name -> google.protobuf.Duration
+	22, // 21: kdoctor.agent.v1.Observer.longest_pause:type_name -> google.protobuf.Duration
 	2,  // 22: kdoctor.agent.v1.Path.target:type_name -> kdoctor.agent.v1.Target
 	17, // 23: kdoctor.agent.v1.Path.failures:type_name -> kdoctor.agent.v1.Failure
-	19, // 24: kdoctor.agent.v1.Path.statuses:type_name -> kdoctor.agent.v1.Path.StatusesEntry
-	20, // 25: kdoctor.agent.v1.Path.peers:type_name -> kdoctor.agent.v1.Path.PeersEntry
-	22, // 26: kdoctor.agent.v1.Path.started:type_name -> google.protobuf.Timestamp
-	22, // 27: kdoctor.agent.v1.Path.ended:type_name -> google.protobuf.Timestamp
+	20, // 24: kdoctor.agent.v1.Path.statuses:type_name -> kdoctor.agent.v1.Path.StatusesEntry
+	21, // 25: kdoctor.agent.v1.Path.peers:type_name -> kdoctor.agent.v1.Path.PeersEntry
+	23, // 26: kdoctor.agent.v1.Path.started:type_name -> google.protobuf.Timestamp
+	23, // 27: kdoctor.agent.v1.Path.ended:type_name -> google.protobuf.Timestamp
 	16, // 28: kdoctor.agent.v1.Path.phases:type_name -> kdoctor.agent.v1.PhaseTime
 	15, // 29: kdoctor.agent.v1.Path.kept:type_name -> kdoctor.agent.v1.Path
-	21, // 30: kdoctor.agent.v1.PhaseTime.sum:type_name -> google.protobuf.Duration
-	21, // 31: kdoctor.agent.v1.PhaseTime.max:type_name -> google.protobuf.Duration
-	7,  // 32: kdoctor.agent.v1.AgentService.StartRound:input_type -> kdoctor.agent.v1.StartRoundRequest
-	9,  // 33: kdoctor.agent.v1.AgentService.GetReport:input_type -> kdoctor.agent.v1.GetReportRequest
-	11, // 34: kdoctor.agent.v1.AgentService.StopRound:input_type -> kdoctor.agent.v1.StopRoundRequest
-	8,  // 35: kdoctor.agent.v1.AgentService.StartRound:output_type -> kdoctor.agent.v1.StartRoundResponse
-	10, // 36: kdoctor.agent.v1.AgentService.GetReport:output_type -> kdoctor.agent.v1.GetReportResponse
-	12, // 37: kdoctor.agent.v1.AgentService.StopRound:output_type -> kdoctor.agent.v1.StopRoundResponse
-	35, // [35:38] is the sub-list for method output_type
-	32, // [32:35] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	22, // 30: kdoctor.agent.v1.PhaseTime.sum:type_name -> google.protobuf.Duration
+	22, // 31: kdoctor.agent.v1.PhaseTime.max:type_name -> google.protobuf.Duration
+	18, // 32: kdoctor.agent.v1.Failure.spans:type_name -> kdoctor.agent.v1.Span
+	22, // 33: kdoctor.agent.v1.Span.first:type_name -> google.protobuf.Duration
+	22, // 34: kdoctor.agent.v1.Span.last:type_name -> google.protobuf.Duration
+	7,  // 35: kdoctor.agent.v1.AgentService.StartRound:input_type -> kdoctor.agent.v1.StartRoundRequest
+	9,  // 36: kdoctor.agent.v1.AgentService.GetReport:input_type -> kdoctor.agent.v1.GetReportRequest
+	11, // 37: kdoctor.agent.v1.AgentService.StopRound:input_type -> kdoctor.agent.v1.StopRoundRequest
+	8,  // 38: kdoctor.agent.v1.AgentService.StartRound:output_type -> kdoctor.agent.v1.StartRoundResponse
+	10, // 39: kdoctor.agent.v1.AgentService.GetReport:output_type -> kdoctor.agent.v1.GetReportResponse
+	12, // 40: kdoctor.agent.v1.AgentService.StopRound:output_type -> kdoctor.agent.v1.StopRoundResponse
+	38, // [38:41] is the sub-list for method output_type
+	35, // [35:38] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_agent_proto_init() }
@@ -1719,7 +1809,7 @@ func file_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agent_proto_rawDesc), len(file_agent_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   20,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -68,6 +68,13 @@ type KdoctorReportSpec struct {
 	FailedReasons []string `json:"FailedReasons,omitempty"`
 	// NotReported are the agents that were expected and gave no report; left out when all did.
 	NotReported []NotReported `json:"NotReported,omitempty"`
+	// Findings say where faults are, as far as the figures tell; left out when nothing was found.
+	Findings []Finding `json:"Findings,omitempty"`
+	// ReducedLoad says why the load was lower than the task asks for; left out when it was not.
+	ReducedLoad string `json:"ReducedLoad,omitempty"`
+	// Churn says, one sentence each, which agents were deleted, drained or restarted while the round ran; left out when none was.
+	// What failed because of that fails nothing.
+	Churn []string `json:"Churn,omitempty"`
 	// Report holds one report per agent.
 	Report []Report `json:"Report"`
 }
@@ -77,16 +84,38 @@ type NotReported struct {
 	NodeName string `json:"NodeName"`
 	PodName  string `json:"PodName"`
 	Reason   string `json:"Reason"`
+	// Void tells that there is no report because the agent was deleted, drained or restarted, which fails nothing.
+	Void bool `json:"Void,omitempty"`
 }
+
+// Finding is one fault and where it is.
+type Finding struct {
+	// Reason names what was found in one word that stays the same, such as SilentBackend.
+	Reason string `json:"Reason"`
+	// Component is the part of the cluster that it is about, such as "Service path".
+	Component string `json:"Component"`
+	// Where names the thing, such as a pod and its node.
+	Where string `json:"Where"`
+	// Confidence is high, medium or low.
+	Confidence string `json:"Confidence"`
+	// Message is one sentence: what is wrong, seen from where, and what to look at next.
+	Message string `json:"Message"`
+	// Evidence are the figures behind it.
+	Evidence []string `json:"Evidence,omitempty"`
+}
+
+// ResultVoid is the RoundResult of an agent of which nothing is left to judge because agents were deleted, drained or restarted. It fails nothing.
+const ResultVoid = "void"
 
 // Report is what one agent measured.
 type Report struct {
-	NodeName       string      `json:"NodeName"`
-	PodName        string      `json:"PodName"`
-	TaskName       string      `json:"TaskName"`
-	TaskType       string      `json:"TaskType"`
-	ReportType     string      `json:"ReportType"`
-	RoundNumber    int64       `json:"RoundNumber"`
+	NodeName    string `json:"NodeName"`
+	PodName     string `json:"PodName"`
+	TaskName    string `json:"TaskName"`
+	TaskType    string `json:"TaskType"`
+	ReportType  string `json:"ReportType"`
+	RoundNumber int64  `json:"RoundNumber"`
+	// RoundResult is succeed, fail or void.
 	RoundResult    string      `json:"RoundResult"`
 	FailedReason   *string     `json:"FailedReason,omitempty"`
 	RoundDuration  string      `json:"RoundDuration"`
@@ -108,8 +137,32 @@ type NetReachTask struct {
 	// MaxCPU is in percent of one core, such as 26.203%; empty when the agent could not tell.
 	MaxCPU string `json:"MaxCPU"`
 	// MaxMemory is in 10^6 bytes, such as 101.00MB; empty when the agent could not tell.
-	MaxMemory string           `json:"MaxMemory"`
-	Detail    []NetReachDetail `json:"Detail"`
+	MaxMemory string `json:"MaxMemory"`
+	// Observer is how well the agent could observe; left out when it does not tell.
+	Observer *Observer        `json:"Observer,omitempty"`
+	Detail   []NetReachDetail `json:"Detail"`
+}
+
+// Observer is how well an agent could observe: what kept it from sending or looking in time is not the network's fault.
+// Figures that the agent could not tell are left out.
+type Observer struct {
+	// Mode is precise, with a wake-up for every event, or grid: under high load the agent wakes at fixed moments.
+	Mode string `json:"Mode"`
+	// CPULimit is in cores.
+	CPULimit float64 `json:"CPULimit,omitempty"`
+	// ThrottledShare is the share, from 0 to 1, of the CPU limit's periods in which the agent was stopped; ThrottledInMs is for how long in all.
+	ThrottledShare float64 `json:"ThrottledShare,omitempty"`
+	ThrottledInMs  float64 `json:"ThrottledInMs,omitempty"`
+	// LongestPauseInMs is the longest stop of the whole agent by its own garbage collector.
+	LongestPauseInMs float64 `json:"LongestPauseInMs,omitempty"`
+	// Files is the most descriptors that were open at once, of FileLimit.
+	Files     int64 `json:"Files,omitempty"`
+	FileLimit int64 `json:"FileLimit,omitempty"`
+	// Ports is how many local ports connections to one address may use.
+	Ports int64 `json:"Ports,omitempty"`
+	// Conntrack is the most connections that the kernel tracked at once on the agent's side, of ConntrackLimit.
+	Conntrack      int64 `json:"Conntrack,omitempty"`
+	ConntrackLimit int64 `json:"ConntrackLimit,omitempty"`
 }
 
 // NetReachDetail is what one agent measured on one target.
@@ -117,7 +170,11 @@ type NetReachDetail struct {
 	TargetName   string `json:"TargetName"`
 	TargetUrl    string `json:"TargetUrl"` //nolint:revive // the seed's spelling
 	TargetMethod string `json:"TargetMethod"`
-	Succeed      bool   `json:"Succeed"`
+	// Interface is the device inside the pod that has the address, such as net1; left out for the pod's first one.
+	Interface string `json:"Interface,omitempty"`
+	Succeed   bool   `json:"Succeed"`
+	// Result is left out where Succeed tells it; else it is "tool-limited", which is the agent's own limit and says nothing about the target, or "no data".
+	Result string `json:"Result,omitempty"`
 	// FailureReason is left out when the target succeeded.
 	FailureReason *string `json:"FailureReason,omitempty"`
 	SucceedRate   float64 `json:"SucceedRate"`
@@ -135,6 +192,8 @@ type HTTPMetrics struct {
 	// RequestCounts is how many requests were sent, SuccessCounts how many succeeded.
 	RequestCounts int64 `json:"RequestCounts"`
 	SuccessCounts int64 `json:"SuccessCounts"`
+	// VoidRequests is how many of RequestCounts failed because an agent was deleted, drained or restarted. They count for neither side of the rate.
+	VoidRequests int64 `json:"VoidRequests,omitempty"`
 	// TPS is RequestCounts per second of Duration.
 	TPS float64 `json:"TPS"`
 	// TotalDataSize is the size of all answers' bodies, such as "36968 byte".
@@ -142,8 +201,60 @@ type HTTPMetrics struct {
 	// StatusCodes counts HTTP statuses.
 	StatusCodes map[string]int64 `json:"StatusCodes"`
 	// Errors counts failures by outcome and phase.
-	Errors    map[string]int64 `json:"Errors"`
-	Latencies Latencies        `json:"Latencies"`
+	Errors map[string]int64 `json:"Errors"`
+	// Latencies are the time of the network and the other side.
+	Latencies Latencies `json:"Latencies"`
+	// Response is counted from when requests were due: Latencies and the agent's own lag together.
+	Response *Latencies `json:"Response,omitempty"`
+	// LagInMs is what the agent itself added to its requests: a late start and late reading.
+	LagInMs *Spread `json:"LagInMs,omitempty"`
+	// PhasesInMs is the time that successful requests spent in each phase: resolve, connect, tls, first byte, body.
+	PhasesInMs map[string]Phase `json:"PhasesInMs,omitempty"`
+	// ClockSource is kernel where the kernel's clock timed the successful requests, user where the agent's did, mixed where both did.
+	ClockSource string `json:"ClockSource,omitempty"`
+	// Retransmits is how many segments were sent again, RetransmittedRequests in how many requests: loss that a success hides.
+	Retransmits           int64 `json:"Retransmits,omitempty"`
+	RetransmittedRequests int64 `json:"RetransmittedRequests,omitempty"`
+	// Backends counts which pod answered how often, where any of several may; left out when more than 100 did.
+	Backends map[string]int64 `json:"Backends,omitempty"`
+	// BackendsAnswered of BackendsExpected pods answered, where any of several may.
+	BackendsAnswered int64 `json:"BackendsAnswered,omitempty"`
+	BackendsExpected int64 `json:"BackendsExpected,omitempty"`
+	// SilentBackends are pods that never answered although there were enough requests for all.
+	SilentBackends []string `json:"SilentBackends,omitempty"`
+	// Reused is how many requests went over a connection that an earlier one had opened.
+	Reused int64 `json:"Reused,omitempty"`
+	// KeptConnection is the slow stream over a connection that stays open, beside the counted requests.
+	KeptConnection *KeptConnection `json:"KeptConnection,omitempty"`
+}
+
+// Spread is a distribution in short, in milliseconds.
+type Spread struct {
+	Mean float64 `json:"Mean"`
+	P99  float64 `json:"P99"`
+	Max  float64 `json:"Max"`
+}
+
+// Phase is the time in one phase of requests, in milliseconds.
+type Phase struct {
+	Mean float64 `json:"Mean"`
+	Max  float64 `json:"Max"`
+}
+
+// KeptConnection is what came of the requests over a connection that stays open.
+type KeptConnection struct {
+	// RequestCounts is how many requests were sent, SuccessCounts how many succeeded.
+	RequestCounts int64 `json:"RequestCounts"`
+	SuccessCounts int64 `json:"SuccessCounts"`
+	// VoidRequests is how many of them failed because an agent was deleted, drained or restarted.
+	VoidRequests int64 `json:"VoidRequests,omitempty"`
+	// Reused is how many of them went over a connection that an earlier one had opened, ClosedByOtherSide how many of those failed
+	// because the other side had closed it.
+	Reused            int64 `json:"Reused"`
+	ClosedByOtherSide int64 `json:"ClosedByOtherSide,omitempty"`
+	// Errors counts failures by outcome and phase.
+	Errors    map[string]int64 `json:"Errors,omitempty"`
+	Latencies *Latencies       `json:"Latencies,omitempty"`
 }
 
 // Latencies are in milliseconds, over the successful requests.

@@ -6,9 +6,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"math"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -74,8 +72,13 @@ func Report(task Task, kept Kept) *systemv1beta1.KdoctorReport {
 	r.Spec.FailedRoundNumber = failed
 	r.Spec.FailedReasons = kept.Verdict.Reasons
 	for _, m := range kept.Round.Missing {
-		r.Spec.NotReported = append(r.Spec.NotReported, systemv1beta1.NotReported{NodeName: m.Node, PodName: m.Pod, Reason: m.Reason})
+		r.Spec.NotReported = append(r.Spec.NotReported, systemv1beta1.NotReported{NodeName: m.Node, PodName: m.Pod, Reason: m.Reason, Void: m.Void})
 	}
+	for _, c := range kept.Round.Churn {
+		r.Spec.Churn = append(r.Spec.Churn, c.Sentence(kept.Round.Started))
+	}
+	r.Spec.Findings = findings(kept.Round)
+	r.Spec.ReducedLoad = kept.Round.Load.Reduction()
 	r.Spec.Report = agents(task, kept)
 	return r
 }
@@ -107,13 +110,14 @@ func agents(task Task, kept Kept) []systemv1beta1.Report {
 	for _, e := range kept.Round.Expected {
 		expected[e.Pod] = e.Targets
 	}
+	backends := expectedBackends(kept.Round)
 	reports := make([]systemv1beta1.Report, 0, len(kept.Round.Agents))
 	for _, a := range kept.Round.Agents {
 		v, ok := judged[a.Pod]
 		if !ok {
 			v = verdict.Agent{Result: verdict.NoData, Reason: "the agent was not judged"}
 		}
-		reports = append(reports, agent(task, kept, a, details(a, v, expected[a.Pod]), v))
+		reports = append(reports, agent(task, kept, a, details(a, v, expected[a.Pod], backends), v))
 	}
 	slices.SortFunc(reports, func(a, b systemv1beta1.Report) int {
 		return cmp.Or(cmp.Compare(a.NodeName, b.NodeName), cmp.Compare(a.PodName, b.PodName))
@@ -133,9 +137,12 @@ func agent(task Task, kept Kept, a report.Agent, paths []systemv1beta1.NetReachD
 			TargetType: task.Kind, TargetNumber: int64(len(paths)), Succeed: passed, Detail: paths,
 		},
 	}
-	if passed {
+	switch {
+	case passed:
 		r.RoundResult = Succeed
-	} else {
+	case v.Void:
+		r.RoundResult, r.FailedReason = systemv1beta1.ResultVoid, &v.Reason
+	default:
 		r.FailedReason = &v.Reason
 	}
 	if a.Via == report.PortForward {
@@ -148,11 +155,12 @@ func agent(task Task, kept Kept, a report.Agent, paths []systemv1beta1.NetReachD
 		r.NetReachTask.MaxCPU = fmt.Sprintf("%.3f%%", a.Resources.MaxCPU)
 		r.NetReachTask.MaxMemory = fmt.Sprintf("%.2fMB", float64(a.Resources.MaxMemory)/1e6)
 	}
+	r.NetReachTask.Observer = observer(a.Observer)
 	return r
 }
 
 // details renders what the agent measured, and what it was to measure and did not, sorted by kind, family and name.
-func details(a report.Agent, v verdict.Agent, expected []string) []systemv1beta1.NetReachDetail {
+func details(a report.Agent, v verdict.Agent, expected []string, known backends) []systemv1beta1.NetReachDetail {
 	judged := make(map[string]verdict.Path, len(v.Paths))
 	for _, p := range v.Paths {
 		judged[p.Target] = p
@@ -172,7 +180,9 @@ func details(a report.Agent, v verdict.Agent, expected []string) []systemv1beta1
 		if p.Started.IsZero() || p.Ended.IsZero() {
 			p.Started, p.Ended = a.Started, a.Ended
 		}
-		out = append(out, detail(p, j))
+		d := detail(p, j)
+		known.tell(&d.Metrics, a.Pod, p)
+		out = append(out, d)
 	}
 	for _, id := range slices.Sorted(slices.Values(expected)) {
 		if !measured[id] {
@@ -194,57 +204,19 @@ func rank(kind target.Kind) int {
 
 func detail(p report.Path, v verdict.Path) systemv1beta1.NetReachDetail {
 	d := systemv1beta1.NetReachDetail{
-		TargetName: p.Target.ID, TargetUrl: p.Target.Address, TargetMethod: "GET",
+		TargetName: p.Target.ID, TargetUrl: p.Target.Address, TargetMethod: "GET", Interface: p.Target.Interface,
 		Succeed:   v.Result == verdict.Pass,
 		MeanDelay: milliseconds(p.Latency.Mean()),
 		Metrics:   metrics(p),
 	}
-	if p.Sent > 0 {
-		d.SucceedRate = float64(p.OK) / float64(p.Sent)
+	if counted := p.Sent - p.Void(); counted > 0 {
+		d.SucceedRate = float64(p.OK) / float64(counted)
+	}
+	if v.Result != verdict.Pass && v.Result != verdict.Fail {
+		d.Result = string(v.Result)
 	}
 	if !d.Succeed {
 		d.FailureReason = &v.Reason
 	}
 	return d
 }
-
-func metrics(p report.Path) systemv1beta1.HTTPMetrics {
-	took := p.Ended.Sub(p.Started)
-	m := systemv1beta1.HTTPMetrics{
-		StartTime: metav1.NewTime(p.Started), EndTime: metav1.NewTime(p.Ended), Duration: took.String(),
-		RequestCounts: count(p.Sent), SuccessCounts: count(p.OK),
-		TotalDataSize: strconv.FormatUint(p.Bytes, 10) + " byte",
-		StatusCodes:   make(map[string]int64, len(p.Statuses)),
-		Errors:        make(map[string]int64, len(p.Failures)),
-		Latencies: systemv1beta1.Latencies{
-			MaxInMs: milliseconds(p.Latency.Max()), MeanInMs: milliseconds(p.Latency.Mean()), MinInMs: milliseconds(p.Latency.Min()),
-			P50InMs: milliseconds(p.Latency.Quantile(0.50)), P90InMs: milliseconds(p.Latency.Quantile(0.90)),
-			P95InMs: milliseconds(p.Latency.Quantile(0.95)), P99InMs: milliseconds(p.Latency.Quantile(0.99)),
-		},
-	}
-	if took > 0 {
-		m.TPS = float64(p.Sent) / took.Seconds()
-	}
-	for status, n := range p.Statuses {
-		m.StatusCodes[strconv.Itoa(status)] = count(n)
-	}
-	for _, f := range p.Failures {
-		name := f.Outcome.String()
-		if phase := f.Phase.String(); phase != "" {
-			name += " at " + phase
-		}
-		m.Errors[name] += count(f.Count)
-	}
-	return m
-}
-
-// count fits a number into the report's form.
-func count(n uint64) int64 {
-	if n > math.MaxInt64 {
-		return math.MaxInt64
-	}
-	return int64(n)
-}
-
-// milliseconds keeps whole nanoseconds: what a histogram tells is no finer.
-func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -38,7 +38,7 @@ func Summarize(r *systemv1beta1.KdoctorReport) Summary {
 		if a.EndTimeStamp.After(s.Ended) {
 			s.Ended = a.EndTimeStamp.Time
 		}
-		if a.RoundResult != Succeed {
+		if a.RoundResult != Succeed && a.RoundResult != systemv1beta1.ResultVoid {
 			s.Result = Fail
 		}
 		if a.NetReachTask == nil {

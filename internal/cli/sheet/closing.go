@@ -19,6 +19,10 @@ type failure struct {
 type evidence struct {
 	failures []failure
 	tested   []path
+	// hidden tells that there is something to know of although nothing failed: a finding, loss, or connections that did not stay open.
+	hidden bool
+	// limited are the nodes whose agents were the limit themselves: what they did not measure is no evidence about the network.
+	limited []string
 }
 
 // betweenPods is the part of the evidence that has a pod at either end.
@@ -36,12 +40,16 @@ func closing(r systemv1beta1.KdoctorReport, shown []source, missing []systemv1be
 	var total figures
 	var failures []failure
 	var tested []path
+	var limited []string
 	for _, s := range shown {
+		if s.limited() {
+			limited = append(limited, s.node)
+		}
 		for _, g := range s.groups {
 			total.add(g.figures)
 			tested = append(tested, g.path)
 			for _, t := range g.targets {
-				if !t.passed() {
+				if t.outcome().fault() {
 					failures = append(failures, failure{path: g.path, from: s.node, to: t.node})
 				}
 			}
@@ -55,10 +63,13 @@ func closing(r systemv1beta1.KdoctorReport, shown []source, missing []systemv1be
 	if len(missing) > 0 {
 		text += ", " + count(len(missing), "agent") + " did not report"
 	}
-	advice, command := next(r, evidence{failures, tested}, missing, o)
+	advice, command := next(r, evidence{failures: failures, tested: tested, limited: limited, hidden: len(r.Spec.Findings) > 0 || len(loss(total)) > 0}, missing, o)
 	lines := append(wrap(text+".", o.Width, 0), wrap("Next: "+advice, o.Width, 0)...)
 	if command != "" {
 		lines = append(lines, "  "+command)
+	}
+	if len(limited) > 0 && len(failures) > 0 {
+		lines = append(lines, wrap("Apart from that, "+limit(limited), o.Width, 0)...)
 	}
 	return lines
 }
@@ -74,6 +85,11 @@ func next(r systemv1beta1.KdoctorReport, seen evidence, missing []systemv1beta1.
 			command = again + " --failed"
 		}
 		return advice, command
+	case len(seen.limited) > 0:
+		if !o.Failed {
+			command = again + " --failed"
+		}
+		return limit(seen.limited), command
 	case len(missing) > 0:
 		return fmt.Sprintf("see why the agent on %s is silent:", missing[0].NodeName),
 			"kubectl get pods -A -o wide --field-selector spec.nodeName=" + missing[0].NodeName
@@ -81,11 +97,21 @@ func next(r systemv1beta1.KdoctorReport, seen evidence, missing []systemv1beta1.
 		return "this node's paths passed, but the round failed:", again
 	case !Passed(r):
 		return "see the reasons above, and the task's events:", describe
+	case seen.hidden && o.Wide:
+		return "nothing failed, but see the findings and notes above.", ""
+	case seen.hidden:
+		return "nothing failed, but see the findings and notes above. Each target by itself:", again + " --wide"
 	case o.Wide:
 		return "nothing is wrong.", ""
 	default:
 		return "nothing is wrong. Each target by itself:", again + " --wide"
 	}
+}
+
+// limit says what to do where agents were the limit.
+func limit(nodes []string) string {
+	where := several(slices.Compact(slices.Sorted(slices.Values(nodes))))
+	return fmt.Sprintf("on %s the agent was the limit, not the network: check MaxCPU and MaxMemory and raise the agents' limits (agent.resources).", where)
 }
 
 // pattern names what the failures have in common. Paths to pods come first: where these fail, a Service fails for the connections that it sends there.

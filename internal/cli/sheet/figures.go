@@ -12,6 +12,13 @@ type figures struct {
 	sent, ok           int64
 	// mean, p50, p99 and max are in milliseconds, over the successful requests; without any of these they mean nothing.
 	mean, p50, p99, max float64
+	// worst is the worst of the targets' outcomes.
+	worst outcome
+	// resent is how many segments were sent again, in how many requests.
+	resent, resentIn int64
+	// keptSent, keptOK and keptClosed are of the stream over a connection that stays open: requests, successes, and failures
+	// because the other side had closed it.
+	keptSent, keptOK, keptClosed int64
 	// bound is true when p50 and p99 are the highest among several targets. Percentiles cannot be added,
 	// but those of the whole are never above the highest of the parts.
 	bound bool
@@ -20,8 +27,13 @@ type figures struct {
 func figuresOf(d systemv1beta1.NetReachDetail) figures {
 	f := figures{targets: 1, sent: d.Metrics.RequestCounts, ok: d.Metrics.SuccessCounts, mean: d.MeanDelay,
 		p50: d.Metrics.Latencies.P50InMs, p99: d.Metrics.Latencies.P99InMs, max: d.Metrics.Latencies.MaxInMs}
+	f.worst = outcomeOf(d)
 	if d.Succeed {
 		f.targetsOK = 1
+	}
+	f.resent, f.resentIn = d.Metrics.Retransmits, d.Metrics.RetransmittedRequests
+	if k := d.Metrics.KeptConnection; k != nil {
+		f.keptSent, f.keptOK, f.keptClosed = k.RequestCounts, k.SuccessCounts, k.ClosedByOtherSide
 	}
 	return f
 }
@@ -38,9 +50,27 @@ func (f *figures) add(o figures) {
 	f.targetsOK += o.targetsOK
 	f.sent += o.sent
 	f.ok += o.ok
+	f.worst = max(f.worst, o.worst)
+	f.resent += o.resent
+	f.resentIn += o.resentIn
+	f.keptSent += o.keptSent
+	f.keptOK += o.keptOK
+	f.keptClosed += o.keptClosed
 }
 
 func (f figures) passed() bool { return f.targetsOK == f.targets }
+
+// outcome is that of all targets together.
+func (f figures) outcome() outcome {
+	switch {
+	case f.passed():
+		return passed
+	case f.worst == passed:
+		return failed
+	default:
+		return f.worst
+	}
+}
 
 // latencies are the cells MEAN, P50, P99 and MAX.
 func (f figures) latencies() [4]string {

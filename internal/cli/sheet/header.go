@@ -12,19 +12,24 @@ import (
 
 // header says which round this is, how it ended, when it was and who took part.
 func header(r systemv1beta1.KdoctorReport, o Options) []string {
-	passed := Passed(r)
-	result := "FAIL"
-	if passed {
+	result, success := "FAIL", Passed(r)
+	if success {
 		result = "SUCCEED"
 	}
 	s := r.Spec
 	lines := []string{
-		fmt.Sprintf("%s %s   %s   %s", s.TaskType, s.TaskName, rounds(s), paint(result, !passed, o.Color)),
+		fmt.Sprintf("%s %s   %s   %s", s.TaskType, s.TaskName, rounds(s), paint(result, outcomeIf(success), o.Color)),
 		"  when    " + when(s, o.Now),
 		"  agents  " + agents(s),
 	}
 	if slices.ContainsFunc(s.FailedRoundNumber, func(n int64) bool { return n != s.ReportRoundNumber }) {
 		lines = append(lines, "  failed  "+failedRounds(s.FailedRoundNumber))
+	}
+	if s.ReducedLoad != "" {
+		const label = "  load    "
+		text := wrap(s.ReducedLoad, o.Width, len(label))
+		text[0] = label + text[0][len(label):]
+		lines = append(lines, text...)
 	}
 	switch {
 	case o.Node != "" && o.Failed:

@@ -28,8 +28,8 @@ type line struct {
 	label string
 	// note stands under the line before; the rest is empty then.
 	note string
-	// failed colours the result.
-	failed bool
+	// outcome colours the result.
+	outcome outcome
 }
 
 func headings() [columns]string {
@@ -132,7 +132,7 @@ func (l layout) renderCells(row line, color bool) string {
 		case i <= colFamily:
 			parts = append(parts, pad(cell, w))
 		case i == colResult:
-			parts = append(parts, paint(cell, row.failed, color))
+			parts = append(parts, paint(cell, row.outcome, color))
 		default:
 			parts = append(parts, strings.Repeat(" ", max(0, w-utf8.RuneCountInString(cell)))+cell)
 		}
@@ -164,16 +164,4 @@ func wrap(text string, width, indent int) []string {
 		current += word
 	}
 	return slices.Concat(lines, []string{margin + current})
-}
-
-// paint colours a result or a heading: red for a failure, green for a success.
-func paint(text string, failed, color bool) string {
-	switch {
-	case !color || text == "":
-		return text
-	case failed:
-		return "\x1b[1;31m" + text + "\x1b[0m"
-	default:
-		return "\x1b[32m" + text + "\x1b[0m"
-	}
 }

@@ -14,6 +14,8 @@ type one struct {
 	// node is the target's node, empty when any agent may answer or when the pod is unknown.
 	node   string
 	reason string
+	// measured are all figures of the report, for what only the wide form shows.
+	measured systemv1beta1.HTTPMetrics
 	figures
 }
 
@@ -30,8 +32,28 @@ type source struct {
 	groups    []group
 	// notes are what is to be known about the agent itself.
 	notes []string
+	// observer is how well the agent could observe, empty when it does not tell.
+	observer string
 	// failed is true when the agent's round did not succeed, whatever its targets say.
 	failed bool
+}
+
+// limited tells whether the agent itself was the limit on one of its targets.
+func (s source) limited() bool { return s.any(func(o outcome) bool { return o == toolLimited }) }
+
+// outcome is that of the agent's round.
+func (s source) outcome() outcome {
+	if s.limited() && !s.any(outcome.fault) {
+		return toolLimited
+	}
+	return outcomeIf(!s.failed)
+}
+
+// any tells whether one of the targets has such an outcome.
+func (s source) any(such func(outcome) bool) bool {
+	return slices.ContainsFunc(s.groups, func(g group) bool {
+		return slices.ContainsFunc(g.targets, func(t one) bool { return such(t.outcome()) })
+	})
 }
 
 // sources reads the report, sorted by node, then pod.
@@ -52,6 +74,9 @@ func sources(spec systemv1beta1.KdoctorReportSpec) []source {
 		if s.failed && !slices.ContainsFunc(s.groups, func(g group) bool { return !g.passed() }) {
 			s.notes = append(s.notes, reasonOf(r.FailedReason))
 		}
+		if r.NetReachTask != nil && r.NetReachTask.Observer != nil {
+			s.observer = health(*r.NetReachTask.Observer)
+		}
 		if r.FetchedBy != "" {
 			s.notes = append(s.notes, "its report came by "+r.FetchedBy+": the controller could not reach its pod directly")
 		}
@@ -65,7 +90,7 @@ func groups(r systemv1beta1.Report, nodes map[string]string) []group {
 	byPath := map[path]*group{}
 	where := places(r.NetReachTask.Detail, r.NetReachTaskSpec)
 	for i, d := range r.NetReachTask.Detail {
-		o := one{place: where[i], node: nodes[where[i].pod], figures: figuresOf(d)}
+		o := one{place: where[i], node: nodes[where[i].pod], measured: d.Metrics, figures: figuresOf(d)}
 		if !d.Succeed {
 			o.reason = reasonOf(d.FailureReason)
 		}

@@ -32,9 +32,12 @@ type Options struct {
 // Passed tells whether the report shows a round that succeeded. Anything missing is no success.
 func Passed(r systemv1beta1.KdoctorReport) bool {
 	s := r.Spec
-	return len(s.Report) > 0 && len(s.NotReported) == 0 && len(s.FailedReasons) == 0 &&
-		!slices.Contains(s.FailedRoundNumber, s.ReportRoundNumber) &&
-		!slices.ContainsFunc(s.Report, func(a systemv1beta1.Report) bool { return a.RoundResult != string(v1beta1.Succeed) })
+	return slices.ContainsFunc(s.Report, func(a systemv1beta1.Report) bool { return a.RoundResult == string(v1beta1.Succeed) }) &&
+		len(s.FailedReasons) == 0 && !slices.Contains(s.FailedRoundNumber, s.ReportRoundNumber) &&
+		!slices.ContainsFunc(s.NotReported, func(n systemv1beta1.NotReported) bool { return !n.Void }) &&
+		!slices.ContainsFunc(s.Report, func(a systemv1beta1.Report) bool {
+			return a.RoundResult != string(v1beta1.Succeed) && a.RoundResult != systemv1beta1.ResultVoid
+		})
 }
 
 // Empty tells whether the report is about no round at all, because none is over yet.
@@ -79,6 +82,7 @@ func Write(w io.Writer, r systemv1beta1.KdoctorReport, o Options) error {
 	section(silent(missing, o))
 	section(others(r.Spec, o))
 	section(table(shown, o))
+	section(findings(r.Spec, o))
 	for _, l := range closing(r, shown, missing, o) {
 		text.WriteString(l + "\n")
 	}
@@ -91,7 +95,7 @@ func silent(missing []systemv1beta1.NotReported, o Options) []string {
 	if len(missing) == 0 {
 		return nil
 	}
-	lines := []string{paint("Agents that did not report", true, o.Color)}
+	lines := []string{paint("Agents that did not report", failed, o.Color)}
 	for _, n := range missing {
 		lines = append(lines, fmt.Sprintf("  %s  %s", n.NodeName, n.PodName))
 		lines = append(lines, wrap(n.Reason, o.Width, 4)...)
@@ -110,7 +114,7 @@ func others(spec systemv1beta1.KdoctorReportSpec, o Options) []string {
 	if len(lines) == 0 {
 		return nil
 	}
-	return append([]string{paint("The round failed because", true, o.Color)}, lines...)
+	return append([]string{paint("The round failed because", failed, o.Color)}, lines...)
 }
 
 // told tells whether the reason is about one agent, and so stands beside that agent.

@@ -104,7 +104,7 @@ func TestPattern(t *testing.T) {
 	everything := []path{pod4, pod6, cluster4, {target.ClusterIP, topology.IPv6}}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			if got := pattern(evidence{c.failures, everything}, true); !strings.HasSuffix(got, c.want) {
+			if got := pattern(evidence{failures: c.failures, tested: everything}, true); !strings.HasSuffix(got, c.want) {
 				t.Errorf("got %q, want %q", got, c.want)
 			}
 		})
@@ -113,7 +113,7 @@ func TestPattern(t *testing.T) {
 
 func TestPatternClaimsNothingAboutWhatWasNotTested(t *testing.T) {
 	pod4, cluster4 := path{target.Endpoint, topology.IPv4}, path{target.ClusterIP, topology.IPv4}
-	got := pattern(evidence{[]failure{{pod4, "a", "c"}, {pod4, "b", "c"}, {cluster4, "a", ""}}, []path{pod4, cluster4}}, true)
+	got := pattern(evidence{failures: []failure{{pod4, "a", "c"}, {pod4, "b", "c"}, {cluster4, "a", ""}}, tested: []path{pod4, cluster4}}, true)
 	if want := "look at c: every failing path between pods starts or ends there. Paths through Services may fail for that alone."; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}

@@ -53,12 +53,9 @@ func sourceRows(s source, o Options) []line {
 			rows = append(rows, groupRows(g, o)...)
 		}
 	}
-	notes := s.notes
-	if o.Failed && !s.failed {
-		notes = nil
-	}
+	notes := agentNotes(s, o)
 	if len(notes) > 0 {
-		rows = append(rows, line{cells: [columns]string{colPath: "(the agent)", colResult: result(!s.failed)}, failed: s.failed})
+		rows = append(rows, line{cells: [columns]string{colPath: "(the agent)", colResult: s.outcome().String()}, outcome: s.outcome()})
 	}
 	for _, note := range notes {
 		rows = append(rows, line{note: note})
@@ -116,31 +113,36 @@ func foldedRows(all []source, o Options) []line {
 			row.cells[colNode], before = node, node
 		}
 		rows = append(rows, row)
+		rows = append(rows, noted(loss(f.figures))...)
 	}
 	return rows
 }
 
 // groupRows shows one path of one source: one row when all of it passed, else one more per target, with the reasons.
 func groupRows(g group, o Options) []line {
-	head := groupLine(g)
-	if g.targets[0].targets == len(g.targets) && !o.Wide {
+	rows := []line{groupLine(g)}
+	if !o.Wide {
+		rows = append(rows, noted(loss(g.figures))...)
+	}
+	if len(g.targets) == 1 && !o.Wide {
 		if reason := g.targets[0].reason; reason != "" {
-			return []line{head, {note: "→ " + name(g.targets[0]) + ": " + reason}}
+			rows = append(rows, line{note: "→ " + name(g.targets[0]) + ": " + reason})
 		}
-		return []line{head}
+		return rows
 	}
 	if g.passed() && !o.Wide {
-		return []line{head}
+		return rows
 	}
-	rows := []line{head}
 	var rest figures
 	for _, t := range g.targets {
 		switch {
 		case !t.passed():
 			rows = append(rows, targetLine(t), line{note: t.reason})
+			rows = append(rows, wide(t, o)...)
 		case o.Failed:
 		case o.Wide || len(g.targets) <= manyTargets:
 			rows = append(rows, targetLine(t))
+			rows = append(rows, wide(t, o)...)
 		default:
 			rest.add(t.figures)
 		}
@@ -168,18 +170,11 @@ func targetLine(t one) line {
 
 func figuresLine(f figures) line {
 	latencies := f.latencies()
-	return line{failed: !f.passed(), cells: [columns]string{
+	return line{outcome: f.outcome(), cells: [columns]string{
 		colRequests: ratio(f.ok, f.sent),
 		colMean:     latencies[0], colP50: latencies[1], colP99: latencies[2], colMax: latencies[3],
-		colResult: result(f.passed()),
+		colResult: f.outcome().String(),
 	}}
-}
-
-func result(passed bool) string {
-	if passed {
-		return "pass"
-	}
-	return "FAIL"
 }
 
 // name says what a target is: the node and the pod for a pod's address, else the address.

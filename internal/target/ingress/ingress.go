@@ -1,50 +1,119 @@
-// Package ingress derives targets from the addresses of the agents' Ingresses.
+// Package ingress derives targets from the addresses and rules of the agents' Ingresses.
 package ingress
 
 import (
 	"fmt"
 	"net/netip"
+	"net/url"
+	"strings"
 
 	"kdoctor.io/kdoctor/internal/target"
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// Targets returns one target per Ingress address of the family.
-// Host names and TLS are Gaps for now: a target that is not probed must never look like one that passed.
+// Targets returns one target per rule that leads to the agents and entry of the Ingress: the rule's host, or else the entry itself, stands
+// in the URL, and where that is the rule's, the entry is what is connected to. An entry that is a name counts for both families,
+// because only a resolver can tell more.
+//
+// An Ingress without such a rule or without an entry of the family is a Gap, and so is a rule that cannot be probed.
 func Targets(q target.Query) ([]target.Target, []target.Gap) {
 	var targets []target.Target
-	reason := "the agents have no Ingress"
+	var gaps []target.Gap
+	missing := func(format string, args ...any) {
+		gaps = append(gaps, target.Gap{Kind: target.Ingress, Family: q.Family, Reason: fmt.Sprintf(format, args...)})
+	}
 	for _, ingress := range q.Snapshot.Ingresses {
 		name := ingress.Namespace + "/" + ingress.Name
-		if ingress.TLS || ingress.Host != "" {
-			reason = fmt.Sprintf("Ingress %s has a host or TLS, which this release cannot probe", name)
+		entries := of(q.Family, ingress.Entries)
+		switch {
+		case len(ingress.Rules) == 0:
+			missing("Ingress %s has no rule that leads to the agents", name)
+			continue
+		case len(entries) == 0:
+			missing("Ingress %s has no %s address in status.loadBalancer.ingress", name, q.Family)
 			continue
 		}
-		reason = fmt.Sprintf("Ingress %s has no %s address in status.loadBalancer.ingress", name, q.Family)
-		for _, entry := range ingress.Entries {
-			if !entry.Address.IsValid() || topology.FamilyOf(entry.Address) != q.Family {
+		for _, rule := range ingress.Rules {
+			if rule.Unusable != "" {
+				missing("Ingress %s: %s", name, rule.Unusable)
 				continue
 			}
-			url := "http://" + literal(entry.Address) + ingress.Path
-			targets = append(targets, target.Target{
-				ID:       "AgentIngress_" + url,
-				Kind:     target.Ingress,
-				Family:   q.Family,
-				Protocol: target.HTTP,
-				Address:  url,
-			})
+			for _, entry := range entries {
+				targets = append(targets, targetOf(q.Family, rule, entry, len(ingress.Entries) > 1))
+			}
 		}
 	}
-	if len(targets) > 0 {
-		return targets, nil
+	if len(q.Snapshot.Ingresses) == 0 {
+		missing("the agents have no Ingress")
 	}
-	return nil, []target.Gap{{Kind: target.Ingress, Family: q.Family, Reason: reason}}
+	return targets, gaps
 }
 
-// literal is the address as it stands in a URL without a port.
-func literal(a netip.Addr) string {
+// of leaves out the addresses of the other family.
+func of(family topology.Family, entries []topology.Entry) []topology.Entry {
+	var found []topology.Entry
+	for _, entry := range entries {
+		if entry.Hostname != "" || (entry.Address.IsValid() && topology.FamilyOf(entry.Address) == family) {
+			found = append(found, entry)
+		}
+	}
+	return found
+}
+
+// targetOf leads through the entry to the rule. several tells that the Ingress has other entries, of whichever family.
+func targetOf(family topology.Family, rule topology.Rule, entry topology.Entry, several bool) target.Target {
+	t := target.Target{Kind: target.Ingress, Family: family, Protocol: target.HTTP, Trust: rule.Trust}
+	port := "80"
+	if rule.TLS {
+		t.Protocol, port = target.HTTPS, "443"
+	}
+	scheme := "http"
+	if rule.TLS {
+		scheme = "https"
+	}
+	host := literal(entry)
+	if rule.Host != "" {
+		t.Dial, host = host+":"+port, concrete(rule.Host)
+	}
+	t.Address = scheme + "://" + host + escaped(rule.Path)
+	t.ID = "AgentIngress_" + t.Address
+	if t.Dial != "" && several {
+		t.ID += "_" + t.Dial
+	}
+	if entry.Hostname != "" && family == topology.IPv6 {
+		// The same name stands for IPv4.
+		t.ID += "_" + target.Short(family)
+	}
+	return t
+}
+
+// literal is the entry as it stands in a URL and before a port.
+func literal(entry topology.Entry) string {
+	if entry.Hostname != "" {
+		return entry.Hostname
+	}
+	return bracketed(entry.Address)
+}
+
+func bracketed(a netip.Addr) string {
 	if a.Is4() {
 		return a.String()
 	}
 	return "[" + a.String() + "]"
+}
+
+// concrete is a host that the rule's host matches: "*" in front stands for one label.
+func concrete(host string) string {
+	if rest, ok := strings.CutPrefix(host, "*."); ok {
+		return "kdoctor." + rest
+	}
+	return host
+}
+
+// escaped is the path as it stands in a URL. A path that is none there, such as a pattern of an implementation's own, is escaped.
+func escaped(path string) string {
+	if u, err := url.Parse("http://host" + path); err == nil && u.Host == "host" && u.EscapedPath() == path {
+		return path
+	}
+	return (&url.URL{Path: path}).EscapedPath()
 }

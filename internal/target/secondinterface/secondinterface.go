@@ -7,7 +7,7 @@ import (
 	"kdoctor.io/kdoctor/internal/target"
 )
 
-// Targets returns one target per further address of every ready agent.
+// Targets returns one target per further address of every ready agent, on every further network.
 // An agent without a further address of the family is a Gap.
 func Targets(q target.Query) ([]target.Target, []target.Gap) {
 	var targets []target.Target
@@ -28,6 +28,8 @@ func Targets(q target.Query) ([]target.Target, []target.Gap) {
 					Address:  "http://" + target.HostPort(address, agent.HTTPPort),
 					Pod:      agent.Pod,
 					Node:     agent.Node,
+
+					Interface: network.Name,
 				})
 			}
 		}

@@ -1,0 +1,51 @@
+package render
+
+import (
+	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
+	"kdoctor.io/kdoctor/internal/diagnose"
+	"kdoctor.io/kdoctor/internal/report"
+)
+
+// mostBackends is how many pods one target names: every agent has every target, so the list grows with the square of the cluster.
+const mostBackends = 100
+
+// backends is who ought to answer on targets that stand for several pods, and who never did.
+type backends struct {
+	expected report.Behind
+	silent   map[diagnose.Seen][]string
+}
+
+func expectedBackends(round report.Round) backends {
+	return backends{expected: round.Behind(), silent: diagnose.SilentBackends(round)}
+}
+
+// tell adds who answered the agent, where any of several pods may.
+func (b backends) tell(m *systemv1beta1.HTTPMetrics, agent string, p report.Path) {
+	pods, ok := b.expected.Pods(agent, p.Target.ID)
+	if !ok {
+		return
+	}
+	m.BackendsExpected = int64(len(pods))
+	for _, pod := range pods {
+		if p.Peers[pod] > 0 {
+			m.BackendsAnswered++
+		}
+	}
+	m.SilentBackends = b.silent[diagnose.Seen{Agent: agent, Target: p.Target.ID}]
+	if len(p.Peers) > mostBackends {
+		return
+	}
+	m.Backends = make(map[string]int64, len(p.Peers))
+	for pod, n := range p.Peers {
+		m.Backends[pod] = count(n)
+	}
+}
+
+func findings(round report.Round) []systemv1beta1.Finding {
+	var all []systemv1beta1.Finding
+	for _, f := range diagnose.Findings(round) {
+		all = append(all, systemv1beta1.Finding{Reason: f.Reason, Component: string(f.Component), Where: f.Where,
+			Confidence: string(f.Confidence), Message: f.Message, Evidence: f.Evidence})
+	}
+	return all
+}

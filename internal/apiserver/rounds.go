@@ -1,0 +1,314 @@
+package apiserver
+
+import (
+	"cmp"
+	"context"
+	"encoding/base64"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metainternalversion "k8s.io/apimachinery/pkg/apis/meta/internalversion"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/klog/v2"
+
+	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
+	"kdoctor.io/kdoctor/internal/apiserver/render"
+	"kdoctor.io/kdoctor/internal/schedule"
+)
+
+// The fields by which reports are selected, beside their names.
+const (
+	fieldName   = "metadata.name"
+	fieldTask   = "spec.TaskName"
+	fieldKind   = "spec.TaskType"
+	fieldNumber = "spec.ReportRoundNumber"
+)
+
+const (
+	// pageLines is how many kept rounds one answer holds at most as lines of a table, pageReports how many as reports;
+	// no further report is added to an answer that holds pagePaths paths, at some 1.5 kB each.
+	pageLines, pageReports, pagePaths = 100, 20, 20_000
+	// maxLines bounds the lines of kept rounds that are remembered.
+	maxLines = 10_000
+	// maxRanges bounds how many ranges of rounds a sentence names.
+	maxRanges = 8
+)
+
+// fieldLabel says by which fields reports are selected; the case of letters does not matter.
+func fieldLabel(label, value string) (internalLabel, internalValue string, err error) {
+	for _, known := range []string{fieldName, "metadata.namespace", fieldTask, fieldKind, fieldNumber} {
+		if strings.EqualFold(label, known) {
+			return known, value, nil
+		}
+	}
+	return "", "", fmt.Errorf("reports are not selected by %q, but by %s, %s, %s and %s", label, fieldName, fieldTask, fieldKind, fieldNumber)
+}
+
+// roundName is the name of one kept round: that of its task's report, a colon, which no task's name holds, and generation and number.
+func roundName(report string, key schedule.Key) string {
+	return fmt.Sprintf("%s:%d.%d", report, key.Generation, key.Round)
+}
+
+// namedRound reads the name of a kept round, in which the generation may be left out; it is 0 then.
+// It is not ok for the name of a task's report.
+func namedRound(name string) (report string, generation, number int64, ok bool) {
+	parts := regexp.MustCompile(`^([^:]+):(?:([0-9]{1,10})\.)?([0-9]{1,10})$`).FindStringSubmatch(name)
+	if parts == nil {
+		return "", 0, 0, false
+	}
+	if parts[2] != "" {
+		generation, _ = strconv.ParseInt(parts[2], 10, 64) // ten digits fit
+	}
+	number, _ = strconv.ParseInt(parts[3], 10, 64)
+	return parts[1], generation, number, true
+}
+
+// wantsRounds tells whether a selector asks for kept rounds, and not for the report of each task: it names a task, a number of a round,
+// or the name of a kept round.
+func wantsRounds(selector fields.Selector) bool {
+	if selector == nil {
+		return false
+	}
+	if _, ok := selector.RequiresExactMatch(fieldTask); ok {
+		return true
+	}
+	if name, ok := selector.RequiresExactMatch(fieldName); ok && strings.Contains(name, ":") {
+		return true
+	}
+	return slices.ContainsFunc(selector.Requirements(), func(r fields.Requirement) bool { return r.Field == fieldNumber })
+}
+
+// getRound returns one kept round by its name. Without a generation it is that of the newest generation that has a round of the number.
+func (r *reportREST) getRound(ctx context.Context, name string) (runtime.Object, error) {
+	report, generation, number, ok := namedRound(name)
+	if !ok {
+		err := apierrors.NewNotFound(groupResource(), name)
+		err.ErrStatus.Message += ": a kept round is named <report>:<round> or <report>:<generation>.<round>"
+		return nil, err
+	}
+	refreshed := r.hub.refresh(ctx)
+	e, ok := r.hub.find(report)
+	switch {
+	case !ok && refreshed != nil:
+		return nil, apierrors.NewInternalError(refreshed)
+	case !ok:
+		return nil, apierrors.NewNotFound(groupResource(), name)
+	}
+	keys, err := r.hub.reports.Rounds(ctx, e.task.UID)
+	if err != nil {
+		return nil, apierrors.NewInternalError(fmt.Errorf("list the kept rounds of %s: %w", report, err))
+	}
+	for _, key := range slices.Backward(keys) {
+		if key.Round != number || generation != 0 && key.Generation != generation {
+			continue
+		}
+		found, err := r.round(ctx, e, key)
+		if err != nil {
+			return nil, apierrors.NewInternalError(fmt.Errorf("the kept round %s cannot be read: %w", roundName(report, key), err))
+		}
+		if found != nil {
+			return found, nil
+		}
+	}
+	missing := apierrors.NewNotFound(groupResource(), name)
+	missing.ErrStatus.Message += fmt.Sprintf(": kept of %s %s are %s", e.task.Kind, e.task.Name, ranges(keys))
+	return nil, missing
+}
+
+// round renders one kept round as far as the caller will see it; nil when it is gone.
+func (r *reportREST) round(ctx context.Context, e entry, key schedule.Key) (*systemv1beta1.KdoctorReport, error) {
+	report := render.Bare(e.task)
+	if !lineIsEnough(ctx) {
+		kept, found, err := r.hub.reports.Round(ctx, key)
+		if err != nil || !found {
+			return nil, err
+		}
+		report = render.Report(e.task, kept)
+	}
+	report.Spec.ReportRoundNumber = key.Round
+	report.Name = roundName(e.name(), key)
+	report.UID = types.UID(fmt.Sprintf("%s:%d.%d", key.UID, key.Generation, key.Round))
+	report.ResourceVersion = text(e.version)
+	return report, nil
+}
+
+// keptRound is one of a list.
+type keptRound struct {
+	entry
+	key schedule.Key
+}
+
+// listRounds returns the kept rounds that the selectors match, by task and newest first. One that cannot be read is left out and logged;
+// in a table it has a line that says so.
+func (r *reportREST) listRounds(ctx context.Context, options *metainternalversion.ListOptions, version uint64) (runtime.Object, error) {
+	after, err := continued(options.Continue)
+	if err != nil {
+		return nil, err
+	}
+	rounds, err := r.matchingRounds(ctx, options.FieldSelector, after)
+	if err != nil {
+		return nil, err
+	}
+	page := int64(pageReports)
+	if lineIsEnough(ctx) {
+		page = pageLines
+	}
+	if options.LabelSelector != nil && !options.LabelSelector.Matches(labelsOfReports()) {
+		rounds = nil
+	}
+	if options.Limit == 0 && int64(len(rounds)) > page {
+		return nil, tooMany(len(rounds), page)
+	}
+	if options.Limit > 0 {
+		page = min(page, options.Limit)
+	}
+	list := &systemv1beta1.KdoctorReportList{ListMeta: metav1.ListMeta{ResourceVersion: text(version)}, Items: []systemv1beta1.KdoctorReport{}}
+	var paths int
+	for i, kept := range rounds {
+		if int64(i) >= page || paths >= pagePaths {
+			if options.Limit == 0 {
+				return nil, tooMany(len(rounds), page)
+			}
+			list.Continue = base64.RawURLEncoding.EncodeToString([]byte(roundName(rounds[i-1].name(), rounds[i-1].key)))
+			break
+		}
+		report, err := r.round(ctx, kept.entry, kept.key)
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if err != nil || report == nil {
+			klog.FromContext(ctx).Info("A kept round is left out of the list", "round", roundName(kept.name(), kept.key), "reason", err)
+			continue
+		}
+		for _, agent := range report.Spec.Report {
+			if agent.NetReachTask != nil {
+				paths += len(agent.NetReachTask.Detail)
+			}
+		}
+		list.Items = append(list.Items, *report)
+	}
+	return list, nil
+}
+
+// tooMany says that a list without a limit would take more memory than the server has.
+func tooMany(rounds int, page int64) error {
+	return apierrors.NewBadRequest(fmt.Sprintf("%d rounds are kept; ask for at most %d at a time with limit and continue, as kubectl does unless told otherwise", rounds, page))
+}
+
+// matchingRounds returns the kept rounds that the selector matches and that come behind the name at which an earlier list ended.
+func (r *reportREST) matchingRounds(ctx context.Context, selector fields.Selector, after string) ([]keptRound, error) {
+	lastReport, lastGeneration, lastNumber, _ := namedRound(after)
+	last := schedule.Key{Generation: lastGeneration, Round: lastNumber}
+	task, one := selector.RequiresExactMatch(fieldTask)
+	var rounds []keptRound
+	for _, e := range r.hub.all() {
+		if one && e.task.Name != task || e.name() < lastReport {
+			continue
+		}
+		keys, err := r.hub.reports.Rounds(ctx, e.task.UID)
+		if err != nil && (one || ctx.Err() != nil) {
+			return nil, apierrors.NewInternalError(fmt.Errorf("list the kept rounds of %s: %w", e.name(), err))
+		}
+		if err != nil {
+			klog.FromContext(ctx).Error(err, "The kept rounds of a task are left out of the list", "report", e.name())
+		}
+		for _, key := range slices.Backward(keys) {
+			if e.name() == lastReport && cmp.Or(cmp.Compare(key.Generation, last.Generation), cmp.Compare(key.Round, last.Round)) >= 0 {
+				continue
+			}
+			set := fieldsOf(e)
+			set[fieldNumber] = strconv.FormatInt(key.Round, 10)
+			matched := selector.Matches(set) // the report's name finds all its rounds
+			set[fieldName] = roundName(e.name(), key)
+			if matched || selector.Matches(set) {
+				rounds = append(rounds, keptRound{entry: e, key: key})
+			}
+		}
+	}
+	return rounds, nil
+}
+
+// ranges puts the numbers of kept rounds into words, such as "rounds 1-3, 5".
+func ranges(keys []schedule.Key) string {
+	if len(keys) == 0 {
+		return "no rounds"
+	}
+	var spans []string
+	several := keys[0].Generation != keys[len(keys)-1].Generation
+	for i := 0; i < len(keys); {
+		first := keys[i]
+		last := first
+		for i++; i < len(keys) && keys[i].Generation == last.Generation && keys[i].Round == last.Round+1; i++ {
+			last = keys[i]
+		}
+		span := strconv.FormatInt(first.Round, 10)
+		if last != first {
+			span += "-" + strconv.FormatInt(last.Round, 10)
+		}
+		if several {
+			span += fmt.Sprintf(" of generation %d", first.Generation)
+		}
+		spans = append(spans, span)
+	}
+	if len(spans) > maxRanges {
+		spans = append([]string{fmt.Sprintf("%d ranges of older ones", len(spans)-maxRanges)}, spans[len(spans)-maxRanges:]...)
+	}
+	return "rounds " + strings.Join(spans, ", ")
+}
+
+// lines remembers kept rounds in one line each, so that a table need not read them again: they do not change.
+// Its zero value is empty.
+type lines struct {
+	mu    sync.Mutex
+	known map[schedule.Key]render.Summary
+}
+
+// of returns the line of a kept round, of which it reads the blob unless it is remembered.
+func (l *lines) of(ctx context.Context, reports Reports, task render.Task, key schedule.Key) (render.Summary, error) {
+	l.mu.Lock()
+	s, ok := l.known[key]
+	l.mu.Unlock()
+	if ok {
+		return s, nil
+	}
+	kept, found, err := reports.Round(ctx, key)
+	if err != nil {
+		return render.Summary{}, err
+	}
+	if !found {
+		return render.Summary{}, fmt.Errorf("round %d is no longer kept", key.Round)
+	}
+	s = render.Summarize(render.Report(task, kept))
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.known == nil || len(l.known) >= maxLines {
+		l.known = map[schedule.Key]render.Summary{}
+	}
+	l.known[key] = s
+	return s, nil
+}
+
+// forget forgets the newest line of each task: a round may be kept once more right after it was kept, older ones never are.
+func (l *lines) forget(uids []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	newest := map[string]schedule.Key{}
+	for key := range l.known {
+		if n, ok := newest[key.UID]; !ok || cmp.Or(cmp.Compare(key.Generation, n.Generation), cmp.Compare(key.Round, n.Round)) > 0 {
+			newest[key.UID] = key
+		}
+	}
+	for _, uid := range uids {
+		if key, ok := newest[uid]; ok {
+			delete(l.known, key)
+		}
+	}
+}

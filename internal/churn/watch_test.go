@@ -1,0 +1,123 @@
+package churn_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kdoctor.io/kdoctor/internal/churn"
+	"kdoctor.io/kdoctor/internal/report"
+	"kdoctor.io/kdoctor/internal/topology"
+)
+
+// at is so many seconds after the start of the round, by the controller's clock.
+func at(seconds float64) time.Time {
+	return time.Date(2026, 1, 2, 3, 4, 0, 0, time.UTC).Add(time.Duration(seconds * float64(time.Second)))
+}
+
+// looked is a snapshot of pod a on node n, and of what else there is.
+func looked(second float64, a *topology.Agent, others ...topology.Agent) topology.Snapshot {
+	s := topology.Snapshot{Taken: at(second), Agents: others, Nodes: []topology.Node{{Name: "n"}}}
+	if a != nil {
+		s.Agents = append(s.Agents, *a)
+	}
+	return s
+}
+
+func on(s topology.Snapshot, node topology.Node) topology.Snapshot {
+	node.Name = "n"
+	s.Nodes = []topology.Node{node}
+	return s
+}
+
+func TestWatch(t *testing.T) {
+	well := topology.Agent{Pod: "a", Node: "n", UID: "1", Started: at(-1000)}
+	with := func(change func(*topology.Agent)) *topology.Agent {
+		a := well
+		change(&a)
+		return &a
+	}
+	deleted := func(second float64) *topology.Agent {
+		return with(func(a *topology.Agent) { a.Deleted, a.NotReady = at(second), "pod is terminating" })
+	}
+	restarted := func(ended, started float64) *topology.Agent {
+		return with(func(a *topology.Agent) {
+			a.Restarts, a.Ended, a.Started, a.EndReason = 1, at(ended), at(started), "OOMKilled"
+		})
+	}
+	dead := with(func(a *topology.Agent) {
+		a.Ended, a.Started, a.EndReason, a.NotReady = at(14), time.Time{}, "Error", "container agent is not ready"
+	})
+	down := topology.Node{NotReady: true}
+	change := func(what report.Happening, from, to float64) report.Change {
+		return report.Change{Pod: "a", Node: "n", What: what, From: at(from), To: at(to)}
+	}
+	oom := func(from, to float64) report.Change {
+		c := change(report.Restarted, from, to)
+		c.Detail = "OOMKilled"
+		return c
+	}
+	cases := []struct {
+		name     string
+		looks    []topology.Snapshot
+		answered time.Time
+		want     []report.Change
+	}{
+		{name: "a round in which nobody could look knows of nothing"},
+		{name: "an agent that stays as it is was not changed", looks: []topology.Snapshot{looked(10, &well), looked(20, &well)}},
+		{name: "a pod that is deleted was changed when that was asked for", looks: []topology.Snapshot{looked(10, &well), looked(20, deleted(14))},
+			answered: at(18), want: []report.Change{change(report.Deleted, 14, 14)}},
+		{name: "a pod that is deleted and then gone was changed once", looks: []topology.Snapshot{looked(10, &well), looked(20, deleted(14)), looked(30, nil)},
+			want: []report.Change{change(report.Deleted, 14, 14)}},
+		{name: "a deletion by a clock that is wrong happened between two looks", looks: []topology.Snapshot{looked(10, &well), looked(20, deleted(500))},
+			want: []report.Change{change(report.Deleted, 10, 20)}},
+		{name: "a pod that is gone went after it was last seen", looks: []topology.Snapshot{looked(10, &well), looked(20, nil)},
+			want: []report.Change{change(report.Deleted, 10, 20)}},
+		{name: "a pod that is gone went after it last answered, less the time it takes to end", looks: []topology.Snapshot{looked(10, &well), looked(20, nil)},
+			answered: at(16), want: []report.Change{change(report.Deleted, 14, 20)}},
+		{name: "a pod that is gone after nobody looked for long went at most half a minute before it was missed", looks: []topology.Snapshot{looked(1000, nil)},
+			want: []report.Change{change(report.Deleted, 970, 1000)}},
+		{name: "a pod of the same name is another where its UID is", looks: []topology.Snapshot{looked(10, with(func(a *topology.Agent) { a.UID = "2" }))},
+			want: []report.Change{change(report.Deleted, 0, 10)}},
+		{name: "a pod that another has replaced is found among those that leave", looks: []topology.Snapshot{
+			{Taken: at(10), Agents: []topology.Agent{{Pod: "b", Node: "n"}}, Leaving: []topology.Agent{*deleted(7)}}},
+			want: []report.Change{change(report.Deleted, 7, 7)}},
+		{name: "a pod deleted from a cordoned node was drained", looks: []topology.Snapshot{on(looked(10, deleted(7)), topology.Node{Cordoned: true})},
+			want: []report.Change{change(report.Drained, 7, 7)}},
+		{name: "a node that was cordoned and then stops was drained, though its pod is left", looks: []topology.Snapshot{on(looked(10, &well), topology.Node{NotReady: true, Cordoned: true})},
+			want: []report.Change{change(report.Drained, 0, 10)}},
+		{name: "a node that dies is a fault", looks: []topology.Snapshot{on(looked(10, &well), down)}},
+		{name: "a pod that is deleted because its node died is a fault", looks: []topology.Snapshot{on(looked(10, &well), down), on(looked(310, deleted(305)), down), looked(320, nil)}},
+		{name: "an agent that starts again after its node died is a fault", looks: []topology.Snapshot{on(looked(10, &well), down), looked(60, restarted(50, 51))}},
+		{name: "a pod that is not ready and was not touched is a fault", looks: []topology.Snapshot{looked(10, with(func(a *topology.Agent) { a.NotReady = "pod is not Ready" }))}},
+		{name: "a restart lasts from the end of the container to its next start", looks: []topology.Snapshot{looked(10, &well), looked(20, restarted(14, 15))},
+			answered: at(12), want: []report.Change{oom(14, 15)}},
+		{name: "a restart by a clock that is wrong lasts from one look to the next", looks: []topology.Snapshot{looked(10, &well), looked(20, restarted(5000, 5001))},
+			want: []report.Change{oom(10, 20)}},
+		{name: "an agent that ended and is not back has no end of the restart", looks: []topology.Snapshot{looked(10, &well), looked(20, dead)},
+			want: []report.Change{{Pod: "a", Node: "n", What: report.Restarted, Detail: "Error", From: at(14)}}},
+		{name: "an agent that is back later was restarted once", looks: []topology.Snapshot{looked(20, dead),
+			looked(30, with(func(a *topology.Agent) { a.Restarts, a.Ended, a.Started = 1, at(14), at(25) }))},
+			want: []report.Change{{Pod: "a", Node: "n", What: report.Restarted, Detail: "Error", From: at(14), To: at(25)}}},
+		{name: "two restarts are two changes", looks: []topology.Snapshot{looked(10, restarted(4, 5)),
+			looked(100, with(func(a *topology.Agent) {
+				a.Restarts, a.Ended, a.Started, a.EndReason = 2, at(94), at(95), "OOMKilled"
+			}))},
+			want: []report.Change{oom(4, 5), oom(94, 95)}},
+		{name: "a restart and then a deletion are two changes", looks: []topology.Snapshot{looked(10, restarted(4, 5)), looked(20, nil)},
+			want: []report.Change{oom(4, 5), change(report.Deleted, 10, 20)}},
+		{name: "what happens to pods that are not in the plan is of no concern", looks: []topology.Snapshot{looked(10, &well, topology.Agent{Pod: "b", Deleted: at(5)})}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			w := churn.NewWatch([]topology.Agent{well}, at(0))
+			for _, s := range c.looks {
+				w.See(s)
+			}
+			if diff := cmp.Diff(c.want, w.Changes(map[string]time.Time{"a": c.answered})); diff != "" {
+				t.Errorf("changes (-want +got):\n%s", diff)
+			}
+		})
+	}
+}

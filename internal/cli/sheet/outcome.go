@@ -1,0 +1,73 @@
+package sheet
+
+import systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
+
+// outcome is how a target, or several together, came off; the worse, the higher.
+type outcome int
+
+const (
+	passed outcome = iota
+	noData
+	// toolLimited: the agent itself was the limit, so the figures say nothing about the network.
+	toolLimited
+	failed
+)
+
+// fault tells whether the outcome may be the fault of something beyond the agent.
+func (o outcome) fault() bool { return o == noData || o == failed }
+
+// outcomeOf reads the report's word for what is neither a success nor a plain failure; a word of a later release is a failure.
+func outcomeOf(d systemv1beta1.NetReachDetail) outcome {
+	switch {
+	case d.Succeed:
+		return passed
+	case d.Result == toolLimited.String():
+		return toolLimited
+	case d.Result == noData.String():
+		return noData
+	default:
+		return failed
+	}
+}
+
+// outcomeIf is passed or failed.
+func outcomeIf(success bool) outcome {
+	if success {
+		return passed
+	}
+	return failed
+}
+
+// String is the word in the column RESULT.
+func (o outcome) String() string {
+	switch o {
+	case passed:
+		return "pass"
+	case noData:
+		return "no data"
+	case toolLimited:
+		return "tool-limited"
+	default:
+		return "FAIL"
+	}
+}
+
+// escape is the terminal's escape for the outcome's colour: green, yellow for what is the tool's own limit, else bold red.
+func (o outcome) escape() string {
+	switch o {
+	case passed:
+		return "\x1b[32m"
+	case toolLimited:
+		return "\x1b[33m"
+	default:
+		return "\x1b[1;31m"
+	}
+}
+
+// paint colours a result or a heading.
+func paint(text string, o outcome, color bool) string {
+	if !color || text == "" {
+		return text
+	}
+	return o.escape() + text + "\x1b[0m"
+}

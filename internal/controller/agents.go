@@ -1,0 +1,233 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"kdoctor.io/kdoctor/api/v1beta1"
+	"kdoctor.io/kdoctor/internal/schedule"
+	"kdoctor.io/kdoctor/internal/target"
+	"kdoctor.io/kdoctor/internal/topology"
+	"kdoctor.io/kdoctor/internal/workload"
+)
+
+// How long rounds wait for agents of the task's own. A node that is broken must not keep the others from being tested.
+const (
+	// agentsSettle is how long all agents have to be ready, so that every node knows the way to them through their Services.
+	agentsSettle = 5 * time.Second
+	// agentsSome is after how long some are enough, agentsLimit after how long none is waited for any more.
+	agentsSome  = 60 * time.Second
+	agentsLimit = 120 * time.Second
+	// agentsPoll is how often they are looked at, agentsRetry how often it is tried again to make them.
+	agentsPoll  = 2 * time.Second
+	agentsRetry = 15 * time.Second
+	// defaultGrace is how long they stay after the end of the task.
+	defaultGrace = 60 * time.Minute
+)
+
+// Where a workload stands, as the status tells it.
+const (
+	runtimeCreating = "creating"
+	runtimeCreated  = "created"
+	runtimeDeleted  = "deleted"
+)
+
+// Agents are the agents of tasks' own.
+type Agents interface {
+	// Ensure makes the agents what the wish says, as far as they are not, and tells how they stand.
+	Ensure(ctx context.Context, wish workload.Wish) (workload.Standing, error)
+	// Remove deletes them and all that stands in front of them.
+	Remove(ctx context.Context, wish workload.Wish) error
+}
+
+// step is what is to be done about agents of the task's own, before the decision about its rounds.
+type step int
+
+const (
+	// leave does nothing: the task has none, or a round is under way, or it has finished and they may stay a while.
+	leave step = iota
+	ensure
+	remove
+)
+
+// own is what came of the step: how the agents stand, or why the API server will not have them.
+type own struct {
+	step     step
+	standing workload.Standing
+	refused  error
+}
+
+// fresh tells whether the status is not yet about the task's revision.
+func (t Task) fresh() bool {
+	return t.Status.ObservedGeneration == 0 || t.Status.Revision != t.Revision
+}
+
+// grace is how long agents of the task's own stay after its end.
+func (t Task) grace() time.Duration {
+	if t.OwnAgents == nil || t.OwnAgents.TerminationGracePeriodMinutes == nil {
+		return defaultGrace
+	}
+	return time.Duration(*t.OwnAgents.TerminationGracePeriodMinutes) * time.Minute
+}
+
+// stepOf decides what is to be done about agents of the task's own. Removing goes before the status is written, so that no crash can
+// leave agents behind that no status tells of.
+func stepOf(task Task, standard topology.Workload, now time.Time) step {
+	before := task.Status.Resource
+	asked := task.RunNow != "" && task.RunNow != task.Status.LastRunNow
+	switch {
+	case task.Deleting:
+		// Their owner goes, and they go with it.
+		return leave
+	case task.OwnAgents == nil:
+		if before != nil && before.RuntimeName != standard.Name && before.RuntimeStatus != runtimeDeleted {
+			return remove
+		}
+		return leave
+	case !task.understood():
+		return leave
+	case task.underWay() && !task.fresh():
+		// What the agents measure would be of two makes.
+		return leave
+	case !task.Status.Finish || task.fresh() || asked:
+		return ensure
+	case before == nil || before.RuntimeStatus == runtimeDeleted || now.Before(value(task.Status.FinishTime).Add(task.grace())):
+		return leave
+	}
+	return remove
+}
+
+// underWay tells whether the newest round has begun and is not over.
+func (t Task) underWay() bool {
+	return len(t.Status.History) > 0 && t.Status.History[0].Status == v1beta1.RecordOngoing
+}
+
+// understood tells whether the task has a schedule that can be read: for any other no agents are made.
+func (t Task) understood() bool {
+	_, err := schedule.Parse(t.Schedule, t.Zone)
+	return err == nil
+}
+
+// workload is what runs the task's agents: the default agents' workload or one of the task's own.
+func (t Task) workload(kind string, standard topology.Workload) topology.Workload {
+	if t.OwnAgents == nil {
+		return standard
+	}
+	return t.private(kind, standard)
+}
+
+// private names the workload of the task's own, whether there is one or not.
+func (t Task) private(kind string, standard topology.Workload) topology.Workload {
+	return workload.Names(kind, t.Name, value(t.OwnAgents).Kind, standard, slices.Contains(t.Want.Kinds, target.Ingress))
+}
+
+// resourceOf is a workload as the status shows it.
+func resourceOf(of topology.Workload, status string) *v1beta1.TaskResource {
+	r := &v1beta1.TaskResource{RuntimeName: of.Name, RuntimeType: of.Kind, RuntimeStatus: status}
+	for _, name := range of.Services {
+		if strings.HasSuffix(name, "-ipv6") {
+			r.ServiceNameV6 = &name
+			continue
+		}
+		r.ServiceNameV4 = &name
+	}
+	return r
+}
+
+// tend notes how the task's own agents stand and holds the rounds back as long as they are not ready.
+func (d *decider) tend() {
+	switch {
+	case d.task.OwnAgents == nil:
+	case d.own.refused != nil:
+		d.held, d.after = true, agentsRetry
+	case d.own.step == remove:
+		d.status.Resource = resourceOf(d.workload, runtimeDeleted)
+		d.condition(AgentsReady, metav1.ConditionFalse, AgentsRemoved, "The task has finished, and its agents were removed.")
+		d.event(normal, AgentsRemoved, "%s %s was removed: the task has finished, and its agents were to stay for %s.", d.workload.Kind, d.workload.Name, d.task.grace())
+	case d.own.step == ensure:
+		d.start()
+	}
+}
+
+// start follows the agents from their making until rounds may start. What happens to them after that, the rounds tell.
+func (d *decider) start() {
+	standing := d.own.standing
+	if d.anew() {
+		// The transition of the condition is where the waiting counts from.
+		meta.RemoveStatusCondition(&d.status.Conditions, AgentsReady)
+		d.wait()
+		d.event(normal, AgentsStarting, "%s %s is being made for the task.", d.workload.Kind, d.workload.Name)
+		return
+	}
+	before := meta.FindStatusCondition(d.status.Conditions, AgentsReady)
+	isCreated := d.status.Resource.RuntimeStatus == runtimeCreated
+	d.status.Resource = resourceOf(d.workload, runtimeCreated)
+	switch {
+	case before.Status == metav1.ConditionTrue:
+	case whole(standing) && !d.now.Before(standing.Since.Add(agentsSettle)) && !d.now.Before(before.LastTransitionTime.Add(agentsSettle)):
+		d.condition(AgentsReady, metav1.ConditionTrue, AgentsCreated, fmt.Sprintf("All agents are ready: %d.", standing.Wanted))
+		d.event(normal, AgentsCreated, "All agents of %s %s are ready: %d.", d.workload.Kind, d.workload.Name, standing.Wanted)
+	case isCreated:
+	case enough(standing, d.now.Sub(before.LastTransitionTime.Time)):
+		sentence := fmt.Sprintf("Rounds run with what there is: %s.", progress(standing))
+		d.condition(AgentsReady, metav1.ConditionFalse, AgentsIncomplete, sentence)
+		d.event(warning, AgentsIncomplete, "%s", sentence)
+	default:
+		d.wait()
+	}
+}
+
+// anew tells whether the agents are to be waited for from now on: they were just made or changed, or the status is about others.
+func (d *decider) anew() bool {
+	before := d.status.Resource
+	switch {
+	case d.own.standing.Made, before == nil, meta.FindStatusCondition(d.status.Conditions, AgentsReady) == nil:
+		return true
+	case d.fresh && !whole(d.own.standing):
+		return true
+	}
+	return before.RuntimeName != d.workload.Name || before.RuntimeType != d.workload.Kind || before.RuntimeStatus == runtimeDeleted
+}
+
+// wait holds the rounds back.
+func (d *decider) wait() {
+	d.held, d.after = true, agentsPoll
+	d.status.Resource = resourceOf(d.workload, runtimeCreating)
+	d.condition(AgentsReady, metav1.ConditionFalse, AgentsStarting, fmt.Sprintf("Agents are starting: %s.", progress(d.own.standing)))
+}
+
+// whole tells whether nothing is waited for.
+func whole(s workload.Standing) bool { return s.Whole && len(s.Missing) == 0 }
+
+// enough tells whether rounds may start without what is not there yet.
+func enough(s workload.Standing, waited time.Duration) bool {
+	return waited >= agentsLimit || waited >= agentsSome && s.Ready > 0
+}
+
+func progress(s workload.Standing) string {
+	return strings.Join(slices.Concat([]string{fmt.Sprintf("%d of %d are ready", s.Ready, s.Wanted)}, s.Missing), "; ")
+}
+
+// stay comes back when the agents of a task that has finished are to go.
+func (d *decider) stay() {
+	if d.task.OwnAgents == nil || !d.status.Finish || d.held || d.status.Resource == nil || d.status.Resource.RuntimeStatus == runtimeDeleted {
+		return
+	}
+	at := value(d.status.FinishTime).Add(d.task.grace())
+	d.after = max(at.Sub(d.now), time.Second)
+}
+
+// describeStart puts into words why no round may start.
+func (d *decider) describeStart() {
+	if d.own.refused != nil {
+		d.condition(Progressing, metav1.ConditionFalse, NotReady, "The task cannot run; see the condition Ready.")
+		return
+	}
+	d.condition(Progressing, metav1.ConditionTrue, AgentsStarting, fmt.Sprintf("Agents are starting: %s.", progress(d.own.standing)))
+}

@@ -1,0 +1,41 @@
+package controller_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kdoctor.io/kdoctor/api/v1beta1"
+	"kdoctor.io/kdoctor/internal/controller"
+	"kdoctor.io/kdoctor/internal/mesh"
+)
+
+func TestNetReachAsksForALoad(t *testing.T) {
+	of := func(c v1beta1.Connection) v1beta1.NetReachSpec {
+		return v1beta1.NetReachSpec{Request: &v1beta1.HTTPRequest{QPS: 7, DurationInSecond: 3, PerRequestTimeoutInMS: 250, Connection: c}}
+	}
+	load := func(c mesh.Connection) mesh.Want {
+		return mesh.Want{Load: mesh.Load{PerSecond: 7, Duration: 3 * time.Second, Timeout: 250 * time.Millisecond, Connection: c}, MaxPerSecond: 5000}
+	}
+	for name, c := range map[string]struct {
+		spec v1beta1.NetReachSpec
+		want mesh.Want
+	}{
+		"new connections":            {of(v1beta1.NewConnection), load(mesh.NewConnection)},
+		"connections that stay open": {of(v1beta1.KeepAlive), load(mesh.KeepAlive)},
+		"both":                       {of(v1beta1.Both), load(mesh.Both)},
+		"connections that are missing are new ones":         {of(""), load(mesh.NewConnection)},
+		"without a request only the limit of load is known": {v1beta1.NetReachSpec{}, mesh.Want{MaxPerSecond: 5000}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			task, err := controller.NetReach{}.Task(&v1beta1.NetReach{Spec: c.spec})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(c.want, task.Want); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}

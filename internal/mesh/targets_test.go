@@ -1,0 +1,83 @@
+package mesh_test
+
+import (
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kdoctor.io/kdoctor/internal/mesh"
+	"kdoctor.io/kdoctor/internal/report"
+	"kdoctor.io/kdoctor/internal/schedule"
+	"kdoctor.io/kdoctor/internal/target"
+	"kdoctor.io/kdoctor/internal/topology"
+)
+
+// twoNodes has agents a and b on n1 and c on n2, and a node without an agent.
+func twoNodes() topology.Snapshot {
+	agent := func(pod, node, address string) topology.Agent {
+		return topology.Agent{Pod: pod, Node: node, HTTPPort: 80, Addresses: []netip.Addr{netip.MustParseAddr(address)}}
+	}
+	node := func(name, address string) topology.Node {
+		return topology.Node{Name: name, Addresses: []netip.Addr{netip.MustParseAddr(address)}}
+	}
+	return topology.Snapshot{
+		Agents:   []topology.Agent{agent("a", "n1", "192.0.2.1"), agent("b", "n1", "192.0.2.2"), agent("c", "n2", "192.0.2.3")},
+		Nodes:    []topology.Node{node("n1", "198.51.100.1"), node("n2", "198.51.100.2"), node("n3", "198.51.100.3")},
+		Services: []topology.Service{{Port: 80, NodePort: 30080, ClusterIPs: []netip.Addr{netip.MustParseAddr("203.0.113.1")}}},
+		Ingresses: []topology.Ingress{{Rules: []topology.Rule{{Host: "h.example", Path: "/", TLS: true, Trust: "t"}},
+			Entries: []topology.Entry{{Address: netip.MustParseAddr("203.0.113.9")}}, Authorities: map[string][]byte{"t": []byte("PEM"), "unused": []byte("PEM")}}},
+	}
+}
+
+func TestBackendsFollowTrafficPolicies(t *testing.T) {
+	const cluster, port1, port2, port3 = "AgentClusterV4IP_203.0.113.1:80", "AgentNodePortV4IP_198.51.100.1_30080", "AgentNodePortV4IP_198.51.100.2_30080", "AgentNodePortV4IP_198.51.100.3_30080"
+	cases := []struct {
+		name   string
+		change func(*topology.Snapshot, *mesh.Want)
+		want   []report.Backends
+	}{
+		{"all agents stand behind all addresses, and all agents see that", func(*topology.Snapshot, *mesh.Want) {},
+			[]report.Backends{{Pods: []string{"a", "b", "c"}, Targets: []string{cluster, port1, port2, port3}}}},
+		{"an internal policy of Local leads each agent to those on its own node", func(s *topology.Snapshot, _ *mesh.Want) { s.Services[0].InternalLocal = true },
+			[]report.Backends{{Pods: []string{"a", "b"}, Sources: []string{"a", "b"}, Targets: []string{cluster}}, {Pods: []string{"a", "b", "c"}, Targets: []string{port1, port2, port3}},
+				{Pods: []string{"c"}, Sources: []string{"c"}, Targets: []string{cluster}}}},
+		{"an external policy of Local leads all agents to those on the port's node", func(s *topology.Snapshot, _ *mesh.Want) { s.Services[0].ExternalLocal = true },
+			[]report.Backends{{Pods: []string{"a", "b"}, Targets: []string{port1}}, {Pods: []string{"a", "b", "c"}, Targets: []string{cluster}},
+				{Pods: []string{"c"}, Targets: []string{port2}}}},
+		{"with local nodes only the agents of a node meet its port", func(_ *topology.Snapshot, w *mesh.Want) { w.NodePorts = target.LocalNode },
+			[]report.Backends{{Pods: []string{"a", "b", "c"}, Targets: []string{cluster, port1, port2}}}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			snapshot, want := twoNodes(), mesh.Want{Kinds: []target.Kind{target.ClusterIP, target.NodePort}, Families: []topology.Family{topology.IPv4}}
+			c.change(&snapshot, &want)
+			for range 2 {
+				if diff := cmp.Diff(c.want, mesh.New(schedule.Key{}, report.Task{}, snapshot, want).Backends); diff != "" {
+					t.Errorf("(-want +got):\n%s", diff)
+				}
+				slices.Reverse(snapshot.Agents)
+			}
+		})
+	}
+}
+
+func TestPlansHoldTheAuthoritiesThatTheirTargetsTrustAndNoOthers(t *testing.T) {
+	for name, c := range map[string]struct {
+		kind target.Kind
+		want map[string][]byte
+	}{
+		"a target with an authority of its own": {target.Ingress, map[string][]byte{"t": []byte("PEM")}},
+		"targets without one":                   {target.Endpoint, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := mesh.New(schedule.Key{}, report.Task{}, twoNodes(), mesh.Want{Kinds: []target.Kind{c.kind}, Families: []topology.Family{topology.IPv4}})
+			for _, plan := range m.Plans {
+				if diff := cmp.Diff(c.want, plan.Authorities); diff != "" {
+					t.Errorf("plan of %s (-want +got):\n%s", plan.Agent.Pod, diff)
+				}
+			}
+		})
+	}
+}

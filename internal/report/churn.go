@@ -1,0 +1,157 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"kdoctor.io/kdoctor/internal/probe"
+)
+
+// MaxSpans is how many spans one kind of failure has at most.
+const MaxSpans = 8
+
+// Span is a time in which attempts failed. First and Last are when the first and the last of Count attempts started,
+// counted from the start of the path.
+type Span struct {
+	First, Last time.Duration
+	Count       uint64
+}
+
+// AddTo adds one failure to spans that are sorted and do not overlap, and keeps them so. Where there would be more than MaxSpans,
+// the two with the shortest time between them become one: failures that are far apart stay apart.
+func AddTo(spans []Span, at time.Duration) []Span {
+	i, _ := slices.BinarySearchFunc(spans, at, func(s Span, at time.Duration) int { return cmp.Compare(s.Last, at) })
+	if i < len(spans) && spans[i].First <= at {
+		spans[i].Count++
+		return spans
+	}
+	if len(spans) < MaxSpans {
+		return slices.Insert(spans, i, Span{First: at, Last: at, Count: 1})
+	}
+	return addToFull(spans, i, at)
+}
+
+// addToFull adds a failure between spans[i-1] and spans[i], where there is no room for one more span.
+func addToFull(spans []Span, i int, at time.Duration) []Span {
+	const never = time.Duration(1<<63 - 1)
+	left, right := never, never
+	if i > 0 {
+		left = at - spans[i-1].Last
+	}
+	if i < len(spans) {
+		right = spans[i].First - at
+	}
+	// closest is the span before the shortest gap between two spans that are there already.
+	closest, gap := -1, never
+	for j := range len(spans) - 1 {
+		if g := spans[j+1].First - spans[j].Last; g < gap && j != i-1 {
+			closest, gap = j, g
+		}
+	}
+	switch {
+	case left <= right && left <= gap:
+		spans[i-1].Last = at
+		spans[i-1].Count++
+	case right <= gap:
+		spans[i].First = at
+		spans[i].Count++
+	default:
+		spans[closest].Last = spans[closest+1].Last
+		spans[closest].Count += spans[closest+1].Count
+		spans = slices.Delete(spans, closest+1, closest+2)
+		if i > closest {
+			i--
+		}
+		spans = slices.Insert(spans, i, Span{First: at, Last: at, Count: 1})
+	}
+	return spans
+}
+
+// Void is how many attempts on the path say nothing.
+func (p Path) Void() uint64 {
+	var n uint64
+	for _, f := range p.Failures {
+		n += f.Void
+	}
+	return n
+}
+
+// WithoutVoid is the path as it would be had the void attempts never been made; what they add to the distributions is too little to matter
+// and stays. Its counts keep what Path promises.
+func (p Path) WithoutVoid() Path {
+	if p.Kept != nil {
+		kept := p.Kept.WithoutVoid()
+		p.Kept = &kept
+	}
+	void := p.Void()
+	if void == 0 {
+		return p
+	}
+	p.Sent -= void
+	p.Scheduled -= void
+	var failures []Failure
+	for _, f := range p.Failures {
+		if f.Phase == probe.FirstByte && (f.Outcome == probe.Reset || f.Outcome == probe.BadAnswer) {
+			// Who closed is not told of each attempt. That it was the changed peer is what excuses least of the rest.
+			p.Closed -= min(p.Closed, f.Void)
+		}
+		if f.Count -= f.Void; f.Count > 0 {
+			f.Void = 0
+			failures = append(failures, f)
+		}
+	}
+	p.Failures = failures
+	return p
+}
+
+// Happening is what happened to an agent.
+type Happening string
+
+// What can happen to an agent that is no fault of the network.
+const (
+	// Deleted: the pod was deleted, or is being deleted; whether another takes its place is of no concern to the round.
+	Deleted Happening = "deleted"
+	// Drained: the same, and the node takes no new pods.
+	Drained Happening = "drained"
+	// Restarted: the agent's container ended and was started again, or will be.
+	Restarted Happening = "restarted"
+)
+
+// Change is something that happened to an agent during a round.
+type Change struct {
+	Pod, Node string
+	What      Happening
+	// Detail is why a container ended, in Kubernetes' word for it, such as OOMKilled; it may be empty.
+	Detail string
+	// From is the earliest moment at which it may have happened, by the controller's clock.
+	From time.Time
+	// To is when it was over: for a restart, when the agent was back, zero if it did not come back; else when it was noticed.
+	To time.Time
+}
+
+// Clause says what happened, to follow "because".
+func (c Change) Clause() string {
+	switch c.What {
+	case Restarted:
+		if c.Detail != "" {
+			return fmt.Sprintf("its agent was restarted (%s)", c.Detail)
+		}
+		return "its agent was restarted"
+	case Drained:
+		return "its node was drained"
+	case Deleted:
+	}
+	return "its pod was deleted"
+}
+
+// Sentence tells of the change, with its time counted from the start of the round.
+func (c Change) Sentence(started time.Time) string {
+	after := max(0, c.From.Sub(started)).Round(time.Second)
+	text := fmt.Sprintf("pod %s on node %s: %s during the round, %v after its start", c.Pod, c.Node, c.Clause(), after)
+	if c.What == Restarted && c.To.IsZero() {
+		text += ", and was not back by its end"
+	}
+	return text
+}

@@ -1,0 +1,77 @@
+package store
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kdoctor.io/kdoctor/internal/schedule"
+)
+
+func TestHoldingMakesRoom(t *testing.T) {
+	round := func(uid string, n int64) held {
+		return held{key: schedule.Key{UID: uid, Round: n}, suffix: roundSuffix, body: make([]byte, 10)}
+	}
+	plan := func(uid string, n int64) held {
+		b := round(uid, n)
+		b.suffix = planSuffix
+		return b
+	}
+	full := func(t *testing.T) *holding {
+		h := &holding{}
+		for n := range int64(maxHeld - 2) {
+			h.add(round("a", n))
+		}
+		h.add(round("b", 0))
+		h.add(round("b", 1))
+		if len(h.all()) != maxHeld {
+			t.Fatalf("%d blobs are held, want %d", len(h.all()), maxHeld)
+		}
+		return h
+	}
+	t.Run("a round drops the oldest of the task with most, and says so when it is put again", func(t *testing.T) {
+		h := full(t)
+		kept, dropped := h.add(round("c", 0))
+		if want := []schedule.Key{{UID: "a", Round: 0}}; !kept || !cmp.Equal(want, dropped) {
+			t.Errorf("got %v, %v", kept, dropped)
+		}
+		kept, again := h.add(round("c", 0))
+		if !kept || !cmp.Equal(dropped, again) {
+			t.Errorf("put again: got %v, %v; want %v", kept, again, dropped)
+		}
+	})
+	t.Run("a plan drops no round", func(t *testing.T) {
+		h := full(t)
+		if kept, dropped := h.add(plan("c", 0)); kept || dropped != nil {
+			t.Errorf("got %v, %v", kept, dropped)
+		}
+	})
+	t.Run("a round drops a plan before a round", func(t *testing.T) {
+		h := full(t)
+		h.remove(schedule.Key{UID: "b", Round: 1}, roundSuffix)
+		h.add(plan("c", 0))
+		if kept, dropped := h.add(round("c", 0)); !kept || dropped != nil {
+			t.Errorf("got %v, %v", kept, dropped)
+		}
+	})
+	t.Run("a round that is too large for all the room there is is not held", func(t *testing.T) {
+		h := &holding{}
+		huge := round("a", 0)
+		huge.body = make([]byte, maxHeldBytes+1)
+		if kept, _ := h.add(huge); kept {
+			t.Error("it was held")
+		}
+	})
+}
+
+func TestBlobsThatUnpackToTooMuchAreCorrupt(t *testing.T) {
+	body := packed(t, map[string]any{"format": format, "spec": string(make([]byte, 10_000))})
+	var into map[string]any
+	if err := unpack(body, 1000, &into); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("got %v, want ErrCorrupt", err)
+	}
+	if err := unpack(body, 1_000_000, &into); err != nil {
+		t.Error(err)
+	}
+}

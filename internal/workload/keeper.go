@@ -1,0 +1,319 @@
+package workload
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"kdoctor.io/kdoctor/internal/topology"
+)
+
+// errStranger is returned, wrapped, when an object of somebody else has the name of one of ours.
+var errStranger = errors.New("it exists and belongs to somebody else; remove it, or give the task another name")
+
+// Refused tells whether the error will stay until somebody does something: the API server said no, the default agents are not there,
+// a name is taken. Any other error may be gone with the next try.
+func Refused(err error) bool {
+	if errors.Is(err, errStranger) || errors.Is(err, errNoPorts) {
+		return true
+	}
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) {
+		return false
+	}
+	switch code := status.Status().Code; code {
+	case http.StatusRequestTimeout, http.StatusConflict, http.StatusTooManyRequests, http.StatusUnauthorized:
+		return false
+	default:
+		return code >= 400 && code < 500
+	}
+}
+
+// Config is what a Keeper works with.
+type Config struct {
+	// Client asks the API server itself: what a cache does not show yet would be made twice.
+	Client client.Client
+	// Namespace is that of the installation.
+	Namespace string
+	// Standard names the default agents, after which all others are made.
+	Standard topology.Workload
+	// HostPorts are those that agents on the nodes' own networks share.
+	HostPorts Range
+	// FieldOwner is the name under which the fields of all that is made are owned.
+	FieldOwner string
+}
+
+// Keeper makes, watches and removes agents of tasks' own. It may be used by several goroutines.
+type Keeper struct {
+	Config
+	// choosing keeps two tasks from choosing the same ports at a time.
+	choosing sync.Mutex
+}
+
+// NewKeeper returns a keeper.
+func NewKeeper(c Config) *Keeper { return &Keeper{Config: c} }
+
+// Ensure makes the agents what the wish says, as far as they are not, and tells how they stand. It may be called at any time and any number of times.
+// What an earlier wish of the same task made and this one does not want is removed.
+func (k *Keeper) Ensure(ctx context.Context, wish Wish) (Standing, error) {
+	if wish.Spec.HostNetwork {
+		k.choosing.Lock()
+		defer k.choosing.Unlock()
+	}
+	if err := k.dropKind(ctx, otherThan(wish.Names.Kind), wish); err != nil {
+		return Standing{}, err
+	}
+	current, err := k.workload(ctx, wish.Names.Kind, wish.Names.Name)
+	if err != nil {
+		return Standing{}, err
+	}
+	switch {
+	case current == nil:
+	case current.GetDeletionTimestamp() != nil:
+		return Standing{}, nil
+	case !controlledBy(current, wish.Owner.UID):
+		// The task was made anew under its old name before the agents of the one before were gone.
+		return Standing{}, k.succeed(ctx, current, wish)
+	}
+	current, made, err := k.ensureWorkload(ctx, current, wish)
+	if err != nil {
+		return Standing{}, err
+	}
+	changed, err := k.ensureFront(ctx, current, wish)
+	if err != nil {
+		return Standing{}, err
+	}
+	standing, err := k.standing(ctx, current, wish)
+	standing.Made = made || changed
+	return standing, err
+}
+
+// Remove deletes the task's agents and all that stands in front of them. What does not exist, or belongs to another task, is left alone.
+func (k *Keeper) Remove(ctx context.Context, wish Wish) error {
+	for _, kind := range []string{topology.DaemonSet, topology.Deployment} {
+		if err := k.dropKind(ctx, kind, wish); err != nil {
+			return err
+		}
+	}
+	return k.dropFront(ctx, wish, nil)
+}
+
+func otherThan(kind string) string {
+	if kind == topology.Deployment {
+		return topology.DaemonSet
+	}
+	return topology.Deployment
+}
+
+// workload reads the workload, nil when there is none.
+func (k *Keeper) workload(ctx context.Context, kind, name string) (client.Object, error) {
+	var object client.Object = &appsv1.DaemonSet{}
+	if kind == topology.Deployment {
+		object = &appsv1.Deployment{}
+	}
+	found, err := k.get(ctx, kind, name, object)
+	if !found {
+		return nil, err
+	}
+	return object, nil
+}
+
+// get reads an object and tells whether there is one.
+func (k *Keeper) get(ctx context.Context, kind, name string, object client.Object) (bool, error) {
+	err := k.Client.Get(ctx, client.ObjectKey{Namespace: k.Namespace, Name: name}, object)
+	if apierrors.IsNotFound(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("get %s %s/%s: %w", kind, k.Namespace, name, err)
+	}
+	return true, nil
+}
+
+// must reads an object of the default agents, which has to exist.
+func (k *Keeper) must(ctx context.Context, kind, name string, object client.Object) error {
+	if err := k.Client.Get(ctx, client.ObjectKey{Namespace: k.Namespace, Name: name}, object); err != nil {
+		return fmt.Errorf("read %s %s/%s of the default agents: %w", kind, k.Namespace, name, err)
+	}
+	return nil
+}
+
+// ensureWorkload applies the workload when it is not what it ought to be, and returns it as it is then.
+func (k *Keeper) ensureWorkload(ctx context.Context, current client.Object, wish Wish) (client.Object, bool, error) {
+	var standard appsv1.DaemonSet
+	if err := k.must(ctx, topology.DaemonSet, k.Standard.Name, &standard); err != nil {
+		return nil, false, err
+	}
+	ports, err := k.ports(ctx, current, wish)
+	if err != nil {
+		return nil, false, err
+	}
+	want, err := build(&standard, wish, ports)
+	if err != nil {
+		return nil, false, err
+	}
+	made, err := k.apply(ctx, want, current)
+	if err != nil || !made {
+		return current, false, err
+	}
+	applied, err := k.workload(ctx, wish.Names.Kind, wish.Names.Name)
+	if err == nil && applied == nil {
+		err = fmt.Errorf("%s %s/%s is gone right after it was applied", wish.Names.Kind, k.Namespace, wish.Names.Name)
+	}
+	return applied, true, err
+}
+
+// ports returns the ports of the nodes that the agents use: those that they have, as long as nobody else has them too.
+func (k *Keeper) ports(ctx context.Context, current client.Object, wish Wish) (*Ports, error) {
+	if !wish.Spec.HostNetwork {
+		return nil, nil //nolint:nilnil // No ports and no error: agents with a network of their own need none of the nodes'.
+	}
+	var sets appsv1.DaemonSetList
+	if err := k.Client.List(ctx, &sets, client.InNamespace(k.Namespace)); err != nil {
+		return nil, fmt.Errorf("list daemon sets: %w", err)
+	}
+	var deployments appsv1.DeploymentList
+	if err := k.Client.List(ctx, &deployments, client.InNamespace(k.Namespace)); err != nil {
+		return nil, fmt.Errorf("list deployments: %w", err)
+	}
+	taken := takenBy(sets.Items, deployments.Items, wish.Names.Name)
+	if current != nil {
+		if had := portsOf(templateIn(current).Spec); templateIn(current).Spec.HostNetwork && k.HostPorts.holds(had, taken) {
+			return &had, nil
+		}
+	}
+	ports, err := k.HostPorts.pick(wish.Names.Name, taken)
+	return &ports, err
+}
+
+func templateIn(workload client.Object) corev1.PodTemplateSpec {
+	switch w := workload.(type) {
+	case *appsv1.DaemonSet:
+		return w.Spec.Template
+	case *appsv1.Deployment:
+		return w.Spec.Template
+	}
+	return corev1.PodTemplateSpec{}
+}
+
+// ensureFront applies the Services and the Ingress that are wanted and removes the others. It tells whether it applied anything.
+func (k *Keeper) ensureFront(ctx context.Context, owner client.Object, wish Wish) (changed bool, err error) {
+	yes := true
+	reference := metav1.OwnerReference{APIVersion: "apps/v1", Kind: wish.Names.Kind, Name: owner.GetName(), UID: owner.GetUID(), Controller: &yes}
+	keep := []string{"Ingress " + wish.Names.Ingress}
+	for _, name := range k.Standard.Services {
+		var standard, current corev1.Service
+		if err := k.must(ctx, "Service", name, &standard); err != nil {
+			return false, err
+		}
+		want := serviceOf(&standard, wish, wish.Names.Name+suffixOf(name), reference)
+		made, err := k.ensureOne(ctx, want, &current)
+		if err != nil {
+			return false, err
+		}
+		changed = changed || made
+		keep = append(keep, "Service "+want.Name)
+	}
+	if wish.Names.Ingress != "" {
+		var standard, current networkingv1.Ingress
+		if err := k.must(ctx, "Ingress", k.Standard.Ingress, &standard); err != nil {
+			return false, err
+		}
+		made, err := k.ensureOne(ctx, ingressOf(&standard, wish, reference), &current)
+		if err != nil {
+			return false, err
+		}
+		changed = changed || made
+	}
+	return changed, k.dropFront(ctx, wish, keep)
+}
+
+// ensureOne applies one object in front of the agents. One that is being deleted is made again once it is gone.
+func (k *Keeper) ensureOne(ctx context.Context, want, current client.Object) (bool, error) {
+	kind := want.GetObjectKind().GroupVersionKind().Kind
+	found, err := k.get(ctx, kind, want.GetName(), current)
+	switch {
+	case err != nil:
+		return false, err
+	case !found:
+		return k.apply(ctx, want, nil)
+	case current.GetDeletionTimestamp() != nil:
+		return false, nil
+	case current.GetLabels()[nameLabel] != want.GetLabels()[nameLabel]:
+		return false, fmt.Errorf("make %s %s/%s: %w", kind, k.Namespace, want.GetName(), errStranger)
+	}
+	return k.apply(ctx, want, current)
+}
+
+// succeed makes room for a task by deleting the agents of one that is no more.
+func (k *Keeper) succeed(ctx context.Context, current client.Object, wish Wish) error {
+	before := metav1.GetControllerOfNoCopy(current)
+	if before == nil || before.Kind != wish.Owner.Kind || before.Name != wish.Owner.Name {
+		return fmt.Errorf("make %s %s/%s: %w", wish.Names.Kind, k.Namespace, current.GetName(), errStranger)
+	}
+	return k.delete(ctx, wish.Names.Kind, current)
+}
+
+// dropKind deletes the task's workload of the kind.
+func (k *Keeper) dropKind(ctx context.Context, kind string, wish Wish) error {
+	current, err := k.workload(ctx, kind, wish.Names.Name)
+	if err != nil || current == nil || !controlledBy(current, wish.Owner.UID) {
+		return err
+	}
+	return k.delete(ctx, kind, current)
+}
+
+// dropFront deletes Services and Ingresses of the agents but for those to keep, as "Service name" and "Ingress name".
+func (k *Keeper) dropFront(ctx context.Context, wish Wish, keep []string) error {
+	for _, suffix := range []string{suffixIPv4, suffixIPv6} {
+		name := wish.Names.Name + suffix
+		for _, front := range []struct {
+			kind   string
+			object client.Object
+		}{{"Service", &corev1.Service{}}, {"Ingress", &networkingv1.Ingress{}}} {
+			if slices.Contains(keep, front.kind+" "+name) {
+				continue
+			}
+			found, err := k.get(ctx, front.kind, name, front.object)
+			if err != nil {
+				return err
+			}
+			if !found || front.object.GetLabels()[nameLabel] != wish.Names.Name {
+				continue
+			}
+			if err := k.delete(ctx, front.kind, front.object); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// delete deletes just this object, not one that was made in its place, and lets its pods go after it.
+func (k *Keeper) delete(ctx context.Context, kind string, object client.Object) error {
+	if object.GetDeletionTimestamp() != nil {
+		return nil
+	}
+	uid := object.GetUID()
+	err := k.Client.Delete(ctx, object, client.PropagationPolicy(metav1.DeletePropagationBackground), client.Preconditions{UID: &uid})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("delete %s %s/%s: %w", kind, k.Namespace, object.GetName(), err)
+	}
+	return nil
+}
+
+func controlledBy(object metav1.Object, uid types.UID) bool {
+	owner := metav1.GetControllerOfNoCopy(object)
+	return owner != nil && owner.UID == uid
+}

@@ -1,0 +1,90 @@
+package workload
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"kdoctor.io/kdoctor/internal/topology"
+)
+
+// standing reads how far the agents have come.
+func (k *Keeper) standing(ctx context.Context, workload client.Object, wish Wish) (Standing, error) {
+	standing := countsOf(workload)
+	var pods corev1.PodList
+	err := k.Client.List(ctx, &pods, client.InNamespace(k.Namespace), client.MatchingLabels{nameLabel: wish.Names.Name})
+	if err != nil {
+		return Standing{}, fmt.Errorf("list agent pods: %w", err)
+	}
+	for _, pod := range pods.Items {
+		for _, c := range pod.Status.Conditions {
+			if c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue && pod.DeletionTimestamp == nil && c.LastTransitionTime.After(standing.Since) {
+				standing.Since = c.LastTransitionTime.Time
+			}
+		}
+	}
+	standing.Missing, err = k.missing(ctx, wish)
+	return standing, err
+}
+
+// countsOf reads the counts of the workload's controller. They say nothing as long as it has not seen the newest spec.
+func countsOf(workload client.Object) (s Standing) {
+	switch w := workload.(type) {
+	case *appsv1.DaemonSet:
+		s.Wanted = int(w.Status.DesiredNumberScheduled)
+		if w.Status.ObservedGeneration >= w.Generation {
+			s.Ready = int(min(w.Status.NumberReady, w.Status.UpdatedNumberScheduled))
+		}
+	case *appsv1.Deployment:
+		s.Wanted = 1
+		if w.Spec.Replicas != nil {
+			s.Wanted = int(*w.Spec.Replicas)
+		}
+		if w.Status.ObservedGeneration >= w.Generation {
+			s.Ready = int(min(w.Status.ReadyReplicas, w.Status.UpdatedReplicas))
+		}
+	}
+	s.Whole = s.Wanted > 0 && s.Ready >= s.Wanted
+	return s
+}
+
+// missing lists the addresses that the task probes, that the cluster gives to objects of this kind, and that are not there yet.
+func (k *Keeper) missing(ctx context.Context, wish Wish) ([]string, error) {
+	var missing []string
+	for _, name := range wish.Names.Services {
+		var service corev1.Service
+		if found, err := k.get(ctx, "Service", name, &service); err != nil {
+			return nil, err
+		} else if !found || service.DeletionTimestamp != nil {
+			missing = append(missing, fmt.Sprintf("Service %s does not exist yet", name))
+			continue
+		}
+		if wish.LoadBalancer && service.Spec.Type == corev1.ServiceTypeLoadBalancer && slices.Contains(wish.Families, familyOf(name)) &&
+			len(service.Status.LoadBalancer.Ingress) == 0 {
+			missing = append(missing, fmt.Sprintf("Service %s has no load balancer address yet", name))
+		}
+	}
+	if !wish.Ingress || wish.Names.Ingress == "" {
+		return missing, nil
+	}
+	var ingress networkingv1.Ingress
+	if _, err := k.get(ctx, "Ingress", wish.Names.Ingress, &ingress); err != nil {
+		return nil, err
+	}
+	if len(ingress.Status.LoadBalancer.Ingress) == 0 {
+		missing = append(missing, fmt.Sprintf("Ingress %s has no address yet", wish.Names.Ingress))
+	}
+	return missing, nil
+}
+
+func familyOf(service string) topology.Family {
+	if suffixOf(service) == suffixIPv6 {
+		return topology.IPv6
+	}
+	return topology.IPv4
+}
