@@ -64,16 +64,24 @@ verify-generate: $(BIN) ## Fail when a generated file is not what the sources sa
 	@test/generate --verify $(BIN)
 
 .PHONY: unit
-unit: ## Run the unit tests under the race detector.
+unit: $(BIN) ## Run the unit tests under the race detector.
+	@go build -modfile=.ci/s3.mod -o $(BIN)/ github.com/versity/versitygw/cmd/versitygw
 	@go test -race $$(go list ./... | grep -v /test/)
-	@go -C lab test -race $(LAB_PACKAGES)
+	@go -C lab test -race $(LAB_PACKAGES) && go -C bench test -race ./...
+
+.PHONY: bench
+bench: ## Hold the engine against other load generators (Linux, root, 2 CPUs); BENCH=-quick takes a quarter of the time.
+	@mkdir -p $(OUT)/bench
+	@CGO_ENABLED=0 go -C bench build $(GOFLAGS_STATIC) -o $(CURDIR)/$(OUT)/bench/ ./cmd/...
+	@CGO_ENABLED=0 go -C bench build -modfile=peers.mod $(GOFLAGS_STATIC) -o $(CURDIR)/$(OUT)/bench/ tool
+	@$(OUT)/bench/bench $(BENCH)
 
 .PHONY: lint
 lint: $(BIN) ## Run go mod tidy, go vet and golangci-lint; nothing is changed.
-	@go mod tidy -diff && go -C lab mod tidy -diff
-	@go vet ./... && go -C lab vet $(LAB_PACKAGES)
+	@go mod tidy -diff && go -C lab mod tidy -diff && go -C bench mod tidy -diff
+	@go vet ./... && go -C lab vet $(LAB_PACKAGES) && go -C bench vet ./...
 	@go build -modfile=.ci/lint.mod -o $(BIN)/ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
-	@$(BIN)/golangci-lint run ./... && cd lab && ../$(BIN)/golangci-lint run -c ../.golangci.yaml $(LAB_PACKAGES)
+	@$(BIN)/golangci-lint run ./... && cd lab && ../$(BIN)/golangci-lint run -c ../.golangci.yaml $(LAB_PACKAGES) && cd ../bench && ../$(BIN)/golangci-lint run -c ../.golangci.yaml ./...
 
 .PHONY: test-api
 test-api: build ## Run the API tests against a real kube-apiserver.

@@ -6,12 +6,9 @@
 package stats
 
 import (
-	"encoding/base64"
-	"encoding/binary"
-	"errors"
-	"fmt"
 	"math"
 	"math/bits"
+	"slices"
 	"time"
 )
 
@@ -23,9 +20,10 @@ const (
 	Buckets = perOctave + (highestBits-linearBits)*perOctave + 1
 )
 
-// Histogram counts durations. The zero value is empty and ready. It is not safe for concurrent use.
+// Histogram counts durations. The zero value is empty and ready; it grows with the range of what it counts, so that one of few
+// values close together takes some hundred bytes. It is not safe for concurrent use.
 type Histogram struct {
-	counts   []uint64
+	counts   counts
 	n        uint64
 	sum      uint64
 	min, max uint64
@@ -34,10 +32,11 @@ type Histogram struct {
 // Record counts one duration; negative ones count as zero. The resolution is 1 us.
 func (h *Histogram) Record(d time.Duration) {
 	us := uint64(max(d, 0) / time.Microsecond)
-	if h.counts == nil {
-		h.counts = make([]uint64, Buckets)
+	i := bucket(us)
+	if !h.counts.has(i) {
+		h.counts.reach(i, i)
 	}
-	h.counts[bucket(us)]++
+	h.counts.add(i, 1)
 	if h.n == 0 || us < h.min {
 		h.min = us
 	}
@@ -46,23 +45,30 @@ func (h *Histogram) Record(d time.Duration) {
 	h.sum += us
 }
 
+// extend makes room for values between the two.
+func (h *Histogram) extend(least, most uint64) {
+	if h.n == 0 || least < h.min {
+		h.min = least
+	}
+	h.max = max(h.max, most)
+	h.counts.reach(bucket(h.min), bucket(h.max))
+}
+
 // Merge adds the other histogram's counts.
 func (h *Histogram) Merge(other Histogram) {
 	if other.n == 0 {
 		return
 	}
-	if h.counts == nil {
-		h.counts = make([]uint64, Buckets)
-	}
-	for i, c := range other.counts {
-		h.counts[i] += c
-	}
-	if h.n == 0 || other.min < h.min {
-		h.min = other.min
-	}
-	h.max = max(h.max, other.max)
+	h.extend(other.min, other.max)
+	other.counts.each(h.counts.add)
 	h.n += other.n
 	h.sum += other.sum
+}
+
+// Equal tells whether both counted the same.
+func (h Histogram) Equal(other Histogram) bool {
+	return h.n == other.n && h.sum == other.sum && h.min == other.min && h.max == other.max && h.counts.low == other.counts.low &&
+		slices.Equal(h.counts.narrow, other.counts.narrow) && slices.Equal(h.counts.wide, other.counts.wide)
 }
 
 // Count is how many durations were recorded.
@@ -95,13 +101,7 @@ func (h Histogram) Quantile(q float64) time.Duration {
 	if rank == h.n {
 		return micro(h.max)
 	}
-	var seen uint64
-	for i, c := range h.counts {
-		if seen += c; seen >= rank {
-			return micro(min(max(middle(i), h.min), h.max))
-		}
-	}
-	return micro(h.max)
+	return micro(min(max(middle(h.counts.rank(rank)), h.min), h.max))
 }
 
 func micro(us uint64) time.Duration {
@@ -130,130 +130,4 @@ func middle(i int) uint64 {
 	shift := uint((i - perOctave) / perOctave)
 	low := uint64(perOctave+(i-perOctave)%perOctave) << shift
 	return low + (uint64(1)<<shift)/2
-}
-
-// wireVersion is the first byte of the wire form.
-const wireVersion = 1
-
-// AppendBinary appends the wire form: version, then unsigned varints: n, and where n > 0: sum, min, max,
-// then for every bucket that is not empty the gap to the one before and its count.
-func (h Histogram) AppendBinary(b []byte) ([]byte, error) {
-	b = append(b, wireVersion)
-	b = binary.AppendUvarint(b, h.n)
-	if h.n == 0 {
-		return b, nil
-	}
-	for _, v := range []uint64{h.sum, h.min, h.max} {
-		b = binary.AppendUvarint(b, v)
-	}
-	last := 0
-	for i, c := range h.counts {
-		if c == 0 {
-			continue
-		}
-		b = binary.AppendUvarint(b, uint64(i-last))
-		b = binary.AppendUvarint(b, c)
-		last = i
-	}
-	return b, nil
-}
-
-// MarshalBinary returns the wire form of AppendBinary.
-func (h Histogram) MarshalBinary() ([]byte, error) { return h.AppendBinary(nil) }
-
-// UnmarshalBinary reads the wire form and refuses anything that Record could not have led to: it comes from another machine.
-func (h *Histogram) UnmarshalBinary(b []byte) error {
-	if len(b) == 0 || b[0] != wireVersion {
-		return errors.New("histogram: unknown version")
-	}
-	r := reader{b: b[1:]}
-	read := Histogram{n: r.uvarint()}
-	if read.n > 0 {
-		read.sum, read.min, read.max = r.uvarint(), r.uvarint(), r.uvarint()
-		read.counts = make([]uint64, Buckets)
-		r.buckets(&read)
-	}
-	if err := r.end(); err != nil {
-		return err
-	}
-	*h = read
-	return nil
-}
-
-type reader struct {
-	b   []byte
-	err error
-}
-
-func (r *reader) uvarint() uint64 {
-	v, n := binary.Uvarint(r.b)
-	if n <= 0 {
-		r.fail("cut short")
-		return 0
-	}
-	r.b = r.b[n:]
-	return v
-}
-
-func (r *reader) fail(format string, args ...any) {
-	if r.err == nil {
-		r.err = fmt.Errorf("histogram: "+format, args...)
-	}
-	r.b = nil
-}
-
-func (r *reader) buckets(h *Histogram) {
-	var total uint64
-	at := uint64(0)
-	for first := true; len(r.b) > 0 && r.err == nil; first = false {
-		gap, count := r.uvarint(), r.uvarint()
-		if r.err != nil {
-			return
-		}
-		if (gap == 0 && !first) || gap >= Buckets || at+gap >= Buckets || count == 0 || count > h.n-total {
-			r.fail("bucket out of range")
-			return
-		}
-		at += gap
-		total += count
-		h.counts[at] = count
-	}
-	if r.err != nil {
-		return
-	}
-	if total != h.n || h.min > h.max || h.counts[bucket(h.min)] == 0 || h.counts[bucket(h.max)] == 0 || h.max > math.MaxInt64/uint64(time.Microsecond) {
-		r.fail("counts do not add up")
-		return
-	}
-	if hi, lo := bits.Mul64(h.n, h.max); hi == 0 && h.sum > lo {
-		r.fail("sum is larger than count times maximum")
-	}
-	if hi, lo := bits.Mul64(h.n, h.min); hi != 0 || h.sum < lo {
-		r.fail("sum is smaller than count times minimum")
-	}
-}
-
-func (r *reader) end() error {
-	if r.err == nil && len(r.b) > 0 {
-		r.fail("%d bytes too many", len(r.b))
-	}
-	return r.err
-}
-
-// MarshalText is the wire form in base64, for JSON.
-func (h Histogram) MarshalText() ([]byte, error) {
-	b, err := h.MarshalBinary()
-	if err != nil {
-		return nil, err
-	}
-	return base64.StdEncoding.AppendEncode(nil, b), nil
-}
-
-// UnmarshalText reads what MarshalText wrote.
-func (h *Histogram) UnmarshalText(text []byte) error {
-	b, err := base64.StdEncoding.AppendDecode(nil, text)
-	if err != nil {
-		return fmt.Errorf("histogram: %w", err)
-	}
-	return h.UnmarshalBinary(b)
 }

@@ -10,7 +10,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func exact() cmp.Option { return cmp.AllowUnexported(Histogram{}) }
+// exact compares what a histogram is made of, where its own Equal would only say that there is a difference.
+func exact() cmp.Option {
+	type plain Histogram
+	return cmp.Options{cmp.AllowUnexported(plain{}, counts{}), cmp.Transformer("plain", func(h Histogram) plain { return plain(h) })}
+}
 
 // samples are durations of every size, from nothing to beyond the last bucket.
 func samples(r *rand.Rand, n int) []time.Duration {
@@ -99,7 +103,7 @@ func TestEveryValueFallsIntoABucketAroundIt(t *testing.T) {
 
 func TestNegativeDurationsCountAsZeroAndHugeOnesInTheLastBucket(t *testing.T) {
 	h := of([]time.Duration{-time.Second, math.MaxInt64})
-	if h.Count() != 2 || h.Min() != 0 || h.Max() != time.Duration(math.MaxInt64).Truncate(time.Microsecond) || h.counts[0] != 1 || h.counts[Buckets-1] != 1 {
+	if h.Count() != 2 || h.Min() != 0 || h.Max() != time.Duration(math.MaxInt64).Truncate(time.Microsecond) || h.counts.of(0) != 1 || h.counts.of(Buckets-1) != 1 {
 		t.Errorf("count %d, min %v, max %v", h.Count(), h.Min(), h.Max())
 	}
 }
@@ -126,8 +130,77 @@ func TestMergedHistogramIsACopy(t *testing.T) {
 	var h Histogram
 	h.Merge(source)
 	h.Record(time.Second)
-	if source.Count() != 1 || source.Quantile(1) != time.Millisecond || source.counts[bucket(1_000_000)] != 0 {
+	if source.Count() != 1 || source.Quantile(1) != time.Millisecond || source.counts.of(bucket(1_000_000)) != 0 {
 		t.Error("recording in a merged histogram changes its source")
+	}
+}
+
+func TestMergingTheWireFormIsMerging(t *testing.T) {
+	r := rand.New(rand.NewPCG(11, 12))
+	for range 60 {
+		a, b := of(samples(r, r.IntN(50))), of(samples(r, r.IntN(50)))
+		wire, err := b.MarshalBinary()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want, got Histogram
+		want.Merge(a)
+		want.Merge(b)
+		got.Merge(a)
+		if err := got.MergeBinary(wire); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got, exact()); diff != "" {
+			t.Fatalf("a with b (-want +got):\n%s", diff)
+		}
+	}
+}
+
+func TestMergingIsAssociativeAndCommutative(t *testing.T) {
+	r := rand.New(rand.NewPCG(13, 14))
+	merge := func(all ...Histogram) (h Histogram) {
+		for _, other := range all {
+			h.Merge(other)
+		}
+		return h
+	}
+	for range 60 {
+		a, b, c := of(samples(r, r.IntN(30))), of(samples(r, r.IntN(30))), of(samples(r, r.IntN(30)))
+		want := merge(a, b, c)
+		for name, got := range map[string]Histogram{"(ab)c": merge(merge(a, b), c), "a(bc)": merge(a, merge(b, c)), "cba": merge(c, b, a)} {
+			if diff := cmp.Diff(want, got, exact()); diff != "" {
+				t.Fatalf("%s (-want +got):\n%s", name, diff)
+			}
+		}
+	}
+}
+
+func TestCountsBeyond32BitsAreExact(t *testing.T) {
+	half := of([]time.Duration{time.Millisecond, time.Second})
+	half.counts.add(bucket(1000), math.MaxUint32-1)
+	half.n += math.MaxUint32 - 1
+	half.sum += 1000 * (math.MaxUint32 - 1)
+	var h Histogram
+	h.Merge(half)
+	h.Merge(half)
+	wire, err := h.MarshalBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got Histogram
+	if err := got.UnmarshalBinary(wire); err != nil {
+		t.Fatal(err)
+	}
+	got.Record(time.Microsecond)
+	if n := got.counts.of(bucket(1000)); n != 2*math.MaxUint32 || got.Count() != 2*math.MaxUint32+3 || got.Quantile(0.5).Round(100*time.Microsecond) != time.Millisecond {
+		t.Errorf("%d of %d with median %v, want %d of %d", n, got.Count(), got.Quantile(0.5), uint64(2*math.MaxUint32), uint64(2*math.MaxUint32+3))
+	}
+}
+
+func TestFewValuesCloseTogetherTakeLittleRoom(t *testing.T) {
+	h := of([]time.Duration{90 * time.Microsecond, 300 * time.Microsecond})
+	if n := h.counts.len(); n != 3*perOctave {
+		t.Errorf("%d counters for values of three octaves, want %d", n, 3*perOctave)
 	}
 }
 
@@ -232,4 +305,27 @@ func FuzzUnmarshalBinary(f *testing.F) {
 			t.Errorf("histogram changed on the way (-first +second):\n%s", diff)
 		}
 	})
+}
+
+func BenchmarkRecord(b *testing.B) {
+	all := samples(rand.New(rand.NewPCG(15, 16)), 1024)
+	h := of(all)
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		h.Record(all[i%len(all)])
+	}
+}
+
+func BenchmarkMergeBinary(b *testing.B) {
+	wire, err := of(samples(rand.New(rand.NewPCG(17, 18)), 600)).MarshalBinary()
+	if err != nil {
+		b.Fatal(err)
+	}
+	var h Histogram
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := h.MergeBinary(wire); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

@@ -209,7 +209,7 @@ func removeHalves(dir string) {
 	if err != nil {
 		return
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }()
 	_ = fs.WalkDir(root.FS(), ".", func(path string, entry fs.DirEntry, err error) error {
 		// What cannot be looked at is passed over.
 		if err == nil && !entry.IsDir() && halfWritten(path) {

@@ -110,11 +110,9 @@ func merge(wires [][]byte) (float64, error) {
 		return 0, err
 	}
 	for i := range merges {
-		var h stats.Histogram
-		if err := h.UnmarshalBinary(wires[i%len(wires)]); err != nil {
-			return 0, fmt.Errorf("read a histogram: %w", err)
+		if err := sum.MergeBinary(wires[i%len(wires)]); err != nil {
+			return 0, fmt.Errorf("merge a histogram: %w", err)
 		}
-		sum.Merge(h)
 	}
 	after, err := cpu()
 	if err != nil {

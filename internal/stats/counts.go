@@ -1,0 +1,93 @@
+package stats
+
+import "math"
+
+// counts are the counters of the buckets, as far as they are needed: whole octaves, from that of the lowest bucket to that of the highest.
+// Counters have 32 bits until one needs more. The form depends on nothing but what was counted.
+type counts struct {
+	low    int
+	narrow []uint32
+	wide   []uint64
+}
+
+func (c *counts) len() int { return len(c.narrow) + len(c.wide) }
+
+// reach makes room for the buckets from the one to the other, both included.
+func (c *counts) reach(from, to int) {
+	low := from / perOctave * perOctave
+	high := min((to/perOctave+1)*perOctave, Buckets)
+	if c.len() > 0 {
+		if c.has(from) && c.has(to) {
+			return
+		}
+		low, high = min(low, c.low), max(high, c.low+c.len())
+	}
+	if c.wide != nil {
+		grown := make([]uint64, high-low)
+		copy(grown[c.low-low:], c.wide)
+		c.wide, c.low = grown, low
+		return
+	}
+	grown := make([]uint32, high-low)
+	if c.narrow != nil {
+		copy(grown[c.low-low:], c.narrow)
+	}
+	c.narrow, c.low = grown, low
+}
+
+// has tells whether there is room for the bucket.
+func (c *counts) has(bucket int) bool { return bucket >= c.low && bucket < c.low+c.len() }
+
+// add counts in a bucket that there is room for.
+func (c *counts) add(bucket int, n uint64) {
+	at := bucket - c.low
+	if c.wide == nil {
+		if sum := uint64(c.narrow[at]) + n; sum <= math.MaxUint32 && sum >= n {
+			c.narrow[at] = uint32(sum)
+			return
+		}
+		c.wide = make([]uint64, len(c.narrow))
+		for i, have := range c.narrow {
+			c.wide[i] = uint64(have)
+		}
+		c.narrow = nil
+	}
+	c.wide[at] += n
+}
+
+// of is the count of a bucket, 0 where there is no room for it.
+func (c *counts) of(bucket int) uint64 {
+	at := bucket - c.low
+	switch {
+	case at < 0 || at >= c.len():
+		return 0
+	case c.wide != nil:
+		return c.wide[at]
+	}
+	return uint64(c.narrow[at])
+}
+
+// each calls do for every bucket that is not empty, in their order.
+func (c *counts) each(do func(bucket int, n uint64)) {
+	for i, n := range c.narrow {
+		if n != 0 {
+			do(c.low+i, uint64(n))
+		}
+	}
+	for i, n := range c.wide {
+		if n != 0 {
+			do(c.low+i, n)
+		}
+	}
+}
+
+// rank is the bucket that holds the value of the rank, which counts from 1 and is no larger than there are values.
+func (c *counts) rank(rank uint64) int {
+	var seen uint64
+	for i := range c.len() {
+		if seen += c.of(c.low + i); seen >= rank {
+			return c.low + i
+		}
+	}
+	return c.low + c.len() - 1
+}
