@@ -71,7 +71,6 @@ unit: $(BIN) ## Run the unit tests under the race detector.
 
 .PHONY: bench
 bench: ## Hold the engine against other load generators (Linux, root, 2 CPUs); BENCH=-quick takes a quarter of the time.
-	@mkdir -p $(OUT)/bench
 	@CGO_ENABLED=0 go -C bench build $(GOFLAGS_STATIC) -o $(CURDIR)/$(OUT)/bench/ ./cmd/...
 	@CGO_ENABLED=0 go -C bench build -modfile=peers.mod $(GOFLAGS_STATIC) -o $(CURDIR)/$(OUT)/bench/ tool
 	@$(OUT)/bench/bench $(BENCH)

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -53,12 +54,20 @@ func (c *client) get(ctx context.Context, path string) ([]byte, error) {
 	return raw, nil
 }
 
-// report returns the report of the task's last finished round, or an error that says what to do.
-func (c *client) report(ctx context.Context, task string) ([]byte, error) {
-	raw, err := c.get(ctx, reportAPI+"/kdoctorreports/"+url.PathEscape(reportPrefix+task))
+// report returns the report of the task's last finished round, or that of another one, or an error that says what to do.
+func (c *client) report(ctx context.Context, task string, round int64) ([]byte, error) {
+	name := reportPrefix + task
+	if round > 0 {
+		name += ":" + strconv.FormatInt(round, 10)
+	}
+	raw, err := c.get(ctx, reportAPI+"/kdoctorreports/"+url.PathEscape(name))
+	var status apierrors.APIStatus
 	switch {
 	case err == nil:
 		return raw, nil
+	case round > 0 && apierrors.IsNotFound(err) && errors.As(err, &status) && status.Status().Message != "":
+		// The API knows which rounds are kept.
+		return nil, errors.New(status.Status().Message)
 	case apierrors.IsNotFound(err):
 		return nil, c.explainMissing(ctx, task)
 	default:

@@ -32,6 +32,9 @@ const reportExamples = `  # the last round of the NetReach named "task"
   # only what failed, only from one node
   kubectl kdoctor report task --failed --node worker-3
 
+  # an earlier round
+  kubectl kdoctor report task --round 3
+
   # the whole object
   kubectl kdoctor report netreach/task -o yaml`
 
@@ -39,6 +42,8 @@ const reportExamples = `  # the last round of the NetReach named "task"
 type reportCommand struct {
 	// task is the name of the NetReach.
 	task string
+	// round is the round to show, 0 the last one.
+	round int64
 	// output is empty for the readable report, else json or yaml.
 	output string
 	sheet  sheet.Options
@@ -69,6 +74,7 @@ func newReport(config *genericclioptions.ConfigFlags, screen Screen) *cobra.Comm
 		},
 	}
 	flags := cmd.Flags()
+	flags.Int64Var(&c.round, "round", 0, "show this round, as long as it is kept, instead of the last one")
 	flags.StringVar(&c.sheet.Node, "node", "", "show only what this node's agents measured")
 	flags.BoolVar(&c.sheet.Failed, "failed", false, "show only what failed")
 	flags.BoolVar(&c.sheet.Wide, "wide", false, "show each target on a row of its own, with where its time went and who answered, however long the rows get")
@@ -98,6 +104,9 @@ func (c *reportCommand) complete(arg string) error {
 	if c.task == "" || strings.Contains(c.task, "/") {
 		return fmt.Errorf("%q names no task; use TASK or netreach/TASK", arg)
 	}
+	if c.round < 0 {
+		return fmt.Errorf("--round is %d; use the number of a round, which counts from 1", c.round)
+	}
 	switch c.output {
 	case "", "json", "yaml":
 		return nil
@@ -108,7 +117,7 @@ func (c *reportCommand) complete(arg string) error {
 
 // run shows the report. The error is errRoundFailed when the round did not succeed.
 func (c *reportCommand) run(ctx context.Context, api *client) error {
-	raw, err := api.report(ctx, c.task)
+	raw, err := api.report(ctx, c.task, c.round)
 	if err != nil {
 		return err
 	}
