@@ -11,6 +11,7 @@ import (
 	"strconv"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
@@ -45,11 +46,11 @@ func newClient(flags *genericclioptions.ConfigFlags) (*client, error) {
 	return &client{rest: api}, nil
 }
 
-// get returns the object as the API server sent it.
+// get returns the object as the API server sent it; with an error, what it sent instead.
 func (c *client) get(ctx context.Context, path string) ([]byte, error) {
 	raw, err := c.rest.Get().AbsPath(path).SetHeader("Accept", "application/json").DoRaw(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("get %s: %w", path, err)
+		return raw, fmt.Errorf("get %s: %w", path, err)
 	}
 	return raw, nil
 }
@@ -61,13 +62,16 @@ func (c *client) report(ctx context.Context, task string, round int64) ([]byte, 
 		name += ":" + strconv.FormatInt(round, 10)
 	}
 	raw, err := c.get(ctx, reportAPI+"/kdoctorreports/"+url.PathEscape(name))
-	var status apierrors.APIStatus
 	switch {
 	case err == nil:
 		return raw, nil
-	case round > 0 && apierrors.IsNotFound(err) && errors.As(err, &status) && status.Status().Message != "":
-		// The API knows which rounds are kept.
-		return nil, errors.New(status.Status().Message)
+	case round > 0 && apierrors.IsNotFound(err):
+		// The API knows which rounds are kept, and says so.
+		var status metav1.Status
+		if json.Unmarshal(raw, &status) == nil && status.Message != "" {
+			return nil, errors.New(status.Message)
+		}
+		return nil, c.explainMissing(ctx, task)
 	case apierrors.IsNotFound(err):
 		return nil, c.explainMissing(ctx, task)
 	default:
