@@ -34,8 +34,10 @@ func ImportRules() []ImportRule {
 			Through: own,
 		},
 		{
-			Name:      "probe, load and engine reach no Kubernetes library",
-			Applies:   func(path string) bool { return slices.Contains([]string{"probe", "load", "engine"}, role(path)) },
+			Name: "what measures and what answers reaches no Kubernetes library",
+			Applies: func(path string) bool {
+				return slices.Contains([]string{"probe", "load", "engine", "responder", "observer"}, role(path))
+			},
 			Forbidden: func(_, to string) bool { return kubernetes(to) },
 		},
 		{

@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"kdoctor.io/kdoctor/api/v1beta1"
 	"kdoctor.io/kdoctor/internal/control"
@@ -31,6 +33,8 @@ type agents struct {
 
 func dial(t *testing.T, c *cluster.Cluster) agents {
 	t.Helper()
+	// What the libraries log says nothing that a failed test would not.
+	log.SetLogger(logr.Discard())
 	config, err := clientcmd.BuildConfigFromFlags("", c.Kubeconfig())
 	if err != nil {
 		t.Fatal(err)

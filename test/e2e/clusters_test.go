@@ -37,8 +37,8 @@ spec:
 				t.Fatalf("%d agents reported, want %d", len(report.Spec.Report), few)
 			}
 			for _, agent := range report.Spec.Report {
-				// Pod addresses and second interfaces of every agent, and one each of ClusterIP, NodePort, LoadBalancer and Ingress.
-				if want := int64(2*few + 4); agent.NetReachTask.TargetNumber != want {
+				// Pod addresses and second interfaces of every agent, node ports of every node, and one each of ClusterIP, LoadBalancer and Ingress.
+				if want := int64(3*few + 3); agent.NetReachTask.TargetNumber != want {
 					t.Errorf("node %s has %d targets, want %d", agent.NodeName, agent.NetReachTask.TargetNumber, want)
 				}
 				for _, detail := range agent.NetReachTask.Detail {

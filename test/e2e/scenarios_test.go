@@ -27,6 +27,10 @@ func TestScenarios(t *testing.T) {
 		{"a node without a pod network fails the round, is named, and reports all the same", brokenNode},
 		{"deleting the task mid-round stops the traffic within two seconds and leaves nothing", deletedMidRound},
 		{"a controller killed mid-round finishes the same round", killedController},
+		{"a server that stalls for a second shows in the high percentiles, and blames nobody itself", stalledServer},
+		{"a pod behind the Services that answers nobody is found and named", deadBackend},
+		{"an agent with too little CPU says that it is the limit", hungryAgent},
+		{"a hundred targets ten times a second for a minute lose no request", hundredTargets},
 		{"helm uninstall leaves nothing", uninstall},
 	}
 	for _, s := range scenarios {
@@ -89,7 +93,7 @@ func seedTask(t *testing.T, c *cluster.Cluster) {
 	}
 	apply(t, c, "task", string(manifest))
 	wantSuccess(t, c, "task", map[string]int{
-		"AgentPodV4IP": nodes, "AgentClusterV4IP": 1, "AgentNodePortV4IP": 1, "AgentLoadbalancerV4IP": 1, "AgentIngress_http://": 1,
+		"AgentPodV4IP": nodes, "AgentClusterV4IP": 1, "AgentNodePortV4IP": nodes, "AgentLoadbalancerV4IP": 1, "AgentIngress_http://": 1,
 	}, 100)
 	table := strings.Fields(kubectl(t, c, "get", "netreach"))
 	want := []string{"NAME", "FINISH", "EXPECTEDROUND", "DONEROUND", "LASTROUNDSTATUS", "SCHEDULE", "task", "true", "1", "1", "succeed", "0", "1"}
@@ -120,7 +124,7 @@ func wholeMesh(t *testing.T, c *cluster.Cluster) {
 	report := wantSuccess(t, c, "mesh", map[string]int{
 		// A pod's own address and its second interface bear names of one form.
 		"AgentPodV4IP": 2 * nodes, "AgentPodV6IP": 2 * nodes,
-		"AgentClusterV4IP": 1, "AgentClusterV6IP": 1, "AgentNodePortV4IP": 1, "AgentNodePortV6IP": 1,
+		"AgentClusterV4IP": 1, "AgentClusterV6IP": 1, "AgentNodePortV4IP": nodes, "AgentNodePortV6IP": nodes,
 		"AgentLoadbalancerV4IP": 1, "AgentLoadbalancerV6IP": 1, "AgentIngress_http://": 1, "AgentIngress_http://[": 1,
 	}, 100)
 	var sent int64
@@ -257,7 +261,7 @@ func killedController(t *testing.T, c *cluster.Cluster) {
 	kubectl(t, c, "delete", "pod", "--namespace", cluster.Namespace, "-l", "app.kubernetes.io/component=kdoctor-controller", "--force", "--grace-period=0")
 	report := wantSuccess(t, c, "resumed", map[string]int{
 		"AgentPodV4IP": 2 * nodes, "AgentPodV6IP": 2 * nodes,
-		"AgentClusterV4IP": 1, "AgentClusterV6IP": 1, "AgentNodePortV4IP": 1, "AgentNodePortV6IP": 1,
+		"AgentClusterV4IP": 1, "AgentClusterV6IP": 1, "AgentNodePortV4IP": nodes, "AgentNodePortV6IP": nodes,
 		"AgentLoadbalancerV4IP": 1, "AgentLoadbalancerV6IP": 1, "AgentIngress_http://": 1, "AgentIngress_http://[": 1,
 	}, 60)
 	after := task(t, c, "resumed")
