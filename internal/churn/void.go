@@ -95,12 +95,13 @@ func clock(a report.Agent, at time.Time) (earliest, latest time.Time) {
 
 // failures returns the path's failures with those marked that the churn explains.
 func (v voider) failures(a report.Agent, p report.Path) []report.Failure {
-	windows, share := v.windows(p)
+	windows := v.windows(p)
 	if len(windows) == 0 || len(p.Failures) == 0 {
 		return p.Failures
 	}
 	marked := slices.Clone(p.Failures)
-	var all report.Span
+	var failed report.Span
+	changed, all := map[string]bool{}, false
 	for i := range marked {
 		marked[i].Void = 0
 		if !causedBy(marked[i], p) {
@@ -109,54 +110,60 @@ func (v voider) failures(a report.Agent, p report.Path) []report.Failure {
 		for _, s := range marked[i].Spans {
 			first, _ := clock(a, p.Started.Add(s.First))
 			_, last := clock(a, p.Started.Add(s.Last))
-			if slices.ContainsFunc(windows, func(w window) bool { return w.holds(first, last) }) {
+			held := false
+			for _, w := range windows {
+				if w.holds(first, last) {
+					held, all, changed[w.pod] = true, all || w.all, true
+				}
+			}
+			if held {
 				marked[i].Void += s.Count
-				all = joined(all, s)
+				failed = joined(failed, s)
 			}
 		}
 	}
-	if !explains(share, all, p) {
+	share := float64(len(changed)) / float64(max(len(v.backends[p.Target.ID]), 1))
+	if !all && !explains(share, failed, p) {
 		return p.Failures
 	}
 	return marked
 }
 
-// window is a time in which a change may make requests fail; one that is open has no end.
-type window struct{ from, to time.Time }
+// window is a time in which the change of a pod may make requests fail; one that is open has no end. all tells that all of the requests may
+// be led to that pod, and not only its share.
+type window struct {
+	pod      string
+	from, to time.Time
+	all      bool
+}
 
 func (w window) holds(first, last time.Time) bool {
 	return !first.Before(w.from) && (w.to.IsZero() || !last.After(w.to))
 }
 
-// windows are the times in which requests on the path may fail because of changes, and the share of them that may, 1 where it may be all.
-func (v voider) windows(p report.Path) (windows []window, share float64) {
+// windows are the times in which requests on the path may fail because of changes.
+func (v voider) windows(p report.Path) []window {
+	var windows []window
 	if p.Target.Pod != "" {
 		for _, c := range v.changes[p.Target.Pod] {
-			w := window{from: c.From.Add(-slack)}
+			w := window{pod: c.Pod, from: c.From.Add(-slack), all: true}
 			// Nobody answers at the address of a pod that is gone. One that was restarted is there again.
 			if c.What == report.Restarted && !c.To.IsZero() {
 				w.to = c.To.Add(grace)
 			}
 			windows = append(windows, w)
 		}
-		return windows, 1
-	}
-	pods := v.backends[p.Target.ID]
-	changed, local := 0, false
-	for _, pod := range pods {
-		for i, c := range v.changes[pod] {
-			windows = append(windows, window{from: c.From.Add(-slack), to: latest(c.From, c.To).Add(grace)})
-			local = local || (c.Node == p.Target.OnlyNode && c.Node != "")
-			if i == 0 {
-				changed++
-			}
-		}
+		return windows
 	}
 	// All requests of one client may be led to one pod behind a load balancer or an Ingress, and where the pods of one node alone may answer.
-	if local || p.Target.Kind == target.LoadBalancer || p.Target.Kind == target.Ingress {
-		return windows, 1
+	pinned := p.Target.Kind == target.LoadBalancer || p.Target.Kind == target.Ingress
+	for _, pod := range v.backends[p.Target.ID] {
+		for _, c := range v.changes[pod] {
+			windows = append(windows, window{pod: pod, from: c.From.Add(-slack), to: latest(c.From, c.To).Add(grace),
+				all: pinned || (c.Node == p.Target.OnlyNode && c.Node != "")})
+		}
 	}
-	return windows, float64(changed) / float64(max(len(pods), 1))
+	return windows
 }
 
 // causedBy tells whether requests can fail in this way because a pod is no longer there. What answers in its place decides for the only peer:
@@ -196,9 +203,6 @@ func joined(a, b report.Span) report.Span {
 // one of the pods chosen alike, share x n fail, give or take three standard deviations of the binomial distribution.
 // A Service that fails altogether while one of its five pods is replaced is broken.
 func explains(share float64, failed report.Span, p report.Path) bool {
-	if share >= 1 {
-		return true
-	}
 	n := float64(failed.Count)
 	if took := p.Ended.Sub(p.Started); took > 0 {
 		n = max(n, float64(p.Scheduled)*float64(failed.Last-failed.First)/float64(took)+1)

@@ -105,6 +105,35 @@ func TestVoid(t *testing.T) {
 	}
 }
 
+func TestOnlyPodsThatChangedAtTheTimeExplainFailures(t *testing.T) {
+	service := target.Target{ID: "service", Kind: target.ClusterIP}
+	deleted := func(pod string, second float64) report.Change {
+		return report.Change{Pod: pod, Node: "n" + pod, What: report.Deleted, From: at(second), To: at(second)}
+	}
+	// Of 100 requests in ten seconds, one of four pods explains 25 give or take 13, two of them 50 give or take 15.
+	path := measured(service, failure(probe.Refused, [3]float64{50, 60, 55}))
+	cases := []struct {
+		name    string
+		changes []report.Change
+		want    uint64
+	}{
+		{"one of four pods is too little", []report.Change{deleted("b", 50)}, 0},
+		{"two of four pods are enough", []report.Change{deleted("b", 49), deleted("c", 50)}, 55},
+		{"a second one that is deleted before explains nothing", []report.Change{deleted("c", 10), deleted("b", 50)}, 0},
+		{"a second one that is deleted later explains nothing", []report.Change{deleted("b", 50), deleted("c", 90)}, 0},
+		{"one that is restarted twice is one", []report.Change{{Pod: "b", What: report.Restarted, From: at(49), To: at(50)}, {Pod: "b", What: report.Restarted, From: at(51), To: at(52)}}, 0},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			round := report.Round{Churn: c.changes, Agents: []report.Agent{{Pod: "a", Finished: true, Started: at(0), Paths: []report.Path{path}}},
+				Backends: []report.Backends{{Targets: []string{"service"}, Pods: []string{"a", "b", "c", "d"}}}}
+			if got := churn.Void(round, nil).Agents[0].Paths[0].Void(); got != c.want {
+				t.Errorf("%d requests are void, want %d", got, c.want)
+			}
+		})
+	}
+}
+
 func TestTimesOfAnAgentAreThoseOfTheControllersClock(t *testing.T) {
 	endpoint := target.Target{ID: "AgentPodV4IP_b", Kind: target.Endpoint, Pod: "b", Node: "nb"}
 	gone := report.Change{Pod: "b", Node: "nb", What: report.Deleted, From: at(50), To: at(52)}

@@ -296,3 +296,31 @@ func TestARuntimeThatDoesNotExist(t *testing.T) {
 		t.Errorf("a Service and an Ingress that do not exist gave %v, %v, %v; they are to be left out", snapshot.Services, snapshot.Ingresses, err)
 	}
 }
+
+func TestEveryNodeCounts(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*corev1.Node)
+		want   topology.Node
+	}{
+		"one without an agent":       {func(*corev1.Node) {}, topology.Node{}},
+		"one that is cordoned":       {func(n *corev1.Node) { n.Spec.Unschedulable = true }, topology.Node{Cordoned: true}},
+		"one with a taint":           {tainted("dedicated", corev1.TaintEffectNoExecute), topology.Node{}},
+		"one that is not ready":      {notReadyNode, topology.Node{NotReady: true}},
+		"one that tells of no state": {func(n *corev1.Node) { n.Status.Conditions = nil }, topology.Node{NotReady: true}},
+		"one whose address is no text": {func(n *corev1.Node) {
+			n.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "?"}}
+		}, topology.Node{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.want.Name, c.want.Zone = "n", "zone-n"
+			got, err := inventory.New(reader(t, []client.Object{daemonSet(0), node("n", c.change)}), namespace).
+				Snapshot(t.Context(), topology.Workload{Kind: topology.DaemonSet, Name: "agents"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff([]topology.Node{c.want}, got.Nodes); diff != "" {
+				t.Errorf("nodes (-want +got):\n%s", diff)
+			}
+		})
+	}
+}

@@ -43,10 +43,11 @@ func addToFull(spans []Span, i int, at time.Duration) []Span {
 	if i < len(spans) {
 		right = spans[i].First - at
 	}
-	// closest is the span before the shortest gap between two spans that are there already.
+	// closest is the span before the shortest gap between two spans that are there already. If the failure lies in that very gap,
+	// it is closer to one of the two than they are to each other.
 	closest, gap := -1, never
 	for j := range len(spans) - 1 {
-		if g := spans[j+1].First - spans[j].Last; g < gap && j != i-1 {
+		if g := spans[j+1].First - spans[j].Last; g < gap {
 			closest, gap = j, g
 		}
 	}

@@ -180,15 +180,23 @@ type Backends struct {
 // Load is the load of a round, as its task asks for it and as it was planned. The zero value is one of which nothing is known.
 type Load struct {
 	// Asked and Given are the rates in requests per second from each agent to each target: the task's, and the one that was planned.
-	// Given is smaller where the task's would have taken more new connections a second than the limit.
+	// Given is smaller where the task's would have been above a limit.
 	Asked, Given int
-	// Limit is how many new connections a second an agent may open, 0 without a limit.
+	// Limit is how many requests a second this round may send from one agent, 0 without a limit.
 	Limit int
-	// Targets is how many the agent with the most of them has; what follows is about this agent.
-	Targets int
+	// Targets is how many the agent with the most of them has; what follows is about this agent. Sends is how many requests a second it sends,
+	// those over connections that stay open included.
+	Targets, Sends int
 	// Connections is how many new connections a second it opens at the given rate, Tracked how many entries these hold
 	// in the table of tracked connections of its node. Ports is how many local ports one target takes at most.
 	Connections, Tracked, Ports int
+	// TotalLimit, TotalTargets and TotalSends are the limit, targets and requests a second of all agents together.
+	TotalLimit, TotalTargets, TotalSends int
+	// ByTotal tells that it is the limit for all agents together that made Given smaller.
+	ByTotal bool
+	// Others is how many requests a second other rounds sent from each of the same agents when this round was planned, OthersTotal how many
+	// from all agents of the cluster together. The limits are what these left to this round.
+	Others, OthersTotal int
 }
 
 // Reduction says in one sentence without a final stop why less was given than was asked for; it is empty where all was given.
@@ -196,16 +204,34 @@ func (l Load) Reduction() string {
 	if l.Given >= l.Asked {
 		return ""
 	}
-	given := "1 request"
-	if l.Given != 1 {
-		given = fmt.Sprintf("%d requests", l.Given)
+	who, limit, sends, others := fmt.Sprintf("an agent with %d targets", l.Targets), l.Limit, l.Sends, l.Others
+	if l.ByTotal {
+		who, limit, sends, others = fmt.Sprintf("all agents together, with %d targets,", l.TotalTargets), l.TotalLimit, l.TotalSends, l.OthersTotal
 	}
-	text := fmt.Sprintf("each target got %s a second instead of %d: an agent with %d targets may open %d new connections a second",
-		given, l.Asked, l.Targets, l.Limit)
-	if l.Connections > l.Limit {
-		text += fmt.Sprintf(", and even the lowest rate opens %d", l.Connections)
+	text := fmt.Sprintf("each target got %s a second instead of %d: %s may send %s a second for this task", requests(l.Given), l.Asked, who, requests(limit))
+	if others > 0 {
+		text += fmt.Sprintf(" beside %d for others", others)
+	}
+	if sends > limit {
+		text += fmt.Sprintf(", and even the lowest rate sends %d", sends)
 	}
 	return text
+}
+
+// Company says in one sentence without a final stop how loaded the agents were with other rounds when this one was planned;
+// it is empty where there were none.
+func (l Load) Company() string {
+	if l.Others <= 0 {
+		return ""
+	}
+	return fmt.Sprintf("other rounds sent %s a second from each of these agents when this one began, beside the %d of this round", requests(l.Others), l.Sends)
+}
+
+func requests(n int) string {
+	if n == 1 {
+		return "1 request"
+	}
+	return fmt.Sprintf("%d requests", n)
 }
 
 // Round is the report of a whole round.

@@ -55,15 +55,30 @@ func TestReductionSaysWhyLessWasGiven(t *testing.T) {
 		want string
 	}{
 		"nothing is known": {report.Load{}, ""},
-		"all was given":    {report.Load{Asked: 10, Given: 10, Limit: 5000, Targets: 500, Connections: 5000}, ""},
-		"less was given":   {report.Load{Asked: 10, Given: 8, Limit: 5000, Targets: 600, Connections: 4800}, "each target got 8 requests a second instead of 10: an agent with 600 targets may open 5000 new connections a second"},
-		"even 1 is too many": {report.Load{Asked: 10, Given: 1, Limit: 5000, Targets: 6000, Connections: 6000},
-			"each target got 1 request a second instead of 10: an agent with 6000 targets may open 5000 new connections a second, and even the lowest rate opens 6000"},
+		"all was given":    {report.Load{Asked: 10, Given: 10, Limit: 5000, Targets: 500, Sends: 5000}, ""},
+		"less was given": {report.Load{Asked: 10, Given: 8, Limit: 5000, Targets: 600, Sends: 4800},
+			"each target got 8 requests a second instead of 10: an agent with 600 targets may send 5000 requests a second for this task"},
+		"even 1 is too many": {report.Load{Asked: 10, Given: 1, Limit: 5000, Targets: 6000, Sends: 6000},
+			"each target got 1 request a second instead of 10: an agent with 6000 targets may send 5000 requests a second for this task, and even the lowest rate sends 6000"},
+		"other rounds have their part": {report.Load{Asked: 10, Given: 4, Limit: 2500, Targets: 600, Sends: 2400, Others: 5000},
+			"each target got 4 requests a second instead of 10: an agent with 600 targets may send 2500 requests a second for this task beside 5000 for others"},
+		"the whole cluster is what limits": {report.Load{Asked: 10, Given: 2, Limit: 5000, Targets: 6, Sends: 12, ByTotal: true, TotalLimit: 100, TotalTargets: 36, TotalSends: 72, Others: 1, OthersTotal: 200},
+			"each target got 2 requests a second instead of 10: all agents together, with 36 targets, may send 100 requests a second for this task beside 200 for others"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := c.load.Reduction(); got != c.want {
 				t.Errorf("got %q, want %q", got, c.want)
 			}
 		})
+	}
+}
+
+func TestCompanySaysHowLoadedTheAgentsWere(t *testing.T) {
+	if got := (report.Load{Sends: 30}).Company(); got != "" {
+		t.Errorf("a round that was alone says %q", got)
+	}
+	const want = "other rounds sent 1 request a second from each of these agents when this one began, beside the 30 of this round"
+	if got := (report.Load{Sends: 30, Others: 1, OthersTotal: 5}).Company(); got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"kdoctor.io/kdoctor/internal/mesh"
+	"kdoctor.io/kdoctor/internal/probe"
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/schedule"
 	"kdoctor.io/kdoctor/internal/store"
@@ -23,8 +24,16 @@ type habit struct {
 	muteAfter, forgetAfter time.Duration
 	// endless never finishes.
 	endless bool
+	// goneAfter, counted likewise, is when its pod no longer exists, so that every call fails at once.
+	goneAfter time.Duration
+	// hiccup, counted likewise, is when calls fail for two seconds.
+	hiccup time.Duration
+	// ahead is how much the agent's clock is ahead of the controller's.
+	ahead time.Duration
 	// fails makes every request of the agent fail.
 	fails bool
+	// lost makes its requests to a pod fail from so long after the start on.
+	lost map[string]time.Duration
 }
 
 type load struct {
@@ -52,7 +61,10 @@ func (a *agents) reach(ctx context.Context, pod string) error {
 	a.mu.Lock()
 	h, l := a.habits[pod], a.loads[pod]
 	a.mu.Unlock()
-	if h.refuses {
+	if h.refuses || (h.goneAfter > 0 && l != nil && time.Since(l.began) > h.goneAfter) {
+		return errCut
+	}
+	if h.hiccup > 0 && l != nil && time.Since(l.began) > h.hiccup && time.Since(l.began) < h.hiccup+2*time.Second {
 		return errCut
 	}
 	if h.mute || (h.muteAfter > 0 && l != nil && time.Since(l.began) > h.muteAfter) {
@@ -88,23 +100,28 @@ func (a *agents) Fetch(ctx context.Context, agent topology.Agent, key schedule.K
 	if l == nil || l.plan.Key != key || (h.forgetAfter > 0 && time.Since(l.began) > h.forgetAfter) {
 		return report.Agent{}, fmt.Errorf("fetch: %w", errUnknown)
 	}
-	r := report.Agent{Pod: agent.Pod, Node: agent.Node, Via: report.Direct, Started: l.began}
+	r := report.Agent{Pod: agent.Pod, Node: agent.Node, Via: report.Direct, Started: l.began.Add(h.ahead)}
 	end := l.began.Add(l.plan.Load.Duration)
 	if time.Now().Before(end) || h.endless {
 		return r, nil
 	}
-	r.Finished, r.Ended = true, end
+	r.Finished, r.Ended = true, end.Add(h.ahead)
 	if a.ended[agent.Pod] == 0 {
 		a.ended[agent.Pod] = a.fetches[agent.Pod]
 	}
 	n := l.plan.Load.Requests()
 	for _, t := range l.plan.Targets {
-		p := report.Path{Target: t, Scheduled: n, Sent: n}
+		p := report.Path{Target: t, Scheduled: n, Sent: n, Started: r.Started, Ended: r.Ended}
 		if !h.fails {
 			p.OK = n
-			for range n {
-				p.Latency.Record(time.Millisecond)
-			}
+		}
+		if from, ok := h.lost[t.Pod]; ok {
+			p.OK = uint64(from/time.Second) * uint64(l.plan.Load.PerSecond)
+			p.Failures = []report.Failure{{Outcome: probe.Timeout, Phase: probe.Connect, Count: n - p.OK,
+				Spans: []report.Span{{First: from, Last: l.plan.Load.Duration, Count: n - p.OK}}}}
+		}
+		for range p.OK {
+			p.Latency.Record(time.Millisecond)
 		}
 		r.Paths = append(r.Paths, p)
 	}

@@ -63,6 +63,8 @@ type Config struct {
 	Agents    Agents
 	Plans     Plans
 	Rounds    Rounds
+	// Budget is what the load must keep to; nil is no limit.
+	Budget Budget
 	// Unknown is the error that Agents return, wrapped, for a round that the agent does not have.
 	Unknown error
 	// Parallel is how many calls to agents may be under way at a time; 0 is 256.
@@ -78,6 +80,9 @@ type Conductor struct {
 func New(c Config) *Conductor {
 	if c.Parallel <= 0 {
 		c.Parallel = 256
+	}
+	if c.Budget == nil {
+		c.Budget = unlimited{}
 	}
 	return &Conductor{Config: c}
 }
@@ -114,6 +119,8 @@ func (c *Conductor) Run(ctx context.Context, req Request) (store.Kept, error) {
 	if ctx.Err() != nil {
 		return store.Kept{}, context.Cause(ctx)
 	}
+	c.Budget.Enter(req.Key, req.Workload)
+	defer c.Budget.Leave(req.Key)
 	plan, resumed, err := c.plan(ctx, req)
 	if err != nil {
 		return store.Kept{}, cancelled(ctx, err)
@@ -141,6 +148,7 @@ func (c *Conductor) Run(ctx context.Context, req Request) (store.Kept, error) {
 func (c *Conductor) plan(ctx context.Context, req Request) (plan store.Plan, resumed bool, err error) {
 	plan, err = c.Plans.Plan(ctx, req.Key)
 	if err == nil {
+		c.underWay(req.Key, plan.Mesh)
 		return plan, true, nil
 	}
 	// A plan that cannot be read is made anew, as one that was never kept.
@@ -153,6 +161,7 @@ func (c *Conductor) plan(ctx context.Context, req Request) (plan store.Plan, res
 		return store.Plan{}, false, fmt.Errorf("take a snapshot of the cluster: %w", err)
 	}
 	plan = store.Plan{Mesh: mesh.New(req.Key, req.Task, snapshot, req.Want), Deadline: req.Deadline}
+	plan.Mesh.Give(req.Want.Load, c.Budget.Take(req.Key, plan.Mesh.Ask(req.Want.Load)))
 	if !time.Now().Before(req.Deadline) {
 		return plan, true, nil
 	}

@@ -37,7 +37,7 @@ func request(deadline time.Duration) round.Request {
 	}
 }
 
-func conductor(c cluster, a *agents, m *memory) *round.Conductor {
+func conductor(c round.Snapshots, a *agents, m *memory) *round.Conductor {
 	return round.New(round.Config{Snapshots: c, Agents: a, Plans: m, Rounds: m, Unknown: errUnknown})
 }
 

@@ -35,7 +35,7 @@ func plan() mesh.Plan {
 		Agent: topology.Agent{Pod: "kdoctor-agent-a"},
 		Targets: []target.Target{
 			{ID: "AgentPodV4IP_b_198.18.1.2", Kind: target.Endpoint, Family: topology.IPv4, Protocol: target.HTTP,
-				Address: "http://198.18.1.2:8080", Pod: "b", Node: "n1"},
+				Address: "http://198.18.1.2:8080", Pod: "b", Node: "n1", Interface: "net1"},
 			{ID: "AgentIngress_http://[fd98::3]/kdoctoragent", Kind: target.Ingress, Family: topology.IPv6, Protocol: target.HTTP,
 				Address: "http://[fd98::3]/kdoctoragent"},
 			{ID: "AgentIngress_https://web.example/x", Kind: target.Ingress, Family: topology.IPv4, Protocol: target.HTTPS,
@@ -133,6 +133,8 @@ func TestPlanThatNoControllerSendsIsRefused(t *testing.T) {
 		"with a URL without a host":             func(p *agentv1.Plan) { p.Targets[0].Address = "http:///x" },
 		"with port 0":                           func(p *agentv1.Plan) { p.Targets[0].Address = "http://198.18.1.2:0" },
 		"with port 65536":                       func(p *agentv1.Plan) { p.Targets[0].Address = "http://198.18.1.2:65536" },
+		"with an endless interface":             func(p *agentv1.Plan) { p.Targets[0].Interface = strings.Repeat("a", 254) },
+		"with an interface that rings a bell":   func(p *agentv1.Plan) { p.Targets[0].Interface = "net\x07" },
 		"in an unknown protocol":                func(p *agentv1.Plan) { p.Targets[0].Protocol = "dns" },
 		"in an unknown family":                  func(p *agentv1.Plan) { p.Targets[0].Family = "IPv5" },
 		"without a load":                        func(p *agentv1.Plan) { p.Load = nil },

@@ -72,6 +72,8 @@ type KdoctorReportSpec struct {
 	Findings []Finding `json:"Findings,omitempty"`
 	// ReducedLoad says why the load was lower than the task asks for; left out when it was not.
 	ReducedLoad string `json:"ReducedLoad,omitempty"`
+	// LoadOfOthers says how loaded the agents were with other rounds when this one began; left out when they were not.
+	LoadOfOthers string `json:"LoadOfOthers,omitempty"`
 	// Churn says, one sentence each, which agents were deleted, drained or restarted while the round ran; left out when none was.
 	// What failed because of that fails nothing.
 	Churn []string `json:"Churn,omitempty"`

@@ -47,7 +47,7 @@ func observed(a report.Agent) report.Agent {
 func silent() render.Kept {
 	round := report.Round{
 		Key: schedule.Key{UID: "0b1f8f4e", Generation: 1, Round: 1}, Started: began(), Ended: began().Add(12 * time.Second),
-		Load:    report.Load{Asked: 100, Given: 10, Limit: 50, Targets: 5, Connections: 50, Tracked: 500},
+		Load:    report.Load{Asked: 100, Given: 10, Limit: 50, Targets: 5, Sends: 50, Connections: 50, Tracked: 500, Others: 70},
 		Missing: []report.Missing{{Pod: "agent-c", Node: "node-3", Reason: "no answer on either way"}},
 	}
 	for i := range 3 {

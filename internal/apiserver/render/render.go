@@ -79,6 +79,7 @@ func Report(task Task, kept Kept) *systemv1beta1.KdoctorReport {
 	}
 	r.Spec.Findings = findings(kept.Round)
 	r.Spec.ReducedLoad = kept.Round.Load.Reduction()
+	r.Spec.LoadOfOthers = kept.Round.Load.Company()
 	r.Spec.Report = agents(task, kept)
 	return r
 }

@@ -103,7 +103,8 @@ func TestEvidence(t *testing.T) {
 		return ""
 	}
 	reduced := v4(2, nil)
-	reduced.Spec.ReducedLoad = "each target got 25 requests a second instead of 100: an agent with 200 targets may open 5000 new connections a second"
+	reduced.Spec.ReducedLoad = "each target got 25 requests a second instead of 100: an agent with 200 targets may send 5000 requests a second for this task"
+	reduced.Spec.LoadOfOthers = "other rounds sent 300 requests a second from each of these agents when this one began, beside the 5000 of this round"
 	empty := v4(1, nil)
 	why := "no request was sent (100 were due)"
 	empty.Spec.Report[0].RoundResult, empty.Spec.FailedRoundNumber = "fail", []int64{1}

@@ -25,9 +25,12 @@ func header(r systemv1beta1.KdoctorReport, o Options) []string {
 	if slices.ContainsFunc(s.FailedRoundNumber, func(n int64) bool { return n != s.ReportRoundNumber }) {
 		lines = append(lines, "  failed  "+failedRounds(s.FailedRoundNumber))
 	}
-	if s.ReducedLoad != "" {
+	for _, sentence := range []string{s.ReducedLoad, s.LoadOfOthers} {
+		if sentence == "" {
+			continue
+		}
 		const label = "  load    "
-		text := wrap(s.ReducedLoad, o.Width, len(label))
+		text := wrap(sentence, o.Width, len(label))
 		text[0] = label + text[0][len(label):]
 		lines = append(lines, text...)
 	}

@@ -58,7 +58,7 @@ func (r round) snapshot() topology.Snapshot {
 		load := []string{"172.18.255.1", "fd00:18:ff::1"}[i]
 		s.Services = append(s.Services, topology.Service{Name: "kdoctor-agent", Port: 80, NodePort: uint16(32713 + i), LoadBalancer: true,
 			ClusterIPs: []netip.Addr{netip.MustParseAddr(cluster)}, Ingress: []topology.Entry{{Address: netip.MustParseAddr(load)}}})
-		s.Ingresses = append(s.Ingresses, topology.Ingress{Path: "/kdoctoragent", Entries: []topology.Entry{{Address: netip.MustParseAddr(load).Next()}}})
+		s.Ingresses = append(s.Ingresses, topology.Ingress{Rules: []topology.Rule{{Path: "/kdoctoragent"}}, Entries: []topology.Entry{{Address: netip.MustParseAddr(load).Next()}}})
 	}
 	return s
 }
