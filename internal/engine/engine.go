@@ -102,7 +102,7 @@ func New(config Config) *Engine {
 		p, to := path{counted: newLane(t, &counted, pace.Phase(config.Source, t.ID))}, &e.parts[i%len(e.parts)]
 		to.counted.add(p.counted)
 		// A connection on which nobody speaks cannot be used again.
-		if keptPace.Requests > 0 && config.Saturate == 0 && !(p.counted.place.length > 0 && p.counted.connects()) {
+		if keptPace.Requests > 0 && config.Saturate == 0 && (p.counted.place.length == 0 || !p.counted.connects()) {
 			p.kept = newLane(t, &kept, keptPace.Phase(config.Source, t.ID))
 			to.kept.add(p.kept)
 		}

@@ -161,12 +161,12 @@ func (a *attempt) spans(sample *probe.Sample) {
 		return
 	}
 	sample.Phases[probe.Connect] = a.connect
-	switch {
-	case phase == probe.Connect:
+	switch phase {
+	case probe.Connect:
 		if a.connect == 0 {
 			sample.Phases[probe.Connect] = max(a.last-a.start, 1)
 		}
-	case phase == probe.FirstByte:
+	case probe.FirstByte:
 		sample.Phases[probe.FirstByte] = max(a.last-a.since, 1)
 	default:
 		sample.Phases[probe.FirstByte] = max(a.first-a.since, 1)

@@ -140,8 +140,9 @@ func TestKeptConnectionsInALoad(t *testing.T) {
 			h := newHost(t, c.serve)
 			e := run(t, Config{Targets: targetsAt(h.url, 1), Load: mesh.Load{PerSecond: 25, Duration: 2 * time.Second, Timeout: 10 * time.Second, Connection: mesh.KeepAlive}})
 			p := e.Paths()[0]
-			if p.Scheduled != 50 || uint64(h.requests.Load()) != p.Sent {
-				t.Errorf("%d scheduled, %d sent, %d arrived", p.Scheduled, p.Sent, h.requests.Load())
+			// A request over a connection that the server was closing need not have arrived.
+			if arrived := uint64(h.requests.Load()); p.Scheduled != 50 || arrived > p.Sent || arrived+p.Closed < p.Sent {
+				t.Errorf("%d scheduled, %d sent, %d arrived, %d met a connection that was closed", p.Scheduled, p.Sent, arrived, p.Closed)
 			}
 			if opened := uint64(h.connections.Load()); p.Reused != p.Sent-opened {
 				t.Errorf("%d of %d reused a connection, and %d were opened", p.Reused, p.Sent, opened)

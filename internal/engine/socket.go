@@ -79,7 +79,7 @@ func (k *kernel) read(fd int, b []byte) (int, unix.Errno) {
 
 // receive reads what there is, and tells when the kernel received the last byte of it, in nanoseconds of Unix time; 0 where it does not say.
 func (k *kernel) receive(fd int, b []byte) (n int, stamp int64, errno unix.Errno) {
-	k.vector.Base = unsafe.SliceData(b)
+	k.vector.Base = unsafe.SliceData(b) // #nosec G103 -- the kernel fills it
 	k.vector.SetLen(len(b))
 	k.message.Iov, k.message.Iovlen = &k.vector, 1
 	k.message.Control = &k.control[0]

@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"math"
 	"time"
 
 	"kdoctor.io/kdoctor/internal/report"
@@ -44,14 +45,46 @@ func over(perSecond int, within time.Duration) int {
 	return int((time.Duration(perSecond)*within + time.Second - 1) / time.Second)
 }
 
-// within lowers the rate to the largest whole number, at least 1, with which so many targets take at most limit new connections a second;
-// a limit of 0 lowers nothing. It tells both rates, and what the lower one costs.
-func within(asked Load, targets, limit int) (Load, report.Load) {
-	given := asked
-	if limit > 0 && asked.Footprint(targets).Connections > limit {
-		given.PerSecond = max(limit/targets, 1)
+// keptLeast is the least number of requests of a kept stream; see Load.Kept.
+const keptLeast = 3
+
+// Sends is how many requests a second the load sends to so many targets, rounded up. The kept stream of Both counts as a tenth of
+// the counted requests, and as no less than its three requests over the load's duration.
+func (l Load) Sends(targets int) int {
+	counted := targets * l.PerSecond
+	if l.Connection != Both {
+		return counted
 	}
-	cost := given.Footprint(targets)
-	return given, report.Load{Asked: asked.PerSecond, Given: given.PerSecond, Limit: limit, Targets: targets,
+	return max(ceil(counted*(keptShare+1), keptShare), counted+ceil(keptLeast*targets, l.seconds()))
+}
+
+// Fits is the largest whole rate with which so many targets get at most limit requests a second, by the count of Sends; it may be 0 or less.
+// Without a limit or without targets every rate fits.
+func (l Load) Fits(targets, limit int) int {
+	switch {
+	case limit <= 0 || targets <= 0:
+		return math.MaxInt
+	case l.Connection != Both:
+		return limit / targets
+	}
+	seconds := l.seconds()
+	return min(limit*keptShare/((keptShare+1)*targets), (limit*seconds-keptLeast*targets)/(targets*seconds))
+}
+
+// seconds is the duration in whole seconds, at least 1.
+func (l Load) seconds() int { return max(int(l.Duration/time.Second), 1) }
+
+func ceil(a, b int) int { return (a + b - 1) / b }
+
+// within lowers the rate to the largest whole number, at least 1, that keeps all limits. It tells both rates, and what the lower one costs.
+func within(ask Ask, limits Limits) (Load, report.Load) {
+	asked, given := ask.Load, ask.Load
+	agent, total := asked.Fits(ask.Most, limits.PerAgent), asked.Fits(ask.All, limits.Total)
+	given.PerSecond = min(asked.PerSecond, max(min(agent, total), 1))
+	cost := given.Footprint(ask.Most)
+	told := report.Load{Asked: asked.PerSecond, Given: given.PerSecond, Limit: limits.PerAgent, Targets: ask.Most, Sends: given.Sends(ask.Most),
+		TotalLimit: limits.Total, TotalTargets: ask.All, TotalSends: given.Sends(ask.All), ByTotal: given.PerSecond < asked.PerSecond && total < agent,
+		Others: limits.Others, OthersTotal: limits.OthersTotal,
 		Connections: cost.Connections, Tracked: cost.Tracked, Ports: cost.Ports}
+	return given, told
 }

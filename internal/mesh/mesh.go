@@ -24,8 +24,6 @@ type Want struct {
 	// NodePorts tells on which nodes node ports are probed; empty is target.AllNodes.
 	NodePorts target.Nodes
 	Load      Load
-	// MaxPerSecond is how many new connections a second one agent may open, 0 without a limit. A load above it is planned with a lower rate.
-	MaxPerSecond int
 	// Limit and Status are those of Plan.
 	Limit  time.Duration
 	Status int
@@ -65,7 +63,7 @@ func (l Load) Kept() (requests uint64, every time.Duration) {
 	if l.Connection != Both {
 		return 0, 0
 	}
-	requests = max(l.Requests()/keptShare, 3)
+	requests = max(l.Requests()/keptShare, keptLeast)
 	return requests, l.Duration / time.Duration(requests)
 }
 
@@ -124,7 +122,8 @@ func builders() map[target.Kind]target.Builder {
 	}
 }
 
-// New plans a round in which every ready agent probes every target. Agents that are not ready are expected all the same, with the reason.
+// New plans a round in which every ready agent probes every target, with the load that is asked for: Give lowers it.
+// Agents that are not ready are expected all the same, with the reason.
 func New(key schedule.Key, task report.Task, snapshot topology.Snapshot, want Want) Mesh {
 	var m Mesh
 	seen := map[target.Gap]bool{}
@@ -148,7 +147,7 @@ func New(key schedule.Key, task report.Task, snapshot topology.Snapshot, want Wa
 		m.Plans = append(m.Plans, Plan{Key: key, Task: task, Agent: agent, Targets: targets, Limit: want.Limit, Status: want.Status,
 			Authorities: authorities(snapshot, targets)})
 	}
-	m.give(want)
+	m.Give(want.Load, Limits{})
 	m.Backends = backends(snapshot, m.Plans)
 	return m
 }
@@ -172,13 +171,9 @@ func authorities(snapshot topology.Snapshot, targets []target.Target) map[string
 	return trusted
 }
 
-// give sets the load of all plans, and what it makes expected.
-func (m *Mesh) give(want Want) {
-	most := 0
-	for _, p := range m.Plans {
-		most = max(most, len(p.Targets))
-	}
-	load, told := within(want.Load, most, want.MaxPerSecond)
+// Give sets the load of all plans, lowered as far as the limits need it, and what it makes expected. It may be repeated.
+func (m *Mesh) Give(asked Load, limits Limits) {
+	load, told := within(m.Ask(asked), limits)
 	m.Load = told
 	for i := range m.Plans {
 		m.Plans[i].Load = load

@@ -1,7 +1,6 @@
 package mesh_test
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
 	"testing"
@@ -82,62 +81,6 @@ func TestNew(t *testing.T) {
 func TestRequests(t *testing.T) {
 	if n := (mesh.Load{PerSecond: 10, Duration: 10 * time.Second}).Requests(); n != 100 {
 		t.Errorf("10 a second for 10 seconds are %d requests, want 100", n)
-	}
-}
-
-func TestLoadStaysWithinTheLimitOfNewConnections(t *testing.T) {
-	agents := func(n int) (all []topology.Agent) {
-		for i := range n {
-			all = append(all, topology.Agent{Pod: fmt.Sprintf("p%03d", i), Node: "n", HTTPPort: 80, Addresses: []netip.Addr{netip.AddrFrom4([4]byte{192, 0, 2, byte(i)})}})
-		}
-		return all
-	}
-	const ten = 10 * time.Second
-	cases := []struct {
-		name       string
-		agents     int
-		load       mesh.Load
-		limit      int
-		want       report.Load
-		requests   uint64
-		hasReduced bool
-	}{
-		{"a load below the limit is planned as it is asked for", 10, mesh.Load{PerSecond: 10, Duration: ten}, 100,
-			report.Load{Asked: 10, Given: 10, Limit: 100, Targets: 10, Connections: 100, Tracked: 1000}, 100, false},
-		{"a load above the limit gets the largest whole rate below it", 10, mesh.Load{PerSecond: 10, Duration: ten}, 99,
-			report.Load{Asked: 10, Given: 9, Limit: 99, Targets: 10, Connections: 90, Tracked: 900}, 90, true},
-		{"more targets than the limit get one request a second each, and it is told that this is too much", 200, mesh.Load{PerSecond: 10, Duration: ten}, 50,
-			report.Load{Asked: 10, Given: 1, Limit: 50, Targets: 200, Connections: 200, Tracked: 2000}, 10, true},
-		{"without a limit everything is planned", 10, mesh.Load{PerSecond: 1000, Duration: ten}, 0,
-			report.Load{Asked: 1000, Given: 1000, Targets: 10, Connections: 10000, Tracked: 100000}, 10000, false},
-		{"connections that stay open do not count as new ones", 10, mesh.Load{PerSecond: 1000, Duration: ten, Connection: mesh.KeepAlive}, 50,
-			report.Load{Asked: 1000, Given: 1000, Limit: 50, Targets: 10, Tracked: 10}, 10000, false},
-		{"the kept stream has one entry a target", 10, mesh.Load{PerSecond: 10, Duration: ten, Connection: mesh.Both}, 50,
-			report.Load{Asked: 10, Given: 5, Limit: 50, Targets: 10, Connections: 50, Tracked: 510}, 50, true},
-		{"a load shorter than an entry lasts leaves fewer of them", 10, mesh.Load{PerSecond: 10, Duration: 2 * time.Second}, 0,
-			report.Load{Asked: 10, Given: 10, Targets: 10, Connections: 100, Tracked: 200}, 20, false},
-		{"a load longer than an entry lasts leaves no more of them", 10, mesh.Load{PerSecond: 10, Duration: time.Hour}, 0,
-			report.Load{Asked: 10, Given: 10, Targets: 10, Connections: 100, Tracked: 1000}, 36000, false},
-		{"without agents there is nothing to lower", 0, mesh.Load{PerSecond: 10, Duration: ten}, 5, report.Load{Asked: 10, Given: 10, Limit: 5}, 0, false},
-	}
-	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
-			m := mesh.New(schedule.Key{}, report.Task{}, topology.Snapshot{Agents: agents(c.agents)}, mesh.Want{
-				Kinds: []target.Kind{target.Endpoint}, Families: []topology.Family{topology.IPv4}, Load: c.load, MaxPerSecond: c.limit})
-			if diff := cmp.Diff(c.want, m.Load); diff != "" {
-				t.Errorf("load (-want +got):\n%s", diff)
-			}
-			if got := m.Load.Reduction() != ""; got != c.hasReduced {
-				t.Errorf("reduction %q", m.Load.Reduction())
-			}
-			given := c.load
-			given.PerSecond = c.want.Given
-			for i, p := range m.Plans {
-				if p.Load != given || m.Expected[i].Requests != c.requests {
-					t.Errorf("plan %d has %+v with %d requests, want %+v with %d", i, p.Load, m.Expected[i].Requests, given, c.requests)
-				}
-			}
-		})
 	}
 }
 

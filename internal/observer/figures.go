@@ -85,7 +85,7 @@ func (r *Reader) files() uint64 {
 	if err != nil {
 		return 0
 	}
-	defer opened.Close()
+	defer func() { _ = opened.Close() }()
 	folder, ok := opened.(fs.ReadDirFile)
 	if !ok {
 		return 0

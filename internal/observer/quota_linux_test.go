@@ -211,7 +211,7 @@ func TestThisProcessIsRead(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer f.Close()
+		t.Cleanup(func() { _ = f.Close() })
 	}
 	if after := reader.Read(); before.Files == 0 || after.Files < before.Files+more || after.Files > before.Files+more+10 {
 		t.Errorf("%d descriptors are open, and %d after %d more", before.Files, after.Files, more)

@@ -205,6 +205,9 @@ func limitCPU(t *testing.T, pid, percent int) (restore func()) {
 	}
 }
 
+// cgroups is where the kernel shows them.
+const cgroups = "/sys/fs/cgroup"
+
 // cpuQuota is the file with the process's CPU limit, and what to write for percent of one core and for no limit, in either version of cgroups.
 func cpuQuota(t *testing.T, pid, percent int) (file, value, none string) {
 	t.Helper()
@@ -220,13 +223,13 @@ func cpuQuota(t *testing.T, pid, percent int) (file, value, none string) {
 		switch {
 		case slices.Contains(strings.Split(parts[1], ","), "cpu"):
 			for _, hierarchy := range []string{parts[1], "cpu"} {
-				file := filepath.Join("/sys/fs/cgroup", hierarchy, parts[2], "cpu.cfs_quota_us")
+				file := filepath.Join(cgroups, hierarchy, parts[2], "cpu.cfs_quota_us")
 				if _, err := os.Stat(file); err == nil {
 					return file, strconv.Itoa(percent * 1000), "-1"
 				}
 			}
 		case parts[1] == "":
-			file := filepath.Join("/sys/fs/cgroup", parts[2], "cpu.max")
+			file := filepath.Join(cgroups, parts[2], "cpu.max")
 			if _, err := os.Stat(file); err == nil {
 				return file, fmt.Sprintf("%d 100000", percent*1000), "max 100000"
 			}
