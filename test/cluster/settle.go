@@ -92,6 +92,13 @@ func dialFrom(ctx context.Context, namespace, network, address string) (conn net
 	go func() {
 		defer close(done)
 		runtime.LockOSThread()
+		if unix.Gettid() == unix.Getpid() {
+			// The process's first thread never ends, and where it is the whole process seems to be. As long as it is held here,
+			// another goroutine has another thread.
+			defer runtime.UnlockOSThread()
+			conn, err = dialFrom(ctx, namespace, network, address)
+			return
+		}
 		var file *os.File
 		if file, err = os.Open(filepath.Clean(namespace)); err != nil {
 			return
