@@ -100,7 +100,7 @@ func Run(ctx context.Context, config Config, listeners Listeners) error {
 	defer endAnswers()
 	serve("echo responder", func() error { return echo.Serve(answering, listeners.HTTP) })
 	serve("control server", func() error { return control.Serve(listeners.Control) })
-	serve("health server", func() error { return health.Serve(limit(listeners.Health, maxHealthConnections)) })
+	serve("health server", func() error { return health.Serve(responder.Limit(listeners.Health, maxHealthConnections)) })
 	config.Log.Info("agent is up", "pod", config.Identity.Pod, "node", config.Identity.Node,
 		"http", listeners.HTTP.Addr().String(), "control", listeners.Control.Addr().String(), "health", listeners.Health.Addr().String())
 

@@ -33,7 +33,7 @@ func (r *Responder) serveWeb(ctx context.Context, l net.Listener) error {
 			_ = server.Close()
 		}
 	})
-	err := server.Serve(limit(l, c.MaxConnections))
+	err := server.Serve(Limit(l, c.MaxConnections))
 	if !stop() {
 		<-ended
 	}
@@ -43,8 +43,8 @@ func (r *Responder) serveWeb(ctx context.Context, l net.Listener) error {
 	return fmt.Errorf("serve probes: %w", err)
 }
 
-// limit bounds the connections of a listener: further ones wait in the kernel's queue, where they cost nothing.
-func limit(l net.Listener, connections int) net.Listener {
+// Limit bounds the connections of a listener: further ones wait in the kernel's queue, where they cost nothing.
+func Limit(l net.Listener, connections int) net.Listener {
 	return &limited{Listener: l, places: make(chan struct{}, connections), closed: make(chan struct{})}
 }
 
