@@ -4,6 +4,8 @@
 package diagnose
 
 import (
+	"slices"
+
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/target"
 )
@@ -92,17 +94,23 @@ type facts struct {
 	round report.Round
 	// nodes are the nodes of all pods that were expected to report, by pod.
 	nodes map[string]string
-	// behind are the pods that ought to answer.
+	// behind are the pods that ought to answer, but for those that were changed.
 	behind report.Behind
 	// ways are those to pods' own addresses, by the pod that probed and the one that ought to answer.
 	ways map[pair][]report.Path
+	// changed are the pods that were deleted or restarted meanwhile. That one of them is silent, or sees another silent, means nothing.
+	changed map[string]bool
 }
 
 // pair is who probed and who ought to answer, both pods.
 type pair struct{ from, to string }
 
 func gather(round report.Round) facts {
-	f := facts{round: round, nodes: map[string]string{}, behind: round.Behind(), ways: map[pair][]report.Path{}}
+	f := facts{round: round, nodes: map[string]string{}, ways: map[pair][]report.Path{}, changed: map[string]bool{}}
+	for _, c := range round.Churn {
+		f.changed[c.Pod] = true
+	}
+	f.behind = f.unchanged().Behind()
 	for _, e := range round.Expected {
 		f.nodes[e.Pod] = e.Node
 	}
@@ -116,4 +124,17 @@ func gather(round report.Round) facts {
 		}
 	}
 	return f
+}
+
+// unchanged is the round without the pods that were changed among those that ought to answer.
+func (f facts) unchanged() report.Round {
+	round := f.round
+	if len(f.changed) == 0 {
+		return round
+	}
+	round.Backends = slices.Clone(round.Backends)
+	for i, group := range round.Backends {
+		round.Backends[i].Pods = slices.DeleteFunc(slices.Clone(group.Pods), func(pod string) bool { return f.changed[pod] })
+	}
+	return round
 }

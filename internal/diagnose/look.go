@@ -24,6 +24,7 @@ type look struct {
 
 // looks are all from which something can be said: several pods ought to answer, one did, and so many answers came that each of the pods
 // would have given one. Attempts over connections that others had opened are no choice of a backend, so paths that have some are left out.
+// So are agents and pods that were changed meanwhile: the rest of the pods are chosen alike, whatever became of those.
 func (f facts) looks() []look {
 	type candidate struct {
 		look
@@ -31,6 +32,9 @@ func (f facts) looks() []look {
 	}
 	var candidates []candidate
 	for _, a := range f.round.Agents {
+		if f.changed[a.Pod] {
+			continue
+		}
 		for _, p := range a.Paths {
 			if pods, _ := f.behind.Pods(a.Pod, p.Target.ID); len(pods) > 1 && p.Reused == 0 {
 				candidates = append(candidates, candidate{look{agent: a.Pod, target: p.Target, pods: pods, answered: answered(p, pods), lost: lost(p)}, p})
@@ -86,7 +90,7 @@ func silentOf(p report.Path, pods []string) []string {
 }
 
 // lost is how many attempts ended the way they do when they are led to a pod that does not answer: before the first byte of an answer.
-// An Ingress answers in the place of a pod that does not, with a status of its own.
+// An Ingress answers in the place of a pod that does not, with a status of its own. What changes explain is lost to none of the other pods.
 func lost(p report.Path) uint64 {
 	var n uint64
 	for _, f := range p.Failures {
@@ -95,10 +99,10 @@ func lost(p report.Path) uint64 {
 		}
 		switch f.Outcome {
 		case probe.Timeout, probe.Refused, probe.Reset, probe.Unreachable, probe.BadAnswer:
-			n += f.Count
+			n += f.Count - f.Void
 		case probe.BadStatus:
 			if p.Target.Kind == target.Ingress {
-				n += f.Count
+				n += f.Count - f.Void
 			}
 		default:
 		}

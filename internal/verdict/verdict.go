@@ -23,6 +23,9 @@ const (
 	NoData      Result = "no data"
 )
 
+// NothingLeft is how the reason begins, and there is no other, of a round in which nothing failed but everything is void.
+const NothingLeft = "nothing is left to judge"
+
 // severity orders results: what is known to be broken weighs most, then what could not be told although it was measured,
 // then what was not measured.
 func severity(r Result) int {
@@ -93,7 +96,7 @@ func Judge(round report.Round, expect Expect) Verdict {
 		if missing.Void {
 			continue
 		}
-		worsen(Fail, "agent %s on node %s did not report: %s", missing.Pod, missing.Node, missing.Reason)
+		worsen(Fail, "%s did not report: %s", Named(missing.Pod, missing.Node), missing.Reason)
 	}
 	slow := slowAnswers(round.Agents)
 	for _, reported := range round.Agents {
@@ -101,16 +104,24 @@ func Judge(round report.Round, expect Expect) Verdict {
 		agent := judgeAgent(reported, expected, expect, slow, round.Churn)
 		v.Agents = append(v.Agents, agent)
 		if agent.Result != Pass && !agent.Void {
-			worsen(agent.Result, "agent %s on node %s: %s", agent.Pod, agent.Node, agent.Reason)
+			worsen(agent.Result, "%s: %s", Named(agent.Pod, agent.Node), agent.Reason)
 		}
 	}
 	if len(round.Agents) == 0 && v.Result != Fail {
 		worsen(NoData, "no agent reported")
 	}
 	if v.Result == Pass && !slices.ContainsFunc(v.Agents, func(a Agent) bool { return !a.Void }) {
-		worsen(NoData, "nothing is left to judge: %s", changed(round.Churn))
+		worsen(NoData, NothingLeft+": %s", changed(round.Churn))
 	}
 	return v
+}
+
+// Named is how reasons name an agent, at their beginning. A pod that has no node yet is named alone.
+func Named(pod, node string) string {
+	if node == "" {
+		return "agent " + pod
+	}
+	return fmt.Sprintf("agent %s on node %s", pod, node)
 }
 
 func judgeAgent(reported report.Agent, expected report.Expected, expect Expect, slow map[string]string, churn []report.Change) Agent {

@@ -59,5 +59,8 @@ func allVoid(paths []Path, cut string) (bool, string) {
 	if slices.ContainsFunc(paths, func(p Path) bool { return !p.Void }) {
 		return false, ""
 	}
+	if cut != "" {
+		return true, cut
+	}
 	return true, paths[0].Target + ": " + paths[0].Reason
 }

@@ -70,6 +70,8 @@ type KdoctorReportSpec struct {
 	NotReported []NotReported `json:"NotReported,omitempty"`
 	// Findings say where faults are, as far as the figures tell; left out when nothing was found.
 	Findings []Finding `json:"Findings,omitempty"`
+	// Load is the load that the round's agents were given; left out when nothing is known of it.
+	Load *Load `json:"Load,omitempty"`
 	// ReducedLoad says why the load was lower than the task asks for; left out when it was not.
 	ReducedLoad string `json:"ReducedLoad,omitempty"`
 	// LoadOfOthers says how loaded the agents were with other rounds when this one began; left out when they were not.
@@ -90,6 +92,21 @@ type NotReported struct {
 	Void bool `json:"Void,omitempty"`
 }
 
+// Load is the load that a round's agents were given. What is said of one agent holds for the one with the most targets.
+type Load struct {
+	// RequestsPerSecond is the rate from each agent to each target, AskedRequestsPerSecond the one that the task asks for.
+	RequestsPerSecond      int64 `json:"RequestsPerSecond"`
+	AskedRequestsPerSecond int64 `json:"AskedRequestsPerSecond"`
+	// TargetsPerAgent is how many targets one agent has.
+	TargetsPerAgent int64 `json:"TargetsPerAgent"`
+	// ConnectionsPerSecond is how many new connections one agent opens; 0 where all go over connections that stay open.
+	ConnectionsPerSecond int64 `json:"ConnectionsPerSecond"`
+	// TrackedConnections is the most entries that these hold at a time in the node's table of tracked connections, when all requests are answered.
+	TrackedConnections int64 `json:"TrackedConnections"`
+	// PortsPerTarget is the most local ports that connections to one target hold at a time.
+	PortsPerTarget int64 `json:"PortsPerTarget"`
+}
+
 // Finding is one fault and where it is.
 type Finding struct {
 	// Reason names what was found in one word that stays the same, such as SilentBackend.
@@ -106,7 +123,8 @@ type Finding struct {
 	Evidence []string `json:"Evidence,omitempty"`
 }
 
-// ResultVoid is the RoundResult of an agent of which nothing is left to judge because agents were deleted, drained or restarted. It fails nothing.
+// ResultVoid is the RoundResult of an agent, and the Result of a target, of which nothing is left to judge because agents were deleted, drained
+// or restarted. It fails nothing.
 const ResultVoid = "void"
 
 // Report is what one agent measured.
@@ -175,7 +193,8 @@ type NetReachDetail struct {
 	// Interface is the device inside the pod that has the address, such as net1; left out for the pod's first one.
 	Interface string `json:"Interface,omitempty"`
 	Succeed   bool   `json:"Succeed"`
-	// Result is left out where Succeed tells it; else it is "tool-limited", which is the agent's own limit and says nothing about the target, or "no data".
+	// Result is left out where Succeed tells it; else it is "tool-limited", which is the agent's own limit and says nothing about the target, "no data",
+	// or "void", which is no data because an agent was deleted, drained or restarted, and fails nothing.
 	Result string `json:"Result,omitempty"`
 	// FailureReason is left out when the target succeeded.
 	FailureReason *string `json:"FailureReason,omitempty"`

@@ -48,7 +48,7 @@ func TestWhatWasChangedIsShownAndFailsNothing(t *testing.T) {
 	if d := a.NetReachTask.Detail[0]; !d.Succeed || d.SucceedRate != 1 || d.Metrics.VoidRequests != 40 || d.Metrics.RequestCounts != 100 || d.Metrics.KeptConnection.VoidRequests != 40 {
 		t.Errorf("a path of which a part is void is shown as %+v", d)
 	}
-	if d := b.NetReachTask.Detail[0]; d.Succeed || d.Result != "no data" || d.FailureReason == nil || d.SucceedRate != 0 || d.Metrics.VoidRequests != 40 {
+	if d := b.NetReachTask.Detail[0]; d.Succeed || d.Result != systemv1beta1.ResultVoid || d.FailureReason == nil || d.SucceedRate != 0 || d.Metrics.VoidRequests != 40 {
 		t.Errorf("a path that is void is shown as %+v", d)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
 	"kdoctor.io/kdoctor/internal/apiserver/render"
@@ -152,6 +153,40 @@ func TestTheClockIsTold(t *testing.T) {
 				t.Errorf("got %q, want %q", got, c.want)
 			}
 		})
+	}
+}
+
+func TestAPhaseThatNobodyMeasuredIsLeftOut(t *testing.T) {
+	for name, c := range map[string]struct {
+		longest time.Duration
+		want    map[string]systemv1beta1.Phase
+	}{
+		"a body that came with the headers": {time.Nanosecond, nil},
+		"just too short":                    {time.Microsecond - 1, nil},
+		"just long enough":                  {time.Microsecond, map[string]systemv1beta1.Phase{"body": {Mean: 0.0001, Max: 0.001}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			kept := passed()
+			p := report.Path{Phases: [probe.Phases]report.Phase{probe.Body: {Count: 10, Sum: time.Microsecond, Max: c.longest}}}
+			kept.Round.Agents[0].Paths = []report.Path{p}
+			kept.Round.Agents = kept.Round.Agents[:1]
+			got := render.Report(task(), kept).Spec.Report[0].NetReachTask.Detail[0].Metrics.PhasesInMs
+			if diff := cmp.Diff(c.want, got, cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestTheLoadIsTold(t *testing.T) {
+	kept := passed()
+	if got := render.Report(task(), kept).Spec.Load; got != nil {
+		t.Errorf("a load of which nothing is known is told as %+v", got)
+	}
+	kept.Round.Load = report.Load{Asked: 100, Given: 10, Limit: 300, Targets: 27, Sends: 297, Connections: 270, Tracked: 2970, Ports: 10}
+	want := &systemv1beta1.Load{RequestsPerSecond: 10, AskedRequestsPerSecond: 100, TargetsPerAgent: 27, ConnectionsPerSecond: 270, TrackedConnections: 2970, PortsPerTarget: 10}
+	if diff := cmp.Diff(want, render.Report(task(), kept).Spec.Load); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 

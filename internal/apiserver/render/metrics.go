@@ -78,11 +78,25 @@ func spread(h stats.Histogram) *systemv1beta1.Spread {
 	return &systemv1beta1.Spread{Mean: milliseconds(h.Mean()), P99: milliseconds(h.Quantile(0.99)), Max: milliseconds(h.Max())}
 }
 
-// phases leaves out those that no request had.
+// tooShort is the length below which nobody measures a phase: a body that came together with the headers has one of a nanosecond.
+const tooShort = time.Microsecond
+
+// load is nil where nothing is known of it.
+func load(l report.Load) *systemv1beta1.Load {
+	if l == (report.Load{}) {
+		return nil
+	}
+	return &systemv1beta1.Load{
+		RequestsPerSecond: int64(l.Given), AskedRequestsPerSecond: int64(l.Asked), TargetsPerAgent: int64(l.Targets),
+		ConnectionsPerSecond: int64(l.Connections), TrackedConnections: int64(l.Tracked), PortsPerTarget: int64(l.Ports),
+	}
+}
+
+// phases leaves out those that no request had, or none for long enough.
 func phases(p report.Path) map[string]systemv1beta1.Phase {
 	all := map[string]systemv1beta1.Phase{}
 	for i, phase := range p.Phases {
-		if phase.Count > 0 {
+		if phase.Count > 0 && phase.Max >= tooShort {
 			all[probe.Phase(i).String()] = systemv1beta1.Phase{Mean: milliseconds(phase.Mean()), Max: milliseconds(phase.Max)}
 		}
 	}

@@ -78,6 +78,7 @@ func Report(task Task, kept Kept) *systemv1beta1.KdoctorReport {
 		r.Spec.Churn = append(r.Spec.Churn, c.Sentence(kept.Round.Started))
 	}
 	r.Spec.Findings = findings(kept.Round)
+	r.Spec.Load = load(kept.Round.Load)
 	r.Spec.ReducedLoad = kept.Round.Load.Reduction()
 	r.Spec.LoadOfOthers = kept.Round.Load.Company()
 	r.Spec.Report = agents(task, kept)
@@ -213,7 +214,10 @@ func detail(p report.Path, v verdict.Path) systemv1beta1.NetReachDetail {
 	if counted := p.Sent - p.Void(); counted > 0 {
 		d.SucceedRate = float64(p.OK) / float64(counted)
 	}
-	if v.Result != verdict.Pass && v.Result != verdict.Fail {
+	switch {
+	case v.Void:
+		d.Result = systemv1beta1.ResultVoid
+	case v.Result != verdict.Pass && v.Result != verdict.Fail:
 		d.Result = string(v.Result)
 	}
 	if !d.Succeed {

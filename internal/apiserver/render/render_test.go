@@ -152,7 +152,7 @@ func additions() []string {
 		task + ".Observer", task + ".Detail[].Metrics.Response", task + ".Detail[].Metrics.LagInMs", task + ".Detail[].Metrics.PhasesInMs",
 		task + ".Detail[].Metrics.ClockSource", task + ".Detail[].Metrics.Retransmits", task + ".Detail[].Metrics.RetransmittedRequests",
 		task + ".Detail[].Metrics.Backends", task + ".Detail[].Metrics.BackendsAnswered", task + ".Detail[].Metrics.BackendsExpected",
-		task + ".Detail[].Metrics.KeptConnection",
+		task + ".Detail[].Metrics.KeptConnection", ".spec.Load",
 	}
 }
 
@@ -202,6 +202,7 @@ func TestAPassedReportHasTheKeysAndTypesThatToolsExpectAndNothingElseButTheAddit
 	for i := range rich.Round.Agents {
 		rich.Round.Agents[i] = observed(rich.Round.Agents[i])
 	}
+	rich.Round.Load = report.Load{Asked: 10, Given: 10, Targets: 2, Connections: 20, Tracked: 220, Ports: 2}
 	rich.Round.Backends = []report.Backends{{Targets: []string{"AgentIngress_http://172.18.0.50/kdoctoragent"}, Pods: []string{"agent-a", "agent-b"}}}
 	for name, kept := range map[string]render.Kept{"as an agent reports that tells the least": passed(), "as one reports that tells everything": rich} {
 		t.Run(name, func(t *testing.T) {

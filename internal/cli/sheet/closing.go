@@ -7,6 +7,7 @@ import (
 
 	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
 	"kdoctor.io/kdoctor/internal/target"
+	"kdoctor.io/kdoctor/internal/verdict"
 )
 
 // failure is one target that failed, seen from one source.
@@ -21,6 +22,8 @@ type evidence struct {
 	tested   []path
 	// hidden tells that there is something to know of although nothing failed: a finding, loss, or connections that did not stay open.
 	hidden bool
+	// void tells that something is void.
+	void bool
 	// limited are the nodes whose agents were the limit themselves: what they did not measure is no evidence about the network.
 	limited []string
 }
@@ -41,13 +44,20 @@ func closing(r systemv1beta1.KdoctorReport, shown []source, missing []systemv1be
 	var failures []failure
 	var tested []path
 	var limited []string
+	silent, changed := apart(missing)
+	agents := len(changed)
 	for _, s := range shown {
+		if s.void {
+			agents++
+		}
 		if s.limited() {
 			limited = append(limited, s.node)
 		}
 		for _, g := range s.groups {
 			total.add(g.figures)
-			tested = append(tested, g.path)
+			if !g.allVoid() {
+				tested = append(tested, g.path)
+			}
 			for _, t := range g.targets {
 				if t.outcome().fault() {
 					failures = append(failures, failure{path: g.path, from: s.node, to: t.node})
@@ -59,11 +69,14 @@ func closing(r systemv1beta1.KdoctorReport, shown []source, missing []systemv1be
 	if o.Node != "" {
 		where = "From " + o.Node + ": "
 	}
-	text := fmt.Sprintf("%s%d of %s passed, %d of %s succeeded", where, total.targetsOK, count(total.targets, "target"), total.ok, count(total.sent, "request"))
-	if len(missing) > 0 {
-		text += ", " + count(len(missing), "agent") + " did not report"
+	text := fmt.Sprintf("%s%d of %s passed, %d of %s succeeded", where, total.targetsOK, count(total.judged(), "target"), total.ok, count(total.sent, "request"))
+	if len(silent) > 0 {
+		text += ", " + count(len(silent), "agent") + " did not report"
 	}
-	advice, command := next(r, evidence{failures: failures, tested: tested, limited: limited, hidden: len(r.Spec.Findings) > 0 || len(loss(total)) > 0}, missing, o)
+	left := leftOut(agents, total)
+	text += left
+	advice, command := next(r, evidence{failures: failures, tested: tested, limited: limited,
+		hidden: len(r.Spec.Findings) > 0 || len(loss(total)) > 0, void: left != ""}, silent, o)
 	lines := append(wrap(text+".", o.Width, 0), wrap("Next: "+advice, o.Width, 0)...)
 	if command != "" {
 		lines = append(lines, "  "+command)
@@ -74,8 +87,25 @@ func closing(r systemv1beta1.KdoctorReport, shown []source, missing []systemv1be
 	return lines
 }
 
+// leftOut says, as a clause, how much is void.
+func leftOut(agents int, total figures) string {
+	var parts []string
+	for _, part := range []struct {
+		n    int64
+		what string
+	}{{int64(agents), "agent"}, {int64(total.targetsVoid), "target"}, {total.void, "request"}} {
+		if part.n > 0 {
+			parts = append(parts, count(part.n, part.what))
+		}
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return "; void because of what was changed: " + strings.Join(parts, ", ")
+}
+
 // next is one sentence about where to look, drawn from nothing but which paths failed, and the command for it, empty when there is none.
-func next(r systemv1beta1.KdoctorReport, seen evidence, missing []systemv1beta1.NotReported, o Options) (advice, command string) {
+func next(r systemv1beta1.KdoctorReport, seen evidence, silent []systemv1beta1.NotReported, o Options) (advice, command string) {
 	again := "kubectl kdoctor report " + r.Spec.TaskName
 	describe := fmt.Sprintf("kubectl describe %s %s", strings.ToLower(r.Spec.TaskType), r.Spec.TaskName)
 	switch {
@@ -90,22 +120,38 @@ func next(r systemv1beta1.KdoctorReport, seen evidence, missing []systemv1beta1.
 			command = again + " --failed"
 		}
 		return limit(seen.limited), command
-	case len(missing) > 0:
-		return fmt.Sprintf("see why the agent on %s is silent:", missing[0].NodeName),
-			"kubectl get pods -A -o wide --field-selector spec.nodeName=" + missing[0].NodeName
+	case len(silent) > 0:
+		return ask(silent)
 	case !Passed(r) && o.Node != "":
-		return "this node's paths passed, but the round failed:", again
+		return "nothing that this node measured failed, but the round failed:", again
+	case slices.ContainsFunc(r.Spec.FailedReasons, func(reason string) bool { return strings.HasPrefix(reason, verdict.NothingLeft) }):
+		return "nothing is left to judge: see the next round, or run the task once more.", ""
 	case !Passed(r):
 		return "see the reasons above, and the task's events:", describe
 	case seen.hidden && o.Wide:
 		return "nothing failed, but see the findings and notes above.", ""
 	case seen.hidden:
 		return "nothing failed, but see the findings and notes above. Each target by itself:", again + " --wide"
-	case o.Wide:
-		return "nothing is wrong.", ""
-	default:
-		return "nothing is wrong. Each target by itself:", again + " --wide"
 	}
+	good := "nothing is wrong."
+	if seen.void {
+		good = "nothing failed; what is void was not judged."
+	}
+	if o.Wide {
+		return good, ""
+	}
+	return good + " Each target by itself:", again + " --wide"
+}
+
+// ask says how to see why agents are silent.
+func ask(silent []systemv1beta1.NotReported) (advice, command string) {
+	const pods = "kubectl get pods -A -o wide "
+	for _, n := range silent {
+		if n.NodeName != "" {
+			return fmt.Sprintf("see why the agent on %s is silent:", n.NodeName), pods + "--field-selector spec.nodeName=" + n.NodeName
+		}
+	}
+	return "see why an agent has no node:", pods + "-l app.kubernetes.io/component=kdoctor-agent"
 }
 
 // limit says what to do where agents were the limit.

@@ -8,15 +8,17 @@ import (
 
 // figures are what one row shows: of one target, or of several taken together.
 type figures struct {
-	targets, targetsOK int
-	sent, ok           int64
+	// targets are all, targetsOK those that passed, targetsVoid those of which nothing is left to judge.
+	targets, targetsOK, targetsVoid int
+	// sent and ok are of the requests that count, void is how many were sent beyond these.
+	sent, ok, void int64
 	// mean, p50, p99 and max are in milliseconds, over the successful requests; without any of these they mean nothing.
 	mean, p50, p99, max float64
 	// worst is the worst of the targets' outcomes.
 	worst outcome
 	// resent is how many segments were sent again, in how many requests.
 	resent, resentIn int64
-	// keptSent, keptOK and keptClosed are of the stream over a connection that stays open: requests, successes, and failures
+	// keptSent, keptOK and keptClosed are of the stream over a connection that stays open: requests that count, successes, and failures
 	// because the other side had closed it.
 	keptSent, keptOK, keptClosed int64
 	// bound is true when p50 and p99 are the highest among several targets. Percentiles cannot be added,
@@ -25,18 +27,27 @@ type figures struct {
 }
 
 func figuresOf(d systemv1beta1.NetReachDetail) figures {
-	f := figures{targets: 1, sent: d.Metrics.RequestCounts, ok: d.Metrics.SuccessCounts, mean: d.MeanDelay,
-		p50: d.Metrics.Latencies.P50InMs, p99: d.Metrics.Latencies.P99InMs, max: d.Metrics.Latencies.MaxInMs}
+	f := figures{targets: 1, sent: counted(d.Metrics.RequestCounts, d.Metrics.VoidRequests), ok: d.Metrics.SuccessCounts, void: d.Metrics.VoidRequests,
+		mean: d.MeanDelay, p50: d.Metrics.Latencies.P50InMs, p99: d.Metrics.Latencies.P99InMs, max: d.Metrics.Latencies.MaxInMs}
 	f.worst = outcomeOf(d)
-	if d.Succeed {
+	switch f.worst {
+	case passed:
 		f.targetsOK = 1
+	case void:
+		f.targetsVoid = 1
+	case noData, toolLimited, failed:
 	}
 	f.resent, f.resentIn = d.Metrics.Retransmits, d.Metrics.RetransmittedRequests
 	if k := d.Metrics.KeptConnection; k != nil {
-		f.keptSent, f.keptOK, f.keptClosed = k.RequestCounts, k.SuccessCounts, k.ClosedByOtherSide
+		f.keptSent, f.keptOK = counted(k.RequestCounts, k.VoidRequests), k.SuccessCounts
+		// Who closed is not told of each request: it may have been a pod that is gone.
+		f.keptClosed = max(0, min(k.ClosedByOtherSide, f.keptSent-f.keptOK))
 	}
 	return f
 }
+
+// counted is how many of the requests that were sent count.
+func counted(sent, void int64) int64 { return max(0, sent-void) }
 
 // add takes further targets in.
 func (f *figures) add(o figures) {
@@ -48,8 +59,10 @@ func (f *figures) add(o figures) {
 	}
 	f.targets += o.targets
 	f.targetsOK += o.targetsOK
+	f.targetsVoid += o.targetsVoid
 	f.sent += o.sent
 	f.ok += o.ok
+	f.void += o.void
 	f.worst = max(f.worst, o.worst)
 	f.resent += o.resent
 	f.resentIn += o.resentIn
@@ -58,14 +71,20 @@ func (f *figures) add(o figures) {
 	f.keptClosed += o.keptClosed
 }
 
-func (f figures) passed() bool { return f.targetsOK == f.targets }
+// judged is how many targets there are of which something is left to judge.
+func (f figures) judged() int { return f.targets - f.targetsVoid }
+
+// allVoid tells whether there are targets, and nothing is left of any.
+func (f figures) allVoid() bool { return f.targets > 0 && f.judged() == 0 }
 
 // outcome is that of all targets together.
 func (f figures) outcome() outcome {
 	switch {
-	case f.passed():
+	case f.allVoid():
+		return void
+	case f.targetsOK == f.judged():
 		return passed
-	case f.worst == passed:
+	case !f.worst.fails():
 		return failed
 	default:
 		return f.worst

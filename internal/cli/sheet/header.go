@@ -20,20 +20,17 @@ func header(r systemv1beta1.KdoctorReport, o Options) []string {
 	lines := []string{
 		fmt.Sprintf("%s %s   %s   %s", s.TaskType, s.TaskName, rounds(s), paint(result, outcomeIf(success), o.Color)),
 		"  when    " + when(s, o.Now),
-		"  agents  " + agents(s),
 	}
+	lines = append(lines, labelled("  agents  ", agents(s), o)...)
 	if slices.ContainsFunc(s.FailedRoundNumber, func(n int64) bool { return n != s.ReportRoundNumber }) {
 		lines = append(lines, "  failed  "+failedRounds(s.FailedRoundNumber))
 	}
-	for _, sentence := range []string{s.ReducedLoad, s.LoadOfOthers} {
-		if sentence == "" {
-			continue
+	for _, sentence := range []string{footprint(s.Load, o), s.ReducedLoad, s.LoadOfOthers} {
+		if sentence != "" {
+			lines = append(lines, labelled("  load    ", sentence, o)...)
 		}
-		const label = "  load    "
-		text := wrap(sentence, o.Width, len(label))
-		text[0] = label + text[0][len(label):]
-		lines = append(lines, text...)
 	}
+	lines = append(lines, changes(s.Churn, o)...)
 	switch {
 	case o.Node != "" && o.Failed:
 		lines = append(lines, fmt.Sprintf("  shown   what failed on node %s", o.Node))
@@ -41,6 +38,43 @@ func header(r systemv1beta1.KdoctorReport, o Options) []string {
 		lines = append(lines, fmt.Sprintf("  shown   what node %s measured", o.Node))
 	case o.Failed:
 		lines = append(lines, "  shown   what failed")
+	}
+	return lines
+}
+
+// labelled is the text, wrapped, behind its label.
+func labelled(label, text string, o Options) []string {
+	lines := wrap(text, o.Width, len(label))
+	lines[0] = label + lines[0][len(label):]
+	return lines
+}
+
+// footprint says in the wide form what the load was, and what it cost.
+func footprint(l *systemv1beta1.Load, o Options) string {
+	if l == nil || !o.Wide {
+		return ""
+	}
+	opened := count(l.ConnectionsPerSecond, "new connection") + "/s"
+	if l.ConnectionsPerSecond == 0 {
+		opened = "connections that stay open"
+	}
+	return fmt.Sprintf("%s/s to each of up to %s from each agent: %s, up to %d tracked",
+		count(l.RequestsPerSecond, "request"), count(l.TargetsPerAgent, "target"), opened, l.TrackedConnections)
+}
+
+// changes tells of what was deleted, drained or restarted meanwhile.
+func changes(all []string, o Options) []string {
+	const most, label = 5, "  changed "
+	shown := all
+	if !o.Wide && len(shown) > most {
+		shown = shown[:most]
+	}
+	var lines []string
+	for _, sentence := range shown {
+		lines = append(lines, labelled(label, sentence, o)...)
+	}
+	if more := len(all) - len(shown); more > 0 {
+		lines = append(lines, fmt.Sprintf("%sand %s: --wide shows all", label, count(more, "more change")))
 	}
 	return lines
 }
@@ -110,6 +144,9 @@ func ago(age time.Duration) string {
 
 func agents(s systemv1beta1.KdoctorReportSpec) string {
 	text := fmt.Sprintf("%d of %d reported", len(s.Report), len(s.Report)+len(s.NotReported))
+	if _, changed := apart(s.NotReported); len(changed) > 0 {
+		text += fmt.Sprintf(", %d void", len(changed))
+	}
 	var cpu, memory float64
 	for _, a := range s.Report {
 		if a.NetReachTask != nil {

@@ -34,8 +34,8 @@ type source struct {
 	notes []string
 	// observer is how well the agent could observe, empty when it does not tell.
 	observer string
-	// failed is true when the agent's round did not succeed, whatever its targets say.
-	failed bool
+	// failed is true when the agent's round failed, whatever its targets say; void when nothing is left of it to judge.
+	failed, void bool
 }
 
 // limited tells whether the agent itself was the limit on one of its targets.
@@ -43,10 +43,14 @@ func (s source) limited() bool { return s.any(func(o outcome) bool { return o ==
 
 // outcome is that of the agent's round.
 func (s source) outcome() outcome {
-	if s.limited() && !s.any(outcome.fault) {
+	switch {
+	case s.void:
+		return void
+	case s.limited() && !s.any(outcome.fault):
 		return toolLimited
+	default:
+		return outcomeIf(!s.failed)
 	}
-	return outcomeIf(!s.failed)
 }
 
 // any tells whether one of the targets has such an outcome.
@@ -67,11 +71,12 @@ func sources(spec systemv1beta1.KdoctorReportSpec) []source {
 	}
 	var all []source
 	for _, r := range spec.Report {
-		s := source{node: r.NodeName, pod: r.PodName, failed: r.RoundResult != string(v1beta1.Succeed)}
+		s := source{node: r.NodeName, pod: r.PodName, void: r.RoundResult == systemv1beta1.ResultVoid}
+		s.failed = !s.void && r.RoundResult != string(v1beta1.Succeed)
 		if r.NetReachTask != nil {
 			s.groups = groups(r, nodes)
 		}
-		if s.failed && !slices.ContainsFunc(s.groups, func(g group) bool { return !g.passed() }) {
+		if s.void || (s.failed && !s.any(outcome.fails)) {
 			s.notes = append(s.notes, reasonOf(r.FailedReason))
 		}
 		if r.NetReachTask != nil && r.NetReachTask.Observer != nil {
@@ -105,12 +110,24 @@ func groups(r systemv1beta1.Report, nodes map[string]string) []group {
 	all := make([]group, 0, len(byPath))
 	for _, g := range byPath {
 		slices.SortStableFunc(g.targets, func(a, b one) int {
-			return cmp.Or(cmp.Compare(a.targetsOK, b.targetsOK), cmp.Compare(a.node, b.node), cmp.Compare(a.pod, b.pod), cmp.Compare(a.address, b.address))
+			return cmp.Or(cmp.Compare(standing(a), standing(b)), cmp.Compare(a.node, b.node), cmp.Compare(a.pod, b.pod), cmp.Compare(a.address, b.address))
 		})
 		all = append(all, *g)
 	}
 	slices.SortFunc(all, func(a, b group) int { return comparePaths(a.path, b.path) })
 	return all
+}
+
+// standing is where a target stands among the others of its path: what fails comes first.
+func standing(t one) int {
+	switch {
+	case t.outcome().fails():
+		return 0
+	case t.outcome() == void:
+		return 1
+	default:
+		return 2
+	}
 }
 
 func comparePaths(a, b path) int {

@@ -72,6 +72,21 @@ func loss(f figures) []string {
 	return texts
 }
 
+// excused tells of what counts for neither side because agents were deleted, drained or restarted.
+func excused(f figures) []string {
+	var parts []string
+	if f.targetsVoid > 0 {
+		parts = append(parts, count(f.targetsVoid, "target"))
+	}
+	if f.void > 0 {
+		parts = append(parts, fmt.Sprintf("%d of %s", f.void, count(f.sent+f.void, "request")))
+	}
+	if len(parts) == 0 {
+		return nil
+	}
+	return []string{"void: " + strings.Join(parts, ", ")}
+}
+
 // wide tells in the wide form what the table has no columns for.
 func wide(t one, o Options) []line {
 	if !o.Wide {
@@ -79,6 +94,9 @@ func wide(t one, o Options) []line {
 	}
 	m := t.measured
 	texts := loss(t.figures)
+	if t.outcome() != void {
+		texts = append(texts, excused(t.figures)...)
+	}
 	if times := times(m); times != "" {
 		texts = append(texts, times)
 	}
@@ -117,7 +135,10 @@ func three(a, b, c float64) string {
 	return milliseconds(a) + "/" + milliseconds(b) + "/" + milliseconds(c)
 }
 
-// phasesOf lists the phases in their order; those of a later release come last.
+// tooShort is the length in milliseconds below which nobody measures a phase; see the rendering of reports, which leaves these out too.
+const tooShort = 0.001
+
+// phasesOf lists the phases in their order; those of a later release come last. Those that no request had for long enough are left out.
 func phasesOf(m systemv1beta1.HTTPMetrics) string {
 	place := map[string]int{}
 	for p := range probe.Phases {
@@ -129,9 +150,11 @@ func phasesOf(m systemv1beta1.HTTPMetrics) string {
 		}
 		return len(place)
 	}
-	names := slices.SortedFunc(maps.Keys(m.PhasesInMs), func(a, b string) int { return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a, b)) })
+	phases := maps.Clone(m.PhasesInMs)
+	maps.DeleteFunc(phases, func(_ string, p systemv1beta1.Phase) bool { return p.Max < tooShort })
+	names := slices.SortedFunc(maps.Keys(phases), func(a, b string) int { return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a, b)) })
 	for i, name := range names {
-		names[i] = fmt.Sprintf("%s %s/%s", name, milliseconds(m.PhasesInMs[name].Mean), milliseconds(m.PhasesInMs[name].Max))
+		names[i] = fmt.Sprintf("%s %s/%s", name, milliseconds(phases[name].Mean), milliseconds(phases[name].Max))
 	}
 	return strings.Join(names, ", ")
 }

@@ -7,11 +7,16 @@ type outcome int
 
 const (
 	passed outcome = iota
+	// void: nothing is left to judge because agents were deleted, drained or restarted, which is nobody's fault.
+	void
 	noData
 	// toolLimited: the agent itself was the limit, so the figures say nothing about the network.
 	toolLimited
 	failed
 )
+
+// fails tells whether the round fails because of the outcome.
+func (o outcome) fails() bool { return o > void }
 
 // fault tells whether the outcome may be the fault of something beyond the agent.
 func (o outcome) fault() bool { return o == noData || o == failed }
@@ -21,6 +26,8 @@ func outcomeOf(d systemv1beta1.NetReachDetail) outcome {
 	switch {
 	case d.Succeed:
 		return passed
+	case d.Result == systemv1beta1.ResultVoid:
+		return void
 	case d.Result == toolLimited.String():
 		return toolLimited
 	case d.Result == noData.String():
@@ -43,6 +50,8 @@ func (o outcome) String() string {
 	switch o {
 	case passed:
 		return "pass"
+	case void:
+		return systemv1beta1.ResultVoid
 	case noData:
 		return "no data"
 	case toolLimited:
@@ -52,11 +61,13 @@ func (o outcome) String() string {
 	}
 }
 
-// escape is the terminal's escape for the outcome's colour: green, yellow for what is the tool's own limit, else bold red.
+// escape is the terminal's escape for the outcome's colour: green, dim for what says nothing, yellow for what is the tool's own limit, else bold red.
 func (o outcome) escape() string {
 	switch o {
 	case passed:
 		return "\x1b[32m"
+	case void:
+		return "\x1b[2m"
 	case toolLimited:
 		return "\x1b[33m"
 	default:

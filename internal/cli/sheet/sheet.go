@@ -3,7 +3,6 @@
 package sheet
 
 import (
-	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -11,13 +10,14 @@ import (
 
 	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
 	"kdoctor.io/kdoctor/api/v1beta1"
+	"kdoctor.io/kdoctor/internal/verdict"
 )
 
 // Options say how a report is shown.
 type Options struct {
 	// Node shows only what this node's agents measured; empty shows all.
 	Node string
-	// Failed leaves out what passed.
+	// Failed leaves out what passed, and what is void.
 	Failed bool
 	// Wide gives each target a row of its own and cuts nothing.
 	Wide bool
@@ -52,7 +52,10 @@ func Nodes(r systemv1beta1.KdoctorReport) []string {
 		all = append(all, a.NodeName)
 	}
 	for _, n := range r.Spec.NotReported {
-		all = append(all, n.NodeName)
+		// A pod may have no node yet.
+		if n.NodeName != "" {
+			all = append(all, n.NodeName)
+		}
 	}
 	slices.Sort(all)
 	return slices.Compact(all)
@@ -79,7 +82,11 @@ func Write(w io.Writer, r systemv1beta1.KdoctorReport, o Options) error {
 		}
 	}
 	section(header(r, o))
-	section(silent(missing, o))
+	silent, changed := apart(missing)
+	section(listed("Agents that did not report", failed, silent, o))
+	if !o.Failed {
+		section(listed("Agents without a report because they were changed (void)", void, changed, o))
+	}
 	section(others(r.Spec, o))
 	section(table(shown, o))
 	section(findings(r.Spec, o))
@@ -90,14 +97,26 @@ func Write(w io.Writer, r systemv1beta1.KdoctorReport, o Options) error {
 	return err
 }
 
-// silent lists the agents that did not report.
-func silent(missing []systemv1beta1.NotReported, o Options) []string {
-	if len(missing) == 0 {
+// apart tells the agents that owe a report from those whose want of one is void.
+func apart(missing []systemv1beta1.NotReported) (silent, changed []systemv1beta1.NotReported) {
+	for _, n := range missing {
+		if n.Void {
+			changed = append(changed, n)
+			continue
+		}
+		silent = append(silent, n)
+	}
+	return silent, changed
+}
+
+// listed lists agents that gave no report.
+func listed(title string, as outcome, agents []systemv1beta1.NotReported, o Options) []string {
+	if len(agents) == 0 {
 		return nil
 	}
-	lines := []string{paint("Agents that did not report", failed, o.Color)}
-	for _, n := range missing {
-		lines = append(lines, fmt.Sprintf("  %s  %s", n.NodeName, n.PodName))
+	lines := []string{paint(title, as, o.Color)}
+	for _, n := range agents {
+		lines = append(lines, "  "+strings.TrimSpace(n.NodeName+"  "+n.PodName))
 		lines = append(lines, wrap(n.Reason, o.Width, 4)...)
 	}
 	return lines
@@ -120,7 +139,7 @@ func others(spec systemv1beta1.KdoctorReportSpec, o Options) []string {
 // told tells whether the reason is about one agent, and so stands beside that agent.
 func told(reason string, spec systemv1beta1.KdoctorReportSpec) bool {
 	about := func(pod, node string) bool {
-		rest, ok := strings.CutPrefix(reason, "agent "+pod+" on node "+node)
+		rest, ok := strings.CutPrefix(reason, verdict.Named(pod, node))
 		return ok && (strings.HasPrefix(rest, ":") || strings.HasPrefix(rest, " "))
 	}
 	for _, n := range spec.NotReported {

@@ -71,7 +71,7 @@ func TestFiguresOfSeveralTargets(t *testing.T) {
 	if got, want := sum.latencies(), [4]string{"2.50", "≤2.50", "≤4.00", "9.00"}; got != want {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	if sum.ok != 400 || sum.sent != 500 || sum.targetsOK != 2 || sum.targets != 3 || sum.passed() {
+	if sum.ok != 400 || sum.sent != 500 || sum.targetsOK != 2 || sum.targets != 3 || sum.outcome() != failed {
 		t.Errorf("got %+v", sum)
 	}
 }
@@ -82,6 +82,69 @@ func TestFiguresOfOneTargetAmongSilentOnesAreExact(t *testing.T) {
 	sum.add(figures{targets: 1, sent: 1})
 	if got, want := sum.latencies(), [4]string{"1.00", "1.00", "1.00", "1.00"}; got != want {
 		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestWhatIsVoidCountsForNeitherSide(t *testing.T) {
+	part := systemv1beta1.NetReachDetail{Succeed: true, Metrics: systemv1beta1.HTTPMetrics{RequestCounts: 100, SuccessCounts: 80, VoidRequests: 20,
+		KeptConnection: &systemv1beta1.KeptConnection{RequestCounts: 10, SuccessCounts: 6, VoidRequests: 3, ClosedByOtherSide: 3}}}
+	whole := systemv1beta1.NetReachDetail{Result: "void", Metrics: systemv1beta1.HTTPMetrics{RequestCounts: 50, VoidRequests: 50}}
+	failing := systemv1beta1.NetReachDetail{Metrics: systemv1beta1.HTTPMetrics{RequestCounts: 10}}
+	cases := []struct {
+		name    string
+		details []systemv1beta1.NetReachDetail
+		outcome outcome
+		targets string
+		sent    int64
+		notes   []string
+	}{
+		{"a part of the requests", []systemv1beta1.NetReachDetail{part}, passed, "1/1", 80,
+			[]string{"1 of 7 requests failed over connections that stay open, 1 because the other side had closed them", "void: 20 of 100 requests"}},
+		{"all of the target", []systemv1beta1.NetReachDetail{whole}, void, "0/0", 0, []string{"void: 1 target, 50 of 50 requests"}},
+		{"one of two targets", []systemv1beta1.NetReachDetail{whole, part}, passed, "1/1", 80,
+			[]string{"1 of 7 requests failed over connections that stay open, 1 because the other side had closed them", "void: 1 target, 70 of 150 requests"}},
+		{"one beside one that fails", []systemv1beta1.NetReachDetail{failing, whole}, failed, "0/1", 10, []string{"void: 1 target, 50 of 60 requests"}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			var sum figures
+			for _, d := range c.details {
+				sum.add(figuresOf(d))
+			}
+			if got := ratio(sum.targetsOK, sum.judged()); sum.outcome() != c.outcome || got != c.targets || sum.sent != c.sent {
+				t.Errorf("%s, %s targets, %d requests; want %s, %s, %d", sum.outcome(), got, sum.sent, c.outcome, c.targets, c.sent)
+			}
+			if diff := cmp.Diff(c.notes, append(loss(sum), excused(sum)...)); diff != "" {
+				t.Errorf("notes (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestManyVoidTargetsOfOnePathAreCounted(t *testing.T) {
+	g := group{path: path{target.Endpoint, topology.IPv4}}
+	for i := range manyTargets + 2 {
+		d := systemv1beta1.NetReachDetail{Succeed: i > 1, Metrics: systemv1beta1.HTTPMetrics{RequestCounts: 10, SuccessCounts: 10}}
+		if i < 2 {
+			d = systemv1beta1.NetReachDetail{Result: "void", Metrics: systemv1beta1.HTTPMetrics{RequestCounts: 10, VoidRequests: 10}}
+		}
+		o := one{figures: figuresOf(d)}
+		g.targets = append(g.targets, o)
+		g.add(o.figures)
+	}
+	rows := groupRows(g, Options{})
+	if len(rows) != 2 || rows[0].cells[colTargets] != "10/10" || rows[1].note != "void: 2 targets, 20 of 120 requests" {
+		t.Errorf("got %+v; want one row, and a note that counts the void targets", rows)
+	}
+}
+
+func TestPhasesThatNobodyMeasuredAreLeftOut(t *testing.T) {
+	m := systemv1beta1.HTTPMetrics{PhasesInMs: map[string]systemv1beta1.Phase{"body": {Mean: 1e-6, Max: 1e-6}, "connect": {Mean: 0.1, Max: 0.2}, "first byte": {Mean: 0.0005, Max: 0.001}}}
+	if got, want := phasesOf(m), "connect 0.10/0.20, first byte 0.00/0.00"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if len(m.PhasesInMs) != 3 {
+		t.Errorf("the report itself has changed: %v", m.PhasesInMs)
 	}
 }
 

@@ -49,7 +49,7 @@ func table(all []source, o Options) []string {
 func sourceRows(s source, o Options) []line {
 	var rows []line
 	for _, g := range s.groups {
-		if !o.Failed || !g.passed() {
+		if !o.Failed || g.outcome().fails() {
 			rows = append(rows, groupRows(g, o)...)
 		}
 	}
@@ -76,7 +76,7 @@ func failingRows(all []source, o Options) []line {
 	return rows
 }
 
-// foldedRows shows each path once for all sources on which it passed.
+// foldedRows shows each path once for all sources on which it did not fail.
 func foldedRows(all []source, o Options) []line {
 	if o.Failed {
 		return nil
@@ -88,7 +88,7 @@ func foldedRows(all []source, o Options) []line {
 	byPath := map[path]*fold{}
 	for _, s := range all {
 		for _, g := range s.groups {
-			if !g.passed() {
+			if g.outcome().fails() {
 				continue
 			}
 			f := byPath[g.path]
@@ -114,15 +114,17 @@ func foldedRows(all []source, o Options) []line {
 		}
 		rows = append(rows, row)
 		rows = append(rows, noted(loss(f.figures))...)
+		rows = append(rows, noted(excused(f.figures))...)
 	}
 	return rows
 }
 
-// groupRows shows one path of one source: one row when all of it passed, else one more per target, with the reasons.
+// groupRows shows one path of one source: one row when all of it passed, one more per target that is void, and when something failed
+// one more per target, with the reasons.
 func groupRows(g group, o Options) []line {
 	rows := []line{groupLine(g)}
 	if !o.Wide {
-		rows = append(rows, noted(loss(g.figures))...)
+		rows = append(rows, noted(append(loss(g.figures), excused(g.unlisted())...))...)
 	}
 	if len(g.targets) == 1 && !o.Wide {
 		if reason := g.targets[0].reason; reason != "" {
@@ -130,20 +132,27 @@ func groupRows(g group, o Options) []line {
 		}
 		return rows
 	}
-	if g.passed() && !o.Wide {
-		return rows
-	}
+	return append(rows, targetRows(g, o)...)
+}
+
+// targetRows shows what failed in a path, what is void while that is few, and beside a failure what passed.
+func targetRows(g group, o Options) []line {
+	var rows []line
 	var rest figures
 	for _, t := range g.targets {
+		fails, whole := t.outcome().fails(), len(g.targets) <= manyTargets
 		switch {
-		case !t.passed():
-			rows = append(rows, targetLine(t), line{note: t.reason})
+		case fails || (o.Wide && !o.Failed):
+			rows = append(rows, targetLine(t))
+			if t.reason != "" {
+				rows = append(rows, line{note: t.reason})
+			}
 			rows = append(rows, wide(t, o)...)
 		case o.Failed:
-		case o.Wide || len(g.targets) <= manyTargets:
+		case whole && (g.outcome().fails() || t.outcome() == void):
+			// What is void has its reason in the header.
 			rows = append(rows, targetLine(t))
-			rows = append(rows, wide(t, o)...)
-		default:
+		case g.outcome().fails():
 			rest.add(t.figures)
 		}
 	}
@@ -155,10 +164,24 @@ func groupRows(g group, o Options) []line {
 	return rows
 }
 
+// unlisted are the figures of the path without those of the targets that are shown as void.
+func (g group) unlisted() figures {
+	if len(g.targets) > manyTargets {
+		return g.figures
+	}
+	var f figures
+	for _, t := range g.targets {
+		if t.outcome() != void {
+			f.add(t.figures)
+		}
+	}
+	return f
+}
+
 func groupLine(g group) line {
 	row := figuresLine(g.figures)
 	row.cells[colPath], row.cells[colFamily] = title(g.kind), cmp.Or(string(g.family), "-")
-	row.cells[colTargets] = ratio(g.targetsOK, g.figures.targets)
+	row.cells[colTargets] = ratio(g.targetsOK, g.judged())
 	return row
 }
 
