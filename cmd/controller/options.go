@@ -30,6 +30,8 @@ type options struct {
 	reports, maxSize string
 	retention        store.Retention
 
+	limits limits
+
 	apiPort     int
 	apiService  string
 	healthPort  int
@@ -45,6 +47,7 @@ func defaults() *options {
 		workload:  "kdoctor-agent",
 		hostPorts: "21000-21999",
 		reports:   "/var/lib/kdoctor/reports", maxSize: "0",
+		limits:    defaultLimits(),
 		retention: store.Retention{MaxRounds: 1000, MaxAge: 30 * 24 * time.Hour},
 		apiPort:   8443, apiService: "kdoctor-controller", healthPort: 5722, metricsPort: 5721, elect: true,
 		level: "info", format: "json",
@@ -64,6 +67,7 @@ func (o *options) parse(args []string, out io.Writer) error {
 	flags.IntVar(&o.retention.MaxRounds, "report-max-rounds", o.retention.MaxRounds, "how many reports of each task are kept; 0 is no limit")
 	flags.DurationVar(&o.retention.MaxAge, "report-max-age", o.retention.MaxAge, "how long a report is kept that is not its task's latest; 0 is no limit")
 	flags.StringVar(&o.maxSize, "report-max-size", o.maxSize, "how large all reports may be together, such as 900Mi; the oldest that are not their task's latest go first; 0 is no limit")
+	o.limits.flags(flags)
 	flags.IntVar(&o.apiPort, "api-port", o.apiPort, "port of the aggregated API")
 	flags.StringVar(&o.apiService, "api-service-name", o.apiService, "name of the aggregated API's Service, which is also that of the controller's Deployment")
 	flags.IntVar(&o.healthPort, "health-port", o.healthPort, "port of /healthz and /readyz")
@@ -119,6 +123,9 @@ func (o *options) validate() error {
 	}
 	if o.retention.MaxRounds < 0 || o.retention.MaxAge < 0 {
 		refuse("--report-max-rounds and --report-max-age must not be negative")
+	}
+	if err := o.limits.validate(); err != nil {
+		wrong = append(wrong, err)
 	}
 	if o.format != "json" && o.format != "text" {
 		refuse("--log-format is %q; use json or text", o.format)

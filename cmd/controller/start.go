@@ -66,12 +66,16 @@ func start(ctx context.Context, o *options, cluster *rest.Config, log logr.Logge
 	conductor := round.New(round.Config{
 		Snapshots: inventory.New(mgr.GetAPIReader(), o.namespace),
 		Agents:    agents, Plans: kept, Rounds: kept, Unknown: control.ErrUnknownRound,
+		Budget: controller.NewBudget(o.limits.perAgent, o.limits.total),
 	})
 	// The aggregated API reads tasks on every replica, also where no controller runs that would have them watched.
 	if _, err := mgr.GetCache().GetInformer(ctx, &v1beta1.NetReach{}, cache.BlockUntilSynced(false)); err != nil {
 		return fmt.Errorf("watch the tasks of kind NetReach: %w", err)
 	}
 	if err := addControllers(mgr, o, conductor, kept); err != nil {
+		return err
+	}
+	if err := addFigures(mgr, o); err != nil {
 		return err
 	}
 	api := apiserver.Config{Port: o.apiPort, Certificate: authority.Serving(), ClientConfig: cluster, Reports: reports{kept}, Tasks: tasks{mgr.GetCache()}}

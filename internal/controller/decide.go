@@ -100,6 +100,7 @@ func (d *decider) observe() (seen time.Time) {
 			LastRunNow: token, Conditions: d.status.Conditions, Resource: d.status.Resource}
 		d.condition(Succeeded, metav1.ConditionUnknown, NoRoundYet, "No round is over yet.")
 		d.condition(OnTime, metav1.ConditionTrue, NothingMissed, "No planned start was missed.")
+		meta.RemoveStatusCondition(&d.status.Conditions, LoadReduced)
 	}
 	if d.task.OwnAgents == nil {
 		d.status.Resource = resourceOf(d.workload, runtimeCreated)
@@ -279,6 +280,7 @@ func (d *decider) close(record *v1beta1.Record, result Result) {
 		d.event(normal, RoundSucceeded, "Round %d succeeded.", record.RoundNumber)
 	}
 	d.status.LastRoundStatus = &last
+	d.tellLoad(record.RoundNumber, result)
 	if result.Err != nil && result.Judged() {
 		d.event(warning, ReportNotKept, "The report of round %d is not kept: %s.", record.RoundNumber, short(result.Err.Error()))
 	}

@@ -74,6 +74,10 @@ func glanceAt(d decision) glance {
 		g.Events = append(g.Events, e.reason)
 	}
 	for _, c := range d.status.Conditions {
+		if c.Type == LoadReduced {
+			// It has a test of its own.
+			continue
+		}
 		g.Conditions[c.Type] = string(c.Status) + " " + c.Reason
 	}
 	return g

@@ -52,7 +52,6 @@ func (NetReach) Task(object client.Object) (Task, error) {
 		t.Want.Load = mesh.Load{PerSecond: int(r.QPS), Duration: time.Duration(r.DurationInSecond) * time.Second,
 			Timeout: time.Duration(r.PerRequestTimeoutInMS) * time.Millisecond, Connection: connectionOf(r.Connection)}
 	}
-	t.Want.MaxPerSecond = maxNewConnections
 	if e := n.Spec.Expect; e != nil {
 		t.Expect = verdict.Expect{SuccessRate: value(e.SuccessRate), MeanDelay: time.Duration(value(e.MeanAccessDelayInMs)) * time.Millisecond}
 		t.Want.Status = int(value(e.StatusCode))
@@ -63,12 +62,6 @@ func (NetReach) Task(object client.Object) (Task, error) {
 	}
 	return t, nil
 }
-
-// maxNewConnections is how many new connections a second one agent opens at most. The kernel tracks a connection for 10 s after the RST
-// that closes it, so this many leave 50,000 entries on the agent's node, and those of the other agents as many again where every agent
-// probes every other. Together that stays below 131,072, the least that kube-proxy sets the table to, and each half below half of it:
-// a test must not cause the full table that it is there to find.
-const maxNewConnections = 5000
 
 // connectionOf maps the API's word to the plan's; a value that is missing opens a connection for every request.
 func connectionOf(c v1beta1.Connection) mesh.Connection {

@@ -9,6 +9,7 @@ import (
 	"kdoctor.io/kdoctor/api/v1beta1"
 	"kdoctor.io/kdoctor/internal/controller"
 	"kdoctor.io/kdoctor/internal/mesh"
+	"kdoctor.io/kdoctor/internal/target"
 )
 
 func TestNetReachAsksForALoad(t *testing.T) {
@@ -16,7 +17,7 @@ func TestNetReachAsksForALoad(t *testing.T) {
 		return v1beta1.NetReachSpec{Request: &v1beta1.HTTPRequest{QPS: 7, DurationInSecond: 3, PerRequestTimeoutInMS: 250, Connection: c}}
 	}
 	load := func(c mesh.Connection) mesh.Want {
-		return mesh.Want{Load: mesh.Load{PerSecond: 7, Duration: 3 * time.Second, Timeout: 250 * time.Millisecond, Connection: c}, MaxPerSecond: 5000}
+		return mesh.Want{Load: mesh.Load{PerSecond: 7, Duration: 3 * time.Second, Timeout: 250 * time.Millisecond, Connection: c}}
 	}
 	for name, c := range map[string]struct {
 		spec v1beta1.NetReachSpec
@@ -25,8 +26,8 @@ func TestNetReachAsksForALoad(t *testing.T) {
 		"new connections":            {of(v1beta1.NewConnection), load(mesh.NewConnection)},
 		"connections that stay open": {of(v1beta1.KeepAlive), load(mesh.KeepAlive)},
 		"both":                       {of(v1beta1.Both), load(mesh.Both)},
-		"connections that are missing are new ones":         {of(""), load(mesh.NewConnection)},
-		"without a request only the limit of load is known": {v1beta1.NetReachSpec{}, mesh.Want{MaxPerSecond: 5000}},
+		"connections that are missing are new ones": {of(""), load(mesh.NewConnection)},
+		"without a request nothing is known":        {v1beta1.NetReachSpec{}, mesh.Want{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			task, err := controller.NetReach{}.Task(&v1beta1.NetReach{Spec: c.spec})
@@ -35,6 +36,25 @@ func TestNetReachAsksForALoad(t *testing.T) {
 			}
 			if diff := cmp.Diff(c.want, task.Want); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestNetReachAsksForNodePortsOnAllNodesOrTheLocalOne(t *testing.T) {
+	for name, c := range map[string]struct {
+		asked v1beta1.NodePortNodes
+		want  target.Nodes
+	}{
+		"all nodes":                       {v1beta1.AllNodes, target.AllNodes},
+		"the agent's own node":            {v1beta1.LocalNode, target.LocalNode},
+		"a value that is missing is all":  {"", target.AllNodes},
+		"a value of a later release, too": {"Zone", target.AllNodes},
+	} {
+		t.Run(name, func(t *testing.T) {
+			task, err := controller.NetReach{}.Task(&v1beta1.NetReach{Spec: v1beta1.NetReachSpec{Target: &v1beta1.NetReachTarget{NodePortNodes: c.asked}}})
+			if err != nil || task.Want.NodePorts != c.want {
+				t.Errorf("%q, %v; want %q", task.Want.NodePorts, err, c.want)
 			}
 		})
 	}

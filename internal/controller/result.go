@@ -26,12 +26,14 @@ type Outcome struct {
 	Succeeded, Failed, Silent []string
 	// Expected is how many agents were expected to report.
 	Expected int
-	Ended    time.Time
+	// Reduced says why the round got less load than its task asks for, empty where it did not.
+	Reduced string
+	Ended   time.Time
 }
 
 // Summarize reduces a round to its outcome.
 func Summarize(r report.Round, v verdict.Verdict) Outcome {
-	o := Outcome{Result: v.Result, Reasons: v.Reasons, Expected: len(r.Expected), Ended: r.Ended}
+	o := Outcome{Result: v.Result, Reasons: v.Reasons, Expected: len(r.Expected), Reduced: r.Load.Reduction(), Ended: r.Ended}
 	for _, a := range v.Agents {
 		if a.Result == verdict.Pass {
 			o.Succeeded = append(o.Succeeded, a.Node)

@@ -21,6 +21,8 @@ const (
 	Succeeded = "Succeeded"
 	// OnTime is False from a missed start until a round is over.
 	OnTime = "OnTime"
+	// LoadReduced tells whether the last round got less load than the task asks for.
+	LoadReduced = "LoadReduced"
 	// AgentsReady tells whether the agents of the task's own are ready; a task without such agents does not have it.
 	AgentsReady = "AgentsReady"
 )
@@ -46,6 +48,8 @@ const (
 	Finished         = "Finished"
 	Suspended        = "Suspended"
 	RunNowAccepted   = "RunNowAccepted"
+	LoadAboveLimit   = "LoadAboveLimit"
+	LoadAsAsked      = "LoadAsAsked"
 )
 
 const (
@@ -69,6 +73,25 @@ func (d *decider) condition(kind string, status metav1.ConditionStatus, reason, 
 		ObservedGeneration: d.task.Generation, LastTransitionTime: metav1.NewTime(d.now.Truncate(1e9)),
 	})
 	return differs
+}
+
+// tellLoad tells whether the round got all the load that the task asks for, by an event only where that is another than before.
+// A round without an outcome says nothing about it.
+func (d *decider) tellLoad(number int64, result Result) {
+	switch {
+	case !result.Judged():
+	case result.Reduced != "":
+		sentence := fmt.Sprintf("In round %d %s.", number, short(result.Reduced))
+		if d.condition(LoadReduced, metav1.ConditionTrue, LoadAboveLimit, sentence) {
+			d.event(warning, LoadAboveLimit, "%s", sentence)
+		}
+	default:
+		before := meta.IsStatusConditionTrue(d.status.Conditions, LoadReduced)
+		d.condition(LoadReduced, metav1.ConditionFalse, LoadAsAsked, "The last round got the load that the task asks for.")
+		if before {
+			d.event(normal, LoadAsAsked, "Round %d got the load that the task asks for.", number)
+		}
+	}
 }
 
 // describe puts into words where the rounds stand.

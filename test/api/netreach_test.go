@@ -21,7 +21,7 @@ func defaults() map[string]map[string]any {
 		"expect":   {"successRate": int64(1), "meanAccessDelayInMs": int64(5000)},
 		"target": {
 			"ipv4": true, "ipv6": false, "endpoint": true, "multusInterface": false, "clusterIP": true,
-			"nodePort": true, "loadBalancer": false, "ingress": false, "enableLatencyMetric": false,
+			"nodePort": true, "nodePortNodes": "All", "loadBalancer": false, "ingress": false, "enableLatencyMetric": false,
 		},
 	}
 }
@@ -101,6 +101,8 @@ func TestValuesAtTheEdgeAreTaken(t *testing.T) {
 		"a connection for every request":       "{request: {connection: new}}",
 		"connections that stay open":           "{request: {connection: keepalive}}",
 		"both kinds of connections":            "{request: {connection: both}}",
+		"node ports on the agent's own node":   "{target: {nodePortNodes: Local}}",
+		"node ports on all nodes":              "{target: {nodePortNodes: All}}",
 		"a load that just fits its round":      "{request: {durationInSecond: 54, perRequestTimeoutInMS: 1000}}",
 		"one round longer than its repetition": "{schedule: {schedule: '0 1', roundTimeoutMinute: 60}}",
 		"rounds as long as their repetition":   "{schedule: {schedule: '0 5', roundTimeoutMinute: 5, roundNumber: 2}}",
@@ -150,6 +152,8 @@ func TestImpossibleValuesAreRefused(t *testing.T) {
 		"rounds longer than repeated":                   {"{schedule: {schedule: '0 5', roundTimeoutMinute: 6, roundNumber: 2}}", []string{"spec.schedule.roundTimeoutMinute is 6", `spec.schedule.schedule "0 5"`, "every 5 minutes", "at most 5"}},
 		"no family":                                     {"{target: {ipv4: false}}", []string{"spec.target.ipv4 and spec.target.ipv6 are both false", "at least one"}},
 		"no kind":                                       {"{target: {endpoint: false, clusterIP: false, nodePort: false}}", []string{"every kind in spec.target is false", "endpoint, multusInterface, clusterIP, nodePort, loadBalancer and ingress"}},
+		"unknown nodes for node ports":                  {"{target: {nodePortNodes: Zone}}", []string{`spec.target.nodePortNodes is "Zone"`, "use All or Local"}},
+		"no nodes for node ports":                       {"{target: {nodePortNodes: ''}}", []string{`spec.target.nodePortNodes is ""`, "use All or Local"}},
 		"negative replicas":                             {"{agentSpec: {kind: Deployment, deploymentReplicas: -1}}", []string{"spec.agentSpec.deploymentReplicas is -1", "from 0 to 10000"}},
 		"too many replicas":                             {"{agentSpec: {kind: Deployment, deploymentReplicas: 10001}}", []string{"spec.agentSpec.deploymentReplicas is 10001", "from 0 to 10000"}},
 		"agents that left before they came":             {"{agentSpec: {terminationGracePeriodMinutes: -1}}", []string{"spec.agentSpec.terminationGracePeriodMinutes is -1", "from 0 to 525600"}},

@@ -65,10 +65,12 @@ func objects(t *testing.T, text string) []unstructured.Unstructured {
 // variants are the settings that change what is rendered most.
 func variants() map[string][]string {
 	return map[string][]string{
-		"default":   nil,
-		"ipv6-pvc":  {"feature.enableIPv4=false", "controller.reports.persistence.enabled=true", "controller.reports.persistence.storageClassName=fast"},
-		"ipv4-lean": {"feature.enableIPv6=false", "ingress.enabled=false", "agent.service.type=NodePort", "networkPolicy.enabled=true", "agent.priorityClassName=system-node-critical"},
-		"s3":        {"controller.reports.url=s3://bucket/kdoctor?endpoint=https://minio.example.com&region=us-east-1&use_path_style=true", "controller.reports.existingSecret=minio"},
+		"default":     nil,
+		"ipv6-pvc":    {"feature.enableIPv4=false", "controller.reports.persistence.enabled=true", "controller.reports.persistence.storageClassName=fast"},
+		"ingress-tls": {"feature.enableIPv6=false", "ingress.host=kdoctor.example.org", "ingress.tls.enabled=true", "ingress.tls.secretName=agents-tls"},
+		"ipv4-lean":   {"feature.enableIPv6=false", "ingress.enabled=false", "agent.service.type=NodePort", "networkPolicy.enabled=true", "agent.priorityClassName=system-node-critical"},
+		"refuse":      {"feature.enableIPv6=false", "limits.onExcess=Refuse", "limits.requestsPerSecond=20000"},
+		"s3":          {"controller.reports.url=s3://bucket/kdoctor?endpoint=https://minio.example.com&region=us-east-1&use_path_style=true", "controller.reports.existingSecret=minio"},
 	}
 }
 
@@ -217,23 +219,28 @@ func TestEveryNameFollowsTheRelease(t *testing.T) {
 
 func TestBadValuesAreRefused(t *testing.T) {
 	for name, tc := range map[string]struct{ setting, says string }{
-		"a value that there is none of":     {"agent.qps=3", "'qps' not allowed"},
-		"an unknown type of Service":        {"agent.service.type=ExternalName", "value must be one of 'ClusterIP', 'NodePort', 'LoadBalancer'"},
-		"a family that may be":              {"feature.enableIPv4=maybe", "value must be one of 'auto'"},
-		"no family":                         {"feature.enableIPv4=false,feature.enableIPv6=false", "set at least one of them to true"},
-		"a claim without persistence":       {"controller.reports.persistence.existingClaim=x", "set enabled to true, or leave existingClaim empty"},
-		"an update that never goes on":      {"agent.maxUnavailable=0", "minimum: got 0, want 1"},
-		"a size that is none":               {"controller.reports.size=big", "/controller/reports/size"},
-		"reports in a store of no kind":     {"controller.reports.url=gs://bucket", "/controller/reports/url"},
-		"reports with their credentials":    {"controller.reports.url=s3://key:secret@bucket", "/controller/reports/url"},
-		"a Secret for no object store":      {"controller.reports.existingSecret=minio", "set url, or leave existingSecret empty"},
-		"reports in two places":             {"controller.reports.url=s3://bucket,controller.reports.persistence.enabled=true", "reports are kept in one place"},
-		"an age that is none":               {"controller.reports.retention.maxAge=30d", "/controller/reports/retention/maxAge"},
-		"a tag with a space":                {"agent.image.tag=a b", "/agent/image/tag"},
-		"a range of ports that is none":     {"agent.hostPorts=21000", "/agent/hostPorts"},
-		"an unknown level of the log":       {"agent.logLevel=loud", "value must be one of 'debug'"},
-		"a toleration with a slip":          {"agent.tolerations[0].operater=Exists", "'operater' not allowed"},
-		"a pull secret that is only a name": {"imagePullSecrets[0]=mine", "/imagePullSecrets/0"},
+		"a value that there is none of":         {"agent.qps=3", "'qps' not allowed"},
+		"an unknown type of Service":            {"agent.service.type=ExternalName", "value must be one of 'ClusterIP', 'NodePort', 'LoadBalancer'"},
+		"a family that may be":                  {"feature.enableIPv4=maybe", "value must be one of 'auto'"},
+		"no family":                             {"feature.enableIPv4=false,feature.enableIPv6=false", "set at least one of them to true"},
+		"a claim without persistence":           {"controller.reports.persistence.existingClaim=x", "set enabled to true, or leave existingClaim empty"},
+		"an update that never goes on":          {"agent.maxUnavailable=0", "minimum: got 0, want 1"},
+		"a size that is none":                   {"controller.reports.size=big", "/controller/reports/size"},
+		"reports in a store of no kind":         {"controller.reports.url=gs://bucket", "/controller/reports/url"},
+		"reports with their credentials":        {"controller.reports.url=s3://key:secret@bucket", "/controller/reports/url"},
+		"a Secret for no object store":          {"controller.reports.existingSecret=minio", "set url, or leave existingSecret empty"},
+		"reports in two places":                 {"controller.reports.url=s3://bucket,controller.reports.persistence.enabled=true", "reports are kept in one place"},
+		"an age that is none":                   {"controller.reports.retention.maxAge=30d", "/controller/reports/retention/maxAge"},
+		"a limit below nothing":                 {"limits.requestsPerSecond=-1", "/limits/requestsPerSecond"},
+		"an unknown answer to too much load":    {"limits.onExcess=Ignore", "value must be one of 'Reduce', 'Refuse'"},
+		"a tag with a space":                    {"agent.image.tag=a b", "/agent/image/tag"},
+		"a range of ports that is none":         {"agent.hostPorts=21000", "/agent/hostPorts"},
+		"an unknown level of the log":           {"agent.logLevel=loud", "value must be one of 'debug'"},
+		"a toleration with a slip":              {"agent.tolerations[0].operater=Exists", "'operater' not allowed"},
+		"a host that is an address with a port": {"ingress.host=198.18.0.1:80", "/ingress/host"},
+		"a host with a star in the middle":      {"ingress.host=a.*.example", "/ingress/host"},
+		"a Secret that is a path":               {"ingress.tls.secretName=k/agents-tls", "/ingress/tls/secretName"},
+		"a pull secret that is only a name":     {"imagePullSecrets[0]=mine", "/imagePullSecrets/0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			text, err := helm(t, "template", "kdoctor", folder, "--kube-version", "1.37.0", "--set", tc.setting)

@@ -10,6 +10,8 @@
 {{- define "kdoctor.agent" -}}{{ include "kdoctor.fullname" . }}-agent{{- end -}}
 {{- define "kdoctor.controller" -}}{{ include "kdoctor.fullname" . }}-controller{{- end -}}
 
+{{- define "kdoctor.limits" -}}{{ include "kdoctor.fullname" . }}-limits{{- end -}}
+
 {{/* The labels that select pods: they may never change. Call with (dict "root" . "component" "kdoctor-agent"). */}}
 {{- define "kdoctor.selector" -}}
 app.kubernetes.io/name: {{ .component }}
