@@ -156,6 +156,8 @@ type NetReachTask struct {
 	Succeed      bool   `json:"Succeed"`
 	// MaxCPU is in percent of one core, such as 26.203%; empty when the agent could not tell.
 	MaxCPU string `json:"MaxCPU"`
+	// MeanCPU is the same over the whole round.
+	MeanCPU string `json:"MeanCPU,omitempty"`
 	// MaxMemory is in 10^6 bytes, such as 101.00MB; empty when the agent could not tell.
 	MaxMemory string `json:"MaxMemory"`
 	// Observer is how well the agent could observe; left out when it does not tell.

@@ -154,6 +154,7 @@ func agent(task Task, kept Kept, a report.Agent, paths []systemv1beta1.NetReachD
 		r.NetReachTaskSpec = &runtime.RawExtension{Raw: kept.Spec}
 	}
 	if a.Resources.Known {
+		r.NetReachTask.MeanCPU = fmt.Sprintf("%.3f%%", a.Resources.MeanCPU)
 		r.NetReachTask.MaxCPU = fmt.Sprintf("%.3f%%", a.Resources.MaxCPU)
 		r.NetReachTask.MaxMemory = fmt.Sprintf("%.2fMB", float64(a.Resources.MaxMemory)/1e6)
 	}

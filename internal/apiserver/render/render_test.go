@@ -56,7 +56,7 @@ func agent(pod, node string) report.Agent {
 			path(target.Ingress, "AgentIngress_http://172.18.0.50/kdoctoragent", "http://172.18.0.50/kdoctoragent"),
 			path(target.Endpoint, "AgentPodV4IP_"+pod+"_172.40.0.6", "http://172.40.0.6:8080"),
 		},
-		Resources: report.Resources{MaxCPU: 26.203, MaxMemory: 101_000_000, Known: true},
+		Resources: report.Resources{MaxCPU: 26.203, MeanCPU: 8.25, MaxMemory: 101_000_000, Known: true},
 	}
 }
 
@@ -149,7 +149,7 @@ func free() []string {
 func additions() []string {
 	const task = ".spec.Report[].NetReachTask"
 	return []string{
-		task + ".Observer", task + ".Detail[].Metrics.Response", task + ".Detail[].Metrics.LagInMs", task + ".Detail[].Metrics.PhasesInMs",
+		task + ".MeanCPU", task + ".Observer", task + ".Detail[].Metrics.Response", task + ".Detail[].Metrics.LagInMs", task + ".Detail[].Metrics.PhasesInMs",
 		task + ".Detail[].Metrics.ClockSource", task + ".Detail[].Metrics.Retransmits", task + ".Detail[].Metrics.RetransmittedRequests",
 		task + ".Detail[].Metrics.Backends", task + ".Detail[].Metrics.BackendsAnswered", task + ".Detail[].Metrics.BackendsExpected",
 		task + ".Detail[].Metrics.KeptConnection", ".spec.Load",
