@@ -17,7 +17,7 @@ func TestHostileServersCannotHurtTheEngine(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			probetest.Hostile(t, func(targets []target.Target) []report.Path {
 				e := New(Config{Round: roundOfTest, Source: "a", Installation: "k/a", Targets: targets, InFlight: 2000,
-					Load: mesh.Load{PerSecond: 1, Duration: 4 * time.Second, Timeout: time.Second, Connection: connection}})
+					Load: mesh.Load{PerSecond: 1, Duration: 2 * time.Second, Timeout: time.Second, Connection: connection}})
 				e.Run(t.Context())
 				return e.Paths()
 			})
