@@ -191,6 +191,12 @@ func decideCases() []decideCase {
 			want: glance{History: []string{"2 notstarted 1m0s"}, Done: 1, After: 30 * time.Second, Conditions: conditions(accepted, planned, "", "")}},
 		{name: "a time zone that there is not is refused", task: minutely(), change: func(t *Task) { t.Zone = "Mars/Olympus" }, now: time.Second,
 			want: glance{Events: []string{"ScheduleInvalid"}, Conditions: conditions("False ScheduleInvalid", "False NotReady", none, onTime)}},
+		{name: "a clock that is set back starts nothing twice and plans nothing anew", task: under(1, record(2, v1beta1.RecordNotStarted, time.Hour), record(1, v1beta1.RecordSucceed, 59*time.Minute)), now: 10 * time.Minute,
+			want: glance{History: []string{"2 notstarted 1h0m0s", "1 succeed 59m0s"}, Done: 1, After: 50 * time.Minute, Conditions: conditions(accepted, planned, "", "")}},
+		{name: "a clock that is set ahead misses starts, says so, and goes on", task: under(1, record(2, v1beta1.RecordNotStarted, time.Minute), record(1, v1beta1.RecordSucceed, 0)), now: 24*time.Hour + 55*time.Second,
+			want: glance{History: []string{"2 notstarted 24h1m0s", "1 succeed 0s"}, Done: 1, After: 5 * time.Second, Events: []string{"RoundMissed"}, Conditions: conditions(accepted, planned, "", late)}},
+		{name: "a round that ends before it began by a clock that was set back is closed all the same", task: under(0, record(1, v1beta1.RecordOngoing, time.Hour)), result: passed(1, 10*time.Minute), now: 10 * time.Minute,
+			want: glance{History: []string{"2 notstarted 1h1m0s", "1 succeed 1h0m0s"}, Done: 1, After: 51 * time.Minute, Events: []string{"RoundSucceeded"}, Conditions: conditions(accepted, planned, good, onTime)}},
 		{name: "a task that is being deleted has its round withdrawn and its status left alone", task: under(0, record(1, v1beta1.RecordOngoing, 0)), change: func(t *Task) { t.Deleting = true }, running: key(1), now: time.Second,
 			want: glance{History: []string{"1 ongoing 0s"}, Withdraw: true, Conditions: map[string]string{}}},
 	}
@@ -268,6 +274,13 @@ func TestRecordOfAClosedRound(t *testing.T) {
 			want: func(r *v1beta1.Record) {
 				r.Status, r.ExpectedActorNumber, r.FailureReason = v1beta1.RecordFail, number(0), "no agent reported"
 				r.SucceedAgentNodeList, r.FailedAgentNodeList, r.NotReportAgentNodeList = []string{}, []string{}, []string{}
+			}},
+		{name: "a round does not end before it began, whatever the clock says", result: Result{Outcome: Outcome{Result: verdict.Pass, Expected: 1, Succeeded: []string{"n0"}, Ended: created().Add(-time.Hour)}},
+			want: func(r *v1beta1.Record) {
+				begun := at(0)
+				r.EndTimeStamp, r.Duration = &begun, text("0s")
+				r.Status, r.ExpectedActorNumber = v1beta1.RecordSucceed, number(1)
+				r.SucceedAgentNodeList, r.FailedAgentNodeList, r.NotReportAgentNodeList = []string{"n0"}, []string{}, []string{}
 			}},
 		{name: "a round that was slept through says so", result: Result{Err: fmt.Errorf("run: %w", round.ErrOverdue)},
 			want: func(r *v1beta1.Record) {

@@ -80,6 +80,10 @@ func write(record *v1beta1.Record, result Result, now time.Time) {
 	if !result.Ended.IsZero() {
 		ended = result.Ended
 	}
+	if ended.Before(record.StartTimeStamp.Time) {
+		// The clock was set back meanwhile. A round does not end before it began, whatever the clock says.
+		ended = record.StartTimeStamp.Time
+	}
 	end, took := metav1.NewTime(ended.Truncate(time.Second)), ended.Sub(record.StartTimeStamp.Time).String()
 	record.EndTimeStamp, record.Duration = &end, &took
 	record.Status = v1beta1.RecordSucceed
