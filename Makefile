@@ -13,24 +13,20 @@ AGENT_MAX_BYTES := 25000000
 LAB_PACKAGES := . ./internal/... ./cmd/pause ./cmd/podnet
 
 .DEFAULT_GOAL := help
+.PHONY: help demo demo-down test build images generate verify-generate unit bench lint test-api test-chart e2e e2e-life clean
 
-.PHONY: help
 help: ## Show this help.
 	@awk 'BEGIN{FS=":.*## "} /^[a-z0-9-]+:.*## /{printf "  make %-18s %s\n",$$1,$$2}' $(MAKEFILE_LIST)
 
-.PHONY: demo
 demo: build images ## Show kdoctor at work on a Kubernetes of three nodes on this machine (needs Linux, root, Go).
 	@$(BIN)/demo --build $(OUT) --version $(VERSION)
 
-.PHONY: demo-down
 demo-down: ## Take the demo's cluster down.
 	@test ! -x $(BIN)/lab || $(BIN)/lab down --name demo
 
-.PHONY: test
 test: ## Run every check and test there is; takes about an hour on a fresh machine, a few minutes after that.
 	@test/run
 
-.PHONY: build
 build: $(BIN) ## Build the programs.
 	@echo "building the programs; the first time this takes some minutes, later seconds"
 	@$(call compile,1,agent,kdoctor-agent,./cmd/agent)
@@ -50,51 +46,44 @@ endef
 $(BIN) $(IMAGES):
 	@mkdir -p $@
 
-.PHONY: images
 images: build $(IMAGES) ## Build the container images, as files, without a registry.
 	@$(BIN)/mkimage --name docker.io/kdoctor/agent:$(VERSION) --binary $(BIN)/kdoctor-agent=/kdoctor-agent --max-bytes $(AGENT_MAX_BYTES) --out $(IMAGES)/agent.tar
 	@$(BIN)/mkimage --name docker.io/kdoctor/controller:$(VERSION) --binary $(BIN)/kdoctor-controller=/kdoctor-controller --out $(IMAGES)/controller.tar
 
-.PHONY: generate
 generate: $(BIN) ## Write the generated files anew: deep copies, CRD, gRPC.
 	@test/generate $(BIN)
 
-.PHONY: verify-generate
 verify-generate: $(BIN) ## Fail when a generated file is not what the sources say.
 	@test/generate --verify $(BIN)
 
-.PHONY: unit
 unit: $(BIN) ## Run the unit tests under the race detector.
 	@go build -modfile=.ci/s3.mod -o $(BIN)/ github.com/versity/versitygw/cmd/versitygw
 	@go test -race $$(go list ./... | grep -v /test/)
 	@go -C lab test -race $(LAB_PACKAGES) && go -C bench test -race ./...
 
-.PHONY: bench
 bench: ## Hold the engine against other load generators (Linux, root, 2 CPUs); BENCH=-quick takes a quarter of the time.
 	@CGO_ENABLED=0 go -C bench build $(GOFLAGS_STATIC) -o $(CURDIR)/$(OUT)/bench/ ./cmd/...
 	@CGO_ENABLED=0 go -C bench build -modfile=peers.mod $(GOFLAGS_STATIC) -o $(CURDIR)/$(OUT)/bench/ tool
 	@$(OUT)/bench/bench $(BENCH)
 
-.PHONY: lint
 lint: $(BIN) ## Run go mod tidy, go vet and golangci-lint; nothing is changed.
 	@go mod tidy -diff && go -C lab mod tidy -diff && go -C bench mod tidy -diff
 	@go vet ./... && go -C lab vet $(LAB_PACKAGES) && go -C bench vet ./...
 	@go build -modfile=.ci/lint.mod -o $(BIN)/ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 	@$(BIN)/golangci-lint run ./... && cd lab && ../$(BIN)/golangci-lint run -c ../.golangci.yaml $(LAB_PACKAGES) && cd ../bench && ../$(BIN)/golangci-lint run -c ../.golangci.yaml ./...
 
-.PHONY: test-api
 test-api: build ## Run the API tests against a real kube-apiserver.
 	@test/with-apiserver $(BIN) go test -count=1 ./test/api/...
 
-.PHONY: test-chart
 test-chart: build ## Lint, render, install, upgrade and remove the chart on a real kube-apiserver.
 	@$(BIN)/lab build
 	@KDOCTOR_TEST_HELM=$$($(BIN)/lab env --bin)/helm test/with-apiserver $(BIN) go test -count=1 ./test/chart/...
 
-.PHONY: e2e
 e2e: build images ## Run the end-to-end scenarios on a real cluster.
-	@KDOCTOR_BUILD=$(CURDIR)/$(OUT) KDOCTOR_VERSION=$(VERSION) go test -count=1 -timeout 40m -v ./test/e2e/...
+	@KDOCTOR_BUILD=$(CURDIR)/$(OUT) KDOCTOR_VERSION=$(VERSION) go test -count=1 -timeout 40m -v -skip '^TestLifeCycle$$' ./test/e2e/...
 
-.PHONY: clean
+e2e-life: build images ## Run the scenarios of a task's life on a real cluster, about ten minutes; not part of "make test".
+	@KDOCTOR_BUILD=$(CURDIR)/$(OUT) KDOCTOR_VERSION=$(VERSION) go test -count=1 -timeout 40m -v -run '^TestLifeCycle$$' ./test/e2e/...
+
 clean: ## Remove what was built here.
 	@rm -rf $(OUT)
