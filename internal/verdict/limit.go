@@ -1,13 +1,16 @@
 package verdict
 
 import (
+	"cmp"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
 	"kdoctor.io/kdoctor/internal/probe"
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/stats"
+	"kdoctor.io/kdoctor/internal/target"
 )
 
 // When an agent's measurements are not trusted. docs/adr/0004-tool-limited.md says why there are such limits at all.
@@ -66,16 +69,55 @@ func stops(o report.Observer) string {
 	return fmt.Sprintf("was throttled in %.0f %% of its CPU periods%s, for %v in all", 100*share, limit, o.Throttled.Round(time.Millisecond))
 }
 
-// slowAnswers are the limits that agents met which make their answers slow, as clauses by pod. What they answered in time all the same
-// is not made doubtful by them.
-func slowAnswers(agents []report.Agent) map[string]string {
-	slow := map[string]string{}
-	for _, a := range agents {
+// slow is what is known of agents that answer slowly.
+type slow struct {
+	// byPod are the limits that they met, as clauses. What they answered in time all the same is not made doubtful by them.
+	byPod  map[string]string
+	behind report.Behind
+}
+
+// slowAnswers finds the agents whose answers were slow.
+func slowAnswers(round report.Round) slow {
+	s := slow{byPod: map[string]string{}, behind: round.Behind()}
+	for _, a := range round.Agents {
 		if throttled(a.Observer) != "" {
-			slow[a.Pod] = fmt.Sprintf("the agent that answers, %s on node %s, %s: raise its CPU limit or lower the rate", a.Pod, a.Node, stops(a.Observer))
+			s.byPod[a.Pod] = fmt.Sprintf("the agent that answers, %s on node %s, %s: raise its CPU limit or lower the rate", a.Pod, a.Node, stops(a.Observer))
 		}
 	}
-	return slow
+	return s
+}
+
+// on is the limit that made answers on the path slow, empty for none. Where any of several pods may answer, those that are slow explain no more
+// than their share of the requests, up to three standard deviations of a uniform choice: what is beyond that has another reason.
+func (s slow) on(agent string, p report.Path) string {
+	if p.Target.Protocol == target.TCP {
+		// The kernel answers, not the agent.
+		return ""
+	}
+	if p.Target.Pod != "" {
+		return s.byPod[p.Target.Pod]
+	}
+	pods, _ := s.behind.Pods(agent, p.Target.ID)
+	first, hit := "", 0
+	for _, pod := range pods {
+		if reason := s.byPod[pod]; reason != "" {
+			first, hit = cmp.Or(first, reason), hit+1
+		}
+	}
+	if hit == 0 {
+		return ""
+	}
+	var unanswered float64
+	for _, f := range p.Failures {
+		if f.Outcome == probe.Timeout && f.Phase > probe.Connect {
+			unanswered += float64(f.Count)
+		}
+	}
+	share, made := float64(hit)/float64(len(pods)), float64(p.Sent)
+	if unanswered > made*share+3*math.Sqrt(made*share*(1-share)) {
+		return ""
+	}
+	return first
 }
 
 // notSent is about ports and descriptors, of which the agent may run out for a while. A path on which nothing at all could be sent is left out:

@@ -199,12 +199,16 @@ func TestSlowAnswersOfALimitedAgentAreNotPutDownToTheNetwork(t *testing.T) {
 		{"refusals of a throttled agent fail", toward(path("b", 100, 100, 50, time.Millisecond, refused(50)), "b")},
 		{"answers of another agent that do not come fail", toward(path("c", 100, 100, 50, time.Millisecond, late(50)), "c")},
 		{"answers that any agent may give and that do not come fail", path("any", 100, 100, 50, time.Millisecond, late(50))},
+		{"answers that a throttled one of three may give and that do not come are tool-limited", path("service", 100, 100, 65, time.Millisecond, late(35))},
+		{"answers that do not come more often than the throttled one of three explains fail", path("service", 100, 100, 40, time.Millisecond, late(60))},
+		{"answers that any of three may give, of which no one is throttled, and that do not come fail", path("others", 100, 100, 65, time.Millisecond, late(35))},
 	}
+	backends := []report.Backends{{Targets: []string{"service"}, Pods: []string{"a", "b", "c"}}, {Targets: []string{"others"}, Pods: []string{"a", "c", "d"}}}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			limited := throttledAgent(path("x", 100, 100, 100, time.Millisecond))
 			limited.Pod, limited.Node = "b", "node-b"
-			golden(t, c.name, show(verdict.Judge(report.Round{Agents: []report.Agent{agent("a", c.path), limited}},
+			golden(t, c.name, show(verdict.Judge(report.Round{Agents: []report.Agent{agent("a", c.path), limited}, Backends: backends},
 				verdict.Expect{SuccessRate: 1, MeanDelay: 100 * time.Millisecond})))
 		})
 	}

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"kdoctor.io/kdoctor/internal/report"
-	"kdoctor.io/kdoctor/internal/target"
 )
 
 // Result is a judgement.
@@ -98,7 +97,7 @@ func Judge(round report.Round, expect Expect) Verdict {
 		}
 		worsen(Fail, "%s did not report: %s", Named(missing.Pod, missing.Node), missing.Reason)
 	}
-	slow := slowAnswers(round.Agents)
+	slow := slowAnswers(round)
 	for _, reported := range round.Agents {
 		expected, _ := round.ExpectedOf(reported.Pod)
 		agent := judgeAgent(reported, expected, expect, slow, round.Churn)
@@ -124,7 +123,7 @@ func Named(pod, node string) string {
 	return fmt.Sprintf("agent %s on node %s", pod, node)
 }
 
-func judgeAgent(reported report.Agent, expected report.Expected, expect Expect, slow map[string]string, churn []report.Change) Agent {
+func judgeAgent(reported report.Agent, expected report.Expected, expect Expect, slow slow, churn []report.Change) Agent {
 	whole := reported.Paths
 	reported = withoutVoid(reported)
 	agent := Agent{Pod: reported.Pod, Node: reported.Node, Result: Pass}
@@ -136,11 +135,7 @@ func judgeAgent(reported report.Agent, expected report.Expected, expect Expect, 
 	limit := agentLimit(reported, expect)
 	measured := make(map[string]bool, len(reported.Paths))
 	for i, p := range reported.Paths {
-		answer := slow[p.Target.Pod]
-		if p.Target.Protocol == target.TCP {
-			// The kernel answers, not the agent.
-			answer = ""
-		}
+		answer := slow.on(reported.Pod, p)
 		judged := judgePath(p, expect, doubt{agent: limit, limit: cmp.Or(limit, pathLimit(p)), answer: answer,
 			alone: func() bool { return alone(reported.Paths, i, answer != "") }})
 		if due := whole[i].Scheduled; judged.Result == Pass && due < expected.Requests && reported.Cut == "" {

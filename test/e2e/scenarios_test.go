@@ -216,12 +216,19 @@ func deletedMidRound(t *testing.T, c *cluster.Cluster) {
 		}
 		return out
 	}
-	// Counted before the Service's translation: only requests to the pod's own address, none of a load balancer's health checks.
+	// Only what agents send counts: a load balancer's health checks reach the pods of this node by way of the others, and never stop.
 	exec("add table inet watch")
 	defer exec("delete table inet watch")
 	exec("add chain inet watch pre { type filter hook prerouting priority -300; }")
 	exec("add counter inet watch requests")
-	exec("add rule inet watch pre tcp dport 8080 tcp flags & (syn|ack) == syn counter name requests")
+	for _, address := range strings.Fields(kubectl(t, c, "get", "pods", "--namespace", cluster.Namespace, "-l", "app.kubernetes.io/name=kdoctor-agent",
+		"-o", "jsonpath={.items[*].status.podIPs[*].ip}")) {
+		family := "ip"
+		if strings.Contains(address, ":") {
+			family = "ip6"
+		}
+		exec("add", "rule", "inet", "watch", "pre", family, "saddr", address, "tcp dport 8080 tcp flags & (syn|ack) == syn counter name requests")
+	}
 	counter := func() string { return exec("list counter inet watch requests") }
 
 	apply(t, c, "gone", fmt.Sprintf(everything, "gone", 50, 10))
