@@ -175,21 +175,10 @@ func causedBy(f report.Failure, p report.Path) bool {
 	case probe.WrongPeer:
 		return p.Target.Pod != ""
 	case probe.BadStatus:
-		return p.Target.Pod != "" || (p.Target.Kind == target.Ingress && gateway(p))
+		return p.Target.Pod != "" || (p.Target.Kind == target.Ingress && p.Gateway())
 	case probe.OK, probe.DNSFailed, probe.TLSFailed, probe.NotSent, probe.Aborted, probe.Other, probe.Outcomes:
 	}
 	return false
-}
-
-// gateway tells whether all unexpected statuses are those by which a proxy says that it found nobody to answer: 502, 503 and 504.
-func gateway(p report.Path) bool {
-	var bad uint64
-	for _, f := range p.Failures {
-		if f.Outcome == probe.BadStatus {
-			bad += f.Count
-		}
-	}
-	return p.Statuses[502]+p.Statuses[503]+p.Statuses[504] == bad
 }
 
 func joined(a, b report.Span) report.Span {

@@ -81,6 +81,18 @@ func (p Phase) Mean() time.Duration {
 // Failed is the number of attempts that were made and did not succeed.
 func (p Path) Failed() uint64 { return p.Sent - p.OK }
 
+// Gateway tells whether all unexpected statuses are those by which a proxy says that it found nobody to answer, 502, 503 and 504 (RFC 9110, 15.6);
+// it is true where there are none. The path's void attempts must still be in it.
+func (p Path) Gateway() bool {
+	var bad uint64
+	for _, f := range p.Failures {
+		if f.Outcome == probe.BadStatus {
+			bad += f.Count
+		}
+	}
+	return p.Statuses[502]+p.Statuses[503]+p.Statuses[504] == bad
+}
+
 // Resources is what an agent used while the round ran.
 type Resources struct {
 	// MaxCPU and MeanCPU are in percent of one core.
@@ -197,6 +209,8 @@ type Load struct {
 	// Others is how many requests a second other rounds sent from each of the same agents when this round was planned, OthersTotal how many
 	// from all agents of the cluster together. The limits are what these left to this round.
 	Others, OthersTotal int
+	// AnswerBytes is how many bytes the body of an answer has at least, 0 where answers are as short as they can be.
+	AnswerBytes int
 }
 
 // Reduction says in one sentence without a final stop why less was given than was asked for; it is empty where all was given.

@@ -89,9 +89,9 @@ func slowAnswers(round report.Round) slow {
 
 // on is the limit that made answers on the path slow, empty for none. Where any of several pods may answer, those that are slow explain no more
 // than their share of the requests, up to three standard deviations of a uniform choice: what is beyond that has another reason.
-func (s slow) on(agent string, p report.Path) string {
+func (s slow) on(agent string, p report.Path, stands between) string {
 	if p.Target.Protocol == target.TCP {
-		// The kernel answers, not the agent.
+		// A kernel answers, not the agent.
 		return ""
 	}
 	if p.Target.Pod != "" {
@@ -107,17 +107,31 @@ func (s slow) on(agent string, p report.Path) string {
 	if hit == 0 {
 		return ""
 	}
-	var unanswered float64
+	var explained float64
 	for _, f := range p.Failures {
-		if f.Outcome == probe.Timeout && f.Phase > probe.Connect {
-			unanswered += float64(f.Count)
+		if stands.byAnswerer(f) {
+			explained += float64(f.Count)
 		}
 	}
-	share, made := float64(hit)/float64(len(pods)), float64(p.Sent)
-	if unanswered > made*share+3*math.Sqrt(made*share*(1-share)) {
+	share, made := s.share(p, stands, hit, len(pods)), float64(p.Sent)
+	if explained > made*share+3*math.Sqrt(made*share*(1-share)) {
 		return ""
 	}
 	return first
+}
+
+// share is which part of the requests slow agents can be why they fail, where so many of those that may answer are slow. What stands between may lead
+// all requests of one client to the same agent: if slow ones alone answered, all went to them.
+func (s slow) share(p report.Path, stands between, slow, of int) float64 {
+	if !stands.relays || len(p.Peers) == 0 {
+		return float64(slow) / float64(of)
+	}
+	for pod := range p.Peers {
+		if s.byPod[pod] == "" {
+			return float64(slow) / float64(of)
+		}
+	}
+	return 1
 }
 
 // notSent is about ports and descriptors, of which the agent may run out for a while. A path on which nothing at all could be sent is left out:
@@ -217,7 +231,7 @@ func alone(paths []report.Path, i int, answers bool) bool {
 // timedOut is how many requests timed out, of how many that were made.
 func timedOut(p report.Path, answers bool) (timeouts, made float64) {
 	for _, f := range p.Failures {
-		if f.Outcome == probe.Timeout && !doubtful(f, false, answers) {
+		if f.Outcome == probe.Timeout && (!answers || !(between{}).byAnswerer(f)) {
 			timeouts += float64(f.Count)
 		}
 	}

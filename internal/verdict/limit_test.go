@@ -221,6 +221,62 @@ func TestSlowAnswersOfALimitedAgentAreNotPutDownToTheNetwork(t *testing.T) {
 	})
 }
 
+// through is a path by way of what stands before the agents. Answers of other statuses are counted as such, and the pods that answered are named.
+func through(kind target.Kind, p report.Path, statuses map[int]uint64, answered ...string) report.Path {
+	p.Target.Kind, p.Statuses, p.Peers = kind, statuses, map[string]uint64{}
+	for _, pod := range answered {
+		p.Peers[pod] = p.OK / uint64(len(answered))
+	}
+	return p
+}
+
+// What stands before agents ends connections itself: of a slow agent behind it, it tells in its own words.
+func TestWhatIsSaidForASlowAgentIsNotPutDownToWhoeverSaysIt(t *testing.T) {
+	early := func(n uint64) report.Failure {
+		return report.Failure{Outcome: probe.BadAnswer, Phase: probe.FirstByte, Count: n}
+	}
+	strange := func(n uint64) report.Failure {
+		return report.Failure{Outcome: probe.BadAnswer, Phase: probe.Body, Count: n}
+	}
+	status := func(n uint64) report.Failure {
+		return report.Failure{Outcome: probe.BadStatus, Phase: probe.FirstByte, Count: n}
+	}
+	good := func(failures ...report.Failure) report.Path {
+		ok := uint64(100)
+		for _, f := range failures {
+			ok -= f.Count
+		}
+		return path("service", 100, 100, ok, time.Millisecond, failures...)
+	}
+	cases := []struct {
+		name string
+		path report.Path
+	}{
+		{"resets by a load balancer before a throttled one of three are tool-limited", through(target.LoadBalancer, good(reset(30)), nil, "a", "c")},
+		{"connections that a load balancer closes before a throttled one of three are tool-limited", through(target.LoadBalancer, good(early(30)), nil, "a", "b", "c")},
+		{"gateway timeouts of an Ingress before a throttled one of three are tool-limited", through(target.Ingress, good(status(20), reset(10)), map[int]uint64{200: 70, 504: 19, 502: 1}, "a", "c")},
+		{"another status of an Ingress fails", through(target.Ingress, good(status(30)), map[int]uint64{200: 70, 504: 29, 404: 1}, "a", "c")},
+		{"more resets by a load balancer than the throttled one of three explains fail", through(target.LoadBalancer, good(reset(60)), nil, "a", "c")},
+		{"resets by a load balancer that leads one client to the throttled agent alone are tool-limited", through(target.LoadBalancer, good(reset(60)), nil, "b")},
+		{"a load balancer that resets everything fails", through(target.LoadBalancer, good(reset(100)), nil)},
+		{"answers of a stranger behind a load balancer fail", through(target.LoadBalancer, good(strange(30)), nil, "a", "c")},
+		{"resets by a cluster address before a throttled one of three fail", through(target.ClusterIP, good(reset(30)), nil, "a", "c")},
+		{"gateway timeouts of a cluster address before a throttled one of three fail", through(target.ClusterIP, good(status(30)), map[int]uint64{504: 30}, "a", "c")},
+		{"connections that a load balancer does not take fail", through(target.LoadBalancer, good(timedOut(30)), nil, "a", "c")},
+		{"a kept connection that a load balancer resets before a throttled one of three is tool-limited",
+			kept(through(target.LoadBalancer, good(), nil, "a", "c"), reused(10, 8, 0, reset(2)))},
+	}
+	backends := []report.Backends{{Targets: []string{"service"}, Pods: []string{"a", "b", "c"}}}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			limited := throttledAgent(path("x", 100, 100, 100, time.Millisecond))
+			limited.Pod, limited.Node = "b", "node-b"
+			golden(t, c.name, show(verdict.Judge(report.Round{Agents: []report.Agent{agent("a", c.path), limited}, Backends: backends},
+				verdict.Expect{SuccessRate: 1, MeanDelay: 100 * time.Millisecond})))
+		})
+	}
+}
+
 func TestKeptStreamIsJudgedApart(t *testing.T) {
 	good := path("x", 100, 100, 100, time.Millisecond)
 	fresh := path("x", 10, 10, 8, time.Millisecond, timedOut(2))

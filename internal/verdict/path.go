@@ -8,6 +8,7 @@ import (
 
 	"kdoctor.io/kdoctor/internal/probe"
 	"kdoctor.io/kdoctor/internal/report"
+	"kdoctor.io/kdoctor/internal/target"
 )
 
 // doubt is what speaks against trusting a path's measurements.
@@ -15,19 +16,38 @@ type doubt struct {
 	// agent is the limit that the agent met on all of its paths, limit the one it met on this path, one of which the agent's is the first;
 	// both are empty for none.
 	agent, limit string
-	// answer is the limit that the only agent which may answer on this path met, as a clause; empty for none.
+	// answer is the limit that an agent met which may answer on this path, as a clause; empty for none.
 	answer string
+	between
 	// alone tells whether requests time out on this path and hardly on the agent's others; nil is no.
 	alone func() bool
+}
+
+// between is what stands between an agent and those that answer it.
+type between struct {
+	// relays tells that it is something which ends connections itself and speaks for the agents behind it, and gateway that all unexpected
+	// statuses are such as it gives when it hears nothing from them.
+	relays, gateway bool
+}
+
+// betweenOf is what stands on the path, whose void requests must still be in it.
+func betweenOf(p report.Path) between {
+	return between{relays: p.Target.Kind == target.LoadBalancer || p.Target.Kind == target.Ingress, gateway: p.Gateway() && (p.Kept == nil || p.Kept.Gateway())}
 }
 
 // slowness is the limit that can make requests slow or let them time out; empty for none.
 func (d doubt) slowness() string { return cmp.Or(d.limit, d.answer) }
 
+// explains tells whether requests can have failed so because the agent that asks, or one that answers, was slow.
+func (d doubt) explains(f report.Failure) bool {
+	return (d.limit != "" && byAsker(f)) || (d.answer != "" && d.byAnswerer(f))
+}
+
 // JudgePath judges one path of an agent of which nothing but this path is known: whatever the rest of its report says against it is left out.
 func JudgePath(p report.Path, expect Expect) Path {
+	stands := betweenOf(p)
 	p = p.WithoutVoid()
-	return judgePath(p, expect, doubt{limit: pathLimit(p)})
+	return judgePath(p, expect, doubt{limit: pathLimit(p), between: stands})
 }
 
 // judgePath judges the counted requests and the kept stream apart; what weighs more decides.
@@ -76,7 +96,8 @@ func judgeKept(kept *report.Path, expect Expect, d doubt) (Result, string) {
 		return Pass, ""
 	}
 	// Whether the counted requests fail alone says nothing about these.
-	result, reason := failed(kept.OK, made, failures, expect, doubt{limit: d.limit, answer: d.answer})
+	d.agent, d.alone = "", nil
+	result, reason := failed(kept.OK, made, failures, expect, d)
 	return result, "over a kept connection: " + reason
 }
 
@@ -102,7 +123,7 @@ func failed(ok, made uint64, failures []report.Failure, expect Expect, d doubt) 
 	reason := fmt.Sprintf("%d of %d requests succeeded, expected a rate of at least %v%s", ok, made, expect.SuccessRate, worst(failures))
 	var certain uint64
 	for _, f := range failures {
-		if !doubtful(f, d.limit != "", d.answer != "") {
+		if !d.explains(f) {
 			certain += f.Count
 		}
 	}
@@ -117,16 +138,24 @@ func failed(ok, made uint64, failures []report.Failure, expect Expect, d doubt) 
 	return ToolLimited, because(reason, ", but ", d.slowness())
 }
 
-// doubtful tells whether requests can have failed so because the agent that asked, or the one that answers, was slow. All else somebody
-// else answered, or refused to. Connections are taken by the answering side's kernel, however slow the agent is that it takes them for.
-func doubtful(f report.Failure, asks, answers bool) bool {
+// byAsker tells whether requests can have failed so because the agent that asked was slow. All else somebody else answered, or refused to.
+func byAsker(f report.Failure) bool {
+	return f.Outcome == probe.Timeout || f.Outcome == probe.NotSent || f.Outcome == probe.Aborted
+}
+
+// byAnswerer tells whether requests can have failed so because an agent was slow that may answer them. Its kernel takes connections, however
+// slow it is. Load balancers and Ingresses do not wait as long as the asker: they close the connection without a byte, or answer for the agent.
+func (b between) byAnswerer(f report.Failure) bool {
 	switch f.Outcome {
+	case probe.Timeout:
+		return f.Phase > probe.Connect
+	case probe.Reset, probe.BadAnswer:
+		return b.relays && f.Phase == probe.FirstByte
+	case probe.BadStatus:
+		return b.relays && b.gateway
 	case probe.NotSent, probe.Aborted:
 		return true
-	case probe.Timeout:
-		return asks || (answers && f.Phase > probe.Connect)
-	case probe.OK, probe.Refused, probe.Reset, probe.Unreachable, probe.DNSFailed, probe.TLSFailed, probe.BadStatus, probe.BadAnswer, probe.WrongPeer,
-		probe.Other, probe.Outcomes:
+	case probe.OK, probe.Refused, probe.Unreachable, probe.DNSFailed, probe.TLSFailed, probe.WrongPeer, probe.Other, probe.Outcomes:
 	}
 	return false
 }

@@ -135,8 +135,9 @@ func judgeAgent(reported report.Agent, expected report.Expected, expect Expect, 
 	limit := agentLimit(reported, expect)
 	measured := make(map[string]bool, len(reported.Paths))
 	for i, p := range reported.Paths {
-		answer := slow.on(reported.Pod, p)
-		judged := judgePath(p, expect, doubt{agent: limit, limit: cmp.Or(limit, pathLimit(p)), answer: answer,
+		stands := betweenOf(whole[i])
+		answer := slow.on(reported.Pod, p, stands)
+		judged := judgePath(p, expect, doubt{agent: limit, limit: cmp.Or(limit, pathLimit(p)), answer: answer, between: stands,
 			alone: func() bool { return alone(reported.Paths, i, answer != "") }})
 		if due := whole[i].Scheduled; judged.Result == Pass && due < expected.Requests && reported.Cut == "" {
 			judged.Result, judged.Reason = NoData, fmt.Sprintf("only %d of the %d planned requests came due", due, expected.Requests)

@@ -172,8 +172,6 @@ func hungryAgent(t *testing.T, c *cluster.Cluster) {
 	pod, _ := agentOn(t, c, node)
 	restore := limitCPU(t, agentProcess(t, pod), 10)
 	defer restore()
-	// Load balancer and Ingress are left out: they turn the slowness of an agent behind them into resets and statuses of their own,
-	// which the verdict does not yet tell from faults of theirs.
 	apply(t, c, "hungry", `
 apiVersion: kdoctor.io/v1beta1
 kind: NetReach
@@ -181,7 +179,7 @@ metadata: {name: hungry}
 spec:
   request: {durationInSecond: 8, qps: 100, perRequestTimeoutInMS: 1000}
   expect: {successRate: 1, meanAccessDelayInMs: 1500}
-  target: {ipv4: true, ipv6: true, multusInterface: true}
+  target: {ipv4: true, ipv6: true, multusInterface: true, loadBalancer: true, ingress: true}
 `)
 	finished(t, c, "hungry")
 	restore()
