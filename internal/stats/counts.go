@@ -55,6 +55,29 @@ func (c *counts) add(bucket int, n uint64) {
 	c.wide[at] += n
 }
 
+// addAll counts buckets in their wire form, which was checked and for which there is room.
+func (c *counts) addAll(body []byte) {
+	narrow, at := c.narrow, 0
+	for i := 0; i < len(body); {
+		var gap, n uint64
+		if i+1 < len(body) && body[i]|body[i+1] < 0x80 {
+			gap, n, i = uint64(body[i]), uint64(body[i+1]), i+2
+		} else {
+			gap, n, i = pair(body, i)
+		}
+		at += int(gap) // #nosec G115 -- it was checked
+		if c.wide != nil {
+			c.wide[at-c.low] += n
+			continue
+		}
+		if sum := uint64(narrow[at-c.low]) + n; sum <= math.MaxUint32 && sum >= n {
+			narrow[at-c.low] = uint32(sum)
+			continue
+		}
+		c.add(at, n)
+	}
+}
+
 // of is the count of a bucket, 0 where there is no room for it.
 func (c *counts) of(bucket int) uint64 {
 	at := bucket - c.low

@@ -56,11 +56,7 @@ func (h *Histogram) MergeBinary(b []byte) error {
 		return errors.New("histogram: more than can be counted")
 	}
 	h.extend(head.min, head.max)
-	r := reader{b: body}
-	for at := 0; len(r.b) > 0; {
-		at += int(r.uvarint()) // #nosec G115 -- check bounds it
-		h.counts.add(at, r.uvarint())
-	}
+	h.counts.addAll(body)
 	h.n += head.n
 	h.sum += head.sum
 	return nil
@@ -74,79 +70,89 @@ func check(b []byte) (header, []byte, error) {
 	if len(b) == 0 || b[0] != wireVersion {
 		return header{}, nil, errors.New("histogram: unknown version")
 	}
-	r := reader{b: b[1:]}
-	h := header{n: r.uvarint()}
-	if h.n > 0 {
-		h.sum, h.min, h.max = r.uvarint(), r.uvarint(), r.uvarint()
-	}
-	body := r.b
-	if h.n > 0 && r.err == nil {
-		r.buckets(h)
-	}
-	if r.err == nil && len(r.b) > 0 {
-		r.fail("%d bytes too many", len(r.b))
-	}
-	return h, body, r.err
-}
-
-type reader struct {
-	b   []byte
-	err error
-}
-
-func (r *reader) uvarint() uint64 {
-	if len(r.b) > 0 && r.b[0] < 0x80 {
-		v := r.b[0]
-		r.b = r.b[1:]
-		return uint64(v)
-	}
-	v, n := binary.Uvarint(r.b)
-	if n <= 0 {
-		r.fail("cut short")
-		return 0
-	}
-	r.b = r.b[n:]
-	return v
-}
-
-func (r *reader) fail(format string, args ...any) {
-	if r.err == nil {
-		r.err = fmt.Errorf("histogram: "+format, args...)
-	}
-	r.b = nil
-}
-
-// buckets reads all buckets and holds them against the header.
-func (r *reader) buckets(h header) {
-	if h.min > h.max || h.max > math.MaxInt64/uint64(time.Microsecond) {
-		r.fail("minimum and maximum cannot be")
-		return
-	}
-	var total, at uint64
-	lowest, highest := uint64(bucket(h.min)), uint64(bucket(h.max)) // #nosec G115 -- bucket is never negative
-	first := true
-	for ; len(r.b) > 0; first = false {
-		gap, count := r.uvarint(), r.uvarint()
-		if r.err != nil {
-			return
+	var h header
+	at := 1
+	for _, field := range [...]*uint64{&h.n, &h.sum, &h.min, &h.max} {
+		if *field, at = varint(b, at); at == 0 {
+			return header{}, nil, errCut
 		}
-		if (gap == 0 && !first) || gap > highest || at+gap > highest || count == 0 || count > h.n-total || first && gap != lowest {
-			r.fail("bucket out of range")
-			return
+		if h.n == 0 {
+			break
+		}
+	}
+	body := b[at:]
+	if h.n > 0 {
+		return h, body, h.check(body)
+	}
+	if len(body) > 0 {
+		return header{}, nil, fmt.Errorf("histogram: %d bytes too many", len(body))
+	}
+	return h, body, nil
+}
+
+// errCut is for a wire form that ends amid a number, or has one of more than 64 bits.
+var errCut = errors.New("histogram: cut short")
+
+// check holds the buckets against the header.
+func (h header) check(body []byte) error {
+	if h.min > h.max || h.max > math.MaxInt64/uint64(time.Microsecond) {
+		return errors.New("histogram: minimum and maximum cannot be")
+	}
+	lowest, highest := uint64(bucket(h.min)), uint64(bucket(h.max)) // #nosec G115 -- bucket is never negative
+	at, total, err := walk(body, highest, h.n)
+	if err != nil {
+		return err
+	}
+	if first, _ := varint(body, 0); total != h.n || at != highest || first != lowest {
+		return errors.New("histogram: counts do not add up")
+	}
+	if hi, lo := bits.Mul64(h.n, h.max); hi == 0 && h.sum > lo {
+		return errors.New("histogram: sum is larger than count times maximum")
+	}
+	if hi, lo := bits.Mul64(h.n, h.min); hi != 0 || h.sum < lo {
+		return errors.New("histogram: sum is smaller than count times minimum")
+	}
+	return nil
+}
+
+// walk goes through the buckets and returns the last one and the sum of their counts. None may be empty, repeated or beyond the highest,
+// and together they may not count more than n. It is most of the work of merging, so that it calls nobody for small numbers.
+func walk(body []byte, highest, n uint64) (at, total uint64, err error) {
+	if len(body) == 0 {
+		return 0, 0, errors.New("histogram: no buckets")
+	}
+	first := true
+	for i := 0; i < len(body); first = false {
+		var gap, count uint64
+		if i+1 < len(body) && body[i]|body[i+1] < 0x80 {
+			gap, count, i = uint64(body[i]), uint64(body[i+1]), i+2
+		} else if gap, count, i = pair(body, i); i == 0 {
+			return 0, 0, errCut
+		}
+		if gap > highest-at || count-1 >= n-total || gap == 0 && !first {
+			return 0, 0, errors.New("histogram: bucket out of range")
 		}
 		at += gap
 		total += count
 	}
-	if total != h.n || at != highest || first {
-		r.fail("counts do not add up")
-		return
+	return at, total, nil
+}
+
+// pair is the two numbers at b[i:] and where the next one begins, which is 0 when they are not there.
+func pair(b []byte, i int) (gap, count uint64, next int) {
+	if gap, i = varint(b, i); i > 0 {
+		count, i = varint(b, i)
 	}
-	if hi, lo := bits.Mul64(h.n, h.max); hi == 0 && h.sum > lo {
-		r.fail("sum is larger than count times maximum")
+	return gap, count, i
+}
+
+// varint is the number at b[i:] and where the next one begins, which is 0 when there is none.
+func varint(b []byte, i int) (uint64, int) {
+	v, n := binary.Uvarint(b[i:])
+	if n <= 0 {
+		return 0, 0
 	}
-	if hi, lo := bits.Mul64(h.n, h.min); hi != 0 || h.sum < lo {
-		r.fail("sum is smaller than count times minimum")
-	}
+	return v, i + n
 }
 
 // MarshalText is the wire form in base64, for JSON.
