@@ -24,8 +24,9 @@ type attempt struct {
 	// serial tells apart those who had the place before.
 	serial int32
 	fd     int
-	// resent is how many segments of the connection had been sent again when the attempt began.
+	// resent is how many segments of the connection had been sent again when the attempt began; calm is how long nothing surely is.
 	resent uint32
+	calm   time.Duration
 	idle   bool
 	reused bool
 	phase  probe.Phase
@@ -69,7 +70,7 @@ func (s *shard) begin(l *lane, due, now time.Duration) {
 		s.send(i)
 		return
 	}
-	a.phase, a.fd, a.resent = probe.Connect, -1, 0
+	a.phase, a.fd, a.resent, a.calm = probe.Connect, -1, 0, noTimer
 	if err := s.connect(i, a); err != nil {
 		s.fail(i, err)
 	}
@@ -136,6 +137,7 @@ func (s *shard) connected(i int32) (over bool) {
 	a.since = s.now()
 	a.connect = max(a.since-a.start, 1)
 	if !s.engine.config.Plain && s.kernel.look(a.fd) && s.kernel.info.Total_retrans == 0 {
+		a.calm = calm(time.Duration(s.kernel.info.Rto)*time.Microsecond, time.Duration(s.kernel.info.Rtt)*time.Microsecond)
 		// The handshake was the one exchange so far, so this is how long it took; the rest passed in this process.
 		if handshake := time.Duration(s.kernel.info.Rtt) * time.Microsecond; handshake > 0 && handshake < a.connect {
 			a.connect, a.stamped = handshake, true

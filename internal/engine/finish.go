@@ -16,7 +16,21 @@ const (
 	// noTimer is within which nothing is sent again. The kernel sends again when a timer ends, which takes 200 ms at least (RFC 6298 says 1 s) and,
 	// where a route lowers that, a jiffy of 1 to 10 ms; or when the other side reports a gap, which takes a second segment.
 	noTimer = time.Millisecond
+	// leastTimer is the kernel's least retransmission timer (TCP_RTO_MIN), unless a route, a sysctl or a BPF program sets another. shortTrip is the
+	// longest round trip that leaves that to be seen: a first measurement of R makes a timer of R + max(2R, leastTimer), in whole jiffies.
+	leastTimer = 200 * time.Millisecond
+	shortTrip  = 50 * time.Millisecond
+	jiffy      = 10 * time.Millisecond
 )
+
+// calm is how long nothing is sent again on a connection whose kernel says so of its retransmission timer and its first round trip: half the least timer
+// where that is the usual one. Every look at a connection costs a system call.
+func calm(timer, trip time.Duration) time.Duration {
+	if trip < shortTrip && timer >= leastTimer && timer <= leastTimer+trip+jiffy {
+		return leastTimer / 2
+	}
+	return noTimer
+}
 
 // judge ends an attempt with a whole answer.
 func (s *shard) judge(i int32, reusable bool) {
@@ -24,7 +38,7 @@ func (s *shard) judge(i int32, reusable bool) {
 	sample := s.answer(a)
 	body := a.buffer[:a.parser.body]
 	if pod, ok := s.engine.known.pod(body); ok && (a.lane.target.Pod == "" || string(pod) == a.lane.target.Pod) {
-		sample.Outcome, sample.Peer = probe.OK, s.name(pod)
+		sample.Outcome, sample.Peer = probe.OK, s.name(a.lane, pod)
 	} else {
 		a.lane.probe.JudgeBody(a.lane.target, body, sample)
 	}
@@ -34,14 +48,19 @@ func (s *shard) judge(i int32, reusable bool) {
 // maxNames bounds the names that are kept: they come from the network.
 const maxNames = 4096
 
-func (s *shard) name(pod []byte) string {
-	if known, ok := s.names[string(pod)]; ok {
-		return known
+// name is the pod's name as a string, of which there is one for all answers. Mostly the lane's last answer came from the same pod.
+func (s *shard) name(l *lane, pod []byte) string {
+	if string(pod) == l.peer {
+		return l.peer
 	}
-	name := string(pod)
-	if len(s.names) < maxNames {
-		s.names[name] = name
+	name, ok := s.names[string(pod)]
+	if !ok {
+		name = string(pod)
+		if len(s.names) < maxNames {
+			s.names[name] = name
+		}
 	}
+	l.peer = name
 	return name
 }
 
@@ -176,7 +195,7 @@ func (a *attempt) spans(sample *probe.Sample) {
 
 // resent is how many segments were sent again during the attempt. Where it was too short for that the kernel is not asked.
 func (s *shard) resent(a *attempt, sample *probe.Sample) uint64 {
-	if s.engine.config.Plain || a.fd < 0 || (sample.Outcome == probe.OK && len(a.lane.request) <= oneSegment && a.last-a.start < noTimer) || !s.kernel.look(a.fd) {
+	if s.engine.config.Plain || a.fd < 0 || (sample.Outcome == probe.OK && len(a.lane.request) <= oneSegment && a.last-a.start < a.calm) || !s.kernel.look(a.fd) {
 		return 0
 	}
 	before := a.resent

@@ -29,6 +29,8 @@ type lane struct {
 	place place
 	// request is empty where connecting is all.
 	request []byte
+	// peer is the pod that answered last.
+	peer string
 	// idle are the open connections that wait for the next attempt.
 	idle line
 }

@@ -2,7 +2,6 @@ package load
 
 import (
 	"cmp"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -18,6 +17,8 @@ const (
 	maxExamples = 3
 	// maxPeers bounds the pods counted on one path: names come from the network. Further ones are not counted by name.
 	maxPeers = 4096
+	// maxStatuses bounds the statuses, of which there are 900.
+	maxStatuses = 1000
 )
 
 // Account counts what happens on one target. It is safe for concurrent use, and what report.Path promises of its counts
@@ -38,8 +39,8 @@ type Account struct {
 	kernel                     uint64
 	retransmits, retransmitted uint64
 	reused, closed             uint64
-	statuses                   map[int]uint64
-	peers                      map[string]uint64
+	statuses                   tally[int]
+	peers                      tally[string]
 	bytes                      uint64
 	started                    time.Time
 	ended                      time.Time
@@ -57,7 +58,9 @@ type failure struct {
 }
 
 // NewAccount is an empty account of the target.
-func NewAccount(t target.Target) *Account { return &Account{target: t} }
+func NewAccount(t target.Target) *Account {
+	return &Account{target: t, statuses: tally[int]{bound: maxStatuses}, peers: tally[string]{bound: maxPeers}}
+}
 
 // Begin sets when the load started.
 func (a *Account) Begin(start time.Time) {
@@ -80,8 +83,8 @@ func (a *Account) Miss(n uint64) {
 	a.missed += n
 }
 
-// Record counts an attempt that has ended.
-func (a *Account) Record(s probe.Sample) {
+// Record counts an attempt that has ended. The sample stays the caller's.
+func (a *Account) Record(s *probe.Sample) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.sent++
@@ -96,13 +99,10 @@ func (a *Account) Record(s probe.Sample) {
 	}
 	a.bytes += uint64(max(s.Bytes, 0))
 	if s.Status != 0 {
-		if a.statuses == nil {
-			a.statuses = map[int]uint64{}
-		}
-		a.statuses[s.Status]++
+		a.statuses.add(s.Status)
 	}
 	if s.Peer != "" {
-		a.answered(s.Peer)
+		a.peers.add(s.Peer)
 	}
 	if s.Outcome == probe.OK {
 		a.ok++
@@ -118,7 +118,7 @@ func (a *Account) Record(s probe.Sample) {
 }
 
 // spent adds the times of a successful attempt.
-func (a *Account) spent(s probe.Sample) {
+func (a *Account) spent(s *probe.Sample) {
 	if s.Kernel {
 		a.kernel++
 	}
@@ -132,16 +132,7 @@ func (a *Account) spent(s probe.Sample) {
 	}
 }
 
-func (a *Account) answered(peer string) {
-	if a.peers == nil {
-		a.peers = map[string]uint64{}
-	}
-	if _, ok := a.peers[peer]; ok || len(a.peers) < maxPeers {
-		a.peers[peer]++
-	}
-}
-
-func (a *Account) failed(s probe.Sample) {
+func (a *Account) failed(s *probe.Sample) {
 	k := kind{s.Outcome, s.Phase}
 	f, ok := a.failures[k]
 	if !ok {
@@ -168,8 +159,8 @@ func (a *Account) Report() report.Path {
 	r := report.Path{
 		Target:    a.target,
 		Scheduled: a.sent + a.missed, Sent: a.sent, Missed: a.missed, OK: a.ok,
-		Statuses: maps.Clone(a.statuses),
-		Peers:    maps.Clone(a.peers),
+		Statuses: a.statuses.counts(),
+		Peers:    a.peers.counts(),
 		Bytes:    a.bytes,
 		Kernel:   a.kernel, Phases: a.phases,
 		Retransmits: a.retransmits, Retransmitted: a.retransmitted, Reused: a.reused, Closed: a.closed,

@@ -192,6 +192,6 @@ func (l *Load) attempt(ctx context.Context, s stream, p lane, due time.Time) {
 		}
 		sample := s.prober.Probe(ctx, p.target)
 		sample.Due = due
-		p.Record(sample)
+		p.Record(&sample)
 	})
 }
