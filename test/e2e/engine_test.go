@@ -166,7 +166,8 @@ spec:
 	}
 }
 
-// hungryAgent gives one agent a tenth of a CPU and more work than that is enough for: it must say so, and call neither the network slow nor all well.
+// hungryAgent gives one agent a tenth of a CPU and more work than that is enough for: it must say so, and call neither the network slow nor
+// all well; nor may the others.
 func hungryAgent(t *testing.T, c *cluster.Cluster) {
 	const node = "n1"
 	pod, _ := agentOn(t, c, node)
@@ -183,13 +184,22 @@ spec:
 `)
 	finished(t, c, "hungry")
 	restore()
-	limited := reportOn(t, reportOf(t, c, "hungry"), node)
+	found := reportOf(t, c, "hungry")
+	limited := reportOn(t, found, node)
 	if limited.RoundResult != "fail" || limited.NetReachTask.Observer == nil || limited.NetReachTask.Observer.ThrottledShare == 0 {
 		t.Errorf("the throttled agent: result %s, observer %+v; want a failure with throttled periods", limited.RoundResult, limited.NetReachTask.Observer)
 	}
 	for _, detail := range limited.NetReachTask.Detail {
 		if detail.Result != "tool-limited" {
 			t.Errorf("the throttled agent says %q of %s (success %v): %s", detail.Result, detail.TargetName, detail.Succeed, reason(detail))
+		}
+	}
+	// Whoever asks it sees that it is slow, and blames nobody for it.
+	for _, agent := range found.Spec.Report {
+		for _, detail := range agent.NetReachTask.Detail {
+			if detail.Result == "fail" {
+				t.Errorf("%s blames %s: %s", agent.NodeName, detail.TargetName, reason(detail))
+			}
 		}
 	}
 }
