@@ -178,9 +178,9 @@ func (s *shard) send(i int32) bool {
 func (s *shard) receive(i int32, hangup bool) (over bool) {
 	a := &s.attempts[i]
 	for {
-		grown, ok := s.buffers.grow(a.buffer)
-		if !ok || a.left <= 0 {
-			s.fail(i, httpprobe.ErrBody)
+		grown, err := s.buffers.grow(a.buffer)
+		if err != nil || a.left <= 0 {
+			s.overflow(i, err)
 			return true
 		}
 		a.buffer = grown
@@ -212,6 +212,16 @@ func (s *shard) receive(i int32, hangup bool) (over bool) {
 			return false
 		}
 	}
+}
+
+// overflow ends an attempt whose answer is too long, or too long for the memory that is left, which is the agent's own limit.
+func (s *shard) overflow(i int32, err error) {
+	if !errors.Is(err, errRoom) {
+		s.fail(i, httpprobe.ErrBody)
+		return
+	}
+	s.sample = probe.Sample{Outcome: probe.NotSent, Phase: s.attempts[i].phase, Message: errRoom.Error()}
+	s.finish(i, false, false)
 }
 
 // read reads once and notes when what it read had arrived. early tells that this was before the attempt began.

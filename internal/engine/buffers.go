@@ -1,32 +1,50 @@
 package engine
 
-import httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+import (
+	"errors"
+	"sync/atomic"
+
+	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+)
 
 const (
-	// smallBuffer holds every answer of an agent.
+	// smallBuffer holds every usual answer of an agent.
 	smallBuffer = 4 << 10
 	// largeBuffer holds every answer that is accepted, with a line of framing behind it.
 	largeBuffer = httpprobe.MaxBodyBytes + 1 + 2*maxWindow
 	// keepSmall and keepLarge are how many unused buffers are kept.
 	keepSmall, keepLarge = 1024, 8
+	// largeAtOnce is how many large buffers an engine lends at the same time: 75 MB, whatever thousands of servers send slowly.
+	largeAtOnce = 1024
 )
 
-// buffers lends buffers to attempts that have an answer under way.
-type buffers struct{ small, large [][]byte }
+// errRoom is for an answer that arrives while as many large ones are under way as the engine has memory for.
+var errRoom = errors.New("the agent has no memory for so many large answers at once")
 
-// grow returns a buffer with free space that holds what b holds; b is nil at first. It reports false when b has the largest size.
-func (l *buffers) grow(b []byte) ([]byte, bool) {
+// buffers lends buffers to attempts that have an answer under way.
+type buffers struct {
+	small, large [][]byte
+	// lent is how many large ones are lent, by all shards together.
+	lent *atomic.Int64
+}
+
+// grow returns a buffer with free space that holds what b holds; b is nil at first. It is an error when b has the largest size, and
+// when there are too many of that.
+func (l *buffers) grow(b []byte) ([]byte, error) {
 	switch {
 	case len(b) < cap(b):
-		return b, true
+		return b, nil
 	case b == nil:
-		return take(&l.small, smallBuffer), true
-	case cap(b) == smallBuffer:
-		larger := append(take(&l.large, largeBuffer), b...)
-		l.give(b)
-		return larger, true
+		return take(&l.small, smallBuffer), nil
+	case cap(b) != smallBuffer:
+		return b, httpprobe.ErrBody
+	case l.lent.Add(1) > largeAtOnce:
+		l.lent.Add(-1)
+		return b, errRoom
 	}
-	return b, false
+	larger := append(take(&l.large, largeBuffer), b...)
+	l.give(b)
+	return larger, nil
 }
 
 func take(from *[][]byte, size int) []byte {
@@ -39,11 +57,17 @@ func take(from *[][]byte, size int) []byte {
 	return b[:0]
 }
 
+// give takes a buffer back, or nil.
 func (l *buffers) give(b []byte) {
-	switch {
-	case cap(b) == smallBuffer && len(l.small) < keepSmall:
-		l.small = append(l.small, b)
-	case cap(b) == largeBuffer && len(l.large) < keepLarge:
-		l.large = append(l.large, b)
+	switch cap(b) {
+	case smallBuffer:
+		if len(l.small) < keepSmall {
+			l.small = append(l.small, b)
+		}
+	case largeBuffer:
+		l.lent.Add(-1)
+		if len(l.large) < keepLarge {
+			l.large = append(l.large, b)
+		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
@@ -29,7 +30,7 @@ func parseIn(answer string, size int) result {
 
 func parseWith(m *memo, answer string, size int) result {
 	var p parser
-	var lent buffers
+	lent := buffers{lent: new(atomic.Int64)}
 	var b []byte
 	for answer != "" {
 		b, _ = lent.grow(b)

@@ -48,7 +48,7 @@ type shard struct {
 }
 
 func newShard(e *Engine, p *part, with *poller, base time.Time) *shard {
-	s := &shard{engine: e, part: p, poller: with, clock: newClock(base), underWay: emptyLine(), names: map[string]string{},
+	s := &shard{engine: e, part: p, poller: with, clock: newClock(base), underWay: emptyLine(), names: map[string]string{}, buffers: buffers{lent: &e.lent},
 		record: func(l *lane, s *probe.Sample) { l.Record(s) }}
 	for range e.config.Saturate {
 		s.again = append(s.again, p.counted.lanes...)

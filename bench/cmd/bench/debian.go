@@ -5,12 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
 )
 
 // packages are Debian's packages by the programs that we need of them.
@@ -18,8 +17,9 @@ func packages() map[string]string {
 	return map[string]string{"wrk": "wrk", "ab": "apache2-utils", "nginx": "nginx-light"}
 }
 
-// ready installs Debian packages that are missing. It runs outside the namespace, which has no way to a mirror.
-func ready(ctx context.Context, log io.Writer) error {
+// ready installs Debian packages that are missing, by the lab's program for this, which is among ours in the folder.
+// It runs outside the namespace, which has no way to a mirror.
+func ready(ctx context.Context, dir string, log io.Writer) error {
 	if os.Geteuid() != 0 {
 		return errors.New("this needs root, for a network namespace of its own")
 	}
@@ -36,38 +36,14 @@ func ready(ctx context.Context, log io.Writer) error {
 		return nil
 	}
 	slices.Sort(missing)
-	fmt.Fprintf(log, "installing %s\n", strings.Join(missing, " "))
-	return install(ctx, missing)
-}
-
-func install(ctx context.Context, names []string) (err error) {
-	restore, err := withoutServices()
+	dir, err := filepath.Abs(dir)
 	if err != nil {
-		return err
+		return fmt.Errorf("find the programs: %w", err)
 	}
-	defer func() { err = errors.Join(err, restore()) }()
-	cmd := exec.CommandContext(ctx, "apt-get", append([]string{"--quiet", "install", "--yes", "--no-install-recommends"}, names...)...)
-	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("install %s: %w:\n%s", strings.Join(names, " "), err, out)
+	cmd := exec.CommandContext(ctx, filepath.Join(dir, "debian"), missing...)
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("install Debian packages: %w", err)
 	}
 	return nil
-}
-
-// withoutServices keeps Debian's packages from starting their services, by the policy script that exists for this. A script that is
-// there already is the machine's own decision and is left alone.
-func withoutServices() (restore func() error, err error) {
-	const policy = "/usr/sbin/policy-rc.d"
-	file, err := os.OpenFile(policy, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o755)
-	if errors.Is(err, fs.ErrExist) {
-		return func() error { return nil }, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("keep services from being started: %w", err)
-	}
-	_, writeErr := file.WriteString("#!/bin/sh\nexit 101\n")
-	if err := errors.Join(writeErr, file.Close()); err != nil {
-		return nil, fmt.Errorf("keep services from being started: %w", err)
-	}
-	return func() error { return os.Remove(policy) }, nil
 }

@@ -21,12 +21,12 @@ import (
 )
 
 // find finds the programs that take part.
-func find(dir string) (part.Programs, error) {
-	dir, err := filepath.Abs(dir)
+func find(o options) (part.Programs, error) {
+	dir, err := filepath.Abs(o.programs)
 	if err != nil {
 		return part.Programs{}, fmt.Errorf("find the programs: %w", err)
 	}
-	p := part.Programs{Driver: filepath.Join(dir, "driver"), Serve: filepath.Join(dir, "serve"), Peers: map[string]string{}}
+	p := part.Programs{Driver: filepath.Join(dir, "driver"), Serve: filepath.Join(dir, "serve"), Peers: map[string]string{}, Lab: o.lab, Image: o.image}
 	for _, own := range []string{p.Driver, p.Serve} {
 		if _, err := exec.LookPath(own); err != nil {
 			return p, fmt.Errorf("%s is not built: %w", own, err)

@@ -44,7 +44,7 @@ func run(ctx context.Context, args []string) (int, error) {
 		}
 		return 0, measure(ctx, o, os.Stdout, os.Stderr)
 	}
-	if err := ready(ctx, os.Stderr); err != nil {
+	if err := ready(ctx, o.programs, os.Stderr); err != nil {
 		return 0, err
 	}
 	return rig.Isolate(ctx, isolated)

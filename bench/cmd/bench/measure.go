@@ -26,12 +26,14 @@ type session struct {
 	failed, repeats int
 	// expected is the sum over all parts, done the part of it that is over, both as if nothing were repeated.
 	expected, done, before time.Duration
-	runner                 part.Runner
+	// unready says of parts that could not be prepared why.
+	unready map[string]string
+	runner  part.Runner
 }
 
 // measure runs the parts and prints the table, also of what was measured before an error ended it.
 func measure(ctx context.Context, o options, out, log io.Writer) error {
-	programs, err := find(o.programs)
+	programs, err := find(o)
 	if err != nil {
 		return err
 	}
@@ -41,7 +43,7 @@ func measure(ctx context.Context, o options, out, log io.Writer) error {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	machine := describe(ctx, programs, o.foreign)
-	s := &session{log: log, began: time.Now()}
+	s := &session{log: log, began: time.Now(), unready: map[string]string{}}
 	if s.file, err = open(o.results, machine); err != nil {
 		return err
 	}
@@ -77,7 +79,13 @@ func (s *session) run(ctx context.Context, parts []part.Part) error {
 		s.expected += s.runner.Expected(parts[i])
 	}
 	for _, p := range parts {
-		if err := s.runner.Run(ctx, p); err != nil {
+		err := s.runner.Run(ctx, p)
+		var unready *part.UnreadyError
+		switch {
+		case errors.As(err, &unready):
+			s.unready[p.Name] = unready.Error()
+			fmt.Fprintf(s.log, "%s is not measured: %v\n", p.Name, unready)
+		case err != nil:
 			return fmt.Errorf("part %s: %w", p.Name, err)
 		}
 		s.before += s.runner.Expected(p)
@@ -126,10 +134,19 @@ func (s *session) table(out io.Writer, parts []part.Part, m study.Machine) {
 	var rows []study.Row
 	for _, p := range parts {
 		for _, g := range p.Goals {
-			rows = append(rows, study.Judge(g, s.records))
+			row := study.Judge(g, s.records)
+			if row.Verdict == study.NotMeasured {
+				row.Note = ""
+			}
+			rows = append(rows, row)
 		}
 	}
 	study.Table(out, rows, s.records, s.repeats, m)
+	for _, p := range parts {
+		if reason := s.unready[p.Name]; reason != "" {
+			fmt.Fprintf(out, "Part %s is not measured: %s.\n", p.Name, reason)
+		}
+	}
 	if s.failed > 0 {
 		fmt.Fprintf(out, "Runs that failed and are in no figure: %d.\n", s.failed)
 	}

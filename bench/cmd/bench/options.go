@@ -15,6 +15,7 @@ import (
 // options is what a run is asked for.
 type options struct {
 	programs, results string
+	lab, image        string
 	parts             []string
 	rounds            int
 	length            time.Duration
@@ -35,6 +36,8 @@ func parse(args []string) (options, error) {
 	flags.Float64Var(&o.foreign, "foreign", 0.3, "how many CPUs other processes may take during a run that counts")
 	flags.Uint64Var(&o.seed, "seed", 1, "decides the order of contestants")
 	flags.StringVar(&o.programs, "programs", ".build/bench", "folder of the programs that were built")
+	flags.StringVar(&o.lab, "lab", ".build/bin/lab", "the lab program; without it the part that needs a cluster is not measured")
+	flags.StringVar(&o.image, "image", ".build/images/agent.tar", "archive with the image of the agents, for that part")
 	flags.StringVar(&o.results, "results", "bench/results", "folder for what is measured, as JSON lines")
 	flags.BoolVar(&o.list, "list", false, "print the parts and their contestants and end")
 	if err := flags.Parse(args); err != nil {

@@ -81,3 +81,25 @@ func TestUnknownModesAreRefused(t *testing.T) {
 		t.Error("no error")
 	}
 }
+
+// TestTargetsThatFailOnceAreCounted makes a load on a server and, at the port behind it, on nobody.
+func TestTargetsThatFailOnceAreCounted(t *testing.T) {
+	server, port := serve(t)
+	load := []string{"-rate=10", "-connection=new", "-timeout=2s", "-port=" + strconv.Itoa(port)}
+	for targets, blamed := range map[int]uint64{1: 0, 2: 1} {
+		var out bytes.Buffer
+		if err := run(append(load, "-targets="+strconv.Itoa(targets)), &out); err != nil {
+			t.Fatal(err)
+		}
+		var got message.Load
+		if err := json.Unmarshal(out.Bytes(), &got); err != nil {
+			t.Fatal(err)
+		}
+		if got.Whole != uint64(targets) || got.Blamed != blamed || got.Pods != 1 {
+			t.Errorf("with %d targets: %+v; want %d blamed", targets, got, blamed)
+		}
+	}
+	if len(server.Arrivals()) == 0 {
+		t.Error("the server saw nothing")
+	}
+}

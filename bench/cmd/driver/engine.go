@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"runtime/debug"
 	"strconv"
 	"strings"
-	"time"
 
 	"kdoctor.io/kdoctor/bench/internal/message"
 	"kdoctor.io/kdoctor/bench/internal/rig"
@@ -20,13 +20,10 @@ import (
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// timeout bounds each request.
-const timeout = 10 * time.Second
-
 func engineLoad(o options) (message.Load, error) {
 	e := engine.New(engine.Config{
 		Round: "bench/1/1", Source: "bench", Installation: rig.Installation, Targets: targets(o),
-		Load:     mesh.Load{PerSecond: o.rate, Duration: o.duration, Timeout: timeout, Connection: mesh.Connection(o.connection)},
+		Load:     mesh.Load{PerSecond: o.rate, Duration: o.duration, Timeout: o.timeout, Connection: mesh.Connection(o.connection)},
 		InFlight: o.inFlight,
 		Saturate: o.saturate, Plain: o.plain, Wake: wake(o),
 	})
@@ -56,7 +53,7 @@ func targets(o options) []target.Target {
 	made := make([]target.Target, o.targets)
 	for i := range made {
 		port := strconv.Itoa(o.port + i)
-		made[i] = target.Target{ID: port, Kind: target.Endpoint, Family: topology.IPv4, Protocol: target.HTTP, Address: "http://127.0.0.1:" + port + "/"}
+		made[i] = target.Target{ID: port, Kind: target.Endpoint, Family: topology.IPv4, Protocol: target.HTTP, Address: "http://" + net.JoinHostPort(o.host, port) + "/"}
 	}
 	return made
 }
@@ -65,12 +62,23 @@ func targets(o options) []target.Target {
 func summary(paths []report.Path) message.Load {
 	said := message.Load{Failures: map[string]uint64{}}
 	var latency, response, lag stats.Histogram
+	pods := map[string]bool{}
 	for _, p := range paths {
 		said.Scheduled += p.Scheduled
 		said.Sent += p.Sent
 		said.Missed += p.Missed
 		said.OK += p.OK
 		said.Kernel += p.Kernel
+		said.Retransmits += p.Retransmits
+		if p.Sent == p.Scheduled {
+			said.Whole++
+			if p.OK < p.Sent {
+				said.Blamed++
+			}
+		}
+		for pod := range p.Peers {
+			pods[pod] = true
+		}
 		for _, f := range p.Failures {
 			said.Failures[f.Outcome.String()] += f.Count
 		}
@@ -78,6 +86,7 @@ func summary(paths []report.Path) message.Load {
 		response.Merge(p.Response)
 		lag.Merge(p.Lag)
 	}
+	said.Pods = len(pods)
 	said.Latency, said.Response, said.Lag = quantiles(latency), quantiles(response), quantiles(lag)
 	return said
 }

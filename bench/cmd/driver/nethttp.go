@@ -19,7 +19,7 @@ func netHTTP(o options) message.Load {
 	defer cancel()
 	transport := &http.Transport{MaxIdleConnsPerHost: o.saturate, DisableKeepAlives: o.connection == string(mesh.NewConnection)}
 	defer transport.CloseIdleConnections()
-	client := &http.Client{Transport: transport, Timeout: timeout}
+	client := &http.Client{Transport: transport, Timeout: o.timeout}
 	var sent, ok atomic.Uint64
 	var running sync.WaitGroup
 	for range max(1, o.saturate) {

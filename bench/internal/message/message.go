@@ -7,6 +7,12 @@ type Quantiles struct{ P50, P90, P95, P99, Max float64 }
 // Load is what the driver measured.
 type Load struct {
 	Scheduled, Sent, Missed, OK uint64
+	// Retransmits is how many segments the kernel sent again.
+	Retransmits uint64
+	// Whole is how many targets got every request that was due, Blamed of how many of those at least one failed.
+	Whole, Blamed uint64
+	// Pods is how many different pods answered.
+	Pods int
 	// Failures are counts by outcome.
 	Failures map[string]uint64
 	// Latency, Response and Lag are those of report.Path. For pacers Lag is the error of starts, and there is nothing else.

@@ -31,7 +31,7 @@ func All(length time.Duration) []Part {
 	for _, rate := range []int{100, 1000, 5000} {
 		parts = append(parts, punctuality(max(length, 2*time.Second), rate))
 	}
-	return append(parts, starts(length), delivery(length), stalled(), clocks(length), memory(), many(), histogram(), answering(length, false), answering(length, true))
+	return append(parts, starts(length), delivery(length), stalled(), clocks(length), memory(), many(), histogram(), answering(length, false), answering(length, true), faults())
 }
 
 func url(port int) string { return "http://127.0.0.1:" + strconv.Itoa(port) + "/" }

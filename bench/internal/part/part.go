@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"net"
 	"path/filepath"
@@ -35,6 +36,8 @@ type Programs struct {
 	Driver, Serve, Nginx string
 	// Peers are paths by name. A peer that is missing takes no part.
 	Peers map[string]string
+	// Lab is the lab program, and Image the archive with the agents' image.
+	Lab, Image string
 }
 
 // Values are figures by name.
@@ -59,8 +62,12 @@ type Part struct {
 	// Ports is how many ports the shared nginx serves: 0 for none, 1 for nginxPort, more for those from manyPort on.
 	Ports int
 	// MostRounds bounds the rounds, 0 for no bound. Length is how long one run takes where it is not the usual length.
-	MostRounds  int
-	Length      time.Duration
+	MostRounds int
+	Length     time.Duration
+	// Prepare makes what all runs of the part need, and returns what takes it away again. With an error the part is not measured.
+	Prepare func(context.Context, Programs) (done func(context.Context) error, err error)
+	// Shared tells that others may use the machine: nothing of the part depends on how fast it is.
+	Shared      bool
 	Contestants []Contestant
 	Goals       []study.Goal
 }
@@ -99,9 +106,40 @@ func (r Runner) Expected(p Part) time.Duration {
 	return time.Duration(r.RoundsOf(p)*len(p.Contestants)) * (length + time.Second/2)
 }
 
+// UnreadyError is for a part that could not be prepared, and is not measured.
+type UnreadyError struct{ Err error }
+
+// Error is the reason.
+func (e *UnreadyError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the reason.
+func (e *UnreadyError) Unwrap() error { return e.Err }
+
+// doneWithin bounds how long it may take to take away what was prepared.
+const doneWithin = time.Minute
+
 // Run runs one part: in each round every contestant once, in an order of its own. It ends early only when the context does,
-// when a server cannot be started or when the machine is too busy.
-func (r Runner) Run(ctx context.Context, p Part) error {
+// when a server cannot be started, when the machine is too busy or, with an UnreadyError, when the part cannot be prepared.
+func (r Runner) Run(ctx context.Context, p Part) (err error) {
+	if p.Prepare != nil {
+		done, unready := p.Prepare(ctx, r.Programs)
+		if ctx.Err() != nil && unready != nil {
+			return ctx.Err()
+		}
+		if unready != nil {
+			return &UnreadyError{unready}
+		}
+		defer func() {
+			// What was prepared goes when the context has ended, too.
+			detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), doneWithin)
+			defer cancel()
+			err = errors.Join(err, done(detached))
+		}()
+	}
+	return r.rounds(ctx, p)
+}
+
+func (r Runner) rounds(ctx context.Context, p Part) error {
 	var servers []int
 	if p.Ports > 0 {
 		first := manyPort
@@ -121,7 +159,7 @@ func (r Runner) Run(ctx context.Context, p Part) error {
 		r.Random.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
 		for _, c := range order {
 			r.Progress(p, round+1, rounds, c.Name)
-			record, err := r.one(ctx, servers, c)
+			record, err := r.one(ctx, p, servers, c)
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
@@ -141,9 +179,13 @@ func (r Runner) Run(ctx context.Context, p Part) error {
 	return nil
 }
 
-func (r Runner) one(ctx context.Context, servers []int, c Contestant) (study.Record, error) {
+func (r Runner) one(ctx context.Context, p Part, servers []int, c Contestant) (study.Record, error) {
 	var values Values
-	passed, err := r.Gate.Try(ctx, servers, func() (rig.Finished, error) {
+	gate := r.Gate
+	if p.Shared {
+		gate.Limit = math.Inf(1)
+	}
+	passed, err := gate.Try(ctx, servers, func() (rig.Finished, error) {
 		var finished rig.Finished
 		var err error
 		finished, values, err = c.run(ctx, r.Programs, r.Dir)
@@ -233,8 +275,13 @@ func driver(name string, args ...string) Contestant {
 }
 
 func drive(ctx context.Context, programs Programs, args ...string) (rig.Finished, message.Load, error) {
+	return heardLoad(ctx, rig.Command{Path: programs.Driver, Args: args, CPU: rig.ClientCPU})
+}
+
+// heardLoad runs the driver and reads what it says.
+func heardLoad(ctx context.Context, command rig.Command) (rig.Finished, message.Load, error) {
 	var said message.Load
-	finished, err := rig.Run(ctx, rig.Command{Path: programs.Driver, Args: args, CPU: rig.ClientCPU})
+	finished, err := rig.Run(ctx, command)
 	if err != nil {
 		return finished, said, err
 	}

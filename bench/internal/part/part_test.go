@@ -39,7 +39,7 @@ func TestEveryGoalIsAboutContestantsOfItsPart(t *testing.T) {
 			}
 		}
 	}
-	for _, want := range []string{"G1", "G2", "G6", "G7", "G8", "G9", "G10", "G11", "G12", "G13", "G14", "responder"} {
+	for _, want := range []string{"G1", "G2", "G6", "G7", "G8", "G9", "G10", "G11", "G12", "G13", "G14", "G15", "responder"} {
 		if !goals[want] {
 			t.Errorf("no part has goal %s", want)
 		}
@@ -136,5 +136,49 @@ func TestPeersThatAreMissingTakeNoPart(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"engine", "engine-plain", "wrk"}, names); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestWhatIsPreparedIsTakenAwayHoweverThePartEnds(t *testing.T) {
+	broken := errors.New("no")
+	for _, c := range []struct {
+		name string
+		// cancelled ends the context in the first run, unready is the error of Prepare, away that of what it returned.
+		cancelled     bool
+		unready, away error
+		done          int
+		want          error
+	}{
+		{"after all runs", false, nil, nil, 1, nil},
+		{"when the context ends in a run", true, nil, nil, 1, context.Canceled},
+		{"and what cannot be taken away is told", false, nil, broken, 1, broken},
+		{"but not what was never there", false, broken, nil, 0, broken},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			done, runs := 0, 0
+			p := Part{Name: "p", Shared: true, Prepare: func(context.Context, Programs) (func(context.Context) error, error) {
+				return func(ctx context.Context) error {
+					if done++; ctx.Err() != nil {
+						t.Error("there is no time left to take it away")
+					}
+					return c.away
+				}, c.unready
+			}, Contestants: []Contestant{{Name: "a", Run: func(context.Context, Programs) (rig.Finished, Values, error) {
+				if runs++; c.cancelled {
+					cancel()
+				}
+				return rig.Finished{}, Values{"v": 1}, nil
+			}}}}
+			// Nobody's CPU time is below that limit: a run counts only because the part may share the machine.
+			r := Runner{Gate: rig.Gate{Limit: -1, Idle: 1}, Rounds: 1, Random: rand.New(rand.NewPCG(1, 1)), Dir: t.TempDir(),
+				Progress: func(Part, int, int, string) {}, Record: func(study.Record) error { return nil }, Failed: func(_ Part, _ string, err error) { t.Error(err) }}
+			err := r.Run(ctx, p)
+			var unready *UnreadyError
+			if !errors.Is(err, c.want) || errors.As(err, &unready) != (c.unready != nil) || done != c.done || runs != c.done {
+				t.Errorf("error %v, taken away %d times, %d runs; want %v and %d", err, done, runs, c.want, c.done)
+			}
+		})
 	}
 }

@@ -28,6 +28,9 @@ const (
 // stopPatience is how long a process that was told to end may take before it is killed.
 const stopPatience = 5 * time.Second
 
+// endPatience is how long the second self may take to end when it is told to: it may have to take a cluster down.
+const endPatience = 90 * time.Second
+
 // readyWithin is how long a server may take until it serves.
 const readyWithin = 20 * time.Second
 
@@ -42,7 +45,7 @@ func Isolate(ctx context.Context, mark string) (int, error) {
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET, Pdeathsig: syscall.SIGTERM}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = 2 * stopPatience
+	cmd.WaitDelay = endPatience
 	runtime.LockOSThread() // The kernel sends the signal of Pdeathsig when the thread ends.
 	defer runtime.UnlockOSThread()
 	err = cmd.Run()

@@ -3,9 +3,16 @@ package rig
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
+	"os"
 	"os/exec"
+	"runtime"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestNginxListensOnEveryPortAndAnswersWithOneOfOurAgents(t *testing.T) {
@@ -72,4 +79,60 @@ func shell(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+func TestWhatRunsOutsideIsInTheParentsNamespaceAndWeAreNot(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("this needs root")
+	}
+	link := func(of string) string {
+		name, err := os.Readlink("/proc/" + of + "/ns/net")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	ours := link("self")
+	out, err := Outside(t.Context(), Command{Path: shell(t), Args: []string{"-c", "cat; readlink /proc/self/ns/net"}, Stdin: "hello\n"})
+	if want := "hello\n" + link(strconv.Itoa(os.Getppid())) + "\n"; err != nil || out != want {
+		t.Errorf("got %q, %v; want %q", out, err, want)
+	}
+	if now := link("self"); now != ours {
+		t.Errorf("we are in %s and were in %s", now, ours)
+	}
+	if _, err := Outside(t.Context(), Command{Path: shell(t), Args: []string{"-c", "echo no way >&2; exit 3"}}); err == nil || !strings.Contains(err.Error(), "no way") {
+		t.Errorf("a failure is told as %v", err)
+	}
+}
+
+func TestAThreadComesBackFromAnotherNamespace(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("this needs root")
+	}
+	away := exec.CommandContext(t.Context(), shell(t), "-c", "read x")
+	away.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET}
+	stdin, err := away.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := away.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = stdin.Close(); _ = away.Wait() }()
+	runtime.LockOSThread()
+	here := func() string {
+		name, err := os.Readlink("/proc/thread-self/ns/net")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	before, there := here(), ""
+	if err := enter(fmt.Sprintf("/proc/%d/ns/net", away.Process.Pid), func() error { there = here(); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if after := here(); there == before || after != before {
+		t.Errorf("the thread was in %s, then %s, then %s", before, there, after)
+	}
+	runtime.UnlockOSThread()
 }

@@ -33,7 +33,10 @@ type Goal struct {
 	To   []string
 	// More tells that larger values are better: it also says which of several peers is the best.
 	More bool
-	// Bound is what the median must reach: at least with More, at most without. It is ignored without a name.
+	// Share names a value of Of that counts trials, of which Value counts those that the goal is about: the figure is their share in per cent over all
+	// rounds together, with its interval in place of quartiles. To is not used then.
+	Share string
+	// Bound is what the median, or the share, must reach: at least with More, at most without. It is ignored without a name.
 	Bound float64
 	// Unit stands behind absolute values in tables.
 	Unit string
@@ -94,16 +97,53 @@ func Judge(g Goal, records []Record) Row {
 	if len(figures) == 0 {
 		return row
 	}
-	row.Summary = Summary{Median: Quantile(figures, 0.5), Q1: Quantile(figures, 0.25), Q3: Quantile(figures, 0.75), Wins: wins, Rounds: len(figures)}
-	switch {
-	case g.Name == "":
-		row.Verdict = Informs
-	case reaches(g.More, row.Median, g.Bound):
-		row.Verdict = Met
-	default:
-		row.Verdict = Missed
+	if g.Share != "" {
+		return row.share(records, wins, len(figures))
 	}
-	return row
+	row.Summary = Summary{Median: Quantile(figures, 0.5), Q1: Quantile(figures, 0.25), Q3: Quantile(figures, 0.75), Wins: wins, Rounds: len(figures)}
+	return row.judged()
+}
+
+// judged holds the figure against the bound.
+func (r Row) judged() Row {
+	switch {
+	case r.Name == "":
+		r.Verdict = Informs
+	case reaches(r.More, r.Median, r.Bound):
+		r.Verdict = Met
+	default:
+		r.Verdict = Missed
+	}
+	return r
+}
+
+// share counts the trials of all rounds together.
+func (r Row) share(records []Record, wins, rounds int) Row {
+	var hits, trials float64
+	for _, record := range records {
+		if record.Part == r.Part && record.Contestant == r.Of {
+			hits += record.Values[r.Value]
+			trials += record.Values[r.Share]
+		}
+	}
+	low, high := Interval(hits, trials)
+	r.Summary = Summary{Median: 100 * hits / trials, Q1: 100 * low, Q3: 100 * high, Wins: wins, Rounds: rounds}
+	r.Unit = "%"
+	said := fmt.Sprintf("%.0f of %.0f over all rounds together, with the 95 %% interval of a binomial share", hits, trials)
+	if r.Note != "" {
+		said += "; " + r.Note
+	}
+	r.Note = said
+	return r.judged()
+}
+
+// Interval is Wilson's interval, 0 to 1, in which the probability lies with a confidence of 95 % when hits of so many trials (at least one) were seen.
+func Interval(hits, trials float64) (low, high float64) {
+	const z = 1.959964
+	p, extra := hits/trials, z*z/trials
+	middle := (p + extra/2) / (1 + extra)
+	half := z / (1 + extra) * math.Sqrt(p*(1-p)/trials+extra/trials/4)
+	return max(middle-half, 0), min(middle+half, 1)
 }
 
 func reaches(more bool, figure, bound float64) bool {
@@ -118,6 +158,10 @@ func compare(g Goal, round map[string]Record) (figure, reference float64, ok boo
 	own, ok := round[g.Of].Values[g.Value]
 	if !ok || math.IsNaN(own) {
 		return 0, 0, false
+	}
+	if g.Share != "" {
+		trials := round[g.Of].Values[g.Share]
+		return 100 * own / trials, g.Bound, trials > 0
 	}
 	if len(g.To) == 0 {
 		return own, g.Bound, true

@@ -1,6 +1,7 @@
 package study
 
 import (
+	"math"
 	"strings"
 	"testing"
 
@@ -91,5 +92,38 @@ Runs during which other processes took more than 0.30 CPUs do not count: 3.
 `
 	if diff := cmp.Diff(want, got.String()); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestSharesAreThoseOfAllRoundsTogether(t *testing.T) {
+	trial := func(round int, hits, trials float64) Record {
+		return Record{Part: "p", Round: round, Contestant: "us", Values: map[string]float64{"hits": hits, "trials": trials}}
+	}
+	for _, c := range []struct {
+		name    string
+		records []Record
+		more    bool
+		bound   float64
+		want    Summary
+		verdict Verdict
+	}{
+		{"the larger round counts more", []Record{trial(0, 0, 10), trial(1, 90, 90)}, true, 90, Summary{Median: 90, Q1: 82.56, Q3: 94.48, Wins: 1, Rounds: 2}, Met},
+		{"just below the bound", []Record{trial(0, 0, 10), trial(1, 90, 90)}, true, 90.1, Summary{Median: 90, Q1: 82.56, Q3: 94.48, Wins: 1, Rounds: 2}, Missed},
+		{"none of many", []Record{trial(0, 0, 1000)}, false, 0, Summary{Q3: 0.38, Wins: 1, Rounds: 1}, Met},
+		{"one of many is more than none", []Record{trial(0, 1, 1000)}, false, 0, Summary{Median: 0.1, Q1: 0.02, Q3: 0.56, Rounds: 1}, Missed},
+		{"without trials there is nothing", []Record{trial(0, 0, 0)}, false, 0, Summary{}, NotMeasured},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := Judge(Goal{Name: "G", Part: "p", Value: "hits", Share: "trials", Of: "us", More: c.more, Bound: c.bound}, c.records)
+			for _, v := range []*float64{&got.Median, &got.Q1, &got.Q3} {
+				*v = math.Round(*v*100) / 100
+			}
+			if got.Summary != c.want || got.Verdict != c.verdict {
+				t.Errorf("got %+v, %s; want %+v, %s", got.Summary, got.Verdict, c.want, c.verdict)
+			}
+			if c.verdict != NotMeasured && (!strings.HasSuffix(got.String(), "]") || !strings.Contains(got.String(), " % [") || !strings.Contains(got.Note, " of ")) {
+				t.Errorf("the row is %q with the note %q", got.String(), got.Note)
+			}
+		})
 	}
 }
