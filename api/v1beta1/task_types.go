@@ -86,6 +86,7 @@ type Schedule struct {
 }
 
 // HTTPRequest is the load that each agent puts on each target.
+// +kubebuilder:validation:XValidation:rule="!has(self.answerSizeInByte) || self.answerSizeInByte < 0 || self.answerSizeInByte > 65536 || self.qps < 1 || self.qps > 1000 || self.answerSizeInByte * self.qps <= 10000000",messageExpression="'spec.request.answerSizeInByte is %d, which makes %d bytes a second from each target to each agent with the qps of %d; use at most %d, or a qps of at most %d, so that it is no more than 10000000'.format([self.answerSizeInByte, self.answerSizeInByte * self.qps, self.qps, 10000000 / self.qps, 10000000 / self.answerSizeInByte])",message="spec.request.answerSizeInByte times qps is more than 10000000 bytes a second; use less of either"
 type HTTPRequest struct {
 	// DurationInSecond is how long the load lasts.
 	// +optional
@@ -112,6 +113,13 @@ type HTTPRequest struct {
 	// +kubebuilder:validation:MaxLength=256
 	// +kubebuilder:validation:XValidation:rule="self in ['new', 'keepalive', 'both']",messageExpression=`'spec.request.connection is "%s"; use new, keepalive or both'.format([self])`,message="spec.request.connection is not known; use new, keepalive or both"
 	Connection Connection `json:"connection,omitempty"`
+
+	// AnswerSizeInByte is how large the body of an answer is at least; without it, or with 0, answers are as short as they can be.
+	// Answers of several packets show paths that lose full packets alone, such as those with a wrong MTU, and links that are too thin.
+	// Agents that do not know the round give their usual answer.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= 0 && self <= 65536",messageExpression="'spec.request.answerSizeInByte is %d; use a number of bytes from 0 to 65536'.format([self])"
+	AnswerSizeInByte int64 `json:"answerSizeInByte,omitempty"`
 }
 
 // Connection is how requests use connections.

@@ -41,7 +41,8 @@ func start(ctx context.Context, o *options, cluster *rest.Config, log logr.Logge
 	ctrl.SetLogger(log)
 	klog.SetLogger(log)
 	ctx = logr.NewContext(ctx, log)
-	cluster.QPS, cluster.Burst = 50, 100
+	// For each kind of object. While agents of tasks' own start, each task reads a list of five kinds every two seconds.
+	cluster.QPS, cluster.Burst = 100, 200
 
 	mgr, err := newManager(o, cluster, log)
 	if err != nil {
@@ -63,16 +64,17 @@ func start(ctx context.Context, o *options, cluster *rest.Config, log logr.Logge
 	// Both ways together fit into the time that the conductor gives a call.
 	agents := control.New(control.Config{TLS: authority.ClientTLS, Forward: forward, ForwardTimeout: 10 * time.Second, CallTimeout: 8 * time.Second})
 	defer func() { err = errors.Join(err, agents.Close()) }()
+	budget := controller.NewBudget(o.limits.perAgent, o.limits.total)
 	conductor := round.New(round.Config{
 		Snapshots: inventory.New(mgr.GetAPIReader(), o.namespace),
 		Agents:    agents, Plans: kept, Rounds: kept, Unknown: control.ErrUnknownRound,
-		Budget: controller.NewBudget(o.limits.perAgent, o.limits.total),
+		Budget: budget,
 	})
 	// The aggregated API reads tasks on every replica, also where no controller runs that would have them watched.
 	if _, err := mgr.GetCache().GetInformer(ctx, &v1beta1.NetReach{}, cache.BlockUntilSynced(false)); err != nil {
 		return fmt.Errorf("watch the tasks of kind NetReach: %w", err)
 	}
-	if err := addControllers(mgr, o, conductor, kept); err != nil {
+	if err := addControllers(mgr, o, conductor, budget, kept); err != nil {
 		return err
 	}
 	if err := addFigures(mgr, o); err != nil {
@@ -158,7 +160,7 @@ func certify(ctx context.Context, o *options, cluster *rest.Config) (*certificat
 }
 
 // addControllers adds what only the leader runs: rounds, the sweep of what is kept, and one reconciler a kind.
-func addControllers(mgr ctrl.Manager, o *options, conductor *round.Conductor, kept *store.Store) error {
+func addControllers(mgr ctrl.Manager, o *options, conductor *round.Conductor, budget *controller.Budget, kept *store.Store) error {
 	kinds := []controller.Kind{controller.NetReach{}}
 	direct, err := kube.NewClient(mgr.GetConfig())
 	if err != nil {
@@ -181,7 +183,7 @@ func addControllers(mgr ctrl.Manager, o *options, conductor *round.Conductor, ke
 	for _, kind := range kinds {
 		reconciler := controller.New(controller.Config{
 			Kind: kind, Client: mgr.GetClient(), Rounds: rounds, Workload: o.agents(), Agents: agents,
-			Events: mgr.GetEventRecorder(controller.FieldOwner),
+			Events: mgr.GetEventRecorder(controller.FieldOwner), Expect: budget.Expect,
 		})
 		if err := reconciler.Register(mgr); err != nil {
 			return err

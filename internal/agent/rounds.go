@@ -105,7 +105,7 @@ func (s *rounds) start(plan mesh.Plan) (known bool, err error) {
 			<-o.done
 		}
 		s.log.Info("round starts", "round", plan.Key.String(), "kind", plan.Task.Kind, "task", plan.Task.Name, "targets", len(plan.Targets),
-			"qps", plan.Load.PerSecond, "duration", plan.Load.Duration, "limit", plan.Limit)
+			"qps", plan.Load.PerSecond, "everySeconds", max(plan.Load.Every, 1), "duration", plan.Load.Duration, "limit", plan.Limit)
 		r.run(ctx)
 		s.log.Info("round ends", "round", plan.Key.String(), "finished", r.finished(), "after", time.Since(r.started))
 	})

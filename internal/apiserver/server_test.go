@@ -266,8 +266,8 @@ func TestTable(t *testing.T) {
 	for name, got := range map[string]*metav1.Table{"of objects": whole, "of metadata": slim} {
 		t.Run(name, func(t *testing.T) {
 			want := [][]any{
-				{"netreach-a", "1/3", "fail", "1/2", "0/0", "<none>", "agent b on node m did not report: no answer on either way"},
-				{"netreach-b", "2/3", "fail", "1/2", "0/0", "<none>", "agent b on node m did not report: no answer on either way"},
+				{"netreach-a", "1/3", "fail", "1/2", "0/0", "<none>", "", "agent b on node m did not report: no answer on either way"},
+				{"netreach-b", "2/3", "fail", "1/2", "0/0", "<none>", "", "agent b on node m did not report: no answer on either way"},
 			}
 			var rows [][]any
 			for _, row := range got.Rows {
@@ -276,7 +276,7 @@ func TestTable(t *testing.T) {
 			if diff := cmp.Diff(want, rows); diff != "" {
 				t.Errorf("rows (-want +got):\n%s", diff)
 			}
-			if len(got.ColumnDefinitions) != 7 || got.ResourceVersion == "" {
+			if len(got.ColumnDefinitions) != 8 || got.ResourceVersion == "" {
 				t.Errorf("got %d columns at version %q", len(got.ColumnDefinitions), got.ResourceVersion)
 			}
 		})

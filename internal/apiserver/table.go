@@ -45,8 +45,9 @@ func columns() []metav1.TableColumnDefinition {
 		{Name: "Round", Type: "string", Description: "the round reported, of those asked for"},
 		{Name: "Result", Type: "string", Description: "how the round ended"},
 		{Name: "Nodes", Type: "string", Description: "agents that reported, of those expected"},
-		{Name: "Targets", Type: "string", Description: "paths that succeeded, of all that were probed"},
+		{Name: "Targets", Type: "string", Description: "paths that succeeded, of those of which something is left to judge"},
 		{Name: "Finished", Type: "string", Description: "how long ago the last agent was done"},
+		{Name: "NotPassed", Type: "string", Priority: 1, Description: "what became of the paths that did not succeed"},
 		{Name: "Reason", Type: "string", Priority: 1, Description: "the first reason why the round did not succeed"},
 	}
 }
@@ -62,7 +63,7 @@ func (r *reportREST) row(ctx context.Context, report *systemv1beta1.KdoctorRepor
 	} else if known, ok := r.lineOfRound(ctx, report.Name); ok {
 		s = known
 	} else {
-		row.Cells = []any{report.Name, "", "", "", "", "", ""}
+		row.Cells = []any{report.Name, "", "", "", "", "", "", ""}
 		return row
 	}
 	finished := "<none>"
@@ -71,8 +72,8 @@ func (r *reportREST) row(ctx context.Context, report *systemv1beta1.KdoctorRepor
 	}
 	row.Cells = []any{
 		report.Name, s.Round, s.Result,
-		fmt.Sprintf("%d/%d", s.Reported, s.Expected), fmt.Sprintf("%d/%d", s.Passed, s.Targets),
-		finished, s.Reason,
+		fmt.Sprintf("%d/%d", s.Reported, s.Expected), fmt.Sprintf("%d/%d", s.Paths.Passed, s.Paths.Judged()),
+		finished, s.Paths.Others(), s.Reason,
 	}
 	return row
 }

@@ -18,10 +18,11 @@ import (
 )
 
 const reportHelp = `Show the report of a task's last finished round: every path that was probed, from every node, and what to look at next.
+The first line is the verdict and the most important reason.
 
 Exit status:
   0  the round succeeded
-  1  the round failed: a path failed, an agent did not report, or something asked for does not exist
+  1  the round failed: a path did not pass, an agent did not report, or something asked for does not exist
   2  there is nothing to judge: wrong arguments, no such report, no finished round, or the cluster cannot be reached
 
 --node and --failed change what is shown, not the exit status.`
@@ -62,7 +63,7 @@ func newReport(config *genericclioptions.ConfigFlags, screen Screen) *cobra.Comm
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c.sheet.Color = screen.Color && !noColor
 			c.sheet.Width = screen.Width
-			c.sheet.Now = time.Now()
+			c.sheet.Now, c.sheet.Round = time.Now(), c.round
 			if err := c.complete(args[0]); err != nil {
 				return err
 			}

@@ -1,69 +1,179 @@
 package controller
 
 import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
 	"sync"
+	"time"
 
 	"kdoctor.io/kdoctor/internal/mesh"
+	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/schedule"
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
+// expectWithin is how long rounds that another process began have to be taken up before others begin all the same.
+const expectWithin = 10 * time.Second
+
+// mostUsers is how many tasks are named that leave too little to another.
+const mostUsers = 3
+
 // Budget shares what agents may send between the rounds that run at the same time. Each agent has a budget of its own, which only rounds
-// on the same agents share; that of the whole cluster is shared by all. A round that is under way keeps what it was given, and one that
-// begins beside it gets its fair part all the same: for a while they may send more than the limit together, by no more than that part.
+// on the same agents share; that of the whole cluster is shared by all. A round that is under way keeps what it was given. One that begins
+// beside it gets no more than what is left, so that all together stay within the limits, and waits where that is too little for it.
 type Budget struct {
 	limits mesh.Limits
 
 	mu     sync.Mutex
 	rounds map[schedule.Key]*spender
+	// expected are rounds under way that nobody has taken up yet: what they send is not known.
+	expected map[schedule.Key]bool
+	// more is closed when there may be more to take than before.
+	more chan struct{}
 }
 
 // spender is a round with its part of the budget.
 type spender struct {
+	task report.Task
 	// agents names the workload of its agents.
 	agents string
 	// agent is its claim on each of its agents, total that on the whole cluster.
 	agent, total mesh.Claim
 }
 
-// NewBudget returns a budget of the limits, in requests a second.
+// NewBudget returns a budget of the limits, in requests a second; 0 is no limit.
 func NewBudget(perAgent, total int) *Budget {
-	return &Budget{limits: mesh.Limits{PerAgent: perAgent, Total: total}, rounds: map[schedule.Key]*spender{}}
+	return &Budget{limits: mesh.Limits{PerAgent: perAgent, Total: total}, rounds: map[schedule.Key]*spender{}, expected: map[schedule.Key]bool{}, more: make(chan struct{})}
+}
+
+// Expect tells of rounds that another process began and this one is about to take up. Others wait for them, for expectWithin at most.
+func (b *Budget) Expect(keys []schedule.Key) {
+	if len(keys) == 0 {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, key := range keys {
+		b.expected[key] = true
+	}
+	time.AfterFunc(expectWithin, func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		clear(b.expected)
+		b.giveBack()
+	})
+}
+
+// await waits until all rounds that were expected are taken up, unless this is one of them.
+func (b *Budget) await(ctx context.Context, key schedule.Key) {
+	for {
+		b.mu.Lock()
+		waiting, more := len(b.expected) > 0 && !b.expected[key], b.more
+		b.mu.Unlock()
+		if !waiting {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-more:
+		}
+	}
 }
 
 // Enter counts a round that begins: rounds that are planned meanwhile leave it a fair part.
-func (b *Budget) Enter(key schedule.Key, of topology.Workload) {
+func (b *Budget) Enter(key schedule.Key, task report.Task, of topology.Workload) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.rounds[key] = &spender{agents: of.Kind + "/" + of.Name, agent: mesh.Claim{Open: true}, total: mesh.Claim{Open: true}}
+	b.rounds[key] = &spender{task: task, agents: of.Kind + "/" + of.Name, agent: mesh.Claim{Open: true}, total: mesh.Claim{Open: true}}
 }
 
-// Take gives a round that has entered its part of the budget.
-func (b *Budget) Take(key schedule.Key, ask mesh.Ask) mesh.Limits {
+// Take gives a round that has entered its part of the budget. Where others leave less than its lowest rate needs, it waits for them until the
+// context ends; the limits are then such that no rate fits. A round that could not begin even alone is told so at once.
+func (b *Budget) Take(ctx context.Context, key schedule.Key, ask mesh.Ask) mesh.Limits {
+	if !ask.Running {
+		b.await(ctx, key)
+	}
+	for {
+		limits, more := b.take(key, ask)
+		if more == nil || ctx.Err() != nil {
+			return limits
+		}
+		select {
+		case <-ctx.Done():
+		case <-more:
+		}
+	}
+}
+
+// take gives what there is now. It returns what to wait for where that is too little and will not always be.
+func (b *Budget) take(key schedule.Key, ask mesh.Ask) (mesh.Limits, <-chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	round := b.rounds[key]
 	if round == nil {
-		return b.limits
+		return b.limits, nil
 	}
+	limits := b.share(key, round, ask)
+	agent, total := ask.Rates()
+	givenAgent, givenTotal := ask.Within(limits)
+	if givenAgent < round.agent.Given || givenTotal < round.total.Given || b.expected[key] {
+		delete(b.expected, key)
+		b.giveBack()
+	}
+	round.agent, round.total = mesh.Claim{Asked: agent, Given: givenAgent}, mesh.Claim{Asked: total, Given: givenTotal}
+	if givenTotal > 0 || total <= 0 {
+		return limits, nil
+	}
+	leastAgent, leastTotal := ask.Least()
+	if b.limits.PerAgent > 0 && leastAgent > b.limits.PerAgent || b.limits.Total > 0 && leastTotal > b.limits.Total {
+		return limits, nil
+	}
+	return limits, b.more
+}
+
+// share is the round's part of both limits beside the claims of the others.
+func (b *Budget) share(key schedule.Key, round *spender, ask mesh.Ask) mesh.Limits {
+	limits := mesh.Limits{Cap: b.limits.PerAgent, CapTotal: b.limits.Total}
 	var same, all []mesh.Claim
-	var limits mesh.Limits
+	var users, usersTotal []string
 	for other, s := range b.rounds {
 		if other == key {
 			continue
 		}
+		name := s.task.Kind + " " + s.task.Name
 		all = append(all, s.total)
 		limits.OthersTotal += s.total.Given
-		if s.agents == round.agents {
-			same = append(same, s.agent)
-			limits.Others += s.agent.Given
+		if s.total.Given > 0 {
+			usersTotal = append(usersTotal, name)
+		}
+		if s.agents != round.agents {
+			continue
+		}
+		same = append(same, s.agent)
+		limits.Others += s.agent.Given
+		if s.agent.Given > 0 {
+			users = append(users, name)
 		}
 	}
+	limits.Users, limits.UsersTotal = named(users), named(usersTotal)
 	agent, total := ask.Rates()
-	limits.PerAgent, limits.Total = mesh.Share(b.limits.PerAgent, agent, same), mesh.Share(b.limits.Total, total, all)
-	givenAgent, givenTotal := ask.Within(limits)
-	round.agent, round.total = mesh.Claim{Asked: agent, Given: givenAgent}, mesh.Claim{Asked: total, Given: givenTotal}
+	leastAgent, leastTotal := ask.Least()
+	limits.PerAgent = mesh.Share(b.limits.PerAgent, agent, leastAgent, same)
+	limits.Total = mesh.Share(b.limits.Total, total, leastTotal, all)
 	return limits
+}
+
+// named lists tasks, sorted, the first few by name.
+func named(tasks []string) string {
+	slices.Sort(tasks)
+	tasks = slices.Compact(tasks)
+	if more := len(tasks) - mostUsers; more > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(tasks[:mostUsers], ", "), more)
+	}
+	return strings.Join(tasks, ", ")
 }
 
 // Leave gives the round's part back.
@@ -71,4 +181,12 @@ func (b *Budget) Leave(key schedule.Key) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.rounds, key)
+	delete(b.expected, key)
+	b.giveBack()
+}
+
+// giveBack has those who wait look again. The caller holds the lock.
+func (b *Budget) giveBack() {
+	close(b.more)
+	b.more = make(chan struct{})
 }

@@ -1,13 +1,19 @@
 package controller
 
 import (
+	"context"
+	"math/rand/v2"
+	"slices"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/api/meta"
 
 	"kdoctor.io/kdoctor/internal/mesh"
+	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/schedule"
 	"kdoctor.io/kdoctor/internal/topology"
 )
@@ -15,6 +21,19 @@ import (
 // asks is what a round asks for that sends so many requests a second from each of ten agents, with ten targets each.
 func asks(perAgent int) mesh.Ask {
 	return mesh.Ask{Load: mesh.Load{PerSecond: perAgent / 10, Duration: time.Second, Connection: mesh.NewConnection}, Most: 10, All: 100}
+}
+
+func roundOf(task string) schedule.Key { return schedule.Key{UID: task, Generation: 1, Round: 1} }
+
+func (b *Budget) enter(task, agents string) {
+	b.Enter(roundOf(task), report.Task{Kind: "NetReach", Name: task}, topology.Workload{Kind: topology.DaemonSet, Name: agents})
+}
+
+// atOnce is a context in which nothing waits.
+func atOnce(t *testing.T) context.Context {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	return ctx
 }
 
 func TestRoundsShareTheBudget(t *testing.T) {
@@ -32,44 +51,206 @@ func TestRoundsShareTheBudget(t *testing.T) {
 	}{
 		{"a round that is alone may use all", 1000, 5000, []taken{{task: "a", ask: 500, want: mesh.Limits{PerAgent: 1000, Total: 5000}}}},
 		{"no limit stays none", 0, 0, []taken{{task: "a", ask: 500}, {task: "b", ask: 700, want: mesh.Limits{Others: 500, OthersTotal: 5000}}}},
-		{"a second round has what the first one leaves", 1000, 0, []taken{{task: "a", ask: 300, want: mesh.Limits{PerAgent: 1000}},
+		{"a second round has what the first one does not ask for", 1000, 0, []taken{{task: "a", ask: 300, want: mesh.Limits{PerAgent: 1000}},
 			{task: "b", ask: 900, want: mesh.Limits{PerAgent: 700, Others: 300, OthersTotal: 3000}}}},
-		{"a second round has its fair part of what the first one took whole", 1000, 0, []taken{{task: "a", ask: 2000, want: mesh.Limits{PerAgent: 1000}},
-			{task: "b", ask: 2000, want: mesh.Limits{PerAgent: 500, Others: 1000, OthersTotal: 10000}}}},
+		{"a second round has nothing of what the first one took whole", 1000, 0, []taken{{task: "a", ask: 2000, want: mesh.Limits{PerAgent: 1000}},
+			{task: "b", ask: 2000, want: mesh.Limits{PerAgent: -1, Others: 1000, OthersTotal: 10000}}}},
+		{"and its fair part once the first one is planned anew", 1000, 0, []taken{{task: "a", ask: 2000, want: mesh.Limits{PerAgent: 1000}},
+			{task: "b", ask: 2000, want: mesh.Limits{PerAgent: -1, Others: 1000, OthersTotal: 10000}}, {task: "a", over: true},
+			{task: "a", ask: 2000, want: mesh.Limits{PerAgent: 500}}, {task: "b", ask: 2000, want: mesh.Limits{PerAgent: 500, Others: 500, OthersTotal: 5000}}}},
 		{"rounds that begin together have equal parts and stay within the limit", 1000, 0, []taken{{task: "a", begun: true}, {task: "b", begun: true},
 			{task: "a", ask: 2000, want: mesh.Limits{PerAgent: 500}}, {task: "b", ask: 2000, want: mesh.Limits{PerAgent: 500, Others: 500, OthersTotal: 5000}}}},
 		{"agents of a task's own have a budget of their own, and share that of the cluster", 1000, 10000, []taken{
 			{task: "a", ask: 800, want: mesh.Limits{PerAgent: 1000, Total: 10000}},
-			{task: "b", agents: "own", ask: 900, want: mesh.Limits{PerAgent: 1000, Total: 5000, OthersTotal: 8000}}}},
+			{task: "b", agents: "own", ask: 900, want: mesh.Limits{PerAgent: 1000, Total: 2000, OthersTotal: 8000}}}},
 		{"a round that is over gives its part back", 1000, 0, []taken{{task: "a", ask: 900, want: mesh.Limits{PerAgent: 1000}}, {task: "a", over: true},
 			{task: "b", ask: 900, want: mesh.Limits{PerAgent: 1000}}}},
 		{"a round that was under way before counts as it is", 1000, 0, []taken{{task: "a", begun: true}, {task: "b", begun: true}, {task: "a", ask: 900, running: true, want: mesh.Limits{PerAgent: 500}},
-			{task: "b", ask: 900, want: mesh.Limits{PerAgent: 500, Others: 900, OthersTotal: 9000}}}},
+			{task: "b", ask: 900, want: mesh.Limits{PerAgent: 100, Others: 900, OthersTotal: 9000}}}},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			b := NewBudget(c.perAgent, c.total)
-			entered := map[string]bool{}
 			for i, s := range c.steps {
-				k := schedule.Key{UID: s.task, Generation: 1, Round: 1}
+				k := roundOf(s.task)
 				if s.over {
 					b.Leave(k)
 					continue
 				}
-				if !entered[s.task] {
-					entered[s.task] = true
-					b.Enter(k, topology.Workload{Kind: topology.DaemonSet, Name: s.agents})
+				if b.rounds[k] == nil {
+					b.enter(s.task, s.agents)
 				}
 				if s.begun {
 					continue
 				}
 				ask := asks(s.ask)
 				ask.Running = s.running
-				if diff := cmp.Diff(s.want, b.Take(k, ask)); diff != "" {
+				got := b.Take(atOnce(t), k, ask)
+				got.Cap, got.CapTotal, got.Users, got.UsersTotal = 0, 0, "", ""
+				if diff := cmp.Diff(s.want, got); diff != "" {
 					t.Errorf("step %d (-want +got):\n%s", i, diff)
 				}
 			}
 		})
+	}
+}
+
+func TestARoundWaitsForOthersThatLeaveItTooLittle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := NewBudget(1000, 0)
+		for _, task := range []string{"a", "b"} {
+			b.enter(task, "agents")
+			b.Take(atOnce(t), roundOf(task), asks(500))
+		}
+		b.enter("late", "agents")
+		limits := make(chan mesh.Limits)
+		go func() { limits <- b.Take(t.Context(), roundOf("late"), asks(2000)) }()
+		synctest.Wait()
+		select {
+		case l := <-limits:
+			t.Fatalf("it did not wait, and got %+v", l)
+		default:
+		}
+		b.Leave(roundOf("a"))
+		if l := <-limits; l.PerAgent != 500 || l.Others != 500 || l.Users != "NetReach b" || l.Cap != 1000 {
+			t.Errorf("it got %+v, want half", l)
+		}
+		huge := mesh.Ask{Load: mesh.Load{PerSecond: 1, Duration: time.Second}, Most: 1001, All: 1001}
+		b.enter("huge", "agents")
+		if l := b.Take(t.Context(), roundOf("huge"), huge); l.PerAgent != -1 {
+			t.Errorf("a round that is too large even alone got %+v", l)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		b.enter("later", "agents")
+		began := time.Now()
+		if l := b.Take(ctx, roundOf("later"), asks(2000)); l.PerAgent != -1 || time.Since(began) != time.Minute || l.Users != "NetReach b, NetReach late" {
+			t.Errorf("after %v it got %+v; want nothing after a minute", time.Since(began), l)
+		}
+	})
+}
+
+func TestRoundsWaitForThoseThatAnotherProcessBegan(t *testing.T) {
+	cases := []struct {
+		name string
+		// then is what happens after three seconds.
+		then func(b *Budget)
+		want mesh.Limits
+		wait time.Duration
+	}{
+		{"one that is taken up keeps what it has", func(b *Budget) {
+			ask := asks(900)
+			ask.Running = true
+			b.enter("before", "agents")
+			b.Take(t.Context(), roundOf("before"), ask)
+		}, mesh.Limits{PerAgent: 100, Others: 900, OthersTotal: 9000}, 3 * time.Second},
+		{"one whose plan is lost is planned anew", func(b *Budget) {
+			b.enter("before", "agents")
+			b.Take(t.Context(), roundOf("before"), asks(2000))
+		}, mesh.Limits{PerAgent: 500, Others: 500, OthersTotal: 5000}, 3 * time.Second},
+		{"one that is over leaves all", func(b *Budget) { b.Leave(roundOf("before")) }, mesh.Limits{PerAgent: 1000}, 3 * time.Second},
+		{"one that never comes is not waited for for ever", func(*Budget) {}, mesh.Limits{PerAgent: 1000}, expectWithin},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := NewBudget(1000, 0)
+				b.Expect([]schedule.Key{roundOf("before")})
+				b.enter("new", "agents")
+				time.AfterFunc(3*time.Second, func() { c.then(b) })
+				began := time.Now()
+				got := b.Take(t.Context(), roundOf("new"), asks(2000))
+				got.Cap, got.CapTotal, got.Users, got.UsersTotal = 0, 0, "", ""
+				if diff := cmp.Diff(c.want, got); diff != "" || time.Since(began) != c.wait {
+					t.Errorf("after %v, want %v (-want +got):\n%s", time.Since(began), c.wait, diff)
+				}
+				time.Sleep(expectWithin)
+			})
+		})
+	}
+}
+
+// given adds up what all rounds send, by workload and in all.
+func (b *Budget) given() (byAgents map[string]int, total int) {
+	byAgents = map[string]int{}
+	for _, s := range b.rounds {
+		byAgents[s.agents] += s.agent.Given
+		total += s.total.Given
+	}
+	return byAgents, total
+}
+
+// anyAsk is what some round asks for, below and above what may be sent, of one of three workloads.
+func anyAsk(r *rand.Rand) (mesh.Ask, string) {
+	agents := 1 + r.IntN(40)
+	most := 1 + r.IntN(200)
+	load := mesh.Load{PerSecond: 1 + r.IntN(30), Duration: time.Duration(1+r.IntN(30)) * time.Second,
+		Connection: []mesh.Connection{mesh.NewConnection, mesh.KeepAlive, mesh.Both}[r.IntN(3)]}
+	return mesh.Ask{Load: load, Most: most, All: agents * most}, string("xyz"[r.IntN(3)])
+}
+
+func TestRoundsNeverExceedTheLimitsTogether(t *testing.T) {
+	for seed := range uint64(300) {
+		r := rand.New(rand.NewPCG(seed, 0)) // #nosec G404 -- the same every time
+		perAgent, total := []int{0, 7, 100, 1000}[r.IntN(4)], []int{0, 50, 5000}[r.IntN(3)]
+		b := NewBudget(perAgent, total)
+		for step := range 200 {
+			task := string(rune('a' + r.IntN(8)))
+			ask, agents := anyAsk(r)
+			switch known := b.rounds[roundOf(task)] != nil; {
+			case !known:
+				b.enter(task, agents)
+			case r.IntN(3) == 0:
+				b.Leave(roundOf(task))
+			default:
+				limits := b.Take(atOnce(t), roundOf(task), ask)
+				if a, all := ask.Within(limits); all > 0 && (a < 1 || all < a) {
+					t.Fatalf("seed %d, step %d: %d for an agent and %d in all", seed, step, a, all)
+				}
+			}
+			byAgents, sum := b.given()
+			for name, n := range byAgents {
+				if perAgent > 0 && n > perAgent {
+					t.Fatalf("seed %d, step %d: agents of %s send %d, above the limit of %d", seed, step, name, n, perAgent)
+				}
+			}
+			if total > 0 && sum > total {
+				t.Fatalf("seed %d, step %d: all agents send %d, above the limit of %d", seed, step, sum, total)
+			}
+		}
+	}
+}
+
+func TestRoundsHaveFairPartsOnceAllArePlannedAnew(t *testing.T) {
+	for seed := range uint64(300) {
+		r := rand.New(rand.NewPCG(seed, 1)) // #nosec G404 -- the same every time
+		const limit = 10_000
+		tasks := strings.Split("abcdefgh", "")[:2+r.IntN(7)]
+		b := NewBudget(limit, 0)
+		asked := map[string]mesh.Ask{}
+		var all []mesh.Claim
+		for _, task := range tasks {
+			asked[task] = mesh.Ask{Load: mesh.Load{PerSecond: 1 + r.IntN(5000), Duration: 10 * time.Second}, Most: 1, All: 1}
+			all = append(all, mesh.Claim{Asked: asked[task].Load.PerSecond})
+			b.enter(task, "agents")
+			b.Take(atOnce(t), roundOf(task), asked[task])
+		}
+		// The first time that all are planned anew, some may still keep more than their part from the others.
+		for range 2 {
+			for _, i := range r.Perm(len(tasks)) {
+				b.Leave(roundOf(tasks[i]))
+				b.enter(tasks[i], "agents")
+				b.Take(atOnce(t), roundOf(tasks[i]), asked[tasks[i]])
+			}
+		}
+		for i, task := range tasks {
+			others := slices.Delete(slices.Clone(all), i, i+1)
+			want := min(all[i].Asked, mesh.Share(limit, all[i].Asked, 1, others))
+			// What does not divide evenly goes to somebody.
+			if got := b.rounds[roundOf(task)].agent.Given; got < want-len(tasks) || got > want+len(tasks) {
+				t.Errorf("seed %d: task %s has %d of %d, want %d", seed, task, got, all[i].Asked, want)
+			}
+		}
 	}
 }
 

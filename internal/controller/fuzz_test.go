@@ -14,7 +14,7 @@ import (
 // FuzzTask reads specs as users write them, with those numbers alone that the API server lets through, and decides about them:
 // each decision ends, and begins no round but the task's first.
 func FuzzTask(f *testing.F) {
-	for _, seed := range []string{`{}`, `{"schedule":{"schedule":"0 1","roundNumber":-1,"roundTimeoutMinute":1},"request":{"qps":1000,"durationInSecond":10,"connection":"both"}}`,
+	for _, seed := range []string{`{}`, `{"schedule":{"schedule":"0 1","roundNumber":-1,"roundTimeoutMinute":1},"request":{"qps":1000,"durationInSecond":10,"connection":"both","answerSizeInByte":8000}}`,
 		`{"schedule":{"schedule":"*/5 * * * *","timeZone":"Europe/Berlin","roundNumber":3,"roundTimeoutMinute":2},"suspend":true}`, `{"agentSpec":{"kind":"Deployment","deploymentReplicas":2},"target":{"ipv6":true,"nodePortNodes":"Local"}}`,
 		`{"schedule":{"schedule":"x y"}}`, `{"schedule":{"schedule":"0 0 31 2 *"}}`, `{"target":{"ipv4":null},"expect":{"successRate":2}}`} {
 		f.Add([]byte(seed), int64(0))

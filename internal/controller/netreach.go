@@ -51,6 +51,7 @@ func (NetReach) Task(object client.Object) (Task, error) {
 	if r := n.Spec.Request; r != nil {
 		t.Want.Load = mesh.Load{PerSecond: int(r.QPS), Duration: time.Duration(r.DurationInSecond) * time.Second,
 			Timeout: time.Duration(r.PerRequestTimeoutInMS) * time.Millisecond, Connection: connectionOf(r.Connection)}
+		t.Want.Answer.Bytes = int(r.AnswerSizeInByte)
 	}
 	if e := n.Spec.Expect; e != nil {
 		t.Expect = verdict.Expect{SuccessRate: value(e.SuccessRate), MeanDelay: time.Duration(value(e.MeanAccessDelayInMs)) * time.Millisecond}

@@ -27,7 +27,9 @@ func TestNetReachAsksForALoad(t *testing.T) {
 		"connections that stay open": {of(v1beta1.KeepAlive), load(mesh.KeepAlive)},
 		"both":                       {of(v1beta1.Both), load(mesh.Both)},
 		"connections that are missing are new ones": {of(""), load(mesh.NewConnection)},
-		"without a request nothing is known":        {v1beta1.NetReachSpec{}, mesh.Want{}},
+		"answers of a size": {v1beta1.NetReachSpec{Request: &v1beta1.HTTPRequest{QPS: 7, AnswerSizeInByte: 8000}},
+			mesh.Want{Load: mesh.Load{PerSecond: 7, Connection: mesh.NewConnection}, Answer: mesh.Answer{Bytes: 8000}}},
+		"without a request nothing is known": {v1beta1.NetReachSpec{}, mesh.Want{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			task, err := controller.NetReach{}.Task(&v1beta1.NetReach{Spec: c.spec})

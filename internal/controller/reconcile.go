@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -9,6 +10,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -18,16 +20,37 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+	ctrlcontroller "sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"kdoctor.io/kdoctor/api/v1beta1"
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/round"
+	"kdoctor.io/kdoctor/internal/schedule"
 	"kdoctor.io/kdoctor/internal/target"
 	"kdoctor.io/kdoctor/internal/topology"
 	"kdoctor.io/kdoctor/internal/workload"
 )
+
+// How tasks share the reconciler, so that none holds another up. An API server that hangs is met with a bound on every call.
+const (
+	// workers is how many tasks are looked at at a time, tendAtOnce for how many of them agents of their own are made or looked at:
+	// the others are free for what needs no such calls, above all to begin rounds.
+	workers    = 24
+	tendAtOnce = 16
+	// tendAgain is when it is tried again where there was no place, tendWithin how long one may be held.
+	tendAgain  = 500 * time.Millisecond
+	tendWithin = 15 * time.Second
+	// reconcileWithin is how long a worker may be held in all.
+	reconcileWithin = 30 * time.Second
+	// retryFirst and retryLast are the shortest and the longest wait after an error. The longest is well below the time in which a round may still start.
+	retryFirst = 100 * time.Millisecond
+	retryLast  = 15 * time.Second
+)
+
+// errNoPlace tells that the task's own agents could not be looked at, because those of too many others are.
+var errNoPlace = errors.New("agents of too many other tasks are being made or looked at")
 
 // FieldOwner is the name under which the controller owns the status.
 const FieldOwner = "kdoctor-controller"
@@ -43,6 +66,8 @@ type Config struct {
 	Workload topology.Workload
 	// Agents makes agents of tasks' own and removes them.
 	Agents Agents
+	// Expect is told once, before anything else, which rounds another process left under way; nil where nobody needs to know.
+	Expect func(keys []schedule.Key)
 	// Now tells the time; nil is the clock.
 	Now func() time.Time
 }
@@ -50,7 +75,12 @@ type Config struct {
 // Reconciler brings the tasks of one kind to life.
 type Reconciler struct {
 	Config
-	mu sync.Mutex
+	// tending has a place for each task whose own agents are made or looked at.
+	tending chan struct{}
+	// first guards told, which is true once Expect was told.
+	first sync.Mutex
+	told  bool
+	mu    sync.Mutex
 	// uids are those of the tasks by name: the only trace of one that was deleted, or deleted and made anew.
 	uids  map[string]string
 	queue workqueue.TypedRateLimitingInterface[reconcile.Request]
@@ -61,7 +91,7 @@ func New(c Config) *Reconciler {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Reconciler{Config: c, uids: map[string]string{}}
+	return &Reconciler{Config: c, tending: make(chan struct{}, tendAtOnce), uids: map[string]string{}}
 }
 
 // Register adds the reconciler to the manager.
@@ -72,10 +102,18 @@ func (r *Reconciler) Register(mgr ctrl.Manager) error {
 		r.queue = queue
 		return nil
 	})
-	if err := ctrl.NewControllerManagedBy(mgr).For(r.Kind.New()).WatchesRawSource(ends).Complete(r); err != nil {
+	if err := ctrl.NewControllerManagedBy(mgr).For(r.Kind.New()).WatchesRawSource(ends).WithOptions(options()).Complete(r); err != nil {
 		return fmt.Errorf("register the controller of %s: %w", r.Kind.Name(), err)
 	}
 	return nil
+}
+
+// options are how tasks share the reconciler. The queue never has one task looked at twice at a time.
+func options() ctrlcontroller.Options {
+	return ctrlcontroller.Options{
+		MaxConcurrentReconciles: workers, ReconciliationTimeout: reconcileWithin,
+		RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](retryFirst, retryLast),
+	}
 }
 
 // wake has a task looked at again.
@@ -90,6 +128,9 @@ func (r *Reconciler) wake(name string) {
 // Reconcile reads, makes or removes agents of the task's own, decides, writes the status, and only then begins a round:
 // a crash in between repeats a step and skips none.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	if err := r.tell(ctx); err != nil {
+		return ctrl.Result{}, err
+	}
 	object := r.Kind.New()
 	err := r.Client.Get(ctx, req.NamespacedName, object)
 	if err != nil && !apierrors.IsNotFound(err) {
@@ -106,7 +147,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		return ctrl.Result{}, reconcile.TerminalError(err)
 	}
 	in := state{task: task, workload: task.workload(r.Kind.Name(), r.Workload), now: r.Now()}
-	if in.own, err = r.tend(ctx, object, task, in.now); err != nil {
+	in.own, err = r.tend(ctx, object, task, in.now)
+	if errors.Is(err, errNoPlace) {
+		return ctrl.Result{RequeueAfter: tendAgain}, nil
+	}
+	if err != nil {
 		return ctrl.Result{}, err
 	}
 	in.running, in.result = r.Rounds.Of(task.UID)
@@ -128,12 +173,59 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	return ctrl.Result{RequeueAfter: d.after}, nil
 }
 
+// tell tells once which rounds are under way by what the tasks say.
+func (r *Reconciler) tell(ctx context.Context) error {
+	r.first.Lock()
+	defer r.first.Unlock()
+	if r.told || r.Expect == nil {
+		return nil
+	}
+	gvk, err := apiutil.GVKForObject(r.Kind.New(), r.Client.Scheme())
+	if err != nil {
+		return fmt.Errorf("find the kind of the tasks: %w", err)
+	}
+	empty, err := r.Client.Scheme().New(gvk.GroupVersion().WithKind(gvk.Kind + "List"))
+	if err != nil {
+		return fmt.Errorf("find the kind of lists of tasks: %w", err)
+	}
+	list, ok := empty.(client.ObjectList)
+	if !ok {
+		return fmt.Errorf("a %T is no list", empty)
+	}
+	if err := r.Client.List(ctx, list); err != nil {
+		return fmt.Errorf("list the tasks: %w", err)
+	}
+	var keys []schedule.Key
+	err = meta.EachListItem(list, func(item runtime.Object) error {
+		object, _ := item.(client.Object)
+		if task, err := r.Kind.Task(object); err == nil && task.underWay() && !task.Deleting {
+			keys = append(keys, schedule.Key{UID: task.UID, Generation: task.Status.RoundsGeneration, Round: task.Status.History[0].RoundNumber})
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("read the tasks: %w", err)
+	}
+	r.Expect(keys)
+	r.told = true
+	return nil
+}
+
 // tend takes the step that is due for agents of the task's own. What the API server refuses is for the decision; other errors are tried again.
+// It waits for no other task: the error is errNoPlace where too many are at it.
 func (r *Reconciler) tend(ctx context.Context, object client.Object, task Task, now time.Time) (own, error) {
 	did := own{step: stepOf(task, r.Workload, now)}
 	if did.step == leave {
 		return did, nil
 	}
+	select {
+	case r.tending <- struct{}{}:
+		defer func() { <-r.tending }()
+	default:
+		return own{}, errNoPlace
+	}
+	ctx, cancel := context.WithTimeout(ctx, tendWithin)
+	defer cancel()
 	gvk, err := apiutil.GVKForObject(object, r.Client.Scheme())
 	if err != nil {
 		return own{}, fmt.Errorf("find the kind of the task: %w", err)

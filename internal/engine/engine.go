@@ -74,6 +74,8 @@ type Engine struct {
 	parts []part
 
 	inFlight atomic.Int64
+	// lent is how many large buffers hold answers.
+	lent atomic.Int64
 }
 
 // path is one target's lanes; kept is nil without a kept stream.
@@ -92,7 +94,7 @@ func New(config Config) *Engine {
 		Timeout: config.Load.Timeout, Status: config.Status, Keep: config.Load.Connection == mesh.KeepAlive}
 	kept := counted
 	kept.Round, kept.Keep = config.Round+httpprobe.KeptSuffix, true
-	pace, keptPace := load.Pace{PerSecond: max(config.Load.PerSecond, 1)}, load.KeptPaceOf(config.Load)
+	pace, keptPace := load.PaceOf(config.Load), load.KeptPaceOf(config.Load)
 	e.parts = make([]part, max(1, min(len(config.Targets), cmp.Or(config.Shards, runtime.GOMAXPROCS(0)-1))))
 	for i := range e.parts {
 		e.parts[i].counted = stream{offset: pace.Offset, requests: config.Load.Requests(), lateness: pace.Lateness()}
@@ -130,7 +132,7 @@ func (e *Engine) grid(p *part) bool {
 			events += eventsOfNew
 		}
 	}
-	return events*e.config.Load.PerSecond > gridEvents
+	return events*e.config.Load.PerSecond > gridEvents*max(e.config.Load.Every, 1)
 }
 
 // Grid tells whether a thread wakes up at fixed moments and relies on the kernel's stamps.

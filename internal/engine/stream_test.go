@@ -37,6 +37,7 @@ func TestEveryAttemptIsDueAtItsOwnPhase(t *testing.T) {
 	}{
 		{"one a second", mesh.Load{PerSecond: 1, Duration: 30 * time.Second}, 1},
 		{"seven a second on three threads", mesh.Load{PerSecond: 7, Duration: 10 * time.Second}, 3},
+		{"one every three seconds", mesh.Load{PerSecond: 1, Every: 3, Duration: 10 * time.Second, Connection: mesh.Both}, 2},
 		{"with a kept stream", mesh.Load{PerSecond: 13, Duration: 10 * time.Second, Connection: mesh.Both}, 2},
 		{"with a kept stream that is slower than a tenth would be", mesh.Load{PerSecond: 1, Duration: 2 * time.Second, Connection: mesh.Both}, 2},
 	} {
@@ -52,7 +53,7 @@ func TestEveryAttemptIsDueAtItsOwnPhase(t *testing.T) {
 					kept[id] = at
 				}
 			}
-			pace, keptPace := load.Pace{PerSecond: c.load.PerSecond}, load.KeptPaceOf(c.load)
+			pace, keptPace := load.PaceOf(c.load), load.KeptPaceOf(c.load)
 			for _, to := range targets {
 				var want, wantKept []time.Duration
 				for i := range c.load.Requests() {
@@ -107,6 +108,7 @@ func TestLoadDecidesHowThreadsWake(t *testing.T) {
 		want bool
 	}{
 		{"few new connections", Config{Targets: targetsAt("http://198.18.0.1", 10), Load: mesh.Load{PerSecond: 10}}, false},
+		{"many, but seldom", Config{Targets: targetsAt("http://198.18.0.1", 1000), Load: mesh.Load{PerSecond: 1, Every: 2}, Shards: 1}, false},
 		{"many new connections", Config{Targets: targetsAt("http://198.18.0.1", 10), Load: mesh.Load{PerSecond: 70}}, true},
 		{"as many over kept ones", Config{Targets: targetsAt("http://198.18.0.1", 10), Load: mesh.Load{PerSecond: 70, Connection: mesh.KeepAlive}}, false},
 		{"as many on two threads", Config{Targets: targetsAt("http://198.18.0.1", 10), Load: mesh.Load{PerSecond: 70}, Shards: 2}, false},

@@ -83,7 +83,7 @@ type lane struct {
 // New prepares a load.
 func New(config Config) *Load {
 	l := &Load{limit: int64(cmp.Or(config.InFlight, DefaultInFlight))}
-	pace, keptPace := Pace{PerSecond: config.Load.PerSecond}, KeptPaceOf(config.Load)
+	pace, keptPace := PaceOf(config.Load), KeptPaceOf(config.Load)
 	counted := stream{prober: config.Prober, requests: config.Load.Requests(), lateness: pace.Lateness(), offset: pace.Offset}
 	kept := stream{prober: config.Kept, requests: keptPace.Requests, lateness: keptPace.Lateness(), offset: keptPace.Offset}
 	for _, t := range config.Targets {

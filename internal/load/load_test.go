@@ -76,23 +76,24 @@ func consistent(t *testing.T, paths []report.Path) {
 }
 
 func TestEveryDueRequestIsSentWhenItIsDue(t *testing.T) {
-	for _, rate := range []int{1, 3, 7, 10, 1000} {
-		t.Run(fmt.Sprintf("at %d a second", rate), func(t *testing.T) {
+	for _, c := range []struct{ rate, every, due int }{{1, 0, 10}, {3, 0, 30}, {7, 1, 70}, {10, 0, 100}, {1000, 0, 10_000}, {1, 2, 5}, {1, 3, 3}, {2, 3, 6}, {1, 10, 1}} {
+		t.Run(fmt.Sprintf("%d every %d seconds", c.rate, max(c.every, 1)), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				n := &network{delay: 3 * time.Millisecond}
-				l := load.New(load.Config{Prober: n, Source: "a", Targets: targets(5), Load: mesh.Load{PerSecond: rate, Duration: 10 * time.Second}})
+				l := load.New(load.Config{Prober: n, Source: "a", Targets: targets(5), Load: mesh.Load{PerSecond: c.rate, Every: c.every, Duration: 10 * time.Second}})
 				start := time.Now()
 				if !l.Run(t.Context()) {
 					t.Error("the load says that it was cut short")
 				}
-				interval := time.Second / time.Duration(rate)
+				every := time.Duration(max(c.every, 1)) * time.Second
+				interval := every / time.Duration(c.rate)
 				if took := time.Since(start); took > 10*time.Second+3*time.Millisecond {
 					t.Errorf("10 s of load took %v", took)
 				}
 				paths := l.Paths()
 				consistent(t, paths)
 				for _, p := range paths {
-					if due := uint64(10 * rate); p.Scheduled != due || p.OK != due || p.Bytes != 100*due || p.Statuses[200] != due || p.Peers["b"] != due {
+					if due := uint64(c.due); p.Scheduled != due || p.OK != due || p.Bytes != 100*due || p.Statuses[200] != due || p.Peers["b"] != due {
 						t.Errorf("%s: %d scheduled, %d ok, want %d", p.Target.ID, p.Scheduled, p.OK, due)
 					}
 					if p.Lag.Max() != 0 || p.Latency.Min() != 3*time.Millisecond || p.Latency.Max() != 3*time.Millisecond {
@@ -105,7 +106,7 @@ func TestEveryDueRequestIsSentWhenItIsDue(t *testing.T) {
 						t.Errorf("%s: phase %v is outside one interval of %v", p.Target.ID, phase, interval)
 					}
 					for i, at := range starts {
-						if want := start.Add(phase + time.Duration(i)*time.Second/time.Duration(rate)); !at.Equal(want) {
+						if want := start.Add(phase + time.Duration(i)*every/time.Duration(c.rate)); !at.Equal(want) {
 							t.Fatalf("%s: attempt %d started at %v, was due at %v", p.Target.ID, i, at.Sub(start), want.Sub(start))
 						}
 					}

@@ -10,12 +10,20 @@ import (
 // Pace is when attempts are due. Everything that keeps a pace takes it from here, so that a target is asked at the same moments
 // whoever asks.
 type Pace struct {
-	// PerSecond is the rate on each target, 1 or more.
+	// PerSecond is how many attempts are due on each target every Every seconds, 1 or more.
 	PerSecond int
+	// Every is in whole seconds; 0 is 1.
+	Every int
 }
 
+// PaceOf is the pace of the load's counted attempts.
+func PaceOf(l mesh.Load) Pace { return Pace{PerSecond: max(l.PerSecond, 1), Every: l.Every} }
+
 // Interval is the time between two attempts on one target.
-func (p Pace) Interval() time.Duration { return time.Second / time.Duration(p.PerSecond) }
+func (p Pace) Interval() time.Duration { return p.every() / time.Duration(p.PerSecond) }
+
+// every is the time in which PerSecond attempts are due.
+func (p Pace) every() time.Duration { return time.Duration(max(p.Every, 1)) * time.Second }
 
 // Lateness is how late an attempt may start before it is missed.
 func (p Pace) Lateness() time.Duration { return max(p.Interval(), Lateness) }
@@ -23,7 +31,7 @@ func (p Pace) Lateness() time.Duration { return max(p.Interval(), Lateness) }
 // Offset is when attempt i of every target is due, counted from the load's start and without the target's phase.
 func (p Pace) Offset(i uint64) time.Duration {
 	// Multiplied before it is divided, so that no rounding adds up.
-	return time.Duration(i) * time.Second / time.Duration(p.PerSecond) // #nosec G115 -- a day at 1000 a second is far below the limit
+	return time.Duration(i) * p.every() / time.Duration(p.PerSecond) // #nosec G115 -- it is no more than PerSecond times the load's duration: a day at 1000 a second
 }
 
 // Phase spreads pairs of source and target evenly over one interval.

@@ -3,6 +3,7 @@ package mesh
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"kdoctor.io/kdoctor/internal/report"
@@ -24,16 +25,19 @@ type Want struct {
 	// NodePorts tells on which nodes node ports are probed; empty is target.AllNodes.
 	NodePorts target.Nodes
 	Load      Load
-	// Limit and Status are those of Plan.
+	// Limit, Status and Answer are those of Plan.
 	Limit  time.Duration
 	Status int
+	Answer Answer
 }
 
 // Load is the load on each target, from each agent.
 type Load struct {
 	// PerSecond is the rate in requests per second, 1 or more.
 	PerSecond int
-	// Duration is how long the load lasts: PerSecond times Duration in seconds requests are due.
+	// Every makes the rate lower than 1 a second: PerSecond requests are due every so many seconds, which are no more than the load lasts. 0 is 1.
+	Every int
+	// Duration is how long the load lasts, in whole seconds.
 	Duration time.Duration
 	// Timeout bounds each request.
 	Timeout time.Duration
@@ -67,8 +71,10 @@ func (l Load) Kept() (requests uint64, every time.Duration) {
 	return requests, l.Duration / time.Duration(requests)
 }
 
-// Requests is how many requests are due on each target.
-func (l Load) Requests() uint64 { return uint64(l.PerSecond) * uint64(l.Duration/time.Second) }
+// Requests is how many requests are due on each target. What would be due when the load is over is not.
+func (l Load) Requests() uint64 {
+	return uint64(l.PerSecond) * uint64(l.Duration/time.Second) / uint64(l.every())
+}
 
 // Plan is what one agent is to do in one round.
 type Plan struct {
@@ -145,7 +151,7 @@ func New(key schedule.Key, task report.Task, snapshot topology.Snapshot, want Wa
 		}
 		m.Expected = append(m.Expected, expected)
 		m.Plans = append(m.Plans, Plan{Key: key, Task: task, Agent: agent, Targets: targets, Limit: want.Limit, Status: want.Status,
-			Authorities: authorities(snapshot, targets)})
+			Authorities: authorities(snapshot, targets), Answer: want.Answer})
 	}
 	m.Give(want.Load, Limits{})
 	m.Backends = backends(snapshot, m.Plans)
@@ -172,17 +178,25 @@ func authorities(snapshot topology.Snapshot, targets []target.Target) map[string
 }
 
 // Give sets the load of all plans, lowered as far as the limits need it, and what it makes expected. It may be repeated.
+// Where even the lowest rate is more than the limits leave, Load.Withheld tells it, and the round must not run: see Withhold.
 func (m *Mesh) Give(asked Load, limits Limits) {
 	load, told := within(m.Ask(asked), limits)
 	m.Load = told
 	for i := range m.Plans {
 		m.Plans[i].Load = load
+		m.Load.AnswerBytes = m.Plans[i].Answer.Bytes
 	}
 	for i := range m.Expected {
 		if m.Expected[i].LeftOut == "" {
 			m.Expected[i].Requests = load.Requests()
 		}
 	}
+}
+
+// Withhold takes the plans away, so that nothing is sent. Nobody is expected to report then but those who could not even have begun.
+func (m *Mesh) Withhold() {
+	m.Plans, m.Backends = nil, nil
+	m.Expected = slices.DeleteFunc(m.Expected, func(e report.Expected) bool { return e.LeftOut == "" })
 }
 
 func targetsOf(snapshot topology.Snapshot, agent topology.Agent, want Want) ([]target.Target, []target.Gap) {

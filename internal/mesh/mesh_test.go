@@ -52,7 +52,7 @@ func TestNew(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			key := schedule.Key{UID: "u", Generation: 2, Round: 3}
-			want := mesh.Want{Kinds: c.kinds, Families: c.families, Load: mesh.Load{PerSecond: 5, Duration: 2 * time.Second}, Limit: time.Minute, Status: 204}
+			want := mesh.Want{Kinds: c.kinds, Families: c.families, Load: mesh.Load{PerSecond: 5, Duration: 2 * time.Second}, Limit: time.Minute, Status: 204, Answer: mesh.Answer{Bytes: 8000}}
 			m := mesh.New(key, report.Task{Kind: "NetReach", Name: "t"}, topology.Snapshot{Agents: c.agents}, want)
 			plans := map[string][]string{}
 			for _, p := range m.Plans {
@@ -61,9 +61,13 @@ func TestNew(t *testing.T) {
 					ids = append(ids, found.ID)
 				}
 				plans[p.Agent.Pod] = ids
-				if p.Key != key || p.Load != want.Load || p.Limit != want.Limit || p.Status != want.Status || p.Task.Name != "t" {
-					t.Errorf("plan of %s: %+v; want key, load, limit, status and task as asked for", p.Agent.Pod, p)
+				if p.Key != key || p.Load != want.Load || p.Limit != want.Limit || p.Status != want.Status || p.Answer != want.Answer || p.Task.Name != "t" {
+					t.Errorf("plan of %s: %+v; want key, load, limit, status, answer and task as asked for", p.Agent.Pod, p)
 				}
+			}
+			m.Give(want.Load, mesh.Limits{})
+			if len(m.Plans) > 0 && m.Load.AnswerBytes != want.Answer.Bytes {
+				t.Errorf("answers of %d bytes are told, want %d", m.Load.AnswerBytes, want.Answer.Bytes)
 			}
 			if diff := cmp.Diff(c.plans, plans); diff != "" {
 				t.Errorf("plans (-want +got):\n%s", diff)

@@ -1,19 +1,21 @@
 package mesh
 
 import (
-	"math"
 	"slices"
 
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// Limits bound the load of a round, in requests a second; 0 is no limit.
+// Limits bound the load of a round, in requests a second. 0 is no limit; below 0 nothing is left.
 type Limits struct {
 	// PerAgent is for each agent, Total for all agents together.
 	PerAgent, Total int
 	// Others and OthersTotal are what other rounds send at the same time from each of the same agents, and from all agents together.
 	// They are already taken into account in what is above.
 	Others, OthersTotal int
+	// Cap and CapTotal are the limits of the installation, Users and UsersTotal name the tasks that send what others send.
+	Cap, CapTotal     int
+	Users, UsersTotal string
 }
 
 // Ask is the load that a round asks for.
@@ -38,52 +40,53 @@ func (m *Mesh) Ask(load Load) Ask {
 // Rates are the requests a second of the agent with the most targets and of all agents together, as asked for.
 func (a Ask) Rates() (perAgent, total int) { return a.Load.Sends(a.Most), a.Load.Sends(a.All) }
 
-// Within are the same rates as far as the limits let them be.
-func (a Ask) Within(limits Limits) (perAgent, total int) {
-	if !a.Running {
-		a.Load, _ = within(a, limits)
-	}
+// Least are the same rates with a single request to each target, the least that can be planned.
+func (a Ask) Least() (perAgent, total int) {
+	a.Load = a.Load.lowest()
 	return a.Rates()
 }
 
-// Claim is the part of a limit that a round has which is under way.
+// Within are the same rates as far as the limits let them be, and 0 where they let none.
+func (a Ask) Within(limits Limits) (perAgent, total int) {
+	if a.Running {
+		return a.Rates()
+	}
+	_, told := within(a, limits)
+	return told.Sends, told.TotalSends
+}
+
+// Claim is the part of a limit that a round has which has begun.
 type Claim struct {
-	// Asked is what it asked for, Given what it was given.
+	// Asked is what it asked for, Given what it was given: nothing as long as it waits.
 	Asked, Given int
 	// Open tells that neither is known yet, because the round is still being planned: it is taken to ask for all.
 	Open bool
 }
 
-// Share is how much of the limit a round may use that asks for so much while the others have their claims: its part by max-min fairness,
-// in which nobody gets more than it asks for and what one leaves is shared equally by those who want more, or what the others have left,
-// whichever is more. The others keep what they were given. It is at least 1; a limit of 0 is none, and so is the share of it.
-func Share(limit, asked int, others []Claim) int {
+// Share is how much of the limit a round may use that asks for so much, and can be planned with no less than least, while the others
+// have their claims. It is its part by max-min fairness, in which nobody gets more than it asks for and what one does not ask for is shared
+// equally by those who want more; or what the others do not ask for, or least, where that is more. It is never more than is left of what
+// the others were given, so that all together stay within the limit, and below 0 where nothing is left.
+// A limit of 0 is none, and so is the share of it.
+func Share(limit, asked, least int, others []Claim) int {
 	if limit <= 0 {
 		return 0
 	}
 	wanted := []int{asked}
-	left := limit
+	left, unasked := limit, limit
 	for _, o := range others {
 		if o.Open {
-			o = Claim{Asked: math.MaxInt, Given: limit / (len(others) + 1)}
+			o = Claim{Asked: all}
 		}
 		wanted = append(wanted, o.Asked)
 		left -= o.Given
+		unasked = max(unasked-o.Asked, 0)
 	}
-	return max(fair(limit, asked, wanted), left, 1)
-}
-
-// fair is what who asks for so much gets when the limit is filled like a vessel: all rise together until they have what they want.
-func fair(limit, asked int, wanted []int) int {
 	slices.Sort(wanted)
-	for i, w := range wanted {
-		level := limit / (len(wanted) - i)
-		if w >= level {
-			return min(asked, level)
-		}
-		limit -= w
+	if share := min(max(fair(limit, asked, wanted), unasked, least), left); share > 0 {
+		return share
 	}
-	return asked
+	return -1
 }
 
 // Count is how many agents are ready, and how many targets the one with the most has of the kinds and families that are wanted.

@@ -43,8 +43,20 @@ func TestLoadStaysWithinTheLimits(t *testing.T) {
 			report.Load{Given: 10, Sends: 100, TotalSends: 1000, Connections: 100, Tracked: 1000, Ports: 1}, false},
 		{"a load above the limit gets the largest whole rate below it", 10, load(10, ten, ""), mesh.Limits{PerAgent: 99},
 			report.Load{Given: 9, Sends: 90, TotalSends: 900, Connections: 90, Tracked: 900, Ports: 1}, true},
-		{"more targets than the limit get one request a second each, and it is told that this is too much", 200, load(10, ten, ""), mesh.Limits{PerAgent: 50},
-			report.Load{Given: 1, Sends: 200, TotalSends: 40000, Connections: 200, Tracked: 2000, Ports: 1}, true},
+		{"more targets than the limit get less than a request a second each", 200, load(10, ten, ""), mesh.Limits{PerAgent: 60},
+			report.Load{Given: 1, Every: 4, Sends: 50, TotalSends: 10000, Connections: 50, Tracked: 400, Ports: 1}, true},
+		{"a load below a request a second has its kept stream all the same", 100, load(10, time.Minute, mesh.Both), mesh.Limits{PerAgent: 20},
+			report.Load{Given: 1, Every: 7, Sends: 20, TotalSends: 1929, Connections: 15, Tracked: 400, Ports: 2}, true},
+		{"the limit for all agents together leads below a request a second too", 10, load(10, ten, ""), mesh.Limits{PerAgent: 30, Total: 50},
+			report.Load{Given: 1, Every: 2, Sends: 5, TotalSends: 50, ByTotal: true, Connections: 5, Tracked: 50, Ports: 1}, true},
+		{"the lowest rate is one request to each target", 200, load(10, ten, ""), mesh.Limits{PerAgent: 20},
+			report.Load{Given: 1, Every: 10, Sends: 20, TotalSends: 4000, Connections: 20, Tracked: 200, Ports: 1}, true},
+		{"where that is too much nothing is given", 200, load(10, ten, ""), mesh.Limits{PerAgent: 19, Cap: 19, CapTotal: 7},
+			report.Load{Needs: 20, Cap: 19}, true},
+		{"where that is too much beside others they are named", 10, load(10, ten, ""), mesh.Limits{PerAgent: 20, Total: 9, Cap: 20, CapTotal: 30, OthersTotal: 21, Users: "T a", UsersTotal: "T a, T b"},
+			report.Load{Needs: 10, Cap: 30, OthersTotal: 21, Users: "T a, T b", ByTotal: true}, true},
+		{"where nothing is left nothing is given", 10, load(10, ten, ""), mesh.Limits{PerAgent: -1, Cap: 20, Others: 20, Users: "T a"},
+			report.Load{Needs: 1, Cap: 20, Others: 20, Users: "T a"}, true},
 		{"without a limit nothing is lowered", 10, load(1000, ten, ""), mesh.Limits{},
 			report.Load{Given: 1000, Sends: 10000, TotalSends: 100000, Connections: 10000, Tracked: 100000, Ports: 1}, false},
 		{"requests over connections that stay open count like others", 10, load(1000, ten, mesh.KeepAlive), mesh.Limits{PerAgent: 50},
@@ -70,7 +82,7 @@ func TestLoadStaysWithinTheLimits(t *testing.T) {
 			m := everybody(c.agents, c.load)
 			m.Give(c.load, c.limits)
 			c.want.Asked, c.want.Targets, c.want.TotalTargets = c.load.PerSecond, c.agents, c.agents*c.agents
-			c.want.Limit, c.want.TotalLimit = c.limits.PerAgent, c.limits.Total
+			c.want.Limit, c.want.TotalLimit = max(c.limits.PerAgent, 0), max(c.limits.Total, 0)
 			if diff := cmp.Diff(c.want, m.Load); diff != "" {
 				t.Errorf("load (-want +got):\n%s", diff)
 			}
@@ -78,7 +90,13 @@ func TestLoadStaysWithinTheLimits(t *testing.T) {
 				t.Errorf("reduction %q", m.Load.Reduction())
 			}
 			given := c.load
-			given.PerSecond = c.want.Given
+			given.PerSecond, given.Every = c.want.Given, c.want.Every
+			if c.want.Given == 0 {
+				if m.Load.Withheld() == "" {
+					t.Error("it is not told that nothing was given")
+				}
+				return
+			}
 			for i, p := range m.Plans {
 				if p.Load != given || m.Expected[i].Requests != given.Requests() {
 					t.Errorf("plan %d has %+v with %d requests, want %+v with %d", i, p.Load, m.Expected[i].Requests, given, given.Requests())
@@ -88,22 +106,41 @@ func TestLoadStaysWithinTheLimits(t *testing.T) {
 	}
 }
 
-func TestTheRateThatFitsIsTheLargestOne(t *testing.T) {
+// rates are all that a load of so many seconds can be lowered to, the highest first.
+func rates(seconds int) (all [][2]int) {
+	for perSecond := 40; perSecond > 1; perSecond-- {
+		all = append(all, [2]int{perSecond, 0})
+	}
+	for every := 1; every <= seconds; every++ {
+		all = append(all, [2]int{1, every})
+	}
+	return all
+}
+
+func TestTheRateThatFitsIsTheHighestOne(t *testing.T) {
 	for _, connection := range []mesh.Connection{mesh.NewConnection, mesh.KeepAlive, mesh.Both} {
 		for _, seconds := range []int{1, 2, 7, 60} {
-			for targets := 1; targets < 40; targets += 3 {
+			for targets := 1; targets < 200; targets += 3 {
 				for limit := 1; limit < 500; limit += 7 {
-					l := mesh.Load{Duration: time.Duration(seconds) * time.Second, Connection: connection}
-					l.PerSecond = l.Fits(targets, limit)
-					if l.PerSecond > 0 && l.Sends(targets) > limit {
-						t.Fatalf("%+v sends %d to %d targets, more than %d", l, l.Sends(targets), targets, limit)
+					l := mesh.Load{PerSecond: 40, Duration: time.Duration(seconds) * time.Second, Connection: connection}
+					got, fits := l.Within(targets, limit)
+					kept, _ := got.Kept()
+					requests := got.Requests() + kept
+					if got.Requests() < 1 || fits && float64(targets)*float64(requests)/float64(seconds) > float64(limit)+1e-9 {
+						t.Fatalf("%+v sends %d requests to each of %d targets, and the limit is %d", got, requests, targets, limit)
 					}
-					kept, _ := l.Kept()
-					if sent := float64(targets) * (float64(l.PerSecond) + float64(kept)/float64(seconds)); l.PerSecond > 0 && sent > float64(limit)+1e-9 {
-						t.Fatalf("%+v sends %v to %d targets, more than %d", l, sent, targets, limit)
+					want, wantFits := l, false
+					for _, rate := range rates(seconds) {
+						want.PerSecond, want.Every = rate[0], rate[1]
+						if wantFits = want.Sends(targets) <= limit; wantFits {
+							break
+						}
 					}
-					if l.PerSecond++; l.PerSecond > 0 && l.Sends(targets) <= limit {
-						t.Fatalf("%+v sends only %d to %d targets, and %d is the limit", l, l.Sends(targets), targets, limit)
+					if got.Every == 0 {
+						got.Every = want.Every / max(want.Every, 1)
+					}
+					if fits != wantFits || got.PerSecond*max(want.Every, 1) != want.PerSecond*max(got.Every, 1) {
+						t.Fatalf("%d targets within %d: %+v, %t; want %+v, %t", targets, limit, got, fits, want, wantFits)
 					}
 				}
 			}
@@ -113,26 +150,31 @@ func TestTheRateThatFitsIsTheLargestOne(t *testing.T) {
 
 func TestRoundsShareALimit(t *testing.T) {
 	claim := func(asked, given int) mesh.Claim { return mesh.Claim{Asked: asked, Given: given} }
+	open := mesh.Claim{Open: true}
 	cases := []struct {
-		name         string
-		limit, asked int
-		others       []mesh.Claim
-		want         int
+		name                string
+		limit, asked, least int
+		others              []mesh.Claim
+		want                int
 	}{
-		{"without a limit there is nothing to share", 0, 100, []mesh.Claim{claim(1, 1)}, 0},
-		{"a round that is alone has all", 100, 40, nil, 100},
-		{"a round beside one that took all gets half", 100, 500, []mesh.Claim{claim(500, 100)}, 50},
-		{"a round that asks for less than its part gets what it asks for", 100, 20, []mesh.Claim{claim(500, 100)}, 20},
-		{"what a modest round leaves goes to the others", 100, 500, []mesh.Claim{claim(10, 10)}, 90},
-		{"what several leave is shared by those who want more", 90, 500, []mesh.Claim{claim(10, 10), claim(500, 80)}, 40},
-		{"what others left is given beyond the fair part", 100, 500, []mesh.Claim{claim(500, 20), claim(500, 10)}, 70},
-		{"rounds that are planned at the same time have equal parts", 100, 500, []mesh.Claim{{Open: true}, {Open: true}, {Open: true}}, 25},
-		{"a share is never nothing, which would be no limit", 2, 5, []mesh.Claim{claim(5, 2), claim(5, 1), claim(5, 1)}, 1},
-		{"the largest numbers are no trouble", math.MaxInt32, 1000, []mesh.Claim{{Open: true}}, math.MaxInt32 - math.MaxInt32/2},
+		{"without a limit there is nothing to share", 0, 100, 1, []mesh.Claim{claim(1, 1)}, 0},
+		{"a round that is alone has all", 100, 40, 1, nil, 100},
+		{"a round beside one that took all gets nothing", 100, 500, 10, []mesh.Claim{claim(500, 100)}, -1},
+		{"a round beside one that took more than all gets nothing", 100, 500, 10, []mesh.Claim{claim(500, 130)}, -1},
+		{"a round beside one that took most gets what is left", 100, 500, 10, []mesh.Claim{claim(500, 70)}, 30},
+		{"a round leaves its part to one that waits", 100, 500, 10, []mesh.Claim{claim(500, 0)}, 50},
+		{"what one round was not given it may want the next time", 100, 500, 10, []mesh.Claim{claim(500, 20)}, 50},
+		{"what a modest round leaves goes to the others", 100, 500, 1, []mesh.Claim{claim(10, 10)}, 90},
+		{"what several leave is shared by those who want more", 90, 500, 1, []mesh.Claim{claim(10, 10), claim(500, 40)}, 40},
+		{"what nobody asks for is told, even beyond what is asked for", 100, 20, 1, []mesh.Claim{claim(30, 30)}, 70},
+		{"a part that is too small to begin with grows to the least, where that is left", 100, 500, 20, []mesh.Claim{open, open, open, open, open, open, open, open, open}, 20},
+		{"but not beyond what is left", 100, 500, 20, []mesh.Claim{claim(90, 90)}, 10},
+		{"rounds that are planned at the same time have equal parts", 100, 500, 1, []mesh.Claim{open, open, open}, 25},
+		{"the largest numbers are no trouble", math.MaxInt32, math.MaxInt32, 1, []mesh.Claim{open, open}, math.MaxInt32 / 3},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			if got := mesh.Share(c.limit, c.asked, c.others); got != c.want {
+			if got := mesh.Share(c.limit, c.asked, c.least, c.others); got != c.want {
 				t.Errorf("got %d, want %d", got, c.want)
 			}
 		})

@@ -1,17 +1,23 @@
 package round
 
 import (
+	"context"
+	"fmt"
+	"time"
+
 	"kdoctor.io/kdoctor/internal/mesh"
+	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/schedule"
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
 // Budget shares what agents may send between rounds that run at the same time.
 type Budget interface {
-	// Enter tells that the round begins on agents of the workload, before it is known how much it asks for.
-	Enter(key schedule.Key, of topology.Workload)
-	// Take tells how much of what it asks for the round may send. Rounds that take later leave it that.
-	Take(key schedule.Key, ask mesh.Ask) mesh.Limits
+	// Enter tells that the task's round begins on agents of the workload, before it is known how much it asks for.
+	Enter(key schedule.Key, task report.Task, of topology.Workload)
+	// Take tells how much of what it asks for the round may send. Rounds that take later leave it that. It may wait, until the context ends,
+	// for others that leave too little. A round that has taken already may take again, for what it asks for then.
+	Take(ctx context.Context, key schedule.Key, ask mesh.Ask) mesh.Limits
 	// Leave tells that the round is over.
 	Leave(key schedule.Key)
 }
@@ -19,18 +25,57 @@ type Budget interface {
 // unlimited is the budget where there is none.
 type unlimited struct{}
 
-func (unlimited) Enter(schedule.Key, topology.Workload) {}
+func (unlimited) Enter(schedule.Key, report.Task, topology.Workload) {}
 
-func (unlimited) Take(schedule.Key, mesh.Ask) mesh.Limits { return mesh.Limits{} }
+func (unlimited) Take(context.Context, schedule.Key, mesh.Ask) mesh.Limits { return mesh.Limits{} }
 
 func (unlimited) Leave(schedule.Key) {}
 
 // underWay tells the budget of a round whose plan is known already.
-func (c *Conductor) underWay(key schedule.Key, m mesh.Mesh) {
+func (c *Conductor) underWay(ctx context.Context, key schedule.Key, m mesh.Mesh) {
 	if len(m.Plans) == 0 {
 		return
 	}
 	ask := m.Ask(m.Plans[0].Load)
 	ask.Running = true
-	c.Budget.Take(key, ask)
+	c.Budget.Take(ctx, key, ask)
+}
+
+// draft plans the round for the cluster as it is, with what the budget has for it. Where others leave too little, that is waited for as long as
+// the whole load fits in before the deadline, and the cluster is read again after that. A round that gets nothing all the same is planned
+// without any agent: it has no data, and its report says why. After the deadline nothing is sent any more, and no limit counts.
+func (c *Conductor) draft(ctx context.Context, req Request) (mesh.Mesh, error) {
+	load := req.Want.Load
+	waiting, cancel := context.WithDeadline(ctx, req.Deadline.Add(-load.Duration-load.Timeout-2*reserve))
+	defer cancel()
+	var waited time.Duration
+	for {
+		var snapshot topology.Snapshot
+		err := retry(ctx, later(req.Deadline, time.Now().Add(keepWithin)), func() (err error) {
+			snapshot, err = c.Snapshots.Snapshot(ctx, req.Workload)
+			return err
+		})
+		if err != nil {
+			return mesh.Mesh{}, fmt.Errorf("take a snapshot of the cluster: %w", err)
+		}
+		m := mesh.New(req.Key, req.Task, snapshot, req.Want)
+		if !time.Now().Before(req.Deadline) {
+			return m, nil
+		}
+		asked := time.Now()
+		m.Give(load, c.Budget.Take(waiting, req.Key, m.Ask(load)))
+		if ctx.Err() != nil {
+			return mesh.Mesh{}, context.Cause(ctx)
+		}
+		if m.Load.Withheld() != "" {
+			m.Withhold()
+			return m, nil
+		}
+		took := time.Since(asked)
+		if took < stale {
+			m.Load.Waited = waited
+			return m, nil
+		}
+		waited += took
+	}
 }

@@ -119,7 +119,7 @@ func (c *Conductor) Run(ctx context.Context, req Request) (store.Kept, error) {
 	if ctx.Err() != nil {
 		return store.Kept{}, context.Cause(ctx)
 	}
-	c.Budget.Enter(req.Key, req.Workload)
+	c.Budget.Enter(req.Key, req.Task, req.Workload)
 	defer c.Budget.Leave(req.Key)
 	plan, resumed, err := c.plan(ctx, req)
 	if err != nil {
@@ -148,20 +148,15 @@ func (c *Conductor) Run(ctx context.Context, req Request) (store.Kept, error) {
 func (c *Conductor) plan(ctx context.Context, req Request) (plan store.Plan, resumed bool, err error) {
 	plan, err = c.Plans.Plan(ctx, req.Key)
 	if err == nil {
-		c.underWay(req.Key, plan.Mesh)
+		c.underWay(ctx, req.Key, plan.Mesh)
 		return plan, true, nil
 	}
 	// A plan that cannot be read is made anew, as one that was never kept.
-	var snapshot topology.Snapshot
-	err = retry(ctx, later(req.Deadline, time.Now().Add(keepWithin)), func() (err error) {
-		snapshot, err = c.Snapshots.Snapshot(ctx, req.Workload)
-		return err
-	})
+	planned, err := c.draft(ctx, req)
 	if err != nil {
-		return store.Plan{}, false, fmt.Errorf("take a snapshot of the cluster: %w", err)
+		return store.Plan{}, false, err
 	}
-	plan = store.Plan{Mesh: mesh.New(req.Key, req.Task, snapshot, req.Want), Deadline: req.Deadline}
-	plan.Mesh.Give(req.Want.Load, c.Budget.Take(req.Key, plan.Mesh.Ask(req.Want.Load)))
+	plan = store.Plan{Mesh: planned, Deadline: req.Deadline}
 	if !time.Now().Before(req.Deadline) {
 		return plan, true, nil
 	}

@@ -37,6 +37,8 @@ const (
 	lookLast   = time.Second
 	// reserve is what is kept free before the deadline for the last asking, at most a tenth of the round.
 	reserve = 2 * time.Second
+	// stale is how long a round may have waited for its part of the budget with what it knows of the cluster.
+	stale = time.Second
 )
 
 // sleep waits and tells whether the context was alive all the while.

@@ -31,6 +31,9 @@ const (
 	// A single one can come from the moment in which a round starts.
 	throttledShare = 0.05
 	throttledLeast = 2
+	// answeredShare is how much of what large answers ought to have brought must have come: agents to which the round is not known yet when it begins
+	// give short ones.
+	answeredShare = 0.9
 	// filesShare is how full the table of descriptors is when what could not be sent is put down to it.
 	filesShare = 0.9
 	// aloneLeast is how many requests must have timed out on a path, and aloneTimes how many times as often as on most of the agent's
@@ -153,10 +156,10 @@ func notSent(a report.Agent) string {
 		return fmt.Sprintf("the agent could not send %d of %d due requests: %d of its %d descriptors were open: raise its limit of open files or lower the rate",
 			failed, due, o.Files, o.FileLimit)
 	case o.Ports > 0:
-		return fmt.Sprintf("the agent could not send %d of %d due requests: it ran out of ports (it has %d) or descriptors: lower the rate",
+		return fmt.Sprintf("the agent could not send %d of %d due requests: it ran out of ports (it has %d), descriptors or memory for large answers: lower the rate",
 			failed, due, o.Ports)
 	}
-	return fmt.Sprintf("the agent could not send %d of %d due requests: it ran out of ports or descriptors: lower the rate", failed, due)
+	return fmt.Sprintf("the agent could not send %d of %d due requests: it ran out of ports, descriptors or memory for large answers: lower the rate", failed, due)
 }
 
 // late is about what the agent itself added to its requests, on all paths together.
@@ -193,6 +196,16 @@ func pathLimit(p report.Path) string {
 		p.Sent-notSent, p.Scheduled, unsent(p.Missed, notSent))
 }
 
+// small is the limit of a path whose answers were shorter than the round asks for, which shows nothing of what large ones meet; empty for none.
+// An agent gives such answers when the round is not known to it, as after a restart.
+func small(p report.Path, least int) string {
+	if least == 0 || p.Target.Protocol == target.TCP || float64(p.Bytes) >= answeredShare*float64(p.OK)*float64(least) {
+		return ""
+	}
+	return fmt.Sprintf("answers had %d bytes on average instead of at least %d: agents that do not know the round, as after a restart, give short ones: run the task again",
+		p.Bytes/max(p.OK, 1), least)
+}
+
 // unsent says why requests were not sent.
 func unsent(missed, notSent uint64) string {
 	var why []string
@@ -200,7 +213,7 @@ func unsent(missed, notSent uint64) string {
 		why = append(why, fmt.Sprintf("%d could not be started in time", missed))
 	}
 	if notSent > 0 {
-		why = append(why, fmt.Sprintf("%d had no port or descriptor", notSent))
+		why = append(why, fmt.Sprintf("%d had no port, descriptor or memory for a large answer", notSent))
 	}
 	return strings.Join(why, ", ")
 }

@@ -277,6 +277,36 @@ func TestWhatIsSaidForASlowAgentIsNotPutDownToWhoeverSaysIt(t *testing.T) {
 	}
 }
 
+func TestShortAnswersShowNothingOfLargeOnes(t *testing.T) {
+	answered := func(bytes uint64) report.Path {
+		p := path("x", 100, 100, 100, time.Millisecond)
+		p.Bytes = bytes
+		return p
+	}
+	cases := []struct {
+		name string
+		path report.Path
+		asks int
+		want verdict.Result
+	}{
+		{"usual answers where no others are asked for", answered(20_000), 0, verdict.Pass},
+		{"large ones", answered(801_000), 8000, verdict.Pass},
+		{"large ones but for the first of an agent that heard late of the round", answered(92*8000 + 8*200), 8000, verdict.Pass},
+		{"usual ones", answered(20_000), 8000, verdict.ToolLimited},
+		{"usual ones after a while", answered(80*8000 + 20*200), 8000, verdict.ToolLimited},
+		{"connections alone", speaking(answered(0), target.TCP), 8000, verdict.Pass},
+		{"none", path("x", 100, 100, 0, 0, refused(100)), 8000, verdict.Fail},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			v := verdict.Judge(report.Round{Agents: []report.Agent{agent("a", c.path)}, Load: report.Load{Asked: 10, Given: 10, AnswerBytes: c.asks}}, verdict.Expect{SuccessRate: 1})
+			if got := v.Agents[0].Paths[0]; got.Result != c.want {
+				t.Errorf("got %+v, want %s", got, c.want)
+			}
+		})
+	}
+}
+
 func TestKeptStreamIsJudgedApart(t *testing.T) {
 	good := path("x", 100, 100, 100, time.Millisecond)
 	fresh := path("x", 10, 10, 8, time.Millisecond, timedOut(2))

@@ -17,7 +17,7 @@ type Result string
 const (
 	Pass Result = "pass"
 	Fail Result = "fail"
-	// ToolLimited: there are measurements, but the agent that made them was too short of CPU, ports or descriptors for them to be trusted.
+	// ToolLimited: there are measurements, but the agent that made them was too short of CPU, ports, descriptors or memory for them to be trusted.
 	ToolLimited Result = "tool-limited"
 	NoData      Result = "no data"
 )
@@ -97,10 +97,13 @@ func Judge(round report.Round, expect Expect) Verdict {
 		}
 		worsen(Fail, "%s did not report: %s", Named(missing.Pod, missing.Node), missing.Reason)
 	}
+	if nothing := round.Load.Withheld(); nothing != "" {
+		worsen(NoData, "%s", nothing)
+		return v
+	}
 	slow := slowAnswers(round)
 	for _, reported := range round.Agents {
-		expected, _ := round.ExpectedOf(reported.Pod)
-		agent := judgeAgent(reported, expected, expect, slow, round.Churn)
+		agent := judgeAgent(reported, round, expect, slow)
 		v.Agents = append(v.Agents, agent)
 		if agent.Result != Pass && !agent.Void {
 			worsen(agent.Result, "%s: %s", Named(agent.Pod, agent.Node), agent.Reason)
@@ -123,7 +126,8 @@ func Named(pod, node string) string {
 	return fmt.Sprintf("agent %s on node %s", pod, node)
 }
 
-func judgeAgent(reported report.Agent, expected report.Expected, expect Expect, slow slow, churn []report.Change) Agent {
+func judgeAgent(reported report.Agent, round report.Round, expect Expect, slow slow) Agent {
+	expected, _ := round.ExpectedOf(reported.Pod)
 	whole := reported.Paths
 	reported = withoutVoid(reported)
 	agent := Agent{Pod: reported.Pod, Node: reported.Node, Result: Pass}
@@ -142,7 +146,10 @@ func judgeAgent(reported report.Agent, expected report.Expected, expect Expect, 
 		if due := whole[i].Scheduled; judged.Result == Pass && due < expected.Requests && reported.Cut == "" {
 			judged.Result, judged.Reason = NoData, fmt.Sprintf("only %d of the %d planned requests came due", due, expected.Requests)
 		}
-		judged = excuse(judged, whole[i], reported.Cut, churn)
+		if reason := small(whole[i], round.Load.AnswerBytes); judged.Result == Pass && reason != "" {
+			judged.Result, judged.Reason = ToolLimited, reason
+		}
+		judged = excuse(judged, whole[i], reported.Cut, round.Churn)
 		agent.Paths = append(agent.Paths, judged)
 		measured[p.Target.ID] = true
 		if judged.Result != Pass && !judged.Void {

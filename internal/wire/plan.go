@@ -36,7 +36,7 @@ func Plan(p mesh.Plan) *agentv1.Plan {
 			Duration:  durationpb.New(p.Load.Duration),
 			Timeout:   durationpb.New(p.Load.Timeout),
 
-			Connection: string(p.Load.Connection),
+			Connection: string(p.Load.Connection), Every: uint32(max(p.Load.Every, 0)), // #nosec G115 -- ParsePlan bounds it
 		},
 		Limit:          durationpb.New(p.Limit),
 		ExpectedStatus: uint32(max(p.Status, 0)), // #nosec G115 -- ParsePlan bounds it
@@ -54,7 +54,7 @@ func Plan(p mesh.Plan) *agentv1.Plan {
 }
 
 // ParsePlan reads a plan and refuses one that this release could not carry out: 1 to MaxTargets targets with different names,
-// URLs that fit their protocol, authorities that the plan has, 1 to MaxPerSecond requests a second, a load of 1 s to MaxDuration, a timeout of 1 ms to MaxTimeout,
+// URLs that fit their protocol, authorities that the plan has, 1 to MaxPerSecond requests a second, or every so many seconds as the load lasts at most, a load of 1 s to MaxDuration, a timeout of 1 ms to MaxTimeout,
 // a limit of 1 ms to MaxLimit, an HTTP status of 100 to 599 or 0. Agent holds nothing but Pod.
 func ParsePlan(m *agentv1.Plan) (mesh.Plan, error) {
 	if m == nil {
@@ -142,6 +142,9 @@ func parseLoad(m *agentv1.Load) (mesh.Load, error) {
 	if err != nil {
 		return mesh.Load{}, err
 	}
+	if most := int64(lasts / time.Second); int64(m.GetEvery()) > most {
+		return mesh.Load{}, fmt.Errorf("requests every %d seconds are none in %v", m.GetEvery(), lasts)
+	}
 	timeout, err := duration("timeout", m.GetTimeout(), time.Millisecond, MaxTimeout)
 	if err != nil {
 		return mesh.Load{}, err
@@ -150,7 +153,7 @@ func parseLoad(m *agentv1.Load) (mesh.Load, error) {
 	if !slices.Contains([]mesh.Connection{"", mesh.NewConnection, mesh.KeepAlive, mesh.Both}, connection) {
 		return mesh.Load{}, fmt.Errorf("there is no way %q to use connections", connection)
 	}
-	return mesh.Load{PerSecond: int(m.GetPerSecond()), Duration: lasts, Timeout: timeout, Connection: connection}, nil
+	return mesh.Load{PerSecond: int(m.GetPerSecond()), Every: int(m.GetEvery()), Duration: lasts, Timeout: timeout, Connection: connection}, nil
 }
 
 func parseTargets(messages []*agentv1.Target) ([]target.Target, error) {

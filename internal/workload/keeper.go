@@ -6,11 +6,9 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"sync"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -57,27 +55,32 @@ type Config struct {
 // Keeper makes, watches and removes agents of tasks' own. It may be used by several goroutines.
 type Keeper struct {
 	Config
-	// choosing keeps two tasks from choosing the same ports at a time.
-	choosing sync.Mutex
+	// choosing has room for one, so that no two tasks choose the same ports at a time.
+	choosing chan struct{}
 }
 
 // NewKeeper returns a keeper.
-func NewKeeper(c Config) *Keeper { return &Keeper{Config: c} }
+func NewKeeper(c Config) *Keeper { return &Keeper{Config: c, choosing: make(chan struct{}, 1)} }
 
 // Ensure makes the agents what the wish says, as far as they are not, and tells how they stand. It may be called at any time and any number of times.
-// What an earlier wish of the same task made and this one does not want is removed.
+// What an earlier wish of the same task made and this one does not want is removed. Where nothing is to be done, it reads five lists.
 func (k *Keeper) Ensure(ctx context.Context, wish Wish) (Standing, error) {
 	if wish.Spec.HostNetwork {
-		k.choosing.Lock()
-		defer k.choosing.Unlock()
+		select {
+		case k.choosing <- struct{}{}:
+			defer func() { <-k.choosing }()
+		case <-ctx.Done():
+			return Standing{}, fmt.Errorf("wait for others to choose their host ports: %w", ctx.Err())
+		}
 	}
-	if err := k.dropKind(ctx, otherThan(wish.Names.Kind), wish); err != nil {
-		return Standing{}, err
-	}
-	current, err := k.workload(ctx, wish.Names.Kind, wish.Names.Name)
+	seen, err := k.look(ctx)
 	if err != nil {
 		return Standing{}, err
 	}
+	if err := k.dropKind(ctx, seen, otherThan(wish.Names.Kind), wish); err != nil {
+		return Standing{}, err
+	}
+	current := seen.workload(wish.Names.Kind, wish.Names.Name)
 	switch {
 	case current == nil:
 	case current.GetDeletionTimestamp() != nil:
@@ -86,27 +89,37 @@ func (k *Keeper) Ensure(ctx context.Context, wish Wish) (Standing, error) {
 		// The task was made anew under its old name before the agents of the one before were gone.
 		return Standing{}, k.succeed(ctx, current, wish)
 	}
-	current, made, err := k.ensureWorkload(ctx, current, wish)
+	current, made, err := k.ensureWorkload(ctx, seen, current, wish)
 	if err != nil {
 		return Standing{}, err
 	}
-	changed, err := k.ensureFront(ctx, current, wish)
+	changed, err := k.ensureFront(ctx, seen, current, wish)
 	if err != nil {
 		return Standing{}, err
 	}
-	standing, err := k.standing(ctx, current, wish)
+	if made || changed {
+		// What was read is no longer how they stand.
+		if seen, err = k.look(ctx); err != nil {
+			return Standing{}, err
+		}
+	}
+	standing, err := k.standing(ctx, seen, current, wish)
 	standing.Made = made || changed
 	return standing, err
 }
 
 // Remove deletes the task's agents and all that stands in front of them. What does not exist, or belongs to another task, is left alone.
 func (k *Keeper) Remove(ctx context.Context, wish Wish) error {
+	seen, err := k.look(ctx)
+	if err != nil {
+		return err
+	}
 	for _, kind := range []string{topology.DaemonSet, topology.Deployment} {
-		if err := k.dropKind(ctx, kind, wish); err != nil {
+		if err := k.dropKind(ctx, seen, kind, wish); err != nil {
 			return err
 		}
 	}
-	return k.dropFront(ctx, wish, nil)
+	return k.dropFront(ctx, seen, wish, nil)
 }
 
 func otherThan(kind string) string {
@@ -116,50 +129,33 @@ func otherThan(kind string) string {
 	return topology.Deployment
 }
 
-// workload reads the workload, nil when there is none.
+// workload reads the workload as it is now, nil when there is none.
 func (k *Keeper) workload(ctx context.Context, kind, name string) (client.Object, error) {
 	var object client.Object = &appsv1.DaemonSet{}
 	if kind == topology.Deployment {
 		object = &appsv1.Deployment{}
 	}
-	found, err := k.get(ctx, kind, name, object)
-	if !found {
-		return nil, err
+	err := k.Client.Get(ctx, client.ObjectKey{Namespace: k.Namespace, Name: name}, object)
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, nil //nolint:nilnil // There is none, and that is no error.
+	case err != nil:
+		return nil, fmt.Errorf("get %s %s/%s: %w", kind, k.Namespace, name, err)
 	}
 	return object, nil
 }
 
-// get reads an object and tells whether there is one.
-func (k *Keeper) get(ctx context.Context, kind, name string, object client.Object) (bool, error) {
-	err := k.Client.Get(ctx, client.ObjectKey{Namespace: k.Namespace, Name: name}, object)
-	if apierrors.IsNotFound(err) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("get %s %s/%s: %w", kind, k.Namespace, name, err)
-	}
-	return true, nil
-}
-
-// must reads an object of the default agents, which has to exist.
-func (k *Keeper) must(ctx context.Context, kind, name string, object client.Object) error {
-	if err := k.Client.Get(ctx, client.ObjectKey{Namespace: k.Namespace, Name: name}, object); err != nil {
-		return fmt.Errorf("read %s %s/%s of the default agents: %w", kind, k.Namespace, name, err)
-	}
-	return nil
-}
-
 // ensureWorkload applies the workload when it is not what it ought to be, and returns it as it is then.
-func (k *Keeper) ensureWorkload(ctx context.Context, current client.Object, wish Wish) (client.Object, bool, error) {
-	var standard appsv1.DaemonSet
-	if err := k.must(ctx, topology.DaemonSet, k.Standard.Name, &standard); err != nil {
-		return nil, false, err
+func (k *Keeper) ensureWorkload(ctx context.Context, seen *view, current client.Object, wish Wish) (client.Object, bool, error) {
+	standard := seen.set(k.Standard.Name)
+	if standard == nil {
+		return nil, false, seen.absent("apps", "daemonsets", topology.DaemonSet, k.Standard.Name)
 	}
-	ports, err := k.ports(ctx, current, wish)
+	ports, err := k.ports(seen, current, wish)
 	if err != nil {
 		return nil, false, err
 	}
-	want, err := build(&standard, wish, ports)
+	want, err := build(standard, wish, ports)
 	if err != nil {
 		return nil, false, err
 	}
@@ -175,19 +171,11 @@ func (k *Keeper) ensureWorkload(ctx context.Context, current client.Object, wish
 }
 
 // ports returns the ports of the nodes that the agents use: those that they have, as long as nobody else has them too.
-func (k *Keeper) ports(ctx context.Context, current client.Object, wish Wish) (*Ports, error) {
+func (k *Keeper) ports(seen *view, current client.Object, wish Wish) (*Ports, error) {
 	if !wish.Spec.HostNetwork {
 		return nil, nil //nolint:nilnil // No ports and no error: agents with a network of their own need none of the nodes'.
 	}
-	var sets appsv1.DaemonSetList
-	if err := k.Client.List(ctx, &sets, client.InNamespace(k.Namespace)); err != nil {
-		return nil, fmt.Errorf("list daemon sets: %w", err)
-	}
-	var deployments appsv1.DeploymentList
-	if err := k.Client.List(ctx, &deployments, client.InNamespace(k.Namespace)); err != nil {
-		return nil, fmt.Errorf("list deployments: %w", err)
-	}
-	taken := takenBy(sets.Items, deployments.Items, wish.Names.Name)
+	taken := takenBy(seen.sets, seen.deployments, wish.Names.Name)
 	if current != nil {
 		if had := portsOf(templateIn(current).Spec); templateIn(current).Spec.HostNetwork && k.HostPorts.holds(had, taken) {
 			return &had, nil
@@ -208,45 +196,42 @@ func templateIn(workload client.Object) corev1.PodTemplateSpec {
 }
 
 // ensureFront applies the Services and the Ingress that are wanted and removes the others. It tells whether it applied anything.
-func (k *Keeper) ensureFront(ctx context.Context, owner client.Object, wish Wish) (changed bool, err error) {
+func (k *Keeper) ensureFront(ctx context.Context, seen *view, owner client.Object, wish Wish) (changed bool, err error) {
 	yes := true
 	reference := metav1.OwnerReference{APIVersion: "apps/v1", Kind: wish.Names.Kind, Name: owner.GetName(), UID: owner.GetUID(), Controller: &yes}
-	keep := []string{"Ingress " + wish.Names.Ingress}
+	keep := []string{kindIngress + " " + wish.Names.Ingress}
 	for _, name := range k.Standard.Services {
-		var standard, current corev1.Service
-		if err := k.must(ctx, "Service", name, &standard); err != nil {
-			return false, err
+		standard := seen.service(name)
+		if standard == nil {
+			return false, seen.absent("", "services", kindService, name)
 		}
-		want := serviceOf(&standard, wish, wish.Names.Name+suffixOf(name), reference)
-		made, err := k.ensureOne(ctx, want, &current)
+		want := serviceOf(standard, wish, wish.Names.Name+suffixOf(name), reference)
+		made, err := k.ensureOne(ctx, want, seen.front(kindService, want.Name))
 		if err != nil {
 			return false, err
 		}
 		changed = changed || made
-		keep = append(keep, "Service "+want.Name)
+		keep = append(keep, kindService+" "+want.Name)
 	}
 	if wish.Names.Ingress != "" {
-		var standard, current networkingv1.Ingress
-		if err := k.must(ctx, "Ingress", k.Standard.Ingress, &standard); err != nil {
-			return false, err
+		standard := seen.ingress(k.Standard.Ingress)
+		if standard == nil {
+			return false, seen.absent("networking.k8s.io", "ingresses", kindIngress, k.Standard.Ingress)
 		}
-		made, err := k.ensureOne(ctx, ingressOf(&standard, wish, reference), &current)
+		made, err := k.ensureOne(ctx, ingressOf(standard, wish, reference), seen.front(kindIngress, wish.Names.Ingress))
 		if err != nil {
 			return false, err
 		}
 		changed = changed || made
 	}
-	return changed, k.dropFront(ctx, wish, keep)
+	return changed, k.dropFront(ctx, seen, wish, keep)
 }
 
-// ensureOne applies one object in front of the agents. One that is being deleted is made again once it is gone.
+// ensureOne applies one object in front of the agents; current is nil when there is none yet. One that is being deleted is made again once it is gone.
 func (k *Keeper) ensureOne(ctx context.Context, want, current client.Object) (bool, error) {
 	kind := want.GetObjectKind().GroupVersionKind().Kind
-	found, err := k.get(ctx, kind, want.GetName(), current)
 	switch {
-	case err != nil:
-		return false, err
-	case !found:
+	case current == nil:
 		return k.apply(ctx, want, nil)
 	case current.GetDeletionTimestamp() != nil:
 		return false, nil
@@ -266,33 +251,24 @@ func (k *Keeper) succeed(ctx context.Context, current client.Object, wish Wish) 
 }
 
 // dropKind deletes the task's workload of the kind.
-func (k *Keeper) dropKind(ctx context.Context, kind string, wish Wish) error {
-	current, err := k.workload(ctx, kind, wish.Names.Name)
-	if err != nil || current == nil || !controlledBy(current, wish.Owner.UID) {
-		return err
+func (k *Keeper) dropKind(ctx context.Context, seen *view, kind string, wish Wish) error {
+	current := seen.workload(kind, wish.Names.Name)
+	if current == nil || !controlledBy(current, wish.Owner.UID) {
+		return nil
 	}
 	return k.delete(ctx, kind, current)
 }
 
 // dropFront deletes Services and Ingresses of the agents but for those to keep, as "Service name" and "Ingress name".
-func (k *Keeper) dropFront(ctx context.Context, wish Wish, keep []string) error {
+func (k *Keeper) dropFront(ctx context.Context, seen *view, wish Wish, keep []string) error {
 	for _, suffix := range []string{suffixIPv4, suffixIPv6} {
 		name := wish.Names.Name + suffix
-		for _, front := range []struct {
-			kind   string
-			object client.Object
-		}{{"Service", &corev1.Service{}}, {"Ingress", &networkingv1.Ingress{}}} {
-			if slices.Contains(keep, front.kind+" "+name) {
+		for _, kind := range []string{kindService, kindIngress} {
+			current := seen.front(kind, name)
+			if current == nil || slices.Contains(keep, kind+" "+name) || current.GetLabels()[nameLabel] != wish.Names.Name {
 				continue
 			}
-			found, err := k.get(ctx, front.kind, name, front.object)
-			if err != nil {
-				return err
-			}
-			if !found || front.object.GetLabels()[nameLabel] != wish.Names.Name {
-				continue
-			}
-			if err := k.delete(ctx, front.kind, front.object); err != nil {
+			if err := k.delete(ctx, kind, current); err != nil {
 				return err
 			}
 		}

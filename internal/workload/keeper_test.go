@@ -1,6 +1,7 @@
 package workload
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -20,6 +21,7 @@ import (
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"kdoctor.io/kdoctor/api/v1beta1"
 	"kdoctor.io/kdoctor/internal/topology"
@@ -129,6 +131,49 @@ func TestAgentsAreMadeOnceAndChangedOnlyWhenAskedTo(t *testing.T) {
 	}
 	if owner := metav1.GetControllerOf(&service); owner == nil || owner.UID != applied.UID || owner.Kind != topology.DaemonSet {
 		t.Errorf("the Service's owner is %+v, want the workload", owner)
+	}
+}
+
+func TestHowManyCallsItTakes(t *testing.T) {
+	s := newStage(t)
+	var lists, gets, writes int
+	s.Client = interceptor.NewClient(s.api.(client.WithWatch), interceptor.Funcs{
+		List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, o ...client.ListOption) error {
+			lists++
+			return c.List(ctx, list, o...)
+		},
+		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, object client.Object, o ...client.GetOption) error {
+			gets++
+			return c.Get(ctx, key, object, o...)
+		},
+		Apply: func(ctx context.Context, c client.WithWatch, object runtime.ApplyConfiguration, o ...client.ApplyOption) error {
+			writes++
+			return c.Apply(ctx, object, o...)
+		},
+	})
+	for _, spec := range []v1beta1.AgentSpec{{}, {HostNetwork: true}} {
+		wish := wishFor("t", "task", spec)
+		for s.ensure(t, wish).Made {
+		}
+		lists, gets, writes = 0, 0, 0
+		s.ensure(t, wish)
+		if lists != 5 || gets != 0 || writes != 0 {
+			t.Errorf("%+v: where nothing is to be done, %d lists, %d objects and %d writes; want 5 lists", spec, lists, gets, writes)
+		}
+	}
+	lists = 0
+	if err := s.Remove(t.Context(), wishFor("t", "task", v1beta1.AgentSpec{})); err != nil || lists != 4 || gets != 0 {
+		t.Errorf("to remove all takes %d lists and %d objects, %v; want 4 lists", lists, gets, err)
+	}
+}
+
+func TestNobodyWaitsForPortsLongerThanItMay(t *testing.T) {
+	s := newStage(t)
+	s.choosing <- struct{}{}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.Ensure(ctx, wishFor("t", "task", v1beta1.AgentSpec{HostNetwork: true})); !errors.Is(err, context.Canceled) || Refused(err) {
+		t.Errorf("error %v, want that of the context", err)
 	}
 }
 

@@ -7,14 +7,13 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	networkingv1 "k8s.io/api/networking/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
 // standing reads how far the agents have come.
-func (k *Keeper) standing(ctx context.Context, workload client.Object, wish Wish) (Standing, error) {
+func (k *Keeper) standing(ctx context.Context, seen *view, workload client.Object, wish Wish) (Standing, error) {
 	standing := countsOf(workload)
 	var pods corev1.PodList
 	err := k.Client.List(ctx, &pods, client.InNamespace(k.Namespace), client.MatchingLabels{nameLabel: wish.Names.Name})
@@ -28,8 +27,8 @@ func (k *Keeper) standing(ctx context.Context, workload client.Object, wish Wish
 			}
 		}
 	}
-	standing.Missing, err = k.missing(ctx, wish)
-	return standing, err
+	standing.Missing = missing(seen, wish)
+	return standing, nil
 }
 
 // countsOf reads the counts of the workload's controller. They say nothing as long as it has not seen the newest spec.
@@ -54,13 +53,11 @@ func countsOf(workload client.Object) (s Standing) {
 }
 
 // missing lists the addresses that the task probes, that the cluster gives to objects of this kind, and that are not there yet.
-func (k *Keeper) missing(ctx context.Context, wish Wish) ([]string, error) {
+func missing(seen *view, wish Wish) []string {
 	var missing []string
 	for _, name := range wish.Names.Services {
-		var service corev1.Service
-		if found, err := k.get(ctx, "Service", name, &service); err != nil {
-			return nil, err
-		} else if !found || service.DeletionTimestamp != nil {
+		service := seen.service(name)
+		if service == nil || service.DeletionTimestamp != nil {
 			missing = append(missing, fmt.Sprintf("Service %s does not exist yet", name))
 			continue
 		}
@@ -70,16 +67,12 @@ func (k *Keeper) missing(ctx context.Context, wish Wish) ([]string, error) {
 		}
 	}
 	if !wish.Ingress || wish.Names.Ingress == "" {
-		return missing, nil
+		return missing
 	}
-	var ingress networkingv1.Ingress
-	if _, err := k.get(ctx, "Ingress", wish.Names.Ingress, &ingress); err != nil {
-		return nil, err
-	}
-	if len(ingress.Status.LoadBalancer.Ingress) == 0 {
+	if ingress := seen.ingress(wish.Names.Ingress); ingress == nil || len(ingress.Status.LoadBalancer.Ingress) == 0 {
 		missing = append(missing, fmt.Sprintf("Ingress %s has no address yet", wish.Names.Ingress))
 	}
-	return missing, nil
+	return missing
 }
 
 func familyOf(service string) topology.Family {

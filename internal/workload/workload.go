@@ -22,6 +22,12 @@ const (
 	appliedLabel = "kdoctor.io/applied"
 )
 
+// The kinds of what stands in front of agents.
+const (
+	kindService = "Service"
+	kindIngress = "Ingress"
+)
+
 // Wish is what a task asks for.
 type Wish struct {
 	// Owner is the task, as the controller of its workload: when the task goes, the workload goes.

@@ -267,7 +267,9 @@ type Load struct {
 	Duration  *durationpb.Duration   `protobuf:"bytes,2,opt,name=duration,proto3" json:"duration,omitempty"`
 	Timeout   *durationpb.Duration   `protobuf:"bytes,3,opt,name=timeout,proto3" json:"timeout,omitempty"`
 	// connection is new, keepalive or both; empty is new.
-	Connection    string `protobuf:"bytes,4,opt,name=connection,proto3" json:"connection,omitempty"`
+	Connection string `protobuf:"bytes,4,opt,name=connection,proto3" json:"connection,omitempty"`
+	// every makes the rate lower than 1 a second: per_second requests are due every so many seconds. 0 is 1.
+	Every         uint32 `protobuf:"varint,5,opt,name=every,proto3" json:"every,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -328,6 +330,13 @@ func (x *Load) GetConnection() string {
 		return x.Connection
 	}
 	return ""
+}
+
+func (x *Load) GetEvery() uint32 {
+	if x != nil {
+		return x.Every
+	}
+	return 0
 }
 
 // Authority is a set of certificates that may sign those of targets.
@@ -1579,7 +1588,7 @@ const file_agent_proto_rawDesc = "" +
 	"\x04dial\x18\b \x01(\tR\x04dial\x12\x14\n" +
 	"\x05trust\x18\t \x01(\tR\x05trust\x12\x1c\n" +
 	"\tinterface\x18\n" +
-	" \x01(\tR\tinterface\"\xb1\x01\n" +
+	" \x01(\tR\tinterface\"\xc7\x01\n" +
 	"\x04Load\x12\x1d\n" +
 	"\n" +
 	"per_second\x18\x01 \x01(\rR\tperSecond\x125\n" +
@@ -1587,7 +1596,8 @@ const file_agent_proto_rawDesc = "" +
 	"\atimeout\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12\x1e\n" +
 	"\n" +
 	"connection\x18\x04 \x01(\tR\n" +
-	"connection\"C\n" +
+	"connection\x12\x14\n" +
+	"\x05every\x18\x05 \x01(\rR\x05every\"C\n" +
 	"\tAuthority\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\"\n" +
 	"\fcertificates\x18\x02 \x01(\fR\fcertificates\"\xab\x03\n" +

@@ -74,7 +74,8 @@ type KdoctorReportSpec struct {
 	Load *Load `json:"Load,omitempty"`
 	// ReducedLoad says why the load was lower than the task asks for; left out when it was not.
 	ReducedLoad string `json:"ReducedLoad,omitempty"`
-	// LoadOfOthers says how loaded the agents were with other rounds when this one began; left out when they were not.
+	// LoadOfOthers says how loaded the agents were with other rounds when this one began, and how long it waited for such rounds; left out
+	// when there were none.
 	LoadOfOthers string `json:"LoadOfOthers,omitempty"`
 	// Churn says, one sentence each, which agents were deleted, drained or restarted while the round ran; left out when none was.
 	// What failed because of that fails nothing.
@@ -95,8 +96,11 @@ type NotReported struct {
 // Load is the load that a round's agents were given. What is said of one agent holds for the one with the most targets.
 type Load struct {
 	// RequestsPerSecond is the rate from each agent to each target, AskedRequestsPerSecond the one that the task asks for.
+	// It is 0 where it is below one, or where nothing was sent.
 	RequestsPerSecond      int64 `json:"RequestsPerSecond"`
 	AskedRequestsPerSecond int64 `json:"AskedRequestsPerSecond"`
+	// SecondsPerRequest is how many seconds there are between two requests to a target where the rate is below one a second; left out elsewhere.
+	SecondsPerRequest int64 `json:"SecondsPerRequest,omitempty"`
 	// TargetsPerAgent is how many targets one agent has.
 	TargetsPerAgent int64 `json:"TargetsPerAgent"`
 	// ConnectionsPerSecond is how many new connections one agent opens; 0 where all go over connections that stay open.
@@ -105,6 +109,10 @@ type Load struct {
 	TrackedConnections int64 `json:"TrackedConnections"`
 	// PortsPerTarget is the most local ports that connections to one target hold at a time.
 	PortsPerTarget int64 `json:"PortsPerTarget"`
+	// AnswerSizeInByte is how large the body of an answer is at least; left out where answers are as short as they can be.
+	AnswerSizeInByte int64 `json:"AnswerSizeInByte,omitempty"`
+	// AnswerBytesPerSecond is how many bytes of such answers one agent receives when all requests are answered; left out with it.
+	AnswerBytesPerSecond int64 `json:"AnswerBytesPerSecond,omitempty"`
 }
 
 // Finding is one fault and where it is.

@@ -188,6 +188,16 @@ func TestTheLoadIsTold(t *testing.T) {
 	if diff := cmp.Diff(want, render.Report(task(), kept).Spec.Load); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
+	slow := kept
+	slow.Round.Load = report.Load{Asked: 1, Given: 1, Every: 7, Targets: 700, Sends: 100, Connections: 100}
+	if got := render.Report(task(), slow).Spec.Load; got.RequestsPerSecond != 0 || got.SecondsPerRequest != 7 {
+		t.Errorf("a request every 7 s is told as %+v", got)
+	}
+	kept.Round.Load.AnswerBytes = 8000
+	want.AnswerSizeInByte, want.AnswerBytesPerSecond = 8000, 297*8000
+	if diff := cmp.Diff(want, render.Report(task(), kept).Spec.Load); diff != "" {
+		t.Errorf("with answers of a size (-want +got):\n%s", diff)
+	}
 }
 
 func TestAnObserverThatTellsNonsenseTellsNothing(t *testing.T) {

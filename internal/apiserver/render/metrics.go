@@ -86,9 +86,14 @@ func load(l report.Load) *systemv1beta1.Load {
 	if l == (report.Load{}) {
 		return nil
 	}
+	rate := l.Given
+	if l.Every > 1 {
+		rate = 0
+	}
 	return &systemv1beta1.Load{
-		RequestsPerSecond: int64(l.Given), AskedRequestsPerSecond: int64(l.Asked), TargetsPerAgent: int64(l.Targets),
+		RequestsPerSecond: int64(rate), SecondsPerRequest: int64(l.Every), AskedRequestsPerSecond: int64(l.Asked), TargetsPerAgent: int64(l.Targets),
 		ConnectionsPerSecond: int64(l.Connections), TrackedConnections: int64(l.Tracked), PortsPerTarget: int64(l.Ports),
+		AnswerSizeInByte: int64(l.AnswerBytes), AnswerBytesPerSecond: int64(l.AnswerBytes) * int64(l.Sends),
 	}
 }
 

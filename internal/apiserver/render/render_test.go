@@ -282,8 +282,8 @@ func TestSummarize(t *testing.T) {
 		kept render.Kept
 		want render.Summary
 	}{
-		"a passed round": {task(), passed(), render.Summary{Round: "1/1", Result: "succeed", Reported: 2, Expected: 2, Passed: 4, Targets: 4, Ended: passed().Round.Agents[0].Ended}},
-		"a failed round": {manyRounds(), failed(), render.Summary{Round: "2/3", Result: "fail", Reported: 2, Expected: 3, Passed: 3, Targets: 6, Ended: passed().Round.Agents[0].Ended,
+		"a passed round": {task(), passed(), render.Summary{Round: "1/1", Result: "succeed", Reported: 2, Expected: 2, Paths: render.Paths{Passed: 4}, Ended: passed().Round.Agents[0].Ended}},
+		"a failed round": {manyRounds(), failed(), render.Summary{Round: "2/3", Result: "fail", Reported: 2, Expected: 3, Paths: render.Paths{Passed: 3, Failed: 1, NoData: 2}, Ended: passed().Round.Agents[0].Ended,
 			Reason: "no LoadBalancer target over IPv4: the Service has no address"}},
 		"a round without end and without any agent": {render.Task{ExpectedRounds: schedule.Forever}, keep(report.Round{Key: schedule.Key{Round: 7}}),
 			render.Summary{Round: "7", Result: "fail", Reason: "no agent reported"}},

@@ -3,9 +3,11 @@ package render
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
+	"kdoctor.io/kdoctor/internal/verdict"
 )
 
 // Summary is a report in one line.
@@ -14,12 +16,53 @@ type Summary struct {
 	Round string
 	// Result is succeed or fail.
 	Result string
-	// Reported of Expected agents gave a report; Passed of Targets paths succeeded.
-	Reported, Expected, Passed, Targets int
+	// Reported of Expected agents gave a report.
+	Reported, Expected int
+	Paths              Paths
 	// Ended is when the last agent was done, zero when none reported.
 	Ended time.Time
 	// Reason is the first one of the failure, empty on success.
 	Reason string
+}
+
+// Paths counts the paths of the agents that reported. Each is counted once, so that the counts add up to all of them.
+type Paths struct {
+	Passed, Failed, NoData, ToolLimited int
+	// Void are those of which nothing is left to judge, because agents were deleted, drained or restarted.
+	Void int
+}
+
+// add counts a path. A result of a later release is a failure: it is no success that this one knows.
+func (p *Paths) add(d systemv1beta1.NetReachDetail) {
+	switch {
+	case d.Succeed:
+		p.Passed++
+	case d.Result == systemv1beta1.ResultVoid:
+		p.Void++
+	case d.Result == string(verdict.NoData):
+		p.NoData++
+	case d.Result == string(verdict.ToolLimited):
+		p.ToolLimited++
+	default:
+		p.Failed++
+	}
+}
+
+// Judged is how many paths there are without those that are void.
+func (p Paths) Judged() int { return p.Passed + p.Failed + p.NoData + p.ToolLimited }
+
+// Others tells what became of the paths that did not pass, such as "1 fail, 2 void"; it is empty where all did.
+func (p Paths) Others() string {
+	var parts []string
+	for _, class := range []struct {
+		n    int
+		name string
+	}{{p.Failed, string(verdict.Fail)}, {p.NoData, string(verdict.NoData)}, {p.ToolLimited, string(verdict.ToolLimited)}, {p.Void, systemv1beta1.ResultVoid}} {
+		if class.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", class.n, class.name))
+		}
+	}
+	return strings.Join(parts, ", ")
 }
 
 // Summarize reads a rendered report.
@@ -44,11 +87,8 @@ func Summarize(r *systemv1beta1.KdoctorReport) Summary {
 		if a.NetReachTask == nil {
 			continue
 		}
-		s.Targets += len(a.NetReachTask.Detail)
 		for _, d := range a.NetReachTask.Detail {
-			if d.Succeed {
-				s.Passed++
-			}
+			s.Paths.add(d)
 		}
 	}
 	if s.Reported == 0 {

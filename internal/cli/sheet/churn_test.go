@@ -125,6 +125,11 @@ func TestWhatIsShownOfTheLoad(t *testing.T) {
 		"nothing, but in the wide form":   {&v1beta1.Load{RequestsPerSecond: 10}, false, ""},
 		"what it costs": {&v1beta1.Load{RequestsPerSecond: 10, AskedRequestsPerSecond: 10, TargetsPerAgent: 27, ConnectionsPerSecond: 270, TrackedConnections: 2970, PortsPerTarget: 10}, true,
 			"  load    10 requests/s to each of up to 27 targets from each agent: 270 new connections/s, up to 2970 tracked"},
+		"a rate below one a second": {&v1beta1.Load{SecondsPerRequest: 7, AskedRequestsPerSecond: 1, TargetsPerAgent: 700, ConnectionsPerSecond: 100, TrackedConnections: 1400}, true,
+			"  load    1 request every 7 s to each of up to 700 targets from each agent: 100 new connections/s, up to 1400 tracked"},
+		"nothing, where nothing was sent": {&v1beta1.Load{AskedRequestsPerSecond: 1, TargetsPerAgent: 700}, true, ""},
+		"how large answers are, in every form": {&v1beta1.Load{RequestsPerSecond: 10, AnswerSizeInByte: 8000, AnswerBytesPerSecond: 2_376_000}, false,
+			"  load    answers of at least 8000 bytes: up to 2.4 MB/s to each agent"},
 		"that connections stay open": {&v1beta1.Load{RequestsPerSecond: 1, TargetsPerAgent: 3, TrackedConnections: 3}, true,
 			"  load    1 request/s to each of up to 3 targets from each agent: connections that stay open, up to 3 tracked"},
 	} {

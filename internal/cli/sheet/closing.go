@@ -10,22 +10,36 @@ import (
 	"kdoctor.io/kdoctor/internal/verdict"
 )
 
-// failure is one target that failed, seen from one source.
+// failure is one target that failed, or of which there is no data, seen from one source.
 type failure struct {
 	path
 	from, to string
+	// data tells that it failed; without data nothing is known against the target.
+	data   bool
+	reason string
 }
 
 // evidence is what failed among what was tested.
 type evidence struct {
+	total    figures
 	failures []failure
 	tested   []path
+	// voidAgents is how many of the agents that reported are void.
+	voidAgents int
 	// hidden tells that there is something to know of although nothing failed: a finding, loss, or connections that did not stay open.
 	hidden bool
 	// void tells that something is void.
 	void bool
 	// limited are the nodes whose agents were the limit themselves: what they did not measure is no evidence about the network.
 	limited []string
+}
+
+// withData are the failures without those of which there is no data, unless there are no others.
+func (e evidence) withData() []failure {
+	if e.total.targetsFailed() == 0 {
+		return e.failures
+	}
+	return slices.DeleteFunc(slices.Clone(e.failures), func(f failure) bool { return !f.data })
 }
 
 // betweenPods is the part of the evidence that has a pod at either end.
@@ -40,51 +54,64 @@ func (e evidence) betweenPods() evidence {
 
 // closing gives the totals of what is shown and says what to look at next.
 func closing(r systemv1beta1.KdoctorReport, shown []source, missing []systemv1beta1.NotReported, o Options) []string {
-	var total figures
-	var failures []failure
-	var tested []path
-	var limited []string
+	seen := survey(r, shown)
+	total := seen.total
 	silent, changed := apart(missing)
-	agents := len(changed)
-	for _, s := range shown {
-		if s.void {
-			agents++
-		}
-		if s.limited() {
-			limited = append(limited, s.node)
-		}
-		for _, g := range s.groups {
-			total.add(g.figures)
-			if !g.allVoid() {
-				tested = append(tested, g.path)
-			}
-			for _, t := range g.targets {
-				if t.outcome().fault() {
-					failures = append(failures, failure{path: g.path, from: s.node, to: t.node})
-				}
-			}
-		}
-	}
 	where := ""
 	if o.Node != "" {
 		where = "From " + o.Node + ": "
 	}
-	text := fmt.Sprintf("%s%d of %s passed, %d of %s succeeded", where, total.targetsOK, count(total.judged(), "target"), total.ok, count(total.sent, "request"))
+	text := fmt.Sprintf("%s%s, %d of %s succeeded", where, tally(total), total.ok, count(total.sent, "request"))
 	if len(silent) > 0 {
 		text += ", " + count(len(silent), "agent") + " did not report"
 	}
-	left := leftOut(agents, total)
+	left := leftOut(seen.voidAgents+len(changed), total)
 	text += left
-	advice, command := next(r, evidence{failures: failures, tested: tested, limited: limited,
-		hidden: len(r.Spec.Findings) > 0 || len(loss(total)) > 0, void: left != ""}, silent, o)
+	seen.void = left != ""
+	advice, command := next(r, seen, silent, o)
 	lines := append(wrap(text+".", o.Width, 0), wrap("Next: "+advice, o.Width, 0)...)
 	if command != "" {
 		lines = append(lines, "  "+command)
 	}
-	if len(limited) > 0 && len(failures) > 0 {
-		lines = append(lines, wrap("Apart from that, "+limit(limited), o.Width, 0)...)
+	if len(seen.limited) > 0 && len(seen.failures) > 0 {
+		lines = append(lines, wrap("Apart from that, "+limit(seen.limited), o.Width, 0)...)
 	}
 	return lines
+}
+
+// survey gathers what sources measured.
+func survey(r systemv1beta1.KdoctorReport, shown []source) evidence {
+	var seen evidence
+	for _, s := range shown {
+		if s.void {
+			seen.voidAgents++
+		}
+		if s.limited() {
+			seen.limited = append(seen.limited, s.node)
+		}
+		for _, g := range s.groups {
+			seen.total.add(g.figures)
+			if !g.allVoid() {
+				seen.tested = append(seen.tested, g.path)
+			}
+			for _, t := range g.targets {
+				if t.outcome().fault() {
+					seen.failures = append(seen.failures, failure{path: g.path, from: s.node, to: t.node, data: t.outcome() == failed, reason: t.reason})
+				}
+			}
+		}
+	}
+	seen.hidden = len(r.Spec.Findings) > 0 || len(loss(seen.total)) > 0
+	return seen
+}
+
+// tally says how many targets passed, and what became of the others.
+func tally(total figures) string {
+	text := fmt.Sprintf("%d of %s passed", total.targetsOK, count(total.judged(), "target"))
+	if others := total.others(); others != "" {
+		text += " (" + others + ")"
+	}
+	return text
 }
 
 // leftOut says, as a clause, how much is void.
@@ -107,10 +134,20 @@ func leftOut(agents int, total figures) string {
 // next is one sentence about where to look, drawn from nothing but which paths failed, and the command for it, empty when there is none.
 func next(r systemv1beta1.KdoctorReport, seen evidence, silent []systemv1beta1.NotReported, o Options) (advice, command string) {
 	again := "kubectl kdoctor report " + r.Spec.TaskName
+	if o.Round > 0 {
+		again += fmt.Sprintf(" --round %d", o.Round)
+	}
+	whole := again
+	if o.Node != "" {
+		again += " --node " + o.Node
+	}
 	describe := fmt.Sprintf("kubectl describe %s %s", strings.ToLower(r.Spec.TaskType), r.Spec.TaskName)
 	switch {
 	case len(seen.failures) > 0:
 		advice = pattern(seen, o.Node == "")
+		if seen.total.targetsFailed() == 0 {
+			advice = "what was not measured says nothing about the network; the reasons above say why it was not."
+		}
 		if !o.Failed {
 			command = again + " --failed"
 		}
@@ -123,7 +160,7 @@ func next(r systemv1beta1.KdoctorReport, seen evidence, silent []systemv1beta1.N
 	case len(silent) > 0:
 		return ask(silent)
 	case !Passed(r) && o.Node != "":
-		return "nothing that this node measured failed, but the round failed:", again
+		return "nothing that this node measured failed, but the round failed:", whole
 	case slices.ContainsFunc(r.Spec.FailedReasons, func(reason string) bool { return strings.HasPrefix(reason, verdict.NothingLeft) }):
 		return "nothing is left to judge: see the next round, or run the task once more.", ""
 	case !Passed(r):
@@ -157,11 +194,12 @@ func ask(silent []systemv1beta1.NotReported) (advice, command string) {
 // limit says what to do where agents were the limit.
 func limit(nodes []string) string {
 	where := several(slices.Compact(slices.Sorted(slices.Values(nodes))))
-	return fmt.Sprintf("on %s the agent was the limit, not the network: check MaxCPU and MaxMemory and raise the agents' limits (agent.resources).", where)
+	return fmt.Sprintf("an agent was the limit, not the network, in what %s measured: raise the agents' limits (chart value agent.resources) or lower qps.", where)
 }
 
 // pattern names what the failures have in common. Paths to pods come first: where these fail, a Service fails for the connections that it sends there.
 func pattern(seen evidence, everyNode bool) string {
+	seen.failures = seen.withData()
 	failures, what := seen.failures, scope(seen)
 	pods := seen.betweenPods().failures
 	if ends := common(pods); len(ends) > 0 {
@@ -212,12 +250,13 @@ func scope(seen evidence) string {
 	differ := func(other func(path) bool) bool {
 		return !slices.ContainsFunc(seen.failures, func(f failure) bool { return other(f.path) }) && slices.ContainsFunc(seen.tested, other)
 	}
-	oneKind := differ(func(p path) bool { return p.kind != first.kind })
-	oneFamily := first.family != "" && differ(func(p path) bool { return p.family != first.family })
-	kind := string(first.kind)
-	if first.kind == target.Endpoint || first.kind == target.SecondInterface {
-		kind = title(first.kind)
+	kind := first.title()
+	oneKind := differ(func(p path) bool { return p.title() != kind })
+	if !oneKind {
+		kind = path{kind: first.kind}.title()
+		oneKind = differ(func(p path) bool { return p.kind != first.kind })
 	}
+	oneFamily := first.family != "" && differ(func(p path) bool { return p.family != first.family })
 	switch {
 	case oneKind && oneFamily:
 		return fmt.Sprintf("it is only %s over %s", kind, first.family)

@@ -1,15 +1,18 @@
 package sheet
 
 import (
+	"fmt"
 	"strconv"
+	"strings"
 
 	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
 )
 
 // figures are what one row shows: of one target, or of several taken together.
 type figures struct {
-	// targets are all, targetsOK those that passed, targetsVoid those of which nothing is left to judge.
-	targets, targetsOK, targetsVoid int
+	// targets are all, targetsOK those that passed, targetsVoid those of which nothing is left to judge. Each is counted once:
+	// those that are none of these, have no data and are not the agent's limit, failed.
+	targets, targetsOK, targetsVoid, targetsNoData, targetsLimited int
 	// sent and ok are of the requests that count, void is how many were sent beyond these.
 	sent, ok, void int64
 	// mean, p50, p99 and max are in milliseconds, over the successful requests; without any of these they mean nothing.
@@ -35,7 +38,11 @@ func figuresOf(d systemv1beta1.NetReachDetail) figures {
 		f.targetsOK = 1
 	case void:
 		f.targetsVoid = 1
-	case noData, toolLimited, failed:
+	case noData:
+		f.targetsNoData = 1
+	case toolLimited:
+		f.targetsLimited = 1
+	case failed:
 	}
 	f.resent, f.resentIn = d.Metrics.Retransmits, d.Metrics.RetransmittedRequests
 	if k := d.Metrics.KeptConnection; k != nil {
@@ -60,6 +67,8 @@ func (f *figures) add(o figures) {
 	f.targets += o.targets
 	f.targetsOK += o.targetsOK
 	f.targetsVoid += o.targetsVoid
+	f.targetsNoData += o.targetsNoData
+	f.targetsLimited += o.targetsLimited
 	f.sent += o.sent
 	f.ok += o.ok
 	f.void += o.void
@@ -73,6 +82,25 @@ func (f *figures) add(o figures) {
 
 // judged is how many targets there are of which something is left to judge.
 func (f figures) judged() int { return f.targets - f.targetsVoid }
+
+// targetsFailed is how many failed.
+func (f figures) targetsFailed() int {
+	return f.judged() - f.targetsOK - f.targetsNoData - f.targetsLimited
+}
+
+// others tells what became of the targets that are judged and did not pass, such as "2 failed, 1 tool-limited"; it is empty where all passed.
+func (f figures) others() string {
+	var parts []string
+	for _, class := range []struct {
+		n    int
+		what string
+	}{{f.targetsFailed(), "failed"}, {f.targetsNoData, noData.String()}, {f.targetsLimited, toolLimited.String()}} {
+		if class.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", class.n, class.what))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
 
 // allVoid tells whether there are targets, and nothing is left of any.
 func (f figures) allVoid() bool { return f.targets > 0 && f.judged() == 0 }

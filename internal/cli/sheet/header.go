@@ -10,22 +10,20 @@ import (
 	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
 )
 
-// header says which round this is, how it ended, when it was and who took part.
-func header(r systemv1beta1.KdoctorReport, o Options) []string {
-	result, success := "FAIL", Passed(r)
-	if success {
-		result = "SUCCEED"
-	}
+// header says how the round ended and why, when it was and who took part.
+func header(r systemv1beta1.KdoctorReport, all []source, o Options) []string {
 	s := r.Spec
-	lines := []string{
-		fmt.Sprintf("%s %s   %s   %s", s.TaskType, s.TaskName, rounds(s), paint(result, outcomeIf(success), o.Color)),
-		"  when    " + when(s, o.Now),
-	}
+	lines := append(headline(r, all, o), "  when    "+when(s, o.Now))
 	lines = append(lines, labelled("  agents  ", agents(s), o)...)
 	if slices.ContainsFunc(s.FailedRoundNumber, func(n int64) bool { return n != s.ReportRoundNumber }) {
 		lines = append(lines, "  failed  "+failedRounds(s.FailedRoundNumber))
 	}
-	for _, sentence := range []string{footprint(s.Load, o), s.ReducedLoad, s.LoadOfOthers} {
+	reduced := s.ReducedLoad
+	if slices.Contains(s.FailedReasons, reduced) {
+		// It is said as the reason of the failure.
+		reduced = ""
+	}
+	for _, sentence := range []string{footprint(s.Load, o), answers(s.Load), reduced, s.LoadOfOthers} {
 		if sentence != "" {
 			lines = append(lines, labelled("  load    ", sentence, o)...)
 		}
@@ -58,8 +56,24 @@ func footprint(l *systemv1beta1.Load, o Options) string {
 	if l.ConnectionsPerSecond == 0 {
 		opened = "connections that stay open"
 	}
-	return fmt.Sprintf("%s/s to each of up to %s from each agent: %s, up to %d tracked",
-		count(l.RequestsPerSecond, "request"), count(l.TargetsPerAgent, "target"), opened, l.TrackedConnections)
+	rate := count(l.RequestsPerSecond, "request") + "/s"
+	switch {
+	case l.SecondsPerRequest > 0:
+		rate = fmt.Sprintf("1 request every %d s", l.SecondsPerRequest)
+	case l.RequestsPerSecond == 0:
+		// Nothing was sent; ReducedLoad says why.
+		return ""
+	}
+	return fmt.Sprintf("%s to each of up to %s from each agent: %s, up to %d tracked",
+		rate, count(l.TargetsPerAgent, "target"), opened, l.TrackedConnections)
+}
+
+// answers says how large answers are, where a task asks for large ones, and what that brings to an agent.
+func answers(l *systemv1beta1.Load) string {
+	if l == nil || l.AnswerSizeInByte == 0 || l.AnswerBytesPerSecond == 0 {
+		return ""
+	}
+	return fmt.Sprintf("answers of at least %s: up to %.1f MB/s to each agent", count(l.AnswerSizeInByte, "byte"), float64(l.AnswerBytesPerSecond)/1e6)
 }
 
 // changes tells of what was deleted, drained or restarted meanwhile.

@@ -132,7 +132,7 @@ func standing(t one) int {
 
 func comparePaths(a, b path) int {
 	order := kinds()
-	return cmp.Or(cmp.Compare(slices.Index(order, a.kind), slices.Index(order, b.kind)), cmp.Compare(a.family, b.family))
+	return cmp.Or(cmp.Compare(slices.Index(order, a.kind), slices.Index(order, b.kind)), cmp.Compare(a.device, b.device), cmp.Compare(a.family, b.family))
 }
 
 func reasonOf(reason *string) string {

@@ -20,6 +20,8 @@ const unknown target.Kind = "Other"
 type path struct {
 	kind   target.Kind
 	family topology.Family
+	// device is the pods' interface, such as net1; empty for their first one, and where the report does not tell.
+	device string
 }
 
 // kinds are all kinds, in the order in which reports show them.
@@ -27,15 +29,17 @@ func kinds() []target.Kind {
 	return []target.Kind{target.Endpoint, target.SecondInterface, target.ClusterIP, target.NodePort, target.LoadBalancer, target.Ingress, unknown}
 }
 
-// title is the kind's name for people.
-func title(k target.Kind) string {
-	switch k {
-	case target.Endpoint:
+// title is the path's name for people, without the family.
+func (p path) title() string {
+	switch {
+	case p.kind == target.Endpoint:
 		return "Pod IP"
-	case target.SecondInterface:
+	case p.kind == target.SecondInterface && p.device != "":
+		return "interface " + p.device
+	case p.kind == target.SecondInterface:
 		return "2nd interface"
 	default:
-		return string(k)
+		return string(p.kind)
 	}
 }
 
@@ -47,8 +51,9 @@ type place struct {
 
 // places derives the place of every target from its name, because the report's format has no field for it.
 //
-// A second interface's name has the form of a pod address's. Where the task asks for both, a pod's first target of a family is its own address,
-// because plans list pod addresses before second interfaces; where it asks for one of them, all are of that kind.
+// A second interface's name has the form of a pod address's. Reports name the interface; in those of earlier releases, which do not, a pod's first target
+// of a family is its own address where the task asks for both, because plans list pod addresses before second interfaces; where it asks for one of them,
+// all are of that kind.
 func places(details []systemv1beta1.NetReachDetail, spec *runtime.RawExtension) []place {
 	endpoint, second := asked(spec)
 	type address struct {
@@ -59,7 +64,10 @@ func places(details []systemv1beta1.NetReachDetail, spec *runtime.RawExtension) 
 	all := make([]place, 0, len(details))
 	for _, d := range details {
 		p := placeOf(d)
-		if p.kind == target.Endpoint {
+		switch {
+		case p.kind == target.Endpoint && d.Interface != "":
+			p.kind, p.device = target.SecondInterface, d.Interface
+		case p.kind == target.Endpoint:
 			key := address{p.pod, p.family}
 			if second && (!endpoint || seen[key]) {
 				p.kind = target.SecondInterface
@@ -102,7 +110,7 @@ func placeOf(d systemv1beta1.NetReachDetail) place {
 			if prefix != f.before+target.Short(family)+f.after {
 				continue
 			}
-			p := place{path: path{f.kind, family}, address: host(d)}
+			p := place{path: path{kind: f.kind, family: family}, address: host(d)}
 			if i := strings.LastIndexByte(rest, '_'); i >= 0 && f.kind == target.Endpoint {
 				p.pod = rest[:i]
 			}
@@ -110,9 +118,9 @@ func placeOf(d systemv1beta1.NetReachDetail) place {
 		}
 	}
 	if prefix == "AgentIngress" {
-		return place{path: path{target.Ingress, familyOf(rest)}, address: rest}
+		return place{path: path{kind: target.Ingress, family: familyOf(rest)}, address: rest}
 	}
-	return place{path: path{unknown, familyOf(d.TargetUrl)}, address: d.TargetName}
+	return place{path: path{kind: unknown, family: familyOf(d.TargetUrl)}, address: d.TargetName}
 }
 
 // host is the address and port of the target's URL.

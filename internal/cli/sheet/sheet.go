@@ -1,9 +1,13 @@
-// Package sheet turns a KdoctorReport into what a person reads: a header, a table per node and path, and what to look at next.
+// Package sheet turns a KdoctorReport into what a person reads: the verdict with its most important reason, a table per node and path,
+// and what to look at next.
 // It is pure: the same report and options give the same text.
 package sheet
 
 import (
+	"cmp"
+	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -17,6 +21,8 @@ import (
 type Options struct {
 	// Node shows only what this node's agents measured; empty shows all.
 	Node string
+	// Round is the round that was asked for by its number; 0 is the last one. Commands that the sheet names ask for it again.
+	Round int64
 	// Failed leaves out what passed, and what is void.
 	Failed bool
 	// Wide gives each target a row of its own and cuts nothing.
@@ -66,10 +72,11 @@ func Write(w io.Writer, r systemv1beta1.KdoctorReport, o Options) error {
 	if o.Wide {
 		o.Width = 0
 	}
-	shown := sources(r.Spec)
+	all := sources(r.Spec)
+	shown := all
 	missing := slices.Clone(r.Spec.NotReported)
 	if o.Node != "" {
-		shown = slices.DeleteFunc(shown, func(s source) bool { return s.node != o.Node })
+		shown = slices.DeleteFunc(slices.Clone(all), func(s source) bool { return s.node != o.Node })
 		missing = slices.DeleteFunc(missing, func(n systemv1beta1.NotReported) bool { return n.NodeName != o.Node })
 	}
 	var text strings.Builder
@@ -81,7 +88,7 @@ func Write(w io.Writer, r systemv1beta1.KdoctorReport, o Options) error {
 			text.WriteByte('\n')
 		}
 	}
-	section(header(r, o))
+	section(header(r, all, o))
 	silent, changed := apart(missing)
 	section(listed("Agents that did not report", failed, silent, o))
 	if !o.Failed {
@@ -115,9 +122,34 @@ func listed(title string, as outcome, agents []systemv1beta1.NotReported, o Opti
 		return nil
 	}
 	lines := []string{paint(title, as, o.Color)}
+	if len(agents) > manySources && !o.Wide {
+		return append(lines, listedByReason(agents, o)...)
+	}
 	for _, n := range agents {
 		lines = append(lines, "  "+strings.TrimSpace(n.NodeName+"  "+n.PodName))
 		lines = append(lines, wrap(n.Reason, o.Width, 4)...)
+	}
+	return lines
+}
+
+// listedByReason lists many agents once for all that have the same reason, the most frequent first.
+func listedByReason(agents []systemv1beta1.NotReported, o Options) []string {
+	nodes := map[string][]string{}
+	for _, n := range agents {
+		nodes[n.Reason] = append(nodes[n.Reason], cmp.Or(n.NodeName, n.PodName))
+	}
+	order := slices.SortedFunc(maps.Keys(nodes), func(a, b string) int {
+		return cmp.Or(cmp.Compare(len(nodes[b]), len(nodes[a])), strings.Compare(a, b))
+	})
+	var lines []string
+	shown := 0
+	for i, reason := range order {
+		if i == manySources {
+			return append(lines, fmt.Sprintf("  and %s for other reasons: --wide shows all", count(len(agents)-shown, "more agent")))
+		}
+		shown += len(nodes[reason])
+		lines = append(lines, wrap(several(nodes[reason]), o.Width, 2)...)
+		lines = append(lines, wrap(reason, o.Width, 4)...)
 	}
 	return lines
 }

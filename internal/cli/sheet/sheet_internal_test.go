@@ -1,7 +1,10 @@
 package sheet
 
 import (
+	"fmt"
 	"math"
+	"math/rand/v2"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -26,18 +29,18 @@ func TestPlaces(t *testing.T) {
 		want       []path
 	}{
 		{"a pod's second address of a family is its second interface", `{"target":{"multusInterface":true}}`, []string{pod, sixth, second},
-			[]path{{target.Endpoint, topology.IPv4}, {target.Endpoint, topology.IPv6}, {target.SecondInterface, topology.IPv4}}},
+			[]path{{target.Endpoint, topology.IPv4, ""}, {target.Endpoint, topology.IPv6, ""}, {target.SecondInterface, topology.IPv4, ""}}},
 		{"where only second interfaces are asked for, there are no others", `{"target":{"multusInterface":true,"endpoint":false}}`, []string{pod},
-			[]path{{target.SecondInterface, topology.IPv4}}},
+			[]path{{target.SecondInterface, topology.IPv4, ""}}},
 		{"where none are asked for, there are none", `{"target":{"multusInterface":false}}`, []string{pod, second},
-			[]path{{target.Endpoint, topology.IPv4}, {target.Endpoint, topology.IPv4}}},
-		{"what is left out is the default", `{}`, []string{pod, second}, []path{{target.Endpoint, topology.IPv4}, {target.Endpoint, topology.IPv4}}},
+			[]path{{target.Endpoint, topology.IPv4, ""}, {target.Endpoint, topology.IPv4, ""}}},
+		{"what is left out is the default", `{}`, []string{pod, second}, []path{{target.Endpoint, topology.IPv4, ""}, {target.Endpoint, topology.IPv4, ""}}},
 		{"a spec that cannot be read may have asked for both", `{"target":1}`, []string{pod, second},
-			[]path{{target.Endpoint, topology.IPv4}, {target.SecondInterface, topology.IPv4}}},
+			[]path{{target.Endpoint, topology.IPv4, ""}, {target.SecondInterface, topology.IPv4, ""}}},
 		{"an Ingress has its family in the URL, in either form", `{}`, []string{"AgentIngress_http://10.0.0.9/kdoctoragent", "AgentIngress_http://[fd00::9]/x", "AgentIngress_http://a.example/x"},
-			[]path{{target.Ingress, topology.IPv4}, {target.Ingress, topology.IPv6}, {target.Ingress, ""}}},
+			[]path{{target.Ingress, topology.IPv4, ""}, {target.Ingress, topology.IPv6, ""}, {target.Ingress, "", ""}}},
 		{"a name of a later release is shown all the same", `{}`, []string{"AgentGatewayV4IP_10.0.0.1:80", "", "AgentPodV4IP", "%"},
-			[]path{{unknown, ""}, {unknown, ""}, {target.Endpoint, topology.IPv4}, {unknown, ""}}},
+			[]path{{unknown, "", ""}, {unknown, "", ""}, {target.Endpoint, topology.IPv4, ""}, {unknown, "", ""}}},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -53,6 +56,18 @@ func TestPlaces(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+func TestAnInterfaceThatTheReportNamesIsBelieved(t *testing.T) {
+	details := []systemv1beta1.NetReachDetail{{TargetName: "AgentPodV4IP_agent-a_10.0.0.1", Interface: "net2"}, {TargetName: "AgentPodV4IP_agent-a_10.0.0.2"}, {TargetName: "AgentPodV4IP_agent-a_10.0.0.3", Interface: "net1"}}
+	var got []path
+	for _, p := range places(details, &runtime.RawExtension{Raw: []byte(`{}`)}) {
+		got = append(got, p.path)
+	}
+	want := []path{{target.SecondInterface, topology.IPv4, "net2"}, {target.Endpoint, topology.IPv4, ""}, {target.SecondInterface, topology.IPv4, "net1"}}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(path{})); diff != "" {
+		t.Error(diff)
 	}
 }
 
@@ -122,7 +137,7 @@ func TestWhatIsVoidCountsForNeitherSide(t *testing.T) {
 }
 
 func TestManyVoidTargetsOfOnePathAreCounted(t *testing.T) {
-	g := group{path: path{target.Endpoint, topology.IPv4}}
+	g := group{path: path{target.Endpoint, topology.IPv4, ""}}
 	for i := range manyTargets + 2 {
 		d := systemv1beta1.NetReachDetail{Succeed: i > 1, Metrics: systemv1beta1.HTTPMetrics{RequestCounts: 10, SuccessCounts: 10}}
 		if i < 2 {
@@ -149,25 +164,34 @@ func TestPhasesThatNobodyMeasuredAreLeftOut(t *testing.T) {
 }
 
 func TestPattern(t *testing.T) {
-	pod4, pod6, cluster4 := path{target.Endpoint, topology.IPv4}, path{target.Endpoint, topology.IPv6}, path{target.ClusterIP, topology.IPv4}
+	pod4, pod6, cluster4 := path{target.Endpoint, topology.IPv4, ""}, path{target.Endpoint, topology.IPv6, ""}, path{target.ClusterIP, topology.IPv4, ""}
+	net1 := path{target.SecondInterface, topology.IPv4, "net1"}
 	cases := []struct {
 		name     string
 		failures []failure
 		want     string
 	}{
-		{"one node is at an end of everything", []failure{{pod4, "a", "c"}, {pod6, "c", "b"}}, "look at c: every failing path starts or ends there, and it is only Pod IP."},
-		{"one node, and one family", []failure{{pod6, "a", "c"}, {pod6, "b", "c"}}, "look at c: every failing path starts or ends there, and it is only Pod IP over IPv6."},
-		{"a node that cannot reach itself", []failure{{pod4, "a", "a"}, {pod6, "a", "a"}}, "look at a: every failing path starts or ends there, and it is only Pod IP."},
-		{"Services fail along with one node", []failure{{pod4, "a", "c"}, {pod4, "b", "c"}, {cluster4, "a", ""}}, "Services may fail for that alone."},
-		{"between two nodes, either may be it", []failure{{pod4, "a", "b"}, {pod4, "b", "a"}}, "look at a and b: every failing path runs between them, and it is only Pod IP over IPv4."},
-		{"one node alone sees failures", []failure{{cluster4, "a", ""}, {path{target.NodePort, topology.IPv4}, "a", ""}}, "look at a: no other node sees a failure, and it is only IPv4."},
-		{"one family fails everywhere", []failure{{pod6, "a", "b"}, {pod6, "c", "d"}, {path{target.Ingress, topology.IPv6}, "a", ""}}, "it is only IPv6."},
-		{"nothing in common", []failure{{pod4, "a", "b"}, {pod6, "c", "d"}, {cluster4, "d", ""}}, "begin with the first."},
+		{"one node is at an end of everything", []failure{{path: pod4, from: "a", to: "c"}, {path: pod6, from: "c", to: "b"}}, "look at c: every failing path starts or ends there, and it is only Pod IP."},
+		{"one node, and one family", []failure{{path: pod6, from: "a", to: "c"}, {path: pod6, from: "b", to: "c"}}, "look at c: every failing path starts or ends there, and it is only Pod IP over IPv6."},
+		{"a node that cannot reach itself", []failure{{path: pod4, from: "a", to: "a"}, {path: pod6, from: "a", to: "a"}}, "look at a: every failing path starts or ends there, and it is only Pod IP."},
+		{"Services fail along with one node", []failure{{path: pod4, from: "a", to: "c"}, {path: pod4, from: "b", to: "c"}, {path: cluster4, from: "a", to: ""}}, "Services may fail for that alone."},
+		{"between two nodes, either may be it", []failure{{path: pod4, from: "a", to: "b"}, {path: pod4, from: "b", to: "a"}}, "look at a and b: every failing path runs between them, and it is only Pod IP over IPv4."},
+		{"one node alone sees failures", []failure{{path: cluster4, from: "a", to: ""}, {path: path{target.NodePort, topology.IPv4, ""}, from: "a", to: ""}}, "look at a: no other node sees a failure, and it is only IPv4."},
+		{"one family fails everywhere", []failure{{path: pod6, from: "a", to: "b"}, {path: pod6, from: "c", to: "d"}, {path: path{target.Ingress, topology.IPv6, ""}, from: "a", to: ""}}, "it is only IPv6."},
+		{"one of two interfaces fails", []failure{{path: net1, from: "a", to: "b"}, {path: net1, from: "c", to: "d"}}, "it is only interface net1 over IPv4."},
+		{"what has no data is no evidence beside what failed", []failure{{path: pod6, from: "e", to: "f"}, {path: pod4, from: "a", to: "c", data: true}, {path: pod4, from: "c", to: "b", data: true}}, "look at c: every failing path starts or ends there, and it is only Pod IP over IPv4."},
+		{"nothing in common", []failure{{path: pod4, from: "a", to: "b"}, {path: pod6, from: "c", to: "d"}, {path: cluster4, from: "d", to: ""}}, "begin with the first."},
 	}
-	everything := []path{pod4, pod6, cluster4, {target.ClusterIP, topology.IPv6}}
+	everything := []path{pod4, pod6, cluster4, {target.ClusterIP, topology.IPv6, ""}, net1, {target.SecondInterface, topology.IPv4, "net2"}}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			if got := pattern(evidence{failures: c.failures, tested: everything}, true); !strings.HasSuffix(got, c.want) {
+			seen := evidence{failures: c.failures, tested: everything}
+			for _, f := range c.failures {
+				if f.data {
+					seen.total.targets++
+				}
+			}
+			if got := pattern(seen, true); !strings.HasSuffix(got, c.want) {
 				t.Errorf("got %q, want %q", got, c.want)
 			}
 		})
@@ -175,8 +199,8 @@ func TestPattern(t *testing.T) {
 }
 
 func TestPatternClaimsNothingAboutWhatWasNotTested(t *testing.T) {
-	pod4, cluster4 := path{target.Endpoint, topology.IPv4}, path{target.ClusterIP, topology.IPv4}
-	got := pattern(evidence{failures: []failure{{pod4, "a", "c"}, {pod4, "b", "c"}, {cluster4, "a", ""}}, tested: []path{pod4, cluster4}}, true)
+	pod4, cluster4 := path{target.Endpoint, topology.IPv4, ""}, path{target.ClusterIP, topology.IPv4, ""}
+	got := pattern(evidence{failures: []failure{{path: pod4, from: "a", to: "c"}, {path: pod4, from: "b", to: "c"}, {path: cluster4, from: "a", to: ""}}, tested: []path{pod4, cluster4}}, true)
 	if want := "look at c: every failing path between pods starts or ends there. Paths through Services may fail for that alone."; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
@@ -199,5 +223,58 @@ func TestWrapKeepsEveryWord(t *testing.T) {
 	want := []string{"    one two", "    three-that-is-longer-than-the-whole-line-and-may-be-copied", "    four"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestWhatDidNotPassBetweenManyIsBlamedOnce(t *testing.T) {
+	for seed := range uint64(50) {
+		random := rand.New(rand.NewPCG(seed, 1))
+		f := fold{group: group{path: path{target.Endpoint, topology.IPv4, ""}}}
+		for from := range 15 {
+			for to := range 15 {
+				o := one{place: place{pod: fmt.Sprint("pod-", to)}, reason: "timed out", figures: figures{targets: 1, sent: int64(random.IntN(9) + 1), worst: outcome(random.IntN(int(failed) + 1))}}
+				f.add(o.figures)
+				if o.worst.fails() {
+					f.pairs = append(f.pairs, pair{from: fmt.Sprint("node-", from), one: o})
+				}
+			}
+		}
+		var want, got int64
+		for _, p := range f.pairs {
+			want += p.sent
+		}
+		rows := blame(f)
+		for _, row := range rows {
+			if _, sent, ok := strings.Cut(row.cells[colRequests], "/"); ok {
+				n, err := strconv.ParseInt(sent, 10, 64)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got += n
+			}
+		}
+		if got != want || len(rows) > 3*(2*mostBlamed+1) {
+			t.Errorf("seed %d: %d rows show %d requests of %d", seed, len(rows), got, want)
+		}
+	}
+}
+
+func TestClassesOfTargetsAddUp(t *testing.T) {
+	for seed := range uint64(100) {
+		random := rand.New(rand.NewPCG(seed, 2))
+		var sum figures
+		details := []systemv1beta1.NetReachDetail{{Succeed: true}, {}, {Result: "void"}, {Result: "no data"}, {Result: "tool-limited"}, {Result: "of a later release"}}
+		want := make([]int, len(details))
+		targets := random.IntN(40)
+		for range targets {
+			i := random.IntN(len(details))
+			want[i]++
+			sum.add(figuresOf(details[i]))
+		}
+		want[1], want = want[1]+want[5], want[:5]
+		got := []int{sum.targetsOK, sum.targetsFailed(), sum.targetsVoid, sum.targetsNoData, sum.targetsLimited}
+		if diff := cmp.Diff(want, got); diff != "" || sum.targets != targets {
+			t.Errorf("seed %d: of %d targets, passed, failed, void, without data and limited are (-want +got):\n%s", seed, sum.targets, diff)
+		}
 	}
 }

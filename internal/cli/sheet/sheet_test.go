@@ -33,6 +33,8 @@ type round struct {
 	families []topology.Family
 	second   bool
 	longName bool
+	// kinds are those that are probed; without any, all but second interfaces, and these where second says so.
+	kinds []target.Kind
 	// broken tells why a source's requests to a target fail; empty for those that succeed.
 	broken func(source topology.Agent, t target.Target) string
 	// silent are the nodes, from 1, whose agents do not report.
@@ -68,6 +70,9 @@ func (r round) build() v1beta1.KdoctorReport {
 	if r.second {
 		want.Kinds = []target.Kind{target.Endpoint, target.SecondInterface, target.ClusterIP, target.NodePort, target.LoadBalancer, target.Ingress}
 	}
+	if len(r.kinds) > 0 {
+		want.Kinds = r.kinds
+	}
 	planned := mesh.New(schedule.Key{}, report.Task{}, r.snapshot(), want)
 	spec := v1beta1.KdoctorReportSpec{TaskName: "task", TaskType: "NetReach", RoundNumber: 1, ReportRoundNumber: 1, FinishedRoundNumber: 1, Status: "Finished"}
 	for _, e := range planned.Expected {
@@ -97,7 +102,7 @@ func (r round) agent(i int, plan mesh.Plan) v1beta1.Report {
 		NetReachTask:     &v1beta1.NetReachTask{Succeed: true, MaxCPU: fmt.Sprintf("%d.203%%", 20+i%7), MaxMemory: "21.40MB"}}
 	for j, t := range plan.Targets {
 		ms := 0.21 + 0.11*float64((i*7+j*3)%9)
-		d := v1beta1.NetReachDetail{TargetName: t.ID, TargetUrl: t.Address, TargetMethod: "GET", Succeed: true, SucceedRate: 1, MeanDelay: ms,
+		d := v1beta1.NetReachDetail{TargetName: t.ID, TargetUrl: t.Address, TargetMethod: "GET", Interface: t.Interface, Succeed: true, SucceedRate: 1, MeanDelay: ms,
 			Metrics: v1beta1.HTTPMetrics{RequestCounts: 100, SuccessCounts: 100,
 				Latencies: v1beta1.Latencies{MeanInMs: ms, MinInMs: ms / 2, P50InMs: ms * 0.9, P90InMs: ms * 2, P95InMs: ms * 2.5, P99InMs: ms * 4, MaxInMs: ms * 6}}}
 		if r.broken != nil {

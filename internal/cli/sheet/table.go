@@ -2,16 +2,18 @@ package sheet
 
 import (
 	"cmp"
-	"slices"
 	"strings"
 
 	"kdoctor.io/kdoctor/internal/target"
 )
 
+// What is shown of many but in the wide form. Whoever reads a report looks for what is broken, and the one broken node of two hundred
+// is at an end of four hundred paths.
 const (
-	// manySources is the number of agents above which what passed is shown once for all of them.
+	// manySources is the number of agents above which each path is shown once for all of them.
 	manySources = 10
-	// manyTargets is the number of targets of one path above which those that passed are shown in one row beside those that failed.
+	// manyTargets is the number of targets of one path above which those that passed are shown in one row beside those that failed,
+	// and the number of rows of such that failed.
 	manyTargets = 10
 )
 
@@ -19,7 +21,7 @@ const (
 func table(all []source, o Options) []string {
 	var rows []line
 	if len(all) > manySources && !o.Wide {
-		rows = append(foldedRows(all, o), failingRows(all, o)...)
+		rows = append(foldedRows(all, o), foldedNotes(all, o)...)
 	} else {
 		for _, s := range all {
 			rows = append(rows, sourceRows(s, o)...)
@@ -66,59 +68,6 @@ func sourceRows(s source, o Options) []line {
 	return rows
 }
 
-// failingRows shows only what failed, or what is to be known about an agent.
-func failingRows(all []source, o Options) []line {
-	o.Failed = true
-	var rows []line
-	for _, s := range all {
-		rows = append(rows, sourceRows(s, o)...)
-	}
-	return rows
-}
-
-// foldedRows shows each path once for all sources on which it did not fail.
-func foldedRows(all []source, o Options) []line {
-	if o.Failed {
-		return nil
-	}
-	type fold struct {
-		group
-		nodes int
-	}
-	byPath := map[path]*fold{}
-	for _, s := range all {
-		for _, g := range s.groups {
-			if g.outcome().fails() {
-				continue
-			}
-			f := byPath[g.path]
-			if f == nil {
-				f = &fold{group: group{path: g.path}}
-				byPath[g.path] = f
-			}
-			f.nodes++
-			f.add(g.figures)
-		}
-	}
-	var folds []fold
-	for _, f := range byPath {
-		folds = append(folds, *f)
-	}
-	slices.SortFunc(folds, func(a, b fold) int { return comparePaths(a.path, b.path) })
-	var rows []line
-	before := ""
-	for _, f := range folds {
-		row := groupLine(f.group)
-		if node := count(f.nodes, "node"); node != before {
-			row.cells[colNode], before = node, node
-		}
-		rows = append(rows, row)
-		rows = append(rows, noted(loss(f.figures))...)
-		rows = append(rows, noted(excused(f.figures))...)
-	}
-	return rows
-}
-
 // groupRows shows one path of one source: one row when all of it passed, one more per target that is void, and when something failed
 // one more per target, with the reasons.
 func groupRows(g group, o Options) []line {
@@ -138,10 +87,16 @@ func groupRows(g group, o Options) []line {
 // targetRows shows what failed in a path, what is void while that is few, and beside a failure what passed.
 func targetRows(g group, o Options) []line {
 	var rows []line
-	var rest figures
+	var rest, more figures
+	failing := 0
 	for _, t := range g.targets {
 		fails, whole := t.outcome().fails(), len(g.targets) <= manyTargets
+		if fails {
+			failing++
+		}
 		switch {
+		case fails && failing > manyTargets && !o.Wide:
+			more.add(t.figures)
 		case fails || (o.Wide && !o.Failed):
 			rows = append(rows, targetLine(t))
 			if t.reason != "" {
@@ -155,6 +110,11 @@ func targetRows(g group, o Options) []line {
 		case g.outcome().fails():
 			rest.add(t.figures)
 		}
+	}
+	if more.targets > 0 {
+		row := figuresLine(more)
+		row.label = "→ " + count(more.targets, "more target") + " that did not pass: --wide shows all"
+		rows = append(rows, row)
 	}
 	if rest.targets > 0 {
 		row := figuresLine(rest)
@@ -180,7 +140,7 @@ func (g group) unlisted() figures {
 
 func groupLine(g group) line {
 	row := figuresLine(g.figures)
-	row.cells[colPath], row.cells[colFamily] = title(g.kind), cmp.Or(string(g.family), "-")
+	row.cells[colPath], row.cells[colFamily] = g.title(), cmp.Or(string(g.family), "-")
 	row.cells[colTargets] = ratio(g.targetsOK, g.judged())
 	return row
 }

@@ -95,6 +95,15 @@ func whole(status int, body string) string {
 	return fmt.Sprintf("HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n%s", status, len(body), body)
 }
 
+// large is a body of the largest size, filled up as a responder does it.
+func large() string {
+	text := body(ours, pod)
+	return text + strings.Repeat(" ", httpprobe.MaxBodyBytes-len(text))
+}
+
+// cut leaves the last byte out.
+func cut(text string) string { return text[:len(text)-1] }
+
 const partial = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"
 
 // script is a server that reads one request, writes its text, then does what end says.
@@ -144,6 +153,9 @@ func answers(t *testing.T, newProber NewHTTP) {
 		{"an answer that ends with the connection", "HTTP/1.0 200 OK\r\n\r\n" + body(ours, pod), closed, long, want{probe.OK, probe.NoPhase, 200}},
 		{"silence", "", stalled, short, want{probe.Timeout, probe.FirstByte, 0}},
 		{"half of the headers, then silence", "HTTP/1.1 200 OK\r\nContent-", stalled, short, want{probe.Timeout, probe.FirstByte, 0}},
+		{"as large an answer as may be asked for", whole(200, large()), closed, long, want{probe.OK, probe.NoPhase, 200}},
+		{"a large answer without its last byte, then silence", cut(whole(200, large())), stalled, short, want{probe.Timeout, probe.Body, 200}},
+		{"a large answer that is closed before its last byte", cut(whole(200, large())), closed, long, want{probe.BadAnswer, probe.Body, 200}},
 		{"half of the body, then silence", partial, stalled, short, want{probe.Timeout, probe.Body, 200}},
 		{"closed without an answer", "", closed, long, want{probe.BadAnswer, probe.FirstByte, 0}},
 		{"closed in the middle of the body", partial, closed, long, want{probe.BadAnswer, probe.Body, 200}},

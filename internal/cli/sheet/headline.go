@@ -1,0 +1,89 @@
+package sheet
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
+	"kdoctor.io/kdoctor/internal/diagnose"
+	"kdoctor.io/kdoctor/internal/verdict"
+)
+
+// headline says how the round ended, and the one thing that matters most about it. It is about all sources, whatever is shown of them.
+func headline(r systemv1beta1.KdoctorReport, all []source, o Options) []string {
+	s := r.Spec
+	seen := survey(r, all)
+	result, as, why := "SUCCEED", passed, success
+	if !Passed(r) {
+		result, as, why = "FAIL", failed, cause
+	}
+	lines := labelled(result+"  ", fmt.Sprintf("%s %s, %s: %s.", s.TaskType, s.TaskName, rounds(s), strings.TrimSuffix(why(s, seen), ".")), o)
+	lines[0] = paint(result, as, o.Color) + strings.TrimPrefix(lines[0], result)
+	return lines
+}
+
+// success says how much the success is worth.
+func success(s systemv1beta1.KdoctorReportSpec, seen evidence) string {
+	text := tally(seen.total)
+	if n := seen.total.targetsVoid; n > 0 {
+		text += fmt.Sprintf(", %d void", n)
+	}
+	_, changed := apart(s.NotReported)
+	if len(changed) > 0 {
+		text += fmt.Sprintf(", %s void", count(len(changed), "agent"))
+	}
+	if s.ReducedLoad != "" {
+		text += ", with less load than was asked for"
+	}
+	if seen.hidden {
+		text += "; see the findings and notes below"
+	}
+	return text
+}
+
+// cause is the most important reason of a failure: what is known to be broken comes first, then what is not there, then what nobody could tell.
+func cause(s systemv1beta1.KdoctorReportSpec, seen evidence) string {
+	silent, _ := apart(s.NotReported)
+	total := seen.total
+	others := slices.DeleteFunc(slices.Clone(s.FailedReasons), func(reason string) bool { return told(reason, s) })
+	switch {
+	case total.targetsFailed() > 0:
+		return fmt.Sprintf("%d of %s failed; %s", total.targetsFailed(), count(total.judged(), "target"), lead(s, seen))
+	case len(silent) > 0:
+		return fmt.Sprintf("%d of %s did not report; %s", len(silent), count(len(s.Report)+len(s.NotReported), "agent"), cmp.Or(silent[0].NodeName, silent[0].PodName)+": "+silent[0].Reason)
+	case len(others) > 0 && !strings.HasPrefix(others[0], verdict.NothingLeft):
+		return others[0]
+	case total.targetsNoData > 0 && total.targetsNoData == total.judged():
+		return "nothing was measured: " + seen.failures[0].reason
+	case total.targetsNoData > 0:
+		return fmt.Sprintf("no data of %d of %s: %s", total.targetsNoData, count(total.judged(), "target"), seen.failures[0].reason)
+	case total.targetsLimited > 0:
+		return fmt.Sprintf("%d of %s tool-limited: an agent was the limit, which says nothing about the network", total.targetsLimited, count(total.judged(), "target"))
+	case len(s.FailedReasons) > 0:
+		return s.FailedReasons[0]
+	case len(s.Report) == 0:
+		return "no agent reported"
+	}
+	for _, a := range s.Report {
+		if a.FailedReason != nil && *a.FailedReason != "" {
+			return *a.FailedReason
+		}
+	}
+	return "the report does not say why"
+}
+
+// lead is where to look first: a finding that is sure of itself, else what the failures have in common.
+func lead(s systemv1beta1.KdoctorReportSpec, seen evidence) string {
+	for _, f := range s.Findings {
+		if f.Confidence != string(diagnose.High) {
+			continue
+		}
+		if more := len(s.Findings) - 1; more > 0 {
+			return f.Message + fmt.Sprintf(" (and %s)", count(more, "more finding"))
+		}
+		return f.Message
+	}
+	return pattern(seen, true)
+}
