@@ -10,7 +10,7 @@ IMAGES    := $(OUT)/images
 GOFLAGS_STATIC := -trimpath -ldflags "-s -w"
 AGENT_MAX_BYTES := 25000000
 # All of the lab but the binary of Kubernetes itself: to check that one anew would compile Kubernetes a second time.
-LAB_PACKAGES := . ./internal/... ./cmd/pause ./cmd/podnet
+LAB_PACKAGES := . ./internal/... ./cmd/pause ./cmd/podnet ./cmd/debian
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-down test build images generate verify-generate unit bench lint test-api test-chart e2e e2e-life clean
@@ -63,6 +63,7 @@ unit: $(BIN) ## Run the unit tests under the race detector.
 
 bench: ## Hold the engine against other load generators (Linux, root, 2 CPUs); BENCH=-quick takes a quarter of the time.
 	@CGO_ENABLED=0 go -C bench build $(GOFLAGS_STATIC) -o $(CURDIR)/$(OUT)/bench/ ./cmd/...
+	@CGO_ENABLED=0 go -C lab build $(GOFLAGS_STATIC) -o $(CURDIR)/$(OUT)/bench/ ./cmd/debian
 	@CGO_ENABLED=0 go -C bench build -modfile=peers.mod $(GOFLAGS_STATIC) -o $(CURDIR)/$(OUT)/bench/ tool
 	@$(OUT)/bench/bench $(BENCH)
 

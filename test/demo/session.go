@@ -57,7 +57,7 @@ func (s *session) run(ctx context.Context) error {
 		}
 	}
 	verdict := s.report(ctx)
-	s.farewell()
+	s.farewell(s.victim(ctx))
 	return verdict
 }
 
@@ -75,8 +75,13 @@ func (s *session) install(ctx context.Context) error {
 	fmt.Fprintln(s.out, "waiting until kube-proxy, load balancer and Ingress have all heard of the agents")
 	settling, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	if err := s.cluster.Settle(settling, nodes); err != nil {
-		return err
+	err := s.cluster.Settle(settling, nodes)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		// Somebody may have broken something, to see what the round finds.
+		fmt.Fprintf(s.out, "they have not within a minute, and the round will tell: %v\n", err)
 	}
 	return s.kubectl(ctx, "get", "pods", "--namespace", cluster.Namespace, "-o", "wide")
 }
@@ -166,21 +171,32 @@ func (s *session) report(ctx context.Context) error {
 	}
 }
 
-func (s *session) farewell() {
+// victim is a node whose network may be broken without taking the controller, and with it all reports, out of reach.
+func (s *session) victim(ctx context.Context) string {
+	taken, err := s.cluster.Kubectl(ctx, "get", "pods", "--namespace", cluster.Namespace, "-l", "app.kubernetes.io/component=kdoctor-controller", "-o", "jsonpath={.items[*].spec.nodeName}")
+	if err == nil && strings.TrimSpace(taken) == "n1" {
+		return "n2"
+	}
+	return "n1"
+}
+
+func (s *session) farewell(victim string) {
 	fmt.Fprintf(s.out, `
 All of it took %.0f s. The cluster stays up; go on with:
-  export PATH="$PWD/%s:$PATH"
-  eval "$(lab env --name %s)"             # kubectl and helm, and the cluster's credentials
+  export PATH="$PWD/%[2]s:$PATH"
+  eval "$(lab env --name %[3]s)"             # kubectl and helm, and the cluster's credentials
   kubectl get pods -A -o wide
   kubectl kdoctor report task --wide
-To break something and apply the task again, run a command in a node's network:
-  lab exec --name %s n1 -- nft add table inet cut
-  lab exec --name %s n1 -- nft add chain inet cut forward '{ type filter hook forward priority 0; policy drop; }'
-  make demo                                 # finds the cluster up, and this time fails
-  lab exec --name %s n1 -- nft delete table inet cut
+To break something and run the task once more, run a command in the network of a node, but not of the controller's:
+  lab exec --name %[3]s %[4]s -- nft add table inet cut
+  lab exec --name %[3]s %[4]s -- nft add chain inet cut forward '{ type filter hook forward priority 0; policy drop; }'
+  kubectl annotate netreach task kdoctor.io/run-now=1 --overwrite
+  kubectl wait netreach/task --for=jsonpath='{.status.doneRound}'=2 --timeout=90s
+  kubectl kdoctor report task --failed      # look at %[4]s
+  lab exec --name %[3]s %[4]s -- nft delete table inet cut
 To take it all down:
   make demo-down
-`, time.Since(s.began).Seconds(), filepath.Join(s.build, "bin"), name, name, name, name)
+`, time.Since(s.began).Seconds(), filepath.Join(s.build, "bin"), name, victim)
 }
 
 // kubectl runs kubectl and shows the command and what it printed.

@@ -12,7 +12,7 @@ import (
 
 // Summary is a report in one line.
 type Summary struct {
-	// Round is the round reported of those asked for, such as 1/3, or 7 where there is no end.
+	// Round is the round reported of those asked for, such as 1/3, or 7 where there is no end, or where it was asked for beyond those.
 	Round string
 	// Result is succeed or fail.
 	Result string
@@ -71,7 +71,7 @@ func Summarize(r *systemv1beta1.KdoctorReport) Summary {
 		Round: strconv.FormatInt(r.Spec.ReportRoundNumber, 10), Result: Succeed,
 		Reported: len(r.Spec.Report), Expected: len(r.Spec.Report) + len(r.Spec.NotReported),
 	}
-	if r.Spec.RoundNumber > 0 {
+	if r.Spec.RoundNumber >= r.Spec.ReportRoundNumber {
 		s.Round = fmt.Sprintf("%d/%d", r.Spec.ReportRoundNumber, r.Spec.RoundNumber)
 	}
 	if len(r.Spec.FailedReasons) > 0 {

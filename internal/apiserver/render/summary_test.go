@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
 	"kdoctor.io/kdoctor/internal/apiserver/render"
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/target"
@@ -64,6 +65,16 @@ func TestEveryPathIsCountedOnce(t *testing.T) {
 		}
 		if sum := got.Judged() + got.Void; sum != paths {
 			t.Fatalf("seed %d: the counts add up to %d of %d paths: %+v", seed, sum, paths, got)
+		}
+	}
+}
+
+func TestARoundBeyondThosePlannedIsNotCountedAmongThem(t *testing.T) {
+	for number, want := range map[int64]string{1: "1/1", 2: "2"} {
+		var r systemv1beta1.KdoctorReport
+		r.Spec.RoundNumber, r.Spec.ReportRoundNumber = 1, number
+		if got := render.Summarize(&r).Round; got != want {
+			t.Errorf("round %d of one: got %q, want %q", number, got, want)
 		}
 	}
 }

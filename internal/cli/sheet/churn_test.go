@@ -115,6 +115,18 @@ func TestChurn(t *testing.T) {
 	}
 }
 
+func TestARoundBeyondThosePlannedIsNotCountedAmongThem(t *testing.T) {
+	r := v4(1, nil)
+	r.Spec.ReportRoundNumber, r.Spec.FinishedRoundNumber = 2, 2
+	var text bytes.Buffer
+	if err := sheet.Write(&text, r, sheet.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if want := "SUCCEED  NetReach task, round 2: 5 of 5 targets passed.\n"; !strings.HasPrefix(text.String(), want) {
+		t.Errorf("got %q, want it to begin with %q", text.String(), want)
+	}
+}
+
 func TestWhatIsShownOfTheLoad(t *testing.T) {
 	for name, c := range map[string]struct {
 		load *v1beta1.Load

@@ -95,6 +95,10 @@ func changes(all []string, o Options) []string {
 
 func rounds(s systemv1beta1.KdoctorReportSpec) string {
 	text := fmt.Sprintf("round %d of %d", s.ReportRoundNumber, s.RoundNumber)
+	if s.RoundNumber > 0 && s.ReportRoundNumber > s.RoundNumber {
+		// It was asked for beyond those that the task plans.
+		return fmt.Sprintf("round %d", s.ReportRoundNumber)
+	}
 	if s.RoundNumber < 1 {
 		text = fmt.Sprintf("round %d, without an end", s.ReportRoundNumber)
 	}

@@ -81,7 +81,25 @@ func groupRows(g group, o Options) []line {
 		}
 		return rows
 	}
+	if reason := g.oneReason(); reason != "" && !o.Wide {
+		return append(rows, line{note: "each: " + reason})
+	}
 	return append(rows, targetRows(g, o)...)
+}
+
+// oneReason is the reason why none of the targets could be judged, where all have the same: then it is about the agent, and no target is
+// worth a row of its own. It is empty otherwise.
+func (g group) oneReason() string {
+	first := g.targets[0]
+	for _, t := range g.targets {
+		if t.outcome() != first.outcome() || t.reason != first.reason {
+			return ""
+		}
+	}
+	if o := first.outcome(); o != toolLimited && o != noData {
+		return ""
+	}
+	return first.reason
 }
 
 // targetRows shows what failed in a path, what is void while that is few, and beside a failure what passed.

@@ -1,4 +1,4 @@
-// Package packages sees to it that the Debian packages which the lab runs are on the machine.
+// Package packages sees to it that the Debian packages which the lab runs are on the machine; cmd/debian installs others in the same way.
 package packages
 
 import (
@@ -77,15 +77,7 @@ func Ensure(ctx context.Context, progress io.Writer) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	command := "apt-get install --no-install-recommends " + strings.Join(missing, " ")
-	if _, err := exec.LookPath("apt-get"); err != nil {
-		return fmt.Errorf("the lab needs programs of these Debian packages, and there is no apt-get to install them: %s", strings.Join(missing, " "))
-	}
-	if os.Geteuid() != 0 {
-		return fmt.Errorf("the lab needs Debian packages that are not installed; run as root: %s", command)
-	}
-	fmt.Fprintf(progress, "installing Debian packages: %s\n", strings.Join(missing, " "))
-	if err := install(ctx, missing); err != nil {
+	if err := Install(ctx, missing, progress); err != nil {
 		return err
 	}
 	if missing = Missing(); len(missing) > 0 {
@@ -94,7 +86,16 @@ func Ensure(ctx context.Context, progress io.Writer) error {
 	return nil
 }
 
-func install(ctx context.Context, names []string) (err error) {
+// Install installs packages by their names, without those that they only recommend. None of their services is started.
+func Install(ctx context.Context, names []string, progress io.Writer) (err error) {
+	all := strings.Join(names, " ")
+	if _, err := exec.LookPath("apt-get"); err != nil {
+		return fmt.Errorf("programs of these Debian packages are needed, and there is no apt-get to install them: %s", all)
+	}
+	if os.Geteuid() != 0 {
+		return fmt.Errorf("these Debian packages are needed and not installed; run this as root: apt-get install --no-install-recommends %s", all)
+	}
+	fmt.Fprintf(progress, "installing Debian packages: %s\n", all)
 	if err := apt(ctx, "update"); err != nil {
 		return err
 	}
