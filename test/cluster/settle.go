@@ -54,22 +54,22 @@ func (c *Cluster) Settle(ctx context.Context, nodes int) error {
 // sweep asks all ways once from all nodes.
 func (c *Cluster) sweep(ctx context.Context, nodes int, ways []string) error {
 	for n := range nodes {
-		namespace := fmt.Sprintf("/run/netns/%s-n%d", c.config.Name, n)
+		node := fmt.Sprintf("n%d", n)
 		for _, way := range ways {
-			if err := get(ctx, namespace, way); err != nil {
-				return fmt.Errorf("from node n%d: %w", n, err)
+			if err := c.get(ctx, node, way); err != nil {
+				return fmt.Errorf("from node %s: %w", node, err)
 			}
 		}
 	}
 	return nil
 }
 
-// get makes one request over a connection of its own, from the network namespace.
-func get(ctx context.Context, namespace, url string) error {
+// get makes one request over a connection of its own, from the node.
+func (c *Cluster) get(ctx context.Context, node, url string) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-		return dialFrom(ctx, namespace, network, address)
+		return c.Dial(ctx, node, network, address)
 	}}}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -84,6 +84,11 @@ func get(ctx context.Context, namespace, url string) error {
 		return fmt.Errorf("%s answers with status %d", url, response.StatusCode)
 	}
 	return nil
+}
+
+// Dial connects to a literal address from the network of a node.
+func (c *Cluster) Dial(ctx context.Context, node, network, address string) (net.Conn, error) {
+	return dialFrom(ctx, "/run/netns/"+c.config.Name+"-"+node, network, address)
 }
 
 // dialFrom connects in another network namespace. The thread that entered it ends with the goroutine, so that nobody else is led there.
@@ -123,8 +128,8 @@ func (c *Cluster) ways(ctx context.Context) ([]string, error) {
 		into any
 		args []string
 	}{
-		{&services, []string{"get", "services", "--namespace", Namespace, "-l", "app.kubernetes.io/component=kdoctor-agent"}},
-		{&ingresses, []string{"get", "ingresses", "--namespace", Namespace, "-l", "app.kubernetes.io/component=kdoctor-agent"}},
+		{&services, []string{"get", "services", "--namespace", Namespace, "-l", "app.kubernetes.io/name=kdoctor-agent"}},
+		{&ingresses, []string{"get", "ingresses", "--namespace", Namespace, "-l", "app.kubernetes.io/name=kdoctor-agent"}},
 		{&nodes, []string{"get", "nodes"}},
 	} {
 		text, err := c.Kubectl(ctx, append(read.args, "-o", "json")...)

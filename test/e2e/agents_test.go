@@ -31,7 +31,13 @@ type agents struct {
 	all    []topology.Agent
 }
 
+// dial asks the default agents.
 func dial(t *testing.T, c *cluster.Cluster) agents {
+	t.Helper()
+	return dialAgents(t, c, topology.Workload{Kind: topology.DaemonSet, Name: "kdoctor-agent"})
+}
+
+func dialAgents(t *testing.T, c *cluster.Cluster, of topology.Workload) agents {
 	t.Helper()
 	// What the libraries log says nothing that a failed test would not.
 	log.SetLogger(logr.Discard())
@@ -43,7 +49,7 @@ func dial(t *testing.T, c *cluster.Cluster) agents {
 	if err != nil {
 		t.Fatal(err)
 	}
-	snapshot, err := inventory.New(reader, cluster.Namespace).Snapshot(t.Context(), topology.Workload{Kind: topology.DaemonSet, Name: "kdoctor-agent"})
+	snapshot, err := inventory.New(reader, cluster.Namespace).Snapshot(t.Context(), of)
 	if err != nil {
 		t.Fatal(err)
 	}

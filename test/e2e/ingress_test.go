@@ -93,7 +93,7 @@ func newAuthority(t *testing.T) pki.Pair {
 func (l life) handshake(t *testing.T, authority pki.Pair) error {
 	t.Helper()
 	for _, address := range []string{"198.18.0.3", "fd98:18::3"} {
-		if err := shakeHands(t.Context(), netip.AddrPortFrom(netip.MustParseAddr(address), 443), authority); err != nil {
+		if err := l.shakeHands(t.Context(), netip.AddrPortFrom(netip.MustParseAddr(address), 443), authority); err != nil {
 			return fmt.Errorf("with %s: %w", address, err)
 		}
 	}

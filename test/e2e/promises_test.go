@@ -42,7 +42,7 @@ func TestPromisesAreHeldByTestsThatExist(t *testing.T) {
 			t.Errorf("the document names %s, which does not exist", name)
 		}
 	}
-	for _, lanes := range [][][]scenario{schedules(), runtimes(), {paths()}, {troubles()}} {
+	for _, lanes := range append(lifeCycle(), longLife()...) {
 		for _, lane := range lanes {
 			for _, s := range lane {
 				if !strings.Contains(string(text), s.name) {

@@ -19,22 +19,36 @@ import (
 	"kdoctor.io/kdoctor/test/cluster"
 )
 
+// schedules are lanes of about the same length: one or two minutes have to be waited for in most of them. Those with agents of their own,
+// which are much work, begin with what takes longest.
 func schedules() [][]scenario {
 	return [][]scenario{
+		{{"a DaemonSet of the task's own reaches itself every way and goes a minute after the end", ownDaemonSet}},
+		{{"a Deployment of the task's own reaches itself every way and goes a minute after the end", ownDeployment}},
+		{{"the default agents reach each other every way, when a minute begins too", everyWay}},
 		{{"two rounds run a minute apart and both are kept", twoRounds}},
+		{
+			{"an edited task starts anew, and the old rounds stay apart", edited},
+			{"tasks with dots and with long names have agents of their own", names},
+		},
 		{{"a task without an end runs until it is deleted, and its reports go with it", forever}},
 		{{"a round is over at its deadline though an agent hangs", deadline}},
-		{
-			{"cron is read in the task's time zone", timeZone},
-			{"an edited task starts anew, and the old rounds stay apart", edited},
-		},
+		{{"cron is read in the task's time zone", timeZone}},
 		{
 			{"an annotation starts a round at once, once for each value", runNow},
 			{"a task that is made again at once under its name shows nothing of the old one", madeAgain},
+			{"all that may be said of own agents is obeyed, and they go at once where that is asked for", allSaid},
+			{"a task's own agents go with the task", goWithTask},
 		},
 		{
 			{"a suspended task waits, and runs when it is resumed", suspended},
-			{"the default agents reach each other every way, when a minute begins too", everyWay},
+			{"agents on the nodes' network work beside the default ones", hostNetwork},
+			{"node ports are probed on every node, or on the agent's own where that is asked for", nodePorts},
+			{"requests that are sent are those that are answered, whichever way connections are used", connections},
+			{"second interfaces are probed and named", interfaces},
+			{"the control port of an agent refuses everyone but the controller", strangers},
+			{"a node port that answers on some nodes only fails for every agent, and nothing else does", brokenNodePort},
+			{"names in the status of Services and Ingress are resolved, and that is timed apart", hostNames},
 		},
 	}
 }
@@ -124,7 +138,7 @@ func suspended(t *testing.T, l life) {
 		return nil
 	})
 	resumed := time.Now().Truncate(time.Second)
-	kubectl(t, l.Cluster, "patch", "netreach", "paused", "--type=merge", "-p", `{"spec":{"suspend":false}}`)
+	l.resume(t, "paused")
 	done := l.finished(t, "paused", 90*time.Second)
 	if len(done.Status.History) != 1 || done.Status.History[0].EndTimeStamp.Time.Before(resumed) || !meta.IsStatusConditionTrue(done.Status.Conditions, controller.OnTime) {
 		t.Errorf("status %+v; want one round that ended after %v, and no missed one", done.Status, resumed)
@@ -196,10 +210,15 @@ func madeAgain(t *testing.T, l life) {
 // deadline stops one of the task's own agents amid a load so long that the agent would be waited for until after the deadline.
 // The kubelet kills it for its silence, but not before the round is over.
 func deadline(t *testing.T, l life) {
-	l.apply(t, "hung", `agentSpec: {}
+	var before v1beta1.NetReach
+	l.making(func() {
+		l.apply(t, "hung", `agentSpec: {}
   request: {durationInSecond: 50, qps: 1, perRequestTimeoutInMS: 500}
   target: {clusterIP: false, nodePort: false}`)
-	before := l.ongoing(t, "hung", 150*time.Second)
+		before = l.ongoing(t, "hung", 150*time.Second)
+	})
+	// An agent that had not begun would not be waited for.
+	l.begun(t, before)
 	const node = "n1"
 	pod := strings.TrimSpace(kubectl(t, l.Cluster, "get", "pods", "--namespace", cluster.Namespace, "-l", "app.kubernetes.io/name=kdoctor-netreach-hung",
 		"--field-selector", "spec.nodeName="+node, "-o", "jsonpath={.items[0].metadata.name}"))

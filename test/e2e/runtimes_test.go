@@ -21,22 +21,6 @@ import (
 	"kdoctor.io/kdoctor/test/cluster"
 )
 
-// runtimes has no more than one load over every way begin at a time, as far as that can be planned: they are much for a small machine.
-func runtimes() [][]scenario {
-	return [][]scenario{
-		{{"a DaemonSet of the task's own reaches itself every way and goes a minute after the end", ownDaemonSet}},
-		{
-			{"tasks with dots and with long names have agents of their own", names},
-			{"a Deployment of the task's own reaches itself every way and goes a minute after the end", ownDeployment},
-		},
-		{
-			{"all that may be said of own agents is obeyed, and they go at once where that is asked for", allSaid},
-			{"a task's own agents go with the task", goWithTask},
-			{"agents on the nodes' network work beside the default ones", hostNetwork},
-		},
-	}
-}
-
 // every is a load over every way, with the expectations of a slow cluster. What comes before is the schedule or the agents.
 const every = `request: {durationInSecond: 3, qps: 10, perRequestTimeoutInMS: 15000}
   expect: {successRate: 1, meanAccessDelayInMs: 7000}
@@ -71,17 +55,12 @@ func wantEveryWay(t *testing.T, l life, of v1beta1.NetReach, agents int) {
 			t.Errorf("%s: the spec's targets in the report (-want +got):\n%s", r.Name, diff)
 		}
 	}
-	// What is sent over a kept connection while a proxy that is told anew closes it reaches nobody; the report calls that a failure.
-	total := sent(r)
-	if counted, kept := l.answered(t, of); total.counted != counted || kept < total.keptOK || kept > total.kept {
-		t.Errorf("%s: of %d requests %d were answered, of %d over kept connections, with %d successes, %d; want all, and all that succeeded", r.Name, total.counted, counted, total.kept, total.keptOK, kept)
-	}
+	wantCountsToAgree(t, l, of, r)
 }
 
 func everyWay(t *testing.T, l life) {
-	l.apply(t, "every", every)
-	l.apply(t, "cron", "schedule: {schedule: \"* * * * *\"}\n  "+every)
-	done := l.finished(t, "every", 90*time.Second)
+	l.apply(t, "every", "suspend: true\n  "+every)
+	done := l.alone(t, "every")
 	want := &v1beta1.TaskResource{RuntimeName: "kdoctor-agent", RuntimeType: topology.DaemonSet, RuntimeStatus: "created"}
 	four, six := "kdoctor-agent-ipv4", "kdoctor-agent-ipv6"
 	want.ServiceNameV4, want.ServiceNameV6 = &four, &six
@@ -89,11 +68,35 @@ func everyWay(t *testing.T, l life) {
 		t.Errorf("the runtime (-want +got):\n%s", diff)
 	}
 	wantEveryWay(t, l, done, nodes)
+	defer l.beforeAMinute()()
+	l.apply(t, "cron", "schedule: {schedule: \"* * * * *\"}\n  "+every)
 	done = l.finished(t, "cron", 2*time.Minute)
 	if start := done.Status.History[0].StartTimeStamp; start.Second() != 0 {
 		t.Errorf("the round was planned for %v, want a whole minute", start)
 	}
 	wantEveryWay(t, l, done, nodes)
+}
+
+// beforeAMinute returns seconds before a minute begins, when no load over every way runs and nobody makes agents; that stays so until the
+// returned function is called.
+func (l life) beforeAMinute() (end func()) {
+	const most, least = 10 * time.Second, 3 * time.Second
+	for {
+		<-time.After(time.Until(time.Now().Add(most).Truncate(time.Minute).Add(time.Minute - most)))
+		l.turn.Lock()
+		if left := time.Until(time.Now().Truncate(time.Minute).Add(time.Minute)); least < left && left < most {
+			return l.turn.Unlock
+		}
+		l.turn.Unlock()
+	}
+}
+
+// made makes a task that has agents of its own, and returns it with them and what stands in front of them when they are there. Its rounds
+// wait until the task is resumed.
+func (l life) made(t *testing.T, name, agents, load string, annotations map[string]string) (found v1beta1.NetReach, objects []client.Object) {
+	t.Helper()
+	l.apply(t, name, "suspend: true\n  agentSpec: "+agents+"\n  "+load)
+	return l.created(t, name, annotations)
 }
 
 // created waits until the task's own agents are there and returns their workload and what stands in front of it.
@@ -157,20 +160,19 @@ func (l life) workload(t *testing.T, of v1beta1.TaskResource) (client.Object, co
 }
 
 func ownDaemonSet(t *testing.T, l life) {
-	l.apply(t, "own", "agentSpec: {terminationGracePeriodMinutes: 1}\n  "+every)
-	wantOwn(t, l, "own", nodes)
+	wantOwn(t, l, "own", "{terminationGracePeriodMinutes: 1}", nodes)
 }
 
 func ownDeployment(t *testing.T, l life) {
-	l.apply(t, "replicas", "agentSpec: {kind: Deployment, deploymentReplicas: 2, terminationGracePeriodMinutes: 1}\n  "+every)
-	wantOwn(t, l, "replicas", 2)
+	wantOwn(t, l, "replicas", "{kind: Deployment, deploymentReplicas: 2, terminationGracePeriodMinutes: 1}", 2)
 }
 
-func wantOwn(t *testing.T, l life, name string, agents int) {
+func wantOwn(t *testing.T, l life, name, agents string, count int) {
 	t.Helper()
-	_, objects := l.created(t, name, nil)
-	done := l.finished(t, name, 90*time.Second)
-	wantEveryWay(t, l, done, agents)
+	var objects []client.Object
+	l.making(func() { _, objects = l.made(t, name, agents, every, nil) })
+	done := l.alone(t, name)
+	wantEveryWay(t, l, done, count)
 	l.gone(t, time.Until(done.Status.FinishTime.Add(2*time.Minute)), objects...)
 	if early := time.Until(done.Status.FinishTime.Add(time.Minute)); early > 0 {
 		t.Errorf("the agents went %v before their minute was over", early)
@@ -181,18 +183,18 @@ func wantOwn(t *testing.T, l life, name string, agents int) {
 }
 
 func goWithTask(t *testing.T, l life) {
-	l.apply(t, "leaving", "agentSpec: {terminationGracePeriodMinutes: 5}\n  "+every)
-	l.apply(t, "leaving2", "agentSpec: {kind: Deployment, deploymentReplicas: 2, terminationGracePeriodMinutes: 5}\n  "+every)
-	for _, name := range []string{"leaving", "leaving2"} {
-		_, objects := l.created(t, name, nil)
-		kubectl(t, l.Cluster, "delete", "netreach", name)
-		l.gone(t, time.Minute, objects...)
-	}
+	l.making(func() {
+		l.apply(t, "leaving", "suspend: true\n  agentSpec: {terminationGracePeriodMinutes: 5}\n  "+every)
+		l.apply(t, "leaving2", "suspend: true\n  agentSpec: {kind: Deployment, deploymentReplicas: 2, terminationGracePeriodMinutes: 5}\n  "+every)
+		for _, name := range []string{"leaving", "leaving2"} {
+			_, objects := l.created(t, name, nil)
+			kubectl(t, l.Cluster, "delete", "netreach", name)
+			l.gone(t, time.Minute, objects...)
+		}
+	})
 }
 
-// allSaid asks for agents on two of three nodes, so that the affinity is seen in where they are.
-func allSaid(t *testing.T, l life) {
-	l.apply(t, "said", `agentSpec:
+const saidAgents = `
     kind: Deployment
     deploymentReplicas: 2
     terminationGracePeriodMinutes: 0
@@ -202,12 +204,15 @@ func allSaid(t *testing.T, l life) {
     affinity:
       nodeAffinity:
         requiredDuringSchedulingIgnoredDuringExecution:
-          nodeSelectorTerms: [{matchExpressions: [{key: kubernetes.io/hostname, operator: In, values: [n0, n2]}]}]
-  `+light)
+          nodeSelectorTerms: [{matchExpressions: [{key: kubernetes.io/hostname, operator: In, values: [n0, n2]}]}]`
+
+// allSaid asks for agents on two of three nodes, so that the affinity is seen in where they are.
+func allSaid(t *testing.T, l life) {
 	annotations := map[string]string{"example.com/who": "me", "example.com/why": "to see"}
-	found, objects := l.created(t, "said", annotations)
+	var found v1beta1.NetReach
+	var objects []client.Object
+	l.making(func() { found, objects = l.made(t, "said", saidAgents, light, annotations) })
 	asked := found.Spec.AgentSpec
-	// The task finishes within seconds, and its agents go with that: what can be read of them was read by created.
 	deployment, isDeployment := objects[0].(*appsv1.Deployment)
 	service, isService := objects[1].(*corev1.Service)
 	if !isDeployment || !isService {
@@ -229,6 +234,7 @@ func allSaid(t *testing.T, l life) {
 			t.Errorf("the annotation %s is not on workload and Service", key)
 		}
 	}
+	l.resume(t, "said")
 	done := l.finished(t, "said", 90*time.Second)
 	if got := done.Status.History[0].SucceedAgentNodeList; !slices.Equal(got, []string{"n0", "n2"}) {
 		t.Errorf("nodes that succeeded: %v, want n0 and n2", got)
@@ -238,9 +244,8 @@ func allSaid(t *testing.T, l life) {
 }
 
 func hostNetwork(t *testing.T, l life) {
-	l.apply(t, "host", "agentSpec: {hostNetwork: true, terminationGracePeriodMinutes: 1}\n  "+every)
-	l.created(t, "host", nil)
-	done := l.finished(t, "host", 90*time.Second)
+	l.making(func() { l.made(t, "host", "{hostNetwork: true, terminationGracePeriodMinutes: 1}", every, nil) })
+	done := l.alone(t, "host")
 	wantEveryWay(t, l, done, nodes)
 	for _, agent := range l.report(t, "netreach-host").Spec.Report {
 		if !slices.ContainsFunc(agent.NetReachTask.Detail, func(d systemv1beta1.NetReachDetail) bool {
@@ -253,14 +258,25 @@ func hostNetwork(t *testing.T, l life) {
 
 func names(t *testing.T, l life) {
 	long := "a-name-that-is-" + strings.Repeat("very-", 9) + "long"
-	for _, name := range []string{"with.dots", long} {
-		l.apply(t, name, fmt.Sprintf("agentSpec: {kind: Deployment, terminationGracePeriodMinutes: 0}\n  %s", light))
-	}
-	for _, name := range []string{"with.dots", long} {
-		done := l.finished(t, name, 3*time.Minute)
-		if runtime := done.Status.Resource.RuntimeName; strings.Contains(runtime, ".") || len(runtime) > 58 || !strings.HasPrefix(runtime, "kdoctor-netreach-") {
-			t.Errorf("the workload of %s is named %s", name, runtime)
+	tasks := []string{"with.dots", long}
+	l.making(func() {
+		for _, name := range tasks {
+			l.apply(t, name, fmt.Sprintf("suspend: true\n  agentSpec: {kind: Deployment, terminationGracePeriodMinutes: 0}\n  %s", light))
 		}
+		for _, name := range tasks {
+			made := l.until(t, name, 2*time.Minute, "the agents are there", func(n v1beta1.NetReach) bool {
+				return n.Status.Resource != nil && n.Status.Resource.RuntimeStatus == "created"
+			})
+			if runtime := made.Status.Resource.RuntimeName; strings.Contains(runtime, ".") || len(runtime) > 58 || !strings.HasPrefix(runtime, "kdoctor-netreach-") {
+				t.Errorf("the workload of %s is named %s", name, runtime)
+			}
+		}
+	})
+	for _, name := range tasks {
+		l.resume(t, name)
+	}
+	for _, name := range tasks {
+		l.finished(t, name, time.Minute)
 		wantPassed(t, l.report(t, "netreach-"+name), 1, lightly)
 	}
 }

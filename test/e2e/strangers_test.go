@@ -6,13 +6,10 @@ import (
 	"crypto/x509"
 	"net"
 	"net/netip"
-	"path/filepath"
-	"runtime"
 	"strconv"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	rpc "google.golang.org/grpc/credentials"
@@ -56,7 +53,7 @@ func strangers(t *testing.T, l life) {
 		t.Run(c.name, func(t *testing.T) {
 			connection, err := grpc.NewClient("passthrough:///"+target, grpc.WithTransportCredentials(c.as),
 				grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
-					return dialOn(ctx, "/run/netns/e2e-life-n0", address)
+					return l.Dial(ctx, "n0", "tcp", address)
 				}))
 			if err != nil {
 				t.Fatal(err)
@@ -101,33 +98,13 @@ func pair(t *testing.T, certificate, key []byte) tls.Certificate {
 }
 
 // shakeHands makes a TLS connection for the Ingress's host from node n0.
-func shakeHands(ctx context.Context, to netip.AddrPort, authority pki.Pair) error {
+func (l life) shakeHands(ctx context.Context, to netip.AddrPort, authority pki.Pair) error {
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(authority.Cert)
-	connection, err := dialOn(ctx, "/run/netns/e2e-life-n0", to.String())
+	connection, err := l.Dial(ctx, "n0", "tcp", to.String())
 	if err != nil {
 		return err
 	}
 	defer connection.Close()
 	return tls.Client(connection, &tls.Config{MinVersion: tls.VersionTLS12, ServerName: ingressHost, RootCAs: roots}).HandshakeContext(ctx)
-}
-
-// dialOn connects in another network namespace. The thread that entered it ends with the goroutine, so that nobody else is led there.
-func dialOn(ctx context.Context, namespace, address string) (conn net.Conn, err error) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread()
-		var fd int
-		if fd, err = unix.Open(filepath.Clean(namespace), unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
-			return
-		}
-		defer unix.Close(fd)
-		if err = unix.Setns(fd, unix.CLONE_NEWNET); err != nil {
-			return
-		}
-		conn, err = (&net.Dialer{FallbackDelay: -1}).DialContext(ctx, "tcp", address)
-	}()
-	<-done
-	return conn, err
 }

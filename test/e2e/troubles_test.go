@@ -27,8 +27,22 @@ import (
 func troubles() []scenario {
 	return []scenario{
 		{"a cordoned node takes part", cordoned},
+		{"a new node keeps no round from running, and is told of as long as it has no agent", newNode},
 		{"a node that is NotReady keeps no round from running, and is told of", notReady},
 		{"a pod that is deleted amid a round fails nothing and is told of", deletedPod},
+	}
+}
+
+// inVain are lanes that wait more than a minute for what does not come, or comes late.
+func inVain() [][]scenario {
+	return [][]scenario{
+		{{"load balancer and Ingress addresses that never come are waited for, and then are gaps with that reason", addressless}},
+		{{"certificates that are made anew while rounds run cost no round", rotation}},
+	}
+}
+
+func longTroubles() []scenario {
+	return []scenario{
 		{"a controller that is killed again and again loses no finished round", killedAgain},
 		{"a start that passed while the controller was down is told of as missed, and the next one is kept", missed},
 		{"a task above the limits runs with less and says so, or is refused, as the value chooses", limits},
@@ -56,11 +70,56 @@ func cordoned(t *testing.T, l life) {
 	}
 }
 
+// newNode makes the Node of a machine on which nothing runs yet, while a round is under way and before another begins. All agents tolerate
+// everything, so that the DaemonSet wants one there at once.
+func newNode(t *testing.T, l life) {
+	const joined = "n9"
+	settle := func(wanted int) {
+		t.Helper()
+		eventually(t, 30*time.Second, "there are as many agents as nodes", func() error {
+			if pods := l.agentPods(t); len(pods) != wanted {
+				return fmt.Errorf("%d agents on %d nodes", len(pods), wanted)
+			}
+			return nil
+		})
+	}
+	l.apply(t, "joined-1", strings.Replace(light, "durationInSecond: 1", "durationInSecond: 6", 1))
+	l.ongoing(t, "joined-1", time.Minute)
+	node := &corev1.Node{}
+	node.Name, node.Labels = joined, map[string]string{corev1.LabelHostname: joined}
+	if err := l.api.Create(t.Context(), node); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		kubectl(t, l.Cluster, "delete", "node", joined)
+		for _, pod := range l.agentPods(t) {
+			if !podReady(pod) {
+				kubectl(t, l.Cluster, "delete", "pod", "--namespace", cluster.Namespace, pod.Name, "--force", "--grace-period=0", "--ignore-not-found")
+			}
+		}
+		settle(nodes)
+		l.settle(t)
+	}()
+	settle(nodes + 1)
+	l.finished(t, "joined-1", time.Minute)
+	wantPassed(t, l.report(t, "netreach-joined-1"), nodes, 6*lightly)
+
+	l.apply(t, "joined-2", strings.Split(light, "\n")[0]+"\n  target: {endpoint: true, clusterIP: true, nodePort: true}")
+	record := l.finished(t, "joined-2", 30*time.Second).Status.History[0]
+	if took := record.EndTimeStamp.Sub(record.StartTimeStamp.Time); record.Status != v1beta1.RecordFail || took > 15*time.Second ||
+		!slices.Equal(record.NotReportAgentNodeList, []string{joined}) || !slices.Equal(record.SucceedAgentNodeList, nodeNames()) {
+		t.Errorf("the record is %+v, after %v; want success of all others, and the failure of the round for want of a report from %s", record, took, joined)
+	}
+	if r := l.report(t, "netreach-joined-2"); len(r.Spec.NotReported) != 1 || r.Spec.NotReported[0].NodeName != joined || !strings.Contains(r.Spec.NotReported[0].Reason, "Pending") {
+		t.Errorf("without a report: %+v; want the agent on %s, and that its pod is Pending", r.Spec.NotReported, joined)
+	}
+}
+
 // notReady stops the kubelet of a node. Kubernetes notices after some 50 seconds, and the agent on the node goes on unseen.
 func notReady(t *testing.T, l life) {
 	node := workerWithoutController(t, l.Cluster)
 	pid := 0
-	for _, d := range status(t, l.Cluster, "e2e-life").Daemons {
+	for _, d := range status(t, l.Cluster, lifeCluster).Daemons {
 		if d.Name == "kubelet-"+node {
 			pid = d.PID
 		}

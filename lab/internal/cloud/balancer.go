@@ -22,8 +22,7 @@ const applyTimeout = 10 * time.Second
 type balancer struct {
 	pools map[corev1.IPFamily]netip.Prefix
 	link  link
-	state string
-	proxy *haproxy
+	fleet *fleet
 	nodes corelisters.NodeLister
 	// healthPort is for Services that have no health port of their own.
 	healthPort uint16
@@ -41,12 +40,11 @@ type served struct {
 	nodes map[string]bool
 }
 
-func newBalancer(cfg Config, proxy *haproxy, nodes corelisters.NodeLister, known []corev1.Service) *balancer {
+func newBalancer(cfg Config, fleet *fleet, nodes corelisters.NodeLister, known []corev1.Service) *balancer {
 	b := &balancer{
 		pools: map[corev1.IPFamily]netip.Prefix{corev1.IPv4Protocol: cfg.PoolV4, corev1.IPv6Protocol: cfg.PoolV6},
 		link:  link{name: cfg.Interface},
-		state: cfg.StateDir,
-		proxy: proxy,
+		fleet: fleet,
 		nodes: nodes,
 
 		healthPort: cfg.NodeHealthPort,
@@ -182,22 +180,20 @@ func (b *balancer) apply(ctx context.Context) error {
 	if err := b.link.add(pools, want); err != nil {
 		return err
 	}
-	if err := b.proxy.apply(ctx, render(b.state, frontends)); err != nil {
-		return errors.Join(err, b.link.prune(pools, want))
-	}
-	return b.link.prune(pools, want)
+	return errors.Join(b.fleet.apply(ctx, frontends), b.link.prune(pools, want))
 }
 
-func (b *balancer) frontends() ([]frontend, error) {
+// frontends are those of each Service.
+func (b *balancer) frontends() (map[string][]frontend, error) {
 	all, err := b.nodes.List(labels.Everything())
 	if err != nil {
 		return nil, fmt.Errorf("list nodes: %w", err)
 	}
-	var frontends []frontend
+	frontends := map[string][]frontend{}
 	for name, s := range b.served {
 		nodes := slices.DeleteFunc(slices.Clone(all), func(n *corev1.Node) bool { return !s.nodes[n.Name] })
 		for _, addr := range b.held[name] {
-			frontends = append(frontends, frontendOf(s.plan, addr, nodes))
+			frontends[name] = append(frontends[name], frontendOf(s.plan, addr, nodes))
 		}
 	}
 	return frontends, nil

@@ -35,6 +35,7 @@ type node struct {
 const globals = `global
     description %s
     nbthread 1
+    maxconn 4000
     stats socket %s mode 600 level admin expose-fd listeners
     hard-stop-after 30s
     log stderr format raw local0 notice

@@ -34,7 +34,7 @@ type Config struct {
 	PoolV4, PoolV6 netip.Prefix
 	// Interface carries the addresses. It belongs to the calling process' network namespace.
 	Interface string
-	// StateDir holds haproxy's configuration and its control socket.
+	// StateDir holds a folder for each Service, with its haproxy's configuration and control socket.
 	StateDir string
 	// HAProxy is the path of haproxy's binary.
 	HAProxy     string
@@ -89,8 +89,8 @@ func Run(ctx context.Context, cfg Config) error {
 	factory := informers.NewSharedInformerFactory(client, 0)
 	defer factory.Shutdown()
 	nodes := factory.Core().V1().Nodes()
-	proxy := newHAProxy(cfg.HAProxy, cfg.StateDir)
-	balancer := newBalancer(cfg, proxy, nodes.Lister(), known)
+	fleet := newFleet(cfg.HAProxy, cfg.StateDir)
+	balancer := newBalancer(cfg, fleet, nodes.Lister(), known)
 	moved, err := watchNodeAddresses(nodes.Informer())
 	if err != nil {
 		return err
@@ -99,13 +99,10 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return fmt.Errorf("make the service controller: %w", err)
 	}
-	if err := proxy.prepare(ctx, render(cfg.StateDir, nil)); err != nil {
-		return err
-	}
 
 	group, ctx := errgroup.WithContext(ctx)
 	factory.Start(ctx.Done())
-	group.Go(func() error { return proxy.run(ctx) })
+	group.Go(func() error { return fleet.run(ctx) })
 	group.Go(func() error { return balancer.followNodes(ctx, moved) })
 	group.Go(func() error {
 		controller.Run(ctx, 1, controllers.NewControllerManagerMetrics("lab-cloud"))
