@@ -11,7 +11,9 @@ import (
 // mtuBlackHole makes a node's way to pods on other nodes narrower than its pods believe, and keeps it from telling them. What is small still passes:
 // a task with the usual answers must succeed, one with answers of several packets must fail where they leave that node, and nowhere else.
 func mtuBlackHole(t *testing.T, c *cluster.Cluster) {
-	const node, overlay = "n1", "vx0"
+	// Not the controller's: what it says of reports is large as well.
+	node := workerWithoutController(t, c)
+	const overlay = "vx0"
 	// The kernel takes IPv6 away from an interface with less than 1280.
 	const narrow = "1300"
 	pod, _ := agentOn(t, c, node)

@@ -28,7 +28,6 @@ func troubles() []scenario {
 	return []scenario{
 		{"a cordoned node takes part", cordoned},
 		{"a new node keeps no round from running, and is told of as long as it has no agent", newNode},
-		{"a node that is NotReady keeps no round from running, and is told of", notReady},
 		{"a pod that is deleted amid a round fails nothing and is told of", deletedPod},
 	}
 }
@@ -43,6 +42,7 @@ func inVain() [][]scenario {
 
 func longTroubles() []scenario {
 	return []scenario{
+		{"a node that is NotReady keeps no round from running, and is told of", notReady},
 		{"a controller that is killed again and again loses no finished round", killedAgain},
 		{"a start that passed while the controller was down is told of as missed, and the next one is kept", missed},
 		{"a task above the limits runs with less and says so, or is refused, as the value chooses", limits},
