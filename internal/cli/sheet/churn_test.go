@@ -3,10 +3,8 @@ package sheet_test
 import (
 	"bytes"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"kdoctor.io/kdoctor/api/system/v1beta1"
 	"kdoctor.io/kdoctor/internal/cli/sheet"
@@ -99,16 +97,8 @@ func TestChurn(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			c.options.Now = began.Add(200 * time.Second)
-			var got bytes.Buffer
-			if err := sheet.Write(&got, c.report, c.options); err != nil {
-				t.Fatal(err)
-			}
-			golden(t, filepath.Join("testdata", c.name+".txt"), got.String())
-			if c.options.Width > 0 && !c.options.Color {
-				checkWidth(t, got.String(), c.options.Width)
-			}
-			if failed := strings.Contains(got.String(), "FAIL"); failed == sheet.Passed(c.report) {
+			got := show(t, c.name, c.report, c.options)
+			if failed := strings.Contains(got, "FAIL"); failed == sheet.Passed(c.report) {
 				t.Errorf("the sheet says FAIL: %v, though the round passed: %v", failed, sheet.Passed(c.report))
 			}
 		})

@@ -1,12 +1,9 @@
 package sheet_test
 
 import (
-	"bytes"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"kdoctor.io/kdoctor/api/system/v1beta1"
 	"kdoctor.io/kdoctor/internal/cli/sheet"
@@ -115,18 +112,12 @@ func TestAtNight(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			c.options.Now = began.Add(200 * time.Second)
-			var got bytes.Buffer
-			if err := sheet.Write(&got, c.report, c.options); err != nil {
-				t.Fatal(err)
-			}
-			golden(t, filepath.Join("testdata", c.name+".txt"), got.String())
-			checkWidth(t, got.String(), c.options.Width)
-			first, _, _ := strings.Cut(got.String(), "\n  when ")
+			got := show(t, c.name, c.report, c.options)
+			first, _, _ := strings.Cut(got, "\n  when ")
 			if words := strings.Join(strings.Fields(first), " "); words != strings.Join(strings.Fields(c.first), " ") {
 				t.Errorf("the first line is\n%s\nwant\n%s", words, c.first)
 			}
-			if lines := strings.Count(got.String(), "\n"); lines > 100 {
+			if lines := strings.Count(got, "\n"); lines > 100 {
 				t.Errorf("%d lines; nobody reads more than 100", lines)
 			}
 		})

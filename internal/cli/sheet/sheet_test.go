@@ -183,17 +183,24 @@ func TestWrite(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			c.options.Now = began.Add(200 * time.Second)
-			var got bytes.Buffer
-			if err := sheet.Write(&got, c.report, c.options); err != nil {
-				t.Fatal(err)
-			}
-			golden(t, filepath.Join("testdata", c.name+".txt"), got.String())
-			if c.options.Width > 0 && !c.options.Color {
-				checkWidth(t, got.String(), c.options.Width)
-			}
+			show(t, c.name, c.report, c.options)
 		})
 	}
+}
+
+// show writes the sheet 200 seconds after the round began, and holds it against the golden file of the name and against its width.
+func show(t *testing.T, name string, report v1beta1.KdoctorReport, options sheet.Options) string {
+	t.Helper()
+	options.Now = began.Add(200 * time.Second)
+	var got bytes.Buffer
+	if err := sheet.Write(&got, report, options); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, filepath.Join("testdata", name+".txt"), got.String())
+	if options.Width > 0 && !options.Color {
+		checkWidth(t, got.String(), options.Width)
+	}
+	return got.String()
 }
 
 func golden(t *testing.T, file, got string) {
