@@ -97,7 +97,6 @@ func (a *Account) Record(s *probe.Sample) {
 	if s.Reused {
 		a.reused++
 	}
-	a.bytes += uint64(max(s.Bytes, 0))
 	if s.Status != 0 {
 		a.statuses.add(s.Status)
 	}
@@ -106,6 +105,7 @@ func (a *Account) Record(s *probe.Sample) {
 	}
 	if s.Outcome == probe.OK {
 		a.ok++
+		a.bytes += uint64(max(s.Bytes, 0))
 		a.latency.Record(s.Latency)
 		a.response.Record(lag + s.Latency)
 		a.spent(s)

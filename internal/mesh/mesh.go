@@ -114,6 +114,8 @@ type Mesh struct {
 	Backends []report.Backends
 	// Gaps are sorted by kind as asked, then family, without repetition.
 	Gaps []target.Gap
+	// Outside are the nodes that run no agent and are not meant to, sorted by name.
+	Outside []report.Outside
 }
 
 // builders is the table of target kinds: a new kind is one line here and a folder below internal/target.
@@ -153,6 +155,11 @@ func New(key schedule.Key, task report.Task, snapshot topology.Snapshot, want Wa
 		m.Plans = append(m.Plans, Plan{Key: key, Task: task, Agent: agent, Targets: targets, Limit: want.Limit, Status: want.Status,
 			Authorities: authorities(snapshot, targets), Answer: want.Answer})
 	}
+	for _, node := range snapshot.Nodes {
+		if node.Outside != "" {
+			m.Outside = append(m.Outside, report.Outside{Node: node.Name, Reason: node.Outside})
+		}
+	}
 	m.Give(want.Load, Limits{})
 	m.Backends = backends(snapshot, m.Plans)
 	return m
@@ -189,6 +196,7 @@ func (m *Mesh) Give(asked Load, limits Limits) {
 	for i := range m.Expected {
 		if m.Expected[i].LeftOut == "" {
 			m.Expected[i].Requests = load.Requests()
+			m.Expected[i].Kept, _ = load.Kept()
 		}
 	}
 }

@@ -70,6 +70,19 @@ func addToFull(spans []Span, i int, at time.Duration) []Span {
 	return spans
 }
 
+// Excuse is what changes explain of the failures of one path. It is proven, bounded and shown: it names the changes, the time in which
+// they held, and how many requests of how many they explain.
+type Excuse struct {
+	// Changes happened to backends that may answer the agent on the path.
+	Changes []Change
+	// First and Last are when the first and the last excused attempt started, by the controller's clock.
+	First, Last time.Time
+	// Explained is how many failed attempts are excused, Of how many attempts came due within that time.
+	Explained, Of uint64
+	// Away is how many backends the changes had taken away at most at any one moment of that time, Backends how many may answer in all.
+	Away, Backends int
+}
+
 // Void is how many attempts on the path say nothing.
 func (p Path) Void() uint64 {
 	var n uint64

@@ -55,9 +55,14 @@ type Path struct {
 	Statuses map[int]uint64
 	// Peers counts which pod answered.
 	Peers map[string]uint64
-	// Bytes is the sum of all answers' bodies.
+	// Bytes is the sum of the bodies of successful answers.
 	Bytes          uint64
 	Started, Ended time.Time
+	// IdleResets and IdleCloses count persistent connections that the other side reset, or closed in good order, while no request was
+	// under way on them. No attempt failed for it.
+	IdleResets, IdleCloses uint64
+	// Excuses say what explains the void failures; agents send none.
+	Excuses []Excuse
 	// Kept is the same for the slow stream over a connection that stays open, beside the counted attempts; nil without one.
 	// Its Target is this path's, and it has no Kept itself.
 	Kept *Path
@@ -166,8 +171,8 @@ type Expected struct {
 	Pod, Node string
 	// Targets are the IDs of the targets it was to probe.
 	Targets []string
-	// Requests is how many requests were to come due on each target.
-	Requests uint64
+	// Requests is how many requests were to come due on each target, Kept how many on its persistent stream; 0 without one.
+	Requests, Kept uint64
 	// LeftOut is why the agent took no part; empty for one that was given a plan.
 	LeftOut string
 }
@@ -187,6 +192,18 @@ type Backends struct {
 	// Sources are the pods of the agents for which this holds, sorted; empty where it holds for all. They differ where a Service
 	// leads each client to the pods on its own node.
 	Sources []string
+	// Also are pods that may answer although nothing leads to them in the first place, sorted: a node port with the traffic policy Local
+	// may treat pods as it treats clients of the policy Cluster.
+	Also []string
+	// Uneven is why not all clients are led to all pods alike, as one clause; empty where nothing says so. See topology.Service.
+	Uneven string
+}
+
+// Outside is a node that the round does not look at.
+type Outside struct {
+	Node string
+	// Reason is one clause, such as "its node selector leaves it out".
+	Reason string
 }
 
 // Load is the load of a round, as its task asks for it and as it was planned. The zero value is one of which nothing is known.
@@ -306,6 +323,8 @@ type Round struct {
 	Gaps     []target.Gap
 	// Churn is what was changed on purpose, or restarted, among the agents while the round ran; sorted by time.
 	Churn []Change
+	// Outside are the nodes that run no agent and are not meant to, sorted by name.
+	Outside []Outside
 }
 
 // Merge joins reports with what was expected. Reports of agents that nobody expected are left out: they belong to no plan.

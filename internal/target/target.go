@@ -38,6 +38,19 @@ const (
 	TCP Protocol = "tcp"
 )
 
+// Answer says who may answer on a target.
+type Answer string
+
+// Who may answer.
+const (
+	// OnePod: the target's Pod and nobody else.
+	OnePod Answer = "pod"
+	// Backends: any pod of the backend set that the round's report has for the target and the asking agent.
+	Backends Answer = "backends"
+	// Anyone: whoever stands there; it need not be an agent.
+	Anyone Answer = "anyone"
+)
+
 // Target is one address that one of the agents ought to answer on.
 type Target struct {
 	// ID names the target in reports and is unique within an agent's plan, such as AgentPodV4IP_<pod>_<ip>.
@@ -53,14 +66,34 @@ type Target struct {
 	Dial string
 	// Trust names the plan's authority that must have signed the other side's certificate; empty stands for those of the system.
 	Trust string
-	// Pod and Node name the only agent that may answer; both are empty where any agent may.
+	// Answer says who may answer. Builders state it; see MayAnswer for targets that the first release stored.
+	Answer Answer
+	// Pod and Node name the agent that alone may answer where Answer is OnePod; both are empty elsewhere.
 	Pod, Node string
 	// Interface is the device inside the pod that has the address, such as net1; empty for the pod's first one and where nobody tells.
 	Interface string
 	// OnlyNode names the node whose agents alone stand behind an address that any of several may answer on; empty where those of all
-	// nodes do. It is for planning: agents are not told.
+	// nodes do.
 	OnlyNode string
+	// ShortCircuit reports that the Service proxy of the asking agent's own node answers for the address (ipMode VIP, Kubernetes' default):
+	// requests never leave for the load balancer, so they prove nothing about it.
+	ShortCircuit bool
 }
+
+// MayAnswer returns who may answer on the target. Rounds that the first release stored do not say it: there a target with a pod was that
+// pod's alone, and any other target was for the backends.
+func (t Target) MayAnswer() Answer {
+	switch {
+	case t.Answer != "":
+		return t.Answer
+	case t.Pod != "":
+		return OnePod
+	}
+	return Backends
+}
+
+// Proxied reports whether something on the path ends connections itself and speaks for the agents behind it: a load balancer or an Ingress.
+func (t Target) Proxied() bool { return t.Kind == LoadBalancer || t.Kind == Ingress }
 
 // Gap is a target that was asked for and cannot be built. It fails the round, with its reason.
 type Gap struct {

@@ -53,7 +53,11 @@ type found struct {
 }
 
 func http(kind target.Kind, family topology.Family, id, url, pod, node string) target.Target {
-	return target.Target{ID: id, Kind: kind, Family: family, Protocol: target.HTTP, Address: url, Pod: pod, Node: node}
+	answer := target.Backends
+	if pod != "" {
+		answer = target.OnePod
+	}
+	return target.Target{ID: id, Kind: kind, Family: family, Protocol: target.HTTP, Address: url, Answer: answer, Pod: pod, Node: node}
 }
 
 func gap(kind target.Kind, family topology.Family, node, reason string) []target.Gap {
@@ -148,7 +152,7 @@ func TestTargetsOfEachKind(t *testing.T) {
 				http(target.ClusterIP, topology.IPv6, "AgentClusterV6IP_[fd98:18:128::8]:80", "http://[fd98:18:128::8]:80", "", "")}}},
 		{name: "with an internal traffic policy of Local the agents of the source's node alone stand behind it", build: clusterip.Targets, family: topology.IPv4, source: 1,
 			change: func(s *topology.Snapshot) { s.Services[0].InternalLocal = true },
-			want: found{Targets: []target.Target{{ID: "AgentClusterV4IP_198.18.128.7:80", Kind: target.ClusterIP, Family: topology.IPv4, Protocol: target.HTTP,
+			want: found{Targets: []target.Target{{ID: "AgentClusterV4IP_198.18.128.7:80", Kind: target.ClusterIP, Family: topology.IPv4, Protocol: target.HTTP, Answer: target.Backends,
 				Address: "http://198.18.128.7:80", OnlyNode: "n1"}}}},
 		{name: "every load balancer entry is a target, a host name too", build: loadbalancer.Targets, family: topology.IPv4,
 			want: found{Targets: []target.Target{

@@ -80,8 +80,17 @@ type Node struct {
 	Addresses []netip.Addr
 	// NotReady tells that the cluster does not count on the node at the moment.
 	NotReady bool
-	// Cordoned tells that somebody took the node out of use: it takes no new pods.
+	// Cordoned reports that somebody took the node out of use: it takes no new pods.
 	Cordoned bool
+	// Removing is why the node is about to be taken out of the cluster, as one clause, such as
+	// "the cluster autoscaler removes it"; empty for a node that is to stay. Such a node is Cordoned too.
+	Removing string
+	// Outside is why the task's workload runs no agent on the node, and is not meant to, as one clause, such as
+	// "its node selector leaves it out"; empty for a node that has an agent or ought to have one.
+	Outside string
+	// NoNodePorts is why the node cannot answer on node ports, as one clause, such as "it is a virtual node";
+	// empty for a node that can.
+	NoNodePorts string
 }
 
 // Service is one Service in front of the agents.
@@ -99,6 +108,9 @@ type Service struct {
 	InternalLocal, ExternalLocal bool
 	// Ingress are the addresses that a load balancer implementation gave to the Service.
 	Ingress []Entry
+	// Uneven is why the Service's own spec does not lead all clients to all backends alike, as one clause, such as
+	// "trafficDistribution is PreferClose"; empty where nothing says so. Traffic policies are not meant: see InternalLocal.
+	Uneven string
 }
 
 // Ingress is one Ingress in front of the agents.
@@ -127,6 +139,9 @@ type Rule struct {
 type Entry struct {
 	Address  netip.Addr
 	Hostname string
+	// Proxy reports that nodes leave requests to the load balancer (ipMode Proxy). Otherwise the node of a client inside the
+	// cluster answers for an address itself, unless the entry is a name.
+	Proxy bool
 }
 
 // Node returns the named node and whether the snapshot has it.

@@ -178,7 +178,8 @@ func parseTargets(messages []*agentv1.Target) ([]target.Target, error) {
 
 func targetMessage(t target.Target) *agentv1.Target {
 	return &agentv1.Target{Id: t.ID, Kind: string(t.Kind), Family: string(t.Family), Protocol: string(t.Protocol),
-		Address: t.Address, Pod: t.Pod, Node: t.Node, Dial: t.Dial, Trust: t.Trust, Interface: t.Interface}
+		Address: t.Address, Pod: t.Pod, Node: t.Node, Dial: t.Dial, Trust: t.Trust, Interface: t.Interface,
+		Answer: string(t.Answer), OnlyNode: t.OnlyNode, ShortCircuit: t.ShortCircuit}
 }
 
 func parseTarget(m *agentv1.Target) (target.Target, error) {
@@ -193,10 +194,14 @@ func parseTarget(m *agentv1.Target) (target.Target, error) {
 		Dial:     m.GetDial(),
 		Trust:    m.GetTrust(),
 
-		Interface: m.GetInterface(),
+		Interface: m.GetInterface(), Answer: target.Answer(m.GetAnswer()), OnlyNode: m.GetOnlyNode(), ShortCircuit: m.GetShortCircuit(),
 	}
 	if err := errors.Join(text("trust", t.Trust, 0, maxNameBytes), text("interface", t.Interface, 0, maxNameBytes), text("name", t.ID, 1, maxIDBytes), text("kind", m.GetKind(), 1, maxNameBytes),
-		text("address", t.Address, 1, maxAddressBytes), text("pod", t.Pod, 0, maxNameBytes), text("node", t.Node, 0, maxNameBytes)); err != nil {
+		text("address", t.Address, 1, maxAddressBytes), text("pod", t.Pod, 0, maxNameBytes), text("node", t.Node, 0, maxNameBytes),
+		text("only node", t.OnlyNode, 0, maxNameBytes)); err != nil {
+		return target.Target{}, err
+	}
+	if err := checkAnswer(t); err != nil {
 		return target.Target{}, err
 	}
 	if t.Family != topology.IPv4 && t.Family != topology.IPv6 {
@@ -210,6 +215,20 @@ func parseTarget(m *agentv1.Target) (target.Target, error) {
 		return target.Target{}, fmt.Errorf("this release cannot speak %q", t.Protocol)
 	}
 	return t, checkURL(scheme, t.Address)
+}
+
+// checkAnswer accepts a target that says who may answer, and one of the first release, which does not.
+func checkAnswer(t target.Target) error {
+	switch t.Answer {
+	case "", target.Backends, target.Anyone:
+		return nil
+	case target.OnePod:
+		if t.Pod == "" {
+			return errors.New("one pod alone may answer, and no pod is named")
+		}
+		return nil
+	}
+	return fmt.Errorf("nobody knows who %q is that may answer", t.Answer)
 }
 
 // checkDial accepts an address of the target's family and a port, or a name and a port.

@@ -62,6 +62,7 @@ func stream(p report.Path) *agentv1.Path {
 		Scheduled: p.Scheduled, Sent: p.Sent, Missed: p.Missed, Ok: p.OK,
 		Latency: histogram(p.Latency), Response: histogram(p.Response), Lag: histogram(p.Lag), Kernel: p.Kernel,
 		Retransmits: p.Retransmits, Retransmitted: p.Retransmitted, Reused: p.Reused, Closed: p.Closed,
+		IdleResets: p.IdleResets, IdleCloses: p.IdleCloses,
 		Peers: p.Peers, Bytes: p.Bytes,
 		Started: timestamp(p.Started), Ended: timestamp(p.Ended),
 	}
@@ -206,7 +207,8 @@ func parsePath(m *agentv1.Path) (report.Path, error) {
 // parseStream reads a path without its target and its kept stream.
 func parseStream(m *agentv1.Path) (report.Path, error) {
 	p := report.Path{Scheduled: m.GetScheduled(), Sent: m.GetSent(), Missed: m.GetMissed(), OK: m.GetOk(), Bytes: m.GetBytes(), Kernel: m.GetKernel(),
-		Retransmits: m.GetRetransmits(), Retransmitted: m.GetRetransmitted(), Reused: m.GetReused(), Closed: m.GetClosed()}
+		Retransmits: m.GetRetransmits(), Retransmitted: m.GetRetransmitted(), Reused: m.GetReused(), Closed: m.GetClosed(),
+		IdleResets: m.GetIdleResets(), IdleCloses: m.GetIdleCloses()}
 	var err error
 	if p.Started, p.Ended, err = parseTimes("path", m.GetStarted(), m.GetEnded()); err != nil {
 		return report.Path{}, err

@@ -156,7 +156,13 @@ type Target struct {
 	// trust names the authority of the plan that must have signed the other side's certificate; empty: the system's.
 	Trust string `protobuf:"bytes,9,opt,name=trust,proto3" json:"trust,omitempty"`
 	// interface is the device inside the pod that has the address; empty for the pod's first one.
-	Interface     string `protobuf:"bytes,10,opt,name=interface,proto3" json:"interface,omitempty"`
+	Interface string `protobuf:"bytes,10,opt,name=interface,proto3" json:"interface,omitempty"`
+	// answer says who may answer: pod, backends or anyone.
+	Answer string `protobuf:"bytes,11,opt,name=answer,proto3" json:"answer,omitempty"`
+	// only_node names the node whose agents alone stand behind an address; empty where those of all nodes do.
+	OnlyNode string `protobuf:"bytes,12,opt,name=only_node,json=onlyNode,proto3" json:"only_node,omitempty"`
+	// short_circuit reports that the asking agent's own node answers for the address of a load balancer.
+	ShortCircuit  bool `protobuf:"varint,13,opt,name=short_circuit,json=shortCircuit,proto3" json:"short_circuit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -259,6 +265,27 @@ func (x *Target) GetInterface() string {
 		return x.Interface
 	}
 	return ""
+}
+
+func (x *Target) GetAnswer() string {
+	if x != nil {
+		return x.Answer
+	}
+	return ""
+}
+
+func (x *Target) GetOnlyNode() string {
+	if x != nil {
+		return x.OnlyNode
+	}
+	return ""
+}
+
+func (x *Target) GetShortCircuit() bool {
+	if x != nil {
+		return x.ShortCircuit
+	}
+	return false
 }
 
 type Load struct {
@@ -1108,7 +1135,10 @@ type Path struct {
 	Reused        uint64       `protobuf:"varint,19,opt,name=reused,proto3" json:"reused,omitempty"`
 	Closed        uint64       `protobuf:"varint,20,opt,name=closed,proto3" json:"closed,omitempty"`
 	// kept is the stream over a connection that stays open; it has neither a target nor a stream of its own.
-	Kept          *Path `protobuf:"bytes,21,opt,name=kept,proto3" json:"kept,omitempty"`
+	Kept *Path `protobuf:"bytes,21,opt,name=kept,proto3" json:"kept,omitempty"`
+	// idle_resets and idle_closes count persistent connections that the other side reset, or closed, while no request was under way on them.
+	IdleResets    uint64 `protobuf:"varint,22,opt,name=idle_resets,json=idleResets,proto3" json:"idle_resets,omitempty"`
+	IdleCloses    uint64 `protobuf:"varint,23,opt,name=idle_closes,json=idleCloses,proto3" json:"idle_closes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1288,6 +1318,20 @@ func (x *Path) GetKept() *Path {
 		return x.Kept
 	}
 	return nil
+}
+
+func (x *Path) GetIdleResets() uint64 {
+	if x != nil {
+		return x.IdleResets
+	}
+	return 0
+}
+
+func (x *Path) GetIdleCloses() uint64 {
+	if x != nil {
+		return x.IdleCloses
+	}
+	return 0
 }
 
 // PhaseTime is the time spent in one phase, by its name in internal/probe.
@@ -1576,7 +1620,7 @@ const file_agent_proto_rawDesc = "" +
 	"\n" +
 	"generation\x18\x02 \x01(\x03R\n" +
 	"generation\x12\x14\n" +
-	"\x05round\x18\x03 \x01(\x03R\x05round\"\xe8\x01\n" +
+	"\x05round\x18\x03 \x01(\x03R\x05round\"\xc2\x02\n" +
 	"\x06Target\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x16\n" +
@@ -1588,7 +1632,10 @@ const file_agent_proto_rawDesc = "" +
 	"\x04dial\x18\b \x01(\tR\x04dial\x12\x14\n" +
 	"\x05trust\x18\t \x01(\tR\x05trust\x12\x1c\n" +
 	"\tinterface\x18\n" +
-	" \x01(\tR\tinterface\"\xc7\x01\n" +
+	" \x01(\tR\tinterface\x12\x16\n" +
+	"\x06answer\x18\v \x01(\tR\x06answer\x12\x1b\n" +
+	"\tonly_node\x18\f \x01(\tR\bonlyNode\x12#\n" +
+	"\rshort_circuit\x18\r \x01(\bR\fshortCircuit\"\xc7\x01\n" +
 	"\x04Load\x12\x1d\n" +
 	"\n" +
 	"per_second\x18\x01 \x01(\rR\tperSecond\x125\n" +
@@ -1656,7 +1703,7 @@ const file_agent_proto_rawDesc = "" +
 	"\tconntrack\x18\t \x01(\x04R\tconntrack\x12'\n" +
 	"\x0fconntrack_limit\x18\n" +
 	" \x01(\x04R\x0econntrackLimit\x12\x12\n" +
-	"\x04grid\x18\v \x01(\bR\x04grid\"\xf2\x06\n" +
+	"\x04grid\x18\v \x01(\bR\x04grid\"\xb4\a\n" +
 	"\x04Path\x120\n" +
 	"\x06target\x18\x01 \x01(\v2\x18.kdoctor.agent.v1.TargetR\x06target\x12\x1c\n" +
 	"\tscheduled\x18\x02 \x01(\x04R\tscheduled\x12\x12\n" +
@@ -1679,7 +1726,11 @@ const file_agent_proto_rawDesc = "" +
 	"\rretransmitted\x18\x12 \x01(\x04R\rretransmitted\x12\x16\n" +
 	"\x06reused\x18\x13 \x01(\x04R\x06reused\x12\x16\n" +
 	"\x06closed\x18\x14 \x01(\x04R\x06closed\x12*\n" +
-	"\x04kept\x18\x15 \x01(\v2\x16.kdoctor.agent.v1.PathR\x04kept\x1a;\n" +
+	"\x04kept\x18\x15 \x01(\v2\x16.kdoctor.agent.v1.PathR\x04kept\x12\x1f\n" +
+	"\vidle_resets\x18\x16 \x01(\x04R\n" +
+	"idleResets\x12\x1f\n" +
+	"\vidle_closes\x18\x17 \x01(\x04R\n" +
+	"idleCloses\x1a;\n" +
 	"\rStatusesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\x05R\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\x1a8\n" +

@@ -29,6 +29,7 @@ func Targets(q target.Query) ([]target.Target, []target.Gap) {
 				Kind:     target.ClusterIP,
 				Family:   q.Family,
 				Protocol: target.HTTP,
+				Answer:   target.Backends,
 				Address:  "http://" + hostPort,
 				OnlyNode: onlyNode,
 			})

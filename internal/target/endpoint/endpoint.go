@@ -28,6 +28,7 @@ func Targets(q target.Query) ([]target.Target, []target.Gap) {
 			Kind:     target.Endpoint,
 			Family:   q.Family,
 			Protocol: target.HTTP,
+			Answer:   target.OnePod,
 			Address:  "http://" + target.HostPort(address, agent.HTTPPort),
 			Pod:      agent.Pod,
 			Node:     agent.Node,

@@ -62,7 +62,7 @@ func of(family topology.Family, entries []topology.Entry) []topology.Entry {
 
 // targetOf leads through the entry to the rule. several tells that the Ingress has other entries, of whichever family.
 func targetOf(family topology.Family, rule topology.Rule, entry topology.Entry, several bool) target.Target {
-	t := target.Target{Kind: target.Ingress, Family: family, Protocol: target.HTTP, Trust: rule.Trust}
+	t := target.Target{Kind: target.Ingress, Family: family, Protocol: target.HTTP, Answer: target.Backends, Trust: rule.Trust}
 	port := "80"
 	if rule.TLS {
 		t.Protocol, port = target.HTTPS, "443"

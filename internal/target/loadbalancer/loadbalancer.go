@@ -31,6 +31,7 @@ func Targets(q target.Query) ([]target.Target, []target.Gap) {
 				Kind:     target.LoadBalancer,
 				Family:   q.Family,
 				Protocol: target.HTTP,
+				Answer:   target.Backends,
 				Address:  "http://" + hostPort,
 			})
 		}

@@ -86,6 +86,7 @@ func on(q target.Query, node topology.Node, addresses []netip.Addr, services []t
 				Kind:     target.NodePort,
 				Family:   q.Family,
 				Protocol: target.HTTP,
+				Answer:   target.Backends,
 				Address:  "http://" + target.HostPort(address, service.NodePort),
 				OnlyNode: onlyNode,
 			})
