@@ -7,13 +7,16 @@ VERSION   ?= 0.1.0
 OUT       := .build
 BIN       := $(OUT)/bin
 IMAGES    := $(OUT)/images
-GOFLAGS_STATIC := -trimpath -ldflags "-s -w"
+GOFLAGS_STATIC := -ldflags "-s -w"
 AGENT_MAX_BYTES := 25000000
+# One set of flags for programs, vet, lint and tests, so that nothing is compiled twice; the race detector alone needs cgo.
+export GOFLAGS     := -trimpath
+export CGO_ENABLED := 0
 # All of the lab but the binary of Kubernetes itself: to check that one anew would compile Kubernetes a second time.
 LAB_PACKAGES := . ./internal/... ./cmd/pause ./cmd/podnet ./cmd/debian
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down test build images generate verify-generate unit bench lint test-api test-chart e2e e2e-life clean
+.PHONY: help demo demo-down test check dev build images generate verify-generate unit bench lint test-api test-chart e2e e2e-life clean
 
 help: ## Show this help.
 	@awk 'BEGIN{FS=":.*## "} /^[a-z0-9-]+:.*## /{printf "  make %-18s %s\n",$$1,$$2}' $(MAKEFILE_LIST)
@@ -29,19 +32,12 @@ test: ## Run every check and test there is; takes about an hour on a fresh machi
 
 build: $(BIN) ## Build the programs.
 	@echo "building the programs; the first time this takes some minutes, later seconds"
-	@$(call compile,1,agent,kdoctor-agent,./cmd/agent)
-	@$(call compile,2,plugin for kubectl,kubectl-kdoctor,./cmd/kubectl-kdoctor)
-	@$(call compile,3,controller,kdoctor-controller,./cmd/controller)
-	@$(call compile,4,image maker,mkimage,./cmd/mkimage)
-	@$(call compile,5,demo,demo,./test/demo)
-	@$(call compile,6,lab,lab,.,-C lab)
-
-# $(call compile,number,what it is,program,package,flags): one static program, with its time.
-define compile
-printf '  %d/6 %-20s' $(1) "$(2)"; begin=$$SECONDS; \
-CGO_ENABLED=0 go $(5) build $(GOFLAGS_STATIC) -o $(CURDIR)/$(BIN)/$(3) $(4); \
-printf '%4d s\n' $$((SECONDS - begin))
-endef
+	@test/compile "1/6 agent" $(CURDIR)/$(BIN)/kdoctor-agent ./cmd/agent
+	@test/compile "2/6 plugin for kubectl" $(CURDIR)/$(BIN)/kubectl-kdoctor ./cmd/kubectl-kdoctor
+	@test/compile "3/6 controller" $(CURDIR)/$(BIN)/kdoctor-controller ./cmd/controller
+	@test/compile "4/6 image maker" $(CURDIR)/$(BIN)/mkimage ./cmd/mkimage
+	@test/compile "5/6 demo" $(CURDIR)/$(BIN)/demo ./test/demo
+	@test/compile "6/6 lab" $(CURDIR)/$(BIN)/lab . -C lab
 
 $(BIN) $(IMAGES):
 	@mkdir -p $@
@@ -56,15 +52,24 @@ generate: $(BIN) ## Write the generated files anew: deep copies, CRD, gRPC.
 verify-generate: $(BIN) ## Fail when a generated file is not what the sources say.
 	@test/generate --verify $(BIN)
 
-unit: $(BIN) ## Run the unit tests under the race detector.
-	@go build -modfile=.ci/s3.mod -o $(BIN)/ github.com/versity/versitygw/cmd/versitygw
-	@go test -race $$(go list ./... | grep -v /test/)
-	@go -C lab test -race $(LAB_PACKAGES) && go -C bench test -race ./...
+check: $(BIN) ## Vet, lint what changed since main, test the packages without I/O: seconds, for the time between two edits.
+	@test/check $(BIN)
+
+unit: $(BIN) ## Run the unit tests under the race detector; PKG=./internal/verdict tests that package alone, without it.
+ifdef PKG
+	@go test $(PKG)
+else
+	@CGO_ENABLED=1 go test -race $$(go list ./... | grep -v /test/)
+	@CGO_ENABLED=1 go -C lab test -race $(LAB_PACKAGES) && CGO_ENABLED=1 go -C bench test -race ./...
+endif
+
+dev: build images ## Load what was built into the demo's running cluster and restart it there.
+	@test/dev $(BIN) $(IMAGES)
 
 bench: ## Hold the engine against other load generators (Linux, root, 2 CPUs); BENCH=-quick takes a quarter of the time.
-	@CGO_ENABLED=0 go -C bench build $(GOFLAGS_STATIC) -o $(CURDIR)/$(OUT)/bench/ ./cmd/...
-	@CGO_ENABLED=0 go -C lab build $(GOFLAGS_STATIC) -o $(CURDIR)/$(OUT)/bench/ ./cmd/debian
-	@CGO_ENABLED=0 go -C bench build -modfile=peers.mod $(GOFLAGS_STATIC) -o $(CURDIR)/$(OUT)/bench/ tool
+	@go -C bench build $(GOFLAGS_STATIC) -o $(CURDIR)/$(OUT)/bench/ ./cmd/...
+	@go -C lab build $(GOFLAGS_STATIC) -o $(CURDIR)/$(OUT)/bench/ ./cmd/debian
+	@go -C bench build -modfile=peers.mod $(GOFLAGS_STATIC) -o $(CURDIR)/$(OUT)/bench/ tool
 	@$(OUT)/bench/bench $(BENCH)
 
 lint: $(BIN) ## Run go mod tidy, go vet and golangci-lint; nothing is changed.
@@ -80,8 +85,9 @@ test-chart: build ## Lint, render, install, upgrade and remove the chart on a re
 	@$(BIN)/lab build
 	@KDOCTOR_TEST_HELM=$$($(BIN)/lab env --bin)/helm test/with-apiserver $(BIN) go test -count=1 ./test/chart/...
 
-e2e: build images ## Run the end-to-end scenarios on real clusters, but for those that take minutes each.
-	@KDOCTOR_BUILD=$(CURDIR)/$(OUT) KDOCTOR_VERSION=$(VERSION) go test -count=1 -timeout 40m -v -skip '^TestLongLife$$' ./test/e2e/...
+e2e: build images ## Run the end-to-end scenarios on real clusters, but for those that take minutes each; RUN=name runs one.
+	@KDOCTOR_BUILD=$(CURDIR)/$(OUT) KDOCTOR_VERSION=$(VERSION) go test -count=1 -timeout 40m -v \
+	  $(if $(RUN),-run '$(RUN)',-skip '^TestLongLife$$') ./test/e2e/...
 
 e2e-life: build images ## Run the scenarios of a task's life, about ten minutes; with those that take minutes each, which "make test" leaves out.
 	@KDOCTOR_BUILD=$(CURDIR)/$(OUT) KDOCTOR_VERSION=$(VERSION) go test -count=1 -timeout 40m -v -run '^Test(LifeCycle|LongLife)$$' ./test/e2e/...
