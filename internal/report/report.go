@@ -145,8 +145,10 @@ type Agent struct {
 	// Finished is false for a round that was stopped before its end.
 	Finished       bool
 	Started, Ended time.Time
-	// Cut is why the agent itself was stopped during the round, as one clause; empty for one that was not. See Round.Churn.
+	// Cut is why the agent itself was stopped during the round, as one clause; empty for one that was not.
 	Cut string
+	// CutBy is the change that stopped the agent, one of Round.Churn; nil for an agent that was not stopped by one.
+	CutBy *Change
 	// Earliest and Latest are moments of the controller's clock between which the agent started; zero where the controller does not know.
 	Earliest, Latest time.Time
 	Paths            []Path
@@ -162,8 +164,13 @@ type Missing struct {
 	Pod, Node string
 	// Reason is one clause: "pod is Pending", "no answer on either way: ...".
 	Reason string
-	// Void tells that there is no report because the agent was changed during the round; see Round.Churn.
+	// Void reports whether a change during the round explains that there is no report.
 	Void bool
+	// Change is what explains it, one of Round.Churn; nil where nothing does.
+	Change *Change
+	// Answered is until when the agent is known to have been well: the moment at which it was last asked and then answered, or at which
+	// the round was planned. It is by the controller's clock, and zero where nobody knows.
+	Answered time.Time
 }
 
 // Expected is an agent that the plan of the round counts on, or that was left out of it with a reason.
