@@ -30,13 +30,21 @@ type NetReachTarget struct {
 	// +optional
 	// +kubebuilder:default=true
 	NodePort *bool `json:"nodePort,omitempty"`
-	// NodePortNodes is on which nodes node ports are probed, from each agent: All is every node of the cluster, with all its addresses,
-	// Local is the agent's own node, with its first address of the family.
+	// NodePortNodes is on which nodes node ports are probed, from each agent: All is every node of the cluster,
+	// Local is the agent's own node. By which addresses says nodePortAddresses.
 	// +optional
 	// +kubebuilder:default=All
 	// +kubebuilder:validation:MaxLength=256
 	// +kubebuilder:validation:XValidation:rule="self in ['All', 'Local']",messageExpression=`'spec.target.nodePortNodes is "%s"; use All or Local'.format([self])`,message="spec.target.nodePortNodes is not known; use All or Local"
 	NodePortNodes NodePortNodes `json:"nodePortNodes,omitempty"`
+	// NodePortAddresses is by which addresses of a node its node ports are probed: Primary is the first InternalIP of the family, or
+	// the node's first address of the family where it has no InternalIP; Internal is every InternalIP; All is every InternalIP and ExternalIP.
+	// kube-proxy with nftables answers on primary addresses alone, unless it is told otherwise, and an ExternalIP may be behind a firewall.
+	// +optional
+	// +kubebuilder:default=Primary
+	// +kubebuilder:validation:MaxLength=256
+	// +kubebuilder:validation:XValidation:rule="self in ['Primary', 'Internal', 'All']",messageExpression=`'spec.target.nodePortAddresses is "%s"; use Primary, Internal or All'.format([self])`,message="spec.target.nodePortAddresses is not known; use Primary, Internal or All"
+	NodePortAddresses NodePortAddresses `json:"nodePortAddresses,omitempty"`
 	// LoadBalancer probes the load balancer addresses of the agents' Services.
 	// +optional
 	// +kubebuilder:default=false
@@ -60,6 +68,19 @@ const (
 	AllNodes NodePortNodes = "All"
 	// LocalNode is the node of the agent that sends the requests.
 	LocalNode NodePortNodes = "Local"
+)
+
+// NodePortAddresses is by which addresses of a node its node ports are probed.
+type NodePortAddresses string
+
+// The choices of addresses.
+const (
+	// PrimaryAddress is the node's primary address of the family.
+	PrimaryAddress NodePortAddresses = "Primary"
+	// InternalAddresses are all addresses of the type InternalIP.
+	InternalAddresses NodePortAddresses = "Internal"
+	// AllAddresses are those of the types InternalIP and ExternalIP.
+	AllAddresses NodePortAddresses = "All"
 )
 
 // NetReachSpec is one full-mesh test of the cluster's data plane. Every part of it may be left out.

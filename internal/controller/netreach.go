@@ -60,6 +60,7 @@ func (NetReach) Task(object client.Object) (Task, error) {
 	if n.Spec.Target != nil {
 		t.Want.Kinds, t.Want.Families = targetsOf(*n.Spec.Target)
 		t.Want.NodePorts = nodesOf(n.Spec.Target.NodePortNodes)
+		t.Want.NodeAddresses = nodeAddressesOf(n.Spec.Target.NodePortAddresses)
 	}
 	return t, nil
 }
@@ -82,6 +83,18 @@ func nodesOf(n v1beta1.NodePortNodes) target.Nodes {
 		return target.LocalNode
 	}
 	return target.AllNodes
+}
+
+// nodeAddressesOf maps the API's word to the plan's; a value that is missing is the primary address.
+func nodeAddressesOf(a v1beta1.NodePortAddresses) target.Addresses {
+	switch a {
+	case v1beta1.InternalAddresses:
+		return target.InternalAddresses
+	case v1beta1.AllAddresses:
+		return target.AllAddresses
+	default:
+		return target.PrimaryAddress
+	}
 }
 
 // RunNow is the annotation whose new value starts a round at once.

@@ -61,3 +61,23 @@ func TestNetReachAsksForNodePortsOnAllNodesOrTheLocalOne(t *testing.T) {
 		})
 	}
 }
+
+func TestNetReachAsksForNodePortsByAddressesOfAType(t *testing.T) {
+	for name, c := range map[string]struct {
+		asked v1beta1.NodePortAddresses
+		want  target.Addresses
+	}{
+		"the primary address":             {v1beta1.PrimaryAddress, target.PrimaryAddress},
+		"internal addresses":              {v1beta1.InternalAddresses, target.InternalAddresses},
+		"all addresses":                   {v1beta1.AllAddresses, target.AllAddresses},
+		"a value that is missing":         {"", target.PrimaryAddress},
+		"a value of a later release, too": {"Hostname", target.PrimaryAddress},
+	} {
+		t.Run(name, func(t *testing.T) {
+			task, err := controller.NetReach{}.Task(&v1beta1.NetReach{Spec: v1beta1.NetReachSpec{Target: &v1beta1.NetReachTarget{NodePortAddresses: c.asked}}})
+			if err != nil || task.Want.NodeAddresses != c.want {
+				t.Errorf("%q, %v; want %q", task.Want.NodeAddresses, err, c.want)
+			}
+		})
+	}
+}

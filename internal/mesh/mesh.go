@@ -22,9 +22,11 @@ import (
 type Want struct {
 	Kinds    []target.Kind
 	Families []topology.Family
-	// NodePorts tells on which nodes node ports are probed; empty is target.AllNodes.
+	// NodePorts says on which nodes node ports are probed; empty is target.AllNodes.
 	NodePorts target.Nodes
-	Load      Load
+	// NodeAddresses says by which addresses of a node its node ports are probed; empty is target.PrimaryAddress.
+	NodeAddresses target.Addresses
+	Load          Load
 	// Limit, Status and Answer are those of Plan.
 	Limit  time.Duration
 	Status int
@@ -218,7 +220,7 @@ func targetsOf(snapshot topology.Snapshot, agent topology.Agent, want Want) ([]t
 				gaps = append(gaps, target.Gap{Kind: kind, Family: family, Reason: fmt.Sprintf("this release has no target kind %s", kind)})
 				continue
 			}
-			found, missing := build(target.Query{Snapshot: snapshot, Source: agent, Family: family, NodePorts: want.NodePorts})
+			found, missing := build(target.Query{Snapshot: snapshot, Source: agent, Family: family, NodePorts: want.NodePorts, NodeAddresses: want.NodeAddresses})
 			gaps = append(gaps, missing...)
 			for _, t := range found {
 				// Two ways to one address would be counted together and hide each other.

@@ -78,6 +78,9 @@ type Target struct {
 	// ShortCircuit reports that the Service proxy of the asking agent's own node answers for the address (ipMode VIP, Kubernetes' default):
 	// requests never leave for the load balancer, so they prove nothing about it.
 	ShortCircuit bool
+	// Further reports that the address of a node port is not the node's primary one of the family. A Service proxy may be told to
+	// answer on primary addresses alone, which is the default of kube-proxy with nftables.
+	Further bool
 }
 
 // MayAnswer returns who may answer on the target. Rounds that the first release stored do not say it: there a target with a pod was that
@@ -112,8 +115,10 @@ type Query struct {
 	Source topology.Agent
 	// Family is the one family asked for.
 	Family topology.Family
-	// NodePorts tells on which nodes node ports are probed; empty is AllNodes.
+	// NodePorts says on which nodes node ports are probed; empty is AllNodes.
 	NodePorts Nodes
+	// NodeAddresses says by which addresses of a node its node ports are probed; empty is PrimaryAddress.
+	NodeAddresses Addresses
 }
 
 // Nodes tells which nodes are meant.
@@ -124,6 +129,18 @@ const (
 	// AllNodes are all nodes of the cluster, LocalNode is the source's own.
 	AllNodes  Nodes = "All"
 	LocalNode Nodes = "Local"
+)
+
+// Addresses says which addresses of a node are meant.
+type Addresses string
+
+// The choices of addresses.
+const (
+	// PrimaryAddress is the first InternalIP of the family, or the first address of the family where there is no InternalIP.
+	PrimaryAddress Addresses = "Primary"
+	// InternalAddresses are all addresses of the type InternalIP, AllAddresses are those of the type ExternalIP as well.
+	InternalAddresses Addresses = "Internal"
+	AllAddresses      Addresses = "All"
 )
 
 // Builder derives the targets of one kind and family for one source.

@@ -162,7 +162,9 @@ type Target struct {
 	// only_node names the node whose agents alone stand behind an address; empty where those of all nodes do.
 	OnlyNode string `protobuf:"bytes,12,opt,name=only_node,json=onlyNode,proto3" json:"only_node,omitempty"`
 	// short_circuit reports that the asking agent's own node answers for the address of a load balancer.
-	ShortCircuit  bool `protobuf:"varint,13,opt,name=short_circuit,json=shortCircuit,proto3" json:"short_circuit,omitempty"`
+	ShortCircuit bool `protobuf:"varint,13,opt,name=short_circuit,json=shortCircuit,proto3" json:"short_circuit,omitempty"`
+	// further reports that the address of a node port is not the node's primary one of the family.
+	Further       bool `protobuf:"varint,14,opt,name=further,proto3" json:"further,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -284,6 +286,13 @@ func (x *Target) GetOnlyNode() string {
 func (x *Target) GetShortCircuit() bool {
 	if x != nil {
 		return x.ShortCircuit
+	}
+	return false
+}
+
+func (x *Target) GetFurther() bool {
+	if x != nil {
+		return x.Further
 	}
 	return false
 }
@@ -1620,7 +1629,7 @@ const file_agent_proto_rawDesc = "" +
 	"\n" +
 	"generation\x18\x02 \x01(\x03R\n" +
 	"generation\x12\x14\n" +
-	"\x05round\x18\x03 \x01(\x03R\x05round\"\xc2\x02\n" +
+	"\x05round\x18\x03 \x01(\x03R\x05round\"\xdc\x02\n" +
 	"\x06Target\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x16\n" +
@@ -1635,7 +1644,8 @@ const file_agent_proto_rawDesc = "" +
 	" \x01(\tR\tinterface\x12\x16\n" +
 	"\x06answer\x18\v \x01(\tR\x06answer\x12\x1b\n" +
 	"\tonly_node\x18\f \x01(\tR\bonlyNode\x12#\n" +
-	"\rshort_circuit\x18\r \x01(\bR\fshortCircuit\"\xc7\x01\n" +
+	"\rshort_circuit\x18\r \x01(\bR\fshortCircuit\x12\x18\n" +
+	"\afurther\x18\x0e \x01(\bR\afurther\"\xc7\x01\n" +
 	"\x04Load\x12\x1d\n" +
 	"\n" +
 	"per_second\x18\x01 \x01(\rR\tperSecond\x125\n" +
