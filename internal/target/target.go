@@ -14,7 +14,7 @@ import (
 // Kind is one way through the cluster to an agent.
 type Kind string
 
-// The kinds of targets.
+// The kinds of targets; Kinds has the table of what differs between them.
 const (
 	Endpoint        Kind = "Endpoint"
 	SecondInterface Kind = "MultusInterface"
@@ -95,8 +95,9 @@ func (t Target) MayAnswer() Answer {
 	return Backends
 }
 
-// Proxied reports whether something on the path ends connections itself and speaks for the agents behind it: a load balancer or an Ingress.
-func (t Target) Proxied() bool { return t.Kind == LoadBalancer || t.Kind == Ingress }
+// Proxied reports whether something on the path ends connections itself and speaks for the agents behind it. Nothing does where the asking
+// agent's own node answers for a load balancer.
+func (t Target) Proxied() bool { return t.Kind.Traits().Proxied && !t.ShortCircuit }
 
 // Gap is a target that was asked for and cannot be built. It fails the round, with its reason.
 type Gap struct {

@@ -1,0 +1,49 @@
+package target
+
+// Traits are all that differs between kinds of targets, but for how their targets are made, which internal/mesh has.
+type Traits struct {
+	Kind Kind
+	// Field is the field of spec.target that asks for the kind.
+	Field string
+	// Title is the kind's name for people.
+	Title string
+	// Direct reports that a target is one pod's own address: nothing chooses who answers.
+	Direct bool
+	// Proxied reports that something on the path ends connections itself and speaks for the agents behind it.
+	Proxied bool
+	// AnyFamily reports that agents stand behind an address whatever families they have: what ends the connection opens one of its own.
+	AnyFamily bool
+	// Component is what leads to the agents, Chooser what picks one of them, for people.
+	Component, Chooser string
+}
+
+// table is the kinds in the order in which plans and reports have them. The names of APIs and reports are for ever.
+func table() [6]Traits {
+	const service, chooser = "Service path", "the Service's endpoints and at kube-proxy"
+	return [...]Traits{
+		{Kind: Endpoint, Field: "endpoint", Title: "Pod IP", Direct: true},
+		{Kind: SecondInterface, Field: "multusInterface", Title: "2nd interface", Direct: true},
+		{Kind: ClusterIP, Field: "clusterIP", Title: "ClusterIP", Component: service, Chooser: chooser},
+		{Kind: NodePort, Field: "nodePort", Title: "NodePort", Component: service, Chooser: chooser},
+		{Kind: LoadBalancer, Field: "loadBalancer", Title: "LoadBalancer", Proxied: true,
+			Component: "load balancer path", Chooser: "the load balancer's list of backends"},
+		{Kind: Ingress, Field: "ingress", Title: "Ingress", Proxied: true, AnyFamily: true,
+			Component: "Ingress path", Chooser: "the Ingress controller's list of backends"},
+	}
+}
+
+// Kinds returns the table of target kinds, in the order in which plans and reports have them.
+func Kinds() []Traits {
+	rows := table()
+	return rows[:]
+}
+
+// Traits returns the kind's row. Of a kind that this release does not have it knows the name alone.
+func (k Kind) Traits() Traits {
+	for _, row := range table() {
+		if row.Kind == k {
+			return row
+		}
+	}
+	return Traits{Kind: k, Title: string(k)}
+}

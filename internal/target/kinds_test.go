@@ -1,0 +1,113 @@
+package target_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+
+	"kdoctor.io/kdoctor/internal/target"
+)
+
+// constants are the values of all constants of the type Kind, from the source.
+func constants(t *testing.T) []target.Kind {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), "target.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kinds []target.Kind
+	ast.Inspect(file, func(n ast.Node) bool {
+		spec, ok := n.(*ast.ValueSpec)
+		if !ok {
+			return true
+		}
+		if of, ok := spec.Type.(*ast.Ident); ok && of.Name == "Kind" {
+			for _, v := range spec.Values {
+				text, err := strconv.Unquote(v.(*ast.BasicLit).Value)
+				if err != nil {
+					t.Fatal(err)
+				}
+				kinds = append(kinds, target.Kind(text))
+			}
+		}
+		return true
+	})
+	return kinds
+}
+
+func TestEveryKindHasARowAFieldARuleAndADoc(t *testing.T) {
+	read := func(file string) string {
+		text, err := os.ReadFile("../../" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	limits, reference, use := read("charts/kdoctor/templates/limits.yaml"), read("docs/netreach.md"), read("docs/use.md")
+	kinds := constants(t)
+	if len(kinds) != len(target.Kinds()) {
+		t.Fatalf("%d constants, %d rows", len(kinds), len(target.Kinds()))
+	}
+	for _, kind := range kinds {
+		row := kind.Traits()
+		if row.Field == "" {
+			t.Errorf("%s has no row in the table of kinds", kind)
+			continue
+		}
+		if !strings.Contains(limits, "object.spec.?target.?"+row.Field+".orValue(") {
+			t.Errorf("%s: the policy on loads does not count spec.target.%s", kind, row.Field)
+		}
+		if !strings.Contains(reference, "`"+row.Field+"`") && !strings.Contains(reference, "target."+row.Field) {
+			t.Errorf("%s: docs/netreach.md does not have spec.target.%s", kind, row.Field)
+		}
+		if !row.Direct && (row.Component == "" || row.Chooser == "" || !strings.Contains(use, "`"+row.Title+"`")) {
+			t.Errorf("%s: no component, nothing that chooses, or docs/use.md does not explain %q", kind, row.Title)
+		}
+	}
+}
+
+func TestProxied(t *testing.T) {
+	cases := []struct {
+		name string
+		to   target.Target
+		want bool
+	}{
+		{"a load balancer is a proxy", target.Target{Kind: target.LoadBalancer}, true},
+		{"a load balancer's address that the node answers for meets no proxy",
+			target.Target{Kind: target.LoadBalancer, ShortCircuit: true}, false},
+		{"an Ingress is a proxy", target.Target{Kind: target.Ingress}, true},
+		{"a Service is none", target.Target{Kind: target.ClusterIP}, false},
+		{"a pod address is none", target.Target{Kind: target.Endpoint}, false},
+		{"a kind of a later release is taken for none", target.Target{Kind: "Gateway"}, false},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			if got := c.to.Proxied(); got != c.want {
+				t.Errorf("proxied is %v", got)
+			}
+		})
+	}
+}
+
+func TestMayAnswer(t *testing.T) {
+	cases := []struct {
+		name string
+		to   target.Target
+		want target.Answer
+	}{
+		{"what a target says holds", target.Target{Answer: target.Anyone, Pod: "a"}, target.Anyone},
+		{"a pod's target of the first release is the pod's", target.Target{Pod: "a"}, target.OnePod},
+		{"any other target of the first release is for the backends", target.Target{}, target.Backends},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			if got := c.to.MayAnswer(); got != c.want {
+				t.Errorf("%s may answer", got)
+			}
+		})
+	}
+}
