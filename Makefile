@@ -15,8 +15,6 @@ export CGO_ENABLED := 0
 # All of the lab but the binary of Kubernetes itself: to check that one anew would compile Kubernetes a second time.
 LAB_PACKAGES := . ./internal/... ./cmd/pause ./cmd/podnet ./cmd/debian
 
-PKG ?= ./internal/verdict
-
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-down test check dev build images generate verify-generate unit bench lint test-api test-chart e2e e2e-life mutation clean
 
@@ -94,8 +92,8 @@ e2e: build images ## Run the end-to-end scenarios on real clusters, but for thos
 e2e-life: build images ## Run the scenarios of a task's life, about ten minutes; with those that take minutes each, which "make test" leaves out.
 	@KDOCTOR_BUILD=$(CURDIR)/$(OUT) KDOCTOR_VERSION=$(VERSION) go test -count=1 -timeout 40m -v -run '^Test(LifeCycle|LongLife)$$' ./test/e2e/...
 
-mutation: ## Change the package PKG in small ways, one at a time, and print what its tests do not notice; MUTATION="-n 200 -seed 7" (test/mutation/README.md).
-	@go run ./test/mutation $(MUTATION) $(PKG)
+mutation: ## Change PKG=./internal/verdict in small ways, one at a time, and print what its tests do not notice; MUTATION="-n 200 -seed 7".
+	@go run ./test/mutation $(MUTATION) $(or $(PKG),./internal/verdict)
 
 clean: ## Remove what was built here.
 	@rm -rf $(OUT)
