@@ -6,11 +6,15 @@ import (
 	"fmt"
 	"slices"
 
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 
 	"kdoctor.io/kdoctor/api/v1beta1"
 	"kdoctor.io/kdoctor/internal/apiserver/render"
+	"kdoctor.io/kdoctor/internal/kind"
+	"kdoctor.io/kdoctor/internal/kind/kinds"
 	"kdoctor.io/kdoctor/internal/schedule"
 	"kdoctor.io/kdoctor/internal/store"
 )
@@ -34,36 +38,44 @@ func (r reports) Round(ctx context.Context, key schedule.Key) (render.Kept, bool
 	return render.Kept(kept), err == nil, err
 }
 
-// tasks shows the aggregated API the tasks in the cache.
+// tasks shows the aggregated API the tasks of all kinds in the cache.
 type tasks struct{ cache cache.Cache }
 
 func (t tasks) List(ctx context.Context) ([]render.Task, error) {
-	var list v1beta1.NetReachList
-	if err := t.cache.List(ctx, &list); err != nil {
-		return nil, fmt.Errorf("list the tasks of kind NetReach: %w", err)
-	}
 	var all []render.Task
-	for _, n := range list.Items {
-		all = append(all, taskOf(n))
+	for _, of := range kinds.All() {
+		list := of.NewList()
+		if err := t.cache.List(ctx, list); err != nil {
+			return nil, fmt.Errorf("list the tasks of kind %s: %w", of.Name, err)
+		}
+		err := meta.EachListItem(list, func(item runtime.Object) error {
+			object, _ := item.(kind.Object)
+			read, err := of.Read(object)
+			if err == nil {
+				all = append(all, shown(read))
+			}
+			return err
+		})
+		if err != nil {
+			return nil, fmt.Errorf("read the tasks of kind %s: %w", of.Name, err)
+		}
 	}
 	return all, nil
 }
 
-// taskOf reads a task; a status of an earlier generation says nothing about this one. Reports belong to the generation with which their rounds began.
-func taskOf(n v1beta1.NetReach) render.Task {
-	t := render.Task{Kind: "NetReach", Name: n.Name, UID: string(n.UID), Created: n.CreationTimestamp.Time, Generation: n.Generation}
-	if n.Spec.Schedule != nil {
-		t.ExpectedRounds = n.Spec.Schedule.RoundNumber
-	}
-	if n.Status.ObservedGeneration != n.Generation {
+// shown is what reports say of a task. A status of an earlier generation says nothing about this one. Reports belong to the generation with
+// which their rounds began.
+func shown(of kind.Task) render.Task {
+	t := render.Task{Kind: of.Kind, Name: of.Name, UID: of.UID, Created: of.Created, Generation: of.Generation, ExpectedRounds: of.Rounds}
+	if of.Status.ObservedGeneration != of.Generation {
 		return t
 	}
-	t.Generation = n.Status.RoundsGeneration
-	t.Finished = n.Status.Finish
-	if n.Status.DoneRound != nil {
-		t.DoneRounds = *n.Status.DoneRound
+	t.Generation = of.Status.RoundsGeneration
+	t.Finished = of.Status.Finish
+	if of.Status.DoneRound != nil {
+		t.DoneRounds = *of.Status.DoneRound
 	}
-	for _, record := range slices.Backward(n.Status.History) {
+	for _, record := range slices.Backward(of.Status.History) {
 		if record.Status == v1beta1.RecordFail {
 			t.FailedRounds = append(t.FailedRounds, record.RoundNumber)
 		}
@@ -71,20 +83,23 @@ func taskOf(n v1beta1.NetReach) render.Task {
 	return t
 }
 
+// Watch calls changed whenever a task of any kind is made, changed or deleted, until the context is over.
 func (t tasks) Watch(ctx context.Context, changed func()) error {
-	informer, err := t.cache.GetInformer(ctx, &v1beta1.NetReach{})
-	if err != nil {
-		return fmt.Errorf("watch the tasks of kind NetReach: %w", err)
-	}
-	handle, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
-		AddFunc:    func(any) { changed() },
-		UpdateFunc: func(any, any) { changed() },
-		DeleteFunc: func(any) { changed() },
-	})
-	if err != nil {
-		return fmt.Errorf("watch the tasks of kind NetReach: %w", err)
+	for _, of := range kinds.All() {
+		informer, err := t.cache.GetInformer(ctx, of.New())
+		if err != nil {
+			return fmt.Errorf("watch the tasks of kind %s: %w", of.Name, err)
+		}
+		handle, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
+			AddFunc:    func(any) { changed() },
+			UpdateFunc: func(any, any) { changed() },
+			DeleteFunc: func(any) { changed() },
+		})
+		if err != nil {
+			return fmt.Errorf("watch the tasks of kind %s: %w", of.Name, err)
+		}
+		defer func() { _ = informer.RemoveEventHandler(handle) }()
 	}
 	<-ctx.Done()
-	_ = informer.RemoveEventHandler(handle)
 	return ctx.Err()
 }

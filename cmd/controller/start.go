@@ -15,11 +15,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
-	"kdoctor.io/kdoctor/api/v1beta1"
 	"kdoctor.io/kdoctor/internal/apiserver"
 	"kdoctor.io/kdoctor/internal/control"
 	"kdoctor.io/kdoctor/internal/controller"
 	"kdoctor.io/kdoctor/internal/inventory"
+	"kdoctor.io/kdoctor/internal/kind/kinds"
 	"kdoctor.io/kdoctor/internal/kube"
 	"kdoctor.io/kdoctor/internal/kube/certificates"
 	"kdoctor.io/kdoctor/internal/round"
@@ -71,8 +71,10 @@ func start(ctx context.Context, o *options, cluster *rest.Config, log logr.Logge
 		Budget: budget,
 	})
 	// The aggregated API reads tasks on every replica, also where no controller runs that would have them watched.
-	if _, err := mgr.GetCache().GetInformer(ctx, &v1beta1.NetReach{}, cache.BlockUntilSynced(false)); err != nil {
-		return fmt.Errorf("watch the tasks of kind NetReach: %w", err)
+	for _, of := range kinds.All() {
+		if _, err := mgr.GetCache().GetInformer(ctx, of.New(), cache.BlockUntilSynced(false)); err != nil {
+			return fmt.Errorf("watch the tasks of kind %s: %w", of.Name, err)
+		}
 	}
 	if err := addControllers(mgr, o, conductor, budget, kept); err != nil {
 		return err
@@ -161,7 +163,6 @@ func certify(ctx context.Context, o *options, cluster *rest.Config) (*certificat
 
 // addControllers adds what only the leader runs: rounds, the sweep of what is kept, and one reconciler a kind.
 func addControllers(mgr ctrl.Manager, o *options, conductor *round.Conductor, budget *controller.Budget, kept *store.Store) error {
-	kinds := []controller.Kind{controller.NetReach{}}
 	direct, err := kube.NewClient(mgr.GetConfig())
 	if err != nil {
 		return err
@@ -174,15 +175,15 @@ func addControllers(mgr ctrl.Manager, o *options, conductor *round.Conductor, bu
 		return controller.Summarize(done.Round, done.Verdict), err
 	}, kept, mgr.GetLogger().WithName("rounds"))
 	sweep := &controller.Sweep{
-		Reader: mgr.GetAPIReader(), Scheme: mgr.GetScheme(), Kinds: kinds, Keeper: kept, Log: mgr.GetLogger().WithName("sweep"),
+		Reader: mgr.GetAPIReader(), Scheme: mgr.GetScheme(), Kinds: kinds.All(), Keeper: kept, Log: mgr.GetLogger().WithName("sweep"),
 		Prune: func(ctx context.Context) error { return kept.Prune(ctx, o.retention) },
 	}
 	if err := errors.Join(mgr.Add(rounds), mgr.Add(sweep)); err != nil {
 		return fmt.Errorf("add the rounds: %w", err)
 	}
-	for _, kind := range kinds {
+	for _, of := range kinds.All() {
 		reconciler := controller.New(controller.Config{
-			Kind: kind, Client: mgr.GetClient(), Rounds: rounds, Workload: o.agents(), Agents: agents,
+			Kind: of, Client: mgr.GetClient(), Rounds: rounds, Workload: o.agents(), Agents: agents,
 			Events: mgr.GetEventRecorder(controller.FieldOwner), Expect: budget.Expect,
 		})
 		if err := reconciler.Register(mgr); err != nil {

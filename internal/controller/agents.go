@@ -64,12 +64,12 @@ type own struct {
 }
 
 // fresh tells whether the status is not yet about the task's revision.
-func (t Task) fresh() bool {
+func fresh(t Task) bool {
 	return t.Status.ObservedGeneration == 0 || t.Status.Revision != t.Revision
 }
 
 // grace is how long agents of the task's own stay after its end.
-func (t Task) grace() time.Duration {
+func grace(t Task) time.Duration {
 	if t.OwnAgents == nil || t.OwnAgents.TerminationGracePeriodMinutes == nil {
 		return defaultGrace
 	}
@@ -90,41 +90,41 @@ func stepOf(task Task, standard topology.Workload, now time.Time) step {
 			return remove
 		}
 		return leave
-	case !task.understood():
+	case !understood(task):
 		return leave
-	case task.underWay() && !task.fresh():
+	case underWay(task) && !fresh(task):
 		// What the agents measure would be of two makes.
 		return leave
-	case !task.Status.Finish || task.fresh() || asked:
+	case !task.Status.Finish || fresh(task) || asked:
 		return ensure
-	case before == nil || before.RuntimeStatus == runtimeDeleted || now.Before(value(task.Status.FinishTime).Add(task.grace())):
+	case before == nil || before.RuntimeStatus == runtimeDeleted || now.Before(value(task.Status.FinishTime).Add(grace(task))):
 		return leave
 	}
 	return remove
 }
 
 // underWay tells whether the newest round has begun and is not over.
-func (t Task) underWay() bool {
+func underWay(t Task) bool {
 	return len(t.Status.History) > 0 && t.Status.History[0].Status == v1beta1.RecordOngoing
 }
 
 // understood tells whether the task has a schedule that can be read: for any other no agents are made.
-func (t Task) understood() bool {
+func understood(t Task) bool {
 	_, err := schedule.Parse(t.Schedule, t.Zone)
 	return err == nil
 }
 
 // workload is what runs the task's agents: the default agents' workload or one of the task's own.
-func (t Task) workload(kind string, standard topology.Workload) topology.Workload {
+func workloadOf(t Task, standard topology.Workload) topology.Workload {
 	if t.OwnAgents == nil {
 		return standard
 	}
-	return t.private(kind, standard)
+	return privateWorkload(t, standard)
 }
 
 // private names the workload of the task's own, whether there is one or not.
-func (t Task) private(kind string, standard topology.Workload) topology.Workload {
-	return workload.Names(kind, t.Name, value(t.OwnAgents).Kind, standard, slices.Contains(t.Want.Kinds, target.Ingress))
+func privateWorkload(t Task, standard topology.Workload) topology.Workload {
+	return workload.Names(t.Kind, t.Name, value(t.OwnAgents).Kind, standard, slices.Contains(t.Want.Kinds, target.Ingress))
 }
 
 // resourceOf is a workload as the status shows it.
@@ -149,7 +149,7 @@ func (d *decider) tend() {
 	case d.own.step == remove:
 		d.status.Resource = resourceOf(d.workload, runtimeDeleted)
 		d.condition(AgentsReady, metav1.ConditionFalse, AgentsRemoved, "The task has finished, and its agents were removed.")
-		d.event(normal, AgentsRemoved, "%s %s was removed: the task has finished, and its agents were to stay for %s.", d.workload.Kind, d.workload.Name, d.task.grace())
+		d.event(normal, AgentsRemoved, "%s %s was removed: the task has finished, and its agents were to stay for %s.", d.workload.Kind, d.workload.Name, grace(d.task))
 	case d.own.step == ensure:
 		d.start()
 	}
@@ -219,7 +219,7 @@ func (d *decider) stay() {
 	if d.task.OwnAgents == nil || !d.status.Finish || d.held || d.status.Resource == nil || d.status.Resource.RuntimeStatus == runtimeDeleted {
 		return
 	}
-	at := value(d.status.FinishTime).Add(d.task.grace())
+	at := value(d.status.FinishTime).Add(grace(d.task))
 	d.after = max(at.Sub(d.now), time.Second)
 }
 

@@ -55,7 +55,7 @@ func privately(t Task) Task {
 // withAgents is the task with a status that says how its own agents stand, and since when.
 func withAgents(t Task, status string, ready metav1.ConditionStatus, reason string, since time.Duration) Task {
 	t = privately(t)
-	t.Status.Resource = resourceOf(t.workload("NetReach", standard()), status)
+	t.Status.Resource = resourceOf(workloadOf(t, standard()), status)
 	t.Status.Conditions = append(t.Status.Conditions, metav1.Condition{Type: AgentsReady, Status: ready, Reason: reason, Message: "m", ObservedGeneration: 1, LastTransitionTime: at(since)})
 	return t
 }
@@ -192,7 +192,7 @@ func agentsCases() []agentsCase {
 func TestDecideOnAgentsOfATasksOwn(t *testing.T) {
 	for _, c := range agentsCases() {
 		t.Run(c.name, func(t *testing.T) {
-			in := state{task: c.task, workload: c.task.workload("NetReach", standard()), own: c.own, now: created().Add(c.now)}
+			in := state{task: c.task, workload: workloadOf(c.task, standard()), own: c.own, now: created().Add(c.now)}
 			d := decide(in)
 			if diff := cmp.Diff(c.want, glanceAt(d)); diff != "" {
 				t.Errorf("decision (-want +got):\n%s", diff)

@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kdoctor.io/kdoctor/api/v1beta1"
+	"kdoctor.io/kdoctor/internal/kind"
 	"kdoctor.io/kdoctor/internal/schedule"
 	"kdoctor.io/kdoctor/internal/topology"
 )
@@ -93,7 +94,7 @@ func (d *decider) observe() (seen time.Time) {
 	if d.status.ObservedGeneration == 0 && d.task.OwnAgents == nil {
 		seen = d.task.Created
 	}
-	d.fresh = d.task.fresh()
+	d.fresh = fresh(d.task)
 	d.status.ObservedGeneration = d.task.Generation
 	if d.fresh {
 		d.status = v1beta1.TaskStatus{ObservedGeneration: d.task.Generation, Revision: d.task.Revision, RoundsGeneration: d.task.Generation,
@@ -172,7 +173,7 @@ func (d *decider) runNow() bool {
 	d.status.LastRunNow, d.status.Finish, d.status.FinishTime = d.task.RunNow, false, nil
 	d.asked = true
 	d.plan(number, d.now.Truncate(time.Second))
-	d.event(normal, RunNowAccepted, "Round %d starts now, as the annotation %s asks.", number, RunNow)
+	d.event(normal, RunNowAccepted, "Round %d starts now, as the annotation %s asks.", number, kind.RunNow)
 	return true
 }
 

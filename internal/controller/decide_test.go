@@ -26,7 +26,7 @@ func key(n int64) schedule.Key { return schedule.Key{UID: "u", Generation: 1, Ro
 
 // minutely is a task of three rounds, one a minute, whose load takes ten seconds.
 func minutely() Task {
-	return Task{Name: "task", UID: "u", Generation: 1, Revision: "one", Created: created(), Schedule: "0 1", Rounds: 3, Timeout: time.Minute,
+	return Task{Kind: "NetReach", Name: "task", UID: "u", Generation: 1, Revision: "one", Created: created(), Schedule: "0 1", Rounds: 3, Timeout: time.Minute,
 		Want: mesh.Want{Load: mesh.Load{PerSecond: 10, Duration: 10 * time.Second, Timeout: time.Second}}}
 }
 

@@ -80,21 +80,17 @@ func (f *Figures) once(ctx context.Context) error {
 // own nodes alone is nodePortLocal.
 func (f *Figures) spec(snapshot topology.Snapshot) map[string]any {
 	spec, targets := map[string]any{"requestsPerSecondPerAgent": int64(f.PerAgent), "requestsPerSecond": int64(f.Total)}, map[string]any{}
-	for _, k := range []struct {
-		name  string
-		kind  target.Kind
-		nodes target.Nodes
-	}{
-		{"endpoint", target.Endpoint, target.AllNodes}, {"multusInterface", target.SecondInterface, target.AllNodes}, {"clusterIP", target.ClusterIP, target.AllNodes},
-		{"nodePort", target.NodePort, target.AllNodes}, {"nodePortLocal", target.NodePort, target.LocalNode},
-		{"loadBalancer", target.LoadBalancer, target.AllNodes}, {"ingress", target.Ingress, target.AllNodes},
-	} {
+	count := func(name string, kind target.Kind, nodes target.Nodes) {
 		for _, family := range []topology.Family{topology.IPv4, topology.IPv6} {
-			agents, most := mesh.Count(snapshot, mesh.Want{Kinds: []target.Kind{k.kind}, Families: []topology.Family{family}, NodePorts: k.nodes})
+			agents, most := mesh.Count(snapshot, mesh.Want{Kinds: []target.Kind{kind}, Families: []topology.Family{family}, NodePorts: nodes})
 			spec["agents"] = int64(agents)
-			targets[k.name+"."+strings.ToLower(string(family))] = int64(most)
+			targets[name+"."+strings.ToLower(string(family))] = int64(most)
 		}
 	}
+	for _, row := range target.Kinds() {
+		count(row.Field, row.Kind, target.AllNodes)
+	}
+	count("nodePortLocal", target.NodePort, target.LocalNode)
 	spec["targetsPerAgent"] = targets
 	return spec
 }

@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kdoctor.io/kdoctor/api/v1beta1"
+	"kdoctor.io/kdoctor/internal/kind/netreach"
 	"kdoctor.io/kdoctor/internal/schedule"
 )
 
@@ -30,7 +31,7 @@ func FuzzTask(f *testing.F) {
 		if r := n.Spec.Request; r != nil && (r.QPS < 1 || r.QPS > 1000 || r.DurationInSecond < 1 || r.DurationInSecond > 86400 || r.PerRequestTimeoutInMS < 1 || r.PerRequestTimeoutInMS > 600_000) {
 			return
 		}
-		task, err := NetReach{}.Task(n)
+		task, err := netreach.Kind().Read(n)
 		if err != nil {
 			return
 		}

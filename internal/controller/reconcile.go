@@ -25,6 +25,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"kdoctor.io/kdoctor/api/v1beta1"
+	"kdoctor.io/kdoctor/internal/kind"
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/round"
 	"kdoctor.io/kdoctor/internal/schedule"
@@ -57,7 +58,7 @@ const FieldOwner = "kdoctor-controller"
 
 // Config is what a Reconciler works with.
 type Config struct {
-	Kind Kind
+	Kind kind.Kind
 	// Client reads tasks from the cache and writes their status.
 	Client client.Client
 	Rounds *Rounds
@@ -103,7 +104,7 @@ func (r *Reconciler) Register(mgr ctrl.Manager) error {
 		return nil
 	})
 	if err := ctrl.NewControllerManagedBy(mgr).For(r.Kind.New()).WatchesRawSource(ends).WithOptions(options()).Complete(r); err != nil {
-		return fmt.Errorf("register the controller of %s: %w", r.Kind.Name(), err)
+		return fmt.Errorf("register the controller of %s: %w", r.Kind.Name, err)
 	}
 	return nil
 }
@@ -142,11 +143,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if err != nil {
 		return ctrl.Result{}, nil
 	}
-	task, err := r.Kind.Task(object)
+	task, err := r.Kind.Read(object)
 	if err != nil {
 		return ctrl.Result{}, reconcile.TerminalError(err)
 	}
-	in := state{task: task, workload: task.workload(r.Kind.Name(), r.Workload), now: r.Now()}
+	in := state{task: task, workload: workloadOf(task, r.Workload), now: r.Now()}
 	in.own, err = r.tend(ctx, object, task, in.now)
 	if errors.Is(err, errNoPlace) {
 		return ctrl.Result{RequeueAfter: tendAgain}, nil
@@ -180,25 +181,14 @@ func (r *Reconciler) tell(ctx context.Context) error {
 	if r.told || r.Expect == nil {
 		return nil
 	}
-	gvk, err := apiutil.GVKForObject(r.Kind.New(), r.Client.Scheme())
-	if err != nil {
-		return fmt.Errorf("find the kind of the tasks: %w", err)
-	}
-	empty, err := r.Client.Scheme().New(gvk.GroupVersion().WithKind(gvk.Kind + "List"))
-	if err != nil {
-		return fmt.Errorf("find the kind of lists of tasks: %w", err)
-	}
-	list, ok := empty.(client.ObjectList)
-	if !ok {
-		return fmt.Errorf("a %T is no list", empty)
-	}
+	list := r.Kind.NewList()
 	if err := r.Client.List(ctx, list); err != nil {
 		return fmt.Errorf("list the tasks: %w", err)
 	}
 	var keys []schedule.Key
-	err = meta.EachListItem(list, func(item runtime.Object) error {
+	err := meta.EachListItem(list, func(item runtime.Object) error {
 		object, _ := item.(client.Object)
-		if task, err := r.Kind.Task(object); err == nil && task.underWay() && !task.Deleting {
+		if task, err := r.Kind.Read(object); err == nil && underWay(task) && !task.Deleting {
 			keys = append(keys, schedule.Key{UID: task.UID, Generation: task.Status.RoundsGeneration, Round: task.Status.History[0].RoundNumber})
 		}
 		return nil
@@ -231,7 +221,7 @@ func (r *Reconciler) tend(ctx context.Context, object client.Object, task Task, 
 		return own{}, fmt.Errorf("find the kind of the task: %w", err)
 	}
 	wish := workload.Wish{
-		Owner: *metav1.NewControllerRef(object, gvk), Spec: value(task.OwnAgents), Names: task.private(r.Kind.Name(), r.Workload), Families: task.Want.Families,
+		Owner: *metav1.NewControllerRef(object, gvk), Spec: value(task.OwnAgents), Names: privateWorkload(task, r.Workload), Families: task.Want.Families,
 		LoadBalancer: slices.Contains(task.Want.Kinds, target.LoadBalancer), Ingress: slices.Contains(task.Want.Kinds, target.Ingress),
 	}
 	// Only those who may set a task's finalizers may have its deletion wait for the agents; nobody needs that.
@@ -252,7 +242,7 @@ func (r *Reconciler) begin(ctx context.Context, task Task, d decision) {
 	}
 	ctrl.LoggerFrom(ctx).Info("round begins", "round", d.begin.String(), "deadline", d.deadline)
 	r.Rounds.Begin(round.Request{
-		Key: d.begin, Task: report.Task{Kind: r.Kind.Name(), Name: task.Name}, Workload: task.workload(r.Kind.Name(), r.Workload),
+		Key: d.begin, Task: report.Task{Kind: r.Kind.Name, Name: task.Name}, Workload: workloadOf(task, r.Workload),
 		Want: task.Want, Expect: task.Expect, Planned: d.planned, Deadline: d.deadline, Spec: task.Spec,
 	}, func() { r.wake(task.Name) })
 }

@@ -21,6 +21,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"kdoctor.io/kdoctor/api/v1beta1"
+	"kdoctor.io/kdoctor/internal/kind"
+	"kdoctor.io/kdoctor/internal/kind/netreach"
 	"kdoctor.io/kdoctor/internal/round"
 	"kdoctor.io/kdoctor/internal/schedule"
 	"kdoctor.io/kdoctor/internal/topology"
@@ -70,7 +72,7 @@ func newStage(t *testing.T, objects ...client.Object) *stage {
 	s := &stage{shelf: &shelf{}, agents: &crew{}, events: make(chan string, 100)}
 	s.api = fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithStatusSubresource(&v1beta1.NetReach{}).Build()
 	s.Reconciler = New(Config{
-		Kind: NetReach{}, Client: s.api, Rounds: NewRounds(s.run, s.shelf, logr.Discard()), Events: &events.FakeRecorder{Events: s.events},
+		Kind: netreach.Kind(), Client: s.api, Rounds: NewRounds(s.run, s.shelf, logr.Discard()), Events: &events.FakeRecorder{Events: s.events},
 		Workload: standard(), Agents: s.agents,
 	})
 	return s
@@ -283,7 +285,7 @@ func TestSweepRemovesWhatIsKeptOfTasksThatAreGone(t *testing.T) {
 	s := newStage(t, netReach("here"))
 	s.shelf.uids = []string{"gone", "here"}
 	pruned := false
-	sweep := &Sweep{Reader: s.api, Scheme: s.api.Scheme(), Kinds: []Kind{NetReach{}}, Keeper: s.shelf, Log: logr.Discard(),
+	sweep := &Sweep{Reader: s.api, Scheme: s.api.Scheme(), Kinds: []kind.Kind{netreach.Kind()}, Keeper: s.shelf, Log: logr.Discard(),
 		Prune: func(context.Context) error { pruned = true; return nil }}
 	if err := sweep.once(t.Context()); err != nil {
 		t.Fatal(err)

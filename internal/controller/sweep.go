@@ -7,11 +7,12 @@ import (
 
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
+	"kdoctor.io/kdoctor/internal/kind"
 )
 
 // sweepEvery is how often kept data is looked through.
@@ -29,7 +30,7 @@ type Sweep struct {
 	// Reader asks the API server itself: what a cache does not show yet would be lost.
 	Reader client.Reader
 	Scheme *runtime.Scheme
-	Kinds  []Kind
+	Kinds  []kind.Kind
 	Keeper Keeper
 	// Prune applies the retention to what stays.
 	Prune func(ctx context.Context) error
@@ -86,15 +87,15 @@ func (s *Sweep) once(ctx context.Context) error {
 // existing returns the UIDs of all tasks of all kinds.
 func (s *Sweep) existing(ctx context.Context) (map[string]bool, error) {
 	uids := map[string]bool{}
-	for _, kind := range s.Kinds {
-		gvk, err := apiutil.GVKForObject(kind.New(), s.Scheme)
+	for _, of := range s.Kinds {
+		gvk, err := apiutil.GVKForObject(of.New(), s.Scheme)
 		if err != nil {
-			return nil, fmt.Errorf("find the kind %s: %w", kind.Name(), err)
+			return nil, fmt.Errorf("find the kind %s: %w", of.Name, err)
 		}
 		list := &metav1.PartialObjectMetadataList{}
 		list.SetGroupVersionKind(gvk.GroupVersion().WithKind(gvk.Kind + "List"))
 		if err := s.Reader.List(ctx, list); err != nil {
-			return nil, fmt.Errorf("list the tasks of kind %s: %w", kind.Name(), err)
+			return nil, fmt.Errorf("list the tasks of kind %s: %w", of.Name, err)
 		}
 		err = meta.EachListItem(list, func(item runtime.Object) error {
 			object, err := meta.Accessor(item)
@@ -104,7 +105,7 @@ func (s *Sweep) existing(ctx context.Context) (map[string]bool, error) {
 			return err
 		})
 		if err != nil {
-			return nil, fmt.Errorf("read the tasks of kind %s: %w", kind.Name(), err)
+			return nil, fmt.Errorf("read the tasks of kind %s: %w", of.Name, err)
 		}
 	}
 	return uids, nil

@@ -18,6 +18,7 @@ import (
 
 	"kdoctor.io/kdoctor/api/v1beta1"
 	"kdoctor.io/kdoctor/internal/controller"
+	"kdoctor.io/kdoctor/internal/kind/netreach"
 	"kdoctor.io/kdoctor/internal/kube"
 	"kdoctor.io/kdoctor/internal/round"
 	"kdoctor.io/kdoctor/internal/schedule"
@@ -66,7 +67,7 @@ func (s *stage) start(t *testing.T) {
 	}
 	rounds := controller.NewRounds(s.run, s, logr.Discard())
 	reconciler := controller.New(controller.Config{
-		Kind: controller.NetReach{}, Client: mgr.GetClient(), Rounds: rounds, Events: mgr.GetEventRecorder(controller.FieldOwner),
+		Kind: netreach.Kind(), Client: mgr.GetClient(), Rounds: rounds, Events: mgr.GetEventRecorder(controller.FieldOwner),
 		Workload: s.agents.Standard, Agents: s.agents,
 	})
 	if err := errors.Join(mgr.Add(rounds), reconciler.Register(mgr)); err != nil {

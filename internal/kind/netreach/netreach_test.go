@@ -1,4 +1,4 @@
-package controller_test
+package netreach_test
 
 import (
 	"testing"
@@ -7,7 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"kdoctor.io/kdoctor/api/v1beta1"
-	"kdoctor.io/kdoctor/internal/controller"
+	"kdoctor.io/kdoctor/internal/kind/netreach"
 	"kdoctor.io/kdoctor/internal/mesh"
 	"kdoctor.io/kdoctor/internal/target"
 )
@@ -32,7 +32,7 @@ func TestNetReachAsksForALoad(t *testing.T) {
 		"without a request nothing is known": {v1beta1.NetReachSpec{}, mesh.Want{}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			task, err := controller.NetReach{}.Task(&v1beta1.NetReach{Spec: c.spec})
+			task, err := netreach.Kind().Read(&v1beta1.NetReach{Spec: c.spec})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -54,7 +54,7 @@ func TestNetReachAsksForNodePortsOnAllNodesOrTheLocalOne(t *testing.T) {
 		"a value of a later release, too": {"Zone", target.AllNodes},
 	} {
 		t.Run(name, func(t *testing.T) {
-			task, err := controller.NetReach{}.Task(&v1beta1.NetReach{Spec: v1beta1.NetReachSpec{Target: &v1beta1.NetReachTarget{NodePortNodes: c.asked}}})
+			task, err := netreach.Kind().Read(&v1beta1.NetReach{Spec: v1beta1.NetReachSpec{Target: &v1beta1.NetReachTarget{NodePortNodes: c.asked}}})
 			if err != nil || task.Want.NodePorts != c.want {
 				t.Errorf("%q, %v; want %q", task.Want.NodePorts, err, c.want)
 			}
@@ -74,7 +74,7 @@ func TestNetReachAsksForNodePortsByAddressesOfAType(t *testing.T) {
 		"a value of a later release, too": {"Hostname", target.PrimaryAddress},
 	} {
 		t.Run(name, func(t *testing.T) {
-			task, err := controller.NetReach{}.Task(&v1beta1.NetReach{Spec: v1beta1.NetReachSpec{Target: &v1beta1.NetReachTarget{NodePortAddresses: c.asked}}})
+			task, err := netreach.Kind().Read(&v1beta1.NetReach{Spec: v1beta1.NetReachSpec{Target: &v1beta1.NetReachTarget{NodePortAddresses: c.asked}}})
 			if err != nil || task.Want.NodeAddresses != c.want {
 				t.Errorf("%q, %v; want %q", task.Want.NodeAddresses, err, c.want)
 			}

@@ -1,4 +1,5 @@
-package controller
+// Package netreach is the kind of tasks in which agents send HTTP requests to each other over every path that the cluster offers.
+package netreach
 
 import (
 	"crypto/sha256"
@@ -7,41 +8,41 @@ import (
 	"fmt"
 	"time"
 
-	"sigs.k8s.io/controller-runtime/pkg/client"
-
 	"kdoctor.io/kdoctor/api/v1beta1"
+	"kdoctor.io/kdoctor/internal/kind"
 	"kdoctor.io/kdoctor/internal/mesh"
 	"kdoctor.io/kdoctor/internal/target"
 	"kdoctor.io/kdoctor/internal/topology"
 	"kdoctor.io/kdoctor/internal/verdict"
 )
 
-// NetReach is the kind of that name.
-type NetReach struct{}
+// Kind is NetReach.
+func Kind() kind.Kind {
+	return kind.Kind{
+		Name: "NetReach", Plural: "netreaches", Short: []string{"nr"},
+		New:     func() kind.Object { return &v1beta1.NetReach{} },
+		NewList: func() kind.List { return &v1beta1.NetReachList{} },
+		Read:    read,
+	}
+}
 
-// Name is NetReach.
-func (NetReach) Name() string { return "NetReach" }
-
-// New returns an empty NetReach.
-func (NetReach) New() client.Object { return &v1beta1.NetReach{} }
-
-// Task reads a NetReach. Defaults are the schema's: a part that is missing here was not asked for.
-func (NetReach) Task(object client.Object) (Task, error) {
+// read reads a NetReach. Defaults are the schema's: a part that is missing here was not asked for.
+func read(object kind.Object) (kind.Task, error) {
 	n, ok := object.(*v1beta1.NetReach)
 	if !ok {
-		return Task{}, fmt.Errorf("a %T is not a NetReach", object)
+		return kind.Task{}, fmt.Errorf("a %T is not a NetReach", object)
 	}
 	spec, err := json.Marshal(n.Spec)
 	if err != nil {
-		return Task{}, fmt.Errorf("encode the spec of NetReach %s: %w", n.Name, err)
+		return kind.Task{}, fmt.Errorf("encode the spec of NetReach %s: %w", n.Name, err)
 	}
 	revision, err := revisionOf(n.Spec)
 	if err != nil {
-		return Task{}, fmt.Errorf("name the revision of NetReach %s: %w", n.Name, err)
+		return kind.Task{}, fmt.Errorf("name the revision of NetReach %s: %w", n.Name, err)
 	}
-	t := Task{
-		Name: n.Name, UID: string(n.UID), Generation: n.Generation, Revision: revision,
-		Suspended: n.Spec.Suspend, RunNow: n.Annotations[RunNow],
+	t := kind.Task{
+		Kind: "NetReach", Name: n.Name, UID: string(n.UID), Generation: n.Generation, Revision: revision,
+		Suspended: n.Spec.Suspend, RunNow: n.Annotations[kind.RunNow],
 		Created: n.CreationTimestamp.Time, Deleting: !n.DeletionTimestamp.IsZero(),
 		OwnAgents: n.Spec.AgentSpec, Spec: spec, Status: n.Status,
 	}
@@ -58,7 +59,9 @@ func (NetReach) Task(object client.Object) (Task, error) {
 		t.Want.Status = int(value(e.StatusCode))
 	}
 	if n.Spec.Target != nil {
-		t.Want.Kinds, t.Want.Families = targetsOf(*n.Spec.Target)
+		if t.Want.Kinds, t.Want.Families, err = targetsOf(*n.Spec.Target); err != nil {
+			return kind.Task{}, fmt.Errorf("read the target of NetReach %s: %w", n.Name, err)
+		}
 		t.Want.NodePorts = nodesOf(n.Spec.Target.NodePortNodes)
 		t.Want.NodeAddresses = nodeAddressesOf(n.Spec.Target.NodePortAddresses)
 	}
@@ -97,9 +100,6 @@ func nodeAddressesOf(a v1beta1.NodePortAddresses) target.Addresses {
 	}
 }
 
-// RunNow is the annotation whose new value starts a round at once.
-const RunNow = "kdoctor.io/run-now"
-
 // revisionOf names a spec without its suspension.
 func revisionOf(spec v1beta1.NetReachSpec) (string, error) {
 	spec.Suspend = false
@@ -111,17 +111,20 @@ func revisionOf(spec v1beta1.NetReachSpec) (string, error) {
 	return hex.EncodeToString(sum[:8]), nil
 }
 
-// targetsOf lists kinds and families in the order in which reports show them.
-func targetsOf(t v1beta1.NetReachTarget) (kinds []target.Kind, families []topology.Family) {
-	for _, k := range []struct {
-		wanted *bool
-		kind   target.Kind
-	}{
-		{t.Endpoint, target.Endpoint}, {t.MultusInterface, target.SecondInterface}, {t.ClusterIP, target.ClusterIP},
-		{t.NodePort, target.NodePort}, {t.LoadBalancer, target.LoadBalancer}, {t.Ingress, target.Ingress},
-	} {
-		if value(k.wanted) {
-			kinds = append(kinds, k.kind)
+// targetsOf lists kinds and families in the order in which reports show them. A kind is asked for by the field that the table of target kinds
+// names; its value is read from the JSON of the target, in which the field has that name.
+func targetsOf(t v1beta1.NetReachTarget) (kinds []target.Kind, families []topology.Family, err error) {
+	text, err := json.Marshal(t)
+	if err != nil {
+		return nil, nil, err
+	}
+	var fields map[string]any
+	if err := json.Unmarshal(text, &fields); err != nil {
+		return nil, nil, err
+	}
+	for _, row := range target.Kinds() {
+		if fields[row.Field] == true {
+			kinds = append(kinds, row.Kind)
 		}
 	}
 	if value(t.IPv4) {
@@ -130,7 +133,7 @@ func targetsOf(t v1beta1.NetReachTarget) (kinds []target.Kind, families []topolo
 	if value(t.IPv6) {
 		families = append(families, topology.IPv6)
 	}
-	return kinds, families
+	return kinds, families, nil
 }
 
 // value is what p points to, the zero value when it points nowhere.
