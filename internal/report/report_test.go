@@ -55,8 +55,17 @@ func TestReductionSaysWhyLessWasGiven(t *testing.T) {
 		load report.Load
 		want string
 	}{
-		"nothing is known": {report.Load{}, ""},
-		"all was given":    {report.Load{Asked: 10, Given: 10, Limit: 5000, Targets: 500, Sends: 5000}, ""},
+		"nothing is known":            {report.Load{}, ""},
+		"all was given":               {report.Load{Asked: 10, Given: 10, Limit: 5000, Targets: 500, Sends: 5000}, ""},
+		"all was given, every second": {report.Load{Asked: 10, Given: 10, Every: 1, Limit: 5000, Targets: 500, Sends: 5000}, ""},
+		"less was given, every second": {report.Load{Asked: 10, Given: 8, Every: 1, Limit: 5000, Targets: 600, Sends: 4800},
+			"each target got 8 requests a second instead of 10: an agent with 600 targets may send 5000 requests a second for this task"},
+		"one a second of others counts": {report.Load{Asked: 10, Given: 8, Limit: 5000, Targets: 600, Sends: 4800, Others: 1},
+			"each target got 8 requests a second instead of 10: an agent with 600 targets may send 5000 requests a second for this task " +
+				"beside 1 for others"},
+		"nothing of one a second was given": {report.Load{Asked: 1, Targets: 6000, Needs: 600, Cap: 50},
+			"nothing was sent: each agent may send 50 requests a second (limits.requestsPerSecondPerAgent), " +
+				"and an agent with 6000 targets would have sent 600 at the lowest rate"},
 		"less was given": {report.Load{Asked: 10, Given: 8, Limit: 5000, Targets: 600, Sends: 4800},
 			"each target got 8 requests a second instead of 10: an agent with 600 targets may send 5000 requests a second for this task"},
 		"less than one a second was given": {report.Load{Asked: 10, Given: 1, Every: 2, Limit: 5000, Targets: 6000, Sends: 3000},
@@ -95,7 +104,12 @@ func TestCompanySaysHowLoadedTheAgentsWere(t *testing.T) {
 	if got := (report.Load{Sends: 30, Waited: 20 * time.Second}).Company(); got != "this round waited 20s until other rounds left it enough" {
 		t.Errorf("a round that waited until the others were gone says %q", got)
 	}
-	if got := (report.Load{Asked: 10, Others: 7}).Company(); got != "" {
-		t.Errorf("a round that sent nothing says %q", got)
+	for _, asked := range []int{1, 10} {
+		if got := (report.Load{Asked: asked, Others: 7}).Company(); got != "" {
+			t.Errorf("a round that sent nothing of %d says %q", asked, got)
+		}
+		if got := (report.Load{Asked: asked, Given: 1, Sends: 30, Others: 1}).Company(); got != want {
+			t.Errorf("a round that sent 1 of %d a second says %q, want %q", asked, got, want)
+		}
 	}
 }
