@@ -1,0 +1,323 @@
+package oracle
+
+import (
+	"fmt"
+	"time"
+
+	"kdoctor.io/kdoctor/internal/report"
+	"kdoctor.io/kdoctor/internal/target"
+	"kdoctor.io/kdoctor/internal/verdict"
+)
+
+// Kind is what kind of error the product made.
+type Kind string
+
+// The kinds of errors.
+const (
+	// FalseGreen: a fault cost a path more than the allowance and more than changes explain, and the round is a pass.
+	FalseGreen Kind = "false green"
+	// FalseRed: nothing was broken on a path, and it fails; or a round without any fault fails.
+	FalseRed Kind = "false red"
+	// NotGreen: nothing at all happened, and the round is no pass.
+	NotGreen Kind = "healthy and not a pass"
+	// Unproven: an excuse names what did not happen, or explains more than failed.
+	Unproven Kind = "excuse that did not happen"
+	// Improved: one more failure made a result better.
+	Improved Kind = "a failure improves a result"
+	// Touched: a change that cannot touch a path changed its result.
+	Touched Kind = "a change touches a path that it cannot"
+	// Taken: measurements that were taken away made a pass.
+	Taken Kind = "less measured makes a pass"
+	// Disorder: the order of what was reported changed a result.
+	Disorder Kind = "order matters"
+	// FalseBlame: a finding blames something in a round without a fault.
+	FalseBlame Kind = "false blame"
+	// Broken: a report does not go through the wire.
+	Broken Kind = "report that is refused"
+)
+
+// Kinds are all kinds of errors, in the order in which they are shown.
+func Kinds() []Kind {
+	return []Kind{FalseGreen, FalseRed, NotGreen, Unproven, Improved, Touched, Taken, Disorder, FalseBlame, Broken}
+}
+
+// Problem is one error of the product in one round.
+type Problem struct {
+	Kind Kind
+	Text string
+}
+
+// Outcome is what came of one round.
+type Outcome struct {
+	Problems []Problem
+	Result   verdict.Result
+	// Lucky reports that chance alone cost a path more than any bound allows; such a round may fail.
+	Lucky bool
+	// Quiet reports a round without a fault, Blames how many findings it has all the same.
+	Quiet  bool
+	Blames int
+	// Found reports a finding in a round with a fault.
+	Found bool
+}
+
+// checker holds one round's judgement against its truth.
+type checker struct {
+	truth   *Truth
+	judged  Judged
+	windows []window
+	outcome Outcome
+}
+
+// Check simulates the scenario and holds the product's judgement against the truth.
+func Check(s Scenario) Outcome {
+	c := checker{truth: Simulate(s)}
+	c.windows = c.truth.windows()
+	e, err := c.truth.evidence()
+	if err != nil {
+		c.problem(Broken, "%v", err)
+		return c.outcome
+	}
+	c.judged = e.judge(s.Expect)
+	c.outcome.Result = c.judged.Verdict.Result
+	c.paths()
+	c.round()
+	c.excuses()
+	c.findings()
+	c.metamorphic(e)
+	return c.outcome
+}
+
+func (c *checker) problem(kind Kind, format string, args ...any) {
+	for _, p := range c.outcome.Problems {
+		if p.Kind == kind {
+			return // One of a kind is enough to look at.
+		}
+	}
+	c.outcome.Problems = append(c.outcome.Problems, Problem{kind, fmt.Sprintf(format, args...)})
+}
+
+// resultOf is the judgement on an agent, nil where there is none.
+func resultOf(v verdict.Verdict, pod string) *verdict.Agent {
+	for i := range v.Agents {
+		if v.Agents[i].Pod == pod {
+			return &v.Agents[i]
+		}
+	}
+	return nil
+}
+
+// paths checks every path by itself.
+func (c *checker) paths() {
+	for _, a := range c.truth.Agents {
+		judged := resultOf(c.judged.Verdict, podName(a.Number))
+		if judged == nil {
+			continue
+		}
+		results := make(map[string]verdict.Path, len(judged.Paths))
+		for _, p := range judged.Paths {
+			results[p.Target] = p
+		}
+		for _, p := range a.Paths {
+			c.path(a, p, results[p.Target.ID])
+		}
+	}
+}
+
+func (c *checker) path(a AgentTruth, p PathTruth, judged verdict.Path) {
+	t, expect := c.truth, c.truth.Scenario.Expect
+	counted := t.reckon(a, p, p.Counted.attempts, c.windows)
+	kept := t.reckon(a, p, p.Kept.attempts, c.windows)
+	where := fmt.Sprintf("%s to %s", podName(a.Number), p.Target.ID)
+	if counted.lucky() || kept.lucky() || t.starved(a, p, counted) || t.starved(a, p, kept) {
+		c.outcome.Lucky = true
+	}
+	touched := counted.faults+counted.slow+kept.faults+kept.slow+p.Kept.idleFaults+p.Counted.idleFaults > 0
+	if !touched && judged.Result == verdict.Fail && !c.outcome.Lucky {
+		c.problem(FalseRed, "%s: no fault met the path (%d of %d failed, %d by changes, %d by limits), and it is %q: %s",
+			where, counted.failed, counted.made, counted.changes, counted.limits, judged.Result, reasonOf(judged))
+	}
+	if c.judged.Verdict.Result != verdict.Pass {
+		return
+	}
+	ok := counted.made - counted.failed
+	switch {
+	case counted.broken(expect.SuccessRate):
+		c.problem(FalseGreen, "%s: %d of %d failed, %d by a fault; changes explain at most %d of %d inside, and the round is a pass; the path is %q %s",
+			where, counted.failed, counted.made, counted.faults, counted.excused(), counted.inside, judged.Result, reasonOf(judged))
+	case counted.slow > 0 && expect.MeanDelay > 0 && ok > 0 && counted.sum/time.Duration(ok) > expect.MeanDelay:
+		c.problem(FalseGreen, "%s: the mean delay is %v where %v are allowed, and the round is a pass", where, counted.sum/time.Duration(ok), expect.MeanDelay)
+	case p.HasKept && kept.broken(expect.SuccessRate) && !t.world.proxied(p.r):
+		c.problem(FalseGreen, "%s: of the persistent stream %d of %d failed, %d by a fault; changes explain at most %d, and the round is a pass",
+			where, kept.failed, kept.made, kept.faults, kept.excused())
+	case p.HasKept && !t.world.proxied(p.r) && p.Kept.idleFaults >= 3 && 10*p.Kept.idleFaults >= 9*(kept.made-1):
+		c.problem(FalseGreen, "%s: %d of %d persistent connections were reset while idle, and the round is a pass", where, p.Kept.idleFaults, kept.made)
+	}
+}
+
+// starved reports whether slow answers cost the path more than the share of the slow agents, with three standard deviations, would let them.
+func (t *Truth) starved(_ AgentTruth, p PathTruth, sum account) bool {
+	if p.r.pod != nobody || sum.limits == 0 {
+		return false
+	}
+	slow := 0
+	for _, pod := range p.r.may {
+		if pod < len(t.world.limits) && len(t.world.limits[pod]) > 0 {
+			slow++
+		}
+	}
+	share := float64(slow) / float64(max(len(p.r.may), 1))
+	return float64(sum.limits) > margin(share, float64(sum.made))
+}
+
+func reasonOf(p verdict.Path) string { return fmt.Sprint(p.Reason) }
+
+// round checks what is true of the whole.
+func (c *checker) round() {
+	s, result := c.truth.Scenario, c.judged.Verdict.Result
+	harmless := true
+	for _, change := range s.Changes {
+		harmless = harmless && change.Kind == Cordon
+	}
+	c.outcome.Quiet = len(s.Faults) == 0 && !s.Service.Undeclared
+	switch {
+	case c.outcome.Quiet && result == verdict.Fail && !c.outcome.Lucky:
+		c.problem(FalseRed, "there is no fault, and the round fails: %v", c.judged.Verdict.Reasons)
+	case c.outcome.Quiet && harmless && len(s.Limits) == 0 && result != verdict.Pass:
+		c.problem(NotGreen, "nothing happened, and the round is %q: %v", result, c.judged.Verdict.Reasons)
+	}
+	if result != verdict.Pass {
+		return
+	}
+	for _, a := range c.truth.Agents {
+		if !a.Reports && a.Lost.Culprit == ByFault {
+			c.problem(FalseGreen, "%s did not report because of a fault, and the round is a pass", podName(a.Number))
+		}
+		if a.Stopped != forever && a.Cause.Culprit == ByAsker {
+			c.problem(FalseGreen, "%s was stopped before its end, and the round is a pass", podName(a.Number))
+		}
+	}
+	for _, f := range s.Faults {
+		if f.Kind == AgentAbsent || (f.Kind == SharedAddress && wants(s, target.NodePort) && !s.Service.ExternalLocal) {
+			c.problem(FalseGreen, "%s on %s, and the round is a pass", f.Kind, nodeName(f.Node))
+		}
+	}
+}
+
+func wants(s Scenario, kind target.Kind) bool {
+	for _, k := range s.Kinds {
+		if k == kind {
+			return true
+		}
+	}
+	return false
+}
+
+// findings counts what is blamed where nothing is broken.
+func (c *checker) findings() {
+	if !c.outcome.Quiet {
+		c.outcome.Found = len(c.judged.Findings) > 0
+		return
+	}
+	c.outcome.Blames = len(c.judged.Findings)
+	if c.outcome.Blames > 0 {
+		f := c.judged.Findings[0]
+		c.problem(FalseBlame, "there is no fault, and %s (%s) blames %s: %s", f.Reason, f.Confidence, f.Component, f.Message)
+	}
+}
+
+// excuses checks that each excuse happened.
+func (c *checker) excuses() {
+	for _, m := range c.judged.Round.Missing {
+		if m.Void && !c.changed(m.Pod, nil) {
+			c.problem(Unproven, "the missing report of %s is excused, and nothing was done to it", m.Pod)
+		}
+	}
+	for _, r := range c.judged.Round.Agents {
+		if r.Cut != "" && !c.changed(r.Pod, nil) {
+			c.problem(Unproven, "%s was cut: %s; nothing was done to it", r.Pod, r.Cut)
+		}
+		a := c.agent(r.Pod)
+		for i, p := range r.Paths {
+			c.excused(a, &a.Paths[i], p, a.Paths[i].Counted)
+			if p.Kept != nil {
+				c.excused(a, &a.Paths[i], *p.Kept, a.Paths[i].Kept)
+			}
+		}
+	}
+}
+
+func (c *checker) agent(pod string) *AgentTruth {
+	for i := range c.truth.Agents {
+		if podName(c.truth.Agents[i].Number) == pod {
+			return &c.truth.Agents[i]
+		}
+	}
+	return nil
+}
+
+// changed reports whether the pod was changed, about when the product says so where it says a time.
+func (c *checker) changed(pod string, claimed *report.Change) bool {
+	t := c.truth
+	for i, change := range t.Scenario.Changes {
+		if podName(change.Node) != pod || change.Kind == Cordon {
+			continue
+		}
+		if claimed == nil {
+			return true
+		}
+		at := claimed.From.Sub(epoch())
+		if at >= change.At-unseen-lookEvery-before && at <= t.noticed(i)+before && (claimed.What == report.Restarted) == (change.Kind == Restart) {
+			return true
+		}
+	}
+	return false
+}
+
+// excused checks the excuses of one stream.
+func (c *checker) excused(a *AgentTruth, p *PathTruth, got report.Path, s stream) {
+	where := fmt.Sprintf("%s to %s", podName(a.Number), p.Target.ID)
+	var explained uint64
+	for _, e := range got.Excuses {
+		explained += e.Explained
+		for i := range e.Changes {
+			pod := e.Changes[i].Pod
+			if !c.changed(pod, &e.Changes[i]) {
+				c.problem(Unproven, "%s: %s of %s at %v did not happen", where, e.Changes[i].What, pod, e.Changes[i].From.Sub(epoch()))
+			}
+			if !c.mayTouch(p.r, pod) {
+				c.problem(Unproven, "%s: %s may not answer there and is an excuse", where, pod)
+			}
+		}
+		start := c.truth.Scenario.Starts[a.Number]
+		first, last := e.First.Sub(epoch())-(start.Known-start.Asked), e.Last.Sub(epoch())+(start.Known-start.Asked)
+		if n := failedWithin(s, first, last); e.Explained > n {
+			c.problem(Unproven, "%s: %d failures are excused between %v and %v, where %d requests failed", where, e.Explained, first, last, n)
+		}
+		if e.Away > len(p.r.may) || e.Away > len(c.truth.Scenario.Changes) {
+			c.problem(Unproven, "%s: %d of %d backends are said to be away", where, e.Away, e.Backends)
+		}
+	}
+	if void := got.Void(); void > uint64(len(s.attempts)) || (len(got.Excuses) > 0 && explained != void) {
+		c.problem(Unproven, "%s: %d requests are void, and the excuses explain %d", where, void, explained)
+	}
+}
+
+// mayTouch reports whether a change of the pod can cost requests on the route.
+func (c *checker) mayTouch(r route, pod string) bool {
+	for _, p := range r.may {
+		if podName(p) == pod {
+			return true
+		}
+	}
+	return r.kind == target.NodePort && podName(r.node) == pod
+}
+
+func failedWithin(s stream, first, last time.Duration) uint64 {
+	var n uint64
+	for _, a := range s.attempts {
+		if !a.missed && a.outcome != 0 && a.at >= first-time.Millisecond && a.at <= last+time.Millisecond {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,181 @@
+package oracle
+
+import (
+	"time"
+
+	"kdoctor.io/kdoctor/internal/mesh"
+	"kdoctor.io/kdoctor/internal/target"
+)
+
+// faultKinds are those that fit the scenario's targets.
+func faultKinds(s *Scenario) []FaultKind {
+	kinds := []FaultKind{DeadPod, HungPod, DeadNode, LostReport, AgentAbsent, WrongStatus, SlowPod, PolicyRefuses}
+	if len(s.Nodes) > 1 {
+		kinds = append(kinds, LossyLink, LossyLink, Partition, Partition)
+	}
+	for _, k := range s.Kinds {
+		switch k {
+		case target.ClusterIP:
+			kinds = append(kinds, BrokenService, BrokenService, StaleBackend, SilentBackend)
+		case target.NodePort:
+			kinds = append(kinds, BlockedNodePort, BlockedNodePort, BrokenService, StaleBackend, SharedAddress)
+		case target.LoadBalancer:
+			kinds = append(kinds, BalancerDown)
+		case target.Ingress:
+			kinds = append(kinds, IngressDown)
+		case target.Endpoint, target.SecondInterface:
+			kinds = append(kinds, WrongPeer)
+		}
+	}
+	if s.Load.Connection != mesh.NewConnection {
+		kinds = append(kinds, IdleReset)
+	}
+	return kinds
+}
+
+// fault draws one fault.
+func (d dice) fault(s *Scenario) {
+	f := Fault{Kind: pick(d, faultKinds(s)...), Node: d.IntN(len(s.Nodes)), Peer: nobody, Rate: 1, To: forever, How: pick(d, ByTimeout, ByRefusal, ByUnreachable)}
+	if d.chance(0.7) {
+		f.From = d.between(0, s.Load.Duration*8/10)
+	} else {
+		f.From = -time.Minute
+	}
+	if d.chance(0.4) {
+		f.To = max(f.From, 0) + d.between(s.Load.Duration/20, s.Load.Duration/2)
+	}
+	if !s.Nodes[f.Node].agent() {
+		return
+	}
+	d.detail(s, &f)
+	if f.Kind != "" {
+		s.Faults = append(s.Faults, f)
+	}
+}
+
+// detail fills in what the kind of the fault needs; it takes the kind away where there is no such fault.
+func (d dice) detail(s *Scenario, f *Fault) {
+	other := func() int { return (f.Node + 1 + d.IntN(max(len(s.Nodes)-1, 1))) % len(s.Nodes) }
+	switch f.Kind {
+	case DeadPod:
+		f.Delay = d.between(5*time.Second, 30*time.Second)
+		f.How = pick(d, ByTimeout, ByRefusal)
+	case HungPod:
+		f.Delay, f.How = d.between(5*time.Second, 30*time.Second), BySilence
+	case DeadNode:
+		f.From, f.To, f.How = max(f.From, 500*time.Millisecond), forever, ByTimeout
+		// Some had been cordoned long before, which makes them no less dead.
+		s.Nodes[f.Node].Cordoned = s.Nodes[f.Node].Cordoned || d.chance(0.3)
+	case BlockedNodePort, BrokenService:
+		f.Rate = pick(d, 1, 1, 0.5, 0.1)
+		if d.chance(0.3) {
+			f.Peer = d.IntN(len(s.Nodes))
+		}
+	case LossyLink:
+		f.Peer, f.Rate, f.How = other(), pick(d, 0.02, 0.1, 0.3, 0.7), pick(d, ByTimeout, BySilence)
+	case Partition:
+		f.Peer, f.How = other(), pick(d, ByTimeout, ByUnreachable)
+	case WrongStatus, PolicyRefuses:
+		f.Rate = pick(d, 1, 1, 0.2, 0.05)
+		if f.Kind == PolicyRefuses {
+			f.How = pick(d, ByTimeout, ByUnreachable)
+		}
+	case SlowPod:
+		f.Delay = pick(d, 150*time.Millisecond, 700*time.Millisecond)
+	case WrongPeer:
+		if f.Peer = other(); f.Peer == f.Node || !s.Nodes[f.Peer].agent() {
+			f.Kind = ""
+		}
+	case IdleReset:
+		f.Node, f.Rate = pick(d, nobody, f.Node), pick(d, 1, 1, 0.5)
+	case BalancerDown, IngressDown:
+		f.Node, f.Rate = pick(d, nobody, nobody, f.Node), pick(d, 1, 1, 0.3)
+	case LostReport:
+		f.From, f.To = max(f.From, time.Second), forever
+	case SharedAddress:
+		if f.Node == 0 {
+			f.Kind = ""
+			return
+		}
+		s.Nodes[f.Node].SameAddressAs = d.IntN(f.Node) + 1
+	case AgentAbsent:
+		s.Nodes[f.Node].Without = "no pod of DaemonSet agents is on the node"
+	case StaleBackend, SilentBackend:
+	default:
+	}
+}
+
+// changes draws what is done to agents meanwhile.
+func (d dice) changes(s *Scenario) {
+	switch d.IntN(8) {
+	case 0, 1:
+		d.one(s, Delete, d.IntN(len(s.Nodes)), d.between(time.Second, s.Load.Duration))
+	case 2:
+		d.one(s, Restart, d.IntN(len(s.Nodes)), d.between(time.Second, s.Load.Duration))
+	case 3:
+		d.rolling(s, Restart)
+	case 4:
+		d.rolling(s, Delete)
+	case 5:
+		d.one(s, pick(d, Drain, Remove), d.IntN(len(s.Nodes)), d.between(time.Second, s.Load.Duration))
+	case 6:
+		d.one(s, Cordon, d.IntN(len(s.Nodes)), d.between(time.Second, s.Load.Duration))
+		d.one(s, Delete, d.IntN(len(s.Nodes)), d.between(time.Second, s.Load.Duration))
+	case 7:
+		for range d.upTo(2, 3) {
+			d.one(s, pick(d, Delete, Restart, Drain, Remove), d.IntN(len(s.Nodes)), d.between(time.Second, s.Load.Duration))
+		}
+	}
+}
+
+// rolling changes all agents one after the other, or most of them.
+func (d dice) rolling(s *Scenario, kind ChangeKind) {
+	at, pause := d.between(time.Second, s.Load.Duration/3), d.between(0, 3*time.Second)
+	for i := range s.Nodes {
+		if at >= s.Load.Duration {
+			return
+		}
+		d.one(s, kind, i, at)
+		if n := len(s.Changes); n > 0 && s.Changes[n-1].Node == i {
+			at += s.Changes[n-1].Stops + s.Changes[n-1].Back + pause
+		}
+	}
+}
+
+// one adds one change to a pod that had none.
+func (d dice) one(s *Scenario, kind ChangeKind, node int, at time.Duration) {
+	for _, c := range s.Changes {
+		if c.Node == node {
+			return
+		}
+	}
+	if !s.Nodes[node].agent() {
+		return
+	}
+	// An agent that begins late is there when it begins.
+	if at < 20*time.Second && s.Starts[node].At > time.Second {
+		return
+	}
+	c := Change{Kind: kind, Node: node, At: at, Told: true, How: pick(d, ByTimeout, ByUnreachable), Partial: d.chance(0.3), Reused: d.chance(0.2),
+		Follows: d.between(50*time.Millisecond, 3*time.Second), Announced: d.between(time.Second, time.Minute)}
+	switch kind {
+	case Restart:
+		c.Back, c.Partial = d.between(300*time.Millisecond, 8*time.Second), false
+		if d.chance(0.1) {
+			c.Back = d.between(8*time.Second, 40*time.Second)
+		}
+	case Delete, Drain:
+		c.Stops = d.between(0, 2*time.Second)
+		if c.Told = d.chance(0.85); !c.Told {
+			c.Stops, c.Partial = d.between(0, 200*time.Millisecond), false
+		}
+		if kind == Delete && d.chance(0.7) {
+			c.Back = d.between(time.Second, 8*time.Second)
+		}
+	case Remove:
+		c.Told, c.Partial, c.How, c.Follows = false, false, ByTimeout, d.between(time.Second, 25*time.Second)
+		s.Nodes[node].Removing = d.chance(0.2)
+	case Cordon:
+	}
+	s.Changes = append(s.Changes, c)
+}

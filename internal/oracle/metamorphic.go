@@ -1,0 +1,256 @@
+package oracle
+
+import (
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"kdoctor.io/kdoctor/internal/report"
+	"kdoctor.io/kdoctor/internal/verdict"
+)
+
+// rank orders results: a higher one is worse.
+func rank(r verdict.Result) int {
+	return slices.Index([]verdict.Result{verdict.Pass, "void", verdict.NoData, verdict.ToolLimited, verdict.Fail}, r)
+}
+
+// metamorphic changes what was reported a little, and checks that the judgement follows as it must.
+func (c *checker) metamorphic(e evidence) {
+	s := c.truth.Scenario
+	d := dice{rand.New(rand.NewPCG(s.Seed^0x9e3779b9, s.Number))} // #nosec G404 -- rounds must be repeatable
+	c.shuffled(d, e)
+	if len(e.round.Agents) == 0 {
+		return
+	}
+	c.oneMoreFailure(d, e)
+	c.foreignChange(d, e)
+	c.lessMeasured(d, e)
+}
+
+// oneMoreFailure turns a successful request into a failed one.
+func (c *checker) oneMoreFailure(d dice, e evidence) {
+	a := c.agent(e.round.Agents[d.IntN(len(e.round.Agents))].Pod)
+	if len(a.Paths) == 0 {
+		return
+	}
+	at := d.IntN(len(a.Paths))
+	p := a.Paths[at]
+	i, ok := d.quick(p.Counted.attempts)
+	if !ok {
+		return
+	}
+	p.Counted.attempts = slices.Clone(p.Counted.attempts)
+	p.Counted.attempts[i].end(pick(d, ByTimeout, ByRefusal, ByUnreachable, ByReset, BySilence), Cause{})
+	changed := *a
+	changed.Paths = []PathTruth{p}
+	r, err := c.truth.Record(changed)
+	if err != nil {
+		c.problem(Broken, "with one more failure: %v", err)
+		return
+	}
+	with := e.with(r.Pod, func(a *report.Agent) {
+		a.Paths = slices.Clone(a.Paths)
+		a.Paths[at] = r.Paths[0]
+	})
+	judged := with.judge(c.truth.Scenario.Expect)
+	was, is := c.judged.Verdict, judged.Verdict
+	if rank(is.Result) < rank(was.Result) {
+		c.problem(Improved, "%s to %s: a failure more at %v makes the round %q, which was %q: %v, was %v",
+			r.Pod, p.Target.ID, p.Counted.attempts[i].at, is.Result, was.Result, is.Reasons, was.Reasons)
+	}
+	before, after := resultOf(was, r.Pod), resultOf(is, r.Pod)
+	if rank(after.Paths[at].Result) < rank(before.Paths[at].Result) {
+		c.problem(Improved, "%s to %s: a failure more (%v) at %v makes the path %q, which was %q: %v", r.Pod, p.Target.ID,
+			p.Counted.attempts[i].outcome, p.Counted.attempts[i].at, after.Paths[at].Result, before.Paths[at].Result, reasonOf(before.Paths[at]))
+	}
+}
+
+// quick chooses a successful request that took no longer than the mean, so that the mean without it is no lower.
+func (d dice) quick(attempts []attempt) (int, bool) {
+	var sum, n int64
+	for _, a := range attempts {
+		if !a.missed && a.outcome == 0 {
+			sum, n = sum+int64(a.latency), n+1
+		}
+	}
+	if n == 0 {
+		return 0, false
+	}
+	from := d.IntN(len(attempts))
+	for i := range attempts {
+		at := (from + i) % len(attempts)
+		if a := attempts[at]; !a.missed && a.outcome == 0 && int64(a.latency)*n <= sum {
+			return at, true
+		}
+	}
+	return 0, false
+}
+
+// with is the evidence with one agent's report changed.
+func (e evidence) with(pod string, change func(*report.Agent)) evidence {
+	e.round.Agents = slices.Clone(e.round.Agents)
+	for i := range e.round.Agents {
+		if e.round.Agents[i].Pod == pod {
+			change(&e.round.Agents[i])
+		}
+	}
+	return e
+}
+
+// foreignChange adds a change of a pod, and checks the paths on which it may not answer.
+func (c *checker) foreignChange(d dice, e evidence) {
+	s := c.truth.Scenario
+	node := d.IntN(len(s.Nodes) + 1) // The last one is of no node.
+	pod := podName(node)
+	if _, planned := e.round.ExpectedOf(pod); !planned && node < len(s.Nodes) {
+		return
+	}
+	at := epoch().Add(d.between(0, c.truth.Length))
+	change := report.Change{Pod: pod, Node: nodeName(node), What: pick(d, report.Deleted, report.Drained, report.Restarted), From: at, To: at.Add(time.Second)}
+	with := e
+	with.round.Churn = slices.Clone(e.round.Churn)
+	i, _ := slices.BinarySearchFunc(with.round.Churn, change, func(a, b report.Change) int { return a.From.Compare(b.From) })
+	with.round.Churn = slices.Insert(with.round.Churn, i, change)
+	judged := with.judge(s.Expect)
+	for _, a := range c.truth.Agents {
+		was, is := resultOf(c.judged.Verdict, podName(a.Number)), resultOf(judged.Verdict, podName(a.Number))
+		if was == nil || a.Number == node {
+			continue
+		}
+		for j, p := range a.Paths {
+			if !c.mayTouch(p.r, pod) && was.Paths[j].Result != is.Paths[j].Result {
+				c.problem(Touched, "%s to %s: %s of %s, which may not answer there, makes the path %q, which was %q",
+					was.Pod, p.Target.ID, change.What, pod, is.Paths[j].Result, was.Paths[j].Result)
+			}
+		}
+	}
+}
+
+// lessMeasured takes something of what was measured away.
+func (c *checker) lessMeasured(d dice, e evidence) {
+	pod := e.round.Agents[d.IntN(len(e.round.Agents))].Pod
+	less, what := e, ""
+	switch d.IntN(5) {
+	case 0:
+		what = "without the report"
+		less.round.Agents = slices.DeleteFunc(slices.Clone(e.round.Agents), func(a report.Agent) bool { return a.Pod == pod })
+		less.round.Missing = append(slices.Clone(e.round.Missing), report.Missing{Pod: pod, Node: "", Reason: "no report"})
+	case 1:
+		what = "without a path"
+		less = e.with(pod, func(a *report.Agent) {
+			if len(a.Paths) > 0 {
+				i := d.IntN(len(a.Paths))
+				a.Paths = slices.Delete(slices.Clone(a.Paths), i, i+1)
+			}
+		})
+	case 2:
+		what = "without most requests of a path"
+		less = c.fewer(d, e, pod)
+	case 3:
+		what = "without the persistent stream of a path"
+		less = e.with(pod, func(a *report.Agent) {
+			if len(a.Paths) > 0 {
+				a.Paths = slices.Clone(a.Paths)
+				a.Paths[d.IntN(len(a.Paths))].Kept = nil
+			}
+		})
+	case 4:
+		what = "without the times of failures"
+		less = e.with(pod, func(a *report.Agent) {
+			a.Paths = slices.Clone(a.Paths)
+			for i := range a.Paths {
+				a.Paths[i].Failures = slices.Clone(a.Paths[i].Failures)
+				for j := range a.Paths[i].Failures {
+					a.Paths[i].Failures[j].Spans = nil
+				}
+			}
+		})
+	}
+	judged := less.judge(c.truth.Scenario.Expect)
+	if judged.Verdict.Result == verdict.Pass && c.judged.Verdict.Result != verdict.Pass {
+		c.problem(Taken, "%s: %s the round is a pass, which was %q: %v", pod, what, c.judged.Verdict.Result, c.judged.Verdict.Reasons)
+	}
+}
+
+// fewer makes most requests of a path missed: half of the failures first.
+func (c *checker) fewer(d dice, e evidence, pod string) evidence {
+	a := *c.agent(pod)
+	if len(a.Paths) == 0 {
+		return e
+	}
+	at := d.IntN(len(a.Paths))
+	p := a.Paths[at]
+	p.Counted.attempts = slices.Clone(p.Counted.attempts)
+	failing := d.chance(0.5)
+	for i := range p.Counted.attempts {
+		x := &p.Counted.attempts[i]
+		if failing == (x.outcome != 0) || d.chance(0.3) {
+			*x = attempt{at: x.at, peer: nobody, missed: true}
+		}
+	}
+	a.Paths = []PathTruth{p}
+	r, err := c.truth.Record(a)
+	if err != nil {
+		c.problem(Broken, "with fewer requests: %v", err)
+		return e
+	}
+	return e.with(pod, func(a *report.Agent) {
+		a.Paths = slices.Clone(a.Paths)
+		a.Paths[at] = r.Paths[0]
+	})
+}
+
+// shuffled puts everything into another order.
+func (c *checker) shuffled(d dice, e evidence) {
+	other := e
+	r := &other.round
+	r.Agents, r.Missing, r.Expected = shuffle(d, r.Agents), shuffle(d, r.Missing), shuffle(d, r.Expected)
+	r.Backends, r.Churn, r.Gaps = shuffle(d, r.Backends), shuffle(d, r.Churn), shuffle(d, r.Gaps)
+	for i := range r.Agents {
+		r.Agents[i].Paths = shuffle(d, r.Agents[i].Paths)
+		for j := range r.Agents[i].Paths {
+			r.Agents[i].Paths[j].Failures = shuffle(d, r.Agents[i].Paths[j].Failures)
+		}
+	}
+	for i := range r.Backends {
+		r.Backends[i].Pods, r.Backends[i].Targets, r.Backends[i].Sources = shuffle(d, r.Backends[i].Pods), shuffle(d, r.Backends[i].Targets), shuffle(d, r.Backends[i].Sources)
+	}
+	judged := other.judge(c.truth.Scenario.Expect)
+	was, is := c.judged.Verdict, judged.Verdict
+	if was.Result != is.Result {
+		c.problem(Disorder, "the round is %q, and in another order %q", was.Result, is.Result)
+	}
+	for i := range was.Agents {
+		a := &was.Agents[i]
+		b := resultOf(is, a.Pod)
+		if b == nil || a.Result != b.Result {
+			c.problem(Disorder, "%s is %q, and in another order otherwise", a.Pod, a.Result)
+			continue
+		}
+		results := map[string]verdict.Result{}
+		for _, p := range b.Paths {
+			results[p.Target] = p.Result
+		}
+		for _, p := range a.Paths {
+			if results[p.Target] != p.Result {
+				c.problem(Disorder, "%s to %s is %q, and in another order %q", a.Pod, p.Target, p.Result, results[p.Target])
+			}
+		}
+	}
+	if len(c.judged.Findings) != len(judged.Findings) {
+		c.problem(Disorder, "there are %d findings, and in another order %d", len(c.judged.Findings), len(judged.Findings))
+		return
+	}
+	for i, f := range c.judged.Findings {
+		if o := judged.Findings[i]; f.Reason != o.Reason || f.Message != o.Message || f.Confidence != o.Confidence || f.Where != o.Where {
+			c.problem(Disorder, "the finding %q, and in another order %q", f.Message, o.Message)
+		}
+	}
+}
+
+// shuffle is a copy in another order.
+func shuffle[T any](d dice, of []T) []T {
+	other := slices.Clone(of)
+	d.Shuffle(len(other), func(i, j int) { other[i], other[j] = other[j], other[i] })
+	return other
+}

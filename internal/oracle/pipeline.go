@@ -1,0 +1,68 @@
+package oracle
+
+import (
+	"time"
+
+	"kdoctor.io/kdoctor/internal/churn"
+	"kdoctor.io/kdoctor/internal/diagnose"
+	"kdoctor.io/kdoctor/internal/report"
+	"kdoctor.io/kdoctor/internal/topology"
+	"kdoctor.io/kdoctor/internal/verdict"
+)
+
+// Judged is what the product makes of a round.
+type Judged struct {
+	Round    report.Round
+	Verdict  verdict.Verdict
+	Findings []diagnose.Finding
+}
+
+// evidence is what reaches the controller, before it judges.
+type evidence struct {
+	round  report.Round
+	silent map[string]time.Time
+}
+
+// Evidence is what the controller has in its hands once the round is over: as internal/round joins it.
+func (t *Truth) evidence() (evidence, error) {
+	var reports []report.Agent
+	lost, silent := map[string]string{}, map[string]time.Time{}
+	for _, a := range t.Agents {
+		if !a.Reports {
+			lost[podName(a.Number)], silent[podName(a.Number)] = "no answer on either way", epoch().Add(a.Silent)
+			continue
+		}
+		r, err := t.Record(a)
+		if err != nil {
+			return evidence{}, err
+		}
+		reports = append(reports, r)
+	}
+	agents, missing := report.Merge(t.mesh.Expected, reports, lost)
+	m := t.mesh
+	return evidence{silent: silent, round: report.Round{Started: epoch(), Deadline: epoch().Add(t.Length + time.Minute), Ended: epoch().Add(t.Length),
+		Load: m.Load, Expected: m.Expected, Backends: m.Backends, Agents: agents, Missing: missing, Gaps: m.Gaps, Churn: t.watched(), Outside: m.Outside}}, nil
+}
+
+// watched is what the product sees of changes, from looks at the cluster.
+func (t *Truth) watched() []report.Change {
+	var agents []topology.Agent
+	answered := map[string]time.Time{}
+	for _, p := range t.mesh.Plans {
+		agents = append(agents, p.Agent)
+	}
+	for _, a := range t.Agents {
+		answered[podName(a.Number)] = epoch().Add(a.Answered)
+	}
+	w := churn.NewWatch(agents, epoch())
+	for _, at := range t.looks {
+		w.See(t.world.snapshot(at))
+	}
+	return w.Changes(answered)
+}
+
+// judge is the product's own pipeline.
+func (e evidence) judge(expect verdict.Expect) Judged {
+	round := churn.Void(e.round, e.silent)
+	return Judged{Round: round, Verdict: verdict.Judge(round, expect), Findings: diagnose.Findings(round)}
+}

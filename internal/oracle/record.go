@@ -1,0 +1,109 @@
+package oracle
+
+import (
+	"fmt"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	agentv1 "kdoctor.io/kdoctor/api/agent/v1"
+	"kdoctor.io/kdoctor/internal/load"
+	"kdoctor.io/kdoctor/internal/probe"
+	"kdoctor.io/kdoctor/internal/report"
+	"kdoctor.io/kdoctor/internal/target"
+	"kdoctor.io/kdoctor/internal/wire"
+)
+
+// Record is the report that the agent sends, after it went over the wire and as the controller keeps it.
+func (t *Truth) Record(a AgentTruth) (report.Agent, error) {
+	s := t.Scenario
+	start := s.Starts[a.Number]
+	own := epoch().Add(start.Clock)
+	began := own.Add(start.At)
+	ended := own.Add(start.At + s.Load.Duration + s.Load.Timeout/2)
+	if a.Stopped != forever && own.Add(a.Stopped).Before(ended) {
+		ended = own.Add(a.Stopped)
+	}
+	r := report.Agent{Pod: podName(a.Number), Node: nodeName(a.Number), Finished: a.Stopped == forever, Started: began, Ended: ended,
+		Resources: report.Resources{Known: true, MeanCPU: 5, MaxCPU: 20, MaxMemory: 30 << 20}, Observer: t.observer(a)}
+	for _, p := range a.Paths {
+		made := t.book(p.Target, p.Counted, own, began, ended)
+		if p.HasKept {
+			kept := t.book(p.Target, p.Kept, own, began, ended)
+			made.Kept = &kept
+		}
+		r.Paths = append(r.Paths, made)
+	}
+	sent, err := overWire(r)
+	if err != nil {
+		return report.Agent{}, fmt.Errorf("report of %s: %w", r.Pod, err)
+	}
+	sent.Earliest, sent.Latest, sent.Via = epoch().Add(start.Asked), epoch().Add(start.Known), report.Direct
+	return sent, nil
+}
+
+// overWire sends a report and reads it again.
+func overWire(r report.Agent) (report.Agent, error) {
+	bytes, err := proto.Marshal(wire.Report(r))
+	if err != nil {
+		return report.Agent{}, err
+	}
+	var m agentv1.AgentReport
+	if err := proto.Unmarshal(bytes, &m); err != nil {
+		return report.Agent{}, err
+	}
+	return wire.ParseReport(&m)
+}
+
+// observer is what the agent says of how well it could observe.
+func (t *Truth) observer(a AgentTruth) report.Observer {
+	o := report.Observer{Files: 100, FileLimit: 1 << 20, Ports: 28_000}
+	for _, i := range t.world.limits[a.Number] {
+		l := t.Scenario.Limits[i]
+		if l.Throttled == 0 {
+			continue
+		}
+		o.Quota = 0.1
+		o.Periods = uint64(max(t.Scenario.Load.Duration/(100*time.Millisecond), 1))
+		o.ThrottledPeriods = uint64(float64(o.Periods) * l.Throttled)
+		o.Throttled = time.Duration(o.ThrottledPeriods) * 40 * time.Millisecond // #nosec G115 -- a round has few periods
+	}
+	return o
+}
+
+// book counts a stream as agents do. own is the agent's clock at the controller's epoch.
+func (t *Truth) book(to target.Target, s stream, own, began, ended time.Time) report.Path {
+	account := load.NewAccount(to)
+	account.Begin(began)
+	var sample probe.Sample
+	for i := range s.attempts {
+		a := &s.attempts[i]
+		if a.missed {
+			account.Miss(1)
+			continue
+		}
+		t.sample(&sample, a, own)
+		account.Record(&sample)
+	}
+	account.End(began, ended)
+	p := account.Report()
+	p.IdleResets, p.IdleCloses = uint64(s.idleResets), uint64(s.idleCloses) // #nosec G115 -- counts
+	return p
+}
+
+// sample is the attempt as a prober tells it.
+func (t *Truth) sample(s *probe.Sample, a *attempt, own time.Time) {
+	lag := time.Duration(a.lag) * time.Microsecond
+	*s = probe.Sample{Due: own.Add(a.at), Start: own.Add(a.at), Own: lag, Latency: time.Duration(a.latency) * time.Microsecond,
+		Outcome: a.outcome, Phase: a.phase, Status: int(a.status), Reused: a.reused, Closed: a.closed, Kernel: a.outcome == probe.OK}
+	if a.peer != nobody {
+		s.Peer = t.world.pods[a.peer].name
+	}
+	if a.outcome == probe.OK {
+		s.Bytes = 100
+		if !a.reused {
+			s.Phases[probe.Connect] = s.Latency / 3
+		}
+		s.Phases[probe.FirstByte] = s.Latency / 2
+	}
+}

@@ -1,0 +1,350 @@
+package oracle
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"net/url"
+	"slices"
+	"time"
+
+	"kdoctor.io/kdoctor/internal/probe"
+	"kdoctor.io/kdoctor/internal/target"
+	"kdoctor.io/kdoctor/internal/topology"
+)
+
+// nobody stands for no pod and no node; outsideCluster is where proxies are.
+const (
+	nobody         = -1
+	outsideCluster = -1
+)
+
+// route is what the simulation knows of one agent's target.
+type route struct {
+	kind   target.Kind
+	family topology.Family
+	asker  int
+	// pod is the only one that may answer, node the one whose port it is; nobody elsewhere.
+	pod, node int
+	// may are the pods of the plan that may answer this agent.
+	may []int
+	// pinned reports that all requests of the agent may be led to any one of them.
+	pinned bool
+}
+
+// attempt is one request and what came of it.
+type attempt struct {
+	// at is when it started.
+	at time.Duration
+	// lag and latency are in microseconds.
+	lag, latency int32
+	outcome      probe.Outcome
+	phase        probe.Phase
+	status       int16
+	// peer is the pod that answered, or nobody.
+	peer int16
+	// missed was never made. reused and closed are those of the sample.
+	missed, reused, closed bool
+	cause                  Cause
+}
+
+// routeOf finds out where the target leads, from its address and its kind.
+func (w *world) routeOf(asker int, t target.Target) route {
+	r := route{kind: t.Kind, family: t.Family, asker: asker, pod: nobody, node: nobody}
+	u, err := url.Parse(t.Address)
+	if err != nil {
+		panic("oracle: " + err.Error())
+	}
+	host, _ := netip.ParseAddr(u.Hostname())
+	for i := range w.s.Nodes {
+		switch {
+		case t.Kind == target.Endpoint && host == podAddress(t.Family, i), t.Kind == target.SecondInterface && host == secondAddress(t.Family, i):
+			r.pod = i
+		case t.Kind == target.NodePort && r.node == nobody && host == nodeAddress(t.Family, w.addressOwner(i)):
+			r.node = i
+		}
+	}
+	r.may = w.mayAnswer(r)
+	r.pinned = w.mayPin(r)
+	return r
+}
+
+// mayAnswer are the pods of the plan that may answer on the route.
+func (w *world) mayAnswer(r route) []int {
+	if r.pod != nobody {
+		return []int{r.pod}
+	}
+	var all []int
+	for i := range w.s.Nodes {
+		if !w.pods[i].listed(0) {
+			continue
+		}
+		if only := w.only(r); only == nobody || only == i {
+			all = append(all, i)
+		}
+	}
+	return all
+}
+
+// only is the node whose pods alone the route leads to, by the traffic policies; nobody where those of all nodes may answer.
+// The proxy of a node takes a pod that asks its own node's port for a client inside the cluster, to whom the external policy does not apply.
+func (w *world) only(r route) int {
+	switch {
+	case r.kind == target.ClusterIP && w.s.Service.InternalLocal:
+		return r.asker
+	case r.kind == target.NodePort && w.s.Service.ExternalLocal && r.node != r.asker:
+		return r.node
+	}
+	return nobody
+}
+
+// mayPin reports whether, for all that anybody can know, all of one client's requests may be led to one pod.
+func (w *world) mayPin(r route) bool {
+	if r.pod != nobody {
+		return false
+	}
+	return w.proxied(r) || w.s.Service.Spread != Even
+}
+
+// proxied reports whether requests leave the cluster for a proxy.
+func (w *world) proxied(r route) bool {
+	return r.kind == target.Ingress || (r.kind == target.LoadBalancer && !w.s.Balancer.ShortCircuit)
+}
+
+// path is one agent's target while the round runs.
+type path struct {
+	w *world
+	r route
+	// random draws what is left to chance.
+	random *rand.Rand
+	// stuck is the pod to which a Service or a proxy leads all requests of the agent, or nobody.
+	stuck int
+	// timeout is the request's own.
+	timeout time.Duration
+}
+
+// send makes one request over a new connection, or over the one that is open to the pod where over is not nobody.
+func (p *path) send(t time.Duration, over int) attempt {
+	a := attempt{at: t, peer: nobody}
+	p.way(&a, t, over)
+	p.slowed(&a)
+	if a.outcome == probe.Timeout {
+		a.latency = micros(p.timeout)
+	}
+	return a
+}
+
+func micros(d time.Duration) int32 { return int32(d / time.Microsecond) } // #nosec G115 -- timeouts are seconds
+
+// way follows the request from hop to hop until something ends it.
+func (p *path) way(a *attempt, t time.Duration, over int) {
+	a.latency = 200 + p.random.Int32N(1800)
+	asker := p.r.asker
+	if p.hit(a, PolicyRefuses, asker, asker, t) {
+		return
+	}
+	at := asker
+	switch {
+	case p.r.pod != nobody:
+		p.reach(a, asker, p.r.pod, t)
+		return
+	case p.w.proxied(p.r):
+		if over == nobody && p.hit(a, p.down(), asker, asker, t) {
+			return
+		}
+		at = outsideCluster
+	case p.r.kind == target.NodePort:
+		if p.toNodePort(a, t); a.outcome != probe.OK {
+			return
+		}
+		at = p.r.node
+	}
+	chosen := over
+	if over == nobody {
+		if at != outsideCluster && p.hit(a, BrokenService, at, asker, t) {
+			return
+		}
+		if chosen = p.choose(a, at, t); a.outcome != probe.OK {
+			return
+		}
+	}
+	p.reach(a, at, chosen, t)
+	p.speakFor(a, at)
+}
+
+// down is the fault that takes the proxy of the path away.
+func (p *path) down() FaultKind {
+	if p.r.kind == target.Ingress {
+		return IngressDown
+	}
+	return BalancerDown
+}
+
+// hit ends the request if a fault of the kind holds at the node, for this asker, and its turn comes.
+func (p *path) hit(a *attempt, kind FaultKind, node, asker int, t time.Duration) bool {
+	for _, i := range p.w.faults[kind] {
+		f := p.w.s.Faults[i]
+		if t < f.From || t >= f.To || (f.Node != nobody && f.Node != node) || (f.Peer != nobody && f.Peer != asker) || p.random.Float64() >= f.Rate {
+			continue
+		}
+		a.end(f.How, Cause{ByFault, int16(i)}) // #nosec G115 -- a scenario has few faults
+		if kind == IngressDown {
+			a.answer(503)
+		}
+		return true
+	}
+	return false
+}
+
+// end makes the request end without an answer.
+func (a *attempt) end(how Ending, cause Cause) {
+	a.cause, a.peer, a.status = cause, nobody, 0
+	switch how {
+	case ByTimeout:
+		a.outcome, a.phase = probe.Timeout, probe.Connect
+	case ByRefusal:
+		a.outcome, a.phase = probe.Refused, probe.Connect
+	case ByUnreachable:
+		a.outcome, a.phase = probe.Unreachable, probe.Connect
+	case ByReset:
+		a.outcome, a.phase = probe.Reset, probe.FirstByte
+	case BySilence:
+		a.outcome, a.phase = probe.Timeout, probe.FirstByte
+	}
+}
+
+// answer makes the request end with an unexpected status.
+func (a *attempt) answer(status int16) {
+	a.outcome, a.phase, a.status, a.peer = probe.BadStatus, probe.FirstByte, status, nobody
+}
+
+// toNodePort is the way to the node whose port it is.
+func (p *path) toNodePort(a *attempt, t time.Duration) {
+	if p.link(a, p.r.asker, p.r.node, t) {
+		return
+	}
+	if o, down := during(p.w.downs[p.r.node], t); down {
+		a.end(o.how, o.cause)
+		return
+	}
+	p.hit(a, BlockedNodePort, p.r.node, p.r.asker, t)
+}
+
+// link is the network between two nodes.
+func (p *path) link(a *attempt, from, to int, t time.Duration) bool {
+	if from == to || from == outsideCluster {
+		return false
+	}
+	for _, kind := range [...]FaultKind{Partition, LossyLink} {
+		for _, i := range p.w.faults[kind] {
+			f := p.w.s.Faults[i]
+			between := (f.Node == from && (f.Peer == to || f.Peer == nobody)) || (f.Node == to && (f.Peer == from || f.Peer == nobody))
+			if between && t >= f.From && t < f.To && p.random.Float64() < f.Rate {
+				a.end(f.How, Cause{ByFault, int16(i)}) // #nosec G115 -- a scenario has few faults
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// choose is what the Service proxy of a node, or a proxy outside, does: it picks a pod from those that it knows.
+func (p *path) choose(a *attempt, at int, t time.Duration) int {
+	known := t
+	if at != outsideCluster {
+		known -= p.w.s.Nodes[at].Lag
+	} else if p.r.kind == target.Ingress {
+		known -= p.w.s.Ingress.Deaf
+	} else {
+		known -= p.w.s.Balancer.Deaf
+	}
+	var buffer [64]int
+	candidates := p.candidates(buffer[:0], at, known)
+	if len(candidates) == 0 {
+		a.end(p.rejects(), p.w.whyEmpty(p.r, known))
+		if p.r.kind == target.Ingress {
+			a.answer(503)
+		}
+		return nobody
+	}
+	for _, i := range p.w.faults[StaleBackend] {
+		// One more address in the list of the node, at which nobody is.
+		f := p.w.s.Faults[i]
+		if f.Node == at && t >= f.From && t < f.To && p.random.IntN(len(candidates)+1) == 0 {
+			a.end(f.How, Cause{ByFault, int16(i)}) // #nosec G115 -- a scenario has few faults
+			return nobody
+		}
+	}
+	if !p.sticks(at) {
+		return candidates[p.random.IntN(len(candidates))]
+	}
+	if !slices.Contains(candidates, p.stuck) {
+		p.stuck = candidates[p.random.IntN(len(candidates))]
+	}
+	return p.stuck
+}
+
+// rejects is how a Service without backends turns requests away.
+func (p *path) rejects() Ending {
+	if p.r.kind == target.NodePort && p.w.s.Service.ExternalLocal {
+		return ByTimeout
+	}
+	return ByRefusal
+}
+
+// sticks reports whether requests of the agent go to the same pod each time.
+func (p *path) sticks(at int) bool {
+	switch {
+	case at != outsideCluster:
+		return p.w.s.Service.Spread == Sticky
+	case p.r.kind == target.Ingress:
+		return p.w.s.Ingress.Pins
+	}
+	return p.w.s.Balancer.Pins
+}
+
+// candidates are the pods that may be chosen, those nearby alone where the Service prefers them.
+func (p *path) candidates(all []int, at int, known time.Duration) []int {
+	w, only := p.w, p.w.only(p.r)
+	for i := range w.pods {
+		if (only == nobody || w.pods[i].node == only) && w.pods[i].listed(known) && !w.silenced(i, at, known) {
+			all = append(all, i)
+		}
+	}
+	if at == outsideCluster {
+		return all
+	}
+	near := func(i int) bool { return true }
+	switch w.s.Service.Spread {
+	case SameNode:
+		near = func(i int) bool { return w.pods[i].node == at }
+	case SameZone:
+		near = func(i int) bool { return w.s.Nodes[w.pods[i].node].Zone == w.s.Nodes[at].Zone }
+	case Even, Sticky:
+		return all
+	}
+	if !slices.ContainsFunc(all, near) {
+		return all
+	}
+	return slices.DeleteFunc(all, func(i int) bool { return !near(i) })
+}
+
+// silenced reports whether a fault keeps the pod from being chosen by the node.
+func (w *world) silenced(p, at int, t time.Duration) bool {
+	for _, i := range w.faults[SilentBackend] {
+		f := w.s.Faults[i]
+		if f.Node == p && (f.Peer == nobody || f.Peer == at) && t >= f.From && t < f.To {
+			return true
+		}
+	}
+	return false
+}
+
+// whyEmpty is why no pod can be chosen.
+func (w *world) whyEmpty(r route, t time.Duration) Cause {
+	for _, i := range r.may {
+		if o, out := during(w.pods[i].unlisted, t); out {
+			return o.cause
+		}
+	}
+	return Cause{}
+}
