@@ -14,7 +14,8 @@ type Kind string
 
 // The kinds of errors.
 const (
-	// FalseGreen: a fault cost a path more than the allowance and more than changes explain, and the round is a pass.
+	// FalseGreen: a fault cost a path more than the allowance and more than changes explain, and the path passes or is void; or the round
+	// is a pass although somebody did not report, or was not looked at.
 	FalseGreen Kind = "false green"
 	// FalseRed: nothing was broken on a path, and it fails; or a round without any fault fails.
 	FalseRed Kind = "false red"
@@ -35,6 +36,9 @@ const (
 	// Broken: a report does not go through the wire.
 	Broken Kind = "report that is refused"
 )
+
+// voided is the result of a path of which changes leave nothing to judge.
+const voided verdict.Result = "void"
 
 // Kinds are all kinds of errors, in the order in which they are shown.
 func Kinds() []Kind {
@@ -136,21 +140,21 @@ func (c *checker) path(a AgentTruth, p PathTruth, judged verdict.Path) {
 		c.problem(FalseRed, "%s: no fault met the path (%d of %d failed, %d by changes, %d by limits), and it is %q: %s",
 			where, counted.failed, counted.made, counted.changes, counted.limits, judged.Result, reasonOf(judged))
 	}
-	if c.judged.Verdict.Result != verdict.Pass {
+	if judged.Result != verdict.Pass && judged.Result != voided {
 		return
 	}
 	ok := counted.made - counted.failed
 	switch {
 	case counted.broken(expect.SuccessRate):
-		c.problem(FalseGreen, "%s: %d of %d failed, %d by a fault; changes explain at most %d of %d inside, and the round is a pass; the path is %q %s",
-			where, counted.failed, counted.made, counted.faults, counted.excused(), counted.inside, judged.Result, reasonOf(judged))
+		c.problem(FalseGreen, "%s: %d of %d failed, %d by a fault; changes explain at most %d of %d inside; the path is %q and the round %q",
+			where, counted.failed, counted.made, counted.faults, counted.excused(), counted.inside, judged.Result, c.judged.Verdict.Result)
 	case counted.slow > 0 && expect.MeanDelay > 0 && ok > 0 && counted.sum/time.Duration(ok) > expect.MeanDelay:
-		c.problem(FalseGreen, "%s: the mean delay is %v where %v are allowed, and the round is a pass", where, counted.sum/time.Duration(ok), expect.MeanDelay)
+		c.problem(FalseGreen, "%s: the mean delay is %v where %v are allowed, and the path is a pass", where, counted.sum/time.Duration(ok), expect.MeanDelay)
 	case p.HasKept && kept.broken(expect.SuccessRate) && !t.world.proxied(p.r):
-		c.problem(FalseGreen, "%s: of the persistent stream %d of %d failed, %d by a fault; changes explain at most %d, and the round is a pass",
+		c.problem(FalseGreen, "%s: of the persistent stream %d of %d failed, %d by a fault; changes explain at most %d, and the path is a pass",
 			where, kept.failed, kept.made, kept.faults, kept.excused())
 	case p.HasKept && !t.world.proxied(p.r) && p.Kept.idleFaults >= 3 && 10*p.Kept.idleFaults >= 9*(kept.made-1):
-		c.problem(FalseGreen, "%s: %d of %d persistent connections were reset while idle, and the round is a pass", where, p.Kept.idleFaults, kept.made)
+		c.problem(FalseGreen, "%s: %d of %d persistent connections were reset while idle, and the path is a pass", where, p.Kept.idleFaults, kept.made)
 	}
 }
 
@@ -259,7 +263,8 @@ func (c *checker) agent(pod string) *AgentTruth {
 func (c *checker) changed(pod string, claimed *report.Change) bool {
 	t := c.truth
 	for i, change := range t.Scenario.Changes {
-		if podName(change.Node) != pod || change.Kind == Cordon {
+		met := podName(change.Node) == pod || (change.Kind == Remove && t.nodeOf(pod) == change.Node)
+		if !met || change.Kind == Cordon {
 			continue
 		}
 		if claimed == nil {
@@ -309,7 +314,15 @@ func (c *checker) mayTouch(r route, pod string) bool {
 			return true
 		}
 	}
-	return r.kind == target.NodePort && podName(r.node) == pod
+	return r.kind == target.NodePort && c.truth.nodeOf(pod) == r.node
+}
+
+// nodeOf is the number of the node that the pod runs on.
+func (t *Truth) nodeOf(pod string) int {
+	if i := t.world.numberOf(pod); i != nobody {
+		return t.world.pods[i].node
+	}
+	return nobody
 }
 
 func failedWithin(s stream, first, last time.Duration) uint64 {

@@ -66,13 +66,16 @@ func (d dice) cluster(s *Scenario) {
 	case x > 0.88:
 		n = d.upTo(7, 12)
 	}
-	zones := d.upTo(1, 3)
+	zones, shared := d.upTo(1, 3), d.chance(0.1)
 	for i := range n {
 		node := Node{Zone: i % zones, Lag: d.between(0, time.Second)}
 		if i > 0 && d.chance(0.02) {
 			node.Outside = "its node selector leaves it out"
 		}
 		node.Cordoned = d.chance(0.03)
+		if node.Outside == "" && i > 0 && shared && s.Nodes[i-1].agent() && d.chance(0.5) {
+			node.On = max(s.Nodes[i-1].On, i)
+		}
 		s.Nodes = append(s.Nodes, node)
 	}
 	s.Families = pick(d, []topology.Family{topology.IPv4}, []topology.Family{topology.IPv4}, []topology.Family{topology.IPv4},
@@ -94,6 +97,9 @@ func (d dice) targets(s *Scenario) {
 	}
 	if len(s.Kinds) == 0 {
 		s.Kinds = []target.Kind{target.ClusterIP}
+	}
+	if d.chance(0.01) {
+		defer func() { s.Service.Spread, s.Service.Undeclared = pick(d, OneOnly, SameNode), true }()
 	}
 	s.Service = Service{InternalLocal: d.chance(0.15), ExternalLocal: d.chance(0.2)}
 	if d.chance(0.2) {
@@ -142,6 +148,10 @@ func (d dice) starts(s *Scenario) {
 		a.At = a.Asked + d.between(time.Millisecond, 40*time.Millisecond)
 		if late && d.chance(0.4) {
 			a.At = a.Asked + d.between(time.Second, 12*time.Second)
+			if d.chance(0.5) {
+				// The controller was late, not the way to the agent.
+				a.Asked = a.At - d.between(time.Millisecond, 30*time.Millisecond)
+			}
 		}
 		a.Known = a.At + d.between(time.Millisecond, 50*time.Millisecond)
 		switch x := d.Float64(); {

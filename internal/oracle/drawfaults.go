@@ -44,7 +44,7 @@ func (d dice) fault(s *Scenario) {
 	if d.chance(0.4) {
 		f.To = max(f.From, 0) + d.between(s.Load.Duration/20, s.Load.Duration/2)
 	}
-	if !s.Nodes[f.Node].agent() {
+	if !s.Nodes[f.Node].agent() || s.Nodes[f.Node].On > 0 {
 		return
 	}
 	d.detail(s, &f)
@@ -97,7 +97,12 @@ func (d dice) detail(s *Scenario, f *Fault) {
 			f.Kind = ""
 			return
 		}
-		s.Nodes[f.Node].SameAddressAs = d.IntN(f.Node) + 1
+		same := d.IntN(f.Node)
+		if s.Nodes[same].On > 0 {
+			f.Kind = ""
+			return
+		}
+		s.Nodes[f.Node].SameAddressAs = same + 1
 	case AgentAbsent:
 		s.Nodes[f.Node].Without = "no pod of DaemonSet agents is on the node"
 	case StaleBackend, SilentBackend:
@@ -149,7 +154,7 @@ func (d dice) one(s *Scenario, kind ChangeKind, node int, at time.Duration) {
 			return
 		}
 	}
-	if !s.Nodes[node].agent() {
+	if !s.Nodes[node].agent() || (kind == Remove && s.Nodes[node].On > 0) {
 		return
 	}
 	// An agent that begins late is there when it begins.

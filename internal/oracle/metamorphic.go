@@ -11,7 +11,7 @@ import (
 
 // rank orders results: a higher one is worse.
 func rank(r verdict.Result) int {
-	return slices.Index([]verdict.Result{verdict.Pass, "void", verdict.NoData, verdict.ToolLimited, verdict.Fail}, r)
+	return slices.Index([]verdict.Result{verdict.Pass, voided, verdict.NoData, verdict.ToolLimited, verdict.Fail}, r)
 }
 
 // metamorphic changes what was reported a little, and checks that the judgement follows as it must.

@@ -10,6 +10,7 @@ import (
 // reach is the way from a node, or from a proxy outside the cluster, to a pod, and the pod's answer.
 func (p *path) reach(a *attempt, from, pod int, t time.Duration) {
 	w := p.w
+	a.to = int16(pod) // #nosec G115 -- there are at most 250 pods
 	node := w.pods[pod].node
 	if p.link(a, from, node, t) {
 		return
@@ -53,7 +54,7 @@ func (p *path) meetsNobody(a *attempt, o outage) {
 func (p *path) misbehaves(a *attempt, kind FaultKind, pod int, t time.Duration) {
 	for _, i := range p.w.faults[kind] {
 		f := p.w.s.Faults[i]
-		if f.Node != pod || t < f.From || t >= f.To || p.random.Float64() >= f.Rate {
+		if f.Node != pod || t < f.From || t >= f.To || (f.OnlyKept && !p.kept) || p.random.Float64() >= f.Rate {
 			continue
 		}
 		cause := Cause{ByFault, int16(i)} // #nosec G115 -- a scenario has few faults
@@ -115,7 +116,7 @@ func (p *path) slowed(a *attempt) {
 	a.lag = 20 + p.random.Int32N(400)
 	for _, i := range p.w.limits[p.r.asker] {
 		l := p.w.s.Limits[i]
-		if a.at < l.From || a.at >= l.To {
+		if a.at < l.From || a.at >= l.To || (l.OnlyKept && !p.kept) {
 			continue
 		}
 		cause := Cause{ByAsker, int16(i)} // #nosec G115 -- a scenario has few limits

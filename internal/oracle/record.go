@@ -24,7 +24,7 @@ func (t *Truth) Record(a AgentTruth) (report.Agent, error) {
 	if a.Stopped != forever && own.Add(a.Stopped).Before(ended) {
 		ended = own.Add(a.Stopped)
 	}
-	r := report.Agent{Pod: podName(a.Number), Node: nodeName(a.Number), Finished: a.Stopped == forever, Started: began, Ended: ended,
+	r := report.Agent{Pod: podName(a.Number), Node: nodeName(t.world.pods[a.Number].node), Finished: a.Stopped == forever, Started: began, Ended: ended,
 		Resources: report.Resources{Known: true, MeanCPU: 5, MaxCPU: 20, MaxMemory: 30 << 20}, Observer: t.observer(a)}
 	for _, p := range a.Paths {
 		made := t.book(p.Target, p.Counted, own, began, ended)

@@ -22,7 +22,8 @@ const (
 type route struct {
 	kind   target.Kind
 	family topology.Family
-	asker  int
+	// asker is the agent that asks, from the node on which it is.
+	asker, from int
 	// pod is the only one that may answer, node the one whose port it is; nobody elsewhere.
 	pod, node int
 	// may are the pods of the plan that may answer this agent.
@@ -40,8 +41,8 @@ type attempt struct {
 	outcome      probe.Outcome
 	phase        probe.Phase
 	status       int16
-	// peer is the pod that answered, or nobody.
-	peer int16
+	// peer is the pod that answered, or nobody; to is the one that the request was led to.
+	peer, to int16
 	// missed was never made. reused and closed are those of the sample.
 	missed, reused, closed bool
 	cause                  Cause
@@ -49,7 +50,7 @@ type attempt struct {
 
 // routeOf finds out where the target leads, from its address and its kind.
 func (w *world) routeOf(asker int, t target.Target) route {
-	r := route{kind: t.Kind, family: t.Family, asker: asker, pod: nobody, node: nobody}
+	r := route{kind: t.Kind, family: t.Family, asker: asker, from: w.pods[asker].node, pod: nobody, node: nobody}
 	u, err := url.Parse(t.Address)
 	if err != nil {
 		panic("oracle: " + err.Error())
@@ -78,7 +79,7 @@ func (w *world) mayAnswer(r route) []int {
 		if !w.pods[i].listed(0) {
 			continue
 		}
-		if only := w.only(r); only == nobody || only == i {
+		if only := w.only(r); only == nobody || only == w.pods[i].node {
 			all = append(all, i)
 		}
 	}
@@ -90,8 +91,8 @@ func (w *world) mayAnswer(r route) []int {
 func (w *world) only(r route) int {
 	switch {
 	case r.kind == target.ClusterIP && w.s.Service.InternalLocal:
-		return r.asker
-	case r.kind == target.NodePort && w.s.Service.ExternalLocal && r.node != r.asker:
+		return r.from
+	case r.kind == target.NodePort && w.s.Service.ExternalLocal && r.node != r.from:
 		return r.node
 	}
 	return nobody
@@ -120,6 +121,8 @@ type path struct {
 	stuck int
 	// timeout is the request's own.
 	timeout time.Duration
+	// kept reports a persistent stream beside the counted requests.
+	kept bool
 }
 
 // send makes one request over a new connection, or over the one that is open to the pod where over is not nobody.
@@ -138,7 +141,7 @@ func micros(d time.Duration) int32 { return int32(d / time.Microsecond) } // #no
 // way follows the request from hop to hop until something ends it.
 func (p *path) way(a *attempt, t time.Duration, over int) {
 	a.latency = 200 + p.random.Int32N(1800)
-	asker := p.r.asker
+	asker := p.r.from
 	if p.hit(a, PolicyRefuses, asker, asker, t) {
 		return
 	}
@@ -183,7 +186,10 @@ func (p *path) down() FaultKind {
 func (p *path) hit(a *attempt, kind FaultKind, node, asker int, t time.Duration) bool {
 	for _, i := range p.w.faults[kind] {
 		f := p.w.s.Faults[i]
-		if t < f.From || t >= f.To || (f.Node != nobody && f.Node != node) || (f.Peer != nobody && f.Peer != asker) || p.random.Float64() >= f.Rate {
+		if t < f.From || t >= f.To || (f.Node != nobody && f.Node != node) || (f.Peer != nobody && f.Peer != asker) || (f.OnlyKept && !p.kept) {
+			continue
+		}
+		if p.random.Float64() >= f.Rate {
 			continue
 		}
 		a.end(f.How, Cause{ByFault, int16(i)}) // #nosec G115 -- a scenario has few faults
@@ -219,14 +225,14 @@ func (a *attempt) answer(status int16) {
 
 // toNodePort is the way to the node whose port it is.
 func (p *path) toNodePort(a *attempt, t time.Duration) {
-	if p.link(a, p.r.asker, p.r.node, t) {
+	if p.link(a, p.r.from, p.r.node, t) {
 		return
 	}
 	if o, down := during(p.w.downs[p.r.node], t); down {
 		a.end(o.how, o.cause)
 		return
 	}
-	p.hit(a, BlockedNodePort, p.r.node, p.r.asker, t)
+	p.hit(a, BlockedNodePort, p.r.node, p.r.from, t)
 }
 
 // link is the network between two nodes.
@@ -274,6 +280,9 @@ func (p *path) choose(a *attempt, at int, t time.Duration) int {
 			return nobody
 		}
 	}
+	if at != outsideCluster && p.w.s.Service.Spread == OneOnly {
+		return candidates[0]
+	}
 	if !p.sticks(at) {
 		return candidates[p.random.IntN(len(candidates))]
 	}
@@ -319,7 +328,7 @@ func (p *path) candidates(all []int, at int, known time.Duration) []int {
 		near = func(i int) bool { return w.pods[i].node == at }
 	case SameZone:
 		near = func(i int) bool { return w.s.Nodes[w.pods[i].node].Zone == w.s.Nodes[at].Zone }
-	case Even, Sticky:
+	case Even, Sticky, OneOnly:
 		return all
 	}
 	if !slices.ContainsFunc(all, near) {

@@ -41,6 +41,8 @@ type Scenario struct {
 // Node is one node and the agent on it, which has the same number.
 type Node struct {
 	Zone int
+	// On is the number of the node that the agent runs on instead of one of its own, plus one; 0 for its own. Such a node does not exist.
+	On int
 	// Without is why there is no ready agent although one is wanted; Outside is why none is wanted. Both are clauses, empty where an agent runs.
 	Without, Outside string
 	// Cordoned and Removing hold from before the round.
@@ -63,6 +65,7 @@ const (
 	SameZone Spread = "same zone"
 	SameNode Spread = "same node"
 	Sticky   Spread = "sticky"
+	OneOnly  Spread = "one pod for all"
 )
 
 // Service are the properties of the agents' Services, of which there is one a family.
@@ -125,6 +128,8 @@ type Fault struct {
 	Delay time.Duration
 	// How is how requests end that meet the fault.
 	How Ending
+	// OnlyKept reports that persistent streams alone meet it.
+	OnlyKept bool
 }
 
 // ChangeKind is what somebody did on purpose.
@@ -173,6 +178,8 @@ type Limit struct {
 	Late, Missed, Unsent, Expired float64
 	// SlowAnswers is the share of requests to the agent that it answers late, LostAnswers the share that it does not answer in time.
 	SlowAnswers, LostAnswers float64
+	// OnlyKept reports that persistent streams alone meet it.
+	OnlyKept bool
 	// Stopped reports that the agent's part was stopped before its end, at To.
 	Stopped bool
 }

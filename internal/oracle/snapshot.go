@@ -27,7 +27,7 @@ func epoch() time.Time { return time.Date(2026, time.March, 1, 12, 0, 0, 123_000
 func (w *world) snapshot(t time.Duration) topology.Snapshot {
 	s := topology.Snapshot{Taken: epoch().Add(t), Services: w.services(), Ingresses: w.ingresses()}
 	for i := range w.s.Nodes {
-		if n, ok := w.nodeAt(i, t); ok {
+		if n, ok := w.nodeAt(i, t); ok && w.s.Nodes[i].On == 0 {
 			s.Nodes = append(s.Nodes, n)
 		}
 		if w.s.Nodes[i].Outside != "" {
@@ -39,7 +39,7 @@ func (w *world) snapshot(t time.Duration) topology.Snapshot {
 			s.Agents = append(s.Agents, a)
 		}
 		for p := len(w.s.Nodes); p < len(w.pods); p++ {
-			if w.pods[p].node == i && t >= w.pods[p].born-time.Second {
+			if w.pods[p].node == i && w.s.Nodes[i].On == 0 && t >= w.pods[p].born-time.Second {
 				s.Agents = append(s.Agents, w.agent(p))
 			}
 		}
@@ -73,7 +73,7 @@ func (w *world) agentAt(i int, t time.Duration) (a topology.Agent, ok, leaving b
 		return a, true, false
 	}
 	for number, c := range w.s.Changes {
-		if c.Node != i || t < c.At {
+		if t < c.At || (c.Node != i && (c.Kind != Remove || c.Node != w.pods[i].node)) {
 			continue
 		}
 		switch c.Kind {
@@ -124,7 +124,7 @@ func (w *world) nodeAt(i int, t time.Duration) (topology.Node, bool) {
 		n.Cordoned, n.Removing = true, "the cluster autoscaler removes it"
 	}
 	for _, c := range w.s.Changes {
-		if c.Node != i || t < c.At-c.Announced {
+		if w.pods[c.Node].node != i || t < c.At-c.Announced {
 			continue
 		}
 		switch c.Kind {
@@ -181,7 +181,7 @@ func (w *world) uneven() string {
 		return "trafficDistribution is PreferSameNode"
 	case Sticky:
 		return "sessionAffinity is ClientIP"
-	case Even:
+	case Even, OneOnly:
 	}
 	return ""
 }

@@ -52,7 +52,7 @@ func (p *path) persistent(due []time.Duration) stream {
 		case a.outcome != probe.OK && a.outcome != probe.WrongPeer:
 			c.pod = nobody
 		default:
-			c = connection{pod: int(a.peer), used: t}
+			c = connection{pod: int(a.to), used: t}
 		}
 	}
 	return s
@@ -63,6 +63,8 @@ func (p *path) overOld(a *attempt) {
 	switch a.outcome {
 	case probe.Refused:
 		a.outcome, a.phase, a.closed = probe.Reset, probe.FirstByte, true
+	case probe.Reset:
+		a.closed = a.phase == probe.FirstByte
 	case probe.Timeout, probe.Unreachable:
 		a.outcome, a.phase = probe.Timeout, probe.FirstByte
 		a.latency = micros(p.timeout)
@@ -77,7 +79,7 @@ func (p *path) idle(s *stream, c *connection, t time.Duration) {
 	}
 	for _, i := range p.w.faults[IdleReset] {
 		f := p.w.s.Faults[i]
-		meets := f.Node == nobody || f.Node == p.r.asker || f.Node == p.w.pods[c.pod].node
+		meets := f.Node == nobody || f.Node == p.r.from || f.Node == p.w.pods[c.pod].node
 		if meets && t-c.used >= idleFor && t >= f.From && t < f.To && p.random.Float64() < f.Rate {
 			s.idleResets++
 			s.idleFaults++

@@ -51,6 +51,15 @@ func (t *Truth) windows() []window {
 			w.to = max(w.to, seen+after)
 		}
 		all = append(all, w)
+		if c.Kind != Remove {
+			continue
+		}
+		for p := range t.Scenario.Nodes {
+			if p != c.Node && t.world.pods[p].node == c.Node {
+				w.pod = p
+				all = append(all, w)
+			}
+		}
 	}
 	return all
 }
@@ -180,7 +189,7 @@ func causable(a *attempt, r route) bool {
 
 // concerns reports whether the change can cost requests on the route.
 func (t *Truth) concerns(r route, w window) bool {
-	if r.kind == target.NodePort && t.Scenario.Changes[w.change].Kind == Remove && r.node == w.pod {
+	if t.takesPort(r, w) {
 		return true
 	}
 	return slices.Contains(r.may, w.pod)
@@ -193,7 +202,7 @@ func (t *Truth) share(r route, windows []window, earliest, latest time.Duration)
 		if latest < w.from || (w.to != forever && earliest >= w.to && !r.single()) || (r.single() && earliest >= t.endFor(w)) {
 			continue
 		}
-		if r.pinned || r.kind == target.NodePort && r.node == w.pod && t.Scenario.Changes[w.change].Kind == Remove {
+		if r.pinned || t.takesPort(r, w) {
 			return 1
 		}
 		if !slices.ContainsFunc(windows[:i], func(o window) bool { return o.pod == w.pod && o.has(latest) }) {
@@ -201,6 +210,11 @@ func (t *Truth) share(r route, windows []window, earliest, latest time.Duration)
 		}
 	}
 	return min(1, float64(away)/float64(max(len(r.may), 1)))
+}
+
+// takesPort reports whether the change takes away the node whose port is asked.
+func (t *Truth) takesPort(r route, w window) bool {
+	return r.kind == target.NodePort && t.Scenario.Changes[w.change].Kind == Remove && r.node == t.Scenario.Changes[w.change].Node
 }
 
 // single reports whether one pod alone may answer.

@@ -94,6 +94,9 @@ func newWorld(s *Scenario) *world {
 	w := &world{s: s, downs: make([][]outage, len(s.Nodes)), faults: map[FaultKind][]int{}, limits: make([][]int, len(s.Nodes))}
 	for i, n := range s.Nodes {
 		w.pods = append(w.pods, pod{node: i, name: podName(i), born: longAgo, absent: !n.agent()})
+		if n.On > 0 {
+			w.pods[i].node = n.On - 1
+		}
 	}
 	for i, f := range s.Faults {
 		w.faults[f.Kind] = append(w.faults[f.Kind], i)
@@ -122,8 +125,11 @@ func (w *world) fault(i int, f Fault) {
 		p.unlisted = append(p.unlisted, outage{period{f.From + f.Delay, f.To}, f.How, cause})
 	case DeadNode:
 		w.downs[f.Node] = append(w.downs[f.Node], outage{period{f.From, f.To}, f.How, cause})
-		p := &w.pods[f.Node]
-		p.unlisted = append(p.unlisted, outage{period{f.From + lease, f.To}, f.How, cause})
+		for j := range w.pods {
+			if p := &w.pods[j]; p.node == f.Node {
+				p.unlisted = append(p.unlisted, outage{period{f.From + lease, f.To}, f.How, cause})
+			}
+		}
 	default:
 	}
 }
@@ -144,17 +150,21 @@ func (w *world) change(i int, c Change) {
 		p.outages = append(p.outages, outage{period{stop, stop + time.Second}, ByRefusal, cause}, outage{period{stop + time.Second, forever}, c.How, cause})
 		p.unlisted = append(p.unlisted, outage{period{c.At + c.Follows, forever}, c.How, cause})
 		if c.Back > 0 {
-			w.pods = append(w.pods, pod{node: c.Node, name: fmt.Sprintf("replacement-%02d", i), born: stop + c.Back})
+			w.pods = append(w.pods, pod{node: p.node, name: fmt.Sprintf("replacement-%02d", i), born: stop + c.Back})
 		}
 	case Remove:
 		w.downs[c.Node] = append(w.downs[c.Node], outage{period{c.At, forever}, c.How, cause})
-		p.unlisted = append(p.unlisted, outage{period{c.At + c.Follows, forever}, c.How, cause})
+		for i := range w.pods {
+			if p := &w.pods[i]; p.node == c.Node {
+				p.unlisted = append(p.unlisted, outage{period{c.At + c.Follows, forever}, c.How, cause})
+			}
+		}
 	case Cordon:
 	}
 }
 
-// gone returns when the pod that started on the node ends for good, and why; forever where it stays.
-func (w *world) gone(node int) (time.Duration, Cause) {
+// gone returns when the agent ends for good, and why; forever where it stays.
+func (w *world) gone(number int) (time.Duration, Cause) {
 	end, cause := forever, Cause{}
 	for i, c := range w.s.Changes {
 		at := c.At
@@ -165,12 +175,12 @@ func (w *world) gone(node int) (time.Duration, Cause) {
 		case Cordon:
 			continue
 		}
-		if c.Node == node && at < end {
+		if met := c.Node == number || (c.Kind == Remove && c.Node == w.pods[number].node); met && at < end {
 			end, cause = at, Cause{ByChange, int16(i)} // #nosec G115 -- a scenario has few changes
 		}
 	}
 	for i, f := range w.s.Faults {
-		if f.Kind == DeadNode && f.Node == node && f.From < end {
+		if f.Kind == DeadNode && f.Node == w.pods[number].node && f.From < end {
 			end, cause = f.From, Cause{ByFault, int16(i)} // #nosec G115 -- a scenario has few faults
 		}
 	}
