@@ -17,13 +17,22 @@ type Judged struct {
 	Findings []diagnose.Finding
 }
 
+// Judge simulates the scenario and lets the product judge what its agents report.
+func Judge(s Scenario) (Judged, error) {
+	e, err := Simulate(s).evidence()
+	if err != nil {
+		return Judged{}, err
+	}
+	return e.judge(s.Expect), nil
+}
+
 // evidence is what reaches the controller, before it judges.
 type evidence struct {
 	round  report.Round
 	silent map[string]time.Time
 }
 
-// Evidence is what the controller has in its hands once the round is over: as internal/round joins it.
+// evidence is what the controller has in its hands once the round is over: as internal/round joins it.
 func (t *Truth) evidence() (evidence, error) {
 	var reports []report.Agent
 	lost, silent := map[string]string{}, map[string]time.Time{}
