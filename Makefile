@@ -16,7 +16,7 @@ export CGO_ENABLED := 0
 LAB_PACKAGES := . ./internal/... ./cmd/pause ./cmd/podnet ./cmd/debian
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down test check dev build images generate verify-generate unit bench lint test-api test-chart e2e e2e-life mutation clean
+.PHONY: help demo demo-down test check dev build images generate verify-generate unit bench lint test-api test-chart e2e e2e-life mutation oracle clean
 
 help: ## Show this help.
 	@awk 'BEGIN{FS=":.*## "} /^[a-z0-9-]+:.*## /{printf "  make %-18s %s\n",$$1,$$2}' $(MAKEFILE_LIST)
@@ -94,6 +94,9 @@ e2e-life: build images ## Run the scenarios of a task's life, about ten minutes;
 
 mutation: ## Change PKG=./internal/verdict in small ways, one at a time, and print what its tests do not notice; MUTATION="-n 200 -seed 7".
 	@go run ./test/mutation $(MUTATION) $(or $(PKG),./internal/verdict)
+
+oracle: ## Judge random rounds whose truth is known, and print how often the judgement is wrong; ORACLE="-rounds 1000000 -seed 7".
+	@go run ./test/oracle $(ORACLE)
 
 clean: ## Remove what was built here.
 	@rm -rf $(OUT)

@@ -86,6 +86,9 @@ func TestImportRulesFindBreaches(t *testing.T) {
 			[]string{Module + "/cmd/agent -> " + in("x") + " -> k8s.io/client-go/rest"}},
 		{"the agent's package reaches the types", "the agent reaches no Kubernetes client",
 			Graph{in("agent/responder"): {"k8s.io/apimachinery/pkg/types"}}, []string{in("agent/responder") + " -> k8s.io/apimachinery/pkg/types"}},
+		{"a program reaches the oracle", "the oracle supports tests alone",
+			Graph{Module + "/cmd/controller": {in("x")}, in("x"): {in("oracle")}, in("oracle"): {in("churn")}, Module + "/test/oracle": {in("oracle")}},
+			[]string{Module + "/cmd/controller -> " + in("x") + " -> " + in("oracle"), in("x") + " -> " + in("oracle")}},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

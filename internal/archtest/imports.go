@@ -54,6 +54,13 @@ func ImportRules() []ImportRule {
 				return within(to, "k8s.io/client-go") || within(to, "k8s.io/apimachinery") || within(to, "sigs.k8s.io/controller-runtime")
 			},
 		},
+		{
+			Name: "the oracle supports tests alone",
+			Applies: func(path string) bool {
+				return role(path) != "oracle" && !within(path, Module+"/test/oracle")
+			},
+			Forbidden: func(_, to string) bool { return within(to, Module+"/internal/oracle") },
+		},
 	}
 }
 
