@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/grpc"
+
 	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
 	"kdoctor.io/kdoctor/internal/responder"
 )
@@ -89,7 +91,7 @@ func Run(ctx context.Context, config Config, listeners Listeners) error {
 	failed := make(chan error, 3)
 	serve := func(what string, run func() error) {
 		servers.Go(func() {
-			if err := run(); err != nil && !errors.Is(err, http.ErrServerClosed) {
+			if err := run(); err != nil && !stopped(err) {
 				failed <- fmt.Errorf("%s: %w", what, err)
 				cancel()
 			}
@@ -118,6 +120,12 @@ func Run(ctx context.Context, config Config, listeners Listeners) error {
 		all = append(all, err)
 	}
 	return errors.Join(all...)
+}
+
+// stopped reports whether a server ended because the agent stopped it. An agent can be stopped before its servers begin: then gRPC, unlike
+// later, says so in an error, as the standard library always does.
+func stopped(err error) bool {
+	return errors.Is(err, http.ErrServerClosed) || errors.Is(err, grpc.ErrServerStopped)
 }
 
 // graceful is what the standard library's web servers offer.
