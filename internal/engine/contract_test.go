@@ -5,6 +5,7 @@ package engine
 import (
 	"context"
 	"os"
+	"syscall"
 	"testing"
 	"time"
 
@@ -79,6 +80,19 @@ func (a *single) Probe(ctx context.Context, to target.Target) (got probe.Sample)
 
 func TestEngineKeepsTheContractOfProbers(t *testing.T) {
 	probetest.HTTP(t, func(c httpprobe.Config) probe.Prober { return newSingle(t, c) })
+}
+
+func TestErrorNumbersAtConnect(t *testing.T) {
+	to := target.Target{ID: "t", Family: "IPv4", Address: blackHole(t)}
+	probetest.Errnos(t, func(errno syscall.Errno) (got probe.Sample) {
+		a := newSingle(t, httpprobe.Config{Timeout: 20 * time.Second})
+		e := New(Config{Targets: []target.Target{to}, Load: mesh.Load{PerSecond: 1, Timeout: 20 * time.Second}})
+		s := newShard(e, &e.parts[0], a.poller, time.Now())
+		s.record = func(_ *lane, sample *probe.Sample) { got = *sample }
+		s.begin(e.paths[0].counted, 0, 0)
+		s.fail(s.underWay.first, errno)
+		return got
+	})
 }
 
 func TestTimerServesWhereTheKernelHasNoPreciseWait(t *testing.T) {

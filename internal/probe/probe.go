@@ -20,7 +20,8 @@ const (
 	OK Outcome = iota
 	// Timeout: the attempt's own time ran out.
 	Timeout
-	// Refused: the address answered that nobody listens.
+	// Refused: the address answered that nobody listens, or a policy refused the connection, on the agent's own node or on the way;
+	// the message tells.
 	Refused
 	// Reset: the connection was torn down by the other side or something on the way.
 	Reset
@@ -36,7 +37,7 @@ const (
 	BadAnswer
 	// WrongPeer: one of our agents answered, but not the one that has the address.
 	WrongPeer
-	// NotSent: the agent could not send (no port, no descriptor, a local policy): the tool's own limit.
+	// NotSent: the agent could not send because it, or its node, had no port, descriptor or memory left: the tool's own limit.
 	NotSent
 	// Aborted: the round was stopped while the attempt was under way.
 	Aborted

@@ -11,12 +11,12 @@ import (
 	"kdoctor.io/kdoctor/internal/probe"
 )
 
-// classify tells what an error of the network means. Its message holds no address and no port, so that equal failures read equal.
+// classify tells what an error of the network in the given phase means. Its message holds no address and no port, so that equal failures read equal.
 // What is no error of the network came from reading the answer: then the answer was none of ours.
-func classify(err error) (probe.Outcome, string) {
+func classify(phase probe.Phase, err error) (probe.Outcome, string) {
 	var errno syscall.Errno
 	if errors.As(err, &errno) {
-		return ofErrno(errno), errno.Error()
+		return ofErrno(phase, errno)
 	}
 	var timeout net.Error
 	if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) || (errors.As(err, &timeout) && timeout.Timeout()) {
@@ -38,23 +38,46 @@ func classify(err error) (probe.Outcome, string) {
 	return probe.BadAnswer, "the answer is not HTTP"
 }
 
-func ofErrno(errno syscall.Errno) probe.Outcome {
+// What the node itself decides over an attempt, beside what answers from the network say.
+//
+// EPERM comes from the node alone: a BPF program at the socket (a policy at connect; Cilium without kube-proxy, for a Service without backends), or
+// seccomp. EACCES comes from a security module or a "prohibit" route of the node; over IPv6 also from a router or firewall, by ICMPv6
+// "administratively prohibited", which over IPv4 reads EHOSTUNREACH. EINVAL is what a blackhole route of the node gives.
+const (
+	byPolicy    = ": a policy on the agent's own node refused it"
+	byProhibit  = ": a policy or route on the agent's own node refused it, or over IPv6 a router on the way"
+	byBlackhole = ": a route on the agent's own node discards it"
+)
+
+// ofErrno is what came of an attempt for which the system gave the number. What an answer from the network says (ICMP, a reset) and what the
+// node decides (a route, a rule of netfilter that rejects, a BPF program, a security module) are a failure of the way alike.
+// Only what this process or its node ran out of is NotSent.
+func ofErrno(phase probe.Phase, errno syscall.Errno) (probe.Outcome, string) {
+	message := errno.Error()
 	if errno == noNetwork {
-		return probe.Unreachable
+		return probe.Unreachable, message
 	}
 	switch errno {
 	case syscall.ECONNREFUSED:
-		return probe.Refused
+		return probe.Refused, message
+	case syscall.EPERM:
+		return probe.Refused, message + byPolicy
+	case syscall.EACCES:
+		return probe.Refused, message + byProhibit
 	case syscall.ECONNRESET, syscall.EPIPE, syscall.ECONNABORTED:
-		return probe.Reset
+		return probe.Reset, message
 	// EAFNOSUPPORT is what a kernel without IPv6 says.
 	case syscall.ENETUNREACH, syscall.EHOSTUNREACH, syscall.EHOSTDOWN, syscall.ENETDOWN, syscall.EAFNOSUPPORT, syscall.ENOPROTOOPT, syscall.EPROTO:
-		return probe.Unreachable
-	case syscall.EADDRNOTAVAIL, syscall.EADDRINUSE, syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EPERM, syscall.EACCES, syscall.EAGAIN:
-		return probe.NotSent
+		return probe.Unreachable, message
+	// ENOSPC: as many sockets are watched as the user may watch.
+	case syscall.EADDRNOTAVAIL, syscall.EADDRINUSE, syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EAGAIN, syscall.ENOSPC:
+		return probe.NotSent, message
 	case syscall.ETIMEDOUT:
-		return probe.Timeout
-	default:
-		return probe.Other
+		return probe.Timeout, message
+	case syscall.EINVAL:
+		if phase == probe.Connect {
+			return probe.Unreachable, message + byBlackhole
+		}
 	}
+	return probe.Other, message
 }

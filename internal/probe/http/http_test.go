@@ -34,7 +34,10 @@ func TestErrorsOfTheNetworkAreTold(t *testing.T) {
 		{errno(syscall.ENETUNREACH), probe.Unreachable, "network is unreachable"},
 		{errno(syscall.EADDRNOTAVAIL), probe.NotSent, "cannot assign requested address"},
 		{errno(syscall.ENFILE), probe.NotSent, "too many open files in system"},
-		{errno(syscall.EPERM), probe.NotSent, "operation not permitted"},
+		{errno(syscall.EPERM), probe.Refused, "operation not permitted: a policy on the agent's own node refused it"},
+		{errno(syscall.EACCES), probe.Refused, "permission denied: a policy or route on the agent's own node refused it, or over IPv6 a router on the way"},
+		{errno(syscall.EINVAL), probe.Unreachable, "invalid argument: a route on the agent's own node discards it"},
+		{errno(syscall.ENOSPC), probe.NotSent, "no space left on device"},
 		{errno(syscall.EAGAIN), probe.NotSent, "resource temporarily unavailable"},
 		{errno(syscall.ETIMEDOUT), probe.Timeout, "connection timed out"},
 		{errno(syscall.ENOTTY), probe.Other, "inappropriate ioctl for device"},
@@ -45,9 +48,21 @@ func TestErrorsOfTheNetworkAreTold(t *testing.T) {
 		{errors.New("malformed HTTP response"), probe.BadAnswer, "the answer is not HTTP"},
 	}
 	for _, c := range cases {
-		outcome, message := classify(c.err)
+		outcome, message := classify(probe.Connect, c.err)
 		if outcome != c.want || message != c.message {
 			t.Errorf("%v is %v with message %q, want %v with %q", c.err, outcome, message, c.want, c.message)
+		}
+	}
+}
+
+func TestOnlyConnectingIsWhatABlackholeRouteDiscards(t *testing.T) {
+	for phase := range probe.Phases {
+		want, message := probe.Other, "invalid argument"
+		if phase == probe.Connect {
+			want, message = probe.Unreachable, message+byBlackhole
+		}
+		if outcome, got := classify(phase, syscall.EINVAL); outcome != want || got != message {
+			t.Errorf("at %q EINVAL is %v with message %q, want %v with %q", phase, outcome, got, want, message)
 		}
 	}
 }

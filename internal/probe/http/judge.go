@@ -69,7 +69,7 @@ func (c Config) JudgeBody(t target.Target, body []byte, s *probe.Sample) {
 
 // JudgeError decides what an error of the given phase means.
 func (c Config) JudgeError(phase probe.Phase, err error, s *probe.Sample) {
-	outcome, message := classify(err)
+	outcome, message := classify(phase, err)
 	if outcome == probe.Timeout {
 		message = fmt.Sprintf("no answer within %v", c.Timeout)
 	}

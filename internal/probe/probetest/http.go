@@ -48,6 +48,7 @@ func HTTP(t *testing.T, newProber NewHTTP) {
 	t.Run("a redirect is not followed", func(t *testing.T) { redirect(t, newProber) })
 	t.Run("every attempt opens a connection of its own", func(t *testing.T) { connections(t, newProber) })
 	t.Run("nobody listens", func(t *testing.T) { refused(t, newProber) })
+	t.Run("a policy of the node refuses", func(t *testing.T) { refusedByPolicy(t, newProber) })
 	t.Run("an unknown name", func(t *testing.T) { unknownName(t, newProber) })
 	t.Run("an attempt under way is aborted with its round", func(t *testing.T) { aborted(t, newProber) })
 	t.Run("an attempt of a stopped round is aborted", func(t *testing.T) { abortedBefore(t, newProber) })
@@ -300,6 +301,25 @@ func refused(t *testing.T, newProber NewHTTP) {
 	check(t, got, want{probe.Refused, probe.Connect, 0})
 	if strings.Contains(got.Message, "127.0.0.1") {
 		t.Errorf("message %q holds an address, so equal failures read differently", got.Message)
+	}
+}
+
+// refusedByPolicy holds what a policy refuses against what the agent itself could not do: the one is a failure of the way, the other is not.
+func refusedByPolicy(t *testing.T, newProber NewHTTP) {
+	address := serve(t, script{text: whole(200, body(ours, pod)), end: closed})
+	for errno, w := range map[syscall.Errno]want{
+		syscall.EPERM: {probe.Refused, probe.Connect, 0}, syscall.EACCES: {probe.Refused, probe.Connect, 0},
+		syscall.EINVAL: {probe.Unreachable, probe.Connect, 0}, syscall.EADDRNOTAVAIL: {probe.NotSent, probe.Connect, 0},
+	} {
+		for _, to := range []target.Target{at(address), tcpAt(address)} {
+			refusing(t, errno, func() {
+				got := open(t, newProber, config(long)).Probe(t.Context(), to)
+				check(t, got, w)
+				if named := strings.Contains(got.Message, "on the agent's own node"); named == (w.outcome == probe.NotSent) {
+					t.Errorf("%v has the message %q", errno, got.Message)
+				}
+			})
+		}
 	}
 }
 
