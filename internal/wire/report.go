@@ -350,5 +350,9 @@ func checkCounts(p report.Path) error {
 		return fmt.Errorf("%d timed by the kernel, %d retransmits in %d attempts, %d reused and %d closed connections cannot be of %d sent with %d successes",
 			p.Kernel, p.Retransmits, p.Retransmitted, p.Reused, p.Closed, p.Sent, p.OK)
 	}
+	// A connection ends once, and a request opened it.
+	if p.IdleResets > p.Sent || p.IdleCloses > p.Sent-p.IdleResets {
+		return fmt.Errorf("%d resets and %d closes of idle connections cannot be of %d sent", p.IdleResets, p.IdleCloses, p.Sent)
+	}
 	return nil
 }
