@@ -1,9 +1,9 @@
-// Package verdict judges a round: pass, fail, tool-limited or no data, per path, per agent and in all.
+// Package verdict judges a round: pass, void, no data, tool-limited or fail, per path, per agent and in all.
+// Reasons are data (reason.go); what they say stands in words.go alone. How much must have been measured stands in floors.go.
 package verdict
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"time"
 
@@ -13,34 +13,35 @@ import (
 // Result is a judgement.
 type Result string
 
-// The judgements. Only Pass is a success: a path without data is as little a success as one that failed.
+// The judgements, the worst last. Only Pass is a success: a path without data is as little a success as one that failed.
 const (
 	Pass Result = "pass"
-	Fail Result = "fail"
+	// Void: changes of agents excuse so much that too little is left to judge. A void path or agent fails nothing; a round is never void.
+	Void   Result = "void"
+	NoData Result = "no data"
 	// ToolLimited: there are measurements, but the agent that made them was too short of CPU, ports, descriptors or memory for them to be trusted.
 	ToolLimited Result = "tool-limited"
-	NoData      Result = "no data"
+	Fail        Result = "fail"
 )
 
-// NothingLeft is how the reason begins, and there is no other, of a round in which nothing failed but everything is void.
-const NothingLeft = "nothing is left to judge"
-
 // severity orders results: what is known to be broken weighs most, then what could not be told although it was measured,
-// then what was not measured.
+// then what was not measured, then what nobody could have measured.
 func severity(r Result) int {
 	switch r {
 	case Pass:
 		return 0
-	case NoData:
+	case Void:
 		return 1
-	case ToolLimited:
+	case NoData:
 		return 2
+	case ToolLimited:
+		return 3
 	case Fail:
 	}
-	return 3
+	return 4
 }
 
-// worse tells whether a weighs more than b.
+// worse reports whether a weighs more than b.
 func worse(a, b Result) bool { return severity(a) > severity(b) }
 
 // Expect is what a path must reach.
@@ -51,131 +52,159 @@ type Expect struct {
 	MeanDelay time.Duration
 }
 
-// Path is the judgement on one path; Reason is empty on Pass.
+// Path is the judgement on one path; Reason is zero on Pass.
 type Path struct {
 	Target string
 	Result Result
-	Reason string
-	// Void tells that there is no data because an agent was changed during the round, which fails nothing.
-	Void bool
+	Reason Reason `json:",omitzero"`
 }
 
-// Agent is the judgement on one agent; Paths stands in the order of the report's paths.
+// Agent is the judgement on one agent.
 type Agent struct {
 	Pod, Node string
-	Result    Result
+	// Result is that of the worst path, or of what is worse than all paths. A void path beside others has no part in it.
+	Result Result
 	// Reason is that of the first path with the agent's result, or the limit that the agent met.
-	Reason string
-	// Void tells that all of its paths are void.
-	Void  bool
+	Reason Reason `json:",omitzero"`
+	// Paths are sorted by target.
 	Paths []Path
 }
 
-// Verdict is the judgement on a round.
+// Verdict is the judgement on a round. It is the same for the same reports in whatever order.
 type Verdict struct {
 	Result Result
-	// Reasons say, one sentence each, what kept the round from passing; empty on Pass.
-	Reasons []string
-	Agents  []Agent
+	// Reasons are what kept the round from passing; empty on Pass.
+	Reasons []Reason
+	// Agents are sorted by node, then pod.
+	Agents []Agent
+}
+
+// worsen adds a reason.
+func (v *Verdict) worsen(to Result, reason Reason) {
+	if worse(to, v.Result) {
+		v.Result = to
+	}
+	v.Reasons = append(v.Reasons, reason)
 }
 
 // Judge holds a round against what was expected.
 func Judge(round report.Round, expect Expect) Verdict {
 	v := Verdict{Result: Pass}
-	worsen := func(to Result, format string, args ...any) {
-		if worse(to, v.Result) {
-			v.Result = to
-		}
-		v.Reasons = append(v.Reasons, fmt.Sprintf(format, args...))
+	for _, gap := range sortedGaps(round.Gaps) {
+		v.worsen(Fail, Reason{Code: NoTarget, Kind: gap.Kind, Family: gap.Family, Text: gap.Reason})
 	}
-	for _, gap := range round.Gaps {
-		worsen(Fail, "no %s target over %s: %s", gap.Kind, gap.Family, gap.Reason)
-	}
-	for _, missing := range round.Missing {
-		if missing.Void {
-			continue
+	for _, missing := range sortedMissing(round.Missing) {
+		if !missing.Void {
+			v.worsen(Fail, Reason{Code: NotReported, Pod: missing.Pod, Node: missing.Node, Text: missing.Reason})
 		}
-		worsen(Fail, "%s did not report: %s", Named(missing.Pod, missing.Node), missing.Reason)
 	}
 	if nothing := round.Load.Withheld(); nothing != "" {
-		worsen(NoData, "%s", nothing)
+		v.worsen(NoData, Reason{Code: NothingGiven, Text: nothing})
 		return v
 	}
-	slow := slowAnswers(round)
-	for _, reported := range round.Agents {
-		agent := judgeAgent(reported, round, expect, slow)
+	j := newJudge(round, expect)
+	for _, reported := range j.agents {
+		agent := j.agent(reported)
 		v.Agents = append(v.Agents, agent)
-		if agent.Result != Pass && !agent.Void {
-			worsen(agent.Result, "%s: %s", Named(agent.Pod, agent.Node), agent.Reason)
+		if worse(agent.Result, Void) {
+			v.worsen(agent.Result, agent.Reason.of(agent.Pod, agent.Node))
 		}
 	}
 	if len(round.Agents) == 0 && v.Result != Fail {
-		worsen(NoData, "no agent reported")
+		v.worsen(NoData, Reason{Code: NobodyReported})
 	}
-	if v.Result == Pass && !slices.ContainsFunc(v.Agents, func(a Agent) bool { return !a.Void }) {
-		worsen(NoData, NothingLeft+": %s", changed(round.Churn))
+	if v.Result == Pass {
+		for _, reason := range enough(round, v.Agents) {
+			v.worsen(NoData, reason)
+		}
 	}
 	return v
 }
 
-// Named is how reasons name an agent, at their beginning. A pod that has no node yet is named alone.
-func Named(pod, node string) string {
-	if node == "" {
-		return "agent " + pod
-	}
-	return fmt.Sprintf("agent %s on node %s", pod, node)
+// judge is what is known when one agent is judged.
+type judge struct {
+	round  report.Round
+	expect Expect
+	// agents are the round's, sorted by node and pod, their paths by target.
+	agents []reported
+	slow   slow
 }
 
-func judgeAgent(reported report.Agent, round report.Round, expect Expect, slow slow) Agent {
-	expected, _ := round.ExpectedOf(reported.Pod)
-	whole := reported.Paths
-	reported = withoutVoid(reported)
-	agent := Agent{Pod: reported.Pod, Node: reported.Node, Result: Pass}
-	worsen := func(to Result, reason string) {
+// reported is the report of one agent: whole, and as it would be had the excused requests never been made.
+type reported struct {
+	report.Agent
+	whole []report.Path
+	// compared are the paths' figures for comparisons.
+	compared []compared
+	// limit is the limit that makes all of the agent's paths doubtful, nil for none.
+	limit *Reason
+}
+
+func newJudge(round report.Round, expect Expect) judge {
+	j := judge{round: round, expect: expect}
+	for _, a := range round.Agents {
+		whole := slices.Clone(a.Paths)
+		slices.SortStableFunc(whole, func(a, b report.Path) int { return cmp.Compare(a.Target.ID, b.Target.ID) })
+		a.Paths = make([]report.Path, len(whole))
+		figures := make([]compared, len(whole))
+		for i, p := range whole {
+			a.Paths[i] = p.WithoutVoid()
+			figures[i] = comparedOf(a.Paths[i])
+		}
+		j.agents = append(j.agents, reported{Agent: a, whole: whole, compared: figures, limit: agentLimit(a, expect)})
+	}
+	slices.SortStableFunc(j.agents, func(a, b reported) int { return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.Pod, b.Pod)) })
+	j.slow = slowAnswers(round, j.agents)
+	return j
+}
+
+// agent judges one agent. What was stopped or never measured weighs before what is void.
+func (j judge) agent(r reported) Agent {
+	expected, _ := j.round.ExpectedOf(r.Pod)
+	agent := Agent{Pod: r.Pod, Node: r.Node, Result: Pass}
+	left, measured := false, make(map[string]bool, len(r.Paths))
+	worsen := func(to Result, reason Reason) {
 		if worse(to, agent.Result) {
 			agent.Result, agent.Reason = to, reason
 		}
 	}
-	limit := agentLimit(reported, expect)
-	measured := make(map[string]bool, len(reported.Paths))
-	for i, p := range reported.Paths {
-		stands := betweenOf(whole[i])
-		answer := slow.on(reported.Pod, p, stands)
-		judged := judgePath(p, expect, doubt{agent: limit, limit: cmp.Or(limit, pathLimit(p)), answer: answer, between: stands,
-			alone: func() bool { return alone(reported.Paths, i, answer != "") }})
-		if due := whole[i].Scheduled; judged.Result == Pass && due < expected.Requests && reported.Cut == "" {
-			judged.Result, judged.Reason = NoData, fmt.Sprintf("only %d of the %d planned requests came due", due, expected.Requests)
-		}
-		if reason := small(whole[i], round.Load.AnswerBytes); judged.Result == Pass && reason != "" {
-			judged.Result, judged.Reason = ToolLimited, reason
-		}
-		judged = excuse(judged, whole[i], reported.Cut, round.Churn)
+	for i := range r.Paths {
+		judged := j.path(r, i, expected)
 		agent.Paths = append(agent.Paths, judged)
-		measured[p.Target.ID] = true
-		if judged.Result != Pass && !judged.Void {
-			worsen(judged.Result, judged.Target+": "+judged.Reason)
+		measured[judged.Target] = true
+		if judged.Result == Void {
+			continue
+		}
+		left = true
+		worsen(judged.Result, judged.Reason.onTarget(judged.Target))
+	}
+	if agent.Result == ToolLimited && r.limit != nil {
+		agent.Reason = *r.limit
+	}
+	if r.Cut == "" {
+		// Before what is not measured, whose cause it is.
+		if !r.Finished {
+			worsen(NoData, Reason{Code: Stopped})
+		}
+		for _, id := range slices.Sorted(slices.Values(expected.Targets)) {
+			if !measured[id] {
+				worsen(NoData, Reason{Code: NotMeasured, Target: id})
+			}
+		}
+		if len(r.Paths) == 0 {
+			worsen(NoData, Reason{Code: NoTargets})
 		}
 	}
-	if agent.Result == ToolLimited && limit != "" {
-		agent.Reason = limit
-	}
-	if void, reason := allVoid(agent.Paths, reported.Cut); void && agent.Result == Pass {
-		agent.Result, agent.Reason, agent.Void = NoData, reason, true
-	}
-	if reported.Cut != "" {
-		return agent
-	}
-	// Before what is not measured, of which it is the cause.
-	if !reported.Finished {
-		worsen(NoData, "the round was stopped before its end")
-	}
-	for _, id := range expected.Targets {
-		if !measured[id] {
-			worsen(NoData, id+": not measured")
-		}
-	}
-	if len(reported.Paths) == 0 {
-		worsen(NoData, "there was no target to measure")
+	if agent.Result == Pass && !left {
+		agent.Result, agent.Reason = Void, allVoid(agent.Paths, r.Cut)
 	}
 	return agent
+}
+
+// allVoid is why nothing of an agent is left to judge.
+func allVoid(paths []Path, cut string) Reason {
+	if cut != "" || len(paths) == 0 {
+		return Reason{Code: Cut, Text: cut}
+	}
+	return paths[0].Reason.onTarget(paths[0].Target)
 }

@@ -1,0 +1,168 @@
+package verdict
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"kdoctor.io/kdoctor/internal/probe"
+	"kdoctor.io/kdoctor/internal/report"
+	"kdoctor.io/kdoctor/internal/target"
+	"kdoctor.io/kdoctor/internal/topology"
+)
+
+// Code names one kind of reason. Codes are stable: reports serve them, and programs may rely on them.
+type Code string
+
+// The reasons of rounds.
+const (
+	// NoTarget: a target that the task asks for does not exist. Kind, Family and Text tell which, and why.
+	NoTarget Code = "NoTarget"
+	// NotReported: an expected agent gave no report. Text says why.
+	NotReported Code = "NotReported"
+	// NothingGiven: the limits left the round no load at all. Text says why.
+	NothingGiven Code = "NothingGiven"
+	// NobodyReported: there is no report at all.
+	NobodyReported Code = "NobodyReported"
+	// NothingLeft: nothing failed, but changes excuse everything.
+	NothingLeft Code = "NothingLeft"
+	// FewAgents: only Count of Of expected agents have a report that could be judged.
+	FewAgents Code = "FewAgents"
+	// FewPaths: only Count of Of planned paths of Kind and Family could be judged.
+	FewPaths Code = "FewPaths"
+)
+
+// The reasons of agents.
+const (
+	// Stopped: the round was stopped before its end.
+	Stopped Code = "Stopped"
+	// NotMeasured: the report has no measurement of Target.
+	NotMeasured Code = "NotMeasured"
+	// NoTargets: the agent had no target.
+	NoTargets Code = "NoTargets"
+)
+
+// The reasons of paths. Count of Of requests is what they say, where nothing else stands here.
+const (
+	// TooFewSucceeded: Count of Of requests succeeded, and Rate was expected. Lost connections were lost while idle, if any.
+	TooFewSucceeded Code = "TooFewSucceeded"
+	// TooSlow: the mean delay is Delay, and Allowed was expected at most.
+	TooSlow Code = "TooSlow"
+	// NeverReused: no persistent connection lasted until the next request, on a path on which nothing may close it.
+	NeverReused Code = "NeverReused"
+	// NothingSent: no request was sent; Of were due.
+	NothingSent Code = "NothingSent"
+	// NothingSucceeded: no request succeeded where none had to, so there is no delay to judge.
+	NothingSucceeded Code = "NothingSucceeded"
+	// NotDue: only Count of Of planned requests came due.
+	NotDue Code = "NotDue"
+	// TooFewJudged: only Count of Of planned requests were sent and could be judged.
+	TooFewJudged Code = "TooFewJudged"
+	// ShortAnswers: answers had Count bytes on average, and Of were asked for at least.
+	ShortAnswers Code = "ShortAnswers"
+	// Excused: changes explain so many requests that too few are left to judge: Count are, Excused are explained, Of were planned.
+	Excused Code = "Excused"
+	// Cut: the agent itself was changed before enough was measured. Text says how.
+	Cut Code = "Cut"
+)
+
+// The limits of agents.
+const (
+	// Throttled: the CPU quota of Cores stopped the agent in Count of Of periods, for Delay in all.
+	Throttled Code = "Throttled"
+	// OutOfFiles: Count of Of due requests could not be sent while Used of Room descriptors were open.
+	OutOfFiles Code = "OutOfFiles"
+	// OutOfPorts: Count of Of due requests could not be sent, for want of ports (there are Room, 0 is unknown), descriptors or memory.
+	OutOfPorts Code = "OutOfPorts"
+	// Late: the agent itself was at least Delay late with Count of Of requests, and Allowed is the limit.
+	Late Code = "Late"
+	// Unsent: only Count of Of due requests of the path were sent: Missed could not be started in time, NotSent had no port,
+	// descriptor or memory.
+	Unsent Code = "Unsent"
+)
+
+// Failures counts the failures of one outcome and phase.
+type Failures struct {
+	Outcome probe.Outcome
+	Phase   probe.Phase
+	Count   uint64
+}
+
+// Reason is why a path, an agent or a round did not pass, as data. String says it in words. The zero value is no reason.
+// Fields that the code does not name are zero.
+type Reason struct {
+	Code Code `json:",omitempty"`
+	// Pod and Node name the agent. In a path's or an agent's own reason they are empty, but in a limit of the agent that answers they are set.
+	Pod  string `json:",omitempty"`
+	Node string `json:",omitempty"`
+	// Target is the ID of the target, empty in a path's own reason.
+	Target string          `json:",omitempty"`
+	Kind   target.Kind     `json:",omitempty"`
+	Family topology.Family `json:",omitempty"`
+	// Persistent reports that it is about the requests over a persistent connection, beside the counted ones.
+	Persistent bool `json:",omitempty"`
+
+	Count   uint64 `json:",omitempty"`
+	Of      uint64 `json:",omitempty"`
+	Used    uint64 `json:",omitempty"`
+	Room    uint64 `json:",omitempty"`
+	Missed  uint64 `json:",omitempty"`
+	NotSent uint64 `json:",omitempty"`
+	Excused uint64 `json:",omitempty"`
+	// Lost is how many persistent connections were lost while idle.
+	Lost    uint64        `json:",omitempty"`
+	Rate    float64       `json:",omitempty"`
+	Cores   float64       `json:",omitempty"`
+	Delay   time.Duration `json:",omitempty"`
+	Allowed time.Duration `json:",omitempty"`
+	// Worst is the most frequent kind of failure, nil without one.
+	Worst *Failures `json:",omitempty"`
+	// Change is what explains the excused requests, or what left nothing to judge, where one change alone does;
+	// Changes is how many changes do.
+	Change  *report.Change `json:",omitempty"`
+	Changes int            `json:",omitempty"`
+	// Limit is the limit of an agent because of which the rest is no evidence, nil without one.
+	Limit *Reason `json:",omitempty"`
+	// Text is what others said: why a target does not exist, why there is no report. In a reason without a code, as the first release
+	// stored it, it is the whole sentence.
+	Text string `json:",omitempty"`
+}
+
+// IsZero reports whether there is no reason.
+func (r Reason) IsZero() bool { return r.Code == "" && r.Text == "" }
+
+// UnmarshalJSON reads a reason as Marshal wrote it, or as a sentence, as the first release stored it.
+func (r *Reason) UnmarshalJSON(raw []byte) error {
+	if len(raw) > 0 && raw[0] == '"' {
+		*r = Reason{}
+		if err := json.Unmarshal(raw, &r.Text); err != nil {
+			return fmt.Errorf("read a reason: %w", err)
+		}
+		return nil
+	}
+	type plain Reason
+	var read plain
+	if err := json.Unmarshal(raw, &read); err != nil {
+		return fmt.Errorf("read a reason: %w", err)
+	}
+	*r = Reason(read)
+	return nil
+}
+
+// onTarget is the reason with its target.
+func (r Reason) onTarget(id string) Reason {
+	r.Target = id
+	return r
+}
+
+// of is the reason with its agent.
+func (r Reason) of(pod, node string) Reason {
+	r.Pod, r.Node = pod, node
+	return r
+}
+
+// but adds the limit because of which the reason is no evidence; nil adds none.
+func (r Reason) but(limit *Reason) Reason {
+	r.Limit = limit
+	return r
+}

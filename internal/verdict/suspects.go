@@ -1,0 +1,224 @@
+package verdict
+
+import (
+	"math"
+
+	"kdoctor.io/kdoctor/internal/probe"
+	"kdoctor.io/kdoctor/internal/report"
+	"kdoctor.io/kdoctor/internal/target"
+)
+
+// suspects are the limits of agents that may be why requests on a path are slow or time out.
+type suspects struct {
+	// agent is the limit that the asking agent met on all of its paths, asker the first limit of the asking agent that affects this path:
+	// the agent's, if set. Both make it doubtful what passes.
+	agent, asker *Reason
+	// answerer is the limit of an agent that may answer. What it answers in time all the same is not made doubtful.
+	answerer *Reason
+	proxy
+	// same are the figures of the asker's other paths of the same protocol, others those of the paths by which others reach the same pod.
+	same, others func(of stream) []figures
+	own          compared
+}
+
+// proxy is what stands between an agent and those that answer it.
+type proxy struct {
+	// proxied reports that something on the path ends connections itself and speaks for the agents behind it, and gateway that all
+	// unexpected statuses are such as it gives when it hears nothing from them.
+	proxied, gateway bool
+}
+
+// proxyOf is what stands on the path, whose excused requests must still be in it.
+func proxyOf(p report.Path) proxy {
+	return proxy{proxied: p.Target.Proxied(), gateway: p.Gateway() && (p.Kept == nil || p.Kept.Gateway())}
+}
+
+// suspects finds out which limits may be why the i-th path of the agent is as it is.
+func (j judge) suspects(r reported, i int) suspects {
+	p := r.Paths[i]
+	s := suspects{agent: r.limit, asker: first(r.limit, pathLimit(r.whole[i])), proxy: proxyOf(r.whole[i]), own: r.compared[i]}
+	s.answerer = j.slow.on(r.Pod, p, s.proxy)
+	s.same = func(of stream) []figures {
+		var like []figures
+		for k, other := range r.compared {
+			// Protocols are held apart because they cost an agent differently.
+			if k != i && other.protocol == s.own.protocol {
+				like = append(like, other.streams[of])
+			}
+		}
+		return like
+	}
+	s.others = func(of stream) []figures {
+		var like []figures
+		for _, other := range j.slow.asked[wayOf(p.Target)] {
+			if other.by != r.Pod {
+				like = append(like, other.streams[of])
+			}
+		}
+		return like
+	}
+	return s
+}
+
+// ofTimeouts are the suspects that nothing clears of the path's timeouts.
+func (s suspects) ofTimeouts(of stream) (asker, answerer *Reason) {
+	own := s.own.streams[of]
+	asker, answerer = s.asker, s.answerer
+	if answerer != nil && standsOut(own.onlyAnswers(), each(s.others(of), figures.onlyAnswers)) {
+		answerer = nil
+	}
+	// What the answerer can cause is no evidence against the path.
+	late := func(f figures) evidence { return f.late(answerer == nil) }
+	if asker != nil && standsOut(late(own), each(s.same(of), late)) {
+		asker = nil
+	}
+	return asker, answerer
+}
+
+// ofDelay are the suspects that nothing clears of the path's long delay.
+func (s suspects) ofDelay(of stream) (asker, answerer *Reason) {
+	own := s.own.streams[of].delay()
+	asker, answerer = s.asker, s.answerer
+	if asker != nil && standsOut(own, each(s.same(of), figures.delay)) {
+		asker = nil
+	}
+	if answerer != nil && standsOut(own, each(s.others(of), figures.delay)) {
+		answerer = nil
+	}
+	return asker, answerer
+}
+
+func each(all []figures, of func(figures) evidence) []evidence {
+	out := make([]evidence, len(all))
+	for i, f := range all {
+		out[i] = of(f)
+	}
+	return out
+}
+
+// failed is the result of requests of which too few succeeded. Where an agent met a limit, they fail only when enough of them failed in ways
+// that no slow agent can cause.
+func (s suspects) failed(reason Reason, failures []report.Failure, of stream) (Result, Reason) {
+	asker, answerer := s.ofTimeouts(of)
+	certain := reason.Lost
+	for _, f := range failures {
+		if (asker == nil || !byAsker(f)) && (answerer == nil || !s.byAnswerer(f)) {
+			certain += f.Count
+		}
+	}
+	made := reason.Of + reason.Lost
+	limit := first(asker, answerer)
+	if limit == nil || short(made-min(made, certain), made, reason.Rate) {
+		return Fail, reason
+	}
+	return ToolLimited, reason.but(limit)
+}
+
+// slow is the result of requests that took too long.
+func (s suspects) slow(reason Reason, of stream) (Result, Reason) {
+	if limit := first(s.ofDelay(of)); limit != nil {
+		return ToolLimited, reason.but(limit)
+	}
+	return Fail, reason
+}
+
+func first(a, b *Reason) *Reason {
+	if a != nil {
+		return a
+	}
+	return b
+}
+
+// byAsker reports whether requests can have failed so because the agent that asked was slow. All else somebody else answered, or refused to.
+func byAsker(f report.Failure) bool { return f.Outcome == probe.Timeout }
+
+// byAnswerer reports whether requests can have failed so because an agent was slow that may answer them. Its kernel takes connections, however
+// slow it is. Load balancers and Ingresses do not wait as long as the asker: they close the connection without a byte, or answer for the agent.
+func (b proxy) byAnswerer(f report.Failure) bool {
+	switch f.Outcome {
+	case probe.Timeout:
+		return f.Phase > probe.Connect
+	case probe.Reset, probe.BadAnswer:
+		return b.proxied && f.Phase == probe.FirstByte
+	case probe.BadStatus:
+		return b.proxied && b.gateway
+	case probe.OK, probe.Refused, probe.Unreachable, probe.DNSFailed, probe.TLSFailed, probe.WrongPeer, probe.NotSent, probe.Aborted, probe.Other, probe.Outcomes:
+	}
+	return false
+}
+
+// slow is what is known of agents that answer slowly.
+type slow struct {
+	// byPod are the limits that they met.
+	byPod  map[string]*Reason
+	behind report.Behind
+	// asked are the paths to these agents, by the way that they take.
+	asked map[way][]asked
+}
+
+// slowAnswers finds the agents whose answers were slow.
+func slowAnswers(round report.Round, agents []reported) slow {
+	s := slow{byPod: map[string]*Reason{}, behind: round.Behind(), asked: map[way][]asked{}}
+	for _, a := range agents {
+		if limit := throttled(a.Observer); limit != nil {
+			named := limit.of(a.Pod, a.Node)
+			s.byPod[a.Pod] = &named
+		}
+	}
+	for _, a := range agents {
+		for i, p := range a.Paths {
+			if p.Target.MayAnswer() == target.OnePod && s.byPod[p.Target.Pod] != nil {
+				s.asked[wayOf(p.Target)] = append(s.asked[wayOf(p.Target)], asked{a.Pod, a.compared[i]})
+			}
+		}
+	}
+	return s
+}
+
+// on is the limit that made answers on the path slow, nil for none. Where any of several pods may answer, those that are slow explain no more
+// than their share of the requests, up to three standard deviations of a uniform choice: what is beyond that has another reason.
+func (s slow) on(agent string, p report.Path, stands proxy) *Reason {
+	if p.Target.Protocol == target.TCP {
+		// A kernel answers, not the agent.
+		return nil
+	}
+	if p.Target.MayAnswer() == target.OnePod {
+		return s.byPod[p.Target.Pod]
+	}
+	pods, _ := s.behind.Pods(agent, p.Target.ID)
+	var limit *Reason
+	hit := 0
+	for _, pod := range pods {
+		if reason := s.byPod[pod]; reason != nil {
+			limit, hit = first(limit, reason), hit+1
+		}
+	}
+	if hit == 0 {
+		return nil
+	}
+	var explained float64
+	for _, f := range p.Failures {
+		if stands.byAnswerer(f) {
+			explained += float64(f.Count)
+		}
+	}
+	share, made := s.share(p, stands, hit, len(pods)), float64(p.Sent)
+	if explained > made*share+3*math.Sqrt(made*share*(1-share)) {
+		return nil
+	}
+	return limit
+}
+
+// share is which part of the requests slow agents can be why they fail, where so many of those that may answer are slow. A proxy may lead
+// all requests of one client to the same agent: if slow ones alone answered, all went to them.
+func (s slow) share(p report.Path, stands proxy, slow, of int) float64 {
+	if !stands.proxied || len(p.Peers) == 0 {
+		return float64(slow) / float64(of)
+	}
+	for pod := range p.Peers {
+		if s.byPod[pod] == nil {
+			return float64(slow) / float64(of)
+		}
+	}
+	return 1
+}

@@ -1,0 +1,207 @@
+package verdict
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"kdoctor.io/kdoctor/internal/report"
+)
+
+// String says the reason in one sentence without a final stop; it is empty where there is none.
+func (r Reason) String() string {
+	text := r.clause()
+	if r.Persistent {
+		text = "over a persistent connection: " + text
+	}
+	if r.Target != "" {
+		text = r.Target + ": " + text
+	}
+	switch {
+	case r.Pod == "":
+	case r.Code == NotReported:
+		text = Named(r.Pod, r.Node) + " did not report: " + text
+	default:
+		text = Named(r.Pod, r.Node) + ": " + text
+	}
+	return text
+}
+
+// Named is how reasons name an agent. A pod that has no node yet is named alone.
+func Named(pod, node string) string {
+	if node == "" {
+		return "agent " + pod
+	}
+	return fmt.Sprintf("agent %s on node %s", pod, node)
+}
+
+// clause says the reason without whom it is about.
+func (r Reason) clause() string {
+	switch r.Code {
+	case NoTarget:
+		return fmt.Sprintf("no %s target over %s: %s", r.Kind, r.Family, r.Text)
+	case NobodyReported:
+		return "no agent reported"
+	case NothingLeft:
+		return "nothing is left to judge: " + r.changed()
+	case FewAgents:
+		return fmt.Sprintf("only %d of %d agents have a report that could be judged, which is fewer than half: %s", r.Count, r.Of, r.changed())
+	case FewPaths:
+		return fmt.Sprintf("only %d of %d planned %spaths%s could be judged, which is less than a third: %s",
+			r.Count, r.Of, spaced(string(r.Kind)), over(string(r.Family)), r.changed())
+	case Stopped:
+		return "the round was stopped before its end"
+	case NotMeasured:
+		return "not measured"
+	case NoTargets:
+		return "there was no target to measure"
+	case Throttled, OutOfFiles, OutOfPorts, Late, Unsent:
+		return r.limit("the agent")
+	case Cut:
+		if r.Of > 0 {
+			return fmt.Sprintf("%s, when %d of %d planned requests had come due", r.Text, r.Count, r.Of)
+		}
+		return r.Text
+	case NotReported, NothingGiven, "":
+		return r.Text
+	}
+	return r.path()
+}
+
+// path says the reason of a path.
+func (r Reason) path() string {
+	switch r.Code {
+	case TooFewSucceeded:
+		text := fmt.Sprintf("%d of %d requests succeeded", r.Count, r.Of)
+		if r.Lost > 0 {
+			text += fmt.Sprintf(", and the other side ended %s while idle", count(r.Lost, "connection"))
+		}
+		return text + fmt.Sprintf(", expected a rate of at least %v", r.Rate) + r.worst() + r.joined(", but ")
+	case TooSlow:
+		return fmt.Sprintf("mean delay %.3f ms is above the expected %d ms", milliseconds(r.Delay), r.Allowed.Milliseconds()) + r.joined(", but ")
+	case NeverReused:
+		return fmt.Sprintf("none of %s lasted until the next request, and nothing on the way may end it", count(r.Count, "connection"))
+	case NothingSent:
+		return fmt.Sprintf("no request was sent (%d were due)", r.Of) + r.worst() + r.joined("; ")
+	case NothingSucceeded:
+		return "no request succeeded, so there is no delay to judge" + r.worst() + r.joined("; ")
+	case NotDue:
+		return fmt.Sprintf("only %d of the %d planned requests came due", r.Count, r.Of)
+	case TooFewJudged:
+		return fmt.Sprintf("only %d of the %d planned requests could be judged, which is less than a third", r.Count, r.Of) + r.worst() + r.joined("; ")
+	case ShortAnswers:
+		return fmt.Sprintf("answers had %d bytes on average instead of at least %d: agents that do not know the round, as after a restart, "+
+			"give short ones: run the task again", r.Count, r.Of)
+	case Excused:
+		if r.Excused >= r.Of {
+			return fmt.Sprintf("all %d requests are excused: %s", r.Excused, r.changed())
+		}
+		return fmt.Sprintf("%d of %d planned requests are excused, and %d are left: %s", r.Excused, r.Of, r.Count, r.changed())
+	}
+	return string(r.Code)
+}
+
+// limit says what limit an agent met, and what to do.
+func (r Reason) limit(who string) string {
+	switch r.Code {
+	case Throttled:
+		cores := ""
+		if r.Cores > 0 {
+			cores = fmt.Sprintf(" (limit %.2f cores)", r.Cores)
+		}
+		share := min(1, float64(r.Count)/float64(max(r.Of, 1)))
+		return fmt.Sprintf("%s was throttled in %.0f %% of its CPU periods%s, for %v in all: raise its CPU limit or lower the rate",
+			who, 100*share, cores, r.Delay.Round(time.Millisecond))
+	case OutOfFiles:
+		return fmt.Sprintf("%s could not send %d of %d due requests: %d of its %d descriptors were open: raise its limit of open files or lower the rate",
+			who, r.Count, r.Of, r.Used, r.Room)
+	case OutOfPorts:
+		has := ""
+		if r.Room > 0 {
+			has = fmt.Sprintf(" (it has %d)", r.Room)
+		}
+		return fmt.Sprintf("%s could not send %d of %d due requests: it ran out of ports%s, descriptors or memory for large answers: lower the rate",
+			who, r.Count, r.Of, has)
+	case Late:
+		return fmt.Sprintf("the agent itself was at least %.1f ms late with %d of %d requests (limit %.1f ms): give it more CPU or lower the rate",
+			milliseconds(r.Delay), r.Count, r.Of, milliseconds(r.Allowed))
+	}
+	return fmt.Sprintf("the agent sent only %d of %d due requests (%s): give it more CPU or lower the rate", r.Count, r.Of, r.unsent())
+}
+
+// unsent says why requests were not sent.
+func (r Reason) unsent() string {
+	var why []string
+	if r.Missed > 0 {
+		why = append(why, fmt.Sprintf("%d could not be started in time", r.Missed))
+	}
+	if r.NotSent > 0 {
+		why = append(why, fmt.Sprintf("%d had no port, descriptor or memory for a large answer", r.NotSent))
+	}
+	return strings.Join(why, ", ")
+}
+
+// worst names the most frequent failure, in parentheses.
+func (r Reason) worst() string {
+	if r.Worst == nil {
+		return ""
+	}
+	if phase := r.Worst.Phase.String(); phase != "" {
+		return fmt.Sprintf(" (%d %s at %s)", r.Worst.Count, r.Worst.Outcome, phase)
+	}
+	return fmt.Sprintf(" (%d %s)", r.Worst.Count, r.Worst.Outcome)
+}
+
+// joined is the limit with the words that join it; it is empty without one.
+func (r Reason) joined(by string) string {
+	if r.Limit == nil {
+		return ""
+	}
+	who := "the agent"
+	if r.Limit.Pod != "" {
+		who = fmt.Sprintf("the agent that answers, %s on node %s,", r.Limit.Pod, r.Limit.Node)
+	}
+	return by + r.Limit.limit(who)
+}
+
+// changed says what happened to agents.
+func (r Reason) changed() string {
+	switch {
+	case r.Change != nil:
+		return ChangeOf(*r.Change)
+	case r.Changes == 0:
+		return "too little was measured"
+	}
+	return fmt.Sprintf("agents were deleted or restarted %d times during the round", r.Changes)
+}
+
+// ChangeOf says what happened to which agent.
+func ChangeOf(c report.Change) string {
+	return fmt.Sprintf("pod %s on node %s: %s", c.Pod, c.Node, c.Clause())
+}
+
+// count is the number with its noun.
+func count(n uint64, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return fmt.Sprintf("%d %s", n, noun)
+}
+
+// spaced is the word with a space behind it, or nothing.
+func spaced(word string) string {
+	if word == "" {
+		return ""
+	}
+	return word + " "
+}
+
+// over says over which family, or nothing.
+func over(family string) string {
+	if family == "" {
+		return ""
+	}
+	return " over " + family
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
