@@ -33,13 +33,16 @@ type Outcome struct {
 
 // Summarize reduces a round to its outcome.
 func Summarize(r report.Round, v verdict.Verdict) Outcome {
-	o := Outcome{Result: v.Result, Reasons: v.Reasons, Expected: len(r.Expected), Reduced: r.Load.Reduction(), Ended: r.Ended}
+	o := Outcome{Result: v.Result, Expected: len(r.Expected), Reduced: r.Load.Reduction(), Ended: r.Ended}
+	for _, reason := range v.Reasons {
+		o.Reasons = append(o.Reasons, reason.String())
+	}
 	for _, a := range v.Agents {
-		if a.Result == verdict.Pass {
+		switch a.Result {
+		case verdict.Pass:
 			o.Succeeded = append(o.Succeeded, a.Node)
-			continue
-		}
-		if !a.Void {
+		case verdict.Void:
+		default:
 			o.Failed = append(o.Failed, a.Node)
 		}
 	}

@@ -29,12 +29,12 @@ func enough(round report.Round, agents []Agent) []Reason {
 		return []Reason{changes(Reason{Code: NothingLeft}, round.Churn)}
 	}
 	var reasons []Reason
-	if n, of := uint64(len(judged)), uint64(len(wanted(round))); !reaches(n, of, leastAgents) {
+	if n, of := uint64(len(judged)), uint64(len(wanted(round))); !reaches(n, of) {
 		reasons = append(reasons, changes(Reason{Code: FewAgents, Count: n, Of: of}, round.Churn))
 	}
 	planned, passed := coverage(round, agents)
 	for _, g := range slices.SortedFunc(maps.Keys(planned), comparedTo) {
-		if !reaches(passed[g], planned[g], leastPaths) {
+		if !reaches(passed[g], planned[g]) {
 			reasons = append(reasons, changes(Reason{Code: FewPaths, Kind: g.kind, Family: g.family, Count: passed[g], Of: planned[g]}, round.Churn))
 		}
 	}

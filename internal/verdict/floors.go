@@ -5,21 +5,19 @@ import (
 	"kdoctor.io/kdoctor/internal/report"
 )
 
-// The floors: how much must have been measured for a success to be one. Below them there is no data, or nothing but an excuse.
-// docs/use.md tells users of them.
-const (
-	// leastRequests is one in how many planned requests of a path must have been sent and judged. What is excused, could not be sent or was
-	// cut off by the end of the round is not judged. The same holds for the planned requests of a path's persistent stream.
-	leastRequests = 3
-	// leastPaths is one in how many planned paths of each kind and family must have been judged. With one of three nodes drained, four of
-	// nine paths between pods are left, which is enough; with one of two, only one of four is, which leads from a pod to itself.
-	leastPaths = 3
-	// leastAgents is one in how many expected agents must have a report that was judged: fewer nodes than that are not the cluster.
-	leastAgents = 2
-)
+// floor is one in how many must have been measured for a success to be one, below which there is no data, or nothing but an excuse:
+//
+//   - of a path's planned requests, so many must have been sent and judged. What is excused, could not be sent or was cut off by the end of
+//     the round is not judged. The same holds for the planned requests of the path's persistent stream;
+//   - of the round's planned paths of each kind and family, so many must have been judged: with one of three nodes drained, four of nine
+//     paths between pods are left, which is enough; with one of two, only one of four is, which leads from a pod to itself;
+//   - of the expected agents, so many must have a report that was judged.
+//
+// docs/use.md tells users.
+const floor = 3
 
-// reaches reports whether part is at least one in least of the whole.
-func reaches(part, whole uint64, least uint64) bool { return least*part >= whole }
+// reaches reports whether part is at least one in floor of the whole.
+func reaches(part, whole uint64) bool { return floor*part >= whole }
 
 // requests are those of a path, or of its persistent stream, by what may be said of them.
 type requests struct {
@@ -46,7 +44,7 @@ func requestsOf(p report.Path, planned uint64) requests {
 }
 
 // enough reports whether enough was judged for a success.
-func (r requests) enough() bool { return reaches(r.judged, r.planned, leastRequests) }
+func (r requests) enough() bool { return reaches(r.judged, r.planned) }
 
 // unsent reports whether the agent could not send more of the due requests than is forgiven.
 func (r requests) unsent() bool { return float64(r.missed+r.notSent) > missedShare*float64(r.due) }
@@ -59,5 +57,5 @@ func (r requests) void(cut bool) bool {
 		never, explained = 0, explained+never
 	}
 	others := r.missed + r.notSent + never
-	return (cut || r.excused > 0) && float64(others) <= missedShare*float64(r.planned) && reaches(r.judged+explained, r.planned, leastRequests)
+	return (cut || r.excused > 0) && float64(others) <= missedShare*float64(r.planned) && reaches(r.judged+explained, r.planned)
 }

@@ -359,7 +359,7 @@ func TestPathIsJudgedByItself(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			if got := verdict.JudgePath(c.path, verdict.Expect{SuccessRate: 1}); got.Result != c.want || (c.want == verdict.Pass) != (got.Reason == "") {
+			if got := verdict.JudgePath(c.path, verdict.Expect{SuccessRate: 1}); got.Result != c.want || (c.want == verdict.Pass) != got.Reason.IsZero() {
 				t.Errorf("got %+v, want %s", got, c.want)
 			}
 		})

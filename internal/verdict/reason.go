@@ -1,8 +1,6 @@
 package verdict
 
 import (
-	"encoding/json"
-	"fmt"
 	"time"
 
 	"kdoctor.io/kdoctor/internal/probe"
@@ -123,31 +121,13 @@ type Reason struct {
 	Changes int            `json:",omitempty"`
 	// Limit is the limit of an agent because of which the rest is no evidence, nil without one.
 	Limit *Reason `json:",omitempty"`
-	// Text is what others said: why a target does not exist, why there is no report. In a reason without a code, as the first release
-	// stored it, it is the whole sentence.
+	// Text is what others said: why a target does not exist, why there is no report. In a reason that the first release stored
+	// it is the whole clause.
 	Text string `json:",omitempty"`
 }
 
 // IsZero reports whether there is no reason.
 func (r Reason) IsZero() bool { return r.Code == "" && r.Text == "" }
-
-// UnmarshalJSON reads a reason as Marshal wrote it, or as a sentence, as the first release stored it.
-func (r *Reason) UnmarshalJSON(raw []byte) error {
-	if len(raw) > 0 && raw[0] == '"' {
-		*r = Reason{}
-		if err := json.Unmarshal(raw, &r.Text); err != nil {
-			return fmt.Errorf("read a reason: %w", err)
-		}
-		return nil
-	}
-	type plain Reason
-	var read plain
-	if err := json.Unmarshal(raw, &read); err != nil {
-		return fmt.Errorf("read a reason: %w", err)
-	}
-	*r = Reason(read)
-	return nil
-}
 
 // onTarget is the reason with its target.
 func (r Reason) onTarget(id string) Reason {

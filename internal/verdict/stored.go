@@ -3,7 +3,50 @@ package verdict
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 )
+
+// UnmarshalJSON reads a reason as Marshal wrote it, or as a sentence, as the first release stored it.
+func (r *Reason) UnmarshalJSON(raw []byte) error {
+	if len(raw) > 0 && raw[0] == '"' {
+		var sentence string
+		if err := json.Unmarshal(raw, &sentence); err != nil {
+			return fmt.Errorf("read a reason: %w", err)
+		}
+		*r = reasonIn(sentence)
+		return nil
+	}
+	type plain Reason
+	var read plain
+	if err := json.Unmarshal(raw, &read); err != nil {
+		return fmt.Errorf("read a reason: %w", err)
+	}
+	*r = Reason(read)
+	return nil
+}
+
+// reasonIn finds in a sentence of the first release what programs need of it: the agent that it is about, and the two codes that are told
+// apart where reports are shown. String gives the same sentence again.
+func reasonIn(sentence string) Reason {
+	if rest, ok := strings.CutPrefix(sentence, "nothing is left to judge: "); ok {
+		return Reason{Code: NothingLeft, Text: rest}
+	}
+	rest, ok := strings.CutPrefix(sentence, "agent ")
+	if !ok {
+		return Reason{Text: sentence}
+	}
+	who, text, ok := strings.Cut(rest, ": ")
+	if !ok {
+		return Reason{Text: sentence}
+	}
+	who, silent := strings.CutSuffix(who, " did not report")
+	pod, node, _ := strings.Cut(who, " on node ")
+	r := Reason{Pod: pod, Node: node, Text: text}
+	if silent {
+		r.Code = NotReported
+	}
+	return r
+}
 
 // UnmarshalJSON reads a judgement as Marshal wrote it, or as the first release stored it: there a void path had no data, and a mark.
 func (p *Path) UnmarshalJSON(raw []byte) error {

@@ -29,14 +29,14 @@ func (j judge) stream(r reported, i int, planned uint64, s suspects) (Result, Re
 
 // persistent judges the stream by its requests without the excused ones.
 func (j judge) persistent(r reported, i int, n requests, kept report.Path, s suspects) (Result, Reason) {
-	proxied, explained := s.proxied, uint64(len(j.behind(r.Pod, r.whole[i])))
+	direct, explained := direct(r.Paths[i].Target), uint64(len(j.behind(r.Pod, r.whole[i])))
 	failures, closed, lost := judgedFailures(kept.Failures), uint64(0), uint64(0)
-	if proxied {
-		failures, closed = withoutClosed(failures, kept.Closed)
-	} else {
+	if direct {
+		// A change of an agent at the other end takes at most the one connection that is open to it.
 		lost = kept.IdleResets + kept.IdleCloses
-		// A change of the agent at the other end takes at most the one connection that is open to it.
 		lost -= min(lost, explained)
+	} else {
+		failures, closed = withoutClosed(failures, kept.Closed)
 	}
 	made := n.judged - min(n.judged, closed)
 	switch {
@@ -44,7 +44,7 @@ func (j judge) persistent(r reported, i int, n requests, kept report.Path, s sus
 		return j.nothing(r, i, n, kept, s)
 	case short(kept.OK, made+lost, j.expect.SuccessRate):
 		return s.failed(Reason{Code: TooFewSucceeded, Count: kept.OK, Of: made, Lost: lost, Rate: j.expect.SuccessRate, Worst: worst(failures)}, failures, persistent)
-	case !proxied && kept.Reused == 0 && kept.OK > 1+explained:
+	case direct && kept.Reused == 0 && kept.OK > 1+explained:
 		return Fail, Reason{Code: NeverReused, Count: kept.OK}
 	case tooSlow(kept, j.expect):
 		return s.slow(Reason{Code: TooSlow, Delay: kept.Latency.Mean(), Allowed: j.expect.MeanDelay}, persistent)
@@ -54,6 +54,11 @@ func (j judge) persistent(r reported, i int, n requests, kept report.Path, s sus
 		return j.tooFew(r, i, n, kept)
 	}
 	return Pass, Reason{}
+}
+
+// direct reports whether nothing on the path may end a connection between the two agents.
+func direct(t target.Target) bool {
+	return !t.Proxied() && (t.Kind != "" || t.MayAnswer() == target.OnePod)
 }
 
 // withoutClosed takes so many failures away from those that a connection closed by the other side leads to (a reset or an early end before

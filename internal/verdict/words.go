@@ -45,7 +45,7 @@ func (r Reason) clause() string {
 	case NothingLeft:
 		return "nothing is left to judge: " + r.changed()
 	case FewAgents:
-		return fmt.Sprintf("only %d of %d agents have a report that could be judged, which is fewer than half: %s", r.Count, r.Of, r.changed())
+		return fmt.Sprintf("only %d of %d agents have a report that could be judged, which is fewer than a third: %s", r.Count, r.Of, r.changed())
 	case FewPaths:
 		return fmt.Sprintf("only %d of %d planned %spaths%s could be judged, which is less than a third: %s",
 			r.Count, r.Of, spaced(string(r.Kind)), over(string(r.Family)), r.changed())
@@ -167,6 +167,8 @@ func (r Reason) joined(by string) string {
 // changed says what happened to agents.
 func (r Reason) changed() string {
 	switch {
+	case r.Text != "":
+		return r.Text
 	case r.Change != nil:
 		return ChangeOf(*r.Change)
 	case r.Changes == 0:

@@ -66,6 +66,8 @@ type KdoctorReportSpec struct {
 	Status string `json:"Status"`
 	// FailedReasons says, one sentence each, what kept the round from succeeding; left out when it succeeded.
 	FailedReasons []string `json:"FailedReasons,omitempty"`
+	// Reasons are the same as data, in the same order; left out when the round succeeded.
+	Reasons []Reason `json:"Reasons,omitempty"`
 	// NotReported are the agents that were expected and gave no report; left out when all did.
 	NotReported []NotReported `json:"NotReported,omitempty"`
 	// Findings say where faults are, as far as the figures tell; left out when nothing was found.
@@ -82,6 +84,19 @@ type KdoctorReportSpec struct {
 	Churn []string `json:"Churn,omitempty"`
 	// Report holds one report per agent.
 	Report []Report `json:"Report"`
+}
+
+// Reason is one thing that kept a round from succeeding.
+type Reason struct {
+	// Code names the kind of reason in one word that stays the same, such as TooFewSucceeded or NotReported; left out for reasons that
+	// an earlier release stored.
+	Code string `json:"Code,omitempty"`
+	// NodeName and PodName name the agent that it is about, TargetName the target; left out where it is about none.
+	NodeName   string `json:"NodeName,omitempty"`
+	PodName    string `json:"PodName,omitempty"`
+	TargetName string `json:"TargetName,omitempty"`
+	// Message is one sentence that says all of it.
+	Message string `json:"Message"`
 }
 
 // NotReported is an agent that was expected and gave no report.

@@ -70,7 +70,12 @@ func Report(task Task, kept Kept) *systemv1beta1.KdoctorReport {
 	r.Spec.ReportRoundNumber = key.Round
 	r.Spec.FinishedRoundNumber = done
 	r.Spec.FailedRoundNumber = failed
-	r.Spec.FailedReasons = kept.Verdict.Reasons
+	for _, reason := range kept.Verdict.Reasons {
+		message := reason.String()
+		r.Spec.FailedReasons = append(r.Spec.FailedReasons, message)
+		r.Spec.Reasons = append(r.Spec.Reasons, systemv1beta1.Reason{Code: string(reason.Code), NodeName: reason.Node, PodName: reason.Pod,
+			TargetName: reason.Target, Message: message})
+	}
 	for _, m := range kept.Round.Missing {
 		r.Spec.NotReported = append(r.Spec.NotReported, systemv1beta1.NotReported{NodeName: m.Node, PodName: m.Pod, Reason: m.Reason, Void: m.Void})
 	}
@@ -117,7 +122,7 @@ func agents(task Task, kept Kept) []systemv1beta1.Report {
 	for _, a := range kept.Round.Agents {
 		v, ok := judged[a.Pod]
 		if !ok {
-			v = verdict.Agent{Result: verdict.NoData, Reason: "the agent was not judged"}
+			v = verdict.Agent{Result: verdict.NoData, Reason: verdict.Reason{Text: "the agent was not judged"}}
 		}
 		reports = append(reports, agent(task, kept, a, details(a, v, expected[a.Pod], backends), v))
 	}
@@ -139,13 +144,14 @@ func agent(task Task, kept Kept, a report.Agent, paths []systemv1beta1.NetReachD
 			TargetType: task.Kind, TargetNumber: int64(len(paths)), Succeed: passed, Detail: paths,
 		},
 	}
-	switch {
-	case passed:
+	if reason := v.Reason.String(); !passed {
+		r.FailedReason = &reason
+	}
+	switch v.Result {
+	case verdict.Pass:
 		r.RoundResult = Succeed
-	case v.Void:
-		r.RoundResult, r.FailedReason = systemv1beta1.ResultVoid, &v.Reason
-	default:
-		r.FailedReason = &v.Reason
+	case verdict.Void:
+		r.RoundResult = systemv1beta1.ResultVoid
 	}
 	if a.Via == report.PortForward {
 		r.FetchedBy = string(a.Via)
@@ -178,7 +184,7 @@ func details(a report.Agent, v verdict.Agent, expected []string, known backends)
 		measured[p.Target.ID] = true
 		j, ok := judged[p.Target.ID]
 		if !ok {
-			j = verdict.Path{Result: verdict.NoData, Reason: "the path was not judged"}
+			j = verdict.Path{Result: verdict.NoData, Reason: verdict.Reason{Text: "the path was not judged"}}
 		}
 		if p.Started.IsZero() || p.Ended.IsZero() {
 			p.Started, p.Ended = a.Started, a.Ended
@@ -190,7 +196,7 @@ func details(a report.Agent, v verdict.Agent, expected []string, known backends)
 	for _, id := range slices.Sorted(slices.Values(expected)) {
 		if !measured[id] {
 			p := report.Path{Target: target.Target{ID: id}, Started: a.Started, Ended: a.Ended}
-			out = append(out, detail(p, verdict.Path{Result: verdict.NoData, Reason: "not measured"}))
+			out = append(out, detail(p, verdict.Path{Result: verdict.NoData, Reason: verdict.Reason{Code: verdict.NotMeasured}}))
 		}
 	}
 	return out
@@ -215,14 +221,11 @@ func detail(p report.Path, v verdict.Path) systemv1beta1.NetReachDetail {
 	if counted := p.Sent - p.Void(); counted > 0 {
 		d.SucceedRate = float64(p.OK) / float64(counted)
 	}
-	switch {
-	case v.Void:
-		d.Result = systemv1beta1.ResultVoid
-	case v.Result != verdict.Pass && v.Result != verdict.Fail:
+	if v.Result != verdict.Pass && v.Result != verdict.Fail {
 		d.Result = string(v.Result)
 	}
-	if !d.Succeed {
-		d.FailureReason = &v.Reason
+	if reason := v.Reason.String(); !d.Succeed {
+		d.FailureReason = &reason
 	}
 	return d
 }

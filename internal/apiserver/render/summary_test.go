@@ -26,7 +26,7 @@ func judgements() []judgement {
 		{verdict.Path{Result: verdict.Fail}, func(p *render.Paths) { p.Failed++ }},
 		{verdict.Path{Result: verdict.NoData}, func(p *render.Paths) { p.NoData++ }},
 		{verdict.Path{Result: verdict.ToolLimited}, func(p *render.Paths) { p.ToolLimited++ }},
-		{verdict.Path{Result: verdict.NoData, Void: true}, func(p *render.Paths) { p.Void++ }},
+		{verdict.Path{Result: verdict.Void}, func(p *render.Paths) { p.Void++ }},
 		{verdict.Path{Result: "of a later release"}, func(p *render.Paths) { p.Failed++ }},
 	}
 }

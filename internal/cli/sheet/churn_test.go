@@ -8,8 +8,10 @@ import (
 
 	"kdoctor.io/kdoctor/api/system/v1beta1"
 	"kdoctor.io/kdoctor/internal/cli/sheet"
+	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/target"
 	"kdoctor.io/kdoctor/internal/topology"
+	"kdoctor.io/kdoctor/internal/verdict"
 )
 
 func change(node int) string {
@@ -72,10 +74,10 @@ func TestChurn(t *testing.T) {
 	}
 	nothing := cutShort(v4(1, nil), 0)
 	nothing.Spec.Churn, nothing.Spec.FailedRoundNumber = []string{change(1)}, []int64{1}
-	nothing.Spec.FailedReasons = []string{"nothing is left to judge: pod kdoctor-agent-x0001 on node node-1: its node was drained"}
+	because(&nothing.Spec, verdict.Reason{Code: verdict.NothingLeft, Changes: 1, Change: &report.Change{Pod: "kdoctor-agent-x0001", Node: "node-1", What: report.Drained}})
 	silent := drained(v4(3, nil))
 	silent.Spec.NotReported = append(silent.Spec.NotReported, v1beta1.NotReported{PodName: "kdoctor-agent-x0004", Reason: "no node takes its pod"})
-	silent.Spec.FailedReasons = []string{"agent kdoctor-agent-x0004 did not report: no node takes its pod"}
+	because(&silent.Spec, verdict.Reason{Code: verdict.NotReported, Pod: "kdoctor-agent-x0004", Text: "no node takes its pod"})
 	narrow := sheet.Options{Width: 80}
 	cases := []struct {
 		name    string

@@ -7,7 +7,6 @@ import (
 
 	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
 	"kdoctor.io/kdoctor/internal/target"
-	"kdoctor.io/kdoctor/internal/verdict"
 )
 
 // failure is one target that failed, or of which there is no data, seen from one source.
@@ -161,7 +160,7 @@ func next(r systemv1beta1.KdoctorReport, seen evidence, silent []systemv1beta1.N
 		return ask(silent)
 	case !Passed(r) && o.Node != "":
 		return "nothing that this node measured failed, but the round failed:", whole
-	case slices.ContainsFunc(r.Spec.FailedReasons, func(reason string) bool { return strings.HasPrefix(reason, verdict.NothingLeft) }):
+	case slices.ContainsFunc(reasonsOf(r.Spec), nothingLeft):
 		return "nothing is left to judge: see the next round, or run the task once more.", ""
 	case !Passed(r):
 		return "see the reasons above, and the task's events:", describe

@@ -8,6 +8,7 @@ import (
 	"kdoctor.io/kdoctor/internal/cli/sheet"
 	"kdoctor.io/kdoctor/internal/target"
 	"kdoctor.io/kdoctor/internal/topology"
+	"kdoctor.io/kdoctor/internal/verdict"
 )
 
 func v4(nodes int, broken func(topology.Agent, target.Target) string) v1beta1.KdoctorReport {
@@ -66,7 +67,7 @@ func limited(r v1beta1.KdoctorReport, node string) v1beta1.KdoctorReport {
 				a.FailedReason = &why
 			}
 		}
-		r.Spec.FailedReasons = append(r.Spec.FailedReasons, "agent "+a.PodName+" on node "+node+": "+*a.FailedReason)
+		because(&r.Spec, verdict.Reason{Pod: a.PodName, Node: node, Text: *a.FailedReason})
 	}
 	r.Spec.FailedRoundNumber = []int64{1}
 	return r

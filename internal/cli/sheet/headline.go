@@ -8,7 +8,6 @@ import (
 
 	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
 	"kdoctor.io/kdoctor/internal/diagnose"
-	"kdoctor.io/kdoctor/internal/verdict"
 )
 
 // headline says how the round ended, and the one thing that matters most about it. It is about all sources, whatever is shown of them.
@@ -47,14 +46,14 @@ func success(s systemv1beta1.KdoctorReportSpec, seen evidence) string {
 func cause(s systemv1beta1.KdoctorReportSpec, seen evidence) string {
 	silent, _ := apart(s.NotReported)
 	total := seen.total
-	others := slices.DeleteFunc(slices.Clone(s.FailedReasons), func(reason string) bool { return told(reason, s) })
+	others := slices.DeleteFunc(reasonsOf(s), func(reason systemv1beta1.Reason) bool { return told(reason, s) })
 	switch {
 	case total.targetsFailed() > 0:
 		return fmt.Sprintf("%d of %s failed; %s", total.targetsFailed(), count(total.judged(), "target"), lead(s, seen))
 	case len(silent) > 0:
 		return fmt.Sprintf("%d of %s did not report; %s", len(silent), count(len(s.Report)+len(s.NotReported), "agent"), cmp.Or(silent[0].NodeName, silent[0].PodName)+": "+silent[0].Reason)
-	case len(others) > 0 && !strings.HasPrefix(others[0], verdict.NothingLeft):
-		return others[0]
+	case len(others) > 0 && !nothingLeft(others[0]):
+		return others[0].Message
 	case total.targetsNoData > 0 && total.targetsNoData == total.judged():
 		return "nothing was measured: " + seen.failures[0].reason
 	case total.targetsNoData > 0:

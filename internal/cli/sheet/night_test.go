@@ -9,6 +9,7 @@ import (
 	"kdoctor.io/kdoctor/internal/cli/sheet"
 	"kdoctor.io/kdoctor/internal/target"
 	"kdoctor.io/kdoctor/internal/topology"
+	"kdoctor.io/kdoctor/internal/verdict"
 )
 
 // each changes every target of the report to one that did not pass, and says why.
@@ -22,7 +23,7 @@ func each(r v1beta1.KdoctorReport, result, reason string, sent int64) v1beta1.Kd
 			d.Succeed, d.Result, d.FailureReason, d.SucceedRate = false, result, &reason, 0
 			d.Metrics.RequestCounts, d.Metrics.SuccessCounts = sent, sent
 		}
-		r.Spec.FailedReasons = append(r.Spec.FailedReasons, fmt.Sprintf("agent %s on node %s: %s", a.PodName, a.NodeName, why))
+		because(&r.Spec, verdict.Reason{Pod: a.PodName, Node: a.NodeName, Text: why})
 	}
 	r.Spec.FailedRoundNumber = []int64{1}
 	return r

@@ -157,9 +157,9 @@ func listedByReason(agents []systemv1beta1.NotReported, o Options) []string {
 // others lists the reasons that neither the table nor the list of silent agents shows, such as a target that was asked for and does not exist.
 func others(spec systemv1beta1.KdoctorReportSpec, o Options) []string {
 	var lines []string
-	for _, reason := range spec.FailedReasons {
+	for _, reason := range reasonsOf(spec) {
 		if !told(reason, spec) {
-			lines = append(lines, wrap(reason, o.Width, 2)...)
+			lines = append(lines, wrap(reason.Message, o.Width, 2)...)
 		}
 	}
 	if len(lines) == 0 {
@@ -168,21 +168,24 @@ func others(spec systemv1beta1.KdoctorReportSpec, o Options) []string {
 	return append([]string{paint("The round failed because", failed, o.Color)}, lines...)
 }
 
-// told tells whether the reason is about one agent, and so stands beside that agent.
-func told(reason string, spec systemv1beta1.KdoctorReportSpec) bool {
-	about := func(pod, node string) bool {
-		rest, ok := strings.CutPrefix(reason, verdict.Named(pod, node))
-		return ok && (strings.HasPrefix(rest, ":") || strings.HasPrefix(rest, " "))
+// reasonsOf are the reasons of a failure; those of an earlier release are sentences alone.
+func reasonsOf(spec systemv1beta1.KdoctorReportSpec) []systemv1beta1.Reason {
+	if len(spec.Reasons) > 0 || len(spec.FailedReasons) == 0 {
+		return slices.Clone(spec.Reasons)
 	}
-	for _, n := range spec.NotReported {
-		if about(n.PodName, n.NodeName) {
-			return true
-		}
+	var reasons []systemv1beta1.Reason
+	for _, message := range spec.FailedReasons {
+		reasons = append(reasons, systemv1beta1.Reason{Message: message})
 	}
-	for _, a := range spec.Report {
-		if about(a.PodName, a.NodeName) && a.RoundResult != string(v1beta1.Succeed) {
-			return true
-		}
-	}
-	return false
+	return reasons
 }
+
+// told reports whether the reason is about one agent that the report shows, and so stands beside that agent.
+func told(reason systemv1beta1.Reason, spec systemv1beta1.KdoctorReportSpec) bool {
+	return reason.PodName != "" &&
+		(slices.ContainsFunc(spec.NotReported, func(n systemv1beta1.NotReported) bool { return n.PodName == reason.PodName }) ||
+			slices.ContainsFunc(spec.Report, func(a systemv1beta1.Report) bool { return a.PodName == reason.PodName && a.RoundResult != string(v1beta1.Succeed) }))
+}
+
+// nothingLeft reports whether the round failed because changes excuse everything.
+func nothingLeft(reason systemv1beta1.Reason) bool { return reason.Code == string(verdict.NothingLeft) }

@@ -23,6 +23,7 @@ import (
 	"kdoctor.io/kdoctor/internal/schedule"
 	"kdoctor.io/kdoctor/internal/target"
 	"kdoctor.io/kdoctor/internal/topology"
+	"kdoctor.io/kdoctor/internal/verdict"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -78,13 +79,13 @@ func (r round) build() v1beta1.KdoctorReport {
 	for _, e := range planned.Expected {
 		if e.LeftOut != "" {
 			spec.NotReported = append(spec.NotReported, v1beta1.NotReported{NodeName: e.Node, PodName: e.Pod, Reason: e.LeftOut})
-			spec.FailedReasons = append(spec.FailedReasons, fmt.Sprintf("agent %s on node %s did not report: %s", e.Pod, e.Node, e.LeftOut))
+			because(&spec, verdict.Reason{Code: verdict.NotReported, Pod: e.Pod, Node: e.Node, Text: e.LeftOut})
 		}
 	}
 	for i, plan := range planned.Plans {
 		a := r.agent(i, plan)
 		if a.RoundResult != "succeed" {
-			spec.FailedReasons = append(spec.FailedReasons, fmt.Sprintf("agent %s on node %s: %s", a.PodName, a.NodeName, *a.FailedReason))
+			because(&spec, verdict.Reason{Pod: a.PodName, Node: a.NodeName, Text: *a.FailedReason})
 		}
 		spec.Report = append(spec.Report, a)
 	}
@@ -92,6 +93,12 @@ func (r round) build() v1beta1.KdoctorReport {
 		spec.FailedRoundNumber = []int64{1}
 	}
 	return v1beta1.KdoctorReport{ObjectMeta: metav1.ObjectMeta{Name: "netreach-task"}, Spec: spec}
+}
+
+// because adds a reason why the round failed, as reports have it.
+func because(spec *v1beta1.KdoctorReportSpec, r verdict.Reason) {
+	spec.FailedReasons = append(spec.FailedReasons, r.String())
+	spec.Reasons = append(spec.Reasons, v1beta1.Reason{Code: string(r.Code), NodeName: r.Node, PodName: r.Pod, TargetName: r.Target, Message: r.String()})
 }
 
 func (r round) agent(i int, plan mesh.Plan) v1beta1.Report {
@@ -136,11 +143,12 @@ func cutOff(node string) func(topology.Agent, target.Target) string {
 func TestWrite(t *testing.T) {
 	v4, both := []topology.Family{topology.IPv4}, []topology.Family{topology.IPv4, topology.IPv6}
 	gap := round{nodes: 2, families: v4}.build()
-	gap.Spec.FailedReasons = []string{"no LoadBalancer target over IPv6: Service kdoctor/kdoctor-agent-ipv6 has no IPv6 load balancer address in status.loadBalancer.ingress"}
+	because(&gap.Spec, verdict.Reason{Code: verdict.NoTarget, Kind: target.LoadBalancer, Family: topology.IPv6,
+		Text: "Service kdoctor/kdoctor-agent-ipv6 has no IPv6 load balancer address in status.loadBalancer.ingress"})
 	stopped := round{nodes: 2, families: v4}.build()
 	reason := "the round was stopped before its end"
 	stopped.Spec.Report[1].RoundResult, stopped.Spec.Report[1].FailedReason, stopped.Spec.Report[1].FetchedBy = "fail", &reason, "port-forward"
-	stopped.Spec.FailedReasons = []string{"agent kdoctor-agent-x0002 on node node-2: " + reason}
+	because(&stopped.Spec, verdict.Reason{Code: verdict.Stopped, Pod: "kdoctor-agent-x0002", Node: "node-2"})
 	endless := round{nodes: 1, families: v4}.build()
 	endless.Spec.RoundNumber, endless.Spec.ReportRoundNumber = -1, 4711
 	for i := range int64(40) {
