@@ -135,4 +135,6 @@ func (g groups) of(id string) group {
 	return g.prefixes[before]
 }
 
-func comparedTo(a, b group) int { return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.family, b.family)) }
+func comparedTo(a, b group) int {
+	return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.family, b.family))
+}

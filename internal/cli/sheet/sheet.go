@@ -184,7 +184,9 @@ func reasonsOf(spec systemv1beta1.KdoctorReportSpec) []systemv1beta1.Reason {
 func told(reason systemv1beta1.Reason, spec systemv1beta1.KdoctorReportSpec) bool {
 	return reason.PodName != "" &&
 		(slices.ContainsFunc(spec.NotReported, func(n systemv1beta1.NotReported) bool { return n.PodName == reason.PodName }) ||
-			slices.ContainsFunc(spec.Report, func(a systemv1beta1.Report) bool { return a.PodName == reason.PodName && a.RoundResult != string(v1beta1.Succeed) }))
+			slices.ContainsFunc(spec.Report, func(a systemv1beta1.Report) bool {
+				return a.PodName == reason.PodName && a.RoundResult != string(v1beta1.Succeed)
+			}))
 }
 
 // nothingLeft reports whether the round failed because changes excuse everything.
