@@ -3,12 +3,7 @@
 // A rule claims only what the figures bear out, and says how sure it is. That nothing is found means nothing.
 package diagnose
 
-import (
-	"slices"
-
-	"kdoctor.io/kdoctor/internal/report"
-	"kdoctor.io/kdoctor/internal/target"
-)
+import "kdoctor.io/kdoctor/internal/report"
 
 // Confidence is how sure a finding is.
 type Confidence string
@@ -73,6 +68,11 @@ type rule struct {
 func rules() []rule {
 	return []rule{
 		{"SilentBackend", silentBackend},
+		{"OneBackendOnly", oneBackendOnly},
+		{"LocalOnly", localOnly},
+		{"FewBackends", fewBackends},
+		{"UnevenService", unevenService},
+		{"UnexpectedBackend", unexpectedBackend},
 	}
 }
 
@@ -87,54 +87,4 @@ func Findings(round report.Round) []Finding {
 		}
 	}
 	return all
-}
-
-// facts is a round's report, with what rules look up in it.
-type facts struct {
-	round report.Round
-	// nodes are the nodes of all pods that were expected to report, by pod.
-	nodes map[string]string
-	// behind are the pods that ought to answer, but for those that were changed.
-	behind report.Behind
-	// ways are those to pods' own addresses, by the pod that probed and the one that ought to answer.
-	ways map[pair][]report.Path
-	// changed are the pods that were deleted or restarted meanwhile. That one of them is silent, or sees another silent, means nothing.
-	changed map[string]bool
-}
-
-// pair is who probed and who ought to answer, both pods.
-type pair struct{ from, to string }
-
-func gather(round report.Round) facts {
-	f := facts{round: round, nodes: map[string]string{}, ways: map[pair][]report.Path{}, changed: map[string]bool{}}
-	for _, c := range round.Churn {
-		f.changed[c.Pod] = true
-	}
-	f.behind = f.unchanged().Behind()
-	for _, e := range round.Expected {
-		f.nodes[e.Pod] = e.Node
-	}
-	for _, a := range round.Agents {
-		f.nodes[a.Pod] = a.Node
-		for _, p := range a.Paths {
-			if p.Target.Kind == target.Endpoint && p.Target.Pod != "" {
-				ends := pair{a.Pod, p.Target.Pod}
-				f.ways[ends] = append(f.ways[ends], p)
-			}
-		}
-	}
-	return f
-}
-
-// unchanged is the round without the pods that were changed among those that ought to answer.
-func (f facts) unchanged() report.Round {
-	round := f.round
-	if len(f.changed) == 0 {
-		return round
-	}
-	round.Backends = slices.Clone(round.Backends)
-	for i, group := range round.Backends {
-		round.Backends[i].Pods = slices.DeleteFunc(slices.Clone(group.Pods), func(pod string) bool { return f.changed[pod] })
-	}
-	return round
 }

@@ -140,7 +140,7 @@ func TestSilentBackend(t *testing.T) {
 			one(diagnose.PodOrNode, diagnose.High)},
 		{"a pod answers at its own address alone", cluster{pods: 4, requests: onC, kinds: service, silent: anywhere("agent-c"), lost: true, direct: always},
 			one(diagnose.ServicePath, diagnose.High)},
-		{"a pod is never chosen", cluster{pods: 4, requests: onC, kinds: service, silent: anywhere("agent-c"), direct: always}, one(diagnose.ServicePath, diagnose.Medium)},
+		{"a pod is never chosen", cluster{pods: 4, requests: onC, kinds: service, silent: anywhere("agent-c"), direct: always}, one(diagnose.ServicePath, diagnose.High)},
 		{"one node's rules lead nowhere", cluster{pods: 4, requests: onC, kinds: service, silent: from("agent-a"), lost: true, direct: always},
 			one(diagnose.ServicePath, diagnose.High)},
 		{"one node has no way to another", cluster{pods: 4, requests: onC, kinds: service, silent: from("agent-a"), lost: true,
@@ -155,12 +155,12 @@ func TestSilentBackend(t *testing.T) {
 			[]found{{"pod agent-b on node node-2", diagnose.PodOrNode, diagnose.High}, {c, diagnose.PodOrNode, diagnose.High}, {"pod agent-d on node node-4", diagnose.PodOrNode, diagnose.High}}},
 		{"seen by one other agent alone", cluster{pods: 2, requests: onC, kinds: service, lost: true, silent: func(agent, to string, _ target.Kind) bool { return agent == "agent-a" && to == "agent-b" },
 			direct: func(_, to string) bool { return to == "agent-a" }}, []found{{"pod agent-b on node node-2", diagnose.PodOrNode, diagnose.Medium}}},
-		{"a Service that prefers the pod next door leaves out most, which is no fault", cluster{pods: 4, requests: onC, kinds: service,
-			silent: func(agent, to string, _ target.Kind) bool { return agent != to }, direct: always}, nil},
-		{"too few requests to have met everyone", cluster{pods: 4, requests: 20, kinds: service, silent: anywhere("agent-c"), lost: true, direct: dead}, nil},
-		{"one request too few for all the views that are compared", cluster{pods: 4, requests: 33, kinds: service, silent: anywhere("agent-c"), direct: always}, nil},
-		{"just enough requests for all the views that are compared", cluster{pods: 4, requests: 34, kinds: service, silent: anywhere("agent-c"), direct: always},
-			one(diagnose.ServicePath, diagnose.Medium)},
+		{"too few requests of all agents together to have met everyone", cluster{pods: 4, requests: 15, kinds: service, silent: anywhere("agent-c"), lost: true, direct: dead}, nil},
+		{"enough requests of all agents together", cluster{pods: 4, requests: 16, kinds: service, silent: anywhere("agent-c"), lost: true, direct: dead},
+			one(diagnose.PodOrNode, diagnose.High)},
+		{"one request too few of all agents together, and none lost", cluster{pods: 4, requests: 11, kinds: service, silent: anywhere("agent-c"), direct: always}, nil},
+		{"enough requests of all agents together, and none lost", cluster{pods: 4, requests: 12, kinds: service, silent: anywhere("agent-c"), direct: always},
+			one(diagnose.ServicePath, diagnose.High)},
 		{"connections that stay open choose no backend", cluster{pods: 4, requests: onC, kinds: service, silent: anywhere("agent-c"), direct: always, reused: 1}, nil},
 		{"losses that have another reason leave it at what was not answered", cluster{pods: 4, requests: onC, kinds: service, silent: anywhere("agent-c"), lost: true, dropped: 200, direct: always},
 			one(diagnose.ServicePath, diagnose.Medium)},
@@ -240,6 +240,22 @@ func TestAnswersWithoutANameAreNoSilence(t *testing.T) {
 	}
 }
 
+func TestAViewTellsOfSilenceFromSoManyAnswersOn(t *testing.T) {
+	for _, c := range []struct {
+		pods, views int
+		// answers is the lowest number that is enough.
+		answers int
+	}{{4, 4, 39}, {4, 8, 41}, {2, 2, 14}} {
+		for requests, want := range map[int]bool{c.answers - 1: false, c.answers: true} {
+			kinds := []target.Kind{target.ClusterIP, target.NodePort}[:c.views/c.pods]
+			round := cluster{pods: c.pods, requests: requests, kinds: kinds, silent: anywhere("agent-b")}.build()
+			if got := len(diagnose.SilentBackends(round)) > 0; got != want {
+				t.Errorf("%d answers in each of %d views of %d pods: a silent pod is seen %v, want %v", requests, c.views, c.pods, got, want)
+			}
+		}
+	}
+}
+
 func TestSilentBackendsOfOneView(t *testing.T) {
 	round := cluster{pods: 3, requests: 300, kinds: []target.Kind{target.ClusterIP, target.Ingress}, silent: anywhere("agent-c")}.build()
 	want := map[diagnose.Seen][]string{
@@ -265,6 +281,38 @@ func TestWords(t *testing.T) {
 		"silent_backend_from_one_node": cluster{pods: 3, requests: 300, kinds: kinds[:1], lost: true, direct: always,
 			silent: func(agent, to string, _ target.Kind) bool { return agent == "agent-a" && to == "agent-b" }}.build(),
 	}
+	one := weight(func(_, to int) bool { return to == 0 })
+	cases["silent_backend_between_nodes"] = lottery{pods: 4, requests: 200, lost: func(agent, to int) bool { return agent == 0 && to == 3 },
+		unreached: func(agent, to int) bool { return agent == 0 && to == 3 }}.round(seeded(1))
+	cases["silent_backend_reached_by_some"] = lottery{pods: 4, requests: 200, lost: func(agent, to int) bool { return agent != 3 && to == 3 },
+		unreached: func(agent, to int) bool { return agent < 2 && to == 3 }}.round(seeded(1))
+	cases["silent_backend_not_probed"] = lottery{pods: 4, requests: 200, services: true, leads: weight(func(_, to int) bool { return to != 3 })}.round(seeded(1))
+	cases["silent_backend_of_all_views_together"] = lottery{pods: 20, requests: 10, leads: weight(func(_, to int) bool { return to != 3 })}.round(seeded(1))
+	cases["silent_backend_from_some_nodes"] = lottery{pods: 12, requests: 10,
+		leads: weight(func(agent, to int) bool { return agent > 4 || to != 7 })}.round(seeded(1))
+	cases["silent_backend_dead_at_the_default_load"] = lottery{pods: 12, requests: 10, lost: func(agent, to int) bool { return to == 7 && agent != 7 },
+		unreached: func(agent, to int) bool { return to == 7 && agent != 7 }}.round(seeded(1))
+	cases["one_backend_only"] = lottery{pods: 5, requests: 10, leads: one}.round(seeded(1))
+	cases["local_only"] = lottery{pods: 4, requests: 10, leads: weight(func(agent, to int) bool { return agent == to })}.round(seeded(1))
+	cases["few_backends"] = lottery{pods: 10, requests: 10, leads: weight(func(_, to int) bool { return to < 4 })}.round(seeded(1))
+	cases["few_backends_from_one_node"] = lottery{pods: 6, requests: 20, kinds: kinds[:1],
+		leads: weight(func(agent, to int) bool { return agent != 4 || to == 2 })}.round(seeded(1))
+	cases["few_backends_by_one_node_port"] = lottery{pods: 6, requests: 20,
+		leads: func(_, to int, t target.Target) float64 {
+			if strings.HasSuffix(t.ID, "NodePortIPv4_03") && to != 2 {
+				return 0
+			}
+			return 1
+		}}.round(seeded(1))
+	cases["uneven_service"] = lottery{pods: 8, requests: 50, kinds: kinds[:1], leads: func(_, to int, _ target.Target) float64 {
+		if to == 5 {
+			return 0.1
+		}
+		return 1
+	}}.round(seeded(1))
+	cases["unexpected_backend"] = elsewhere(3)
+	cases["load_balancer_answered_by_the_node"] = shortCircuit(lottery{pods: 4, requests: 200, kinds: []target.Kind{target.LoadBalancer},
+		leads: weight(func(_, to int) bool { return to != 3 })}.round(seeded(1)))
 	for name, round := range cases {
 		t.Run(name, func(t *testing.T) {
 			var text strings.Builder
