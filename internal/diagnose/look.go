@@ -42,7 +42,21 @@ func (w way) String() string {
 
 // proxied reports whether something on the path speaks for the pods and may lead all requests of one client to the same ones: load balancers
 // and Ingress controllers select by the client's address, or among connections of their own.
-func (w way) proxied() bool { return !w.short && target.Target{Kind: w.kind}.Proxied() }
+func (w way) proxied() bool { return !w.short && w.kind.Traits().Proxied }
+
+// traits are those of the kind that leads to the pods: a node that answers for a load balancer does what it does for a cluster address.
+func (w way) traits() target.Traits {
+	if traits := w.kind.Traits(); traits.Component != "" && !w.short {
+		return traits
+	}
+	return target.ClusterIP.Traits()
+}
+
+// component is what stands between a client and the pods.
+func (w way) component() Component { return Component(w.traits().Component) }
+
+// selector is what selects a pod, for people.
+func (w way) selector() string { return w.traits().Chooser }
 
 // bySource reports whether the client's own node selects the backend; otherwise whatever has the target's address does.
 func (w way) bySource() bool { return w.short || w.kind == target.ClusterIP }

@@ -8,7 +8,6 @@ import (
 
 	"kdoctor.io/kdoctor/internal/probe"
 	"kdoctor.io/kdoctor/internal/report"
-	"kdoctor.io/kdoctor/internal/target"
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
@@ -203,30 +202,6 @@ func (f facts) sure(s silentPod, reach reach) Confidence {
 		sure = sure.lower()
 	}
 	return sure
-}
-
-// component is what stands between a client and the pods.
-func (w way) component() Component {
-	switch {
-	case w.proxied() && w.kind == target.Ingress:
-		return IngressPath
-	case w.proxied():
-		return LoadBalancerPath
-	default:
-		return ServicePath
-	}
-}
-
-// selector is what selects a pod, for people.
-func (w way) selector() string {
-	switch w.component() {
-	case LoadBalancerPath:
-		return "the load balancer's list of backends"
-	case IngressPath:
-		return "the Ingress controller's list of backends"
-	default:
-		return "the Service's endpoints and at kube-proxy"
-	}
 }
 
 // evidence gives the figures of the first few views, and the targets.

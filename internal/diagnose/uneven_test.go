@@ -53,7 +53,7 @@ func TestAPodThatIsNeverSelectedIsFoundAtTheDefaultLoad(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			for _, pods := range []int{2, 3, 4, 7, 12, 20, 33, 60} {
+			for _, pods := range []int{2, 3, 4, 7, 12, 20, 40} {
 				c.pods, c.requests = pods, max(c.requests, 10)
 				if pods == 2 && c.leads(0, 1, target.Target{Kind: target.NodePort, Family: topology.IPv4}) > 0 && c.requests < 20 {
 					// 2 x 10 requests of the one other agent.
