@@ -1,11 +1,9 @@
 package churn
 
 import (
-	"math"
 	"slices"
 	"time"
 
-	"kdoctor.io/kdoctor/internal/probe"
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/target"
 )
@@ -13,79 +11,112 @@ import (
 const (
 	// slack is how long before a change a request may have started that failed because of it.
 	slack = time.Second
-	// grace is how long after a change requests may still be led to the agent that is no longer there, or not yet there again.
-	// Pods get 15 s to end, and what leads to them follows within seconds.
+	// settle is how long after its restart a backend counts as away: the cluster's times are rounded down to seconds, and the agent must listen again.
+	settle = 5 * time.Second
+	// follow is how long after its deletion a backend counts as away: what leads to pods leaves it out within seconds.
+	follow = 11 * time.Second
+	// grace is how long after a change requests may still fail because of it, and an agent fall silent: pods get 15 s to end. Load balancers
+	// look for themselves who is there, and backends that are down count as away for so long.
 	grace = 30 * time.Second
+	// listen is how long after a restart nobody needs to answer at the pod's own addresses.
+	listen = 10 * time.Second
+	// forever is later than any moment of a round.
+	forever = time.Duration(1<<63 - 1)
 )
 
-// Void returns the round with all that its Churn explains marked as void. silent tells, by pod, since when an agent without a report did not
-// answer; a pod that is not in it never mattered.
+// Void returns the round with all that its Churn explains marked as void, and with the excuses. silent holds, by pod, since when an agent
+// without a report did not answer; a pod missing from the map counts as silent from the start.
 func Void(round report.Round, silent map[string]time.Time) report.Round {
 	if len(round.Churn) == 0 {
 		return round
 	}
-	v := voider{changes: map[string][]report.Change{}, backends: map[string][]string{}}
-	for _, c := range round.Churn {
-		v.changes[c.Pod] = append(v.changes[c.Pod], c)
-	}
-	for _, group := range round.Backends {
-		for _, id := range group.Targets {
-			v.backends[id] = group.Pods
-		}
-	}
+	e := newExcuser(round)
 	round.Missing = slices.Clone(round.Missing)
 	for i, m := range round.Missing {
-		if c, ok := since(v.changes[m.Pod], silent[m.Pod]); ok {
-			round.Missing[i].Void, round.Missing[i].Reason = true, c.Clause()+" during the round"
-		}
+		round.Missing[i] = e.missing(m, silent[m.Pod])
 	}
 	round.Agents = slices.Clone(round.Agents)
-	for i := range round.Agents {
-		round.Agents[i] = v.agent(round.Agents[i])
+	for i, a := range round.Agents {
+		round.Agents[i] = e.agent(a)
 	}
 	return round
 }
 
-// since finds the change that can be why an agent fell silent, or ended, at the given time.
-func since(changes []report.Change, at time.Time) (report.Change, bool) {
-	for _, c := range slices.Backward(changes) {
-		if !at.Before(c.From.Add(-slack)) {
-			return c, true
-		}
-	}
-	return report.Change{}, false
-}
-
-// voider is the churn of a round.
-type voider struct {
+// excuser knows the churn of a round.
+type excuser struct {
 	// changes are those of each pod, sorted by time.
 	changes map[string][]report.Change
-	// backends are the pods that may answer on a target.
-	backends map[string][]string
+	// behind knows who may answer whom.
+	behind report.Behind
+	// zero is the moment from which all others are counted.
+	zero time.Time
+	// sets are the backend sets that were looked at.
+	sets map[setKey]*backendSet
 }
 
-func (v voider) agent(a report.Agent) report.Agent {
+func newExcuser(round report.Round) *excuser {
+	e := &excuser{changes: map[string][]report.Change{}, behind: round.Behind(), zero: round.Churn[0].From, sets: map[setKey]*backendSet{}}
+	for _, c := range round.Churn {
+		e.changes[c.Pod] = append(e.changes[c.Pod], c)
+		if c.From.Before(e.zero) {
+			e.zero = c.From
+		}
+	}
+	for _, changes := range e.changes {
+		slices.SortFunc(changes, byTime)
+	}
+	return e
+}
+
+// missing marks an agent without a report that a change explains. An agent that was well until some moment and did not answer at
+// a later one fell silent between the two.
+func (e *excuser) missing(m report.Missing, silent time.Time) report.Missing {
+	if silent.IsZero() {
+		return m
+	}
+	well := silent
+	if !m.Answered.IsZero() && m.Answered.Before(silent) {
+		well = m.Answered
+	}
+	if c := e.stopped(m.Pod, well, silent); c != nil {
+		m.Void, m.Change, m.Reason = true, c, c.Clause()+" during the round"
+	}
+	return m
+}
+
+// agent marks what the changes explain in an agent's report.
+func (e *excuser) agent(a report.Agent) report.Agent {
 	if !a.Finished && !a.Ended.IsZero() {
-		_, ended := clock(a, a.Ended)
-		if c, ok := since(v.changes[a.Pod], ended); ok {
-			a.Cut = c.Clause() + " during the round"
+		earliest, latest := clock(a, a.Ended)
+		if c := e.stopped(a.Pod, earliest, latest); c != nil {
+			a.CutBy, a.Cut = c, c.Clause()+" during the round"
 		}
 	}
 	a.Paths = slices.Clone(a.Paths)
 	for i, p := range a.Paths {
-		p.Failures = v.failures(a, p)
-		if p.Kept != nil {
-			kept := *p.Kept
-			kept.Failures = v.failures(a, kept)
-			p.Kept = &kept
-		}
-		a.Paths[i] = p
+		a.Paths[i] = e.path(a, p)
 	}
 	return a
 }
 
-// clock turns a moment of the agent's clock into the two between which it lies by the controller's. Only differences of the agent's clock
-// are used, unless nobody knows when it started.
+// stopped returns the change that explains that the agent stopped between the two moments, the latest of several; nil where none does.
+func (e *excuser) stopped(pod string, earliest, latest time.Time) *report.Change {
+	for _, c := range slices.Backward(e.changes[pod]) {
+		if !latest.Before(c.From.Add(-slack)) && (open(c) || !earliest.After(over(c).Add(grace))) {
+			return &c
+		}
+	}
+	return nil
+}
+
+// open reports whether the change is a restart that is not over yet.
+func open(c report.Change) bool { return c.What == report.Restarted && c.To.IsZero() }
+
+// over is when the change was over; a restart that is still under way counts from when it began.
+func over(c report.Change) time.Time { return latest(c.From, c.To) }
+
+// clock returns the two moments of the controller's clock between which a moment of the agent's clock lies. Only differences of the agent's
+// clock are used, unless nobody knows when it started.
 func clock(a report.Agent, at time.Time) (earliest, latest time.Time) {
 	if a.Earliest.IsZero() || a.Latest.IsZero() {
 		return at, at
@@ -93,108 +124,31 @@ func clock(a report.Agent, at time.Time) (earliest, latest time.Time) {
 	return a.Earliest.Add(at.Sub(a.Started)), a.Latest.Add(at.Sub(a.Started))
 }
 
-// failures returns the path's failures with those marked that the churn explains.
-func (v voider) failures(a report.Agent, p report.Path) []report.Failure {
-	windows := v.windows(p)
-	if len(windows) == 0 || len(p.Failures) == 0 {
-		return p.Failures
+// path marks what the changes explain on one path, on both of its streams. The streams are one path: what disproves that changes are the
+// cause on one of them disproves it on the other.
+func (e *excuser) path(a report.Agent, p report.Path) report.Path {
+	streams := []stream{e.stream(a, p, p)}
+	if p.Kept != nil {
+		streams = append(streams, e.stream(a, p, *p.Kept))
 	}
-	marked := slices.Clone(p.Failures)
-	var failed report.Span
-	changed, all := map[string]bool{}, false
-	for i := range marked {
-		marked[i].Void = 0
-		if !causedBy(marked[i], p) {
-			continue
-		}
-		for _, s := range marked[i].Spans {
-			first, _ := clock(a, p.Started.Add(s.First))
-			_, last := clock(a, p.Started.Add(s.Last))
-			held := false
-			for _, w := range windows {
-				if w.holds(first, last) {
-					held, all, changed[w.pod] = true, all || w.all, true
-				}
-			}
-			if held {
-				marked[i].Void += s.Count
-				failed = joined(failed, s)
-			}
-		}
+	if !slices.ContainsFunc(streams, func(s stream) bool { return len(s.spans) > 0 }) {
+		return p
 	}
-	share := float64(len(changed)) / float64(max(len(v.backends[p.Target.ID]), 1))
-	if !all && !explains(share, failed, p) {
-		return p.Failures
+	var excused bool
+	switch p.Target.MayAnswer() {
+	case target.OnePod:
+		excused = e.onePod(p.Target.Pod, streams)
+	case target.Backends:
+		excused = e.backends(a.Pod, p.Target, streams)
+	case target.Anyone:
+	}
+	if !excused {
+		return p
+	}
+	marked := streams[0].marked()
+	if p.Kept != nil {
+		kept := streams[1].marked()
+		marked.Kept = &kept
 	}
 	return marked
-}
-
-// window is a time in which the change of a pod may make requests fail; one that is open has no end. all tells that all of the requests may
-// be led to that pod, and not only its share.
-type window struct {
-	pod      string
-	from, to time.Time
-	all      bool
-}
-
-func (w window) holds(first, last time.Time) bool {
-	return !first.Before(w.from) && (w.to.IsZero() || !last.After(w.to))
-}
-
-// windows are the times in which requests on the path may fail because of changes.
-func (v voider) windows(p report.Path) []window {
-	var windows []window
-	if p.Target.Pod != "" {
-		for _, c := range v.changes[p.Target.Pod] {
-			w := window{pod: c.Pod, from: c.From.Add(-slack), all: true}
-			// Nobody answers at the address of a pod that is gone. One that was restarted is there again.
-			if c.What == report.Restarted && !c.To.IsZero() {
-				w.to = c.To.Add(grace)
-			}
-			windows = append(windows, w)
-		}
-		return windows
-	}
-	// All requests of one client may be led to one pod behind a load balancer or an Ingress, and where the pods of one node alone may answer.
-	pinned := p.Target.Kind == target.LoadBalancer || p.Target.Kind == target.Ingress
-	for _, pod := range v.backends[p.Target.ID] {
-		for _, c := range v.changes[pod] {
-			windows = append(windows, window{pod: pod, from: c.From.Add(-slack), to: latest(c.From, c.To).Add(grace),
-				all: pinned || (c.Node == p.Target.OnlyNode && c.Node != "")})
-		}
-	}
-	return windows
-}
-
-// causedBy tells whether requests can fail in this way because a pod is no longer there. What answers in its place decides for the only peer:
-// its address may belong to another pod by then.
-func causedBy(f report.Failure, p report.Path) bool {
-	switch f.Outcome {
-	case probe.Timeout, probe.Refused, probe.Reset, probe.Unreachable, probe.BadAnswer:
-		return true
-	case probe.WrongPeer:
-		return p.Target.Pod != ""
-	case probe.BadStatus:
-		return p.Target.Pod != "" || (p.Target.Kind == target.Ingress && p.Gateway())
-	case probe.OK, probe.DNSFailed, probe.TLSFailed, probe.NotSent, probe.Aborted, probe.Other, probe.Outcomes:
-	}
-	return false
-}
-
-func joined(a, b report.Span) report.Span {
-	if a.Count == 0 {
-		return b
-	}
-	return report.Span{First: min(a.First, b.First), Last: max(a.Last, b.Last), Count: a.Count + b.Count}
-}
-
-// explains tells whether the share of the pods that changed can be why so many requests failed within the span: of n requests, each led to
-// one of the pods chosen alike, share x n fail, give or take three standard deviations of the binomial distribution.
-// A Service that fails altogether while one of its five pods is replaced is broken.
-func explains(share float64, failed report.Span, p report.Path) bool {
-	n := float64(failed.Count)
-	if took := p.Ended.Sub(p.Started); took > 0 {
-		n = max(n, float64(p.Scheduled)*float64(failed.Last-failed.First)/float64(took)+1)
-	}
-	return float64(failed.Count) <= n*share+3*math.Sqrt(n*share*(1-share))+1
 }

@@ -4,8 +4,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"kdoctor.io/kdoctor/internal/churn"
 	"kdoctor.io/kdoctor/internal/probe"
 	"kdoctor.io/kdoctor/internal/report"
@@ -34,7 +32,7 @@ func measured(t target.Target, failures ...report.Failure) report.Path {
 func TestVoid(t *testing.T) {
 	endpoint := target.Target{ID: "AgentPodV4IP_b", Kind: target.Endpoint, Pod: "b", Node: "nb"}
 	service := func(kind target.Kind) target.Target { return target.Target{ID: "service", Kind: kind} }
-	local := target.Target{ID: "service", Kind: target.NodePort, OnlyNode: "nb"}
+	local := target.Target{ID: "local", Kind: target.NodePort, OnlyNode: "nb"}
 	gone := report.Change{Pod: "b", Node: "nb", What: report.Deleted, From: at(50), To: at(52)}
 	restart := report.Change{Pod: "b", Node: "nb", What: report.Restarted, From: at(50), To: at(52)}
 	crashed := report.Change{Pod: "b", Node: "nb", What: report.Restarted, From: at(50)}
@@ -85,7 +83,7 @@ func TestVoid(t *testing.T) {
 			kept := c.path
 			c.path.Kept = &kept
 			round := report.Round{Churn: []report.Change{c.change}, Agents: []report.Agent{{Pod: "a", Finished: true, Started: at(0), Ended: at(101), Paths: []report.Path{c.path}}},
-				Backends: []report.Backends{{Targets: []string{"service"}, Pods: []string{"a", "b", "c", "d"}}}}
+				Backends: []report.Backends{{Targets: []string{"service"}, Pods: []string{"a", "b", "c", "d"}}, {Targets: []string{"local"}, Pods: []string{"b"}}}}
 			p := churn.Void(round, nil).Agents[0].Paths[0]
 			if p.Void() != c.want || p.Kept.Void() != c.want {
 				t.Errorf("%d counted and %d kept requests are void, want %d", p.Void(), p.Kept.Void(), c.want)
@@ -156,35 +154,6 @@ func TestTimesOfAnAgentAreThoseOfTheControllersClock(t *testing.T) {
 				Paths: []report.Path{p}}}}
 			if got := churn.Void(round, nil).Agents[0].Paths[0].Void(); got != c.want {
 				t.Errorf("%d requests are void, want %d", got, c.want)
-			}
-		})
-	}
-}
-
-func TestAgentsWithoutAWholeReport(t *testing.T) {
-	gone := report.Change{Pod: "b", Node: "nb", What: report.Deleted, From: at(50), To: at(52)}
-	oom := report.Change{Pod: "b", Node: "nb", What: report.Restarted, Detail: "OOMKilled", From: at(50), To: at(52)}
-	cases := []struct {
-		name    string
-		changes []report.Change
-		silent  time.Time
-		want    report.Missing
-	}{
-		{"an agent that was deleted cannot report", []report.Change{gone}, at(51), report.Missing{Pod: "b", Reason: "its pod was deleted during the round", Void: true}},
-		{"an agent that ran out of memory cannot report", []report.Change{oom}, at(51), report.Missing{Pod: "b", Reason: "its agent was restarted (OOMKilled) during the round", Void: true}},
-		{"an agent that could not be reached before it was deleted is a fault", []report.Change{gone}, at(10), report.Missing{Pod: "b", Reason: "no answer"}},
-		{"an agent that was not changed is a fault", []report.Change{{Pod: "c", From: at(50)}}, at(51), report.Missing{Pod: "b", Reason: "no answer"}},
-	}
-	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
-			round := report.Round{Churn: c.changes, Missing: []report.Missing{{Pod: "b", Reason: "no answer"}}}
-			got := churn.Void(round, map[string]time.Time{"b": c.silent})
-			if diff := cmp.Diff([]report.Missing{c.want}, got.Missing); diff != "" {
-				t.Errorf("missing (-want +got):\n%s", diff)
-			}
-			stopped := report.Round{Churn: c.changes, Agents: []report.Agent{{Pod: "b", Started: at(0), Ended: c.silent}}}
-			if cut := churn.Void(stopped, nil).Agents[0].Cut; (cut != "") != c.want.Void {
-				t.Errorf("an agent that was stopped then was cut because %q", cut)
 			}
 		})
 	}

@@ -20,6 +20,8 @@ const (
 	// uncertain is how long before it was noticed a change may have happened, at most. Where nobody looked for longer than that,
 	// such as while the controller was away, failures from before are not put down to the change: it may have come long after them.
 	uncertain = 30 * time.Second
+	// unseen is the same for a node that stops: the cluster itself waits for 40 to 50 s until it counts on it no more.
+	unseen = 60 * time.Second
 	// second is how much Kubernetes' timestamps are rounded down, and how far clocks may be apart.
 	second = time.Second
 )
@@ -28,6 +30,8 @@ const (
 type Watch struct {
 	// lives are in the order of the plans.
 	lives []*life
+	// cordoned are the nodes that were cordoned when they were first seen, and have been ever since. nil before the first snapshot.
+	cordoned map[string]bool
 }
 
 // life is one agent.
@@ -35,86 +39,155 @@ type life struct {
 	// agent is as it was seen last, well is when.
 	agent topology.Agent
 	well  time.Time
-	// final tells that what comes later is of no concern any more: the pod is gone, or its node broke, and all else follows from that.
-	final   bool
+	// began is when the watch began, used is when the agent's node was last seen and not about to leave the cluster.
+	began, used time.Time
+	// stopped is when the node was first seen to have stopped though it was to stay; zero for one that runs. All that happens to the pod
+	// from then on follows from that.
+	stopped time.Time
+	// over reports that the pod or the node is gone.
+	over    bool
 	changes []change
 }
 
 // change is a report.Change before its time is known as well as it can be.
 type change struct {
 	report.Change
-	// well is when the agent was last seen as it had been, noticed when it was first seen otherwise.
-	well, noticed time.Time
-	// hint is when it happened, by a clock in the cluster; zero where nothing tells.
+	// earliest is when it may have happened at the earliest, noticed when the agent was first seen otherwise.
+	earliest, noticed time.Time
+	// hint is when it happened, by a clock in the cluster; zero where nothing tells, or where it does not fit what was seen.
 	hint time.Time
 }
 
-// NewWatch follows the agents as they were at the given time.
+// place is the node of an agent as a snapshot shows it.
+type place struct {
+	topology.Node
+	// removed reports that the cluster no longer has the node. leaving reports that the node is to leave the cluster, or was cordoned
+	// while the watch was on: one that stops then was drained.
+	removed, leaving bool
+}
+
+// NewWatch follows the agents as they were at the given time. What the first snapshot shows of their nodes was so before.
 func NewWatch(agents []topology.Agent, at time.Time) *Watch {
 	w := &Watch{}
 	for _, a := range agents {
-		w.lives = append(w.lives, &life{agent: a, well: at})
+		w.lives = append(w.lives, &life{agent: a, well: at, began: at, used: at})
 	}
 	return w
 }
 
 // See takes note of what a snapshot shows. Snapshots must be shown in the order in which they were taken.
 func (w *Watch) See(s topology.Snapshot) {
-	nodes := make(map[string]topology.Node, len(s.Nodes))
-	for _, n := range s.Nodes {
-		nodes[n.Name] = n
-	}
+	places := w.places(s)
 	pods := make(map[string]topology.Agent, len(s.Agents))
 	for _, a := range slices.Concat(s.Leaving, s.Agents) {
 		pods[a.Pod] = a
 	}
 	for _, l := range w.lives {
-		if !l.final {
-			now, found := pods[l.agent.Pod]
-			l.see(now, found, nodes[l.agent.Node], s.Taken)
+		if l.over {
+			continue
+		}
+		now, found := pods[l.agent.Pod]
+		at, ok := places[l.agent.Node]
+		if !ok && len(s.Nodes) > 0 {
+			at = place{removed: true}
+		}
+		l.see(now, found, at, s.Taken)
+		if !at.removed && !at.leaving {
+			l.used = s.Taken
 		}
 	}
 }
 
-// see compares the agent with what it is now. That a node broke comes first: its pods may be deleted for that very reason.
-// A node that was taken out of use and then stops is one that was drained.
-func (l *life) see(now topology.Agent, found bool, node topology.Node, taken time.Time) {
+// places returns the nodes by name. A node that has stopped already when it is first seen may have been cordoned just before.
+func (w *Watch) places(s topology.Snapshot) map[string]place {
+	first := w.cordoned == nil
+	if first {
+		w.cordoned = map[string]bool{}
+	}
+	places := make(map[string]place, len(s.Nodes))
+	for _, n := range s.Nodes {
+		switch {
+		case !n.Cordoned:
+			delete(w.cordoned, n.Name)
+		case first && !n.NotReady:
+			w.cordoned[n.Name] = true
+		}
+		places[n.Name] = place{Node: n, leaving: n.Removing != "" || (n.Cordoned && !w.cordoned[n.Name])}
+	}
+	return places
+}
+
+// see compares the agent with what it is now. The node comes first: its pods may be deleted because it stopped.
+func (l *life) see(now topology.Agent, found bool, at place, taken time.Time) {
+	same := found && now.UID == l.agent.UID
 	switch {
-	case node.NotReady && !node.Cordoned:
-		l.final = true
-	case node.NotReady:
-		l.end(report.Drained, time.Time{}, taken)
-	case !found || now.UID != l.agent.UID:
-		l.end(deletion(node), time.Time{}, taken)
+	case at.removed, at.NotReady && at.leaving && l.stopped.IsZero():
+		l.drained(at, taken)
+	case at.NotReady:
+		if l.stopped.IsZero() {
+			l.stopped = taken
+		}
+	case !l.stopped.IsZero():
+		// The node runs again. A pod that was neither replaced nor deleted meanwhile goes on.
+		if same && now.Deleted.IsZero() {
+			l.stopped, l.agent, l.well = time.Time{}, now, taken
+		}
+	case !same:
+		l.end(l.change(deletion(at.Node), time.Time{}, taken))
 	case !now.Deleted.IsZero():
-		l.end(deletion(node), now.Deleted, taken)
+		l.end(l.change(deletion(at.Node), now.Deleted, taken))
 	default:
 		l.lives(now, taken)
 	}
 }
 
+// drained ends the life of an agent whose node left the cluster, or stopped when it was about to.
+func (l *life) drained(at place, taken time.Time) {
+	if !l.stopped.IsZero() {
+		taken = l.stopped
+	}
+	c := l.change(report.Drained, time.Time{}, taken)
+	c.earliest = latest(l.began, taken.Add(-unseen))
+	if at.leaving {
+		c.earliest = latest(c.earliest, l.used)
+	}
+	l.end(c)
+}
+
 func deletion(node topology.Node) report.Happening {
-	if node.Cordoned {
+	if node.Cordoned || node.Removing != "" {
 		return report.Drained
 	}
 	return report.Deleted
 }
 
-func (l *life) end(what report.Happening, hint, noticed time.Time) {
-	l.final = true
-	l.changes = append(l.changes, l.change(what, hint, noticed))
+func (l *life) end(c change) {
+	l.over = true
+	l.changes = append(l.changes, c)
 }
 
+// change returns a change of the pod since it was last seen. What the cluster tells is believed where it fits what was seen, for
+// clocks may be wrong.
 func (l *life) change(what report.Happening, hint, noticed time.Time) change {
-	return change{Change: report.Change{Pod: l.agent.Pod, Node: l.agent.Node, What: what}, well: l.well, noticed: noticed, hint: hint}
+	c := change{Change: report.Change{Pod: l.agent.Pod, Node: l.agent.Node, What: what}, noticed: noticed}
+	c.earliest = latest(l.well, noticed.Add(-uncertain))
+	if !hint.IsZero() && hint.After(l.well.Add(-second)) && hint.Before(noticed.Add(second)) {
+		c.hint = hint
+	}
+	return c
 }
 
 // lives looks for a restart, and for the end of one. Times of Kubernetes are compared with each other alone: they are of another clock.
+// Of several restarts since the agent was last seen the cluster tells the end of the last alone, so that is no hint when the first began.
 func (l *life) lives(now topology.Agent, taken time.Time) {
 	n := len(l.changes)
 	down := n > 0 && l.changes[n-1].To.IsZero()
 	if !down && (now.Restarts != l.agent.Restarts || !now.Ended.Equal(l.agent.Ended)) {
-		c := l.change(report.Restarted, now.Ended, taken)
+		hint := now.Ended
+		if now.Restarts > l.agent.Restarts+1 {
+			hint = time.Time{}
+		}
+		c := l.change(report.Restarted, hint, taken)
 		c.Detail = now.EndReason
 		l.changes = append(l.changes, c)
 		n, down = n+1, true
@@ -143,21 +216,23 @@ func (w *Watch) Changes(answered map[string]time.Time) []report.Change {
 	return all
 }
 
-// at fills in the time of the change. What the cluster tells is believed where it fits what was seen, for clocks may be wrong.
+// at fills in the time of the change.
 func (c change) at(answered time.Time) report.Change {
-	if !c.hint.IsZero() && c.hint.After(c.well.Add(-second)) && c.hint.Before(c.noticed.Add(second)) {
-		c.From = c.hint
-		if c.What != report.Restarted {
-			c.To = c.hint
+	c.From = c.hint
+	if c.hint.IsZero() {
+		c.From = c.earliest
+		if alive := answered.Add(-stopping); alive.After(c.From) && alive.Before(c.noticed) {
+			c.From = alive
 		}
-		return c.Change
 	}
-	c.From = latest(c.well, c.noticed.Add(-uncertain))
-	if alive := answered.Add(-stopping); alive.After(c.From) && alive.Before(c.noticed) {
-		c.From = alive
-	}
-	if c.What != report.Restarted {
+	switch {
+	case c.What == report.Restarted && c.To.IsZero():
+	case c.What == report.Restarted:
+		c.To = latest(c.From, c.To)
+	case c.hint.IsZero():
 		c.To = c.noticed
+	default:
+		c.To = c.hint
 	}
 	return c.Change
 }

@@ -44,37 +44,42 @@ func (c *Conductor) underWay(ctx context.Context, key schedule.Key, m mesh.Mesh)
 // draft plans the round for the cluster as it is, with what the budget has for it. Where others leave too little, that is waited for as long as
 // the whole load fits in before the deadline, and the cluster is read again after that. A round that gets nothing all the same is planned
 // without any agent: it has no data, and its report says why. After the deadline nothing is sent any more, and no limit counts.
-func (c *Conductor) draft(ctx context.Context, req Request) (mesh.Mesh, error) {
+// The snapshot that the plan is for comes with it.
+func (c *Conductor) draft(ctx context.Context, req Request) (mesh.Mesh, topology.Snapshot, error) {
 	load := req.Want.Load
 	waiting, cancel := context.WithDeadline(ctx, req.Deadline.Add(-load.Duration-load.Timeout-2*reserve))
 	defer cancel()
 	var waited time.Duration
 	for {
 		var snapshot topology.Snapshot
+		var taken time.Time
 		err := retry(ctx, later(req.Deadline, time.Now().Add(keepWithin)), func() (err error) {
+			taken = time.Now()
 			snapshot, err = c.Snapshots.Snapshot(ctx, req.Workload)
 			return err
 		})
 		if err != nil {
-			return mesh.Mesh{}, fmt.Errorf("take a snapshot of the cluster: %w", err)
+			return mesh.Mesh{}, topology.Snapshot{}, fmt.Errorf("take a snapshot of the cluster: %w", err)
 		}
+		// By the clock of this process, and from before the reading: what was seen is at least as new.
+		snapshot.Taken = taken
 		m := mesh.New(req.Key, req.Task, snapshot, req.Want)
 		if !time.Now().Before(req.Deadline) {
-			return m, nil
+			return m, snapshot, nil
 		}
 		asked := time.Now()
 		m.Give(load, c.Budget.Take(waiting, req.Key, m.Ask(load)))
 		if ctx.Err() != nil {
-			return mesh.Mesh{}, context.Cause(ctx)
+			return mesh.Mesh{}, topology.Snapshot{}, context.Cause(ctx)
 		}
 		if m.Load.Withheld() != "" {
 			m.Withhold()
-			return m, nil
+			return m, snapshot, nil
 		}
 		took := time.Since(asked)
 		if took < stale {
 			m.Load.Waited = waited
-			return m, nil
+			return m, snapshot, nil
 		}
 		waited += took
 	}

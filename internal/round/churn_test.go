@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/topology"
@@ -69,6 +70,17 @@ func dead(s *topology.Snapshot, _ time.Time) {
 	s.Nodes[1].NotReady, s.Agents[1].NotReady = true, "node node-b is NotReady"
 }
 
+func cordoned(s *topology.Snapshot, _ time.Time) { s.Nodes[1].Cordoned = true }
+
+func cordonedAndDead(s *topology.Snapshot, began time.Time) {
+	cordoned(s, began)
+	dead(s, began)
+}
+
+func removed(s *topology.Snapshot, _ time.Time) {
+	s.Nodes, s.Agents = slices.Delete(s.Nodes, 1, 2), slices.Delete(s.Agents, 1, 2)
+}
+
 func TestChangesWhileARoundRuns(t *testing.T) {
 	const second = time.Second
 	lost := func(from time.Duration) map[string]time.Duration { return map[string]time.Duration{"b": from} }
@@ -78,17 +90,7 @@ func TestChangesWhileARoundRuns(t *testing.T) {
 	}
 	silent := report.Missing{Pod: "b", Node: "node-b", Reason: "no answer: no route to host"}
 	deleted := report.Missing{Pod: "b", Node: "node-b", Reason: "its pod was deleted during the round", Void: true}
-	cases := []struct {
-		name     string
-		moments  []moment
-		habits   map[string]habit
-		duration time.Duration
-		result   verdict.Result
-		missing  []report.Missing
-		churn    int
-		// void is how many requests of agent a say nothing.
-		void uint64
-	}{
+	cases := []changing{
 		{name: "nothing changes", duration: 10 * second, result: verdict.Pass},
 		{name: "a pod that is deleted fails nothing", moments: []moment{{5 * second, terminating(5 * second)}, {7 * second, gone}},
 			habits: without(5*second, 5*second), duration: 10 * second, result: verdict.Pass, missing: []report.Missing{deleted}, churn: 1, void: 50},
@@ -125,35 +127,78 @@ func TestChangesWhileARoundRuns(t *testing.T) {
 			missing: []report.Missing{{Pod: "a", Node: "node-a", Reason: deleted.Reason, Void: true}, deleted, {Pod: "c", Node: "node-c", Reason: deleted.Reason, Void: true}}, churn: 3},
 	}
 	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				req := request(5 * time.Minute)
-				req.Want.Load.Duration = c.duration
-				got, err := conductor(history{began: time.Now(), moments: c.moments}, newAgents(c.habits), newMemory()).Run(t.Context(), req)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if got.Verdict.Result != c.result || (c.result != verdict.Pass) != (len(got.Verdict.Reasons) > 0) {
-					t.Errorf("verdict %q with reasons %q, want %q", got.Verdict.Result, got.Verdict.Reasons, c.result)
-				}
-				if diff := cmp.Diff(c.missing, got.Round.Missing); diff != "" {
-					t.Errorf("agents that are missing (-want +got):\n%s", diff)
-				}
-				if len(got.Round.Churn) != c.churn {
-					t.Errorf("changes %+v, want %d", got.Round.Churn, c.churn)
-				}
-				var void uint64
-				for _, a := range got.Round.Agents {
-					for _, p := range a.Paths {
-						if a.Pod == "a" {
-							void += p.Void()
-						}
-					}
-				}
-				if void != c.void {
-					t.Errorf("%d requests are void, want %d", void, c.void)
-				}
-			})
-		})
+		t.Run(c.name, func(t *testing.T) { synctest.Test(t, c.run) })
+	}
+}
+
+// The snapshot that a round is planned for is the first look at its agents: what was so then was so before.
+func TestThePlanningSnapshotIsTheFirstLook(t *testing.T) {
+	const second = time.Second
+	lost := map[string]time.Duration{"b": 5 * second}
+	habits := map[string]habit{"a": {lost: lost}, "b": {goneAfter: 5 * second}, "c": {lost: lost}}
+	silent := []report.Missing{{Pod: "b", Node: "node-b", Reason: "no answer: no route to host"}}
+	drained := []report.Missing{{Pod: "b", Node: "node-b", Reason: "its node was drained during the round", Void: true}}
+	for _, c := range []changing{
+		{name: "a node that is cordoned soon after the start, and stops before anybody looks, was drained",
+			moments: []moment{{3 * second, cordoned}, {5 * second, cordonedAndDead}}, result: verdict.Pass, missing: drained, churn: 1, void: 150},
+		{name: "a node that is cordoned soon after the start and then stops was drained",
+			moments: []moment{{3 * second, cordoned}, {12 * second, cordonedAndDead}}, result: verdict.Pass, missing: drained, churn: 1, void: 150},
+		{name: "a node that was cordoned before and dies is a fault",
+			moments: []moment{{0, cordoned}, {5 * second, cordonedAndDead}}, result: verdict.Fail, missing: silent},
+		{name: "a node that is removed soon after the start was drained",
+			moments: []moment{{5 * second, removed}}, result: verdict.Pass, missing: drained, churn: 1, void: 150},
+	} {
+		c.habits, c.duration = habits, 20*second
+		t.Run(c.name, func(t *testing.T) { synctest.Test(t, c.run) })
+	}
+}
+
+// changing is a round while which the cluster changes.
+type changing struct {
+	name     string
+	moments  []moment
+	habits   map[string]habit
+	duration time.Duration
+	result   verdict.Result
+	missing  []report.Missing
+	churn    int
+	// void is how many requests of agent a say nothing.
+	void uint64
+}
+
+func (c changing) run(t *testing.T) {
+	req := request(5 * time.Minute)
+	req.Want.Load.Duration = c.duration
+	got, err := conductor(history{began: time.Now(), moments: c.moments}, newAgents(c.habits), newMemory()).Run(t.Context(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Verdict.Result != c.result || (c.result != verdict.Pass) != (len(got.Verdict.Reasons) > 0) {
+		t.Errorf("verdict %q with reasons %q, want %q", got.Verdict.Result, got.Verdict.Reasons, c.result)
+	}
+	if diff := cmp.Diff(c.missing, got.Round.Missing, cmpopts.IgnoreFields(report.Missing{}, "Change", "Answered")); diff != "" {
+		t.Errorf("agents that are missing (-want +got):\n%s", diff)
+	}
+	for _, m := range got.Round.Missing {
+		if m.Void != (m.Change != nil && slices.Contains(got.Round.Churn, *m.Change)) {
+			t.Errorf("void %v because of %+v", m.Void, m.Change)
+		}
+		if m.Answered.Before(got.Round.Started) || m.Answered.After(got.Round.Ended) {
+			t.Errorf("last known to be well at %v", m.Answered)
+		}
+	}
+	if len(got.Round.Churn) != c.churn {
+		t.Errorf("changes %+v, want %d", got.Round.Churn, c.churn)
+	}
+	var void uint64
+	for _, a := range got.Round.Agents {
+		for _, p := range a.Paths {
+			if a.Pod == "a" {
+				void += p.Void()
+			}
+		}
+	}
+	if void != c.void {
+		t.Errorf("%d requests are void, want %d", void, c.void)
 	}
 }

@@ -23,7 +23,8 @@ type result struct {
 	gone bool
 	// lost is why there is no report, as one clause.
 	lost string
-	// answered is when the agent was last asked that then answered, silent when it was first asked in vain after that; zero for never.
+	// answered is when the agent was last asked that then answered, or when the round was planned, for it was ready then. silent is when it
+	// was first asked in vain after that; zero for never.
 	answered, silent time.Time
 }
 
@@ -56,7 +57,7 @@ func newCrew(config Config, plan store.Plan) *crew {
 	c := &crew{config: config, slots: make(chan struct{}, config.Parallel), unknown: "the agent restarted during the round"}
 	c.softEnd = plan.Deadline.Add(-min(reserve, plan.Deadline.Sub(plan.Started)/10))
 	for _, p := range plan.Mesh.Plans {
-		c.members = append(c.members, &member{crew: c, plan: p, began: plan.Started})
+		c.members = append(c.members, &member{crew: c, plan: p, began: plan.Started, answered: plan.Started})
 	}
 	return c
 }
@@ -72,10 +73,10 @@ func (c *crew) each(do func(*member)) {
 
 // collect follows all agents to their ends and returns what came of each, in the order of the plans.
 // The last asking is for all at once, after the last request of anyone, so that the counts of served requests are whole.
-// With it comes what happened to the agents meanwhile.
-func (c *Conductor) collect(ctx context.Context, plan store.Plan, of topology.Workload, resumed bool) ([]result, []report.Change) {
+// With it comes what happened to the agents meanwhile. seen is the snapshot that the plan was made for; nil for a round that is taken up again.
+func (c *Conductor) collect(ctx context.Context, plan store.Plan, of topology.Workload, seen *topology.Snapshot) ([]result, []report.Change) {
 	all := newCrew(c.Config, plan)
-	members := c.watch(plan, of)
+	members, resumed := c.watch(plan, of, seen), seen == nil
 	if time.Now().Before(all.softEnd) {
 		following, cancel := context.WithDeadline(ctx, all.softEnd)
 		members.begin(following)
@@ -154,7 +155,7 @@ func (m *member) start(ctx context.Context, resumed bool) bool {
 	for until := m.earliest.Add(startWithin); ; {
 		m.began = time.Now()
 		if err = m.startOnce(ctx); err == nil {
-			m.latest = time.Now()
+			m.latest, m.answered = time.Now(), m.began
 			return true
 		}
 		if time.Now().Add(startAgain).After(until) || !sleep(ctx, startAgain) {

@@ -23,7 +23,8 @@ type membership struct {
 }
 
 // watch compares with the agents as the plan has them. A plan that was made only to ask the agents by is of now, so it shows no change.
-func (c *Conductor) watch(plan store.Plan, of topology.Workload) *membership {
+// seen is the snapshot that the plan was made for: what is other in the next one happened since then. It is nil where nobody has it any more.
+func (c *Conductor) watch(plan store.Plan, of topology.Workload, seen *topology.Snapshot) *membership {
 	m := &membership{snapshots: c.Snapshots, of: of, stop: func() {}}
 	if plan.Started.IsZero() {
 		return m
@@ -33,6 +34,9 @@ func (c *Conductor) watch(plan store.Plan, of topology.Workload) *membership {
 		agents = append(agents, p.Agent)
 	}
 	m.watch = churn.NewWatch(agents, plan.Started)
+	if seen != nil {
+		m.watch.See(*seen)
+	}
 	return m
 }
 

@@ -121,11 +121,11 @@ func (c *Conductor) Run(ctx context.Context, req Request) (store.Kept, error) {
 	}
 	c.Budget.Enter(req.Key, req.Task, req.Workload)
 	defer c.Budget.Leave(req.Key)
-	plan, resumed, err := c.plan(ctx, req)
+	plan, seen, err := c.plan(ctx, req)
 	if err != nil {
 		return store.Kept{}, cancelled(ctx, err)
 	}
-	collected, changes := c.collect(ctx, plan, req.Workload, resumed)
+	collected, changes := c.collect(ctx, plan, req.Workload, seen)
 	switch {
 	case ctx.Err() != nil:
 		return store.Kept{}, c.abandon(ctx, req.Key, plan)
@@ -145,27 +145,28 @@ func (c *Conductor) Run(ctx context.Context, req Request) (store.Kept, error) {
 
 // plan returns the round's kept plan, or makes one and keeps it. After the deadline, when the store that held the plan may have gone
 // with the process before, a plan is made to ask the agents by; it has no start and is not kept.
-func (c *Conductor) plan(ctx context.Context, req Request) (plan store.Plan, resumed bool, err error) {
+// seen is the snapshot that the plan was made for just now; nil for a round that is taken up again.
+func (c *Conductor) plan(ctx context.Context, req Request) (plan store.Plan, seen *topology.Snapshot, err error) {
 	plan, err = c.Plans.Plan(ctx, req.Key)
 	if err == nil {
 		c.underWay(ctx, req.Key, plan.Mesh)
-		return plan, true, nil
+		return plan, nil, nil
 	}
 	// A plan that cannot be read is made anew, as one that was never kept.
-	planned, err := c.draft(ctx, req)
+	planned, snapshot, err := c.draft(ctx, req)
 	if err != nil {
-		return store.Plan{}, false, err
+		return store.Plan{}, nil, err
 	}
 	plan = store.Plan{Mesh: planned, Deadline: req.Deadline}
 	if !time.Now().Before(req.Deadline) {
-		return plan, true, nil
+		return plan, nil, nil
 	}
 	plan.Started = time.Now()
 	err = retry(ctx, req.Deadline, func() error { return c.Plans.PutPlan(ctx, req.Key, plan) })
 	if err != nil {
-		return store.Plan{}, false, fmt.Errorf("keep the plan: %w", err)
+		return store.Plan{}, nil, fmt.Errorf("keep the plan: %w", err)
 	}
-	return plan, false, nil
+	return plan, &snapshot, nil
 }
 
 // forget removes the plan of a round that is over. A plan that stays behind is harmless: the kept round is found first.
@@ -188,16 +189,19 @@ func (c *Conductor) abandon(ctx context.Context, key schedule.Key, plan store.Pl
 
 func judge(req Request, plan store.Plan, collected []result, changes []report.Change) store.Kept {
 	var reports []report.Agent
-	lost, silent := map[string]string{}, map[string]time.Time{}
+	lost, silent, answered := map[string]string{}, map[string]time.Time{}, map[string]time.Time{}
 	for i, r := range collected {
 		if r.have {
 			reports = append(reports, r.report)
 			continue
 		}
 		pod := plan.Mesh.Plans[i].Agent.Pod
-		lost[pod], silent[pod] = r.lost, r.silent
+		lost[pod], silent[pod], answered[pod] = r.lost, r.silent, r.answered
 	}
 	agents, missing := report.Merge(plan.Mesh.Expected, reports, lost)
+	for i, m := range missing {
+		missing[i].Answered = answered[m.Pod]
+	}
 	round := report.Round{
 		Key: req.Key, Task: req.Task, Started: plan.Started, Deadline: plan.Deadline, Ended: time.Now(),
 		Load: plan.Mesh.Load, Expected: plan.Mesh.Expected, Backends: plan.Mesh.Backends, Agents: agents, Missing: missing, Gaps: plan.Mesh.Gaps,

@@ -1,0 +1,103 @@
+package churn
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"kdoctor.io/kdoctor/internal/report"
+)
+
+// window is a time, both moments included. Moments are counted from the excuser's zero.
+type window struct{ from, to time.Duration }
+
+// absence is a time in which a backend was away because of a change.
+type absence struct {
+	window
+	change report.Change
+	// last is until when requests may fail because of it.
+	last time.Duration
+}
+
+// merged returns the windows sorted, with those that touch made one.
+func merged(windows []window) []window {
+	slices.SortFunc(windows, func(a, b window) int { return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(a.to, b.to)) })
+	var all []window
+	for _, w := range windows {
+		if n := len(all); n > 0 && w.from <= all[n-1].to {
+			all[n-1].to = max(all[n-1].to, w.to)
+			continue
+		}
+		all = append(all, w)
+	}
+	return all
+}
+
+// overlap is how much of the windows, which are apart, lies between two moments.
+func overlap(windows []window, first, last time.Duration) time.Duration {
+	var total time.Duration
+	for _, w := range windows {
+		total += max(0, min(w.to, last)-max(w.from, first))
+	}
+	return total
+}
+
+// byTime orders changes by their time, and by all else where that is the same.
+func byTime(a, b report.Change) int {
+	return cmp.Or(a.From.Compare(b.From), a.To.Compare(b.To), cmp.Compare(a.Node, b.Node), cmp.Compare(a.Pod, b.Pod),
+		cmp.Compare(a.What, b.What), cmp.Compare(a.Detail, b.Detail))
+}
+
+// alone returns when nobody needs to answer at the pod's own addresses: from a deletion on, and until an agent that restarted listens again.
+func (e *excuser) alone(pod string) []absence {
+	var all []absence
+	for _, c := range e.changes[pod] {
+		a := absence{window: window{from: c.From.Add(-slack).Sub(e.zero), to: forever}, change: c}
+		if c.What == report.Restarted && !open(c) {
+			a.to = over(c).Add(listen).Sub(e.zero)
+		}
+		all = append(all, a)
+	}
+	return all
+}
+
+// onePod excuses what failed while the only pod that may answer was away, and reports whether anything did. A span that began before is
+// a fault as a whole.
+func (e *excuser) onePod(pod string, streams []stream) bool {
+	absences := e.alone(pod)
+	var windows []window
+	for _, a := range absences {
+		windows = append(windows, a.window)
+	}
+	windows = merged(windows)
+	found := false
+	for i := range streams {
+		s := &streams[i]
+		for _, w := range windows {
+			for j, at := range s.spans {
+				s.spans[j].excused = at.excused || s.within(at, w)
+			}
+			s.excuse(e.zero, w, absences, func(_, _ time.Duration) int { return 1 }, 1)
+		}
+		found = found || len(s.path.Excuses) > 0
+	}
+	return found
+}
+
+// absences returns when a backend that stands behind an address beside others was away, by the change. after is for how long
+// what leads to backends may lead to one that was deleted. A backend that is down for long is left out in the meantime.
+func (e *excuser) absences(c report.Change, after time.Duration) []absence {
+	begin, end := c.From.Add(-slack).Sub(e.zero), over(c).Sub(e.zero)
+	down := absence{window: window{from: begin, to: begin + slack + grace}, last: begin + slack + grace, change: c}
+	up := absence{window: window{from: end - slack, to: end + settle}, last: end + grace, change: c}
+	switch {
+	case c.What != report.Restarted:
+		return []absence{{window: window{from: begin, to: end + after}, last: end + grace, change: c}}
+	case open(c):
+		return []absence{down}
+	case up.from > down.to:
+		return []absence{down, up}
+	}
+	up.from = begin
+	return []absence{up}
+}

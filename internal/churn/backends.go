@@ -1,0 +1,196 @@
+package churn
+
+import (
+	"slices"
+	"time"
+
+	"kdoctor.io/kdoctor/internal/report"
+	"kdoctor.io/kdoctor/internal/target"
+)
+
+// setKey tells backend sets apart by where their pods stand in memory, which is enough to find one again.
+type setKey struct {
+	pods, also *string
+	n, m       int
+	uneven     string
+	after      time.Duration
+}
+
+// backendSet is the churn among the pods that may answer one agent on one target.
+type backendSet struct {
+	report.Backends
+	absences []absence
+	// windows are when requests may fail because of any of the absences, away is when anybody was away; both sorted and apart.
+	windows, away []window
+	// shares are how great a share of the requests may fail, by what does not depend on the stream.
+	shares []share
+}
+
+// set returns the agent's backend set on the target; nil where nobody knows it, or none of it was changed.
+func (e *excuser) set(agent string, t target.Target) *backendSet {
+	group, known := e.behind.Set(agent, t.ID)
+	if !known || len(group.Pods) == 0 {
+		return nil
+	}
+	after := follow
+	if t.Kind == target.LoadBalancer && !t.ShortCircuit {
+		after = grace
+	}
+	key := setKey{pods: &group.Pods[0], n: len(group.Pods), m: len(group.Also), uneven: group.Uneven, after: after}
+	if key.m > 0 {
+		key.also = &group.Also[0]
+	}
+	set, ok := e.sets[key]
+	if !ok {
+		set = e.newSet(group, after)
+		e.sets[key] = set
+	}
+	if len(set.absences) == 0 {
+		return nil
+	}
+	return set
+}
+
+func (e *excuser) newSet(group report.Backends, after time.Duration) *backendSet {
+	set := &backendSet{Backends: group}
+	for _, pod := range slices.Concat(group.Pods, group.Also) {
+		for _, c := range e.changes[pod] {
+			set.absences = append(set.absences, e.absences(c, after)...)
+		}
+	}
+	slices.SortFunc(set.absences, func(a, b absence) int { return byTime(a.change, b.change) })
+	for _, a := range set.absences {
+		set.windows = append(set.windows, window{from: a.from, to: a.last})
+		set.away = append(set.away, a.window)
+	}
+	set.windows, set.away = merged(set.windows), merged(set.away)
+	set.shares = []share{set.share(group.Pods, false)}
+	if len(group.Also) > 0 {
+		set.shares = append(set.shares, set.share(slices.Concat(group.Pods, group.Also), false))
+	}
+	return set
+}
+
+// share is what part of the requests may fail where all of the pods are chosen alike, or where one of them, any, was chosen for all.
+func (b *backendSet) share(pods []string, pinned bool) share {
+	counted := make(map[string]bool, len(pods))
+	for _, pod := range pods {
+		counted[pod] = true
+	}
+	byPod := map[string][]window{}
+	for _, a := range b.absences {
+		if counted[a.change.Pod] {
+			byPod[a.change.Pod] = append(byPod[a.change.Pod], a.window)
+		}
+	}
+	return newShare(counted, byPod, pinned)
+}
+
+// backends excuses what failed while backends were away, and reports whether anything did. Either the changes explain all that failed while
+// anybody was away, on all streams, or another cause is at work and they explain nothing.
+func (e *excuser) backends(agent string, t target.Target, streams []stream) bool {
+	set := e.set(agent, t)
+	if set == nil {
+		return false
+	}
+	found := false
+	for i := range streams {
+		s := &streams[i]
+		by, ok := set.explain(t, s)
+		if !ok {
+			return false
+		}
+		counted := slices.DeleteFunc(slices.Clone(set.absences), func(a absence) bool { return !by.pods[a.change.Pod] })
+		away := func(first, last time.Duration) int { return by.over(first, last).away }
+		for _, w := range set.windows {
+			s.excuse(e.zero, w, counted, away, max(len(by.pods), len(set.Pods)))
+		}
+		found = found || len(s.path.Excuses) > 0
+	}
+	return found
+}
+
+// explain marks the spans that the changes excuse, and returns the share by which they do. It reports whether the changes explain all failures of
+// the stream while anybody was away. Of several shares that do, at one of the moments at which the agent may have started, the one counts
+// that excuses most: a failure more then only takes some of them away.
+func (b *backendSet) explain(t target.Target, s *stream) (by share, ok bool) {
+	touching := *s
+	touching.spans = slices.DeleteFunc(slices.Clone(s.spans), func(at span) bool {
+		return !slices.ContainsFunc(b.away, func(w window) bool { return s.touches(at, w) })
+	})
+	most := uint64(0)
+	for _, share := range slices.Concat(b.shares, b.uneven(t, *s)) {
+		for _, shift := range []time.Duration{0, s.unsure} {
+			if !share.explains(touching, b.away, shift) {
+				continue
+			}
+			spans, count := b.excused(s, share, shift)
+			if !ok || count > most {
+				by, ok, most, s.spans = share, true, count, spans
+			}
+		}
+	}
+	return by, ok
+}
+
+// excused returns the stream's spans with those marked that lie within the windows and in which the share leads requests to pods that were away.
+func (b *backendSet) excused(s *stream, by share, shift time.Duration) (spans []span, count uint64) {
+	spans = slices.Clone(s.spans)
+	for i, at := range spans {
+		within := slices.ContainsFunc(b.windows, func(w window) bool { return s.within(at, w) })
+		spans[i].excused = within && by.over(at.first+shift, at.last+shift).away > 0
+		if spans[i].excused {
+			count += at.count
+		}
+	}
+	return spans, count
+}
+
+// uneven are the shares where something may lead one client to some of the pods alone. What has answered shows which.
+func (b *backendSet) uneven(t target.Target, s stream) []share {
+	if b.Uneven == "" && (!t.Proxied() || t.ShortCircuit) {
+		return nil
+	}
+	pods := slices.DeleteFunc(slices.Clone(b.Pods), func(pod string) bool { return !b.answered(pod, s) })
+	var all []share
+	if b.Uneven != "" && len(pods) > 0 {
+		all = append(all, b.share(pods, false))
+	}
+	if b.pinned(s) {
+		all = append(all, b.share(pods, true))
+	}
+	return all
+}
+
+// answered reports whether the stream may have been led to the pod: it answered, or was away when the stream began, or nobody knows who answered.
+func (b *backendSet) answered(pod string, s stream) bool {
+	return len(s.path.Peers) == 0 || s.path.Peers[pod] > 0 || slices.ContainsFunc(b.absences, func(a absence) bool {
+		return a.change.Pod == pod && a.from <= s.start+s.unsure && a.to >= s.start
+	})
+}
+
+// pinned reports whether all requests may have been led to one pod at a time. Each change may lead the client to another one,
+// and while nothing changes one pod alone answers.
+func (b *backendSet) pinned(s stream) bool {
+	changes := map[report.Change]bool{}
+	for _, a := range b.absences {
+		changes[a.change] = true
+	}
+	if len(s.path.Peers) > 1+len(changes) {
+		return false
+	}
+	var most uint64
+	for _, n := range s.path.Peers {
+		most = max(most, n)
+	}
+	// quiet is the longest time in which nobody was away, and lost is how many requests had no answer at any time.
+	var quiet time.Duration
+	from := s.start
+	for _, w := range b.away {
+		quiet = max(quiet, min(w.from, s.end)-from)
+		from = max(from, w.to)
+	}
+	quiet = max(quiet, s.end-from)
+	lost := float64(s.path.Failed() + s.path.Missed)
+	return len(s.path.Peers) == 0 || float64(most) >= s.rate()*float64(quiet)-lost-1
+}

@@ -1,0 +1,122 @@
+package churn_test
+
+import (
+	"testing"
+
+	"kdoctor.io/kdoctor/internal/probe"
+	"kdoctor.io/kdoctor/internal/report"
+	"kdoctor.io/kdoctor/internal/target"
+)
+
+// What may lead one client to one pod explains that all of its requests fail, where that one pod is away.
+func TestProxies(t *testing.T) {
+	type spans = [][3]float64
+	type peers = map[string]uint64
+	balancer := target.Target{ID: "service", Kind: target.LoadBalancer, Answer: target.Backends}
+	ingress, service, shorted := balancer, balancer, balancer
+	ingress.Kind, service.Kind, shorted.ShortCircuit = target.Ingress, target.ClusterIP, true
+	all := spans{{50, 54.9, 50}}
+	b := []report.Change{deletedAt("b", 50)}
+	cases := []struct {
+		name    string
+		target  target.Target
+		changes []report.Change
+		peers   peers
+		spans   spans
+		want    uint64
+	}{
+		{"nobody knows who answered", balancer, b, nil, all, 50},
+		{"the pod answered until it was deleted, and another one from then on", balancer, b, peers{"b": 500, "a": 450}, all, 50},
+		{"the same of an Ingress", ingress, b, peers{"b": 500, "a": 450}, all, 50},
+		{"the same of a Service, which leads nobody to one pod", service, b, peers{"b": 500, "a": 450}, all, 0},
+		{"the same of a load balancer that the node answers for", shorted, b, peers{"b": 500, "a": 450}, all, 0},
+		{"three pods answered, and one change explains two", balancer, b, peers{"b": 500, "a": 449, "c": 1}, all, 0},
+		{"three pods answered, and two changes explain them", balancer, []report.Change{b[0], deletedAt("a", 52)}, peers{"b": 500, "a": 449, "c": 1}, all, 50},
+		{"all four answered alike", balancer, b, peers{"a": 238, "b": 238, "c": 237, "d": 237}, all, 0},
+		{"all four answered alike, and lost their share", balancer, b, peers{"a": 248, "b": 200, "c": 270, "d": 270}, spans{{50, 54.9, 12}}, 12},
+		{"another pod answered all", balancer, b, peers{"a": 950}, all, 0},
+		{"another pod answered all, but lost a share", balancer, b, peers{"a": 988}, spans{{50, 54.9, 12}}, 12},
+		{"the pod was deleted before it could answer", balancer, []report.Change{deletedAt("b", 1)}, peers{"a": 950}, spans{{0, 4.9, 50}}, 50},
+		{"the pod was deleted when it ought to have answered", balancer, []report.Change{deletedAt("b", 1.1)}, peers{"a": 950}, spans{{0.1, 5, 50}}, 0},
+		{"a load balancer may notice a deletion late", balancer, b, peers{"b": 500, "a": 199}, spans{{50, 80, 301}}, 301},
+		{"a load balancer may notice a deletion half a minute late at most", balancer, b, peers{"b": 500, "a": 198}, spans{{50, 80.1, 302}}, 0},
+		{"an Ingress notices a deletion", ingress, b, peers{"b": 500, "a": 388}, spans{{50, 61.1, 112}}, 112},
+		{"an Ingress notices a deletion within eleven seconds", ingress, b, peers{"b": 500, "a": 386}, spans{{50, 61.3, 114}}, 0},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			p := measured(c.target, failure(probe.Timeout, c.spans...))
+			p.Peers = c.peers
+			if got := void(asked("a", p, behindFour(), c.changes...)); got != c.want {
+				t.Errorf("%d requests are void, want %d", got, c.want)
+			}
+		})
+	}
+}
+
+// While nothing changes, one pod alone answers who is led to one pod.
+func TestAProxyThatSpreadsRequestsLeadsNobodyToOnePod(t *testing.T) {
+	pods, changes := rolled(20, func(pod string, i int) report.Change { return restartedAt(pod, 35+1.2*float64(i), 36+1.2*float64(i)) })
+	spread := map[string]uint64{}
+	for _, pod := range pods {
+		spread[pod] = 42
+	}
+	// When all have changed, from 63.8 s to 100 s, 362 requests come due.
+	for _, c := range []struct {
+		name  string
+		peers map[string]uint64
+		count float64
+		want  uint64
+	}{
+		{"all pods answered alike", spread, 157, 0},
+		{"one pod answered all the time", map[string]uint64{"p03": 843}, 157, 0},
+		{"one pod answered as much as comes due in the quiet time less what failed at any time", map[string]uint64{"p03": 311, "p04": 310, "p05": 310}, 50, 50},
+		{"no pod answered so much", map[string]uint64{"p03": 310, "p04": 310, "p05": 310}, 50, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			span := [3]float64{45, 65, c.count}
+			if c.count == 50 {
+				span = [3]float64{38, 42.9, c.count}
+			}
+			p := measured(target.Target{ID: "lb", Kind: target.LoadBalancer}, failure(probe.Refused, span))
+			p.Peers = c.peers
+			if got := void(asked("p00", p, []report.Backends{{Targets: []string{"lb"}, Pods: pods}}, changes...)); got != c.want {
+				t.Errorf("%d requests are void, want %d", got, c.want)
+			}
+		})
+	}
+}
+
+func TestBackendSetsThatAreNotEven(t *testing.T) {
+	pods := []string{"a", "b", "c", "d", "e", "f"}
+	near := map[string]uint64{"a": 320, "b": 310, "c": 325}
+	zones := report.Backends{Targets: []string{"service"}, Pods: pods, Uneven: "trafficDistribution is PreferClose"}
+	affine := report.Backends{Targets: []string{"service"}, Pods: pods, Uneven: "sessionAffinity is ClientIP"}
+	local := report.Backends{Targets: []string{"service"}, Pods: []string{"a"}, Also: []string{"b", "c", "d"}}
+	for _, c := range []struct {
+		name    string
+		set     report.Backends
+		peers   map[string]uint64
+		changed string
+		count   float64
+		want    uint64
+	}{
+		{"one of the three pods of a zone: 48 of 100", zones, near, "b", 48, 48},
+		{"one of the three pods of a zone: 49 of 100", zones, near, "b", 49, 0},
+		{"a pod of another zone: its share of all", zones, near, "e", 28, 28},
+		{"a pod of another zone: more than its share of all", zones, near, "e", 29, 0},
+		{"the pod of a session", affine, map[string]uint64{"b": 500, "a": 400}, "b", 100, 100},
+		{"not the pod of a session", affine, map[string]uint64{"b": 900}, "a", 100, 0},
+		{"the only pod of a node", local, nil, "a", 100, 100},
+		{"one of the pods that may answer instead: 38 of 100", local, nil, "b", 38, 38},
+		{"one of the pods that may answer instead: 39 of 100", local, nil, "b", 39, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := four([3]float64{50, 59.9, c.count})
+			p.Peers = c.peers
+			if got := void(asked("x", p, []report.Backends{c.set}, deletedAt(c.changed, 50))); got != c.want {
+				t.Errorf("%d requests are void, want %d", got, c.want)
+			}
+		})
+	}
+}

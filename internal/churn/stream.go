@@ -1,0 +1,140 @@
+package churn
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"time"
+
+	"kdoctor.io/kdoctor/internal/probe"
+	"kdoctor.io/kdoctor/internal/report"
+	"kdoctor.io/kdoctor/internal/target"
+)
+
+// stream is one stream of requests of a path. All of its moments are counted from the excuser's zero, as if the agent had started
+// at the earliest moment at which it may have.
+type stream struct {
+	path report.Path
+	// start and end are when the stream began and ended.
+	start, end time.Duration
+	// unsure is how much later all may have been.
+	unsure time.Duration
+	// spans are those of failures that changes can cause, sorted by their first moments.
+	spans []span
+}
+
+// span is one span of a failure.
+type span struct {
+	// failure is the index of the failure.
+	failure     int
+	first, last time.Duration
+	count       uint64
+	// excused reports whether changes explain the span.
+	excused bool
+}
+
+// stream returns one stream of the agent's path: the counted one, or the one over persistent connections.
+func (e *excuser) stream(a report.Agent, whole, p report.Path) stream {
+	p.Target = whole.Target
+	moment := func(at time.Time) (earliest, latest time.Duration) {
+		first, last := clock(a, at)
+		return first.Sub(e.zero), last.Sub(e.zero)
+	}
+	p.Excuses = nil
+	s := stream{path: p}
+	var latest time.Duration
+	s.start, latest = moment(p.Started)
+	s.unsure = max(latest-s.start, 0)
+	s.end, _ = moment(p.Ended)
+	for i, f := range p.Failures {
+		if !causedBy(f, p) {
+			continue
+		}
+		for _, at := range f.Spans {
+			s.spans = append(s.spans, span{failure: i, first: s.start + at.First, last: s.start + at.Last, count: at.Count})
+		}
+	}
+	slices.SortStableFunc(s.spans, func(a, b span) int { return cmp.Or(cmp.Compare(a.first, b.first), cmp.Compare(a.last, b.last)) })
+	return s
+}
+
+// due returns how many requests came due between two moments of the stream, both included.
+func (s stream) due(first, last time.Duration) float64 { return s.rate()*float64(last-first) + 1 }
+
+// asked is how many requests came due between two moments of the stream, both included, while anybody was away.
+func (s stream) asked(away []window, first, last time.Duration) float64 {
+	return s.rate()*float64(overlap(away, first, last)) + 1
+}
+
+// rate is how many requests came due in a nanosecond.
+func (s stream) rate() float64 {
+	if s.end <= s.start {
+		return 0
+	}
+	return float64(s.path.Scheduled) / float64(s.end-s.start)
+}
+
+// within reports whether the span lies within the window, whenever the agent started.
+func (s stream) within(at span, w window) bool { return at.first >= w.from && at.last <= w.to-s.unsure }
+
+// touches reports whether the span may have something in common with the window.
+func (s stream) touches(at span, w window) bool {
+	return at.first <= w.to && at.last >= w.from-s.unsure
+}
+
+// excuse adds what the absences explain: the spans that are excused and lie within the window.
+// away tells how many backends were away at most between two moments, backends is how many may answer in all.
+func (s *stream) excuse(zero time.Time, w window, absences []absence, away func(first, last time.Duration) int, backends int) {
+	var found report.Excuse
+	first, last := forever, -forever
+	for _, at := range s.spans {
+		if at.excused && s.within(at, w) {
+			first, last = min(first, at.first), max(last, at.last)
+			found.Explained += at.count
+		}
+	}
+	if found.Explained == 0 {
+		return
+	}
+	for _, a := range absences {
+		during := func(at span) bool { return at.excused && s.within(at, w) && s.touches(at, a.window) }
+		if slices.ContainsFunc(s.spans, during) && !slices.Contains(found.Changes, a.change) {
+			found.Changes = append(found.Changes, a.change)
+		}
+	}
+	found.First, found.Last = zero.Add(first), zero.Add(last+s.unsure)
+	found.Of = max(found.Explained, min(s.path.Scheduled, uint64(math.Round(s.due(first, last)))))
+	found.Away, found.Backends = away(first, last+s.unsure), backends
+	s.path.Excuses = append(s.path.Excuses, found)
+}
+
+// marked returns the stream's path with what is excused marked as void.
+func (s stream) marked() report.Path {
+	p := s.path
+	p.Failures = slices.Clone(p.Failures)
+	for i := range p.Failures {
+		p.Failures[i].Void = 0
+	}
+	for _, at := range s.spans {
+		if at.excused {
+			p.Failures[at.failure].Void += at.count
+		}
+	}
+	return p
+}
+
+// causedBy reports whether requests can fail in this way because a pod is no longer there. What answers in its place decides where that pod alone
+// may answer: its address may belong to another pod by then.
+func causedBy(f report.Failure, p report.Path) bool {
+	alone := p.Target.MayAnswer() == target.OnePod
+	switch f.Outcome {
+	case probe.Timeout, probe.Refused, probe.Reset, probe.Unreachable, probe.BadAnswer:
+		return true
+	case probe.WrongPeer:
+		return alone
+	case probe.BadStatus:
+		return alone || (p.Target.Kind == target.Ingress && p.Gateway())
+	case probe.OK, probe.DNSFailed, probe.TLSFailed, probe.NotSent, probe.Aborted, probe.Other, probe.Outcomes:
+	}
+	return false
+}
