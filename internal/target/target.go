@@ -81,6 +81,10 @@ type Target struct {
 	// Further reports that the address of a node port is not the node's primary one of the family. A Service proxy may be told to
 	// answer on primary addresses alone, which is the default of kube-proxy with nftables.
 	Further bool
+	// AtNode names the node that has the address of a node port; empty elsewhere. External reports that the address is an ExternalIP of
+	// the node, at which something in front of the cluster may stop requests.
+	AtNode   string
+	External bool
 }
 
 // MayAnswer returns who may answer on the target. Rounds that the first release stored do not say it: there a target with a pod was that

@@ -109,6 +109,7 @@ func TestTextsOfAPlanAtTheirBounds(t *testing.T) {
 		{"pod of a target", func(p *agentv1.Plan, s string) { p.Targets[0].Pod = s }, append(name, ""), long},
 		{"node", func(p *agentv1.Plan, s string) { p.Targets[0].Node = s }, append(name, ""), long},
 		{"only node", func(p *agentv1.Plan, s string) { p.Targets[0].OnlyNode = s }, append(name, ""), long},
+		{"at node", func(p *agentv1.Plan, s string) { p.Targets[0].AtNode = s }, append(name, ""), long},
 		{"interface", func(p *agentv1.Plan, s string) { p.Targets[0].Interface = s }, append(name, ""), long},
 		{"trust", func(p *agentv1.Plan, s string) { p.Targets[2].Trust, p.Authorities[0].Name = s, s }, name, long},
 		{"authority", func(p *agentv1.Plan, s string) {

@@ -179,7 +179,8 @@ func parseTargets(messages []*agentv1.Target) ([]target.Target, error) {
 func targetMessage(t target.Target) *agentv1.Target {
 	return &agentv1.Target{Id: t.ID, Kind: string(t.Kind), Family: string(t.Family), Protocol: string(t.Protocol),
 		Address: t.Address, Pod: t.Pod, Node: t.Node, Dial: t.Dial, Trust: t.Trust, Interface: t.Interface,
-		Answer: string(t.Answer), OnlyNode: t.OnlyNode, ShortCircuit: t.ShortCircuit, Further: t.Further}
+		Answer: string(t.Answer), OnlyNode: t.OnlyNode, ShortCircuit: t.ShortCircuit, Further: t.Further,
+		AtNode: t.AtNode, External: t.External}
 }
 
 func parseTarget(m *agentv1.Target) (target.Target, error) {
@@ -195,11 +196,11 @@ func parseTarget(m *agentv1.Target) (target.Target, error) {
 		Trust:    m.GetTrust(),
 
 		Interface: m.GetInterface(), Answer: target.Answer(m.GetAnswer()), OnlyNode: m.GetOnlyNode(),
-		ShortCircuit: m.GetShortCircuit(), Further: m.GetFurther(),
+		ShortCircuit: m.GetShortCircuit(), Further: m.GetFurther(), AtNode: m.GetAtNode(), External: m.GetExternal(),
 	}
 	if err := errors.Join(text("trust", t.Trust, 0, maxNameBytes), text("interface", t.Interface, 0, maxNameBytes), text("name", t.ID, 1, maxIDBytes), text("kind", m.GetKind(), 1, maxNameBytes),
 		text("address", t.Address, 1, maxAddressBytes), text("pod", t.Pod, 0, maxNameBytes), text("node", t.Node, 0, maxNameBytes),
-		text("only node", t.OnlyNode, 0, maxNameBytes)); err != nil {
+		text("only node", t.OnlyNode, 0, maxNameBytes), text("at node", t.AtNode, 0, maxNameBytes)); err != nil {
 		return target.Target{}, err
 	}
 	if err := checkAnswer(t); err != nil {

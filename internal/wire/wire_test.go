@@ -41,7 +41,7 @@ func plan() mesh.Plan {
 			{ID: "AgentIngress_https://web.example/x", Kind: target.Ingress, Family: topology.IPv4, Protocol: target.HTTPS,
 				Address: "https://web.example/x", Dial: "198.18.0.3:443", Trust: "k/web"},
 			{ID: "port", Kind: target.NodePort, Family: topology.IPv4, Protocol: target.HTTP, Address: "http://198.18.0.99:30080",
-				Answer: target.Backends, OnlyNode: "n1", ShortCircuit: true, Further: true},
+				Answer: target.Backends, OnlyNode: "n1", ShortCircuit: true, Further: true, AtNode: "n2", External: true},
 			{ID: "tcp", Kind: target.Endpoint, Family: topology.IPv4, Protocol: target.TCP, Address: "tcp://198.18.1.2:8080"},
 		},
 		Authorities: map[string][]byte{"k/web": authority()},

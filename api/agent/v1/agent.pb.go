@@ -164,7 +164,10 @@ type Target struct {
 	// short_circuit reports that the asking agent's own node answers for the address of a load balancer.
 	ShortCircuit bool `protobuf:"varint,13,opt,name=short_circuit,json=shortCircuit,proto3" json:"short_circuit,omitempty"`
 	// further reports that the address of a node port is not the node's primary one of the family.
-	Further       bool `protobuf:"varint,14,opt,name=further,proto3" json:"further,omitempty"`
+	Further bool `protobuf:"varint,14,opt,name=further,proto3" json:"further,omitempty"`
+	// at_node names the node that has the address of a node port; external reports that the address is an ExternalIP of it.
+	AtNode        string `protobuf:"bytes,15,opt,name=at_node,json=atNode,proto3" json:"at_node,omitempty"`
+	External      bool   `protobuf:"varint,16,opt,name=external,proto3" json:"external,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -293,6 +296,20 @@ func (x *Target) GetShortCircuit() bool {
 func (x *Target) GetFurther() bool {
 	if x != nil {
 		return x.Further
+	}
+	return false
+}
+
+func (x *Target) GetAtNode() string {
+	if x != nil {
+		return x.AtNode
+	}
+	return ""
+}
+
+func (x *Target) GetExternal() bool {
+	if x != nil {
+		return x.External
 	}
 	return false
 }
@@ -1629,7 +1646,7 @@ const file_agent_proto_rawDesc = "" +
 	"\n" +
 	"generation\x18\x02 \x01(\x03R\n" +
 	"generation\x12\x14\n" +
-	"\x05round\x18\x03 \x01(\x03R\x05round\"\xdc\x02\n" +
+	"\x05round\x18\x03 \x01(\x03R\x05round\"\x91\x03\n" +
 	"\x06Target\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x16\n" +
@@ -1645,7 +1662,9 @@ const file_agent_proto_rawDesc = "" +
 	"\x06answer\x18\v \x01(\tR\x06answer\x12\x1b\n" +
 	"\tonly_node\x18\f \x01(\tR\bonlyNode\x12#\n" +
 	"\rshort_circuit\x18\r \x01(\bR\fshortCircuit\x12\x18\n" +
-	"\afurther\x18\x0e \x01(\bR\afurther\"\xc7\x01\n" +
+	"\afurther\x18\x0e \x01(\bR\afurther\x12\x17\n" +
+	"\aat_node\x18\x0f \x01(\tR\x06atNode\x12\x1a\n" +
+	"\bexternal\x18\x10 \x01(\bR\bexternal\"\xc7\x01\n" +
 	"\x04Load\x12\x1d\n" +
 	"\n" +
 	"per_second\x18\x01 \x01(\rR\tperSecond\x125\n" +
