@@ -1,29 +1,59 @@
 package round
 
 import (
+	"encoding/json"
+	"errors"
+	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"kdoctor.io/kdoctor/internal/mesh"
 	"kdoctor.io/kdoctor/internal/report"
+	"kdoctor.io/kdoctor/internal/schedule"
+	"kdoctor.io/kdoctor/internal/stats"
 	"kdoctor.io/kdoctor/internal/store"
+	"kdoctor.io/kdoctor/internal/target"
 )
 
 func TestTheKeptRoundTellsWhatWasPlanned(t *testing.T) {
-	plan := store.Plan{Mesh: mesh.Mesh{
-		Load:     report.Load{Asked: 100, Given: 25, Limit: 50, Targets: 2, Connections: 50, Tracked: 500},
-		Expected: []report.Expected{{Pod: "a", Node: "n", LeftOut: "pod is Pending"}},
-		Backends: []report.Backends{{Targets: []string{"t"}, Pods: []string{"a", "b"}}},
-	}}
-	kept := judge(Request{}, plan, nil, nil).Round
-	if kept.Load != plan.Mesh.Load {
-		t.Errorf("load is %+v, want %+v", kept.Load, plan.Mesh.Load)
-	}
-	if diff := cmp.Diff(plan.Mesh.Expected, kept.Expected); diff != "" {
-		t.Errorf("expected (-want +got):\n%s", diff)
-	}
-	if diff := cmp.Diff(plan.Mesh.Backends, kept.Backends); diff != "" {
-		t.Errorf("backends (-want +got):\n%s", diff)
+	synctest.Test(t, func(t *testing.T) {
+		now := time.Now()
+		plan := store.Plan{Started: now.Add(-time.Minute), Deadline: now.Add(time.Minute), Mesh: mesh.Mesh{
+			Load:     report.Load{Asked: 100, Given: 25, Limit: 50, Targets: 2, Connections: 50, Tracked: 500},
+			Expected: []report.Expected{{Pod: "a", Node: "n", LeftOut: "pod is Pending"}},
+			Backends: []report.Backends{{Targets: []string{"t"}, Pods: []string{"a", "b"}}},
+			Gaps:     []target.Gap{{Kind: target.Ingress, Reason: "there is no Ingress"}},
+			Outside:  []report.Outside{{Node: "m", Reason: "its node selector leaves it out"}},
+		}}
+		req := Request{Key: schedule.Key{UID: "u", Round: 3}, Task: report.Task{Kind: "NetReach", Name: "x"}, Spec: json.RawMessage(`{"a":1}`)}
+		want := report.Round{
+			Key: req.Key, Task: req.Task, Started: plan.Started, Deadline: plan.Deadline, Ended: now, Load: plan.Mesh.Load,
+			Expected: plan.Mesh.Expected, Backends: plan.Mesh.Backends, Gaps: plan.Mesh.Gaps, Outside: plan.Mesh.Outside,
+			Missing: []report.Missing{{Pod: "a", Node: "n", Reason: "pod is Pending"}},
+		}
+		kept := judge(req, plan, nil, nil)
+		if diff := cmp.Diff(want, kept.Round, cmp.AllowUnexported(stats.Histogram{})); diff != "" {
+			t.Errorf("round (-want +got):\n%s", diff)
+		}
+		if string(kept.Spec) != `{"a":1}` {
+			t.Errorf("the spec kept with the round is %s", kept.Spec)
+		}
+	})
+}
+
+func TestAnErrorIsCutToOneLine(t *testing.T) {
+	a := strings.Repeat("a", 299)
+	for _, c := range []struct{ name, text, want string }{
+		{"lines and spaces become single spaces", "no  route\n\tto host\n", "no route to host"},
+		{"300 bytes stay", a + "b", a + "b"},
+		{"what is longer is cut", a + "bc", a + "b..."},
+		{"and not within a letter", a + "é", a + "..."},
+	} {
+		if got := clause(errors.New(c.text)); got != c.want {
+			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
+		}
 	}
 }

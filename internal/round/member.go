@@ -114,7 +114,8 @@ func (m *member) follow(ctx context.Context, resumed bool) {
 		return
 	}
 	load := m.plan.Load
-	giveUp := m.began.Add(load.Duration + load.Timeout + giveUpAfter)
+	// Of a round that was taken up long after its load nobody has asked for the reports yet.
+	giveUp := later(m.began.Add(load.Duration+load.Timeout), time.Now()).Add(giveUpAfter)
 	for sleep(ctx, m.untilNextPoll()) {
 		err := m.fetch(ctx)
 		switch {

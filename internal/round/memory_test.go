@@ -1,6 +1,7 @@
 package round_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,6 +33,12 @@ type habit struct {
 	ahead time.Duration
 	// fails makes every request of the agent fail.
 	fails bool
+	// refusesFor, counted from the first call to it, is how long every call fails at once.
+	refusesFor time.Duration
+	// poses is the pod that answers in its place.
+	poses string
+	// boasts makes it say that it finished before it did.
+	boasts bool
 	// lost makes its requests to a pod fail from so long after the start on.
 	lost map[string]time.Duration
 }
@@ -43,9 +50,11 @@ type load struct {
 
 // agents are agents in memory that live by the clock of the test.
 type agents struct {
-	mu      sync.Mutex
-	habits  map[string]habit
-	loads   map[string]*load
+	mu     sync.Mutex
+	habits map[string]habit
+	loads  map[string]*load
+	// called is when each was first called.
+	called  map[string]time.Time
 	starts  map[string]int
 	stopped []string
 	fetches map[string]int
@@ -54,22 +63,26 @@ type agents struct {
 }
 
 func newAgents(habits map[string]habit) *agents {
-	return &agents{habits: habits, loads: map[string]*load{}, starts: map[string]int{}, fetches: map[string]int{}, ended: map[string]int{}}
+	return &agents{habits: habits, loads: map[string]*load{}, called: map[string]time.Time{}, starts: map[string]int{}, fetches: map[string]int{}, ended: map[string]int{}}
 }
 
 func (a *agents) reach(ctx context.Context, pod string) error {
 	a.mu.Lock()
 	h, l := a.habits[pod], a.loads[pod]
+	if a.called[pod].IsZero() {
+		a.called[pod] = time.Now()
+	}
+	first := a.called[pod]
 	a.mu.Unlock()
-	if h.refuses || (h.goneAfter > 0 && l != nil && time.Since(l.began) > h.goneAfter) {
+	if h.mute || (h.muteAfter > 0 && l != nil && time.Since(l.began) > h.muteAfter) {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	if h.refuses || time.Since(first) < h.refusesFor || (h.goneAfter > 0 && l != nil && time.Since(l.began) > h.goneAfter) {
 		return errCut
 	}
 	if h.hiccup > 0 && l != nil && time.Since(l.began) > h.hiccup && time.Since(l.began) < h.hiccup+2*time.Second {
 		return errCut
-	}
-	if h.mute || (h.muteAfter > 0 && l != nil && time.Since(l.began) > h.muteAfter) {
-		<-ctx.Done()
-		return ctx.Err()
 	}
 	return nil
 }
@@ -100,7 +113,8 @@ func (a *agents) Fetch(ctx context.Context, agent topology.Agent, key schedule.K
 	if l == nil || l.plan.Key != key || (h.forgetAfter > 0 && time.Since(l.began) > h.forgetAfter) {
 		return report.Agent{}, fmt.Errorf("fetch: %w", errUnknown)
 	}
-	r := report.Agent{Pod: agent.Pod, Node: agent.Node, Via: report.Direct, Started: l.began.Add(h.ahead)}
+	r := report.Agent{Pod: cmp.Or(h.poses, agent.Pod), Node: agent.Node, Via: report.Direct, Started: l.began.Add(h.ahead)}
+	r.Finished = h.boasts
 	end := l.began.Add(l.plan.Load.Duration)
 	if time.Now().Before(end) || h.endless {
 		return r, nil

@@ -20,7 +20,8 @@ const (
 	// with many agents it is heartbeatEach for each of them, so that asking stays cheap.
 	heartbeat     = 2 * time.Second
 	heartbeatEach = 10 * time.Millisecond
-	// giveUpAfter is how long after its last request could have ended an agent that does not answer is given up.
+	// giveUpAfter is how long after its last request could have ended, or after a later first question, an agent that does not answer
+	// is given up.
 	giveUpAfter = 15 * time.Second
 	// stopWithin bounds the telling of all agents to stop; whom it does not reach is stopped by the limit in its own plan.
 	stopWithin = 2 * time.Second
@@ -37,6 +38,9 @@ const (
 	lookLast   = time.Second
 	// reserve is what is kept free before the deadline for the last asking, at most a tenth of the round.
 	reserve = 2 * time.Second
+	// retryFirst is the wait before the second try of what is tried again, retryLast that before the fifth, which is the last.
+	retryFirst = 500 * time.Millisecond
+	retryLast  = 4 * time.Second
 	// stale is how long a round may have waited for its part of the budget with what it knows of the cluster.
 	stale = time.Second
 )
@@ -55,14 +59,10 @@ func sleep(ctx context.Context, d time.Duration) bool {
 
 // retry calls do at most five times, with growing waits that never pass the time given, and returns its last error.
 func retry(ctx context.Context, until time.Time, do func() error) error {
-	var err error
-	for wait := 500 * time.Millisecond; wait <= 8*time.Second; wait *= 2 {
-		if err = do(); err == nil {
-			return nil
-		}
-		if time.Now().Add(wait).After(until) || !sleep(ctx, wait) {
+	for wait := retryFirst; ; wait *= 2 {
+		err := do()
+		if err == nil || wait > retryLast || time.Now().Add(wait).After(until) || !sleep(ctx, wait) {
 			return err
 		}
 	}
-	return err
 }
