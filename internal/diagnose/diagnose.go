@@ -73,6 +73,7 @@ func rules() []rule {
 		{"FewBackends", fewBackends},
 		{"UnevenService", unevenService},
 		{"UnexpectedBackend", unexpectedBackend},
+		{"NodePortAddresses", nodePortAddresses},
 	}
 }
 

@@ -80,8 +80,13 @@ func cellsOf(views []look) []*cell {
 	}
 	byKey := map[key]*cell{}
 	var cells []*cell
+	answers := map[string]bool{}
 	for _, l := range views {
-		if l.uneven() {
+		answers[l.target.ID] = answers[l.target.ID] || l.answered > 0
+	}
+	for _, l := range views {
+		// What is lost on a target that answers nobody is no pod's turn.
+		if l.uneven() || !answers[l.target.ID] {
 			continue
 		}
 		k := key{l.set.key, wayOf(l.target), l.target.Family}

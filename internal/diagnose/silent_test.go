@@ -310,6 +310,12 @@ func TestWords(t *testing.T) {
 		}
 		return 1
 	}}.round(seeded(1))
+	closed := report.Failure{Outcome: probe.Refused, Phase: probe.Connect, Count: 10}
+	cases["node_port_addresses"] = addressed(3, nodeAddress{node: 1, host: "10.0.0.1", ok: 10}, nodeAddress{node: 2, host: "10.0.0.2", ok: 10},
+		nodeAddress{node: 1, host: "10.1.0.1", further: true, failure: closed}, nodeAddress{node: 2, host: "10.1.0.2", further: true, failure: closed})
+	cases["node_port_addresses_external"] = addressed(3, nodeAddress{node: 1, host: "10.0.0.1", ok: 10}, nodeAddress{node: 2, host: "10.0.0.2", ok: 10},
+		nodeAddress{node: 1, host: "192.0.2.1", further: true, external: true, failure: closed},
+		nodeAddress{node: 2, host: "192.0.2.2", further: true, external: true, ok: 10})
 	cases["unexpected_backend"] = elsewhere(3)
 	cases["load_balancer_answered_by_the_node"] = shortCircuit(lottery{pods: 4, requests: 200, kinds: []target.Kind{target.LoadBalancer},
 		leads: weight(func(_, to int) bool { return to != 3 })}.round(seeded(1)))

@@ -3,6 +3,7 @@ package diagnose
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // unsaid is why the findings about uneven Services are findings.
@@ -120,8 +121,11 @@ func names(ways []way) string {
 
 // plural is the number with the noun.
 func plural[T int | uint64](n T, noun string) string {
-	if n == 1 {
+	switch {
+	case n == 1:
 		return "1 " + noun
+	case strings.HasSuffix(noun, "s"):
+		return fmt.Sprintf("%d %ses", n, noun)
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
 }

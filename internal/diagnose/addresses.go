@@ -1,0 +1,146 @@
+package diagnose
+
+import (
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"strings"
+
+	"kdoctor.io/kdoctor/internal/probe"
+	"kdoctor.io/kdoctor/internal/report"
+	"kdoctor.io/kdoctor/internal/target"
+	"kdoctor.io/kdoctor/internal/topology"
+)
+
+// nodePortAddresses finds further addresses of nodes at which no node port answers, while it does at the primary addresses of the same nodes:
+// nothing is broken then, but for what Service proxies are told to answer on.
+func nodePortAddresses(f facts) []Finding {
+	primary := map[nodeFamily]doors{}
+	further := map[string]*door{}
+	for _, a := range f.round.Agents {
+		if f.changed[a.Pod] {
+			continue
+		}
+		for i := range a.Paths {
+			p := &a.Paths[i]
+			if p.Target.Kind != target.NodePort {
+				continue
+			}
+			if !p.Target.Further {
+				at := nodeFamily{p.Target.AtNode, p.Target.Family}
+				primary[at] = primary[at].with(p)
+				continue
+			}
+			if further[p.Target.ID] == nil {
+				further[p.Target.ID] = &door{target: &p.Target}
+			}
+			further[p.Target.ID].doors = further[p.Target.ID].with(p)
+		}
+	}
+	var closed []*door
+	open := 0
+	for _, id := range slices.Sorted(maps.Keys(further)) {
+		d := further[id]
+		at := primary[nodeFamily{d.target.AtNode, d.target.Family}]
+		switch {
+		case d.ok > 0:
+			open++
+		case d.closed > 0 && d.closed == d.tried && at.tried > 0 && 2*at.ok >= at.tried:
+			closed = append(closed, d)
+		}
+	}
+	if len(closed) == 0 {
+		return nil
+	}
+	return []Finding{closedDoors(closed, open)}
+}
+
+type nodeFamily struct {
+	node   string
+	family topology.Family
+}
+
+// doors counts requests to node ports: those that say something of the other side, those that succeeded, and those that were refused or
+// dropped. Agents is how many asked.
+type doors struct {
+	tried, ok, closed, refused uint64
+	agents                     int
+}
+
+// door is one target at a further address.
+type door struct {
+	doors
+	target *target.Target
+}
+
+func (d doors) with(p *report.Path) doors {
+	clear := p.WithoutVoid()
+	made := tried(&clear)
+	if made == 0 {
+		return d
+	}
+	d.tried, d.ok, d.agents = d.tried+made, d.ok+clear.OK, d.agents+1
+	for _, f := range clear.Failures {
+		if f.Phase != probe.Connect {
+			continue
+		}
+		switch f.Outcome {
+		case probe.Refused:
+			d.refused += f.Count
+			d.closed += f.Count
+		case probe.Timeout, probe.Unreachable:
+			d.closed += f.Count
+		default:
+		}
+	}
+	return d
+}
+
+// address is the target's address without the port.
+func (d door) address() string {
+	host, _, err := net.SplitHostPort(strings.TrimPrefix(d.target.Address, "http://"))
+	if err != nil {
+		return d.target.ID
+	}
+	return host
+}
+
+// closedDoors says what the further addresses have in common; so many other targets at further addresses are open.
+func closedDoors(closed []*door, open int) Finding {
+	var addresses, lines []string
+	var external bool
+	agents := 0
+	for _, d := range closed {
+		place := d.address()
+		if d.target.AtNode != "" {
+			place += " of node " + d.target.AtNode
+		}
+		addresses = append(addresses, place)
+		external, agents = external || d.target.External, max(agents, d.agents)
+		if len(lines) < mostNamed {
+			lines = append(lines, fmt.Sprintf("%s: none of %s from %s succeeded; %d were refused, %d had no answer", d.target.ID,
+				plural(d.tried, "request"), plural(d.agents, "agent"), d.refused, d.tried-d.refused))
+		}
+	}
+	slices.Sort(addresses)
+	addresses = slices.Compact(addresses)
+	lines = append(lines, "the primary addresses of the same nodes answer")
+	found := Finding{Component: ServicePath, Where: several(addresses), Confidence: High}
+	if open > 0 {
+		lines = append(lines, plural(open, "other target")+" at further addresses answered")
+	}
+	if open > 0 || agents < 2 {
+		found.Confidence = Medium
+	}
+	also := ""
+	if external {
+		found.Component, found.Confidence = Unclear, found.Confidence.lower()
+		also = ", or whether a firewall keeps requests from external addresses"
+	}
+	found.Evidence = lines
+	found.Message = fmt.Sprintf("NodePort: %s did not answer, while the primary addresses of the same nodes did: %s; look whether kube-proxy's "+
+		"nodePortAddresses leaves them out, as it does by default with nftables%s, or probe primary addresses alone "+
+		"(spec.target.nodePortAddresses: Primary)", plural(len(addresses), "further node address"), several(addresses), also)
+	return found
+}

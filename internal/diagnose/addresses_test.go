@@ -1,0 +1,100 @@
+package diagnose_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kdoctor.io/kdoctor/internal/probe"
+	"kdoctor.io/kdoctor/internal/report"
+	"kdoctor.io/kdoctor/internal/target"
+	"kdoctor.io/kdoctor/internal/topology"
+)
+
+// nodeAddress is a node port at one address of a node.
+type nodeAddress struct {
+	node              int
+	host              string
+	further, external bool
+	failure           report.Failure
+	ok                uint64
+}
+
+// addressed is a round in which so many agents ask for node ports at the addresses.
+func addressed(agents int, addresses ...nodeAddress) report.Round {
+	var r report.Round
+	for i := range agents {
+		a := report.Agent{Pod: name(i), Node: node(i)}
+		r.Expected = append(r.Expected, report.Expected{Pod: a.Pod, Node: a.Node})
+		for _, at := range addresses {
+			p := report.Path{Target: target.Target{ID: "AgentNodePortV4IP_" + at.host + "_30080", Kind: target.NodePort, Family: topology.IPv4,
+				Answer: target.Backends, Address: "http://" + at.host + ":30080", Further: at.further, External: at.external, AtNode: node(at.node)},
+				OK: at.ok, Sent: at.ok + at.failure.Count}
+			if at.failure.Count > 0 {
+				p.Failures = []report.Failure{at.failure}
+			}
+			a.Paths = append(a.Paths, p)
+		}
+		r.Agents = append(r.Agents, a)
+	}
+	return r
+}
+
+func TestNodePortAddresses(t *testing.T) {
+	refused := report.Failure{Outcome: probe.Refused, Phase: probe.Connect, Count: 10}
+	with := func(f report.Failure, change func(*report.Failure)) report.Failure { change(&f); return f }
+	primary := func(i int) nodeAddress { return nodeAddress{node: i, host: fmt.Sprintf("10.0.0.%d", i), ok: 10} }
+	further := func(i int, f report.Failure) nodeAddress {
+		return nodeAddress{node: i, host: fmt.Sprintf("10.1.0.%d", i), further: true, failure: f}
+	}
+	ok := func(a nodeAddress, ok uint64) nodeAddress { a.ok = ok; return a }
+	outside := func(a nodeAddress) nodeAddress { a.external = true; return a }
+	timeout := with(refused, func(f *report.Failure) { f.Outcome = probe.Timeout })
+	changed := addressed(2, primary(1), further(1, refused))
+	changed.Churn = []report.Change{{Pod: name(0)}, {Pod: name(1)}}
+	two := "10.1.0.1 of node node-01, 10.1.0.2 of node node-02"
+	cases := []struct {
+		name  string
+		round report.Round
+		want  []string
+	}{
+		{"all answer", addressed(2, primary(1), ok(further(1, report.Failure{}), 10)), nil},
+		{"further ones are refused on both nodes", addressed(2, primary(1), primary(2), further(1, refused), further(2, refused)),
+			[]string{"high NodePortAddresses at " + two}},
+		{"further ones are dropped on both nodes", addressed(2, primary(1), primary(2), further(1, timeout), further(2, timeout)),
+			[]string{"high NodePortAddresses at " + two}},
+		{"one is rejected by something on the way", addressed(2, primary(1), further(1, with(refused, func(f *report.Failure) { f.Outcome = probe.Unreachable }))),
+			[]string{"high NodePortAddresses at 10.1.0.1 of node node-01"}},
+		{"one agent alone sees it", addressed(1, primary(1), further(1, refused)), []string{"medium NodePortAddresses at 10.1.0.1 of node node-01"}},
+		{"the further one of another node answers", addressed(2, primary(1), primary(2), further(1, refused), ok(further(2, report.Failure{}), 10)),
+			[]string{"medium NodePortAddresses at 10.1.0.1 of node node-01"}},
+		{"external ones", addressed(2, primary(1), outside(further(1, timeout))), []string{"medium NodePortAddresses at 10.1.0.1 of node node-01"}},
+		{"a further one answers once", addressed(2, primary(1), ok(further(1, refused), 1)), nil},
+		{"the primary one does not answer either", addressed(2, nodeAddress{node: 1, host: "10.0.0.1", failure: refused}, further(1, refused)), nil},
+		{"the primary one answers half of the time", addressed(2, ok(nodeAddress{node: 1, host: "10.0.0.1", failure: refused}, 10), further(1, refused)),
+			[]string{"high NodePortAddresses at 10.1.0.1 of node node-01"}},
+		{"the primary one answers less than that", addressed(2, ok(nodeAddress{node: 1, host: "10.0.0.1", failure: refused}, 9), further(1, refused)), nil},
+		{"the primary one of another node answers", addressed(2, primary(2), further(1, refused)), nil},
+		{"a primary one is refused", addressed(2, primary(2), nodeAddress{node: 1, host: "10.0.0.1", failure: refused}), nil},
+		{"a further one resets later", addressed(2, primary(1), further(1, with(refused, func(f *report.Failure) { f.Phase = probe.FirstByte }))), nil},
+		{"a further one fails otherwise", addressed(2, primary(1), further(1, with(refused, func(f *report.Failure) { f.Outcome = probe.Reset }))), nil},
+		{"nothing could be sent", addressed(2, primary(1), further(1, with(refused, func(f *report.Failure) { f.Outcome = probe.NotSent }))), nil},
+		{"changes explain it", addressed(2, primary(1), further(1, with(refused, func(f *report.Failure) { f.Void = 10 }))), nil},
+		{"the agents were changed", changed, nil},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			if diff := cmp.Diff(c.want, reasons(c.round)); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+			for _, a := range c.round.Agents {
+				slices.Reverse(a.Paths)
+			}
+			if diff := cmp.Diff(c.want, reasons(c.round)); diff != "" {
+				t.Errorf("in another order (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
