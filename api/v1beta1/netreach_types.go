@@ -31,7 +31,7 @@ type NetReachTarget struct {
 	// +kubebuilder:default=true
 	NodePort *bool `json:"nodePort,omitempty"`
 	// NodePortNodes is on which nodes node ports are probed, from each agent: All is every node of the cluster,
-	// Local is the agent's own node. By which addresses says nodePortAddresses.
+	// Local is the agent's own node; nodePortAddresses says by which addresses.
 	// +optional
 	// +kubebuilder:default=All
 	// +kubebuilder:validation:MaxLength=256

@@ -76,21 +76,29 @@ func (f *Figures) once(ctx context.Context) error {
 	return nil
 }
 
-// spec has targets by the names of the fields of spec.target and the family, such as endpoint.ipv4. That of node ports on the agents'
-// own nodes alone is nodePortLocal.
+// spec has targets by the names of the fields of spec.target and the family, such as endpoint.ipv4. Those of node ports end in what
+// nodePortAddresses and nodePortNodes say, where that is not the default: nodePortInternal, nodePortLocal, nodePortAllLocal.
 func (f *Figures) spec(snapshot topology.Snapshot) map[string]any {
 	spec, targets := map[string]any{"requestsPerSecondPerAgent": int64(f.PerAgent), "requestsPerSecond": int64(f.Total)}, map[string]any{}
-	count := func(name string, kind target.Kind, nodes target.Nodes) {
+	count := func(name string, want mesh.Want) {
 		for _, family := range []topology.Family{topology.IPv4, topology.IPv6} {
-			agents, most := mesh.Count(snapshot, mesh.Want{Kinds: []target.Kind{kind}, Families: []topology.Family{family}, NodePorts: nodes})
+			want.Families = []topology.Family{family}
+			agents, most := mesh.Count(snapshot, want)
 			spec["agents"] = int64(agents)
 			targets[name+"."+strings.ToLower(string(family))] = int64(most)
 		}
 	}
 	for _, row := range target.Kinds() {
-		count(row.Field, row.Kind, target.AllNodes)
+		count(row.Field, mesh.Want{Kinds: []target.Kind{row.Kind}})
 	}
-	count("nodePortLocal", target.NodePort, target.LocalNode)
+	for _, by := range []target.Addresses{target.PrimaryAddress, target.InternalAddresses, target.AllAddresses} {
+		suffix := ""
+		if by != target.PrimaryAddress {
+			suffix = string(by)
+			count("nodePort"+suffix, mesh.Want{Kinds: []target.Kind{target.NodePort}, NodeAddresses: by})
+		}
+		count("nodePort"+suffix+"Local", mesh.Want{Kinds: []target.Kind{target.NodePort}, NodePorts: target.LocalNode, NodeAddresses: by})
+	}
 	spec["targetsPerAgent"] = targets
 	return spec
 }

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -17,41 +16,61 @@ import (
 // controlPort is the name of the control server's port on the agent's container.
 const controlPort = "control"
 
-// agents returns the agent pods that count, with a placeholder for each that ought to be there and is not, and those that are replaced.
-func agents(ctx context.Context, wanted workload, pods []corev1.Pod, nodes []corev1.Node) (found, replaced []topology.Agent) {
+// agents returns the agent pods that count, with a placeholder for each that ought to be there and is not, those that nobody misses,
+// and why nodes without an agent are outside.
+func agents(ctx context.Context, wanted workload, pods []corev1.Pod, nodes []corev1.Node) (found, leave []topology.Agent, outer map[string]string) {
 	byName := make(map[string]corev1.Node, len(nodes))
 	for _, node := range nodes {
 		byName[node.Name] = node
 	}
-	counted := withoutReplaced(wanted, pods)
-	counts := make(map[types.UID]bool, len(counted))
-	for _, pod := range counted {
+	places := sitesOf(ctx, wanted, nodes)
+	counts := map[types.UID]bool{}
+	for _, pod := range withoutReplaced(wanted, pods) {
 		counts[pod.UID] = true
-		found = append(found, agentOf(ctx, pod, byName))
 	}
+	occupied, all := map[string]bool{}, map[string]bool{}
 	for _, pod := range pods {
-		if !counts[pod.UID] {
-			replaced = append(replaced, agentOf(ctx, pod, byName))
+		agent := agentOf(pod, byName)
+		if agent.Node != "" {
+			all[agent.Node] = true
+		}
+		if !counts[pod.UID] || unmissed(wanted, pod, agent, places.at(agent.Node)) {
+			leave = append(leave, agent)
+			continue
+		}
+		found = append(found, agent)
+		if agent.Node != "" {
+			occupied[agent.Node] = true
 		}
 	}
-	found = append(found, absent(ctx, wanted, counted, nodes)...)
+	found = append(found, absent(wanted, len(found), occupied, all, places)...)
 	sortAgents(found)
-	sortAgents(replaced)
-	return found, replaced
+	sortAgents(leave)
+	return found, leave, outside(wanted, occupied, places)
 }
 
-func agentOf(ctx context.Context, pod corev1.Pod, nodes map[string]corev1.Node) topology.Agent {
+// unmissed reports whether nobody misses the agent, which takes no part: one on a node that goes or has gone, and one that is going or is
+// not even there on a node where the DaemonSet wants none any more. A pod that runs there counts like others.
+func unmissed(wanted workload, pod corev1.Pod, agent topology.Agent, place site) bool {
+	switch {
+	case agent.Ready() || wanted.kind == topology.Deployment:
+		return false
+	case place.removing != "":
+		return true
+	case place.keptOut != "":
+		return leaving(pod) || pod.Spec.NodeName == ""
+	}
+	return place.gone && leaving(pod)
+}
+
+func agentOf(pod corev1.Pod, nodes map[string]corev1.Node) topology.Agent {
 	agent := topology.Agent{
 		Pod: pod.Name, Namespace: pod.Namespace, UID: string(pod.UID), Node: nodeOf(pod),
 		Addresses: podAddresses(pod),
 		HTTPPort:  containerPort(pod, httpPort), ControlPort: containerPort(pod, controlPort),
 	}
 	if text := statusAnnotation(pod.Annotations); text != "" {
-		interfaces, err := parseInterfaces(text, agent.Addresses)
-		if err != nil {
-			logr.FromContextOrDiscard(ctx).Info("pod's network status is ignored", "pod", pod.Namespace+"/"+pod.Name, "reason", err.Error())
-		}
-		agent.Interfaces = interfaces
+		agent.Interfaces, agent.Unreadable = parseInterfaces(text, agent.Addresses)
 	}
 	lived(pod, &agent)
 	agent.NotReady = notReady(pod, nodes)

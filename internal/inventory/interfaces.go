@@ -2,7 +2,6 @@ package inventory
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -26,6 +25,9 @@ const (
 	maxAttachmentName = 253
 )
 
+// maxUnreadable bounds how many things are told one by one that could not be read.
+const maxUnreadable = 4
+
 // attachment is one entry of the annotation, as far as it matters here.
 type attachment struct {
 	Name      string   `json:"name"`
@@ -34,55 +36,80 @@ type attachment struct {
 	Default   bool     `json:"default"`
 }
 
-// parseInterfaces reads the annotation. Left out are the default network, entries that repeat the pod's own addresses, and addresses
-// that no other pod can reach. What is not well-formed or too large is an error as a whole: half an answer would look like all of it.
-func parseInterfaces(text string, own []netip.Addr) ([]topology.Interface, error) {
+// parseInterfaces reads the annotation. Left out are the default network and entries that repeat the pod's own addresses.
+//
+// What cannot be read costs nothing else: it is told in unreadable, one clause each, and what can be read is used.
+func parseInterfaces(text string, own []netip.Addr) (interfaces []topology.Interface, unreadable []string) {
+	var entries []json.RawMessage
 	if len(text) > maxStatusBytes {
-		return nil, fmt.Errorf("network status has %d bytes, more than %d", len(text), maxStatusBytes)
+		return nil, []string{fmt.Sprintf("its network-status annotation cannot be read: it has %d bytes, more than %d", len(text), maxStatusBytes)}
 	}
-	var attachments []attachment
-	if err := json.Unmarshal([]byte(text), &attachments); err != nil {
-		return nil, fmt.Errorf("read network status: %w", err)
+	if err := json.Unmarshal([]byte(text), &entries); err != nil {
+		return nil, []string{"its network-status annotation cannot be read: " + short(err.Error())}
 	}
-	if len(attachments) > maxAttachments {
-		return nil, fmt.Errorf("network status has %d entries, more than %d", len(attachments), maxAttachments)
+	tell := func(format string, args ...any) {
+		unreadable = append(unreadable, fmt.Sprintf("its network-status annotation has "+format, args...))
 	}
-	var interfaces []topology.Interface
-	for n, a := range attachments {
-		addresses, err := a.addresses()
-		if err != nil {
-			return nil, fmt.Errorf("network status, entry %d: %w", n, err)
+	if len(entries) > maxAttachments {
+		tell("%d entries, and no more than %d are read", len(entries), maxAttachments)
+		entries = entries[:maxAttachments]
+	}
+	for _, entry := range entries {
+		a, faults := parseAttachment(entry)
+		for _, fault := range faults {
+			tell("an entry that cannot be read: %s", fault)
 		}
-		isOwn := slices.ContainsFunc(addresses, func(ip netip.Addr) bool { return slices.Contains(own, ip) })
-		if a.Default || isOwn || len(addresses) == 0 {
+		isOwn := slices.ContainsFunc(a.addresses, func(ip netip.Addr) bool {
+			return slices.ContainsFunc(own, func(o netip.Addr) bool { return o.Unmap() == ip.Unmap() })
+		})
+		if a.isDefault || isOwn || len(a.addresses) == 0 {
 			continue
 		}
-		interfaces = append(interfaces, topology.Interface{Network: a.Name, Name: a.Interface, Addresses: addresses})
+		interfaces = append(interfaces, topology.Interface{Network: a.network, Name: a.device, Addresses: a.addresses})
 	}
-	return interfaces, nil
+	if rest := len(unreadable) - maxUnreadable; rest > 0 {
+		unreadable = unreadable[:maxUnreadable]
+		tell("%d more of such entries", rest)
+	}
+	return interfaces, unreadable
 }
 
-func (a attachment) addresses() ([]netip.Addr, error) {
+// parsed is what could be read of one entry.
+type parsed struct {
+	network, device string
+	addresses       []netip.Addr
+	isDefault       bool
+}
+
+// parseAttachment reads one entry, and says what of it cannot be read. An entry that names the network or the device by what is no name
+// is not used at all.
+func parseAttachment(entry json.RawMessage) (parsed, []string) {
+	var a attachment
+	if err := json.Unmarshal(entry, &a); err != nil {
+		return parsed{}, []string{short(err.Error())}
+	}
 	if len(a.Name) > maxAttachmentName || len(a.Interface) > maxAttachmentName {
-		return nil, fmt.Errorf("a name is longer than %d bytes", maxAttachmentName)
+		return parsed{}, []string{fmt.Sprintf("a name is longer than %d bytes", maxAttachmentName)}
 	}
 	if strings.ContainsFunc(a.Name+a.Interface, func(r rune) bool { return !unicode.IsPrint(r) || r == unicode.ReplacementChar }) {
-		return nil, errors.New("a name has characters that are not text")
+		return parsed{}, []string{"a name has characters that are not text"}
 	}
+	var faults []string
 	if len(a.IPs) > maxAttachmentIPs {
-		return nil, fmt.Errorf("%d addresses, more than %d", len(a.IPs), maxAttachmentIPs)
+		faults = append(faults, fmt.Sprintf("it has %d addresses, and no more than %d are read", len(a.IPs), maxAttachmentIPs))
+		a.IPs = a.IPs[:maxAttachmentIPs]
 	}
-	var addresses []netip.Addr
+	p := parsed{network: a.Name, device: a.Interface, isDefault: a.Default}
 	for _, text := range a.IPs {
 		address, ok := addressOf(text)
-		if !ok {
-			return nil, errors.New("an address is not valid")
-		}
-		if address.IsGlobalUnicast() && !slices.Contains(addresses, address) {
-			addresses = append(addresses, address)
+		switch {
+		case !ok:
+			faults = append(faults, fmt.Sprintf("%+q is no IP address", short(text)))
+		case !slices.Contains(p.addresses, address):
+			p.addresses = append(p.addresses, address)
 		}
 	}
-	return addresses, nil
+	return p, faults
 }
 
 // statusAnnotation returns the annotation's text, empty when the pod has none.

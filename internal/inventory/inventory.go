@@ -44,9 +44,10 @@ func (i *Inventory) Snapshot(ctx context.Context, of topology.Workload) (topolog
 	if err := i.reader.List(ctx, &nodes); err != nil {
 		return topology.Snapshot{}, fmt.Errorf("list nodes: %w", err)
 	}
-	snapshot.Agents, snapshot.Leaving = agents(ctx, wanted, pods, nodes.Items)
-	snapshot.Nodes = nodesOf(nodes.Items)
-	if snapshot.Services, err = i.services(ctx, of.Services); err != nil {
+	var outside map[string]string
+	snapshot.Agents, snapshot.Leaving, outside = agents(ctx, wanted, pods, nodes.Items)
+	snapshot.Nodes = nodesOf(nodes.Items, outside)
+	if snapshot.Services, err = i.services(ctx, of.Services, pods); err != nil {
 		return topology.Snapshot{}, err
 	}
 	if snapshot.Ingresses, err = i.ingresses(ctx, of); err != nil {
@@ -59,7 +60,8 @@ func (i *Inventory) key(name string) client.ObjectKey {
 	return client.ObjectKey{Namespace: i.namespace, Name: name}
 }
 
-func (i *Inventory) services(ctx context.Context, names []string) ([]topology.Service, error) {
+// services reads those of the names, with which of the agents' pods their selectors leave out.
+func (i *Inventory) services(ctx context.Context, names []string, pods []corev1.Pod) ([]topology.Service, error) {
 	var found []topology.Service
 	for _, name := range slices.Compact(slices.Sorted(slices.Values(names))) {
 		var service corev1.Service
@@ -70,7 +72,7 @@ func (i *Inventory) services(ctx context.Context, names []string) ([]topology.Se
 		if err != nil {
 			return nil, fmt.Errorf("get service %s/%s: %w", i.namespace, name, err)
 		}
-		found = append(found, serviceOf(service))
+		found = append(found, serviceOf(service, pods))
 	}
 	return found, nil
 }

@@ -126,9 +126,9 @@ func TestAgentsOfADaemonSet(t *testing.T) {
 	}{
 		{"ready pods are sorted by node, then name", []client.Object{daemonSet(2), node("n1"), node("n2"), pod("a", "n2", "workload"), pod("b", "n1", "workload")},
 			[]seen{{"b", "n1", ""}, {"a", "n2", ""}}},
-		{"a stranger's pod with the same labels does not count", []client.Object{daemonSet(0), node("n1"), pod("a", "n1", "stranger")}, nil},
+		{"a stranger's pod with the same labels does not count", []client.Object{daemonSet(0), node("n1"), pod("a", "n1", "stranger")}, []seen{{"(none on n1)", "n1", none}}},
 		{"a pod of another namespace does not count", []client.Object{daemonSet(0), node("n1"),
-			pod("a", "n1", "workload", func(p *corev1.Pod) { p.Namespace = "other" })}, nil},
+			pod("a", "n1", "workload", func(p *corev1.Pod) { p.Namespace = "other" })}, []seen{{"(none on n1)", "n1", none}}},
 		{"a pending pod names what its container waits for", []client.Object{daemonSet(1), node("n1"),
 			pod("a", "n1", "workload", phase(corev1.PodPending), waiting("ErrImagePull"))},
 			[]seen{{"a", "n1", "pod is Pending: container agent is not ready: ErrImagePull"}}},
@@ -267,9 +267,9 @@ func TestAWholeSnapshot(t *testing.T) {
 		t.Error("the snapshot does not tell when it was taken")
 	}
 	want := topology.Snapshot{
-		Agents: []topology.Agent{{Pod: "a", Namespace: namespace, UID: "a", Node: "n1", Addresses: addresses("198.19.0.2", "fd98:19::2"),
+		Agents: []topology.Agent{{Pod: "(none on m)", Node: "m", NotReady: "no agent pod runs on the node"}, {Pod: "a", Namespace: namespace, UID: "a", Node: "n1", Addresses: addresses("198.19.0.2", "fd98:19::2"),
 			Interfaces: []topology.Interface{{Network: "net1", Name: "net1", Addresses: addresses("198.18.64.10", "fd98:64::10")}}, HTTPPort: 8080, ControlPort: 5710}},
-		Nodes: []topology.Node{{Name: "m", Zone: "zone-m", NotReady: true}, {Name: "n1", Zone: "zone-n1", Addresses: addresses("198.18.0.10", "fd98:18::a", "198.18.9.9")}},
+		Nodes: []topology.Node{{Name: "m", Zone: "zone-m", NotReady: true}, {Name: "n1", Zone: "zone-n1", Addresses: addresses("198.18.0.10", "fd98:18::a", "198.18.9.9"), External: addresses("198.18.9.9")}},
 		Services: []topology.Service{
 			{Namespace: namespace, Name: "four", ClusterIPs: addresses("198.18.128.7"), Port: 80, NodePort: 30080, LoadBalancer: true,
 				Ingress: []topology.Entry{{Address: netip.MustParseAddr("198.18.1.1")}, {Hostname: "lb.example"}}},
@@ -304,7 +304,7 @@ func TestEveryNodeCounts(t *testing.T) {
 	}{
 		"one without an agent":       {func(*corev1.Node) {}, topology.Node{}},
 		"one that is cordoned":       {func(n *corev1.Node) { n.Spec.Unschedulable = true }, topology.Node{Cordoned: true}},
-		"one with a taint":           {tainted("dedicated", corev1.TaintEffectNoExecute), topology.Node{}},
+		"one with a taint":           {tainted("dedicated", corev1.TaintEffectNoExecute), topology.Node{Outside: "its taint dedicated:NoExecute is not tolerated"}},
 		"one that is not ready":      {notReadyNode, topology.Node{NotReady: true}},
 		"one that tells of no state": {func(n *corev1.Node) { n.Status.Conditions = nil }, topology.Node{NotReady: true}},
 		"one whose address is no text": {func(n *corev1.Node) {

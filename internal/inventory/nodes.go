@@ -11,30 +11,32 @@ import (
 )
 
 // nodesOf returns all nodes, sorted by name. Those that are cordoned count like others: what runs there goes on.
-func nodesOf(nodes []corev1.Node) []topology.Node {
+// outside has, by node, why it is outside.
+func nodesOf(nodes []corev1.Node, outside map[string]string) []topology.Node {
 	found := make([]topology.Node, 0, len(nodes))
 	for _, node := range nodes {
+		addresses, external := nodeAddresses(node)
 		found = append(found, topology.Node{Name: node.Name, Zone: node.Labels[corev1.LabelTopologyZone],
-			Addresses: nodeAddresses(node), NotReady: !nodeReady(node), Cordoned: cordoned(node)})
+			Addresses: addresses, External: external, NotReady: !nodeReady(node), Cordoned: cordoned(node),
+			Removing: removing(node), Outside: outside[node.Name], NoNodePorts: noNodePorts(node)})
 	}
 	slices.SortFunc(found, func(a, b topology.Node) int { return cmp.Compare(a.Name, b.Name) })
 	return found
 }
 
-// cordoned tells whether somebody took the node out of use. The cluster autoscaler does not cordon a node that it is about to remove;
-// it marks it with a taint of its own.
-func cordoned(node corev1.Node) bool {
-	return node.Spec.Unschedulable || slices.ContainsFunc(node.Spec.Taints, func(t corev1.Taint) bool { return t.Key == "ToBeDeletedByClusterAutoscaler" })
-}
-
-func nodeAddresses(node corev1.Node) []netip.Addr {
-	var addresses []netip.Addr
+// nodeAddresses are all addresses of the node, InternalIPs first, and those of them that are ExternalIPs alone.
+func nodeAddresses(node corev1.Node) (all, external []netip.Addr) {
 	for _, kind := range []corev1.NodeAddressType{corev1.NodeInternalIP, corev1.NodeExternalIP} {
 		for _, a := range node.Status.Addresses {
-			if address, ok := addressOf(a.Address); ok && a.Type == kind && !slices.Contains(addresses, address) {
-				addresses = append(addresses, address)
+			address, ok := addressOf(a.Address)
+			if !ok || a.Type != kind || slices.Contains(all, address) {
+				continue
+			}
+			all = append(all, address)
+			if kind == corev1.NodeExternalIP {
+				external = append(external, address)
 			}
 		}
 	}
-	return addresses
+	return all, external
 }

@@ -1,9 +1,13 @@
 package inventory
 
 import (
+	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"kdoctor.io/kdoctor/internal/topology"
@@ -12,13 +16,14 @@ import (
 // httpPort is the name of the echo responder's port, on the agent's container and on the agents' Services.
 const httpPort = "http"
 
-func serviceOf(s corev1.Service) topology.Service {
+func serviceOf(s corev1.Service, pods []corev1.Pod) topology.Service {
 	service := topology.Service{
 		Namespace: s.Namespace, Name: s.Name,
 		ClusterIPs:    addressesOf(s.Spec.ClusterIPs),
 		LoadBalancer:  s.Spec.Type == corev1.ServiceTypeLoadBalancer,
 		InternalLocal: s.Spec.InternalTrafficPolicy != nil && *s.Spec.InternalTrafficPolicy == corev1.ServiceInternalTrafficPolicyLocal,
 		ExternalLocal: s.Spec.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal,
+		Uneven:        uneven(s), NotReadyToo: s.Spec.PublishNotReadyAddresses, Unselected: unselected(s.Spec.Selector, pods),
 	}
 	if len(service.ClusterIPs) == 0 {
 		service.ClusterIPs = addressesOf([]string{s.Spec.ClusterIP})
@@ -27,7 +32,10 @@ func serviceOf(s corev1.Service) topology.Service {
 		service.Headless = familiesOf(s.Spec.IPFamilies)
 	}
 	for _, in := range s.Status.LoadBalancer.Ingress {
-		service.Ingress = append(service.Ingress, entriesOf(in.IP, in.Hostname)...)
+		for _, entry := range entriesOf(in.IP, in.Hostname) {
+			entry.Proxy = in.IPMode != nil && *in.IPMode == corev1.LoadBalancerIPModeProxy
+			service.Ingress = append(service.Ingress, entry)
+		}
 	}
 	for n, port := range s.Spec.Ports {
 		if n == 0 || port.Name == httpPort {
@@ -38,6 +46,40 @@ func serviceOf(s corev1.Service) topology.Service {
 		}
 	}
 	return service
+}
+
+// uneven is why the Service's own spec does not lead all clients to all backends alike, as one clause; empty where nothing says so.
+func uneven(s corev1.Service) string {
+	var clauses []string
+	if s.Spec.SessionAffinity == corev1.ServiceAffinityClientIP {
+		clauses = append(clauses, "sessionAffinity is ClientIP")
+	}
+	if d := s.Spec.TrafficDistribution; d != nil && *d != "" {
+		clauses = append(clauses, "trafficDistribution is "+*d)
+	}
+	// The second is the older name.
+	for _, key := range []string{corev1.AnnotationTopologyMode, corev1.DeprecatedAnnotationTopologyAwareHints} {
+		if value := s.Annotations[key]; value == "Auto" || value == "auto" {
+			clauses = append(clauses, fmt.Sprintf("annotation %s is %s", key, value))
+		}
+	}
+	return strings.Join(clauses, " and ")
+}
+
+// unselected are the pods that the selector leaves out, sorted. A Service without one has endpoints that somebody else makes.
+func unselected(selector map[string]string, pods []corev1.Pod) []string {
+	if len(selector) == 0 {
+		return nil
+	}
+	var left []string
+	chosen := labels.SelectorFromSet(selector)
+	for _, pod := range pods {
+		if !chosen.Matches(labels.Set(pod.Labels)) {
+			left = append(left, pod.Name)
+		}
+	}
+	slices.Sort(left)
+	return left
 }
 
 // familiesOf are those that the API server gave to a headless Service; it gives at least one.
@@ -84,12 +126,13 @@ func addressesOf(texts []string) []netip.Addr {
 	return addresses
 }
 
+// addressOf reads an address as it stands there, IPv4-mapped ones too: whether it can be a target is for others to say.
 func addressOf(text string) (netip.Addr, bool) {
 	address, err := netip.ParseAddr(text)
 	if err != nil || address.Zone() != "" {
 		return netip.Addr{}, false
 	}
-	return address.Unmap(), true
+	return address, true
 }
 
 // portOf is 0 for what is no port.

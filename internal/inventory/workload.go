@@ -20,8 +20,11 @@ type workload struct {
 	uid      types.UID
 	selector *metav1.LabelSelector
 	template corev1.PodTemplateSpec
-	// desired is how many agents there ought to be: a DaemonSet's status says so, a Deployment's spec.
+	// desired is how many agents there ought to be: a DaemonSet's status says so, a Deployment's spec. It is 0 where the status is about
+	// an earlier spec.
 	desired int
+	// misscheduled is on how many nodes, by a DaemonSet's status, pods run that are not wanted there.
+	misscheduled int
 }
 
 func (i *Inventory) workload(ctx context.Context, of topology.Workload) (workload, error) {
@@ -31,7 +34,11 @@ func (i *Inventory) workload(ctx context.Context, of topology.Workload) (workloa
 		if err := i.reader.Get(ctx, i.key(of.Name), &set); err != nil {
 			return workload{}, fmt.Errorf("get daemon set %s/%s: %w", i.namespace, of.Name, err)
 		}
-		return workload{topology.DaemonSet, set.UID, set.Spec.Selector, set.Spec.Template, int(set.Status.DesiredNumberScheduled)}, nil
+		w := workload{kind: topology.DaemonSet, uid: set.UID, selector: set.Spec.Selector, template: set.Spec.Template}
+		if set.Status.ObservedGeneration >= set.Generation {
+			w.desired, w.misscheduled = int(set.Status.DesiredNumberScheduled), int(set.Status.NumberMisscheduled)
+		}
+		return w, nil
 	case topology.Deployment:
 		var deployment appsv1.Deployment
 		if err := i.reader.Get(ctx, i.key(of.Name), &deployment); err != nil {
@@ -41,7 +48,8 @@ func (i *Inventory) workload(ctx context.Context, of topology.Workload) (workloa
 		if deployment.Spec.Replicas != nil {
 			replicas = int(*deployment.Spec.Replicas)
 		}
-		return workload{topology.Deployment, deployment.UID, deployment.Spec.Selector, deployment.Spec.Template, replicas}, nil
+		return workload{kind: topology.Deployment, uid: deployment.UID, selector: deployment.Spec.Selector,
+			template: deployment.Spec.Template, desired: replicas}, nil
 	default:
 		return workload{}, fmt.Errorf("agents run in a DaemonSet or a Deployment, not in a %q", of.Kind)
 	}

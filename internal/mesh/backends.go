@@ -14,12 +14,12 @@ import (
 // same agents, are told together. The groups are sorted by their pods, then agents, targets and pods by name, whatever order the snapshot has.
 func backends(snapshot topology.Snapshot, plans []Plan) []report.Backends {
 	groups := map[string]*report.Backends{}
+	behind := newBehind(snapshot)
 	add := func(t target.Target, sources []string) {
-		pods := behind(snapshot, t)
-		// No name of a pod has a slash or a line break in it.
-		key := strings.Join(pods, "/") + "\n" + strings.Join(sources, "/")
+		set := behind.of(t)
+		key := set.key + "\n" + strings.Join(sources, "/")
 		if groups[key] == nil {
-			groups[key] = &report.Backends{Pods: pods, Sources: sources}
+			groups[key] = &report.Backends{Pods: set.pods, Also: set.also, Uneven: set.uneven, Sources: sources}
 		}
 		groups[key].Targets = append(groups[key].Targets, t.ID)
 	}
@@ -51,7 +51,7 @@ func shared(plans []Plan) (same []target.Target, others []differing) {
 	differ := map[string]bool{}
 	for _, plan := range plans {
 		for _, t := range plan.Targets {
-			if t.Pod != "" {
+			if t.MayAnswer() != target.Backends {
 				continue
 			}
 			known, ok := first[t.ID]
@@ -87,21 +87,4 @@ func shared(plans []Plan) (same []target.Target, others []differing) {
 		}
 	}
 	return same, others
-}
-
-// behind are the pods that the target's Service or Ingress chooses from: all agents that are ready, or those of the one node that the
-// target leads to. An agent without an address of the target's family is no backend over that family; the Ingress's own way to the pods
-// may be of the other family, so there all count.
-func behind(snapshot topology.Snapshot, t target.Target) []string {
-	var pods []string
-	for _, agent := range snapshot.Agents {
-		if !agent.Ready() || (t.OnlyNode != "" && agent.Node != t.OnlyNode) {
-			continue
-		}
-		if t.Kind == target.Ingress || len(target.Of(t.Family, agent.Addresses)) > 0 {
-			pods = append(pods, agent.Pod)
-		}
-	}
-	slices.Sort(pods)
-	return pods
 }

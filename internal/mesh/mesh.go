@@ -157,11 +157,7 @@ func New(key schedule.Key, task report.Task, snapshot topology.Snapshot, want Wa
 		m.Plans = append(m.Plans, Plan{Key: key, Task: task, Agent: agent, Targets: targets, Limit: want.Limit, Status: want.Status,
 			Authorities: authorities(snapshot, targets), Answer: want.Answer})
 	}
-	for _, node := range snapshot.Nodes {
-		if node.Outside != "" {
-			m.Outside = append(m.Outside, report.Outside{Node: node.Name, Reason: node.Outside})
-		}
-	}
+	m.Outside = outside(snapshot, want)
 	m.Give(want.Load, Limits{})
 	m.Backends = backends(snapshot, m.Plans)
 	return m
@@ -209,13 +205,19 @@ func (m *Mesh) Withhold() {
 	m.Expected = slices.DeleteFunc(m.Expected, func(e report.Expected) bool { return e.LeftOut == "" })
 }
 
+// targetsOf builds what the agent probes. Kinds and families that are asked for twice are built once. Where two of the targets have one
+// name all the same there is a gap: they would be counted together and hide each other.
 func targetsOf(snapshot topology.Snapshot, agent topology.Agent, want Want) ([]target.Target, []target.Gap) {
 	var targets []target.Target
 	var gaps []target.Gap
-	seen := map[string]bool{}
+	seen, asked := map[string]bool{}, map[query]bool{}
 	for _, kind := range want.Kinds {
 		build, ok := builders()[kind]
 		for _, family := range want.Families {
+			if asked[query{kind, family}] {
+				continue
+			}
+			asked[query{kind, family}] = true
 			if !ok {
 				gaps = append(gaps, target.Gap{Kind: kind, Family: family, Reason: fmt.Sprintf("this release has no target kind %s", kind)})
 				continue
@@ -223,13 +225,19 @@ func targetsOf(snapshot topology.Snapshot, agent topology.Agent, want Want) ([]t
 			found, missing := build(target.Query{Snapshot: snapshot, Source: agent, Family: family, NodePorts: want.NodePorts, NodeAddresses: want.NodeAddresses})
 			gaps = append(gaps, missing...)
 			for _, t := range found {
-				// Two ways to one address would be counted together and hide each other.
-				if !seen[t.ID] {
-					seen[t.ID] = true
-					targets = append(targets, t)
+				if seen[t.ID] {
+					gaps = append(gaps, target.Gap{Kind: kind, Family: family, Reason: fmt.Sprintf("there are two targets named %s, and only the first of them is probed", t.ID)})
+					continue
 				}
+				seen[t.ID] = true
+				targets = append(targets, t)
 			}
 		}
 	}
 	return targets, gaps
+}
+
+type query struct {
+	kind   target.Kind
+	family topology.Family
 }

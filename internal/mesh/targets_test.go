@@ -38,14 +38,45 @@ func TestBackendsFollowTrafficPolicies(t *testing.T) {
 		change func(*topology.Snapshot, *mesh.Want)
 		want   []report.Backends
 	}{
-		{"all agents stand behind all addresses, and all agents see that", func(*topology.Snapshot, *mesh.Want) {},
+		{"all agents are behind all addresses, for all agents", func(*topology.Snapshot, *mesh.Want) {},
 			[]report.Backends{{Pods: []string{"a", "b", "c"}, Targets: []string{cluster, port1, port2, port3}}}},
 		{"an internal policy of Local leads each agent to those on its own node", func(s *topology.Snapshot, _ *mesh.Want) { s.Services[0].InternalLocal = true },
 			[]report.Backends{{Pods: []string{"a", "b"}, Sources: []string{"a", "b"}, Targets: []string{cluster}}, {Pods: []string{"a", "b", "c"}, Targets: []string{port1, port2, port3}},
 				{Pods: []string{"c"}, Sources: []string{"c"}, Targets: []string{cluster}}}},
 		{"an external policy of Local leads all agents to those on the port's node", func(s *topology.Snapshot, _ *mesh.Want) { s.Services[0].ExternalLocal = true },
-			[]report.Backends{{Pods: []string{"a", "b"}, Targets: []string{port1}}, {Pods: []string{"a", "b", "c"}, Targets: []string{cluster}},
-				{Pods: []string{"c"}, Targets: []string{port2}}}},
+			[]report.Backends{{Pods: []string{"a", "b"}, Also: []string{"c"}, Targets: []string{port1}}, {Pods: []string{"a", "b", "c"}, Targets: []string{cluster}},
+				{Pods: []string{"c"}, Also: []string{"a", "b"}, Targets: []string{port2}}}},
+		{"both policies", func(s *topology.Snapshot, _ *mesh.Want) {
+			s.Services[0].InternalLocal, s.Services[0].ExternalLocal = true, true
+		},
+			[]report.Backends{{Pods: []string{"a", "b"}, Sources: []string{"a", "b"}, Targets: []string{cluster}}, {Pods: []string{"a", "b"}, Also: []string{"c"}, Targets: []string{port1}},
+				{Pods: []string{"c"}, Sources: []string{"c"}, Targets: []string{cluster}}, {Pods: []string{"c"}, Also: []string{"a", "b"}, Targets: []string{port2}}}},
+		{"an agent that is not ready may answer where the Service leads to it all the same", func(s *topology.Snapshot, _ *mesh.Want) {
+			s.Services[0].NotReadyToo, s.Agents[1].NotReady = true, "pod is not Ready"
+		},
+			[]report.Backends{{Pods: []string{"a", "c"}, Also: []string{"b"}, Targets: []string{cluster, port1, port2, port3}}}},
+		{"on its node alone, where the policy says so", func(s *topology.Snapshot, _ *mesh.Want) {
+			s.Services[0].NotReadyToo, s.Services[0].InternalLocal, s.Agents[2].NotReady = true, true, "pod is not Ready"
+		},
+			[]report.Backends{{Pods: []string{"a", "b"}, Targets: []string{cluster}}, {Pods: []string{"a", "b"}, Also: []string{"c"}, Targets: []string{port1, port2, port3}}}},
+		{"an agent that does not exist is nobody", func(s *topology.Snapshot, _ *mesh.Want) {
+			s.Services[0].NotReadyToo = true
+			s.Agents = append(s.Agents, topology.Agent{Pod: "(none on n3)", Node: "n3", NotReady: "no agent pod runs on the node"})
+		},
+			[]report.Backends{{Pods: []string{"a", "b", "c"}, Targets: []string{cluster, port1, port2, port3}}}},
+		{"an agent that the selector leaves out is no backend", func(s *topology.Snapshot, _ *mesh.Want) { s.Services[0].Unselected = []string{"b"} },
+			[]report.Backends{{Pods: []string{"a", "c"}, Targets: []string{cluster, port1, port2, port3}}}},
+		{"and its node has no node port with an external policy of Local", func(s *topology.Snapshot, _ *mesh.Want) {
+			s.Services[0].ExternalLocal, s.Services[0].Unselected = true, []string{"c"}
+		},
+			[]report.Backends{{Pods: []string{"a", "b"}, Targets: []string{cluster, port1}}}},
+		{"what the Service says of its choice is told", func(s *topology.Snapshot, _ *mesh.Want) { s.Services[0].Uneven = "it is so" },
+			[]report.Backends{{Pods: []string{"a", "b", "c"}, Uneven: "it is so", Targets: []string{cluster, port1, port2, port3}}}},
+		{"for its own targets alone", func(s *topology.Snapshot, _ *mesh.Want) {
+			s.Services = append(s.Services, topology.Service{Port: 80, ClusterIPs: []netip.Addr{netip.MustParseAddr("203.0.113.2")}, Uneven: "it is so"})
+		},
+			[]report.Backends{{Pods: []string{"a", "b", "c"}, Targets: []string{cluster, port1, port2, port3}},
+				{Pods: []string{"a", "b", "c"}, Uneven: "it is so", Targets: []string{"AgentClusterV4IP_203.0.113.2:80"}}}},
 		{"with local nodes only the agents of a node meet its port", func(_ *topology.Snapshot, w *mesh.Want) { w.NodePorts = target.LocalNode },
 			[]report.Backends{{Pods: []string{"a", "b", "c"}, Targets: []string{cluster, port1, port2}}}},
 	}
@@ -58,6 +89,37 @@ func TestBackendsFollowTrafficPolicies(t *testing.T) {
 					t.Errorf("(-want +got):\n%s", diff)
 				}
 				slices.Reverse(snapshot.Agents)
+			}
+		})
+	}
+}
+
+func TestBackendsOfLoadBalancersAndIngresses(t *testing.T) {
+	const balancer, byName, in = "AgentLoadbalancerV4IP_203.0.113.8:80", "AgentLoadbalancerV4IP_lb.example:80", "AgentIngress_https://h.example/"
+	for name, c := range map[string]struct {
+		change func(*topology.Snapshot)
+		want   []report.Backends
+	}{
+		"all agents are behind them": {func(*topology.Snapshot) {}, []report.Backends{{Pods: []string{"a", "b", "c"}, Targets: []string{in, balancer, byName}}}},
+		"an external policy of Local is the load balancer's to know": {func(s *topology.Snapshot) { s.Services[0].ExternalLocal = true },
+			[]report.Backends{{Pods: []string{"a", "b", "c"}, Targets: []string{in, balancer, byName}}}},
+		"what the Service says of its choice may hold for both": {func(s *topology.Snapshot) { s.Services[0].Uneven = "it is so" },
+			[]report.Backends{{Pods: []string{"a", "b", "c"}, Uneven: "it is so", Targets: []string{in, balancer, byName}}}},
+		"an Ingress may lead to what one of several Services selects": {func(s *topology.Snapshot) {
+			s.Services[0].Unselected = []string{"a", "b"}
+			s.Services = append(s.Services, topology.Service{Unselected: []string{"a"}, NotReadyToo: true, Uneven: "it is so"})
+			s.Agents[2].NotReady = "pod is not Ready"
+		},
+			[]report.Backends{{Pods: nil, Targets: []string{balancer, byName}}, {Pods: []string{"b"}, Also: []string{"c"}, Uneven: "it is so", Targets: []string{in}}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := twoNodes()
+			s.Services[0].LoadBalancer = true
+			s.Services[0].Ingress = []topology.Entry{{Address: netip.MustParseAddr("203.0.113.8")}, {Hostname: "lb.example"}}
+			c.change(&s)
+			m := mesh.New(schedule.Key{}, report.Task{}, s, mesh.Want{Kinds: []target.Kind{target.LoadBalancer, target.Ingress}, Families: []topology.Family{topology.IPv4}})
+			if diff := cmp.Diff(c.want, m.Backends); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
 	}

@@ -157,9 +157,11 @@ func Port(p uint16) string { return strconv.Itoa(int(p)) }
 // HostPort joins an address and a port, with brackets around IPv6.
 func HostPort(a netip.Addr, port uint16) string { return net.JoinHostPort(a.String(), Port(port)) }
 
-// Of returns the addresses of the family, in their order.
+// Of returns the addresses of the family that other nodes can reach, in their order.
 func Of(family topology.Family, addresses []netip.Addr) []netip.Addr {
-	return slices.DeleteFunc(slices.Clone(addresses), func(a netip.Addr) bool { return topology.FamilyOf(a) != family })
+	return slices.DeleteFunc(slices.Clone(addresses), func(a netip.Addr) bool {
+		return topology.FamilyOf(a) != family || topology.Unreachable(a) != ""
+	})
 }
 
 // Short is the family as it stands in target names: V4 or V6.

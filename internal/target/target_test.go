@@ -60,6 +60,13 @@ func http(kind target.Kind, family topology.Family, id, url, pod, node string) t
 	return target.Target{ID: id, Kind: kind, Family: family, Protocol: target.HTTP, Address: url, Answer: answer, Pod: pod, Node: node}
 }
 
+// direct is a load balancer's address that the node of the asker answers for itself.
+func direct(family topology.Family, id, url string) target.Target {
+	made := http(target.LoadBalancer, family, id, url, "", "")
+	made.ShortCircuit = true
+	return made
+}
+
 func gap(kind target.Kind, family topology.Family, node, reason string) []target.Gap {
 	return []target.Gap{{Kind: kind, Family: family, Node: node, Reason: reason}}
 }
@@ -71,6 +78,7 @@ type testCase struct {
 	family topology.Family
 	source int
 	nodes  target.Nodes
+	by     target.Addresses
 	change func(*topology.Snapshot)
 	want   found
 }
@@ -83,7 +91,7 @@ func run(t *testing.T, cases []testCase) {
 			if c.change != nil {
 				c.change(&snapshot)
 			}
-			targets, gaps := c.build(target.Query{Snapshot: snapshot, Source: snapshot.Agents[c.source], Family: c.family, NodePorts: c.nodes})
+			targets, gaps := c.build(target.Query{Snapshot: snapshot, Source: snapshot.Agents[c.source], Family: c.family, NodePorts: c.nodes, NodeAddresses: c.by})
 			if diff := cmp.Diff(c.want, found{targets, gaps}); diff != "" {
 				t.Errorf("targets and gaps (-want +got):\n%s", diff)
 			}
@@ -156,7 +164,7 @@ func TestTargetsOfEachKind(t *testing.T) {
 				Address: "http://198.18.128.7:80", OnlyNode: "n1"}}}},
 		{name: "every load balancer entry is a target, a host name too", build: loadbalancer.Targets, family: topology.IPv4,
 			want: found{Targets: []target.Target{
-				http(target.LoadBalancer, topology.IPv4, "AgentLoadbalancerV4IP_198.18.1.1:80", "http://198.18.1.1:80", "", ""),
+				direct(topology.IPv4, "AgentLoadbalancerV4IP_198.18.1.1:80", "http://198.18.1.1:80"),
 				http(target.LoadBalancer, topology.IPv4, "AgentLoadbalancerV4IP_lb.example:80", "http://lb.example:80", "", "")}}},
 		{name: "a load balancer without an address is a gap that names the Service", build: loadbalancer.Targets, family: topology.IPv6,
 			want: found{Gaps: gap(target.LoadBalancer, topology.IPv6, "", "Service k/six has no IPv6 load balancer address in status.loadBalancer.ingress")}},
@@ -169,8 +177,8 @@ func TestTargetsOfEachKind(t *testing.T) {
 				s.Services[1].Ingress = []topology.Entry{{Address: netip.MustParseAddr("198.18.1.2")}, {Address: netip.MustParseAddr("fd98:18:1::2")}}
 			},
 			want: found{Targets: []target.Target{
-				http(target.LoadBalancer, topology.IPv6, "AgentLoadbalancerV6IP_[fd98:18:1::1]:80", "http://[fd98:18:1::1]:80", "", ""),
-				http(target.LoadBalancer, topology.IPv6, "AgentLoadbalancerV6IP_[fd98:18:1::2]:80", "http://[fd98:18:1::2]:80", "", "")}}},
+				direct(topology.IPv6, "AgentLoadbalancerV6IP_[fd98:18:1::1]:80", "http://[fd98:18:1::1]:80"),
+				direct(topology.IPv6, "AgentLoadbalancerV6IP_[fd98:18:1::2]:80", "http://[fd98:18:1::2]:80")}}},
 		{name: "a host name of a dual-stack Service is a target of each family", build: loadbalancer.Targets, family: topology.IPv6,
 			change: func(s *topology.Snapshot) {
 				s.Services = s.Services[:1]
@@ -184,12 +192,12 @@ func TestTargetsOfEachKind(t *testing.T) {
 				s.Services[1].ClusterIPs = addresses("198.18.128.9")
 			},
 			want: found{
-				Targets: []target.Target{http(target.LoadBalancer, topology.IPv4, "AgentLoadbalancerV4IP_198.18.1.1:80", "http://198.18.1.1:80", "", "")},
+				Targets: []target.Target{direct(topology.IPv4, "AgentLoadbalancerV4IP_198.18.1.1:80", "http://198.18.1.1:80")},
 				Gaps:    gap(target.LoadBalancer, topology.IPv4, "", "Service k/six has no IPv4 load balancer address in status.loadBalancer.ingress")}},
 		{name: "with an external traffic policy of Local all agents stand behind a load balancer, which knows where they are", build: loadbalancer.Targets, family: topology.IPv4,
 			change: func(s *topology.Snapshot) {
 				s.Services[0].Ingress, s.Services[0].ExternalLocal = s.Services[0].Ingress[:1], true
 			},
-			want: found{Targets: []target.Target{http(target.LoadBalancer, topology.IPv4, "AgentLoadbalancerV4IP_198.18.1.1:80", "http://198.18.1.1:80", "", "")}}},
+			want: found{Targets: []target.Target{direct(topology.IPv4, "AgentLoadbalancerV4IP_198.18.1.1:80", "http://198.18.1.1:80")}}},
 	})
 }

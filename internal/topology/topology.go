@@ -31,7 +31,8 @@ type Snapshot struct {
 	Taken time.Time
 	// Agents are the agent pods of the task's runtime, sorted by node, then pod name.
 	Agents []Agent
-	// Leaving are pods that are going or gone and whose work another agent has taken over: they take no part.
+	// Leaving are pods that take no part and that nobody misses: those that are going or gone and whose work another agent has taken over,
+	// and those on nodes that are being removed or that the workload no longer wants.
 	Leaving []Agent
 	// Nodes are all nodes of the cluster, with agents or without, sorted by name.
 	Nodes []Node
@@ -49,6 +50,9 @@ type Agent struct {
 	Addresses []netip.Addr
 	// Interfaces are the further networks that a meta-plugin such as Multus attached, without the default one.
 	Interfaces []Interface
+	// Unreadable is what could not be read of what the meta-plugin wrote about the pod, one clause each, such as
+	// "its network-status annotation has an entry that cannot be read: ..."; what could be read is in Interfaces.
+	Unreadable []string
 	// HTTPPort is where the echo responder listens, ControlPort where the control server listens; both 1..65535.
 	HTTPPort, ControlPort uint16
 	// NotReady is empty for an agent that can take part, else why it cannot, as one clause: "pod is Pending".
@@ -76,17 +80,17 @@ type Interface struct {
 // Node is one node of the cluster.
 type Node struct {
 	Name, Zone string
-	// Addresses are the node's addresses, InternalIP before ExternalIP.
-	Addresses []netip.Addr
+	// Addresses are the node's addresses, InternalIP before ExternalIP. External are those of them that are ExternalIPs.
+	Addresses, External []netip.Addr
 	// NotReady tells that the cluster does not count on the node at the moment.
 	NotReady bool
 	// Cordoned reports that somebody took the node out of use: it takes no new pods.
 	Cordoned bool
-	// Removing is why the node is about to be taken out of the cluster, as one clause, such as
+	// Removing is why the node is about to be stopped or taken out of the cluster, as one clause, such as
 	// "the cluster autoscaler removes it"; empty for a node that is to stay. Such a node is Cordoned too.
 	Removing string
 	// Outside is why the task's workload runs no agent on the node, and is not meant to, as one clause, such as
-	// "its node selector leaves it out"; empty for a node that has an agent or ought to have one.
+	// "the agents' node selector leaves it out"; empty for a node that has an agent or ought to have one.
 	Outside string
 	// NoNodePorts is why the node cannot answer on node ports, as one clause, such as "it is a virtual node";
 	// empty for a node that can.
@@ -111,6 +115,10 @@ type Service struct {
 	// Uneven is why the Service's own spec does not lead all clients to all backends alike, as one clause, such as
 	// "trafficDistribution is PreferClose"; empty where nothing says so. Traffic policies are not meant: see InternalLocal.
 	Uneven string
+	// NotReadyToo reports that the Service leads to pods that are not ready as well (publishNotReadyAddresses).
+	NotReadyToo bool
+	// Unselected are the agents' pods that the Service's selector leaves out, sorted: the Service does not lead to them.
+	Unselected []string
 }
 
 // Ingress is one Ingress in front of the agents.
@@ -154,11 +162,23 @@ func (s Snapshot) Node(name string) (Node, bool) {
 	return Node{}, false
 }
 
-// Backs tells whether Services may choose an agent on the node for connections over the family: one that is ready and has an address of it.
-func (s Snapshot) Backs(node string, family Family) bool {
-	return slices.ContainsFunc(s.Agents, func(a Agent) bool {
-		return a.Node == node && a.Ready() && slices.Contains(FamiliesOf(a.Addresses), family)
+// Selects reports whether the Service leads to the agent's pod over the family, as far as its selector and the pod's addresses say.
+func (s Service) Selects(a Agent, family Family) bool {
+	return !slices.Contains(s.Unselected, a.Pod) && slices.ContainsFunc(a.Addresses, func(x netip.Addr) bool {
+		return FamilyOf(x) == family && Unreachable(x) == ""
 	})
+}
+
+// Backed returns the nodes with an agent that the Service may choose for connections over the family: one that is ready and has an
+// address of it.
+func (s Snapshot) Backed(by Service, family Family) map[string]bool {
+	nodes := map[string]bool{}
+	for _, a := range s.Agents {
+		if a.Ready() && !nodes[a.Node] && by.Selects(a, family) {
+			nodes[a.Node] = true
+		}
+	}
+	return nodes
 }
 
 // Serves tells whether the Service has a cluster address of the family.

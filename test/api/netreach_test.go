@@ -21,7 +21,7 @@ func defaults() map[string]map[string]any {
 		"expect":   {"successRate": int64(1), "meanAccessDelayInMs": int64(5000)},
 		"target": {
 			"ipv4": true, "ipv6": false, "endpoint": true, "multusInterface": false, "clusterIP": true,
-			"nodePort": true, "nodePortNodes": "All", "loadBalancer": false, "ingress": false, "enableLatencyMetric": false,
+			"nodePort": true, "nodePortNodes": "All", "nodePortAddresses": "Primary", "loadBalancer": false, "ingress": false, "enableLatencyMetric": false,
 		},
 	}
 }
@@ -107,6 +107,9 @@ func TestValuesAtTheEdgeAreTaken(t *testing.T) {
 		"the most answers of a size":           "{request: {answerSizeInByte: 10000, qps: 1000}}",
 		"node ports on the agent's own node":   "{target: {nodePortNodes: Local}}",
 		"node ports on all nodes":              "{target: {nodePortNodes: All}}",
+		"node ports by primary addresses":      "{target: {nodePortAddresses: Primary}}",
+		"node ports by internal addresses":     "{target: {nodePortAddresses: Internal}}",
+		"node ports by all addresses":          "{target: {nodePortAddresses: All}}",
 		"a load that just fits its round":      "{request: {durationInSecond: 54, perRequestTimeoutInMS: 1000}}",
 		"one round longer than its repetition": "{schedule: {schedule: '0 1', roundTimeoutMinute: 60}}",
 		"rounds as long as their repetition":   "{schedule: {schedule: '0 5', roundTimeoutMinute: 5, roundNumber: 2}}",
@@ -162,6 +165,8 @@ func TestImpossibleValuesAreRefused(t *testing.T) {
 		"no family":                                     {"{target: {ipv4: false}}", []string{"spec.target.ipv4 and spec.target.ipv6 are both false", "at least one"}},
 		"no kind":                                       {"{target: {endpoint: false, clusterIP: false, nodePort: false}}", []string{"every kind in spec.target is false", "endpoint, multusInterface, clusterIP, nodePort, loadBalancer and ingress"}},
 		"unknown nodes for node ports":                  {"{target: {nodePortNodes: Zone}}", []string{`spec.target.nodePortNodes is "Zone"`, "use All or Local"}},
+		"unknown addresses for node ports":              {"{target: {nodePortAddresses: External}}", []string{`spec.target.nodePortAddresses is "External"`, "use Primary, Internal or All"}},
+		"no addresses for node ports":                   {"{target: {nodePortAddresses: ''}}", []string{`spec.target.nodePortAddresses is ""`, "use Primary, Internal or All"}},
 		"no nodes for node ports":                       {"{target: {nodePortNodes: ''}}", []string{`spec.target.nodePortNodes is ""`, "use All or Local"}},
 		"negative replicas":                             {"{agentSpec: {kind: Deployment, deploymentReplicas: -1}}", []string{"spec.agentSpec.deploymentReplicas is -1", "from 0 to 10000"}},
 		"too many replicas":                             {"{agentSpec: {kind: Deployment, deploymentReplicas: 10001}}", []string{"spec.agentSpec.deploymentReplicas is 10001", "from 0 to 10000"}},

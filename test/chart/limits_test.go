@@ -54,7 +54,7 @@ func guard(t *testing.T) guarded {
 	g := guarded{tasks: client.Resource(resource("kdoctor.io", "v1beta1", "netreaches")), limits: controller.Resource(kind)}
 	object := map[string]any{"apiVersion": "kdoctor.io/v1beta1", "kind": "LoadLimit", "metadata": map[string]any{"name": limitsName}, "spec": map[string]any{
 		"requestsPerSecondPerAgent": 100, "requestsPerSecond": 900, "agents": 3, "targetsPerAgent": map[string]any{
-			"endpoint.ipv4": 3, "endpoint.ipv6": 3, "clusterIP.ipv4": 1, "nodePort.ipv4": 6, "nodePortLocal.ipv4": 1}}}
+			"endpoint.ipv4": 3, "endpoint.ipv6": 3, "clusterIP.ipv4": 1, "nodePort.ipv4": 6, "nodePortLocal.ipv4": 1, "nodePortAll.ipv4": 9, "nodePortAllLocal.ipv4": 3}}}
 	// The authorizer learns of new roles a moment after they were made, and the API server serves a kind a moment after it was told of it.
 	soon(t, "the controller may write the limits", func(ctx context.Context) bool {
 		_, err := g.limits.Apply(ctx, limitsName, &unstructured.Unstructured{Object: object}, metav1.ApplyOptions{FieldManager: "kdoctor-controller", Force: true})
@@ -121,6 +121,8 @@ func TestTasksAboveTheLimitsAreRefusedWhenTheyAreApplied(t *testing.T) {
 		"the kept stream has three at least":    {"request: {qps: 9, connection: both, durationInSecond: 1}", "that is 120 requests a second from each agent, and the limit is 100; use at most 7"},
 		"fewer kinds leave room for more":       {"request: {qps: 100, connection: new}, target: {endpoint: false, nodePort: false}", ""},
 		"local node ports are fewer":            {"request: {qps: 20, connection: new}, target: {nodePortNodes: Local}", ""},
+		"node ports by all addresses are more":  {"request: {qps: 10, connection: new}, target: {nodePortAddresses: All}", "with 13 targets that is 130 requests a second from each agent, and the limit is 100; use at most 7"},
+		"but not those of the agent's own node": {"request: {qps: 14, connection: new}, target: {nodePortAddresses: All, nodePortNodes: Local}", ""},
 		"both families are more":                {"request: {qps: 10, connection: new}, target: {ipv6: true}", "with 13 targets that is 130 requests a second from each agent, and the limit is 100; use at most 7"},
 		"kinds without targets load nothing":    {"request: {qps: 1000}, target: {endpoint: false, clusterIP: false, nodePort: false, ingress: true}", ""},
 		"agents of a task's own are not judged": {"request: {qps: 1000}, agentSpec: {}", ""},

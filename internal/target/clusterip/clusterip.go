@@ -6,38 +6,50 @@ import (
 	"slices"
 
 	"kdoctor.io/kdoctor/internal/target"
+	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// Targets returns one target per cluster address of the family. A headless Service of the family is a Gap,
-// and so is it when there is no address at all.
+// Targets returns one target per cluster address of the family. A headless Service of the family is a Gap, and so is an address that
+// nobody can reach or that several Services have, and so is it when there is no address at all.
 func Targets(q target.Query) ([]target.Target, []target.Gap) {
-	var targets []target.Target
+	var offers []target.Offer
 	var gaps []target.Gap
+	missing := func(format string, args ...any) {
+		gaps = append(gaps, target.Gap{Kind: target.ClusterIP, Family: q.Family, Reason: fmt.Sprintf(format, args...)})
+	}
 	for _, service := range q.Snapshot.Services {
+		who := fmt.Sprintf("Service %s/%s", service.Namespace, service.Name)
 		if slices.Contains(service.Headless, q.Family) {
-			gaps = append(gaps, target.Gap{Kind: target.ClusterIP, Family: q.Family,
-				Reason: fmt.Sprintf("Service %s/%s is headless, so it has no cluster address", service.Namespace, service.Name)})
+			missing("%s is headless, so it has no cluster address", who)
 		}
-		onlyNode := ""
-		if service.InternalLocal {
-			onlyNode = q.Source.Node
+		for _, clause := range target.Instead(q.Family, service.ClusterIPs) {
+			missing("%s has a cluster address that agents cannot reach: %s", who, clause)
 		}
 		for _, address := range target.Of(q.Family, service.ClusterIPs) {
-			hostPort := target.HostPort(address, service.Port)
-			targets = append(targets, target.Target{
-				ID:       fmt.Sprintf("AgentCluster%sIP_%s", target.Short(q.Family), hostPort),
-				Kind:     target.ClusterIP,
-				Family:   q.Family,
-				Protocol: target.HTTP,
-				Answer:   target.Backends,
-				Address:  "http://" + hostPort,
-				OnlyNode: onlyNode,
-			})
+			offers = append(offers, target.Offer{By: who, Target: targetOf(q, service, target.HostPort(address, service.Port))})
 		}
 	}
+	targets, shared := target.Distinct(offers, func(t target.Target, by []string) string {
+		return fmt.Sprintf("%s have the same cluster address %s, so nobody can tell which of them answers there", target.List(by), t.Address)
+	})
+	gaps = append(gaps, shared...)
 	if len(targets) == 0 && len(gaps) == 0 {
-		gaps = append(gaps, target.Gap{Kind: target.ClusterIP, Family: q.Family,
-			Reason: fmt.Sprintf("no agent Service has an %s cluster address", q.Family)})
+		missing("no agent Service has an %s cluster address", q.Family)
 	}
 	return targets, gaps
+}
+
+func targetOf(q target.Query, service topology.Service, hostPort string) target.Target {
+	t := target.Target{
+		ID:       fmt.Sprintf("AgentCluster%sIP_%s", target.Short(q.Family), hostPort),
+		Kind:     target.ClusterIP,
+		Family:   q.Family,
+		Protocol: target.HTTP,
+		Answer:   target.Backends,
+		Address:  "http://" + hostPort,
+	}
+	if service.InternalLocal {
+		t.OnlyNode = q.Source.Node
+	}
+	return t
 }

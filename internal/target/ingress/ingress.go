@@ -15,9 +15,10 @@ import (
 // in the URL, and where that is the rule's, the entry is what is connected to. An entry that is a name counts for both families,
 // because only a resolver can tell more.
 //
-// An Ingress without such a rule or without an entry of the family is a Gap, and so is a rule that cannot be probed.
+// An Ingress without such a rule or without an entry of the family is a Gap, and so is a rule that cannot be probed, an entry that agents
+// cannot reach, and a URL that several rules lead to.
 func Targets(q target.Query) ([]target.Target, []target.Gap) {
-	var targets []target.Target
+	var offers []target.Offer
 	var gaps []target.Gap
 	missing := func(format string, args ...any) {
 		gaps = append(gaps, target.Gap{Kind: target.Ingress, Family: q.Family, Reason: fmt.Sprintf(format, args...)})
@@ -25,6 +26,11 @@ func Targets(q target.Query) ([]target.Target, []target.Gap) {
 	for _, ingress := range q.Snapshot.Ingresses {
 		name := ingress.Namespace + "/" + ingress.Name
 		entries := of(q.Family, ingress.Entries)
+		for _, entry := range entries {
+			if clause := target.Unreachable(entry); clause != "" {
+				missing("Ingress %s has an address that agents cannot reach: %s", name, clause)
+			}
+		}
 		switch {
 		case len(ingress.Rules) == 0:
 			missing("Ingress %s has no rule that leads to the agents", name)
@@ -39,14 +45,20 @@ func Targets(q target.Query) ([]target.Target, []target.Gap) {
 				continue
 			}
 			for _, entry := range entries {
-				targets = append(targets, targetOf(q.Family, rule, entry, len(ingress.Entries) > 1))
+				if target.Unreachable(entry) == "" {
+					offers = append(offers, target.Offer{By: fmt.Sprintf("%s%s of Ingress %s", rule.Host, rule.Path, name),
+						Target: targetOf(q.Family, rule, entry, len(ingress.Entries) > 1)})
+				}
 			}
 		}
 	}
 	if len(q.Snapshot.Ingresses) == 0 {
 		missing("the agents have no Ingress")
 	}
-	return targets, gaps
+	targets, shared := target.Distinct(offers, func(t target.Target, by []string) string {
+		return fmt.Sprintf("the rules %s lead to the same URL %s, so nobody can tell which of them answers there", target.List(by), t.Address)
+	})
+	return targets, append(gaps, shared...)
 }
 
 // of leaves out the addresses of the other family.

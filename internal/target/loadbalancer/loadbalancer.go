@@ -4,20 +4,28 @@ package loadbalancer
 import (
 	"fmt"
 	"net"
+	"slices"
 
 	"kdoctor.io/kdoctor/internal/target"
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
 // Targets returns one target per load balancer entry of the family. An address is of its own family, whichever the Service's is;
-// a host name serves the families of its Service, because only a resolver can tell more. A Service of the family without an entry is a Gap.
+// a host name serves the families of its Service, because only a resolver can tell more. A Service of the family without an entry is a Gap,
+// and so is an entry that agents cannot reach, or that several Services have with the same port.
+//
+// An address that nodes do not leave to the load balancer (ipMode Proxy) is answered by the Service proxy of the asker's own node.
 func Targets(q target.Query) ([]target.Target, []target.Gap) {
-	var targets []target.Target
+	var offers []target.Offer
 	var gaps []target.Gap
+	missing := func(format string, args ...any) {
+		gaps = append(gaps, target.Gap{Kind: target.LoadBalancer, Family: q.Family, Reason: fmt.Sprintf(format, args...)})
+	}
 	for _, service := range q.Snapshot.Services {
 		if !service.LoadBalancer {
 			continue
 		}
+		who := fmt.Sprintf("Service %s/%s", service.Namespace, service.Name)
 		found := false
 		for _, entry := range service.Ingress {
 			host, ok := hostOf(entry, service, q.Family)
@@ -25,24 +33,42 @@ func Targets(q target.Query) ([]target.Target, []target.Gap) {
 				continue
 			}
 			found = true
-			hostPort := net.JoinHostPort(host, target.Port(service.Port))
-			targets = append(targets, target.Target{
-				ID:       fmt.Sprintf("AgentLoadbalancer%sIP_%s", target.Short(q.Family), hostPort),
-				Kind:     target.LoadBalancer,
-				Family:   q.Family,
-				Protocol: target.HTTP,
-				Answer:   target.Backends,
-				Address:  "http://" + hostPort,
-			})
+			if clause := target.Unreachable(entry); clause != "" {
+				missing("%s has a load balancer address that agents cannot reach: %s", who, clause)
+				continue
+			}
+			offers = append(offers, target.Offer{By: who, Target: targetOf(q.Family, service, entry, host)})
 		}
 		if !found && service.Serves(q.Family) {
-			gaps = append(gaps, gap(q, "Service %s/%s has no %s load balancer address in status.loadBalancer.ingress", service.Namespace, service.Name, q.Family))
+			missing("%s has no %s load balancer address in status.loadBalancer.ingress", who, q.Family)
 		}
 	}
+	targets, shared := target.Distinct(offers, func(t target.Target, by []string) string {
+		return fmt.Sprintf("%s have the same load balancer address %s, so nobody can tell which of them answers there", target.List(by), t.Address)
+	})
+	gaps = append(gaps, shared...)
 	if len(targets) == 0 && len(gaps) == 0 {
-		gaps = append(gaps, gap(q, "no agent Service of type LoadBalancer serves %s", q.Family))
+		missing("no agent Service of type LoadBalancer serves %s", q.Family)
 	}
 	return targets, gaps
+}
+
+func targetOf(family topology.Family, service topology.Service, entry topology.Entry, host string) target.Target {
+	hostPort := net.JoinHostPort(host, target.Port(service.Port))
+	return target.Target{
+		ID:           fmt.Sprintf("AgentLoadbalancer%sIP_%s", target.Short(family), hostPort),
+		Kind:         target.LoadBalancer,
+		Family:       family,
+		Protocol:     target.HTTP,
+		Answer:       target.Backends,
+		Address:      "http://" + hostPort,
+		ShortCircuit: entry.Hostname == "" && shortCircuit(service, entry),
+	}
+}
+
+// shortCircuit reports whether one of the entries with the address leaves it to the nodes: where the status has it twice, one will do.
+func shortCircuit(service topology.Service, entry topology.Entry) bool {
+	return slices.ContainsFunc(service.Ingress, func(e topology.Entry) bool { return e.Address == entry.Address && !e.Proxy })
 }
 
 // hostOf is the entry as it stands in a URL, and whether it leads to the Service over the family.
@@ -51,8 +77,4 @@ func hostOf(entry topology.Entry, service topology.Service, family topology.Fami
 		return entry.Hostname, service.Serves(family)
 	}
 	return entry.Address.String(), entry.Address.IsValid() && topology.FamilyOf(entry.Address) == family
-}
-
-func gap(q target.Query, format string, args ...any) target.Gap {
-	return target.Gap{Kind: target.LoadBalancer, Family: q.Family, Reason: fmt.Sprintf(format, args...)}
 }

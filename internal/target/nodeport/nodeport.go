@@ -12,12 +12,13 @@ import (
 
 // Targets returns one target per node port and address of the family. A Service serves a family when it has a cluster address of it.
 //
-// By default these are all addresses of every node, with an agent or without: that a node port answers on some nodes alone is a common
+// By default this is the primary address of every node, with an agent or without: that a node port answers on some nodes alone is a common
 // fault. Left out is a node that is not ready: its agents, which are not ready either, tell of it, and where none does, a Gap does.
 // Left out without a word is a node without a ready agent of the family where the Service's external traffic policy is Local,
-// because Kubernetes drops what arrives there, and is meant to.
+// because Kubernetes drops what arrives there, and is meant to; and so is one of which Unprobed says why, for the round to tell.
+// An address that several nodes have is a Gap.
 //
-// With target.LocalNode it is the first address of the source's own node, whatever its state: what a source measures there counts.
+// With target.LocalNode it is the source's own node, whatever its state: what a source measures there counts.
 func Targets(q target.Query) ([]target.Target, []target.Gap) {
 	services := slices.DeleteFunc(slices.Clone(q.Snapshot.Services), func(s topology.Service) bool {
 		return s.NodePort == 0 || !s.Serves(q.Family)
@@ -28,52 +29,92 @@ func Targets(q target.Query) ([]target.Target, []target.Gap) {
 	if q.NodePorts == target.LocalNode {
 		return local(q, services)
 	}
-	var targets []target.Target
+	backed := backedBy(q, services)
+	telling := silent(q.Snapshot)
+	var offers []target.Offer
 	var gaps []target.Gap
 	for _, node := range q.Snapshot.Nodes {
-		addresses := target.Of(q.Family, node.Addresses)
+		addresses := addressesOf(q, node)
 		switch {
-		case node.NotReady && told(q.Snapshot, node.Name):
+		case Unprobed(node) != "":
+		case node.NotReady && telling[node.Name]:
 		case node.NotReady:
 			gaps = append(gaps, gap(q, "node %s is NotReady, so its node ports are not probed", node.Name))
 		case len(addresses) == 0:
-			gaps = append(gaps, gap(q, "node %s has no %s address", node.Name, q.Family))
+			gaps = append(gaps, gap(q, "%s", lacks(q, node)))
 		default:
-			targets = append(targets, on(q, node, addresses, services)...)
+			offers = append(offers, on(q, node, addresses, services, backed)...)
 		}
 	}
+	targets, shared := target.Distinct(offers, func(t target.Target, by []string) string { return sharedReason(hostOf(t), by) })
+	gaps = append(gaps, shared...)
 	if len(targets) == 0 && len(gaps) == 0 {
 		gaps = append(gaps, gap(q, "no node that is ready has an agent that its node port may lead to over %s", q.Family))
 	}
 	return targets, gaps
 }
 
-// local is the source's own node, by its first address.
-func local(q target.Query, services []topology.Service) ([]target.Target, []target.Gap) {
-	node, _ := q.Snapshot.Node(q.Source.Node)
-	addresses := target.Of(q.Family, node.Addresses)
-	missing := func(format string, args ...any) []target.Gap {
-		g := gap(q, format, args...)
-		g.Node = q.Source.Node
-		return []target.Gap{g}
+// Unprobed returns why the node ports of a node are not probed although nothing is missing, as one clause; it is empty for most nodes.
+func Unprobed(node topology.Node) string {
+	switch {
+	case node.NoNodePorts != "":
+		return node.NoNodePorts
+	case node.NotReady:
+		// A node that is taken out of the cluster stops being ready at some time.
+		return node.Removing
 	}
-	if len(addresses) == 0 {
-		return nil, missing("node %s has no %s address", q.Source.Node, q.Family)
-	}
-	targets := on(q, node, addresses[:1], services)
-	if len(targets) == 0 {
-		return nil, missing("node %s has no agent that its node port may lead to over %s", q.Source.Node, q.Family)
-	}
-	return targets, nil
+	return ""
 }
 
-// on returns the targets of one node.
-func on(q target.Query, node topology.Node, addresses []netip.Addr, services []topology.Service) []target.Target {
+// local is the source's own node.
+func local(q target.Query, services []topology.Service) ([]target.Target, []target.Gap) {
+	node, _ := q.Snapshot.Node(q.Source.Node)
+	if node.NoNodePorts != "" {
+		return nil, nil
+	}
+	node.Name = q.Source.Node
+	addresses := addressesOf(q, node)
+	missing := func(reason string) target.Gap {
+		g := gap(q, "%s", reason)
+		g.Node = q.Source.Node
+		return g
+	}
+	if len(addresses) == 0 {
+		return nil, []target.Gap{missing(lacks(q, node))}
+	}
 	var targets []target.Target
-	for _, service := range services {
+	for _, offer := range on(q, node, addresses, services, backedBy(q, services)) {
+		targets = append(targets, offer.Target)
+	}
+	if len(targets) == 0 {
+		return nil, []target.Gap{missing(fmt.Sprintf("node %s has no agent that its node port may lead to over %s", q.Source.Node, q.Family))}
+	}
+	var gaps []target.Gap
+	for _, address := range addresses {
+		var by []string
+		for _, other := range q.Snapshot.Nodes {
+			if other.Name != node.Name && (other.NotReady || Unprobed(other) != "") {
+				continue
+			}
+			if slices.Contains(addressesOf(q, other), address) {
+				by = append(by, other.Name)
+			}
+		}
+		if len(by) > 1 {
+			gaps = append(gaps, gap(q, "%s", sharedReason(address.String(), by)))
+		}
+	}
+	return targets, gaps
+}
+
+// on returns the targets of one node. backed has, for each Service, the nodes with an agent that it may choose.
+func on(q target.Query, node topology.Node, addresses []netip.Addr, services []topology.Service, backed []map[string]bool) []target.Offer {
+	primary, _ := primaryOf(q.Family, node)
+	var offers []target.Offer
+	for i, service := range services {
 		onlyNode := ""
 		if service.ExternalLocal {
-			if !q.Snapshot.Backs(node.Name, q.Family) {
+			if !backed[i][node.Name] {
 				continue
 			}
 			// The node may treat traffic of pods like that of a client with the policy Cluster and lead it to other agents as well,
@@ -81,7 +122,7 @@ func on(q target.Query, node topology.Node, addresses []netip.Addr, services []t
 			onlyNode = node.Name
 		}
 		for _, address := range addresses {
-			targets = append(targets, target.Target{
+			offers = append(offers, target.Offer{By: node.Name, Target: target.Target{
 				ID:       fmt.Sprintf("AgentNodePort%sIP_%s_%d", target.Short(q.Family), address, service.NodePort),
 				Kind:     target.NodePort,
 				Family:   q.Family,
@@ -89,15 +130,32 @@ func on(q target.Query, node topology.Node, addresses []netip.Addr, services []t
 				Answer:   target.Backends,
 				Address:  "http://" + target.HostPort(address, service.NodePort),
 				OnlyNode: onlyNode,
-			})
+				Further:  address != primary,
+			}})
 		}
 	}
-	return targets
+	return offers
 }
 
-// told tells whether an agent of the node is left out of the round, which fails it already.
-func told(snapshot topology.Snapshot, node string) bool {
-	return slices.ContainsFunc(snapshot.Agents, func(a topology.Agent) bool { return a.Node == node && !a.Ready() })
+func backedBy(q target.Query, services []topology.Service) []map[string]bool {
+	backed := make([]map[string]bool, len(services))
+	for i, service := range services {
+		if service.ExternalLocal {
+			backed[i] = q.Snapshot.Backed(service, q.Family)
+		}
+	}
+	return backed
+}
+
+// silent are the nodes with an agent that is left out of the round, which fails it already.
+func silent(snapshot topology.Snapshot) map[string]bool {
+	nodes := map[string]bool{}
+	for _, a := range snapshot.Agents {
+		if !a.Ready() {
+			nodes[a.Node] = true
+		}
+	}
+	return nodes
 }
 
 func gap(q target.Query, format string, args ...any) target.Gap {
