@@ -277,8 +277,9 @@ func (d *decider) close(record *v1beta1.Record, result Result) {
 		d.condition(Succeeded, metav1.ConditionFalse, RoundFailed, fmt.Sprintf("Round %d failed: %s.", record.RoundNumber, record.FailureReason))
 		d.event(warning, RoundFailed, "Round %d failed: %s.", record.RoundNumber, record.FailureReason)
 	} else {
-		d.condition(Succeeded, metav1.ConditionTrue, RoundSucceeded, fmt.Sprintf("Round %d succeeded.", record.RoundNumber))
-		d.event(normal, RoundSucceeded, "Round %d succeeded.", record.RoundNumber)
+		sentence := succeeded(record.RoundNumber, result)
+		d.condition(Succeeded, metav1.ConditionTrue, RoundSucceeded, sentence)
+		d.event(normal, RoundSucceeded, "%s", sentence)
 	}
 	d.status.LastRoundStatus = &last
 	d.tellLoad(record.RoundNumber, result)

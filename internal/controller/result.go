@@ -2,6 +2,7 @@ package controller
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -24,6 +25,8 @@ type Outcome struct {
 	Reasons []string
 	// Succeeded, Failed and Silent are nodes: all agents passed, one did not, one gave no report.
 	Succeeded, Failed, Silent []string
+	// Success says what a success is worth: how many targets passed, and what the round does not prove. It is empty for other results.
+	Success string
 	// Expected is how many agents were expected to report.
 	Expected int
 	// Reduced says why the round got less load than its task asks for, empty where it did not.
@@ -34,6 +37,9 @@ type Outcome struct {
 // Summarize reduces a round to its outcome.
 func Summarize(r report.Round, v verdict.Verdict) Outcome {
 	o := Outcome{Result: v.Result, Expected: len(r.Expected), Reduced: r.Load.Reduction(), Ended: r.Ended}
+	if v.Result == verdict.Pass {
+		o.Success = success(r, v)
+	}
 	for _, reason := range v.Reasons {
 		o.Reasons = append(o.Reasons, reason.String())
 	}
@@ -54,6 +60,19 @@ func Summarize(r report.Round, v verdict.Verdict) Outcome {
 		return slices.Contains(o.Failed, n) || slices.Contains(o.Silent, n)
 	})
 	return o
+}
+
+// success says how many of the targets that could be judged passed, and what the round does not prove.
+func success(r report.Round, v verdict.Verdict) string {
+	counts := verdict.Counts(v)
+	text := fmt.Sprintf("%d of %d targets passed", counts[verdict.Pass], counts[verdict.Pass])
+	if n := counts[verdict.Void]; n > 0 {
+		text += fmt.Sprintf(", %d void", n)
+	}
+	for _, note := range verdict.Notes(r, v) {
+		text += "; " + note.String()
+	}
+	return text
 }
 
 // names sorts node names; an agent without a node, such as one that is Pending, has none to show.
@@ -96,6 +115,15 @@ func write(record *v1beta1.Record, result Result, now time.Time) {
 	expected := int64(result.Expected)
 	record.ExpectedActorNumber = &expected
 	record.FailedAgentNodeList, record.SucceedAgentNodeList, record.NotReportAgentNodeList = names(result.Failed), names(result.Succeeded), names(result.Silent)
+}
+
+// succeeded says that a round succeeded, and what that is worth.
+func succeeded(number int64, result Result) string {
+	text := fmt.Sprintf("Round %d succeeded", number)
+	if result.Success != "" {
+		text += ": " + result.Success
+	}
+	return short(text) + "."
 }
 
 func reasonOf(result Result) string {

@@ -141,6 +141,61 @@ func (r Reason) unsent() string {
 	return strings.Join(why, ", ")
 }
 
+// String says the note in one sentence without a final stop.
+func (n Note) String() string {
+	if n.Code == NodesLeftOut {
+		return fmt.Sprintf("%d of %s %s not looked at: %s", n.Count, count(n.Of, "node"), was(n.Count), left(n.Outside))
+	}
+	return fmt.Sprintf("LoadBalancer %s was answered by the nodes themselves (ipMode VIP): %s nothing about the load balancer",
+		n.Address, proves(n.Count))
+}
+
+// mostNames and mostReasons bound what a sentence names.
+const mostNames, mostReasons = 3, 3
+
+// left names the first nodes by the reason for which they were left out, in the order of the nodes.
+func left(outside []report.Outside) string {
+	var order []string
+	names := map[string][]string{}
+	for _, o := range outside {
+		if names[o.Reason] == nil {
+			order = append(order, o.Reason)
+		}
+		names[o.Reason] = append(names[o.Reason], o.Node)
+	}
+	var parts []string
+	for i, reason := range order {
+		if i == mostReasons {
+			parts = append(parts, "others for other reasons")
+			break
+		}
+		parts = append(parts, fmt.Sprintf("%s (%s)", several(names[reason]), reason))
+	}
+	return strings.Join(parts, "; ")
+}
+
+// several names the first few.
+func several(names []string) string {
+	if len(names) <= mostNames {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:mostNames], ", "), len(names)-mostNames)
+}
+
+func was(n uint64) string {
+	if n == 1 {
+		return "was"
+	}
+	return "were"
+}
+
+func proves(targets uint64) string {
+	if targets == 1 {
+		return "this target proves"
+	}
+	return fmt.Sprintf("these %d targets prove", targets)
+}
+
 // worst names the most frequent failure, in parentheses.
 func (r Reason) worst() string {
 	if r.Worst == nil {
@@ -180,6 +235,23 @@ func (r Reason) changed() string {
 // ChangeOf says what happened to which agent.
 func ChangeOf(c report.Change) string {
 	return fmt.Sprintf("pod %s on node %s: %s", c.Pod, c.Node, c.Clause())
+}
+
+// SentenceOf says what changes excuse of the failures of a path, and when.
+func SentenceOf(e report.Excuse) string {
+	const clock = "15:04:05"
+	text := fmt.Sprintf("%d of %d requests from %s to %s UTC", e.Explained, e.Of, e.First.UTC().Format(clock), e.Last.UTC().Format(clock))
+	if e.Backends > 0 {
+		text += fmt.Sprintf(", while %d of %d backends %s away", e.Away, e.Backends, was(uint64(max(e.Away, 0))))
+	}
+	var names []string
+	for _, c := range e.Changes {
+		names = append(names, ChangeOf(c))
+	}
+	if len(names) > mostNames {
+		names = append(names[:mostNames], fmt.Sprintf("and %d more", len(names)-mostNames))
+	}
+	return text + ": " + strings.Join(names, ", ")
 }
 
 // count is the number with its noun.

@@ -70,6 +70,10 @@ type KdoctorReportSpec struct {
 	Reasons []Reason `json:"Reasons,omitempty"`
 	// NotReported are the agents that were expected and gave no report; left out when all did.
 	NotReported []NotReported `json:"NotReported,omitempty"`
+	// Outside are the nodes that the round did not look at because they run no agent and are not meant to; left out when there are none.
+	Outside []Outside `json:"Outside,omitempty"`
+	// Notes say what the round does not prove, whatever its result; left out when there is nothing to say.
+	Notes []Note `json:"Notes,omitempty"`
 	// Findings say where faults are, as far as the figures tell; left out when nothing was found.
 	Findings []Finding `json:"Findings,omitempty"`
 	// Load is the load that the round's agents were given; left out when nothing is known of it.
@@ -96,6 +100,21 @@ type Reason struct {
 	PodName    string `json:"PodName,omitempty"`
 	TargetName string `json:"TargetName,omitempty"`
 	// Message is one sentence that says all of it.
+	Message string `json:"Message"`
+}
+
+// Outside is a node that a round did not look at.
+type Outside struct {
+	NodeName string `json:"NodeName"`
+	// Reason is one clause, such as "its node selector leaves it out".
+	Reason string `json:"Reason"`
+}
+
+// Note is something that a round does not prove. It fails nothing.
+type Note struct {
+	// Code names it in one word that stays the same: NodesLeftOut or ShortCircuit.
+	Code string `json:"Code"`
+	// Message is one sentence.
 	Message string `json:"Message"`
 }
 
@@ -146,7 +165,7 @@ type Finding struct {
 	Evidence []string `json:"Evidence,omitempty"`
 }
 
-// ResultVoid is the RoundResult of an agent, and the Result of a target, of which nothing is left to judge because agents were deleted, drained
+// ResultVoid is the RoundResult of an agent, and the Result of a target, of which too little is left to judge because agents were deleted, drained
 // or restarted. It fails nothing.
 const ResultVoid = "void"
 
@@ -217,9 +236,12 @@ type NetReachDetail struct {
 	TargetMethod string `json:"TargetMethod"`
 	// Interface is the device inside the pod that has the address, such as net1; left out for the pod's first one.
 	Interface string `json:"Interface,omitempty"`
-	Succeed   bool   `json:"Succeed"`
+	// AnsweredBy is "node" where the Service proxy of the asking agent's own node answers for a load balancer's address (ipMode VIP): requests
+	// never leave for the load balancer, so they prove nothing about it. It is left out elsewhere.
+	AnsweredBy string `json:"AnsweredBy,omitempty"`
+	Succeed    bool   `json:"Succeed"`
 	// Result is left out where Succeed tells it; else it is "tool-limited", which is the agent's own limit and says nothing about the target, "no data",
-	// or "void", which is no data because an agent was deleted, drained or restarted, and fails nothing.
+	// or "void": too little is left to judge because agents were deleted, drained or restarted, which fails nothing.
 	Result string `json:"Result,omitempty"`
 	// FailureReason is left out when the target succeeded.
 	FailureReason *string `json:"FailureReason,omitempty"`
@@ -240,6 +262,8 @@ type HTTPMetrics struct {
 	SuccessCounts int64 `json:"SuccessCounts"`
 	// VoidRequests is how many of RequestCounts failed because an agent was deleted, drained or restarted. They count for neither side of the rate.
 	VoidRequests int64 `json:"VoidRequests,omitempty"`
+	// Excuses say what explains the void requests; left out where nothing does.
+	Excuses []Excuse `json:"Excuses,omitempty"`
 	// TPS is RequestCounts per second of Duration.
 	TPS float64 `json:"TPS"`
 	// TotalDataSize is the size of all answers' bodies, such as "36968 byte".
@@ -274,6 +298,18 @@ type HTTPMetrics struct {
 	KeptConnection *KeptConnection `json:"KeptConnection,omitempty"`
 }
 
+// Excuse is what changes of agents explain of the failures of a path.
+type Excuse struct {
+	// Explained is how many failed requests are excused, Of how many came due within the time of the excuse.
+	Explained int64 `json:"Explained"`
+	Of        int64 `json:"Of"`
+	// Away of Backends that may answer were away at most at any one moment of that time.
+	Away     int64 `json:"Away"`
+	Backends int64 `json:"Backends"`
+	// Message is one sentence: how many requests, when, and what happened to which agents.
+	Message string `json:"Message"`
+}
+
 // Spread is a distribution in short, in milliseconds.
 type Spread struct {
 	Mean float64 `json:"Mean"`
@@ -298,6 +334,10 @@ type KeptConnection struct {
 	// because the other side had closed it.
 	Reused            int64 `json:"Reused"`
 	ClosedByOtherSide int64 `json:"ClosedByOtherSide,omitempty"`
+	// ResetWhileIdle and ClosedWhileIdle count connections that the other side ended, by a reset or in good order, while no request was under way
+	// on them. No request failed for that, but each is a failure where nothing on the way may end a connection.
+	ResetWhileIdle  int64 `json:"ResetWhileIdle,omitempty"`
+	ClosedWhileIdle int64 `json:"ClosedWhileIdle,omitempty"`
 	// Errors counts failures by outcome and phase.
 	Errors    map[string]int64 `json:"Errors,omitempty"`
 	Latencies *Latencies       `json:"Latencies,omitempty"`

@@ -11,6 +11,7 @@ import (
 	"kdoctor.io/kdoctor/internal/probe"
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/stats"
+	"kdoctor.io/kdoctor/internal/verdict"
 )
 
 // The values of ClockSource and of Observer.Mode.
@@ -26,7 +27,7 @@ func metrics(p report.Path) systemv1beta1.HTTPMetrics {
 	took := p.Ended.Sub(p.Started)
 	m := systemv1beta1.HTTPMetrics{
 		StartTime: metav1.NewTime(p.Started), EndTime: metav1.NewTime(p.Ended), Duration: took.String(),
-		RequestCounts: count(p.Sent), SuccessCounts: count(p.OK), VoidRequests: count(p.Void()),
+		RequestCounts: count(p.Sent), SuccessCounts: count(p.OK), VoidRequests: count(p.Void()), Excuses: excuses(p.Excuses),
 		TotalDataSize: strconv.FormatUint(p.Bytes, 10) + " byte",
 		StatusCodes:   make(map[string]int64, len(p.Statuses)),
 		Errors:        failures(p),
@@ -127,13 +128,23 @@ func kept(p *report.Path) *systemv1beta1.KeptConnection {
 		return nil
 	}
 	k := &systemv1beta1.KeptConnection{
-		RequestCounts: count(p.Sent), SuccessCounts: count(p.OK), VoidRequests: count(p.Void()), Reused: count(p.Reused), ClosedByOtherSide: count(p.Closed), Errors: failures(*p),
+		RequestCounts: count(p.Sent), SuccessCounts: count(p.OK), VoidRequests: count(p.Void()), Reused: count(p.Reused), ClosedByOtherSide: count(p.Closed),
+		ResetWhileIdle: count(p.IdleResets), ClosedWhileIdle: count(p.IdleCloses), Errors: failures(*p),
 	}
 	if p.Latency.Count() > 0 {
 		l := latencies(p.Latency)
 		k.Latencies = &l
 	}
 	return k
+}
+
+func excuses(all []report.Excuse) []systemv1beta1.Excuse {
+	var told []systemv1beta1.Excuse
+	for _, e := range all {
+		told = append(told, systemv1beta1.Excuse{Explained: count(e.Explained), Of: count(e.Of), Away: int64(e.Away), Backends: int64(e.Backends),
+			Message: verdict.SentenceOf(e)})
+	}
+	return told
 }
 
 // observer is nil for an agent that tells nothing.

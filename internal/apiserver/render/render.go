@@ -27,6 +27,8 @@ const (
 	Succeed     = "succeed"
 	Fail        = "fail"
 	reportType  = "agent test report"
+	// answeredByNode is the value of AnsweredBy.
+	answeredByNode = "node"
 )
 
 // Task is what a report says of its task.
@@ -81,6 +83,12 @@ func Report(task Task, kept Kept) *systemv1beta1.KdoctorReport {
 	}
 	for _, c := range kept.Round.Churn {
 		r.Spec.Churn = append(r.Spec.Churn, c.Sentence(kept.Round.Started))
+	}
+	for _, o := range kept.Round.Outside {
+		r.Spec.Outside = append(r.Spec.Outside, systemv1beta1.Outside{NodeName: o.Node, Reason: o.Reason})
+	}
+	for _, n := range verdict.Notes(kept.Round, kept.Verdict) {
+		r.Spec.Notes = append(r.Spec.Notes, systemv1beta1.Note{Code: string(n.Code), Message: n.String()})
 	}
 	r.Spec.Findings = findings(kept.Round)
 	r.Spec.Load = load(kept.Round.Load)
@@ -217,6 +225,9 @@ func detail(p report.Path, v verdict.Path) systemv1beta1.NetReachDetail {
 		Succeed:   v.Result == verdict.Pass,
 		MeanDelay: milliseconds(p.Latency.Mean()),
 		Metrics:   metrics(p),
+	}
+	if p.Target.ShortCircuit {
+		d.AnsweredBy = answeredByNode
 	}
 	if counted := p.Sent - p.Void(); counted > 0 {
 		d.SucceedRate = float64(p.OK) / float64(counted)

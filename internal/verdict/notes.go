@@ -1,0 +1,95 @@
+package verdict
+
+import (
+	"cmp"
+	"maps"
+	"net/url"
+	"slices"
+
+	"kdoctor.io/kdoctor/internal/report"
+)
+
+// The notes.
+const (
+	// NodesLeftOut: Count of Of nodes run no agent and are not meant to. Outside are they.
+	NodesLeftOut Code = "NodesLeftOut"
+	// ShortCircuit: Count passing targets at Address prove nothing about the load balancer, because the nodes answered for it themselves.
+	ShortCircuit Code = "ShortCircuit"
+)
+
+// Note is something that a round does not prove, whatever its result. It is no reason to fail.
+type Note struct {
+	Code      Code
+	Count, Of uint64
+	Address   string
+	Outside   []report.Outside
+}
+
+// Notes are what the round does not prove: nodes first, then addresses in their order.
+func Notes(round report.Round, v Verdict) []Note {
+	var notes []Note
+	if len(round.Outside) > 0 {
+		left := uint64(len(round.Outside))
+		notes = append(notes, Note{Code: NodesLeftOut, Count: left, Of: left + uint64(len(nodes(round))), Outside: round.Outside})
+	}
+	passed := map[string]uint64{}
+	results := resultsOf(v)
+	for _, a := range round.Agents {
+		for _, p := range a.Paths {
+			if p.Target.ShortCircuit && results[pathKey{a.Pod, p.Target.ID}] == Pass {
+				passed[addressOf(p)]++
+			}
+		}
+	}
+	for _, address := range slices.Sorted(maps.Keys(passed)) {
+		notes = append(notes, Note{Code: ShortCircuit, Address: address, Count: passed[address]})
+	}
+	return notes
+}
+
+// addressOf is the host and port that the target has, or its ID where its address is no URL.
+func addressOf(p report.Path) string {
+	if u, err := url.Parse(p.Target.Address); err == nil && u.Host != "" {
+		return u.Host
+	}
+	return cmp.Or(p.Target.Address, p.Target.ID)
+}
+
+// nodes are those that were to be looked at.
+func nodes(round report.Round) map[string]bool {
+	all := map[string]bool{}
+	for _, e := range round.Expected {
+		all[e.Node] = true
+	}
+	for _, a := range round.Agents {
+		all[a.Node] = true
+	}
+	for _, m := range round.Missing {
+		all[m.Node] = true
+	}
+	delete(all, "")
+	return all
+}
+
+// Counts is how many paths have each result.
+func Counts(v Verdict) map[Result]int {
+	counts := map[Result]int{}
+	for _, a := range v.Agents {
+		for _, p := range a.Paths {
+			counts[p.Result]++
+		}
+	}
+	return counts
+}
+
+type pathKey struct{ pod, target string }
+
+func resultsOf(v Verdict) map[pathKey]Result {
+	results := map[pathKey]Result{}
+	for _, a := range v.Agents {
+		for _, p := range a.Paths {
+			results[pathKey{a.Pod, p.Target}] = p.Result
+		}
+	}
+	return results
+}
