@@ -86,16 +86,27 @@ func (p Phase) Mean() time.Duration {
 // Failed is the number of attempts that were made and did not succeed.
 func (p Path) Failed() uint64 { return p.Sent - p.OK }
 
-// Gateway tells whether all unexpected statuses are those by which a proxy says that it found nobody to answer, 502, 503 and 504 (RFC 9110, 15.6);
+// Gateway reports whether all unexpected statuses are those by which a proxy says that it found nobody to answer, 502, 503 and 504 (RFC 9110, 15.6);
 // it is true where there are none. The path's void attempts must still be in it.
 func (p Path) Gateway() bool {
-	var bad uint64
+	var bad, all uint64
 	for _, f := range p.Failures {
 		if f.Outcome == probe.BadStatus {
 			bad += f.Count
 		}
 	}
-	return p.Statuses[502]+p.Statuses[503]+p.Statuses[504] == bad
+	for _, n := range p.Statuses {
+		all += n
+	}
+	gateway := p.Statuses[502] + p.Statuses[503] + p.Statuses[504]
+	if gateway == bad {
+		return true
+	}
+	// The expected status may be one of these itself: then it is that of all answers that are not among the unexpected ones.
+	return slices.ContainsFunc([]int{502, 503, 504}, func(expected int) bool {
+		n := p.Statuses[expected]
+		return n+bad == all && gateway-n == bad
+	})
 }
 
 // Resources is what an agent used while the round ran.

@@ -8,18 +8,17 @@ import (
 	"kdoctor.io/kdoctor/internal/target"
 )
 
-// behind are the changes of agents that may answer the agent on the path: those that excuse its requests where its report says it,
-// else those of the round.
-func (j judge) behind(agent string, p report.Path) []report.Change {
-	var answers func(report.Change) bool
-	switch p.Target.MayAnswer() {
+// mayAnswer are the changes of agents that may answer the agent on the target.
+func (j judge) mayAnswer(agent string, t target.Target) []report.Change {
+	answers := func(report.Change) bool { return true }
+	switch t.MayAnswer() {
 	case target.OnePod:
-		answers = func(c report.Change) bool { return c.Pod == p.Target.Pod }
+		answers = func(c report.Change) bool { return c.Pod == t.Pod }
 	case target.Backends:
-		pods, known := j.slow.behind.Pods(agent, p.Target.ID)
-		answers = func(c report.Change) bool { return !known || slices.Contains(pods, c.Pod) }
-	default:
-		answers = func(report.Change) bool { return true }
+		if set, known := j.slow.behind.Set(agent, t.ID); known {
+			answers = func(c report.Change) bool { return slices.Contains(set.Pods, c.Pod) || slices.Contains(set.Also, c.Pod) }
+		}
+	case target.Anyone:
 	}
 	var changes []report.Change
 	for _, c := range j.round.Churn {
@@ -28,6 +27,22 @@ func (j judge) behind(agent string, p report.Path) []report.Change {
 		}
 	}
 	return changes
+}
+
+// excusing are the changes that excuse requests of the path: those that its report names, else those of agents that may answer.
+func (j judge) excusing(agent string, p report.Path) []report.Change {
+	var changes []report.Change
+	for _, e := range p.Excuses {
+		for _, c := range e.Changes {
+			if !slices.Contains(changes, c) {
+				changes = append(changes, c)
+			}
+		}
+	}
+	if len(changes) > 0 {
+		return changes
+	}
+	return j.mayAnswer(agent, p.Target)
 }
 
 // changes adds what the changes were.
@@ -44,8 +59,23 @@ func sortedGaps(gaps []target.Gap) []target.Gap {
 	})
 }
 
-func sortedMissing(missing []report.Missing) []report.Missing {
-	return slices.SortedStableFunc(slices.Values(missing), func(a, b report.Missing) int {
+// missing are the agents without a report, sorted: also those that are expected and that nobody misses.
+func missing(round report.Round) []report.Missing {
+	known := map[string]bool{}
+	for _, a := range round.Agents {
+		known[a.Pod] = true
+	}
+	for _, m := range round.Missing {
+		known[m.Pod] = true
+	}
+	all := slices.Clone(round.Missing)
+	for _, e := range round.Expected {
+		if !known[e.Pod] {
+			all = append(all, report.Missing{Pod: e.Pod, Node: e.Node, Reason: cmp.Or(e.LeftOut, "no report")})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b report.Missing) int {
 		return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.Pod, b.Pod), cmp.Compare(a.Reason, b.Reason))
 	})
+	return all
 }

@@ -58,13 +58,12 @@ func wanted(round report.Round) map[string]bool {
 
 // coverage counts the paths that were planned, and those that passed, by kind and family.
 func coverage(round report.Round, agents []Agent) (planned, passed map[group]uint64) {
-	type key struct{ pod, target string }
 	groups := newGroups(round)
-	paths := map[key]bool{}
+	paths := map[pathKey]bool{}
 	var plans, leftOut uint64
 	for _, e := range round.Expected {
 		for _, id := range e.Targets {
-			paths[key{e.Pod, id}] = false
+			paths[pathKey{e.Pod, id}] = false
 		}
 		if e.LeftOut != "" {
 			leftOut++
@@ -74,7 +73,7 @@ func coverage(round report.Round, agents []Agent) (planned, passed map[group]uin
 	}
 	for _, a := range agents {
 		for _, p := range a.Paths {
-			paths[key{a.Pod, p.Target}] = p.Result == Pass
+			paths[pathKey{a.Pod, p.Target}] = p.Result == Pass
 		}
 	}
 	planned, passed = map[group]uint64{}, map[group]uint64{}

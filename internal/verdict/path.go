@@ -29,12 +29,12 @@ func (j judge) path(r reported, i int, expected report.Expected) Path {
 // say nothing about the path and are left out of its rate.
 func (j judge) counted(r reported, i int, planned uint64, s suspects) (Result, Reason) {
 	p, n := r.Paths[i], requestsOf(r.whole[i], planned)
-	failures := judgedFailures(p.Failures)
+	failures, lost := judgedFailures(p.Failures), j.resetWhileIdle(r.Pod, p)
 	switch {
 	case n.judged == 0:
-		return j.nothing(r, i, n, r.whole[i], s)
-	case short(p.OK, n.judged, j.expect.SuccessRate):
-		return s.failed(Reason{Code: TooFewSucceeded, Count: p.OK, Of: n.judged, Rate: j.expect.SuccessRate, Worst: worst(failures)}, failures, counted)
+		return j.nothing(r, n, r.whole[i], s)
+	case short(p.OK, n.judged+lost, j.expect.SuccessRate):
+		return s.failed(Reason{Code: TooFewSucceeded, Count: p.OK, Of: n.judged, Lost: lost, Rate: j.expect.SuccessRate, Worst: worst(failures)}, failures, counted)
 	case tooSlow(p, j.expect):
 		return s.slow(Reason{Code: TooSlow, Delay: p.Latency.Mean(), Allowed: j.expect.MeanDelay}, counted)
 	case p.OK == 0 && j.expect.MeanDelay > 0:
@@ -42,7 +42,7 @@ func (j judge) counted(r reported, i int, planned uint64, s suspects) (Result, R
 	case s.asker != nil:
 		return ToolLimited, *s.asker
 	case !n.enough():
-		return j.tooFew(r, i, n, r.whole[i])
+		return j.tooFew(r, n, r.whole[i])
 	case n.due < planned && r.Cut == "":
 		return NoData, Reason{Code: NotDue, Count: n.due, Of: planned}
 	}
@@ -53,18 +53,18 @@ func (j judge) counted(r reported, i int, planned uint64, s suspects) (Result, R
 }
 
 // nothing is the result where no request says anything about the path.
-func (j judge) nothing(r reported, i int, n requests, p report.Path, s suspects) (Result, Reason) {
+func (j judge) nothing(r reported, n requests, p report.Path, s suspects) (Result, Reason) {
 	if n.void(r.Cut != "") {
-		return Void, j.excuse(r, i, n)
+		return Void, j.excuse(r, p, n)
 	}
 	return NoData, Reason{Code: NothingSent, Of: n.due - min(n.due, n.excused), Worst: worst(p.WithoutVoid().Failures)}.but(s.agent)
 }
 
 // tooFew is the result where what was judged is well, and too little.
-func (j judge) tooFew(r reported, i int, n requests, p report.Path) (Result, Reason) {
+func (j judge) tooFew(r reported, n requests, p report.Path) (Result, Reason) {
 	switch {
 	case n.void(r.Cut != ""):
-		return Void, j.excuse(r, i, n)
+		return Void, j.excuse(r, p, n)
 	case n.due < n.planned && r.Cut == "":
 		return NoData, Reason{Code: NotDue, Count: n.due, Of: n.planned}
 	}
@@ -72,15 +72,15 @@ func (j judge) tooFew(r reported, i int, n requests, p report.Path) (Result, Rea
 }
 
 // excuse is why a path is void.
-func (j judge) excuse(r reported, i int, n requests) Reason {
+func (j judge) excuse(r reported, p report.Path, n requests) Reason {
 	if r.Cut != "" && (n.due < n.planned || n.excused == 0) {
-		return Reason{Code: Cut, Text: r.Cut, Count: n.due, Of: n.planned}
+		return Reason{Code: Cut, Text: r.Cut, Change: r.CutBy, Count: n.due, Of: n.planned}
 	}
 	of := n.planned
 	if n.judged == 0 {
 		of = n.excused
 	}
-	return changes(Reason{Code: Excused, Excused: n.excused, Of: of, Count: n.judged}, j.behind(r.Pod, r.whole[i]))
+	return changes(Reason{Code: Excused, Excused: n.excused, Of: of, Count: n.judged}, j.excusing(r.Pod, p))
 }
 
 // tooSlow reports whether the mean delay of the successes is longer than expected.

@@ -18,42 +18,63 @@ func (j judge) stream(r reported, i int, planned uint64, s suspects) (Result, Re
 	if p.Target.Protocol == target.TCP || (p.Kept == nil && planned == 0) {
 		return Pass, Reason{}
 	}
-	whole, kept := report.Path{}, report.Path{}
+	whole := report.Path{Target: p.Target}
 	if p.Kept != nil {
-		whole, kept = *r.whole[i].Kept, *p.Kept
+		whole = *r.whole[i].Kept
+		whole.Target = p.Target
 	}
-	result, reason := j.persistent(r, i, requestsOf(whole, planned), kept, s)
+	result, reason := j.persistent(r, requestsOf(whole, planned), whole, s)
 	reason.Persistent = result != Pass
 	return result, reason
 }
 
-// persistent judges the stream by its requests without the excused ones.
-func (j judge) persistent(r reported, i int, n requests, kept report.Path, s suspects) (Result, Reason) {
-	direct, explained := direct(r.Paths[i].Target), uint64(len(j.behind(r.Pod, r.whole[i])))
-	failures, closed, lost := judgedFailures(kept.Failures), uint64(0), uint64(0)
-	if direct {
-		// A change of an agent at the other end takes at most the one connection that is open to it.
-		lost = kept.IdleResets + kept.IdleCloses
-		lost -= min(lost, explained)
-	} else {
+// persistent judges the stream, whose excused requests are still in it.
+func (j judge) persistent(r reported, n requests, whole report.Path, s suspects) (Result, Reason) {
+	kept := whole.WithoutVoid()
+	failures, closed := judgedFailures(kept.Failures), uint64(0)
+	if !direct(whole.Target) {
 		failures, closed = withoutClosed(failures, kept.Closed)
 	}
-	made := n.judged - min(n.judged, closed)
+	made, lost := n.judged-min(n.judged, closed), j.lostWhileIdle(r.Pod, whole)
 	switch {
 	case n.judged == 0 && lost == 0:
-		return j.nothing(r, i, n, kept, s)
+		return j.nothing(r, n, whole, s)
 	case short(kept.OK, made+lost, j.expect.SuccessRate):
 		return s.failed(Reason{Code: TooFewSucceeded, Count: kept.OK, Of: made, Lost: lost, Rate: j.expect.SuccessRate, Worst: worst(failures)}, failures, persistent)
-	case direct && kept.Reused == 0 && kept.OK > 1+explained:
+	case j.neverReused(r.Pod, kept):
 		return Fail, Reason{Code: NeverReused, Count: kept.OK}
 	case tooSlow(kept, j.expect):
 		return s.slow(Reason{Code: TooSlow, Delay: kept.Latency.Mean(), Allowed: j.expect.MeanDelay}, persistent)
-	case !n.enough() && n.unsent() && !n.void(r.Cut != ""):
-		return ToolLimited, Reason{Code: Unsent, Count: n.due - n.missed - n.notSent, Of: n.due, Missed: n.missed, NotSent: n.notSent}
+	case !n.enough() && n.unsent():
+		return ToolLimited, Reason{Code: Unsent, Count: n.due - min(n.due, n.missed+n.notSent), Of: n.due, Missed: n.missed, NotSent: n.notSent}
 	case !n.enough():
-		return j.tooFew(r, i, n, kept)
+		return j.tooFew(r, n, whole)
 	}
 	return Pass, Reason{}
+}
+
+// lostWhileIdle is how many connections of a stream the other side ended while idle, although nothing may. A change of an agent that may answer
+// explains one: the stream has one open at a time.
+func (j judge) lostWhileIdle(agent string, p report.Path) uint64 {
+	lost := p.IdleResets + p.IdleCloses
+	if lost == 0 || !direct(p.Target) {
+		return 0
+	}
+	return lost - min(lost, uint64(len(j.mayAnswer(agent, p.Target))))
+}
+
+// resetWhileIdle is the same for counted requests that share connections. Those that a burst opened and nobody uses any longer the agent that
+// answers closes in good order, and a change explains any number.
+func (j judge) resetWhileIdle(agent string, p report.Path) uint64 {
+	if p.IdleResets == 0 || !direct(p.Target) || len(j.mayAnswer(agent, p.Target)) > 0 {
+		return 0
+	}
+	return p.IdleResets
+}
+
+// neverReused reports whether no connection of a stream lasted until the next request, which nothing on the path explains.
+func (j judge) neverReused(agent string, p report.Path) bool {
+	return p.Reused == 0 && p.OK > 1 && direct(p.Target) && p.OK > 1+uint64(len(j.mayAnswer(agent, p.Target)))
 }
 
 // direct reports whether nothing on the path may end a connection between the two agents.

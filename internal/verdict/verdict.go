@@ -93,7 +93,7 @@ func Judge(round report.Round, expect Expect) Verdict {
 	for _, gap := range sortedGaps(round.Gaps) {
 		v.worsen(Fail, Reason{Code: NoTarget, Kind: gap.Kind, Family: gap.Family, Text: gap.Reason})
 	}
-	for _, missing := range sortedMissing(round.Missing) {
+	for _, missing := range missing(round) {
 		if !missing.Void {
 			v.worsen(Fail, Reason{Code: NotReported, Pod: missing.Pod, Node: missing.Node, Text: missing.Reason})
 		}
