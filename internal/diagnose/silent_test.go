@@ -323,13 +323,17 @@ func TestWords(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var text strings.Builder
 			for _, f := range diagnose.Findings(round) {
-				fmt.Fprintf(&text, "%s, %s, confidence %s, at %s\n%s\n", f.Reason, f.Component, f.Confidence, f.Where, f.Message)
-				for _, line := range f.Evidence {
-					fmt.Fprintln(&text, "  "+line)
-				}
+				write(&text, f)
 			}
 			golden(t, filepath.Join("testdata", name+".txt"), text.String())
 		})
+	}
+}
+
+func write(text *strings.Builder, f diagnose.Finding) {
+	fmt.Fprintf(text, "%s, %s, confidence %s, at %s\n%s\n", f.Reason, f.Component, f.Confidence, f.Where, f.Message)
+	for _, line := range f.Evidence {
+		fmt.Fprintln(text, "  "+line)
 	}
 }
 
