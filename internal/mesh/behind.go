@@ -60,8 +60,7 @@ func newBehind(snapshot topology.Snapshot) behind {
 // of returns who stands behind the target.
 func (b behind) of(t target.Target) *backendSet {
 	c := choice{service: b.service(t), family: t.Family, onlyNode: t.OnlyNode, nodePort: t.Kind == target.NodePort}
-	if t.Kind == target.Ingress {
-		// The way from an Ingress to the pods may be of the other family.
+	if t.Kind.Traits().AnyFamily {
 		c.family = ""
 	}
 	if b.sets[c] == nil {

@@ -8,18 +8,23 @@ import (
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
+// port is a node port at an address of the node.
+func port(family topology.Family, node, id, url string) target.Target {
+	made := http(target.NodePort, family, id, url, "", "")
+	made.AtNode = node
+	return made
+}
+
+// port4 is the node port 30080 at an IPv4 address of the node.
+func port4(node, address string) target.Target {
+	return port(topology.IPv4, node, "AgentNodePortV4IP_"+address+"_30080", "http://"+address+":30080")
+}
+
 func TestNodePorts(t *testing.T) {
 	four, six := topology.IPv4, topology.IPv6
-	at := func(family topology.Family, id, url, onlyNode string) target.Target {
-		made := http(target.NodePort, family, id, url, "", "")
-		made.OnlyNode = onlyNode
-		return made
-	}
-	n0 := at(four, "AgentNodePortV4IP_198.18.0.10_30080", "http://198.18.0.10:30080", "")
-	n0Further := at(four, "AgentNodePortV4IP_198.18.0.99_30080", "http://198.18.0.99:30080", "")
-	n0Further.Further = true
-	n1 := at(four, "AgentNodePortV4IP_198.18.0.11_30080", "http://198.18.0.11:30080", "")
-	n0Six := at(six, "AgentNodePortV6IP_fd98:18::a_30081", "http://[fd98:18::a]:30081", "")
+	n0 := port(four, "n0", "AgentNodePortV4IP_198.18.0.10_30080", "http://198.18.0.10:30080")
+	n1 := port(four, "n1", "AgentNodePortV4IP_198.18.0.11_30080", "http://198.18.0.11:30080")
+	n0Six := port(six, "n0", "AgentNodePortV6IP_fd98:18::a_30081", "http://[fd98:18::a]:30081")
 	only := func(made target.Target, node string) target.Target {
 		made.OnlyNode = node
 		return made
@@ -85,9 +90,9 @@ func TestNodePorts(t *testing.T) {
 
 func TestNodePortsByAddress(t *testing.T) {
 	four := topology.IPv4
-	at := func(address string, further bool) target.Target {
-		made := http(target.NodePort, four, "AgentNodePortV4IP_"+address+"_30080", "http://"+address+":30080", "", "")
-		made.Further = further
+	at := func(address string, further, external bool) target.Target {
+		made := port4("n0", address)
+		made.Further, made.External = further, external
 		return made
 	}
 	// one is a node with the addresses in their order, of which external ones are ExternalIPs.
@@ -98,14 +103,14 @@ func TestNodePortsByAddress(t *testing.T) {
 	}
 	several := one([]string{"198.18.0.10", "198.18.0.99", "203.0.113.5"}, "203.0.113.5")
 	outer := one([]string{"203.0.113.5", "203.0.113.6"}, "203.0.113.5", "203.0.113.6")
-	primary, further, external := at("198.18.0.10", false), at("198.18.0.99", true), at("203.0.113.5", true)
+	primary, further, external := at("198.18.0.10", false, false), at("198.18.0.99", true, false), at("203.0.113.5", true, true)
 	run(t, []testCase{
 		{name: "what is missing is the primary address", build: nodeport.Targets, family: four, change: several, want: found{Targets: []target.Target{primary}}},
 		{name: "Primary is the first InternalIP", build: nodeport.Targets, family: four, by: target.PrimaryAddress, change: several, want: found{Targets: []target.Target{primary}}},
 		{name: "Primary is the first InternalIP, wherever it stands", build: nodeport.Targets, family: four, change: one([]string{"203.0.113.5", "198.18.0.10"}, "203.0.113.5"),
 			want: found{Targets: []target.Target{primary}}},
 		{name: "Primary is the first ExternalIP where there is no InternalIP", build: nodeport.Targets, family: four, change: outer,
-			want: found{Targets: []target.Target{at("203.0.113.5", false)}}},
+			want: found{Targets: []target.Target{at("203.0.113.5", false, true)}}},
 		{name: "Internal is every InternalIP", build: nodeport.Targets, family: four, by: target.InternalAddresses, change: several, want: found{Targets: []target.Target{primary, further}}},
 		{name: "Internal without an InternalIP is a gap", build: nodeport.Targets, family: four, by: target.InternalAddresses, change: outer,
 			want: found{Gaps: gap(target.NodePort, four, "", "node n0 has no IPv4 InternalIP")}},
@@ -127,9 +132,6 @@ func TestNodePortsByAddress(t *testing.T) {
 
 func TestNodePortsOfNodesThatShareAnAddress(t *testing.T) {
 	four := topology.IPv4
-	at := func(address string) target.Target {
-		return http(target.NodePort, four, "AgentNodePortV4IP_"+address+"_30080", "http://"+address+":30080", "", "")
-	}
 	twins := func(change func([]topology.Node)) func(*topology.Snapshot) {
 		return func(s *topology.Snapshot) {
 			s.Nodes = []topology.Node{{Name: "n0", Addresses: addresses("198.18.0.10", "198.18.0.99")}, {Name: "n1", Addresses: addresses("198.18.0.10", "198.18.0.99")},
@@ -140,13 +142,13 @@ func TestNodePortsOfNodesThatShareAnAddress(t *testing.T) {
 		}
 	}
 	both := gap(target.NodePort, four, "", "nodes n0 and n1 have the same address 198.18.0.10, so nobody can tell whose node port answers there")
-	further := at("198.18.0.99")
+	further := port4("n0", "198.18.0.99")
 	further.Further = true
 	run(t, []testCase{
 		{name: "an address of two nodes is probed once and is a gap that names both", build: nodeport.Targets, family: four, change: twins(nil),
-			want: found{Targets: []target.Target{at("198.18.0.10"), at("198.18.0.12")}, Gaps: both}},
+			want: found{Targets: []target.Target{port4("n0", "198.18.0.10"), port4("n2", "198.18.0.12")}, Gaps: both}},
 		{name: "every shared address is", build: nodeport.Targets, family: four, by: target.AllAddresses, change: twins(nil),
-			want: found{Targets: []target.Target{at("198.18.0.10"), further, at("198.18.0.12")}, Gaps: append(both[:1:1],
+			want: found{Targets: []target.Target{port4("n0", "198.18.0.10"), further, port4("n2", "198.18.0.12")}, Gaps: append(both[:1:1],
 				gap(target.NodePort, four, "", "nodes n0, n1 and n2 have the same address 198.18.0.99, so nobody can tell whose node port answers there")...)}},
 		{name: "two node ports at it are one gap", build: nodeport.Targets, family: four,
 			change: func(s *topology.Snapshot) {
@@ -155,7 +157,7 @@ func TestNodePortsOfNodesThatShareAnAddress(t *testing.T) {
 				s.Services = append(s.Services[:1:1], s.Services[0])
 				s.Services[1].NodePort = 30081
 			},
-			want: found{Targets: []target.Target{at("198.18.0.10"), http(target.NodePort, four, "AgentNodePortV4IP_198.18.0.10_30081", "http://198.18.0.10:30081", "", "")}, Gaps: both}},
+			want: found{Targets: []target.Target{port4("n0", "198.18.0.10"), port(four, "n0", "AgentNodePortV4IP_198.18.0.10_30081", "http://198.18.0.10:30081")}, Gaps: both}},
 		{name: "with a policy of Local nobody knows who ought to answer, so it is not probed", build: nodeport.Targets, family: four,
 			change: func(s *topology.Snapshot) {
 				twins(nil)(s)
@@ -163,19 +165,19 @@ func TestNodePortsOfNodesThatShareAnAddress(t *testing.T) {
 			},
 			want: found{Gaps: both}},
 		{name: "a node that is not ready shares nothing", build: nodeport.Targets, family: four, change: twins(func(n []topology.Node) { n[1].NotReady, n[1].Removing = true, "it goes" }),
-			want: found{Targets: []target.Target{at("198.18.0.10"), at("198.18.0.12")}}},
+			want: found{Targets: []target.Target{port4("n0", "198.18.0.10"), port4("n2", "198.18.0.12")}}},
 		{name: "of the agent's own node it is a gap too", build: nodeport.Targets, family: four, nodes: target.LocalNode, source: 1, change: twins(nil),
-			want: found{Targets: []target.Target{at("198.18.0.10")}, Gaps: both}},
+			want: found{Targets: []target.Target{port4("n1", "198.18.0.10")}, Gaps: both}},
 		{name: "also of one that is not ready", build: nodeport.Targets, family: four, nodes: target.LocalNode, change: twins(func(n []topology.Node) { n[0].NotReady = true }),
-			want: found{Targets: []target.Target{at("198.18.0.10")}, Gaps: both}},
+			want: found{Targets: []target.Target{port4("n0", "198.18.0.10")}, Gaps: both}},
 		{name: "but not beside one that is not ready", build: nodeport.Targets, family: four, nodes: target.LocalNode, change: twins(func(n []topology.Node) { n[1].NotReady = true }),
-			want: found{Targets: []target.Target{at("198.18.0.10")}}},
+			want: found{Targets: []target.Target{port4("n0", "198.18.0.10")}}},
 	})
 }
 
 func TestNodesWhoseNodePortsAreNotProbed(t *testing.T) {
 	four := topology.IPv4
-	n0 := http(target.NodePort, four, "AgentNodePortV4IP_198.18.0.10_30080", "http://198.18.0.10:30080", "", "")
+	n0 := port4("n0", "198.18.0.10")
 	run(t, []testCase{
 		{name: "a virtual node is left out", build: nodeport.Targets, family: four, change: func(s *topology.Snapshot) { s.Nodes[1].NoNodePorts = "it is virtual" },
 			want: found{Targets: []target.Target{n0}}},

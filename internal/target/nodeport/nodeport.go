@@ -131,6 +131,8 @@ func on(q target.Query, node topology.Node, addresses []netip.Addr, services []t
 				Address:  "http://" + target.HostPort(address, service.NodePort),
 				OnlyNode: onlyNode,
 				Further:  address != primary,
+				AtNode:   node.Name,
+				External: slices.Contains(node.External, address),
 			}})
 		}
 	}
