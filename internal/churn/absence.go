@@ -61,10 +61,18 @@ func (e *excuser) alone(pod string) []absence {
 	return all
 }
 
-// onePod excuses what failed while the only pod that may answer was away, and reports whether anything did. A span that began before is
+// drained returns when nothing needs to answer at the addresses of the node: from the moment on at which it was drained.
+func (e *excuser) drained(node string) []absence {
+	var all []absence
+	for _, c := range e.drains[node] {
+		all = append(all, absence{window: window{from: c.From.Add(-slack).Sub(e.zero), to: forever}, change: c})
+	}
+	return all
+}
+
+// during excuses what failed in the absences of all that may answer, and reports whether anything did. A span that began before is
 // a fault as a whole.
-func (e *excuser) onePod(pod string, streams []stream) bool {
-	absences := e.alone(pod)
+func (e *excuser) during(absences []absence, streams []stream) bool {
 	var windows []window
 	for _, a := range absences {
 		windows = append(windows, a.window)
@@ -100,4 +108,59 @@ func (e *excuser) absences(c report.Change, after time.Duration) []absence {
 	}
 	up.from = begin
 	return []absence{up}
+}
+
+// lasting is when a backend could not answer although nothing else was left to lead to: until it is back, or without end on a node that was
+// drained. alone reports that the backend is the only one; a deleted one of several is replaced before the next, or counts as away with it.
+func (e *excuser) lasting(c report.Change, after time.Duration, alone bool) window {
+	w := window{from: c.From.Add(-slack).Sub(e.zero), to: over(c).Sub(e.zero)}
+	switch {
+	case open(c) || c.What == report.Drained:
+		w.to = forever
+	case c.What == report.Restarted:
+		w.to += settle
+	case alone:
+		w.to += grace
+	default:
+		w.to += after
+	}
+	return w
+}
+
+// nobody returns the absences while none of the pods was left.
+func (e *excuser) nobody(pods []string, after time.Duration) []absence {
+	lasting := map[string][]window{}
+	var none []window
+	for i, pod := range pods {
+		for _, c := range e.changes[pod] {
+			lasting[pod] = append(lasting[pod], e.lasting(c, after, len(pods) == 1))
+		}
+		if i == 0 {
+			none = merged(slices.Clone(lasting[pod]))
+			continue
+		}
+		none = common(none, merged(slices.Clone(lasting[pod])))
+	}
+	var all []absence
+	for _, pod := range pods {
+		for i, c := range e.changes[pod] {
+			for _, w := range common(none, []window{lasting[pod][i]}) {
+				all = append(all, absence{window: w, last: w.to, change: c})
+			}
+		}
+	}
+	return all
+}
+
+// common returns what windows of both lists have in common. The windows of each list are apart.
+func common(a, b []window) []window {
+	var all []window
+	for _, x := range a {
+		for _, y := range b {
+			if w := (window{from: max(x.from, y.from), to: min(x.to, y.to)}); w.from <= w.to {
+				all = append(all, w)
+			}
+		}
+	}
+	return all
 }

@@ -58,6 +58,7 @@ func (e *excuser) newSet(group report.Backends, after time.Duration) *backendSet
 			set.absences = append(set.absences, e.absences(c, after)...)
 		}
 	}
+	set.absences = append(set.absences, e.nobody(group.Pods, after)...)
 	slices.SortFunc(set.absences, func(a, b absence) int { return byTime(a.change, b.change) })
 	for _, a := range set.absences {
 		set.windows = append(set.windows, window{from: a.from, to: a.last})
@@ -93,19 +94,24 @@ func (e *excuser) backends(agent string, t target.Target, streams []stream) bool
 	if set == nil {
 		return false
 	}
-	found := false
-	for i := range streams {
-		s := &streams[i]
-		by, ok := set.explain(t, s)
-		if !ok {
+	shares, explained := make([]share, len(streams)), slices.Clone(streams)
+	for i := range explained {
+		var ok bool
+		if shares[i], ok = set.explain(t, &explained[i]); !ok {
 			return false
 		}
+	}
+	found := false
+	for i, by := range shares {
+		s := &explained[i]
+		told := len(s.path.Excuses)
 		counted := slices.DeleteFunc(slices.Clone(set.absences), func(a absence) bool { return !by.pods[a.change.Pod] })
 		away := func(first, last time.Duration) int { return by.over(first, last).away }
 		for _, w := range set.windows {
 			s.excuse(e.zero, w, counted, away, max(len(by.pods), len(set.Pods)))
 		}
-		found = found || len(s.path.Excuses) > 0
+		found = found || len(s.path.Excuses) > told
+		streams[i] = *s
 	}
 	return found
 }
@@ -114,17 +120,17 @@ func (e *excuser) backends(agent string, t target.Target, streams []stream) bool
 // the stream while anybody was away. Of several shares that do, at one of the moments at which the agent may have started, the one counts
 // that excuses most: a failure more then only takes some of them away.
 func (b *backendSet) explain(t target.Target, s *stream) (by share, ok bool) {
-	touching := *s
+	all, touching := *s, *s
 	touching.spans = slices.DeleteFunc(slices.Clone(s.spans), func(at span) bool {
-		return !slices.ContainsFunc(b.away, func(w window) bool { return s.touches(at, w) })
+		return at.excused || !slices.ContainsFunc(b.away, func(w window) bool { return s.touches(at, w) })
 	})
 	most := uint64(0)
-	for _, share := range slices.Concat(b.shares, b.uneven(t, *s)) {
+	for _, share := range slices.Concat(b.shares, b.uneven(t, all)) {
 		for _, shift := range []time.Duration{0, s.unsure} {
 			if !share.explains(touching, b.away, shift) {
 				continue
 			}
-			spans, count := b.excused(s, share, shift)
+			spans, count := b.excused(all, share, shift)
 			if !ok || count > most {
 				by, ok, most, s.spans = share, true, count, spans
 			}
@@ -134,13 +140,12 @@ func (b *backendSet) explain(t target.Target, s *stream) (by share, ok bool) {
 }
 
 // excused returns the stream's spans with those marked that lie within the windows and in which the share leads requests to pods that were away.
-func (b *backendSet) excused(s *stream, by share, shift time.Duration) (spans []span, count uint64) {
+func (b *backendSet) excused(s stream, by share, shift time.Duration) (spans []span, count uint64) {
 	spans = slices.Clone(s.spans)
 	for i, at := range spans {
 		within := slices.ContainsFunc(b.windows, func(w window) bool { return s.within(at, w) })
-		spans[i].excused = within && by.over(at.first+shift, at.last+shift).away > 0
-		if spans[i].excused {
-			count += at.count
+		if !at.excused && within && by.over(at.first+shift, at.last+shift).away > 0 {
+			spans[i].excused, count = true, count+at.count
 		}
 	}
 	return spans, count

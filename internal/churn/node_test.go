@@ -52,7 +52,9 @@ func TestNodes(t *testing.T) {
 		name     string
 		looks    []topology.Snapshot
 		answered time.Time
-		want     []report.Change
+		// silent is when the agent was first asked in vain, zero for an agent that answers.
+		silent time.Time
+		want   []report.Change
 	}{
 		{name: "a node that was cordoned before and dies is a fault", looks: []topology.Snapshot{nodes(10, pod, cordoned), nodes(20, pod, cordonedDown)}},
 		{name: "a pod that is deleted from a node that was cordoned before and died is a fault",
@@ -81,8 +83,21 @@ func TestNodes(t *testing.T) {
 			looks: []topology.Snapshot{nodes(90, pod, up), nodes(100, leaving(99), down), nodes(110, nil, down), nodes(200, nil, nil)}, answered: at(62), want: drained(60, 100)},
 		{name: "a node that was cordoned before, stopped and is removed was drained",
 			looks: []topology.Snapshot{nodes(0, pod, cordoned), nodes(10, pod, cordonedDown), nodes(20, pod, nil)}, want: drained(0, 10)},
-		{name: "a pod that was deleted and whose node is removed after that was changed once",
-			looks: []topology.Snapshot{nodes(0, pod, up), nodes(10, leaving(5), up), nodes(20, nil, nil)}, want: change(report.Deleted, 5, 5)},
+		{name: "a pod that is deleted and whose node is removed after that was drained",
+			looks: []topology.Snapshot{nodes(0, pod, up), nodes(10, leaving(5), up), nodes(20, nil, nil)}, want: drained(5, 5)},
+		{name: "a pod that is deleted and whose node dies after that was deleted",
+			looks: []topology.Snapshot{nodes(0, pod, up), nodes(10, leaving(5), up), nodes(20, nil, down)}, want: change(report.Deleted, 5, 5)},
+		{name: "a node that no snapshot ever showed is not removed", looks: []topology.Snapshot{nodes(0, pod, nil), nodes(10, pod, nil)}},
+		{name: "an agent that falls silent on a node that is about to be removed was drained", silent: at(25),
+			looks: []topology.Snapshot{nodes(0, pod, removing), nodes(30, pod, removing)}, answered: at(23), want: drained(21, 25)},
+		{name: "it fell silent half a minute before at most", silent: at(55), looks: []topology.Snapshot{nodes(0, pod, removing)}, want: drained(25, 55)},
+		{name: "it fell silent after the watch began", silent: at(5), looks: []topology.Snapshot{nodes(0, pod, removing)}, want: drained(0, 5)},
+		{name: "an agent that falls silent on a node that is to stay is a fault", silent: at(25), looks: []topology.Snapshot{nodes(0, pod, removing), nodes(30, pod, up)}},
+		{name: "an agent that falls silent on a node that is cordoned alone is a fault", silent: at(25), looks: []topology.Snapshot{nodes(0, pod, up), nodes(30, pod, cordoned)}},
+		{name: "an agent that falls silent on a node that died before it was to be removed is a fault", silent: at(25),
+			looks: []topology.Snapshot{nodes(0, pod, up), nodes(10, pod, down), nodes(20, pod, removingDown)}},
+		{name: "an agent that falls silent when it is deleted was changed once", silent: at(25),
+			looks: []topology.Snapshot{nodes(0, pod, removing), nodes(30, leaving(24), removing)}, want: drained(24, 24)},
 		{name: "a list of nodes that is empty says nothing", looks: []topology.Snapshot{nodes(0, pod, up), {Taken: at(10), Agents: []topology.Agent{*pod}}}},
 		{name: "a node that was not ready for a moment stays in use, and a pod that is deleted later is a change",
 			looks: []topology.Snapshot{nodes(0, pod, up), nodes(10, pod, down), nodes(20, pod, up), nodes(30, leaving(25), up)}, want: change(report.Deleted, 25, 25)},
@@ -100,6 +115,7 @@ func TestNodes(t *testing.T) {
 				for _, s := range c.looks {
 					w.See(s)
 				}
+				w.Silent(map[string]time.Time{"a": c.silent, "b": at(1)})
 				if diff := cmp.Diff(c.want, w.Changes(map[string]time.Time{"a": c.answered})); diff != "" {
 					t.Errorf("changes (-want +got):\n%s", diff)
 				}

@@ -29,8 +29,8 @@ type span struct {
 	failure     int
 	first, last time.Duration
 	count       uint64
-	// excused reports whether changes explain the span.
-	excused bool
+	// excused reports whether changes explain the span, told whether an excuse says so.
+	excused, told bool
 }
 
 // stream returns one stream of the agent's path: the counted one, or the one over persistent connections.
@@ -87,8 +87,9 @@ func (s stream) touches(at span, w window) bool {
 func (s *stream) excuse(zero time.Time, w window, absences []absence, away func(first, last time.Duration) int, backends int) {
 	var found report.Excuse
 	first, last := forever, -forever
+	pending := func(at span) bool { return at.excused && !at.told && s.within(at, w) }
 	for _, at := range s.spans {
-		if at.excused && s.within(at, w) {
+		if pending(at) {
 			first, last = min(first, at.first), max(last, at.last)
 			found.Explained += at.count
 		}
@@ -97,7 +98,7 @@ func (s *stream) excuse(zero time.Time, w window, absences []absence, away func(
 		return
 	}
 	for _, a := range absences {
-		during := func(at span) bool { return at.excused && s.within(at, w) && s.touches(at, a.window) }
+		during := func(at span) bool { return pending(at) && s.touches(at, a.window) }
 		if slices.ContainsFunc(s.spans, during) && !slices.Contains(found.Changes, a.change) {
 			found.Changes = append(found.Changes, a.change)
 		}
@@ -106,6 +107,9 @@ func (s *stream) excuse(zero time.Time, w window, absences []absence, away func(
 	found.Of = max(found.Explained, min(s.path.Scheduled, uint64(math.Round(s.due(first, last)))))
 	found.Away, found.Backends = away(first, last+s.unsure), backends
 	s.path.Excuses = append(s.path.Excuses, found)
+	for i, at := range s.spans {
+		s.spans[i].told = at.told || pending(at)
+	}
 }
 
 // marked returns the stream's path with what is excused marked as void.

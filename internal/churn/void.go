@@ -20,8 +20,8 @@ const (
 	grace = 30 * time.Second
 	// listen is how long after a restart nobody needs to answer at the pod's own addresses.
 	listen = 10 * time.Second
-	// forever is later than any moment of a round.
-	forever = time.Duration(1<<63 - 1)
+	// forever is later than any moment of a round, and far from where a Duration ends.
+	forever = time.Duration(1 << 60)
 )
 
 // Void returns the round with all that its Churn explains marked as void, and with the excuses. silent holds, by pod, since when an agent
@@ -46,6 +46,10 @@ func Void(round report.Round, silent map[string]time.Time) report.Round {
 type excuser struct {
 	// changes are those of each pod, sorted by time.
 	changes map[string][]report.Change
+	// drains are the changes of agents on each node that was drained, sorted by time.
+	drains map[string][]report.Change
+	// reached is until when, at least, other agents reached each pod at its own addresses.
+	reached map[string]time.Time
 	// behind knows who may answer whom.
 	behind report.Behind
 	// zero is the moment from which all others are counted.
@@ -55,15 +59,16 @@ type excuser struct {
 }
 
 func newExcuser(round report.Round) *excuser {
-	e := &excuser{changes: map[string][]report.Change{}, behind: round.Behind(), zero: round.Churn[0].From, sets: map[setKey]*backendSet{}}
-	for _, c := range round.Churn {
+	e := &excuser{changes: map[string][]report.Change{}, drains: map[string][]report.Change{}, reached: reached(round.Agents),
+		behind: round.Behind(), sets: map[setKey]*backendSet{}}
+	changes := slices.Clone(round.Churn)
+	slices.SortFunc(changes, byTime)
+	e.zero = changes[0].From
+	for _, c := range changes {
 		e.changes[c.Pod] = append(e.changes[c.Pod], c)
-		if c.From.Before(e.zero) {
-			e.zero = c.From
+		if c.What == report.Drained {
+			e.drains[c.Node] = append(e.drains[c.Node], c)
 		}
-	}
-	for _, changes := range e.changes {
-		slices.SortFunc(changes, byTime)
 	}
 	return e
 }
@@ -78,10 +83,32 @@ func (e *excuser) missing(m report.Missing, silent time.Time) report.Missing {
 	if !m.Answered.IsZero() && m.Answered.Before(silent) {
 		well = m.Answered
 	}
-	if c := e.stopped(m.Pod, well, silent); c != nil {
+	if c := e.stopped(m.Pod, well, silent); c != nil && !e.outlived(*c, silent) {
 		m.Void, m.Change, m.Reason = true, c, c.Clause()+" during the round"
 	}
 	return m
+}
+
+// outlived reports whether others still reached the pod long after it had fallen silent, so that it was not gone: its deletion, or that of its
+// node, of which nobody knows the time, came after that.
+func (e *excuser) outlived(c report.Change, silent time.Time) bool {
+	return c.What != report.Restarted && c.From.Before(c.To) && e.reached[c.Pod].After(silent.Add(grace))
+}
+
+// reached returns until when, at least, each pod answered at its own addresses: as many answers as came take at least so long to come due.
+func reached(agents []report.Agent) map[string]time.Time {
+	last := map[string]time.Time{}
+	for _, a := range agents {
+		for _, p := range a.Paths {
+			if p.Target.MayAnswer() != target.OnePod || p.OK == 0 || p.Scheduled == 0 {
+				continue
+			}
+			earliest, _ := clock(a, p.Started)
+			took := float64(p.Ended.Sub(p.Started)) * float64(p.OK-1) / float64(p.Scheduled)
+			last[p.Target.Pod] = latest(last[p.Target.Pod], earliest.Add(time.Duration(took)))
+		}
+	}
+	return last
 }
 
 // agent marks what the changes explain in an agent's report.
@@ -137,9 +164,11 @@ func (e *excuser) path(a report.Agent, p report.Path) report.Path {
 	var excused bool
 	switch p.Target.MayAnswer() {
 	case target.OnePod:
-		excused = e.onePod(p.Target.Pod, streams)
+		excused = e.during(e.alone(p.Target.Pod), streams)
 	case target.Backends:
-		excused = e.backends(a.Pod, p.Target, streams)
+		// Where the node that has the address is gone, it does not matter who stands behind it.
+		gone := e.during(e.drained(p.Target.AtNode), streams)
+		excused = e.backends(a.Pod, p.Target, streams) || gone
 	case target.Anyone:
 	}
 	if !excused {

@@ -41,6 +41,8 @@ type life struct {
 	well  time.Time
 	// began is when the watch began, used is when the agent's node was last seen and not about to leave the cluster.
 	began, used time.Time
+	// placed reports that a snapshot showed the node, removing that the last one showed it about to be removed.
+	placed, removing bool
 	// stopped is when the node was first seen to have stopped though it was to stay; zero for one that runs. All that happens to the pod
 	// from then on follows from that.
 	stopped time.Time
@@ -83,18 +85,31 @@ func (w *Watch) See(s topology.Snapshot) {
 		pods[a.Pod] = a
 	}
 	for _, l := range w.lives {
-		if l.over {
-			continue
-		}
 		now, found := pods[l.agent.Pod]
 		at, ok := places[l.agent.Node]
-		if !ok && len(s.Nodes) > 0 {
+		// A list without any node says nothing, nor does that a node is not there which never was.
+		if !ok && l.placed && len(s.Nodes) > 0 {
 			at = place{removed: true}
 		}
+		l.placed, l.removing = l.placed || ok, at.Removing != ""
 		l.see(now, found, at, s.Taken)
 		if !at.removed && !at.leaving {
 			l.used = s.Taken
 		}
+	}
+}
+
+// Silent takes note of agents that do not answer any more, and since when. One on a node that is about to be removed went with the node:
+// the cluster needs the better part of a minute to notice that, and a round may be over by then.
+func (w *Watch) Silent(since map[string]time.Time) {
+	for _, l := range w.lives {
+		at := since[l.agent.Pod]
+		if at.IsZero() || !l.removing || l.over || !l.stopped.IsZero() {
+			continue
+		}
+		c := l.change(report.Drained, time.Time{}, at)
+		c.earliest = latest(l.began, at.Add(-uncertain))
+		l.end(c)
 	}
 }
 
@@ -120,8 +135,13 @@ func (w *Watch) places(s topology.Snapshot) map[string]place {
 // see compares the agent with what it is now. The node comes first: its pods may be deleted because it stopped.
 func (l *life) see(now topology.Agent, found bool, at place, taken time.Time) {
 	same := found && now.UID == l.agent.UID
+	left := at.removed || (at.NotReady && at.leaving && l.stopped.IsZero())
 	switch {
-	case at.removed, at.NotReady && at.leaving && l.stopped.IsZero():
+	case l.over && left:
+		// The pod was deleted because its node was to go.
+		l.changes[len(l.changes)-1].What = report.Drained
+	case l.over:
+	case left:
 		l.drained(at, taken)
 	case at.NotReady:
 		if l.stopped.IsZero() {

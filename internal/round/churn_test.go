@@ -72,6 +72,10 @@ func dead(s *topology.Snapshot, _ time.Time) {
 
 func cordoned(s *topology.Snapshot, _ time.Time) { s.Nodes[1].Cordoned = true }
 
+func leaving(s *topology.Snapshot, _ time.Time) {
+	s.Nodes[1].Cordoned, s.Nodes[1].Removing = true, "the cluster autoscaler removes it"
+}
+
 func cordonedAndDead(s *topology.Snapshot, began time.Time) {
 	cordoned(s, began)
 	dead(s, began)
@@ -145,6 +149,8 @@ func TestThePlanningSnapshotIsTheFirstLook(t *testing.T) {
 			moments: []moment{{3 * second, cordoned}, {12 * second, cordonedAndDead}}, result: verdict.Pass, missing: drained, churn: 1, void: 150},
 		{name: "a node that was cordoned before and dies is a fault",
 			moments: []moment{{0, cordoned}, {5 * second, cordonedAndDead}}, result: verdict.Fail, missing: silent},
+		{name: "a node that was to be removed and stops was drained, though nobody but its agent's silence tells",
+			moments: []moment{{0, leaving}}, result: verdict.Pass, missing: drained, churn: 1, void: 150},
 		{name: "a node that is removed soon after the start was drained",
 			moments: []moment{{5 * second, removed}}, result: verdict.Pass, missing: drained, churn: 1, void: 150},
 	} {

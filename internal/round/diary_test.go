@@ -309,13 +309,15 @@ func TestWhyAReportIsMissing(t *testing.T) {
 		name     string
 		habit    habit
 		deadline time.Duration
+		// answered is how long after the start the agent last answered; it was ready when the round was planned.
+		answered time.Duration
 		want     string
 	}{
-		{"another agent answers at its address", habit{poses: "b"}, time.Minute, "no answer: agent b answered in its place"},
-		{"the last of several errors is the reason", habit{muteAfter: 5 * second, goneAfter: second}, time.Minute, "no answer: context deadline exceeded"},
-		{"an answer that the end of the round cut off is not", habit{goneAfter: 5 * second, muteAfter: 15 * second}, 20 * second,
+		{"another agent answers at its address", habit{poses: "b"}, time.Minute, 0, "no answer: agent b answered in its place"},
+		{"the last of several errors is the reason", habit{muteAfter: 5 * second, goneAfter: second}, time.Minute, 0, "no answer: context deadline exceeded"},
+		{"an answer that the end of the round cut off is not", habit{goneAfter: 5 * second, muteAfter: 15 * second}, 20 * second, 4 * second,
 			"no answer: no route to host"},
-		{"unless it is all there is", habit{muteAfter: 17 * second, endless: true}, 20 * second, "no answer: context deadline exceeded"},
+		{"unless it is all there is", habit{muteAfter: 17 * second, endless: true}, 20 * second, 16700 * time.Millisecond, "no answer: context deadline exceeded"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -323,7 +325,8 @@ func TestWhyAReportIsMissing(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if diff := cmp.Diff([]report.Missing{{Pod: "a", Node: "node-a", Reason: c.want}}, got.Round.Missing); diff != "" {
+				want := []report.Missing{{Pod: "a", Node: "node-a", Reason: c.want, Answered: got.Round.Started.Add(c.answered)}}
+				if diff := cmp.Diff(want, got.Round.Missing); diff != "" {
 					t.Errorf("missing (-want +got):\n%s", diff)
 				}
 			})

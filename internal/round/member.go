@@ -98,14 +98,17 @@ func (c *Conductor) collect(ctx context.Context, plan store.Plan, of topology.Wo
 	defer cancel()
 	all.each(func(m *member) { m.last(last) })
 	results := make([]result, 0, len(all.members))
-	answered := make(map[string]time.Time, len(all.members))
+	answered, silent := make(map[string]time.Time, len(all.members)), map[string]time.Time{}
 	for _, m := range all.members {
 		r := m.result
 		r.answered, r.silent = m.answered, m.silent
 		results = append(results, r)
 		answered[m.plan.Agent.Pod] = m.answered
+		if !m.silent.IsZero() {
+			silent[m.plan.Agent.Pod] = m.silent
+		}
 	}
-	return results, members.changes(ctx, plan.Deadline, answered)
+	return results, members.changes(ctx, plan.Deadline, answered, silent)
 }
 
 // follow starts the agent, unless it is under way, and asks for its report until it is done, lost or given up.

@@ -75,11 +75,13 @@ func (m *membership) look(ctx context.Context, within time.Duration) {
 	m.watch.See(snapshot)
 }
 
-// changes looks once more and tells what happened. answered is when each agent was last asked that answered.
-func (m *membership) changes(ctx context.Context, deadline time.Time, answered map[string]time.Time) []report.Change {
+// changes looks once more and tells what happened. answered is when each agent was last asked that answered, silent when each that no longer
+// answers was first asked in vain.
+func (m *membership) changes(ctx context.Context, deadline time.Time, answered, silent map[string]time.Time) []report.Change {
 	if m.watch == nil {
 		return nil
 	}
 	m.look(ctx, min(lookWithin, max(lookLast, time.Until(deadline))))
+	m.watch.Silent(silent)
 	return m.watch.Changes(answered)
 }
