@@ -16,7 +16,9 @@ func (j judge) mayAnswer(agent string, t target.Target) []report.Change {
 		answers = func(c report.Change) bool { return c.Pod == t.Pod }
 	case target.Backends:
 		if set, known := j.slow.behind.Set(agent, t.ID); known {
-			answers = func(c report.Change) bool { return slices.Contains(set.Pods, c.Pod) || slices.Contains(set.Also, c.Pod) }
+			answers = func(c report.Change) bool {
+				return slices.Contains(set.Pods, c.Pod) || slices.Contains(set.Also, c.Pod)
+			}
 		}
 	case target.Anyone:
 	}

@@ -74,7 +74,7 @@ func (r Reason) path() string {
 	case TooFewSucceeded:
 		text := fmt.Sprintf("%d of %d requests succeeded", r.Count, r.Of)
 		if r.Lost > 0 {
-			text += fmt.Sprintf(", and the other side ended %s while idle", count(r.Lost, "connection"))
+			text += fmt.Sprintf(", but the other side ended %s while idle", count(r.Lost, "connection"))
 		}
 		return text + fmt.Sprintf(", expected a rate of at least %v", r.Rate) + r.worst() + r.joined(", but ")
 	case TooSlow:

@@ -169,6 +169,12 @@ type Finding struct {
 // or restarted. It fails nothing.
 const ResultVoid = "void"
 
+// AnsweredByNode is the value of NetReachDetail.AnsweredBy, StreamPersistent that of NetReachDetail.FailureStream.
+const (
+	AnsweredByNode   = "node"
+	StreamPersistent = "persistent"
+)
+
 // Report is what one agent measured.
 type Report struct {
 	NodeName    string `json:"NodeName"`
@@ -245,6 +251,10 @@ type NetReachDetail struct {
 	Result string `json:"Result,omitempty"`
 	// FailureReason is left out when the target succeeded.
 	FailureReason *string `json:"FailureReason,omitempty"`
+	// FailureCode names the kind of reason, as Reason.Code does; FailureStream is "persistent" where it is about the requests over a connection
+	// that stays open, beside the counted ones. Both are left out where nothing is known of them.
+	FailureCode   string `json:"FailureCode,omitempty"`
+	FailureStream string `json:"FailureStream,omitempty"`
 	SucceedRate   float64 `json:"SucceedRate"`
 	// MeanDelay is in milliseconds, over the successful requests.
 	MeanDelay float64     `json:"MeanDelay"`

@@ -27,8 +27,6 @@ const (
 	Succeed     = "succeed"
 	Fail        = "fail"
 	reportType  = "agent test report"
-	// answeredByNode is the value of AnsweredBy.
-	answeredByNode = "node"
 )
 
 // Task is what a report says of its task.
@@ -227,7 +225,7 @@ func detail(p report.Path, v verdict.Path) systemv1beta1.NetReachDetail {
 		Metrics:   metrics(p),
 	}
 	if p.Target.ShortCircuit {
-		d.AnsweredBy = answeredByNode
+		d.AnsweredBy = systemv1beta1.AnsweredByNode
 	}
 	if counted := p.Sent - p.Void(); counted > 0 {
 		d.SucceedRate = float64(p.OK) / float64(counted)
@@ -236,7 +234,10 @@ func detail(p report.Path, v verdict.Path) systemv1beta1.NetReachDetail {
 		d.Result = string(v.Result)
 	}
 	if reason := v.Reason.String(); !d.Succeed {
-		d.FailureReason = &reason
+		d.FailureReason, d.FailureCode = &reason, string(v.Reason.Code)
+		if v.Reason.Persistent {
+			d.FailureStream = systemv1beta1.StreamPersistent
+		}
 	}
 	return d
 }

@@ -7,6 +7,7 @@ import (
 
 	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
 	"kdoctor.io/kdoctor/internal/target"
+	"kdoctor.io/kdoctor/internal/verdict"
 )
 
 // failure is one target that failed, or of which there is no data, seen from one source.
@@ -16,6 +17,8 @@ type failure struct {
 	// data tells that it failed; without data nothing is known against the target.
 	data   bool
 	reason string
+	// persistent reports that only the requests over a persistent connection fail.
+	persistent bool
 }
 
 // evidence is what failed among what was tested.
@@ -95,12 +98,14 @@ func survey(r systemv1beta1.KdoctorReport, shown []source) evidence {
 			}
 			for _, t := range g.targets {
 				if t.outcome().fault() {
-					seen.failures = append(seen.failures, failure{path: g.path, from: s.node, to: t.node, data: t.outcome() == failed, reason: t.reason})
+					seen.failures = append(seen.failures, failure{path: g.path, from: s.node, to: t.node, data: t.outcome() == failed, reason: t.reason,
+						persistent: t.persistent})
 				}
 			}
 		}
 	}
-	seen.hidden = len(r.Spec.Findings) > 0 || len(loss(seen.total)) > 0
+	shortCircuit := func(n systemv1beta1.Note) bool { return n.Code == string(verdict.ShortCircuit) }
+	seen.hidden = len(r.Spec.Findings) > 0 || len(loss(seen.total)) > 0 || slices.ContainsFunc(r.Spec.Notes, shortCircuit)
 	return seen
 }
 
@@ -113,21 +118,25 @@ func tally(total figures) string {
 	return text
 }
 
-// leftOut says, as a clause, how much is void.
+// leftOut says, as a clause, how much is void, and how many requests are excused.
 func leftOut(agents int, total figures) string {
 	var parts []string
 	for _, part := range []struct {
-		n    int64
+		n    int
 		what string
-	}{{int64(agents), "agent"}, {int64(total.targetsVoid), "target"}, {total.void, "request"}} {
+	}{{agents, "agent"}, {total.targetsVoid, "target"}} {
 		if part.n > 0 {
 			parts = append(parts, count(part.n, part.what))
 		}
 	}
-	if len(parts) == 0 {
-		return ""
+	text := ""
+	if len(parts) > 0 {
+		text = "; void because of changes: " + strings.Join(parts, ", ")
 	}
-	return "; void because of what was changed: " + strings.Join(parts, ", ")
+	if total.void > 0 {
+		text += "; excused: " + count(total.void, "request")
+	}
+	return text
 }
 
 // next is one sentence about where to look, drawn from nothing but which paths failed, and the command for it, empty when there is none.
@@ -143,7 +152,7 @@ func next(r systemv1beta1.KdoctorReport, seen evidence, silent []systemv1beta1.N
 	describe := fmt.Sprintf("kubectl describe %s %s", strings.ToLower(r.Spec.TaskType), r.Spec.TaskName)
 	switch {
 	case len(seen.failures) > 0:
-		advice = pattern(seen, o.Node == "")
+		advice = pattern(seen, o.Node == "") + idle(seen)
 		if seen.total.targetsFailed() == 0 {
 			advice = "what was not measured says nothing about the network; the reasons above say why it was not."
 		}
@@ -160,8 +169,8 @@ func next(r systemv1beta1.KdoctorReport, seen evidence, silent []systemv1beta1.N
 		return ask(silent)
 	case !Passed(r) && o.Node != "":
 		return "nothing that this node measured failed, but the round failed:", whole
-	case slices.ContainsFunc(reasonsOf(r.Spec), nothingLeft):
-		return "nothing is left to judge: see the next round, or run the task once more.", ""
+	case slices.ContainsFunc(reasonsOf(r.Spec), tooLittle):
+		return "too little is left to judge: see the next round, or run the task once more.", ""
 	case !Passed(r):
 		return "see the reasons above, and the task's events:", describe
 	case seen.hidden && o.Wide:
@@ -218,6 +227,14 @@ func pattern(seen evidence, everyNode bool) string {
 		return "all that fails has this in common: " + what + "."
 	}
 	return "the failures have no node, path or family in common; begin with the first."
+}
+
+// idle is a further sentence where only persistent connections fail; it is empty elsewhere.
+func idle(seen evidence) string {
+	if slices.ContainsFunc(seen.withData(), func(f failure) bool { return !f.persistent }) {
+		return ""
+	}
+	return " New connections are well: look for what ends idle ones on the way, such as connection tracking, NAT or a firewall."
 }
 
 func and(clause string) string {

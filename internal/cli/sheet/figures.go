@@ -24,6 +24,8 @@ type figures struct {
 	// keptSent, keptOK and keptClosed are of the stream over a connection that stays open: requests that count, successes, and failures
 	// because the other side had closed it.
 	keptSent, keptOK, keptClosed int64
+	// idleReset and idleClosed are how many of its connections the other side ended while idle.
+	idleReset, idleClosed int64
 	// bound is true when p50 and p99 are the highest among several targets. Percentiles cannot be added,
 	// but those of the whole are never above the highest of the parts.
 	bound bool
@@ -48,6 +50,7 @@ func figuresOf(d systemv1beta1.NetReachDetail) figures {
 	if k := d.Metrics.KeptConnection; k != nil {
 		f.keptSent, f.keptOK = counted(k.RequestCounts, k.VoidRequests), k.SuccessCounts
 		// Who closed is not told of each request: it may have been a pod that is gone.
+		f.idleReset, f.idleClosed = k.ResetWhileIdle, k.ClosedWhileIdle
 		f.keptClosed = max(0, min(k.ClosedByOtherSide, f.keptSent-f.keptOK))
 	}
 	return f
@@ -78,6 +81,8 @@ func (f *figures) add(o figures) {
 	f.keptSent += o.keptSent
 	f.keptOK += o.keptOK
 	f.keptClosed += o.keptClosed
+	f.idleReset += o.idleReset
+	f.idleClosed += o.idleClosed
 }
 
 // judged is how many targets there are of which something is left to judge.

@@ -29,6 +29,9 @@ func header(r systemv1beta1.KdoctorReport, all []source, o Options) []string {
 		}
 	}
 	lines = append(lines, changes(s.Churn, o)...)
+	for _, n := range s.Notes {
+		lines = append(lines, labelled("  note    ", n.Message, o)...)
+	}
 	switch {
 	case o.Node != "" && o.Failed:
 		lines = append(lines, fmt.Sprintf("  shown   what failed on node %s", o.Node))

@@ -8,6 +8,7 @@ import (
 
 	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
 	"kdoctor.io/kdoctor/internal/diagnose"
+	"kdoctor.io/kdoctor/internal/verdict"
 )
 
 // headline says how the round ended, and the one thing that matters most about it. It is about all sources, whatever is shown of them.
@@ -35,6 +36,11 @@ func success(s systemv1beta1.KdoctorReportSpec, seen evidence) string {
 	}
 	if s.ReducedLoad != "" {
 		text += ", with less load than was asked for"
+	}
+	for _, n := range s.Notes {
+		if n.Code == string(verdict.NodesLeftOut) {
+			text += "; " + n.Message
+		}
 	}
 	if seen.hidden {
 		text += "; see the findings and notes below"
@@ -84,5 +90,5 @@ func lead(s systemv1beta1.KdoctorReportSpec, seen evidence) string {
 		}
 		return f.Message
 	}
-	return pattern(seen, true)
+	return pattern(seen, true) + idle(seen)
 }

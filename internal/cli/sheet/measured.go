@@ -14,6 +14,10 @@ type one struct {
 	// node is the target's node, empty when any agent may answer or when the pod is unknown.
 	node   string
 	reason string
+	// persistent reports that it failed for the requests over a persistent connection.
+	persistent bool
+	// byNode reports that the asking agent's own node answered for a load balancer.
+	byNode bool
 	// measured are all figures of the report, for what only the wide form shows.
 	measured systemv1beta1.HTTPMetrics
 	figures
@@ -95,9 +99,9 @@ func groups(r systemv1beta1.Report, nodes map[string]string) []group {
 	byPath := map[path]*group{}
 	where := places(r.NetReachTask.Detail, r.NetReachTaskSpec)
 	for i, d := range r.NetReachTask.Detail {
-		o := one{place: where[i], node: nodes[where[i].pod], measured: d.Metrics, figures: figuresOf(d)}
+		o := one{place: where[i], node: nodes[where[i].pod], byNode: d.AnsweredBy == systemv1beta1.AnsweredByNode, measured: d.Metrics, figures: figuresOf(d)}
 		if !d.Succeed {
-			o.reason = reasonOf(d.FailureReason)
+			o.reason, o.persistent = reasonOf(d.FailureReason), d.FailureStream == systemv1beta1.StreamPersistent
 		}
 		g := byPath[o.path]
 		if g == nil {

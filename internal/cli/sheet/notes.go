@@ -63,11 +63,14 @@ func loss(f figures) []string {
 		texts = append(texts, fmt.Sprintf("%s sent again, in %d of %s", count(f.resent, "segment"), f.resentIn, count(f.sent, "request")))
 	}
 	if f.keptOK < f.keptSent {
-		text := fmt.Sprintf("%d of %s failed over connections that stay open", f.keptSent-f.keptOK, count(f.keptSent, "request"))
+		text := fmt.Sprintf("%d of %s failed over persistent connections", f.keptSent-f.keptOK, count(f.keptSent, "request"))
 		if f.keptClosed > 0 {
 			text += fmt.Sprintf(", %d because the other side had closed them", f.keptClosed)
 		}
 		texts = append(texts, text)
+	}
+	if f.idleReset+f.idleClosed > 0 {
+		texts = append(texts, fmt.Sprintf("the other side ended %s while idle, %d by a reset", count(f.idleReset+f.idleClosed, "persistent connection"), f.idleReset))
 	}
 	return texts
 }
@@ -76,15 +79,15 @@ func loss(f figures) []string {
 func excused(f figures) []string {
 	var parts []string
 	if f.targetsVoid > 0 {
-		parts = append(parts, count(f.targetsVoid, "target"))
+		parts = append(parts, "void: "+count(f.targetsVoid, "target"))
 	}
 	if f.void > 0 {
-		parts = append(parts, fmt.Sprintf("%d of %s", f.void, count(f.sent+f.void, "request")))
+		parts = append(parts, fmt.Sprintf("excused: %d of %s", f.void, count(f.sent+f.void, "request")))
 	}
 	if len(parts) == 0 {
 		return nil
 	}
-	return []string{"void: " + strings.Join(parts, ", ")}
+	return []string{strings.Join(parts, "; ")}
 }
 
 // wide tells in the wide form what the table has no columns for.
@@ -94,7 +97,15 @@ func wide(t one, o Options) []line {
 	}
 	m := t.measured
 	texts := loss(t.figures)
-	if t.outcome() != void {
+	if t.byNode {
+		texts = append(texts, "answered by the node itself (ipMode VIP): this proves nothing about the load balancer")
+	}
+	switch {
+	case len(m.Excuses) > 0:
+		for _, e := range m.Excuses {
+			texts = append(texts, "excused: "+e.Message)
+		}
+	case t.outcome() != void:
 		texts = append(texts, excused(t.figures)...)
 	}
 	if times := times(m); times != "" {
@@ -104,7 +115,10 @@ func wide(t one, o Options) []line {
 		texts = append(texts, backends(m))
 	}
 	if k := m.KeptConnection; k != nil {
-		text := fmt.Sprintf("kept connection: %s succeeded, %d reused", ratio(k.SuccessCounts, k.RequestCounts), k.Reused)
+		text := fmt.Sprintf("persistent connection: %s succeeded, %d reused", ratio(k.SuccessCounts, counted(k.RequestCounts, k.VoidRequests)), k.Reused)
+		if k.VoidRequests > 0 {
+			text += fmt.Sprintf(", %d excused", k.VoidRequests)
+		}
 		if k.Latencies != nil {
 			text += ", mean/p99/max ms: " + three(k.Latencies.MeanInMs, k.Latencies.P99InMs, k.Latencies.MaxInMs)
 		}

@@ -191,3 +191,8 @@ func told(reason systemv1beta1.Reason, spec systemv1beta1.KdoctorReportSpec) boo
 
 // nothingLeft reports whether the round failed because changes excuse everything.
 func nothingLeft(reason systemv1beta1.Reason) bool { return reason.Code == string(verdict.NothingLeft) }
+
+// tooLittle reports whether the round failed because too little of it could be judged.
+func tooLittle(reason systemv1beta1.Reason) bool {
+	return nothingLeft(reason) || reason.Code == string(verdict.FewAgents) || reason.Code == string(verdict.FewPaths)
+}

@@ -96,7 +96,7 @@ func (g group) oneReason() string {
 			return ""
 		}
 	}
-	if o := first.outcome(); o != toolLimited && o != noData {
+	if o := first.outcome(); o != toolLimited && o != noData && o != void {
 		return ""
 	}
 	return first.reason
