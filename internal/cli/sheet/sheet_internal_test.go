@@ -114,11 +114,11 @@ func TestWhatIsVoidCountsForNeitherSide(t *testing.T) {
 		notes   []string
 	}{
 		{"a part of the requests", []systemv1beta1.NetReachDetail{part}, passed, "1/1", 80,
-			[]string{"1 of 7 requests failed over connections that stay open, 1 because the other side had closed them", "void: 20 of 100 requests"}},
-		{"all of the target", []systemv1beta1.NetReachDetail{whole}, void, "0/0", 0, []string{"void: 1 target, 50 of 50 requests"}},
+			[]string{"1 of 7 requests failed over persistent connections, 1 because the other side had closed them", "excused: 20 of 100 requests"}},
+		{"all of the target", []systemv1beta1.NetReachDetail{whole}, void, "0/0", 0, []string{"void: 1 target; excused: 50 of 50 requests"}},
 		{"one of two targets", []systemv1beta1.NetReachDetail{whole, part}, passed, "1/1", 80,
-			[]string{"1 of 7 requests failed over connections that stay open, 1 because the other side had closed them", "void: 1 target, 70 of 150 requests"}},
-		{"one beside one that fails", []systemv1beta1.NetReachDetail{failing, whole}, failed, "0/1", 10, []string{"void: 1 target, 50 of 60 requests"}},
+			[]string{"1 of 7 requests failed over persistent connections, 1 because the other side had closed them", "void: 1 target; excused: 70 of 150 requests"}},
+		{"one beside one that fails", []systemv1beta1.NetReachDetail{failing, whole}, failed, "0/1", 10, []string{"void: 1 target; excused: 50 of 60 requests"}},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -148,7 +148,7 @@ func TestManyVoidTargetsOfOnePathAreCounted(t *testing.T) {
 		g.add(o.figures)
 	}
 	rows := groupRows(g, Options{})
-	if len(rows) != 2 || rows[0].cells[colTargets] != "10/10" || rows[1].note != "void: 2 targets, 20 of 120 requests" {
+	if len(rows) != 2 || rows[0].cells[colTargets] != "10/10" || rows[1].note != "void: 2 targets; excused: 20 of 120 requests" {
 		t.Errorf("got %+v; want one row, and a note that counts the void targets", rows)
 	}
 }
