@@ -21,6 +21,8 @@ const (
 	killed
 	// late is a mutant whose tests did not end in time: it counts as killed, for somebody would have waited in vain.
 	late
+	// equivalent is a survivor that is listed as one.
+	equivalent
 )
 
 const (
@@ -49,24 +51,37 @@ func (s *session) test(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	slices.SortFunc(trials, func(a, b *trial) int {
+		return cmp.Or(cmp.Compare(a.mutant.File, b.mutant.File), cmp.Compare(a.mutant.from, b.mutant.from),
+			cmp.Compare(a.mutant.Becomes, b.mutant.Becomes))
+	})
+	s.run(ctx, trials, limit, func(t *trial) { t.print(out, known) })
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	s.sum(out, trials, refused)
+	if _, err := s.clean(ctx); err != nil {
+		return fmt.Errorf("some mutants may not have been killed but for another reason: %w", err)
+	}
+	return nil
+}
+
+// run tests the mutants and calls done for each, one at a time.
+func (s *session) run(ctx context.Context, trials []*trial, limit time.Duration, done func(*trial)) {
 	slots := make(chan struct{}, s.parallel)
 	var all sync.WaitGroup
+	var one sync.Mutex
 	for _, t := range trials {
 		slots <- struct{}{}
 		all.Go(func() {
 			t.outcome = s.try(ctx, t.binaries, t.env, limit)
 			<-slots
+			one.Lock()
+			defer one.Unlock()
+			done(t)
 		})
 	}
 	all.Wait()
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	s.print(out, trials, refused, known)
-	if _, err := s.clean(ctx); err != nil {
-		return fmt.Errorf("some mutants may not have been killed but for another reason: %w", err)
-	}
-	return nil
 }
 
 // clean runs the tests without a mutant and returns how long they may take with one.
@@ -104,29 +119,28 @@ func (s *session) try(ctx context.Context, binaries []string, env string, limit 
 	return survived
 }
 
-// print writes the survivors and the shares.
-func (s *session) print(out io.Writer, trials []*trial, refused int, known map[string]string) {
-	slices.SortFunc(trials, func(a, b *trial) int {
-		return cmp.Or(cmp.Compare(a.mutant.File, b.mutant.File), cmp.Compare(a.mutant.Line, b.mutant.Line),
-			cmp.Compare(a.mutant.Becomes, b.mutant.Becomes))
-	})
-	var dead, slow, equal int
-	for _, t := range trials {
-		_, listed := known[t.mutant.key()]
-		switch {
-		case t.outcome == killed:
-			dead++
-		case t.outcome == late:
-			slow++
-			fmt.Fprintf(out, "timed out  %s\n", t.mutant)
-		case listed:
-			equal++
-		default:
-			fmt.Fprintf(out, "survived   %s\n", t.mutant)
-		}
+// print writes the mutant, unless it was killed by a failure or is known to be equivalent.
+func (t *trial) print(out io.Writer, known map[string]string) {
+	_, listed := known[t.mutant.key()]
+	switch {
+	case t.outcome == late:
+		fmt.Fprintf(out, "timed out  %s\n", t.mutant)
+	case t.outcome == survived && listed:
+		t.outcome = equivalent
+	case t.outcome == survived:
+		fmt.Fprintf(out, "survived   %s\n", t.mutant)
 	}
-	matter := len(trials) - equal
+}
+
+// sum writes the shares.
+func (s *session) sum(out io.Writer, trials []*trial, refused int) {
+	var all [equivalent + 1]int
+	for _, t := range trials {
+		all[t.outcome]++
+	}
+	dead, matter := all[killed]+all[late], len(trials)-all[equivalent]
 	fmt.Fprintf(out, "%s: killed %d of %d that matter (%.1f %%); ",
-		s.path, dead+slow, matter, 100*float64(dead+slow)/float64(max(matter, 1)))
-	fmt.Fprintf(out, "%d of the killed timed out, %d equivalents survived, %d did not compile\n", slow, equal, refused)
+		s.path, dead, matter, 100*float64(dead)/float64(max(matter, 1)))
+	fmt.Fprintf(out, "%d of the killed timed out, %d equivalents survived, %d did not compile\n",
+		all[late], all[equivalent], refused)
 }
