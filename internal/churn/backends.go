@@ -22,8 +22,8 @@ type backendSet struct {
 	absences []absence
 	// windows are when requests may fail because of any of the absences, away is when anybody was away; both sorted and apart.
 	windows, away []window
-	// shares are how great a share of the requests may fail, by what does not depend on the stream.
-	shares []share
+	// even is what part of the requests may fail where all clients are led to all pods alike.
+	even share
 }
 
 // set returns the agent's backend set on the target; nil where nobody knows it, or none of it was changed.
@@ -65,10 +65,7 @@ func (e *excuser) newSet(group report.Backends, after time.Duration) *backendSet
 		set.away = append(set.away, a.window)
 	}
 	set.windows, set.away = merged(set.windows), merged(set.away)
-	set.shares = []share{set.share(group.Pods, false)}
-	if len(group.Also) > 0 {
-		set.shares = append(set.shares, set.share(slices.Concat(group.Pods, group.Also), false))
-	}
+	set.even = set.share(group.Pods, false)
 	return set
 }
 
@@ -125,7 +122,7 @@ func (b *backendSet) explain(t target.Target, s *stream) (by share, ok bool) {
 		return at.excused || !slices.ContainsFunc(b.away, func(w window) bool { return s.touches(at, w) })
 	})
 	most := uint64(0)
-	for _, share := range slices.Concat(b.shares, b.uneven(t, all)) {
+	for _, share := range append([]share{b.even}, b.uneven(t, all)...) {
 		for _, shift := range []time.Duration{0, s.unsure} {
 			if !share.explains(touching, b.away, shift) {
 				continue
@@ -151,13 +148,16 @@ func (b *backendSet) excused(s stream, by share, shift time.Duration) (spans []s
 	return spans, count
 }
 
-// uneven are the shares where something may lead one client to some of the pods alone. What has answered shows which.
+// uneven are the shares where a client may be led to other pods, or to some of the pods alone. What has answered shows which.
 func (b *backendSet) uneven(t target.Target, s stream) []share {
+	var all []share
+	if slices.ContainsFunc(b.Also, func(pod string) bool { return s.path.Peers[pod] > 0 }) {
+		all = append(all, b.share(slices.Concat(b.Pods, b.Also), false))
+	}
 	if b.Uneven == "" && (!t.Proxied() || t.ShortCircuit) {
-		return nil
+		return all
 	}
 	pods := slices.DeleteFunc(slices.Clone(b.Pods), func(pod string) bool { return !b.answered(pod, s) })
-	var all []share
 	if b.Uneven != "" && len(pods) > 0 {
 		all = append(all, b.share(pods, false))
 	}

@@ -61,7 +61,7 @@ func anyRound(random *rand.Rand) (report.Round, map[string]time.Time) {
 		}
 		a := report.Agent{Pod: pod, Finished: true, Started: at(0), Ended: at(100), Earliest: at(0), Latest: at(2 * random.Float64())}
 		for _, kind := range kinds {
-			a.Paths = append(a.Paths, anyPath(random, round, pods, target.Target{ID: string(kind), Kind: kind, Answer: target.Backends}))
+			a.Paths = append(a.Paths, anyPath(random, round, pods, target.Target{ID: string(kind), Kind: kind, Answer: target.Backends, AtNode: "n" + pods[len(pods)-1]}))
 		}
 		for _, peer := range pods {
 			a.Paths = append(a.Paths, anyPath(random, round, pods, target.Target{ID: peer, Kind: target.Endpoint, Answer: target.OnePod, Pod: peer}))

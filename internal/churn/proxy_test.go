@@ -108,8 +108,10 @@ func TestBackendSetsThatAreNotEven(t *testing.T) {
 		{"the pod of a session", affine, map[string]uint64{"b": 500, "a": 400}, "b", 100, 100},
 		{"not the pod of a session", affine, map[string]uint64{"b": 900}, "a", 100, 0},
 		{"the only pod of a node", local, nil, "a", 100, 100},
-		{"one of the pods that may answer instead: 38 of 100", local, nil, "b", 38, 38},
-		{"one of the pods that may answer instead: 39 of 100", local, nil, "b", 39, 0},
+		{"one of the pods that may answer instead: 38 of 100", local, map[string]uint64{"a": 961, "c": 1}, "b", 38, 38},
+		{"one of the pods that may answer instead: 39 of 100", local, map[string]uint64{"a": 960, "c": 1}, "b", 39, 0},
+		{"one of the pods that may answer instead, and never do", local, map[string]uint64{"a": 999}, "b", 1, 0},
+		{"one of the pods that may answer instead, and nobody knows who does", local, nil, "b", 1, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := four([3]float64{50, 59.9, c.count})

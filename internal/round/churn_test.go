@@ -208,3 +208,39 @@ func (c changing) run(t *testing.T) {
 		t.Errorf("%d requests are void, want %d", void, c.void)
 	}
 }
+
+// The failures of an agent have times by its own clock. How exactly they are known by the controller's depends on when it started.
+func TestItIsKnownWhenAnAgentStarted(t *testing.T) {
+	const second = time.Second
+	cases := []struct {
+		name  string
+		habit habit
+		// handed is when the round is handed over, zero for never.
+		handed           time.Duration
+		earliest, latest time.Duration
+	}{
+		{"one that starts at once", habit{ahead: time.Hour}, 0, 0, 0},
+		{"one that starts after some tries was still running shortly before it was done", habit{refusesFor: 6 * second, ahead: time.Hour}, 0, 5 * second, 6 * second},
+		{"one that another process started", habit{ahead: -time.Hour}, 3 * second, 0, 0},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				conduct, req := conductor(pods("a"), newAgents(map[string]habit{"a": c.habit}), newMemory()), request(time.Minute)
+				req.Want.Load.Duration = 11 * second
+				if c.handed > 0 {
+					handOver(t, conduct, req, c.handed)
+				}
+				got, err := conduct.Run(t.Context(), req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				a := got.Round.Agents[0]
+				earliest, latest := a.Earliest.Sub(got.Round.Started), a.Latest.Sub(got.Round.Started)
+				if earliest != c.earliest || latest != c.latest {
+					t.Errorf("it started %v to %v after the round, want %v to %v", earliest, latest, c.earliest, c.latest)
+				}
+			})
+		})
+	}
+}

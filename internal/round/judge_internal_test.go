@@ -57,3 +57,29 @@ func TestAnErrorIsCutToOneLine(t *testing.T) {
 		}
 	}
 }
+
+func TestWhenAnAgentStarted(t *testing.T) {
+	at := func(second float64) time.Time {
+		return time.Unix(1000, 0).Add(time.Duration(second * float64(time.Second)))
+	}
+	never := time.Time{}
+	cases := []struct {
+		name                            string
+		earliest, latest, running, done time.Time
+		wantEarliest, wantLatest        time.Time
+	}{
+		{"a start that was acknowledged late is told by the end", at(0), at(12), at(13), at(14), at(3), at(4)},
+		{"a start that was acknowledged at once is known better than the end", at(0), at(0.1), at(9), at(11), at(0), at(0.1)},
+		{"an agent that nobody saw running ended at some time before", at(0), at(12), never, at(14), at(0), at(4)},
+		{"a start that another process sent is told by the end", never, never, at(13), at(14), at(3), at(4)},
+		{"a start of which nothing is known but the end has no earliest moment", never, never, never, at(14), never, at(4)},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			earliest, latest := started(c.earliest, c.latest, c.running, c.done, 10*time.Second)
+			if !earliest.Equal(c.wantEarliest) || !latest.Equal(c.wantLatest) {
+				t.Errorf("between %v and %v, want %v and %v", earliest, latest, c.wantEarliest, c.wantLatest)
+			}
+		})
+	}
+}

@@ -46,8 +46,11 @@ type member struct {
 	plan mesh.Plan
 	// began is when the agent's load began, as far as is known.
 	began time.Time
-	// earliest and latest are when the start was first sent and when it was acknowledged; zero where another process did that.
+	// earliest and latest are moments between which the agent started: when the start was first sent, or the round planned where another process
+	// did that, and when it was acknowledged; latest is zero until that is known.
 	earliest, latest time.Time
+	// running is when the agent was last asked that then was not done yet; zero for never.
+	running time.Time
 	// answered and silent are those of the result.
 	answered, silent time.Time
 	result           result
@@ -57,7 +60,7 @@ func newCrew(config Config, plan store.Plan) *crew {
 	c := &crew{config: config, slots: make(chan struct{}, config.Parallel), unknown: "the agent restarted during the round"}
 	c.softEnd = plan.Deadline.Add(-min(reserve, plan.Deadline.Sub(plan.Started)/10))
 	for _, p := range plan.Mesh.Plans {
-		c.members = append(c.members, &member{crew: c, plan: p, began: plan.Started, answered: plan.Started})
+		c.members = append(c.members, &member{crew: c, plan: p, began: plan.Started, answered: plan.Started, earliest: plan.Started})
 	}
 	return c
 }
@@ -202,6 +205,11 @@ func (m *member) fetch(ctx context.Context) error {
 	}
 	switch {
 	case err == nil:
+		if got.Ended.IsZero() {
+			m.running = asked
+		} else {
+			m.earliest, m.latest = started(m.earliest, m.latest, m.running, time.Now(), got.Ended.Sub(got.Started))
+		}
 		got.Earliest, got.Latest = m.earliest, m.latest
 		m.result = result{report: got, have: true}
 	case errors.Is(err, m.crew.config.Unknown):
@@ -214,6 +222,18 @@ func (m *member) fetch(ctx context.Context) error {
 		m.result.lost = "no answer: " + clause(err)
 	}
 	return err
+}
+
+// started narrows between which moments an agent started. It was still running at one moment, zero where nobody saw it, and done at another one,
+// and ran for so long by its own clock. A moment that nobody knows is zero.
+func started(earliest, latest, running, done time.Time, ran time.Duration) (time.Time, time.Time) {
+	if !running.IsZero() {
+		earliest = later(earliest, running.Add(-ran))
+	}
+	if done = done.Add(-ran); latest.IsZero() || done.Before(latest) {
+		latest = done
+	}
+	return earliest, latest
 }
 
 // last asks once more, and stops an agent that is still at it when the round is over. What an agent said earlier counts
