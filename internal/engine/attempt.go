@@ -11,6 +11,7 @@ import (
 
 	"kdoctor.io/kdoctor/internal/probe"
 	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+	"kdoctor.io/kdoctor/internal/probe/pool"
 )
 
 // errUnasked is for an answer that was there before its request: it belongs to another one, or to none.
@@ -30,6 +31,8 @@ type attempt struct {
 	idle   bool
 	reused bool
 	phase  probe.Phase
+	// lost are the lane's idle connections that the other side had ended when the attempt began.
+	lost probe.Lost
 	// due and start are those of the sample. The request was written at since, after connecting took connect;
 	// the answer arrived from first to last, as the kernel says or as the thread saw it, and was read at read. 0 is not yet.
 	due, start, since, connect, first, last, read time.Duration
@@ -62,7 +65,8 @@ func (s *shard) begin(l *lane, due, now time.Duration) {
 	s.busy++
 	s.engine.inFlight.Add(1)
 	a := &s.attempts[i]
-	a.lane, a.due, a.start, a.since, a.idle, a.reused = l, due, now, now, false, reused
+	a.lane, a.due, a.start, a.since, a.idle, a.reused, a.lost = l, due, now, now, false, reused, l.lost
+	l.lost = probe.Lost{}
 	a.connect, a.first, a.last, a.read, a.stamped = 0, 0, 0, 0, false
 	a.sent, a.left, a.parser = 0, httpprobe.MaxHeaderBytes, parser{}
 	if reused {
@@ -70,6 +74,11 @@ func (s *shard) begin(l *lane, due, now time.Duration) {
 		s.send(i)
 		return
 	}
+	s.open(i, a)
+}
+
+// open gives the attempt a connection of its own.
+func (s *shard) open(i int32, a *attempt) {
 	a.phase, a.fd, a.resent, a.calm = probe.Connect, -1, 0, noTimer
 	if err := s.connect(i, a); err != nil {
 		s.fail(i, err)
@@ -106,9 +115,11 @@ func (s *shard) handle(i, serial int32, events uint32) {
 	}
 	hangup := events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0
 	if a.idle {
-		// Its end, or bytes that nobody asked for and that would be taken for the next answer.
 		if hangup || events&unix.EPOLLIN != 0 {
-			s.drop(i)
+			if state := httpprobe.LookAt(a.fd); state != pool.Open {
+				state.Note(&a.lane.lost)
+				s.drop(i)
+			}
 		}
 		return
 	}
@@ -165,11 +176,26 @@ func (s *shard) send(i int32) bool {
 			return false
 		case unix.EINTR:
 		default:
+			if a.reused && a.sent == 0 {
+				s.replace(i, errno)
+				return false
+			}
 			s.fail(i, errno)
 			return false
 		}
 	}
 	return true
+}
+
+// replace opens a connection in the place of one of which the kernel says, before anything of the request has left, that it ended: it did so while it
+// was idle, and the poller has only not been heard yet.
+func (s *shard) replace(i int32, errno unix.Errno) {
+	a := &s.attempts[i]
+	httpprobe.EndOf(errno).Note(&a.lost)
+	s.kernel.close(a.fd)
+	a.serial++
+	a.reused = false
+	s.open(i, a)
 }
 
 // receive reads until the answer is complete or nothing is left, and reports whether the attempt is over. After a hang-up it reads up to
@@ -262,8 +288,7 @@ func (s *shard) parse(i int32, hangup, full bool) bool {
 			}
 			a.phase, a.left = probe.Body, httpprobe.MaxBodyBytes+httpprobe.MaxFraming
 		case complete:
-			reusable := a.lane.probe.Keep && !hangup && a.parser.persistent() && len(a.buffer) == a.parser.body && (!full || s.kernel.quiet(a.fd))
-			s.judge(i, reusable)
+			s.judge(i, a.lane.probe.Keep && a.parser.persistent() && len(a.buffer) == a.parser.body, hangup || full)
 			return true
 		case broken:
 			s.fail(i, err)
@@ -282,7 +307,7 @@ func (s *shard) ended(i int32) {
 	// The kernel does not tell when the end arrived.
 	a.read = s.now()
 	a.last, a.stamped = a.read, false
-	s.judge(i, false)
+	s.judge(i, false, false)
 }
 
 // lastLook is for an attempt whose time is over: it takes the answer, if it is there, and reports whether the attempt is over.

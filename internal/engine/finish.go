@@ -8,6 +8,7 @@ import (
 
 	"kdoctor.io/kdoctor/internal/probe"
 	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+	"kdoctor.io/kdoctor/internal/probe/pool"
 )
 
 const (
@@ -32,8 +33,9 @@ func calm(timer, trip time.Duration) time.Duration {
 	return noTimer
 }
 
-// judge ends an attempt with a whole answer.
-func (s *shard) judge(i int32, reusable bool) {
+// judge ends an attempt with a whole answer. reusable tells that the connection may serve another attempt; where look is set, the other side may have ended
+// it already, or sent more.
+func (s *shard) judge(i int32, reusable, look bool) {
 	a := &s.attempts[i]
 	sample := s.answer(a)
 	body := a.buffer[:a.parser.body]
@@ -41,6 +43,11 @@ func (s *shard) judge(i int32, reusable bool) {
 		sample.Outcome, sample.Peer = probe.OK, s.name(a.lane, pod)
 	} else {
 		a.lane.probe.JudgeBody(a.lane.target, body, sample)
+	}
+	if look && reusable && sample.Outcome == probe.OK {
+		state := httpprobe.LookAt(a.fd)
+		state.Note(&a.lane.lost)
+		reusable = state == pool.Open
 	}
 	s.finish(i, true, reusable)
 }
@@ -97,7 +104,7 @@ func (s *shard) answer(a *attempt) *probe.Sample {
 func (s *shard) finish(i int32, whole, reusable bool) {
 	a, sample := &s.attempts[i], &s.sample
 	l := a.lane
-	sample.Start, sample.Due, sample.Reused = s.clock.base.Add(a.start), s.clock.base.Add(a.due), a.reused
+	sample.Start, sample.Due, sample.Reused, sample.Lost = s.clock.base.Add(a.start), s.clock.base.Add(a.due), a.reused, a.lost
 	s.measure(a, sample)
 	httpprobe.JudgeReuse(a.first > 0, sample)
 	sample.Retransmits = s.resent(a, sample)

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kdoctor.io/kdoctor/internal/load"
+	"kdoctor.io/kdoctor/internal/probe"
 	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
 	"kdoctor.io/kdoctor/internal/target"
 	"kdoctor.io/kdoctor/internal/topology"
@@ -31,8 +32,9 @@ type lane struct {
 	request []byte
 	// peer is the pod that answered last.
 	peer string
-	// idle are the open connections that wait for the next attempt.
+	// idle are the open connections that wait for the next attempt; lost are those that the other side ended since the last one began.
 	idle line
+	lost probe.Lost
 }
 
 // place is an address to connect to, as the kernel wants it. Its length is 0 where there is none.
@@ -103,14 +105,14 @@ func placeOf(a netip.AddrPort) (p place) {
 }
 
 // newLane prepares a stream. A target that the engine does not support gets a lane without a place.
-func newLane(t target.Target, probe *httpprobe.Config, phase time.Duration) *lane {
-	l := &lane{Account: load.NewAccount(t), target: t, probe: probe, phase: phase, idle: emptyLine()}
+func newLane(t target.Target, config *httpprobe.Config, phase time.Duration) *lane {
+	l := &lane{Account: load.NewAccount(t), target: t, probe: config, phase: phase, idle: emptyLine()}
 	to, p, ok := prepare(t)
 	if !ok {
 		return l
 	}
 	if to.Scheme == string(target.HTTP) {
-		request, err := probe.Request(to)
+		request, err := config.Request(to)
 		if err != nil {
 			return l
 		}

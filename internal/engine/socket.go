@@ -15,7 +15,6 @@ type kernel struct {
 	vector  unix.Iovec
 	// control has room for one stamp.
 	control [64]byte
-	peeked  [1]byte
 }
 
 // infoBytes is as much of struct tcp_info as is looked at.
@@ -96,13 +95,6 @@ func (k *kernel) receive(fd int, b []byte) (n int, stamp int64, errno unix.Errno
 		stamp = (*unix.Timespec)(unsafe.Pointer(&k.control[data])).Nano() // #nosec G103 -- as the kernel wrote it
 	}
 	return int(r), stamp, 0 // #nosec G115 -- at most a length
-}
-
-// quiet tells whether nothing has arrived that is not read.
-func (k *kernel) quiet(fd int) bool {
-	_, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&k.peeked)), // #nosec G103 -- the kernel fills it
-		1, unix.MSG_PEEK, 0, 0)
-	return errno == unix.EAGAIN
 }
 
 // look reads the state of the connection into info, and reports whether it could.

@@ -39,6 +39,7 @@ type Account struct {
 	kernel                     uint64
 	retransmits, retransmitted uint64
 	reused, closed             uint64
+	lost                       probe.Lost
 	statuses                   tally[int]
 	peers                      tally[string]
 	bytes                      uint64
@@ -97,6 +98,8 @@ func (a *Account) Record(s *probe.Sample) {
 	if s.Reused {
 		a.reused++
 	}
+	a.lost.Resets += s.Lost.Resets
+	a.lost.Closes += s.Lost.Closes
 	if s.Status != 0 {
 		a.statuses.add(s.Status)
 	}
@@ -165,7 +168,10 @@ func (a *Account) Report() report.Path {
 		Kernel:   a.kernel, Phases: a.phases,
 		Retransmits: a.retransmits, Retransmitted: a.retransmitted, Reused: a.reused, Closed: a.closed,
 		Started: a.started, Ended: a.ended,
+		// An attempt may find ended what one left that is not recorded yet.
+		IdleResets: min(a.lost.Resets, a.sent),
 	}
+	r.IdleCloses = min(a.lost.Closes, a.sent-r.IdleResets)
 	r.Latency.Merge(a.latency)
 	r.Response.Merge(a.response)
 	r.Lag.Merge(a.lag)

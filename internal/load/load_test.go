@@ -72,6 +72,9 @@ func consistent(t *testing.T, paths []report.Path) {
 			t.Errorf("%s does not add up: %d scheduled, %d sent, %d missed, %d ok, %d failed, %d latencies, %d lags",
 				p.Target.ID, p.Scheduled, p.Sent, p.Missed, p.OK, failed, p.Latency.Count(), p.Lag.Count())
 		}
+		if p.IdleResets > p.Sent || p.IdleCloses > p.Sent-p.IdleResets {
+			t.Errorf("%s: %d resets and %d closes of connections of %d attempts", p.Target.ID, p.IdleResets, p.IdleCloses, p.Sent)
+		}
 	}
 }
 

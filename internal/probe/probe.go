@@ -84,7 +84,9 @@ type Sample struct {
 	Reused bool
 	// Closed is true for a failed attempt over a reused connection that the other side closed before it answered anything:
 	// it may have done so before the request arrived, which HTTP allows, so it says little about the way.
-	Closed  bool
+	Closed bool
+	// Lost are connections of earlier attempts that this one found ended by the other side while they were idle. It took another.
+	Lost    Lost
 	Outcome Outcome
 	// Phase is where a failed attempt failed; NoPhase for OK.
 	Phase Phase
@@ -97,6 +99,9 @@ type Sample struct {
 	// Message explains a failure; addresses and ports that differ between attempts are not part of it.
 	Message string
 }
+
+// Lost counts idle connections that the other side ended: those that it, or something on the way, reset, and those that it closed in good order.
+type Lost struct{ Resets, Closes uint64 }
 
 // Prober makes one attempt. It obeys the context down to the socket and never panics on what the network sends.
 type Prober interface {

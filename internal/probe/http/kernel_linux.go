@@ -4,6 +4,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"kdoctor.io/kdoctor/internal/probe/pool"
 )
 
 // resent asks the kernel how many segments of the connection were sent again.
@@ -13,6 +15,20 @@ func resent(fd int) uint64 {
 		return 0
 	}
 	return uint64(info.Total_retrans)
+}
+
+// peek asks the kernel for the state of the connection, which an end changes whatever has arrived before it.
+func peek(fd int) pool.State {
+	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+	switch {
+	case err != nil:
+		return pool.Spoilt
+	case info.State == unix.BPF_TCP_CLOSE_WAIT:
+		return pool.Closed
+	case info.State == unix.BPF_TCP_CLOSE:
+		return pool.Reset
+	}
+	return pool.Open
 }
 
 // noNetwork is an error that only this system knows: the machine is not on the network.

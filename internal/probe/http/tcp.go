@@ -5,18 +5,66 @@ import (
 	"net"
 
 	"golang.org/x/sys/unix"
+
+	"kdoctor.io/kdoctor/internal/probe/pool"
 )
 
-// Quiet tells whether nothing arrived on an idle connection: neither its end, nor bytes that nobody asked for and that
-// would be taken for the next answer.
-func Quiet(conn *net.TCPConn) bool {
-	nothing := false
-	ok := control(conn, func(fd int) {
-		var b [1]byte
-		_, _, err := unix.Recvfrom(fd, b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-		nothing = errors.Is(err, unix.EAGAIN)
-	})
-	return ok && nothing
+// Look finds out what became of an idle connection. It takes what arrived away, so that the connection cannot be used but if it is open.
+func Look(conn *net.TCPConn) pool.State {
+	state := pool.Spoilt
+	control(conn, func(fd int) { state = LookAt(fd) })
+	return state
+}
+
+// Peek is Look for a connection that somebody else reads from: what arrived is left to them, and spoils nothing.
+func Peek(conn *net.TCPConn) pool.State {
+	state := pool.Spoilt
+	control(conn, func(fd int) { state = peek(fd) })
+	return state
+}
+
+// LookAt is Look for a descriptor.
+//
+// A TLS server, or one that says with a status 408 that it waited too long, sends bytes before it closes: the end behind them is what counts.
+// Where there is none yet the connection is spoilt.
+func LookAt(fd int) pool.State {
+	// looks bounds what is read: whoever sends without end is not waited for.
+	const looks = 16
+	var b [4096]byte
+	spoilt := false
+	for range looks {
+		n, _, err := unix.Recvfrom(fd, b[:], unix.MSG_DONTWAIT)
+		switch state := received(n, err); {
+		case state == pool.Open && spoilt:
+			return pool.Spoilt
+		case state != pool.Spoilt:
+			return state
+		}
+		spoilt = true
+	}
+	return pool.Spoilt
+}
+
+// received is the state of a connection from which so much was read, or nothing because of the error.
+func received(n int, err error) pool.State {
+	switch {
+	case errors.Is(err, unix.EAGAIN):
+		return pool.Open
+	case err != nil:
+		return EndOf(err)
+	case n == 0:
+		return pool.Closed
+	}
+	return pool.Spoilt
+}
+
+// EndOf is how the other side ended an idle connection of which the system says the error.
+// EPIPE is that of a reset behind an end in good order, which came first.
+func EndOf(err error) pool.State {
+	if errors.Is(err, unix.EPIPE) {
+		return pool.Closed
+	}
+	return pool.Reset
 }
 
 // Resent is how many segments of the connection had to be sent again so far, 0 where the kernel does not tell.

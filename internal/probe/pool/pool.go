@@ -1,31 +1,66 @@
 // Package pool keeps connections that have nothing under way for the next attempt at the same place.
 package pool
 
-import "sync"
+import (
+	"sync"
+
+	"kdoctor.io/kdoctor/internal/probe"
+)
+
+// State is what became of a connection while it was idle.
+type State uint8
+
+// The states.
+const (
+	// Open: the other side left it open and sent nothing.
+	Open State = iota
+	// Reset: the other side, or something on the way, reset it.
+	Reset
+	// Closed: the other side closed it in good order.
+	Closed
+	// Spoilt: bytes came that nobody asked for, and would be taken for the next answer.
+	Spoilt
+)
+
+// Note counts a connection in the state. One that is open is not lost, nor one that is spoilt: that is for us to end.
+func (s State) Note(lost *probe.Lost) {
+	switch s {
+	case Reset:
+		lost.Resets++
+	case Closed:
+		lost.Closes++
+	case Open, Spoilt:
+	}
+}
 
 // Pool holds idle connections by what they lead to. It has as many for a place as attempts were under way there at once, drops those
-// that ended meanwhile when it looks for a living one, and is safe for concurrent use.
+// that ended meanwhile when it looks for an open one, and is safe for concurrent use.
 type Pool[Place comparable, Conn any] struct {
-	usable func(Conn) bool
-	drop   func(Conn)
+	look func(Conn) State
+	drop func(Conn)
 
 	mu     sync.Mutex
 	idle   map[Place][]Conn
 	closed bool
 }
 
-// New makes a pool. usable tells whether an idle connection can still be used, drop closes one.
-func New[Place comparable, Conn any](usable func(Conn) bool, drop func(Conn)) *Pool[Place, Conn] {
-	return &Pool[Place, Conn]{usable: usable, drop: drop, idle: map[Place][]Conn{}}
+// New makes a pool. look finds out what became of an idle connection, drop closes one.
+func New[Place comparable, Conn any](look func(Conn) State, drop func(Conn)) *Pool[Place, Conn] {
+	return &Pool[Place, Conn]{look: look, drop: drop, idle: map[Place][]Conn{}}
 }
 
-// Take returns the usable connection to the place that was used last, and reports whether there is one.
-func (p *Pool[Place, Conn]) Take(to Place) (Conn, bool) {
+// Take returns the open connection to the place that was used last, and reports whether there is one. lost are those that it found ended
+// by the other side before it came to that one: how long ago is not known, and those behind it are not looked at.
+func (p *Pool[Place, Conn]) Take(to Place) (conn Conn, lost probe.Lost, ok bool) {
 	for {
-		conn, ok := p.pop(to)
-		if !ok || p.usable(conn) {
-			return conn, ok
+		if conn, ok = p.pop(to); !ok {
+			return conn, lost, false
 		}
+		state := p.look(conn)
+		if state == Open {
+			return conn, lost, true
+		}
+		state.Note(&lost)
 		p.drop(conn)
 	}
 }

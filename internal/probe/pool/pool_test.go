@@ -5,18 +5,23 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"kdoctor.io/kdoctor/internal/probe"
 	"kdoctor.io/kdoctor/internal/probe/pool"
 )
 
-func TestPoolGivesTheLastUsableAndDropsTheRest(t *testing.T) {
-	dead := map[int]bool{}
+func TestPoolGivesTheLastOpenOneAndDropsTheRest(t *testing.T) {
+	states := map[int]pool.State{}
 	var dropped []int
-	p := pool.New[string](func(c int) bool { return !dead[c] }, func(c int) { dropped = append(dropped, c) })
+	p := pool.New[string](func(c int) pool.State { return states[c] }, func(c int) { dropped = append(dropped, c) })
+	taken := func(place string, want int, lost probe.Lost, there bool) {
+		t.Helper()
+		if got, gone, ok := p.Take(place); got != want || gone != lost || ok != there {
+			t.Errorf("from %s comes %d, %v, with %+v lost, want %d, %v, with %+v", place, got, ok, gone, want, there, lost)
+		}
+	}
 	take := func(place string, want int, there bool) {
 		t.Helper()
-		if got, ok := p.Take(place); got != want || ok != there {
-			t.Errorf("from %s comes %d, %v, want %d, %v", place, got, ok, want, there)
-		}
+		taken(place, want, probe.Lost{}, there)
 	}
 	take("a", 0, false)
 	for i := 1; i <= 4; i++ {
@@ -24,9 +29,18 @@ func TestPoolGivesTheLastUsableAndDropsTheRest(t *testing.T) {
 	}
 	p.Put("b", 5)
 	take("a", 4, true)
-	dead[3], dead[2] = true, true
-	take("a", 1, true)
+	states[3], states[2] = pool.Reset, pool.Closed
+	taken("a", 1, probe.Lost{Resets: 1, Closes: 1}, true)
 	take("a", 0, false)
+	for i := 11; i <= 15; i++ {
+		p.Put("a", i)
+		states[i] = pool.Reset
+	}
+	states[11], states[14] = pool.Open, pool.Spoilt
+	taken("a", 11, probe.Lost{Resets: 3}, true)
+	p.Put("a", 16)
+	states[16] = pool.Closed
+	taken("a", 0, probe.Lost{Closes: 1}, false)
 	take("b", 5, true)
 	p.Put("b", 6)
 	p.Close()
@@ -34,7 +48,7 @@ func TestPoolGivesTheLastUsableAndDropsTheRest(t *testing.T) {
 	p.Put("b", 7)
 	take("b", 0, false)
 	p.Close()
-	if diff := cmp.Diff([]int{3, 2, 6, 7}, dropped); diff != "" {
+	if diff := cmp.Diff([]int{3, 2, 15, 14, 13, 12, 16, 6, 7}, dropped); diff != "" {
 		t.Errorf("dropped (-want +got):\n%s", diff)
 	}
 }

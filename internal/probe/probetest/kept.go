@@ -33,8 +33,9 @@ type step struct {
 	// idle, unless nil, happens to the connection after the attempt.
 	idle func(net.Conn)
 	want want
-	// reused and closed are those of the sample.
+	// reused, closed and lost are those of the sample.
 	reused, closed bool
+	lost           probe.Lost
 }
 
 // story is a sequence of attempts.
@@ -58,6 +59,19 @@ func stories() []story {
 	chunked := step{text: chunks, want: ok, reused: true}
 	length := fmt.Sprintf("Content-Length: %d\r\n", len(body(ours, pod)))
 	idle := func(do func(net.Conn)) step { return step{text: good, want: ok, idle: do} }
+	// after is a step like another, which finds so many connections ended.
+	after := func(s step, resets, closes uint64) step {
+		s.lost = probe.Lost{Resets: resets, Closes: closes}
+		return s
+	}
+	says := func(text string, end func(net.Conn)) func(net.Conn) {
+		return func(c net.Conn) {
+			_, _ = io.WriteString(c, text)
+			end(c)
+		}
+	}
+	gone := make(chan struct{})
+	const late = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n"
 	return []story{
 		{"three attempts need one connection", long, []step{first, again, again}, 1},
 		{"chunks with a trailer end an answer too", long, []step{with(chunks), chunked, again}, 1},
@@ -74,10 +88,16 @@ func stories() []story {
 			[]step{{text: "HTTP/1.1 200 OK\r\n\r\n" + body(ours, pod), end: closed, want: ok}, first, again}, 2},
 		{"a connection with bytes behind the answer is not used again", long, []step{with(good + good), first, again}, 2},
 		{"a blank line behind the answer is a byte too", long, []step{with(good + "\r\n"), first}, 2},
-		{"a connection that is closed while idle is replaced", long, []step{idle(closed), first, again}, 2},
-		{"a connection that is reset while idle is replaced", long, []step{idle(reset), first, again}, 2},
-		{"bytes that nobody asked for end an idle connection", long, []step{
-			idle(func(c net.Conn) { _, _ = io.WriteString(c, "HTTP/1.1 408 Request Timeout\r\n\r\n") }), first}, 2},
+		{"a connection that is closed while idle is replaced and counted", long, []step{idle(closed), after(first, 0, 1), again}, 2},
+		{"a connection that is reset while idle is replaced and counted", long, []step{idle(reset), after(first, 1, 0), again}, 2},
+		{"each connection that ends while idle is counted", long, []step{
+			idle(reset), after(idle(reset), 1, 0), after(idle(closed), 1, 0), after(idle(reset), 0, 1), after(first, 1, 0), again}, 5},
+		{"a connection that is closed at once behind an answer that did not announce it is counted", long,
+			[]step{{text: good, want: ok, end: func(c net.Conn) { closed(c); close(gone) }, idle: func(net.Conn) { <-gone }}, after(first, 0, 1), again}, 2},
+		{"a connection that ends after the last attempt is not counted", long, []step{first, {text: good, want: ok, reused: true, idle: reset}}, 1},
+		{"bytes that nobody asked for end an idle connection, which is our doing", long, []step{idle(says(late, func(net.Conn) {})), first}, 2},
+		{"a connection that is closed behind bytes that nobody asked for is counted", long, []step{idle(says(late, closed)), after(first, 0, 1), again}, 2},
+		{"a connection that is reset behind bytes that nobody asked for is counted", long, []step{idle(says(late, reset)), after(first, 1, 0), again}, 2},
 		{"a connection that is closed when the next request comes fails that attempt alone", long,
 			[]step{first, fails("", closed, probe.BadAnswer, probe.FirstByte, 0, true), first, again}, 2},
 		{"a connection that is reset when the next request comes fails that attempt alone", long,
@@ -108,6 +128,9 @@ func kept(t *testing.T, newProber NewHTTP) {
 				check(t, got, step.want)
 				if got.Reused != step.reused || got.Closed != step.closed {
 					t.Errorf("attempt %d: reused is %v and closed %v, want %v and %v", i, got.Reused, got.Closed, step.reused, step.closed)
+				}
+				if got.Lost != step.lost {
+					t.Errorf("attempt %d: found %+v, want %+v", i, got.Lost, step.lost)
 				}
 				if (got.Phases[probe.Connect] > 0) == step.reused {
 					t.Errorf("attempt %d: reused is %v and connecting took %v", i, step.reused, got.Phases[probe.Connect])

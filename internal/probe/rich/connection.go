@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -13,6 +14,7 @@ import (
 
 	"kdoctor.io/kdoctor/internal/probe"
 	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+	"kdoctor.io/kdoctor/internal/probe/pool"
 	"kdoctor.io/kdoctor/internal/target"
 )
 
@@ -34,14 +36,27 @@ type connection struct {
 	asked, proven bool
 }
 
-// usable tells whether the other side left the idle connection open and sent nothing unasked. The client of HTTP/2 watches its
-// connection itself and answers what the other side asks in between.
-func (c *connection) usable() bool {
-	if c.client != nil {
-		return c.client.Err() == nil
+// state finds out what became of the idle connection. The client of HTTP/2 watches its connection itself and answers what the other side
+// asks in between; where the other side has announced the end (GOAWAY) without having come to it, that is an end in good order too.
+func (c *connection) state() pool.State {
+	if c.client == nil {
+		return httpprobe.Look(c.wire.tcp)
 	}
-	return httpprobe.Quiet(c.wire.tcp)
+	// What the client has read of the end comes first; then what it has not read yet.
+	unusable, state := c.client.Err() != nil, httpprobe.Peek(c.wire.tcp)
+	switch err := c.wire.broken(); {
+	case errors.Is(err, io.EOF):
+		return pool.Closed
+	case err != nil:
+		return httpprobe.EndOf(err)
+	case state == pool.Open && unusable:
+		return pool.Closed
+	}
+	return state
 }
+
+// usable tells whether the connection of a client of HTTP/2 can carry another request.
+func (c *connection) usable() bool { return c.client.Err() == nil }
 
 // drained tells whether TLS holds nothing that came behind the answer. Reading with the time over takes what is there and waits for nothing.
 func (c *connection) drained() bool {
@@ -134,7 +149,10 @@ func newTransport() *http.Transport {
 // connect returns a connection for a request to the URL: one that is kept, or another.
 func (a *attempt) connect(ctx context.Context, to *url.URL) (*connection, probe.Phase, error) {
 	if a.config.Keep && a.outer.Err() == nil {
-		if c, ok := a.idle.Take(a.place(to)); ok {
+		c, lost, ok := a.idle.Take(a.place(to))
+		a.sample.Lost.Resets += lost.Resets
+		a.sample.Lost.Closes += lost.Closes
+		if ok {
 			a.sample.Reused = a.sample.Reused || c.opener != a
 			return c, probe.NoPhase, nil
 		}

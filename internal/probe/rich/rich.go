@@ -49,7 +49,8 @@ type Config struct {
 //
 // Every request has a connection of its own, which a reset ends after a whole answer, unless Config.Keep leaves it open:
 // then an attempt takes the idle connection of its target that was used last, or opens another, also for HTTP/2, where
-// a connection carries one request at a time.
+// a connection carries one request at a time. Connections that the other side ended while they were idle are replaced, and counted as
+// those of httpprobe.Prober; over HTTP/2 an announced end (GOAWAY) counts as a close, whether it has come or not.
 type Prober struct {
 	config    Config
 	dialer    net.Dialer
@@ -69,7 +70,7 @@ func New(config Config) *Prober {
 		dialer:    net.Dialer{FallbackDelay: -1, KeepAlive: -1},
 		transport: newTransport(),
 		trust:     trusts(config.Authorities),
-		idle:      pool.New[place]((*connection).usable, (*connection).reset),
+		idle:      pool.New[place]((*connection).state, (*connection).reset),
 	}
 	if config.Tickets {
 		p.sessions = tls.NewLRUClientSessionCache(0)
