@@ -87,7 +87,9 @@ func (t *Truth) book(to target.Target, s stream, own, began, ended time.Time) re
 	}
 	account.End(began, ended)
 	p := account.Report()
-	p.IdleResets, p.IdleCloses = uint64(s.idleResets), uint64(s.idleCloses) // #nosec G115 -- counts
+	// Where requests were taken away, fewer were there to open connections.
+	p.IdleResets = min(uint64(s.idleResets), p.Sent)              // #nosec G115 -- a count
+	p.IdleCloses = min(uint64(s.idleCloses), p.Sent-p.IdleResets) // #nosec G115 -- a count
 	return p
 }
 
