@@ -50,9 +50,8 @@ func newBehind(snapshot topology.Snapshot) behind {
 			}
 			note(string(target.LoadBalancer)+net.JoinHostPort(host, target.Port(s.Port)), i)
 		}
-		if s.NodePort != 0 {
-			note(string(target.NodePort)+target.Port(s.NodePort), i)
-		}
+		// No target has port 0.
+		note(string(target.NodePort)+target.Port(s.NodePort), i)
 	}
 	return b
 }
@@ -131,7 +130,6 @@ func (b behind) all() topology.Service {
 		}
 		if i == 0 {
 			all.Unselected = s.Unselected
-			continue
 		}
 		all.Unselected = slices.DeleteFunc(slices.Clone(all.Unselected), func(pod string) bool { return !slices.Contains(s.Unselected, pod) })
 	}

@@ -2,19 +2,12 @@
 package mesh
 
 import (
-	"fmt"
 	"slices"
 	"time"
 
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/schedule"
 	"kdoctor.io/kdoctor/internal/target"
-	"kdoctor.io/kdoctor/internal/target/clusterip"
-	"kdoctor.io/kdoctor/internal/target/endpoint"
-	"kdoctor.io/kdoctor/internal/target/ingress"
-	"kdoctor.io/kdoctor/internal/target/loadbalancer"
-	"kdoctor.io/kdoctor/internal/target/nodeport"
-	"kdoctor.io/kdoctor/internal/target/secondinterface"
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
@@ -120,42 +113,27 @@ type Mesh struct {
 	Outside []report.Outside
 }
 
-// builders is the table of target kinds: a new kind is one line here and a folder below internal/target.
-func builders() map[target.Kind]target.Builder {
-	return map[target.Kind]target.Builder{
-		target.Endpoint:        endpoint.Targets,
-		target.SecondInterface: secondinterface.Targets,
-		target.ClusterIP:       clusterip.Targets,
-		target.NodePort:        nodeport.Targets,
-		target.LoadBalancer:    loadbalancer.Targets,
-		target.Ingress:         ingress.Targets,
-	}
-}
-
 // New plans a round in which every ready agent probes every target, with the load that is asked for: Give lowers it.
-// Agents that are not ready are expected all the same, with the reason.
+// Agents that are not ready are expected all the same, with the reason. Plans with the same targets share them.
 func New(key schedule.Key, task report.Task, snapshot topology.Snapshot, want Want) Mesh {
 	var m Mesh
 	seen := map[target.Gap]bool{}
+	planner := newPlanner(snapshot, want)
 	for _, agent := range snapshot.Agents {
 		if !agent.Ready() {
 			m.Expected = append(m.Expected, report.Expected{Pod: agent.Pod, Node: agent.Node, LeftOut: agent.NotReady})
 			continue
 		}
-		targets, gaps := targetsOf(snapshot, agent, want)
-		for _, gap := range gaps {
+		made := planner.of(agent)
+		for _, gap := range made.gaps {
 			if !seen[gap] {
 				seen[gap] = true
 				m.Gaps = append(m.Gaps, gap)
 			}
 		}
-		expected := report.Expected{Pod: agent.Pod, Node: agent.Node}
-		for _, t := range targets {
-			expected.Targets = append(expected.Targets, t.ID)
-		}
-		m.Expected = append(m.Expected, expected)
-		m.Plans = append(m.Plans, Plan{Key: key, Task: task, Agent: agent, Targets: targets, Limit: want.Limit, Status: want.Status,
-			Authorities: authorities(snapshot, targets), Answer: want.Answer})
+		m.Expected = append(m.Expected, report.Expected{Pod: agent.Pod, Node: agent.Node, Targets: made.names})
+		m.Plans = append(m.Plans, Plan{Key: key, Task: task, Agent: agent, Targets: made.targets, Limit: want.Limit, Status: want.Status,
+			Authorities: authorities(snapshot, made.targets), Answer: want.Answer})
 	}
 	m.Outside = outside(snapshot, want)
 	m.Give(want.Load, Limits{})
@@ -203,41 +181,4 @@ func (m *Mesh) Give(asked Load, limits Limits) {
 func (m *Mesh) Withhold() {
 	m.Plans, m.Backends = nil, nil
 	m.Expected = slices.DeleteFunc(m.Expected, func(e report.Expected) bool { return e.LeftOut == "" })
-}
-
-// targetsOf builds what the agent probes. Kinds and families that are asked for twice are built once. Where two of the targets have one
-// name all the same there is a gap: they would be counted together and hide each other.
-func targetsOf(snapshot topology.Snapshot, agent topology.Agent, want Want) ([]target.Target, []target.Gap) {
-	var targets []target.Target
-	var gaps []target.Gap
-	seen, asked := map[string]bool{}, map[query]bool{}
-	for _, kind := range want.Kinds {
-		build, ok := builders()[kind]
-		for _, family := range want.Families {
-			if asked[query{kind, family}] {
-				continue
-			}
-			asked[query{kind, family}] = true
-			if !ok {
-				gaps = append(gaps, target.Gap{Kind: kind, Family: family, Reason: fmt.Sprintf("this release has no target kind %s", kind)})
-				continue
-			}
-			found, missing := build(target.Query{Snapshot: snapshot, Source: agent, Family: family, NodePorts: want.NodePorts, NodeAddresses: want.NodeAddresses})
-			gaps = append(gaps, missing...)
-			for _, t := range found {
-				if seen[t.ID] {
-					gaps = append(gaps, target.Gap{Kind: kind, Family: family, Reason: fmt.Sprintf("there are two targets named %s, and only the first of them is probed", t.ID)})
-					continue
-				}
-				seen[t.ID] = true
-				targets = append(targets, t)
-			}
-		}
-	}
-	return targets, gaps
-}
-
-type query struct {
-	kind   target.Kind
-	family topology.Family
 }

@@ -82,6 +82,47 @@ func TestNew(t *testing.T) {
 	}
 }
 
+func TestWhatIsExpectedOfThePersistentStream(t *testing.T) {
+	m := everybody(2, mesh.Load{PerSecond: 10, Duration: 10 * time.Second, Connection: mesh.Both})
+	if m.Expected[0].Requests != 100 || m.Expected[0].Kept != 10 {
+		t.Errorf("%d requests and %d of the persistent stream are expected, want 100 and 10", m.Expected[0].Requests, m.Expected[0].Kept)
+	}
+}
+
+func TestAMeshThatIsWithheldExpectsThoseWhoCouldNotHaveBegun(t *testing.T) {
+	s := twoNodes()
+	s.Agents[1].NotReady = "pod is Pending"
+	m := mesh.New(schedule.Key{}, report.Task{}, s, mesh.Want{Kinds: []target.Kind{target.ClusterIP}, Families: []topology.Family{topology.IPv4}})
+	m.Withhold()
+	if diff := cmp.Diff(mesh.Mesh{Expected: []report.Expected{{Pod: "b", Node: "n1", LeftOut: "pod is Pending"}}, Load: m.Load}, m); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestALoadWithoutADurationCountsAsOneOfASecond(t *testing.T) {
+	if got := (mesh.Load{PerSecond: 5, Connection: mesh.Both}).Sends(2); got != 16 {
+		t.Errorf("%d requests a second, want 10 and 6 of the persistent streams", got)
+	}
+}
+
+func TestThereIsNoPersistentStreamUnlessBothAreAskedFor(t *testing.T) {
+	for connection, want := range map[mesh.Connection][2]time.Duration{"": {}, mesh.NewConnection: {}, mesh.KeepAlive: {}, mesh.Both: {10, time.Second}} {
+		requests, every := (mesh.Load{PerSecond: 10, Duration: 10 * time.Second, Connection: connection}).Kept()
+		if requests != uint64(want[0]) || every != want[1] {
+			t.Errorf("%q: %d requests every %v, want %d every %v", connection, requests, every, want[0], want[1])
+		}
+	}
+}
+
+func TestCount(t *testing.T) {
+	s := twoNodes()
+	s.Services[0].InternalLocal, s.Agents[1].NotReady = true, "pod is Pending"
+	agents, most := mesh.Count(s, mesh.Want{Kinds: []target.Kind{target.Endpoint, target.ClusterIP}, Families: []topology.Family{topology.IPv4}})
+	if agents != 2 || most != 3 {
+		t.Errorf("%d agents have up to %d targets, want 2 with 3", agents, most)
+	}
+}
+
 func TestRequests(t *testing.T) {
 	if n := (mesh.Load{PerSecond: 10, Duration: 10 * time.Second}).Requests(); n != 100 {
 		t.Errorf("10 a second for 10 seconds are %d requests, want 100", n)

@@ -120,7 +120,7 @@ func within(ask Ask, limits Limits) (Load, report.Load) {
 func fair(limit, asked int, wanted []int) int {
 	for i, w := range wanted {
 		level := limit / (len(wanted) - i)
-		if w >= level {
+		if w > level {
 			return min(asked, level)
 		}
 		limit -= w

@@ -91,10 +91,10 @@ func Share(limit, asked, least int, others []Claim) int {
 
 // Count is how many agents are ready, and how many targets the one with the most has of the kinds and families that are wanted.
 func Count(snapshot topology.Snapshot, want Want) (agents, most int) {
+	planner := newPlanner(snapshot, want)
 	for _, agent := range snapshot.Agents {
 		if agent.Ready() {
-			targets, _ := targetsOf(snapshot, agent, want)
-			agents, most = agents+1, max(most, len(targets))
+			agents, most = agents+1, max(most, len(planner.of(agent).targets))
 		}
 	}
 	return agents, most

@@ -73,6 +73,22 @@ func TestLoadStaysWithinTheLimits(t *testing.T) {
 			report.Load{Given: 10, Sends: 100, TotalSends: 1000, Connections: 100, Tracked: 200, Ports: 1}, false},
 		{"a load longer than an entry lasts leaves no more of them", 10, load(10, time.Hour, ""), mesh.Limits{},
 			report.Load{Given: 10, Sends: 100, TotalSends: 1000, Connections: 100, Tracked: 1010, Ports: 1}, false},
+		{"a rate of one a second is said as a rate", 10, load(10, ten, ""), mesh.Limits{PerAgent: 10},
+			report.Load{Given: 1, Sends: 10, TotalSends: 100, Connections: 10, Tracked: 100, Ports: 1}, true},
+		{"of two limits below a request a second the lower one counts", 10, load(10, ten, ""), mesh.Limits{PerAgent: 4, Total: 30},
+			report.Load{Given: 1, Every: 4, Sends: 3, TotalSends: 25, ByTotal: true, Connections: 3, Tracked: 20, Ports: 1}, true},
+		{"and where they lead to the same rate it is the agent's", 10, load(10, ten, ""), mesh.Limits{PerAgent: 5, Total: 50},
+			report.Load{Given: 1, Every: 2, Sends: 5, TotalSends: 50, Connections: 5, Tracked: 50, Ports: 1}, true},
+		{"one request every second is a rate of one a second", 10, mesh.Load{PerSecond: 1, Every: 1, Duration: ten}, mesh.Limits{},
+			report.Load{Given: 1, Sends: 10, TotalSends: 100, Connections: 10, Tracked: 100, Ports: 1}, false},
+		{"a request that takes any longer than the time between two holds another port", 1, mesh.Load{PerSecond: 1, Duration: ten, Connection: mesh.KeepAlive, Timeout: time.Second + 1}, mesh.Limits{},
+			report.Load{Given: 1, Sends: 1, TotalSends: 1, Tracked: 2, Ports: 2}, false},
+		{"where others left too little of what would just do they are named", 10, load(10, ten, ""), mesh.Limits{Total: 9, CapTotal: 10, OthersTotal: 1, UsersTotal: "T b"},
+			report.Load{Needs: 10, Cap: 10, OthersTotal: 1, Users: "T b", ByTotal: true}, true},
+		{"where the lowest rate fits an agent and not all of them that is told of all", 10, load(10, ten, ""), mesh.Limits{PerAgent: 1, Total: 9, Cap: 1, CapTotal: 9},
+			report.Load{Needs: 10, Cap: 9, ByTotal: true}, true},
+		{"requests that take long each hold an entry and a port", 10, mesh.Load{PerSecond: 10, Duration: ten, Connection: mesh.KeepAlive, Timeout: time.Second}, mesh.Limits{},
+			report.Load{Given: 10, Sends: 100, TotalSends: 1000, Tracked: 100, Ports: 10}, false},
 		{"without agents there is nothing to lower", 0, load(10, ten, ""), mesh.Limits{PerAgent: 5, Total: 5}, report.Load{Given: 10, Ports: 1}, false},
 		{"what others send is told", 2, load(10, ten, ""), mesh.Limits{PerAgent: 100, Others: 7, OthersTotal: 9},
 			report.Load{Given: 10, Sends: 20, TotalSends: 40, Connections: 20, Tracked: 200, Ports: 1, Others: 7, OthersTotal: 9}, false},
@@ -90,7 +106,7 @@ func TestLoadStaysWithinTheLimits(t *testing.T) {
 				t.Errorf("reduction %q", m.Load.Reduction())
 			}
 			given := c.load
-			given.PerSecond, given.Every = c.want.Given, c.want.Every
+			given.PerSecond, given.Every = c.want.Given, max(c.want.Every, c.load.Every)
 			if c.want.Given == 0 {
 				if m.Load.Withheld() == "" {
 					t.Error("it is not told that nothing was given")
@@ -119,7 +135,7 @@ func rates(seconds int) (all [][2]int) {
 
 func TestTheRateThatFitsIsTheHighestOne(t *testing.T) {
 	for _, connection := range []mesh.Connection{mesh.NewConnection, mesh.KeepAlive, mesh.Both} {
-		for _, seconds := range []int{1, 2, 7, 60} {
+		for _, seconds := range []int{1, 2, 4, 7, 60} {
 			for targets := 1; targets < 200; targets += 3 {
 				for limit := 1; limit < 500; limit += 7 {
 					l := mesh.Load{PerSecond: 40, Duration: time.Duration(seconds) * time.Second, Connection: connection}
@@ -165,6 +181,10 @@ func TestRoundsShareALimit(t *testing.T) {
 		{"a round leaves its part to one that waits", 100, 500, 10, []mesh.Claim{claim(500, 0)}, 50},
 		{"what one round was not given it may want the next time", 100, 500, 10, []mesh.Claim{claim(500, 20)}, 50},
 		{"what a modest round leaves goes to the others", 100, 500, 1, []mesh.Claim{claim(10, 10)}, 90},
+		{"what a modest round that waits asks for is left to it", 100, 500, 1, []mesh.Claim{claim(10, 0)}, 90},
+		{"what cannot be shared equally goes to those who want more", 5, 500, 1, []mesh.Claim{claim(1, 0), claim(500, 0)}, 2},
+		{"who asks for nothing gets nothing", 10, 0, 0, []mesh.Claim{claim(10, 0)}, -1},
+		{"a limit of one is one", 1, 5, 1, nil, 1},
 		{"what several leave is shared by those who want more", 90, 500, 1, []mesh.Claim{claim(10, 10), claim(500, 40)}, 40},
 		{"what nobody asks for is told, even beyond what is asked for", 100, 20, 1, []mesh.Claim{claim(30, 30)}, 70},
 		{"a part that is too small to begin with grows to the least, where that is left", 100, 500, 20, []mesh.Claim{open, open, open, open, open, open, open, open, open}, 20},
@@ -178,5 +198,37 @@ func TestRoundsShareALimit(t *testing.T) {
 				t.Errorf("got %d, want %d", got, c.want)
 			}
 		})
+	}
+}
+
+func TestWhatLimitsLeaveOfALoad(t *testing.T) {
+	load := mesh.Load{PerSecond: 10, Duration: 10 * time.Second}
+	if _, fits := load.Within(0, -1); !fits {
+		t.Error("without targets a rate does not fit")
+	}
+	slow := mesh.Load{PerSecond: 1, Every: 3, Duration: 10 * time.Second}
+	if got, fits := slow.Within(4, 2); !fits || got != slow {
+		t.Errorf("a rate that fits as it is became %+v, %t", got, fits)
+	}
+	ask := mesh.Ask{Load: load, Most: 3, All: 9}
+	for name, c := range map[string]struct {
+		running         bool
+		limits          mesh.Limits
+		perAgent, total int
+	}{
+		"all, where it fits":                    {false, mesh.Limits{PerAgent: 30, Total: 90}, 30, 90},
+		"less, where it does not":               {false, mesh.Limits{PerAgent: 15}, 15, 45},
+		"nothing, where nothing is left":        {false, mesh.Limits{PerAgent: -1}, 0, 0},
+		"all of what is under way, in any case": {true, mesh.Limits{PerAgent: 15}, 30, 90},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ask.Running = c.running
+			if perAgent, total := ask.Within(c.limits); perAgent != c.perAgent || total != c.total {
+				t.Errorf("%d of an agent, %d in all; want %d, %d", perAgent, total, c.perAgent, c.total)
+			}
+		})
+	}
+	if perAgent, total := ask.Least(); perAgent != 1 || total != 1 {
+		t.Errorf("the least is %d of an agent, %d in all; want one each, of requests 10 seconds apart", perAgent, total)
 	}
 }

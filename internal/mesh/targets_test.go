@@ -46,6 +46,12 @@ func TestBackendsFollowTrafficPolicies(t *testing.T) {
 		{"an external policy of Local leads all agents to those on the port's node", func(s *topology.Snapshot, _ *mesh.Want) { s.Services[0].ExternalLocal = true },
 			[]report.Backends{{Pods: []string{"a", "b"}, Also: []string{"c"}, Targets: []string{port1}}, {Pods: []string{"a", "b", "c"}, Targets: []string{cluster}},
 				{Pods: []string{"c"}, Also: []string{"a", "b"}, Targets: []string{port2}}}},
+		{"whatever the order of kinds is", func(s *topology.Snapshot, w *mesh.Want) {
+			s.Services[0].InternalLocal = true
+			slices.Reverse(w.Kinds)
+		},
+			[]report.Backends{{Pods: []string{"a", "b"}, Sources: []string{"a", "b"}, Targets: []string{cluster}}, {Pods: []string{"a", "b", "c"}, Targets: []string{port1, port2, port3}},
+				{Pods: []string{"c"}, Sources: []string{"c"}, Targets: []string{cluster}}}},
 		{"both policies", func(s *topology.Snapshot, _ *mesh.Want) {
 			s.Services[0].InternalLocal, s.Services[0].ExternalLocal = true, true
 		},
@@ -111,6 +117,24 @@ func TestBackendsOfLoadBalancersAndIngresses(t *testing.T) {
 			s.Agents[2].NotReady = "pod is not Ready"
 		},
 			[]report.Backends{{Pods: nil, Targets: []string{balancer, byName}}, {Pods: []string{"b"}, Also: []string{"c"}, Uneven: "it is so", Targets: []string{in}}}},
+		"an Ingress leads to agents of the other family": {func(s *topology.Snapshot) { s.Agents[0].Addresses = []netip.Addr{netip.MustParseAddr("2001:db8::1")} },
+			[]report.Backends{{Pods: []string{"a", "b", "c"}, Targets: []string{in}}, {Pods: []string{"b", "c"}, Targets: []string{balancer, byName}}}},
+		"an Ingress may lead to agents that are not ready, as the first of several Services does": {func(s *topology.Snapshot) {
+			s.Services[0].NotReadyToo, s.Services[0].Uneven = true, "it is so"
+			s.Services = append(s.Services, topology.Service{Uneven: "it is otherwise"})
+			s.Agents[2].NotReady = "pod is not Ready"
+		},
+			[]report.Backends{{Pods: []string{"a", "b"}, Also: []string{"c"}, Uneven: "it is so", Targets: []string{in, balancer, byName}}}},
+		"what no Service selects no Ingress leads to": {func(s *topology.Snapshot) {
+			s.Services[0].Unselected = []string{"a"}
+			s.Services = append(s.Services, topology.Service{Unselected: []string{"a", "b"}})
+		},
+			[]report.Backends{{Pods: []string{"b", "c"}, Targets: []string{in, balancer, byName}}}},
+		"an Ingress may lead to what the second of several Services selects": {func(s *topology.Snapshot) {
+			s.Services[0].Unselected = []string{"a"}
+			s.Services = append(s.Services, topology.Service{})
+		},
+			[]report.Backends{{Pods: []string{"a", "b", "c"}, Targets: []string{in}}, {Pods: []string{"b", "c"}, Targets: []string{balancer, byName}}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := twoNodes()
@@ -127,14 +151,15 @@ func TestBackendsOfLoadBalancersAndIngresses(t *testing.T) {
 
 func TestPlansHoldTheAuthoritiesThatTheirTargetsTrustAndNoOthers(t *testing.T) {
 	for name, c := range map[string]struct {
-		kind target.Kind
-		want map[string][]byte
+		kinds []target.Kind
+		want  map[string][]byte
 	}{
-		"a target with an authority of its own": {target.Ingress, map[string][]byte{"t": []byte("PEM")}},
-		"targets without one":                   {target.Endpoint, nil},
+		"a target with an authority of its own":   {[]target.Kind{target.Ingress}, map[string][]byte{"t": []byte("PEM")}},
+		"targets without one":                     {[]target.Kind{target.Endpoint}, nil},
+		"a target with one after some without it": {[]target.Kind{target.Endpoint, target.Ingress}, map[string][]byte{"t": []byte("PEM")}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := mesh.New(schedule.Key{}, report.Task{}, twoNodes(), mesh.Want{Kinds: []target.Kind{c.kind}, Families: []topology.Family{topology.IPv4}})
+			m := mesh.New(schedule.Key{}, report.Task{}, twoNodes(), mesh.Want{Kinds: c.kinds, Families: []topology.Family{topology.IPv4}})
 			for _, plan := range m.Plans {
 				if diff := cmp.Diff(c.want, plan.Authorities); diff != "" {
 					t.Errorf("plan of %s (-want +got):\n%s", plan.Agent.Pod, diff)
