@@ -69,21 +69,14 @@ func without(all []*variant, out string) []*variant {
 	return left
 }
 
-// each builds the test programs for each of the mutants that cannot be switched on.
-func (s *session) each(ctx context.Context, alone []Mutant) (built []*trial, refused int, err error) {
-	for _, m := range alone {
-		overlay := map[string][]byte{filepath.Join(s.root, m.File): m.apply(s.sources[m.File].text)}
-		binaries, out, err := s.build(ctx, fmt.Sprintf("%s-%d-%d-%s", filepath.Base(m.File), m.from, m.to, m.with), overlay)
-		switch {
-		case errors.Is(err, errBuild):
-			refused++
-		case err != nil:
-			return nil, 0, fmt.Errorf("build %s: %w:\n%s", m, err, out)
-		default:
-			built = append(built, &trial{mutant: m, binaries: binaries, env: variable + "=0"})
-		}
+// single builds the test programs for one mutant that cannot be switched on.
+func (s *session) single(ctx context.Context, m Mutant) ([]string, error) {
+	overlay := map[string][]byte{filepath.Join(s.root, m.File): m.apply(s.sources[m.File].text)}
+	binaries, out, err := s.build(ctx, m.File, overlay)
+	if err != nil && !errors.Is(err, errBuild) {
+		return nil, fmt.Errorf("build %s: %w:\n%s", m, err, out)
 	}
-	return built, refused, nil
+	return binaries, err
 }
 
 // build compiles the test programs with the overlay. It returns where they are, or what the compiler says.

@@ -69,13 +69,13 @@ func TestRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `kdoctor.io/kdoctor/test/mutation/testdata/sample: 27 mutants, a sample of 27 with seed 1
-survived   test/mutation/testdata/sample/sample.go:4 -: most = 10 -> most = 5
-survived   test/mutation/testdata/sample/sample.go:4 -: most = 10 -> most = 9
 survived   test/mutation/testdata/sample/sample.go:8 Fits: n >= 0 -> n > 0
 survived   test/mutation/testdata/sample/sample.go:8 Fits: n >= 0 -> n >= 1
 survived   test/mutation/testdata/sample/sample.go:8 Fits: n <= most -> n < most
 survived   test/mutation/testdata/sample/sample.go:36 first: full: true -> dropped
 survived   test/mutation/testdata/sample/sample.go:36 first: full: true -> full: false
+survived   test/mutation/testdata/sample/sample.go:4 -: most = 10 -> most = 5
+survived   test/mutation/testdata/sample/sample.go:4 -: most = 10 -> most = 9
 kdoctor.io/kdoctor/test/mutation/testdata/sample: killed 17 of 24 that matter (70.8 %); 0 of the killed timed out, 0 equivalents survived, 3 did not compile
 `
 	if diff := cmp.Diff(want, out.String()); diff != "" {

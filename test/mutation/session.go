@@ -112,7 +112,8 @@ func (s *session) read(at string) error {
 	return nil
 }
 
-// trial is a mutant with the programs that test it, and the environment that switches it on.
+// trial is a mutant with the programs that test it, and the environment that switches it on. One without programs is
+// built before its test.
 type trial struct {
 	mutant   Mutant
 	binaries []string
@@ -120,14 +121,13 @@ type trial struct {
 	outcome  outcome
 }
 
-// draw takes the next mutants of the sample and builds them until the sample is full: those that do not compile are
-// replaced.
+// draw takes the next mutants of the sample until it is full, and builds those that can be switched: what does not
+// compile is replaced.
 func (s *session) draw(ctx context.Context) (trials []*trial, refused int, err error) {
 	var switched []*variant
-	var alone []Mutant
 	var binaries []string
 	for id := 0; ; {
-		for len(switched)+len(alone) < s.sample && len(s.rest) > 0 {
+		for len(switched)+len(trials) < s.sample && len(s.rest) > 0 {
 			m := s.rest[0]
 			s.rest = s.rest[1:]
 			id++
@@ -137,42 +137,27 @@ func (s *session) draw(ctx context.Context) (trials []*trial, refused int, err e
 			case src.switchable(m):
 				switched = append(switched, &variant{id: id, mutant: m})
 			default:
-				alone = append(alone, m)
+				trials = append(trials, &trial{mutant: m, env: variable + "=0"})
 			}
 		}
 		var bad int
 		if binaries, switched, bad, err = s.schemata(ctx, switched); err != nil {
 			return nil, 0, err
 		}
-		built, failed, err := s.each(ctx, alone)
-		if err != nil {
-			return nil, 0, err
-		}
-		trials, alone = append(trials, built...), nil
-		refused += bad + failed
-		s.sample -= len(built)
-		if bad+failed == 0 && len(switched) >= s.sample || len(s.rest) == 0 {
+		refused += bad
+		if bad == 0 || len(s.rest) == 0 {
 			break
 		}
 	}
-	if len(switched) > 0 && s.try(ctx, binaries, variable+"=0", time.Hour) != survived {
-		// What is instrumented does not keep a promise of the package, such as how much it allocates.
-		return s.single(ctx, trials, switched, refused)
-	}
+	// Where the tests fail on all mutants together, the package does not keep a promise of its own, such as how much
+	// it allocates.
+	alone := s.try(ctx, binaries, variable+"=0", time.Hour) != survived
 	for _, v := range switched {
-		trials = append(trials, &trial{mutant: v.mutant, binaries: binaries, env: fmt.Sprintf("%s=%d", variable, v.id)})
+		t := &trial{mutant: v.mutant, binaries: binaries, env: fmt.Sprintf("%s=%d", variable, v.id)}
+		if alone {
+			t.binaries, t.env = nil, variable+"=0"
+		}
+		trials = append(trials, t)
 	}
 	return trials, refused, nil
-}
-
-// single builds each mutant apart, where the tests fail on the package with all of them.
-func (s *session) single(
-	ctx context.Context, trials []*trial, switched []*variant, refused int,
-) ([]*trial, int, error) {
-	var alone []Mutant
-	for _, v := range switched {
-		alone = append(alone, v.mutant)
-	}
-	built, failed, err := s.each(ctx, alone)
-	return append(trials, built...), refused + failed, err
 }

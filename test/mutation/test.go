@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"sync"
 	"syscall"
@@ -21,6 +22,8 @@ const (
 	killed
 	// late is a mutant whose tests did not end in time: it counts as killed, for somebody would have waited in vain.
 	late
+	// refused is a mutant that does not compile.
+	refused
 	// equivalent is a survivor that is listed as one.
 	equivalent
 )
@@ -43,7 +46,7 @@ func (s *session) test(ctx context.Context, out io.Writer) error {
 	}
 	size := min(s.sample, len(s.all))
 	fmt.Fprintf(out, "%s: %d mutants, a sample of %d with seed %d\n", s.path, len(s.all), size, s.seed)
-	trials, refused, err := s.draw(ctx)
+	trials, replaced, err := s.draw(ctx)
 	if err != nil || len(trials) == 0 {
 		return err
 	}
@@ -52,14 +55,16 @@ func (s *session) test(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	slices.SortFunc(trials, func(a, b *trial) int {
-		return cmp.Or(cmp.Compare(a.mutant.File, b.mutant.File), cmp.Compare(a.mutant.from, b.mutant.from),
+		// Those that are still to be built take longer.
+		return cmp.Or(cmp.Compare(len(b.binaries), len(a.binaries)),
+			cmp.Compare(a.mutant.File, b.mutant.File), cmp.Compare(a.mutant.from, b.mutant.from),
 			cmp.Compare(a.mutant.Becomes, b.mutant.Becomes))
 	})
 	s.run(ctx, trials, limit, func(t *trial) { t.print(out, known) })
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	s.sum(out, trials, refused)
+	s.sum(out, trials, replaced)
 	if _, err := s.clean(ctx); err != nil {
 		return fmt.Errorf("some mutants may not have been killed but for another reason: %w", err)
 	}
@@ -74,7 +79,7 @@ func (s *session) run(ctx context.Context, trials []*trial, limit time.Duration,
 	for _, t := range trials {
 		slots <- struct{}{}
 		all.Go(func() {
-			t.outcome = s.try(ctx, t.binaries, t.env, limit)
+			t.outcome = s.once(ctx, t, limit)
 			<-slots
 			one.Lock()
 			defer one.Unlock()
@@ -82,6 +87,19 @@ func (s *session) run(ctx context.Context, trials []*trial, limit time.Duration,
 		})
 	}
 	all.Wait()
+}
+
+// once builds the mutant where that is still to be done, and tests it. Programs of its own are removed after that.
+func (s *session) once(ctx context.Context, t *trial, limit time.Duration) outcome {
+	binaries := t.binaries
+	if binaries == nil {
+		var err error
+		if binaries, err = s.single(ctx, t.mutant); err != nil {
+			return refused
+		}
+		defer os.RemoveAll(filepath.Dir(binaries[0]))
+	}
+	return s.try(ctx, binaries, t.env, limit)
 }
 
 // clean runs the tests without a mutant and returns how long they may take with one.
@@ -133,14 +151,14 @@ func (t *trial) print(out io.Writer, known map[string]string) {
 }
 
 // sum writes the shares.
-func (s *session) sum(out io.Writer, trials []*trial, refused int) {
+func (s *session) sum(out io.Writer, trials []*trial, replaced int) {
 	var all [equivalent + 1]int
 	for _, t := range trials {
 		all[t.outcome]++
 	}
-	dead, matter := all[killed]+all[late], len(trials)-all[equivalent]
+	dead, matter := all[killed]+all[late], len(trials)-all[equivalent]-all[refused]
 	fmt.Fprintf(out, "%s: killed %d of %d that matter (%.1f %%); ",
 		s.path, dead, matter, 100*float64(dead)/float64(max(matter, 1)))
 	fmt.Fprintf(out, "%d of the killed timed out, %d equivalents survived, %d did not compile\n",
-		all[late], all[equivalent], refused)
+		all[late], all[equivalent], all[refused]+replaced)
 }
