@@ -141,6 +141,9 @@ func TestARoundForWhichNothingIsLeftHasNoData(t *testing.T) {
 		if network.started("a")+network.started("b") != 0 {
 			t.Error("an agent was started")
 		}
+		if want := []string{"enter", "take", "leave"}; !slices.Equal(budget.asked, want) {
+			t.Errorf("the budget was asked to %v, want %v", budget.asked, want)
+		}
 		if again, err := kept.Round(t.Context(), req.Key); err != nil || again.Verdict.Result != verdict.NoData {
 			t.Errorf("kept is %+v, %v", again.Verdict, err)
 		}

@@ -96,16 +96,29 @@ func TestAnAgentOfARoundThatIsTakenUp(t *testing.T) {
 	}
 }
 
+func TestAChangeIsNoOlderThanTheSnapshotOfThePlan(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := history{began: time.Now(), moments: []moment{{5 * time.Second, gone}}}
+		got, err := conductor(h, newAgents(map[string]habit{"b": {mute: true}}), newMemory()).Run(t.Context(), request(time.Minute))
+		if err != nil || len(got.Round.Churn) != 1 {
+			t.Fatalf("changes %+v, %v", got.Round.Churn, err)
+		}
+		if c := got.Round.Churn[0]; c.From.Before(got.Round.Started) {
+			t.Errorf("pod b is said to have gone at %v, and was there at %v", c.From, got.Round.Started)
+		}
+	})
+}
+
 // A process that comes after the deadline, to a store that lost the plan, has nothing to compare the cluster with.
 func TestWhatIsCollectedWithoutAPlanAfterTheDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := history{began: time.Now(), moments: []moment{{30 * time.Second, terminating(30 * time.Second)}}}
-		network, kept, req := newAgents(nil), newMemory(), request(time.Minute)
+		// While b is waited for, its pod goes.
+		h := history{began: time.Now(), moments: []moment{{122 * time.Second, gone}}}
+		network, kept, req := newAgents(map[string]habit{"b": {muteAfter: 20 * time.Second}}), newMemory(), request(time.Minute)
 		req.Planned = time.Now().Add(-time.Second)
 		handOver(t, conductor(h, network, kept), req, time.Second)
 		kept.plans = map[schedule.Key]store.Plan{}
 		time.Sleep(2 * time.Minute)
-		delete(network.loads, "b")
 		budget := &purse{}
 		c := round.New(round.Config{Snapshots: h, Agents: network, Plans: kept, Rounds: kept, Unknown: errUnknown, Budget: budget})
 		got, err := c.Run(t.Context(), req)
@@ -115,8 +128,8 @@ func TestWhatIsCollectedWithoutAPlanAfterTheDeadline(t *testing.T) {
 		if !got.Round.Started.Equal(req.Planned) {
 			t.Errorf("the round started at %v, want the time for which it was planned, %v", got.Round.Started, req.Planned)
 		}
-		if len(got.Round.Churn) != 0 {
-			t.Errorf("changes are %+v, want none", got.Round.Churn)
+		if len(got.Round.Churn) != 0 || len(got.Round.Missing) != 1 || got.Round.Missing[0].Void {
+			t.Errorf("changes are %+v and missing %+v, want no change that explains why b is missing", got.Round.Churn, got.Round.Missing)
 		}
 		if want := []string{"enter", "leave"}; !slices.Equal(budget.asked, want) {
 			t.Errorf("the budget was asked to %v, want %v: nothing is sent any more", budget.asked, want)
