@@ -40,12 +40,15 @@ const (
 
 // test builds and tests the sample and prints what came of it.
 func (s *session) test(ctx context.Context, out io.Writer) error {
-	known, err := equivalents(s.root)
+	known, err := s.equivalents()
 	if err != nil {
 		return err
 	}
 	size := min(s.sample, len(s.all))
 	fmt.Fprintf(out, "%s: %d mutants, a sample of %d with seed %d\n", s.path, len(s.all), size, s.seed)
+	if s.only == "" {
+		s.stale(out, known)
+	}
 	trials, replaced, err := s.draw(ctx)
 	if err != nil || len(trials) == 0 {
 		return err
