@@ -78,6 +78,7 @@ func TestNodePortAddresses(t *testing.T) {
 		{"the primary one answers less than that", addressed(2, ok(nodeAddress{node: 1, host: "10.0.0.1", failure: refused}, 9), further(1, refused)), nil},
 		{"the primary one of another node answers", addressed(2, primary(2), further(1, refused)), nil},
 		{"a primary one is refused", addressed(2, primary(2), nodeAddress{node: 1, host: "10.0.0.1", failure: refused}), nil},
+		{"another port at the primary address is refused", addressed(2, primary(1), nodeAddress{node: 1, host: "10.0.0.3", failure: refused}), nil},
 		{"a further one resets later", addressed(2, primary(1), further(1, with(refused, func(f *report.Failure) { f.Phase = probe.FirstByte }))), nil},
 		{"a further one fails otherwise", addressed(2, primary(1), further(1, with(refused, func(f *report.Failure) { f.Outcome = probe.Reset }))), nil},
 		{"nothing could be sent", addressed(2, primary(1), further(1, with(refused, func(f *report.Failure) { f.Outcome = probe.NotSent }))), nil},

@@ -50,8 +50,5 @@ func choose(k, h int) float64 {
 
 // distinct is how many different backends n connections meet on average that are led to one of m by chance.
 func distinct(n uint64, m int) float64 {
-	if m == 0 {
-		return 0
-	}
 	return -float64(m) * math.Expm1(float64(n)*math.Log1p(-1/float64(m)))
 }

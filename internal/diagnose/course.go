@@ -42,8 +42,8 @@ const (
 
 // courses are those of all ways that lead to less than they ought to, each beside the others that do the same.
 func (f facts) courses() []course {
+	// By their names, ways on which the clients' own nodes select come before node ports, which look at what those do.
 	all := pools(f.cells, byWay)
-	slices.SortStableFunc(all, func(a, b *pool) int { return compareBool(b.ways[0].bySource(), a.ways[0].bySource()) })
 	comparisons := 0
 	for _, p := range all {
 		// Two for each node to itself, one for everybody, and each selecting place by itself.
@@ -67,18 +67,6 @@ func (f facts) courses() []course {
 	return found
 }
 
-// compareBool puts false before true.
-func compareBool(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case b:
-		return -1
-	default:
-		return 1
-	}
-}
-
 func (c *course) merge(o course) {
 	c.ways = append(slices.Clone(c.ways), o.ways...)
 	for _, family := range o.families {
@@ -91,7 +79,7 @@ func (c *course) merge(o course) {
 	for i, n := range o.counts {
 		c.counts[i] += n
 	}
-	c.agents = slices.Compact(slices.Sorted(slices.Values(slices.Concat(c.agents, o.agents))))
+	c.agents = sorted(slices.Concat(c.agents, o.agents))
 }
 
 func (f facts) course(p *pool, before []course, comparisons int) (course, bool) {
@@ -203,7 +191,7 @@ func (f facts) eachToItself(p *pool, before []course, comparisons int) (local, b
 // local is the logarithm of an upper bound of the probability that all places, of two nodes at least, lead to the pods of one node alone
 // each, as they do, by chance; 0 where they do not. Free is the logarithm of how many nodes each place's might have been.
 func (f facts) local(p *pool, places map[string]*tally, nodeOf func(string, *tally) string, free float64) float64 {
-	nodes := map[string]bool{}
+	var nodes []string
 	var log float64
 	for _, place := range slices.Sorted(maps.Keys(places)) {
 		t := places[place]
@@ -219,10 +207,10 @@ func (f facts) local(p *pool, places map[string]*tally, nodeOf func(string, *tal
 				return 0
 			}
 		}
-		nodes[node] = true
+		nodes = append(nodes, node)
 		log += min(0, t.within(here)+free)
 	}
-	if len(nodes) < 2 {
+	if len(sorted(nodes)) < 2 {
 		return 0
 	}
 	return log

@@ -104,9 +104,11 @@ func (f facts) nodesOf(pods []string) []string {
 	for _, pod := range pods {
 		nodes = append(nodes, cmp.Or(f.nodes[pod], pod))
 	}
-	slices.Sort(nodes)
-	return slices.Compact(nodes)
+	return sorted(nodes)
 }
+
+// sorted are the names, each once.
+func sorted(names []string) []string { return slices.Compact(slices.Sorted(slices.Values(names))) }
 
 // sets finds the backend set of a target.
 type sets struct {

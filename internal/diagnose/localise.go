@@ -134,8 +134,7 @@ func (all routes) each(value func(route) string) []string {
 	for _, r := range all {
 		values = append(values, value(r))
 	}
-	slices.Sort(values)
-	return slices.Compact(values)
+	return sorted(values)
 }
 
 func from(r route) string     { return r.from }
@@ -206,8 +205,12 @@ func oneSource(failed, passed routes) (Finding, bool) {
 	}
 	advice := "its routes, firewall and network policies"
 	found.Component = PodOrNode
-	if len(pods) == 0 && passed.between().any(func(r route) bool { return r.from == node }) {
+	switch {
+	case len(pods) > 0:
+	case passed.between().any(func(r route) bool { return r.from == node }):
 		found.Component, advice = ServicePath, "kube-proxy there, or what stands in for it: Pod IPs answer from there"
+	default:
+		found.Component, advice = Unclear, "kube-proxy there, or what stands in for it, and at its network: no Pod IP was probed from there"
 	}
 	found.Message = fmt.Sprintf("every failing path starts at node %s, and no other node sees a failure%s; look at %s", node, only(failed, passed), advice)
 	return found, true
@@ -226,7 +229,7 @@ func commonNode(failed, passed routes) (Finding, bool) {
 	}
 	node := nodes[0]
 	alike := passed.like(pods)
-	elsewhere := alike.that(func(r route) bool { return !touch(node)(r) })
+	elsewhere := alike.that(func(r route) bool { return !touch(node)(r) && r.from != r.to })
 	if len(elsewhere) == 0 {
 		return Finding{}, false
 	}
@@ -234,7 +237,6 @@ func commonNode(failed, passed routes) (Finding, bool) {
 	found := Finding{Component: PodOrNode, Where: "node " + node, Confidence: Low, Evidence: []string{
 		tallied("that start or end there", pods, here), fmt.Sprintf("all %s between other nodes passed", plural(len(elsewhere), "path"))}}
 	switch {
-	case len(pods) < 2:
 	case len(here) == 0:
 		found.Confidence = High
 	case len(pods) >= len(here):
@@ -247,7 +249,7 @@ func commonNode(failed, passed routes) (Finding, bool) {
 
 func nodePortsOf(failed, passed routes) (Finding, bool) {
 	node := failed[0].to
-	elsewhere := func(r route) bool { return r.kind == target.NodePort && r.to != "" && r.to != node }
+	elsewhere := func(r route) bool { return r.to != "" && r.to != node }
 	if node == "" || failed.any(func(r route) bool { return r.kind != target.NodePort || r.to != node }) || !passed.like(failed).any(elsewhere) {
 		return Finding{}, false
 	}
@@ -344,9 +346,9 @@ func onlyFamily(failed, passed routes) (Finding, bool) {
 		Message: fmt.Sprintf("every failing path is over %s, while the other family passes; look at %s", family, advice)}, true
 }
 
-// spreadOut is how sure a property is the failures' own: several nodes saw several of them.
+// spreadOut is how sure a property is the failures' own: several nodes saw some.
 func spreadOut(failed routes) Confidence {
-	if len(failed) > 1 && len(failed.each(from)) > 1 {
+	if len(failed.each(from)) > 1 {
 		return High
 	}
 	return Medium

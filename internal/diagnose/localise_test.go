@@ -86,6 +86,17 @@ func fails(hold func(way) bool) func(way) verdict.Result {
 	}
 }
 
+// known is that paths fail, or pass, and that nothing is known of all others.
+func known(failed, passed bool) verdict.Result {
+	switch {
+	case failed:
+		return verdict.Fail
+	case passed:
+		return verdict.Pass
+	}
+	return verdict.NoData
+}
+
 func TestLocalise(t *testing.T) {
 	both := []topology.Family{topology.IPv4, topology.IPv6}
 	pods := []target.Kind{target.Endpoint}
@@ -132,6 +143,33 @@ func TestLocalise(t *testing.T) {
 		{"only node ports over IPv6 fail", matrix{nodes: 3, families: both,
 			result: fails(func(w way) bool { return w.kind == target.NodePort && w.family == topology.IPv6 })}, "high OnlyKind NodePort"},
 		{"all of the one family that was tested fails", matrix{nodes: 3, families: both[1:], result: fails(func(way) bool { return true })}, ""},
+		{"two nodes do not reach each other, and nothing else is known of one", matrix{nodes: 3, kinds: pods, result: func(w way) verdict.Result {
+			return known(pair(w), w.from != 1 && w.to != 1)
+		}}, "low BetweenTwoNodes nodes node-00 and node-01"},
+		{"two nodes do not reach each other, and nothing else is known of both", matrix{nodes: 4, kinds: pods, result: func(w way) verdict.Result {
+			return known(pair(w), w.from > 1 && w.to > 1)
+		}}, "low BetweenTwoNodes nodes node-00 and node-01"},
+		{"one node's cluster address fails, and Pod IPs were not tested", matrix{nodes: 3, kinds: []target.Kind{target.ClusterIP, target.LoadBalancer},
+			result: fails(func(w way) bool { return w.kind == target.ClusterIP && w.from == 2 })}, "medium OneSource node node-02"},
+		{"node ports of two of three nodes fail", matrix{nodes: 3, result: fails(func(w way) bool { return w.kind == target.NodePort && w.to > 0 })},
+			"high OnlyKind NodePort"},
+		{"node ports fail from two of three nodes", matrix{nodes: 3, result: fails(func(w way) bool { return w.kind == target.NodePort && w.from > 0 })},
+			"high OnlyKind NodePort"},
+		{"the node ports of one node fail over IPv6", matrix{nodes: 3, families: both,
+			result: fails(func(w way) bool { return w.kind == target.NodePort && w.to == 2 && w.family == topology.IPv6 })}, "high CommonNode node node-02"},
+		{"a node port fails from the one node that asked", matrix{nodes: 3, kinds: []target.Kind{target.NodePort}, result: func(w way) verdict.Result {
+			return known(w.to == 2 && w.from == 0, w.from == 0)
+		}}, "medium CommonNode node node-02"},
+		{"a node is cut off on one of two networks over IPv6", matrix{nodes: 4, families: both, kinds: net1,
+			result: fails(func(w way) bool { return cut(w) && w.family == topology.IPv6 })}, "high CommonNode node node-01"},
+		{"both families fail for a part", matrix{nodes: 3, families: both, kinds: []target.Kind{target.ClusterIP},
+			result: fails(func(w way) bool { return (w.from == 0) == (w.family == topology.IPv4) })}, ""},
+		{"one node of two was asked from, and does not reach the other", matrix{nodes: 2, kinds: pods, result: func(w way) verdict.Result {
+			return known(w.from == 0, false)
+		}}, ""},
+		{"every node that was asked from fails to reach one", matrix{nodes: 3, kinds: pods, result: func(w way) verdict.Result {
+			return known(w.to == 1 && w.from != 1, w.from == w.to)
+		}}, ""},
 		{"failures here and there", matrix{nodes: 4, result: fails(func(w way) bool {
 			return w.kind != target.ClusterIP && (w.from == 0 && w.to == 1 || w.from == 2 && w.to == 3) || w.kind == target.ClusterIP && w.from == 0
 		})}, ""},

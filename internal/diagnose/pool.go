@@ -29,15 +29,15 @@ type tally struct {
 	seen, chance float64
 	// turns is the most requests that the agent's own node led to pods for one address.
 	turns uint64
-	// failed is how many views had failures that no change excuses.
-	failed int
+	// failed reports that some view had failures that no change excuses.
+	failed bool
 }
 
 func (t *tally) add(o *tally) {
 	for i, n := range o.met {
 		t.met[i] += n
 	}
-	t.n, t.lost, t.failed = t.n+o.n, t.lost+o.lost, t.failed+o.failed
+	t.n, t.lost, t.failed = t.n+o.n, t.lost+o.lost, t.failed || o.failed
 	t.seen, t.chance, t.turns = t.seen+o.seen, t.chance+o.chance, max(t.turns, o.turns)
 }
 
@@ -114,16 +114,13 @@ func cellsOf(views []look) []*cell {
 func compareWays(a, b way) int { return cmp.Compare(a.String(), b.String()) }
 
 func (c *cell) add(l look) {
-	t := &tally{met: make([]uint64, len(c.set.pods)), n: l.answered, lost: l.lost}
+	t := &tally{met: make([]uint64, len(c.set.pods)), n: l.answered, lost: l.lost, failed: !l.clean}
 	for pod, n := range l.peers {
 		if i, ok := c.set.index[pod]; ok {
 			t.met[i] = n
 		}
 	}
 	t.seen, t.chance = float64(len(t.met)-t.unmet()), distinct(l.answered, len(t.met))
-	if !l.clean {
-		t.failed = 1
-	}
 	if c.way.bySource() {
 		t.turns = t.n
 		c.pattern.add(t.met, t.n)
@@ -207,11 +204,9 @@ func (p *pool) names() string { return names(p.ways) }
 
 // targets are the IDs of all targets of the pool, sorted.
 func (p *pool) targets() []string {
-	ids := map[string]bool{}
+	var ids []string
 	for _, c := range p.cells {
-		for id := range c.targets {
-			ids[id] = true
-		}
+		ids = slices.AppendSeq(ids, maps.Keys(c.targets))
 	}
-	return slices.Sorted(maps.Keys(ids))
+	return sorted(ids)
 }

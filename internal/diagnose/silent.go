@@ -3,7 +3,6 @@ package diagnose
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 
 	"kdoctor.io/kdoctor/internal/probe"
@@ -60,8 +59,15 @@ func (f facts) silentPods() []silentPod {
 type silentViews struct {
 	pod    string
 	way    way
-	judged map[string]bool
+	judged []string
 	silent []look
+}
+
+// saw adds the agent whose view says something. Views come by agent.
+func (s *silentViews) saw(agent string) {
+	if n := len(s.judged); n == 0 || s.judged[n-1] != agent {
+		s.judged = append(s.judged, agent)
+	}
 }
 
 // silentInViews are the pods that are silent in views of which each says so by itself.
@@ -88,10 +94,10 @@ func (f facts) silentInViews() []silentPod {
 			}
 			k := key{pod, wayOf(l.target)}
 			if byKey[k] == nil {
-				byKey[k] = &silentViews{pod: pod, way: k.way, judged: map[string]bool{}}
+				byKey[k] = &silentViews{pod: pod, way: k.way}
 				all = append(all, byKey[k])
 			}
-			byKey[k].judged[l.agent] = true
+			byKey[k].saw(l.agent)
 			if slices.Contains(silent, pod) {
 				byKey[k].silent = append(byKey[k].silent, l)
 			}
@@ -109,9 +115,7 @@ func (f facts) silentInViews() []silentPod {
 func (f facts) fromViews(s silentViews) silentPod {
 	pod := silentPod{pod: s.pod, paths: s.way.String(), way: s.way, judged: len(s.judged), explained: true, clean: true}
 	for _, l := range s.silent {
-		if !slices.Contains(pod.silent, l.agent) {
-			pod.silent = append(pod.silent, l.agent)
-		}
+		pod.silent = append(pod.silent, l.agent)
 		if !slices.Contains(pod.families, l.target.Family) {
 			pod.families = append(pod.families, l.target.Family)
 		}
@@ -119,6 +123,7 @@ func (f facts) fromViews(s silentViews) silentPod {
 		pod.clean = pod.clean && l.clean
 		pod.uneven = pod.uneven || l.uneven()
 	}
+	pod.silent = sorted(pod.silent)
 	pod.evidence = f.evidence(s)
 	return pod
 }
@@ -207,17 +212,16 @@ func (f facts) sure(s silentPod, reach reach) Confidence {
 // evidence gives the figures of the first few views, and the targets.
 func (f facts) evidence(s silentViews) []string {
 	var lines []string
-	ids := map[string]bool{}
-	for i, l := range s.silent {
-		ids[l.target.ID] = true
-		if i >= mostNamed {
+	var ids []string
+	for _, l := range s.silent {
+		if ids = append(ids, l.target.ID); len(ids) > mostNamed {
 			continue
 		}
 		lines = append(lines, fmt.Sprintf("%s on %s: %d answers came from %d of %d pods, and %s", cmp.Or(f.nodes[l.agent], l.agent), l.target.ID,
 			l.answered, len(l.set.pods)-len(l.silent), len(l.set.pods),
 			losses(l.lost, l.answered+l.lost, float64(len(l.silent))/float64(len(l.set.pods)))))
 	}
-	return append(lines, f.closing(s.pod, slices.Sorted(maps.Keys(ids)))...)
+	return append(lines, f.closing(s.pod, sorted(ids))...)
 }
 
 // losses says how many of n requests failed, and whether the silent pods explain it, which have the given share of the turns.

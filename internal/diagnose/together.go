@@ -87,7 +87,7 @@ func (p *pool) silent(comparisons int) []unheard {
 			got, share = got+float64(t.met[i]), share+float64(t.n)/float64(len(t.met))
 		}
 		// A pod that answers everyone seldom is not silent to some: that is for another rule.
-		if len(u.silent) > 0 && got >= gross*share && unlikely(p.surprise(u), comparisons*len(p.set.pods)) {
+		if got >= gross*share && unlikely(p.surprise(u), comparisons*len(p.set.pods)) {
 			found = append(found, u)
 		}
 	}
@@ -155,7 +155,7 @@ type sums struct {
 	answered, lost uint64
 	// turns is how many of the requests were those of the silent pods.
 	turns  float64
-	failed int
+	failed bool
 }
 
 func (s sums) explained() bool { return explained(s.lost, s.answered+s.lost, s.share()) }
@@ -172,7 +172,7 @@ func (p *pool) sum(pods []unheard) sums {
 	var s sums
 	for _, agent := range slices.Sorted(maps.Keys(silent)) {
 		t, n := p.agents[agent], silent[agent]
-		s.answered, s.lost, s.failed = s.answered+t.n, s.lost+t.lost, s.failed+t.failed
+		s.answered, s.lost, s.failed = s.answered+t.n, s.lost+t.lost, s.failed || t.failed
 		s.turns += float64(t.n+t.lost) * float64(n) / float64(len(p.set.pods))
 	}
 	return s
@@ -189,5 +189,5 @@ func (f facts) fromPool(p *pool, u unheard, s sums) silentPod {
 		"from there, " + losses(s.lost, s.answered+s.lost, s.share()),
 	}
 	return silentPod{pod: u.pod, paths: p.names(), way: p.ways[0], families: p.families, judged: len(u.judged), silent: u.silent,
-		explained: s.explained(), clean: s.failed == 0, evidence: append(lines, f.closing(u.pod, p.targets())...)}
+		explained: s.explained(), clean: !s.failed, evidence: append(lines, f.closing(u.pod, p.targets())...)}
 }

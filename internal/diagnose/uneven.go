@@ -165,9 +165,6 @@ func (f facts) skewed(p *pool, comparisons int) (Finding, bool) {
 	var pods, lines []string
 	for i, pod := range p.set.pods {
 		got, n, lost := p.others(i)
-		if n == 0 {
-			continue
-		}
 		// Lost requests may have been the pod's turns.
 		least, most := (got+lost)/(n+lost), got/n
 		rare := least <= gross*share && unlikely(below(n+lost, least, share), comparisons)

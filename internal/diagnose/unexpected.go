@@ -15,7 +15,7 @@ type strangers struct {
 	way     way
 	answers uint64
 	// agents are those that asked, pods those that answered, ids the targets.
-	agents, pods, ids map[string]bool
+	agents, pods, ids []string
 	figures           []figure
 }
 
@@ -61,17 +61,17 @@ func (f facts) meet(byWay map[way]*strangers, agent string, p *report.Path, set 
 		w := wayOf(&p.Target)
 		s := byWay[w]
 		if s == nil {
-			s = &strangers{way: w, agents: map[string]bool{}, pods: map[string]bool{}, ids: map[string]bool{}}
+			s = &strangers{way: w}
 			byWay[w] = s
 		}
 		s.answers += n
-		s.agents[agent], s.pods[pod], s.ids[p.Target.ID] = true, true, true
+		s.agents, s.pods, s.ids = append(s.agents, agent), append(s.pods, pod), append(s.ids, p.Target.ID)
 		s.figures = append(s.figures, figure{agent, p.Target.ID, pod, n})
 	}
 }
 
 func (f facts) unexpected(s *strangers) Finding {
-	agents, pods := slices.Sorted(maps.Keys(s.agents)), slices.Sorted(maps.Keys(s.pods))
+	agents, pods := sorted(s.agents), sorted(s.pods)
 	var places, lines []string
 	for _, pod := range pods {
 		places = append(places, f.place(pod))
@@ -83,7 +83,7 @@ func (f facts) unexpected(s *strangers) Finding {
 		lines = append(lines, fmt.Sprintf("%s on %s: %s gave %s", cmp.Or(f.nodes[g.agent], g.agent), g.id, f.place(g.pod), plural(g.n, "answer")))
 	}
 	found := Finding{Component: s.way.component(), Where: several(places), Confidence: Medium,
-		Evidence: append(lines, "seen on "+several(slices.Sorted(maps.Keys(s.ids))))}
+		Evidence: append(lines, "seen on "+several(sorted(s.ids)))}
 	if len(agents) > 1 {
 		found.Confidence = High
 	}
