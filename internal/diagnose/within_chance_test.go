@@ -13,7 +13,7 @@ import (
 // TestHealthyRoundsHaveNoFindings holds the promise of chance: no more than one of 1,000 rounds in which each connection is led to one of
 // the pods by lot has a finding.
 func TestHealthyRoundsHaveNoFindings(t *testing.T) {
-	const rounds, most = 300, 20
+	const rounds, most = 20000, 20
 	shapes := []lottery{
 		{pods: 2, requests: 10}, {pods: 3, requests: 10}, {pods: 3, requests: 30}, {pods: 5, requests: 10}, {pods: 4, requests: 45},
 		{pods: 8, requests: 10}, {pods: 3, requests: 10, families: []topology.Family{topology.IPv4, topology.IPv6}},
