@@ -168,8 +168,8 @@ func TestNothingUnmeasuredHidesBehindVoidPaths(t *testing.T) {
 	}
 }
 
-// mesh is a round of so many agents, each with a path to each pod, to a Service and to its own node port; the last ones are gone.
-func mesh(agents, gone int, leftOut bool) report.Round {
+// fullMesh is a round of so many agents, each with a path to each pod, to a Service and to its own node port; the last ones are gone.
+func fullMesh(agents, gone int, leftOut bool) report.Round {
 	var r report.Round
 	name := func(i int) string { return fmt.Sprintf("p%03d", i) }
 	for i := range agents {
@@ -233,7 +233,7 @@ func TestARoundPassesOnlyWhenAThirdOfItIsJudged(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			v := verdict.Judge(mesh(c.agents, c.gone, c.leftOut), strict())
+			v := verdict.Judge(fullMesh(c.agents, c.gone, c.leftOut), strict())
 			if v.Result != c.want {
 				t.Fatalf("got %s, want %s: %s", v.Result, c.want, v.Reasons)
 			}

@@ -80,7 +80,7 @@ func (r Reason) path() string {
 	case TooSlow:
 		return fmt.Sprintf("mean delay %.3f ms is above the expected %d ms", milliseconds(r.Delay), r.Allowed.Milliseconds()) + r.joined(", but ")
 	case NeverReused:
-		return fmt.Sprintf("none of %s lasted until the next request, and nothing on the way may end it", count(r.Count, "connection"))
+		return fmt.Sprintf("none of %s lasted until the next request, although nothing on the way may end one", count(r.Count, "connection"))
 	case NothingSent:
 		return fmt.Sprintf("no request was sent (%d were due)", r.Of) + r.worst() + r.joined("; ")
 	case NothingSucceeded:
@@ -240,7 +240,12 @@ func ChangeOf(c report.Change) string {
 // SentenceOf says what changes excuse of the failures of a path, and when.
 func SentenceOf(e report.Excuse) string {
 	const clock = "15:04:05"
-	text := fmt.Sprintf("%d of %d requests from %s to %s UTC", e.Explained, e.Of, e.First.UTC().Format(clock), e.Last.UTC().Format(clock))
+	first, last := e.First.UTC().Format(clock), e.Last.UTC().Format(clock)
+	when := "at " + first
+	if last != first {
+		when = "from " + first + " to " + last
+	}
+	text := fmt.Sprintf("%d of %s %s UTC", e.Explained, count(e.Of, "request"), when)
 	if e.Backends > 0 {
 		text += fmt.Sprintf(", while %d of %d backends %s away", e.Away, e.Backends, was(uint64(max(e.Away, 0))))
 	}
