@@ -9,7 +9,7 @@ import (
 )
 
 // mayAnswer are the changes of agents that may answer the agent on the target.
-func (j judge) mayAnswer(agent string, t target.Target) []report.Change {
+func (j judge) mayAnswer(agent string, t *target.Target) []report.Change {
 	answers := func(report.Change) bool { return true }
 	switch t.MayAnswer() {
 	case target.OnePod:
@@ -32,7 +32,7 @@ func (j judge) mayAnswer(agent string, t target.Target) []report.Change {
 }
 
 // excusing are the changes that excuse requests of the path: those that its report names, else those of agents that may answer.
-func (j judge) excusing(agent string, p report.Path) []report.Change {
+func (j judge) excusing(agent string, t *target.Target, p *report.Path) []report.Change {
 	var changes []report.Change
 	for _, e := range p.Excuses {
 		for _, c := range e.Changes {
@@ -44,7 +44,7 @@ func (j judge) excusing(agent string, p report.Path) []report.Change {
 	if len(changes) > 0 {
 		return changes
 	}
-	return j.mayAnswer(agent, p.Target)
+	return j.mayAnswer(agent, t)
 }
 
 // changes adds what the changes were.

@@ -29,7 +29,7 @@ type requests struct {
 }
 
 // requestsOf counts the requests of a path whose excused ones are still in it; planned is 0 where the plan is not known.
-func requestsOf(p report.Path, planned uint64) requests {
+func requestsOf(p *report.Path, planned uint64) requests {
 	r := requests{planned: max(planned, p.Scheduled), due: p.Scheduled, excused: p.Void(), missed: p.Missed}
 	for _, f := range p.Failures {
 		switch f.Outcome {

@@ -35,43 +35,44 @@ const (
 	// counted are the requests that the path is about, persistent are those over a persistent connection beside them.
 	counted stream = iota
 	persistent
-	streams
 )
 
-// figures are what comparisons of paths need of one stream.
-type figures struct {
-	// made is how many requests say something about the path, timeouts how many of these timed out, and answers how many of the timeouts
-	// a slow answerer can cause.
-	made, timeouts, answers float64
-	// ok is how many succeeded, took how long these took together.
-	ok, took float64
-}
+// measure is what paths are compared by.
+type measure int
 
-func figuresOf(p *report.Path) figures {
+const (
+	// timeouts are all requests that timed out, ownTimeouts those that no slow answerer can cause, and answerTimeouts the others.
+	timeouts measure = iota
+	ownTimeouts
+	answerTimeouts
+	// delays are how long the successful requests took.
+	delays
+)
+
+// evidence is how much of something bad there was in how many requests, and how many requests speak for that.
+type evidence struct{ bad, of, least float64 }
+
+// evidenceOf is that of one stream of the path, whose excused requests must no longer be in it.
+func evidenceOf(p *report.Path, s stream, by measure) evidence {
+	if s == persistent {
+		p = p.Kept
+	}
 	if p == nil {
-		return figures{}
+		return evidence{}
 	}
-	f := figures{made: float64(requestsOf(*p, 0).judged), ok: float64(p.OK), took: float64(p.Latency.Mean()) * float64(p.OK)}
-	for _, failure := range p.Failures {
-		if failure.Outcome != probe.Timeout {
-			continue
-		}
-		f.timeouts += float64(failure.Count)
-		if (proxy{}).byAnswerer(failure) {
-			f.answers += float64(failure.Count)
+	if by == delays {
+		n := float64(p.OK)
+		return evidence{float64(p.Latency.Mean()) * n, n, n}
+	}
+	e := evidence{of: float64(requestsOf(p, 0).judged)}
+	for _, f := range p.Failures {
+		answer := (proxy{}).byAnswerer(f)
+		if f.Outcome == probe.Timeout && (by == timeouts || answer == (by == answerTimeouts)) {
+			e.bad += float64(f.Count)
 		}
 	}
-	return f
-}
-
-// compared is one path among others.
-type compared struct {
-	protocol target.Protocol
-	streams  [streams]figures
-}
-
-func comparedOf(p report.Path) compared {
-	return compared{protocol: p.Target.Protocol, streams: [streams]figures{figuresOf(&p), figuresOf(p.Kept)}}
+	e.least = e.bad
+	return e
 }
 
 // way is how one pod is reached.
@@ -82,65 +83,72 @@ type way struct {
 	protocol    target.Protocol
 }
 
-func wayOf(t target.Target) way { return way{t.Pod, t.Interface, t.Kind, t.Family, t.Protocol} }
+func wayOf(t *target.Target) way { return way{t.Pod, t.Interface, t.Kind, t.Family, t.Protocol} }
 
-// asked is one path to a pod.
-type asked struct {
-	by string
-	compared
+// ranked is one path among like ones.
+type ranked struct {
+	path *report.Path
+	evidence
 }
 
-// evidence is how much of something bad there was in how many requests, and how many requests speak for that.
-type evidence struct{ bad, of, least float64 }
+// rankings are like paths, the cleanest first, as far as they were asked for. Paths of one agent are like those of the same protocol, for
+// protocols cost an agent differently; paths of several agents are like those that reach the same pod in the same way.
+type rankings map[rankingKey][]ranked
 
-// timeouts is how many requests timed out; answers counts those in that a slow answerer can cause.
-func (f figures) late(answers bool) evidence {
-	bad := f.timeouts
-	if !answers {
-		bad -= f.answers
+type rankingKey struct {
+	way
+	stream
+	measure
+}
+
+// of ranks the paths, once.
+func (r rankings) of(key rankingKey, paths func() []*report.Path) []ranked {
+	if ranking, ok := r[key]; ok {
+		return ranking
 	}
-	return evidence{bad, f.made, bad}
+	var ranking []ranked
+	for _, p := range paths() {
+		if e := evidenceOf(p, key.stream, key.measure); e.of > 0 {
+			ranking = append(ranking, ranked{p, e})
+		}
+	}
+	slices.SortStableFunc(ranking, func(a, b ranked) int { return cmp.Or(cmp.Compare(a.bad*b.of, b.bad*a.of), cmp.Compare(b.of, a.of)) })
+	r[key] = ranking
+	return ranking
 }
 
-// onlyAnswers is how many requests timed out in a way that a slow answerer can cause.
-func (f figures) onlyAnswers() evidence { return evidence{f.answers, f.made, f.answers} }
-
-// delay is how long the successful requests took.
-func (f figures) delay() evidence { return evidence{f.took, f.ok, f.ok} }
-
-// standsOut reports whether the path is so much worse than like ones that nothing which all of them share can be why.
-func standsOut(path evidence, like []evidence) bool {
-	if path.least < aloneLeast {
+// standsOut reports whether the path is so much worse than like ones that nothing which all of them share can be why. The ranking may have
+// the path itself in it, which is left out.
+func standsOut(path *report.Path, s stream, by measure, like []ranked) bool {
+	own := evidenceOf(path, s, by)
+	if own.least < aloneLeast {
 		return false
 	}
-	like = slices.DeleteFunc(like, func(e evidence) bool { return e.of == 0 || enoughOneIn*e.of < path.of })
-	cleaner := func(e evidence) bool { return aloneTimes*e.bad*path.of <= path.bad*e.of }
-	if len(like) < likeLeast {
-		better := 0
-		for _, e := range like {
-			if cleaner(e) {
-				better++
-			}
+	counts := func(r ranked) bool { return r.path != path && enoughOneIn*r.of >= own.of }
+	cleaner := func(e evidence) bool { return aloneTimes*e.bad*own.of <= own.bad*e.of }
+	paths, better, all := 0, 0, 0.0
+	for _, r := range like {
+		if !counts(r) {
+			continue
 		}
-		return 2*better > len(like)
+		paths, all = paths+1, all+r.of
+		if cleaner(r.evidence) {
+			better++
+		}
 	}
-	clean := cleanest(like, path.of)
-	return clean.of >= path.of && cleaner(clean)
-}
-
-// cleanest adds up the like paths with the lowest rates: as few as are evidence against a path with so many requests.
-func cleanest(like []evidence, made float64) evidence {
-	var all float64
-	for _, e := range like {
-		all += e.of
+	if paths < likeLeast {
+		return 2*better > paths
 	}
-	slices.SortFunc(like, func(a, b evidence) int { return cmp.Or(cmp.Compare(a.bad*b.of, b.bad*a.of), cmp.Compare(b.of, a.of)) })
 	var clean evidence
-	for i, e := range like {
-		clean.bad, clean.of = clean.bad+e.bad, clean.of+e.of
-		if i+1 >= cleanLeast && clean.of >= made && cleanOneIn*clean.of >= all {
+	added := 0
+	for _, r := range like {
+		if !counts(r) {
+			continue
+		}
+		clean.bad, clean.of, added = clean.bad+r.bad, clean.of+r.of, added+1
+		if added >= cleanLeast && clean.of >= own.of && cleanOneIn*clean.of >= all {
 			break
 		}
 	}
-	return clean
+	return clean.of >= own.of && cleaner(clean)
 }

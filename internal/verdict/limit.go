@@ -34,7 +34,7 @@ const (
 )
 
 // agentLimit is the limit that makes all of the agent's paths doubtful; nil for none.
-func agentLimit(a report.Agent, expect Expect) *Reason {
+func agentLimit(a *report.Agent, expect Expect) *Reason {
 	if reason := throttled(a.Observer); reason != nil {
 		return reason
 	}
@@ -59,9 +59,10 @@ func throttled(o report.Observer) *Reason {
 
 // notSent is about ports and descriptors, of which the agent may run out for a while. A path on which nothing at all could be sent is left out:
 // something on that path alone keeps the agent from it, such as an address family that its node does not have.
-func notSent(a report.Agent) *Reason {
+func notSent(a *report.Agent) *Reason {
 	var due, failed uint64
-	for _, p := range a.Paths {
+	for i := range a.Paths {
+		p := &a.Paths[i]
 		due += p.Scheduled
 		if n := requestsOf(p, 0).notSent; n < p.Sent {
 			failed += n
@@ -81,8 +82,8 @@ func notSent(a report.Agent) *Reason {
 func late(paths []report.Path, expect Expect) *Reason {
 	bound := max(lagFloor, expect.MeanDelay/lagShare)
 	var lag stats.Histogram
-	for _, p := range paths {
-		lag.Merge(p.Lag)
+	for i := range paths {
+		lag.Merge(paths[i].Lag)
 	}
 	n := lag.Count()
 	// The p99 by nearest rank is above the bound when more than a hundredth is.
@@ -99,7 +100,7 @@ func late(paths []report.Path, expect Expect) *Reason {
 }
 
 // pathLimit is the limit that makes this one path doubtful, whose excused requests are still in it; nil for none.
-func pathLimit(p report.Path) *Reason {
+func pathLimit(p *report.Path) *Reason {
 	n := requestsOf(p, 0)
 	if float64(n.missed+n.notSent) <= missedShare*float64(n.due-min(n.due, n.excused)) {
 		return nil
@@ -110,7 +111,7 @@ func pathLimit(p report.Path) *Reason {
 
 // small is the limit of a path whose answers were shorter than the round asks for, which shows nothing of what large ones meet; zero for none.
 // An agent gives such answers when the round is not known to it, as after a restart.
-func small(p report.Path, least int) Reason {
+func small(p *report.Path, least int) Reason {
 	if least == 0 || p.Target.Protocol == target.TCP || float64(p.Bytes) >= answeredShare*float64(p.OK)*float64(least) {
 		return Reason{}
 	}

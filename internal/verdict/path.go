@@ -3,19 +3,19 @@ package verdict
 import (
 	"kdoctor.io/kdoctor/internal/probe"
 	"kdoctor.io/kdoctor/internal/report"
+	"kdoctor.io/kdoctor/internal/target"
 )
 
 // JudgePath judges one path of an agent of which nothing but this path is known: whatever the rest of its report says against it is left out.
 func JudgePath(p report.Path, expect Expect) Path {
 	j := newJudge(report.Round{Agents: []report.Agent{{Paths: []report.Path{p}}}}, expect)
 	j.agents[0].limit = nil
-	return j.path(j.agents[0], 0, report.Expected{})
+	return j.path(&j.agents[0], 0, report.Expected{})
 }
 
 // path judges the counted requests and the persistent stream apart; what weighs more decides.
-func (j judge) path(r reported, i int, expected report.Expected) Path {
-	p := r.whole[i]
-	judged := Path{Target: p.Target.ID}
+func (j judge) path(r *reported, i int, expected report.Expected) Path {
+	judged := Path{Target: r.whole[i].Target.ID}
 	s := j.suspects(r, i)
 	judged.Result, judged.Reason = j.counted(r, i, expected.Requests, s)
 	if result, reason := j.stream(r, i, expected.Kept, s); worse(result, judged.Result) {
@@ -27,12 +27,12 @@ func (j judge) path(r reported, i int, expected report.Expected) Path {
 // counted judges the counted requests. The order is: was anything measured, did enough succeed, was it fast enough, could the agent
 // measure at all, was enough measured. Requests that the agent could not send, or that were cut off by the end of the round,
 // say nothing about the path and are left out of its rate.
-func (j judge) counted(r reported, i int, planned uint64, s suspects) (Result, Reason) {
-	p, n := r.Paths[i], requestsOf(r.whole[i], planned)
-	failures, lost := judgedFailures(p.Failures), j.resetWhileIdle(r.Pod, p)
+func (j judge) counted(r *reported, i int, planned uint64, s suspects) (Result, Reason) {
+	p, n := r.left[i], requestsOf(r.whole[i], planned)
+	failures, lost := judgedFailures(p.Failures), j.resetWhileIdle(r.Pod, &p.Target, p)
 	switch {
 	case n.judged == 0:
-		return j.nothing(r, n, r.whole[i], s)
+		return j.nothing(r, &p.Target, n, r.whole[i], s)
 	case short(p.OK, n.judged+lost, j.expect.SuccessRate):
 		return s.failed(Reason{Code: TooFewSucceeded, Count: p.OK, Of: n.judged, Lost: lost, Rate: j.expect.SuccessRate, Worst: worst(failures)}, failures, counted)
 	case tooSlow(p, j.expect):
@@ -42,7 +42,7 @@ func (j judge) counted(r reported, i int, planned uint64, s suspects) (Result, R
 	case s.asker != nil:
 		return ToolLimited, *s.asker
 	case !n.enough():
-		return j.tooFew(r, n, r.whole[i])
+		return j.tooFew(r, &p.Target, n, r.whole[i])
 	case n.due < planned && r.Cut == "":
 		return NoData, Reason{Code: NotDue, Count: n.due, Of: planned}
 	}
@@ -53,18 +53,18 @@ func (j judge) counted(r reported, i int, planned uint64, s suspects) (Result, R
 }
 
 // nothing is the result where no request says anything about the path.
-func (j judge) nothing(r reported, n requests, p report.Path, s suspects) (Result, Reason) {
+func (j judge) nothing(r *reported, t *target.Target, n requests, p *report.Path, s suspects) (Result, Reason) {
 	if n.void(r.Cut != "") {
-		return Void, j.excuse(r, p, n)
+		return Void, j.excuse(r, t, p, n)
 	}
 	return NoData, Reason{Code: NothingSent, Of: n.due - min(n.due, n.excused), Worst: worst(p.WithoutVoid().Failures)}.but(s.agent)
 }
 
 // tooFew is the result where what was judged is well, and too little.
-func (j judge) tooFew(r reported, n requests, p report.Path) (Result, Reason) {
+func (j judge) tooFew(r *reported, t *target.Target, n requests, p *report.Path) (Result, Reason) {
 	switch {
 	case n.void(r.Cut != ""):
-		return Void, j.excuse(r, p, n)
+		return Void, j.excuse(r, t, p, n)
 	case n.due < n.planned && r.Cut == "":
 		return NoData, Reason{Code: NotDue, Count: n.due, Of: n.planned}
 	}
@@ -72,7 +72,7 @@ func (j judge) tooFew(r reported, n requests, p report.Path) (Result, Reason) {
 }
 
 // excuse is why a path is void.
-func (j judge) excuse(r reported, p report.Path, n requests) Reason {
+func (j judge) excuse(r *reported, t *target.Target, p *report.Path, n requests) Reason {
 	if r.Cut != "" && (n.due < n.planned || n.excused == 0) {
 		return Reason{Code: Cut, Text: r.Cut, Change: r.CutBy, Count: n.due, Of: n.planned}
 	}
@@ -80,11 +80,11 @@ func (j judge) excuse(r reported, p report.Path, n requests) Reason {
 	if n.judged == 0 {
 		of = n.excused
 	}
-	return changes(Reason{Code: Excused, Excused: n.excused, Of: of, Count: n.judged}, j.excusing(r.Pod, p))
+	return changes(Reason{Code: Excused, Excused: n.excused, Of: of, Count: n.judged}, j.excusing(r.Pod, t, p))
 }
 
 // tooSlow reports whether the mean delay of the successes is longer than expected.
-func tooSlow(p report.Path, expect Expect) bool {
+func tooSlow(p *report.Path, expect Expect) bool {
 	return p.OK > 0 && expect.MeanDelay > 0 && p.Latency.Mean() > expect.MeanDelay
 }
 

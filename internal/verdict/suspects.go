@@ -2,6 +2,7 @@ package verdict
 
 import (
 	"math"
+	"slices"
 
 	"kdoctor.io/kdoctor/internal/probe"
 	"kdoctor.io/kdoctor/internal/report"
@@ -16,9 +17,9 @@ type suspects struct {
 	// answerer is the limit of an agent that may answer. What it answers in time all the same is not made doubtful.
 	answerer *Reason
 	proxy
-	// same are the figures of the asker's other paths of the same protocol, others those of the paths by which others reach the same pod.
-	same, others func(of stream) []figures
-	own          compared
+	// path is the path itself; same ranks the asker's paths of the same protocol, others those of all who reach the same pod.
+	path         *report.Path
+	same, others func(stream, measure) []ranked
 }
 
 // proxy is what stands between an agent and those that answer it.
@@ -29,47 +30,39 @@ type proxy struct {
 }
 
 // proxyOf is what stands on the path, whose excused requests must still be in it.
-func proxyOf(p report.Path) proxy {
+func proxyOf(p *report.Path) proxy {
 	return proxy{proxied: p.Target.Proxied(), gateway: p.Gateway() && (p.Kept == nil || p.Kept.Gateway())}
 }
 
 // suspects finds out which limits may be why the i-th path of the agent is as it is.
-func (j judge) suspects(r reported, i int) suspects {
-	p := r.Paths[i]
-	s := suspects{agent: r.limit, asker: first(r.limit, pathLimit(r.whole[i])), proxy: proxyOf(r.whole[i]), own: r.compared[i]}
+func (j judge) suspects(r *reported, i int) suspects {
+	p := r.left[i]
+	s := suspects{agent: r.limit, asker: first(r.limit, pathLimit(r.whole[i])), proxy: proxyOf(r.whole[i]), path: p}
 	s.answerer = j.slow.on(r.Pod, p, s.proxy)
-	s.same = func(of stream) []figures {
-		var like []figures
-		for k, other := range r.compared {
-			// Protocols are held apart because they cost an agent differently.
-			if k != i && other.protocol == s.own.protocol {
-				like = append(like, other.streams[of])
-			}
-		}
-		return like
+	s.same = func(of stream, by measure) []ranked {
+		return r.rankings.of(rankingKey{way{protocol: p.Target.Protocol}, of, by}, func() []*report.Path {
+			return slices.DeleteFunc(slices.Clone(r.left), func(q *report.Path) bool { return q.Target.Protocol != p.Target.Protocol })
+		})
 	}
-	s.others = func(of stream) []figures {
-		var like []figures
-		for _, other := range j.slow.asked[wayOf(p.Target)] {
-			if other.by != r.Pod {
-				like = append(like, other.streams[of])
-			}
-		}
-		return like
+	s.others = func(of stream, by measure) []ranked {
+		key := rankingKey{wayOf(&p.Target), of, by}
+		return j.slow.rankings.of(key, func() []*report.Path { return j.slow.asked[key.way] })
 	}
 	return s
 }
 
 // ofTimeouts are the suspects that nothing clears of the path's timeouts.
 func (s suspects) ofTimeouts(of stream) (asker, answerer *Reason) {
-	own := s.own.streams[of]
 	asker, answerer = s.asker, s.answerer
-	if answerer != nil && standsOut(own.onlyAnswers(), each(s.others(of), figures.onlyAnswers)) {
+	if answerer != nil && standsOut(s.path, of, answerTimeouts, s.others(of, answerTimeouts)) {
 		answerer = nil
 	}
-	// What the answerer can cause is no evidence against the path.
-	late := func(f figures) evidence { return f.late(answerer == nil) }
-	if asker != nil && standsOut(late(own), each(s.same(of), late)) {
+	by := timeouts
+	if answerer != nil {
+		// What the answerer can cause is no evidence against the path.
+		by = ownTimeouts
+	}
+	if asker != nil && standsOut(s.path, of, by, s.same(of, by)) {
 		asker = nil
 	}
 	return asker, answerer
@@ -77,23 +70,14 @@ func (s suspects) ofTimeouts(of stream) (asker, answerer *Reason) {
 
 // ofDelay are the suspects that nothing clears of the path's long delay.
 func (s suspects) ofDelay(of stream) (asker, answerer *Reason) {
-	own := s.own.streams[of].delay()
 	asker, answerer = s.asker, s.answerer
-	if asker != nil && standsOut(own, each(s.same(of), figures.delay)) {
+	if asker != nil && standsOut(s.path, of, delays, s.same(of, delays)) {
 		asker = nil
 	}
-	if answerer != nil && standsOut(own, each(s.others(of), figures.delay)) {
+	if answerer != nil && standsOut(s.path, of, delays, s.others(of, delays)) {
 		answerer = nil
 	}
 	return asker, answerer
-}
-
-func each(all []figures, of func(figures) evidence) []evidence {
-	out := make([]evidence, len(all))
-	for i, f := range all {
-		out[i] = of(f)
-	}
-	return out
 }
 
 // failed is the result of requests of which too few succeeded. Where an agent met a limit, they fail only when enough of them failed in ways
@@ -153,12 +137,14 @@ type slow struct {
 	byPod  map[string]*Reason
 	behind report.Behind
 	// asked are the paths to these agents, by the way that they take.
-	asked map[way][]asked
+	asked map[way][]*report.Path
+	// rankings hold these against each other.
+	rankings rankings
 }
 
 // slowAnswers finds the agents whose answers were slow.
 func slowAnswers(round report.Round, agents []reported) slow {
-	s := slow{byPod: map[string]*Reason{}, behind: round.Behind(), asked: map[way][]asked{}}
+	s := slow{byPod: map[string]*Reason{}, behind: round.Behind(), asked: map[way][]*report.Path{}, rankings: rankings{}}
 	for _, a := range agents {
 		if limit := throttled(a.Observer); limit != nil {
 			named := limit.of(a.Pod, a.Node)
@@ -166,9 +152,9 @@ func slowAnswers(round report.Round, agents []reported) slow {
 		}
 	}
 	for _, a := range agents {
-		for i, p := range a.Paths {
+		for _, p := range a.left {
 			if p.Target.MayAnswer() == target.OnePod && s.byPod[p.Target.Pod] != nil {
-				s.asked[wayOf(p.Target)] = append(s.asked[wayOf(p.Target)], asked{a.Pod, a.compared[i]})
+				s.asked[wayOf(&p.Target)] = append(s.asked[wayOf(&p.Target)], p)
 			}
 		}
 	}
@@ -177,7 +163,7 @@ func slowAnswers(round report.Round, agents []reported) slow {
 
 // on is the limit that made answers on the path slow, nil for none. Where any of several pods may answer, those that are slow explain no more
 // than their share of the requests, up to three standard deviations of a uniform choice: what is beyond that has another reason.
-func (s slow) on(agent string, p report.Path, stands proxy) *Reason {
+func (s slow) on(agent string, p *report.Path, stands proxy) *Reason {
 	if p.Target.Protocol == target.TCP {
 		// A kernel answers, not the agent.
 		return nil
@@ -211,7 +197,7 @@ func (s slow) on(agent string, p report.Path, stands proxy) *Reason {
 
 // share is which part of the requests slow agents can be why they fail, where so many of those that may answer are slow. A proxy may lead
 // all requests of one client to the same agent: if slow ones alone answered, all went to them.
-func (s slow) share(p report.Path, stands proxy, slow, of int) float64 {
+func (s slow) share(p *report.Path, stands proxy, slow, of int) float64 {
 	if !stands.proxied || len(p.Peers) == 0 {
 		return float64(slow) / float64(of)
 	}

@@ -130,46 +130,55 @@ type judge struct {
 	slow   slow
 }
 
-// reported is the report of one agent: whole, and as it would be had the excused requests never been made.
+// reported is the report of one agent.
 type reported struct {
-	report.Agent
-	whole []report.Path
-	// compared are the paths' figures for comparisons.
-	compared []compared
+	*report.Agent
+	// whole are the paths as they were reported, left as they would be had the excused requests never been made; both are sorted by target.
+	whole, left []*report.Path
 	// limit is the limit that makes all of the agent's paths doubtful, nil for none.
 	limit *Reason
+	// rankings hold the paths against each other.
+	rankings rankings
 }
 
 func newJudge(round report.Round, expect Expect) judge {
 	j := judge{round: round, expect: expect}
-	for _, a := range round.Agents {
-		whole := slices.Clone(a.Paths)
-		slices.SortStableFunc(whole, func(a, b report.Path) int { return cmp.Compare(a.Target.ID, b.Target.ID) })
-		a.Paths = make([]report.Path, len(whole))
-		figures := make([]compared, len(whole))
-		for i, p := range whole {
-			a.Paths[i] = p.WithoutVoid()
-			figures[i] = comparedOf(a.Paths[i])
-		}
-		j.agents = append(j.agents, reported{Agent: a, whole: whole, compared: figures, limit: agentLimit(a, expect)})
+	for i := range round.Agents {
+		j.agents = append(j.agents, newReported(&round.Agents[i], expect))
 	}
 	slices.SortStableFunc(j.agents, func(a, b reported) int { return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.Pod, b.Pod)) })
 	j.slow = slowAnswers(round, j.agents)
 	return j
 }
 
+func newReported(a *report.Agent, expect Expect) reported {
+	r := reported{Agent: a, limit: agentLimit(a, expect), rankings: rankings{}}
+	for i := range a.Paths {
+		r.whole = append(r.whole, &a.Paths[i])
+	}
+	slices.SortStableFunc(r.whole, func(a, b *report.Path) int { return cmp.Compare(a.Target.ID, b.Target.ID) })
+	for _, p := range r.whole {
+		if p.Void() > 0 || (p.Kept != nil && p.Kept.Void() > 0) {
+			left := p.WithoutVoid()
+			p = &left
+		}
+		r.left = append(r.left, p)
+	}
+	return r
+}
+
 // agent judges one agent. What was stopped or never measured weighs before what is void.
 func (j judge) agent(r reported) Agent {
 	expected, _ := j.round.ExpectedOf(r.Pod)
 	agent := Agent{Pod: r.Pod, Node: r.Node, Result: Pass}
-	left, measured := false, make(map[string]bool, len(r.Paths))
+	left, measured := false, make(map[string]bool, len(r.whole))
 	worsen := func(to Result, reason Reason) {
 		if worse(to, agent.Result) {
 			agent.Result, agent.Reason = to, reason
 		}
 	}
-	for i := range r.Paths {
-		judged := j.path(r, i, expected)
+	for i := range r.whole {
+		judged := j.path(&r, i, expected)
 		agent.Paths = append(agent.Paths, judged)
 		measured[judged.Target] = true
 		if judged.Result == Void {
@@ -191,7 +200,7 @@ func (j judge) agent(r reported) Agent {
 				worsen(NoData, Reason{Code: NotMeasured, Target: id})
 			}
 		}
-		if len(r.Paths) == 0 {
+		if len(r.whole) == 0 {
 			worsen(NoData, Reason{Code: NoTargets})
 		}
 	}
