@@ -1,0 +1,72 @@
+package controller
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kdoctor.io/kdoctor/internal/probe"
+	"kdoctor.io/kdoctor/internal/report"
+	"kdoctor.io/kdoctor/internal/target"
+	"kdoctor.io/kdoctor/internal/verdict"
+)
+
+// measured is an agent's report of some targets on which all ten requests succeeded.
+func measured(pod string, targets ...target.Target) report.Agent {
+	a := report.Agent{Pod: pod, Node: "node-" + pod, Finished: true}
+	for _, t := range targets {
+		a.Paths = append(a.Paths, report.Path{Target: t, Scheduled: 10, Sent: 10, OK: 10})
+	}
+	return a
+}
+
+func TestASuccessSaysWhatItIsWorth(t *testing.T) {
+	x, balancer := target.Target{ID: "x"}, target.Target{ID: "lb", Kind: target.LoadBalancer, Address: "http://172.18.255.1:80", ShortCircuit: true}
+	void := measured("b", x, target.Target{ID: "y"})
+	void.Paths[1] = report.Path{Target: target.Target{ID: "y"}, Scheduled: 10, Sent: 10, Failures: []report.Failure{{Outcome: probe.Timeout, Count: 10, Void: 10}}}
+	failed := measured("b", x)
+	failed.Paths[0].OK, failed.Paths[0].Failures = 9, []report.Failure{{Outcome: probe.Refused, Phase: probe.Connect, Count: 1}}
+	cases := []struct {
+		name  string
+		round report.Round
+		want  string
+	}{
+		{"all there is", report.Round{Agents: []report.Agent{measured("a", x), measured("b", x)}}, "Round 7 succeeded: 2 of 2 targets passed."},
+		{"a path is void", report.Round{Agents: []report.Agent{measured("a", x), void}}, "Round 7 succeeded: 2 of 2 targets passed, 1 void."},
+		{"nodes were left out, and nodes answer for the load balancer", report.Round{Agents: []report.Agent{measured("a", x, balancer), measured("b", x)},
+			Outside: []report.Outside{{Node: "n2", Reason: "its node selector leaves it out"}}},
+			"Round 7 succeeded: 3 of 3 targets passed; 1 of 3 nodes was not looked at: n2 (its node selector leaves it out); " +
+				"LoadBalancer 172.18.255.1:80 was answered by the nodes themselves (ipMode VIP): this target proves nothing about the load balancer."},
+		{"no success", report.Round{Agents: []report.Agent{measured("a", x), failed}}, "Round 7 succeeded."},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			got := Summarize(c.round, verdict.Judge(c.round, verdict.Expect{SuccessRate: 1}))
+			if diff := cmp.Diff(c.want, succeeded(7, Result{Outcome: got})); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+	long := succeeded(7, Result{Outcome: Outcome{Success: strings.Repeat("x", 2*longestReason)}})
+	if len(long) != longestReason+1 || !strings.HasSuffix(long, "....") {
+		t.Errorf("a long sentence has %d bytes", len(long))
+	}
+}
+
+func TestSummarizeTellsNodesApart(t *testing.T) {
+	x := target.Target{ID: "x"}
+	failed := measured("c", x)
+	failed.Paths[0].OK, failed.Paths[0].Failures = 9, []report.Failure{{Outcome: probe.Refused, Phase: probe.Connect, Count: 1}}
+	void := measured("d", x)
+	void.Paths[0].OK, void.Paths[0].Failures = 0, []report.Failure{{Outcome: probe.Timeout, Count: 10, Void: 10}}
+	round := report.Round{Agents: []report.Agent{measured("a", x), failed, void, measured("e", x)},
+		Missing:  []report.Missing{{Pod: "f", Node: "node-e", Reason: "no answer"}},
+		Expected: []report.Expected{{Pod: "a", Node: "node-a"}, {Pod: "c", Node: "node-c"}}}
+	got := Summarize(round, verdict.Judge(round, verdict.Expect{SuccessRate: 1}))
+	want := Outcome{Result: verdict.Fail, Expected: 2, Succeeded: []string{"node-a"}, Failed: []string{"node-c"}, Silent: []string{"node-e"},
+		Reasons: []string{"agent f on node node-e did not report: no answer", "agent c on node node-c: x: 9 of 10 requests succeeded, expected a rate of at least 1 (1 Refused at connect)"}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
