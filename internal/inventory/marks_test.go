@@ -1,6 +1,8 @@
 package inventory_test
 
 import (
+	"net/netip"
+	"slices"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -64,8 +66,11 @@ func TestNodesThatAreTakenOutOfTheCluster(t *testing.T) {
 		"the machine config operator":       {[]func(*corev1.Node){cordonedNode, annotated(drain, "drain-rendered-worker")}, "the machine config operator drains it", true},
 		"the machine config operator waits": {[]func(*corev1.Node){annotated(drain, "drain-rendered-worker")}, "", false},
 		"the machine config operator is done, and somebody else cordons": {[]func(*corev1.Node){cordonedNode, annotated(drain, "uncordon-rendered-worker")}, "", true},
-		"the machine shuts down":                    {[]func(*corev1.Node){ready(corev1.ConditionFalse, "[runtime is down, node is shutting down]")}, "its machine shuts down", true},
-		"the machine is not ready":                  {[]func(*corev1.Node){ready(corev1.ConditionFalse, "container runtime is down")}, "", false},
+		"the machine shuts down":   {[]func(*corev1.Node){ready(corev1.ConditionFalse, "[runtime is down, node is shutting down]")}, "its machine shuts down", true},
+		"the machine is not ready": {[]func(*corev1.Node){ready(corev1.ConditionFalse, "container runtime is down")}, "", false},
+		"another condition says so": {[]func(*corev1.Node){func(n *corev1.Node) {
+			n.Status.Conditions = append(n.Status.Conditions, corev1.NodeCondition{Type: "Other", Status: corev1.ConditionFalse, Message: "node is shutting down"})
+		}}, "", false},
 		"the machine told so before it fell silent": {[]func(*corev1.Node){ready(corev1.ConditionUnknown, "node is shutting down")}, "", false},
 		"the Node object is deleted":                {[]func(*corev1.Node){deletedNode}, "its Node object is being deleted", true},
 		"Karpenter deletes the Node object":         {[]func(*corev1.Node){deletedNode, tainted("karpenter.sh/disrupted", noSchedule)}, "Karpenter removes it", true},
@@ -90,6 +95,7 @@ func TestNodesWithoutNodePorts(t *testing.T) {
 	}{
 		"a node like others":              {func(*corev1.Node) {}, ""},
 		"the taint of a virtual kubelet":  {valued("virtual-kubelet.io/provider", "azure"), isVirtual},
+		"a label of the same name":        {labelled("virtual-kubelet.io/provider", "azure"), isVirtual},
 		"its label":                       {labelled("type", "virtual-kubelet"), isVirtual},
 		"another type":                    {labelled("type", "gpu"), ""},
 		"the taint of the ACI connector":  {valued("azure.com/aci", ""), isVirtual},
@@ -105,6 +111,35 @@ func TestNodesWithoutNodePorts(t *testing.T) {
 			got := snapshot(t, topology.Workload{Kind: topology.DaemonSet, Name: "agents"}, daemonSet(0), node("n", c.mark)).Nodes[0]
 			if got.NoNodePorts != c.want {
 				t.Errorf("%q, want %q", got.NoNodePorts, c.want)
+			}
+		})
+	}
+}
+
+func TestAddressesOfANode(t *testing.T) {
+	listed := func(all ...corev1.NodeAddress) func(*corev1.Node) {
+		return func(n *corev1.Node) { n.Status.Addresses = all }
+	}
+	internal := func(text string) corev1.NodeAddress {
+		return corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: text}
+	}
+	external := func(text string) corev1.NodeAddress {
+		return corev1.NodeAddress{Type: corev1.NodeExternalIP, Address: text}
+	}
+	for name, c := range map[string]struct {
+		node          func(*corev1.Node)
+		all, external []netip.Addr
+	}{
+		"InternalIPs come first":              {listed(external("203.0.113.1"), internal("198.18.0.1"), internal("198.18.0.2")), addresses("198.18.0.1", "198.18.0.2", "203.0.113.1"), addresses("203.0.113.1")},
+		"one that is both is internal":        {listed(external("198.18.0.1"), internal("198.18.0.1")), addresses("198.18.0.1"), nil},
+		"one that is there twice counts once": {listed(external("203.0.113.1"), external("203.0.113.1")), addresses("203.0.113.1"), addresses("203.0.113.1")},
+		"what is no address is none":          {listed(internal("?"), internal("fe80::1%eth0"), internal("127.0.0.1")), addresses("127.0.0.1"), nil},
+		"a name is none":                      {listed(corev1.NodeAddress{Type: corev1.NodeInternalDNS, Address: "198.18.0.1"}), nil, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := snapshot(t, topology.Workload{Kind: topology.DaemonSet, Name: "agents"}, daemonSet(0), node("n", c.node)).Nodes[0]
+			if !slices.Equal(got.Addresses, c.all) || !slices.Equal(got.External, c.external) {
+				t.Errorf("%v, external %v; want %v, %v", got.Addresses, got.External, c.all, c.external)
 			}
 		})
 	}

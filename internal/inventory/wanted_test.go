@@ -73,6 +73,13 @@ func pinned(name, node string) *corev1.Pod {
 	return p
 }
 
+// pinnedBy is a pod that is not there yet, with one required field of the node.
+func pinnedBy(name string, field corev1.NodeSelectorRequirement) *corev1.Pod {
+	p := pod(name, "", "workload", unscheduled)
+	p.Spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms[0].MatchFields[0] = field
+	return p
+}
+
 func TestNodesThatWantAnAgentAreComparedWithThoseThatHaveOne(t *testing.T) {
 	kept := node("n3", tainted("x", noSchedule))
 	for name, c := range map[string]struct {
@@ -111,6 +118,15 @@ func TestNodesThatWantAnAgentAreComparedWithThoseThatHaveOne(t *testing.T) {
 		"a pod that waits for its node stands on it": {
 			[]client.Object{daemonSet(2), node("n1"), node("n2"), pod("a", "n1", "workload"), pinned("b", "n2")},
 			where{Agents: []seen{{"a", "n1", ""}, {"b", "n2", "pod is Pending: Unschedulable: 0/1 nodes are available"}}}},
+		"a pod that waits and was made for no node alone stands on none": {
+			[]client.Object{daemonSet(1), node("n1"), pinnedBy("b", corev1.NodeSelectorRequirement{Key: "kubernetes.io/arch", Operator: corev1.NodeSelectorOpIn, Values: []string{"n1"}})},
+			where{Agents: []seen{{"b", "", "pod is Pending: Unschedulable: 0/1 nodes are available"}, {"(none on n1)", "n1", noAgent}}}},
+		"a pod that waits and has no affinity stands on none": {
+			[]client.Object{daemonSet(1), node("n1"), pod("b", "", "workload", unscheduled, func(p *corev1.Pod) { p.Spec.Affinity = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{}} })},
+			where{Agents: []seen{{"b", "", "pod is Pending: Unschedulable: 0/1 nodes are available"}, {"(none on n1)", "n1", noAgent}}}},
+		"a pod without a control port takes no part": {
+			[]client.Object{daemonSet(1), node("n1"), pod("a", "n1", "workload", func(p *corev1.Pod) { p.Spec.Containers[0].Ports = p.Spec.Containers[0].Ports[:1] })},
+			where{Agents: []seen{{"a", "n1", "pod has no container ports named http and control"}}}},
 		"a pod that waits for a node where none is wanted any more is not missed": {
 			[]client.Object{daemonSet(1), node("n1"), kept, pod("a", "n1", "workload"), pinned("c", "n3")},
 			where{Agents: []seen{{"a", "n1", ""}}, Leaving: []string{"c"}, Outside: map[string]string{"n3": notWished}}},
@@ -170,6 +186,7 @@ func TestNodesThatAreOutsideSayWhy(t *testing.T) {
 		"the node does not say what it runs":                {corev1.PodSpec{NodeSelector: map[string]string{corev1.LabelOSStable: "linux"}}, node("n1"), "the agents' node selector leaves it out"},
 		"the selector asks for the operating system and a label that the node lacks": {corev1.PodSpec{NodeSelector: map[string]string{corev1.LabelOSStable: "linux", "pool": "a"}},
 			node("n1", os("linux")), "the agents' node selector leaves it out"},
+		"the selector asks for a label alone":          {corev1.PodSpec{NodeSelector: map[string]string{"pool": "a"}}, node("n1", os("linux")), "the agents' node selector leaves it out"},
 		"the affinity asks for another zone":           {corev1.PodSpec{Affinity: affinity}, node("n1"), "the agents' node affinity leaves it out"},
 		"the affinity asks for the node's zone":        {corev1.PodSpec{Affinity: affinity}, node("n2"), ""},
 		"a taint with a value is not tolerated":        {corev1.PodSpec{}, node("n1", func(n *corev1.Node) { n.Spec.Taints = []corev1.Taint{{Key: "k", Value: "v", Effect: noSchedule}} }), "its taint k=v:NoSchedule is not tolerated"},

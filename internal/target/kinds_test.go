@@ -111,3 +111,12 @@ func TestMayAnswer(t *testing.T) {
 		})
 	}
 }
+
+func TestKindsHaveTitles(t *testing.T) {
+	for kind, want := range map[target.Kind]string{target.Endpoint: "Pod IP", target.SecondInterface: "2nd interface", target.ClusterIP: "ClusterIP",
+		target.NodePort: "NodePort", target.LoadBalancer: "LoadBalancer", target.Ingress: "Ingress", "Gateway": "Gateway"} {
+		if got := kind.Traits(); got.Title != want || got.Kind != kind {
+			t.Errorf("%s is %q of kind %s, want %q", kind, got.Title, got.Kind, want)
+		}
+	}
+}

@@ -56,10 +56,10 @@ func List(names []string) string {
 		return ""
 	case len(names) == 1:
 		return names[0]
-	case rest == 1:
-		return strings.Join(names[:maxNamed], ", ") + " and 1 other"
 	case rest > 1:
 		return fmt.Sprintf("%s and %d others", strings.Join(names[:maxNamed], ", "), rest)
+	case rest == 1:
+		return strings.Join(names[:maxNamed], ", ") + " and 1 other"
 	}
 	last := len(names) - 1
 	return strings.Join(names[:last], ", ") + " and " + names[last]
@@ -97,7 +97,7 @@ func Distinct(offers []Offer, shared func(t Target, by []string) string) (target
 		if c.first != i {
 			continue
 		}
-		if len(c.by) > 1 {
+		if len(c.by) > 1 || c.disagree {
 			gaps = appendNew(gaps, Gap{Kind: o.Kind, Family: o.Family, Reason: shared(o.Target, c.by)})
 		}
 		if !c.disagree {

@@ -197,7 +197,37 @@ func TestAddressesOfNoUseAreListedUpToABound(t *testing.T) {
 	if got := target.Instead(topology.IPv6, all); got != nil {
 		t.Errorf("IPv6 addresses %v", got)
 	}
-	if got := target.Instead(topology.IPv4, []netip.Addr{{}}); got != nil {
+	if got := target.Instead(topology.IPv6, []netip.Addr{{}}); got != nil {
 		t.Errorf("no address is listed as %v", got)
+	}
+}
+
+func TestOffersThatDisagreeAreLeftOut(t *testing.T) {
+	offer := func(by, onlyNode string) target.Offer {
+		return target.Offer{By: by, Target: target.Target{ID: "x", Kind: target.NodePort, Family: topology.IPv4, OnlyNode: onlyNode}}
+	}
+	for name, c := range map[string]struct {
+		offers []target.Offer
+		want   int
+		by     string
+	}{
+		"one":                             {[]target.Offer{offer("a", "n1")}, 1, ""},
+		"one that is there twice":         {[]target.Offer{offer("a", "n1"), offer("a", "n1")}, 1, ""},
+		"two that agree":                  {[]target.Offer{offer("a", "n1"), offer("b", "n1")}, 1, "a and b"},
+		"two that disagree":               {[]target.Offer{offer("a", "n1"), offer("b", "n2")}, 0, "a and b"},
+		"one that disagrees among three":  {[]target.Offer{offer("a", "n1"), offer("b", "n2"), offer("c", "n1")}, 0, "a, b and c"},
+		"one who disagrees with itself":   {[]target.Offer{offer("a", "n1"), offer("a", "n2")}, 0, "a"},
+		"one who does not know of a node": {[]target.Offer{offer("a", ""), offer("b", "n2")}, 0, "a and b"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			targets, gaps := target.Distinct(c.offers, func(_ target.Target, by []string) string { return target.List(by) })
+			var want []target.Gap
+			if c.by != "" {
+				want = []target.Gap{{Kind: target.NodePort, Family: topology.IPv4, Reason: c.by}}
+			}
+			if len(targets) != c.want || !cmp.Equal(want, gaps) {
+				t.Errorf("%d targets, gaps %v; want %d, %v", len(targets), gaps, c.want, want)
+			}
+		})
 	}
 }
