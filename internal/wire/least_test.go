@@ -1,11 +1,14 @@
 package wire_test
 
 import (
+	"math"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"google.golang.org/protobuf/proto"
 
 	agentv1 "kdoctor.io/kdoctor/api/agent/v1"
 	"kdoctor.io/kdoctor/internal/mesh"
@@ -82,5 +85,114 @@ func TestTheFirstOfAKindArrives(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got, exact()); diff != "" {
 		t.Errorf("report (-sent +received):\n%s", diff)
+	}
+}
+
+// healthy is a report of one request that succeeded, or of none.
+func healthy(requests uint64) report.Agent {
+	p := report.Path{Target: least().Targets[0], Scheduled: requests, Sent: requests, OK: requests}
+	for range requests {
+		p.Latency.Record(time.Millisecond)
+		p.Response.Record(time.Millisecond)
+		p.Lag.Record(time.Millisecond)
+	}
+	return report.Agent{Pod: "a", Node: "n", Paths: []report.Path{p}}
+}
+
+func TestWhatNoCountShowsIsRefusedAllTheSame(t *testing.T) {
+	for name, spoil := range map[string]func(*agentv1.Path){
+		"latencies that are garbage, of no successes":         func(p *agentv1.Path) { p.Latency = []byte{1} },
+		"responses that are garbage, of no successes":         func(p *agentv1.Path) { p.Response = []byte{1} },
+		"lags that are garbage, of no requests":               func(p *agentv1.Path) { p.Lag = []byte{1} },
+		"fewer scheduled than sent, and missed that overflow": func(p *agentv1.Path) { p.Sent, p.Missed = 1, math.MaxUint64 },
+		"a failure that no request had": func(p *agentv1.Path) {
+			p.Failures = []*agentv1.Failure{{Outcome: "Timeout", Phase: "connect"}}
+		},
+		"an unknown failure that no request had": func(p *agentv1.Path) {
+			p.Failures = []*agentv1.Failure{{Outcome: "Bored", Phase: "connect", Count: 1}}
+		},
+	} {
+		message := wire.Report(healthy(0))
+		spoil(message.GetPaths()[0])
+		if _, err := wire.ParseReport(message); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+	message := wire.Report(healthy(1))
+	connect := &agentv1.PhaseTime{Phase: "connect", Count: 1}
+	message.Paths[0].Phases = []*agentv1.PhaseTime{connect, connect}
+	if _, err := wire.ParseReport(message); err == nil {
+		t.Error("one phase that stands twice is accepted")
+	}
+	if _, err := wire.ParseReport(nil); err == nil {
+		t.Error("no report at all is accepted")
+	}
+}
+
+func TestManyKindsOfFailureArrive(t *testing.T) {
+	want := healthy(0)
+	p := &want.Paths[0]
+	for _, outcome := range []probe.Outcome{probe.Timeout, probe.Refused, probe.Reset, probe.BadAnswer} {
+		for _, phase := range []probe.Phase{probe.Connect, probe.FirstByte, probe.Body} {
+			p.Failures = append(p.Failures, report.Failure{Outcome: outcome, Phase: phase, Count: 1})
+			p.Scheduled, p.Sent = p.Scheduled+1, p.Sent+1
+			p.Lag.Record(time.Millisecond)
+		}
+	}
+	got, err := wire.ParseReport(wire.Report(want))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got, exact()); diff != "" {
+		t.Errorf("report (-sent +received):\n%s", diff)
+	}
+}
+
+func TestPrintable(t *testing.T) {
+	for _, c := range []struct{ name, text, want string }{
+		{"text stays", "no ~ \u0080 é", "no ~ \u0080 é"},
+		{"control characters become spaces", "a\x00b\x1fc\x7fd\n", "a b c d "},
+		{"what is no text becomes a question mark", "a\xffb", "a?b"},
+		{"256 bytes stay", strings.Repeat("a", 256), strings.Repeat("a", 256)},
+		{"what is longer is cut", strings.Repeat("a", 257), strings.Repeat("a", 256)},
+		{"and not within a letter", strings.Repeat("a", 255) + "é", strings.Repeat("a", 255)},
+	} {
+		if got := wire.Printable(c.text); got != c.want {
+			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
+// A message of one release must be one that the next release takes, and that the last one took: these bounds may grow and never shrink.
+func TestBoundsThatBothSidesKeep(t *testing.T) {
+	for name, c := range map[string]struct{ bound, least int }{
+		"targets of a plan":           {wire.MaxTargets, 20_000},
+		"authorities of a plan":       {wire.MaxAuthorities, 64},
+		"bytes of an authority":       {wire.MaxAuthorityBytes, 256 << 10},
+		"examples of a failure":       {wire.MaxExamples, 3},
+		"bytes of an example":         {wire.MaxExampleBytes, 256},
+		"bytes of a message":          {wire.MaxMessageBytes, 128 << 20},
+		"requests a second to target": {wire.MaxPerSecond, 1000},
+	} {
+		if c.bound < c.least {
+			t.Errorf("%s: %d, was %d", name, c.bound, c.least)
+		}
+	}
+	// Full histograms of three kinds, of 200 counted requests a bucket and a tenth of that on the persistent stream.
+	full := func(each int) report.Path {
+		p := report.Path{Target: least().Targets[0]}
+		for us := time.Duration(1); us < 100_000_000; us += 1 + us/32 {
+			for range each {
+				p.Latency.Record(us * time.Microsecond)
+				p.Response.Record(us * time.Microsecond)
+				p.Lag.Record(us * time.Microsecond)
+			}
+		}
+		return p
+	}
+	p, kept := full(200), full(20)
+	p.Kept = &kept
+	if size := proto.Size(wire.Report(report.Agent{Paths: []report.Path{p}})) * wire.MaxTargets; size > wire.MaxMessageBytes {
+		t.Errorf("a report of the most targets has %d bytes, allowed are %d", size, wire.MaxMessageBytes)
 	}
 }

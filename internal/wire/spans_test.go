@@ -35,6 +35,8 @@ func TestSpansOfFailures(t *testing.T) {
 		{name: "spans in disorder are refused", spans: []*agentv1.Span{span(20*ms, 20*ms, 2), span(0, 10*ms, 2)}, refused: true},
 		{name: "spans that overlap are refused", spans: []*agentv1.Span{span(0, 10*ms, 2), span(10*ms, 20*ms, 2)}, refused: true},
 		{name: "a span without a time is refused", spans: []*agentv1.Span{{Count: 4}}, refused: true},
+		{name: "a span without a beginning is refused", spans: []*agentv1.Span{{Last: durationpb.New(0), Count: 4}}, refused: true},
+		{name: "a span without an end is refused", spans: []*agentv1.Span{{First: durationpb.New(0), Count: 4}}, refused: true},
 		{name: "more spans than there may be are refused", spans: make([]*agentv1.Span, report.MaxSpans+1), refused: true},
 	}
 	for _, c := range cases {
