@@ -1,7 +1,8 @@
 // Package schedule decides when the rounds of a task start and end.
 //
 // Two forms are understood: "M N" (the first round starts M minutes after the task was first seen, then one every N minutes)
-// and the five fields of cron, read in the task's time zone.
+// and the five fields of cron, read in the task's time zone. A time of day that summer time skips has no start, and one that winter time repeats has one;
+// schedules whose hour field is open, such as "*/10 * * * *", go on through the repeated hour.
 package schedule
 
 import (
@@ -9,8 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/robfig/cron/v3"
 )
 
 // Forever is the number of rounds of a task that never finishes.
@@ -30,9 +29,8 @@ func (k Key) String() string { return fmt.Sprintf("%s/%d/%d", k.UID, k.Generatio
 // Schedule tells the start of the first round and of each one after another.
 type Schedule struct {
 	delay, interval time.Duration
-	cron            cron.Schedule
-	// zone is where cron is read: an hour that summer time skips has no start in it, one that winter time repeats has one.
-	zone *time.Location
+	// cron is nil for the form "M N".
+	cron *calendar
 }
 
 // LongestMinutes is the largest number of minutes, a year, that either number of the form "M N" may be.
@@ -50,7 +48,10 @@ func Parse(text, zone string) (Schedule, error) {
 		return parseSimple(text, parts)
 	case 5:
 		parsed, err := parseCron(text, parts)
-		return Schedule{cron: parsed, zone: location}, err
+		if err != nil {
+			return Schedule{}, err
+		}
+		return Schedule{cron: &calendar{fields: parsed, open: openHours(parts[1], parsed), zone: location}}, nil
 	default:
 		return Schedule{}, fmt.Errorf(`schedule %q has %d fields; use "M N" (start in M minutes, repeat every N) or the five fields of cron`, text, len(parts))
 	}
@@ -79,7 +80,7 @@ func minutes(text string) (time.Duration, bool) {
 // First is when the first round starts, for a task first seen at the given time.
 func (s Schedule) First(seen time.Time) time.Time {
 	if s.cron != nil {
-		return s.cron.Next(seen.In(s.zone)).UTC()
+		return s.cron.next(seen)
 	}
 	return seen.Add(s.delay)
 }
@@ -99,7 +100,7 @@ func (s Schedule) Next(previous, now time.Time, window time.Duration) (start tim
 	for !start.IsZero() && !now.Before(start.Add(window)) {
 		missed++
 		if missed >= countable {
-			return s.cron.Next(now.In(s.zone)).UTC(), missed
+			return s.cron.next(now), missed
 		}
 		start = s.after(start)
 	}
@@ -108,7 +109,7 @@ func (s Schedule) Next(previous, now time.Time, window time.Duration) (start tim
 
 func (s Schedule) after(previous time.Time) time.Time {
 	if s.cron != nil {
-		return s.cron.Next(previous.In(s.zone)).UTC()
+		return s.cron.next(previous)
 	}
 	return previous.Add(s.interval)
 }
