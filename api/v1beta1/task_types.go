@@ -66,7 +66,9 @@ type Schedule struct {
 	Schedule *string `json:"schedule,omitempty"`
 
 	// TimeZone is the IANA name of the time zone in which cron is read, such as Europe/Berlin; without it that is UTC.
-	// The form "M N" does not depend on it.
+	// The form "M N" does not depend on it. A time of day that summer time skips has no start that day, and one that winter
+	// time repeats has one,
+	// the first; where the hour field holds * or ?, or all hours, rounds go on through the repeated hour.
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	// +kubebuilder:validation:XValidation:rule=`self.matches('^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$') && self != 'Local'`,messageExpression=`'spec.schedule.timeZone is "%s"; use the IANA name of a time zone, such as Europe/Berlin or UTC'.format([self])`,message="spec.schedule.timeZone: use the IANA name of a time zone, such as Europe/Berlin or UTC"

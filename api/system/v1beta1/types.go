@@ -276,7 +276,8 @@ type HTTPMetrics struct {
 	Excuses []Excuse `json:"Excuses,omitempty"`
 	// TPS is RequestCounts per second of Duration.
 	TPS float64 `json:"TPS"`
-	// TotalDataSize is the size of all answers' bodies, such as "36968 byte".
+	// TotalDataSize is the size of the bodies of all successful answers together, such as "36968 byte". Failed answers are
+	// not in it, whatever they brought.
 	TotalDataSize string `json:"TotalDataSize"`
 	// StatusCodes counts HTTP statuses.
 	StatusCodes map[string]int64 `json:"StatusCodes"`
