@@ -1,11 +1,12 @@
 package diagnose_test
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	differ "github.com/google/go-cmp/cmp"
 
 	"kdoctor.io/kdoctor/internal/probe"
 	"kdoctor.io/kdoctor/internal/report"
@@ -20,6 +21,9 @@ type nodeAddress struct {
 	further, external bool
 	failure           report.Failure
 	ok                uint64
+	// more comes before the failure.
+	more report.Failure
+	port string
 }
 
 // addressed is a round in which so many agents ask for node ports at the addresses.
@@ -29,12 +33,11 @@ func addressed(agents int, addresses ...nodeAddress) report.Round {
 		a := report.Agent{Pod: name(i), Node: node(i)}
 		r.Expected = append(r.Expected, report.Expected{Pod: a.Pod, Node: a.Node})
 		for _, at := range addresses {
-			p := report.Path{Target: target.Target{ID: "AgentNodePortV4IP_" + at.host + "_30080", Kind: target.NodePort, Family: topology.IPv4,
-				Answer: target.Backends, Address: "http://" + at.host + ":30080", Further: at.further, External: at.external, AtNode: node(at.node)},
-				OK: at.ok, Sent: at.ok + at.failure.Count}
-			if at.failure.Count > 0 {
-				p.Failures = []report.Failure{at.failure}
-			}
+			port := cmp.Or(at.port, "30080")
+			p := report.Path{Target: target.Target{ID: "AgentNodePortV4IP_" + at.host + "_" + port, Kind: target.NodePort, Family: topology.IPv4,
+				Answer: target.Backends, Address: "http://" + at.host + ":" + port, Further: at.further, External: at.external, AtNode: node(at.node)},
+				OK: at.ok, Sent: at.ok + at.failure.Count + at.more.Count}
+			p.Failures = []report.Failure{at.more, at.failure}
 			a.Paths = append(a.Paths, p)
 		}
 		r.Agents = append(r.Agents, a)
@@ -50,6 +53,11 @@ func TestNodePortAddresses(t *testing.T) {
 		return nodeAddress{node: i, host: fmt.Sprintf("10.1.0.%d", i), further: true, failure: f}
 	}
 	ok := func(a nodeAddress, ok uint64) nodeAddress { a.ok = ok; return a }
+	more := func(a nodeAddress, outcome probe.Outcome, phase probe.Phase) nodeAddress {
+		a.more = report.Failure{Outcome: outcome, Phase: phase, Count: 5}
+		return a
+	}
+	port := func(a nodeAddress, port string) nodeAddress { a.port = port; return a }
 	outside := func(a nodeAddress) nodeAddress { a.external = true; return a }
 	timeout := with(refused, func(f *report.Failure) { f.Outcome = probe.Timeout })
 	changed := addressed(2, primary(1), further(1, refused))
@@ -71,6 +79,14 @@ func TestNodePortAddresses(t *testing.T) {
 		{"the further one of another node answers", addressed(2, primary(1), primary(2), further(1, refused), ok(further(2, report.Failure{}), 10)),
 			[]string{"medium NodePortAddresses at 10.1.0.1 of node node-01"}},
 		{"external ones", addressed(2, primary(1), outside(further(1, timeout))), []string{"medium NodePortAddresses at 10.1.0.1 of node node-01"}},
+		{"a further one answers one agent once", addressed(1, primary(1), ok(further(1, refused), 1)), nil},
+		{"two ports at one further address", addressed(2, primary(1), further(1, refused), port(further(1, refused), "30081")),
+			[]string{"high NodePortAddresses at 10.1.0.1 of node node-01"}},
+		{"an external one, and one that is not", addressed(2, primary(1), outside(further(1, refused)), nodeAddress{node: 1, host: "10.2.0.1", further: true, failure: refused}),
+			[]string{"medium NodePortAddresses at 10.1.0.1 of node node-01, 10.2.0.1 of node node-01"}},
+		{"some requests to a further one end later", addressed(2, primary(1), more(further(1, refused), probe.Reset, probe.FirstByte)), nil},
+		{"some requests to a further one could not be sent", addressed(2, primary(1), more(further(1, refused), probe.NotSent, probe.NoPhase)),
+			[]string{"high NodePortAddresses at 10.1.0.1 of node node-01"}},
 		{"a further one answers once", addressed(2, primary(1), ok(further(1, refused), 1)), nil},
 		{"the primary one does not answer either", addressed(2, nodeAddress{node: 1, host: "10.0.0.1", failure: refused}, further(1, refused)), nil},
 		{"the primary one answers half of the time", addressed(2, ok(nodeAddress{node: 1, host: "10.0.0.1", failure: refused}, 10), further(1, refused)),
@@ -87,13 +103,13 @@ func TestNodePortAddresses(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			if diff := cmp.Diff(c.want, reasons(c.round)); diff != "" {
+			if diff := differ.Diff(c.want, reasons(c.round)); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 			for _, a := range c.round.Agents {
 				slices.Reverse(a.Paths)
 			}
-			if diff := cmp.Diff(c.want, reasons(c.round)); diff != "" {
+			if diff := differ.Diff(c.want, reasons(c.round)); diff != "" {
 				t.Errorf("in another order (-want +got):\n%s", diff)
 			}
 		})

@@ -108,11 +108,24 @@ func TestWhereServicesLead(t *testing.T) {
 		peers[i] = 1
 		once = append(once, view{id: fmt.Sprintf("NodePort-%d", i), peers: peers})
 	}
+	merged := counted(6, append(append(everyone(5, a, 20), everyone(5, b, 20)...), everyone(6, "ClusterIP-b", 20)...)...)
+	merged.Backends = []report.Backends{{Targets: []string{a, b}, Pods: merged.Backends[0].Pods[:5]}, {Targets: []string{"ClusterIP-b"}, Pods: merged.Backends[0].Pods}}
+	other := counted(4, append(local(4, 10, "ClusterIP"), local(3, 10, "NodePort")...)...)
+	other.Backends = nil
+	for i := range 4 {
+		other.Backends = append(other.Backends, report.Backends{Targets: []string{fmt.Sprintf("ClusterIP-%d", i)}, Pods: names(4)},
+			report.Backends{Targets: []string{fmt.Sprintf("NodePort-%d", i)}, Pods: names(3)})
+	}
 	cases := []struct {
 		name  string
 		round report.Round
 		want  []string
 	}{
+		{"two ways of one backend set lead to one pod, and one of another", merged,
+			[]string{"medium OneBackendOnly at pod agent-00 on node node-00", "medium OneBackendOnly at pod agent-00 on node node-00"}},
+		{"node ports may do by turns what the cluster address of other backends does", other, []string{"low LocalOnly at the Service's ClusterIP"}},
+		{"one way leads to one pod, and another leaves one out for a part", counted(5, append(everyone(5, a, 50), everyone(5, b, 50, 5, 50, 50, 50)...)...),
+			[]string{"medium OneBackendOnly at pod agent-00 on node node-00", "low UnevenService at pod agent-01 on node node-01"}},
 		{"one answer too few for one of three pods", oneOf(4, 3, 3), nil},
 		{"just enough answers for one of three pods", oneOf(4, 4, 3), []string{"medium OneBackendOnly at pod agent-00 on node node-00"}},
 		{"two ways lead to a pod each", counted(5, append(everyone(5, a, 20), everyone(5, b, 0, 20)...)...),
@@ -141,6 +154,14 @@ func TestWhereServicesLead(t *testing.T) {
 	if got := diagnose.Findings(counted(8, local(8, 10, "NodePort")...))[0].Message; !strings.Contains(got, "requests from each of 8 nodes") {
 		t.Errorf("%s", got)
 	}
+}
+
+func names(pods int) []string {
+	var all []string
+	for i := range pods {
+		all = append(all, name(i))
+	}
+	return all
 }
 
 func TestHowSureAServiceLeadsToOnePod(t *testing.T) {
@@ -181,9 +202,9 @@ func TestOtherInterfacesAreOtherPaths(t *testing.T) {
 }
 
 func TestBackendsOfOneNode(t *testing.T) {
-	// Pods 0 and 1 are on the target's node, pod 2 is on another, and nobody knows where pod 3 is.
-	round := counted(4, everyone(3, "NodePort", 100)...)
-	round.Expected, round.Agents = round.Expected[:3], round.Agents[:3]
+	// Pods 0 and 1 are on the target's node, pods 2 and 4 are on others, and nobody knows where pod 3 is.
+	round := counted(5, everyone(3, "NodePort", 100)...)
+	round.Expected, round.Agents = slices.Delete(round.Expected, 3, 4), round.Agents[:3]
 	round.Expected[1].Node, round.Agents[1].Node = node(0), node(0)
 	for i := range round.Agents {
 		round.Agents[i].Paths[0].Target.OnlyNode = node(0)
@@ -229,6 +250,9 @@ func TestOneViewIsEnough(t *testing.T) {
 		views[1].peers = []uint64{0, own, 0, 40 - own}
 		return counted(4, views...)
 	}
+	stale := everyone(6, "ClusterIP", 40, 0, 40, 40, 40, 40)
+	stale[4].peers = []uint64{0, 0, 200}
+	local := append(everyone(2, "NodePort", 20), view{agent: 0, id: "ClusterIP", peers: []uint64{20}}, view{agent: 1, id: "ClusterIP", peers: []uint64{0, 20}})
 	of := func(agents []int, id string, pod int) []string {
 		var all []string
 		for _, i := range agents {
@@ -240,6 +264,8 @@ func TestOneViewIsEnough(t *testing.T) {
 		round report.Round
 		want  []string
 	}{
+		"beside a node that leads to one pod":        {counted(6, stale...), of([]int{0, 1, 2, 3, 5}, "ClusterIP", 1)},
+		"a node port beside a Service that is local": {counted(2, local...), of([]int{0, 1}, "NodePort", 1)},
 		"all views": {counted(4, views...), of([]int{0, 1, 2, 3}, "ClusterIP", 2)},
 		"targets with one backend are no comparisons":   {alone, of([]int{0, 1, 2, 3}, "ClusterIP", 2)},
 		"the first view has too few answers":            {counted(4, first...), of([]int{1, 2, 3}, "ClusterIP", 2)},
@@ -280,12 +306,21 @@ func TestSilenceOfSomeNodes(t *testing.T) {
 		}
 		return counted(4, views...)
 	}
+	few := ports(1, 0, 1, 1)
+	for i := 1; i < 4; i++ {
+		for j := range few.Agents[i].Paths {
+			few.Agents[i].Paths[j].Peers[name(1)] = 3
+			few.Agents[i].Paths[j].OK -= 3
+		}
+		few.Agents[i].Paths = append(few.Agents[i].Paths, counted(4, view{id: "ClusterIP", peers: []uint64{2, 30, 2, 2}}).Agents[0].Paths...)
+	}
 	for title, c := range map[string]struct {
 		round report.Round
 		want  []string
 	}{
 		"each agent may have its own pods by turns":                       {ports(1, 0, 1, 1), nil},
 		"its own node had more requests to deal than there are pods":      {ports(2, 0, 1, 1), []string{"low SilentBackend at pod agent-01 on node node-01"}},
+		"the pod has too few turns on node ports":                         {few, []string{"low SilentBackend at pod agent-01 on node node-01"}},
 		"its own node had more requests, and led some of them to the pod": {ports(2, 1, 1, 1), nil},
 	} {
 		if diff := cmp.Diff(c.want, reasons(c.round)); diff != "" {
@@ -308,6 +343,13 @@ func TestTargetsAndAgentsWithoutAnswers(t *testing.T) {
 	}
 	beside := lottery{pods: 12, requests: 10, leads: weight(func(_, to int) bool { return to != 7 }),
 		kinds: []target.Kind{target.ClusterIP, target.Ingress, target.NodePort}}
+	if got := diagnose.Findings(cut(0))[0].Message; !strings.Contains(got, "never answered 10 of 10 other agents") {
+		t.Errorf("%s", got)
+	}
+	three := lottery{pods: 3, requests: 10, lost: func(agent, to int) bool { return to == 2 && agent != 2 }, services: true}.round(seeded(1))
+	if found := diagnose.Findings(reaching(reaching(three, 0, 2, false), 1, 2, false)); len(found) != 1 || found[0].Confidence != diagnose.High {
+		t.Errorf("losses explain what is silent: %+v", found)
+	}
 	want := "SilentBackend at pod agent-07 on node node-07"
 	for title, c := range map[string]struct {
 		round report.Round

@@ -47,7 +47,7 @@ func gather(round report.Round) facts {
 	for _, a := range round.Agents {
 		for i := range a.Paths {
 			p := &a.Paths[i]
-			if p.Target.Kind == target.Endpoint && p.Target.MayAnswer() == target.OnePod {
+			if p.Target.Kind == target.Endpoint {
 				ends := pair{a.Pod, p.Target.Pod}
 				f.direct[ends] = append(f.direct[ends], p)
 			}

@@ -110,14 +110,14 @@ func touch(node string) func(route) bool {
 	return func(r route) bool { return r.from == node || r.to == node }
 }
 
-// ends are the nodes, at most two, at which every route begins or ends.
+// ends are the nodes, at most two, at which every route begins or ends; all have both ends.
 func (all routes) ends() []string {
 	if len(all) == 0 {
 		return nil
 	}
 	var nodes []string
 	for _, node := range []string{all[0].from, all[0].to} {
-		if node == "" || slices.Contains(nodes, node) {
+		if slices.Contains(nodes, node) {
 			continue
 		}
 		if len(all.that(touch(node))) == len(all) {
@@ -250,7 +250,7 @@ func commonNode(failed, passed routes) (Finding, bool) {
 func nodePortsOf(failed, passed routes) (Finding, bool) {
 	node := failed[0].to
 	elsewhere := func(r route) bool { return r.to != "" && r.to != node }
-	if node == "" || failed.any(func(r route) bool { return r.kind != target.NodePort || r.to != node }) || !passed.like(failed).any(elsewhere) {
+	if node == "" || failed.any(func(r route) bool { return r.to != node }) || !passed.like(failed).any(elsewhere) {
 		return Finding{}, false
 	}
 	alike := passed.like(failed)

@@ -170,6 +170,14 @@ func TestLocalise(t *testing.T) {
 		{"every node that was asked from fails to reach one", matrix{nodes: 3, kinds: pods, result: func(w way) verdict.Result {
 			return known(w.to == 1 && w.from != 1, w.from == w.to)
 		}}, ""},
+		{"two nodes reach each other on one network, one way", matrix{nodes: 3, kinds: net1, result: fails(func(w way) bool {
+			return w.from != w.to && w.from < 2 && w.to < 2 && (w.kind == target.Endpoint || w.from == 0)
+		})}, "medium BetweenTwoNodes nodes node-00 and node-01"},
+		{"one of three nodes does not reach another, and the way back is not known", matrix{nodes: 3, kinds: pods, result: func(w way) verdict.Result {
+			return known(w.from == 0 && w.to == 1, w.from != 1 || w.to != 0)
+		}}, "medium BetweenTwoNodes nodes node-00 and node-01"},
+		{"one agent, whose load balancer alone fails", matrix{nodes: 1, kinds: []target.Kind{target.Endpoint, target.LoadBalancer},
+			result: fails(func(w way) bool { return w.kind == target.LoadBalancer })}, "medium OnlyKind LoadBalancer"},
 		{"failures here and there", matrix{nodes: 4, result: fails(func(w way) bool {
 			return w.kind != target.ClusterIP && (w.from == 0 && w.to == 1 || w.from == 2 && w.to == 3) || w.kind == target.ClusterIP && w.from == 0
 		})}, ""},

@@ -101,7 +101,6 @@ func lost(p *report.Path) uint64 {
 			if p.Target.Kind == target.Ingress {
 				n += f.Count - min(f.Count, f.Void)
 			}
-		default:
 		}
 	}
 	return n

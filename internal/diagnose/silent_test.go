@@ -171,6 +171,9 @@ func TestSilentBackend(t *testing.T) {
 			one(diagnose.LoadBalancerPath, diagnose.Medium)},
 		{"an Ingress answers with a status of its own in the place of a silent pod", cluster{pods: 4, requests: onC, kinds: []target.Kind{target.Ingress}, silent: anywhere("agent-c"), lost: true,
 			direct: always, failure: badStatus}, one(diagnose.IngressPath, diagnose.Medium)},
+		{"two pods, one of which is reached at its own address alone", cluster{pods: 2, requests: onC, kinds: service, lost: true,
+			silent: func(agent, to string, _ target.Kind) bool { return agent == "agent-a" && to == "agent-b" }, direct: always},
+			[]found{{"pod agent-b on node node-2", diagnose.ServicePath, diagnose.Medium}}},
 		{"a Service answers with no status of its own, so it is a pod that does", cluster{pods: 4, requests: onC, kinds: service, silent: anywhere("agent-c"), lost: true,
 			direct: always, failure: badStatus}, one(diagnose.ServicePath, diagnose.Medium)},
 		{"requests that end in the middle of an answer met a pod", cluster{pods: 4, requests: onC, kinds: service, silent: anywhere("agent-c"), lost: true,
@@ -293,6 +296,13 @@ func TestWords(t *testing.T) {
 	cases["silent_backend_dead_at_the_default_load"] = lottery{pods: 12, requests: 10, lost: func(agent, to int) bool { return to == 7 && agent != 7 },
 		unreached: func(agent, to int) bool { return to == 7 && agent != 7 }}.round(seeded(1))
 	cases["one_backend_only"] = lottery{pods: 5, requests: 10, leads: one}.round(seeded(1))
+	losses := everyone(5, "ClusterIP", 20)
+	losses[3].lost = 1
+	more := everyone(5, "NodePort", 30)[1:]
+	more[0].lost = 2
+	cases["one_backend_only_with_losses"] = counted(5, append(losses, more...)...)
+	cases["local_only_of_one_kind"] = lottery{pods: 4, requests: 10, kinds: kinds[:1],
+		leads: weight(func(agent, to int) bool { return agent == to })}.round(seeded(1))
 	cases["local_only"] = lottery{pods: 4, requests: 10, leads: weight(func(agent, to int) bool { return agent == to })}.round(seeded(1))
 	cases["few_backends"] = lottery{pods: 10, requests: 10, leads: weight(func(_, to int) bool { return to < 4 })}.round(seeded(1))
 	cases["few_backends_from_one_node"] = lottery{pods: 6, requests: 20, kinds: kinds[:1],

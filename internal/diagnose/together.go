@@ -7,12 +7,12 @@ import (
 	"slices"
 )
 
-// silentInPools are the pods that are silent where all views of a backend set are taken together, but for those that are known already.
+// silentInPools are the pods that are silent where all views of a backend set are taken together, but for those that are known already; it makes
+// them known.
 // Each answer is a connection that was led to one of the pods by chance, so how many agents a pod answers none of is compared with
 // how many it would answer none of by chance. The widest pool that shows a pod's silence speaks for it.
 func (f facts) silentInPools(known map[string]bool) []silentPod {
 	all := allPools(f.cells)
-	known = maps.Clone(known)
 	var found []silentPod
 	for _, p := range all {
 		if p.pattern.dealt() {

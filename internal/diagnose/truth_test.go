@@ -1,6 +1,7 @@
 package diagnose_test
 
 import (
+	"strings"
 	"testing"
 
 	"kdoctor.io/kdoctor/internal/diagnose"
@@ -36,7 +37,13 @@ func TestASilentBackendIsFoundWhereverItsTurnsWouldBe(t *testing.T) {
 			kinds = append(kinds, target.Kind("NodePort"+string(rune('a'+len(kinds)))))
 		}
 		round := cluster{pods: pods, requests: 10, kinds: kinds, direct: always, silent: anywhere("agent-b")}.build()
-		if found := diagnose.Findings(round); len(found) == 0 {
+		found := diagnose.Findings(round)
+		for _, f := range found {
+			if f.Component != diagnose.ServicePath || !strings.HasSuffix(f.Message, "look at the Service's endpoints and at kube-proxy") {
+				t.Errorf("%d pods: %+v", pods, f)
+			}
+		}
+		if len(found) == 0 {
 			t.Errorf("%d pods: agent-b got none of %d requests, and there is no finding", pods, pods*len(kinds)*10)
 		}
 	}
