@@ -123,7 +123,6 @@ func closedDoors(closed []*door, open int) Finding {
 				plural(d.tried, "request"), plural(d.agents, "agent"), d.refused, d.tried-d.refused))
 		}
 	}
-	slices.Sort(addresses)
 	addresses = slices.Compact(addresses)
 	lines = append(lines, "the primary addresses of the same nodes answer")
 	found := Finding{Component: ServicePath, Where: several(addresses), Confidence: High}

@@ -62,6 +62,10 @@ func TestNodePortAddresses(t *testing.T) {
 	timeout := with(refused, func(f *report.Failure) { f.Outcome = probe.Timeout })
 	changed := addressed(2, primary(1), further(1, refused))
 	changed.Churn = []report.Change{{Pod: name(0)}, {Pod: name(1)}}
+	unnamed := addressed(2, primary(1), further(1, refused))
+	for i := range unnamed.Agents {
+		unnamed.Agents[i].Paths[1].Target.Address = ""
+	}
 	two := "10.1.0.1 of node node-01, 10.1.0.2 of node node-02"
 	cases := []struct {
 		name  string
@@ -99,6 +103,7 @@ func TestNodePortAddresses(t *testing.T) {
 		{"a further one fails otherwise", addressed(2, primary(1), further(1, with(refused, func(f *report.Failure) { f.Outcome = probe.Reset }))), nil},
 		{"nothing could be sent", addressed(2, primary(1), further(1, with(refused, func(f *report.Failure) { f.Outcome = probe.NotSent }))), nil},
 		{"changes explain it", addressed(2, primary(1), further(1, with(refused, func(f *report.Failure) { f.Void = 10 }))), nil},
+		{"nobody knows the address", unnamed, []string{"high NodePortAddresses at AgentNodePortV4IP_10.1.0.1_30080 of node node-01"}},
 		{"the agents were changed", changed, nil},
 	}
 	for _, c := range cases {

@@ -74,8 +74,7 @@ func (c *course) merge(o course) {
 			c.families = append(slices.Clone(c.families), family)
 		}
 	}
-	c.answered, c.lost, c.byTarget = c.answered+o.answered, c.lost+o.lost, c.byTarget && o.byTarget
-	c.counts = slices.Clone(c.counts)
+	c.answered, c.lost = c.answered+o.answered, c.lost+o.lost
 	for i, n := range o.counts {
 		c.counts[i] += n
 	}

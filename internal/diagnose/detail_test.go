@@ -110,6 +110,12 @@ func TestWhereServicesLead(t *testing.T) {
 	}
 	merged := counted(6, append(append(everyone(5, a, 20), everyone(5, b, 20)...), everyone(6, "ClusterIP-b", 20)...)...)
 	merged.Backends = []report.Backends{{Targets: []string{a, b}, Pods: merged.Backends[0].Pods[:5]}, {Targets: []string{"ClusterIP-b"}, Pods: merged.Backends[0].Pods}}
+	var seven []view
+	for i := range 8 {
+		seven = append(seven, view{agent: i, id: a, peers: []uint64{uint64(min(1, i))}})
+	}
+	eight := counted(8, seven...)
+	eight.Backends[0].Pods = eight.Backends[0].Pods[:6]
 	other := counted(4, append(local(4, 10, "ClusterIP"), local(3, 10, "NodePort")...)...)
 	other.Backends = nil
 	for i := range 4 {
@@ -126,6 +132,12 @@ func TestWhereServicesLead(t *testing.T) {
 		{"node ports may do by turns what the cluster address of other backends does", other, []string{"low LocalOnly at the Service's ClusterIP"}},
 		{"one way leads to one pod, and another leaves one out for a part", counted(5, append(everyone(5, a, 50), everyone(5, b, 50, 5, 50, 50, 50)...)...),
 			[]string{"medium OneBackendOnly at pod agent-00 on node node-00", "low UnevenService at pod agent-01 on node node-01"}},
+		{"just enough answers for eight agents and one of six pods", eight, []string{"medium OneBackendOnly at pod agent-00 on node node-00"}},
+		{"one way is local, and another leads to the same few", counted(5, view{id: a, peers: []uint64{20}}, view{agent: 1, id: a, peers: []uint64{0, 20}},
+			view{id: b, peers: []uint64{10, 10}}, view{agent: 1, id: b, peers: []uint64{10, 10}}),
+			[]string{"low LocalOnly at the Service's ClusterIP", "medium FewBackends at the Service's NodePort"}},
+		{"one of two agents is led to itself, and the other gets no answer", counted(3, view{id: a, peers: []uint64{30}}, view{agent: 1, id: a, lost: 5}),
+			[]string{"low OneBackendOnly at pod agent-00 on node node-00"}},
 		{"one answer too few for one of three pods", oneOf(4, 3, 3), nil},
 		{"just enough answers for one of three pods", oneOf(4, 4, 3), []string{"medium OneBackendOnly at pod agent-00 on node node-00"}},
 		{"two ways lead to a pod each", counted(5, append(everyone(5, a, 20), everyone(5, b, 0, 20)...)...),
@@ -150,6 +162,10 @@ func TestWhereServicesLead(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+	late := append([]view{{id: b, peers: []uint64{20}}}, append(everyone(5, a, 20)[1:], everyone(5, b, 20)[1:]...)...)
+	if got := diagnose.Findings(counted(5, late...))[0].Message; !strings.HasPrefix(got, "ClusterIP, NodePort: ") {
+		t.Errorf("%s", got)
 	}
 	if got := diagnose.Findings(counted(8, local(8, 10, "NodePort")...))[0].Message; !strings.Contains(got, "requests from each of 8 nodes") {
 		t.Errorf("%s", got)
@@ -253,6 +269,9 @@ func TestOneViewIsEnough(t *testing.T) {
 	stale := everyone(6, "ClusterIP", 40, 0, 40, 40, 40, 40)
 	stale[4].peers = []uint64{0, 0, 200}
 	local := append(everyone(2, "NodePort", 20), view{agent: 0, id: "ClusterIP", peers: []uint64{20}}, view{agent: 1, id: "ClusterIP", peers: []uint64{0, 20}})
+	beside := counted(4, view{agent: 0, id: "ClusterIP-a", peers: []uint64{20}}, view{agent: 1, id: "ClusterIP-a", peers: []uint64{0, 20}},
+		view{agent: 2, id: "ClusterIP-b", peers: []uint64{20}}, view{agent: 3, id: "ClusterIP-b", peers: []uint64{20}})
+	beside.Backends = []report.Backends{{Targets: []string{"ClusterIP-a"}, Pods: names(4)}, {Targets: []string{"ClusterIP-b"}, Pods: names(2)}}
 	of := func(agents []int, id string, pod int) []string {
 		var all []string
 		for _, i := range agents {
@@ -265,6 +284,7 @@ func TestOneViewIsEnough(t *testing.T) {
 		want  []string
 	}{
 		"beside a node that leads to one pod":        {counted(6, stale...), of([]int{0, 1, 2, 3, 5}, "ClusterIP", 1)},
+		"beside a Service of others that is local":   {beside, of([]int{2, 3}, "ClusterIP-b", 1)},
 		"a node port beside a Service that is local": {counted(2, local...), of([]int{0, 1}, "NodePort", 1)},
 		"all views": {counted(4, views...), of([]int{0, 1, 2, 3}, "ClusterIP", 2)},
 		"targets with one backend are no comparisons":   {alone, of([]int{0, 1, 2, 3}, "ClusterIP", 2)},
@@ -314,14 +334,19 @@ func TestSilenceOfSomeNodes(t *testing.T) {
 		}
 		few.Agents[i].Paths = append(few.Agents[i].Paths, counted(4, view{id: "ClusterIP", peers: []uint64{2, 30, 2, 2}}).Agents[0].Paths...)
 	}
+	rare := ports(1, 0, 1, 1)
+	for i := 1; i < 4; i++ {
+		rare.Agents[i].Paths = append(rare.Agents[i].Paths, counted(4, view{id: "ClusterIP", peers: []uint64{30, 2, 30, 30}}).Agents[0].Paths...)
+	}
 	for title, c := range map[string]struct {
 		round report.Round
 		want  []string
 	}{
-		"each agent may have its own pods by turns":                       {ports(1, 0, 1, 1), nil},
-		"its own node had more requests to deal than there are pods":      {ports(2, 0, 1, 1), []string{"low SilentBackend at pod agent-01 on node node-01"}},
-		"the pod has too few turns on node ports":                         {few, []string{"low SilentBackend at pod agent-01 on node node-01"}},
-		"its own node had more requests, and led some of them to the pod": {ports(2, 1, 1, 1), nil},
+		"each agent may have its own pods, and its turns elsewhere are few": {rare, []string{"low UnevenService at pod agent-01 on node node-01"}},
+		"each agent may have its own pods by turns":                         {ports(1, 0, 1, 1), nil},
+		"its own node had more requests to deal than there are pods":        {ports(2, 0, 1, 1), []string{"low SilentBackend at pod agent-01 on node node-01"}},
+		"the pod has too few turns on node ports":                           {few, []string{"low SilentBackend at pod agent-01 on node node-01"}},
+		"its own node had more requests, and led some of them to the pod":   {ports(2, 1, 1, 1), nil},
 	} {
 		if diff := cmp.Diff(c.want, reasons(c.round)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", title, diff)
@@ -381,7 +406,7 @@ func TestSilenceIsNotCleanWhereAnythingFails(t *testing.T) {
 		if found := diagnose.Findings(round); len(found) != 1 || found[0].Confidence != want {
 			t.Errorf("a request of agent %d fails within an answer: want confidence %s, got %+v", agent, want, found)
 		}
-		views = everyone(4, "ClusterIP", 10, 10, 0, 10)
+		views = append(everyone(4, "ClusterIP-a", 5, 5, 0, 5), everyone(4, "ClusterIP-b", 5, 5, 0, 5)...)
 		views[agent].broken = 1
 		round = counted(4, views...)
 		for _, i := range []int{0, 1, 3} {
@@ -389,6 +414,42 @@ func TestSilenceIsNotCleanWhereAnythingFails(t *testing.T) {
 		}
 		if found := diagnose.Findings(round); len(found) != 1 || found[0].Confidence != want {
 			t.Errorf("a request of agent %d fails within an answer, in a pool: want confidence %s, got %+v", agent, want, found)
+		}
+	}
+}
+
+func TestTheLeastSureViewDecides(t *testing.T) {
+	const id = "ClusterIP"
+	from := func(change func([]view)) report.Round {
+		views := everyone(4, id, 100, 100, 0, 100)
+		for i := range views {
+			views[i].lost = 100
+		}
+		change(views)
+		round := counted(4, views...)
+		for _, i := range []int{0, 1, 3} {
+			reaching(round, i, 2, true)
+		}
+		return round
+	}
+	same := func([]view) {}
+	uneven := from(same)
+	pods := names(4)
+	uneven.Backends = []report.Backends{{Targets: []string{id}, Pods: pods, Sources: pods[:1], Uneven: "sessionAffinity is ClientIP"},
+		{Targets: []string{id}, Pods: pods, Sources: pods[1:]}}
+	clean := counted(4, everyone(4, id, 100, 100, 0, 100)...)
+	for title, c := range map[string]struct {
+		round report.Round
+		want  diagnose.Confidence
+	}{
+		"losses explain all views":             {from(same), diagnose.High},
+		"losses do not explain the first view": {from(func(v []view) { v[0].lost = 200 }), diagnose.Medium},
+		"the first view is of an uneven set":   {uneven, diagnose.Medium},
+		"one agent did not ask the pod itself": {reaching(reaching(clean, 0, 2, true), 1, 2, true), diagnose.Medium},
+	} {
+		found := diagnose.Findings(c.round)
+		if len(found) != 1 || found[0].Reason != "SilentBackend" || found[0].Confidence != c.want {
+			t.Errorf("%s: want confidence %s, got %+v", title, c.want, found)
 		}
 	}
 }

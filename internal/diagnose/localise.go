@@ -64,6 +64,10 @@ type routes []route
 
 // routesOf are those of all paths on which enough was measured to pass or fail.
 func routesOf(round report.Round, judged verdict.Verdict) routes {
+	nodes := map[string]string{}
+	for _, e := range round.Expected {
+		nodes[e.Pod] = e.Node
+	}
 	results := map[asked]verdict.Result{}
 	for _, a := range judged.Agents {
 		for _, p := range a.Paths {
@@ -82,7 +86,7 @@ func routesOf(round report.Round, judged verdict.Verdict) routes {
 			if t.Interface != "" {
 				title = "interface " + t.Interface
 			}
-			all = append(all, route{from: a.Node, to: cmp.Or(t.Node, t.AtNode), kind: t.Kind, title: title, family: t.Family,
+			all = append(all, route{from: a.Node, to: cmp.Or(t.Node, nodes[t.Pod], t.AtNode), kind: t.Kind, title: title, family: t.Family,
 				failed: result == verdict.Fail})
 		}
 	}
@@ -102,7 +106,7 @@ func (all routes) any(hold func(route) bool) bool { return slices.ContainsFunc(a
 
 // between are the routes between pods. Where these fail, Services fail for the connections that they lead there.
 func (all routes) between() routes {
-	return all.that(func(r route) bool { return r.direct() && r.from != "" && r.to != "" })
+	return all.that(func(r route) bool { return r.direct() && r.to != "" })
 }
 
 // touch reports whether a route begins or ends at the node.

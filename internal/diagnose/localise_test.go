@@ -178,6 +178,13 @@ func TestLocalise(t *testing.T) {
 		}}, "medium BetweenTwoNodes nodes node-00 and node-01"},
 		{"one agent, whose load balancer alone fails", matrix{nodes: 1, kinds: []target.Kind{target.Endpoint, target.LoadBalancer},
 			result: fails(func(w way) bool { return w.kind == target.LoadBalancer })}, "medium OnlyKind LoadBalancer"},
+		{"two paths of one node fail", matrix{nodes: 3, kinds: []target.Kind{target.Endpoint, target.ClusterIP, target.LoadBalancer},
+			result: fails(func(w way) bool { return w.kind != target.Endpoint && w.from == 2 })}, "high OneSource node node-02"},
+		{"the node ports of the one node that was asked fail", matrix{nodes: 3, result: func(w way) verdict.Result {
+			return known(w.kind == target.NodePort && w.to == 2, w.kind != target.NodePort)
+		}}, "high OnlyKind NodePort"},
+		{"the cluster address and the second interface fail", matrix{nodes: 3, kinds: []target.Kind{target.Endpoint, target.SecondInterface, target.ClusterIP},
+			result: fails(func(w way) bool { return w.kind != target.Endpoint })}, ""},
 		{"failures here and there", matrix{nodes: 4, result: fails(func(w way) bool {
 			return w.kind != target.ClusterIP && (w.from == 0 && w.to == 1 || w.from == 2 && w.to == 3) || w.kind == target.ClusterIP && w.from == 0
 		})}, ""},
@@ -204,6 +211,15 @@ func TestLocalise(t *testing.T) {
 				return text.String()
 			}
 			text := check()
+			for _, a := range round.Agents {
+				round.Expected = append(round.Expected, report.Expected{Pod: a.Pod, Node: a.Node})
+				for i := range a.Paths {
+					a.Paths[i].Target.Node = ""
+				}
+			}
+			if again := check(); again != text {
+				t.Errorf("where targets name pods alone:\n%s", again)
+			}
 			if c.want != "" {
 				golden(t, filepath.Join("testdata", "localise", strings.ReplaceAll(strings.ReplaceAll(c.name, " ", "_"), ",", "")+".txt"), text)
 			}

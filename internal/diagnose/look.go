@@ -127,9 +127,6 @@ func explained(lost, n uint64, share float64) bool {
 // telling reports whether the silence means something. Where no attempt was lost, pods may just not be selected: that is no fault where
 // something is known that makes the selection uneven, and where most pods are left out, the fault is not theirs.
 func (l look) telling() bool {
-	if len(l.silent) == 0 {
-		return false
-	}
 	return l.explained() || (!l.uneven() && !l.most())
 }
 

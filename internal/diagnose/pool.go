@@ -63,9 +63,6 @@ func (p pattern) dealt() bool { return p.again < rarely*p.chance }
 const rarely = 0.25
 
 func (p *pattern) add(met []uint64, n uint64) {
-	if n == 0 {
-		return
-	}
 	p.again += float64(n) - float64(len(met)-zeros(met))
 	p.chance += float64(n) - distinct(n, len(met))
 }

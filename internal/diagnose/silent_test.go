@@ -171,6 +171,13 @@ func TestSilentBackend(t *testing.T) {
 			one(diagnose.LoadBalancerPath, diagnose.Medium)},
 		{"an Ingress answers with a status of its own in the place of a silent pod", cluster{pods: 4, requests: onC, kinds: []target.Kind{target.Ingress}, silent: anywhere("agent-c"), lost: true,
 			direct: always, failure: badStatus}, one(diagnose.IngressPath, diagnose.Medium)},
+		{"a kind of path that this release does not know", cluster{pods: 4, requests: onC, kinds: []target.Kind{"Other"}, silent: anywhere("agent-c"), lost: true, direct: always},
+			one(diagnose.ServicePath, diagnose.High)},
+		{"the last node is cut off", cluster{pods: 4, requests: onC, kinds: service, silent: cut("agent-d"), lost: true,
+			direct: func(agent, to string) bool { return agent == to || (agent != "agent-d" && to != "agent-d") }},
+			[]found{{"pod agent-d on node node-4", diagnose.PodOrNode, diagnose.High}}},
+		{"one of the agents does not reach the pod's own address", cluster{pods: 4, requests: onC, kinds: service, silent: anywhere("agent-c"), lost: true,
+			direct: func(agent, to string) bool { return to != "agent-c" || agent != "agent-a" }}, one(diagnose.Unclear, diagnose.Low)},
 		{"two pods, one of which is reached at its own address alone", cluster{pods: 2, requests: onC, kinds: service, lost: true,
 			silent: func(agent, to string, _ target.Kind) bool { return agent == "agent-a" && to == "agent-b" }, direct: always},
 			[]found{{"pod agent-b on node node-2", diagnose.ServicePath, diagnose.Medium}}},
@@ -304,7 +311,7 @@ func TestWords(t *testing.T) {
 	cases["local_only_of_one_kind"] = lottery{pods: 4, requests: 10, kinds: kinds[:1],
 		leads: weight(func(agent, to int) bool { return agent == to })}.round(seeded(1))
 	cases["local_only"] = lottery{pods: 4, requests: 10, leads: weight(func(agent, to int) bool { return agent == to })}.round(seeded(1))
-	cases["few_backends"] = lottery{pods: 10, requests: 10, leads: weight(func(_, to int) bool { return to < 4 })}.round(seeded(1))
+	cases["few_backends"] = lottery{pods: 12, requests: 10, leads: weight(func(_, to int) bool { return to < 5 })}.round(seeded(1))
 	cases["few_backends_from_one_node"] = lottery{pods: 6, requests: 20, kinds: kinds[:1],
 		leads: weight(func(agent, to int) bool { return agent != 4 || to == 2 })}.round(seeded(1))
 	cases["few_backends_by_one_node_port"] = lottery{pods: 6, requests: 20,
@@ -326,6 +333,7 @@ func TestWords(t *testing.T) {
 	cases["node_port_addresses_external"] = addressed(3, nodeAddress{node: 1, host: "10.0.0.1", ok: 10}, nodeAddress{node: 2, host: "10.0.0.2", ok: 10},
 		nodeAddress{node: 1, host: "192.0.2.1", further: true, external: true, failure: closed},
 		nodeAddress{node: 2, host: "192.0.2.2", further: true, external: true, ok: 10})
+	cases["uneven_service_of_two_pods"] = counted(5, everyone(5, "ClusterIP", 100, 20, 20, 100, 100)...)
 	cases["unexpected_backend"] = elsewhere(3)
 	cases["load_balancer_answered_by_the_node"] = shortCircuit(lottery{pods: 4, requests: 200, kinds: []target.Kind{target.LoadBalancer},
 		leads: weight(func(_, to int) bool { return to != 3 })}.round(seeded(1)))

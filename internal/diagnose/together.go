@@ -19,9 +19,6 @@ func (f facts) silentInPools(known map[string]bool) []silentPod {
 			continue
 		}
 		pods := p.silent(len(all))
-		if len(pods) == 0 {
-			continue
-		}
 		s := p.sum(pods)
 		if !s.explained() {
 			pods = slices.DeleteFunc(pods, func(u unheard) bool { return !p.byChance(u) })

@@ -2,10 +2,12 @@ package diagnose_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"kdoctor.io/kdoctor/internal/diagnose"
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/target"
 )
@@ -40,6 +42,9 @@ func TestNodesThatAnswerForALoadBalancerAreTheServicePath(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"high OneBackendOnly at pod agent-01 on node node-01"}, reasons(ports)); diff != "" {
 		t.Errorf("a node port (-want +got):\n%s", diff)
+	}
+	if got := diagnose.Findings(ports)[0].Message; !strings.HasPrefix(got, "NodePort: ") {
+		t.Errorf("%s", got)
 	}
 }
 
@@ -77,6 +82,8 @@ func TestUnexpectedBackend(t *testing.T) {
 		{"the policy is Local and everybody is led everywhere", elsewhere(3),
 			[]string{"high UnexpectedBackend at pod agent-00 on node node-00, pod agent-01 on node node-01, " + two}},
 		{"one answer to one agent", base(func(*report.Round) {}), []string{"medium UnexpectedBackend at " + two}},
+		{"one answer to each of two agents", base(func(r *report.Round) { r.Agents[0].Paths[0].Peers = map[string]uint64{name(0): 9, name(2): 1} }),
+			[]string{"high UnexpectedBackend at " + two}},
 		{"the pod may answer beside the backends", base(func(r *report.Round) { r.Backends[1].Also = []string{name(2)} }), nil},
 		{"the pod was changed", base(func(r *report.Round) { r.Churn = []report.Change{{Pod: name(2)}} }), nil},
 		{"the agent was changed", base(func(r *report.Round) { r.Churn = []report.Change{{Pod: name(1)}} }), nil},
