@@ -66,6 +66,10 @@ func TestNodePortAddresses(t *testing.T) {
 	for i := range unnamed.Agents {
 		unnamed.Agents[i].Paths[1].Target.Address = ""
 	}
+	single := addressed(2, primary(1), further(1, refused))
+	single.Churn = []report.Change{{Pod: name(0)}}
+	odd := addressed(2, primary(1), further(1, refused), further(2, refused))
+	odd.Agents[1].Paths[2].OK, odd.Agents[1].Paths[2].Sent = 1, 11
 	two := "10.1.0.1 of node node-01, 10.1.0.2 of node node-02"
 	cases := []struct {
 		name  string
@@ -103,6 +107,14 @@ func TestNodePortAddresses(t *testing.T) {
 		{"a further one fails otherwise", addressed(2, primary(1), further(1, with(refused, func(f *report.Failure) { f.Outcome = probe.Reset }))), nil},
 		{"nothing could be sent", addressed(2, primary(1), further(1, with(refused, func(f *report.Failure) { f.Outcome = probe.NotSent }))), nil},
 		{"changes explain it", addressed(2, primary(1), further(1, with(refused, func(f *report.Failure) { f.Void = 10 }))), nil},
+		{"one agent was changed", single, []string{"medium NodePortAddresses at 10.1.0.1 of node node-01"}},
+		{"one request to each address", addressed(2, ok(primary(1), 1), further(1, with(refused, func(f *report.Failure) { f.Count = 1 }))),
+			[]string{"high NodePortAddresses at 10.1.0.1 of node node-01"}},
+		{"one request to each address from one agent", addressed(1, ok(primary(1), 1), further(1, with(refused, func(f *report.Failure) { f.Count = 1 }))),
+			[]string{"medium NodePortAddresses at 10.1.0.1 of node node-01"}},
+		{"one further one answers one request of one agent", addressed(1, primary(1), further(1, refused), ok(further(2, report.Failure{}), 1)),
+			[]string{"medium NodePortAddresses at 10.1.0.1 of node node-01"}},
+		{"the further one of another node answers once in a while", odd, []string{"medium NodePortAddresses at 10.1.0.1 of node node-01"}},
 		{"nobody knows the address", unnamed, []string{"high NodePortAddresses at AgentNodePortV4IP_10.1.0.1_30080 of node node-01"}},
 		{"the agents were changed", changed, nil},
 	}

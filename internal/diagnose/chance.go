@@ -30,16 +30,12 @@ func tail(n, part, q float64) float64 {
 // below is the same for at most part n events.
 func below(n, part, q float64) float64 { return tail(n, 1-part, 1-q) }
 
-// divergence is Kullback and Leibler's, of two probabilities.
+// divergence is Kullback and Leibler's, of two probabilities of which the first is not 0.
 func divergence(a, b float64) float64 {
-	var sum float64
-	if a > 0 {
-		sum += a * math.Log(a/b)
+	if a == 1 {
+		return -math.Log(b)
 	}
-	if a < 1 {
-		sum += (1 - a) * math.Log((1-a)/(1-b))
-	}
-	return sum
+	return a*math.Log(a/b) + (1-a)*math.Log((1-a)/(1-b))
 }
 
 // choose is the logarithm of how many ways there are to choose h of k.

@@ -204,6 +204,28 @@ func TestHowSureAServiceLeadsToOnePod(t *testing.T) {
 	}
 }
 
+func TestFamiliesOfWaysThatLeadAlike(t *testing.T) {
+	round := counted(5, append(everyone(5, "ClusterIP", 20), everyone(5, "NodePort", 20)...)...)
+	for i := range round.Agents {
+		round.Agents[i].Paths[1].Target.Family = topology.IPv6
+	}
+	round = reaching(reaching(round, 1, 2, true), 1, 3, false)
+	paths := round.Agents[1].Paths
+	paths[len(paths)-1].Target.Family = topology.IPv6
+	if found := diagnose.Findings(round); len(found) != 1 || found[0].Confidence != diagnose.Low {
+		t.Errorf("another pod cannot be reached over IPv6: %+v", found)
+	}
+}
+
+func TestPoolsThatAreDealtInTurnHideNoOthers(t *testing.T) {
+	turns := everyone(12, "ClusterIP", 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)
+	round := counted(12, append(turns, everyone(12, "NodePort", 0, 0, 0, 0, 0, 0, 0, 0, 5, 0, 5, 5)...)...)
+	round.Backends = []report.Backends{{Targets: []string{"ClusterIP"}, Pods: names(12)}, {Targets: []string{"NodePort"}, Pods: names(12)[8:]}}
+	if diff := cmp.Diff([]string{"low SilentBackend at pod agent-09 on node node-09"}, reasons(round)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 func TestOtherInterfacesAreOtherPaths(t *testing.T) {
 	round := reaching(counted(4, everyone(4, "ClusterIP", 100, 100, 100)...), 0, 3, false)
 	for i := range round.Agents {
@@ -472,6 +494,7 @@ func TestShares(t *testing.T) {
 		"just enough less":                                       {of(3, 12, 0), []string{skewed}},
 		"too few answers to say so":                              {of(3, 11, 0), nil},
 		"lost requests may have been its turns":                  {of(50, 117, 3), nil},
+		"lost requests count as asked":                           {of(3, 15, 2), []string{skewed}},
 		"lost requests are few":                                  {of(2, 47, 10), []string{skewed}},
 		"twice its share":                                        {of(300, 100, 0), []string{skewed}},
 		"less than twice its share":                              {of(299, 100, 0), nil},

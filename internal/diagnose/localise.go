@@ -120,15 +120,11 @@ func (all routes) ends() []string {
 		return nil
 	}
 	var nodes []string
-	for _, node := range []string{all[0].from, all[0].to} {
-		if slices.Contains(nodes, node) {
-			continue
-		}
+	for _, node := range sorted([]string{all[0].from, all[0].to}) {
 		if len(all.that(touch(node))) == len(all) {
 			nodes = append(nodes, node)
 		}
 	}
-	slices.Sort(nodes)
 	return nodes
 }
 
@@ -253,8 +249,8 @@ func commonNode(failed, passed routes) (Finding, bool) {
 
 func nodePortsOf(failed, passed routes) (Finding, bool) {
 	node := failed[0].to
-	elsewhere := func(r route) bool { return r.to != "" && r.to != node }
-	if node == "" || failed.any(func(r route) bool { return r.to != node }) || !passed.like(failed).any(elsewhere) {
+	elsewhere := func(r route) bool { return r.to != node }
+	if failed.any(func(r route) bool { return r.to != node }) || !passed.like(failed).any(elsewhere) {
 		return Finding{}, false
 	}
 	alike := passed.like(failed)

@@ -185,6 +185,8 @@ func TestLocalise(t *testing.T) {
 		}}, "high OnlyKind NodePort"},
 		{"the cluster address and the second interface fail", matrix{nodes: 3, kinds: []target.Kind{target.Endpoint, target.SecondInterface, target.ClusterIP},
 			result: fails(func(w way) bool { return w.kind != target.Endpoint })}, ""},
+		{"one of two nodes does not reach the other, which reaches it", matrix{nodes: 2, kinds: pods, result: fails(func(w way) bool { return pair(w) && w.from == 0 })},
+			"low BetweenTwoNodes nodes node-00 and node-01"},
 		{"failures here and there", matrix{nodes: 4, result: fails(func(w way) bool {
 			return w.kind != target.ClusterIP && (w.from == 0 && w.to == 1 || w.from == 2 && w.to == 3) || w.kind == target.ClusterIP && w.from == 0
 		})}, ""},

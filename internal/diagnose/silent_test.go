@@ -296,7 +296,7 @@ func TestWords(t *testing.T) {
 		unreached: func(agent, to int) bool { return agent == 0 && to == 3 }}.round(seeded(1))
 	cases["silent_backend_reached_by_some"] = lottery{pods: 4, requests: 200, lost: func(agent, to int) bool { return agent != 3 && to == 3 },
 		unreached: func(agent, to int) bool { return agent < 2 && to == 3 }}.round(seeded(1))
-	cases["silent_backend_not_probed"] = lottery{pods: 4, requests: 200, services: true, leads: weight(func(_, to int) bool { return to != 3 })}.round(seeded(1))
+	cases["silent_backend_not_probed"] = lottery{pods: 6, requests: 200, services: true, leads: weight(func(_, to int) bool { return to != 3 })}.round(seeded(1))
 	cases["silent_backend_of_all_views_together"] = lottery{pods: 20, requests: 10, leads: weight(func(_, to int) bool { return to != 3 })}.round(seeded(1))
 	cases["silent_backend_from_some_nodes"] = lottery{pods: 12, requests: 10,
 		leads: weight(func(agent, to int) bool { return agent > 4 || to != 7 })}.round(seeded(1))
@@ -334,6 +334,9 @@ func TestWords(t *testing.T) {
 		nodeAddress{node: 1, host: "192.0.2.1", further: true, external: true, failure: closed},
 		nodeAddress{node: 2, host: "192.0.2.2", further: true, external: true, ok: 10})
 	cases["uneven_service_of_two_pods"] = counted(5, everyone(5, "ClusterIP", 100, 20, 20, 100, 100)...)
+	once := everyone(10, "ClusterIP", 20, 0, 20)
+	once[2].lost = 1
+	cases["few_backends_with_a_loss"] = counted(10, once...)
 	cases["unexpected_backend"] = elsewhere(3)
 	cases["load_balancer_answered_by_the_node"] = shortCircuit(lottery{pods: 4, requests: 200, kinds: []target.Kind{target.LoadBalancer},
 		leads: weight(func(_, to int) bool { return to != 3 })}.round(seeded(1)))

@@ -33,6 +33,12 @@ func TestAPodThatIsNeverSelectedIsFoundAtTheDefaultLoad(t *testing.T) {
 		}
 		return 1
 	}
+	sixPort := func(_, to int, t target.Target) float64 {
+		if t.Family == topology.IPv6 && t.Kind == target.NodePort && to == 1 {
+			return 0
+		}
+		return 1
+	}
 	clusterIP := func(_, to int, t target.Target) float64 {
 		if t.Kind == target.ClusterIP && to == 1 {
 			return 0
@@ -48,6 +54,7 @@ func TestAPodThatIsNeverSelectedIsFoundAtTheDefaultLoad(t *testing.T) {
 		{"over all paths", lottery{leads: silent}, "ClusterIP, NodePort"},
 		{"in both families", lottery{leads: silent, families: both}, "ClusterIP, NodePort"},
 		{"over IPv6 alone", lottery{leads: six, families: both}, "ClusterIP, NodePort"},
+		{"over node ports and IPv6 alone", lottery{leads: sixPort, families: both}, "NodePort"},
 		{"over the cluster address alone, at 20 a second", lottery{leads: clusterIP, requests: 40}, "ClusterIP"},
 		{"where only the cluster address is a target, at 20 a second", lottery{leads: silent, requests: 40, kinds: service}, "ClusterIP"},
 	}
@@ -178,6 +185,9 @@ func TestAServiceThatLeadsToFewPods(t *testing.T) {
 		{"each node to itself, and the spec says so", explained(lottery{pods: 3, requests: 10, leads: local}.round(seeded(1))), nil},
 		{"each node to itself, since the way to all others is broken",
 			lottery{pods: 6, requests: 30, lost: away, unreached: away, kinds: kinds(target.ClusterIP)}.round(seeded(1)), nil},
+		{"each of three nodes to itself, and a fourth gets no answer",
+			lottery{pods: 4, requests: 20, leads: local, lost: func(agent, _ int) bool { return agent == 0 }, kinds: kinds(target.ClusterIP)}.round(seeded(1)),
+			[]string{"low LocalOnly at the Service's ClusterIP"}},
 		{"everybody to three of ten pods", lottery{pods: 10, requests: 10, leads: few}.round(seeded(1)),
 			[]string{"high FewBackends at the Service's ClusterIP, NodePort"}},
 		{"one node to a single pod", lottery{pods: 6, requests: 20, leads: stale, kinds: kinds(target.ClusterIP)}.round(seeded(1)),
@@ -197,6 +207,19 @@ func TestAServiceThatLeadsToFewPods(t *testing.T) {
 				t.Errorf("in another order (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestNodePortsThatLeadToTheirOwnNodes(t *testing.T) {
+	port := func(_, to int, t target.Target) float64 {
+		if t.Kind == target.NodePort && !strings.HasSuffix(t.ID, fmt.Sprintf("_%02d", to)) {
+			return 0
+		}
+		return 1
+	}
+	got := diagnose.Findings(lottery{pods: 4, requests: 10, leads: port}.round(seeded(1)))[0].Message
+	if !strings.Contains(got, "requests to each node port were answered by pods of one node alone") {
+		t.Errorf("%s", got)
 	}
 }
 

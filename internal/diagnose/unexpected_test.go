@@ -31,6 +31,10 @@ func TestNodesThatAnswerForALoadBalancerAreTheServicePath(t *testing.T) {
 	if diff := cmp.Diff([]string{"high OneBackendOnly at pod agent-01 on node node-01"}, reasons(shortCircuit(l.round(seeded(1))))); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
+	stale := lottery{pods: 6, requests: 20, kinds: l.kinds, leads: weight(func(agent, to int) bool { return agent != 4 || to == 2 })}
+	if diff := cmp.Diff([]string{"medium FewBackends at node-04"}, reasons(shortCircuit(stale.round(seeded(1))))); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
 	if got := reasons(l.round(seeded(1))); len(got) > 0 {
 		t.Errorf("a load balancer may lead to one pod alone: %v", got)
 	}
