@@ -13,8 +13,8 @@ import (
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// nodePortAddresses finds further addresses of nodes at which no node port answers, while it does at the primary addresses of the same nodes:
-// nothing is broken then, but for what Service proxies are told to answer on.
+// nodePortAddresses finds further addresses of nodes at which no node port answers, while it does at the primary
+// addresses of the same nodes: nothing is broken then, but for what Service proxies are told to answer on.
 func nodePortAddresses(f facts) []Finding {
 	primary := map[nodeFamily]doors{}
 	further := map[string]*door{}
@@ -61,8 +61,8 @@ type nodeFamily struct {
 	family topology.Family
 }
 
-// doors counts requests to node ports: those that say something of the other side, those that succeeded, and those that were refused or
-// dropped. Agents is how many asked.
+// doors counts requests to node ports: those that say something of the other side, those that succeeded, and those that
+// were refused or dropped. Agents is how many asked.
 type doors struct {
 	tried, ok, closed, refused uint64
 	agents                     int
@@ -138,7 +138,8 @@ func closedDoors(closed []*door, open int) Finding {
 		also = ", or whether a firewall keeps requests from external addresses"
 	}
 	found.Evidence = lines
-	found.Message = fmt.Sprintf("NodePort: %s did not answer, while the primary addresses of the same nodes did: %s; look whether kube-proxy's "+
+	found.Message = fmt.Sprintf("NodePort: %s did not answer, while the primary addresses of the same nodes did: %s; "+
+		"look whether kube-proxy's "+
 		"nodePortAddresses leaves them out, as it does by default with nftables%s, or probe primary addresses alone "+
 		"(spec.target.nodePortAddresses: Primary)", plural(len(addresses), "further node address"), several(addresses), also)
 	return found

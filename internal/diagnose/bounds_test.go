@@ -95,11 +95,13 @@ func TestExplained(t *testing.T) {
 	}{
 		{0, 100, 0.25, false}, {11, 100, 0.25, false}, {12, 100, 0.25, false}, {13, 100, 0.25, true}, {25, 100, 0.25, true},
 		{37, 100, 0.25, true}, {38, 100, 0.25, false}, {0, 4, 0.01, false}, {1, 4, 0.25, true},
-		{110, 335, 0.25, false}, {107, 335, 0.25, true}, {108, 335, 0.25, false}, {59, 335, 0.25, false}, {60, 335, 0.25, true},
+		{110, 335, 0.25, false}, {107, 335, 0.25, true}, {108, 335, 0.25, false}, {59, 335, 0.25, false},
+		{60, 335, 0.25, true},
 		{100, 100, 1, true}, {99, 100, 1, false},
 	} {
 		if got := explained(c.lost, c.n, c.share); got != c.want {
-			t.Errorf("%d of %d lost where %v of the turns are silent: explained is %v, want %v", c.lost, c.n, c.share, got, c.want)
+			t.Errorf("%d of %d lost where %v of the turns are silent: explained is %v, want %v", c.lost, c.n, c.share, got,
+				c.want)
 		}
 	}
 }
@@ -139,8 +141,10 @@ func TestFew(t *testing.T) {
 
 func TestNames(t *testing.T) {
 	for got, want := range map[string]string{
-		plural(0, "pod"): "0 pods", plural(1, "pod"): "1 pod", plural(2, "address"): "2 addresses", plural(uint64(1), "address"): "1 address",
-		several(nil): "", several([]string{"a", "b", "c"}): "a, b, c", several([]string{"a", "b", "c", "d"}): "a, b, c and 1 more",
+		plural(0, "pod"): "0 pods", plural(1, "pod"): "1 pod", plural(2, "address"): "2 addresses",
+		plural(uint64(1), "address"): "1 address",
+		several(nil):                 "", several([]string{"a", "b", "c"}): "a, b, c",
+		several([]string{"a", "b", "c", "d"}): "a, b, c and 1 more",
 	} {
 		if got != want {
 			t.Errorf("%q, want %q", got, want)
@@ -159,8 +163,9 @@ func TestLost(t *testing.T) {
 				if early && (slices.Contains(silent, outcome) || kind == target.Ingress && outcome == probe.BadStatus) {
 					want = 7
 				}
-				got := lost(&report.Path{Target: target.Target{Kind: kind}, Failures: []report.Failure{{Outcome: probe.DNSFailed, Phase: phase, Count: 5},
-					{Outcome: outcome, Phase: phase, Count: 10, Void: 3}, {Outcome: outcome, Phase: phase, Count: 2, Void: 4}}})
+				got := lost(&report.Path{Target: target.Target{Kind: kind},
+					Failures: []report.Failure{{Outcome: probe.DNSFailed, Phase: phase, Count: 5},
+						{Outcome: outcome, Phase: phase, Count: 10, Void: 3}, {Outcome: outcome, Phase: phase, Count: 2, Void: 4}}})
 				if got != want {
 					t.Errorf("%s: outcome %d in phase %d: %d of 12 are lost, want %d", kind, outcome, phase, got, want)
 				}

@@ -2,24 +2,27 @@ package diagnose
 
 import "math"
 
-// chance is the most that the probability of any finding about backend selection is, in a round in which every connection is led to one of
-// the ready backends by chance, all alike, and all of them answer. Each of the tests gets an equal part of it.
+// chance is the most that the probability of any finding about backend selection is, in a round in which every
+// connection is led to one of the ready backends by chance, all alike, and all of them answer. Each of the tests gets
+// an equal part of it.
 const chance = 0.001
 
 // tests is how many kinds of tests share chance: silence in one view, silence in pools, few backends, uneven shares.
 const tests = 4
 
-// unlikely reports whether something of the probability e^log would still be a surprise after so many comparisons: what is looked at
-// several times is found by chance more often, so the bound holds for all comparisons together (Bonferroni's correction).
+// unlikely reports whether something of the probability e^log would still be a surprise after so many comparisons: what
+// is looked at several times is found by chance more often, so the bound holds for all comparisons together
+// (Bonferroni's correction).
 func unlikely(log float64, comparisons int) bool {
 	return log+math.Log(float64(comparisons)) <= math.Log(chance/tests)
 }
 
-// unmet is the logarithm of the probability that n connections, each led to one of k backends by chance, all miss a given one.
+// unmet is the logarithm of the probability that n connections, each led to one of k backends by chance, all miss a
+// given one.
 func unmet(n uint64, k int) float64 { return float64(n) * math.Log1p(-1/float64(k)) }
 
-// tail is the logarithm of an upper bound of the probability that of n independent events, whose probabilities are q on average, at least
-// part n happen (Hoeffding 1963, theorem 1; for equal probabilities this is Chernoff's bound).
+// tail is the logarithm of an upper bound of the probability that of n independent events, whose probabilities are q on
+// average, at least part n happen (Hoeffding 1963, theorem 1; for equal probabilities this is Chernoff's bound).
 func tail(n, part, q float64) float64 {
 	if part <= q {
 		return 0

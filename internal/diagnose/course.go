@@ -8,16 +8,16 @@ import (
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// course is where a Service leads requests that it ought to lead to all of its pods alike. There is none where its spec, or what stands
-// between, is known to prefer some pods.
+// course is where a Service leads requests that it ought to lead to all of its pods alike. There is none where its
+// spec, or what stands between, is known to prefer some pods.
 type course struct {
 	kind courseKind
 	set  *backendSet
 	// ways are the kinds of paths for which this holds, families those over which.
 	ways     []way
 	families []topology.Family
-	// pods are those that answered, sorted, places where the selection is made that misses the others, sorted: nodes of agents, or targets.
-	// Places are empty where it is made so everywhere.
+	// pods are those that answered, sorted, places where the selection is made that misses the others, sorted: nodes of
+	// agents, or targets. Places are empty where it is made so everywhere.
 	pods, places []string
 	// agents are those that asked, sorted; answered and lost are as in look.
 	agents         []string
@@ -83,7 +83,8 @@ func (c *course) merge(o course) {
 
 func (f facts) course(p *pool, before []course, comparisons int) (course, bool) {
 	total := p.total()
-	c := course{set: p.set, ways: p.ways, families: p.families, agents: slices.Sorted(maps.Keys(p.agents)), answered: total.n, lost: total.lost}
+	c := course{set: p.set, ways: p.ways, families: p.families, agents: slices.Sorted(maps.Keys(p.agents)),
+		answered: total.n, lost: total.lost}
 	c.pods, c.counts = heard(p.set, total)
 	if local, byTarget := f.eachToItself(p, before, comparisons); local {
 		c.kind, c.byTarget = toLocal, byTarget
@@ -154,18 +155,19 @@ func (t *tally) few(comparisons int) bool {
 	return h > 0 && 2*h < k && unlikely(choose(k, h)+t.within(h), comparisons)
 }
 
-// within is the logarithm of an upper bound of the probability that as many of the connections as were answered, of those and the lost
-// ones, are led to a given h of the pods.
+// within is the logarithm of an upper bound of the probability that as many of the connections as were answered, of
+// those and the lost ones, are led to a given h of the pods.
 func (t *tally) within(h int) float64 {
 	all := float64(t.n + t.lost)
 	return tail(all, float64(t.n)/all, float64(h)/float64(len(t.met)))
 }
 
-// eachToItself reports whether agents on several nodes met the pods of their own node alone, or several targets led to those of one node
-// alone each.
+// eachToItself reports whether agents on several nodes met the pods of their own node alone, or several targets led to
+// those of one node alone each.
 //
-// Where targets select the backends and deal requests in turn, agents that ask at the same pace meet the same pod on a target again and again,
-// which may be their own. So each target counts there as one selection, unless the agents' own nodes do the same by another way.
+// Where targets select the backends and deal requests in turn, agents that ask at the same pace meet the same pod on a
+// target again and again, which may be their own. So each target counts there as one selection, unless the agents' own
+// nodes do the same by another way.
 func (f facts) eachToItself(p *pool, before []course, comparisons int) (local, byTarget bool) {
 	agents := func(agent string, _ *tally) string { return f.nodes[agent] }
 	log := f.local(p, p.agents, agents, 0)
@@ -177,7 +179,8 @@ func (f facts) eachToItself(p *pool, before []course, comparisons int) (local, b
 	if !also {
 		log = max(log, -float64(len(targets))*math.Log(float64(len(p.set.pods))))
 	}
-	// Which node has a target's address is not known: it is that of the first pod that answers there, so any of them might have been it.
+	// Which node has a target's address is not known: it is that of the first pod that answers there, so any of them might
+	// have been it.
 	first := func(_ string, t *tally) string {
 		return f.nodes[p.set.pods[slices.IndexFunc(t.met, func(n uint64) bool { return n > 0 })]]
 	}
@@ -187,8 +190,9 @@ func (f facts) eachToItself(p *pool, before []course, comparisons int) (local, b
 	return unlikely(f.local(p, targets, first, math.Log(float64(len(p.set.pods)))), comparisons), true
 }
 
-// local is the logarithm of an upper bound of the probability that all places, of two nodes at least, lead to the pods of one node alone
-// each, as they do, by chance; 0 where they do not. Free is the logarithm of how many nodes each place's might have been.
+// local is the logarithm of an upper bound of the probability that all places, of two nodes at least, lead to the pods
+// of one node alone each, as they do, by chance; 0 where they do not. Free is the logarithm of how many nodes each
+// place's might have been.
 func (f facts) local(p *pool, places map[string]*tally, nodeOf func(string, *tally) string, free float64) float64 {
 	var nodes []string
 	var log float64

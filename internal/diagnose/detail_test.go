@@ -15,7 +15,8 @@ import (
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// view is what one agent saw on one target: how often each pod answered, and how many requests failed before an answer, or within one.
+// view is what one agent saw on one target: how often each pod answered, and how many requests failed before an answer,
+// or within one.
 type view struct {
 	agent        int
 	id           string
@@ -23,7 +24,8 @@ type view struct {
 	lost, broken uint64
 }
 
-// counted is a round of so many pods, one on each node, with exactly these views. The IDs of targets begin with their kind.
+// counted is a round of so many pods, one on each node, with exactly these views. The IDs of targets begin with their
+// kind.
 func counted(pods int, views ...view) report.Round {
 	var r report.Round
 	var backends report.Backends
@@ -39,7 +41,8 @@ func counted(pods int, views ...view) report.Round {
 				kind = traits.Kind
 			}
 		}
-		p := report.Path{Target: target.Target{ID: v.id, Kind: kind, Family: topology.IPv4, Answer: target.Backends}, Peers: map[string]uint64{}}
+		p := report.Path{Target: target.Target{ID: v.id, Kind: kind, Family: topology.IPv4, Answer: target.Backends},
+			Peers: map[string]uint64{}}
 		for i, n := range v.peers {
 			p.Peers[name(i)], p.OK = n, p.OK+n
 		}
@@ -57,8 +60,9 @@ func counted(pods int, views ...view) report.Round {
 
 // reaching adds a path from one pod to the other's own address.
 func reaching(r report.Round, from, to int, ok bool) report.Round {
-	p := report.Path{Target: target.Target{ID: "Endpoint" + name(to), Kind: target.Endpoint, Family: topology.IPv4, Answer: target.OnePod,
-		Pod: name(to)}, Sent: 10, OK: 10}
+	p := report.Path{Target: target.Target{ID: "Endpoint" + name(to), Kind: target.Endpoint, Family: topology.IPv4,
+		Answer: target.OnePod,
+		Pod:    name(to)}, Sent: 10, OK: 10}
 	if !ok {
 		p.OK, p.Failures = 0, []report.Failure{{Outcome: probe.Timeout, Phase: probe.Connect, Count: 10}}
 	}
@@ -85,7 +89,8 @@ func TestWhereServicesLead(t *testing.T) {
 		return counted(3, views...)
 	}
 	twoSets := counted(6, append(everyone(5, a, 20), everyone(6, "ClusterIP-b", 20)...)...)
-	twoSets.Backends = []report.Backends{{Targets: []string{a}, Pods: twoSets.Backends[0].Pods[:5]}, {Targets: []string{"ClusterIP-b"}, Pods: twoSets.Backends[0].Pods}}
+	twoSets.Backends = []report.Backends{{Targets: []string{a}, Pods: twoSets.Backends[0].Pods[:5]},
+		{Targets: []string{"ClusterIP-b"}, Pods: twoSets.Backends[0].Pods}}
 	elsewhere := append(everyone(5, a, 10, 10, 10, 10, 10), everyone(5, b, 10, 10, 10, 10, 10)...)
 	elsewhere[3].peers = []uint64{0, 50}
 	elsewhere = append(elsewhere, everyone(5, "NodePort-c", 0, 10)...)
@@ -109,7 +114,8 @@ func TestWhereServicesLead(t *testing.T) {
 		once = append(once, view{id: fmt.Sprintf("NodePort-%d", i), peers: peers})
 	}
 	merged := counted(6, append(append(everyone(5, a, 20), everyone(5, b, 20)...), everyone(6, "ClusterIP-b", 20)...)...)
-	merged.Backends = []report.Backends{{Targets: []string{a, b}, Pods: merged.Backends[0].Pods[:5]}, {Targets: []string{"ClusterIP-b"}, Pods: merged.Backends[0].Pods}}
+	merged.Backends = []report.Backends{{Targets: []string{a, b}, Pods: merged.Backends[0].Pods[:5]},
+		{Targets: []string{"ClusterIP-b"}, Pods: merged.Backends[0].Pods}}
 	var seven []view
 	for i := range 8 {
 		seven = append(seven, view{agent: i, id: a, peers: []uint64{uint64(min(1, i))}})
@@ -119,7 +125,8 @@ func TestWhereServicesLead(t *testing.T) {
 	other := counted(4, append(local(4, 10, "ClusterIP"), local(3, 10, "NodePort")...)...)
 	other.Backends = nil
 	for i := range 4 {
-		other.Backends = append(other.Backends, report.Backends{Targets: []string{fmt.Sprintf("ClusterIP-%d", i)}, Pods: names(4)},
+		other.Backends = append(other.Backends,
+			report.Backends{Targets: []string{fmt.Sprintf("ClusterIP-%d", i)}, Pods: names(4)},
 			report.Backends{Targets: []string{fmt.Sprintf("NodePort-%d", i)}, Pods: names(3)})
 	}
 	cases := []struct {
@@ -128,29 +135,41 @@ func TestWhereServicesLead(t *testing.T) {
 		want  []string
 	}{
 		{"two ways of one backend set lead to one pod, and one of another", merged,
-			[]string{"medium OneBackendOnly at pod agent-00 on node node-00", "medium OneBackendOnly at pod agent-00 on node node-00"}},
-		{"node ports may do by turns what the cluster address of other backends does", other, []string{"low LocalOnly at the Service's ClusterIP"}},
-		{"one way leads to one pod, and another leaves one out for a part", counted(5, append(everyone(5, a, 50), everyone(5, b, 50, 5, 50, 50, 50)...)...),
-			[]string{"medium OneBackendOnly at pod agent-00 on node node-00", "low UnevenService at pod agent-01 on node node-01"}},
-		{"just enough answers for eight agents and one of six pods", eight, []string{"medium OneBackendOnly at pod agent-00 on node node-00"}},
-		{"one way is local, and another leads to the same few", counted(5, view{id: a, peers: []uint64{20}}, view{agent: 1, id: a, peers: []uint64{0, 20}},
-			view{id: b, peers: []uint64{10, 10}}, view{agent: 1, id: b, peers: []uint64{10, 10}}),
+			[]string{"medium OneBackendOnly at pod agent-00 on node node-00",
+				"medium OneBackendOnly at pod agent-00 on node node-00"}},
+		{"node ports may do by turns what the cluster address of other backends does", other,
+			[]string{"low LocalOnly at the Service's ClusterIP"}},
+		{"one way leads to one pod, and another leaves one out for a part",
+			counted(5, append(everyone(5, a, 50), everyone(5, b, 50, 5, 50, 50, 50)...)...),
+			[]string{"medium OneBackendOnly at pod agent-00 on node node-00",
+				"low UnevenService at pod agent-01 on node node-01"}},
+		{"just enough answers for eight agents and one of six pods", eight,
+			[]string{"medium OneBackendOnly at pod agent-00 on node node-00"}},
+		{"one way is local, and another leads to the same few",
+			counted(5, view{id: a, peers: []uint64{20}}, view{agent: 1, id: a, peers: []uint64{0, 20}},
+				view{id: b, peers: []uint64{10, 10}}, view{agent: 1, id: b, peers: []uint64{10, 10}}),
 			[]string{"low LocalOnly at the Service's ClusterIP", "medium FewBackends at the Service's NodePort"}},
-		{"one of two agents is led to itself, and the other gets no answer", counted(3, view{id: a, peers: []uint64{30}}, view{agent: 1, id: a, lost: 5}),
+		{"one of two agents is led to itself, and the other gets no answer",
+			counted(3, view{id: a, peers: []uint64{30}}, view{agent: 1, id: a, lost: 5}),
 			[]string{"low OneBackendOnly at pod agent-00 on node node-00"}},
 		{"one answer too few for one of three pods", oneOf(4, 3, 3), nil},
-		{"just enough answers for one of three pods", oneOf(4, 4, 3), []string{"medium OneBackendOnly at pod agent-00 on node node-00"}},
+		{"just enough answers for one of three pods", oneOf(4, 4, 3),
+			[]string{"medium OneBackendOnly at pod agent-00 on node node-00"}},
 		{"two ways lead to a pod each", counted(5, append(everyone(5, a, 20), everyone(5, b, 0, 20)...)...),
-			[]string{"medium OneBackendOnly at pod agent-00 on node node-00", "medium OneBackendOnly at pod agent-01 on node node-01"}},
+			[]string{"medium OneBackendOnly at pod agent-00 on node node-00",
+				"medium OneBackendOnly at pod agent-01 on node node-01"}},
 		{"two backend sets lead to the same pod", twoSets,
-			[]string{"medium OneBackendOnly at pod agent-00 on node node-00", "medium OneBackendOnly at pod agent-00 on node node-00"}},
+			[]string{"medium OneBackendOnly at pod agent-00 on node node-00",
+				"medium OneBackendOnly at pod agent-00 on node node-00"}},
 		{"a node and a node port lead to the same pod", counted(5, elsewhere...),
 			[]string{"medium FewBackends at node-03", "medium FewBackends at NodePort-c"}},
 		{"a node leads to one pod, and all others leave out another", counted(6, stale...),
 			[]string{"low SilentBackend at pod agent-01 on node node-01", "medium FewBackends at node-04"}},
 		{"three node ports lead each client to itself, which turns may do", counted(3, local(3, 10, "NodePort")...), nil},
-		{"eight node ports lead each client to itself", counted(8, local(8, 10, "NodePort")...), []string{"low LocalOnly at the Service's NodePort"}},
-		{"three node ports do what the cluster address does", counted(3, append(local(3, 10, "NodePort"), local(3, 10, "ClusterIP")...)...),
+		{"eight node ports lead each client to itself", counted(8, local(8, 10, "NodePort")...),
+			[]string{"low LocalOnly at the Service's NodePort"}},
+		{"three node ports do what the cluster address does",
+			counted(3, append(local(3, 10, "NodePort"), local(3, 10, "ClusterIP")...)...),
 			[]string{"low LocalOnly at the Service's ClusterIP, NodePort"}},
 		{"a single agent asks, and is led to itself", counted(3, view{id: a, peers: []uint64{30}}),
 			[]string{"medium OneBackendOnly at pod agent-00 on node node-00"}},
@@ -167,7 +186,8 @@ func TestWhereServicesLead(t *testing.T) {
 	if got := diagnose.Findings(counted(5, late...))[0].Message; !strings.HasPrefix(got, "ClusterIP, NodePort: ") {
 		t.Errorf("%s", got)
 	}
-	if got := diagnose.Findings(counted(8, local(8, 10, "NodePort")...))[0].Message; !strings.Contains(got, "requests from each of 8 nodes") {
+	if got := diagnose.Findings(counted(8, local(8, 10, "NodePort")...))[0].Message; !strings.Contains(got,
+		"requests from each of 8 nodes") {
 		t.Errorf("%s", got)
 	}
 }
@@ -220,7 +240,8 @@ func TestFamiliesOfWaysThatLeadAlike(t *testing.T) {
 func TestPoolsThatAreDealtInTurnHideNoOthers(t *testing.T) {
 	turns := everyone(12, "ClusterIP", 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)
 	round := counted(12, append(turns, everyone(12, "NodePort", 0, 0, 0, 0, 0, 0, 0, 0, 5, 0, 5, 5)...)...)
-	round.Backends = []report.Backends{{Targets: []string{"ClusterIP"}, Pods: names(12)}, {Targets: []string{"NodePort"}, Pods: names(12)[8:]}}
+	round.Backends = []report.Backends{{Targets: []string{"ClusterIP"}, Pods: names(12)},
+		{Targets: []string{"NodePort"}, Pods: names(12)[8:]}}
 	if diff := cmp.Diff([]string{"low SilentBackend at pod agent-09 on node node-09"}, reasons(round)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -230,8 +251,9 @@ func TestOtherInterfacesAreOtherPaths(t *testing.T) {
 	round := reaching(counted(4, everyone(4, "ClusterIP", 100, 100, 100)...), 0, 3, false)
 	for i := range round.Agents {
 		round.Agents[i].Paths[0].Failures[0].Count = 100
-		round.Agents[i].Paths = append(round.Agents[i].Paths, report.Path{Target: target.Target{ID: "net1", Kind: target.SecondInterface,
-			Family: topology.IPv4, Answer: target.OnePod, Pod: name(3)}, Sent: 10, OK: 10})
+		round.Agents[i].Paths = append(round.Agents[i].Paths,
+			report.Path{Target: target.Target{ID: "net1", Kind: target.SecondInterface,
+				Family: topology.IPv4, Answer: target.OnePod, Pod: name(3)}, Sent: 10, OK: 10})
 	}
 	found := diagnose.Findings(round)
 	if len(found) != 1 || found[0].Component != diagnose.PodOrNode {
@@ -279,10 +301,12 @@ func TestOneViewIsEnough(t *testing.T) {
 	first := slices.Clone(views)
 	first[0].peers = []uint64{1}
 	halves := append(everyone(4, "NodePort", 20, 0, 20, 20), []view{
-		{agent: 4, id: "NodePort", peers: []uint64{4: 20, 5: 20, 6: 20, 7: 20}}, {agent: 5, id: "NodePort", peers: []uint64{4: 20, 5: 20, 6: 20, 7: 20}}}...)
+		{agent: 4, id: "NodePort", peers: []uint64{4: 20, 5: 20, 6: 20, 7: 20}},
+		{agent: 5, id: "NodePort", peers: []uint64{4: 20, 5: 20, 6: 20, 7: 20}}}...)
 	apart := counted(8, halves...)
 	pods := apart.Backends[0].Pods
-	apart.Backends = []report.Backends{{Targets: []string{"NodePort"}, Pods: pods[:4], Sources: pods[:4]}, {Targets: []string{"NodePort"}, Pods: pods[4:], Sources: pods[4:]}}
+	apart.Backends = []report.Backends{{Targets: []string{"NodePort"}, Pods: pods[:4], Sources: pods[:4]},
+		{Targets: []string{"NodePort"}, Pods: pods[4:], Sources: pods[4:]}}
 	turns := func(own uint64) report.Round {
 		views := everyone(4, "NodePort", 14, 0, 13, 13)
 		views[1].peers = []uint64{0, own, 0, 40 - own}
@@ -290,10 +314,13 @@ func TestOneViewIsEnough(t *testing.T) {
 	}
 	stale := everyone(6, "ClusterIP", 40, 0, 40, 40, 40, 40)
 	stale[4].peers = []uint64{0, 0, 200}
-	local := append(everyone(2, "NodePort", 20), view{agent: 0, id: "ClusterIP", peers: []uint64{20}}, view{agent: 1, id: "ClusterIP", peers: []uint64{0, 20}})
-	beside := counted(4, view{agent: 0, id: "ClusterIP-a", peers: []uint64{20}}, view{agent: 1, id: "ClusterIP-a", peers: []uint64{0, 20}},
+	local := append(everyone(2, "NodePort", 20), view{agent: 0, id: "ClusterIP", peers: []uint64{20}},
+		view{agent: 1, id: "ClusterIP", peers: []uint64{0, 20}})
+	beside := counted(4, view{agent: 0, id: "ClusterIP-a", peers: []uint64{20}},
+		view{agent: 1, id: "ClusterIP-a", peers: []uint64{0, 20}},
 		view{agent: 2, id: "ClusterIP-b", peers: []uint64{20}}, view{agent: 3, id: "ClusterIP-b", peers: []uint64{20}})
-	beside.Backends = []report.Backends{{Targets: []string{"ClusterIP-a"}, Pods: names(4)}, {Targets: []string{"ClusterIP-b"}, Pods: names(2)}}
+	beside.Backends = []report.Backends{{Targets: []string{"ClusterIP-a"}, Pods: names(4)},
+		{Targets: []string{"ClusterIP-b"}, Pods: names(2)}}
 	of := func(agents []int, id string, pod int) []string {
 		var all []string
 		for _, i := range agents {
@@ -324,7 +351,8 @@ func TestOneViewIsEnough(t *testing.T) {
 func TestSilenceOfSomeNodes(t *testing.T) {
 	// Three of twenty nodes never select the last pod, which has its turns at node ports all the same.
 	l := lottery{pods: 20, requests: 10, leads: weight(func(agent, to int) bool { return agent > 2 || to != 19 })}
-	if diff := cmp.Diff([]string{"medium SilentBackend at pod agent-19 on node node-19"}, reasons(l.round(seeded(1)))); diff != "" {
+	if diff := cmp.Diff([]string{"medium SilentBackend at pod agent-19 on node node-19"},
+		reasons(l.round(seeded(1)))); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	far := l.round(seeded(1))
@@ -334,7 +362,8 @@ func TestSilenceOfSomeNodes(t *testing.T) {
 	if got := diagnose.Findings(far)[0].Message; !strings.Contains(got, "as it is on node-48, node-49, node-50") {
 		t.Errorf("%s", got)
 	}
-	// ports are views on node ports; the first agent meets only pods 0 and 2 there, one of them on each, and the others meet all alike.
+	// ports are views on node ports; the first agent meets only pods 0 and 2 there, one of them on each, and the others
+	// meet all alike.
 	ports := func(own ...uint64) report.Round {
 		views := []view{{agent: 0, id: "ClusterIP", peers: own}}
 		for i := range 8 {
@@ -354,21 +383,26 @@ func TestSilenceOfSomeNodes(t *testing.T) {
 			few.Agents[i].Paths[j].Peers[name(1)] = 3
 			few.Agents[i].Paths[j].OK -= 3
 		}
-		few.Agents[i].Paths = append(few.Agents[i].Paths, counted(4, view{id: "ClusterIP", peers: []uint64{2, 30, 2, 2}}).Agents[0].Paths...)
+		few.Agents[i].Paths = append(few.Agents[i].Paths,
+			counted(4, view{id: "ClusterIP", peers: []uint64{2, 30, 2, 2}}).Agents[0].Paths...)
 	}
 	rare := ports(1, 0, 1, 1)
 	for i := 1; i < 4; i++ {
-		rare.Agents[i].Paths = append(rare.Agents[i].Paths, counted(4, view{id: "ClusterIP", peers: []uint64{30, 2, 30, 30}}).Agents[0].Paths...)
+		rare.Agents[i].Paths = append(rare.Agents[i].Paths,
+			counted(4, view{id: "ClusterIP", peers: []uint64{30, 2, 30, 30}}).Agents[0].Paths...)
 	}
 	for title, c := range map[string]struct {
 		round report.Round
 		want  []string
 	}{
-		"each agent may have its own pods, and its turns elsewhere are few": {rare, []string{"low UnevenService at pod agent-01 on node node-01"}},
-		"each agent may have its own pods by turns":                         {ports(1, 0, 1, 1), nil},
-		"its own node had more requests to deal than there are pods":        {ports(2, 0, 1, 1), []string{"low SilentBackend at pod agent-01 on node node-01"}},
-		"the pod has too few turns on node ports":                           {few, []string{"low SilentBackend at pod agent-01 on node node-01"}},
-		"its own node had more requests, and led some of them to the pod":   {ports(2, 1, 1, 1), nil},
+		"each agent may have its own pods, and its turns elsewhere are few": {rare,
+			[]string{"low UnevenService at pod agent-01 on node node-01"}},
+		"each agent may have its own pods by turns": {ports(1, 0, 1, 1), nil},
+		"its own node had more requests to deal than there are pods": {ports(2, 0, 1, 1),
+			[]string{"low SilentBackend at pod agent-01 on node node-01"}},
+		"the pod has too few turns on node ports": {few,
+			[]string{"low SilentBackend at pod agent-01 on node node-01"}},
+		"its own node had more requests, and led some of them to the pod": {ports(2, 1, 1, 1), nil},
 	} {
 		if diff := cmp.Diff(c.want, reasons(c.round)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", title, diff)
@@ -380,12 +414,15 @@ func TestTargetsAndAgentsWithoutAnswers(t *testing.T) {
 	base := lottery{pods: 12, requests: 10, lost: func(agent, to int) bool { return to == 7 && agent != 7 }}
 	closed := base.round(seeded(1))
 	for i := range closed.Agents {
-		closed.Agents[i].Paths = append(closed.Agents[i].Paths, report.Path{Target: target.Target{ID: "AgentNodePort_closed", Kind: target.NodePort,
-			Family: topology.IPv4, Answer: target.Backends}, Sent: 10, Failures: []report.Failure{{Outcome: probe.Refused, Phase: probe.Connect, Count: 10}}})
+		closed.Agents[i].Paths = append(closed.Agents[i].Paths,
+			report.Path{Target: target.Target{ID: "AgentNodePort_closed", Kind: target.NodePort,
+				Family: topology.IPv4, Answer: target.Backends}, Sent: 10,
+				Failures: []report.Failure{{Outcome: probe.Refused, Phase: probe.Connect, Count: 10}}})
 	}
 	closed.Backends[0].Targets = append(closed.Backends[0].Targets, "AgentNodePort_closed")
 	cut := func(agent int) report.Round {
-		l := lottery{pods: 12, requests: 10, leads: weight(func(_, to int) bool { return to != 7 }), lost: func(from, _ int) bool { return from == agent }}
+		l := lottery{pods: 12, requests: 10, leads: weight(func(_, to int) bool { return to != 7 }),
+			lost: func(from, _ int) bool { return from == agent }}
 		return l.round(seeded(1))
 	}
 	beside := lottery{pods: 12, requests: 10, leads: weight(func(_, to int) bool { return to != 7 }),
@@ -393,8 +430,10 @@ func TestTargetsAndAgentsWithoutAnswers(t *testing.T) {
 	if got := diagnose.Findings(cut(0))[0].Message; !strings.Contains(got, "never answered 10 of 10 other agents") {
 		t.Errorf("%s", got)
 	}
-	three := lottery{pods: 3, requests: 10, lost: func(agent, to int) bool { return to == 2 && agent != 2 }, services: true}.round(seeded(1))
-	if found := diagnose.Findings(reaching(reaching(three, 0, 2, false), 1, 2, false)); len(found) != 1 || found[0].Confidence != diagnose.High {
+	three := lottery{pods: 3, requests: 10, lost: func(agent, to int) bool { return to == 2 && agent != 2 },
+		services: true}.round(seeded(1))
+	if found := diagnose.Findings(reaching(reaching(three, 0, 2, false), 1, 2, false)); len(found) != 1 ||
+		found[0].Confidence != diagnose.High {
 		t.Errorf("losses explain what is silent: %+v", found)
 	}
 	want := "SilentBackend at pod agent-07 on node node-07"
@@ -457,7 +496,8 @@ func TestTheLeastSureViewDecides(t *testing.T) {
 	same := func([]view) {}
 	uneven := from(same)
 	pods := names(4)
-	uneven.Backends = []report.Backends{{Targets: []string{id}, Pods: pods, Sources: pods[:1], Uneven: "sessionAffinity is ClientIP"},
+	uneven.Backends = []report.Backends{{Targets: []string{id}, Pods: pods, Sources: pods[:1],
+		Uneven: "sessionAffinity is ClientIP"},
 		{Targets: []string{id}, Pods: pods, Sources: pods[1:]}}
 	clean := counted(4, everyone(4, id, 100, 100, 0, 100)...)
 	for title, c := range map[string]struct {
@@ -489,18 +529,21 @@ func TestShares(t *testing.T) {
 		round report.Round
 		want  []string
 	}{
-		"a half of its share":                                    {of(50, 116, 0), nil},
-		"less than half of its share":                            {of(50, 117, 0), []string{skewed}},
-		"just enough less":                                       {of(3, 12, 0), []string{skewed}},
-		"too few answers to say so":                              {of(3, 11, 0), nil},
-		"lost requests may have been its turns":                  {of(50, 117, 3), nil},
-		"lost requests count as asked":                           {of(3, 15, 2), []string{skewed}},
-		"lost requests are few":                                  {of(2, 47, 10), []string{skewed}},
-		"twice its share":                                        {of(300, 100, 0), []string{skewed}},
-		"less than twice its share":                              {of(299, 100, 0), nil},
-		"two pods have less":                                     {counted(5, everyone(5, "ClusterIP", 100, 20, 20, 100, 100)...), []string{"low UnevenService at pod agent-01 on node node-01, pod agent-02 on node node-02"}},
-		"much less, but the spec says that it may":               {unevenly(of(4, 100, 0)), nil},
-		"of two ways, one is uneven":                             {counted(4, append(everyone(4, "ClusterIP", 50, 50, 50, 50), everyone(4, "NodePort", 90, 9, 90, 90)...)...), []string{skewed}},
+		"a half of its share":                   {of(50, 116, 0), nil},
+		"less than half of its share":           {of(50, 117, 0), []string{skewed}},
+		"just enough less":                      {of(3, 12, 0), []string{skewed}},
+		"too few answers to say so":             {of(3, 11, 0), nil},
+		"lost requests may have been its turns": {of(50, 117, 3), nil},
+		"lost requests count as asked":          {of(3, 15, 2), []string{skewed}},
+		"lost requests are few":                 {of(2, 47, 10), []string{skewed}},
+		"twice its share":                       {of(300, 100, 0), []string{skewed}},
+		"less than twice its share":             {of(299, 100, 0), nil},
+		"two pods have less": {counted(5,
+			everyone(5, "ClusterIP", 100, 20, 20, 100, 100)...),
+			[]string{"low UnevenService at pod agent-01 on node node-01, pod agent-02 on node node-02"}},
+		"much less, but the spec says that it may": {unevenly(of(4, 100, 0)), nil},
+		"of two ways, one is uneven": {counted(4,
+			append(everyone(4, "ClusterIP", 50, 50, 50, 50), everyone(4, "NodePort", 90, 9, 90, 90)...)...), []string{skewed}},
 		"a pod that does not meet itself at the cluster address": {counted(4, hairpin("ClusterIP")...), nil},
 		"a pod that does not meet itself at a node port":         {counted(4, hairpin("NodePort")...), []string{skewed}},
 	} {

@@ -1,4 +1,5 @@
-// Package diagnose says where a fault is, from nothing but the report of a round: a list of rules, each of which knows one pattern.
+// Package diagnose says where a fault is, from nothing but the report of a round: a list of rules, each of which knows
+// one pattern.
 //
 // A rule claims only what the figures bear out, and says how sure it is. That nothing is found means nothing.
 package diagnose

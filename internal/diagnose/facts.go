@@ -19,7 +19,8 @@ type facts struct {
 	sets sets
 	// direct are the paths to pods' own addresses, by the pod that asked and the one that ought to answer.
 	direct map[pair][]*report.Path
-	// changed are the pods that were deleted or restarted meanwhile. That one of them is silent, or sees another silent, means nothing.
+	// changed are the pods that were deleted or restarted meanwhile. That one of them is silent, or sees another silent,
+	// means nothing.
 	changed map[string]bool
 	// views are those of agents that were not changed on targets with several backends, sorted by agent, then target.
 	views []look
@@ -65,8 +66,8 @@ func gather(round report.Round) facts {
 	return f
 }
 
-// view is what the agent's path says of the backends, if anything. Answers without a name would make a pod look silent that is not;
-// attempts over connections that others had opened select no backend. A path with either says nothing.
+// view is what the agent's path says of the backends, if anything. Answers without a name would make a pod look silent
+// that is not; attempts over connections that others had opened select no backend. A path with either says nothing.
 func (f facts) view(agent string, p *report.Path) (look, bool) {
 	set := f.sets.of(agent, &p.Target)
 	if set == nil || len(set.pods) < 2 || p.Reused > 0 || named(p) < p.OK {

@@ -12,8 +12,9 @@ import (
 	"kdoctor.io/kdoctor/internal/verdict"
 )
 
-// Localise says what the paths that failed have in common, and paths that passed have not: a node, two nodes, a source, a kind of path or a
-// family. It knows no more than which paths failed. There is one finding at most, and none where the failures have nothing in common.
+// Localise says what the paths that failed have in common, and paths that passed have not: a node, two nodes, a source,
+// a kind of path or a family. It knows no more than which paths failed. There is one finding at most, and none where
+// the failures have nothing in common.
 func Localise(round report.Round, judged verdict.Verdict) []Finding {
 	all := routesOf(round, judged)
 	failed, passed := all.apart()
@@ -48,7 +49,8 @@ func places() []place {
 
 // route is one path that was judged to have passed or failed.
 type route struct {
-	// from is the node that asked, to the node of the pod, or of the address, that ought to answer; to is empty where any of several may.
+	// from is the node that asked, to the node of the pod, or of the address, that ought to answer; to is empty where any
+	// of several may.
 	from, to string
 	kind     target.Kind
 	// title is the kind's name for people, with the interface where there is one.
@@ -86,8 +88,9 @@ func routesOf(round report.Round, judged verdict.Verdict) routes {
 			if t.Interface != "" {
 				title = "interface " + t.Interface
 			}
-			all = append(all, route{from: a.Node, to: cmp.Or(t.Node, nodes[t.Pod], t.AtNode), kind: t.Kind, title: title, family: t.Family,
-				failed: result == verdict.Fail})
+			all = append(all,
+				route{from: a.Node, to: cmp.Or(t.Node, nodes[t.Pod], t.AtNode), kind: t.Kind, title: title, family: t.Family,
+					failed: result == verdict.Fail})
 		}
 	}
 	return all
@@ -176,7 +179,8 @@ func betweenTwoNodes(failed, passed routes) (Finding, bool) {
 		}
 		found.Evidence = append(found.Evidence, "either of them reaches others, or is reached by them")
 	}
-	found.Message = fmt.Sprintf("every failing path between pods runs between nodes %s and %s%s; look at the link, tunnel or route between them%s",
+	found.Message = fmt.Sprintf("every failing path between pods runs between nodes %s and %s%s; look at the link, "+
+		"tunnel or route between them%s",
 		a, b, only(pods, passed.between()), services(failed, pods))
 	return found, true
 }
@@ -189,7 +193,8 @@ func services(failed, pods routes) string {
 	return "; paths through Services may fail for that alone"
 }
 
-// oneSource is that every failing route begins at one node, and that others were asked from and saw nothing, also not on the way there.
+// oneSource is that every failing route begins at one node, and that others were asked from and saw nothing, also not
+// on the way there.
 func oneSource(failed, passed routes) (Finding, bool) {
 	node := failed[0].from
 	if len(failed.each(from)) > 1 || !passed.like(failed).any(func(r route) bool { return r.from != node }) {
@@ -198,7 +203,8 @@ func oneSource(failed, passed routes) (Finding, bool) {
 	pods := failed.between()
 	others := len(passed.like(failed).that(func(r route) bool { return r.from != node }).each(from))
 	found := Finding{Where: "node " + node, Confidence: Medium,
-		Evidence: []string{tallied("from this node", failed, passed.like(failed).that(func(r route) bool { return r.from == node })),
+		Evidence: []string{tallied("from this node", failed,
+			passed.like(failed).that(func(r route) bool { return r.from == node })),
 			plural(others, "other node") + " saw no failure"}}
 	if len(failed) > 1 && others > 1 {
 		found.Confidence = High
@@ -210,14 +216,16 @@ func oneSource(failed, passed routes) (Finding, bool) {
 	case passed.between().any(func(r route) bool { return r.from == node }):
 		found.Component, advice = ServicePath, "kube-proxy there, or what stands in for it: Pod IPs answer from there"
 	default:
-		found.Component, advice = Unclear, "kube-proxy there, or what stands in for it, and at its network: no Pod IP was probed from there"
+		found.Component, advice = Unclear, "kube-proxy there, or what stands in for it, and at its network: no Pod IP was "+
+			"probed from there"
 	}
-	found.Message = fmt.Sprintf("every failing path starts at node %s, and no other node sees a failure%s; look at %s", node, only(failed, passed), advice)
+	found.Message = fmt.Sprintf("every failing path starts at node %s, and no other node sees a failure%s; look at %s",
+		node, only(failed, passed), advice)
 	return found, true
 }
 
-// commonNode is that every failing route between pods begins or ends at one node; or, where these pass, that every failing route is a node port
-// at an address of one node.
+// commonNode is that every failing route between pods begins or ends at one node; or, where these pass, that every
+// failing route is a node port at an address of one node.
 func commonNode(failed, passed routes) (Finding, bool) {
 	pods := failed.between()
 	if len(pods) == 0 {
@@ -235,14 +243,16 @@ func commonNode(failed, passed routes) (Finding, bool) {
 	}
 	here := alike.that(func(r route) bool { return touch(node)(r) && r.from != r.to })
 	found := Finding{Component: PodOrNode, Where: "node " + node, Confidence: Low, Evidence: []string{
-		tallied("that start or end there", pods, here), fmt.Sprintf("all %s between other nodes passed", plural(len(elsewhere), "path"))}}
+		tallied("that start or end there", pods, here),
+		fmt.Sprintf("all %s between other nodes passed", plural(len(elsewhere), "path"))}}
 	switch {
 	case len(here) == 0:
 		found.Confidence = High
 	case len(pods) >= len(here):
 		found.Confidence = Medium
 	}
-	found.Message = fmt.Sprintf("every failing path between pods starts or ends at node %s%s; look at its pod network: CNI agent, routes and firewall%s",
+	found.Message = fmt.Sprintf("every failing path between pods starts or ends at node %s%s; look at its pod network: "+
+		"CNI agent, routes and firewall%s",
 		node, only(pods, passed.between()), services(failed, pods))
 	return found, true
 }
@@ -269,7 +279,8 @@ func nodePortsOf(failed, passed routes) (Finding, bool) {
 	return found, true
 }
 
-// only says, as a clause, that the failing routes are of one kind or family while others passed; empty when that cannot be said.
+// only says, as a clause, that the failing routes are of one kind or family while others passed; empty when that cannot
+// be said.
 func only(failed, passed routes) string {
 	kind, family := onlyTitle(failed, passed), onlyOneFamily(failed, passed)
 	switch {
@@ -281,12 +292,13 @@ func only(failed, passed routes) string {
 	return ""
 }
 
-// onlyTitle is the kind of all failing routes, where routes of others passed in the same families; empty otherwise. Several kinds that
-// lead through Services count as one where paths between pods passed.
+// onlyTitle is the kind of all failing routes, where routes of others passed in the same families; empty otherwise.
+// Several kinds that lead through Services count as one where paths between pods passed.
 func onlyTitle(failed, passed routes) string {
 	titles, families := failed.each(title), failed.each(inFamily)
 	other := func(r route) bool {
-		return !slices.Contains(titles, r.title) && slices.Contains(families, string(r.family)) && (len(titles) == 1 || r.direct())
+		return !slices.Contains(titles, r.title) && slices.Contains(families, string(r.family)) &&
+			(len(titles) == 1 || r.direct())
 	}
 	if !passed.any(other) || (len(titles) > 1 && failed.any(route.direct)) {
 		return ""
@@ -294,7 +306,8 @@ func onlyTitle(failed, passed routes) string {
 	return strings.Join(titles, ", ")
 }
 
-// onlyOneFamily is the family of all failing routes, where routes of the other passed by the same kinds; empty otherwise.
+// onlyOneFamily is the family of all failing routes, where routes of the other passed by the same kinds; empty
+// otherwise.
 func onlyOneFamily(failed, passed routes) topology.Family {
 	family := failed[0].family
 	titles := failed.each(title)
@@ -325,7 +338,8 @@ func onlyKind(failed, passed routes) (Finding, bool) {
 	}
 	return Finding{Component: component, Where: kind, Confidence: spreadOut(failed), Evidence: []string{
 		tallied("of this kind", failed, passed.like(failed)),
-		"other kinds that passed: " + several(passed.that(func(r route) bool { return !slices.Contains(titles, r.title) }).each(title))},
+		"other kinds that passed: " +
+			several(passed.that(func(r route) bool { return !slices.Contains(titles, r.title) }).each(title))},
 		Message: fmt.Sprintf("every failing path is %s%s, while paths of other kinds pass; look at %s",
 			strings.Join(titles, " or "), over, advice)}, true
 }
@@ -341,9 +355,11 @@ func onlyFamily(failed, passed routes) (Finding, bool) {
 		advice += ", and at neighbour discovery"
 	}
 	return Finding{Component: Unclear, Where: string(family), Confidence: spreadOut(failed), Evidence: []string{
-		tallied("over "+string(family), failed, passed.that(func(r route) bool { return r.family == family })),
-		fmt.Sprintf("all %s over the other family passed", plural(len(passed.that(func(r route) bool { return r.family != family })), "path"))},
-		Message: fmt.Sprintf("every failing path is over %s, while the other family passes; look at %s", family, advice)}, true
+			tallied("over "+string(family), failed, passed.that(func(r route) bool { return r.family == family })),
+			fmt.Sprintf("all %s over the other family passed",
+				plural(len(passed.that(func(r route) bool { return r.family != family })), "path"))},
+			Message: fmt.Sprintf("every failing path is over %s, while the other family passes; look at %s", family, advice)},
+		true
 }
 
 // spreadOut is how sure a property is the failures' own: several nodes saw some.

@@ -113,82 +113,120 @@ func TestLocalise(t *testing.T) {
 		{"nothing fails", matrix{nodes: 3}, ""},
 		{"everything fails", matrix{nodes: 3, result: fails(func(way) bool { return true })}, ""},
 		{"a node is cut off", matrix{nodes: 4, result: fails(cut)}, "high CommonNode node node-01"},
-		{"a node is cut off, and Services fail for a part", matrix{nodes: 4, result: fails(func(w way) bool { return cut(w) || w.kind == target.ClusterIP })},
+		{"a node is cut off, and Services fail for a part",
+			matrix{nodes: 4, result: fails(func(w way) bool { return cut(w) || w.kind == target.ClusterIP })},
 			"high CommonNode node node-01"},
-		{"a node is cut off over IPv6", matrix{nodes: 4, families: both, result: fails(func(w way) bool { return cut(w) && w.family == topology.IPv6 })},
+		{"a node is cut off over IPv6",
+			matrix{nodes: 4, families: both, result: fails(func(w way) bool { return cut(w) && w.family == topology.IPv6 })},
 			"high CommonNode node node-01"},
-		{"nobody reaches a node, which reaches all", matrix{nodes: 4, result: fails(func(w way) bool { return cut(w) && w.to == 1 })}, "medium CommonNode node node-01"},
-		{"some do not reach a node", matrix{nodes: 6, result: fails(func(w way) bool { return cut(w) && w.to == 1 && w.from > 3 })}, "low CommonNode node node-01"},
-		{"two of three nodes do not reach each other", matrix{nodes: 3, result: fails(pair)}, "high BetweenTwoNodes nodes node-00 and node-01"},
-		{"one of three nodes does not reach another", matrix{nodes: 3, result: fails(func(w way) bool { return pair(w) && w.from == 0 })},
+		{"nobody reaches a node, which reaches all", matrix{nodes: 4,
+			result: fails(func(w way) bool { return cut(w) && w.to == 1 })}, "medium CommonNode node node-01"},
+		{"some do not reach a node", matrix{nodes: 6,
+			result: fails(func(w way) bool { return cut(w) && w.to == 1 && w.from > 3 })}, "low CommonNode node node-01"},
+		{"two of three nodes do not reach each other", matrix{nodes: 3, result: fails(pair)},
+			"high BetweenTwoNodes nodes node-00 and node-01"},
+		{"one of three nodes does not reach another",
+			matrix{nodes: 3, result: fails(func(w way) bool { return pair(w) && w.from == 0 })},
 			"medium BetweenTwoNodes nodes node-00 and node-01"},
-		{"two nodes do not reach each other, and there are no others", matrix{nodes: 2, result: fails(pair)}, "low BetweenTwoNodes nodes node-00 and node-01"},
+		{"two nodes do not reach each other, and there are no others", matrix{nodes: 2, result: fails(pair)},
+			"low BetweenTwoNodes nodes node-00 and node-01"},
 		{"two nodes do not reach each other by IPv4", matrix{nodes: 3, families: both, kinds: pods,
-			result: fails(func(w way) bool { return pair(w) && w.family == topology.IPv4 })}, "high BetweenTwoNodes nodes node-00 and node-01"},
-		{"a pod does not reach itself", matrix{nodes: 3, kinds: pods, result: fails(func(w way) bool { return w.from == 1 && w.to == 1 })}, "medium OneSource node node-01"},
-		{"one node reaches nobody and is reached", matrix{nodes: 4, result: fails(func(w way) bool { return cut(w) && w.from == 1 })}, "high OneSource node node-01"},
-		{"one node's Services fail", matrix{nodes: 3, result: fails(func(w way) bool { return w.kind != target.Endpoint && w.from == 2 })}, "high OneSource node node-02"},
-		{"one node's Services fail, seen beside one other", matrix{nodes: 2, result: fails(func(w way) bool { return w.kind != target.Endpoint && w.from == 1 })},
+			result: fails(func(w way) bool { return pair(w) && w.family == topology.IPv4 })},
+			"high BetweenTwoNodes nodes node-00 and node-01"},
+		{"a pod does not reach itself", matrix{nodes: 3, kinds: pods,
+			result: fails(func(w way) bool { return w.from == 1 && w.to == 1 })}, "medium OneSource node node-01"},
+		{"one node reaches nobody and is reached", matrix{nodes: 4,
+			result: fails(func(w way) bool { return cut(w) && w.from == 1 })}, "high OneSource node node-01"},
+		{"one node's Services fail", matrix{nodes: 3, result: fails(func(w way) bool {
+			return w.kind != target.Endpoint &&
+				w.from == 2
+		})}, "high OneSource node node-02"},
+		{"one node's Services fail, seen beside one other",
+			matrix{nodes: 2, result: fails(func(w way) bool { return w.kind != target.Endpoint && w.from == 1 })},
 			"medium OneSource node node-01"},
-		{"the node ports of one node fail", matrix{nodes: 3, result: fails(func(w way) bool { return w.kind == target.NodePort && w.to == 2 && w.from != 2 })},
+		{"the node ports of one node fail", matrix{nodes: 3,
+			result: fails(func(w way) bool { return w.kind == target.NodePort && w.to == 2 && w.from != 2 })},
 			"high CommonNode node node-02"},
-		{"only node ports fail, on all nodes", matrix{nodes: 3, result: fails(func(w way) bool { return w.kind == target.NodePort })}, "high OnlyKind NodePort"},
-		{"only Services fail", matrix{nodes: 3, result: fails(func(w way) bool { return w.kind != target.Endpoint })}, "high OnlyKind ClusterIP, NodePort"},
+		{"only node ports fail, on all nodes",
+			matrix{nodes: 3, result: fails(func(w way) bool { return w.kind == target.NodePort })}, "high OnlyKind NodePort"},
+		{"only Services fail", matrix{nodes: 3, result: fails(func(w way) bool { return w.kind != target.Endpoint })},
+			"high OnlyKind ClusterIP, NodePort"},
 		{"only the load balancer fails", matrix{nodes: 3, kinds: []target.Kind{target.Endpoint, target.LoadBalancer},
 			result: fails(func(w way) bool { return w.kind == target.LoadBalancer })}, "high OnlyKind LoadBalancer"},
-		{"only the second interface fails", matrix{nodes: 3, kinds: net1, result: fails(func(w way) bool { return w.kind == target.SecondInterface })},
+		{"only the second interface fails",
+			matrix{nodes: 3, kinds: net1, result: fails(func(w way) bool { return w.kind == target.SecondInterface })},
 			"high OnlyKind interface net1"},
-		{"only IPv6 fails", matrix{nodes: 3, families: both, result: fails(func(w way) bool { return w.family == topology.IPv6 })}, "high OnlyFamily IPv6"},
-		{"only IPv4 fails", matrix{nodes: 3, families: both, result: fails(func(w way) bool { return w.family == topology.IPv4 })}, "high OnlyFamily IPv4"},
+		{"only IPv6 fails", matrix{nodes: 3, families: both,
+			result: fails(func(w way) bool { return w.family == topology.IPv6 })}, "high OnlyFamily IPv6"},
+		{"only IPv4 fails", matrix{nodes: 3, families: both,
+			result: fails(func(w way) bool { return w.family == topology.IPv4 })}, "high OnlyFamily IPv4"},
 		{"only node ports over IPv6 fail", matrix{nodes: 3, families: both,
-			result: fails(func(w way) bool { return w.kind == target.NodePort && w.family == topology.IPv6 })}, "high OnlyKind NodePort"},
-		{"all of the one family that was tested fails", matrix{nodes: 3, families: both[1:], result: fails(func(way) bool { return true })}, ""},
-		{"two nodes do not reach each other, and nothing else is known of one", matrix{nodes: 3, kinds: pods, result: func(w way) verdict.Result {
-			return known(pair(w), w.from != 1 && w.to != 1)
-		}}, "low BetweenTwoNodes nodes node-00 and node-01"},
-		{"two nodes do not reach each other, and nothing else is known of both", matrix{nodes: 4, kinds: pods, result: func(w way) verdict.Result {
-			return known(pair(w), w.from > 1 && w.to > 1)
-		}}, "low BetweenTwoNodes nodes node-00 and node-01"},
-		{"one node's cluster address fails, and Pod IPs were not tested", matrix{nodes: 3, kinds: []target.Kind{target.ClusterIP, target.LoadBalancer},
-			result: fails(func(w way) bool { return w.kind == target.ClusterIP && w.from == 2 })}, "medium OneSource node node-02"},
-		{"node ports of two of three nodes fail", matrix{nodes: 3, result: fails(func(w way) bool { return w.kind == target.NodePort && w.to > 0 })},
+			result: fails(func(w way) bool { return w.kind == target.NodePort && w.family == topology.IPv6 })},
 			"high OnlyKind NodePort"},
-		{"node ports fail from two of three nodes", matrix{nodes: 3, result: fails(func(w way) bool { return w.kind == target.NodePort && w.from > 0 })},
+		{"all of the one family that was tested fails",
+			matrix{nodes: 3, families: both[1:], result: fails(func(way) bool { return true })}, ""},
+		{"two nodes do not reach each other, and nothing else is known of one",
+			matrix{nodes: 3, kinds: pods, result: func(w way) verdict.Result {
+				return known(pair(w), w.from != 1 && w.to != 1)
+			}}, "low BetweenTwoNodes nodes node-00 and node-01"},
+		{"two nodes do not reach each other, and nothing else is known of both",
+			matrix{nodes: 4, kinds: pods, result: func(w way) verdict.Result {
+				return known(pair(w), w.from > 1 && w.to > 1)
+			}}, "low BetweenTwoNodes nodes node-00 and node-01"},
+		{"one node's cluster address fails, and Pod IPs were not tested",
+			matrix{nodes: 3, kinds: []target.Kind{target.ClusterIP, target.LoadBalancer},
+				result: fails(func(w way) bool { return w.kind == target.ClusterIP && w.from == 2 })},
+			"medium OneSource node node-02"},
+		{"node ports of two of three nodes fail",
+			matrix{nodes: 3, result: fails(func(w way) bool { return w.kind == target.NodePort && w.to > 0 })},
+			"high OnlyKind NodePort"},
+		{"node ports fail from two of three nodes",
+			matrix{nodes: 3, result: fails(func(w way) bool { return w.kind == target.NodePort && w.from > 0 })},
 			"high OnlyKind NodePort"},
 		{"the node ports of one node fail over IPv6", matrix{nodes: 3, families: both,
-			result: fails(func(w way) bool { return w.kind == target.NodePort && w.to == 2 && w.family == topology.IPv6 })}, "high CommonNode node node-02"},
-		{"a node port fails from the one node that asked", matrix{nodes: 3, kinds: []target.Kind{target.NodePort}, result: func(w way) verdict.Result {
-			return known(w.to == 2 && w.from == 0, w.from == 0)
-		}}, "medium CommonNode node node-02"},
+			result: fails(func(w way) bool { return w.kind == target.NodePort && w.to == 2 && w.family == topology.IPv6 })},
+			"high CommonNode node node-02"},
+		{"a node port fails from the one node that asked",
+			matrix{nodes: 3, kinds: []target.Kind{target.NodePort}, result: func(w way) verdict.Result {
+				return known(w.to == 2 && w.from == 0, w.from == 0)
+			}}, "medium CommonNode node node-02"},
 		{"a node is cut off on one of two networks over IPv6", matrix{nodes: 4, families: both, kinds: net1,
 			result: fails(func(w way) bool { return cut(w) && w.family == topology.IPv6 })}, "high CommonNode node node-01"},
 		{"both families fail for a part", matrix{nodes: 3, families: both, kinds: []target.Kind{target.ClusterIP},
 			result: fails(func(w way) bool { return (w.from == 0) == (w.family == topology.IPv4) })}, ""},
-		{"one node of two was asked from, and does not reach the other", matrix{nodes: 2, kinds: pods, result: func(w way) verdict.Result {
-			return known(w.from == 0, false)
-		}}, ""},
-		{"every node that was asked from fails to reach one", matrix{nodes: 3, kinds: pods, result: func(w way) verdict.Result {
-			return known(w.to == 1 && w.from != 1, w.from == w.to)
-		}}, ""},
+		{"one node of two was asked from, and does not reach the other",
+			matrix{nodes: 2, kinds: pods, result: func(w way) verdict.Result {
+				return known(w.from == 0, false)
+			}}, ""},
+		{"every node that was asked from fails to reach one",
+			matrix{nodes: 3, kinds: pods, result: func(w way) verdict.Result {
+				return known(w.to == 1 && w.from != 1, w.from == w.to)
+			}}, ""},
 		{"two nodes reach each other on one network, one way", matrix{nodes: 3, kinds: net1, result: fails(func(w way) bool {
 			return w.from != w.to && w.from < 2 && w.to < 2 && (w.kind == target.Endpoint || w.from == 0)
 		})}, "medium BetweenTwoNodes nodes node-00 and node-01"},
-		{"one of three nodes does not reach another, and the way back is not known", matrix{nodes: 3, kinds: pods, result: func(w way) verdict.Result {
-			return known(w.from == 0 && w.to == 1, w.from != 1 || w.to != 0)
-		}}, "medium BetweenTwoNodes nodes node-00 and node-01"},
-		{"one agent, whose load balancer alone fails", matrix{nodes: 1, kinds: []target.Kind{target.Endpoint, target.LoadBalancer},
-			result: fails(func(w way) bool { return w.kind == target.LoadBalancer })}, "medium OnlyKind LoadBalancer"},
-		{"two paths of one node fail", matrix{nodes: 3, kinds: []target.Kind{target.Endpoint, target.ClusterIP, target.LoadBalancer},
-			result: fails(func(w way) bool { return w.kind != target.Endpoint && w.from == 2 })}, "high OneSource node node-02"},
+		{"one of three nodes does not reach another, and the way back is not known",
+			matrix{nodes: 3, kinds: pods, result: func(w way) verdict.Result {
+				return known(w.from == 0 && w.to == 1, w.from != 1 || w.to != 0)
+			}}, "medium BetweenTwoNodes nodes node-00 and node-01"},
+		{"one agent, whose load balancer alone fails",
+			matrix{nodes: 1, kinds: []target.Kind{target.Endpoint, target.LoadBalancer},
+				result: fails(func(w way) bool { return w.kind == target.LoadBalancer })}, "medium OnlyKind LoadBalancer"},
+		{"two paths of one node fail",
+			matrix{nodes: 3, kinds: []target.Kind{target.Endpoint, target.ClusterIP, target.LoadBalancer},
+				result: fails(func(w way) bool { return w.kind != target.Endpoint && w.from == 2 })}, "high OneSource node node-02"},
 		{"the node ports of the one node that was asked fail", matrix{nodes: 3, result: func(w way) verdict.Result {
 			return known(w.kind == target.NodePort && w.to == 2, w.kind != target.NodePort)
 		}}, "high OnlyKind NodePort"},
-		{"the cluster address and the second interface fail", matrix{nodes: 3, kinds: []target.Kind{target.Endpoint, target.SecondInterface, target.ClusterIP},
-			result: fails(func(w way) bool { return w.kind != target.Endpoint })}, ""},
-		{"one of two nodes does not reach the other, which reaches it", matrix{nodes: 2, kinds: pods, result: fails(func(w way) bool { return pair(w) && w.from == 0 })},
+		{"the cluster address and the second interface fail",
+			matrix{nodes: 3, kinds: []target.Kind{target.Endpoint, target.SecondInterface, target.ClusterIP},
+				result: fails(func(w way) bool { return w.kind != target.Endpoint })}, ""},
+		{"one of two nodes does not reach the other, which reaches it",
+			matrix{nodes: 2, kinds: pods, result: fails(func(w way) bool { return pair(w) && w.from == 0 })},
 			"low BetweenTwoNodes nodes node-00 and node-01"},
 		{"failures here and there", matrix{nodes: 4, result: fails(func(w way) bool {
-			return w.kind != target.ClusterIP && (w.from == 0 && w.to == 1 || w.from == 2 && w.to == 3) || w.kind == target.ClusterIP && w.from == 0
+			return w.kind != target.ClusterIP && (w.from == 0 && w.to == 1 || w.from == 2 && w.to == 3) ||
+				w.kind == target.ClusterIP && w.from == 0
 		})}, ""},
 		{"what was not measured is no failure", matrix{nodes: 3, result: func(w way) verdict.Result {
 			return map[bool]verdict.Result{true: verdict.NoData, false: verdict.Pass}[cut(w)]
@@ -223,7 +261,8 @@ func TestLocalise(t *testing.T) {
 				t.Errorf("where targets name pods alone:\n%s", again)
 			}
 			if c.want != "" {
-				golden(t, filepath.Join("testdata", "localise", strings.ReplaceAll(strings.ReplaceAll(c.name, " ", "_"), ",", "")+".txt"), text)
+				golden(t, filepath.Join("testdata", "localise",
+					strings.ReplaceAll(strings.ReplaceAll(c.name, " ", "_"), ",", "")+".txt"), text)
 			}
 			slices.Reverse(round.Agents)
 			slices.Reverse(judged.Agents)

@@ -9,7 +9,8 @@ import (
 	"kdoctor.io/kdoctor/internal/target"
 )
 
-// look is what one agent saw of the pods behind one target, or behind several, in attempts that had a connection of their own each.
+// look is what one agent saw of the pods behind one target, or behind several, in attempts that had a connection of
+// their own each.
 type look struct {
 	// agent is the pod that asked.
 	agent  string
@@ -40,11 +41,12 @@ func (w way) String() string {
 	return string(w.kind)
 }
 
-// proxied reports whether something on the path speaks for the pods and may lead all requests of one client to the same ones: load balancers
-// and Ingress controllers select by the client's address, or among connections of their own.
+// proxied reports whether something on the path speaks for the pods and may lead all requests of one client to the same
+// ones: load balancers and Ingress controllers select by the client's address, or among connections of their own.
 func (w way) proxied() bool { return !w.short && w.kind.Traits().Proxied }
 
-// traits are those of the kind that leads to the pods: a node that answers for a load balancer does what it does for a cluster address.
+// traits are those of the kind that leads to the pods: a node that answers for a load balancer does what it does for a
+// cluster address.
 func (w way) traits() target.Traits {
 	if traits := w.kind.Traits(); traits.Component != "" && !w.short {
 		return traits
@@ -61,7 +63,8 @@ func (w way) selector() string { return w.traits().Chooser }
 // bySource reports whether the client's own node selects the backend; otherwise whatever has the target's address does.
 func (w way) bySource() bool { return w.short || w.kind == target.ClusterIP }
 
-// told are the views from which something can be said of every pod: several pods ought to answer, and there are enough answers.
+// told are the views from which something can be said of every pod: several pods ought to answer, and there are enough
+// answers.
 func (f facts) told() []look {
 	var told []look
 	for _, l := range f.views {
@@ -78,16 +81,17 @@ func (f facts) told() []look {
 	return told
 }
 
-// enough reports whether n answers, each from one of k pods selected alike, are all but sure to come from every pod. The probability that
-// one of the pods gives none is at most k(1-1/k)^n: that of a given pod, (1-1/k)^n, times the number of pods (Boole's inequality;
-// this is the coupon collector's problem).
+// enough reports whether n answers, each from one of k pods selected alike, are all but sure to come from every pod.
+// The probability that one of the pods gives none is at most k(1-1/k)^n: that of a given pod, (1-1/k)^n, times the
+// number of pods (Boole's inequality; this is the coupon collector's problem).
 //
-// Answers alone count: attempts that fail for another reason were never a pod's turn, and those that are lost because of a silent
-// pod are no evidence that the others had theirs.
+// Answers alone count: attempts that fail for another reason were never a pod's turn, and those that are lost because
+// of a silent pod are no evidence that the others had theirs.
 func enough(n uint64, k, comparisons int) bool { return unlikely(unmet(n, k), comparisons*k) }
 
-// lost is how many attempts ended the way they do when they are led to a pod that does not answer: before the first byte of an answer.
-// An Ingress answers in the place of a pod that does not, with a status of its own. What changes explain is lost to none of the other pods.
+// lost is how many attempts ended the way they do when they are led to a pod that does not answer: before the first
+// byte of an answer. An Ingress answers in the place of a pod that does not, with a status of its own. What changes
+// explain is lost to none of the other pods.
 func lost(p *report.Path) uint64 {
 	var n uint64
 	for _, f := range p.Failures {
@@ -117,22 +121,23 @@ func (l look) explained() bool {
 	return explained(l.lost, l.answered+l.lost, float64(len(l.silent))/float64(len(l.set.pods)))
 }
 
-// explained reports whether so many of n attempts are lost as pods that have the given share of the turns would lose, give or take
-// three standard deviations of the binomial distribution.
+// explained reports whether so many of n attempts are lost as pods that have the given share of the turns would lose,
+// give or take three standard deviations of the binomial distribution.
 func explained(lost, n uint64, share float64) bool {
 	all := float64(n)
 	return lost > 0 && math.Abs(float64(lost)-all*share) <= 3*math.Sqrt(all*share*(1-share))
 }
 
-// telling reports whether the silence means something. Where no attempt was lost, pods may just not be selected: that is no fault where
-// something is known that makes the selection uneven, and where most pods are left out, the fault is not theirs.
+// telling reports whether the silence means something. Where no attempt was lost, pods may just not be selected: that
+// is no fault where something is known that makes the selection uneven, and where most pods are left out, the fault is
+// not theirs.
 func (l look) telling() bool {
 	return l.explained() || (!l.uneven() && !l.most())
 }
 
-// tellingOf are the silent pods of whom the silence says something. Where the target's side selects the backend, and deals requests in turn,
-// one agent may always meet the same few pods: without losses, a pod that has its turns there is not silent. Nor is one that a Service
-// keeps from other nodes altogether.
+// tellingOf are the silent pods of whom the silence says something. Where the target's side selects the backend, and
+// deals requests in turn, one agent may always meet the same few pods: without losses, a pod that has its turns there
+// is not silent. Nor is one that a Service keeps from other nodes altogether.
 func (f facts) tellingOf(l look) []string {
 	switch {
 	case !l.telling(), !l.explained() && f.isLocal(l):
@@ -154,8 +159,9 @@ func (f facts) hasTurns(l look, pod string) bool {
 // Seen is one agent's view of one target: the pod that probed, and the target's ID.
 type Seen struct{ Agent, Target string }
 
-// SilentBackends are the pods that never answered although they ought to have, by who saw it. Views of which nothing can be said, because
-// there were too few requests or none of them had a connection of its own, are not in it; nor are those without silent pods.
+// SilentBackends are the pods that never answered although they ought to have, by who saw it. Views of which nothing
+// can be said, because there were too few requests or none of them had a connection of its own, are not in it; nor are
+// those without silent pods.
 func SilentBackends(round report.Round) map[Seen][]string {
 	f := gather(round)
 	silent := map[Seen][]string{}

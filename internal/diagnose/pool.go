@@ -8,8 +8,8 @@ import (
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// cell adds up the views of one backend set over one way and family. Only views in which all pods are selected alike, as far as is known,
-// are in it.
+// cell adds up the views of one backend set over one way and family. Only views in which all pods are selected alike,
+// as far as is known, are in it.
 type cell struct {
 	set    *backendSet
 	way    way
@@ -52,11 +52,13 @@ func (t *tally) unmet() int {
 	return n
 }
 
-// pattern is how often connections that one place selected the backends of came to a pod again, and how often they would by chance.
+// pattern is how often connections that one place selected the backends of came to a pod again, and how often they
+// would by chance.
 type pattern struct{ again, chance float64 }
 
-// dealt reports whether requests may have been dealt in turn, as IPVS does: then none comes to a pod again before all others had theirs, all
-// places may begin with the same pod, and few requests to each meet the same few pods everywhere.
+// dealt reports whether requests may have been dealt in turn, as IPVS does: then none comes to a pod again before all
+// others had theirs, all places may begin with the same pod, and few requests to each meet the same few pods
+// everywhere.
 func (p pattern) dealt() bool { return p.again < rarely*p.chance }
 
 // rarely is how much of the repetitions that chance has must be there, so that requests are not dealt in turn.

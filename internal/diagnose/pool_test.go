@@ -22,14 +22,22 @@ func TestAgentsThatMissMostPods(t *testing.T) {
 		agents map[string]*tally
 		want   []string
 	}{
-		"all meet all":                  {map[string]*tally{"a": tallied4(9, 9, 9, 9), "b": tallied4(9, 9, 9, 9)}, []string{"a", "b"}},
-		"one met nobody":                {map[string]*tally{"a": tallied4(0, 0, 0, 0), "b": tallied4(9, 9, 9, 9)}, []string{"b"}},
-		"one answer is an answer":       {map[string]*tally{"a": tallied4(1, 0, 0, 0), "b": tallied4(9, 9, 9, 9)}, []string{"a", "b"}},
-		"one misses half":               {map[string]*tally{"a": tallied4(50, 50, 0, 0), "b": tallied4(9, 9, 9, 9)}, []string{"a", "b"}},
-		"one misses most, by too few":   {map[string]*tally{"a": tallied4(33, 0, 0, 0), "b": tallied4(9, 9, 9, 9)}, []string{"a", "b"}},
-		"one misses most":               {map[string]*tally{"a": tallied4(34, 0, 0, 0), "b": tallied4(9, 9, 9, 9)}, []string{"b"}},
-		"all miss most":                 {map[string]*tally{"a": tallied4(34, 0, 0, 0), "b": tallied4(0, 34, 0, 0)}, []string{"a", "b"}},
-		"all miss most but for nothing": {map[string]*tally{"a": tallied4(34, 0, 0, 0), "b": tallied4(0, 0, 0, 0)}, []string{"a"}},
+		"all meet all": {map[string]*tally{"a": tallied4(9, 9, 9, 9), "b": tallied4(9, 9, 9, 9)},
+			[]string{"a", "b"}},
+		"one met nobody": {map[string]*tally{"a": tallied4(0, 0, 0, 0), "b": tallied4(9, 9, 9, 9)},
+			[]string{"b"}},
+		"one answer is an answer": {map[string]*tally{"a": tallied4(1, 0, 0, 0), "b": tallied4(9, 9, 9, 9)},
+			[]string{"a", "b"}},
+		"one misses half": {map[string]*tally{"a": tallied4(50, 50, 0, 0), "b": tallied4(9, 9, 9, 9)},
+			[]string{"a", "b"}},
+		"one misses most, by too few": {map[string]*tally{"a": tallied4(33, 0, 0, 0), "b": tallied4(9, 9, 9, 9)},
+			[]string{"a", "b"}},
+		"one misses most": {map[string]*tally{"a": tallied4(34, 0, 0, 0), "b": tallied4(9, 9, 9, 9)},
+			[]string{"b"}},
+		"all miss most": {map[string]*tally{"a": tallied4(34, 0, 0, 0), "b": tallied4(0, 34, 0, 0)},
+			[]string{"a", "b"}},
+		"all miss most but for nothing": {map[string]*tally{"a": tallied4(34, 0, 0, 0), "b": tallied4(0, 0, 0, 0)},
+			[]string{"a"}},
 	} {
 		if got := (&pool{agents: c.agents}).asking(); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
@@ -38,7 +46,8 @@ func TestAgentsThatMissMostPods(t *testing.T) {
 }
 
 func TestSurprise(t *testing.T) {
-	p := &pool{set: newSet([]string{"p", "q", "r", "s"}, nil, ""), agents: map[string]*tally{"a": tallied4(1, 0, 0, 0), "b": tallied4(20, 0, 0, 0)}}
+	p := &pool{set: newSet([]string{"p", "q", "r", "s"}, nil, ""),
+		agents: map[string]*tally{"a": tallied4(1, 0, 0, 0), "b": tallied4(20, 0, 0, 0)}}
 	q := func(n float64) float64 { return math.Pow(0.75, n) }
 	for name, c := range map[string]struct {
 		unheard
@@ -46,7 +55,8 @@ func TestSurprise(t *testing.T) {
 	}{
 		"silent to all": {unheard{judged: []string{"a", "b"}, silent: []string{"a", "b"}}, 21 * math.Log(0.75)},
 		"silent to one": {unheard{judged: []string{"b", "b"}, silent: []string{"b"}}, tail(2, 0.5, q(20))},
-		"silent to one, of whom it would not surprise": {unheard{judged: []string{"a", "b"}, silent: []string{"a"}}, tail(2, 0.5, (q(1)+q(20))/2)},
+		"silent to one, of whom it would not surprise": {unheard{judged: []string{"a", "b"}, silent: []string{"a"}},
+			tail(2, 0.5, (q(1)+q(20))/2)},
 		"silent to none": {unheard{judged: []string{"a", "b"}}, 0},
 	} {
 		if got := p.surprise(c.unheard); math.Abs(got-c.want) > 1e-9 {

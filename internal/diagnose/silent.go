@@ -21,8 +21,8 @@ type silentPod struct {
 	// judged is how many other agents can say something, silent are those of them that it never answered, sorted.
 	judged int
 	silent []string
-	// explained reports that lost requests bear the silence out, clean that no request failed, uneven that something other than a fault
-	// may lead to some of the pods only.
+	// explained reports that lost requests bear the silence out, clean that no request failed, uneven that something other
+	// than a fault may lead to some of the pods only.
 	explained, clean, uneven bool
 	evidence                 []string
 }
@@ -30,11 +30,12 @@ type silentPod struct {
 // everywhere reports whether the pod is silent to all agents that can say something.
 func (s silentPod) everywhere() bool { return len(s.silent) == s.judged }
 
-// silentBackend finds pods that a Service, a load balancer or an Ingress ought to lead to and that never answer there, although others do.
-// First come those that single views show, then those that only all views of a backend set together show.
+// silentBackend finds pods that a Service, a load balancer or an Ingress ought to lead to and that never answer there,
+// although others do. First come those that single views show, then those that only all views of a backend set together
+// show.
 //
-// What a pod sees of itself does not count: it meets itself on its own node alone. Neither does the view of an agent that misses most
-// pods while others do not: there the fault is at the agent's end, and not with each of the pods.
+// What a pod sees of itself does not count: it meets itself on its own node alone. Neither does the view of an agent
+// that misses most pods while others do not: there the fault is at the agent's end, and not with each of the pods.
 func silentBackend(f facts) []Finding {
 	var findings []Finding
 	for _, s := range f.silent {
@@ -51,7 +52,8 @@ func (f facts) silentPods() []silentPod {
 		known[s.pod] = true
 	}
 	all = append(all, f.silentInPools(known)...)
-	slices.SortFunc(all, func(a, b silentPod) int { return cmp.Or(cmp.Compare(a.pod, b.pod), cmp.Compare(a.paths, b.paths)) })
+	slices.SortFunc(all,
+		func(a, b silentPod) int { return cmp.Or(cmp.Compare(a.pod, b.pod), cmp.Compare(a.paths, b.paths)) })
 	return all
 }
 
@@ -163,7 +165,8 @@ func tried(p *report.Path) uint64 {
 	return made
 }
 
-// judge says what the silence means: the pod's own address tells the pod's fault from that of the way through the Service.
+// judge says what the silence means: the pod's own address tells the pod's fault from that of the way through the
+// Service.
 func (f facts) judge(s silentPod) Finding {
 	where, reach := f.place(s.pod), f.reached(s.silent, s.pod, s.families)
 	found := Finding{Where: where, Confidence: f.sure(s, reach), Evidence: s.evidence}
@@ -184,17 +187,19 @@ func (f facts) judge(s silentPod) Finding {
 		advice = "its Pod IP does not answer them either; look at the pod and at its node"
 	case reach.fails > 0:
 		found.Component = BetweenNodes
-		advice = fmt.Sprintf("its Pod IP does not answer them either; look at the network from %s to node %s", sources, f.nodes[s.pod])
+		advice = fmt.Sprintf("its Pod IP does not answer them either; look at the network from %s to node %s", sources,
+			f.nodes[s.pod])
 	default:
 		found.Component, found.Confidence = Unclear, Low
 		advice = "its Pod IP was not probed from there; look at the pod, then at " + s.way.selector()
 	}
-	found.Message = fmt.Sprintf("%s: %s never answered %d of %d other agents, and %s", s.paths, where, len(s.silent), s.judged, advice)
+	found.Message = fmt.Sprintf("%s: %s never answered %d of %d other agents, and %s", s.paths, where, len(s.silent),
+		s.judged, advice)
 	return found
 }
 
-// sure is how sure the silence is a fault. Two kinds of evidence are lost requests, as many as the pod's turns, or that no request fails
-// at all while the pod answers everyone but through the Service.
+// sure is how sure the silence is a fault. Two kinds of evidence are lost requests, as many as the pod's turns, or that
+// no request fails at all while the pod answers everyone but through the Service.
 func (f facts) sure(s silentPod, reach reach) Confidence {
 	sure := Medium
 	if s.explained || (s.clean && s.everywhere() && reach.works == len(s.silent)) {
@@ -217,18 +222,21 @@ func (f facts) evidence(s silentViews) []string {
 		if ids = append(ids, l.target.ID); len(ids) > mostNamed {
 			continue
 		}
-		lines = append(lines, fmt.Sprintf("%s on %s: %d answers came from %d of %d pods, and %s", cmp.Or(f.nodes[l.agent], l.agent), l.target.ID,
+		lines = append(lines, fmt.Sprintf("%s on %s: %d answers came from %d of %d pods, and %s",
+			cmp.Or(f.nodes[l.agent], l.agent), l.target.ID,
 			l.answered, len(l.set.pods)-len(l.silent), len(l.set.pods),
 			losses(l.lost, l.answered+l.lost, float64(len(l.silent))/float64(len(l.set.pods)))))
 	}
 	return append(lines, f.closing(s.pod, sorted(ids))...)
 }
 
-// losses says how many of n requests failed, and whether the silent pods explain it, which have the given share of the turns.
+// losses says how many of n requests failed, and whether the silent pods explain it, which have the given share of the
+// turns.
 func losses(lost, n uint64, share float64) string {
 	switch {
 	case explained(lost, n, share):
-		return fmt.Sprintf("%d of %d requests failed, where the silent ones' turns were about %.0f", lost, n, float64(n)*share)
+		return fmt.Sprintf("%d of %d requests failed, where the silent ones' turns were about %.0f", lost, n,
+			float64(n)*share)
 	case lost == 0:
 		return "no request was lost"
 	default:

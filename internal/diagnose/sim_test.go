@@ -50,7 +50,8 @@ func (l lottery) targets() []target.Target {
 				many = l.pods
 			}
 			for i := range many {
-				all = append(all, target.Target{ID: fmt.Sprintf("Agent%s%s_%02d", kind, family, i), Kind: kind, Family: family, Answer: target.Backends})
+				all = append(all, target.Target{ID: fmt.Sprintf("Agent%s%s_%02d", kind, family, i), Kind: kind, Family: family,
+					Answer: target.Backends})
 			}
 		}
 	}
@@ -77,7 +78,8 @@ func (l lottery) round(random *rand.Rand) report.Round {
 				break
 			}
 			for _, family := range []topology.Family{topology.IPv4, topology.IPv6} {
-				p := report.Path{Target: target.Target{ID: fmt.Sprintf("AgentPod%s_%02d", family, to), Kind: target.Endpoint, Family: family,
+				p := report.Path{Target: target.Target{ID: fmt.Sprintf("AgentPod%s_%02d", family, to), Kind: target.Endpoint,
+					Family: family,
 					Answer: target.OnePod, Pod: name(to)}, Scheduled: 10, Sent: 10, OK: 10}
 				if l.unreached != nil && l.unreached(i, to) {
 					p.OK, p.Failures = 0, []report.Failure{{Outcome: probe.Timeout, Phase: probe.Connect, Count: 10}}

@@ -7,10 +7,10 @@ import (
 	"slices"
 )
 
-// silentInPools are the pods that are silent where all views of a backend set are taken together, but for those that are known already; it makes
-// them known.
-// Each answer is a connection that was led to one of the pods by chance, so how many agents a pod answers none of is compared with
-// how many it would answer none of by chance. The widest pool that shows a pod's silence speaks for it.
+// silentInPools are the pods that are silent where all views of a backend set are taken together, but for those that
+// are known already; it makes them known. Each answer is a connection that was led to one of the pods by chance, so how
+// many agents a pod answers none of is compared with how many it would answer none of by chance. The widest pool that
+// shows a pod's silence speaks for it.
 func (f facts) silentInPools(known map[string]bool) []silentPod {
 	all := allPools(f.cells)
 	var found []silentPod
@@ -91,7 +91,8 @@ func (p *pool) silent(comparisons int) []unheard {
 	return found
 }
 
-// surprise is the logarithm of an upper bound of the probability that a pod like the others answers none of so many agents.
+// surprise is the logarithm of an upper bound of the probability that a pod like the others answers none of so many
+// agents.
 func (p *pool) surprise(u unheard) float64 {
 	k := len(p.set.pods)
 	if len(u.silent) == len(u.judged) {
@@ -109,7 +110,8 @@ func (p *pool) surprise(u unheard) float64 {
 	return tail(all, float64(len(u.silent))/all, sum/all)
 }
 
-// hasTurns reports whether the pod with the index answers about as often as the others where targets select the backends.
+// hasTurns reports whether the pod with the index answers about as often as the others where targets select the
+// backends.
 func (p *pool) hasTurns(i int) bool {
 	var got, least float64
 	for _, c := range p.cells {
@@ -129,10 +131,11 @@ func (t *tally) least() float64 { return float64(t.n / uint64(len(t.met))) }
 // evenly is how much of what chance, or dealing in turn, leads to must be there, so that it may have been that.
 const evenly = 0.75
 
-// byChance reports whether the silence would be a matter of chance, were the pod like the others. It would not be where targets deal requests in
-// turn: each agent may then always meet the same few pods, if many ask at the same pace, or each pod once, if they ask one after the other,
-// and some agents never meet a given one, which has its turns all the same. So a pod must lack turns, or the agents' own nodes must have had
-// more requests to deal than there are pods; else the agents must meet about as many different pods in each view as chance has it.
+// byChance reports whether the silence would be a matter of chance, were the pod like the others. It would not be where
+// targets deal requests in turn: each agent may then always meet the same few pods, if many ask at the same pace, or
+// each pod once, if they ask one after the other, and some agents never meet a given one, which has its turns all the
+// same. So a pod must lack turns, or the agents' own nodes must have had more requests to deal than there are pods;
+// else the agents must meet about as many different pods in each view as chance has it.
 func (p *pool) byChance(u unheard) bool {
 	if !u.turns {
 		return true
@@ -185,6 +188,7 @@ func (f facts) fromPool(p *pool, u unheard, s sums) silentPod {
 			float64(n)/float64(len(p.set.pods))),
 		"from there, " + losses(s.lost, s.answered+s.lost, s.share()),
 	}
-	return silentPod{pod: u.pod, paths: p.names(), way: p.ways[0], families: p.families, judged: len(u.judged), silent: u.silent,
+	return silentPod{pod: u.pod, paths: p.names(), way: p.ways[0], families: p.families, judged: len(u.judged),
+		silent:    u.silent,
 		explained: s.explained(), clean: !s.failed, evidence: append(lines, f.closing(u.pod, p.targets())...)}
 }

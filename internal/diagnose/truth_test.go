@@ -14,7 +14,8 @@ func TestAServiceThatLeadsEveryoneToOnePodIsFound(t *testing.T) {
 	for pods := 3; pods <= 20; pods++ {
 		round := cluster{pods: pods, requests: 1000, kinds: []target.Kind{target.ClusterIP, target.NodePort}, direct: always,
 			silent: func(_, to string, _ target.Kind) bool { return to != "agent-a" }}.build()
-		if found := diagnose.Findings(round); len(found) != 1 || found[0].Reason != "OneBackendOnly" || found[0].Confidence != diagnose.High {
+		if found := diagnose.Findings(round); len(found) != 1 || found[0].Reason != "OneBackendOnly" ||
+			found[0].Confidence != diagnose.High {
 			t.Errorf("%d pods: %+v", pods, found)
 		}
 	}
@@ -39,7 +40,8 @@ func TestASilentBackendIsFoundWhereverItsTurnsWouldBe(t *testing.T) {
 		round := cluster{pods: pods, requests: 10, kinds: kinds, direct: always, silent: anywhere("agent-b")}.build()
 		found := diagnose.Findings(round)
 		for _, f := range found {
-			if f.Component != diagnose.ServicePath || !strings.HasSuffix(f.Message, "look at the Service's endpoints and at kube-proxy") {
+			if f.Component != diagnose.ServicePath ||
+				!strings.HasSuffix(f.Message, "look at the Service's endpoints and at kube-proxy") {
 				t.Errorf("%d pods: %+v", pods, f)
 			}
 		}
@@ -47,8 +49,10 @@ func TestASilentBackendIsFoundWhereverItsTurnsWouldBe(t *testing.T) {
 			t.Errorf("%d pods: agent-b got none of %d requests, and there is no finding", pods, pods*len(kinds)*10)
 		}
 	}
-	round := cluster{pods: 25, requests: 100, kinds: []target.Kind{target.ClusterIP}, direct: always, silent: anywhere("agent-b")}.build()
-	if found := diagnose.Findings(round); len(found) != 1 || found[0].Reason != "SilentBackend" || found[0].Where != "pod agent-b on node node-2" {
+	round := cluster{pods: 25, requests: 100, kinds: []target.Kind{target.ClusterIP}, direct: always,
+		silent: anywhere("agent-b")}.build()
+	if found := diagnose.Findings(round); len(found) != 1 || found[0].Reason != "SilentBackend" ||
+		found[0].Where != "pod agent-b on node node-2" {
 		t.Errorf("agent-b got none of 2500 requests, where 100 were its turn: %+v", found)
 	}
 }

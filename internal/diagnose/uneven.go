@@ -22,7 +22,8 @@ func oneBackendOnly(f facts) []Finding {
 // localOnly finds Services that lead each node to its own pods.
 func localOnly(f facts) []Finding {
 	return f.coursesOf(toLocal, func(c course) Finding {
-		what := fmt.Sprintf("requests from each of %d nodes were answered by pods of the same node alone", len(f.nodesOf(c.agents)))
+		what := fmt.Sprintf("requests from each of %d nodes were answered by pods of the same node alone",
+			len(f.nodesOf(c.agents)))
 		if c.byTarget {
 			what = "requests to each node port were answered by pods of one node alone"
 		}
@@ -35,7 +36,8 @@ func localOnly(f facts) []Finding {
 func fewBackends(f facts) []Finding {
 	found := f.coursesOf(toFew, func(c course) Finding {
 		return Finding{Where: "the Service's " + names(c.ways), Confidence: f.certain(c), Message: fmt.Sprintf(
-			"%s: %d of %s gave all %s to %s, %s; look at the Service's EndpointSlices and at kube-proxy", names(c.ways), len(c.pods),
+			"%s: %d of %s gave all %s to %s, %s; look at the Service's EndpointSlices and at kube-proxy", names(c.ways),
+			len(c.pods),
 			plural(len(c.set.pods), "pod"), plural(c.answered, "answer"), plural(len(c.agents), "agent"), unsaid)}
 	})
 	return append(found, f.coursesOf(fromSome, func(c course) Finding {
@@ -65,7 +67,8 @@ func (f facts) coursesOf(kind courseKind, find func(course) Finding) []Finding {
 	return findings
 }
 
-// certain is how sure it is that a Service leads to a few pods: the others' own addresses answer several agents all the same.
+// certain is how sure it is that a Service leads to a few pods: the others' own addresses answer several agents all the
+// same.
 func (f facts) certain(c course) Confidence {
 	r := f.reachOthers(c)
 	switch {
@@ -103,7 +106,8 @@ func (f facts) courseEvidence(c course) []string {
 			lines = append(lines, fmt.Sprintf("%d more pods answered", len(c.pods)-mostNamed))
 			break
 		}
-		lines = append(lines, fmt.Sprintf("%s gave %s to %s", f.place(pod), plural(c.counts[i], "answer"), plural(len(c.agents), "agent")))
+		lines = append(lines,
+			fmt.Sprintf("%s gave %s to %s", f.place(pod), plural(c.counts[i], "answer"), plural(len(c.agents), "agent")))
 	}
 	if c.lost > 0 {
 		return append(lines, fmt.Sprintf("%d of %d requests were lost, which does not explain it", c.lost, c.answered+c.lost))
@@ -130,11 +134,12 @@ func plural[T int | uint64](n T, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// gross is how much less than its share a pod must get to be told of, as a part of it, and the inverse of how much more.
+// gross is how much less than its share a pod must get to be told of, as a part of it, and the inverse of how much
+// more.
 const gross = 0.5
 
-// unevenService finds pods to which a Service leads, but to which it leads grossly less, or grossly more, than to the others.
-// Where pods are silent, or requests are lost to them, the rest has more.
+// unevenService finds pods to which a Service leads, but to which it leads grossly less, or grossly more, than to the
+// others. Where pods are silent, or requests are lost to them, the rest has more.
 func unevenService(f facts) []Finding {
 	all := pools(f.cells, byWay)
 	comparisons := 0
@@ -173,7 +178,8 @@ func (f facts) skewed(p *pool, comparisons int) (Finding, bool) {
 			continue
 		}
 		pods = append(pods, f.place(pod))
-		lines = append(lines, fmt.Sprintf("%s gave %.0f of %.0f answers, where about %.0f would be its share", f.place(pod), got, n, n*share))
+		lines = append(lines,
+			fmt.Sprintf("%s gave %.0f of %.0f answers, where about %.0f would be its share", f.place(pod), got, n, n*share))
 	}
 	if len(pods) == 0 {
 		return Finding{}, false
@@ -182,13 +188,14 @@ func (f facts) skewed(p *pool, comparisons int) (Finding, bool) {
 	if len(pods) > 1 {
 		what = fmt.Sprintf("%s gave far more or far less than their shares of the answers", several(pods))
 	}
-	return Finding{Component: ServicePath, Where: several(pods), Confidence: Low, Evidence: lines[:min(len(lines), mostNamed)], Message: fmt.Sprintf(
-		"%s: %s; look at readiness during the round, and at weights or affinity in kube-proxy, or in what stands in for it",
-		p.names(), what)}, true
+	return Finding{Component: ServicePath, Where: several(pods), Confidence: Low,
+		Evidence: lines[:min(len(lines), mostNamed)], Message: fmt.Sprintf(
+			"%s: %s; look at readiness during the round, and at weights or affinity in kube-proxy, or in what stands in for it",
+			p.names(), what)}, true
 }
 
-// others are how many answers agents got from the pod with the index, of how many, and how many requests they lost. What its own node leads
-// to it is left out where agents' nodes select the backends.
+// others are how many answers agents got from the pod with the index, of how many, and how many requests they lost.
+// What its own node leads to it is left out where agents' nodes select the backends.
 func (p *pool) others(i int) (got, n, lost float64) {
 	for agent, t := range p.agents {
 		if agent != p.set.pods[i] || !p.ways[0].bySource() {

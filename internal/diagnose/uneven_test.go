@@ -56,7 +56,8 @@ func TestAPodThatIsNeverSelectedIsFoundAtTheDefaultLoad(t *testing.T) {
 		{"over IPv6 alone", lottery{leads: six, families: both}, "ClusterIP, NodePort"},
 		{"over node ports and IPv6 alone", lottery{leads: sixPort, families: both}, "NodePort"},
 		{"over the cluster address alone, at 20 a second", lottery{leads: clusterIP, requests: 40}, "ClusterIP"},
-		{"where only the cluster address is a target, at 20 a second", lottery{leads: silent, requests: 40, kinds: service}, "ClusterIP"},
+		{"where only the cluster address is a target, at 20 a second", lottery{leads: silent, requests: 40, kinds: service},
+			"ClusterIP"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -67,7 +68,8 @@ func TestAPodThatIsNeverSelectedIsFoundAtTheDefaultLoad(t *testing.T) {
 					continue
 				}
 				findings := diagnose.Findings(c.round(seeded(uint64(pods))))
-				if len(findings) != 1 || findings[0].Reason != "SilentBackend" || findings[0].Where != "pod agent-01 on node node-01" ||
+				if len(findings) != 1 || findings[0].Reason != "SilentBackend" ||
+					findings[0].Where != "pod agent-01 on node node-01" ||
 					!strings.HasPrefix(findings[0].Message, c.paths+": ") || findings[0].Component != diagnose.ServicePath {
 					t.Errorf("%d pods: %+v", pods, findings)
 				}
@@ -82,9 +84,11 @@ func TestAPodThatIsNeverSelectedIsFoundAtTheDefaultLoad(t *testing.T) {
 func TestAPodThatSomeNodesNeverSelectIsFoundAtTheDefaultLoad(t *testing.T) {
 	for _, pods := range []int{6, 9, 20, 60} {
 		zone := func(i int) bool { return i < pods/3 }
-		l := lottery{pods: pods, requests: 10, leads: weight(func(agent, to int) bool { return to != pods-1 || !zone(agent) })}
+		l := lottery{pods: pods, requests: 10,
+			leads: weight(func(agent, to int) bool { return to != pods-1 || !zone(agent) })}
 		findings := diagnose.Findings(l.round(seeded(1)))
-		if len(findings) != 1 || findings[0].Reason != "SilentBackend" || findings[0].Where != "pod "+name(pods-1)+" on node "+node(pods-1) ||
+		if len(findings) != 1 || findings[0].Reason != "SilentBackend" ||
+			findings[0].Where != "pod "+name(pods-1)+" on node "+node(pods-1) ||
 			findings[0].Confidence != diagnose.Medium || findings[0].Component != diagnose.ServicePath ||
 			!strings.Contains(findings[0].Message, fmt.Sprintf("never answered %d of %d other agents", pods/3, pods-1)) {
 			t.Errorf("%d pods: %+v", pods, findings)
@@ -106,7 +110,8 @@ func TestWhatBecomesOfASilentPod(t *testing.T) {
 	many := lottery{pods: 8, requests: 10}.round(seeded(1))
 	uneven := silent.round(seeded(1))
 	uneven.Backends[0].Uneven = "sessionAffinity is ClientIP"
-	proxied := lottery{pods: 8, requests: 10, leads: silent.leads, kinds: []target.Kind{target.LoadBalancer, target.Ingress}}.round(seeded(1))
+	proxied := lottery{pods: 8, requests: 10, leads: silent.leads,
+		kinds: []target.Kind{target.LoadBalancer, target.Ingress}}.round(seeded(1))
 	kept := silent.round(seeded(1))
 	for i := range kept.Agents {
 		for j := range kept.Agents[i].Paths {
@@ -119,11 +124,13 @@ func TestWhatBecomesOfASilentPod(t *testing.T) {
 		want  []string
 	}{
 		{"nobody is silent", many, nil},
-		{"a pod that answers nobody else, dead for its neighbours too", lottery{pods: 8, requests: 10, lost: dead, unreached: dead}.round(seeded(1)), found},
+		{"a pod that answers nobody else, dead for its neighbours too",
+			lottery{pods: 8, requests: 10, lost: dead, unreached: dead}.round(seeded(1)), found},
 		{"a node that is cut off", lottery{pods: 8, requests: 10, lost: cut, unreached: cut}.round(seeded(1)), found},
 		{"another pod was changed", changed(silent.round(seeded(1)), "agent-03"), found},
 		{"the pod itself was changed", changed(silent.round(seeded(1)), "agent-01"), nil},
-		{"all others were changed", changed(lottery{pods: 2, requests: 10, leads: silent.leads}.round(seeded(1)), "agent-00"), nil},
+		{"all others were changed",
+			changed(lottery{pods: 2, requests: 10, leads: silent.leads}.round(seeded(1)), "agent-00"), nil},
 		{"the Service's spec explains it", uneven, nil},
 		{"a load balancer and an Ingress select as they like", proxied, nil},
 		{"connections that stay open select no backend", kept, nil},
@@ -169,30 +176,37 @@ func TestAServiceThatLeadsToFewPods(t *testing.T) {
 		round report.Round
 		want  []string
 	}{
-		{"everybody to one pod", lottery{pods: 5, requests: 10, leads: one}.round(seeded(1)), []string{"high OneBackendOnly at pod agent-00 on node node-00"}},
-		{"everybody to one pod, and the spec says so", explained(lottery{pods: 5, requests: 10, leads: one}.round(seeded(1))), nil},
+		{"everybody to one pod", lottery{pods: 5, requests: 10, leads: one}.round(seeded(1)),
+			[]string{"high OneBackendOnly at pod agent-00 on node node-00"}},
+		{"everybody to one pod, and the spec says so",
+			explained(lottery{pods: 5, requests: 10, leads: one}.round(seeded(1))), nil},
 		{"everybody to one pod, whose own paths are all that work",
 			lottery{pods: 5, requests: 10, leads: one, unreached: func(_, to int) bool { return to > 0 }}.round(seeded(1)),
 			[]string{"low OneBackendOnly at pod agent-00 on node node-00"}},
 		{"each node to itself", lottery{pods: 3, requests: 10, leads: local, kinds: kinds(target.ClusterIP)}.round(seeded(1)),
 			[]string{"medium LocalOnly at the Service's ClusterIP"}},
-		{"each of two nodes to itself", lottery{pods: 2, requests: 20, leads: local, kinds: kinds(target.ClusterIP)}.round(seeded(1)),
+		{"each of two nodes to itself",
+			lottery{pods: 2, requests: 20, leads: local, kinds: kinds(target.ClusterIP)}.round(seeded(1)),
 			[]string{"medium LocalOnly at the Service's ClusterIP"}},
 		{"each node to itself by all paths", lottery{pods: 3, requests: 10, leads: local}.round(seeded(1)),
 			[]string{"medium LocalOnly at the Service's ClusterIP, NodePort"}},
 		{"each node port to its own node", lottery{pods: 4, requests: 10, leads: port}.round(seeded(1)),
 			[]string{"medium LocalOnly at the Service's NodePort"}},
-		{"each node to itself, and the spec says so", explained(lottery{pods: 3, requests: 10, leads: local}.round(seeded(1))), nil},
+		{"each node to itself, and the spec says so",
+			explained(lottery{pods: 3, requests: 10, leads: local}.round(seeded(1))), nil},
 		{"each node to itself, since the way to all others is broken",
 			lottery{pods: 6, requests: 30, lost: away, unreached: away, kinds: kinds(target.ClusterIP)}.round(seeded(1)), nil},
 		{"each of three nodes to itself, and a fourth gets no answer",
-			lottery{pods: 4, requests: 20, leads: local, lost: func(agent, _ int) bool { return agent == 0 }, kinds: kinds(target.ClusterIP)}.round(seeded(1)),
+			lottery{pods: 4, requests: 20, leads: local, lost: func(agent, _ int) bool { return agent == 0 },
+				kinds: kinds(target.ClusterIP)}.round(seeded(1)),
 			[]string{"low LocalOnly at the Service's ClusterIP"}},
 		{"everybody to three of ten pods", lottery{pods: 10, requests: 10, leads: few}.round(seeded(1)),
 			[]string{"high FewBackends at the Service's ClusterIP, NodePort"}},
-		{"one node to a single pod", lottery{pods: 6, requests: 20, leads: stale, kinds: kinds(target.ClusterIP)}.round(seeded(1)),
+		{"one node to a single pod",
+			lottery{pods: 6, requests: 20, leads: stale, kinds: kinds(target.ClusterIP)}.round(seeded(1)),
 			[]string{"medium FewBackends at node-04"}},
-		{"a few requests of a single agent", lottery{pods: 5, requests: 3, leads: stale, kinds: kinds(target.ClusterIP)}.round(seeded(1)), nil},
+		{"a few requests of a single agent",
+			lottery{pods: 5, requests: 3, leads: stale, kinds: kinds(target.ClusterIP)}.round(seeded(1)), nil},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

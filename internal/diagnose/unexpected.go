@@ -24,8 +24,9 @@ type figure struct {
 	n              uint64
 }
 
-// unexpectedBackend finds answers from agents that are no backends of the target for the agent that asked: those of another node where the
-// traffic policy is Local, say. Agents that were changed, or that were left out of the round, may have become backends meanwhile.
+// unexpectedBackend finds answers from agents that are no backends of the target for the agent that asked: those of
+// another node where the traffic policy is Local, say. Agents that were changed, or that were left out of the round,
+// may have become backends meanwhile.
 func unexpectedBackend(f facts) []Finding {
 	steady := map[string]bool{}
 	for _, e := range f.round.Expected {
@@ -47,8 +48,8 @@ func unexpectedBackend(f facts) []Finding {
 	return findings
 }
 
-// silentOnLocal reports whether the target may be a node port with the traffic policy Local of a round that the first release stored: it did
-// not say which pods beside those of the node may answer there.
+// silentOnLocal reports whether the target may be a node port with the traffic policy Local of a round that the first
+// release stored: it did not say which pods beside those of the node may answer there.
 func silentOnLocal(t target.Target) bool {
 	return t.Kind == target.NodePort && t.Answer == "" && t.OnlyNode == ""
 }
@@ -80,7 +81,8 @@ func (f facts) unexpected(s *strangers) Finding {
 		return cmp.Or(cmp.Compare(a.agent, b.agent), cmp.Compare(a.id, b.id), cmp.Compare(a.pod, b.pod))
 	})
 	for _, g := range s.figures[:min(len(s.figures), mostNamed)] {
-		lines = append(lines, fmt.Sprintf("%s on %s: %s gave %s", cmp.Or(f.nodes[g.agent], g.agent), g.id, f.place(g.pod), plural(g.n, "answer")))
+		lines = append(lines, fmt.Sprintf("%s on %s: %s gave %s", cmp.Or(f.nodes[g.agent], g.agent), g.id, f.place(g.pod),
+			plural(g.n, "answer")))
 	}
 	found := Finding{Component: s.way.component(), Where: several(places), Confidence: Medium,
 		Evidence: append(lines, "seen on "+several(sorted(s.ids)))}

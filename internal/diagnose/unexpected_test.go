@@ -23,16 +23,21 @@ func shortCircuit(r report.Round) report.Round {
 }
 
 func TestNodesThatAnswerForALoadBalancerAreTheServicePath(t *testing.T) {
-	l := lottery{pods: 4, requests: 200, kinds: []target.Kind{target.LoadBalancer}, leads: weight(func(_, to int) bool { return to != 3 })}
-	if diff := cmp.Diff([]string{"high SilentBackend at pod agent-03 on node node-03"}, reasons(shortCircuit(l.round(seeded(1))))); diff != "" {
+	l := lottery{pods: 4, requests: 200, kinds: []target.Kind{target.LoadBalancer},
+		leads: weight(func(_, to int) bool { return to != 3 })}
+	if diff := cmp.Diff([]string{"high SilentBackend at pod agent-03 on node node-03"},
+		reasons(shortCircuit(l.round(seeded(1))))); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	l.leads = weight(func(_, to int) bool { return to == 1 })
-	if diff := cmp.Diff([]string{"high OneBackendOnly at pod agent-01 on node node-01"}, reasons(shortCircuit(l.round(seeded(1))))); diff != "" {
+	if diff := cmp.Diff([]string{"high OneBackendOnly at pod agent-01 on node node-01"},
+		reasons(shortCircuit(l.round(seeded(1))))); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	stale := lottery{pods: 6, requests: 20, kinds: l.kinds, leads: weight(func(agent, to int) bool { return agent != 4 || to == 2 })}
-	if diff := cmp.Diff([]string{"medium FewBackends at node-04"}, reasons(shortCircuit(stale.round(seeded(1))))); diff != "" {
+	stale := lottery{pods: 6, requests: 20, kinds: l.kinds,
+		leads: weight(func(agent, to int) bool { return agent != 4 || to == 2 })}
+	if diff := cmp.Diff([]string{"medium FewBackends at node-04"},
+		reasons(shortCircuit(stale.round(seeded(1))))); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	if got := reasons(l.round(seeded(1))); len(got) > 0 {
@@ -86,16 +91,20 @@ func TestUnexpectedBackend(t *testing.T) {
 		{"the policy is Local and everybody is led everywhere", elsewhere(3),
 			[]string{"high UnexpectedBackend at pod agent-00 on node node-00, pod agent-01 on node node-01, " + two}},
 		{"one answer to one agent", base(func(*report.Round) {}), []string{"medium UnexpectedBackend at " + two}},
-		{"one answer to each of two agents", base(func(r *report.Round) { r.Agents[0].Paths[0].Peers = map[string]uint64{name(0): 9, name(2): 1} }),
+		{"one answer to each of two agents",
+			base(func(r *report.Round) { r.Agents[0].Paths[0].Peers = map[string]uint64{name(0): 9, name(2): 1} }),
 			[]string{"high UnexpectedBackend at " + two}},
-		{"the pod may answer beside the backends", base(func(r *report.Round) { r.Backends[1].Also = []string{name(2)} }), nil},
+		{"the pod may answer beside the backends", base(func(r *report.Round) { r.Backends[1].Also = []string{name(2)} }),
+			nil},
 		{"the pod was changed", base(func(r *report.Round) { r.Churn = []report.Change{{Pod: name(2)}} }), nil},
 		{"the agent was changed", base(func(r *report.Round) { r.Churn = []report.Change{{Pod: name(1)}} }), nil},
-		{"another pod was changed", base(func(r *report.Round) { r.Churn = []report.Change{{Pod: name(0)}} }), []string{"medium UnexpectedBackend at " + two}},
+		{"another pod was changed", base(func(r *report.Round) { r.Churn = []report.Change{{Pod: name(0)}} }),
+			[]string{"medium UnexpectedBackend at " + two}},
 		{"a backend that was changed", base(func(r *report.Round) {
 			r.Churn, r.Backends[1].Pods = []report.Change{{Pod: name(2)}}, []string{name(1), name(2)}
 		}), nil},
-		{"the pod was left out of the round", base(func(r *report.Round) { r.Expected[2].LeftOut = "pod is not ready" }), nil},
+		{"the pod was left out of the round", base(func(r *report.Round) { r.Expected[2].LeftOut = "pod is not ready" }),
+			nil},
 		{"nobody knows the pod", base(func(r *report.Round) { r.Expected = r.Expected[:2] }), nil},
 		{"nobody knows the backends", base(func(r *report.Round) { r.Backends = nil }), nil},
 		{"anyone may answer", base(func(r *report.Round) { r.Agents[1].Paths[0].Target.Answer = target.Anyone }), nil},
@@ -103,11 +112,14 @@ func TestUnexpectedBackend(t *testing.T) {
 		{"a node port, by a round of the first release", base(func(r *report.Round) {
 			r.Agents[1].Paths[0].Target.Kind, r.Agents[1].Paths[0].Target.Answer = target.NodePort, ""
 		}), nil},
-		{"a node port", base(func(r *report.Round) { r.Agents[1].Paths[0].Target.Kind = target.NodePort }), []string{"medium UnexpectedBackend at " + two}},
+		{"a node port", base(func(r *report.Round) { r.Agents[1].Paths[0].Target.Kind = target.NodePort }),
+			[]string{"medium UnexpectedBackend at " + two}},
 		{"a node port of one node alone", base(func(r *report.Round) {
-			r.Agents[1].Paths[0].Target.Kind, r.Agents[1].Paths[0].Target.Answer, r.Agents[1].Paths[0].Target.OnlyNode = target.NodePort, "", node(1)
+			r.Agents[1].Paths[0].Target.Kind, r.Agents[1].Paths[0].Target.Answer,
+				r.Agents[1].Paths[0].Target.OnlyNode = target.NodePort, "", node(1)
 		}), []string{"medium UnexpectedBackend at " + two}},
-		{"a cluster address, by a round of the first release", base(func(r *report.Round) { r.Agents[1].Paths[0].Target.Answer = "" }),
+		{"a cluster address, by a round of the first release",
+			base(func(r *report.Round) { r.Agents[1].Paths[0].Target.Answer = "" }),
 			[]string{"medium UnexpectedBackend at " + two}},
 	}
 	for _, c := range cases {
