@@ -109,7 +109,7 @@ type Mesh struct {
 	Backends []report.Backends
 	// Gaps are sorted by kind as asked, then family, without repetition.
 	Gaps []target.Gap
-	// Outside are the nodes that run no agent and are not meant to, sorted by name.
+	// Outside are the nodes that run no agent and are not meant to, and those of which node ports are not probed, sorted by name.
 	Outside []report.Outside
 }
 

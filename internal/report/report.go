@@ -217,7 +217,7 @@ type Backends struct {
 	Uneven string
 }
 
-// Outside is a node that the round does not look at.
+// Outside is a node that the round does not look at, or not by every way that is asked for.
 type Outside struct {
 	Node string
 	// Reason is one clause, such as "its node selector leaves it out".
@@ -341,7 +341,7 @@ type Round struct {
 	Gaps     []target.Gap
 	// Churn is what was changed on purpose, or restarted, among the agents while the round ran; sorted by time.
 	Churn []Change
-	// Outside are the nodes that run no agent and are not meant to, sorted by name.
+	// Outside are the nodes that run no agent and are not meant to, and those of which node ports are not probed, sorted by name.
 	Outside []Outside
 }
 

@@ -13,6 +13,8 @@ import (
 const (
 	// NodesLeftOut: Count of Of nodes run no agent and are not meant to. Outside are they.
 	NodesLeftOut Code = "NodesLeftOut"
+	// NodesInPart: Count of Of nodes have agents and were not looked at by every way that was asked for. Outside are they.
+	NodesInPart Code = "NodesInPart"
 	// ShortCircuit: Count passing targets at Address prove nothing about the load balancer, because the nodes answered for it themselves.
 	ShortCircuit Code = "ShortCircuit"
 )
@@ -28,9 +30,20 @@ type Note struct {
 // Notes are what the round does not prove: nodes first, then addresses in their order.
 func Notes(round report.Round, v Verdict) []Note {
 	var notes []Note
-	if len(round.Outside) > 0 {
-		left := uint64(len(round.Outside))
-		notes = append(notes, Note{Code: NodesLeftOut, Count: left, Of: left + uint64(len(nodes(round))), Outside: round.Outside})
+	looked := nodes(round)
+	var left, part []report.Outside
+	for _, o := range round.Outside {
+		if looked[o.Node] {
+			part = append(part, o)
+		} else {
+			left = append(left, o)
+		}
+	}
+	for _, n := range []Note{{Code: NodesLeftOut, Outside: left}, {Code: NodesInPart, Outside: part}} {
+		if len(n.Outside) > 0 {
+			n.Count, n.Of = uint64(len(n.Outside)), uint64(len(left)+len(looked))
+			notes = append(notes, n)
+		}
 	}
 	passed := map[string]uint64{}
 	results := resultsOf(v)

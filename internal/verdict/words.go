@@ -143,8 +143,11 @@ func (r Reason) unsent() string {
 
 // String says the note in one sentence without a final stop.
 func (n Note) String() string {
-	if n.Code == NodesLeftOut {
+	switch n.Code {
+	case NodesLeftOut:
 		return fmt.Sprintf("%d of %s %s not looked at: %s", n.Count, count(n.Of, "node"), was(n.Count), left(n.Outside))
+	case NodesInPart:
+		return fmt.Sprintf("%d of %s %s looked at in part: %s", n.Count, count(n.Of, "node"), was(n.Count), left(n.Outside))
 	}
 	return fmt.Sprintf("LoadBalancer %s was answered by the nodes themselves (ipMode VIP): %s nothing about the load balancer",
 		n.Address, proves(n.Count))

@@ -92,6 +92,7 @@ func TestWhatNotesSay(t *testing.T) {
 		{Code: verdict.NodesLeftOut, Count: 3, Of: 3, Outside: outside(selector, virtual, selector)},
 		{Code: verdict.NodesLeftOut, Count: 5, Of: 50, Outside: outside(selector, selector, selector, selector, virtual)},
 		{Code: verdict.NodesLeftOut, Count: 4, Of: 50, Outside: outside("a", "b", "c", "d")},
+		{Code: verdict.NodesInPart, Count: 1, Of: 3, Outside: outside("its node ports are not probed, because it is virtual")},
 		{Code: verdict.ShortCircuit, Address: "172.18.255.1:80", Count: 9},
 		{Code: verdict.ShortCircuit, Address: "172.18.255.1:80", Count: 1},
 	}
@@ -127,7 +128,7 @@ func TestNotes(t *testing.T) {
 	failing.OK, failing.Failures = 9, []report.Failure{refused(1)}
 	round := report.Round{
 		Expected: []report.Expected{expected("a"), expected("b"), {Pod: "pending"}},
-		Outside:  []report.Outside{{Node: "n3", Reason: "r"}, {Node: "n4", Reason: "r"}},
+		Outside:  []report.Outside{{Node: "n3", Reason: "r"}, {Node: "n4", Reason: "r"}, {Node: "node-a", Reason: "p"}},
 		Agents: []report.Agent{agent("b", load("x", "http://172.18.255.1:80", true), failing, load("z", "http://172.18.255.3:80", false)),
 			agent("a", load("x", "http://172.18.255.1:80", true), load("w", "172.18.255.0", true), load("v", "", true))},
 		Missing: []report.Missing{{Pod: "c", Node: "node-c"}},
@@ -136,7 +137,7 @@ func TestNotes(t *testing.T) {
 	for _, n := range verdict.Notes(round, verdict.Judge(round, strict())) {
 		got = append(got, fmt.Sprintf("%s %d of %d %s", n.Code, n.Count, n.Of, n.Address))
 	}
-	want := []string{"NodesLeftOut 2 of 5 ", "ShortCircuit 1 of 0 172.18.255.0", "ShortCircuit 2 of 0 172.18.255.1:80", "ShortCircuit 1 of 0 v"}
+	want := []string{"NodesLeftOut 2 of 5 ", "NodesInPart 1 of 5 ", "ShortCircuit 1 of 0 172.18.255.0", "ShortCircuit 2 of 0 172.18.255.1:80", "ShortCircuit 1 of 0 v"}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
