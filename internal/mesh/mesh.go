@@ -57,12 +57,13 @@ const (
 const keptShare = 10
 
 // Kept is how many requests are due on the kept stream of each target, and the time between two of them: a tenth of the counted ones,
-// but at least three, without which no connection would have to last. It is 0 without a kept stream.
+// but at least three, without which no connection would have to last, and no further apart than probe.LongestPause.
+// It is 0 without a kept stream.
 func (l Load) Kept() (requests uint64, every time.Duration) {
 	if l.Connection != Both {
 		return 0, 0
 	}
-	requests = max(l.Requests()/keptShare, keptLeast)
+	requests = max(l.Requests()/keptShare, uint64(l.keptLeast())) // #nosec G115 -- a positive number
 	return requests, l.Duration / time.Duration(requests)
 }
 

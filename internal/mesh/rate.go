@@ -4,21 +4,25 @@ import (
 	"math"
 	"time"
 
+	"kdoctor.io/kdoctor/internal/probe"
 	"kdoctor.io/kdoctor/internal/report"
 )
 
-// keptLeast is the least number of requests of a kept stream; see Load.Kept.
-const keptLeast = 3
+// keptLeast is the least number of requests of a persistent stream: three, without which no connection would have to last, or as many as
+// keep the pauses between them within probe.LongestPause.
+func (l Load) keptLeast() int {
+	return max(3, ceil(l.seconds(), int(probe.LongestPause/time.Second)))
+}
 
 // Sends is how many requests a second the load sends to so many targets, rounded up. The kept stream of Both counts as a tenth of
-// the counted requests, and as no less than its three requests over the load's duration.
+// the counted requests, and as no less than its least requests over the load's duration.
 func (l Load) Sends(targets int) int {
 	counted, every := targets*l.PerSecond, l.every()
 	if l.Connection != Both {
 		return ceil(counted, every)
 	}
 	seconds := l.seconds()
-	return max(ceil(counted*(keptShare+1), keptShare*every), ceil(counted*seconds+keptLeast*targets*every, every*seconds))
+	return max(ceil(counted*(keptShare+1), keptShare*every), ceil(counted*seconds+l.keptLeast()*targets*every, every*seconds))
 }
 
 // Within is the load with the highest rate up to its own at which so many targets get at most limit requests a second, by the count of Sends:
@@ -58,7 +62,7 @@ func (l Load) fits(targets, limit int) int {
 		return limit / targets
 	}
 	seconds := l.seconds()
-	return min(limit*keptShare/((keptShare+1)*targets), (limit*seconds-keptLeast*targets)/(targets*seconds))
+	return min(limit*keptShare/((keptShare+1)*targets), (limit*seconds-l.keptLeast()*targets)/(targets*seconds))
 }
 
 // apart is the least number of seconds between two requests to a target with which so many targets get at most limit requests a second;
@@ -67,7 +71,7 @@ func (l Load) apart(targets, limit int) (seconds int, ok bool) {
 	if l.Connection != Both {
 		return ceil(targets, limit), true
 	}
-	left := limit*l.seconds() - keptLeast*targets
+	left := limit*l.seconds() - l.keptLeast()*targets
 	if left <= 0 {
 		return 0, false
 	}

@@ -135,7 +135,7 @@ func rates(seconds int) (all [][2]int) {
 
 func TestTheRateThatFitsIsTheHighestOne(t *testing.T) {
 	for _, connection := range []mesh.Connection{mesh.NewConnection, mesh.KeepAlive, mesh.Both} {
-		for _, seconds := range []int{1, 2, 4, 7, 60} {
+		for _, seconds := range []int{1, 2, 4, 7, 60, 400} {
 			for targets := 1; targets < 200; targets += 3 {
 				for limit := 1; limit < 500; limit += 7 {
 					l := mesh.Load{PerSecond: 40, Duration: time.Duration(seconds) * time.Second, Connection: connection}

@@ -12,13 +12,14 @@ import (
 	"runtime"
 	"time"
 
+	"kdoctor.io/kdoctor/internal/probe"
 	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
 )
 
 // Defaults and bounds of a Config.
 const (
 	DefaultConnections = 16384
-	DefaultIdle        = 65 * time.Second
+	DefaultIdle        = 2*probe.LongestPause + 5*time.Second
 	DefaultHeader      = 5 * time.Second
 	DefaultRequest     = 10 * time.Second
 	DefaultWrite       = 10 * time.Second
@@ -40,7 +41,7 @@ type Config struct {
 	Shards int
 	// MaxConnections bounds those that are open at once; further ones wait in the kernel's queue.
 	MaxConnections int
-	// Idle is how long a connection without a request stays open: longer than the pause between requests of a kept stream.
+	// Idle is how long a connection without a request stays open: for more than two pauses of a persistent stream; see probe.LongestPause.
 	Idle time.Duration
 	// Header bounds the time from a request's start to the end of its head, Request that to the end of its body: it is the longer one.
 	// The first request starts with its connection.
