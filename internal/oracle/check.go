@@ -193,7 +193,7 @@ func (c *checker) round() {
 		return
 	}
 	for _, a := range c.truth.Agents {
-		if !a.Reports && a.Lost.Culprit == ByFault {
+		if !a.Reports && a.Lost.Culprit == ByFault && !c.excusable(a) {
 			c.problem(FalseGreen, "%s did not report because of a fault, and the round is a pass", podName(a.Number))
 		}
 		if a.Stopped != forever && a.Cause.Culprit == ByAsker {
@@ -205,6 +205,16 @@ func (c *checker) round() {
 			c.problem(FalseGreen, "%s on %s, and the round is a pass", f.Kind, nodeName(f.Node))
 		}
 	}
+}
+
+// excusable reports whether, for all that anybody can know, a change of the agent is why it fell silent.
+func (c *checker) excusable(a AgentTruth) bool {
+	for _, w := range c.windows {
+		if w.pod == a.Number && a.Silent >= w.from {
+			return true
+		}
+	}
+	return false
 }
 
 func wants(s Scenario, kind target.Kind) bool {
@@ -271,7 +281,7 @@ func (c *checker) changed(pod string, claimed *report.Change) bool {
 			return true
 		}
 		at := claimed.From.Sub(epoch())
-		if at >= change.At-unseen-lookEvery-before && at <= t.noticed(i)+before && (claimed.What == report.Restarted) == (change.Kind == Restart) {
+		if at >= change.At-unseenNode-lookEvery-before && at <= t.noticed(i)+before && (claimed.What == report.Restarted) == (change.Kind == Restart) {
 			return true
 		}
 	}

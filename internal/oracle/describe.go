@@ -49,6 +49,9 @@ func (n Node) notes() string {
 			notes = append(notes, note)
 		}
 	}
+	if n.On > 0 {
+		notes = append(notes, "is no node; its agent is on "+nodeName(n.On-1))
+	}
 	if n.Cordoned {
 		notes = append(notes, "cordoned")
 	}

@@ -1,6 +1,7 @@
 package oracle
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"time"
 
@@ -74,7 +75,7 @@ func (d dice) cluster(s *Scenario) {
 		}
 		node.Cordoned = d.chance(0.03)
 		if node.Outside == "" && i > 0 && shared && s.Nodes[i-1].agent() && d.chance(0.5) {
-			node.On = max(s.Nodes[i-1].On, i)
+			node.On = cmp.Or(s.Nodes[i-1].On, i)
 		}
 		s.Nodes = append(s.Nodes, node)
 	}

@@ -35,10 +35,11 @@ type evidence struct {
 // evidence is what the controller has in its hands once the round is over: as internal/round joins it.
 func (t *Truth) evidence() (evidence, error) {
 	var reports []report.Agent
-	lost, silent := map[string]string{}, map[string]time.Time{}
+	lost, silent, answered := map[string]string{}, map[string]time.Time{}, map[string]time.Time{}
 	for _, a := range t.Agents {
 		if !a.Reports {
-			lost[podName(a.Number)], silent[podName(a.Number)] = "no answer on either way", epoch().Add(a.Silent)
+			pod := podName(a.Number)
+			lost[pod], silent[pod], answered[pod] = "no answer on either way", epoch().Add(a.Silent), epoch().Add(a.Answered)
 			continue
 		}
 		r, err := t.Record(a)
@@ -48,6 +49,9 @@ func (t *Truth) evidence() (evidence, error) {
 		reports = append(reports, r)
 	}
 	agents, missing := report.Merge(t.mesh.Expected, reports, lost)
+	for i, m := range missing {
+		missing[i].Answered = answered[m.Pod]
+	}
 	m := t.mesh
 	return evidence{silent: silent, round: report.Round{Started: epoch(), Deadline: epoch().Add(t.Length + time.Minute), Ended: epoch().Add(t.Length),
 		Load: m.Load, Expected: m.Expected, Backends: m.Backends, Agents: agents, Missing: missing, Gaps: m.Gaps, Churn: t.watched(), Outside: m.Outside}}, nil
@@ -64,6 +68,7 @@ func (t *Truth) watched() []report.Change {
 		answered[podName(a.Number)] = epoch().Add(a.Answered)
 	}
 	w := churn.NewWatch(agents, epoch())
+	w.See(t.world.snapshot(0))
 	for _, at := range t.looks {
 		w.See(t.world.snapshot(at))
 	}

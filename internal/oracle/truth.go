@@ -2,6 +2,7 @@ package oracle
 
 import (
 	"math"
+	"math/bits"
 	"slices"
 	"time"
 
@@ -9,14 +10,16 @@ import (
 	"kdoctor.io/kdoctor/internal/target"
 )
 
-// What the product's documents (docs/adr/0006-churn.md) allow a change to explain.
+// What the product's documents (docs/adr/0006-churn.md) allow a change to explain, rounded up.
 const (
 	// before is how long before a change requests may have started that fail for it, and by how much the API's whole seconds are early.
 	before = 2 * time.Second
-	// after is how long after a change what leads to a pod may take to follow, and a pod that is back may take until all is well.
+	// after is how long after a deletion what leads to the pod may take to follow, again how long after a restart the agent may.
 	after = 30 * time.Second
-	// unseen is how long before it was noticed a change may have happened that nobody tells the time of.
-	unseen = 30 * time.Second
+	again = 10 * time.Second
+	// unseen is how long before it was noticed a change may have happened that nobody tells the time of, unseenNode the same for a node.
+	unseen     = 30 * time.Second
+	unseenNode = 60 * time.Second
 	// clocks is how far a clock of the cluster may be wrong and still be believed.
 	clocks = time.Second
 	// sigmas are the standard deviations that a share may be exceeded by, and one request more.
@@ -29,27 +32,15 @@ type window struct {
 	pod, change int
 }
 
-// windows are those of all changes, as anybody must see them who knows what the API tells and the looks showed.
+// windows are those of all changes, as anybody must see them who knows what the API tells and the looks showed. A change that no look
+// showed explains nothing.
 func (t *Truth) windows() []window {
 	var all []window
 	for i, c := range t.Scenario.Changes {
-		if c.Kind == Cordon {
+		if c.Kind == Cordon || !t.shown(i) {
 			continue
 		}
-		w := window{pod: c.Node, change: i, period: period{c.At - before, c.At + after}}
-		stop := c.At + c.Stops
-		told := c.Told
-		if c.Kind == Restart {
-			clock := t.Scenario.Starts[c.Node].Clock
-			told = clock.Abs() <= clocks
-			w.from = stop - before
-			w.to = stop + c.Back + after
-		}
-		if !told {
-			seen := t.noticed(i)
-			w.from = min(w.from, max(lastBefore(t.looks, c.At), seen-unseen)-before)
-			w.to = max(w.to, seen+after)
-		}
+		w := window{pod: c.Node, change: i, period: t.window(i)}
 		all = append(all, w)
 		if c.Kind != Remove {
 			continue
@@ -64,13 +55,52 @@ func (t *Truth) windows() []window {
 	return all
 }
 
-// noticed is the first look that shows the change.
+// window is when requests may fail because of the change.
+func (t *Truth) window(i int) period {
+	c := t.Scenario.Changes[i]
+	seen := t.noticed(i)
+	// If nobody tells the time, it was after the last look at which all was well.
+	early, late := max(lastBefore(t.looks, seen), seen-unseen)-before, seen+after
+	stop := c.At + c.Stops
+	switch c.Kind {
+	case Restart:
+		late = stop + c.Back + again
+		if t.Scenario.Starts[c.Node].Clock.Abs() <= clocks {
+			early = stop - before
+		} else {
+			late = max(late, seen+again)
+		}
+	case Delete, Drain:
+		if told := c.Told && seen < stop+settled; told {
+			early, late = c.At-before, c.At+after
+		}
+	case Remove:
+		// The cluster itself needs long to see that a node stopped. One that is known to be leaving was in use until that was known.
+		early = max(lastBefore(t.looks, c.At-c.Announced), seen-unseenNode) - before
+		if t.Scenario.Nodes[c.Node].Removing {
+			early = seen - unseenNode - before
+		}
+	case Cordon:
+	}
+	return period{early, late}
+}
+
+// shown reports whether a look showed the change. That a node is about to be removed is enough of it, once its agent is silent.
+func (t *Truth) shown(i int) bool {
+	c := t.Scenario.Changes[i]
+	if c.Kind == Remove {
+		return t.Scenario.Nodes[c.Node].Removing || c.At-c.Announced <= t.Length
+	}
+	return t.noticed(i) < forever
+}
+
+// noticed is the first look that shows the change, or the last look of all for a node that is about to be removed.
 func (t *Truth) noticed(i int) time.Duration {
 	c := t.Scenario.Changes[i]
 	at := c.At + c.Stops
 	switch {
 	case c.Kind == Remove:
-		at = c.At + c.Follows
+		at = min(c.At+c.Follows, c.At+lease)
 	case c.Told && c.Kind != Restart:
 		at = c.At
 	}
@@ -79,7 +109,10 @@ func (t *Truth) noticed(i int) time.Duration {
 			return look
 		}
 	}
-	return t.Length
+	if c.Kind == Remove {
+		return t.Length
+	}
+	return forever
 }
 
 func lastBefore(looks []time.Duration, t time.Duration) time.Duration {
@@ -197,33 +230,49 @@ func (t *Truth) concerns(r route, w window) bool {
 
 // share is which part of the requests started between the two moments changes may have cost.
 func (t *Truth) share(r route, windows []window, earliest, latest time.Duration) float64 {
-	away := 0
-	for i, w := range windows {
-		if latest < w.from || (w.to != forever && earliest >= w.to && !r.single()) || (r.single() && earliest >= t.endFor(w)) {
+	var away, gone pods
+	if len(windows) == 0 || len(r.may) == 0 {
+		return 0
+	}
+	for _, w := range windows {
+		if latest < w.from {
 			continue
 		}
-		if r.pinned || t.takesPort(r, w) {
+		forGood := t.Scenario.Changes[w.change].Kind != Restart
+		switch {
+		case forGood && t.takesPort(r, w):
 			return 1
+		case earliest < w.to && r.pinned:
+			return 1
+		case earliest < w.to:
+			away.add(w.pod)
 		}
-		if !slices.ContainsFunc(windows[:i], func(o window) bool { return o.pod == w.pod && o.has(latest) }) {
-			away++
+		if forGood {
+			gone.add(w.pod)
 		}
 	}
-	return min(1, float64(away)/float64(max(len(r.may), 1)))
+	// Where nobody is left, nobody answers any more.
+	if gone.count() >= len(r.may) {
+		return 1
+	}
+	return min(1, float64(away.count())/float64(len(r.may)))
 }
 
 // takesPort reports whether the change takes away the node whose port is asked.
 func (t *Truth) takesPort(r route, w window) bool {
-	return r.kind == target.NodePort && t.Scenario.Changes[w.change].Kind == Remove && r.node == t.Scenario.Changes[w.change].Node
+	c := t.Scenario.Changes[w.change]
+	return r.kind == target.NodePort && c.Kind == Remove && r.node == c.Node
 }
 
-// single reports whether one pod alone may answer.
-func (r route) single() bool { return r.pod != nobody }
+// pods is a set of pods, by number.
+type pods [4]uint64
 
-// endFor is when the change's window ends for the pod's own address: a restarted pod is there again, another one never.
-func (t *Truth) endFor(w window) time.Duration {
-	if t.Scenario.Changes[w.change].Kind == Restart {
-		return w.to
+func (p *pods) add(i int) { p[i/64] |= 1 << (i % 64) }
+
+func (p *pods) count() int {
+	n := 0
+	for _, part := range p {
+		n += bits.OnesCount64(part)
 	}
-	return forever
+	return n
 }
