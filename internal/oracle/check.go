@@ -110,6 +110,16 @@ func resultOf(v verdict.Verdict, pod string) *verdict.Agent {
 	return nil
 }
 
+// pathOf is the judgement on an agent's path.
+func pathOf(a *verdict.Agent, id string) verdict.Path {
+	for _, p := range a.Paths {
+		if p.Target == id {
+			return p
+		}
+	}
+	return verdict.Path{}
+}
+
 // paths checks every path by itself.
 func (c *checker) paths() {
 	for _, a := range c.truth.Agents {
@@ -308,7 +318,7 @@ func (c *checker) excused(a *AgentTruth, p *PathTruth, got report.Path, s stream
 		if n := failedWithin(s, first, last); e.Explained > n {
 			c.problem(Unproven, "%s: %d failures are excused between %v and %v, where %d requests failed", where, e.Explained, first, last, n)
 		}
-		if e.Away > len(p.r.may) || e.Away > len(c.truth.Scenario.Changes) {
+		if e.Away > len(p.r.may) || e.Away > len(c.windows) {
 			c.problem(Unproven, "%s: %d of %d backends are said to be away", where, e.Away, e.Backends)
 		}
 	}

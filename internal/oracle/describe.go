@@ -93,8 +93,8 @@ func Show(out io.Writer, s Scenario) {
 			continue
 		}
 		fmt.Fprintf(out, "  %s: %s %v (stopped %s)\n", podName(a.Number), judged.Result, judged.Reason, until(a.Stopped))
-		for i, p := range a.Paths {
-			t.showPath(out, a, p, windows, fmt.Sprint(judged.Paths[i]))
+		for _, p := range a.Paths {
+			t.showPath(out, a, p, windows, fmt.Sprint(pathOf(judged, p.Target.ID)))
 		}
 	}
 	fmt.Fprintf(out, "verdict: %s %v\n", j.Verdict.Result, j.Verdict.Reasons)

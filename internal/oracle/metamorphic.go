@@ -58,10 +58,10 @@ func (c *checker) oneMoreFailure(d dice, e evidence) {
 		c.problem(Improved, "%s to %s: a failure more at %v makes the round %q, which was %q: %v, was %v",
 			r.Pod, p.Target.ID, p.Counted.attempts[i].at, is.Result, was.Result, is.Reasons, was.Reasons)
 	}
-	before, after := resultOf(was, r.Pod), resultOf(is, r.Pod)
-	if rank(after.Paths[at].Result) < rank(before.Paths[at].Result) {
+	before, after := pathOf(resultOf(was, r.Pod), p.Target.ID), pathOf(resultOf(is, r.Pod), p.Target.ID)
+	if rank(after.Result) < rank(before.Result) {
 		c.problem(Improved, "%s to %s: a failure more (%v) at %v makes the path %q, which was %q: %v", r.Pod, p.Target.ID,
-			p.Counted.attempts[i].outcome, p.Counted.attempts[i].at, after.Paths[at].Result, before.Paths[at].Result, reasonOf(before.Paths[at]))
+			p.Counted.attempts[i].outcome, p.Counted.attempts[i].at, after.Result, before.Result, reasonOf(before))
 	}
 }
 
@@ -117,10 +117,11 @@ func (c *checker) foreignChange(d dice, e evidence) {
 		if was == nil || a.Number == node {
 			continue
 		}
-		for j, p := range a.Paths {
-			if !c.mayTouch(p.r, pod) && was.Paths[j].Result != is.Paths[j].Result {
+		for _, p := range a.Paths {
+			before, after := pathOf(was, p.Target.ID), pathOf(is, p.Target.ID)
+			if !c.mayTouch(p.r, pod) && before.Result != after.Result {
 				c.problem(Touched, "%s to %s: %s of %s, which may not answer there, makes the path %q, which was %q",
-					was.Pod, p.Target.ID, change.What, pod, is.Paths[j].Result, was.Paths[j].Result)
+					was.Pod, p.Target.ID, change.What, pod, after.Result, before.Result)
 			}
 		}
 	}
@@ -181,13 +182,16 @@ func (c *checker) fewer(d dice, e evidence, pod string) evidence {
 	at := d.IntN(len(a.Paths))
 	p := a.Paths[at]
 	p.Counted.attempts = slices.Clone(p.Counted.attempts)
-	failing := d.chance(0.5)
+	failing, made := d.chance(0.5), 0
 	for i := range p.Counted.attempts {
 		x := &p.Counted.attempts[i]
 		if failing == (x.outcome != 0) || d.chance(0.3) {
 			*x = attempt{at: x.at, peer: nobody, missed: true}
+		} else {
+			made++
 		}
 	}
+	p.Counted.idleResets, p.Counted.idleCloses = min(p.Counted.idleResets, made), min(p.Counted.idleCloses, made)
 	a.Paths = []PathTruth{p}
 	r, err := c.truth.Record(a)
 	if err != nil {

@@ -14,7 +14,7 @@ func TestRoundsOfKnownTruth(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	const seed = 1
 	start := time.Now()
-	tally := oracle.Run(seed, 0, rounds, nil)
+	tally := oracle.Run(seed, 0, rounds, oracle.Examples, nil)
 	var text bytes.Buffer
 	tally.Write(&text, seed, time.Since(start))
 	t.Log(text.String())

@@ -24,6 +24,7 @@ type Tally struct {
 	Errors                                      map[Kind]int
 	// Examples are the first few rounds of each kind of error, by number.
 	Examples map[Kind][]Example
+	most     int
 }
 
 // Example is one round that was judged wrongly.
@@ -32,11 +33,11 @@ type Example struct {
 	Text   string
 }
 
-// mostExamples is how many examples are kept of each kind of error.
-const mostExamples = 5
+// Examples is how many examples a tally keeps of each kind of error where nobody says more.
+const Examples = 5
 
-func newTally() *Tally {
-	return &Tally{Results: map[verdict.Result]int{}, Errors: map[Kind]int{}, Examples: map[Kind][]Example{}}
+func newTally(examples int) *Tally {
+	return &Tally{most: examples, Results: map[verdict.Result]int{}, Errors: map[Kind]int{}, Examples: map[Kind][]Example{}}
 }
 
 func (t *Tally) add(number uint64, o Outcome) {
@@ -61,13 +62,13 @@ func (t *Tally) add(number uint64, o Outcome) {
 		t.Examples[p.Kind] = append(t.Examples[p.Kind], Example{number, p.Text})
 	}
 	for kind, all := range t.Examples {
-		t.Examples[kind] = firstOf(all)
+		t.Examples[kind] = firstOf(all, t.most)
 	}
 }
 
-func firstOf(all []Example) []Example {
+func firstOf(all []Example, most int) []Example {
 	slices.SortFunc(all, func(a, b Example) int { return int(int64(a.Number) - int64(b.Number)) }) // #nosec G115 -- numbers are small
-	return all[:min(len(all), mostExamples)]
+	return all[:min(len(all), most)]
 }
 
 func (t *Tally) merge(o *Tally) {
@@ -78,19 +79,20 @@ func (t *Tally) merge(o *Tally) {
 	}
 	for k, n := range o.Errors {
 		t.Errors[k] += n
-		t.Examples[k] = firstOf(append(t.Examples[k], o.Examples[k]...))
+		t.Examples[k] = firstOf(append(t.Examples[k], o.Examples[k]...), t.most)
 	}
 }
 
-// Run checks the rounds of a seed with the numbers from first on, on all processors. progress, which may be nil, is called now and then.
-func Run(seed, first, rounds uint64, progress func(done uint64)) *Tally {
+// Run checks the rounds of a seed with the numbers from first on, on all processors, and keeps so many examples of each kind of error.
+// progress, which may be nil, is called now and then.
+func Run(seed, first, rounds uint64, examples int, progress func(done uint64)) *Tally {
 	var next, done atomic.Uint64
 	var all sync.Mutex
-	total := newTally()
+	total := newTally(examples)
 	var workers sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		workers.Go(func() {
-			own := newTally()
+			own := newTally(examples)
 			for {
 				i := next.Add(1) - 1
 				if i >= rounds {

@@ -32,6 +32,7 @@ func run(args []string, out, progress io.Writer) error {
 	rounds := flags.Uint64("rounds", 100_000, "how many rounds")
 	seed := flags.Uint64("seed", 1, "seed of all of them")
 	first := flags.Uint64("first", 0, "number of the first one")
+	examples := flags.Int("examples", oracle.Examples, "how many examples of each kind of error to show")
 	round := flags.Int64("round", -1, "show the one round of this number, instead")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -43,7 +44,7 @@ func run(args []string, out, progress io.Writer) error {
 	// Rounds are short-lived: memory is cheaper than collecting it.
 	debug.SetGCPercent(400)
 	start := time.Now()
-	tally := oracle.Run(*seed, *first, *rounds, func(done uint64) {
+	tally := oracle.Run(*seed, *first, *rounds, *examples, func(done uint64) {
 		fmt.Fprintf(progress, "%d of %d rounds, %.0f a second\n", done, *rounds, float64(done)/time.Since(start).Seconds())
 	})
 	tally.Write(out, *seed, time.Since(start))
