@@ -206,7 +206,7 @@ func (c *checker) round() {
 		if !a.Reports && a.Lost.Culprit == ByFault && !c.excusable(a) {
 			c.problem(FalseGreen, "%s did not report because of a fault, and the round is a pass", podName(a.Number))
 		}
-		if a.Stopped != forever && a.Cause.Culprit == ByAsker {
+		if a.Reports && a.Stopped != forever && a.Cause.Culprit == ByAsker {
 			c.problem(FalseGreen, "%s was stopped before its end, and the round is a pass", podName(a.Number))
 		}
 	}

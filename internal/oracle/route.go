@@ -266,7 +266,7 @@ func (p *path) choose(a *attempt, at int, t time.Duration) int {
 	var buffer [64]int
 	candidates := p.candidates(buffer[:0], at, known)
 	if len(candidates) == 0 {
-		a.end(p.rejects(), p.w.whyEmpty(p.r, known))
+		a.end(p.rejects(), p.w.whyEmpty(p.r, at, known))
 		if p.r.kind == target.Ingress {
 			a.answer(503)
 		}
@@ -315,8 +315,10 @@ func (p *path) sticks(at int) bool {
 func (p *path) candidates(all []int, at int, known time.Duration) []int {
 	w, only := p.w, p.w.only(p.r)
 	for i := range w.pods {
-		if (only == nobody || w.pods[i].node == only) && w.pods[i].listed(known) && !w.silenced(i, at, known) {
-			all = append(all, i)
+		if (only == nobody || w.pods[i].node == only) && w.pods[i].listed(known) {
+			if _, silent := w.silenced(i, at, known); !silent {
+				all = append(all, i)
+			}
 		}
 	}
 	if at == outsideCluster {
@@ -337,20 +339,23 @@ func (p *path) candidates(all []int, at int, known time.Duration) []int {
 	return slices.DeleteFunc(all, func(i int) bool { return !near(i) })
 }
 
-// silenced reports whether a fault keeps the pod from being chosen by the node.
-func (w *world) silenced(p, at int, t time.Duration) bool {
+// silenced returns the fault that keeps the pod from being chosen by the node, and whether there is one.
+func (w *world) silenced(p, at int, t time.Duration) (Cause, bool) {
 	for _, i := range w.faults[SilentBackend] {
 		f := w.s.Faults[i]
 		if f.Node == p && (f.Peer == nobody || f.Peer == at) && t >= f.From && t < f.To {
-			return true
+			return Cause{ByFault, int16(i)}, true // #nosec G115 -- a scenario has few faults
 		}
 	}
-	return false
+	return Cause{}, false
 }
 
 // whyEmpty is why no pod can be chosen.
-func (w *world) whyEmpty(r route, t time.Duration) Cause {
+func (w *world) whyEmpty(r route, at int, t time.Duration) Cause {
 	for _, i := range r.may {
+		if cause, silent := w.silenced(i, at, t); silent {
+			return cause
+		}
 		if o, out := during(w.pods[i].unlisted, t); out {
 			return o.cause
 		}
