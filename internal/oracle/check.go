@@ -14,8 +14,8 @@ type Kind string
 
 // The kinds of errors.
 const (
-	// FalseGreen: a fault cost a path more than the allowance and more than changes explain, and the path passes or is void; or the round
-	// is a pass although somebody did not report, or was not looked at.
+	// FalseGreen: a fault cost a path more than the allowance and more than changes explain, and the path passes or
+	// is void; or the round is a pass although somebody did not report, or was not looked at.
 	FalseGreen Kind = "false green"
 	// FalseRed: nothing was broken on a path, and it fails; or a round without any fault fails.
 	FalseRed Kind = "false red"
@@ -142,7 +142,7 @@ func (c *checker) path(a AgentTruth, p PathTruth, judged verdict.Path) {
 	counted := t.reckon(a, p, p.Counted.attempts, c.windows)
 	kept := t.reckon(a, p, p.Kept.attempts, c.windows)
 	where := fmt.Sprintf("%s to %s", podName(a.Number), p.Target.ID)
-	if counted.lucky() || kept.lucky() || t.starved(a, p, counted) || t.starved(a, p, kept) {
+	if counted.lucky() || kept.lucky() || t.starved(p, p.Counted, counted) || t.starved(p, p.Kept, kept) {
 		c.outcome.Lucky = true
 	}
 	touched := counted.faults+counted.slow+kept.faults+kept.slow+p.Kept.idleFaults+p.Counted.idleFaults > 0
@@ -168,9 +168,18 @@ func (c *checker) path(a AgentTruth, p PathTruth, judged verdict.Path) {
 	}
 }
 
-// starved reports whether slow answers cost the path more than the share of the slow agents, with three standard deviations, would let them.
-func (t *Truth) starved(_ AgentTruth, p PathTruth, sum account) bool {
-	if p.r.pod != nobody || sum.limits == 0 {
+// starved reports whether slow answers cost the path more than the share of the slow agents, with three standard
+// deviations, would let them; or whether nobody can know of them, because the slow agent gave no report.
+func (t *Truth) starved(p PathTruth, s stream, sum account) bool {
+	if sum.limits == 0 {
+		return false
+	}
+	for _, a := range s.attempts {
+		if a.cause.Culprit == ByAnswerer && !t.reported(t.Scenario.Limits[a.cause.Index].Node) {
+			return true
+		}
+	}
+	if p.r.pod != nobody {
 		return false
 	}
 	slow := 0
@@ -181,6 +190,16 @@ func (t *Truth) starved(_ AgentTruth, p PathTruth, sum account) bool {
 	}
 	share := float64(slow) / float64(max(len(p.r.may), 1))
 	return float64(sum.limits) > margin(share, float64(sum.made))
+}
+
+// reported reports whether the agent's report reached the controller.
+func (t *Truth) reported(number int) bool {
+	for _, a := range t.Agents {
+		if a.Number == number {
+			return a.Reports
+		}
+	}
+	return false
 }
 
 func reasonOf(p verdict.Path) string { return fmt.Sprint(p.Reason) }

@@ -72,7 +72,8 @@ func (e Ending) String() string {
 	return [...]string{"timeout", "refusal", "unreachable", "reset", "silence"}[e]
 }
 
-// Show tells everything about one round: the scenario, what met each path that lost requests, and what the product made of it.
+// Show tells everything about one round: the scenario, what met each path that lost requests, and what the product
+// made of it.
 func Show(out io.Writer, s Scenario) {
 	Describe(out, s)
 	t := Simulate(s)

@@ -3,6 +3,7 @@ package oracle
 import (
 	"cmp"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"kdoctor.io/kdoctor/internal/mesh"
@@ -171,7 +172,7 @@ func (d dice) starts(s *Scenario) {
 func (d dice) limits(s *Scenario) {
 	for range pick(d, 1, 1, 2) {
 		l := Limit{Node: d.IntN(len(s.Nodes)), To: forever}
-		if !s.Nodes[l.Node].agent() {
+		if !s.Nodes[l.Node].agent() || slices.ContainsFunc(s.Limits, func(o Limit) bool { return o.Node == l.Node }) {
 			continue
 		}
 		switch d.IntN(6) {

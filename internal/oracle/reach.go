@@ -38,7 +38,8 @@ func (p *path) reach(a *attempt, from, pod int, t time.Duration) {
 	}
 }
 
-// meetsNobody ends a request to a pod that is not there. The address of a deleted pod may belong to another one by then.
+// meetsNobody ends a request to a pod that is not there. The address of a deleted pod may belong to another one by
+// then.
 func (p *path) meetsNobody(a *attempt, o outage) {
 	if o.cause.Culprit == ByChange {
 		c := p.w.s.Changes[o.cause.Index]

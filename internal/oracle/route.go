@@ -86,8 +86,9 @@ func (w *world) mayAnswer(r route) []int {
 	return all
 }
 
-// only is the node whose pods alone the route leads to, by the traffic policies; nobody where those of all nodes may answer.
-// The proxy of a node takes a pod that asks its own node's port for a client inside the cluster, to whom the external policy does not apply.
+// only is the node whose pods alone the route leads to, by the traffic policies; nobody where those of all nodes may
+// answer. The proxy of a node takes a pod that asks its own node's port for a client inside the cluster, to whom the
+// external policy does not apply.
 func (w *world) only(r route) int {
 	switch {
 	case r.kind == target.ClusterIP && w.s.Service.InternalLocal:

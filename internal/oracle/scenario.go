@@ -1,11 +1,12 @@
 // Package oracle makes rounds whose truth is known, and holds the product's judgement against it.
 //
-// A Scenario describes a small cluster, the load on it, and what happens meanwhile: faults, changes made on purpose, limits of agents.
-// Simulate draws every request one by one at the moment it is due; each ends as the world is at that moment, and a Ledger notes why.
-// What real agents would report goes through the wire to the product's own judge. Check compares the two.
+// A Scenario describes a small cluster, the load on it, and what happens meanwhile: faults, changes made on purpose,
+// limits of agents. Simulate draws every request one by one at the moment it is due; each ends as the world is at
+// that moment, and a Ledger notes why. What real agents would report goes through the wire to the product's own
+// judge. Check compares the two.
 //
-// The package supports tests only. It shares no code with packages churn, verdict and diagnose: what it holds to be true comes
-// from the ledger alone.
+// The package supports tests only. It shares no code with packages churn, verdict and diagnose: what it holds to be
+// true comes from the ledger alone.
 package oracle
 
 import (
@@ -17,7 +18,8 @@ import (
 	"kdoctor.io/kdoctor/internal/verdict"
 )
 
-// Scenario is a cluster, a load on it, and what happens meanwhile. All times are counted from the start of the round by the controller's clock.
+// Scenario is a cluster, a load on it, and what happens meanwhile. All times are counted from the start of the round
+// by the controller's clock.
 type Scenario struct {
 	// Name is what a person calls the scenario; random ones have none.
 	Name string
@@ -41,9 +43,11 @@ type Scenario struct {
 // Node is one node and the agent on it, which has the same number.
 type Node struct {
 	Zone int
-	// On is the number of the node that the agent runs on instead of one of its own, plus one; 0 for its own. Such a node does not exist.
+	// On is the number of the node that the agent runs on instead of one of its own, plus one; 0 for its own. Such a
+	// node does not exist.
 	On int
-	// Without is why there is no ready agent although one is wanted; Outside is why none is wanted. Both are clauses, empty where an agent runs.
+	// Without is why there is no ready agent although one is wanted; Outside is why none is wanted. Both are clauses,
+	// empty where an agent runs.
 	Without, Outside string
 	// Cordoned and Removing hold from before the round.
 	Cordoned, Removing bool
@@ -84,7 +88,8 @@ type Proxy struct {
 	Pins bool
 	// Speaks reports that the proxy ends connections itself and answers for pods that do not.
 	Speaks bool
-	// Deaf reports that the proxy does not follow the endpoints, so that it goes on choosing pods that are gone for a while.
+	// Deaf reports that the proxy does not follow the endpoints, so that it goes on choosing pods that are gone for a
+	// while.
 	Deaf time.Duration
 }
 
@@ -119,8 +124,8 @@ const (
 type Fault struct {
 	Kind     FaultKind
 	From, To time.Duration
-	// Node is the node, or the number of the pod that started on it; Peer is the other node of a link, or the node from which only the fault
-	// is met; -1 for all.
+	// Node is the node, or the number of the pod that started on it; Peer is the other node of a link, or the node
+	// from which only the fault is met; -1 for all.
 	Node, Peer int
 	// Rate is the share of requests that meet the fault, 0 to 1.
 	Rate float64
@@ -173,10 +178,11 @@ type Limit struct {
 	From, To time.Duration
 	// Throttled is the share of CPU periods in which the agent was stopped.
 	Throttled float64
-	// Late is the share of the agent's own requests that start or end late, Missed the share that is never made, Unsent the share for which
-	// there is no port, Expired the share that times out because the agent looks too late.
+	// Late is the share of the agent's own requests that start or end late, Missed the share that is never made,
+	// Unsent the share for which there is no port, Expired the share that times out because the agent looks too late.
 	Late, Missed, Unsent, Expired float64
-	// SlowAnswers is the share of requests to the agent that it answers late, LostAnswers the share that it does not answer in time.
+	// SlowAnswers is the share of requests to the agent that it answers late, LostAnswers the share that it does not
+	// answer in time.
 	SlowAnswers, LostAnswers float64
 	// OnlyKept reports that persistent streams alone meet it.
 	OnlyKept bool
@@ -186,7 +192,8 @@ type Limit struct {
 
 // Start is when one agent begins.
 type Start struct {
-	// Asked is when the controller first asked the agent to begin, At when it began, Known when the controller had its answer.
+	// Asked is when the controller first asked the agent to begin, At when it began, Known when the controller had
+	// its answer.
 	Asked, At, Known time.Duration
 	// Clock is how far the agent's clock is ahead.
 	Clock time.Duration

@@ -30,7 +30,8 @@ type AgentTruth struct {
 	// Stopped is when it stopped before its load was over, and why; forever where it did not.
 	Stopped time.Duration
 	Cause   Cause
-	// Reports reports whether its report reached the controller; Lost is the fault that kept it away, or the change, else.
+	// Reports reports whether its report reached the controller; Lost is the fault that kept it away, or the change,
+	// else.
 	Reports bool
 	Lost    Cause
 	// Silent is when it was first asked in vain, Answered when it was last asked that then answered.

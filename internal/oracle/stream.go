@@ -58,7 +58,8 @@ func (p *path) persistent(due []time.Duration) stream {
 	return s
 }
 
-// overOld is how a request ends over a connection whose other side is gone: nothing is connected any more, so nothing is refused.
+// overOld is how a request ends over a connection whose other side is gone: nothing is connected any more, so nothing
+// is refused.
 func (p *path) overOld(a *attempt) {
 	switch a.outcome {
 	case probe.Refused:

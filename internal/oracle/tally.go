@@ -83,8 +83,8 @@ func (t *Tally) merge(o *Tally) {
 	}
 }
 
-// Run checks the rounds of a seed with the numbers from first on, on all processors, and keeps so many examples of each kind of error.
-// progress, which may be nil, is called now and then.
+// Run checks the rounds of a seed with the numbers from first on, on all processors, and keeps so many examples of
+// each kind of error. progress, which may be nil, is called now and then.
 func Run(seed, first, rounds uint64, examples int, progress func(done uint64)) *Tally {
 	var next, done atomic.Uint64
 	var all sync.Mutex
@@ -112,11 +112,12 @@ func Run(seed, first, rounds uint64, examples int, progress func(done uint64)) *
 	return total
 }
 
-// allowedBlame is the share of rounds without a fault in which a finding may be wrong: package diagnose promises one in a thousand.
+// allowedBlame is the share of rounds without a fault in which a finding may be wrong: package diagnose promises one
+// in a thousand.
 const allowedBlame = 0.001
 
-// Failed reports whether the product made an error. Findings are drawn from chance, so that a share of them may be wrong: they are an error
-// where more are than the allowed share explains.
+// Failed reports whether the product made an error. Findings are drawn from chance, so that a share of them may be
+// wrong: they are an error where more are than the allowed share explains.
 func (t *Tally) Failed() bool {
 	for kind, n := range t.Errors {
 		if n > 0 && kind != FalseBlame {
@@ -151,7 +152,8 @@ func (t *Tally) Write(out io.Writer, seed uint64, took time.Duration) {
 	}
 }
 
-// Bounds is the exact two-sided 95 % confidence interval of a rate of which k of n were seen (Clopper and Pearson, 1934).
+// Bounds is the exact two-sided 95 % confidence interval of a rate of which k of n were seen (Clopper and Pearson,
+// 1934).
 func Bounds(k, n int) (lower, upper float64) {
 	if n == 0 {
 		return 0, 1

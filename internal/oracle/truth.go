@@ -12,12 +12,15 @@ import (
 
 // What the product's documents (docs/adr/0006-churn.md) allow a change to explain, rounded up.
 const (
-	// before is how long before a change requests may have started that fail for it, and by how much the API's whole seconds are early.
+	// before is how long before a change requests may have started that fail for it, and by how much the API's whole
+	// seconds are early.
 	before = 2 * time.Second
-	// after is how long after a deletion what leads to the pod may take to follow, again how long after a restart the agent may.
+	// after is how long after a deletion what leads to the pod may take to follow, again how long after a restart the
+	// agent may.
 	after = 30 * time.Second
 	again = 10 * time.Second
-	// unseen is how long before it was noticed a change may have happened that nobody tells the time of, unseenNode the same for a node.
+	// unseen is how long before it was noticed a change may have happened that nobody tells the time of, unseenNode
+	// the same for a node.
 	unseen     = 30 * time.Second
 	unseenNode = 60 * time.Second
 	// clocks is how far a clock of the cluster may be wrong and still be believed.
@@ -32,8 +35,8 @@ type window struct {
 	pod, change int
 }
 
-// windows are those of all changes, as anybody must see them who knows what the API tells and the looks showed. A change that no look
-// showed explains nothing.
+// windows are those of all changes, as anybody must see them who knows what the API tells and the looks showed. A
+// change that no look showed explains nothing.
 func (t *Truth) windows() []window {
 	var all []window
 	for i, c := range t.Scenario.Changes {
@@ -75,7 +78,8 @@ func (t *Truth) window(i int) period {
 			early, late = c.At-before, c.At+after
 		}
 	case Remove:
-		// The cluster itself needs long to see that a node stopped. One that is known to be leaving was in use until that was known.
+		// The cluster itself needs long to see that a node stopped. One that is known to be leaving was in use until
+		// that was known.
 		early = max(lastBefore(t.looks, c.At-c.Announced), seen-unseenNode) - before
 		if t.Scenario.Nodes[c.Node].Removing {
 			early = seen - unseenNode - before
@@ -85,7 +89,8 @@ func (t *Truth) window(i int) period {
 	return period{early, late}
 }
 
-// shown reports whether a look showed the change. That a node is about to be removed is enough of it, once its agent is silent.
+// shown reports whether a look showed the change. That a node is about to be removed is enough of it, once its agent
+// is silent.
 func (t *Truth) shown(i int) bool {
 	c := t.Scenario.Changes[i]
 	if c.Kind == Remove {
@@ -131,8 +136,8 @@ type account struct {
 	made, failed, faults int
 	// changes counts those that a change made fail, limits those that an agent's limit did.
 	changes, limits int
-	// inside counts failures in the windows of changes and of kinds that changes cause, and outside those that a change caused
-	// beyond its own windows.
+	// inside counts failures in the windows of changes and of kinds that changes cause, and outside those that a
+	// change caused beyond its own windows.
 	inside, outside int
 	// bound is how many requests changes may have cost at the moments at which they held, by share and margin.
 	bound float64

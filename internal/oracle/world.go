@@ -29,7 +29,8 @@ const (
 	ByAnswerer
 )
 
-// Cause is why a request ended as it did; Index is the number of the fault or the change in its scenario, or of the limit.
+// Cause is why a request ended as it did; Index is the number of the fault or the change in its scenario, or of the
+// limit.
 type Cause struct {
 	Culprit Culprit
 	Index   int16

@@ -1,4 +1,5 @@
-// Command oracle judges random rounds whose truth is known, and says how often the judgement is wrong. Its exit status is 1 if it ever is.
+// Command oracle judges random rounds whose truth is known, and says how often the judgement is wrong. Its exit
+// status is 1 if it ever is.
 package main
 
 import (
