@@ -145,7 +145,9 @@ func (c *checker) path(a AgentTruth, p PathTruth, judged verdict.Path) {
 	if counted.lucky() || kept.lucky() || t.starved(p, p.Counted, counted) || t.starved(p, p.Kept, kept) {
 		c.outcome.Lucky = true
 	}
-	touched := counted.faults+counted.slow+kept.faults+kept.slow+p.Kept.idleFaults+p.Counted.idleFaults > 0
+	// A Service that is uneven although nothing says so is itself a fault of all that it leads anywhere.
+	uneven := t.Scenario.Service.Undeclared && p.r.pod == nobody
+	touched := uneven || counted.faults+counted.slow+kept.faults+kept.slow+p.Kept.idleFaults+p.Counted.idleFaults > 0
 	if !touched && judged.Result == verdict.Fail && !c.outcome.Lucky {
 		c.problem(FalseRed, "%s: no fault met the path (%d of %d failed, %d by changes, %d by limits), and it is %q: %s",
 			where, counted.failed, counted.made, counted.changes, counted.limits, judged.Result, reasonOf(judged))
@@ -337,7 +339,7 @@ func (c *checker) excused(a *AgentTruth, p *PathTruth, got report.Path, s stream
 		if n := failedWithin(s, first, last); e.Explained > n {
 			c.problem(Unproven, "%s: %d failures are excused between %v and %v, where %d requests failed", where, e.Explained, first, last, n)
 		}
-		if e.Away > len(p.r.may) || e.Away > len(c.windows) {
+		if e.Away > len(p.r.known) || e.Away > len(c.windows) {
 			c.problem(Unproven, "%s: %d of %d backends are said to be away", where, e.Away, e.Backends)
 		}
 	}
@@ -348,7 +350,7 @@ func (c *checker) excused(a *AgentTruth, p *PathTruth, got report.Path, s stream
 
 // mayTouch reports whether a change of the pod can cost requests on the route.
 func (c *checker) mayTouch(r route, pod string) bool {
-	for _, p := range r.may {
+	for _, p := range r.known {
 		if podName(p) == pod {
 			return true
 		}

@@ -103,7 +103,7 @@ func (d dice) targets(s *Scenario) {
 	if d.chance(0.01) {
 		defer func() { s.Service.Spread, s.Service.Undeclared = pick(d, OneOnly, SameNode), true }()
 	}
-	s.Service = Service{InternalLocal: d.chance(0.15), ExternalLocal: d.chance(0.2)}
+	s.Service = Service{InternalLocal: d.chance(0.15), ExternalLocal: d.chance(0.2), Insiders: pick(d, Everywhere, OnOwnNode, Nowhere)}
 	if d.chance(0.2) {
 		s.Service.Spread = pick(d, SameZone, SameNode, Sticky)
 	}

@@ -26,8 +26,8 @@ type route struct {
 	asker, from int
 	// pod is the only one that may answer, node the one whose port it is; nobody elsewhere.
 	pod, node int
-	// may are the pods of the plan that may answer this agent.
-	may []int
+	// may are the pods of the plan that may answer this agent; known are those that may for all that anybody can know.
+	may, known []int
 	// pinned reports that all requests of the agent may be led to any one of them.
 	pinned bool
 }
@@ -65,6 +65,10 @@ func (w *world) routeOf(asker int, t target.Target) route {
 		}
 	}
 	r.may = w.mayAnswer(r)
+	r.known = r.may
+	if r.kind == target.NodePort && w.s.Service.ExternalLocal {
+		r.known = w.ready()
+	}
 	r.pinned = w.mayPin(r)
 	return r
 }
@@ -74,12 +78,15 @@ func (w *world) mayAnswer(r route) []int {
 	if r.pod != nobody {
 		return []int{r.pod}
 	}
+	only := w.only(r)
+	return slices.DeleteFunc(w.ready(), func(i int) bool { return only != nobody && only != w.pods[i].node })
+}
+
+// ready are the pods of the plan.
+func (w *world) ready() []int {
 	var all []int
 	for i := range w.s.Nodes {
-		if !w.pods[i].listed(0) {
-			continue
-		}
-		if only := w.only(r); only == nobody || only == w.pods[i].node {
+		if w.pods[i].listed(0) {
 			all = append(all, i)
 		}
 	}
@@ -87,16 +94,27 @@ func (w *world) mayAnswer(r route) []int {
 }
 
 // only is the node whose pods alone the route leads to, by the traffic policies; nobody where those of all nodes may
-// answer. The proxy of a node takes a pod that asks its own node's port for a client inside the cluster, to whom the
-// external policy does not apply.
+// answer.
 func (w *world) only(r route) int {
 	switch {
 	case r.kind == target.ClusterIP && w.s.Service.InternalLocal:
 		return r.from
-	case r.kind == target.NodePort && w.s.Service.ExternalLocal && r.node != r.from:
+	case r.kind == target.NodePort && w.s.Service.ExternalLocal && !w.insider(r):
 		return r.node
 	}
 	return nobody
+}
+
+// insider reports whether the proxy of the node whose port is asked takes the agent for a client inside the cluster.
+func (w *world) insider(r route) bool {
+	switch w.s.Service.Insiders {
+	case Everywhere:
+		return true
+	case OnOwnNode:
+		return r.node == r.from
+	case Nowhere:
+	}
+	return false
 }
 
 // mayPin reports whether, for all that anybody can know, all of one client's requests may be led to one pod.

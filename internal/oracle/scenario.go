@@ -72,9 +72,22 @@ const (
 	OneOnly  Spread = "one pod for all"
 )
 
+// Insiders are the ways in which Service proxies tell pods from clients outside the cluster.
+type Insiders string
+
+// The ways: by the addresses of all pods, by those of the node's own pods, or not at all.
+const (
+	Everywhere Insiders = "everywhere"
+	OnOwnNode  Insiders = ""
+	Nowhere    Insiders = "nowhere"
+)
+
 // Service are the properties of the agents' Services, of which there is one a family.
 type Service struct {
 	InternalLocal, ExternalLocal bool
+	// Insiders says on which nodes' ports pods are taken for clients inside the cluster, to whom the external policy
+	// does not apply.
+	Insiders Insiders
 	Spread                       Spread
 	// Undeclared reports that Spread is a fault: nothing in the spec says so.
 	Undeclared bool

@@ -172,7 +172,10 @@ func (t *Truth) reckon(a AgentTruth, p PathTruth, attempts []attempt, windows []
 			continue
 		}
 		sum.made++
-		share := t.share(p.r, relevant, at.at-early, at.at+late)
+		share := t.share(p.r, p.r.may, relevant, at.at-early, at.at+late)
+		if len(p.r.known) > len(p.r.may) {
+			share = max(share, t.share(p.r, p.r.known, relevant, at.at-early, at.at+late))
+		}
 		expected += share
 		variance += share * (1 - share)
 		sum.add(at, share, p.r)
@@ -230,17 +233,17 @@ func (t *Truth) concerns(r route, w window) bool {
 	if t.takesPort(r, w) {
 		return true
 	}
-	return slices.Contains(r.may, w.pod)
+	return slices.Contains(r.known, w.pod)
 }
 
-// share is which part of the requests started between the two moments changes may have cost.
-func (t *Truth) share(r route, windows []window, earliest, latest time.Duration) float64 {
+// share is which part of the requests started between the two moments changes may have cost, if these pods may answer.
+func (t *Truth) share(r route, of []int, windows []window, earliest, latest time.Duration) float64 {
 	var away, gone pods
-	if len(windows) == 0 || len(r.may) == 0 {
+	if len(windows) == 0 || len(of) == 0 {
 		return 0
 	}
 	for _, w := range windows {
-		if latest < w.from {
+		if latest < w.from || (!slices.Contains(of, w.pod) && !t.takesPort(r, w)) {
 			continue
 		}
 		forGood := t.Scenario.Changes[w.change].Kind != Restart
@@ -257,10 +260,10 @@ func (t *Truth) share(r route, windows []window, earliest, latest time.Duration)
 		}
 	}
 	// Where nobody is left, nobody answers any more.
-	if gone.count() >= len(r.may) {
+	if gone.count() >= len(of) {
 		return 1
 	}
-	return min(1, float64(away.count())/float64(len(r.may)))
+	return min(1, float64(away.count())/float64(len(of)))
 }
 
 // takesPort reports whether the change takes away the node whose port is asked.
