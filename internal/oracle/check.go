@@ -224,10 +224,10 @@ func (c *checker) round() {
 		return
 	}
 	for _, a := range c.truth.Agents {
-		if !a.Reports && a.Lost.Culprit == ByFault && !c.excusable(a) {
+		if !a.Reports && a.Lost.Culprit == ByFault && !c.excusable(a.Number, a.Silent) {
 			c.problem(FalseGreen, "%s did not report because of a fault, and the round is a pass", podName(a.Number))
 		}
-		if a.Reports && a.Stopped != forever && a.Cause.Culprit == ByAsker {
+		if a.Reports && a.Stopped != forever && a.Cause.Culprit == ByAsker && !c.excusable(a.Number, a.Stopped) {
 			c.problem(FalseGreen, "%s was stopped before its end, and the round is a pass", podName(a.Number))
 		}
 	}
@@ -238,10 +238,10 @@ func (c *checker) round() {
 	}
 }
 
-// excusable reports whether, for all that anybody can know, a change of the agent is why it fell silent.
-func (c *checker) excusable(a AgentTruth) bool {
+// excusable reports whether, for all that anybody can know, a change of the agent is why it fell silent at the moment.
+func (c *checker) excusable(agent int, at time.Duration) bool {
 	for _, w := range c.windows {
-		if w.pod == a.Number && a.Silent >= w.from {
+		if w.pod == agent && at >= w.from {
 			return true
 		}
 	}

@@ -170,7 +170,7 @@ func (p *path) way(a *attempt, t time.Duration, over int) {
 		p.reach(a, asker, p.r.pod, t)
 		return
 	case p.w.proxied(p.r):
-		if over == nobody && p.hit(a, p.down(), asker, asker, t) {
+		if p.hit(a, p.down(), asker, asker, t) {
 			return
 		}
 		at = outsideCluster
@@ -181,7 +181,8 @@ func (p *path) way(a *attempt, t time.Duration, over int) {
 		at = p.r.node
 	}
 	chosen := over
-	if over == nobody {
+	// A proxy that speaks HTTP chooses for each request.
+	if over == nobody || p.r.kind == target.Ingress {
 		if at != outsideCluster && p.hit(a, BrokenService, at, asker, t) {
 			return
 		}

@@ -88,7 +88,7 @@ type Service struct {
 	// Insiders says on which nodes' ports pods are taken for clients inside the cluster, to whom the external policy
 	// does not apply.
 	Insiders Insiders
-	Spread                       Spread
+	Spread   Spread
 	// Undeclared reports that Spread is a fault: nothing in the spec says so.
 	Undeclared bool
 }

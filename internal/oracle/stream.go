@@ -88,8 +88,8 @@ func (p *path) idle(s *stream, c *connection, t time.Duration) {
 			return
 		}
 	}
-	// A proxy keeps its side open when it loses a pod; a pod that ends in good order closes its connections.
-	if p.r.kind == target.Ingress || (p.r.kind == target.LoadBalancer && p.w.s.Balancer.Speaks && !p.w.s.Balancer.ShortCircuit) {
+	// A proxy that speaks HTTP keeps its side open when it loses a pod; a pod that ends in good order closes its connections.
+	if p.r.kind == target.Ingress {
 		return
 	}
 	for _, o := range p.w.pods[c.pod].outages {

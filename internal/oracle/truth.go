@@ -71,7 +71,8 @@ func (t *Truth) window(i int) period {
 		if t.Scenario.Starts[c.Node].Clock.Abs() <= clocks {
 			early = stop - before
 		} else {
-			late = max(late, seen+again)
+			// Then it is back when a look shows it.
+			late = max(late, firstFrom(t.looks, stop+c.Back)+again)
 		}
 	case Delete, Drain:
 		if told := c.Told && seen < stop+settled; told {
@@ -118,6 +119,16 @@ func (t *Truth) noticed(i int) time.Duration {
 		return t.Length
 	}
 	return forever
+}
+
+// firstFrom is the first look at or after the moment, or the last of all.
+func firstFrom(looks []time.Duration, t time.Duration) time.Duration {
+	for _, look := range looks {
+		if look >= t {
+			return look
+		}
+	}
+	return looks[len(looks)-1]
 }
 
 func lastBefore(looks []time.Duration, t time.Duration) time.Duration {
