@@ -1,6 +1,7 @@
 package oracle
 
 import (
+	"slices"
 	"time"
 
 	"kdoctor.io/kdoctor/internal/mesh"
@@ -63,6 +64,10 @@ func (d dice) detail(s *Scenario, f *Fault) {
 	case HungPod:
 		f.Delay, f.How = d.between(5*time.Second, 30*time.Second), BySilence
 	case DeadNode:
+		if d.touched(s, f.Node) {
+			f.Kind = ""
+			return
+		}
 		f.From, f.To, f.How = max(f.From, 500*time.Millisecond), forever, ByTimeout
 		// Some had been cordoned long before, which makes them no less dead.
 		s.Nodes[f.Node].Cordoned = s.Nodes[f.Node].Cordoned || d.chance(0.3)
@@ -108,6 +113,11 @@ func (d dice) detail(s *Scenario, f *Fault) {
 	case StaleBackend, SilentBackend:
 	default:
 	}
+}
+
+// touched reports whether anything is done to the node or to a pod on it. Nobody can tell the death of such a node from its end.
+func (d dice) touched(s *Scenario, node int) bool {
+	return slices.ContainsFunc(s.Changes, func(c Change) bool { return c.Node == node || s.Nodes[c.Node].On == node+1 })
 }
 
 // changes draws what is done to agents meanwhile.

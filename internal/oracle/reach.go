@@ -68,8 +68,9 @@ func (p *path) misbehaves(a *attempt, kind FaultKind, pod int, t time.Duration) 
 			a.cause = cause
 		case WrongPeer:
 			a.peer = int16(f.Peer) // #nosec G115 -- there are at most 250 pods
+			a.cause = cause
 			if p.r.pod != nobody {
-				a.outcome, a.phase, a.status, a.cause = probe.WrongPeer, probe.Body, 200, cause
+				a.outcome, a.phase, a.status = probe.WrongPeer, probe.Body, 200
 			}
 		default:
 		}
