@@ -164,7 +164,7 @@ func (d dice) one(s *Scenario, kind ChangeKind, node int, at time.Duration) {
 			return
 		}
 	}
-	if !s.Nodes[node].agent() || (kind == Remove && s.Nodes[node].On > 0) {
+	if !s.Nodes[node].agent() || (kind == Remove && (s.Nodes[node].On > 0 || len(s.Nodes) == 1)) {
 		return
 	}
 	// An agent that begins late is there when it begins.

@@ -20,7 +20,7 @@ func (t *Truth) Record(a AgentTruth) (report.Agent, error) {
 	start := s.Starts[a.Number]
 	own := epoch().Add(start.Clock)
 	began := own.Add(start.At)
-	ended := own.Add(start.At + s.Load.Duration + s.Load.Timeout/2)
+	ended := own.Add(a.lastEnd(start.At))
 	if a.Stopped != forever && own.Add(a.Stopped).Before(ended) {
 		ended = own.Add(a.Stopped)
 	}
@@ -40,6 +40,20 @@ func (t *Truth) Record(a AgentTruth) (report.Agent, error) {
 	}
 	sent.Earliest, sent.Latest, sent.Via = epoch().Add(start.Asked), epoch().Add(start.Known), report.Direct
 	return sent, nil
+}
+
+// lastEnd is when the last attempt of the agent ended.
+func (a AgentTruth) lastEnd(from time.Duration) time.Duration {
+	last := from
+	for _, p := range a.Paths {
+		for _, s := range [...]*stream{&p.Counted, &p.Kept} {
+			for i := range s.attempts {
+				x := &s.attempts[i]
+				last = max(last, x.at+time.Duration(x.lag+x.latency)*time.Microsecond)
+			}
+		}
+	}
+	return last
 }
 
 // overWire sends a report and reads it again.
