@@ -115,6 +115,18 @@ func (d dice) detail(s *Scenario, f *Fault) {
 	}
 }
 
+// removable reports whether the node can be taken away, with another left.
+func (d dice) removable(s *Scenario, node int) bool {
+	left := 0
+	for i, n := range s.Nodes {
+		gone := slices.ContainsFunc(s.Changes, func(c Change) bool { return c.Kind == Remove && c.Node == i })
+		if n.On == 0 && i != node && !gone {
+			left++
+		}
+	}
+	return s.Nodes[node].On == 0 && left > 0
+}
+
 // touched reports whether anything is done to the node or to a pod on it. Nobody can tell the death of such a node from its end.
 func (d dice) touched(s *Scenario, node int) bool {
 	return slices.ContainsFunc(s.Changes, func(c Change) bool { return c.Node == node || s.Nodes[c.Node].On == node+1 })
@@ -164,7 +176,7 @@ func (d dice) one(s *Scenario, kind ChangeKind, node int, at time.Duration) {
 			return
 		}
 	}
-	if !s.Nodes[node].agent() || (kind == Remove && (s.Nodes[node].On > 0 || len(s.Nodes) == 1)) {
+	if !s.Nodes[node].agent() || (kind == Remove && !d.removable(s, node)) {
 		return
 	}
 	// An agent that begins late is there when it begins.

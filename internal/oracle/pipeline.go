@@ -60,18 +60,22 @@ func (t *Truth) evidence() (evidence, error) {
 // watched is what the product sees of changes, from looks at the cluster.
 func (t *Truth) watched() []report.Change {
 	var agents []topology.Agent
-	answered := map[string]time.Time{}
+	answered, silent := map[string]time.Time{}, map[string]time.Time{}
 	for _, p := range t.mesh.Plans {
 		agents = append(agents, p.Agent)
 	}
 	for _, a := range t.Agents {
 		answered[podName(a.Number)] = epoch().Add(a.Answered)
+		if a.Silent != forever {
+			silent[podName(a.Number)] = epoch().Add(a.Silent)
+		}
 	}
 	w := churn.NewWatch(agents, epoch())
 	w.See(t.world.snapshot(0))
 	for _, at := range t.looks {
 		w.See(t.world.snapshot(at))
 	}
+	w.Silent(silent)
 	return w.Changes(answered)
 }
 

@@ -141,10 +141,13 @@ func (t *Truth) follow() {
 		a.Reports, a.Silent = true, forever
 		a.Answered = t.Length
 		switch {
+		case dies >= t.Length:
 		case dies >= end:
+			// Its report was whole by then, and nobody asked again until the last asking of all.
+			a.Answered, a.Silent = end, t.Length
 		case why.Culprit == ByChange && t.Scenario.Changes[why.Index].Partial:
 			// The last asking came between the end of its load and its own.
-			a.Answered = dies
+			a.Answered, a.Silent = dies, t.Length
 		default:
 			a.Reports, a.Lost = false, why
 			a.Silent = nextBeat(start.Known, dies)
