@@ -334,8 +334,8 @@ func (c *checker) excused(a *AgentTruth, p *PathTruth, got report.Path, s stream
 				c.problem(Unproven, "%s: %s may not answer there and is an excuse", where, pod)
 			}
 		}
-		start := c.truth.Scenario.Starts[a.Number]
-		first, last := e.First.Sub(epoch())-(start.Known-start.Asked), e.Last.Sub(epoch())+(start.Known-start.Asked)
+		unsure := a.Latest - a.Earliest
+		first, last := e.First.Sub(epoch())-unsure, e.Last.Sub(epoch())+unsure
 		if n := failedWithin(s, first, last); e.Explained > n {
 			c.problem(Unproven, "%s: %d failures are excused between %v and %v, where %d requests failed", where, e.Explained, first, last, n)
 		}

@@ -38,7 +38,7 @@ func (t *Truth) Record(a AgentTruth) (report.Agent, error) {
 	if err != nil {
 		return report.Agent{}, fmt.Errorf("report of %s: %w", r.Pod, err)
 	}
-	sent.Earliest, sent.Latest, sent.Via = epoch().Add(start.Asked), epoch().Add(start.Known), report.Direct
+	sent.Earliest, sent.Latest, sent.Via = epoch().Add(a.Earliest), epoch().Add(a.Latest), report.Direct
 	return sent, nil
 }
 

@@ -36,6 +36,8 @@ type AgentTruth struct {
 	Lost    Cause
 	// Silent is when it was first asked in vain, Answered when it was last asked that then answered.
 	Silent, Answered time.Duration
+	// Earliest and Latest are the moments between which the controller knows that it began.
+	Earliest, Latest time.Duration
 	Paths            []PathTruth
 }
 
@@ -73,6 +75,9 @@ func Simulate(s Scenario) *Truth {
 	}
 	t.looks = append(t.looks, t.Length)
 	t.follow()
+	for i := range t.Agents {
+		t.narrow(&t.Agents[i])
+	}
 	return t
 }
 
@@ -159,6 +164,39 @@ func (t *Truth) follow() {
 				a.Silent = nextBeat(start.Known, f.From)
 				a.Answered = max(start.Known, a.Silent-heartbeat)
 			}
+		}
+	}
+}
+
+// The conductor asks every heartbeat, once more when the load ought to be over, and then often.
+const (
+	afterLoad = 200 * time.Millisecond
+	atTheEnd  = 500 * time.Millisecond
+)
+
+// narrow finds out how well the controller knows when the agent began: by its own start, and by when it was seen running and done.
+func (t *Truth) narrow(a *AgentTruth) {
+	start := t.Scenario.Starts[a.Number]
+	a.Earliest, a.Latest = start.Asked, start.Known
+	if !a.Reports {
+		return
+	}
+	done := min(a.lastEnd(start.At), a.Stopped)
+	ran, due := done-start.At, start.At+t.Scenario.Load.Duration+afterLoad
+	for at := start.Known; ; {
+		if at >= done {
+			a.Latest = min(a.Latest, at-ran)
+			return
+		}
+		a.Earliest = max(a.Earliest, at-ran)
+		switch left := due - at; {
+		case a.Stopped != forever && at+heartbeat > done:
+			// It says so itself before it goes.
+			at = done + time.Millisecond
+		case left > 0:
+			at += min(left, heartbeat)
+		default:
+			at += atTheEnd
 		}
 	}
 }

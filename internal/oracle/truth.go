@@ -174,7 +174,7 @@ func (a account) lucky() bool { return a.changes > int(a.bound) || a.outside > 0
 func (t *Truth) reckon(a AgentTruth, p PathTruth, attempts []attempt, windows []window) account {
 	var sum account
 	start := t.Scenario.Starts[a.Number]
-	early, late := start.At-start.Asked, start.Known-start.At
+	early, late := start.At-a.Earliest, a.Latest-start.At
 	relevant := slices.DeleteFunc(slices.Clone(windows), func(w window) bool { return !t.concerns(p.r, w) })
 	var expected, variance float64
 	for i := range attempts {
