@@ -55,8 +55,8 @@ type Problem struct {
 type Outcome struct {
 	Problems []Problem
 	Result   verdict.Result
-	// Lucky reports that chance alone cost a path more than any bound allows; such a round may fail.
-	Lucky bool
+	// Unlucky reports that a path fails that chance alone cost more than the margin allows, or for what nobody can know: that is no error.
+	Unlucky bool
 	// Quiet reports a round without a fault, Blames how many findings it has all the same.
 	Quiet  bool
 	Blames int
@@ -110,6 +110,38 @@ func resultOf(v verdict.Verdict, pod string) *verdict.Agent {
 	return nil
 }
 
+// idle is how many connections of the persistent stream a fault ended while they were idle, less one for each change that may have done so.
+func (c *checker) idle(p PathTruth) int {
+	n := p.Kept.idleFaults
+	for _, w := range c.windows {
+		if c.truth.concerns(p.r, w) {
+			n--
+		}
+	}
+	return n
+}
+
+// unlucky reports whether chance alone cost the path more than the margins allow, or something that nobody can know of.
+func (c *checker) unlucky(a AgentTruth, p PathTruth, counted, kept account) bool {
+	t := c.truth
+	unlucky := counted.outside+kept.outside > 0 || t.starved(p, p.Counted, counted) || t.starved(p, p.Kept, kept) ||
+		t.chance(a, p, p.Counted.attempts, c.windows) || t.chance(a, p, p.Kept.attempts, c.windows)
+	c.outcome.Unlucky = c.outcome.Unlucky || unlucky
+	return unlucky
+}
+
+// anyFails reports whether a path fails.
+func (c *checker) anyFails() bool {
+	for _, a := range c.judged.Verdict.Agents {
+		for _, p := range a.Paths {
+			if p.Result == verdict.Fail {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // pathOf is the judgement on an agent's path.
 func pathOf(a *verdict.Agent, id string) verdict.Path {
 	for _, p := range a.Paths {
@@ -142,13 +174,12 @@ func (c *checker) path(a AgentTruth, p PathTruth, judged verdict.Path) {
 	counted := t.reckon(a, p, p.Counted.attempts, c.windows)
 	kept := t.reckon(a, p, p.Kept.attempts, c.windows)
 	where := fmt.Sprintf("%s to %s", podName(a.Number), p.Target.ID)
-	if counted.lucky() || kept.lucky() || t.starved(p, p.Counted, counted) || t.starved(p, p.Kept, kept) {
-		c.outcome.Lucky = true
-	}
 	// A Service that is uneven although nothing says so is itself a fault of all that it leads anywhere.
 	uneven := t.Scenario.Service.Undeclared && p.r.pod == nobody
-	touched := uneven || counted.faults+counted.slow+kept.faults+kept.slow+p.Kept.idleFaults+p.Counted.idleFaults > 0
-	if !touched && judged.Result == verdict.Fail && !c.outcome.Lucky {
+	// So is an address that two nodes have, of all requests to it.
+	shared := p.r.kind == target.NodePort && len(t.world.faults[SharedAddress]) > 0
+	touched := uneven || shared || counted.faults+counted.slow+kept.faults+kept.slow+p.Kept.idleFaults+p.Counted.idleFaults > 0
+	if !touched && judged.Result == verdict.Fail && !c.unlucky(a, p, counted, kept) {
 		c.problem(FalseRed, "%s: no fault met the path (%d of %d failed, %d by changes, %d by limits), and it is %q: %s",
 			where, counted.failed, counted.made, counted.changes, counted.limits, judged.Result, reasonOf(judged))
 	}
@@ -165,7 +196,7 @@ func (c *checker) path(a AgentTruth, p PathTruth, judged verdict.Path) {
 	case p.HasKept && kept.broken(expect.SuccessRate) && !t.world.proxied(p.r):
 		c.problem(FalseGreen, "%s: of the persistent stream %d of %d failed, %d by a fault; changes explain at most %d, and the path is a pass",
 			where, kept.failed, kept.made, kept.faults, kept.excused())
-	case p.HasKept && !t.world.proxied(p.r) && p.Kept.idleFaults >= 3 && 10*p.Kept.idleFaults >= 9*(kept.made-1):
+	case p.HasKept && !t.world.proxied(p.r) && c.idle(p) >= 3 && 10*c.idle(p) >= 9*(kept.made-1):
 		c.problem(FalseGreen, "%s: %d of %d persistent connections were reset while idle, and the path is a pass", where, p.Kept.idleFaults, kept.made)
 	}
 }
@@ -215,7 +246,7 @@ func (c *checker) round() {
 	}
 	c.outcome.Quiet = len(s.Faults) == 0 && !s.Service.Undeclared
 	switch {
-	case c.outcome.Quiet && result == verdict.Fail && !c.outcome.Lucky:
+	case c.outcome.Quiet && result == verdict.Fail && !c.anyFails():
 		c.problem(FalseRed, "there is no fault, and the round fails: %v", c.judged.Verdict.Reasons)
 	case c.outcome.Quiet && harmless && len(s.Limits) == 0 && result != verdict.Pass:
 		c.problem(NotGreen, "nothing happened, and the round is %q: %v", result, c.judged.Verdict.Reasons)

@@ -125,6 +125,17 @@ func (w *world) mayPin(r route) bool {
 	return w.proxied(r) || w.s.Service.Spread != Even
 }
 
+// pinned reports whether all of one client's requests are led to some of the pods.
+func (w *world) pinned(r route) bool {
+	switch {
+	case r.kind == target.Ingress:
+		return w.s.Ingress.Pins
+	case w.proxied(r):
+		return w.s.Balancer.Pins
+	}
+	return w.s.Service.Spread != Even
+}
+
 // proxied reports whether requests leave the cluster for a proxy.
 func (w *world) proxied(r route) bool {
 	return r.kind == target.Ingress || (r.kind == target.LoadBalancer && !w.s.Balancer.ShortCircuit)

@@ -19,7 +19,7 @@ func margin(share, n float64) float64 { return n*share + sigmas*math.Sqrt(n*shar
 
 // Tally is what came of many rounds.
 type Tally struct {
-	Rounds, Quiet, Blamed, Lucky, Faulty, Found int
+	Rounds, Quiet, Blamed, Unlucky, Faulty, Found int
 	Results                                     map[verdict.Result]int
 	Errors                                      map[Kind]int
 	// Examples are the first few rounds of each kind of error, by number.
@@ -43,8 +43,8 @@ func newTally(examples int) *Tally {
 func (t *Tally) add(number uint64, o Outcome) {
 	t.Rounds++
 	t.Results[o.Result]++
-	if o.Lucky {
-		t.Lucky++
+	if o.Unlucky {
+		t.Unlucky++
 	}
 	if o.Quiet {
 		t.Quiet++
@@ -72,7 +72,7 @@ func firstOf(all []Example, most int) []Example {
 }
 
 func (t *Tally) merge(o *Tally) {
-	t.Rounds, t.Quiet, t.Blamed, t.Lucky = t.Rounds+o.Rounds, t.Quiet+o.Quiet, t.Blamed+o.Blamed, t.Lucky+o.Lucky
+	t.Rounds, t.Quiet, t.Blamed, t.Unlucky = t.Rounds+o.Rounds, t.Quiet+o.Quiet, t.Blamed+o.Blamed, t.Unlucky+o.Unlucky
 	t.Faulty, t.Found = t.Faulty+o.Faulty, t.Found+o.Found
 	for r, n := range o.Results {
 		t.Results[r] += n
@@ -137,7 +137,10 @@ func (t *Tally) Write(out io.Writer, seed uint64, took time.Duration) {
 	}
 	slices.Sort(results)
 	fmt.Fprintf(out, "results: %s\n", strings.Join(results, ", "))
-	fmt.Fprintf(out, "%d rounds without a fault, %d with one; in %d of these a finding; chance went beyond every bound in %d\n", t.Quiet, t.Faulty, t.Found, t.Lucky)
+	lower, upper := Bounds(t.Unlucky, t.Rounds)
+	fmt.Fprintf(out, "%d rounds without a fault, %d with one; in %d of these a finding\n", t.Quiet, t.Faulty, t.Found)
+	fmt.Fprintf(out, "in %d rounds (%.2e to %.2e) a path fails for chance beyond the margin, or for what nobody can know: no error\n",
+		t.Unlucky, lower, upper)
 	fmt.Fprintf(out, "%-42s %8s %12s   95 %% bound (Clopper-Pearson)\n", "error", "rounds", "rate")
 	for _, kind := range Kinds() {
 		n, of := t.Errors[kind], t.Rounds

@@ -167,8 +167,48 @@ func (a account) broken(rate float64) bool {
 	return lost > 0 && float64(left-lost) < rate*float64(left)-1e-6
 }
 
-// lucky reports whether changes cost more than any bound with three standard deviations would allow: chance did it.
-func (a account) lucky() bool { return a.changes > int(a.bound) || a.outside > 0 }
+// chance reports whether between two failures that changes caused there are more of them than the share of the pods that were away, three
+// standard deviations and one more: chance did it.
+func (t *Truth) chance(a AgentTruth, p PathTruth, attempts []attempt, windows []window) bool {
+	if p.r.pod != nobody {
+		return false
+	}
+	r, early, late := p.r, t.Scenario.Starts[a.Number].At-a.Earliest, a.Latest-t.Scenario.Starts[a.Number].At
+	r.pinned = t.world.pinned(r)
+	type sum struct {
+		share, variance float64
+		failed          int
+	}
+	var sums []sum
+	var now sum
+	var at []int
+	for i := range attempts {
+		x := &attempts[i]
+		if x.missed || x.outcome == probe.NotSent {
+			continue
+		}
+		share := t.share(r, r.may, windows, x.at-early, x.at+late)
+		now.share, now.variance = now.share+share, now.variance+share*(1-share)
+		if x.cause.Culprit == ByChange && x.outcome != probe.OK {
+			now.failed++
+			at = append(at, len(sums))
+		}
+		sums = append(sums, now)
+	}
+	for _, first := range at {
+		var before sum
+		if first > 0 {
+			before = sums[first-1]
+		}
+		for _, last := range at {
+			share, variance := sums[last].share-before.share, sums[last].variance-before.variance
+			if last >= first && float64(sums[last].failed-before.failed) > share+sigmas*math.Sqrt(variance)+1 {
+				return true
+			}
+		}
+	}
+	return false
+}
 
 // reckon adds a stream up.
 func (t *Truth) reckon(a AgentTruth, p PathTruth, attempts []attempt, windows []window) account {
