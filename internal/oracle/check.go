@@ -204,15 +204,12 @@ func (c *checker) path(a AgentTruth, p PathTruth, judged verdict.Path) {
 // starved reports whether slow answers cost the path more than the share of the slow agents, with three standard
 // deviations, would let them; or whether nobody can know of them, because the slow agent gave no report.
 func (t *Truth) starved(p PathTruth, s stream, sum account) bool {
-	if sum.limits == 0 {
-		return false
-	}
 	for _, a := range s.attempts {
 		if a.cause.Culprit == ByAnswerer && !t.reported(t.Scenario.Limits[a.cause.Index].Node) {
 			return true
 		}
 	}
-	if p.r.pod != nobody {
+	if p.r.pod != nobody || sum.limits == 0 {
 		return false
 	}
 	slow := 0

@@ -20,8 +20,8 @@ func margin(share, n float64) float64 { return n*share + sigmas*math.Sqrt(n*shar
 // Tally is what came of many rounds.
 type Tally struct {
 	Rounds, Quiet, Blamed, Unlucky, Faulty, Found int
-	Results                                     map[verdict.Result]int
-	Errors                                      map[Kind]int
+	Results                                       map[verdict.Result]int
+	Errors                                        map[Kind]int
 	// Examples are the first few rounds of each kind of error, by number.
 	Examples map[Kind][]Example
 	most     int
