@@ -61,7 +61,7 @@ func (e *excuser) alone(pod string) []absence {
 	return all
 }
 
-// drained returns when nothing needs to answer at the addresses of the node: from the moment on at which it was drained.
+// drained returns when nothing needs to answer at the addresses of the node: from the moment on at which it left.
 func (e *excuser) drained(node string) []absence {
 	var all []absence
 	for _, c := range e.drains[node] {

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"kdoctor.io/kdoctor/internal/probe"
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/target"
 )
@@ -86,15 +87,22 @@ func (b *backendSet) share(pods []string, pinned bool) share {
 
 // backends excuses what failed while backends were away, and reports whether anything did. Either the changes explain all that failed while
 // anybody was away, on all streams, or another cause is at work and they explain nothing.
-func (e *excuser) backends(agent string, t target.Target, streams []stream) bool {
-	set := e.set(agent, t)
+func (e *excuser) backends(a report.Agent, t target.Target, streams []stream) bool {
+	set := e.set(a.Pod, t)
 	if set == nil {
 		return false
 	}
 	shares, explained := make([]share, len(streams)), slices.Clone(streams)
 	for i := range explained {
 		var ok bool
-		if shares[i], ok = set.explain(t, &explained[i]); !ok {
+		if shares[i], ok = set.explain(t, &explained[i], nil); ok {
+			continue
+		}
+		// An agent that is short of CPU lets requests time out on all of its paths, and that disproves nothing.
+		if !stopped(a.Observer) {
+			return false
+		}
+		if shares[i], ok = set.explain(t, &explained[i], timedOut); !ok {
 			return false
 		}
 	}
@@ -115,11 +123,12 @@ func (e *excuser) backends(agent string, t target.Target, streams []stream) bool
 
 // explain marks the spans that the changes excuse, and returns the share by which they do. It reports whether the changes explain all failures of
 // the stream while anybody was away. Of several shares that do, at one of the moments at which the agent may have started, the one counts
-// that excuses most: a failure more then only takes some of them away.
-func (b *backendSet) explain(t target.Target, s *stream) (by share, ok bool) {
+// that excuses most: a failure more then only takes some of them away. Failures that are left out, if any, count neither way.
+func (b *backendSet) explain(t target.Target, s *stream, leftOut func(report.Failure) bool) (by share, ok bool) {
+	out := func(at span) bool { return leftOut != nil && leftOut(s.path.Failures[at.failure]) }
 	all, touching := *s, *s
 	touching.spans = slices.DeleteFunc(slices.Clone(s.spans), func(at span) bool {
-		return at.excused || !slices.ContainsFunc(b.away, func(w window) bool { return s.touches(at, w) })
+		return at.excused || out(at) || !slices.ContainsFunc(b.away, func(w window) bool { return s.touches(at, w) })
 	})
 	most := uint64(0)
 	for _, share := range append([]share{b.even}, b.uneven(t, all)...) {
@@ -127,7 +136,7 @@ func (b *backendSet) explain(t target.Target, s *stream) (by share, ok bool) {
 			if !share.explains(touching, b.away, shift) {
 				continue
 			}
-			spans, count := b.excused(all, share, shift)
+			spans, count := b.excused(all, share, shift, out)
 			if !ok || count > most {
 				by, ok, most, s.spans = share, true, count, spans
 			}
@@ -137,16 +146,24 @@ func (b *backendSet) explain(t target.Target, s *stream) (by share, ok bool) {
 }
 
 // excused returns the stream's spans with those marked that lie within the windows and in which the share leads requests to pods that were away.
-func (b *backendSet) excused(s stream, by share, shift time.Duration) (spans []span, count uint64) {
+func (b *backendSet) excused(s stream, by share, shift time.Duration, out func(span) bool) (spans []span, count uint64) {
 	spans = slices.Clone(s.spans)
 	for i, at := range spans {
+		if out(at) {
+			continue
+		}
 		within := slices.ContainsFunc(b.windows, func(w window) bool { return s.within(at, w) })
-		if !at.excused && within && by.over(at.first+shift, at.last+shift).away > 0 {
+		if !at.excused && within && by.over(at.first+shift-s.since, at.last+shift).away > 0 {
 			spans[i].excused, count = true, count+at.count
 		}
 	}
 	return spans, count
 }
+
+// stopped reports whether the agent's CPU quota stopped it.
+func stopped(o report.Observer) bool { return o.ThrottledPeriods > 1 }
+
+func timedOut(f report.Failure) bool { return f.Outcome == probe.Timeout }
 
 // uneven are the shares where a client may be led to other pods, or to some of the pods alone. What has answered shows which.
 func (b *backendSet) uneven(t target.Target, s stream) []share {
@@ -160,6 +177,11 @@ func (b *backendSet) uneven(t target.Target, s stream) []share {
 	pods := slices.DeleteFunc(slices.Clone(b.Pods), func(pod string) bool { return !b.answered(pod, s) })
 	if b.Uneven != "" && len(pods) > 0 {
 		all = append(all, b.share(pods, false))
+		for _, pod := range pods {
+			if b.sole(pod, s) {
+				all = append(all, b.share([]string{pod}, false))
+			}
+		}
 	}
 	if b.pinned(s) {
 		all = append(all, b.share(pods, true))
@@ -172,6 +194,18 @@ func (b *backendSet) answered(pod string, s stream) bool {
 	return len(s.path.Peers) == 0 || s.path.Peers[pod] > 0 || slices.ContainsFunc(b.absences, func(a absence) bool {
 		return a.change.Pod == pod && a.from <= s.start+s.unsure && a.to >= s.start
 	})
+}
+
+// sole reports whether the pod was changed and may have answered alone until then, as the only one that is near does: those further off
+// answer while it is away.
+func (b *backendSet) sole(pod string, s stream) bool {
+	quiet := time.Duration(-1)
+	for _, a := range b.absences {
+		if a.change.Pod == pod && (quiet < 0 || a.from-s.start < quiet) {
+			quiet = max(a.from-s.start, 0)
+		}
+	}
+	return quiet >= 0 && float64(s.path.Peers[pod]) >= s.rate()*float64(min(quiet, s.end-s.start))-float64(s.path.Failed()+s.path.Missed)-1
 }
 
 // pinned reports whether all requests may have been led to one pod at a time. Each change may lead the client to another one,

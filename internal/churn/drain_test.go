@@ -16,6 +16,13 @@ func drainedAt(pod string, from, to float64) report.Change {
 	return report.Change{Pod: pod, Node: "n" + pod, What: report.Drained, From: at(from), To: at(to)}
 }
 
+// left is a drain after which the node is gone.
+func left(pod string, from, to float64) report.Change {
+	c := drainedAt(pod, from, to)
+	c.NodeLeft = true
+	return c
+}
+
 // Nothing is left to lead to where all pods of a set are gone.
 func TestSetsOfWhichNobodyIsLeft(t *testing.T) {
 	type spans = [][3]float64
@@ -55,7 +62,7 @@ func TestSetsOfWhichNobodyIsLeft(t *testing.T) {
 // Nothing answers at the address of a node that was drained, whoever stands behind its port.
 func TestNodePortsOfDrainedNodes(t *testing.T) {
 	port := target.Target{ID: "service", Kind: target.NodePort, AtNode: "nb"}
-	drained := drainedAt("b", 50, 60)
+	drained, emptied := left("b", 50, 60), drainedAt("b", 50, 60)
 	spans := func(all ...[3]float64) []report.Failure { return []report.Failure{failure(probe.Timeout, all...)} }
 	for _, c := range []struct {
 		name     string
@@ -65,9 +72,10 @@ func TestNodePortsOfDrainedNodes(t *testing.T) {
 	}{
 		{"the node was drained", drained, spans([3]float64{49, 99.9, 510}),
 			[]report.Excuse{{Changes: []report.Change{drained}, First: at(49), Last: at(99.9), Explained: 510, Of: 510, Away: 1, Backends: 1}}},
+		{"its pod was drained, and the node is still there", emptied, spans([3]float64{50, 99.9, 500}), nil},
 		{"the port failed before", drained, spans([3]float64{48.9, 99.9, 511}), nil},
 		{"the pod alone was deleted", deletedAt("b", 50), spans([3]float64{50, 99.9, 500}), nil},
-		{"another node was drained", drainedAt("c", 50, 60), spans([3]float64{50, 99.9, 500}), nil},
+		{"another node was drained", left("c", 50, 60), spans([3]float64{50, 99.9, 500}), nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := measured(port, c.failures...)

@@ -47,7 +47,12 @@ func TestNodes(t *testing.T) {
 	change := func(what report.Happening, from, to float64) []report.Change {
 		return []report.Change{{Pod: "a", Node: "n", What: what, From: at(from), To: at(to)}}
 	}
-	drained := func(from, to float64) []report.Change { return change(report.Drained, from, to) }
+	emptied := func(from, to float64) []report.Change { return change(report.Drained, from, to) }
+	drained := func(from, to float64) []report.Change {
+		all := emptied(from, to)
+		all[0].NodeLeft = true
+		return all
+	}
 	cases := []struct {
 		name     string
 		looks    []topology.Snapshot
@@ -73,7 +78,7 @@ func TestNodes(t *testing.T) {
 		{name: "a node that was to be removed from the beginning and stops was drained", looks: []topology.Snapshot{nodes(0, pod, removing), nodes(20, pod, removingDown)},
 			want: drained(0, 20)},
 		{name: "a pod that is deleted from a node that is to be removed was drained", looks: []topology.Snapshot{nodes(0, pod, removing), nodes(20, leaving(14), removing)},
-			want: drained(14, 14)},
+			want: emptied(14, 14)},
 		{name: "a node that is removed from the cluster was drained", looks: []topology.Snapshot{nodes(10, pod, up), nodes(20, pod, nil)}, want: drained(0, 20)},
 		{name: "a node that is removed with its pod was drained", looks: []topology.Snapshot{nodes(10, pod, up), nodes(20, nil, nil)}, want: drained(0, 20)},
 		{name: "a node that is removed stopped at most a minute before", looks: []topology.Snapshot{nodes(90, pod, up), nodes(100, pod, nil)}, want: drained(40, 100)},
@@ -89,7 +94,8 @@ func TestNodes(t *testing.T) {
 			looks: []topology.Snapshot{nodes(0, pod, up), nodes(10, leaving(5), up), nodes(20, nil, down)}, want: change(report.Deleted, 5, 5)},
 		{name: "a node that no snapshot ever showed is not removed", looks: []topology.Snapshot{nodes(0, pod, nil), nodes(10, pod, nil)}},
 		{name: "an agent that falls silent on a node that is about to be removed was drained", silent: at(25),
-			looks: []topology.Snapshot{nodes(0, pod, removing), nodes(30, pod, removing)}, answered: at(23), want: drained(21, 25)},
+			looks: []topology.Snapshot{nodes(0, pod, removing), nodes(30, pod, removing)}, answered: at(23), want: drained(21, 30)},
+		{name: "it fell silent after the last look", silent: at(35), looks: []topology.Snapshot{nodes(0, pod, removing), nodes(30, pod, removing)}, answered: at(33), want: drained(31, 35)},
 		{name: "it fell silent half a minute before at most", silent: at(55), looks: []topology.Snapshot{nodes(0, pod, removing)}, want: drained(25, 55)},
 		{name: "it fell silent after the watch began", silent: at(5), looks: []topology.Snapshot{nodes(0, pod, removing)}, want: drained(0, 5)},
 		{name: "an agent that falls silent on a node that is to stay is a fault", silent: at(25), looks: []topology.Snapshot{nodes(0, pod, removing), nodes(30, pod, up)}},
@@ -97,7 +103,7 @@ func TestNodes(t *testing.T) {
 		{name: "an agent that falls silent on a node that died before it was to be removed is a fault", silent: at(25),
 			looks: []topology.Snapshot{nodes(0, pod, up), nodes(10, pod, down), nodes(20, pod, removingDown)}},
 		{name: "an agent that falls silent when it is deleted was changed once", silent: at(25),
-			looks: []topology.Snapshot{nodes(0, pod, removing), nodes(30, leaving(24), removing)}, want: drained(24, 24)},
+			looks: []topology.Snapshot{nodes(0, pod, removing), nodes(30, leaving(24), removing)}, want: emptied(24, 24)},
 		{name: "a list of nodes that is empty says nothing", looks: []topology.Snapshot{nodes(0, pod, up), {Taken: at(10), Agents: []topology.Agent{*pod}}}},
 		{name: "a node that was not ready for a moment stays in use, and a pod that is deleted later is a change",
 			looks: []topology.Snapshot{nodes(0, pod, up), nodes(10, pod, down), nodes(20, pod, up), nodes(30, leaving(25), up)}, want: change(report.Deleted, 25, 25)},

@@ -135,7 +135,7 @@ func (s share) explains(all stream, away []window, shift time.Duration) bool {
 // anybody was away, one of so many, it was chosen for its failures, and may deviate more: what chance does in one of many such parts is no wonder.
 func (s share) allows(all stream, first, last, shift time.Duration, failures uint64, parts float64) bool {
 	n, failed := all.due(first, last), float64(failures)
-	over := s.over(first+shift, last+shift)
+	over := s.over(first+shift-all.since, last+shift)
 	p := s.part(over.away)
 	failing, spread := all.rate()*over.failing+p, all.rate()*over.spread+p*(1-p)
 	if failed > n {

@@ -19,6 +19,11 @@ type stream struct {
 	start, end time.Duration
 	// unsure is how much later all may have been.
 	unsure time.Duration
+	// planned is how many requests were to come due in a nanosecond, 0 where nobody knows.
+	planned float64
+	// since is the time between two requests over one connection, 0 where each has its own: a request over an old connection fails for what
+	// happened since the one before.
+	since time.Duration
 	// spans are those of failures that changes can cause, sorted by their first moments.
 	spans []span
 }
@@ -34,7 +39,7 @@ type span struct {
 }
 
 // stream returns one stream of the agent's path: the counted one, or the one over persistent connections.
-func (e *excuser) stream(a report.Agent, whole, p report.Path) stream {
+func (e *excuser) stream(a report.Agent, whole, p report.Path, planned float64) stream {
 	p.Target = whole.Target
 	moment := func(at time.Time) (earliest, latest time.Duration) {
 		first, last := clock(a, at)
@@ -46,6 +51,10 @@ func (e *excuser) stream(a report.Agent, whole, p report.Path) stream {
 	s.start, latest = moment(p.Started)
 	s.unsure = max(latest-s.start, 0)
 	s.end, _ = moment(p.Ended)
+	s.planned = planned
+	if rate := s.rate(); p.Reused > 0 && rate > 0 {
+		s.since = time.Duration(1 / rate)
+	}
 	for i, f := range p.Failures {
 		if !causedBy(f, p) {
 			continue
@@ -66,20 +75,31 @@ func (s stream) asked(away []window, first, last time.Duration) float64 {
 	return s.rate()*float64(overlap(away, first, last)) + 1
 }
 
-// rate is how many requests came due in a nanosecond.
+// rate is how many requests came due in a nanosecond. A path ends with the last attempt of its agent, which may be long after the last
+// request came due.
 func (s stream) rate() float64 {
+	if s.planned > 0 {
+		return s.planned
+	}
 	if s.end <= s.start {
 		return 0
 	}
 	return float64(s.path.Scheduled) / float64(s.end-s.start)
 }
 
-// within reports whether the span lies within the window, whenever the agent started.
-func (s stream) within(at span, w window) bool { return at.first >= w.from && at.last <= w.to-s.unsure }
+// within reports whether the span lies within the window: whenever the agent started, or at one of the moments at which it may have started where
+// these are close together.
+func (s stream) within(at span, w window) bool {
+	if s.unsure > doubt {
+		return at.first >= w.from && at.last+s.unsure-s.since <= w.to
+	}
+	shift := max(w.from-at.first, 0)
+	return shift <= s.unsure && at.last+shift-s.since <= w.to
+}
 
 // touches reports whether the span may have something in common with the window.
 func (s stream) touches(at span, w window) bool {
-	return at.first <= w.to && at.last >= w.from-s.unsure
+	return at.first-s.since <= w.to && at.last >= w.from-s.unsure
 }
 
 // excuse adds what the absences explain: the spans that are excused and lie within the window.

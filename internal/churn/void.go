@@ -20,6 +20,9 @@ const (
 	grace = 30 * time.Second
 	// listen is how long after a restart nobody needs to answer at the pod's own addresses.
 	listen = 10 * time.Second
+	// doubt is how far apart the moments may be at which an agent may have started, for a change to have the benefit of the doubt: an agent that
+	// starts late is asked every 2 s, and every half a second at its end.
+	doubt = 2500 * time.Millisecond
 	// forever is later than any moment of a round, and far from where a Duration ends.
 	forever = time.Duration(1 << 60)
 )
@@ -46,12 +49,15 @@ func Void(round report.Round, silent map[string]time.Time) report.Round {
 type excuser struct {
 	// changes are those of each pod, sorted by time.
 	changes map[string][]report.Change
-	// drains are the changes of agents on each node that was drained, sorted by time.
+	// drains are the changes of agents on each node that left the cluster, sorted by time.
 	drains map[string][]report.Change
 	// reached is until when, at least, other agents reached each pod at its own addresses.
 	reached map[string]time.Time
 	// behind knows who may answer whom.
 	behind report.Behind
+	// load is that of the round, expected what was expected of each agent.
+	load     report.Load
+	expected map[string]report.Expected
 	// zero is the moment from which all others are counted.
 	zero time.Time
 	// sets are the backend sets that were looked at.
@@ -60,13 +66,16 @@ type excuser struct {
 
 func newExcuser(round report.Round) *excuser {
 	e := &excuser{changes: map[string][]report.Change{}, drains: map[string][]report.Change{}, reached: reached(round.Agents),
-		behind: round.Behind(), sets: map[setKey]*backendSet{}}
+		behind: round.Behind(), load: round.Load, expected: make(map[string]report.Expected, len(round.Expected)), sets: map[setKey]*backendSet{}}
+	for _, x := range round.Expected {
+		e.expected[x.Pod] = x
+	}
 	changes := slices.Clone(round.Churn)
 	slices.SortFunc(changes, byTime)
 	e.zero = changes[0].From
 	for _, c := range changes {
 		e.changes[c.Pod] = append(e.changes[c.Pod], c)
-		if c.What == report.Drained {
+		if c.NodeLeft {
 			e.drains[c.Node] = append(e.drains[c.Node], c)
 		}
 	}
@@ -119,11 +128,28 @@ func (e *excuser) agent(a report.Agent) report.Agent {
 			a.CutBy, a.Cut = c, c.Clause()+" during the round"
 		}
 	}
+	counted, kept := e.rates(a.Pod)
 	a.Paths = slices.Clone(a.Paths)
 	for i, p := range a.Paths {
-		a.Paths[i] = e.path(a, p)
+		streams := []stream{e.stream(a, p, p, counted)}
+		if p.Kept != nil {
+			streams = append(streams, e.stream(a, p, *p.Kept, kept))
+		}
+		a.Paths[i] = e.path(a, p, streams)
 	}
 	return a
+}
+
+// rates returns how many requests of each stream of a path were to come due in a nanosecond; 0 where nobody knows.
+func (e *excuser) rates(pod string) (counted, kept float64) {
+	if e.load.Given <= 0 {
+		return 0, 0
+	}
+	counted = float64(e.load.Given) / float64(max(e.load.Every, 1)) / float64(time.Second)
+	if x, ok := e.expected[pod]; ok && x.Requests > 0 {
+		kept = counted * float64(x.Kept) / float64(x.Requests)
+	}
+	return counted, kept
 }
 
 // stopped returns the change that explains that the agent stopped between the two moments, the latest of several; nil where none does.
@@ -153,11 +179,7 @@ func clock(a report.Agent, at time.Time) (earliest, latest time.Time) {
 
 // path marks what the changes explain on one path, on both of its streams. The streams are one path: what disproves that changes are the
 // cause on one of them disproves it on the other.
-func (e *excuser) path(a report.Agent, p report.Path) report.Path {
-	streams := []stream{e.stream(a, p, p)}
-	if p.Kept != nil {
-		streams = append(streams, e.stream(a, p, *p.Kept))
-	}
+func (e *excuser) path(a report.Agent, p report.Path, streams []stream) report.Path {
 	if !slices.ContainsFunc(streams, func(s stream) bool { return len(s.spans) > 0 }) {
 		return p
 	}
@@ -168,7 +190,7 @@ func (e *excuser) path(a report.Agent, p report.Path) report.Path {
 	case target.Backends:
 		// Where the node that has the address is gone, it does not matter who stands behind it.
 		gone := e.during(e.drained(p.Target.AtNode), streams)
-		excused = e.backends(a.Pod, p.Target, streams) || gone
+		excused = e.backends(a, p.Target, streams) || gone
 	case target.Anyone:
 	}
 	if !excused {

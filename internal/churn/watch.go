@@ -107,8 +107,9 @@ func (w *Watch) Silent(since map[string]time.Time) {
 		if at.IsZero() || !l.removing || l.over || !l.stopped.IsZero() {
 			continue
 		}
-		c := l.change(report.Drained, time.Time{}, at)
-		c.earliest = latest(l.began, at.Add(-uncertain))
+		// What leads to the agent's pod led to it until the last snapshot, at least.
+		c := l.change(report.Drained, time.Time{}, latest(at, l.well))
+		c.earliest, c.NodeLeft = latest(l.began, at.Add(-uncertain)), true
 		l.end(c)
 	}
 }
@@ -139,7 +140,7 @@ func (l *life) see(now topology.Agent, found bool, at place, taken time.Time) {
 	switch {
 	case l.over && left:
 		// The pod was deleted because its node was to go.
-		l.changes[len(l.changes)-1].What = report.Drained
+		l.changes[len(l.changes)-1].What, l.changes[len(l.changes)-1].NodeLeft = report.Drained, true
 	case l.over:
 	case left:
 		l.drained(at, taken)
@@ -167,7 +168,7 @@ func (l *life) drained(at place, taken time.Time) {
 		taken = l.stopped
 	}
 	c := l.change(report.Drained, time.Time{}, taken)
-	c.earliest = latest(l.began, taken.Add(-unseen))
+	c.earliest, c.NodeLeft = latest(l.began, taken.Add(-unseen)), true
 	if at.leaving {
 		c.earliest = latest(c.earliest, l.used)
 	}
@@ -214,7 +215,7 @@ func (l *life) lives(now topology.Agent, taken time.Time) {
 	}
 	if down && !now.Started.IsZero() {
 		l.changes[n-1].To = taken
-		if at := now.Started; at.After(l.well) && at.Before(taken) {
+		if at := now.Started; at.After(l.well.Add(-second)) && at.Before(taken) {
 			l.changes[n-1].To = at
 		}
 	}

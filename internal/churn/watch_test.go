@@ -86,7 +86,7 @@ func TestWatch(t *testing.T) {
 		{name: "a pod deleted from a cordoned node was drained", looks: []topology.Snapshot{on(looked(10, deleted(7)), topology.Node{Cordoned: true})},
 			want: []report.Change{change(report.Drained, 7, 7)}},
 		{name: "a node that was cordoned and then stops was drained, though its pod is left", looks: []topology.Snapshot{on(looked(10, &well), topology.Node{NotReady: true, Cordoned: true})},
-			want: []report.Change{change(report.Drained, 0, 10)}},
+			want: []report.Change{{Pod: "a", Node: "n", What: report.Drained, NodeLeft: true, From: at(0), To: at(10)}}},
 		{name: "a node that dies is a fault", looks: []topology.Snapshot{on(looked(10, &well), down)}},
 		{name: "a pod that is deleted because its node died is a fault", looks: []topology.Snapshot{on(looked(10, &well), down), on(looked(310, deleted(305)), down), looked(320, nil)}},
 		{name: "an agent that starts again after its node died is a fault", looks: []topology.Snapshot{on(looked(10, &well), down), looked(60, restarted(50, 51))}},
@@ -100,6 +100,12 @@ func TestWatch(t *testing.T) {
 		{name: "an agent that is back later was restarted once", looks: []topology.Snapshot{looked(20, dead),
 			looked(30, with(func(a *topology.Agent) { a.Restarts, a.Ended, a.Started = 1, at(14), at(25) }))},
 			want: []report.Change{{Pod: "a", Node: "n", What: report.Restarted, Detail: "Error", From: at(14), To: at(25)}}},
+		{name: "an agent that is back in the second of a look was back then, for seconds are rounded down", looks: []topology.Snapshot{looked(20.4, dead),
+			looked(30, with(func(a *topology.Agent) { a.Restarts, a.Ended, a.Started = 1, at(14), at(20) }))},
+			want: []report.Change{{Pod: "a", Node: "n", What: report.Restarted, Detail: "Error", From: at(14), To: at(20)}}},
+		{name: "an agent that is back more than a second before a look that found it down has a clock that is wrong", looks: []topology.Snapshot{looked(20.4, dead),
+			looked(30, with(func(a *topology.Agent) { a.Restarts, a.Ended, a.Started = 1, at(14), at(19.4) }))},
+			want: []report.Change{{Pod: "a", Node: "n", What: report.Restarted, Detail: "Error", From: at(14), To: at(30)}}},
 		{name: "two restarts are two changes", looks: []topology.Snapshot{looked(10, restarted(4, 5)),
 			looked(100, with(func(a *topology.Agent) {
 				a.Restarts, a.Ended, a.Started, a.EndReason = 2, at(94), at(95), "OOMKilled"

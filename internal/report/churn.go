@@ -137,6 +137,8 @@ const (
 type Change struct {
 	Pod, Node string
 	What      Happening
+	// NodeLeft reports that the pod's node left the cluster, or stopped as it was meant to: nothing answers at its addresses any more.
+	NodeLeft bool
 	// Detail is why a container ended, in Kubernetes' word for it, such as OOMKilled; it may be empty.
 	Detail string
 	// From is the earliest moment at which it may have happened, by the controller's clock.
