@@ -168,13 +168,15 @@ func timedOut(f report.Failure) bool { return f.Outcome == probe.Timeout }
 // uneven are the shares where a client may be led to other pods, or to some of the pods alone. What has answered shows which.
 func (b *backendSet) uneven(t target.Target, s stream) []share {
 	var all []share
+	pods := slices.Clone(b.Pods)
 	if slices.ContainsFunc(b.Also, func(pod string) bool { return s.path.Peers[pod] > 0 }) {
-		all = append(all, b.share(slices.Concat(b.Pods, b.Also), false))
+		pods = append(pods, b.Also...)
+		all = append(all, b.share(pods, false))
 	}
 	if b.Uneven == "" && (!t.Proxied() || t.ShortCircuit) {
 		return all
 	}
-	pods := slices.DeleteFunc(slices.Clone(b.Pods), func(pod string) bool { return !b.answered(pod, s) })
+	pods = slices.DeleteFunc(pods, func(pod string) bool { return !b.answered(pod, s) })
 	if b.Uneven != "" && len(pods) > 0 {
 		all = append(all, b.share(pods, false))
 		for _, pod := range pods {
@@ -184,9 +186,25 @@ func (b *backendSet) uneven(t target.Target, s stream) []share {
 		}
 	}
 	if b.pinned(s) {
-		all = append(all, b.share(pods, true))
+		all = append(all, b.share(b.withNext(pods), true))
 	}
 	return all
+}
+
+// withNext adds to the pods that a client was led to those that it may have been led to in their place, although these were away as well.
+func (b *backendSet) withNext(pods []string) []string {
+	var left []window
+	for _, a := range b.absences {
+		if slices.Contains(pods, a.change.Pod) {
+			left = append(left, a.window)
+		}
+	}
+	for _, a := range b.absences {
+		if !slices.Contains(pods, a.change.Pod) && len(common(left, []window{a.window})) > 0 {
+			pods = append(pods, a.change.Pod)
+		}
+	}
+	return pods
 }
 
 // answered reports whether the stream may have been led to the pod: it answered, or was away when the stream began, or nobody knows who answered.

@@ -106,6 +106,8 @@ func TestBackendSetsThatAreNotEven(t *testing.T) {
 		{"a pod of another zone: its share of all", zones, near, "e", 28, 28},
 		{"a pod of another zone: more than its share of all", zones, near, "e", 29, 0},
 		{"the pod of a session", affine, map[string]uint64{"b": 500, "a": 400}, "b", 100, 100},
+		{"the only near pod, which answered all until then, and then others", zones, map[string]uint64{"b": 489, "a": 200, "c": 200, "d": 11}, "b", 100, 100},
+		{"one request more that another pod answered before", zones, map[string]uint64{"b": 388, "a": 200, "c": 200, "d": 112}, "b", 100, 0},
 		{"not the pod of a session", affine, map[string]uint64{"b": 900}, "a", 100, 0},
 		{"the only pod of a node", local, nil, "a", 100, 100},
 		{"one of the pods that may answer instead: 38 of 100", local, map[string]uint64{"a": 961, "c": 1}, "b", 38, 38},

@@ -104,7 +104,8 @@ func (w *Watch) See(s topology.Snapshot) {
 func (w *Watch) Silent(since map[string]time.Time) {
 	for _, l := range w.lives {
 		at := since[l.agent.Pod]
-		if at.IsZero() || !l.removing || l.over || !l.stopped.IsZero() {
+		// One that fell silent while its node was still to stay did so for another reason.
+		if at.IsZero() || !l.removing || l.over || !l.stopped.IsZero() || at.Before(l.used) {
 			continue
 		}
 		// What leads to the agent's pod led to it until the last snapshot, at least.

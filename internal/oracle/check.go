@@ -178,7 +178,9 @@ func (c *checker) path(a AgentTruth, p PathTruth, judged verdict.Path) {
 	uneven := t.Scenario.Service.Undeclared && p.r.pod == nobody
 	// So is an address that two nodes have, of all requests to it.
 	shared := p.r.kind == target.NodePort && len(t.world.faults[SharedAddress]) > 0
-	touched := uneven || shared || counted.faults+counted.slow+kept.faults+kept.slow+p.Kept.idleFaults+p.Counted.idleFaults > 0
+	// A fault that takes a pod from a Service or a proxy that sticks to pods leads their clients to another one.
+	moved := t.world.pinned(p.r) && p.r.pod == nobody && t.world.unlists()
+	touched := uneven || shared || moved || counted.faults+counted.slow+kept.faults+kept.slow+p.Kept.idleFaults+p.Counted.idleFaults > 0
 	if !touched && judged.Result == verdict.Fail && !c.unlucky(a, p, counted, kept) {
 		c.problem(FalseRed, "%s: no fault met the path (%d of %d failed, %d by changes, %d by limits), and it is %q: %s",
 			where, counted.failed, counted.made, counted.changes, counted.limits, judged.Result, reasonOf(judged))

@@ -109,6 +109,10 @@ func (d dice) detail(s *Scenario, f *Fault) {
 		}
 		s.Nodes[f.Node].SameAddressAs = same + 1
 	case AgentAbsent:
+		if d.touched(s, f.Node) {
+			f.Kind = ""
+			return
+		}
 		s.Nodes[f.Node].Without = "no pod of DaemonSet agents is on the node"
 	case StaleBackend, SilentBackend:
 	default:

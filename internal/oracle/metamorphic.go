@@ -9,9 +9,12 @@ import (
 	"kdoctor.io/kdoctor/internal/verdict"
 )
 
-// rank orders results: a higher one is worse.
+// rank orders results: a higher one is worse. What was not measured, and what was not measured well, are neither success nor blame.
 func rank(r verdict.Result) int {
-	return slices.Index([]verdict.Result{verdict.Pass, voided, verdict.NoData, verdict.ToolLimited, verdict.Fail}, r)
+	if r == verdict.NoData {
+		r = verdict.ToolLimited
+	}
+	return slices.Index([]verdict.Result{verdict.Pass, voided, verdict.ToolLimited, verdict.Fail}, r)
 }
 
 // metamorphic changes what was reported a little, and checks that the judgement follows as it must.

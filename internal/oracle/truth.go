@@ -103,12 +103,13 @@ func (t *Truth) shown(i int) bool {
 // noticed is the first look that shows the change, or the last look of all for a node that is about to be removed.
 func (t *Truth) noticed(i int) time.Duration {
 	c := t.Scenario.Changes[i]
-	at := c.At + c.Stops
-	switch {
-	case c.Kind == Remove:
+	at := c.At
+	switch c.Kind {
+	case Remove:
 		at = min(c.At+c.Follows, c.At+lease)
-	case c.Told && c.Kind != Restart:
-		at = c.At
+	case Restart:
+		at = c.At + c.Stops
+	case Delete, Drain, Cordon:
 	}
 	for _, look := range t.looks {
 		if look >= at {
@@ -215,6 +216,10 @@ func (t *Truth) reckon(a AgentTruth, p PathTruth, attempts []attempt, windows []
 	var sum account
 	start := t.Scenario.Starts[a.Number]
 	early, late := start.At-a.Earliest, a.Latest-start.At
+	if len(attempts) > 1 && slices.ContainsFunc(attempts, func(x attempt) bool { return x.reused }) {
+		// A request over an old connection may fail for what happened since the one before.
+		early += attempts[1].at - attempts[0].at
+	}
 	relevant := slices.DeleteFunc(slices.Clone(windows), func(w window) bool { return !t.concerns(p.r, w) })
 	var expected, variance float64
 	for i := range attempts {
@@ -306,7 +311,8 @@ func (t *Truth) share(r route, of []int, windows []window, earliest, latest time
 		case earliest < w.to:
 			away.add(w.pod)
 		}
-		if forGood {
+		// A deleted pod that nothing replaced within the time is missed.
+		if forGood && (earliest < w.to || t.Scenario.Changes[w.change].Kind != Delete || r.pod != nobody) {
 			gone.add(w.pod)
 		}
 	}

@@ -188,7 +188,17 @@ func (w *world) gone(number int) (time.Duration, Cause) {
 	return end, cause
 }
 
-// replacements is which pods replaced others, by the number of the change.
+// unlists reports whether a fault takes pods out of what Services lead to.
+func (w *world) unlists() bool {
+	for _, kind := range [...]FaultKind{DeadPod, HungPod, DeadNode, SilentBackend} {
+		if len(w.faults[kind]) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// replacement returns the pod that replaced the one of the change.
 func (w *world) replacement(i int) (int, bool) {
 	name := fmt.Sprintf("replacement-%02d", i)
 	at := slices.IndexFunc(w.pods, func(p pod) bool { return p.name == name })

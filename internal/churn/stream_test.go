@@ -1,0 +1,136 @@
+package churn_test
+
+import (
+	"testing"
+	"time"
+
+	"kdoctor.io/kdoctor/internal/probe"
+	"kdoctor.io/kdoctor/internal/report"
+	"kdoctor.io/kdoctor/internal/target"
+)
+
+// A path ends with the last attempt of its agent. Ten requests a second came due for 100 s, and the last attempt timed out 100 s after that.
+func TestTheRateIsThatOfTheLoad(t *testing.T) {
+	load := func(given, every int) report.Load { return report.Load{Given: given, Every: every} }
+	expected := func(pod string, requests, kept uint64) []report.Expected {
+		return []report.Expected{{Pod: pod, Requests: requests, Kept: kept}}
+	}
+	for _, c := range []struct {
+		name     string
+		load     report.Load
+		expected []report.Expected
+		// counted and kept are how many of each stream fail while one of four pods is away for 10 s.
+		counted, kept uint64
+		want          uint64
+	}{
+		{"of an unknown load it is what came due until the end", report.Load{}, nil, 22, 0, 22},
+		{"of an unknown load it may be too low", report.Load{}, nil, 23, 0, 0},
+		{"ten a second: as many as a quarter explains", load(10, 1), nil, 38, 0, 38},
+		{"ten a second: one more", load(10, 1), nil, 39, 0, 0},
+		{"ten every second second are five a second", load(10, 2), nil, 23, 0, 0},
+		{"a tenth over persistent connections: as many as a quarter explains", load(10, 0), expected("x", 1000, 100), 0, 8, 8},
+		{"a tenth over persistent connections: one more", load(10, 0), expected("x", 1000, 100), 0, 9, 0},
+		{"persistent connections of another agent", load(10, 0), expected("y", 1000, 100), 0, 5, 5},
+		{"persistent connections of another agent: one more", load(10, 0), expected("y", 1000, 100), 0, 6, 0},
+		{"persistent connections of an agent without requests", load(10, 0), expected("x", 0, 100), 0, 6, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := four([3]float64{50, 59.9, float64(c.counted)})
+			if c.counted == 0 {
+				p.Failures = nil
+			}
+			p.Ended = at(200)
+			if c.kept > 0 {
+				kept := measured(target.Target{}, failure(probe.Refused, [3]float64{50, 59.9, float64(c.kept)}))
+				kept.Scheduled, kept.Ended = 100, at(200)
+				p.Kept = &kept
+			}
+			round := asked("x", p, behindFour(), deletedAt("b", 50))
+			round.Load, round.Expected = c.load, c.expected
+			if got := void(round); got != c.want {
+				t.Errorf("%d requests are void, want %d", got, c.want)
+			}
+		})
+	}
+}
+
+// The pod that a connection leads to goes at 50 s. The next request over the connection is due up to 20 s later.
+func TestOldConnectionsFailForWhatHappenedSinceTheyWereUsed(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		reused uint64
+		second float64
+		want   uint64
+	}{
+		{"a new connection while the pod is away", 0, 61, 1},
+		{"a new connection after that", 0, 61.1, 0},
+		{"an old connection that was used before while the pod was away", 1, 81, 1},
+		{"an old connection that was used after that as well", 1, 81.1, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := four()
+			kept := measured(target.Target{}, failure(probe.Timeout, [3]float64{c.second, c.second, 1}))
+			kept.Scheduled, kept.Sent, kept.OK, kept.Reused = 5, 5, 4, c.reused
+			p.Kept = &kept
+			if got := void(asked("x", p, behindFour(), deletedAt("b", 50))); got != c.want {
+				t.Errorf("%d requests are void, want %d", got, c.want)
+			}
+		})
+	}
+}
+
+// Where the moments at which an agent may have started are close together, a change has the benefit of the doubt.
+func TestDoubtAboutTheStartOfAnAgent(t *testing.T) {
+	endpoint := target.Target{ID: "b", Kind: target.Endpoint, Pod: "b", Answer: target.OnePod}
+	for _, c := range []struct {
+		name        string
+		unsure      time.Duration
+		first, last float64
+		want        uint64
+	}{
+		{"known, and within", 0, 49, 62, 1},
+		{"known, and before the change", 0, 48.9, 62, 0},
+		{"known, and too late", 0, 49, 62.1, 0},
+		{"unsure, and perhaps within", 2500 * time.Millisecond, 46.5, 59.5, 1},
+		{"unsure, and before the change in any case", 2500 * time.Millisecond, 46.4, 59.5, 0},
+		{"unsure, and before the change or too late", 2500 * time.Millisecond, 46.5, 59.6, 0},
+		{"more unsure, and perhaps before the change", 2501 * time.Millisecond, 48.9, 59, 0},
+		{"more unsure, and after the change in any case", 2501 * time.Millisecond, 49, 59.499, 1},
+		{"more unsure, and perhaps too late", 2501 * time.Millisecond, 49, 59.5, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := measured(endpoint, report.Failure{Outcome: probe.Refused, Phase: probe.Connect, Count: 1,
+				Spans: []report.Span{{First: time.Duration(c.first * 1e9), Last: time.Duration(c.last * 1e9), Count: 1}}})
+			round := asked("x", p, nil, restartedAt("b", 50, 52))
+			round.Agents[0].Latest = at(0).Add(c.unsure)
+			if got := void(round); got != c.want {
+				t.Errorf("%d requests are void, want %d", got, c.want)
+			}
+		})
+	}
+}
+
+// What an agent that is short of CPU lets time out disproves no change, and none excuses it.
+func TestTimeoutsOfAnAgentThatIsStoppedDisproveNothing(t *testing.T) {
+	for _, c := range []struct {
+		name             string
+		stops            uint64
+		refused, timeout float64
+		want             uint64
+	}{
+		{"all that fails is explained", 2, 20, 18, 38},
+		{"more timed out than is explained, and the agent was stopped", 2, 20, 80, 20},
+		{"more timed out than is explained, and the agent was stopped once", 1, 20, 80, 0},
+		{"more was refused than is explained", 2, 40, 1, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := measured(target.Target{ID: "service", Kind: target.ClusterIP}, failure(probe.Refused, [3]float64{50, 59.9, c.refused}),
+				failure(probe.Timeout, [3]float64{50, 59.9, c.timeout}))
+			round := asked("x", p, behindFour(), deletedAt("b", 50))
+			round.Agents[0].Observer.ThrottledPeriods = c.stops
+			if got := void(round); got != c.want {
+				t.Errorf("%d requests are void, want %d", got, c.want)
+			}
+		})
+	}
+}
