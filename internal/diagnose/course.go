@@ -16,6 +16,8 @@ type course struct {
 	// ways are the kinds of paths for which this holds, families those over which.
 	ways     []way
 	families []topology.Family
+	// apart is the one family for which this holds where another one is led otherwise; empty elsewhere.
+	apart topology.Family
 	// pods are those that answered, sorted, places where the selection is made that misses the others, sorted: nodes of
 	// agents, or targets. Places are empty where it is made so everywhere.
 	pods, places []string
@@ -46,25 +48,67 @@ func (f facts) courses() []course {
 	all := pools(f.cells, byWay)
 	comparisons := 0
 	for _, p := range all {
-		// Two for each node to itself, one for everybody, and each selecting place by itself.
-		comparisons += 3 + len(p.selecting())
+		for _, q := range append(p.apart(), p) {
+			// Two for each node to itself, one for everybody, and each selecting place by itself.
+			comparisons += 3 + len(q.selecting())
+		}
 	}
 	var found []course
 	for _, p := range all {
-		c, ok := f.course(p, found, comparisons)
-		if !ok {
-			continue
+		for _, c := range f.coursesIn(p, found, comparisons) {
+			if i := slices.IndexFunc(found, c.same); i >= 0 {
+				found[i].merge(c)
+				continue
+			}
+			found = append(found, c)
 		}
-		same := func(o course) bool {
-			return o.kind == c.kind && o.set.key == c.set.key && slices.Equal(o.pods, c.pods) && slices.Equal(o.places, c.places)
-		}
-		if i := slices.IndexFunc(found, same); i >= 0 {
-			found[i].merge(c)
-			continue
-		}
-		found = append(found, c)
 	}
 	return found
+}
+
+// apart are the pool's families by themselves, for each is led by rules of its own. There are none where the pool has
+// one family.
+func (p *pool) apart() []*pool {
+	if len(p.families) < 2 {
+		return nil
+	}
+	return pools(p.cells, byFamily)
+}
+
+// coursesIn are the course of the pool, or those of its families where they go other ways.
+func (f facts) coursesIn(p *pool, before []course, comparisons int) []course {
+	whole, ok := f.course(p, before, comparisons)
+	var courses []course
+	seen := false
+	for _, family := range p.apart() {
+		c, led := f.course(family, before, comparisons)
+		switch {
+		case !led:
+		case ok && c.same(whole):
+			seen = true
+		default:
+			c.apart = family.families[0]
+			courses = append(courses, c)
+		}
+	}
+	if ok && (seen || len(courses) == 0) {
+		courses = append(courses, whole)
+	}
+	return courses
+}
+
+// same reports whether both lead to the same, so that they are told of together.
+func (c course) same(o course) bool {
+	return o.kind == c.kind && o.set.key == c.set.key && o.apart == c.apart &&
+		slices.Equal(o.pods, c.pods) && slices.Equal(o.places, c.places)
+}
+
+// names are the ways, and the family where it is one of several, for people.
+func (c course) names() string {
+	if c.apart != "" {
+		return names(c.ways) + " over " + string(c.apart)
+	}
+	return names(c.ways)
 }
 
 func (c *course) merge(o course) {
@@ -179,8 +223,8 @@ func (f facts) eachToItself(p *pool, before []course, comparisons int) (local, b
 	if !also {
 		log = max(log, -float64(len(targets))*math.Log(float64(len(p.set.pods))))
 	}
-	// Which node has a target's address is not known: it is that of the first pod that answers there, so any of them might
-	// have been it.
+	// Which node has a target's address is not known: it is that of the first pod that answers there, so any of them
+	// might have been it.
 	first := func(_ string, t *tally) string {
 		return f.nodes[p.set.pods[slices.IndexFunc(t.met, func(n uint64) bool { return n > 0 })]]
 	}
@@ -222,6 +266,7 @@ func (f facts) local(p *pool, places map[string]*tally, nodeOf func(string, *tal
 // isLocal reports whether the view is one of a Service that leads each node to itself.
 func (f facts) isLocal(l look) bool {
 	return slices.ContainsFunc(f.led, func(c course) bool {
-		return c.kind == toLocal && c.set.key == l.set.key && slices.Contains(c.ways, wayOf(l.target))
+		return c.kind == toLocal && c.set.key == l.set.key && slices.Contains(c.ways, wayOf(l.target)) &&
+			slices.Contains(c.families, l.target.Family)
 	})
 }

@@ -14,7 +14,7 @@ func oneBackendOnly(f facts) []Finding {
 	return f.coursesOf(toOne, func(c course) Finding {
 		return Finding{Where: f.place(c.pods[0]), Confidence: f.certain(c), Message: fmt.Sprintf(
 			"%s: %s gave all %s to %s, %s; %s answered, so look at the Service's EndpointSlices and at kube-proxy",
-			names(c.ways), f.place(c.pods[0]), plural(c.answered, "answer"), plural(len(c.agents), "agent"), unsaid,
+			c.names(), f.place(c.pods[0]), plural(c.answered, "answer"), plural(len(c.agents), "agent"), unsaid,
 			"none of "+plural(len(c.set.pods)-1, "other pod"))}
 	})
 }
@@ -27,16 +27,17 @@ func localOnly(f facts) []Finding {
 		if c.byTarget {
 			what = "requests to each node port were answered by pods of one node alone"
 		}
-		return Finding{Where: "the Service's " + names(c.ways), Confidence: f.certain(c).lower(), Message: fmt.Sprintf(
-			"%s: %s, %s; look at the topology settings of kube-proxy, or of what stands in for it", names(c.ways), what, unsaid)}
+		return Finding{Where: "the Service's " + c.names(), Confidence: f.certain(c).lower(), Message: fmt.Sprintf(
+			"%s: %s, %s; look at the topology settings of kube-proxy, or of what stands in for it",
+			c.names(), what, unsaid)}
 	})
 }
 
 // fewBackends finds Services that lead everybody, or some nodes, to a few of the pods.
 func fewBackends(f facts) []Finding {
 	found := f.coursesOf(toFew, func(c course) Finding {
-		return Finding{Where: "the Service's " + names(c.ways), Confidence: f.certain(c), Message: fmt.Sprintf(
-			"%s: %d of %s gave all %s to %s, %s; look at the Service's EndpointSlices and at kube-proxy", names(c.ways),
+		return Finding{Where: "the Service's " + c.names(), Confidence: f.certain(c), Message: fmt.Sprintf(
+			"%s: %d of %s gave all %s to %s, %s; look at the Service's EndpointSlices and at kube-proxy", c.names(),
 			len(c.pods),
 			plural(len(c.set.pods), "pod"), plural(c.answered, "answer"), plural(len(c.agents), "agent"), unsaid)}
 	})
@@ -47,7 +48,7 @@ func fewBackends(f facts) []Finding {
 			from, look = "on "+where, "at kube-proxy on the node that has the address, or at what stands in for it"
 		}
 		return Finding{Where: where, Confidence: f.certain(c), Message: fmt.Sprintf(
-			"%s: %s, %d of %s gave all %s, %s; look %s", names(c.ways), from, len(c.pods),
+			"%s: %s, %d of %s gave all %s, %s; look %s", c.names(), from, len(c.pods),
 			plural(len(c.set.pods), "pod"), plural(c.answered, "answer"), unsaid, look)}
 	})...)
 }

@@ -166,6 +166,17 @@ func TestAServiceThatLeadsToFewPods(t *testing.T) {
 		}
 		return 1
 	}
+	both := []topology.Family{topology.IPv4, topology.IPv6}
+	type leading = func(agent, to int, t target.Target) float64
+	over := func(family topology.Family, leads, others leading) leading {
+		return func(agent, to int, t target.Target) float64 {
+			if t.Family == family {
+				return leads(agent, to, t)
+			}
+			return others(agent, to, t)
+		}
+	}
+	evenly := weight(func(int, int) bool { return true })
 	explained := func(r report.Round) report.Round {
 		r.Backends[0].Uneven = "trafficDistribution is PreferClose"
 		return r
@@ -205,6 +216,24 @@ func TestAServiceThatLeadsToFewPods(t *testing.T) {
 		{"one node to a single pod",
 			lottery{pods: 6, requests: 20, leads: stale, kinds: kinds(target.ClusterIP)}.round(seeded(1)),
 			[]string{"medium FewBackends at node-04"}},
+		{"everybody to one pod over IPv6, and to all alike over IPv4",
+			lottery{pods: 3, requests: 10, families: both, leads: over(topology.IPv6, one, evenly)}.round(seeded(1)),
+			[]string{"high OneBackendOnly at pod agent-00 on node node-00"}},
+		{"each node to itself over IPv4, and to all alike over IPv6",
+			lottery{pods: 3, requests: 10, families: both, leads: over(topology.IPv4, local, evenly),
+				kinds: kinds(target.ClusterIP)}.round(seeded(1)),
+			[]string{"medium LocalOnly at the Service's ClusterIP over IPv4"}},
+		{"each node to itself over IPv4, and everybody to one pod over IPv6",
+			lottery{pods: 3, requests: 10, families: both, leads: over(topology.IPv4, local, one),
+				kinds: kinds(target.ClusterIP)}.round(seeded(1)),
+			[]string{"high OneBackendOnly at pod agent-00 on node node-00",
+				"medium LocalOnly at the Service's ClusterIP over IPv4"}},
+		{"each node to itself over both families",
+			lottery{pods: 3, requests: 10, families: both, leads: local, kinds: kinds(target.ClusterIP)}.round(seeded(1)),
+			[]string{"medium LocalOnly at the Service's ClusterIP"}},
+		{"everybody to three of ten pods over IPv6 alone",
+			lottery{pods: 10, requests: 10, families: both, leads: over(topology.IPv6, few, evenly)}.round(seeded(1)),
+			[]string{"high FewBackends at the Service's ClusterIP, NodePort over IPv6"}},
 		{"a few requests of a single agent",
 			lottery{pods: 5, requests: 3, leads: stale, kinds: kinds(target.ClusterIP)}.round(seeded(1)), nil},
 	}
