@@ -50,7 +50,8 @@ func agents(ctx context.Context, wanted workload, pods []corev1.Pod, nodes []cor
 }
 
 // unmissed reports whether nobody misses the agent, which takes no part: one on a node that goes or has gone, and one that is going or is
-// not even there on a node where the DaemonSet wants none any more. A pod that runs there counts like others.
+// not even there on a node where the DaemonSet wants none any more. A pod that runs there counts like others. So does one on a virtual node:
+// a DaemonSet that tolerates everything makes pods for these too, but not all of them run such pods.
 func unmissed(wanted workload, pod corev1.Pod, agent topology.Agent, place site) bool {
 	switch {
 	case agent.Ready() || wanted.kind == topology.Deployment:
@@ -59,6 +60,9 @@ func unmissed(wanted workload, pod corev1.Pod, agent topology.Agent, place site)
 		return true
 	case place.keptOut != "":
 		return leaving(pod) || pod.Spec.NodeName == ""
+	}
+	if place.virtual != "" && agent.Started.IsZero() && agent.Ended.IsZero() {
+		return true
 	}
 	return place.gone && leaving(pod)
 }

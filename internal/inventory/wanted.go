@@ -20,6 +20,8 @@ type site struct {
 	// removing is why the node is about to go; gone reports that it has gone.
 	removing string
 	gone     bool
+	// virtual is why no pod that is made for the node may ever run there; empty for a node that runs pods.
+	virtual string
 }
 
 // sites are the nodes by name.
@@ -28,7 +30,7 @@ type sites map[string]site
 func sitesOf(ctx context.Context, wanted workload, nodes []corev1.Node) sites {
 	all := make(sites, len(nodes))
 	for _, node := range nodes {
-		all[node.Name] = site{keptOut: keptOutOf(ctx, wanted, node), removing: removing(node)}
+		all[node.Name] = site{keptOut: keptOutOf(ctx, wanted, node), removing: removing(node), virtual: noNodePorts(node)}
 	}
 	return all
 }
@@ -109,7 +111,7 @@ func absent(wanted workload, agents int, occupied, all map[string]bool, places s
 				unwanted++
 			}
 			continue
-		case !occupied[node]:
+		case !occupied[node] && place.virtual == "":
 			missing = append(missing, placeholder("on "+node, node, "no agent pod runs on the node"))
 		}
 		named++
@@ -150,6 +152,8 @@ func outside(wanted workload, occupied map[string]bool, places sites) map[string
 			nodes[node] = place.removing
 		case place.keptOut != "":
 			nodes[node] = place.keptOut
+		case place.virtual != "":
+			nodes[node] = place.virtual
 		case wanted.kind == topology.Deployment:
 			nodes[node] = replicasClause(wanted.desired, len(places))
 		}

@@ -82,6 +82,9 @@ func pinnedBy(name string, field corev1.NodeSelectorRequirement) *corev1.Pod {
 
 func TestNodesThatWantAnAgentAreComparedWithThoseThatHaveOne(t *testing.T) {
 	kept := node("n3", tainted("x", noSchedule))
+	virtual := node("v1", func(n *corev1.Node) { n.Labels["type"] = "virtual-kubelet" })
+	started := containers(corev1.ContainerStatus{State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Unix(100, 0)}}})
+	crashed := containers(corev1.ContainerStatus{State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{FinishedAt: metav1.Unix(100, 0)}}})
 	for name, c := range map[string]struct {
 		objects []client.Object
 		want    where
@@ -150,6 +153,24 @@ func TestNodesThatWantAnAgentAreComparedWithThoseThatHaveOne(t *testing.T) {
 		"nor is an agent that is not ready on a node that is being removed": {
 			[]client.Object{status(1, 0, 2), node("n1"), node("n2", notReadyNode, tainted("karpenter.sh/disrupted", noSchedule)), pod("a", "n1", "workload"), pod("b", "n2", "workload", unready)},
 			where{Agents: []seen{{"a", "n1", ""}}, Leaving: []string{"b"}, Outside: map[string]string{"n2": "Karpenter removes it"}}},
+		"a pod that never ran on a virtual node is not missed": {
+			[]client.Object{status(2, 0, 2), node("n1"), virtual, pod("a", "n1", "workload"), pinned("v", "v1")},
+			where{Agents: []seen{{"a", "n1", ""}}, Leaving: []string{"v"}, Outside: map[string]string{"v1": "it is a virtual node, which runs no Service proxy"}}},
+		"nor is one that was never made": {
+			[]client.Object{status(2, 0, 2), node("n1"), virtual, pod("a", "n1", "workload")},
+			where{Agents: []seen{{"a", "n1", ""}}, Outside: map[string]string{"v1": "it is a virtual node, which runs no Service proxy"}}},
+		"a virtual node hides no machine without an agent": {
+			[]client.Object{status(3, 0, 2), node("n1"), node("n2"), virtual, pod("a", "n1", "workload"), pinned("v", "v1")},
+			where{Agents: []seen{{"a", "n1", ""}, {"(none on n2)", "n2", noAgent}}, Leaving: []string{"v"}, Outside: map[string]string{"v1": "it is a virtual node, which runs no Service proxy"}}},
+		"an agent that runs on a virtual node takes part": {
+			[]client.Object{status(2, 0, 2), node("n1"), virtual, pod("a", "n1", "workload"), pod("v", "v1", "workload", started)},
+			where{Agents: []seen{{"a", "n1", ""}, {"v", "v1", ""}}}},
+		"and is missed once it does not": {
+			[]client.Object{status(2, 0, 2), node("n1"), virtual, pod("a", "n1", "workload"), pod("v", "v1", "workload", unready, started)},
+			where{Agents: []seen{{"a", "n1", ""}, {"v", "v1", "container sidecar is not ready"}}}},
+		"so is one that ended": {
+			[]client.Object{status(1, 0, 2), virtual, pod("v", "v1", "workload", unready, crashed)},
+			where{Agents: []seen{{"v", "v1", "container sidecar is not ready"}}}},
 		"an agent that is ready on a node that is being removed takes part": {
 			[]client.Object{daemonSet(1), node("n1", deletedNode), pod("a", "n1", "workload")}, where{Agents: []seen{{"a", "n1", ""}}}},
 	} {
