@@ -131,18 +131,25 @@ func nameOf(service string) string { return service + "." + cluster.Namespace + 
 // named writes the name into the object's status in place of the addresses that it has. The returned function puts these back.
 func (l life) named(t *testing.T, object client.Object, addresses any, name string) (restore func()) {
 	t.Helper()
-	write := func(ingress any) error {
-		patch, err := json.Marshal(map[string]any{"status": map[string]any{"loadBalancer": map[string]any{"ingress": ingress}}})
+	return l.given(t, object, addresses, []map[string]string{{"hostname": nameOf(name)}})
+}
+
+// given writes entries into the object's status in place of those that it has. The returned function puts these back.
+func (l life) given(t *testing.T, object client.Object, has, entries any) (restore func()) {
+	t.Helper()
+	write := func(entries any) error {
+		status := map[string]any{"loadBalancer": map[string]any{"ingress": entries}}
+		patch, err := json.Marshal(map[string]any{"status": status})
 		if err != nil {
 			return err
 		}
-		return l.api.Status().Patch(t.Context(), object, client.RawPatch(types.MergePatchType, patch))
+		return l.api.Status().Patch(context.WithoutCancel(t.Context()), object, client.RawPatch(types.MergePatchType, patch))
 	}
-	if err := write([]map[string]string{{"hostname": nameOf(name)}}); err != nil {
+	if err := write(entries); err != nil {
 		t.Fatal(err)
 	}
 	return func() {
-		if err := write(addresses); err != nil {
+		if err := write(has); err != nil {
 			t.Errorf("put the addresses back: %v", err)
 		}
 	}

@@ -2,9 +2,13 @@ package e2e
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"kdoctor.io/kdoctor/api/v1beta1"
+	"kdoctor.io/kdoctor/test/cluster"
 )
 
 // TestOtherClusters runs every kind of target on clusters that differ in family, kube-proxy and overlay from the one of the scenarios.
@@ -45,6 +49,36 @@ spec:
 					checkDetail(t, agent.NodeName, detail, 20)
 				}
 			}
+			if test.family == "ipv6" {
+				bothAddresses(t, c, "e2e-"+test.family, few)
+			}
 		})
+	}
+}
+
+// bothAddresses gives a node a second address. kube-proxy with iptables answers on node ports there too.
+func bothAddresses(t *testing.T, c *cluster.Cluster, lab string, nodes int) {
+	t.Helper()
+	const node, first, second = "n1", "fd98:18::11", "fd98:18::111"
+	defer secondAddress(t, c, node, second+"/64")()
+	defer tellAddresses(t, c, lab, node, corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: second})()
+	apply(t, c, "both", `
+apiVersion: kdoctor.io/v1beta1
+kind: NetReach
+metadata: {name: both}
+spec:
+  request: {durationInSecond: 1, qps: 4, perRequestTimeoutInMS: 1000}
+  target: {ipv4: false, ipv6: true, `+onlyNodePorts+`, nodePortAddresses: Internal}
+`)
+	wantRound(t, finished(t, c, "both"), v1beta1.RecordSucceed)
+	r := reportOf(t, c, "both")
+	want := []string{"fd98:18::10", first, second}
+	for i := range nodes {
+		if got := hosts(t, reportOn(t, r, fmt.Sprintf("n%d", i)), "AgentNodePortV6IP_"); !slices.Equal(got, want) {
+			t.Errorf("node n%d: node ports at %v, want %v", i, got, want)
+		}
+	}
+	if found := findings(t, r, "NodePortAddresses"); len(found) != 0 {
+		t.Errorf("findings where nothing refuses: %+v", found)
 	}
 }

@@ -42,7 +42,7 @@ type scenario struct {
 // lifeCycle has the scenarios in groups, one after the other, and each group in lanes side by side, so that scenarios share their waiting.
 // What changes the agents, their nodes, their Services or the controller has a group of its own.
 func lifeCycle() [][][]scenario {
-	return [][][]scenario{schedules(), {paths()}, {troubles()}}
+	return [][][]scenario{schedules(), {paths()}, {troubles()}, faults(), {replacements()}, {fleet()}}
 }
 
 // longLife is as lifeCycle, of what takes minutes because Kubernetes or the promise itself does.

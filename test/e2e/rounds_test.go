@@ -33,7 +33,10 @@ func schedules() [][]scenario {
 		},
 		{{"a task without an end runs until it is deleted, and its reports go with it", forever}},
 		{{"a round is over at its deadline though an agent hangs", deadline}},
-		{{"cron is read in the task's time zone", timeZone}},
+		{
+			{"agents on some nodes only say that the others were not looked at", selected},
+			{"cron is read in the task's time zone", timeZone},
+		},
 		{
 			{"an annotation starts a round at once, once for each value", runNow},
 			{"a task that is made again at once under its name shows nothing of the old one", madeAgain},

@@ -42,6 +42,8 @@ func inVain() [][]scenario {
 
 func longTroubles() []scenario {
 	return []scenario{
+		{"a deleted agent excuses what fails on the node port that leads to it alone, and on no other",
+			deletedBehindNodePort},
 		{"a node that is NotReady keeps no round from running, and is told of", notReady},
 		{"a controller that is killed again and again loses no finished round", killedAgain},
 		{"a start that passed while the controller was down is told of as missed, and the next one is kept", missed},
@@ -118,15 +120,7 @@ func newNode(t *testing.T, l life) {
 // notReady stops the kubelet of a node. Kubernetes notices after some 50 seconds, and the agent on the node goes on unseen.
 func notReady(t *testing.T, l life) {
 	node := workerWithoutController(t, l.Cluster)
-	pid := 0
-	for _, d := range status(t, l.Cluster, lifeCluster).Daemons {
-		if d.Name == "kubelet-"+node {
-			pid = d.PID
-		}
-	}
-	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
-		t.Fatalf("stop the kubelet of %s with id %d: %v", node, pid, err)
-	}
+	resume := stopped(t, l.Cluster, lifeCluster, node)
 	ready := func(want bool) {
 		eventually(t, 2*time.Minute, "node and agents are as they should be", func() error {
 			var found corev1.Node
@@ -148,9 +142,7 @@ func notReady(t *testing.T, l life) {
 		})
 	}
 	defer func() {
-		if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
-			t.Errorf("let the kubelet go on: %v", err)
-		}
+		resume()
 		ready(true)
 		l.settle(t)
 	}()
