@@ -196,7 +196,7 @@ func heard(set *backendSet, t *tally) (pods []string, counts []uint64) {
 func (t *tally) few(comparisons int) bool {
 	k := len(t.met)
 	h := k - t.unmet()
-	return h > 0 && 2*h < k && unlikely(choose(k, h)+t.within(h), comparisons)
+	return 2*h < k && unlikely(choose(k, h)+t.within(h), comparisons)
 }
 
 // within is the logarithm of an upper bound of the probability that as many of the connections as were answered, of

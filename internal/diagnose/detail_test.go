@@ -247,6 +247,35 @@ func TestPoolsThatAreDealtInTurnHideNoOthers(t *testing.T) {
 	}
 }
 
+func TestServicesThatLeadToOnePodHideNoOthers(t *testing.T) {
+	round := counted(9, append(everyone(5, "ClusterIP-a", 20), everyone(9, "ClusterIP-b", 0, 0, 0, 0, 0, 9, 0, 9, 9)...)...)
+	pods := names(9)
+	round.Backends = []report.Backends{{Targets: []string{"ClusterIP-a"}, Pods: pods[:5]},
+		{Targets: []string{"ClusterIP-b"}, Pods: pods[5:]}}
+	want := []string{"low SilentBackend at pod agent-06 on node node-06",
+		"medium OneBackendOnly at pod agent-00 on node node-00"}
+	if diff := cmp.Diff(want, reasons(round)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestFamiliesAreTakenTogether(t *testing.T) {
+	both := func(n uint64) report.Round {
+		round := counted(4, append(everyone(4, "ClusterIP-4", n, 0, n, n), everyone(4, "ClusterIP-6", n, 0, n, n)...)...)
+		for i := range round.Agents {
+			round.Agents[i].Paths[1].Target.Family = topology.IPv6
+		}
+		return round
+	}
+	// 38 answers of other agents are enough, and these are 36 and 54.
+	if got := reasons(both(2)); len(got) > 0 {
+		t.Errorf("6 answers a view: %v", got)
+	}
+	if diff := cmp.Diff([]string{"low SilentBackend at pod agent-01 on node node-01"}, reasons(both(3))); diff != "" {
+		t.Errorf("9 answers a view (-want +got):\n%s", diff)
+	}
+}
+
 func TestOtherInterfacesAreOtherPaths(t *testing.T) {
 	round := reaching(counted(4, everyone(4, "ClusterIP", 100, 100, 100)...), 0, 3, false)
 	for i := range round.Agents {
@@ -529,7 +558,8 @@ func TestShares(t *testing.T) {
 		round report.Round
 		want  []string
 	}{
-		"a half of its share":                   {of(50, 116, 0), nil},
+		"a little more than half of its share":  {of(50, 116, 0), nil},
+		"exactly a half of its share":           {of(30, 70, 0), []string{skewed}},
 		"less than half of its share":           {of(50, 117, 0), []string{skewed}},
 		"just enough less":                      {of(3, 12, 0), []string{skewed}},
 		"too few answers to say so":             {of(3, 11, 0), nil},

@@ -186,7 +186,7 @@ func byBoth(c *cell) string   { return c.way.String() + "/" + string(c.family) }
 func allPools(cells []*cell) []*pool {
 	var all []*pool
 	same := func(p *pool) func(*pool) bool {
-		return func(o *pool) bool { return o.set.key == p.set.key && slices.Equal(o.cells, p.cells) }
+		return func(o *pool) bool { return slices.Equal(o.cells, p.cells) }
 	}
 	for _, key := range []func(*cell) string{together, byFamily, byWay, byBoth} {
 		for _, p := range pools(cells, key) {

@@ -387,7 +387,9 @@ func TestWords(t *testing.T) {
 	cases["node_port_addresses"] = addressed(3, nodeAddress{node: 1, host: "10.0.0.1", ok: 10},
 		nodeAddress{node: 2, host: "10.0.0.2", ok: 10},
 		nodeAddress{node: 1, host: "10.1.0.1", further: true, failure: closed},
-		nodeAddress{node: 2, host: "10.1.0.2", further: true, failure: closed})
+		nodeAddress{node: 2, host: "10.1.0.2", further: true, failure: closed},
+		nodeAddress{node: 1, host: "10.1.0.3", further: true, failure: closed},
+		nodeAddress{node: 1, host: "10.1.0.4", further: true, failure: closed})
 	cases["node_port_addresses_external"] = addressed(3, nodeAddress{node: 1, host: "10.0.0.1", ok: 10},
 		nodeAddress{node: 2, host: "10.0.0.2", ok: 10},
 		nodeAddress{node: 1, host: "192.0.2.1", further: true, external: true, failure: closed},
