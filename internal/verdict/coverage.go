@@ -65,11 +65,11 @@ func coverage(round report.Round, agents []Agent) (planned, passed map[group]uin
 		for _, id := range e.Targets {
 			paths[pathKey{e.Pod, id}] = false
 		}
-		if e.LeftOut != "" {
+		if e.LeftOut == "" {
+			plans++
+		} else {
 			leftOut++
-			continue
 		}
-		plans++
 	}
 	for _, a := range agents {
 		for _, p := range a.Paths {

@@ -57,6 +57,8 @@ func TestALimitOfTheAskerShowsOnAllItsLikePaths(t *testing.T) {
 		{"clean paths with as many requests in all", dead, join(times(2, ofWhich(0, 500)), times(1, dead)), verdict.Fail},
 		{"clean paths with too few requests are none", dead, join(times(4, ofWhich(0, 499)), times(1, dead)), verdict.ToolLimited},
 		{"three clean ones of another protocol", dead, times(3, speaking(clean, target.HTTPS)), verdict.ToolLimited},
+		{"the cleanest are those with the lowest rate, not with the fewest timeouts", dead, join(times(2, ofWhich(90, 2000)), times(2, ofWhich(80, 500)), times(2, dead)), verdict.Fail},
+		{"the cleanest are those with the lowest rate, in whatever order", dead, join(times(2, dead), times(2, ofWhich(80, 500)), times(2, ofWhich(90, 2000))), verdict.Fail},
 		{"of two like paths one is clean", dead, join(times(1, clean), times(1, dead)), verdict.ToolLimited},
 		{"of one like path one is clean", dead, times(1, clean), verdict.Fail},
 		{"of two like paths both have exactly a tenth", dead, times(2, ofWhich(100, 1000)), verdict.Fail},
@@ -98,6 +100,8 @@ func TestALongDelayOnOnePathIsNotPutDownToTheAsker(t *testing.T) {
 		{"not quite ten times as long", taking(100, time.Second), times(3, taking(100, 101*time.Millisecond)), verdict.ToolLimited},
 		{"ten times as long as on two of eight", taking(100, time.Second), append(times(2, taking(100, 100*time.Millisecond)), times(6, taking(100, time.Second))...), verdict.Fail},
 		{"ten times as long as on one of two", taking(100, time.Second), append(times(1, taking(100, 100*time.Millisecond)), times(1, taking(100, time.Second))...), verdict.ToolLimited},
+		{"ten times as long as on clean paths with more requests", taking(100, time.Second), times(3, taking(1000, 100*time.Millisecond)), verdict.Fail},
+		{"not quite ten times as long as on paths with more requests", taking(100, time.Second), times(3, taking(1000, 101*time.Millisecond)), verdict.ToolLimited},
 		{"ten requests", taking(10, time.Second), times(3, taking(100, time.Millisecond)), verdict.Fail},
 		{"nine requests", taking(9, time.Second), times(3, taking(100, time.Millisecond)), verdict.ToolLimited},
 	}

@@ -112,8 +112,8 @@ func pathLimit(p *report.Path) *Reason {
 // small is the limit of a path whose answers were shorter than the round asks for, which shows nothing of what large ones meet; zero for none.
 // An agent gives such answers when the round is not known to it, as after a restart.
 func small(p *report.Path, least int) Reason {
-	if least == 0 || p.Target.Protocol == target.TCP || float64(p.Bytes) >= answeredShare*float64(p.OK)*float64(least) {
+	if p.Target.Protocol == target.TCP || float64(p.Bytes) >= answeredShare*float64(p.OK)*float64(least) {
 		return Reason{}
 	}
-	return Reason{Code: ShortAnswers, Count: p.Bytes / max(p.OK, 1), Of: uint64(max(least, 0))}
+	return Reason{Code: ShortAnswers, Count: p.Bytes / p.OK, Of: uint64(least)} // #nosec G115 -- it is positive: more than no byte was missing
 }

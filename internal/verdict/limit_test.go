@@ -262,6 +262,7 @@ func TestWhatIsSaidForASlowAgentIsNotPutDownToWhoeverSaysIt(t *testing.T) {
 		{"answers of a stranger behind a load balancer fail", through(target.LoadBalancer, good(strange(30)), nil, "a", "c")},
 		{"resets by a cluster address before a throttled one of three fail", through(target.ClusterIP, good(reset(30)), nil, "a", "c")},
 		{"gateway timeouts of a cluster address before a throttled one of three fail", through(target.ClusterIP, good(status(30)), map[int]uint64{504: 30}, "a", "c")},
+		{"late answers by a cluster address, of which the throttled one gave all, are more than it explains", through(target.ClusterIP, good(report.Failure{Outcome: probe.Timeout, Phase: probe.FirstByte, Count: 60}), nil, "b")},
 		{"connections that a load balancer does not take fail", through(target.LoadBalancer, good(timedOut(30)), nil, "a", "c")},
 		{"a kept connection that a load balancer resets before a throttled one of three is tool-limited",
 			kept(through(target.LoadBalancer, good(), nil, "a", "c"), reused(10, 8, 0, reset(2)))},

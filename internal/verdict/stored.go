@@ -8,11 +8,8 @@ import (
 
 // UnmarshalJSON reads a reason as Marshal wrote it, or as a sentence, as the first release stored it.
 func (r *Reason) UnmarshalJSON(raw []byte) error {
-	if len(raw) > 0 && raw[0] == '"' {
-		var sentence string
-		if err := json.Unmarshal(raw, &sentence); err != nil {
-			return fmt.Errorf("read a reason: %w", err)
-		}
+	var sentence string
+	if json.Unmarshal(raw, &sentence) == nil {
 		*r = reasonIn(sentence)
 		return nil
 	}

@@ -73,7 +73,7 @@ func (j judge) resetWhileIdle(agent string, t *target.Target, p *report.Path) ui
 
 // neverReused reports whether no connection of a stream lasted until the next request, which nothing on the path explains.
 func (j judge) neverReused(agent string, t *target.Target, p *report.Path) bool {
-	return p.Reused == 0 && p.OK > 1 && direct(t) && p.OK > 1+uint64(len(j.mayAnswer(agent, t)))
+	return p.Reused == 0 && direct(t) && p.OK > 1+uint64(len(j.mayAnswer(agent, t)))
 }
 
 // direct reports whether nothing on the path may end a connection between the two agents.

@@ -119,16 +119,11 @@ func byAsker(f report.Failure) bool { return f.Outcome == probe.Timeout }
 // byAnswerer reports whether requests can have failed so because an agent was slow that may answer them. Its kernel takes connections, however
 // slow it is. Load balancers and Ingresses do not wait as long as the asker: they close the connection without a byte, or answer for the agent.
 func (b proxy) byAnswerer(f report.Failure) bool {
-	switch f.Outcome {
-	case probe.Timeout:
+	if f.Outcome == probe.Timeout {
 		return f.Phase > probe.Connect
-	case probe.Reset, probe.BadAnswer:
-		return b.proxied && f.Phase == probe.FirstByte
-	case probe.BadStatus:
-		return b.proxied && b.gateway
-	case probe.OK, probe.Refused, probe.Unreachable, probe.DNSFailed, probe.TLSFailed, probe.WrongPeer, probe.NotSent, probe.Aborted, probe.Other, probe.Outcomes:
 	}
-	return false
+	closed := f.Phase == probe.FirstByte && (f.Outcome == probe.Reset || f.Outcome == probe.BadAnswer)
+	return b.proxied && (closed || (f.Outcome == probe.BadStatus && b.gateway))
 }
 
 // slow is what is known of agents that answer slowly.
@@ -153,7 +148,7 @@ func slowAnswers(round report.Round, agents []reported) slow {
 	}
 	for _, a := range agents {
 		for _, p := range a.left {
-			if p.Target.MayAnswer() == target.OnePod && s.byPod[p.Target.Pod] != nil {
+			if s.byPod[p.Target.Pod] != nil {
 				s.asked[wayOf(&p.Target)] = append(s.asked[wayOf(&p.Target)], p)
 			}
 		}

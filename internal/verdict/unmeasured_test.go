@@ -272,6 +272,10 @@ func TestEachKindAndFamilyIsJudged(t *testing.T) {
 		{"targets of a lost agent count by what their names begin with", []report.Path{good, way("P4_a", target.NodePort, topology.IPv4, 10)}, verdict.Pass,
 			[]string{"P4_b", "P4_c"}},
 		{"three such targets are too many", []report.Path{good, way("P4_a", target.NodePort, topology.IPv4, 10)}, verdict.NoData, []string{"P4_b", "P4_c", "P4_d"}},
+		{"of two kinds with such names the first one counts", []report.Path{good, way("P4_a", target.NodePort, topology.IPv4, 10), way("P4_e", target.ClusterIP, topology.IPv4, 10)},
+			verdict.NoData, []string{"P4_b", "P4_c", "P4_d"}},
+		{"of two kinds with such names the first one counts, in whatever order", []report.Path{good, way("P4_a", target.ClusterIP, topology.IPv4, 10), way("P4_b", target.NodePort, topology.IPv4, 10),
+			way("P4_c", target.NodePort, topology.IPv4, 10)}, verdict.NoData, []string{"P4_d", "P4_e", "P4_f"}},
 		{"targets of a lost agent that others measured count by these", []report.Path{good, way("z", target.NodePort, topology.IPv4, 10)}, verdict.Pass, []string{"z", "x"}},
 		{"targets of a lost agent that nobody knows count by themselves", []report.Path{good}, verdict.NoData, []string{"Q4_z"}},
 	}
