@@ -168,6 +168,12 @@ func TestReasonsNameTheirFigures(t *testing.T) {
 	}
 }
 
+func TestJudgePathKnowsNothingOfTheAgent(t *testing.T) {
+	if got := verdict.JudgePath(path("x", 100, 100, 99, time.Millisecond, unsent(1)), strict()); got.Reason.Code != verdict.Unsent {
+		t.Errorf("got %s: %s; want the limit of the path", got.Result, got.Reason)
+	}
+}
+
 // throttledless is an agent whose one path could not send a request, and that sent so many elsewhere that this is no limit of the agent.
 func throttledless(p report.Path) report.Agent {
 	return agent("a", p, path("y", 10_000, 10_000, 10_000, time.Millisecond))

@@ -42,16 +42,16 @@ func enough(round report.Round, agents []Agent) []Reason {
 }
 
 // wanted are the agents that were expected, or reported, or are missing.
-func wanted(round report.Round) map[string]bool {
-	pods := map[string]bool{}
+func wanted(round report.Round) map[string]struct{} {
+	pods := map[string]struct{}{}
 	for _, e := range round.Expected {
-		pods[e.Pod] = true
+		pods[e.Pod] = struct{}{}
 	}
 	for _, a := range round.Agents {
-		pods[a.Pod] = true
+		pods[a.Pod] = struct{}{}
 	}
 	for _, m := range round.Missing {
-		pods[m.Pod] = true
+		pods[m.Pod] = struct{}{}
 	}
 	return pods
 }

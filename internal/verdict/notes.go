@@ -69,16 +69,16 @@ func addressOf(p report.Path) string {
 }
 
 // nodes are those that were to be looked at.
-func nodes(round report.Round) map[string]bool {
-	all := map[string]bool{}
+func nodes(round report.Round) map[string]struct{} {
+	all := map[string]struct{}{}
 	for _, e := range round.Expected {
-		all[e.Node] = true
+		all[e.Node] = struct{}{}
 	}
 	for _, a := range round.Agents {
-		all[a.Node] = true
+		all[a.Node] = struct{}{}
 	}
 	for _, m := range round.Missing {
-		all[m.Node] = true
+		all[m.Node] = struct{}{}
 	}
 	delete(all, "")
 	return all

@@ -16,7 +16,7 @@ import (
 )
 
 // rounds is how many random rounds each property is tried on.
-const rounds = 500
+const rounds = 300
 
 // draw makes a round of some agents that reach each other's pods and a Service, in which a few things go wrong. limits says whether agents may be.
 func draw(random *rand.Rand, limits bool) report.Round {

@@ -145,9 +145,9 @@ func (r Reason) unsent() string {
 func (n Note) String() string {
 	switch n.Code {
 	case NodesLeftOut:
-		return fmt.Sprintf("%d of %s %s not looked at: %s", n.Count, count(n.Of, "node"), was(n.Count), left(n.Outside))
+		return fmt.Sprintf("%d of %s %s not looked at: %s", n.Count, count(n.Of, "node"), was(n.Count == 1), left(n.Outside))
 	case NodesInPart:
-		return fmt.Sprintf("%d of %s %s looked at in part: %s", n.Count, count(n.Of, "node"), was(n.Count), left(n.Outside))
+		return fmt.Sprintf("%d of %s %s looked at in part: %s", n.Count, count(n.Of, "node"), was(n.Count == 1), left(n.Outside))
 	}
 	return fmt.Sprintf("LoadBalancer %s was answered by the nodes themselves (ipMode VIP): %s nothing about the load balancer",
 		n.Address, proves(n.Count))
@@ -185,8 +185,8 @@ func several(names []string) string {
 	return fmt.Sprintf("%s and %d more", strings.Join(names[:mostNames], ", "), len(names)-mostNames)
 }
 
-func was(n uint64) string {
-	if n == 1 {
+func was(one bool) string {
+	if one {
 		return "was"
 	}
 	return "were"
@@ -250,7 +250,7 @@ func SentenceOf(e report.Excuse) string {
 	}
 	text := fmt.Sprintf("%d of %s %s UTC", e.Explained, count(e.Of, "request"), when)
 	if e.Backends > 0 {
-		text += fmt.Sprintf(", while %d of %d backends %s away", e.Away, e.Backends, was(uint64(max(e.Away, 0))))
+		text += fmt.Sprintf(", while %d of %d backends %s away", e.Away, e.Backends, was(e.Away == 1))
 	}
 	var names []string
 	for _, c := range e.Changes {
