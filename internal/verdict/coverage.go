@@ -93,7 +93,7 @@ func coverage(round report.Round, agents []Agent) (planned, passed map[group]uin
 // withLeftOut is how many paths of the group there would have been with plans for the agents that were left out: these would have had
 // paths like the others, and between pods the others would have had paths to them as well.
 func withLeftOut(g group, paths, plans, leftOut uint64) uint64 {
-	if plans == 0 || leftOut == 0 {
+	if plans == 0 {
 		return paths
 	}
 	all := plans + leftOut

@@ -1,6 +1,7 @@
 package verdict
 
 import (
+	"math"
 	"time"
 
 	"kdoctor.io/kdoctor/internal/report"
@@ -50,8 +51,8 @@ func throttled(o report.Observer) *Reason {
 		return nil
 	}
 	r := Reason{Code: Throttled, Count: o.ThrottledPeriods, Of: o.Periods, Delay: o.Throttled}
-	if o.Quota > 0 && o.Quota < 1e9 {
-		// Neither nonsense nor infinity, which JSON does not have.
+	if o.Quota > 0 && !math.IsInf(o.Quota, 0) {
+		// An agent's nonsense must not make a reason that JSON cannot hold.
 		r.Cores = o.Quota
 	}
 	return &r

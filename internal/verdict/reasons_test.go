@@ -49,6 +49,8 @@ func TestReasonsAreData(t *testing.T) {
 			verdict.Reason{Code: verdict.Excused, Excused: 7, Of: 10, Count: 3, Change: &b, Changes: 1}},
 		{"requests are missed", path("x", 10, 9, 9, time.Millisecond), 10, verdict.Reason{Code: verdict.Unsent, Count: 9, Of: 10, Missed: 1}},
 		{"excused and missed ones", path("x", 10, 8, 6, time.Millisecond, excused(2)), 10, verdict.Reason{Code: verdict.Unsent, Count: 6, Of: 8, Missed: 2}},
+		{"connections are reset while idle", by(target.Endpoint, "d", idle(used(path("x", 10, 10, 10, time.Millisecond), 8, 0), 2, 0)), 10,
+			verdict.Reason{Code: verdict.TooFewSucceeded, Count: 10, Of: 10, Lost: 2, Rate: 1}},
 		{"the stream is too slow", kept(direct, slow), 100, verdict.Reason{Code: verdict.TooSlow, Delay: time.Second, Allowed: 100 * time.Millisecond, Persistent: true}},
 		{"the stream fails", kept(direct, reused(10, 9, 0, refused(1))), 100, verdict.Reason{Code: verdict.TooFewSucceeded, Count: 9, Of: 10, Rate: 1, Persistent: true,
 			Worst: &verdict.Failures{Outcome: probe.Refused, Phase: probe.Connect, Count: 1}}},
@@ -68,6 +70,12 @@ func TestReasonsAreData(t *testing.T) {
 			}
 		})
 	}
+	t.Run("an agent that was cut before anything was planned for it", func(t *testing.T) {
+		v := verdict.Judge(report.Round{Agents: []report.Agent{cutShort(agent("a", path("x", 0, 0, 0, 0)))}}, strict())
+		if got := v.Agents[0].Paths[0]; got.Result != verdict.Void || got.Reason.Code != verdict.Cut {
+			t.Errorf("got %s: %s", got.Result, got.Reason)
+		}
+	})
 	t.Run("an agent that was cut", func(t *testing.T) {
 		v := verdict.Judge(report.Round{Expected: []report.Expected{planned(10, "a", "x"), planned(10, "c", "x")}, Agents: []report.Agent{cutShort(agent("a", path("x", 1, 1, 1, 0))), agent("c", good)}}, strict())
 		want := verdict.Reason{Code: verdict.Cut, Text: cut.Cut, Change: cut.CutBy, Count: 1, Of: 10}

@@ -100,6 +100,11 @@ func TestAPathPassesOnlyWhenAThirdOfWhatWasPlannedIsJudged(t *testing.T) {
 			}
 		})
 	}
+	t.Run("the only request is excused", func(t *testing.T) {
+		if got := one(path("x", 1, 1, 0, 0, excused(1)), 1); got.Result != verdict.Void {
+			t.Errorf("got %s: %s; want void", got.Result, got.Reason)
+		}
+	})
 	t.Run("without a known plan what came due counts", func(t *testing.T) {
 		for left, want := range map[uint64]verdict.Result{1000: verdict.Pass, 999: verdict.Void} {
 			p := path("x", 3000, 3000, left, time.Millisecond, excused(3000-left))
@@ -220,6 +225,11 @@ func TestARoundPassesOnlyWhenAThirdOfItIsJudged(t *testing.T) {
 			[]string{"only 1 of 4 planned Endpoint paths over IPv4 could be judged, which is less than a third: pod p001 on node node-p001: its pod was deleted"}},
 		{"one of two was drained before", 2, 1, true, verdict.NoData,
 			[]string{"only 1 of 4 planned Endpoint paths over IPv4 could be judged, which is less than a third: pod p001 on node node-p001: its pod was deleted"}},
+		{"three of four were drained before", 4, 3, true, verdict.NoData, []string{
+			"only 1 of 4 agents have a report that could be judged, which is fewer than a third: agents were deleted or restarted 3 times during the round",
+			"only 1 of 4 planned ClusterIP paths over IPv4 could be judged, which is less than a third: agents were deleted or restarted 3 times during the round",
+			"only 1 of 16 planned Endpoint paths over IPv4 could be judged, which is less than a third: agents were deleted or restarted 3 times during the round",
+			"only 1 of 4 planned NodePort paths over IPv4 could be judged, which is less than a third: agents were deleted or restarted 3 times during the round"}},
 		{"two of three are drained", 3, 2, false, verdict.NoData,
 			[]string{"only 1 of 9 planned Endpoint paths over IPv4 could be judged, which is less than a third: agents were deleted or restarted 2 times during the round"}},
 		{"three of four are drained", 4, 3, false, verdict.NoData, []string{

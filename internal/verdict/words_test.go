@@ -57,6 +57,7 @@ func TestWhatReasonsSay(t *testing.T) {
 		{Code: verdict.Excused, Excused: 90, Of: 100, Count: 10, Changes: 3},
 		{Code: verdict.Cut, Text: "its pod was deleted during the round"},
 		{Code: verdict.Cut, Text: "its pod was deleted during the round", Count: 1, Of: 3000},
+		{Code: verdict.Cut, Text: "its pod was deleted during the round", Of: 1},
 		*throttled,
 		{Code: verdict.Throttled, Pod: "a", Node: "node-a", Count: 3, Delay: time.Second},
 		{Code: verdict.OutOfFiles, Count: 100, Of: 1000, Used: 1000, Room: 1024},
@@ -90,6 +91,8 @@ func TestWhatNotesSay(t *testing.T) {
 		{Code: verdict.NodesLeftOut, Count: 1, Of: 3, Outside: outside(selector)},
 		{Code: verdict.NodesLeftOut, Count: 2, Of: 3, Outside: outside(selector, selector)},
 		{Code: verdict.NodesLeftOut, Count: 3, Of: 3, Outside: outside(selector, virtual, selector)},
+		{Code: verdict.NodesLeftOut, Count: 3, Of: 9, Outside: outside(selector, selector, selector)},
+		{Code: verdict.NodesLeftOut, Count: 3, Of: 9, Outside: outside("a", "b", "c")},
 		{Code: verdict.NodesLeftOut, Count: 5, Of: 50, Outside: outside(selector, selector, selector, selector, virtual)},
 		{Code: verdict.NodesLeftOut, Count: 4, Of: 50, Outside: outside("a", "b", "c", "d")},
 		{Code: verdict.NodesInPart, Count: 1, Of: 3, Outside: outside("its node ports are not probed, because it is virtual")},
@@ -110,6 +113,7 @@ func TestWhatExcusesSay(t *testing.T) {
 		{Explained: 66, Of: 100, First: at, Last: at.Add(6 * time.Second), Away: 2, Backends: 3, Changes: deleted("b", "c")},
 		{Explained: 90, Of: 100, First: at, Last: at, Away: 4, Backends: 5, Changes: deleted("b", "c", "d", "e", "f")},
 		{Explained: 1, Of: 1, First: at, Last: at, Changes: deleted("b")},
+		{Explained: 1, Of: 1, First: at, Last: at, Away: 1, Backends: 1, Changes: deleted("b", "c", "d")},
 	}
 	var b strings.Builder
 	for _, e := range excuses {
