@@ -69,16 +69,16 @@ func addressOf(p report.Path) string {
 }
 
 // nodes are those that were to be looked at.
-func nodes(round report.Round) map[string]struct{} {
-	all := map[string]struct{}{}
+func nodes(round report.Round) map[string]bool {
+	all := map[string]bool{}
 	for _, e := range round.Expected {
-		all[e.Node] = struct{}{}
+		all[e.Node] = true
 	}
 	for _, a := range round.Agents {
-		all[a.Node] = struct{}{}
+		all[a.Node] = true
 	}
 	for _, m := range round.Missing {
-		all[m.Node] = struct{}{}
+		all[m.Node] = true
 	}
 	delete(all, "")
 	return all
