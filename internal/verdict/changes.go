@@ -31,7 +31,8 @@ func (j judge) mayAnswer(agent string, t *target.Target) []report.Change {
 	return changes
 }
 
-// excusing are the changes that excuse requests of the path: those that its report names, else those of agents that may answer.
+// excusing are the changes that excuse requests of the path: those that its report names, else those of agents that may
+// answer.
 func (j judge) excusing(agent string, t *target.Target, p *report.Path) []report.Change {
 	var changes []report.Change
 	for _, e := range p.Excuses {
@@ -57,7 +58,8 @@ func changes(r Reason, churn []report.Change) Reason {
 
 func sortedGaps(gaps []target.Gap) []target.Gap {
 	return slices.SortedStableFunc(slices.Values(gaps), func(a, b target.Gap) int {
-		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Family, b.Family), cmp.Compare(a.Node, b.Node), cmp.Compare(a.Reason, b.Reason))
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Family, b.Family), cmp.Compare(a.Node, b.Node),
+			cmp.Compare(a.Reason, b.Reason))
 	})
 }
 

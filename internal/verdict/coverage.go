@@ -17,7 +17,8 @@ type group struct {
 	family topology.Family
 }
 
-// enough returns why too little was judged for the round to pass; nothing where it was enough. Nothing of it may be worse than void.
+// enough returns why too little was judged for the round to pass; nothing where it was enough. Nothing of it may be
+// worse than void.
 func enough(round report.Round, agents []Agent) []Reason {
 	judged := map[string]bool{}
 	for _, a := range agents {
@@ -35,7 +36,8 @@ func enough(round report.Round, agents []Agent) []Reason {
 	planned, passed := coverage(round, agents)
 	for _, g := range slices.SortedFunc(maps.Keys(planned), comparedTo) {
 		if !reaches(passed[g], planned[g]) {
-			reasons = append(reasons, changes(Reason{Code: FewPaths, Kind: g.kind, Family: g.family, Count: passed[g], Of: planned[g]}, round.Churn))
+			few := Reason{Code: FewPaths, Kind: g.kind, Family: g.family, Count: passed[g], Of: planned[g]}
+			reasons = append(reasons, changes(few, round.Churn))
 		}
 	}
 	return reasons
@@ -90,8 +92,8 @@ func coverage(round report.Round, agents []Agent) (planned, passed map[group]uin
 	return planned, passed
 }
 
-// withLeftOut is how many paths of the group there would have been with plans for the agents that were left out: these would have had
-// paths like the others, and between pods the others would have had paths to them as well.
+// withLeftOut is how many paths of the group there would have been with plans for the agents that were left out: these
+// would have had paths like the others, and between pods the others would have had paths to them as well.
 func withLeftOut(g group, paths, plans, leftOut uint64) uint64 {
 	if plans == 0 {
 		return paths
@@ -106,7 +108,8 @@ func withLeftOut(g group, paths, plans, leftOut uint64) uint64 {
 // groups tells the group of a target, whoever measured it.
 type groups struct {
 	measured map[string]group
-	// prefixes are what the IDs of measured targets begin with: that names the kind and family of those that nobody measured; see target.Target.
+	// prefixes are what the IDs of measured targets begin with: that names the kind and family of those that nobody
+	// measured; see target.Target.
 	prefixes map[string]group
 }
 

@@ -5,7 +5,8 @@ import (
 	"kdoctor.io/kdoctor/internal/report"
 )
 
-// floor is one in how many must have been measured for a success to be one, below which there is no data, or nothing but an excuse:
+// floor is one in how many must have been measured for a success to be one, below which there is no data, or nothing
+// but an excuse:
 //
 //   - of a path's planned requests, so many must have been sent and judged. What is excused, could not be sent or was cut off by the end of
 //     the round is not judged. The same holds for the planned requests of the path's persistent stream;
@@ -21,14 +22,16 @@ func reaches(part, whole uint64) bool { return floor*part >= whole }
 
 // requests are those of a path, or of its persistent stream, by what may be said of them.
 type requests struct {
-	// planned is how many were to come due, due how many did, judged how many were sent and say something about the path.
+	// planned is how many were to come due, due how many did, judged how many were sent and say something about the
+	// path.
 	planned, due, judged uint64
 	// excused are explained by changes, missed could not be started in time, notSent had no port, descriptor or memory,
 	// and aborted were cut off by the end of the round.
 	excused, missed, notSent, aborted uint64
 }
 
-// requestsOf counts the requests of a path whose excused ones are still in it; planned is 0 where the plan is not known.
+// requestsOf counts the requests of a path whose excused ones are still in it; planned is 0 where the plan is not
+// known.
 func requestsOf(p *report.Path, planned uint64) requests {
 	r := requests{planned: max(planned, p.Scheduled), due: p.Scheduled, excused: p.Void(), missed: p.Missed}
 	for _, f := range p.Failures {
@@ -49,13 +52,14 @@ func (r requests) enough() bool { return reaches(r.judged, r.planned) }
 // unsent reports whether the agent could not send more of the due requests than is forgiven.
 func (r requests) unsent() bool { return float64(r.missed+r.notSent) > missedShare*float64(r.due) }
 
-// void reports whether nothing but changes explains that so few requests were judged: without these enough would have been.
-// cut reports that a change ended the agent itself, which explains what did not come due.
+// void reports whether nothing but changes explains that so few requests were judged: without these enough would have
+// been. cut reports that a change ended the agent itself, which explains what did not come due.
 func (r requests) void(cut bool) bool {
 	never, explained := r.planned-r.due, r.excused
 	if cut {
 		never, explained = 0, explained+never
 	}
 	others := r.missed + r.notSent + never
-	return (cut || r.excused > 0) && float64(others) <= missedShare*float64(r.planned) && reaches(r.judged+explained, r.planned)
+	return (cut || r.excused > 0) && float64(others) <= missedShare*float64(r.planned) &&
+		reaches(r.judged+explained, r.planned)
 }

@@ -11,24 +11,25 @@ import (
 
 // When an agent's measurements are not trusted. docs/adr/0004-tool-limited.md says why there are such limits at all.
 const (
-	// missedShare is the share of due requests above which those that the agent could not send make a path doubtful. A load is said to be
-	// kept up with when 99.9 % of it is sent; what is left over is too little to move a rate that anyone judges by.
+	// missedShare is the share of due requests above which those that the agent could not send make a path doubtful. A
+	// load is said to be kept up with when 99.9 % of it is sent; what is left over is too little to move a rate that
+	// anyone judges by.
 	missedShare = 0.001
-	// lagFloor and lagShare bound the agent's own delay. Start errors of a healthy agent are tens of microseconds at the median and
-	// up to 3 ms at p99 on a shared virtual machine, so that 5 ms is beyond them. Where a longer mean delay is allowed, a tenth of it is
-	// too little to decide whether it is met.
+	// lagFloor and lagShare bound the agent's own delay. Start errors of a healthy agent are tens of microseconds at
+	// the median and up to 3 ms at p99 on a shared virtual machine, so that 5 ms is beyond them. Where a longer mean
+	// delay is allowed, a tenth of it is too little to decide whether it is met.
 	lagFloor = 5 * time.Millisecond
 	lagShare = 10
-	// lagOneIn is the share of requests that must be late, and lagLeast how many at least: p99 of fewer than a hundred requests is
-	// the latest of them alone, and one late wake-up says nothing.
+	// lagOneIn is the share of requests that must be late, and lagLeast how many at least: p99 of fewer than a hundred
+	// requests is the latest of them alone, and one late wake-up says nothing.
 	lagOneIn = 100
 	lagLeast = 2
-	// throttledShare and throttledLeast bound the CPU quota's stops: one costs the agent up to a period, usually 100 ms, on every path at once.
-	// A single one can come from the moment in which a round starts.
+	// throttledShare and throttledLeast bound the CPU quota's stops: one costs the agent up to a period, usually 100
+	// ms, on every path at once. A single one can come from the moment in which a round starts.
 	throttledShare = 0.05
 	throttledLeast = 2
-	// answeredShare is how much of what large answers ought to have brought must have come: agents to which the round is not known yet when it begins
-	// give short ones.
+	// answeredShare is how much of what large answers ought to have brought must have come: agents to which the round
+	// is not known yet when it begins give short ones.
 	answeredShare = 0.9
 	// filesShare is how full the table of descriptors is when what could not be sent is put down to it.
 	filesShare = 0.9
@@ -58,8 +59,9 @@ func throttled(o report.Observer) *Reason {
 	return &r
 }
 
-// notSent is about ports and descriptors, of which the agent may run out for a while. A path on which nothing at all could be sent is left out:
-// something on that path alone keeps the agent from it, such as an address family that its node does not have.
+// notSent is about ports and descriptors, of which the agent may run out for a while. A path on which nothing at all
+// could be sent is left out: something on that path alone keeps the agent from it, such as an address family that its
+// node does not have.
 func notSent(a *report.Agent) *Reason {
 	var due, failed uint64
 	for i := range a.Paths {
@@ -110,8 +112,8 @@ func pathLimit(p *report.Path) *Reason {
 	return &Reason{Code: Unsent, Count: sent, Of: due, Missed: n.missed, NotSent: n.notSent}
 }
 
-// small is the limit of a path whose answers were shorter than the round asks for, which shows nothing of what large ones meet; zero for none.
-// An agent gives such answers when the round is not known to it, as after a restart.
+// small is the limit of a path whose answers were shorter than the round asks for, which shows nothing of what large
+// ones meet; zero for none. An agent gives such answers when the round is not known to it, as after a restart.
 func small(p *report.Path, least int) Reason {
 	if p.Target.Protocol == target.TCP || float64(p.Bytes) >= answeredShare*float64(p.OK)*float64(least) {
 		return Reason{}

@@ -13,9 +13,11 @@ import (
 const (
 	// NodesLeftOut: Count of Of nodes run no agent and are not meant to. Outside are they.
 	NodesLeftOut Code = "NodesLeftOut"
-	// NodesInPart: Count of Of nodes have agents and were not looked at by every way that was asked for. Outside are they.
+	// NodesInPart: Count of Of nodes have agents and were not looked at by every way that was asked for. Outside are
+	// they.
 	NodesInPart Code = "NodesInPart"
-	// ShortCircuit: Count passing targets at Address prove nothing about the load balancer, because the nodes answered for it themselves.
+	// ShortCircuit: Count passing targets at Address prove nothing about the load balancer, because the nodes answered
+	// for it themselves.
 	ShortCircuit Code = "ShortCircuit"
 )
 

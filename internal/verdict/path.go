@@ -6,7 +6,8 @@ import (
 	"kdoctor.io/kdoctor/internal/target"
 )
 
-// JudgePath judges one path of an agent of which nothing but this path is known: whatever the rest of its report says against it is left out.
+// JudgePath judges one path of an agent of which nothing but this path is known: whatever the rest of its report says
+// against it is left out.
 func JudgePath(p report.Path, expect Expect) Path {
 	j := newJudge(report.Round{Agents: []report.Agent{{Paths: []report.Path{p}}}}, expect)
 	j.agents[0].limit = nil
@@ -24,9 +25,9 @@ func (j judge) path(r *reported, i int, expected report.Expected) Path {
 	return judged
 }
 
-// counted judges the counted requests. The order is: was anything measured, did enough succeed, was it fast enough, could the agent
-// measure at all, was enough measured. Requests that the agent could not send, or that were cut off by the end of the round,
-// say nothing about the path and are left out of its rate.
+// counted judges the counted requests. The order is: was anything measured, did enough succeed, was it fast enough,
+// could the agent measure at all, was enough measured. Requests that the agent could not send, or that were cut off by
+// the end of the round, say nothing about the path and are left out of its rate.
 func (j judge) counted(r *reported, i int, planned uint64, s suspects) (Result, Reason) {
 	p, n := r.left[i], requestsOf(r.whole[i], planned)
 	failures, lost := judgedFailures(p.Failures), j.resetWhileIdle(r.Pod, &p.Target, p)
@@ -34,7 +35,8 @@ func (j judge) counted(r *reported, i int, planned uint64, s suspects) (Result, 
 	case n.judged == 0:
 		return j.nothing(r, &p.Target, n, r.whole[i], s)
 	case short(p.OK, n.judged+lost, j.expect.SuccessRate):
-		return s.failed(Reason{Code: TooFewSucceeded, Count: p.OK, Of: n.judged, Lost: lost, Rate: j.expect.SuccessRate, Worst: worst(failures)}, failures, counted)
+		return s.failed(Reason{Code: TooFewSucceeded, Count: p.OK, Of: n.judged, Lost: lost, Rate: j.expect.SuccessRate,
+			Worst: worst(failures)}, failures, counted)
 	case tooSlow(p, j.expect):
 		return s.slow(Reason{Code: TooSlow, Delay: p.Latency.Mean(), Allowed: j.expect.MeanDelay}, counted)
 	case p.OK == 0 && j.expect.MeanDelay > 0:
@@ -57,7 +59,8 @@ func (j judge) nothing(r *reported, t *target.Target, n requests, p *report.Path
 	if n.void(r.Cut != "") {
 		return Void, j.excuse(r, t, p, n)
 	}
-	return NoData, Reason{Code: NothingSent, Of: n.due - min(n.due, n.excused), Worst: worst(p.WithoutVoid().Failures)}.but(s.agent)
+	nothing := Reason{Code: NothingSent, Of: n.due - min(n.due, n.excused), Worst: worst(p.WithoutVoid().Failures)}
+	return NoData, nothing.but(s.agent)
 }
 
 // tooFew is the result where what was judged is well, and too little.
@@ -99,14 +102,15 @@ func judgedFailures(failures []report.Failure) []report.Failure {
 	return judged
 }
 
-// short reports whether ok of total misses the rate. The tolerance is for rates such as 0.07 that binary floats cannot hold:
-// it is far below one request for any count that fits a round.
+// short reports whether ok of total misses the rate. The tolerance is for rates such as 0.07 that binary floats cannot
+// hold: it is far below one request for any count that fits a round.
 func short(ok, total uint64, rate float64) bool {
 	want := rate * float64(total)
 	return float64(ok) < want-1e-9*max(want, 1)
 }
 
-// worst is the most frequent kind of failure, nil without any. Of as many, the first in the order of outcomes and phases is.
+// worst is the most frequent kind of failure, nil without any. Of as many, the first in the order of outcomes and
+// phases is.
 func worst(failures []report.Failure) *Failures {
 	var most *Failures
 	for _, f := range failures {

@@ -42,7 +42,8 @@ const (
 
 // The reasons of paths. Count of Of requests is what they say, where nothing else stands here.
 const (
-	// TooFewSucceeded: Count of Of requests succeeded, and Rate was expected. Lost connections were lost while idle, if any.
+	// TooFewSucceeded: Count of Of requests succeeded, and Rate was expected. Lost connections were lost while idle, if
+	// any.
 	TooFewSucceeded Code = "TooFewSucceeded"
 	// TooSlow: the mean delay is Delay, and Allowed was expected at most.
 	TooSlow Code = "TooSlow"
@@ -58,7 +59,8 @@ const (
 	TooFewJudged Code = "TooFewJudged"
 	// ShortAnswers: answers had Count bytes on average, and Of were asked for at least.
 	ShortAnswers Code = "ShortAnswers"
-	// Excused: changes explain so many requests that too few are left to judge: Count are, Excused are explained, Of were planned.
+	// Excused: changes explain so many requests that too few are left to judge: Count are, Excused are explained, Of
+	// were planned.
 	Excused Code = "Excused"
 	// Cut: the agent itself was changed before enough was measured. Text says how.
 	Cut Code = "Cut"
@@ -70,12 +72,13 @@ const (
 	Throttled Code = "Throttled"
 	// OutOfFiles: Count of Of due requests could not be sent while Used of Room descriptors were open.
 	OutOfFiles Code = "OutOfFiles"
-	// OutOfPorts: Count of Of due requests could not be sent, for want of ports (there are Room, 0 is unknown), descriptors or memory.
+	// OutOfPorts: Count of Of due requests could not be sent, for want of ports (there are Room, 0 is unknown),
+	// descriptors or memory.
 	OutOfPorts Code = "OutOfPorts"
 	// Late: the agent itself was at least Delay late with Count of Of requests, and Allowed is the limit.
 	Late Code = "Late"
-	// Unsent: only Count of Of due requests of the path were sent: Missed could not be started in time, NotSent had no port,
-	// descriptor or memory.
+	// Unsent: only Count of Of due requests of the path were sent: Missed could not be started in time, NotSent had no
+	// port, descriptor or memory.
 	Unsent Code = "Unsent"
 )
 
@@ -86,11 +89,12 @@ type Failures struct {
 	Count   uint64
 }
 
-// Reason is why a path, an agent or a round did not pass, as data. String says it in words. The zero value is no reason.
-// Fields that the code does not name are zero.
+// Reason is why a path, an agent or a round did not pass, as data. String says it in words. The zero value is no
+// reason. Fields that the code does not name are zero.
 type Reason struct {
 	Code Code `json:",omitempty"`
-	// Pod and Node name the agent. In a path's or an agent's own reason they are empty, but in a limit of the agent that answers they are set.
+	// Pod and Node name the agent. In a path's or an agent's own reason they are empty, but in a limit of the agent
+	// that answers they are set.
 	Pod  string `json:",omitempty"`
 	Node string `json:",omitempty"`
 	// Target is the ID of the target, empty in a path's own reason.
@@ -121,8 +125,8 @@ type Reason struct {
 	Changes int            `json:",omitempty"`
 	// Limit is the limit of an agent because of which the rest is no evidence, nil without one.
 	Limit *Reason `json:",omitempty"`
-	// Text is what others said: why a target does not exist, why there is no report. In a reason that the first release stored
-	// it is the whole clause.
+	// Text is what others said: why a target does not exist, why there is no report. In a reason that the first release
+	// stored it is the whole clause.
 	Text string `json:",omitempty"`
 }
 

@@ -8,11 +8,12 @@ import (
 	"kdoctor.io/kdoctor/internal/target"
 )
 
-// stream judges the persistent stream: the requests over a connection that stays open. It meets what only old connections meet.
+// stream judges the persistent stream: the requests over a connection that stays open. It meets what only old
+// connections meet.
 //
-// On a proxied path HTTP lets the proxy close an idle connection at any moment, so that requests which find theirs closed, and connections that
-// are lost while idle, count neither way. On all other paths nothing between the two agents may close it, and the agent that answers
-// keeps it longer than the round pauses: there each is a failure.
+// On a proxied path HTTP lets the proxy close an idle connection at any moment, so that requests which find theirs
+// closed, and connections that are lost while idle, count neither way. On all other paths nothing between the two
+// agents may close it, and the agent that answers keeps it longer than the round pauses: there each is a failure.
 func (j judge) stream(r *reported, i int, planned uint64, s suspects) (Result, Reason) {
 	p := r.left[i]
 	if p.Target.Protocol == target.TCP || (p.Kept == nil && planned == 0) {
@@ -39,21 +40,23 @@ func (j judge) persistent(r *reported, t *target.Target, n requests, whole *repo
 	case n.judged == 0 && lost == 0:
 		return j.nothing(r, t, n, whole, s)
 	case short(kept.OK, made+lost, j.expect.SuccessRate):
-		return s.failed(Reason{Code: TooFewSucceeded, Count: kept.OK, Of: made, Lost: lost, Rate: j.expect.SuccessRate, Worst: worst(failures)}, failures, persistent)
+		return s.failed(Reason{Code: TooFewSucceeded, Count: kept.OK, Of: made, Lost: lost, Rate: j.expect.SuccessRate,
+			Worst: worst(failures)}, failures, persistent)
 	case j.neverReused(r.Pod, t, &kept):
 		return Fail, Reason{Code: NeverReused, Count: kept.OK}
 	case tooSlow(&kept, j.expect):
 		return s.slow(Reason{Code: TooSlow, Delay: kept.Latency.Mean(), Allowed: j.expect.MeanDelay}, persistent)
 	case !n.enough() && n.unsent():
-		return ToolLimited, Reason{Code: Unsent, Count: n.due - min(n.due, n.missed+n.notSent), Of: n.due, Missed: n.missed, NotSent: n.notSent}
+		return ToolLimited, Reason{Code: Unsent, Count: n.due - min(n.due, n.missed+n.notSent), Of: n.due,
+			Missed: n.missed, NotSent: n.notSent}
 	case !n.enough():
 		return j.tooFew(r, t, n, whole)
 	}
 	return Pass, Reason{}
 }
 
-// lostWhileIdle is how many connections of a stream the other side ended while idle, although nothing may. A change of an agent that may answer
-// explains one: the stream has one open at a time.
+// lostWhileIdle is how many connections of a stream the other side ended while idle, although nothing may. A change of
+// an agent that may answer explains one: the stream has one open at a time.
 func (j judge) lostWhileIdle(agent string, t *target.Target, p *report.Path) uint64 {
 	lost := p.IdleResets + p.IdleCloses
 	if lost == 0 || !direct(t) {
@@ -62,8 +65,8 @@ func (j judge) lostWhileIdle(agent string, t *target.Target, p *report.Path) uin
 	return lost - min(lost, uint64(len(j.mayAnswer(agent, t))))
 }
 
-// resetWhileIdle is the same for counted requests that share connections. Those that a burst opened and nobody uses any longer the agent that
-// answers closes in good order, and a change explains any number.
+// resetWhileIdle is the same for counted requests that share connections. Those that a burst opened and nobody uses any
+// longer the agent that answers closes in good order, and a change explains any number.
 func (j judge) resetWhileIdle(agent string, t *target.Target, p *report.Path) uint64 {
 	if p.IdleResets == 0 || !direct(t) || len(j.mayAnswer(agent, t)) > 0 {
 		return 0
@@ -71,7 +74,8 @@ func (j judge) resetWhileIdle(agent string, t *target.Target, p *report.Path) ui
 	return p.IdleResets
 }
 
-// neverReused reports whether no connection of a stream lasted until the next request, which nothing on the path explains.
+// neverReused reports whether no connection of a stream lasted until the next request, which nothing on the path
+// explains.
 func (j judge) neverReused(agent string, t *target.Target, p *report.Path) bool {
 	return p.Reused == 0 && direct(t) && p.OK > 1+uint64(len(j.mayAnswer(agent, t)))
 }
@@ -81,8 +85,8 @@ func direct(t *target.Target) bool {
 	return !t.Proxied() && (t.Kind != "" || t.MayAnswer() == target.OnePod)
 }
 
-// withoutClosed takes so many failures away from those that a connection closed by the other side leads to (a reset or an early end before
-// the answer's first byte), and tells how many there were to take.
+// withoutClosed takes so many failures away from those that a connection closed by the other side leads to (a reset or
+// an early end before the answer's first byte), and tells how many there were to take.
 func withoutClosed(failures []report.Failure, closed uint64) (rest []report.Failure, taken uint64) {
 	rest = slices.Clone(failures)
 	for i := range rest {

@@ -1,5 +1,5 @@
-// Package verdict judges a round: pass, void, no data, tool-limited or fail, per path, per agent and in all.
-// Reasons are data (reason.go); what they say stands in words.go alone. How much must have been measured stands in floors.go.
+// Package verdict judges a round: pass, void, no data, tool-limited or fail, per path, per agent and in all. Reasons
+// are data (reason.go); what they say stands in words.go alone. How much must have been measured stands in floors.go.
 package verdict
 
 import (
@@ -13,19 +13,22 @@ import (
 // Result is a judgement.
 type Result string
 
-// The judgements, the worst last. Only Pass is a success: a path without data is as little a success as one that failed.
+// The judgements, the worst last. Only Pass is a success: a path without data is as little a success as one that
+// failed.
 const (
 	Pass Result = "pass"
-	// Void: changes of agents excuse so much that too little is left to judge. A void path or agent fails nothing; a round is never void.
+	// Void: changes of agents excuse so much that too little is left to judge. A void path or agent fails nothing; a
+	// round is never void.
 	Void   Result = "void"
 	NoData Result = "no data"
-	// ToolLimited: there are measurements, but the agent that made them was too short of CPU, ports, descriptors or memory for them to be trusted.
+	// ToolLimited: there are measurements, but the agent that made them was too short of CPU, ports, descriptors or
+	// memory for them to be trusted.
 	ToolLimited Result = "tool-limited"
 	Fail        Result = "fail"
 )
 
-// severity orders results: what is known to be broken weighs most, then what could not be told although it was measured,
-// then what was not measured, then what nobody could have measured.
+// severity orders results: what is known to be broken weighs most, then what could not be told although it was
+// measured, then what was not measured, then what nobody could have measured.
 func severity(r Result) int {
 	switch r {
 	case Pass:
@@ -62,7 +65,8 @@ type Path struct {
 // Agent is the judgement on one agent.
 type Agent struct {
 	Pod, Node string
-	// Result is that of the worst path, or of what is worse than all paths. A void path beside others has no part in it.
+	// Result is that of the worst path, or of what is worse than all paths. A void path beside others has no part in
+	// it.
 	Result Result
 	// Reason is that of the first path with the agent's result, or the limit that the agent met.
 	Reason Reason `json:",omitzero"`
@@ -133,7 +137,8 @@ type judge struct {
 // reported is the report of one agent.
 type reported struct {
 	*report.Agent
-	// whole are the paths as they were reported, left as they would be had the excused requests never been made; both are sorted by target.
+	// whole are the paths as they were reported, left as they would be had the excused requests never been made; both
+	// are sorted by target.
 	whole, left []*report.Path
 	// limit is the limit that makes all of the agent's paths doubtful, nil for none.
 	limit *Reason
