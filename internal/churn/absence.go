@@ -48,7 +48,8 @@ func byTime(a, b report.Change) int {
 		cmp.Compare(a.What, b.What), cmp.Compare(a.Detail, b.Detail))
 }
 
-// alone returns when nobody needs to answer at the pod's own addresses: from a deletion on, and until an agent that restarted listens again.
+// alone returns when nobody needs to answer at the pod's own addresses: from a deletion on, and until an agent that
+// restarted listens again.
 func (e *excuser) alone(pod string) []absence {
 	var all []absence
 	for _, c := range e.changes[pod] {
@@ -70,8 +71,8 @@ func (e *excuser) drained(node string) []absence {
 	return all
 }
 
-// during excuses what failed in the absences of all that may answer, and reports whether anything did. A span that began before is
-// a fault as a whole.
+// during excuses what failed in the absences of all that may answer, and reports whether anything did. A span that
+// began before is a fault as a whole.
 func (e *excuser) during(absences []absence, streams []stream) bool {
 	var windows []window
 	for _, a := range absences {
@@ -92,8 +93,9 @@ func (e *excuser) during(absences []absence, streams []stream) bool {
 	return found
 }
 
-// absences returns when a backend that stands behind an address beside others was away, by the change. after is for how long
-// what leads to backends may lead to one that was deleted. A backend that is down for long is left out in the meantime.
+// absences returns when a backend that stands behind an address beside others was away, by the change. after is for
+// how long what leads to backends may lead to one that was deleted. A backend that is down for long is left out in
+// the meantime.
 func (e *excuser) absences(c report.Change, after time.Duration) []absence {
 	begin, end := c.From.Add(-slack).Sub(e.zero), over(c).Sub(e.zero)
 	down := absence{window: window{from: begin, to: begin + slack + grace}, last: begin + slack + grace, change: c}
@@ -110,15 +112,15 @@ func (e *excuser) absences(c report.Change, after time.Duration) []absence {
 	return []absence{up}
 }
 
-// lasting is when a backend could not answer although nothing else was left to lead to: until it is back, or without end on a node that was
-// drained. alone reports that the backend is the only one; a deleted one of several is replaced before the next, or counts as away with it.
+// lasting is when a backend could not answer although nothing else was left to lead to: until it is back, or without
+// end on a node that was drained. alone reports that the backend is the only one; a deleted one of several is
+// replaced before the next, or counts as away with it.
 func (e *excuser) lasting(c report.Change, after time.Duration, alone bool) window {
 	w := window{from: c.From.Add(-slack).Sub(e.zero), to: over(c).Sub(e.zero)}
 	switch {
 	case open(c) || c.What == report.Drained:
 		w.to = forever
 	case c.What == report.Restarted:
-		w.to += settle
 	case alone:
 		w.to += grace
 	default:
@@ -130,14 +132,10 @@ func (e *excuser) lasting(c report.Change, after time.Duration, alone bool) wind
 // nobody returns the absences while none of the pods was left.
 func (e *excuser) nobody(pods []string, after time.Duration) []absence {
 	lasting := map[string][]window{}
-	var none []window
-	for i, pod := range pods {
+	none := []window{{from: -forever, to: forever}}
+	for _, pod := range pods {
 		for _, c := range e.changes[pod] {
 			lasting[pod] = append(lasting[pod], e.lasting(c, after, len(pods) == 1))
-		}
-		if i == 0 {
-			none = merged(slices.Clone(lasting[pod]))
-			continue
 		}
 		none = common(none, merged(slices.Clone(lasting[pod])))
 	}

@@ -21,7 +21,8 @@ type setKey struct {
 type backendSet struct {
 	report.Backends
 	absences []absence
-	// windows are when requests may fail because of any of the absences, away is when anybody was away; both sorted and apart.
+	// windows are when requests may fail because of any of the absences, away is when anybody was away; both sorted
+	// and apart.
 	windows, away []window
 	// even is what part of the requests may fail where all clients are led to all pods alike.
 	even share
@@ -34,7 +35,7 @@ func (e *excuser) set(agent string, t target.Target) *backendSet {
 		return nil
 	}
 	after := follow
-	if t.Kind == target.LoadBalancer && !t.ShortCircuit {
+	if t.Kind == target.LoadBalancer && t.Proxied() {
 		after = grace
 	}
 	key := setKey{pods: &group.Pods[0], n: len(group.Pods), m: len(group.Also), uneven: group.Uneven, after: after}
@@ -70,7 +71,8 @@ func (e *excuser) newSet(group report.Backends, after time.Duration) *backendSet
 	return set
 }
 
-// share is what part of the requests may fail where all of the pods are chosen alike, or where one of them, any, was chosen for all.
+// share is what part of the requests may fail where all of the pods are chosen alike, or where one of them, any, was
+// chosen for all.
 func (b *backendSet) share(pods []string, pinned bool) share {
 	counted := make(map[string]bool, len(pods))
 	for _, pod := range pods {
@@ -85,8 +87,8 @@ func (b *backendSet) share(pods []string, pinned bool) share {
 	return newShare(counted, byPod, pinned)
 }
 
-// backends excuses what failed while backends were away, and reports whether anything did. Either the changes explain all that failed while
-// anybody was away, on all streams, or another cause is at work and they explain nothing.
+// backends excuses what failed while backends were away, and reports whether anything did. Either the changes explain
+// all that failed while anybody was away, on all streams, or another cause is at work and they explain nothing.
 func (e *excuser) backends(a report.Agent, t target.Target, streams []stream) bool {
 	set := e.set(a.Pod, t)
 	if set == nil {
@@ -121,16 +123,17 @@ func (e *excuser) backends(a report.Agent, t target.Target, streams []stream) bo
 	return found
 }
 
-// explain marks the spans that the changes excuse, and returns the share by which they do. It reports whether the changes explain all failures of
-// the stream while anybody was away. Of several shares that do, at one of the moments at which the agent may have started, the one counts
-// that excuses most: a failure more then only takes some of them away. Failures that are left out, if any, count neither way.
+// explain marks the spans that the changes excuse, and returns the share by which they do. It reports whether the
+// changes explain all failures of the stream while anybody was away. Of several shares that do, at one of the moments
+// at which the agent may have started, the one counts that excuses most: a failure more then only takes some of them
+// away. Failures that are left out, if any, count neither way.
 func (b *backendSet) explain(t target.Target, s *stream, leftOut func(report.Failure) bool) (by share, ok bool) {
 	out := func(at span) bool { return leftOut != nil && leftOut(s.path.Failures[at.failure]) }
 	all, touching := *s, *s
 	touching.spans = slices.DeleteFunc(slices.Clone(s.spans), func(at span) bool {
 		return at.excused || out(at) || !slices.ContainsFunc(b.away, func(w window) bool { return s.touches(at, w) })
 	})
-	most := uint64(0)
+	var most uint64
 	for _, share := range append([]share{b.even}, b.uneven(t, all)...) {
 		for _, shift := range []time.Duration{0, s.unsure} {
 			if !share.explains(touching, b.away, shift) {
@@ -145,7 +148,8 @@ func (b *backendSet) explain(t target.Target, s *stream, leftOut func(report.Fai
 	return by, ok
 }
 
-// excused returns the stream's spans with those marked that lie within the windows and in which the share leads requests to pods that were away.
+// excused returns the stream's spans with those marked that lie within the windows and in which the share leads
+// requests to pods that were away.
 func (b *backendSet) excused(s stream, by share, shift time.Duration, out func(span) bool) (spans []span, count uint64) {
 	spans = slices.Clone(s.spans)
 	for i, at := range spans {
@@ -165,7 +169,8 @@ func stopped(o report.Observer) bool { return o.ThrottledPeriods > 1 }
 
 func timedOut(f report.Failure) bool { return f.Outcome == probe.Timeout }
 
-// uneven are the shares where a client may be led to other pods, or to some of the pods alone. What has answered shows which.
+// uneven are the shares where a client may be led to other pods, or to some of the pods alone. What has answered
+// shows which.
 func (b *backendSet) uneven(t target.Target, s stream) []share {
 	var all []share
 	pods := slices.Clone(b.Pods)
@@ -173,7 +178,7 @@ func (b *backendSet) uneven(t target.Target, s stream) []share {
 		pods = append(pods, b.Also...)
 		all = append(all, b.share(pods, false))
 	}
-	if b.Uneven == "" && (!t.Proxied() || t.ShortCircuit) {
+	if b.Uneven == "" && !t.Proxied() {
 		return all
 	}
 	pods = slices.DeleteFunc(pods, func(pod string) bool { return !b.answered(pod, s) })
@@ -191,7 +196,8 @@ func (b *backendSet) uneven(t target.Target, s stream) []share {
 	return all
 }
 
-// withNext adds to the pods that a client was led to those that it may have been led to in their place, although these were away as well.
+// withNext adds to the pods that a client was led to those that it may have been led to in their place, although
+// these were away as well.
 func (b *backendSet) withNext(pods []string) []string {
 	var left []window
 	for _, a := range b.absences {
@@ -207,15 +213,16 @@ func (b *backendSet) withNext(pods []string) []string {
 	return pods
 }
 
-// answered reports whether the stream may have been led to the pod: it answered, or was away when the stream began, or nobody knows who answered.
+// answered reports whether the stream may have been led to the pod: it answered, or was away when the stream began,
+// or nobody knows who answered.
 func (b *backendSet) answered(pod string, s stream) bool {
 	return len(s.path.Peers) == 0 || s.path.Peers[pod] > 0 || slices.ContainsFunc(b.absences, func(a absence) bool {
 		return a.change.Pod == pod && a.from <= s.start+s.unsure && a.to >= s.start
 	})
 }
 
-// sole reports whether the pod was changed and may have answered alone until then, as the only one that is near does: those further off
-// answer while it is away.
+// sole reports whether the pod was changed and may have answered alone until then, as the only one that is near does:
+// those further off answer while it is away.
 func (b *backendSet) sole(pod string, s stream) bool {
 	quiet := time.Duration(-1)
 	for _, a := range b.absences {
@@ -226,12 +233,12 @@ func (b *backendSet) sole(pod string, s stream) bool {
 	return quiet >= 0 && float64(s.path.Peers[pod]) >= s.rate()*float64(min(quiet, s.end-s.start))-float64(s.path.Failed()+s.path.Missed)-1
 }
 
-// pinned reports whether all requests may have been led to one pod at a time. Each change may lead the client to another one,
-// and while nothing changes one pod alone answers.
+// pinned reports whether all requests may have been led to one pod at a time. Each change may lead the client to
+// another one, and while nothing changes one pod alone answers.
 func (b *backendSet) pinned(s stream) bool {
-	changes := map[report.Change]bool{}
+	changes := map[report.Change]struct{}{}
 	for _, a := range b.absences {
-		changes[a.change] = true
+		changes[a.change] = struct{}{}
 	}
 	if len(s.path.Peers) > 1+len(changes) {
 		return false

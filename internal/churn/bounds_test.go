@@ -2,7 +2,9 @@ package churn_test
 
 import (
 	"testing"
+	"time"
 
+	"kdoctor.io/kdoctor/internal/churn"
 	"kdoctor.io/kdoctor/internal/probe"
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/target"
@@ -38,6 +40,8 @@ func TestBoundsOfTheShare(t *testing.T) {
 		{"eight in a row among few others", []report.Change{b}, spans{{50, 50.7, 8}, {58, 58, 1}}, 9},
 		{"nine in a row among few others", []report.Change{b}, spans{{50, 50.8, 9}, {58, 58, 1}}, 0},
 		{"nine in a row at the end of few others", []report.Change{b}, spans{{50, 50, 1}, {58, 58.8, 9}}, 0},
+		{"nine of twelve", []report.Change{b}, spans{{50, 51.1, 9}}, 9},
+		{"ten of twelve", []report.Change{b}, spans{{50, 51.1, 10}}, 0},
 		{"nine in a row in two spans", []report.Change{b}, spans{{50, 50.3, 4}, {50.4, 50.8, 5}, {58, 58, 1}}, 0},
 		{"two deletions apart: 37 and 38", []report.Change{deletedAt("b", 15), deletedAt("c", 65)}, spans{{15, 24.9, 37}, {65, 74.9, 38}}, 75},
 		{"two deletions apart: 38 each", []report.Change{deletedAt("b", 15), deletedAt("c", 65)}, spans{{15, 24.9, 38}, {65, 74.9, 38}}, 0},
@@ -46,6 +50,8 @@ func TestBoundsOfTheShare(t *testing.T) {
 		{"a second before the deletion", []report.Change{b}, spans{{49, 49, 1}}, 1},
 		{"just before that", []report.Change{b}, spans{{48.9, 48.9, 1}}, 0},
 		{"eleven seconds after it", []report.Change{b}, spans{{61, 61, 1}}, 1},
+		{"nine at that moment", []report.Change{b}, spans{{61, 61, 9}}, 0},
+		{"a nanosecond after that nobody is away", []report.Change{b}, spans{{61.000000001, 61.000000001, 1}}, 0},
 		{"just after that nobody is away", []report.Change{b}, spans{{61.1, 61.1, 1}}, 0},
 		{"until half a minute after it", []report.Change{b}, spans{{50, 80, 20}}, 20},
 		{"until just after that", []report.Change{b}, spans{{50, 80.1, 20}}, 0},
@@ -95,6 +101,8 @@ func TestBoundsOfRestarts(t *testing.T) {
 		{"a Pod IP, until just after that", endpoint, []report.Change{short}, spans{{39, 52.1, 130}}, 0},
 		{"a Pod IP, a pod that did not come back", endpoint, []report.Change{open}, spans{{39, 99.9, 600}}, 600},
 		{"a Pod IP, a pod that restarts again and again", endpoint, []report.Change{short, restartedAt("b", 50, 58)}, spans{{39, 68, 290}}, 290},
+		{"a Pod IP, restarts whose times touch", endpoint, []report.Change{short, restartedAt("b", 53, 54)}, spans{{39, 64, 250}}, 250},
+		{"a Pod IP, restarts whose times do not touch", endpoint, []report.Change{short, restartedAt("b", 53.1, 54)}, spans{{39, 64, 250}}, 0},
 		{"a Pod IP, between two restarts", endpoint, []report.Change{short, restartedAt("b", 54, 58)}, spans{{52, 54, 20}}, 0},
 		{"a Pod IP, restarted and then deleted", endpoint, []report.Change{short, deletedAt("b", 50)}, spans{{39, 99.9, 600}}, 600},
 	}
@@ -140,17 +148,120 @@ func TestTheShareHoldsAtSomeMomentAtWhichTheAgentMayHaveStarted(t *testing.T) {
 		want   uint64
 	}{
 		{"the start is known", 0, 15, 0},
+		{"the start may have been later, or not", 5, 12, 12},
 		{"the start may have been later", 5, 15, 15},
 		{"the start may have been later, and two pods explain no more", 5, 20, 20},
 		{"the start may have been later, but two pods do not explain all", 5, 21, 0},
+		{"failures after the last moment at which somebody was away are judged", 5, -1, 0},
 		{"the start may have been so much later that the failures came after the changes", 40, 1, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			round := asked("a", four([3]float64{52, 54, c.count}), behindFour(), deletedAt("b", 50), deletedAt("c", 57))
+			span := [3]float64{52, 54, c.count}
+			if c.count < 0 {
+				span = [3]float64{70, 70, 1}
+			}
+			round := asked("a", four(span), behindFour(), deletedAt("b", 50), deletedAt("c", 57))
 			round.Agents[0].Latest = at(c.latest)
 			if got := void(round); got != c.want {
 				t.Errorf("%d requests are void, want %d", got, c.want)
 			}
 		})
+	}
+}
+
+func TestTheShareHoldsAtTheEarliestMomentToo(t *testing.T) {
+	// Two pods are away until 55 s, one until 61 s.
+	round := asked("a", four([3]float64{50, 54, 25}), behindFour(), deletedAt("c", 44), deletedAt("b", 50))
+	round.Agents[0].Latest = at(5)
+	if got := void(round); got != 25 {
+		t.Errorf("%d requests are void, want 25", got)
+	}
+}
+
+// Spans of several kinds of failure may lie within each other.
+func TestSpansWithinOthers(t *testing.T) {
+	p := four([3]float64{50, 59.9, 20})
+	p.Failures = append(p.Failures, failure(probe.Reset, [3]float64{51, 52, 5}))
+	if got := void(asked("a", p, behindFour(), deletedAt("b", 50))); got != 25 {
+		t.Errorf("%d requests are void, want 25", got)
+	}
+	p.Failures = append(p.Failures, failure(probe.Reset, [3]float64{51.2, 51.8, 10}))
+	if got := void(asked("a", p, behindFour(), deletedAt("b", 50))); got != 0 {
+		t.Errorf("%d requests are void, want 0: 15 of 11 failed from 51 s to 52 s", got)
+	}
+}
+
+func TestFailuresThatMayHaveComeWhileSomebodyWasAwayDisproveIt(t *testing.T) {
+	for _, c := range []struct {
+		latest float64
+		want   uint64
+	}{{0, 1}, {0.9, 1}, {1, 0}, {5, 0}} {
+		round := asked("a", four([3]float64{45, 48, 40}, [3]float64{53, 53, 1}), behindFour(), deletedAt("b", 50))
+		round.Agents[0].Latest = at(c.latest)
+		if got := void(round); got != c.want {
+			t.Errorf("an agent that may have started up to %v s later: %d requests are void, want %d", c.latest, got, c.want)
+		}
+	}
+}
+
+// A path that nobody saw the end of has no rate: all that is known to have come due is what failed.
+func TestAPathWithoutAnEnd(t *testing.T) {
+	for count, want := range map[float64]uint64{5: 5, 6: 0} {
+		p := four([3]float64{50, 52, count})
+		p.Ended = time.Time{}
+		if got := void(asked("a", p, behindFour(), deletedAt("b", 50))); got != want {
+			t.Errorf("%v failures: %d are void, want %d", count, got, want)
+		}
+		p.Ended = p.Started
+		if got := void(asked("a", p, behindFour(), deletedAt("b", 50))); got != want {
+			t.Errorf("%v failures: %d are void, want %d", count, got, want)
+		}
+	}
+}
+
+func TestGroupsMayShareTheirPods(t *testing.T) {
+	const sticky = "sessionAffinity is ClientIP"
+	pods := []string{"b", "a", "c", "d"}
+	groups := []report.Backends{
+		{Targets: []string{"even", "balancer"}, Pods: pods}, {Targets: []string{"sticky"}, Pods: pods, Uneven: sticky}, {Targets: []string{"none"}},
+		{Targets: []string{"one"}, Pods: pods[:1]}, {Targets: []string{"other"}, Pods: []string{"a"}},
+		{Targets: []string{"further"}, Pods: []string{"x"}, Also: pods[:1]}, {Targets: []string{"furthest"}, Pods: []string{"x"}, Also: pods[:3]},
+		{Targets: []string{"elsewhere"}, Pods: []string{"x"}, Also: []string{"a"}},
+	}
+	groups[6].Pods, groups[7].Pods = groups[5].Pods, groups[5].Pods
+	round := asked("a", report.Path{}, groups, deletedAt("b", 50))
+	round.Agents[0].Paths = nil
+	var wants []uint64
+	add := func(id string, kind target.Kind, span [3]float64, want uint64) {
+		p := measured(target.Target{ID: id, Kind: kind}, failure(probe.Refused, span))
+		p.Peers = map[string]uint64{"b": 500, "a": 300}
+		round.Agents[0].Paths, wants = append(round.Agents[0].Paths, p), append(wants, want)
+	}
+	all, late := [3]float64{50, 54.9, 50}, [3]float64{70, 70, 1}
+	add("even", target.ClusterIP, all, 0)
+	add("sticky", target.ClusterIP, all, 50)
+	add("none", target.ClusterIP, all, 0)
+	add("one", target.ClusterIP, all, 50)
+	add("other", target.ClusterIP, all, 0)
+	add("even", target.ClusterIP, late, 0)
+	add("balancer", target.LoadBalancer, late, 1)
+	add("further", target.NodePort, [3]float64{50, 59.9, 38}, 38)
+	add("furthest", target.NodePort, [3]float64{50, 59.9, 39}, 0)
+	add("elsewhere", target.NodePort, [3]float64{50, 50, 1}, 0)
+	for i, want := range wants {
+		if p := churn.Void(round, nil).Agents[0].Paths[i]; p.Void() != want {
+			t.Errorf("path %d to %s: %d requests are void, want %d", i, p.Target.ID, p.Void(), want)
+		}
+	}
+}
+
+// Where an agent may have started later, it may also have ended later.
+func TestTheEndOfAStreamIsNotKnownEither(t *testing.T) {
+	for count, want := range map[float64]uint64{12: 12, 13: 0} {
+		round := asked("a", four([3]float64{98, 99.9, count}), behindFour(), deletedAt("b", 99))
+		round.Agents[0].Latest = at(5)
+		if got := void(round); got != want {
+			t.Errorf("%v failures: %d are void, want %d", count, got, want)
+		}
 	}
 }

@@ -86,16 +86,16 @@ func TestNodePortsOfDrainedNodes(t *testing.T) {
 		})
 	}
 	t.Run("a pod behind the port was deleted, and the node drained later", func(t *testing.T) {
-		first := deletedAt("d", 20)
-		p := measured(port, spans([3]float64{20, 25, 12}, [3]float64{52, 99.9, 480})...)
-		want := []report.Excuse{{Changes: []report.Change{drained}, First: at(52), Last: at(99.9), Explained: 480, Of: 480, Away: 1, Backends: 1},
-			{Changes: []report.Change{first}, First: at(20), Last: at(25), Explained: 12, Of: 51, Away: 1, Backends: 4}}
+		first := deletedAt("d", 5)
+		p := measured(port, spans([3]float64{5, 10, 12}, [3]float64{52, 79.9, 280})...)
+		want := []report.Excuse{{Changes: []report.Change{drained}, First: at(52), Last: at(79.9), Explained: 280, Of: 280, Away: 1, Backends: 1},
+			{Changes: []report.Change{first}, First: at(5), Last: at(10), Explained: 12, Of: 51, Away: 1, Backends: 4}}
 		if diff := cmp.Diff(want, churn.Void(asked("a", p, behindFour(), first, drained), nil).Agents[0].Paths[0].Excuses); diff != "" {
 			t.Errorf("excuses (-want +got):\n%s", diff)
 		}
-		p.Failures = append(p.Failures, failure(probe.Refused, [3]float64{20, 25, 20}))
-		if got := void(asked("a", p, behindFour(), first, drained)); got != 480 {
-			t.Errorf("%d requests are void, want those 480 that the drain explains alone", got)
+		p.Failures = append(p.Failures, failure(probe.Refused, [3]float64{5, 10, 20}))
+		if got := void(asked("a", p, behindFour(), first, drained)); got != 280 {
+			t.Errorf("%d requests are void, want those 280 that the drain explains alone", got)
 		}
 	})
 }

@@ -34,6 +34,8 @@ func TestExcusesSayWhatTheyExplain(t *testing.T) {
 		{"a Service, twice", four([3]float64{20, 22, 5}, [3]float64{70, 71, 3}), []report.Change{later, b},
 			[]report.Excuse{{Changes: []report.Change{b}, First: at(20), Last: at(22), Explained: 5, Of: 21, Away: 1, Backends: 4},
 				{Changes: []report.Change{later}, First: at(70), Last: at(71), Explained: 3, Of: 11, Away: 1, Backends: 4}}},
+		{"a Service, and once when nobody was away any more", four([3]float64{20, 22, 5}, [3]float64{40, 40, 1}), []report.Change{b},
+			[]report.Excuse{{Changes: []report.Change{b}, First: at(20), Last: at(22), Explained: 5, Of: 21, Away: 1, Backends: 4}}},
 		{"more failures than came due", four([3]float64{20, 20, 4}), []report.Change{b},
 			[]report.Excuse{{Changes: []report.Change{b}, First: at(20), Last: at(20), Explained: 4, Of: 4, Away: 1, Backends: 4}}},
 		{"a Service that is broken", four([3]float64{20, 30, 100}), []report.Change{b}, nil},
@@ -82,5 +84,38 @@ func TestOtherFailuresStay(t *testing.T) {
 	}
 	if p.Failures[1].Void != 0 {
 		t.Error("the path that was given is changed")
+	}
+}
+
+// How many backends there are is how many may answer, whichever of them the agent was led to.
+func TestExcusesCountAllThatMayAnswer(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		set   report.Backends
+		peers map[string]uint64
+		want  int
+	}{
+		{"one pod of a session", report.Backends{Pods: []string{"a", "b", "c", "d", "e"}, Uneven: "sessionAffinity is ClientIP"}, map[string]uint64{"b": 950}, 5},
+		{"pods that may answer instead", report.Backends{Pods: []string{"a"}, Also: []string{"b", "c"}}, map[string]uint64{"a": 600, "c": 350}, 3},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := four([3]float64{20, 20, 2})
+			p.Peers, c.set.Targets = c.peers, []string{"service"}
+			excuses := churn.Void(asked("x", p, []report.Backends{c.set}, deletedAt("b", 20)), nil).Agents[0].Paths[0].Excuses
+			if len(excuses) != 1 || excuses[0].Backends != c.want || excuses[0].Away != 1 {
+				t.Errorf("excuses %+v, want one with %d backends", excuses, c.want)
+			}
+		})
+	}
+}
+
+// Where it explains as much, nobody was led to one pod.
+func TestTheLeastOfSeveralExplanationsCounts(t *testing.T) {
+	p := measured(target.Target{ID: "service", Kind: target.LoadBalancer}, failure(probe.Timeout, [3]float64{50, 50, 2}))
+	p.Peers = map[string]uint64{"b": 500, "a": 498}
+	b, c := deletedAt("b", 50), deletedAt("c", 50)
+	want := []report.Excuse{{Changes: []report.Change{b, c}, First: at(50), Last: at(50), Explained: 2, Of: 2, Away: 2, Backends: 4}}
+	if diff := cmp.Diff(want, churn.Void(asked("a", p, behindFour(), c, b), nil).Agents[0].Paths[0].Excuses); diff != "" {
+		t.Errorf("excuses (-want +got):\n%s", diff)
 	}
 }

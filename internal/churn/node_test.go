@@ -40,7 +40,7 @@ func TestNodes(t *testing.T) {
 	down := node(func(n *topology.Node) { n.NotReady = true })
 	cordoned := node(func(n *topology.Node) { n.Cordoned = true })
 	cordonedDown := node(func(n *topology.Node) { n.Cordoned, n.NotReady = true, true })
-	removing := node(func(n *topology.Node) { n.Removing = "the cluster autoscaler removes it" })
+	removing := node(func(n *topology.Node) { n.Removing, n.Cordoned = "the cluster autoscaler removes it", true })
 	removingDown := node(func(n *topology.Node) {
 		n.Removing, n.Cordoned, n.NotReady = "the cluster autoscaler removes it", true, true
 	})
@@ -96,6 +96,7 @@ func TestNodes(t *testing.T) {
 		{name: "an agent that falls silent on a node that is about to be removed was drained", silent: at(25),
 			looks: []topology.Snapshot{nodes(0, pod, removing), nodes(30, pod, removing)}, answered: at(23), want: drained(21, 30)},
 		{name: "it fell silent after the last look", silent: at(35), looks: []topology.Snapshot{nodes(0, pod, removing), nodes(30, pod, removing)}, answered: at(33), want: drained(31, 35)},
+		{name: "an agent that answers on a node that is about to be removed is still there", looks: []topology.Snapshot{nodes(0, pod, removing), nodes(30, pod, removing)}},
 		{name: "it fell silent half a minute before at most", silent: at(55), looks: []topology.Snapshot{nodes(0, pod, removing)}, want: drained(25, 55)},
 		{name: "it fell silent after the watch began", silent: at(5), looks: []topology.Snapshot{nodes(0, pod, removing)}, want: drained(0, 5)},
 		{name: "an agent that fell silent before its node was to be removed is a fault", silent: at(9.9),
@@ -108,6 +109,8 @@ func TestNodes(t *testing.T) {
 			looks: []topology.Snapshot{nodes(0, pod, up), nodes(10, pod, down), nodes(20, pod, removingDown)}},
 		{name: "an agent that falls silent when it is deleted was changed once", silent: at(25),
 			looks: []topology.Snapshot{nodes(0, pod, removing), nodes(30, leaving(24), removing)}, want: emptied(24, 24)},
+		{name: "a node that is gone after a list that was empty was drained", looks: []topology.Snapshot{nodes(0, pod, up), {Taken: at(10), Agents: []topology.Agent{*pod}}, nodes(20, pod, nil)},
+			want: drained(0, 20)},
 		{name: "a list of nodes that is empty says nothing", looks: []topology.Snapshot{nodes(0, pod, up), {Taken: at(10), Agents: []topology.Agent{*pod}}}},
 		{name: "a node that was not ready for a moment stays in use, and a pod that is deleted later is a change",
 			looks: []topology.Snapshot{nodes(0, pod, up), nodes(10, pod, down), nodes(20, pod, up), nodes(30, leaving(25), up)}, want: change(report.Deleted, 25, 25)},
@@ -135,5 +138,16 @@ func TestNodes(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestEachAgentThatFallsSilentIsLookedAt(t *testing.T) {
+	agents := []topology.Agent{{Pod: "a", Node: "n"}, {Pod: "b", Node: "n"}}
+	w := churn.NewWatch(agents, at(0))
+	w.See(topology.Snapshot{Taken: at(10), Agents: agents, Nodes: []topology.Node{{Name: "n", Cordoned: true, Removing: "the cluster autoscaler removes it"}}})
+	w.Silent(map[string]time.Time{"b": at(12)})
+	want := []report.Change{{Pod: "b", Node: "n", What: report.Drained, From: at(0), To: at(12), NodeLeft: true}}
+	if diff := cmp.Diff(want, w.Changes(nil)); diff != "" {
+		t.Errorf("changes (-want +got):\n%s", diff)
 	}
 }

@@ -30,6 +30,11 @@ func TestProxies(t *testing.T) {
 		{"the same of an Ingress", ingress, b, peers{"b": 500, "a": 450}, all, 50},
 		{"the same of a Service, which leads nobody to one pod", service, b, peers{"b": 500, "a": 450}, all, 0},
 		{"the same of a load balancer that the node answers for", shorted, b, peers{"b": 500, "a": 450}, all, 0},
+		{"the pod answered as much as comes due until then, less what failed", balancer, b, peers{"b": 439, "a": 438}, all, 50},
+		{"no pod answered as much as that", balancer, b, peers{"b": 438, "a": 437}, all, 0},
+		{"the pod answered once", balancer, b, peers{"b": 1, "a": 449}, all, 50},
+		{"another pod was away when the agent began", balancer, []report.Change{deletedAt("c", 0), b[0]}, peers{"a": 950}, all, 0},
+		{"the pod was away before, and never answered", balancer, []report.Change{restartedAt("b", -100, -98), b[0]}, peers{"a": 950}, all, 0},
 		{"three pods answered, and one change explains two", balancer, b, peers{"b": 500, "a": 449, "c": 1}, all, 0},
 		{"three pods answered, and two changes explain them", balancer, []report.Change{b[0], deletedAt("a", 52)}, peers{"b": 500, "a": 449, "c": 1}, all, 50},
 		{"all four answered alike", balancer, b, peers{"a": 238, "b": 238, "c": 237, "d": 237}, all, 0},
@@ -40,6 +45,8 @@ func TestProxies(t *testing.T) {
 		{"the pod was deleted when it ought to have answered", balancer, []report.Change{deletedAt("b", 1.1)}, peers{"a": 950}, spans{{0.1, 5, 50}}, 0},
 		{"a load balancer may notice a deletion late", balancer, b, peers{"b": 500, "a": 199}, spans{{50, 80, 301}}, 301},
 		{"a load balancer may notice a deletion half a minute late at most", balancer, b, peers{"b": 500, "a": 198}, spans{{50, 80.1, 302}}, 0},
+		{"a load balancer is away for half a minute", balancer, b, peers{"b": 500, "a": 499}, spans{{80, 80, 1}}, 1},
+		{"a load balancer that the node answers for is not", shorted, b, peers{"b": 500, "a": 499}, spans{{61.1, 61.1, 1}}, 0},
 		{"an Ingress notices a deletion", ingress, b, peers{"b": 500, "a": 388}, spans{{50, 61.1, 112}}, 112},
 		{"an Ingress notices a deletion within eleven seconds", ingress, b, peers{"b": 500, "a": 386}, spans{{50, 61.3, 114}}, 0},
 	}
@@ -122,5 +129,48 @@ func TestBackendSetsThatAreNotEven(t *testing.T) {
 				t.Errorf("%d requests are void, want %d", got, c.want)
 			}
 		})
+	}
+}
+
+// Of several ways to be led to pods that explain all failures, the one counts that explains most of them.
+func TestTheWayThatExplainsMostCounts(t *testing.T) {
+	p := four([3]float64{50, 50, 1}, [3]float64{80, 80, 1})
+	p.Peers = map[string]uint64{"b": 998}
+	set := report.Backends{Targets: []string{"service"}, Pods: []string{"a", "b", "c", "d"}, Uneven: "sessionAffinity is ClientIP"}
+	if got := void(asked("x", p, []report.Backends{set}, deletedAt("a", 50), deletedAt("b", 80))); got != 2 {
+		t.Errorf("%d requests are void, want 2", got)
+	}
+	p.Peers = map[string]uint64{"a": 997, "c": 1}
+	set = report.Backends{Targets: []string{"service"}, Pods: []string{"a"}, Also: []string{"b", "c"}}
+	if got := void(asked("x", four([3]float64{50, 50, 1}), []report.Backends{set}, deletedAt("b", 50))); got != 0 {
+		t.Errorf("%d requests are void, want 0", got)
+	}
+	one := four([3]float64{50, 50, 1})
+	one.Peers = p.Peers
+	if got := void(asked("x", one, []report.Backends{set}, deletedAt("b", 50))); got != 1 {
+		t.Errorf("%d requests are void, want 1", got)
+	}
+}
+
+func TestRequestsThatWereNotSentHadNoAnswer(t *testing.T) {
+	for most, want := range map[uint64]uint64{429: 50, 428: 0} {
+		p := measured(target.Target{ID: "service", Kind: target.LoadBalancer}, failure(probe.Timeout, [3]float64{50, 54.9, 50}))
+		p.Missed, p.Sent, p.OK, p.Peers = 10, 990, 940, map[string]uint64{"b": most, "a": 400}
+		if got := void(asked("a", p, behindFour(), deletedAt("b", 50))); got != want {
+			t.Errorf("a pod that answered %d times: %d requests are void, want %d", most, got, want)
+		}
+	}
+}
+
+// It is not known exactly when the agent began, and so neither whether the pod was there then.
+func TestAPodThatMayHaveBeenAwayWhenTheAgentBeganNeverAnswered(t *testing.T) {
+	for second, want := range map[float64]uint64{6: 50, 6.1: 0} {
+		p := measured(target.Target{ID: "service", Kind: target.LoadBalancer}, failure(probe.Timeout, [3]float64{5.1, 10, 50}))
+		p.Peers = map[string]uint64{"a": 950}
+		round := asked("a", p, behindFour(), deletedAt("b", second))
+		round.Agents[0].Latest = at(5)
+		if got := void(round); got != want {
+			t.Errorf("deleted at %v s: %d requests are void, want %d", second, got, want)
+		}
 	}
 }

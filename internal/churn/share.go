@@ -72,11 +72,8 @@ type sum struct {
 // over sums up what holds between two moments, both included.
 func (s share) over(first, last time.Duration) sum {
 	var total sum
-	for _, at := range s.steps[max(s.index(first), 0):] {
-		if at.from > last {
-			break
-		}
-		total.away = max(total.away, at.away)
+	for i := max(s.index(first), 0); i < len(s.steps) && s.steps[i].from <= last; i++ {
+		total.away = max(total.away, s.steps[i].away)
 	}
 	begin, end := s.until(first), s.until(last)
 	total.failing, total.spread = end.failing-begin.failing, end.spread-begin.spread
@@ -103,27 +100,21 @@ func (s share) until(t time.Duration) sum {
 	return sum{failing: at.failing + p*took, spread: at.spread + p*(1-p)*took}
 }
 
-// explains reports whether the share explains the stream's failures, if the agent started so much later than at the earliest: between the beginning
-// of no span and the end of another, more of them lie than the share's deviations allow. A Service that fails altogether while one of its five
-// pods is replaced is broken.
+// explains reports whether the share explains the stream's failures, if the agent started so much later than at the
+// earliest: between the beginning of no span and the end of another, more of them lie than the share's deviations
+// allow. A Service that fails altogether while one of its five pods is replaced is broken.
 func (s share) explains(all stream, away []window, shift time.Duration) bool {
 	most := all.rate() * float64(overlap(away, all.start, all.end+all.unsure))
 	byEnd := slices.Clone(all.spans)
 	slices.SortFunc(byEnd, func(a, b span) int { return cmp.Compare(a.last, b.last) })
-	for i, from := range all.spans {
-		if i > 0 && all.spans[i-1].first == from.first {
-			continue
-		}
+	for _, from := range all.spans {
 		var failed uint64
-		for j, to := range byEnd {
+		for _, to := range byEnd {
 			if to.first >= from.first {
 				failed += to.count
 			}
-			if j+1 < len(byEnd) && byEnd[j+1].last == to.last {
-				continue
-			}
 			asked := max(all.asked(away, from.first+shift, to.last+shift), float64(failed))
-			if failed > 0 && !s.allows(all, from.first, to.last, shift, failed, most/asked) {
+			if !s.allows(all, from.first, to.last, shift, failed, most/asked) {
 				return false
 			}
 		}
@@ -131,8 +122,9 @@ func (s share) explains(all stream, away []window, shift time.Duration) bool {
 	return true
 }
 
-// allows reports whether so many failures between two moments lie within the deviations of the share. Where that is only a part of the time in which
-// anybody was away, one of so many, it was chosen for its failures, and may deviate more: what chance does in one of many such parts is no wonder.
+// allows reports whether so many failures between two moments lie within the deviations of the share. Where that is
+// only a part of the time in which anybody was away, one of so many, it was chosen for its failures, and may deviate
+// more: what chance does in one of many such parts is no wonder.
 func (s share) allows(all stream, first, last, shift time.Duration, failures uint64, parts float64) bool {
 	n, failed := all.due(first, last), float64(failures)
 	over := s.over(first+shift-all.since, last+shift)

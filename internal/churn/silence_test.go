@@ -17,6 +17,7 @@ func TestAgentsWithoutAWholeReport(t *testing.T) {
 	oom := report.Change{Pod: "b", Node: "nb", What: report.Restarted, Detail: "OOMKilled", From: at(50), To: at(52)}
 	crashed := report.Change{Pod: "b", Node: "nb", What: report.Restarted, From: at(50)}
 	again := report.Change{Pod: "b", Node: "nb", What: report.Restarted, Detail: "Error", From: at(60), To: at(62)}
+	endless := report.Change{Pod: "b", Node: "nb", What: report.Deleted, From: at(50)}
 	never := time.Time{}
 	cases := []struct {
 		name             string
@@ -37,6 +38,8 @@ func TestAgentsWithoutAWholeReport(t *testing.T) {
 		{"a silence that began just after that is not", []report.Change{gone}, never, at(82.1), report.Change{}},
 		{"a silence that began half a minute after the restart is explained", []report.Change{oom}, never, at(82), oom},
 		{"a silence that began just after that is not, of a restart", []report.Change{oom}, never, at(82.1), report.Change{}},
+		{"a deletion whose end is not told began then, and explains half a minute", []report.Change{endless}, never, at(80), endless},
+		{"a deletion whose end is not told explains no more", []report.Change{endless}, never, at(80.1), report.Change{}},
 		{"a restart long ago explains no silence", []report.Change{oom}, at(500), at(502), report.Change{}},
 		{"an agent that did not come back stays silent", []report.Change{crashed}, never, at(500), crashed},
 		{"an agent that is rarely asked may have fallen silent at the restart", []report.Change{oom}, at(40), at(400), oom},
@@ -78,6 +81,8 @@ func TestAgentsThatWereStopped(t *testing.T) {
 		{"an agent that ended half a minute after its deletion was cut", at(82), at(0), at(1), false, true},
 		{"an agent that ended later was not", at(82.1), at(0), at(1), false, false},
 		{"an agent of which it is not known when it started is believed", at(51), time.Time{}, time.Time{}, false, true},
+		{"an agent that started before a moment, nobody knows after which, is believed to have ended later", at(82.1), time.Time{}, at(0), false, false},
+		{"an agent that started after a moment, nobody knows before which, is believed to have ended then", at(51), at(0), time.Time{}, false, true},
 		{"an agent that finished was not cut", at(51), at(0), at(0), true, false},
 		{"an agent that never ended was not cut", time.Time{}, at(0), at(0), false, false},
 	}

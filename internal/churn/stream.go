@@ -11,8 +11,8 @@ import (
 	"kdoctor.io/kdoctor/internal/target"
 )
 
-// stream is one stream of requests of a path. All of its moments are counted from the excuser's zero, as if the agent had started
-// at the earliest moment at which it may have.
+// stream is one stream of requests of a path. All of its moments are counted from the excuser's zero, as if the agent
+// had started at the earliest moment at which it may have.
 type stream struct {
 	path report.Path
 	// start and end are when the stream began and ended.
@@ -21,8 +21,8 @@ type stream struct {
 	unsure time.Duration
 	// planned is how many requests were to come due in a nanosecond, 0 where nobody knows.
 	planned float64
-	// since is the time between two requests over one connection, 0 where each has its own: a request over an old connection fails for what
-	// happened since the one before.
+	// since is the time between two requests over one connection, 0 where each has its own: a request over an old
+	// connection fails for what happened since the one before.
 	since time.Duration
 	// spans are those of failures that changes can cause, sorted by their first moments.
 	spans []span
@@ -75,8 +75,8 @@ func (s stream) asked(away []window, first, last time.Duration) float64 {
 	return s.rate()*float64(overlap(away, first, last)) + 1
 }
 
-// rate is how many requests came due in a nanosecond. A path ends with the last attempt of its agent, which may be long after the last
-// request came due.
+// rate is how many requests came due in a nanosecond. A path ends with the last attempt of its agent, which may be
+// long after the last request came due.
 func (s stream) rate() float64 {
 	if s.planned > 0 {
 		return s.planned
@@ -87,8 +87,8 @@ func (s stream) rate() float64 {
 	return float64(s.path.Scheduled) / float64(s.end-s.start)
 }
 
-// within reports whether the span lies within the window: whenever the agent started, or at one of the moments at which it may have started where
-// these are close together.
+// within reports whether the span lies within the window: whenever the agent started, or at one of the moments at
+// which it may have started where these are close together.
 func (s stream) within(at span, w window) bool {
 	if s.unsure > doubt {
 		return at.first >= w.from && at.last+s.unsure-s.since <= w.to
@@ -147,8 +147,8 @@ func (s stream) marked() report.Path {
 	return p
 }
 
-// causedBy reports whether requests can fail in this way because a pod is no longer there. What answers in its place decides where that pod alone
-// may answer: its address may belong to another pod by then.
+// causedBy reports whether requests can fail in this way because a pod is no longer there. What answers in its place
+// decides where that pod alone may answer: its address may belong to another pod by then.
 func causedBy(f report.Failure, p report.Path) bool {
 	alone := p.Target.MayAnswer() == target.OnePod
 	switch f.Outcome {
@@ -158,7 +158,6 @@ func causedBy(f report.Failure, p report.Path) bool {
 		return alone
 	case probe.BadStatus:
 		return alone || (p.Target.Kind == target.Ingress && p.Gateway())
-	case probe.OK, probe.DNSFailed, probe.TLSFailed, probe.NotSent, probe.Aborted, probe.Other, probe.Outcomes:
 	}
 	return false
 }

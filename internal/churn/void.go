@@ -11,24 +11,25 @@ import (
 const (
 	// slack is how long before a change a request may have started that failed because of it.
 	slack = time.Second
-	// settle is how long after its restart a backend counts as away: the cluster's times are rounded down to seconds, and the agent must listen again.
+	// settle is how long after its restart a backend counts as away: the cluster's times are rounded down to seconds,
+	// and the agent must listen again.
 	settle = 5 * time.Second
 	// follow is how long after its deletion a backend counts as away: what leads to pods leaves it out within seconds.
 	follow = 11 * time.Second
-	// grace is how long after a change requests may still fail because of it, and an agent fall silent: pods get 15 s to end. Load balancers
-	// look for themselves who is there, and backends that are down count as away for so long.
+	// grace is how long after a change requests may still fail because of it, and an agent fall silent: pods get 15 s
+	// to end. Load balancers look for themselves who is there, and backends that are down count as away for so long.
 	grace = 30 * time.Second
 	// listen is how long after a restart nobody needs to answer at the pod's own addresses.
 	listen = 10 * time.Second
-	// doubt is how far apart the moments may be at which an agent may have started, for a change to have the benefit of the doubt: an agent that
-	// starts late is asked every 2 s, and every half a second at its end.
+	// doubt is how far apart the moments may be at which an agent may have started, for a change to have the benefit
+	// of the doubt: an agent that starts late is asked every 2 s, and every half a second at its end.
 	doubt = 2500 * time.Millisecond
 	// forever is later than any moment of a round, and far from where a Duration ends.
 	forever = time.Duration(1 << 60)
 )
 
-// Void returns the round with all that its Churn explains marked as void, and with the excuses. silent holds, by pod, since when an agent
-// without a report did not answer; a pod missing from the map counts as silent from the start.
+// Void returns the round with all that its Churn explains marked as void, and with the excuses. silent holds, by pod,
+// since when an agent without a report did not answer; a pod missing from the map counts as silent from the start.
 func Void(round report.Round, silent map[string]time.Time) report.Round {
 	if len(round.Churn) == 0 {
 		return round
@@ -82,12 +83,9 @@ func newExcuser(round report.Round) *excuser {
 	return e
 }
 
-// missing marks an agent without a report that a change explains. An agent that was well until some moment and did not answer at
-// a later one fell silent between the two.
+// missing marks an agent without a report that a change explains. An agent that was well until some moment and did
+// not answer at a later one fell silent between the two.
 func (e *excuser) missing(m report.Missing, silent time.Time) report.Missing {
-	if silent.IsZero() {
-		return m
-	}
 	well := silent
 	if !m.Answered.IsZero() && m.Answered.Before(silent) {
 		well = m.Answered
@@ -98,13 +96,14 @@ func (e *excuser) missing(m report.Missing, silent time.Time) report.Missing {
 	return m
 }
 
-// outlived reports whether others still reached the pod long after it had fallen silent, so that it was not gone: its deletion, or that of its
-// node, of which nobody knows the time, came after that.
+// outlived reports whether others still reached the pod long after it had fallen silent, so that it was not gone: its
+// deletion, or that of its node, of which nobody knows the time, came after that.
 func (e *excuser) outlived(c report.Change, silent time.Time) bool {
 	return c.What != report.Restarted && c.From.Before(c.To) && e.reached[c.Pod].After(silent.Add(grace))
 }
 
-// reached returns until when, at least, each pod answered at its own addresses: as many answers as came take at least so long to come due.
+// reached returns until when, at least, each pod answered at its own addresses: as many answers as came take at least
+// so long to come due.
 func reached(agents []report.Agent) map[string]time.Time {
 	last := map[string]time.Time{}
 	for _, a := range agents {
@@ -122,7 +121,7 @@ func reached(agents []report.Agent) map[string]time.Time {
 
 // agent marks what the changes explain in an agent's report.
 func (e *excuser) agent(a report.Agent) report.Agent {
-	if !a.Finished && !a.Ended.IsZero() {
+	if !a.Finished {
 		earliest, latest := clock(a, a.Ended)
 		if c := e.stopped(a.Pod, earliest, latest); c != nil {
 			a.CutBy, a.Cut = c, c.Clause()+" during the round"
@@ -152,7 +151,8 @@ func (e *excuser) rates(pod string) (counted, kept float64) {
 	return counted, kept
 }
 
-// stopped returns the change that explains that the agent stopped between the two moments, the latest of several; nil where none does.
+// stopped returns the change that explains that the agent stopped between the two moments, the latest of several; nil
+// where none does.
 func (e *excuser) stopped(pod string, earliest, latest time.Time) *report.Change {
 	for _, c := range slices.Backward(e.changes[pod]) {
 		if !latest.Before(c.From.Add(-slack)) && (open(c) || !earliest.After(over(c).Add(grace))) {
@@ -168,8 +168,8 @@ func open(c report.Change) bool { return c.What == report.Restarted && c.To.IsZe
 // over is when the change was over; a restart that is still under way counts from when it began.
 func over(c report.Change) time.Time { return latest(c.From, c.To) }
 
-// clock returns the two moments of the controller's clock between which a moment of the agent's clock lies. Only differences of the agent's
-// clock are used, unless nobody knows when it started.
+// clock returns the two moments of the controller's clock between which a moment of the agent's clock lies. Only
+// differences of the agent's clock are used, unless nobody knows when it started.
 func clock(a report.Agent, at time.Time) (earliest, latest time.Time) {
 	if a.Earliest.IsZero() || a.Latest.IsZero() {
 		return at, at
@@ -177,8 +177,8 @@ func clock(a report.Agent, at time.Time) (earliest, latest time.Time) {
 	return a.Earliest.Add(at.Sub(a.Started)), a.Latest.Add(at.Sub(a.Started))
 }
 
-// path marks what the changes explain on one path, on both of its streams. The streams are one path: what disproves that changes are the
-// cause on one of them disproves it on the other.
+// path marks what the changes explain on one path, on both of its streams. The streams are one path: what disproves
+// that changes are the cause on one of them disproves it on the other.
 func (e *excuser) path(a report.Agent, p report.Path, streams []stream) report.Path {
 	if !slices.ContainsFunc(streams, func(s stream) bool { return len(s.spans) > 0 }) {
 		return p
@@ -191,7 +191,6 @@ func (e *excuser) path(a report.Agent, p report.Path, streams []stream) report.P
 		// Where the node that has the address is gone, it does not matter who stands behind it.
 		gone := e.during(e.drained(p.Target.AtNode), streams)
 		excused = e.backends(a, p.Target, streams) || gone
-	case target.Anyone:
 	}
 	if !excused {
 		return p

@@ -1,8 +1,9 @@
 // Package churn tells what was done to the agents of a round while it ran from what broke.
 //
-// Watch compares snapshots and finds the agents that were deleted, drained or restarted. Void marks what these changes explain:
-// failures that say nothing about the network, and reports that cannot exist. Whatever a change does not explain stays a fault:
-// a node that dies, a pod that is not ready and was not touched, and failures that began before the change.
+// Watch compares snapshots and finds the agents that were deleted, drained or restarted. Void marks what these
+// changes explain: failures that say nothing about the network, and reports that cannot exist. Whatever a change does
+// not explain stays a fault: a node that dies, a pod that is not ready and was not touched, and failures that began
+// before the change.
 package churn
 
 import (
@@ -15,10 +16,12 @@ import (
 )
 
 const (
-	// stopping is how long an agent that ends may still answer the controller after it has begun to turn away requests, at most.
+	// stopping is how long an agent that ends may still answer the controller after it has begun to turn away
+	// requests, at most.
 	stopping = 2 * time.Second
-	// uncertain is how long before it was noticed a change may have happened, at most. Where nobody looked for longer than that,
-	// such as while the controller was away, failures from before are not put down to the change: it may have come long after them.
+	// uncertain is how long before it was noticed a change may have happened, at most. Where nobody looked for longer
+	// than that, such as while the controller was away, failures from before are not put down to the change: it may
+	// have come long after them.
 	uncertain = 30 * time.Second
 	// unseen is the same for a node that stops: the cluster itself waits for 40 to 50 s until it counts on it no more.
 	unseen = 60 * time.Second
@@ -30,7 +33,8 @@ const (
 type Watch struct {
 	// lives are in the order of the plans.
 	lives []*life
-	// cordoned are the nodes that were cordoned when they were first seen, and have been ever since. nil before the first snapshot.
+	// cordoned are the nodes that were cordoned when they were first seen, and have been ever since. nil before the
+	// first snapshot.
 	cordoned map[string]bool
 }
 
@@ -43,8 +47,8 @@ type life struct {
 	began, used time.Time
 	// placed reports that a snapshot showed the node, removing that the last one showed it about to be removed.
 	placed, removing bool
-	// stopped is when the node was first seen to have stopped though it was to stay; zero for one that runs. All that happens to the pod
-	// from then on follows from that.
+	// stopped is when the node was first seen to have stopped though it was to stay; zero for one that runs. All that
+	// happens to the pod from then on follows from that.
 	stopped time.Time
 	// over reports that the pod or the node is gone.
 	over    bool
@@ -56,19 +60,21 @@ type change struct {
 	report.Change
 	// earliest is when it may have happened at the earliest, noticed when the agent was first seen otherwise.
 	earliest, noticed time.Time
-	// hint is when it happened, by a clock in the cluster; zero where nothing tells, or where it does not fit what was seen.
+	// hint is when it happened, by a clock in the cluster; zero where nothing tells, or where it does not fit what
+	// was seen.
 	hint time.Time
 }
 
 // place is the node of an agent as a snapshot shows it.
 type place struct {
 	topology.Node
-	// removed reports that the cluster no longer has the node. leaving reports that the node is to leave the cluster, or was cordoned
-	// while the watch was on: one that stops then was drained.
+	// removed reports that the cluster no longer has the node. leaving reports that the node is to leave the cluster,
+	// or was cordoned while the watch was on: one that stops then was drained.
 	removed, leaving bool
 }
 
-// NewWatch follows the agents as they were at the given time. What the first snapshot shows of their nodes was so before.
+// NewWatch follows the agents as they were at the given time. What the first snapshot shows of their nodes was so
+// before.
 func NewWatch(agents []topology.Agent, at time.Time) *Watch {
 	w := &Watch{}
 	for _, a := range agents {
@@ -93,14 +99,14 @@ func (w *Watch) See(s topology.Snapshot) {
 		}
 		l.placed, l.removing = l.placed || ok, at.Removing != ""
 		l.see(now, found, at, s.Taken)
-		if !at.removed && !at.leaving {
+		if !at.leaving {
 			l.used = s.Taken
 		}
 	}
 }
 
-// Silent takes note of agents that do not answer any more, and since when. One on a node that is about to be removed went with the node:
-// the cluster needs the better part of a minute to notice that, and a round may be over by then.
+// Silent takes note of agents that do not answer any more, and since when. One on a node that is about to be removed
+// went with the node: the cluster needs the better part of a minute to notice that, and a round may be over by then.
 func (w *Watch) Silent(since map[string]time.Time) {
 	for _, l := range w.lives {
 		at := since[l.agent.Pod]
@@ -115,7 +121,8 @@ func (w *Watch) Silent(since map[string]time.Time) {
 	}
 }
 
-// places returns the nodes by name. A node that has stopped already when it is first seen may have been cordoned just before.
+// places returns the nodes by name. A node that has stopped already when it is first seen may have been cordoned just
+// before.
 func (w *Watch) places(s topology.Snapshot) map[string]place {
 	first := w.cordoned == nil
 	if first {
@@ -188,19 +195,20 @@ func (l *life) end(c change) {
 	l.changes = append(l.changes, c)
 }
 
-// change returns a change of the pod since it was last seen. What the cluster tells is believed where it fits what was seen, for
-// clocks may be wrong.
+// change returns a change of the pod since it was last seen. What the cluster tells is believed where it fits what
+// was seen, for clocks may be wrong.
 func (l *life) change(what report.Happening, hint, noticed time.Time) change {
 	c := change{Change: report.Change{Pod: l.agent.Pod, Node: l.agent.Node, What: what}, noticed: noticed}
 	c.earliest = latest(l.well, noticed.Add(-uncertain))
-	if !hint.IsZero() && hint.After(l.well.Add(-second)) && hint.Before(noticed.Add(second)) {
+	if hint.After(l.well.Add(-second)) && hint.Before(noticed.Add(second)) {
 		c.hint = hint
 	}
 	return c
 }
 
-// lives looks for a restart, and for the end of one. Times of Kubernetes are compared with each other alone: they are of another clock.
-// Of several restarts since the agent was last seen the cluster tells the end of the last alone, so that is no hint when the first began.
+// lives looks for a restart, and for the end of one. Times of Kubernetes are compared with each other alone: they are
+// of another clock. Of several restarts since the agent was last seen the cluster tells the end of the last alone, so
+// that is no hint when the first began.
 func (l *life) lives(now topology.Agent, taken time.Time) {
 	n := len(l.changes)
 	down := n > 0 && l.changes[n-1].To.IsZero()
@@ -223,8 +231,8 @@ func (l *life) lives(now topology.Agent, taken time.Time) {
 	l.agent, l.well = now, taken
 }
 
-// Changes is all that happened, sorted by time. answered tells, by pod, when the controller last asked an agent that then
-// answered: until about then it was alive.
+// Changes is all that happened, sorted by time. answered tells, by pod, when the controller last asked an agent that
+// then answered: until about then it was alive.
 func (w *Watch) Changes(answered map[string]time.Time) []report.Change {
 	var all []report.Change
 	for _, l := range w.lives {

@@ -72,6 +72,24 @@ func TestWatch(t *testing.T) {
 			want: []report.Change{change(report.Deleted, 14, 14)}},
 		{name: "a deletion by a clock that is wrong happened between two looks", looks: []topology.Snapshot{looked(10, &well), looked(20, deleted(500))},
 			want: []report.Change{change(report.Deleted, 10, 20)}},
+		{name: "a deletion just over a second before the last look is by a clock that is wrong", looks: []topology.Snapshot{looked(10, &well), looked(20, deleted(9))},
+			want: []report.Change{change(report.Deleted, 10, 20)}},
+		{name: "a deletion within a second before the last look is rounded", looks: []topology.Snapshot{looked(10, &well), looked(20, deleted(9.1))},
+			want: []report.Change{change(report.Deleted, 9.1, 9.1)}},
+		{name: "a deletion within a second after it was noticed is by a clock that is ahead", looks: []topology.Snapshot{looked(10, &well), looked(20, deleted(20.9))},
+			want: []report.Change{change(report.Deleted, 20.9, 20.9)}},
+		{name: "a deletion a second after it was noticed is by a clock that is wrong", looks: []topology.Snapshot{looked(10, &well), looked(20, deleted(21))},
+			want: []report.Change{change(report.Deleted, 10, 20)}},
+		{name: "of two restarts since the last look, nothing tells when the first began", looks: []topology.Snapshot{looked(10, &well),
+			looked(20, with(func(a *topology.Agent) { a.Restarts, a.Ended, a.Started, a.EndReason = 2, at(14), at(15), "OOMKilled" }))},
+			want: []report.Change{oom(10, 15)}},
+		{name: "a restart of which only the count tells is one", looks: []topology.Snapshot{looked(10, &well),
+			looked(20, with(func(a *topology.Agent) { a.Restarts, a.Started = 1, at(15) }))},
+			want: []report.Change{change(report.Restarted, 10, 15)}},
+		{name: "a restart that ended by a clock that is behind is over when that was seen", looks: []topology.Snapshot{looked(10, &well), looked(20, restarted(14, 5))},
+			want: []report.Change{oom(14, 20)}},
+		{name: "a restart is over no earlier than it began", looks: []topology.Snapshot{looked(10, &well), looked(20, restarted(5000, 15))},
+			answered: at(18), want: []report.Change{oom(16, 16)}},
 		{name: "a pod that is gone went after it was last seen", looks: []topology.Snapshot{looked(10, &well), looked(20, nil)},
 			want: []report.Change{change(report.Deleted, 10, 20)}},
 		{name: "a pod that is gone went after it last answered, less the time it takes to end", looks: []topology.Snapshot{looked(10, &well), looked(20, nil)},
@@ -125,5 +143,23 @@ func TestWatch(t *testing.T) {
 				t.Errorf("changes (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestChangesAreSortedByTimeThenNodeThenPod(t *testing.T) {
+	agents := []topology.Agent{{Pod: "d", Node: "m"}, {Pod: "c", Node: "m"}, {Pod: "b", Node: "n"}, {Pod: "a", Node: "k"}}
+	w := churn.NewWatch(agents, at(0))
+	s := topology.Snapshot{Taken: at(10)}
+	for i, a := range agents {
+		a.Deleted = at([]float64{5, 5, 4, 5}[i])
+		s.Agents = append(s.Agents, a)
+	}
+	w.See(s)
+	var got []string
+	for _, c := range w.Changes(nil) {
+		got = append(got, c.Pod)
+	}
+	if diff := cmp.Diff([]string{"b", "a", "c", "d"}, got); diff != "" {
+		t.Errorf("pods (-want +got):\n%s", diff)
 	}
 }
