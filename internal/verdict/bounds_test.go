@@ -96,18 +96,18 @@ func TestBoundOfWhatTheAgentCouldNotSend(t *testing.T) {
 	}
 }
 
-// Slow answers of one of three throttled agents explain at most a third of the requests, give or take three standard deviations.
+// Slow answers of one of three throttled agents explain at most a third of the requests, give or take three standard deviations, and one more.
 func TestBoundOfWhatSlowAnswerersExplain(t *testing.T) {
 	late := func(n uint64) report.Failure {
 		return report.Failure{Outcome: probe.Timeout, Phase: probe.FirstByte, Count: n}
 	}
 	limited := throttledAgent(path("x", 100, 100, 100, time.Millisecond))
 	limited.Pod, limited.Node = "b", "node-b"
-	// 100/3 + 3*sqrt(100*2/9) is 47.48, 300/3 + 3*sqrt(300*2/9) is 124.49.
+	// 100/3 + 3*sqrt(100*2/9) + 1 is 48.48, 300/3 + 3*sqrt(300*2/9) + 1 is 125.49.
 	for _, c := range []struct {
 		late, of uint64
 		want     verdict.Result
-	}{{47, 100, verdict.ToolLimited}, {48, 100, verdict.Fail}, {124, 300, verdict.ToolLimited}, {125, 300, verdict.Fail}} {
+	}{{48, 100, verdict.ToolLimited}, {49, 100, verdict.Fail}, {125, 300, verdict.ToolLimited}, {126, 300, verdict.Fail}} {
 		v := verdict.Judge(report.Round{Agents: []report.Agent{agent("a", path("service", c.of, c.of, c.of-c.late, time.Millisecond, late(c.late))), limited},
 			Backends: []report.Backends{{Targets: []string{"service"}, Pods: []string{"a", "b", "c"}}}}, strict())
 		if got := v.Agents[0].Paths[0]; got.Result != c.want {

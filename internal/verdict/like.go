@@ -52,7 +52,7 @@ const (
 // evidence is how much of something bad there was in how many requests, and how many requests speak for that.
 type evidence struct{ bad, of, least float64 }
 
-// evidenceOf is that of one stream of the path, whose excused requests must no longer be in it.
+// evidenceOf is that of one stream of the path.
 func evidenceOf(p *report.Path, s stream, by measure) evidence {
 	if s == persistent {
 		p = p.Kept
@@ -70,6 +70,10 @@ func evidenceOf(p *report.Path, s stream, by measure) evidence {
 		if f.Outcome == probe.Timeout && (by == timeouts || answer == (by == answerTimeouts)) {
 			e.bad += float64(f.Count)
 		}
+	}
+	if by == ownTimeouts {
+		// Nothing is connected for a request over an old connection.
+		e.of -= float64(min(p.Reused, uint64(e.of)))
 	}
 	e.least = e.bad
 	return e
@@ -101,15 +105,18 @@ type rankingKey struct {
 	measure
 }
 
+// like is one path, and what is compared of it.
+type like struct{ path, compared *report.Path }
+
 // of ranks the paths, once.
-func (r rankings) of(key rankingKey, paths func() []*report.Path) []ranked {
+func (r rankings) of(key rankingKey, paths func() []like) []ranked {
 	if ranking, ok := r[key]; ok {
 		return ranking
 	}
 	var ranking []ranked
 	for _, p := range paths() {
-		if e := evidenceOf(p, key.stream, key.measure); e.of > 0 {
-			ranking = append(ranking, ranked{p, e})
+		if e := evidenceOf(p.compared, key.stream, key.measure); e.of > 0 {
+			ranking = append(ranking, ranked{p.path, e})
 		}
 	}
 	slices.SortStableFunc(ranking, func(a, b ranked) int { return cmp.Or(cmp.Compare(a.bad*b.of, b.bad*a.of), cmp.Compare(b.of, a.of)) })

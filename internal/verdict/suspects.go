@@ -40,13 +40,26 @@ func (j judge) suspects(r *reported, i int) suspects {
 	s := suspects{agent: r.limit, asker: first(r.limit, pathLimit(r.whole[i])), proxy: proxyOf(r.whole[i]), path: p}
 	s.answerer = j.slow.on(r.Pod, p, s.proxy)
 	s.same = func(of stream, by measure) []ranked {
-		return r.rankings.of(rankingKey{way{protocol: p.Target.Protocol}, of, by}, func() []*report.Path {
-			return slices.DeleteFunc(slices.Clone(r.left), func(q *report.Path) bool { return q.Target.Protocol != p.Target.Protocol })
+		return r.rankings.of(rankingKey{way{protocol: p.Target.Protocol}, of, by}, func() []like {
+			// With what is excused: a change of somebody else must not make this path look worse.
+			var all []like
+			for k, q := range r.left {
+				if q.Target.Protocol == p.Target.Protocol {
+					all = append(all, like{q, r.whole[k]})
+				}
+			}
+			return all
 		})
 	}
 	s.others = func(of stream, by measure) []ranked {
 		key := rankingKey{wayOf(&p.Target), of, by}
-		return j.slow.rankings.of(key, func() []*report.Path { return j.slow.asked[key.way] })
+		return j.slow.rankings.of(key, func() []like {
+			var all []like
+			for _, q := range j.slow.asked[key.way] {
+				all = append(all, like{q, q})
+			}
+			return all
+		})
 	}
 	return s
 }
@@ -157,7 +170,8 @@ func slowAnswers(round report.Round, agents []reported) slow {
 }
 
 // on is the limit that made answers on the path slow, nil for none. Where any of several pods may answer, those that are slow explain no more
-// than their share of the requests, up to three standard deviations of a uniform choice: what is beyond that has another reason.
+// than their share of the requests, up to three standard deviations of a uniform choice and one more: what is beyond that has another reason.
+// Where pods answered that may do so although nothing leads to them, they are counted in.
 func (s slow) on(agent string, p *report.Path, stands proxy) *Reason {
 	if p.Target.Protocol == target.TCP {
 		// A kernel answers, not the agent.
@@ -166,7 +180,11 @@ func (s slow) on(agent string, p *report.Path, stands proxy) *Reason {
 	if p.Target.MayAnswer() == target.OnePod {
 		return s.byPod[p.Target.Pod]
 	}
-	pods, _ := s.behind.Pods(agent, p.Target.ID)
+	set, _ := s.behind.Set(agent, p.Target.ID)
+	pods := set.Pods
+	if slices.ContainsFunc(set.Also, func(pod string) bool { return p.Peers[pod] > 0 }) {
+		pods = slices.Concat(set.Pods, set.Also)
+	}
 	var limit *Reason
 	hit := 0
 	for _, pod := range pods {
@@ -184,7 +202,7 @@ func (s slow) on(agent string, p *report.Path, stands proxy) *Reason {
 		}
 	}
 	share, made := s.share(p, stands, hit, len(pods)), float64(p.Sent)
-	if explained > made*share+3*math.Sqrt(made*share*(1-share)) {
+	if explained > made*share+3*math.Sqrt(made*share*(1-share))+1 {
 		return nil
 	}
 	return limit
