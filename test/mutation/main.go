@@ -43,12 +43,14 @@ func parse(args []string) (options, error) {
 	flags.Uint64Var(&o.seed, "seed", 1, "seed of the sample")
 	flags.IntVar(&o.parallel, "j", 1, "how many mutants to test at a time")
 	flags.StringVar(&o.only, "only", "", "take mutants of files whose path contains this")
+	flags.BoolVar(&o.verbose, "v", false, "print the killed ones too, with the test that failed")
 	flags.StringVar(&tests, "tests", "", "packages, separated by commas, whose tests run after the package's own")
 	if err := flags.Parse(args); err != nil {
 		return options{}, fmt.Errorf("read the arguments: %w", err)
 	}
 	if flags.NArg() != 1 || o.sample < 0 || o.parallel < 1 {
-		return options{}, fmt.Errorf("%w: mutation [-n 150] [-seed 1] [-j 1] [-only file] [-tests ./a,./b] ./package", errUsage)
+		return options{},
+			fmt.Errorf("%w: mutation [-n 150] [-seed 1] [-j 1] [-only file] [-v] [-tests ./a,./b] ./package", errUsage)
 	}
 	o.pkg = flags.Arg(0)
 	o.tests = append([]string{o.pkg}, strings.FieldsFunc(tests, func(r rune) bool { return r == ',' })...)

@@ -29,7 +29,8 @@ func TestFind(t *testing.T) {
 		{"a sum is turned and dropped", "b += c", []string{"b += c -> b -= c", "b += c -> dropped"}},
 		{"a condition that is a call is negated", "if a() {}", []string{"a() -> !(a())"}},
 		{"a negation goes", "if !x {}", []string{"!x -> x"}},
-		{"an early return is dropped, the last is not", "if x { return }; return", []string{"x -> !(x)", "return -> dropped"}},
+		{"an early return is dropped, the last is not", "if x { return }; return",
+			[]string{"x -> !(x)", "return -> dropped"}},
 		{"continue is dropped and becomes break", "for { continue }", []string{"continue -> dropped", "continue -> break"}},
 		{"a case is dropped, and each of its values", "switch a { case b, c: }",
 			[]string{"case b, c: -> dropped", "case b, c: -> case c:", "case b, c: -> case b:"}},
@@ -89,7 +90,8 @@ func TestReasons(t *testing.T) {
 		want       map[string]string
 		refused    bool
 	}{
-		{"a mutant with its reason", "# head\n\na.go f: x -> y\n  it is so\n", map[string]string{"a.go f: x -> y": "it is so"}, false},
+		{"a mutant with its reason", "# head\n\na.go f: x -> y\n  it is so\n",
+			map[string]string{"a.go f: x -> y": "it is so"}, false},
 		{"a mutant without a reason is refused", "a.go f: x -> y\nb.go f: x -> y\n  it is so\n", nil, true},
 		{"a last mutant without a reason is refused", "a.go f: x -> y\n", nil, true},
 		{"a reason without a mutant is refused", "  it is so\n", nil, true},

@@ -21,6 +21,7 @@ type options struct {
 	pkg, only string
 	tests     []string
 	sample    int
+	verbose   bool
 	seed      uint64
 	parallel  int
 }
@@ -119,6 +120,8 @@ type trial struct {
 	binaries []string
 	env      string
 	outcome  outcome
+	// by is what the failing test program said first, where the mutant was killed.
+	by string
 }
 
 // draw takes the next mutants of the sample until it is full, and builds those that can be switched: what does not
@@ -151,7 +154,8 @@ func (s *session) draw(ctx context.Context) (trials []*trial, refused int, err e
 	}
 	// Where the tests fail on all mutants together, the package does not keep a promise of its own, such as how much
 	// it allocates.
-	alone := s.try(ctx, binaries, variable+"=0", time.Hour) != survived
+	clean, _ := s.try(ctx, binaries, variable+"=0", time.Hour)
+	alone := clean != survived
 	for _, v := range switched {
 		t := &trial{mutant: v.mutant, binaries: binaries, env: fmt.Sprintf("%s=%d", variable, v.id)}
 		if alone {

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -63,7 +64,7 @@ func (s *session) test(ctx context.Context, out io.Writer) error {
 			cmp.Compare(a.mutant.File, b.mutant.File), cmp.Compare(a.mutant.from, b.mutant.from),
 			cmp.Compare(a.mutant.Becomes, b.mutant.Becomes))
 	})
-	s.run(ctx, trials, limit, func(t *trial) { t.print(out, known) })
+	s.run(ctx, trials, limit, func(t *trial) { t.print(out, known, s.verbose) })
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -82,7 +83,7 @@ func (s *session) run(ctx context.Context, trials []*trial, limit time.Duration,
 	for _, t := range trials {
 		slots <- struct{}{}
 		all.Go(func() {
-			t.outcome = s.once(ctx, t, limit)
+			t.outcome, t.by = s.once(ctx, t, limit)
 			<-slots
 			one.Lock()
 			defer one.Unlock()
@@ -93,12 +94,12 @@ func (s *session) run(ctx context.Context, trials []*trial, limit time.Duration,
 }
 
 // once builds the mutant where that is still to be done, and tests it. Programs of its own are removed after that.
-func (s *session) once(ctx context.Context, t *trial, limit time.Duration) outcome {
+func (s *session) once(ctx context.Context, t *trial, limit time.Duration) (came outcome, by string) {
 	binaries := t.binaries
 	if binaries == nil {
 		var err error
 		if binaries, err = s.single(ctx, t.mutant); err != nil {
-			return refused
+			return refused, ""
 		}
 		defer os.RemoveAll(filepath.Dir(binaries[0]))
 	}
@@ -112,14 +113,16 @@ func (s *session) clean(ctx context.Context) (time.Duration, error) {
 		return 0, fmt.Errorf("%w:\n%s", err, out)
 	}
 	begin := time.Now()
-	if s.try(ctx, binaries, variable+"=0", time.Hour) != survived {
-		return 0, fmt.Errorf("the tests of %s fail without any mutant", s.pkg)
+	if came, by := s.try(ctx, binaries, variable+"=0", time.Hour); came != survived {
+		return 0, fmt.Errorf("the tests of %s fail without any mutant: %s", s.pkg, by)
 	}
 	return max(shortest, patience*time.Since(begin)), nil
 }
 
-// try runs the test programs one after the other until one fails.
-func (s *session) try(ctx context.Context, binaries []string, env string, limit time.Duration) outcome {
+// try runs the test programs one after the other until one fails, and returns what that one said first.
+func (s *session) try(
+	ctx context.Context, binaries []string, env string, limit time.Duration,
+) (came outcome, by string) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	for i, binary := range binaries {
@@ -130,20 +133,34 @@ func (s *session) try(ctx context.Context, binaries []string, env string, limit 
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 		cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 		cmd.WaitDelay = time.Second
-		switch err := cmd.Run(); {
+		said, err := cmd.CombinedOutput()
+		switch {
 		case ctx.Err() != nil:
-			return late
+			return late, ""
 		case err != nil:
-			return killed
+			return killed, reason(string(said))
 		}
 	}
-	return survived
+	return survived, ""
 }
 
-// print writes the mutant, unless it was killed by a failure or is known to be equivalent.
-func (t *trial) print(out io.Writer, known map[string]string) {
+// reason returns the line that names the failing test, or the panic.
+func reason(said string) string {
+	for l := range strings.Lines(said) {
+		if l = strings.TrimSpace(l); strings.HasPrefix(l, "--- FAIL") || strings.HasPrefix(l, "panic:") {
+			return l
+		}
+	}
+	return "nothing"
+}
+
+// print writes the mutant, unless it is known to be equivalent; one that was killed by a failure where all are asked
+// for.
+func (t *trial) print(out io.Writer, known map[string]string, all bool) {
 	_, listed := known[t.mutant.key()]
 	switch {
+	case t.outcome == killed && all:
+		fmt.Fprintf(out, "killed     %s, by %s\n", t.mutant, t.by)
 	case t.outcome == late:
 		fmt.Fprintf(out, "timed out  %s\n", t.mutant)
 	case t.outcome == survived && listed:
