@@ -122,8 +122,8 @@ func Run(ctx context.Context, config Config, listeners Listeners) error {
 	return errors.Join(all...)
 }
 
-// stopped reports whether a server ended because the agent stopped it. An agent can be stopped before its servers begin: then gRPC, unlike
-// later, says so in an error, as the standard library always does.
+// stopped reports whether a server ended because the agent stopped it. An agent can be stopped before its servers
+// begin: then gRPC, unlike later, says so in an error, as the standard library always does.
 func stopped(err error) bool {
 	return errors.Is(err, http.ErrServerClosed) || errors.Is(err, grpc.ErrServerStopped)
 }

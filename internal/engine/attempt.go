@@ -187,8 +187,8 @@ func (s *shard) send(i int32) bool {
 	return true
 }
 
-// replace opens a connection in the place of one of which the kernel says, before anything of the request has left, that it ended: it did so while it
-// was idle, and the poller has only not been heard yet.
+// replace opens a connection in the place of one of which the kernel says, before anything of the request has left,
+// that it ended: it did so while it was idle, and the poller has only not been heard yet.
 func (s *shard) replace(i int32, errno unix.Errno) {
 	a := &s.attempts[i]
 	httpprobe.EndOf(errno).Note(&a.lost)

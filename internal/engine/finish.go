@@ -33,8 +33,8 @@ func calm(timer, trip time.Duration) time.Duration {
 	return noTimer
 }
 
-// judge ends an attempt with a whole answer. reusable tells that the connection may serve another attempt; where look is set, the other side may have ended
-// it already, or sent more.
+// judge ends an attempt with a whole answer. reusable tells that the connection may serve another attempt; where look
+// is set, the other side may have ended it already, or sent more.
 func (s *shard) judge(i int32, reusable, look bool) {
 	a := &s.attempts[i]
 	sample := s.answer(a)
@@ -104,7 +104,8 @@ func (s *shard) answer(a *attempt) *probe.Sample {
 func (s *shard) finish(i int32, whole, reusable bool) {
 	a, sample := &s.attempts[i], &s.sample
 	l := a.lane
-	sample.Start, sample.Due, sample.Reused, sample.Lost = s.clock.base.Add(a.start), s.clock.base.Add(a.due), a.reused, a.lost
+	sample.Start, sample.Due = s.clock.base.Add(a.start), s.clock.base.Add(a.due)
+	sample.Reused, sample.Lost = a.reused, a.lost
 	s.measure(a, sample)
 	httpprobe.JudgeReuse(a.first > 0, sample)
 	sample.Retransmits = s.resent(a, sample)

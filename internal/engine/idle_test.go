@@ -48,14 +48,18 @@ func TestConnectionsThatEndWhileIdleAreCountedAndJudged(t *testing.T) {
 		want           judging.Result
 	}{
 		{"resets of idle connections are counted, and fail the path", after(text, abort), true, false, judging.Fail},
-		{"closes of idle connections are counted, and fail the path", after(text, func(net.Conn) {}), false, true, judging.Fail},
-		{"an end that the answer announced is none while idle, but no connection was reused", after(announced, abort), false, false, judging.Fail},
-		{"connections that stay open are not lost when the round ends", func(h *host, _ int64, conn net.Conn, requests *bufio.Reader) {
+		{"closes of idle connections are counted, and fail the path", after(text, func(net.Conn) {}), false, true,
+			judging.Fail},
+		{"an end that the answer announced is none while idle, but no connection was reused", after(announced, abort),
+			false, false, judging.Fail},
+		{"connections that stay open are not lost when the round ends", func(h *host, _ int64, conn net.Conn,
+			requests *bufio.Reader) {
 			for h.next(requests) {
 				_, _ = io.WriteString(conn, text)
 			}
 		}, false, false, judging.Pass},
-		{"a reset after the last request is not counted", func(h *host, _ int64, conn net.Conn, requests *bufio.Reader) {
+		{"a reset after the last request is not counted", func(h *host, _ int64, conn net.Conn,
+			requests *bufio.Reader) {
 			for n := 1; h.next(requests); n++ {
 				_, _ = io.WriteString(conn, text)
 				if n == 10 {
@@ -67,13 +71,17 @@ func TestConnectionsThatEndWhileIdleAreCountedAndJudged(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := newHost(t, c.serve)
-			to := target.Target{ID: "x", Kind: target.Endpoint, Family: topology.IPv4, Protocol: target.HTTP, Address: h.url, Pod: "b", Node: "n", Answer: target.OnePod}
-			e := run(t, Config{Targets: []target.Target{to}, Load: mesh.Load{PerSecond: 50, Duration: 2 * time.Second, Timeout: time.Second, Connection: mesh.Both}})
+			to := target.Target{ID: "x", Kind: target.Endpoint, Family: topology.IPv4, Protocol: target.HTTP,
+				Address: h.url, Pod: "b", Node: "n", Answer: target.OnePod}
+			e := run(t, Config{Targets: []target.Target{to}, Load: mesh.Load{PerSecond: 50, Duration: 2 * time.Second,
+				Timeout: time.Second, Connection: mesh.Both}})
 			p := e.Paths()[0]
 			k := p.Kept
-			t.Logf("of %d requests %d succeeded and %d reused a connection; %d resets and %d closes are counted", k.Sent, k.OK, k.Reused, k.IdleResets, k.IdleCloses)
+			t.Logf("of %d requests %d succeeded and %d reused a connection; %d resets and %d closes are counted",
+				k.Sent, k.OK, k.Reused, k.IdleResets, k.IdleCloses)
 			if (k.IdleResets > 0) != c.resets || (k.IdleCloses > 0) != c.closes || p.IdleResets+p.IdleCloses != 0 {
-				t.Errorf("want resets %v, closes %v, and none of the %d of counted requests", c.resets, c.closes, p.IdleResets+p.IdleCloses)
+				t.Errorf("want resets %v, closes %v, and none of the %d of counted requests", c.resets, c.closes,
+					p.IdleResets+p.IdleCloses)
 			}
 			// However late the server is, a request finds the connection of the one before, or finds that it ended.
 			if lost := k.IdleResets + k.IdleCloses; lost > 0 && lost+k.Reused != k.Sent-1 {
@@ -86,7 +94,8 @@ func TestConnectionsThatEndWhileIdleAreCountedAndJudged(t *testing.T) {
 	}
 }
 
-// judged is the verdict over a round of the path alone, by an agent that was never late: this machine has others to serve.
+// judged is the verdict over a round of the path alone, by an agent that was never late: this machine has others to
+// serve.
 func judged(p report.Path) judging.Verdict {
 	for _, s := range []*report.Path{&p, p.Kept} {
 		s.Lag = stats.Histogram{}
@@ -94,15 +103,19 @@ func judged(p report.Path) judging.Verdict {
 			s.Lag.Record(0)
 		}
 	}
-	return judging.Judge(report.Round{Expected: []report.Expected{{Pod: "a", Node: "n", Targets: []string{p.Target.ID}, Requests: p.Scheduled, Kept: p.Kept.Scheduled}},
-		Agents: []report.Agent{{Pod: "a", Node: "n", Finished: true, Paths: []report.Path{p}}}}, judging.Expect{SuccessRate: 1})
+	return judging.Judge(report.Round{Expected: []report.Expected{{Pod: "a", Node: "n", Targets: []string{p.Target.ID},
+		Requests: p.Scheduled, Kept: p.Kept.Scheduled}},
+		Agents: []report.Agent{{Pod: "a", Node: "n", Finished: true, Paths: []report.Path{p}}}},
+		judging.Expect{SuccessRate: 1})
 }
 
 func TestConnectionsOfCountedRequestsThatEndWhileIdleAreCounted(t *testing.T) {
 	h := newHost(t, after(agentAnswer(t), abort))
-	e := run(t, Config{Targets: targetsAt(h.url, 1), Load: mesh.Load{PerSecond: 10, Duration: time.Second, Timeout: time.Second, Connection: mesh.KeepAlive}})
+	e := run(t, Config{Targets: targetsAt(h.url, 1), Load: mesh.Load{PerSecond: 10, Duration: time.Second,
+		Timeout: time.Second, Connection: mesh.KeepAlive}})
 	if p := e.Paths()[0]; p.IdleResets == 0 || p.IdleResets+p.Reused != p.Sent-1 || p.IdleCloses != 0 {
-		t.Errorf("of %d requests %d succeeded and %d reused a connection; %d resets and %d closes are counted", p.Sent, p.OK, p.Reused, p.IdleResets, p.IdleCloses)
+		t.Errorf("of %d requests %d succeeded and %d reused a connection; %d resets and %d closes are counted", p.Sent,
+			p.OK, p.Reused, p.IdleResets, p.IdleCloses)
 	}
 }
 
@@ -130,7 +143,8 @@ func TestConnectionThatTheKernelKnowsToHaveEndedIsReplaced(t *testing.T) {
 					}
 				}
 			})
-			a := newSingle(t, httpprobe.Config{Round: roundOfTest, Source: "a", Installation: "k/a", Timeout: 20 * time.Second, Keep: true})
+			a := newSingle(t, httpprobe.Config{Round: roundOfTest, Source: "a", Installation: "k/a",
+				Timeout: 20 * time.Second, Keep: true})
 			defer a.Close()
 			to := targetsAt(h.url, 1)[0]
 			if got := a.Probe(t.Context(), to); got.Outcome != probe.OK {
@@ -142,9 +156,11 @@ func TestConnectionThatTheKernelKnowsToHaveEndedIsReplaced(t *testing.T) {
 			var got probe.Sample
 			s.record = func(_ *lane, sample *probe.Sample) { got = *sample }
 			once(t, s, l)
-			if got.Outcome != probe.OK || got.Reused || got.Closed || got.Lost != c.want || h.connections.Load() != 2 || h.requests.Load() != 2 {
+			if got.Outcome != probe.OK || got.Reused || got.Closed || got.Lost != c.want || h.connections.Load() != 2 ||
+				h.requests.Load() != 2 {
 				t.Errorf("the second attempt is %v (%s), reused %v, closed %v, found %+v, want %+v; %d connections and %d requests came",
-					got.Outcome, got.Message, got.Reused, got.Closed, got.Lost, c.want, h.connections.Load(), h.requests.Load())
+					got.Outcome, got.Message, got.Reused, got.Closed, got.Lost, c.want, h.connections.Load(),
+					h.requests.Load())
 			}
 			if once(t, s, l); !got.Reused || got.Lost != (probe.Lost{}) {
 				t.Errorf("the third attempt reused %v and found %+v", got.Reused, got.Lost)

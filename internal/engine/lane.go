@@ -32,7 +32,8 @@ type lane struct {
 	request []byte
 	// peer is the pod that answered last.
 	peer string
-	// idle are the open connections that wait for the next attempt; lost are those that the other side ended since the last one began.
+	// idle are the open connections that wait for the next attempt; lost are those that the other side ended since the
+	// last one began.
 	idle line
 	lost probe.Lost
 }

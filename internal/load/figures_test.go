@@ -1,7 +1,7 @@
 package load_test
 
 import (
-	"fmt"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,7 +19,7 @@ import (
 func TestWhatAnAccountSaysOfItsAttempts(t *testing.T) {
 	const ms = time.Millisecond
 	begin := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	at := func(d time.Duration) time.Time { return begin.Add(d) }
+	at := begin.Add
 	phases := func(connect, body time.Duration) (all [probe.Phases]time.Duration) {
 		all[probe.Connect], all[probe.Body] = connect, body
 		return all
@@ -129,7 +129,7 @@ func TestAnAccountThatWasNotBegunTellsNoTimes(t *testing.T) {
 func TestAnAccountCountsNoMorePodsThanAPathMayHave(t *testing.T) {
 	a := load.NewAccount(target.Target{})
 	for i := range 5000 {
-		a.Record(&probe.Sample{Peer: fmt.Sprint(i), Status: 100 + i%900})
+		a.Record(&probe.Sample{Peer: strconv.Itoa(i), Status: 100 + i%900})
 	}
 	if p := a.Report(); len(p.Peers) != 4096 || len(p.Statuses) != 900 || p.OK != 5000 {
 		t.Errorf("%d pods and %d statuses of %d answers, want 4096, 900 and 5000", len(p.Peers), len(p.Statuses), p.OK)

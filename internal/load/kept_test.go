@@ -122,7 +122,8 @@ func (c *chaos) Probe(ctx context.Context, t target.Target) probe.Sample {
 		c.mu.Unlock()
 	}()
 	s := probe.Sample{Start: time.Now(), Outcome: probe.Outcome(x % uint64(probe.Outcomes)), Phase: probe.Phase(x >> 8 % uint64(probe.Phases)),
-		Reused: x>>16&1 == 0, Closed: x>>17&1 == 0, Lost: probe.Lost{Resets: x >> 40 % 2, Closes: x >> 41 % 3}, Bytes: 10, Peer: fmt.Sprintf("p%d", x>>20%8), Message: fmt.Sprintf("m%d", x>>24%8)}
+		Reused: x>>16&1 == 0, Closed: x>>17&1 == 0, Lost: probe.Lost{Resets: x >> 40 % 2, Closes: x >> 41 % 3},
+		Bytes: 10, Peer: fmt.Sprintf("p%d", x>>20%8), Message: fmt.Sprintf("m%d", x>>24%8)}
 	if s.Outcome == probe.OK {
 		s.Phase, s.Message = probe.NoPhase, ""
 	}

@@ -14,7 +14,9 @@ import (
 
 type prompt struct{}
 
-func (prompt) Probe(context.Context, target.Target) probe.Sample { return probe.Sample{Start: time.Now()} }
+func (prompt) Probe(context.Context, target.Target) probe.Sample {
+	return probe.Sample{Start: time.Now()}
+}
 
 func TestAnAttemptThatIsTooLateIsMissed(t *testing.T) {
 	for _, c := range []struct {

@@ -73,7 +73,8 @@ func consistent(t *testing.T, paths []report.Path) {
 				p.Target.ID, p.Scheduled, p.Sent, p.Missed, p.OK, failed, p.Latency.Count(), p.Lag.Count())
 		}
 		if p.IdleResets > p.Sent || p.IdleCloses > p.Sent-p.IdleResets {
-			t.Errorf("%s: %d resets and %d closes of connections of %d attempts", p.Target.ID, p.IdleResets, p.IdleCloses, p.Sent)
+			t.Errorf("%s: %d resets and %d closes of connections of %d attempts", p.Target.ID, p.IdleResets,
+				p.IdleCloses, p.Sent)
 		}
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"kdoctor.io/kdoctor/internal/report"
 )
 
-// keptLeast is the least number of requests of a persistent stream: three, without which no connection would have to last, or as many as
-// keep the pauses between them within probe.LongestPause.
+// keptLeast is the least number of requests of a persistent stream: three, without which no connection would have to
+// last, or as many as keep the pauses between them within probe.LongestPause.
 func (l Load) keptLeast() int {
 	return max(3, ceil(l.seconds(), int(probe.LongestPause/time.Second)))
 }
@@ -22,7 +22,8 @@ func (l Load) Sends(targets int) int {
 		return ceil(counted, every)
 	}
 	seconds := l.seconds()
-	return max(ceil(counted*(keptShare+1), keptShare*every), ceil(counted*seconds+l.keptLeast()*targets*every, every*seconds))
+	least := l.keptLeast() * targets * every
+	return max(ceil(counted*(keptShare+1), keptShare*every), ceil(counted*seconds+least, every*seconds))
 }
 
 // Within is the load with the highest rate up to its own at which so many targets get at most limit requests a second, by the count of Sends:

@@ -20,8 +20,8 @@ const (
 	OK Outcome = iota
 	// Timeout: the attempt's own time ran out.
 	Timeout
-	// Refused: the address answered that nobody listens, or a policy refused the connection, on the agent's own node or on the way;
-	// the message tells.
+	// Refused: the address answered that nobody listens, or a policy refused the connection, on the agent's own node or
+	// on the way; the message tells.
 	Refused
 	// Reset: the connection was torn down by the other side or something on the way.
 	Reset
@@ -37,7 +37,8 @@ const (
 	BadAnswer
 	// WrongPeer: one of our agents answered, but not the one that has the address.
 	WrongPeer
-	// NotSent: the agent could not send because it, or its node, had no port, descriptor or memory left: the tool's own limit.
+	// NotSent: the agent could not send because it, or its node, had no port, descriptor or memory left: the tool's own
+	// limit.
 	NotSent
 	// Aborted: the round was stopped while the attempt was under way.
 	Aborted
@@ -85,7 +86,8 @@ type Sample struct {
 	// Closed is true for a failed attempt over a reused connection that the other side closed before it answered anything:
 	// it may have done so before the request arrived, which HTTP allows, so it says little about the way.
 	Closed bool
-	// Lost are connections of earlier attempts that this one found ended by the other side while they were idle. It took another.
+	// Lost are connections of earlier attempts that this one found ended by the other side while they were idle. It
+	// took another.
 	Lost    Lost
 	Outcome Outcome
 	// Phase is where a failed attempt failed; NoPhase for OK.
@@ -100,12 +102,13 @@ type Sample struct {
 	Message string
 }
 
-// LongestPause is the longest time between two requests of a persistent stream, at whatever rate. Who answers keeps an idle connection
-// for more than two of them, so that a stream of which one request is late or missed still finds its connection; and it is below
-// the minute after which many proxies close one.
+// LongestPause is the longest time between two requests of a persistent stream, at whatever rate. Who answers keeps an
+// idle connection for more than two of them, so that a stream of which one request is late or missed still finds its
+// connection; and it is below the minute after which many proxies close one.
 const LongestPause = 50 * time.Second
 
-// Lost counts idle connections that the other side ended: those that it, or something on the way, reset, and those that it closed in good order.
+// Lost counts idle connections that the other side ended: those that it, or something on the way, reset, and those that
+// it closed in good order.
 type Lost struct{ Resets, Closes uint64 }
 
 // Prober makes one attempt. It obeys the context down to the socket and never panics on what the network sends.

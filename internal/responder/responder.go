@@ -41,7 +41,8 @@ type Config struct {
 	Shards int
 	// MaxConnections bounds those that are open at once; further ones wait in the kernel's queue.
 	MaxConnections int
-	// Idle is how long a connection without a request stays open: for more than two pauses of a persistent stream; see probe.LongestPause.
+	// Idle is how long a connection without a request stays open: for more than two pauses of a persistent stream; see
+	// probe.LongestPause.
 	Idle time.Duration
 	// Header bounds the time from a request's start to the end of its head, Request that to the end of its body: it is the longer one.
 	// The first request starts with its connection.

@@ -84,7 +84,8 @@ func TestTheNextStartMayBeEightYearsAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	leap := time.Date(2096, time.February, 29, 0, 0, 0, 0, time.UTC)
-	if start, missed := s.Next(leap, leap.Add(time.Hour), time.Minute); !start.Equal(leap.AddDate(8, 0, 0)) || missed != 0 {
+	if start, missed := s.Next(leap, leap.Add(time.Hour), time.Minute); !start.Equal(leap.AddDate(8, 0, 0)) ||
+		missed != 0 {
 		t.Errorf("next start is %v with %d missed, want 29 February 2104", start, missed)
 	}
 }

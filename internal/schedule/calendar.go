@@ -9,10 +9,11 @@ import (
 
 // calendar is cron as a clock on the wall of a time zone shows it.
 //
-// Where summer time turns the clock forward, the times that it skips have no start, whatever the fields say: that day, or that hour, goes without.
-// Where winter time turns it back, each time that it shows twice has one start, the first time. An hour field that is open, one with * or ? in it
-// or with all 24 hours, means an interval and not a time of day: such a schedule goes on through the repeated hour, so that "*/10 * * * *" starts
-// every ten minutes and "0 * * * *" every hour.
+// Where summer time turns the clock forward, the times that it skips have no start, whatever the fields say: that day,
+// or that hour, goes without. Where winter time turns it back, each time that it shows twice has one start, the first
+// time. An hour field that is open, one with * or ? in it or with all 24 hours, means an interval and not a time of
+// day: such a schedule goes on through the repeated hour, so that "*/10 * * * *" starts every ten minutes and
+// "0 * * * *" every hour.
 type calendar struct {
 	fields cron.Schedule
 	open   bool
@@ -28,13 +29,15 @@ func openHours(field string, fields cron.Schedule) bool {
 
 // next is the first start after the moment, zero for none within nine years: 29 February may be eight years away.
 //
-// Between two changes of the zone's offset a clock runs evenly. There the library, which guesses around a change, is asked in a zone without any.
+// Between two changes of the zone's offset a clock runs evenly. There the library, which guesses around a change, is
+// asked in a zone without any.
 func (c *calendar) next(after time.Time) time.Time {
 	now := after.In(c.zone)
 	for last := now.AddDate(9, 0, 0); now.Before(last); {
 		_, offset := now.Zone()
 		until := evenUntil(now)
-		for start := c.fields.Next(after.In(time.FixedZone("", offset))); !start.IsZero() && start.Before(until); start = c.fields.Next(start) {
+		start := c.fields.Next(after.In(time.FixedZone("", offset)))
+		for ; !start.IsZero() && start.Before(until); start = c.fields.Next(start) {
 			if c.open || !c.repeats(start) {
 				return start.UTC()
 			}
@@ -48,7 +51,8 @@ func (c *calendar) next(after time.Time) time.Time {
 func evenUntil(now time.Time) time.Time {
 	_, until := now.ZoneBounds()
 	if !until.After(now) {
-		// There is no end, or package time takes the beginning of the last day of a leap year beyond its tables for one.
+		// There is no end, or package time takes the beginning of the last day of a leap year beyond its tables for
+		// one.
 		return now.AddDate(0, 0, 1)
 	}
 	return until

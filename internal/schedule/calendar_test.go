@@ -20,7 +20,8 @@ func starts(t *testing.T, text, zone string, after, end time.Time) (all []time.T
 	}
 	for at := s.First(after); !at.IsZero() && at.Before(end); at = s.First(at) {
 		if next, missed := s.Next(at, at, time.Minute); !next.Equal(s.First(at)) || missed != 0 {
-			t.Fatalf("%q in %s: %v follows %v as the next, with %d missed, and %v as the first", text, zone, next, at, missed, s.First(at))
+			t.Fatalf("%q in %s: %v follows %v as the next, with %d missed, and %v as the first", text, zone, next, at,
+				missed, s.First(at))
 		}
 		all = append(all, at)
 	}
@@ -32,20 +33,31 @@ func TestClocksThatAreTurned(t *testing.T) {
 		name, text, zone, after string
 		want                    []string
 	}{
-		{"an hour that winter time repeats has one start, the first", "30 2 * * *", "Europe/Berlin", "2026-10-24T12:00:00Z",
+		{"an hour that winter time repeats has one start, the first", "30 2 * * *", "Europe/Berlin",
+			"2026-10-24T12:00:00Z",
 			[]string{"2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"}},
-		{"west of Greenwich too", "30 1 * * *", "America/New_York", "2026-10-31T12:00:00Z", []string{"2026-11-01T05:30:00Z", "2026-11-02T06:30:00Z"}},
-		{"half an hour that is repeated", "45 1 * * *", "Australia/Lord_Howe", "2026-04-04T00:00:00Z", []string{"2026-04-04T14:45:00Z", "2026-04-05T15:15:00Z"}},
-		{"the hour after midnight", "30 0 * * *", "Atlantic/Azores", "2026-10-24T12:00:00Z", []string{"2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"}},
-		{"the hour before midnight", "30 23 * * *", "Africa/Cairo", "2026-10-29T08:00:00Z", []string{"2026-10-29T20:30:00Z", "2026-10-30T21:30:00Z"}},
-		{"the very end of the repeated hour", "59 2 * * *", "Europe/Berlin", "2026-10-24T12:00:00Z", []string{"2026-10-25T00:59:00Z", "2026-10-26T01:59:00Z"}},
-		{"the very beginning of the repeated hour", "0 2 * * *", "Europe/Berlin", "2026-10-24T12:00:00Z", []string{"2026-10-25T00:00:00Z", "2026-10-26T01:00:00Z"}},
-		{"the first time that is not repeated", "0 3 * * *", "Europe/Berlin", "2026-10-24T12:00:00Z", []string{"2026-10-25T02:00:00Z", "2026-10-26T02:00:00Z"}},
-		{"a task that is first seen in the repeated hour waits for the next day", "30 2 * * *", "Europe/Berlin", "2026-10-25T01:10:00Z", []string{"2026-10-26T01:30:00Z"}},
+		{"west of Greenwich too", "30 1 * * *", "America/New_York", "2026-10-31T12:00:00Z",
+			[]string{"2026-11-01T05:30:00Z", "2026-11-02T06:30:00Z"}},
+		{"half an hour that is repeated", "45 1 * * *", "Australia/Lord_Howe", "2026-04-04T00:00:00Z",
+			[]string{"2026-04-04T14:45:00Z", "2026-04-05T15:15:00Z"}},
+		{"the hour after midnight", "30 0 * * *", "Atlantic/Azores", "2026-10-24T12:00:00Z",
+			[]string{"2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"}},
+		{"the hour before midnight", "30 23 * * *", "Africa/Cairo", "2026-10-29T08:00:00Z",
+			[]string{"2026-10-29T20:30:00Z", "2026-10-30T21:30:00Z"}},
+		{"the very end of the repeated hour", "59 2 * * *", "Europe/Berlin", "2026-10-24T12:00:00Z",
+			[]string{"2026-10-25T00:59:00Z", "2026-10-26T01:59:00Z"}},
+		{"the very beginning of the repeated hour", "0 2 * * *", "Europe/Berlin", "2026-10-24T12:00:00Z",
+			[]string{"2026-10-25T00:00:00Z", "2026-10-26T01:00:00Z"}},
+		{"the first time that is not repeated", "0 3 * * *", "Europe/Berlin", "2026-10-24T12:00:00Z",
+			[]string{"2026-10-25T02:00:00Z", "2026-10-26T02:00:00Z"}},
+		{"a task that is first seen in the repeated hour waits for the next day", "30 2 * * *", "Europe/Berlin",
+			"2026-10-25T01:10:00Z", []string{"2026-10-26T01:30:00Z"}},
 		{"a list of hours starts at each once", "0 1,2,3 * * *", "Europe/Berlin", "2026-10-24T20:00:00Z",
 			[]string{"2026-10-24T23:00:00Z", "2026-10-25T00:00:00Z", "2026-10-25T02:00:00Z", "2026-10-26T00:00:00Z"}},
-		{"a range of hours starts at each minute of them once", "*/30 2-3 * * *", "Europe/Berlin", "2026-10-24T20:00:00Z",
-			[]string{"2026-10-25T00:00:00Z", "2026-10-25T00:30:00Z", "2026-10-25T02:00:00Z", "2026-10-25T02:30:00Z", "2026-10-26T01:00:00Z"}},
+		{"a range of hours starts at each minute of them once", "*/30 2-3 * * *", "Europe/Berlin",
+			"2026-10-24T20:00:00Z",
+			[]string{"2026-10-25T00:00:00Z", "2026-10-25T00:30:00Z", "2026-10-25T02:00:00Z", "2026-10-25T02:30:00Z",
+				"2026-10-26T01:00:00Z"}},
 		{"every hour goes on through the repeated one", "30 * * * *", "Europe/Berlin", "2026-10-24T23:40:00Z",
 			[]string{"2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z", "2026-10-25T02:30:00Z"}},
 		{"so does a range of all hours", "30 0-23 * * *", "Europe/Berlin", "2026-10-24T23:40:00Z",
@@ -62,17 +74,23 @@ func TestClocksThatAreTurned(t *testing.T) {
 			[]string{"2026-10-25T00:00:00Z", "2026-10-25T01:00:00Z", "2026-10-25T02:00:00Z"}},
 		{"every twenty minutes goes on", "*/20 * * * *", "Australia/Lord_Howe", "2026-04-04T14:30:00Z",
 			[]string{"2026-04-04T14:40:00Z", "2026-04-04T15:10:00Z", "2026-04-04T15:30:00Z", "2026-04-04T15:50:00Z"}},
-		{"a time that summer time skips has no start", "30 2 * * *", "Europe/Berlin", "2026-03-28T12:00:00Z", []string{"2026-03-30T00:30:00Z"}},
-		{"nor has midnight", "15 0 * * *", "Africa/Cairo", "2026-04-22T12:00:00Z", []string{"2026-04-22T22:15:00Z", "2026-04-24T21:15:00Z"}},
-		{"every hour goes on over the skipped one", "30 * * * *", "Europe/Berlin", "2026-03-28T23:40:00Z", []string{"2026-03-29T00:30:00Z", "2026-03-29T01:30:00Z"}},
-		{"a day that the calendar skips has no start", "0 12 30 12 *", "Pacific/Apia", "2011-01-01T00:00:00Z", []string{"2012-12-29T22:00:00Z"}},
+		{"a time that summer time skips has no start", "30 2 * * *", "Europe/Berlin", "2026-03-28T12:00:00Z",
+			[]string{"2026-03-30T00:30:00Z"}},
+		{"nor has midnight", "15 0 * * *", "Africa/Cairo", "2026-04-22T12:00:00Z", []string{"2026-04-22T22:15:00Z",
+			"2026-04-24T21:15:00Z"}},
+		{"every hour goes on over the skipped one", "30 * * * *", "Europe/Berlin", "2026-03-28T23:40:00Z",
+			[]string{"2026-03-29T00:30:00Z", "2026-03-29T01:30:00Z"}},
+		{"a day that the calendar skips has no start", "0 12 30 12 *", "Pacific/Apia", "2011-01-01T00:00:00Z",
+			[]string{"2012-12-29T22:00:00Z"}},
 		{"a leap day", "0 3 29 2 *", "Europe/Berlin", "2096-03-01T00:00:00Z", []string{"2104-02-29T02:00:00Z"}},
-		{"a leap day where clocks are turned four times a year", "0 3 29 2 *", "Africa/Casablanca", "2028-03-01T00:00:00Z", []string{"2032-02-29T02:00:00Z"}},
+		{"a leap day where clocks are turned four times a year", "0 3 29 2 *", "Africa/Casablanca",
+			"2028-03-01T00:00:00Z", []string{"2032-02-29T02:00:00Z"}},
 		{"the last day of a leap year far away", "0 12 * * *", "Europe/Berlin", "2040-12-30T00:00:00Z",
 			[]string{"2040-12-30T11:00:00Z", "2040-12-31T11:00:00Z", "2041-01-01T11:00:00Z"}},
 		{"every hour of it", "0 */12 * * *", "Australia/Lord_Howe", "2096-12-30T12:00:00Z",
 			[]string{"2096-12-30T13:00:00Z", "2096-12-31T01:00:00Z", "2096-12-31T13:00:00Z", "2097-01-01T01:00:00Z"}},
-		{"a clock that is turned far away", "30 2 * * *", "Europe/Berlin", "2096-10-27T12:00:00Z", []string{"2096-10-28T00:30:00Z", "2096-10-29T01:30:00Z"}},
+		{"a clock that is turned far away", "30 2 * * *", "Europe/Berlin", "2096-10-27T12:00:00Z",
+			[]string{"2096-10-28T00:30:00Z", "2096-10-29T01:30:00Z"}},
 		{"a leap day of UTC", "0 3 29 2 *", "", "2096-03-01T00:00:00Z", []string{"2104-02-29T03:00:00Z"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -95,7 +113,8 @@ func TestClocksThatAreTurned(t *testing.T) {
 	}
 }
 
-// TestEveryTurnOfManyClocks walks minute by minute through the two days around every change of offset of many zones and years.
+// TestEveryTurnOfManyClocks walks minute by minute through the two days around every change of offset of many zones and
+// years.
 func TestEveryTurnOfManyClocks(t *testing.T) {
 	hour := func(hours ...int) func(time.Time) bool {
 		return func(at time.Time) bool { return slices.Contains(hours, at.Hour()) }
@@ -107,13 +126,21 @@ func TestEveryTurnOfManyClocks(t *testing.T) {
 	}{
 		{"*/10 * * * *", true, func(at time.Time) bool { return at.Minute()%10 == 0 }},
 		{"45 * * * *", true, func(at time.Time) bool { return at.Minute() == 45 }},
-		{"15,45 0,1,2,3,4,22,23 * * *", false, func(at time.Time) bool { return at.Minute()%30 == 15 && hour(0, 1, 2, 3, 4, 22, 23)(at) }},
-		{"0 0-12 * * sun", false, func(at time.Time) bool { return at.Minute() == 0 && at.Hour() <= 12 && at.Weekday() == time.Sunday }},
+		{"15,45 0,1,2,3,4,22,23 * * *", false, func(at time.Time) bool {
+			return at.Minute()%30 == 15 && hour(0, 1, 2, 3,
+				4, 22, 23)(at)
+		}},
+		{"0 0-12 * * sun", false, func(at time.Time) bool {
+			return at.Minute() == 0 && at.Hour() <= 12 &&
+				at.Weekday() == time.Sunday
+		}},
 		{"0 0 1 * *", false, func(at time.Time) bool { return at.Minute() == 0 && at.Hour() == 0 && at.Day() == 1 }},
 	}
 	turns := 0
-	for _, name := range []string{"Europe/Berlin", "Europe/Dublin", "America/New_York", "America/St_Johns", "America/Havana", "America/Sao_Paulo", "America/Caracas", "America/Scoresbysund",
-		"Atlantic/Azores", "Africa/Cairo", "Africa/Casablanca", "Asia/Tehran", "Asia/Gaza", "Asia/Amman", "Asia/Pyongyang", "Antarctica/Troll", "Australia/Lord_Howe", "Pacific/Apia", "Pacific/Chatham"} {
+	for _, name := range []string{"Europe/Berlin", "Europe/Dublin", "America/New_York", "America/St_Johns",
+		"America/Havana", "America/Sao_Paulo", "America/Caracas", "America/Scoresbysund",
+		"Atlantic/Azores", "Africa/Cairo", "Africa/Casablanca", "Asia/Tehran", "Asia/Gaza", "Asia/Amman",
+		"Asia/Pyongyang", "Antarctica/Troll", "Australia/Lord_Howe", "Pacific/Apia", "Pacific/Chatham"} {
 		zone, err := time.LoadLocation(name)
 		if err != nil {
 			t.Fatal(err)

@@ -1,8 +1,9 @@
 // Package schedule decides when the rounds of a task start and end.
 //
-// Two forms are understood: "M N" (the first round starts M minutes after the task was first seen, then one every N minutes)
-// and the five fields of cron, read in the task's time zone. A time of day that summer time skips has no start, and one that winter time repeats has one;
-// schedules whose hour field is open, such as "*/10 * * * *", go on through the repeated hour.
+// Two forms are understood: "M N" (the first round starts M minutes after the task was first seen, then one every N
+// minutes) and the five fields of cron, read in the task's time zone. A time of day that summer time skips has no
+// start, and one that winter time repeats has one; schedules whose hour field is open, such as "*/10 * * * *", go on
+// through the repeated hour.
 package schedule
 
 import (

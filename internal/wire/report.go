@@ -352,7 +352,8 @@ func checkCounts(p report.Path) error {
 	}
 	// A connection ends once, and a request opened it.
 	if p.IdleResets > p.Sent || p.IdleCloses > p.Sent-p.IdleResets {
-		return fmt.Errorf("%d resets and %d closes of idle connections cannot be of %d sent", p.IdleResets, p.IdleCloses, p.Sent)
+		return fmt.Errorf("%d resets and %d closes of idle connections cannot be of %d sent", p.IdleResets,
+			p.IdleCloses, p.Sent)
 	}
 	return nil
 }

@@ -64,7 +64,8 @@ func agentReport() report.Agent {
 	start := time.Date(2026, 1, 2, 3, 4, 5, 678000, time.UTC)
 	p := report.Path{
 		Target:    plan().Targets[0],
-		Scheduled: 5, Sent: 4, Missed: 1, OK: 2, Kernel: 2, Retransmits: 3, Retransmitted: 2, Reused: 2, Closed: 1, IdleResets: 1, IdleCloses: 2,
+		Scheduled: 5, Sent: 4, Missed: 1, OK: 2, Kernel: 2, Retransmits: 3, Retransmitted: 2, Reused: 2, Closed: 1,
+		IdleResets: 1, IdleCloses: 2,
 		Failures: []report.Failure{
 			{Outcome: probe.Timeout, Phase: probe.Connect, Count: 1, Examples: []string{"no answer in 1s"},
 				Spans: []report.Span{{First: 200 * time.Millisecond, Last: 200 * time.Millisecond, Count: 1}}},

@@ -11,8 +11,9 @@ import (
 	"kdoctor.io/kdoctor/internal/probe"
 )
 
-// classify tells what an error of the network in the given phase means. Its message holds no address and no port, so that equal failures read equal.
-// What is no error of the network came from reading the answer: then the answer was none of ours.
+// classify tells what an error of the network in the given phase means. Its message holds no address and no port, so
+// that equal failures read equal. What is no error of the network came from reading the answer: then the answer was
+// none of ours.
 func classify(phase probe.Phase, err error) (probe.Outcome, string) {
 	var errno syscall.Errno
 	if errors.As(err, &errno) {
@@ -40,18 +41,19 @@ func classify(phase probe.Phase, err error) (probe.Outcome, string) {
 
 // What the node itself decides over an attempt, beside what answers from the network say.
 //
-// EPERM comes from the node alone: a BPF program at the socket (a policy at connect; Cilium without kube-proxy, for a Service without backends), or
-// seccomp. EACCES comes from a security module or a "prohibit" route of the node; over IPv6 also from a router or firewall, by ICMPv6
-// "administratively prohibited", which over IPv4 reads EHOSTUNREACH. EINVAL is what a blackhole route of the node gives.
+// EPERM comes from the node alone: a BPF program at the socket (a policy at connect; Cilium without kube-proxy, for a
+// Service without backends), or seccomp. EACCES comes from a security module or a "prohibit" route of the node; over
+// IPv6 also from a router or firewall, by ICMPv6 "administratively prohibited", which over IPv4 reads EHOSTUNREACH.
+// EINVAL is what a blackhole route of the node gives.
 const (
 	byPolicy    = ": a policy on the agent's own node refused it"
 	byProhibit  = ": a policy or route on the agent's own node refused it, or over IPv6 a router on the way"
 	byBlackhole = ": a route on the agent's own node discards it"
 )
 
-// ofErrno is what came of an attempt for which the system gave the number. What an answer from the network says (ICMP, a reset) and what the
-// node decides (a route, a rule of netfilter that rejects, a BPF program, a security module) are a failure of the way alike.
-// Only what this process or its node ran out of is NotSent.
+// ofErrno is what came of an attempt for which the system gave the number. What an answer from the network says (ICMP,
+// a reset) and what the node decides (a route, a rule of netfilter that rejects, a BPF program, a security module) are
+// a failure of the way alike. Only what this process or its node ran out of is NotSent.
 func ofErrno(phase probe.Phase, errno syscall.Errno) (probe.Outcome, string) {
 	message := errno.Error()
 	if errno == noNetwork {
@@ -70,7 +72,8 @@ func ofErrno(phase probe.Phase, errno syscall.Errno) (probe.Outcome, string) {
 	case syscall.ENETUNREACH, syscall.EHOSTUNREACH, syscall.EHOSTDOWN, syscall.ENETDOWN, syscall.EAFNOSUPPORT, syscall.ENOPROTOOPT, syscall.EPROTO:
 		return probe.Unreachable, message
 	// ENOSPC: as many sockets are watched as the user may watch.
-	case syscall.EADDRNOTAVAIL, syscall.EADDRINUSE, syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EAGAIN, syscall.ENOSPC:
+	case syscall.EADDRNOTAVAIL, syscall.EADDRINUSE, syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM,
+		syscall.EAGAIN, syscall.ENOSPC:
 		return probe.NotSent, message
 	case syscall.ETIMEDOUT:
 		return probe.Timeout, message

@@ -41,14 +41,16 @@ type Config struct {
 	Keep bool
 }
 
-// Prober makes attempts over plain HTTP/1.1 and attempts that only connect (target.TCP). It follows no redirect, knows no proxy and
-// never tries twice: one call is at most one connection and one request on the wire. It is safe for concurrent use.
+// Prober makes attempts over plain HTTP/1.1 and attempts that only connect (target.TCP). It follows no redirect, knows
+// no proxy and never tries twice: one call is at most one connection and one request on the wire. It is safe for
+// concurrent use.
 //
-// With Config.Keep an attempt takes the idle connection of its target that was used last, or opens another. A connection goes back
-// after a success whose answer was HTTP/1.1, said itself where it ends, did not announce the connection's end and had nothing behind it;
-// after anything else it is closed. What the other side ended while it was idle is replaced, and counted in the sample of the attempt that
-// found it so. It is found when the next attempt looks for a connection, so what ends after the last attempt is not counted, nor is a connection
-// that is never looked at because a younger one is open.
+// With Config.Keep an attempt takes the idle connection of its target that was used last, or opens another. A
+// connection goes back after a success whose answer was HTTP/1.1, said itself where it ends, did not announce the
+// connection's end and had nothing behind it; after anything else it is closed. What the other side ended while it was
+// idle is replaced, and counted in the sample of the attempt that found it so. It is found when the next attempt looks
+// for a connection, so what ends after the last attempt is not counted, nor is a connection that is never looked at
+// because a younger one is open.
 type Prober struct {
 	config Config
 	dialer net.Dialer
@@ -63,7 +65,8 @@ func placeOf(t target.Target) place { return place{t.ID, t.Address, t.Dial} }
 // New makes a Prober.
 func New(config Config) *Prober {
 	// Neither happy eyeballs nor multipath: an attempt tests one way.
-	return &Prober{config: config, dialer: net.Dialer{FallbackDelay: -1, KeepAlive: -1}, idle: pool.New[place](Look, closeByReset)}
+	return &Prober{config: config, dialer: net.Dialer{FallbackDelay: -1, KeepAlive: -1}, idle: pool.New[place](Look,
+		closeByReset)}
 }
 
 // Close closes the connections that are idle, and those of attempts under way when these end. The prober can be used on, without keeping.

@@ -9,7 +9,8 @@ import (
 	"kdoctor.io/kdoctor/internal/probe/pool"
 )
 
-// Look finds out what became of an idle connection. It takes what arrived away, so that the connection cannot be used but if it is open.
+// Look finds out what became of an idle connection. It takes what arrived away, so that the connection cannot be used
+// but if it is open.
 func Look(conn *net.TCPConn) pool.State {
 	state := pool.Spoilt
 	control(conn, func(fd int) { state = LookAt(fd) })
@@ -25,8 +26,8 @@ func Peek(conn *net.TCPConn) pool.State {
 
 // LookAt is Look for a descriptor.
 //
-// A TLS server, or one that says with a status 408 that it waited too long, sends bytes before it closes: the end behind them is what counts.
-// Where there is none yet the connection is spoilt.
+// A TLS server, or one that says with a status 408 that it waited too long, sends bytes before it closes: the end
+// behind them is what counts. Where there is none yet the connection is spoilt.
 func LookAt(fd int) pool.State {
 	// looks bounds what is read: whoever sends without end is not waited for.
 	const looks = 16
@@ -73,13 +74,11 @@ func Resent(conn *net.TCPConn) (segments uint64) {
 	return segments
 }
 
-// control hands the connection's descriptor to the function, and reports whether it did.
-func control(conn *net.TCPConn, use func(fd int)) bool {
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return false
+// control hands the connection's descriptor to the function, unless the connection is closed.
+func control(conn *net.TCPConn, use func(fd int)) {
+	if raw, err := conn.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) { use(int(fd)) }) // #nosec G115 -- a descriptor is a small number
 	}
-	return raw.Control(func(fd uintptr) { use(int(fd)) }) == nil // #nosec G115 -- a descriptor is a small number
 }
 
 // closeByReset is for a connection with nothing under way: everything was read, so a reset loses nothing, and neither a port here

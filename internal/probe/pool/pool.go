@@ -49,8 +49,9 @@ func New[Place comparable, Conn any](look func(Conn) State, drop func(Conn)) *Po
 	return &Pool[Place, Conn]{look: look, drop: drop, idle: map[Place][]Conn{}}
 }
 
-// Take returns the open connection to the place that was used last, and reports whether there is one. lost are those that it found ended
-// by the other side before it came to that one: how long ago is not known, and those behind it are not looked at.
+// Take returns the open connection to the place that was used last, and reports whether there is one. lost are those
+// that it found ended by the other side before it came to that one: how long ago is not known, and those behind it are
+// not looked at.
 func (p *Pool[Place, Conn]) Take(to Place) (conn Conn, lost probe.Lost, ok bool) {
 	for {
 		if conn, ok = p.pop(to); !ok {

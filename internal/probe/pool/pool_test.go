@@ -16,7 +16,8 @@ func TestPoolGivesTheLastOpenOneAndDropsTheRest(t *testing.T) {
 	taken := func(place string, want int, lost probe.Lost, there bool) {
 		t.Helper()
 		if got, gone, ok := p.Take(place); got != want || gone != lost || ok != there {
-			t.Errorf("from %s comes %d, %v, with %+v lost, want %d, %v, with %+v", place, got, ok, gone, want, there, lost)
+			t.Errorf("from %s comes %d, %v, with %+v lost, want %d, %v, with %+v", place, got, ok, gone, want, there,
+				lost)
 		}
 	}
 	take := func(place string, want int, there bool) {

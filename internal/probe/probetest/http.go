@@ -304,7 +304,8 @@ func refused(t *testing.T, newProber NewHTTP) {
 	}
 }
 
-// refusedByPolicy holds what a policy refuses against what the agent itself could not do: the one is a failure of the way, the other is not.
+// refusedByPolicy holds what a policy refuses against what the agent itself could not do: the one is a failure of the
+// way, the other is not.
 func refusedByPolicy(t *testing.T, newProber NewHTTP) {
 	address := serve(t, script{text: whole(200, body(ours, pod)), end: closed})
 	for errno, w := range map[syscall.Errno]want{
@@ -315,7 +316,8 @@ func refusedByPolicy(t *testing.T, newProber NewHTTP) {
 			refusing(t, errno, func() {
 				got := open(t, newProber, config(long)).Probe(t.Context(), to)
 				check(t, got, w)
-				if named := strings.Contains(got.Message, "on the agent's own node"); named == (w.outcome == probe.NotSent) {
+				if named := strings.Contains(got.Message,
+					"on the agent's own node"); named == (w.outcome == probe.NotSent) {
 					t.Errorf("%v has the message %q", errno, got.Message)
 				}
 			})

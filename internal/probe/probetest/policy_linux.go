@@ -9,7 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// refusing runs the function on a thread on which connect(2) gives the number, as where a policy of the node refuses; the thread ends with it.
+// refusing runs the function on a thread on which connect(2) gives the number, as where a policy of the node refuses;
+// the thread ends with it.
 func refusing(t *testing.T, errno syscall.Errno, do func()) {
 	t.Helper()
 	done := make(chan error)
@@ -40,5 +41,6 @@ func refuse(errno syscall.Errno) error {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return err
 	}
-	return unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&program)), 0, 0) // #nosec G103 -- the kernel reads it
+	return unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&program)), 0,
+		0) // #nosec G103 -- the kernel reads it
 }

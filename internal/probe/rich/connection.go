@@ -36,8 +36,9 @@ type connection struct {
 	asked, proven bool
 }
 
-// state finds out what became of the idle connection. The client of HTTP/2 watches its connection itself and answers what the other side
-// asks in between; where the other side has announced the end (GOAWAY) without having come to it, that is an end in good order too.
+// state finds out what became of the idle connection. The client of HTTP/2 watches its connection itself and answers
+// what the other side asks in between; where the other side has announced the end (GOAWAY) without having come to it,
+// that is an end in good order too.
 func (c *connection) state() pool.State {
 	if c.client == nil {
 		return httpprobe.Look(c.wire.tcp)

@@ -62,7 +62,8 @@ func TestConnectionsOverTLSThatEndWhileIdleAreCounted(t *testing.T) {
 					check(t, got, want{probe.OK, probe.NoPhase, 200, ""})
 					ends := uint64(min(i, 1))
 					wanted := probe.Lost{Closes: ends}
-					// A server that closes before it has read all that the client of HTTP/2 says beside requests resets thereby.
+					// A server that closes before it has read all that the client of HTTP/2 says beside requests resets
+					// thereby.
 					if c.reset || protocol == target.HTTP2 && got.Lost.Closes == 0 {
 						wanted = probe.Lost{Resets: ends}
 					}
@@ -84,13 +85,16 @@ func TestConnectionsOverTLSThatStayOpenAreNotLost(t *testing.T) {
 		config.Keep = true
 		prober := rich.New(config)
 		for i := range 4 {
-			if got := prober.Probe(t.Context(), at(protocol, server.URL)); got.Outcome != probe.OK || got.Reused != (i > 0) || got.Lost != (probe.Lost{}) {
-				t.Errorf("attempt %d is %v (%s), reused %v, and found %+v", i, got.Outcome, got.Message, got.Reused, got.Lost)
+			if got := prober.Probe(t.Context(), at(protocol, server.URL)); got.Outcome != probe.OK ||
+				got.Reused != (i > 0) || got.Lost != (probe.Lost{}) {
+				t.Errorf("attempt %d is %v (%s), reused %v, and found %+v", i, got.Outcome, got.Message, got.Reused,
+					got.Lost)
 			}
 		}
 		// Our own end of them is none that another attempt finds.
 		prober.Close()
-		if got := prober.Probe(t.Context(), at(protocol, server.URL)); got.Outcome != probe.OK || got.Lost != (probe.Lost{}) {
+		if got := prober.Probe(t.Context(), at(protocol, server.URL)); got.Outcome != probe.OK ||
+			got.Lost != (probe.Lost{}) {
 			t.Errorf("after closing, an attempt is %v (%s) and found %+v", got.Outcome, got.Message, got.Lost)
 		}
 	})

@@ -45,12 +45,14 @@ type Config struct {
 	Tickets bool
 }
 
-// Prober makes attempts over HTTP/1.1, HTTPS and HTTP/2 over TLS. It knows no proxy and tries nothing twice. It is safe for concurrent use.
+// Prober makes attempts over HTTP/1.1, HTTPS and HTTP/2 over TLS. It knows no proxy and tries nothing twice. It is safe
+// for concurrent use.
 //
-// Every request has a connection of its own, which a reset ends after a whole answer, unless Config.Keep leaves it open:
-// then an attempt takes the idle connection of its target that was used last, or opens another, also for HTTP/2, where
-// a connection carries one request at a time. Connections that the other side ended while they were idle are replaced, and counted as
-// those of httpprobe.Prober; over HTTP/2 an announced end (GOAWAY) counts as a close, whether it has come or not.
+// Every request has a connection of its own, which a reset ends after a whole answer, unless Config.Keep leaves it
+// open: then an attempt takes the idle connection of its target that was used last, or opens another, also for HTTP/2,
+// where a connection carries one request at a time. Connections that the other side ended while they were idle are
+// replaced, and counted as those of httpprobe.Prober; over HTTP/2 an announced end (GOAWAY) counts as a close, whether
+// it has come or not.
 type Prober struct {
 	config    Config
 	dialer    net.Dialer
