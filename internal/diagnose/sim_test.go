@@ -107,7 +107,7 @@ func (l lottery) path(agent int, t target.Target, random *rand.Rand, turns map[s
 	}
 	met := make([]uint64, l.pods)
 	for i := range l.requests {
-		to := 0
+		var to int
 		switch {
 		case l.deals && l.paced && t.Kind == target.NodePort:
 			if _, begun := turns[place]; !begun {

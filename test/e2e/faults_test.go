@@ -189,7 +189,7 @@ func keptReset(t *testing.T, l life) {
 	pod, _ := agentOn(t, l.Cluster, node)
 	askers := []string{"n0", "n2"}
 	for _, asker := range askers {
-		defer l.fault(t, asker, "reset", resets(l.ips(t, pod)))()
+		l.fault(t, asker, "reset", resets(l.ips(t, pod)))
 	}
 	l.apply(t, "reset", "request: {durationInSecond: 8, qps: 10, perRequestTimeoutInMS: 1000}\n"+
 		"  target: {ipv4: true, ipv6: true, nodePort: false}")
@@ -315,11 +315,17 @@ func shortCircuit(t *testing.T, l life) {
 		"  target: {ipv4: true, ipv6: true, endpoint: false, clusterIP: false, nodePort: false, loadBalancer: true}"
 	l.apply(t, "balanced", load)
 	wantRound(t, l.finished(t, "balanced", time.Minute), v1beta1.RecordFail)
+	var restore []func()
+	defer func() {
+		for _, do := range restore {
+			do()
+		}
+	}()
 	for _, name := range []string{"kdoctor-agent-ipv4", "kdoctor-agent-ipv6"} {
 		s := l.service(t, name)
 		has := s.Status.LoadBalancer.Ingress
 		entry := map[string]string{"ip": has[0].IP, "ipMode": string(corev1.LoadBalancerIPModeVIP)}
-		defer l.given(t, &s, has, []map[string]string{entry})()
+		restore = append(restore, l.given(t, &s, has, []map[string]string{entry}))
 		eventually(t, 20*time.Second, "nodes answer for the address", func() error {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
