@@ -60,6 +60,8 @@ type change struct {
 	report.Change
 	// earliest is when it may have happened at the earliest, noticed when the agent was first seen otherwise.
 	earliest, noticed time.Time
+	// up is when the agent was first seen to run again after a restart.
+	up time.Time
 	// hint is when it happened, by a clock in the cluster; zero where nothing tells, or where it does not fit what
 	// was seen.
 	hint time.Time
@@ -110,6 +112,7 @@ func (w *Watch) See(s topology.Snapshot) {
 func (w *Watch) Silent(since map[string]time.Time) {
 	for _, l := range w.lives {
 		at := since[l.agent.Pod]
+		l.doubtClock(at)
 		// One that fell silent while its node was still to stay did so for another reason.
 		if at.IsZero() || !l.removing || l.over || !l.stopped.IsZero() || at.Before(l.used) {
 			continue
@@ -118,6 +121,21 @@ func (w *Watch) Silent(since map[string]time.Time) {
 		c := l.change(report.Drained, time.Time{}, latest(at, l.well))
 		c.earliest, c.NodeLeft = latest(l.began, at.Add(-uncertain)), true
 		l.end(c)
+	}
+}
+
+// doubtClock leaves the cluster's times of a restart aside where the agent fell silent before, though after it was last seen well: the clock of its
+// node is wrong by less than the time between two snapshots.
+func (l *life) doubtClock(silent time.Time) {
+	for i := range l.changes {
+		c := &l.changes[i]
+		if silent.IsZero() || c.What != report.Restarted || !c.hint.After(silent.Add(second)) || silent.Before(c.earliest) {
+			continue
+		}
+		c.hint = time.Time{}
+		if !c.To.IsZero() {
+			c.To = c.up
+		}
 	}
 }
 
@@ -223,7 +241,7 @@ func (l *life) lives(now topology.Agent, taken time.Time) {
 		n, down = n+1, true
 	}
 	if down && !now.Started.IsZero() {
-		l.changes[n-1].To = taken
+		l.changes[n-1].To, l.changes[n-1].up = taken, taken
 		if at := now.Started; at.After(l.well.Add(-second)) && at.Before(taken) {
 			l.changes[n-1].To = at
 		}

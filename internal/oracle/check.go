@@ -2,8 +2,10 @@ package oracle
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
+	"kdoctor.io/kdoctor/internal/probe"
 	"kdoctor.io/kdoctor/internal/target"
 	"kdoctor.io/kdoctor/internal/verdict"
 )
@@ -123,10 +125,21 @@ func (c *checker) idle(p PathTruth) int {
 // unlucky reports whether chance alone cost the path more than the margins allow, or something that nobody can know of.
 func (c *checker) unlucky(a AgentTruth, p PathTruth, counted, kept account) bool {
 	t := c.truth
-	unlucky := counted.outside+kept.outside > 0 || t.starved(p, p.Counted, counted) || t.starved(p, p.Kept, kept) ||
+	unlucky := counted.outside+kept.outside > 0 || t.hidden(p) || t.starved(p, p.Counted, counted) || t.starved(p, p.Kept, kept) ||
 		t.chance(a, p, p.Counted.attempts, c.windows) || t.chance(a, p, p.Kept.attempts, c.windows)
 	c.outcome.Unlucky = c.outcome.Unlucky || unlucky
 	return unlucky
+}
+
+// hidden reports whether pods may answer here that nobody can know of: none that the traffic policy leaves out ever answered.
+func (t *Truth) hidden(p PathTruth) bool {
+	if p.r.kind != target.NodePort || !t.Scenario.Service.ExternalLocal || len(p.r.may) < len(p.r.known) {
+		return false
+	}
+	further := func(a attempt) bool {
+		return a.outcome == probe.OK && a.peer != nobody && t.world.pods[a.peer].node != p.r.node
+	}
+	return !slices.ContainsFunc(p.Counted.attempts, further) || (p.HasKept && !slices.ContainsFunc(p.Kept.attempts, further))
 }
 
 // anyFails reports whether a path fails.

@@ -168,6 +168,12 @@ func (a account) broken(rate float64) bool {
 	return lost > 0 && float64(left-lost) < rate*float64(left)-1e-6
 }
 
+// late reports whether a request failed for a deleted pod after the time within which nothing may lead to it any more, and it should be replaced.
+func (t *Truth) late(r route, at *attempt, early time.Duration) bool {
+	i := int(at.cause.Index)
+	return r.pod == nobody && t.Scenario.Changes[i].Kind == Delete && at.at-early >= t.window(i).to
+}
+
 // chance reports whether between two failures that changes caused there are more of them than the share of the pods that were away, three
 // standard deviations and one more: chance did it.
 func (t *Truth) chance(a AgentTruth, p PathTruth, attempts []attempt, windows []window) bool {
@@ -235,6 +241,9 @@ func (t *Truth) reckon(a AgentTruth, p PathTruth, attempts []attempt, windows []
 		expected += share
 		variance += share * (1 - share)
 		sum.add(at, share, p.r)
+		if at.outcome != probe.OK && at.cause.Culprit == ByChange && share > 0 && t.late(p.r, at, early) {
+			sum.outside++
+		}
 	}
 	sum.bound = expected + sigmas*math.Sqrt(variance)
 	if expected > 0 {

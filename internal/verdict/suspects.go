@@ -38,7 +38,7 @@ func proxyOf(p *report.Path) proxy {
 func (j judge) suspects(r *reported, i int) suspects {
 	p := r.left[i]
 	s := suspects{agent: r.limit, asker: first(r.limit, pathLimit(r.whole[i])), proxy: proxyOf(r.whole[i]), path: p}
-	s.answerer = j.slow.on(r.Pod, p, s.proxy)
+	s.answerer = j.slow.on(r.Pod, p, s.proxy, s.asker != nil)
 	s.same = func(of stream, by measure) []ranked {
 		return r.rankings.of(rankingKey{way{protocol: p.Target.Protocol}, of, by}, func() []like {
 			// With what is excused: a change of somebody else must not make this path look worse.
@@ -172,7 +172,8 @@ func slowAnswers(round report.Round, agents []reported) slow {
 // on is the limit that made answers on the path slow, nil for none. Where any of several pods may answer, those that are slow explain no more
 // than their share of the requests, up to three standard deviations of a uniform choice and one more: what is beyond that has another reason.
 // Where pods answered that may do so although nothing leads to them, they are counted in.
-func (s slow) on(agent string, p *report.Path, stands proxy) *Reason {
+// What timed out is not counted where the asker met a limit too, which may be why.
+func (s slow) on(agent string, p *report.Path, stands proxy, limited bool) *Reason {
 	if p.Target.Protocol == target.TCP {
 		// A kernel answers, not the agent.
 		return nil
@@ -197,7 +198,7 @@ func (s slow) on(agent string, p *report.Path, stands proxy) *Reason {
 	}
 	var explained float64
 	for _, f := range p.Failures {
-		if stands.byAnswerer(f) {
+		if stands.byAnswerer(f) && !(limited && byAsker(f)) {
 			explained += float64(f.Count)
 		}
 	}

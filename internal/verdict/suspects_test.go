@@ -96,3 +96,32 @@ func TestTimeoutsAtConnectAreComparedByConnection(t *testing.T) {
 		})
 	}
 }
+
+// What times out at a throttled asker is no evidence against the slow agents that may answer; what a proxy says for them is.
+func TestTimeoutsOfALimitedAskerDoNotClearAnswerers(t *testing.T) {
+	slow := throttledAgent(path("x", 100, 100, 100, time.Millisecond))
+	slow.Pod, slow.Node = "b", "node-b"
+	for _, c := range []struct {
+		name    string
+		asker   report.Agent
+		gateway uint64
+		want    verdict.Result
+	}{
+		{"a throttled asker, and as many answers of the proxy as the slow agent explains", throttledAgent(), 48, verdict.ToolLimited},
+		{"a throttled asker, and one more", throttledAgent(), 49, verdict.Fail},
+		{"an asker that is well", agent("a"), 48, verdict.Fail},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := path("ingress", 100, 100, 40-(c.gateway-40), time.Millisecond, report.Failure{Outcome: probe.Timeout, Phase: probe.FirstByte, Count: 20},
+				report.Failure{Outcome: probe.BadStatus, Phase: probe.FirstByte, Count: c.gateway})
+			p.Statuses = map[int]uint64{200: p.OK, 504: c.gateway}
+			p.Target.Kind = target.Ingress
+			c.asker.Paths = []report.Path{p}
+			v := verdict.Judge(report.Round{Agents: []report.Agent{c.asker, slow},
+				Backends: []report.Backends{{Targets: []string{"ingress"}, Pods: []string{"b", "c", "d"}}}}, strict())
+			if got := v.Agents[0].Paths[0]; got.Result != c.want {
+				t.Errorf("got %s: %s; want %s", got.Result, got.Reason, c.want)
+			}
+		})
+	}
+}

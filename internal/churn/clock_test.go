@@ -1,0 +1,56 @@
+package churn_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kdoctor.io/kdoctor/internal/churn"
+	"kdoctor.io/kdoctor/internal/report"
+	"kdoctor.io/kdoctor/internal/topology"
+)
+
+// A node's clock that is wrong by a few seconds tells a time between two looks. That the agent was silent before gives it away.
+func TestAnAgentThatIsSilentBeforeItsRestartHasAClockThatIsWrong(t *testing.T) {
+	pod := topology.Agent{Pod: "a", Node: "n", UID: "1", Started: at(-1000)}
+	seen := func(second float64, restarts int32, ended, started time.Time) topology.Snapshot {
+		a := pod
+		a.Restarts, a.Ended, a.Started = restarts, ended, started
+		return looked(second, &a)
+	}
+	restart := func(from, to float64) []report.Change {
+		return []report.Change{{Pod: "a", Node: "n", What: report.Restarted, From: at(from), To: at(to)}}
+	}
+	for _, c := range []struct {
+		name   string
+		silent time.Time
+		want   []report.Change
+	}{
+		{"it never was", time.Time{}, restart(17, 18)},
+		{"silent a second before, which is what clocks may differ by", at(16), restart(17, 18)},
+		{"silent more than a second before", at(15.9), restart(12, 20)},
+		{"silent when it was last seen well", at(10), restart(12, 20)},
+		{"silent before it was seen well: that had another reason", at(9.9), restart(17, 18)},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := churn.NewWatch([]topology.Agent{pod}, at(0))
+			w.See(seen(10, 0, time.Time{}, at(-1000)))
+			w.See(seen(20, 1, at(17), at(18)))
+			w.Silent(map[string]time.Time{"a": c.silent})
+			if diff := cmp.Diff(c.want, w.Changes(map[string]time.Time{"a": at(14)})); diff != "" {
+				t.Errorf("changes (-want +got):\n%s", diff)
+			}
+		})
+	}
+	t.Run("one that is not back has no end", func(t *testing.T) {
+		w := churn.NewWatch([]topology.Agent{pod}, at(0))
+		w.See(seen(10, 0, time.Time{}, at(-1000)))
+		w.See(seen(20, 0, at(17), time.Time{}))
+		w.Silent(map[string]time.Time{"a": at(14)})
+		want := []report.Change{{Pod: "a", Node: "n", What: report.Restarted, From: at(10)}}
+		if diff := cmp.Diff(want, w.Changes(nil)); diff != "" {
+			t.Errorf("changes (-want +got):\n%s", diff)
+		}
+	})
+}
