@@ -110,9 +110,11 @@ func (s share) explains(all stream, away []window, shift time.Duration) bool {
 	for _, from := range all.spans {
 		var failed uint64
 		for _, to := range byEnd {
-			if to.first >= from.first {
-				failed += to.count
+			// A span that began earlier belongs to another part: from its end back to this beginning there is no time at all.
+			if to.first < from.first {
+				continue
 			}
+			failed += to.count
 			asked := max(all.asked(away, from.first+shift, to.last+shift), float64(failed))
 			if !s.allows(all, from.first, to.last, shift, failed, most/asked) {
 				return false

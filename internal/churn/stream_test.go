@@ -134,3 +134,27 @@ func TestTimeoutsOfAnAgentThatIsStoppedDisproveNothing(t *testing.T) {
 		})
 	}
 }
+
+// Requests that fail one after the other are spans of their own, as far apart as requests are due. From the end of the first of two back to the
+// beginning of the second there is no time, whatever the share.
+func TestRequestsThatFailOneAfterTheOtherAreExplained(t *testing.T) {
+	for pods := 2; pods <= 12; pods++ {
+		for _, rate := range []int{1, 3, 7, 10, 16} {
+			var names []string
+			for i := range pods {
+				names = append(names, string(rune('a'+i)))
+			}
+			p := measured(target.Target{ID: "service", Kind: target.ClusterIP}, failure(probe.Refused))
+			for i := range 2 {
+				due := 50*time.Second + time.Duration(i)*time.Second/time.Duration(rate)
+				p.Failures[0].Spans = append(p.Failures[0].Spans, report.Span{First: due, Last: due, Count: 1})
+			}
+			p.Failures[0].Count = 2
+			round := asked("x", p, []report.Backends{{Targets: []string{"service"}, Pods: names}}, deletedAt("b", 50))
+			round.Load = report.Load{Given: rate}
+			if got := void(round); got != 2 {
+				t.Errorf("%d pods, %d requests a second: %d of 2 requests are void", pods, rate, got)
+			}
+		}
+	}
+}
