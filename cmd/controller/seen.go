@@ -85,6 +85,12 @@ func shown(of kind.Task) render.Task {
 
 // Watch calls changed whenever a task of any kind is made, changed or deleted, until the context is over.
 func (t tasks) Watch(ctx context.Context, changed func()) error {
+	var stops []func() error
+	defer func() {
+		for _, stop := range stops {
+			_ = stop()
+		}
+	}()
 	for _, of := range kinds.All() {
 		informer, err := t.cache.GetInformer(ctx, of.New())
 		if err != nil {
@@ -98,7 +104,7 @@ func (t tasks) Watch(ctx context.Context, changed func()) error {
 		if err != nil {
 			return fmt.Errorf("watch the tasks of kind %s: %w", of.Name, err)
 		}
-		defer func() { _ = informer.RemoveEventHandler(handle) }()
+		stops = append(stops, func() error { return informer.RemoveEventHandler(handle) })
 	}
 	<-ctx.Done()
 	return ctx.Err()

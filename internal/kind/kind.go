@@ -15,17 +15,17 @@ import (
 	"kdoctor.io/kdoctor/internal/verdict"
 )
 
-// Object is an object of a kind, List a list of them.
-type (
-	Object interface {
-		metav1.Object
-		runtime.Object
-	}
-	List interface {
-		metav1.ListInterface
-		runtime.Object
-	}
-)
+// Object is an object of a kind.
+type Object interface {
+	metav1.Object
+	runtime.Object
+}
+
+// List is a list of objects of a kind.
+type List interface {
+	metav1.ListInterface
+	runtime.Object
+}
 
 // Kind is one kind of task.
 type Kind struct {

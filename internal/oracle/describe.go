@@ -109,7 +109,8 @@ func Show(out io.Writer, s Scenario) {
 
 // showPath tells of a path on which something failed.
 func (t *Truth) showPath(out io.Writer, a AgentTruth, p PathTruth, windows []window, judged string) {
-	for name, s := range map[string]stream{"": p.Counted, " persistent stream": p.Kept} {
+	for i, s := range []stream{p.Counted, p.Kept} {
+		name := []string{"", " persistent stream"}[i]
 		sum := t.reckon(a, p, s.attempts, windows)
 		if sum.failed == 0 && sum.slow == 0 && s.idleFaults == 0 && sum.made == len(s.attempts) {
 			continue

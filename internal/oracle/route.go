@@ -287,11 +287,12 @@ func (p *path) link(a *attempt, from, to int, t time.Duration) bool {
 // choose is what the Service proxy of a node, or a proxy outside, does: it picks a pod from those that it knows.
 func (p *path) choose(a *attempt, at int, t time.Duration) int {
 	known := t
-	if at != outsideCluster {
+	switch {
+	case at != outsideCluster:
 		known -= p.w.s.Nodes[at].Lag
-	} else if p.r.kind == target.Ingress {
+	case p.r.kind == target.Ingress:
 		known -= p.w.s.Ingress.Deaf
-	} else {
+	default:
 		known -= p.w.s.Balancer.Deaf
 	}
 	var buffer [64]int

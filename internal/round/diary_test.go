@@ -236,7 +236,6 @@ type slow struct {
 	hangs time.Time
 	// lingers is how long it goes on when nobody waits any more.
 	lingers time.Duration
-	reading *sync.WaitGroup
 }
 
 func (s slow) Snapshot(ctx context.Context, of topology.Workload) (topology.Snapshot, error) {

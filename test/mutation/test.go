@@ -101,7 +101,7 @@ func (s *session) once(ctx context.Context, t *trial, limit time.Duration) (came
 		if binaries, err = s.single(ctx, t.mutant); err != nil {
 			return refused, ""
 		}
-		defer os.RemoveAll(filepath.Dir(binaries[0]))
+		defer func() { _ = os.RemoveAll(filepath.Dir(binaries[0])) }()
 	}
 	return s.try(ctx, binaries, t.env, limit)
 }

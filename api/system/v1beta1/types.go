@@ -253,8 +253,8 @@ type NetReachDetail struct {
 	FailureReason *string `json:"FailureReason,omitempty"`
 	// FailureCode names the kind of reason, as Reason.Code does; FailureStream is "persistent" where it is about the requests over a connection
 	// that stays open, beside the counted ones. Both are left out where nothing is known of them.
-	FailureCode   string `json:"FailureCode,omitempty"`
-	FailureStream string `json:"FailureStream,omitempty"`
+	FailureCode   string  `json:"FailureCode,omitempty"`
+	FailureStream string  `json:"FailureStream,omitempty"`
 	SucceedRate   float64 `json:"SucceedRate"`
 	// MeanDelay is in milliseconds, over the successful requests.
 	MeanDelay float64     `json:"MeanDelay"`
