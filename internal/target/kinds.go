@@ -5,6 +5,8 @@ type Traits struct {
 	Kind Kind
 	// Field is the field of spec.target that asks for the kind.
 	Field string
+	// Place is the kind's place among the details of a KdoctorReport, from 0 on: tools that read the format know its order.
+	Place int
 	// Title is the kind's name for people.
 	Title string
 	// Direct reports that a target is one pod's own address: nothing chooses who answers.
@@ -21,13 +23,13 @@ type Traits struct {
 func table() [6]Traits {
 	const service, chooser = "Service path", "the Service's endpoints and at kube-proxy"
 	return [...]Traits{
-		{Kind: Endpoint, Field: "endpoint", Title: "Pod IP", Direct: true},
-		{Kind: SecondInterface, Field: "multusInterface", Title: "2nd interface", Direct: true},
-		{Kind: ClusterIP, Field: "clusterIP", Title: "ClusterIP", Component: service, Chooser: chooser},
-		{Kind: NodePort, Field: "nodePort", Title: "NodePort", Component: service, Chooser: chooser},
-		{Kind: LoadBalancer, Field: "loadBalancer", Title: "LoadBalancer", Proxied: true,
+		{Kind: Endpoint, Field: "endpoint", Place: 2, Title: "Pod IP", Direct: true},
+		{Kind: SecondInterface, Field: "multusInterface", Place: 3, Title: "2nd interface", Direct: true},
+		{Kind: ClusterIP, Field: "clusterIP", Place: 4, Title: "ClusterIP", Component: service, Chooser: chooser},
+		{Kind: NodePort, Field: "nodePort", Place: 1, Title: "NodePort", Component: service, Chooser: chooser},
+		{Kind: LoadBalancer, Field: "loadBalancer", Place: 0, Title: "LoadBalancer", Proxied: true,
 			Component: "load balancer path", Chooser: "the load balancer's list of backends"},
-		{Kind: Ingress, Field: "ingress", Title: "Ingress", Proxied: true, AnyFamily: true,
+		{Kind: Ingress, Field: "ingress", Place: 5, Title: "Ingress", Proxied: true, AnyFamily: true,
 			Component: "Ingress path", Chooser: "the Ingress controller's list of backends"},
 	}
 }
@@ -45,5 +47,5 @@ func (k Kind) Traits() Traits {
 			return row
 		}
 	}
-	return Traits{Kind: k, Title: string(k)}
+	return Traits{Kind: k, Place: len(table()), Title: string(k)}
 }

@@ -99,7 +99,7 @@ func withLeftOut(g group, paths, plans, leftOut uint64) uint64 {
 		return paths
 	}
 	all := plans + leftOut
-	if g.kind == target.Endpoint || g.kind == target.SecondInterface {
+	if g.kind.Traits().Direct {
 		return paths * all * all / (plans * plans)
 	}
 	return paths * all / plans

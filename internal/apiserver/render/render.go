@@ -182,7 +182,8 @@ func details(a report.Agent, v verdict.Agent, expected []string, known backends)
 	}
 	paths := slices.Clone(a.Paths)
 	slices.SortStableFunc(paths, func(a, b report.Path) int {
-		return cmp.Or(cmp.Compare(rank(a.Target.Kind), rank(b.Target.Kind)), cmp.Compare(a.Target.Family, b.Target.Family), cmp.Compare(a.Target.ID, b.Target.ID))
+		return cmp.Or(cmp.Compare(a.Target.Kind.Traits().Place, b.Target.Kind.Traits().Place),
+			cmp.Compare(a.Target.Family, b.Target.Family), cmp.Compare(a.Target.ID, b.Target.ID))
 	})
 	out := make([]systemv1beta1.NetReachDetail, 0, len(paths))
 	measured := make(map[string]bool, len(paths))
@@ -206,15 +207,6 @@ func details(a report.Agent, v verdict.Agent, expected []string, known backends)
 		}
 	}
 	return out
-}
-
-// rank is the place of a kind of targets in a report; a kind that this table does not know comes last.
-func rank(kind target.Kind) int {
-	order := []target.Kind{target.LoadBalancer, target.NodePort, target.Endpoint, target.SecondInterface, target.ClusterIP, target.Ingress}
-	if i := slices.Index(order, kind); i >= 0 {
-		return i
-	}
-	return len(order)
 }
 
 func detail(p report.Path, v verdict.Path) systemv1beta1.NetReachDetail {

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
-	"kdoctor.io/kdoctor/internal/target"
 	"kdoctor.io/kdoctor/internal/verdict"
 )
 
@@ -49,7 +48,7 @@ func (e evidence) betweenPods() evidence {
 	return evidence{
 		failures: slices.DeleteFunc(slices.Clone(e.failures), func(f failure) bool { return f.to == "" }),
 		tested: slices.DeleteFunc(slices.Clone(e.tested), func(p path) bool {
-			return p.kind != target.Endpoint && p.kind != target.SecondInterface
+			return !p.kind.Traits().Direct
 		}),
 	}
 }

@@ -26,21 +26,19 @@ type path struct {
 
 // kinds are all kinds, in the order in which reports show them.
 func kinds() []target.Kind {
-	return []target.Kind{target.Endpoint, target.SecondInterface, target.ClusterIP, target.NodePort, target.LoadBalancer, target.Ingress, unknown}
+	var all []target.Kind
+	for _, row := range target.Kinds() {
+		all = append(all, row.Kind)
+	}
+	return append(all, unknown)
 }
 
 // title is the path's name for people, without the family.
 func (p path) title() string {
-	switch {
-	case p.kind == target.Endpoint:
-		return "Pod IP"
-	case p.kind == target.SecondInterface && p.device != "":
+	if p.kind == target.SecondInterface && p.device != "" {
 		return "interface " + p.device
-	case p.kind == target.SecondInterface:
-		return "2nd interface"
-	default:
-		return string(p.kind)
 	}
+	return p.kind.Traits().Title
 }
 
 // place is where a target is: its path, the pod when only one may answer, and the address.
