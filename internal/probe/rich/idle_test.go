@@ -2,8 +2,11 @@ package rich_test
 
 import (
 	"crypto/tls"
+	"io"
+	"log"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"sync"
 	"testing"
 
@@ -51,8 +54,11 @@ func TestConnectionsOverTLSThatEndWhileIdleAreCounted(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			both(t, func(t *testing.T, protocol target.Protocol) {
 				last := &lastOf{}
-				server := serve(t, agent(), &tls.Config{Certificates: []tls.Certificate{w.good}})
-				server.Config.ConnState = last.accepted
+				server := httptest.NewUnstartedServer(agent())
+				server.TLS, server.EnableHTTP2 = &tls.Config{Certificates: []tls.Certificate{w.good}}, true
+				server.Config.ConnState, server.Config.ErrorLog = last.accepted, log.New(io.Discard, "", 0)
+				server.StartTLS()
+				defer server.Close()
 				config := w.config(long)
 				config.Keep = true
 				prober := rich.New(config)
