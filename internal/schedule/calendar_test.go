@@ -113,7 +113,7 @@ func TestClocksThatAreTurned(t *testing.T) {
 	}
 }
 
-// TestEveryTurnOfManyClocks walks minute by minute through the two days around every change of offset of many zones and
+// TestEveryTurnOfManyClocks walks in steps of five minutes through the hours around every change of offset of many zones and
 // years.
 func TestEveryTurnOfManyClocks(t *testing.T) {
 	hour := func(hours ...int) func(time.Time) bool {
@@ -136,6 +136,8 @@ func TestEveryTurnOfManyClocks(t *testing.T) {
 		}},
 		{"0 0 1 * *", false, func(at time.Time) bool { return at.Minute() == 0 && at.Hour() == 0 && at.Day() == 1 }},
 	}
+	// All schedules above and all offsets of these years are multiples of it.
+	const step = 5 * time.Minute
 	turns := 0
 	for _, name := range []string{"Europe/Berlin", "Europe/Dublin", "America/New_York", "America/St_Johns",
 		"America/Havana", "America/Sao_Paulo", "America/Caracas", "America/Scoresbysund",
@@ -149,10 +151,10 @@ func TestEveryTurnOfManyClocks(t *testing.T) {
 		_, turn := time.Date(2011, time.January, 1, 0, 0, 0, 0, zone).ZoneBounds()
 		for ; !turn.IsZero() && turn.Before(end); _, turn = turn.ZoneBounds() {
 			turns++
-			from, until := turn.Add(-26*time.Hour).Truncate(time.Minute), turn.Add(26*time.Hour)
+			from, until := turn.Add(-8*time.Hour).Truncate(step), turn.Add(8*time.Hour)
 			want := make([][]time.Time, len(schedules))
 			shown := map[string]bool{}
-			for at := from.Add(-4 * time.Hour); at.Before(until); at = at.Add(time.Minute) {
+			for at := from.Add(-4 * time.Hour); at.Before(until); at = at.Add(step) {
 				local, again := at.In(zone), false
 				for i, s := range schedules {
 					if !s.fires(local) {
@@ -164,9 +166,7 @@ func TestEveryTurnOfManyClocks(t *testing.T) {
 						want[i] = append(want[i], at.UTC())
 					}
 				}
-				if local.Minute()%5 == 0 {
-					shown[local.Format(time.DateTime)] = true
-				}
+				shown[local.Format(time.DateTime)] = true
 			}
 			for i, s := range schedules {
 				if diff := cmp.Diff(want[i], starts(t, s.text, name, from, until)); diff != "" {
