@@ -86,7 +86,7 @@ func newNode(t *testing.T, l life) {
 		})
 	}
 	l.apply(t, "joined-1", strings.Replace(light, "durationInSecond: 1", "durationInSecond: 6", 1))
-	l.ongoing(t, "joined-1", time.Minute)
+	l.begun(t, l.ongoing(t, "joined-1", time.Minute))
 	node := &corev1.Node{}
 	node.Name, node.Labels = joined, map[string]string{corev1.LabelHostname: joined}
 	if err := l.api.Create(t.Context(), node); err != nil {
