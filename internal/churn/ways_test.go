@@ -1,0 +1,129 @@
+package churn_test
+
+import (
+	"testing"
+	"time"
+
+	"kdoctor.io/kdoctor/internal/churn"
+	"kdoctor.io/kdoctor/internal/probe"
+	"kdoctor.io/kdoctor/internal/report"
+	"kdoctor.io/kdoctor/internal/target"
+	"kdoctor.io/kdoctor/internal/topology"
+)
+
+// A load balancer may lead a client whose pod went to one that is about to go as well. It counts a deleted pod as there for half a minute.
+func TestAClientMayBeLedFromOnePodThatWentToTheNext(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		changes []report.Change
+		span    [3]float64
+		want    uint64
+	}{
+		{"the next pod goes while the first is away", []report.Change{deletedAt("b", 50), deletedAt("c", 70)}, [3]float64{50, 95, 451}, 451},
+		{"the next pod goes at the very end of that", []report.Change{deletedAt("b", 50), deletedAt("c", 81)}, [3]float64{50, 95, 451}, 451},
+		{"the next pod goes after the first was replaced", []report.Change{deletedAt("b", 50), deletedAt("c", 81.1)}, [3]float64{50, 95, 451}, 0},
+		{"no other pod goes", []report.Change{deletedAt("b", 50)}, [3]float64{50, 95, 451}, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := measured(target.Target{ID: "service", Kind: target.LoadBalancer}, failure(probe.Timeout, c.span))
+			p.Peers = map[string]uint64{"b": 490, "d": 59}
+			if got := void(asked("a", p, behindFour(), c.changes...)); got != c.want {
+				t.Errorf("%d requests are void, want %d", got, c.want)
+			}
+		})
+	}
+}
+
+// The only pod that is near answers all until it is changed for the first time.
+func TestThePodThatAnsweredAlone(t *testing.T) {
+	near := report.Backends{Targets: []string{"service"}, Pods: []string{"a", "b", "c", "d", "e", "f"}, Uneven: "trafficDistribution is PreferClose"}
+	for _, c := range []struct {
+		name    string
+		changes []report.Change
+		b       uint64
+		span    [3]float64
+		want    uint64
+	}{
+		{"until its own change, whenever others were changed", []report.Change{deletedAt("c", 10), deletedAt("b", 50)}, 100, [3]float64{50, 54.9, 50}, 0},
+		{"until the first of its changes", []report.Change{restartedAt("b", 21, 22), restartedAt("b", 60, 61)}, 200, [3]float64{60, 62.9, 30}, 30},
+		{"until the first of its changes, and no fewer requests", []report.Change{restartedAt("b", 21, 22), restartedAt("b", 60, 61)}, 160,
+			[3]float64{60, 62.9, 30}, 0},
+		{"a pod that was away from the start on answered nothing until then", []report.Change{restartedAt("b", 0.5, 1), restartedAt("b", 60, 61)}, 1,
+			[3]float64{60, 62.9, 30}, 30},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := four(c.span)
+			p.Peers = map[string]uint64{"b": c.b, "a": 200, "d": 200, "e": 200, "f": 200}
+			if got := void(asked("x", p, []report.Backends{near}, c.changes...)); got != c.want {
+				t.Errorf("%d requests are void, want %d", got, c.want)
+			}
+		})
+	}
+}
+
+// An agent that its CPU quota stopped lets requests time out. These disprove no change, and are none of its failures either.
+func TestTimeoutsOfAnAgentThatWasThrottled(t *testing.T) {
+	for _, c := range []struct {
+		throttled uint64
+		want      uint64
+	}{{0, 0}, {1, 0}, {2, 20}} {
+		p := four([3]float64{50, 54, 20})
+		p.Failures = append([]report.Failure{failure(probe.Timeout, [3]float64{49, 59.9, 80})}, p.Failures...)
+		p.OK -= 80
+		round := asked("a", p, behindFour(), deletedAt("b", 50))
+		round.Agents[0].Observer = report.Observer{Quota: 0.1, Periods: 1000, ThrottledPeriods: c.throttled}
+		if got := void(round); got != c.want {
+			t.Errorf("throttled in %d periods: %d requests are void, want %d", c.throttled, got, c.want)
+		}
+	}
+}
+
+func TestEveryFailureThatAPodsEndCanCauseIsExcused(t *testing.T) {
+	endpoint := target.Target{ID: "b", Kind: target.Endpoint, Pod: "b"}
+	service := target.Target{ID: "service", Kind: target.ClusterIP}
+	for outcome, want := range map[probe.Outcome][2]uint64{
+		probe.Timeout: {3, 3}, probe.Refused: {3, 3}, probe.Reset: {3, 3}, probe.Unreachable: {3, 3}, probe.BadAnswer: {3, 3},
+		probe.WrongPeer: {3, 0}, probe.BadStatus: {3, 0},
+		probe.DNSFailed: {0, 0}, probe.TLSFailed: {0, 0}, probe.NotSent: {0, 0}, probe.Aborted: {0, 0}, probe.Other: {0, 0},
+	} {
+		span := [3]float64{50, 51, 3}
+		got := [2]uint64{void(asked("a", measured(endpoint, failure(outcome, span)), nil, deletedAt("b", 50))),
+			void(asked("a", measured(service, failure(outcome, span)), behindFour(), deletedAt("b", 50)))}
+		if got != want {
+			t.Errorf("%v: %d void at the pod's own address and at the Service's, want %d", outcome, got, want)
+		}
+	}
+}
+
+// The number of backends that were away is that of the time in which the excused requests may have been sent.
+func TestAnExcuseCountsTheBackendsThatMayHaveBeenAway(t *testing.T) {
+	round := asked("a", four([3]float64{52, 54, 15}), behindFour(), deletedAt("b", 50), deletedAt("c", 57))
+	round.Agents[0].Latest = at(5)
+	excuses := churn.Void(round, nil).Agents[0].Paths[0].Excuses
+	if len(excuses) != 1 || excuses[0].Away != 2 || !excuses[0].Last.Equal(at(59)) {
+		t.Errorf("excuses %+v, want one of two backends, up to 59 s", excuses)
+	}
+}
+
+// Nothing is known to have happened to an agent on a node that is about to be removed, as long as it answers.
+func TestAnAgentThatAnswersOnANodeThatIsToBeRemoved(t *testing.T) {
+	agent := topology.Agent{Pod: "b", Node: "n", UID: "u"}
+	w := churn.NewWatch([]topology.Agent{agent}, at(0))
+	w.See(topology.Snapshot{Taken: at(10), Agents: []topology.Agent{agent}, Nodes: []topology.Node{{Name: "n", Removing: "the autoscaler removes it"}}})
+	w.Silent(map[string]time.Time{"c": at(5)})
+	if changes := w.Changes(nil); len(changes) != 0 {
+		t.Errorf("changes are %+v, want none", changes)
+	}
+	w.Silent(map[string]time.Time{"b": at(12)})
+	if changes := w.Changes(nil); len(changes) != 1 || changes[0].What != report.Drained {
+		t.Errorf("changes are %+v, want that the node was drained", changes)
+	}
+}
+
+func TestAPodWithoutAUIDThatIsGoneWasDeleted(t *testing.T) {
+	w := churn.NewWatch([]topology.Agent{{Pod: "b", Node: "n"}}, at(0))
+	w.See(topology.Snapshot{Taken: at(10), Nodes: []topology.Node{{Name: "n"}}})
+	if changes := w.Changes(nil); len(changes) != 1 || changes[0].What != report.Deleted {
+		t.Errorf("changes are %+v, want a deletion", changes)
+	}
+}
