@@ -127,3 +127,79 @@ func TestAPodWithoutAUIDThatIsGoneWasDeleted(t *testing.T) {
 		t.Errorf("changes are %+v, want a deletion", changes)
 	}
 }
+
+// A request over a connection that is kept open fails for what happened since the one before, a tenth of a second ago here.
+func TestRequestsOverOldConnections(t *testing.T) {
+	type spans = [][3]float64
+	endpoint, restart := target.Target{ID: "b", Kind: target.Endpoint, Pod: "b"}, restartedAt("b", 40, 42)
+	service := target.Target{ID: "service", Kind: target.ClusterIP}
+	for _, c := range []struct {
+		name   string
+		target target.Target
+		reused uint64
+		latest float64
+		ended  bool
+		spans  spans
+		want   uint64
+	}{
+		{"a new connection, at the end of the change", endpoint, 0, 0, true, spans{{52, 52, 1}}, 1},
+		{"a new connection, just after it", endpoint, 0, 0, true, spans{{52.1, 52.1, 1}}, 0},
+		{"an old connection, just after it", endpoint, 1, 0, true, spans{{52.1, 52.1, 1}}, 1},
+		{"an old connection, later", endpoint, 1, 0, true, spans{{52.2, 52.2, 1}}, 0},
+		{"an old connection of an agent that may have started later, just before the end", endpoint, 1, 5, true, spans{{47.1, 47.1, 1}}, 1},
+		{"and later", endpoint, 1, 5, true, spans{{47.2, 47.2, 1}}, 0},
+		{"an old connection of a path without an end: nobody knows how old", endpoint, 1, 0, false, spans{{52, 52, 1}}, 1},
+		{"and just after the change", endpoint, 1, 0, false, spans{{52.1, 52.1, 1}}, 0},
+		{"a Service, what fails over new connections after the change disproves nothing", service, 0, 0, true, spans{{42, 44, 5}, {47.1, 60, 130}}, 5},
+		{"a Service, what fails over old connections just after the change may disprove it", service, 1, 0, true, spans{{42, 44, 5}, {47.1, 60, 130}}, 0},
+		{"a Service, over old connections the pod was away a moment ago", service, 1, 0, true, spans{{47.1, 47.1, 2}}, 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := measured(c.target, failure(probe.Reset, c.spans...))
+			if p.Reused = c.reused; !c.ended {
+				p.Ended = time.Time{}
+			}
+			round := asked("a", p, behindFour(), restart)
+			round.Agents[0].Latest = at(c.latest)
+			if got := void(round); got != c.want {
+				t.Errorf("%d requests are void, want %d", got, c.want)
+			}
+		})
+	}
+}
+
+// The only near pod answered 490 requests until then, but for those that had no answer, give or take one.
+func TestThePodThatAnsweredAloneAtTheBound(t *testing.T) {
+	near := report.Backends{Targets: []string{"service"}, Pods: []string{"a", "b", "c", "d", "e", "f"}, Uneven: "trafficDistribution is PreferClose"}
+	for answered, want := range map[uint64]uint64{379: 100, 378: 0} {
+		p := four([3]float64{50, 59.9, 100})
+		p.Missed, p.Sent, p.OK = 10, 990, 890
+		p.Peers = map[string]uint64{"b": answered, "a": 200, "c": 200, "d": 890 - 400 - answered}
+		if got := void(asked("x", p, []report.Backends{near}, deletedAt("b", 50))); got != want {
+			t.Errorf("a pod that answered %d times: %d requests are void, want %d", answered, got, want)
+		}
+	}
+}
+
+// Where all pods and those that answered explain the same, what happened to all is told.
+func TestAllChangesAreToldWhereSeveralWaysExplainTheSame(t *testing.T) {
+	near := report.Backends{Targets: []string{"service"}, Pods: []string{"a", "b", "c", "d", "e", "f"}, Uneven: "trafficDistribution is PreferClose"}
+	p := four([3]float64{50, 59.9, 20})
+	p.Peers = map[string]uint64{"a": 320, "b": 330, "c": 330}
+	excuses := churn.Void(asked("x", p, []report.Backends{near}, deletedAt("b", 50), deletedAt("e", 50)), nil).Agents[0].Paths[0].Excuses
+	if len(excuses) != 1 || excuses[0].Explained != 20 || len(excuses[0].Changes) != 2 || excuses[0].Backends != 6 {
+		t.Errorf("excuses %+v, want 20 requests by two changes among six backends", excuses)
+	}
+}
+
+func TestWhatDisprovesOneStreamOfAThrottledAgentDisprovesTheOther(t *testing.T) {
+	few, many := four([3]float64{50, 59.9, 38}), four([3]float64{50, 59.9, 39})
+	for name, c := range map[string]struct{ counted, kept report.Path }{"the counted requests": {many, few}, "the persistent stream": {few, many}} {
+		c.counted.Kept = &c.kept
+		round := asked("a", c.counted, behindFour(), deletedAt("b", 50))
+		round.Agents[0].Observer = report.Observer{Quota: 0.1, Periods: 1000, ThrottledPeriods: 500}
+		if got := void(round); got != 0 {
+			t.Errorf("%s: %d requests are void, want 0", name, got)
+		}
+	}
+}
