@@ -19,8 +19,11 @@ type Traits struct {
 	Component, Chooser string
 }
 
+// known is how many kinds there are.
+const known = 6
+
 // table is the kinds in the order in which plans and reports have them. The names of APIs and reports are for ever.
-func table() [6]Traits {
+func table() [known]Traits {
 	const service, chooser = "Service path", "the Service's endpoints and at kube-proxy"
 	return [...]Traits{
 		{Kind: Endpoint, Field: "endpoint", Place: 2, Title: "Pod IP", Direct: true},
@@ -47,5 +50,5 @@ func (k Kind) Traits() Traits {
 			return row
 		}
 	}
-	return Traits{Kind: k, Place: len(table()), Title: string(k)}
+	return Traits{Kind: k, Place: known, Title: string(k)}
 }

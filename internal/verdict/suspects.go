@@ -198,7 +198,7 @@ func (s slow) on(agent string, p *report.Path, stands proxy, limited bool) *Reas
 	}
 	var explained float64
 	for _, f := range p.Failures {
-		if stands.byAnswerer(f) && !(limited && byAsker(f)) {
+		if stands.byAnswerer(f) && (!limited || !byAsker(f)) {
 			explained += float64(f.Count)
 		}
 	}
