@@ -126,9 +126,28 @@ func (c *checker) idle(p PathTruth) int {
 func (c *checker) unlucky(a AgentTruth, p PathTruth, counted, kept account) bool {
 	t := c.truth
 	unlucky := counted.outside+kept.outside > 0 || t.hidden(p) || t.starved(p, p.Counted, counted) || t.starved(p, p.Kept, kept) ||
-		t.chance(a, p, p.Counted.attempts, c.windows) || t.chance(a, p, p.Kept.attempts, c.windows)
+		t.chance(a, p, p.Counted.attempts) || t.chance(a, p, p.Kept.attempts) || t.misled(p.Counted) || t.misled(p.Kept)
 	c.outcome.Unlucky = c.outcome.Unlucky || unlucky
 	return unlucky
+}
+
+// misled reports whether a request failed for a restart that is told by a clock which is wrong by less than the time between two looks, of an agent
+// whose silence tells nothing because it had begun before, for a fault.
+func (t *Truth) misled(s stream) bool {
+	return slices.ContainsFunc(s.attempts, func(x attempt) bool {
+		if x.cause.Culprit != ByChange {
+			return false
+		}
+		c := t.Scenario.Changes[x.cause.Index]
+		wrong := t.Scenario.Starts[c.Node].Clock.Abs()
+		if c.Kind != Restart || wrong <= clocks {
+			return false
+		}
+		// Silence is no better known than the agent is asked.
+		return wrong <= heartbeat+before || slices.ContainsFunc(t.world.faults[LostReport], func(i int) bool {
+			return t.Scenario.Faults[i].Node == c.Node
+		})
+	})
 }
 
 // hidden reports whether pods may answer here that nobody can know of: none that the traffic policy leaves out ever answered.
@@ -192,7 +211,9 @@ func (c *checker) path(a AgentTruth, p PathTruth, judged verdict.Path) {
 	shared := p.r.kind == target.NodePort && len(t.world.faults[SharedAddress]) > 0
 	// A fault that takes a pod from a Service or a proxy that sticks to pods leads their clients to another one.
 	moved := t.world.pinned(p.r) && p.r.pod == nobody && t.world.unlists()
-	touched := uneven || shared || moved || counted.faults+counted.slow+kept.faults+kept.slow+p.Kept.idleFaults+p.Counted.idleFaults > 0
+	// A pod that a fault keeps out of the plan may be led to all the same, once it is there again, and nobody follows what becomes of it.
+	unplanned := p.r.pod == nobody && t.world.unplanned()
+	touched := uneven || shared || moved || unplanned || counted.faults+counted.slow+kept.faults+kept.slow+p.Kept.idleFaults+p.Counted.idleFaults > 0
 	if !touched && judged.Result == verdict.Fail && !c.unlucky(a, p, counted, kept) {
 		c.problem(FalseRed, "%s: no fault met the path (%d of %d failed, %d by changes, %d by limits), and it is %q: %s",
 			where, counted.failed, counted.made, counted.changes, counted.limits, judged.Result, reasonOf(judged))
@@ -282,8 +303,15 @@ func (c *checker) round() {
 
 // excusable reports whether, for all that anybody can know, a change of the agent is why it fell silent at the moment.
 func (c *checker) excusable(agent int, at time.Duration) bool {
+	t := c.truth
 	for _, w := range c.windows {
-		if w.pod == agent && at >= w.from {
+		change := t.Scenario.Changes[w.change]
+		// A restart that is told by a wrong clock may have been at any moment since the look before.
+		from := w.from
+		if change.Kind == Restart {
+			from = min(from, lastBefore(t.looks, t.noticed(w.change))-before)
+		}
+		if w.pod == agent && at >= from {
 			return true
 		}
 	}

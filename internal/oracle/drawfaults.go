@@ -1,6 +1,7 @@
 package oracle
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -175,8 +176,10 @@ func (d dice) rolling(s *Scenario, kind ChangeKind) {
 
 // one adds one change to a pod that had none.
 func (d dice) one(s *Scenario, kind ChangeKind, node int, at time.Duration) {
+	host := func(i int) int { return cmp.Or(s.Nodes[i].On, i+1) }
 	for _, c := range s.Changes {
-		if c.Node == node {
+		// Nothing more is done to the pods of a node that is taken away.
+		if c.Node == node || ((c.Kind == Remove || kind == Remove) && host(c.Node) == host(node)) {
 			return
 		}
 	}

@@ -26,8 +26,9 @@ type route struct {
 	asker, from int
 	// pod is the only one that may answer, node the one whose port it is; nobody elsewhere.
 	pod, node int
-	// may are the pods of the plan that may answer this agent; known are those that may for all that anybody can know.
-	may, known []int
+	// may are the pods of the plan that may answer this agent; known are those that may for all that anybody can know, and policy those that
+	// the traffic policy leads to.
+	may, known, policy []int
 	// pinned reports that all requests of the agent may be led to any one of them.
 	pinned bool
 }
@@ -68,6 +69,7 @@ func (w *world) routeOf(asker int, t target.Target) route {
 	r.known = r.may
 	if r.kind == target.NodePort && w.s.Service.ExternalLocal {
 		r.known = w.ready()
+		r.policy = slices.DeleteFunc(w.ready(), func(i int) bool { return w.pods[i].node != r.node })
 	}
 	r.pinned = w.mayPin(r)
 	return r

@@ -159,7 +159,7 @@ func (t *Truth) follow() {
 			a.Answered = max(start.Known, a.Silent-heartbeat)
 		}
 		for number, f := range t.Scenario.Faults {
-			if f.Kind == LostReport && f.Node == a.Number && f.From < a.Silent && f.To >= t.Length {
+			if f.Kind == LostReport && f.Node == a.Number && f.From < min(a.Silent, dies) && f.To >= t.Length {
 				a.Reports, a.Lost = false, Cause{ByFault, int16(number)} // #nosec G115 -- a scenario has few faults
 				a.Silent = nextBeat(start.Known, f.From)
 				a.Answered = max(start.Known, a.Silent-heartbeat)

@@ -168,6 +168,27 @@ func (a account) broken(rate float64) bool {
 	return lost > 0 && float64(left-lost) < rate*float64(left)-1e-6
 }
 
+// absences are when pods were away in truth, while something may have led to them.
+func (t *Truth) absences() []window {
+	var all []window
+	for i, c := range t.Scenario.Changes {
+		if c.Kind == Cordon {
+			continue
+		}
+		w := window{pod: c.Node, change: i, period: period{c.At - time.Second, c.At + max(c.Stops, c.Follows) + again}}
+		if c.Kind == Restart {
+			w.to = c.At + c.Stops + c.Back + time.Second
+		}
+		for p := range t.Scenario.Nodes {
+			if p == c.Node || (c.Kind == Remove && t.world.pods[p].node == c.Node) {
+				w.pod = p
+				all = append(all, w)
+			}
+		}
+	}
+	return all
+}
+
 // late reports whether a request failed for a deleted pod after the time within which nothing may lead to it any more, and it should be replaced.
 func (t *Truth) late(r route, at *attempt, early time.Duration) bool {
 	i := int(at.cause.Index)
@@ -176,10 +197,11 @@ func (t *Truth) late(r route, at *attempt, early time.Duration) bool {
 
 // chance reports whether between two failures that changes caused there are more of them than the share of the pods that were away, three
 // standard deviations and one more: chance did it.
-func (t *Truth) chance(a AgentTruth, p PathTruth, attempts []attempt, windows []window) bool {
+func (t *Truth) chance(a AgentTruth, p PathTruth, attempts []attempt) bool {
 	if p.r.pod != nobody {
 		return false
 	}
+	windows := t.absences()
 	r, early, late := p.r, t.Scenario.Starts[a.Number].At-a.Earliest, a.Latest-t.Scenario.Starts[a.Number].At
 	r.pinned = t.world.pinned(r)
 	type sum struct {
@@ -237,6 +259,9 @@ func (t *Truth) reckon(a AgentTruth, p PathTruth, attempts []attempt, windows []
 		share := t.share(p.r, p.r.may, relevant, at.at-early, at.at+late)
 		if len(p.r.known) > len(p.r.may) {
 			share = max(share, t.share(p.r, p.r.known, relevant, at.at-early, at.at+late))
+		}
+		if len(p.r.policy) > 0 {
+			share = max(share, t.share(p.r, p.r.policy, relevant, at.at-early, at.at+late))
 		}
 		expected += share
 		variance += share * (1 - share)

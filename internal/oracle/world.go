@@ -172,7 +172,12 @@ func (w *world) gone(number int) (time.Duration, Cause) {
 		switch c.Kind {
 		case Delete, Drain:
 			at += c.Stops
-		case Remove, Restart:
+		case Remove:
+		case Restart:
+			if at < w.s.Starts[number].At {
+				// It had not begun.
+				continue
+			}
 		case Cordon:
 			continue
 		}
@@ -186,6 +191,16 @@ func (w *world) gone(number int) (time.Duration, Cause) {
 		}
 	}
 	return end, cause
+}
+
+// unplanned reports whether a fault keeps an agent out of the plan that is to have one.
+func (w *world) unplanned() bool {
+	for i, n := range w.s.Nodes {
+		if n.agent() && !w.pods[i].listed(0) {
+			return true
+		}
+	}
+	return false
 }
 
 // unlists reports whether a fault takes pods out of what Services lead to.
