@@ -11,7 +11,8 @@ import (
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// A node's clock that is wrong by a few seconds tells a time between two looks. That the agent was silent before gives it away.
+// A node's clock that is wrong by a few seconds tells a time between two looks. That the agent was silent before gives
+// it away.
 func TestAnAgentThatIsSilentBeforeItsRestartHasAClockThatIsWrong(t *testing.T) {
 	pod := topology.Agent{Pod: "a", Node: "n", UID: "1", Started: at(-1000)}
 	seen := func(second float64, restarts int32, ended, started time.Time) topology.Snapshot {

@@ -9,7 +9,8 @@ import (
 	"kdoctor.io/kdoctor/internal/target"
 )
 
-// A path ends with the last attempt of its agent. Ten requests a second came due for 100 s, and the last attempt timed out 100 s after that.
+// A path ends with the last attempt of its agent. Ten requests a second came due for 100 s, and the last attempt timed
+// out 100 s after that.
 func TestTheRateIsThatOfTheLoad(t *testing.T) {
 	load := func(given, every int) report.Load { return report.Load{Given: given, Every: every} }
 	expected := func(pod string, requests, kept uint64) []report.Expected {
@@ -28,7 +29,8 @@ func TestTheRateIsThatOfTheLoad(t *testing.T) {
 		{"ten a second: as many as a quarter explains", load(10, 1), nil, 38, 0, 38},
 		{"ten a second: one more", load(10, 1), nil, 39, 0, 0},
 		{"ten every second second are five a second", load(10, 2), nil, 23, 0, 0},
-		{"a tenth over persistent connections: as many as a quarter explains", load(10, 0), expected("x", 1000, 100), 0, 8, 8},
+		{"a tenth over persistent connections: as many as a quarter explains", load(10, 0), expected("x", 1000, 100), 0, 8,
+			8},
 		{"a tenth over persistent connections: one more", load(10, 0), expected("x", 1000, 100), 0, 9, 0},
 		{"persistent connections of another agent", load(10, 0), expected("y", 1000, 100), 0, 5, 5},
 		{"persistent connections of another agent: one more", load(10, 0), expected("y", 1000, 100), 0, 6, 0},
@@ -124,7 +126,8 @@ func TestTimeoutsOfAnAgentThatIsStoppedDisproveNothing(t *testing.T) {
 		{"more was refused than is explained", 2, 40, 1, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			p := measured(target.Target{ID: "service", Kind: target.ClusterIP}, failure(probe.Refused, [3]float64{50, 59.9, c.refused}),
+			p := measured(target.Target{ID: "service", Kind: target.ClusterIP},
+				failure(probe.Refused, [3]float64{50, 59.9, c.refused}),
 				failure(probe.Timeout, [3]float64{50, 59.9, c.timeout}))
 			round := asked("x", p, behindFour(), deletedAt("b", 50))
 			round.Agents[0].Observer.ThrottledPeriods = c.stops
@@ -135,8 +138,8 @@ func TestTimeoutsOfAnAgentThatIsStoppedDisproveNothing(t *testing.T) {
 	}
 }
 
-// Requests that fail one after the other are spans of their own, as far apart as requests are due. From the end of the first of two back to the
-// beginning of the second there is no time, whatever the share.
+// Requests that fail one after the other are spans of their own, as far apart as requests are due. From the end of the
+// first of two back to the beginning of the second there is no time, whatever the share.
 func TestRequestsThatFailOneAfterTheOtherAreExplained(t *testing.T) {
 	for pods := 2; pods <= 12; pods++ {
 		for _, rate := range []int{1, 3, 7, 10, 16} {

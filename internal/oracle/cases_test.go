@@ -38,7 +38,8 @@ func kept(s oracle.Scenario) oracle.Scenario {
 }
 
 func restart(node int, at, back float64) oracle.Change {
-	return oracle.Change{Kind: oracle.Restart, Node: node, At: seconds(at), Back: seconds(back), Follows: seconds(3), Told: true}
+	return oracle.Change{Kind: oracle.Restart, Node: node, At: seconds(at), Back: seconds(back), Follows: seconds(3),
+		Told: true}
 }
 
 func remove(node int, at float64) oracle.Change {
@@ -113,7 +114,8 @@ func ofChanges() []situation {
 			scenario: with(of(3, target.ClusterIP), func(s *oracle.Scenario) {
 				local(s)
 				s.Changes = []oracle.Change{remove(2, 50)}
-				s.Faults = []oracle.Fault{{Kind: oracle.BrokenService, Node: 1, Peer: all, Rate: 1, From: seconds(55), To: seconds(75), How: oracle.ByRefusal}}
+				s.Faults = []oracle.Fault{{Kind: oracle.BrokenService, Node: 1, Peer: all, Rate: 1, From: seconds(55),
+					To: seconds(75), How: oracle.ByRefusal}}
 			})},
 		{name: "one of two pods of the node is deleted behind a local Service: no fail", not: []verdict.Result{verdict.Fail},
 			scenario: with(of(2, target.ClusterIP), func(s *oracle.Scenario) {
@@ -124,19 +126,23 @@ func ofChanges() []situation {
 		{name: "twenty pods restart one by one while four in five requests are lost: fail", want: verdict.Fail,
 			scenario: with(of(20, target.ClusterIP), func(s *oracle.Scenario) {
 				rolling(s)
-				s.Faults = []oracle.Fault{{Kind: oracle.BrokenService, Node: 0, Peer: all, Rate: 0.8, From: seconds(45), To: seconds(65), How: oracle.ByRefusal}}
+				s.Faults = []oracle.Fault{{Kind: oracle.BrokenService, Node: 0, Peer: all, Rate: 0.8, From: seconds(45),
+					To: seconds(65), How: oracle.ByRefusal}}
 			})},
-		{name: "twenty pods restart one by one and nothing else happens: no fail", not: []verdict.Result{verdict.Fail}, quiet: true,
+		{name: "twenty pods restart one by one and nothing else happens: no fail", not: []verdict.Result{verdict.Fail},
+			quiet:    true,
 			scenario: with(of(20, target.ClusterIP), rolling)},
 		{name: "a node that was cordoned long before the round dies: fail", want: verdict.Fail,
 			scenario: with(of(3, target.Endpoint), func(s *oracle.Scenario) {
 				s.Nodes[2].Cordoned = true
 				s.Faults = []oracle.Fault{{Kind: oracle.DeadNode, Node: 2, Peer: all, Rate: 1, From: seconds(30), To: never}}
 			})},
-		{name: "a node is taken away by Karpenter as the round begins: no fail", not: []verdict.Result{verdict.Fail}, quiet: true,
+		{name: "a node is taken away by Karpenter as the round begins: no fail", not: []verdict.Result{verdict.Fail},
+			quiet: true,
 			scenario: with(of(3, target.Endpoint, target.NodePort), func(s *oracle.Scenario) {
 				s.Nodes[2].Removing = true
-				s.Changes = []oracle.Change{{Kind: oracle.Remove, Node: 2, At: seconds(3), Announced: seconds(30), Follows: seconds(8)}}
+				s.Changes = []oracle.Change{{Kind: oracle.Remove, Node: 2, At: seconds(3), Announced: seconds(30),
+					Follows: seconds(8)}}
 			})},
 		{name: "the only pod behind a local node port is deleted: no fail", not: []verdict.Result{verdict.Fail},
 			scenario: with(of(3, target.NodePort), func(s *oracle.Scenario) {
@@ -147,7 +153,8 @@ func ofChanges() []situation {
 			scenario: with(of(3, target.NodePort), func(s *oracle.Scenario) {
 				s.Service.ExternalLocal = true
 				s.Changes = []oracle.Change{remove(2, 50)}
-				s.Faults = []oracle.Fault{{Kind: oracle.BlockedNodePort, Node: 1, Peer: all, Rate: 1, From: seconds(55), To: seconds(75)}}
+				s.Faults = []oracle.Fault{{Kind: oracle.BlockedNodePort, Node: 1, Peer: all, Rate: 1, From: seconds(55),
+					To: seconds(75)}}
 			})},
 		{name: "an agent restarts long before its report is lost: fail", want: verdict.Fail,
 			scenario: with(of(3, target.Endpoint), func(s *oracle.Scenario) {
@@ -160,17 +167,20 @@ func ofChanges() []situation {
 
 func ofMeasurements() []situation {
 	return []situation{
-		{name: "an agent is stopped after one in a hundred requests, its peer deleted: no pass", not: []verdict.Result{verdict.Pass},
+		{name: "an agent is stopped after one in a hundred requests, its peer deleted: no pass",
+			not: []verdict.Result{verdict.Pass},
 			scenario: with(of(2, target.Endpoint), func(s *oracle.Scenario) {
 				s.Changes = []oracle.Change{remove(1, 0.02)}
 				s.Limits = []oracle.Limit{{Node: 0, Stopped: true, To: seconds(1)}}
 			})},
-		{name: "999 in 1000 requests have no port, and one is lost to a deletion: no pass", not: []verdict.Result{verdict.Pass, verdict.Fail},
+		{name: "999 in 1000 requests have no port, and one is lost to a deletion: no pass",
+			not: []verdict.Result{verdict.Pass, verdict.Fail},
 			scenario: with(of(2, target.Endpoint), func(s *oracle.Scenario) {
 				s.Changes = []oracle.Change{remove(1, 50)}
 				s.Limits = []oracle.Limit{{Node: 0, Unsent: 0.999, To: never}}
 			})},
-		{name: "999 in 1000 requests are missed, and one is lost to a deletion: no pass", not: []verdict.Result{verdict.Pass, verdict.Fail},
+		{name: "999 in 1000 requests are missed, and one is lost to a deletion: no pass",
+			not: []verdict.Result{verdict.Pass, verdict.Fail},
 			scenario: with(of(2, target.Endpoint), func(s *oracle.Scenario) {
 				s.Changes = []oracle.Change{remove(1, 50)}
 				s.Limits = []oracle.Limit{{Node: 0, Missed: 0.999, To: never}}
@@ -180,12 +190,14 @@ func ofMeasurements() []situation {
 				s.Load.Duration = 20 * time.Second
 				s.Limits = []oracle.Limit{{Node: 0, Throttled: 0.5, Late: 0.3, To: never}}
 				for peer := 5; peer < 11; peer++ {
-					s.Faults = append(s.Faults, oracle.Fault{Kind: oracle.Partition, Node: 0, Peer: peer, Rate: 1, From: long, To: never})
+					s.Faults = append(s.Faults,
+						oracle.Fault{Kind: oracle.Partition, Node: 0, Peer: peer, Rate: 1, From: long, To: never})
 				}
 			})},
 		{name: "a policy refuses a tenth of all requests: fail", want: verdict.Fail,
 			scenario: with(of(2, target.Endpoint), func(s *oracle.Scenario) {
-				s.Faults = []oracle.Fault{{Kind: oracle.PolicyRefuses, Node: 0, Peer: all, Rate: 0.1, From: long, To: never, How: oracle.ByUnreachable}}
+				s.Faults = []oracle.Fault{{Kind: oracle.PolicyRefuses, Node: 0, Peer: all, Rate: 0.1, From: long, To: never,
+					How: oracle.ByUnreachable}}
 			})},
 	}
 }
@@ -202,16 +214,19 @@ func ofStreams() []situation {
 			})},
 		{name: "every persistent connection to a Pod IP is torn down: no pass", not: []verdict.Result{verdict.Pass},
 			scenario: with(kept(of(2, target.Endpoint)), func(s *oracle.Scenario) {
-				s.Faults = []oracle.Fault{{Kind: oracle.PolicyRefuses, Node: 0, Peer: all, Rate: 1, OnlyKept: true, From: seconds(1), To: never, How: oracle.ByReset}}
+				s.Faults = []oracle.Fault{{Kind: oracle.PolicyRefuses, Node: 0, Peer: all, Rate: 1, OnlyKept: true,
+					From: seconds(1), To: never, How: oracle.ByReset}}
 			})},
 		{name: "all requests of the persistent stream time out: no pass", not: []verdict.Result{verdict.Pass},
 			scenario: with(kept(of(2, target.Endpoint)), func(s *oracle.Scenario) {
-				s.Faults = []oracle.Fault{{Kind: oracle.PolicyRefuses, Node: 0, Peer: all, Rate: 1, OnlyKept: true, From: long, To: never}}
+				s.Faults = []oracle.Fault{{Kind: oracle.PolicyRefuses, Node: 0, Peer: all, Rate: 1, OnlyKept: true, From: long,
+					To: never}}
 			})},
 		{name: "the persistent stream alone takes 4 s: no pass", not: []verdict.Result{verdict.Pass},
 			scenario: with(kept(of(2, target.Endpoint)), func(s *oracle.Scenario) {
 				s.Load.Timeout = 10 * time.Second
-				s.Faults = []oracle.Fault{{Kind: oracle.SlowPod, Node: 1, Peer: all, Rate: 1, OnlyKept: true, From: long, To: never, Delay: seconds(4)}}
+				s.Faults = []oracle.Fault{{Kind: oracle.SlowPod, Node: 1, Peer: all, Rate: 1, OnlyKept: true, From: long,
+					To: never, Delay: seconds(4)}}
 			})},
 	}
 }
@@ -227,7 +242,8 @@ func ofInventory() []situation {
 		{name: "a load balancer is down that nodes leave requests to: fail", want: verdict.Fail,
 			scenario: with(of(2, target.LoadBalancer), func(s *oracle.Scenario) { s.Faults = down })},
 		{name: "a load balancer is down whose address nodes answer for themselves: no request meets it", want: verdict.Pass,
-			scenario: with(of(2, target.LoadBalancer), func(s *oracle.Scenario) { s.Faults, s.Balancer.ShortCircuit = down, true })},
+			scenario: with(of(2, target.LoadBalancer),
+				func(s *oracle.Scenario) { s.Faults, s.Balancer.ShortCircuit = down, true })},
 		{name: "two nodes have the same address: no pass", not: []verdict.Result{verdict.Pass},
 			scenario: with(of(3, target.NodePort), func(s *oracle.Scenario) {
 				s.Nodes[1].SameAddressAs = 1
@@ -250,13 +266,16 @@ func ofFindings() []situation {
 		{name: "a Service leads each node to itself and nothing says so: found", found: true,
 			scenario: with(of(3, target.Endpoint, target.ClusterIP), spread(oracle.SameNode))},
 		{name: "a Service leads each node to itself as its spec says: nothing is found", want: verdict.Pass, quiet: true,
-			scenario: with(of(3, target.Endpoint, target.ClusterIP), func(s *oracle.Scenario) { s.Service.Spread = oracle.SameNode })},
+			scenario: with(of(3, target.Endpoint, target.ClusterIP),
+				func(s *oracle.Scenario) { s.Service.Spread = oracle.SameNode })},
 		{name: "25 agents, one silent, 100 requests each: found", found: true,
-			scenario: with(of(25, target.Endpoint, target.ClusterIP), func(s *oracle.Scenario) { silent(s); s.Load.Duration = 10 * time.Second })},
+			scenario: with(of(25, target.Endpoint, target.ClusterIP),
+				func(s *oracle.Scenario) { silent(s); s.Load.Duration = 10 * time.Second })},
 	}
 	for _, n := range []int{2, 3, 5, 10, 20} {
 		all = append(all, situation{name: "the default load, a backend is never chosen: found", found: true,
-			scenario: with(of(n, target.Endpoint, target.ClusterIP, target.NodePort), func(s *oracle.Scenario) { silent(s); little(s) })})
+			scenario: with(of(n, target.Endpoint, target.ClusterIP, target.NodePort),
+				func(s *oracle.Scenario) { silent(s); little(s) })})
 	}
 	return all
 }

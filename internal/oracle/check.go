@@ -56,7 +56,8 @@ type Problem struct {
 type Outcome struct {
 	Problems []Problem
 	Result   verdict.Result
-	// Unlucky reports that a path fails that chance alone cost more than the margin allows, or for what nobody can know: that is no error.
+	// Unlucky reports that a path fails that chance alone cost more than the margin allows, or for what nobody can know:
+	// that is no error.
 	Unlucky bool
 	// Quiet reports a round without a fault, Blames how many findings it has all the same.
 	Quiet  bool
@@ -111,7 +112,8 @@ func resultOf(v verdict.Verdict, pod string) *verdict.Agent {
 	return nil
 }
 
-// idle is how many connections of the persistent stream a fault ended while they were idle, less one for each change that may have done so.
+// idle is how many connections of the persistent stream a fault ended while they were idle, less one for each change
+// that may have done so.
 func (c *checker) idle(p PathTruth) int {
 	n := p.Kept.idleFaults
 	for _, w := range c.windows {
@@ -125,14 +127,15 @@ func (c *checker) idle(p PathTruth) int {
 // unlucky reports whether chance alone cost the path more than the margins allow, or something that nobody can know of.
 func (c *checker) unlucky(a AgentTruth, p PathTruth, counted, kept account) bool {
 	t := c.truth
-	unlucky := counted.outside+kept.outside > 0 || t.hidden(p) || t.starved(p, p.Counted, counted) || t.starved(p, p.Kept, kept) ||
+	unlucky := counted.outside+kept.outside > 0 || t.hidden(p) || t.starved(p, p.Counted, counted) ||
+		t.starved(p, p.Kept, kept) ||
 		t.chance(a, p, p.Counted.attempts) || t.chance(a, p, p.Kept.attempts) || t.misled(p.Counted) || t.misled(p.Kept)
 	c.outcome.Unlucky = c.outcome.Unlucky || unlucky
 	return unlucky
 }
 
-// misled reports whether a request failed for a restart that is told by a clock which is wrong by less than the time between two looks, of an agent
-// whose silence tells nothing because it had begun before, for a fault.
+// misled reports whether a request failed for a restart that is told by a clock which is wrong by less than the time
+// between two looks, of an agent whose silence tells nothing because it had begun before, for a fault.
 func (t *Truth) misled(s stream) bool {
 	return slices.ContainsFunc(s.attempts, func(x attempt) bool {
 		if x.cause.Culprit != ByChange {
@@ -150,15 +153,18 @@ func (t *Truth) misled(s stream) bool {
 	})
 }
 
-// hidden reports whether pods may answer here that nobody can know of: none that the traffic policy leaves out ever answered.
+// hidden reports whether pods may answer here that nobody can know of: none that the traffic policy leaves out ever
+// answered.
 func (t *Truth) hidden(p PathTruth) bool {
 	if p.r.kind != target.NodePort || !t.Scenario.Service.ExternalLocal || len(p.r.may) < len(p.r.known) {
 		return false
 	}
 	further := func(a attempt) bool {
-		return a.outcome == probe.OK && a.peer != nobody && t.world.pods[a.peer].node != p.r.node
+		return a.outcome == probe.OK && a.peer != nobody && int(a.peer) < len(t.Scenario.Nodes) &&
+			t.world.pods[a.peer].node != p.r.node
 	}
-	return !slices.ContainsFunc(p.Counted.attempts, further) || (p.HasKept && !slices.ContainsFunc(p.Kept.attempts, further))
+	return !slices.ContainsFunc(p.Counted.attempts, further) ||
+		(p.HasKept && !slices.ContainsFunc(p.Kept.attempts, further))
 }
 
 // anyFails reports whether a path fails.
@@ -211,9 +217,11 @@ func (c *checker) path(a AgentTruth, p PathTruth, judged verdict.Path) {
 	shared := p.r.kind == target.NodePort && len(t.world.faults[SharedAddress]) > 0
 	// A fault that takes a pod from a Service or a proxy that sticks to pods leads their clients to another one.
 	moved := t.world.pinned(p.r) && p.r.pod == nobody && t.world.unlists()
-	// A pod that a fault keeps out of the plan may be led to all the same, once it is there again, and nobody follows what becomes of it.
+	// A pod that a fault keeps out of the plan may be led to all the same, once it is there again, and nobody follows what
+	// becomes of it.
 	unplanned := p.r.pod == nobody && t.world.unplanned()
-	touched := uneven || shared || moved || unplanned || counted.faults+counted.slow+kept.faults+kept.slow+p.Kept.idleFaults+p.Counted.idleFaults > 0
+	touched := uneven || shared || moved || unplanned ||
+		counted.faults+counted.slow+kept.faults+kept.slow+p.Kept.idleFaults+p.Counted.idleFaults > 0
 	if !touched && judged.Result == verdict.Fail && !c.unlucky(a, p, counted, kept) {
 		c.problem(FalseRed, "%s: no fault met the path (%d of %d failed, %d by changes, %d by limits), and it is %q: %s",
 			where, counted.failed, counted.made, counted.changes, counted.limits, judged.Result, reasonOf(judged))
@@ -224,15 +232,20 @@ func (c *checker) path(a AgentTruth, p PathTruth, judged verdict.Path) {
 	ok := counted.made - counted.failed
 	switch {
 	case counted.broken(expect.SuccessRate):
-		c.problem(FalseGreen, "%s: %d of %d failed, %d by a fault; changes explain at most %d of %d inside; the path is %q and the round %q",
-			where, counted.failed, counted.made, counted.faults, counted.excused(), counted.inside, judged.Result, c.judged.Verdict.Result)
+		c.problem(FalseGreen, "%s: %d of %d failed, %d by a fault; changes explain at most %d of %d inside; the path is "+
+			"%q and the round %q",
+			where, counted.failed, counted.made, counted.faults, counted.excused(), counted.inside, judged.Result,
+			c.judged.Verdict.Result)
 	case counted.slow > 0 && expect.MeanDelay > 0 && ok > 0 && counted.sum/time.Duration(ok) > expect.MeanDelay:
-		c.problem(FalseGreen, "%s: the mean delay is %v where %v are allowed, and the path is a pass", where, counted.sum/time.Duration(ok), expect.MeanDelay)
+		c.problem(FalseGreen, "%s: the mean delay is %v where %v are allowed, and the path is a pass", where,
+			counted.sum/time.Duration(ok), expect.MeanDelay)
 	case p.HasKept && kept.broken(expect.SuccessRate) && !t.world.proxied(p.r):
-		c.problem(FalseGreen, "%s: of the persistent stream %d of %d failed, %d by a fault; changes explain at most %d, and the path is a pass",
+		c.problem(FalseGreen, "%s: of the persistent stream %d of %d failed, %d by a fault; changes explain at most %d, "+
+			"and the path is a pass",
 			where, kept.failed, kept.made, kept.faults, kept.excused())
 	case p.HasKept && !t.world.proxied(p.r) && c.idle(p) >= 3 && 10*c.idle(p) >= 9*(kept.made-1):
-		c.problem(FalseGreen, "%s: %d of %d persistent connections were reset while idle, and the path is a pass", where, p.Kept.idleFaults, kept.made)
+		c.problem(FalseGreen, "%s: %d of %d persistent connections were reset while idle, and the path is a pass", where,
+			p.Kept.idleFaults, kept.made)
 	}
 }
 

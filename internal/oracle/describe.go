@@ -16,18 +16,24 @@ func Describe(out io.Writer, s Scenario) {
 	fmt.Fprintf(out, "scenario %s\n", name)
 	fmt.Fprintf(out, "  %d nodes, families %v, kinds %v\n", len(s.Nodes), s.Families, s.Kinds)
 	fmt.Fprintf(out, "  load: %d per %d s for %v, timeout %v, connections %s; expected rate %v, mean delay %v\n",
-		s.Load.PerSecond, max(s.Load.Every, 1), s.Load.Duration, s.Load.Timeout, s.Load.Connection, s.Expect.SuccessRate, s.Expect.MeanDelay)
+		s.Load.PerSecond, max(s.Load.Every, 1), s.Load.Duration, s.Load.Timeout, s.Load.Connection, s.Expect.SuccessRate,
+		s.Expect.MeanDelay)
 	fmt.Fprintf(out, "  Service %+v\n  load balancer %+v\n  Ingress %+v\n", s.Service, s.Balancer, s.Ingress)
 	for i, n := range s.Nodes {
-		fmt.Fprintf(out, "  %s: zone %d%s; begins at %v, asked at %v, known at %v, clock %+v\n", nodeName(i), n.Zone, n.notes(),
-			s.Starts[i].At.Round(time.Millisecond), s.Starts[i].Asked.Round(time.Millisecond), s.Starts[i].Known.Round(time.Millisecond), s.Starts[i].Clock.Round(time.Millisecond))
+		fmt.Fprintf(out, "  %s: zone %d%s; begins at %v, asked at %v, known at %v, clock %+v\n", nodeName(i), n.Zone,
+			n.notes(),
+			s.Starts[i].At.Round(time.Millisecond), s.Starts[i].Asked.Round(time.Millisecond),
+			s.Starts[i].Known.Round(time.Millisecond), s.Starts[i].Clock.Round(time.Millisecond))
 	}
 	for i, f := range s.Faults {
-		fmt.Fprintf(out, "  fault %d: %s from %v to %s, node %d, peer %d, rate %v, delay %v, %s\n", i, f.Kind, f.From.Round(time.Millisecond), until(f.To), f.Node, f.Peer, f.Rate, f.Delay, f.How)
+		fmt.Fprintf(out, "  fault %d: %s from %v to %s, node %d, peer %d, rate %v, delay %v, %s\n", i, f.Kind,
+			f.From.Round(time.Millisecond), until(f.To), f.Node, f.Peer, f.Rate, f.Delay, f.How)
 	}
 	for i, c := range s.Changes {
-		fmt.Fprintf(out, "  change %d: %s of node %d at %v, stops after %v, endpoints follow after %v, back after %v, announced %v before, told %v, partial %v, reused %v, %s\n",
-			i, c.Kind, c.Node, c.At.Round(time.Millisecond), c.Stops.Round(time.Millisecond), c.Follows.Round(time.Millisecond), c.Back.Round(time.Millisecond),
+		fmt.Fprintf(out, "  change %d: %s of node %d at %v, stops after %v, endpoints follow after %v, back after %v, "+
+			"announced %v before, told %v, partial %v, reused %v, %s\n",
+			i, c.Kind, c.Node, c.At.Round(time.Millisecond), c.Stops.Round(time.Millisecond), c.Follows.Round(time.Millisecond),
+			c.Back.Round(time.Millisecond),
 			c.Announced.Round(time.Second), c.Told, c.Partial, c.Reused, c.How)
 	}
 	for i, l := range s.Limits {
@@ -90,7 +96,8 @@ func Show(out io.Writer, s Scenario) {
 	for _, a := range t.Agents {
 		judged := resultOf(j.Verdict, podName(a.Number))
 		if judged == nil {
-			fmt.Fprintf(out, "  %s: no report (stopped %s, silent from %s)\n", podName(a.Number), until(a.Stopped), until(a.Silent))
+			fmt.Fprintf(out, "  %s: no report (stopped %s, silent from %s)\n", podName(a.Number), until(a.Stopped),
+				until(a.Silent))
 			continue
 		}
 		fmt.Fprintf(out, "  %s: %s %v (stopped %s)\n", podName(a.Number), judged.Result, judged.Reason, until(a.Stopped))
@@ -115,12 +122,15 @@ func (t *Truth) showPath(out io.Writer, a AgentTruth, p PathTruth, windows []win
 		if sum.failed == 0 && sum.slow == 0 && s.idleFaults == 0 && sum.made == len(s.attempts) {
 			continue
 		}
-		fmt.Fprintf(out, "    %s%s may be answered by %v; made %d of %d, failed %d: %d by faults, %d by changes, %d by limits; inside %d, bound %.1f, idle resets %d; judged %s\n",
-			p.Target.ID, name, p.r.may, sum.made, len(s.attempts), sum.failed, sum.faults, sum.changes, sum.limits, sum.inside, sum.bound, s.idleResets, judged)
+		fmt.Fprintf(out, "    %s%s may be answered by %v; made %d of %d, failed %d: %d by faults, %d by changes, %d by "+
+			"limits; inside %d, bound %.1f, idle resets %d; judged %s\n",
+			p.Target.ID, name, p.r.may, sum.made, len(s.attempts), sum.failed, sum.faults, sum.changes, sum.limits, sum.inside,
+			sum.bound, s.idleResets, judged)
 		shown := 0
 		for _, x := range s.attempts {
 			if x.outcome != 0 && shown < 12 {
-				fmt.Fprintf(out, "      %v %s %s %d/%d\n", x.at.Round(time.Millisecond), x.outcome, x.phase, x.cause.Culprit, x.cause.Index)
+				fmt.Fprintf(out, "      %v %s %s %d/%d\n", x.at.Round(time.Millisecond), x.outcome, x.phase, x.cause.Culprit,
+					x.cause.Index)
 				shown++
 			}
 		}

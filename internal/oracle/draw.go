@@ -80,7 +80,8 @@ func (d dice) cluster(s *Scenario) {
 		}
 		s.Nodes = append(s.Nodes, node)
 	}
-	s.Families = pick(d, []topology.Family{topology.IPv4}, []topology.Family{topology.IPv4}, []topology.Family{topology.IPv4},
+	s.Families = pick(d, []topology.Family{topology.IPv4}, []topology.Family{topology.IPv4},
+		[]topology.Family{topology.IPv4},
 		[]topology.Family{topology.IPv6}, []topology.Family{topology.IPv4, topology.IPv6})
 	if n > 12 {
 		s.Families = s.Families[:1]
@@ -92,7 +93,8 @@ func (d dice) targets(s *Scenario) {
 	for _, k := range [...]struct {
 		kind target.Kind
 		p    float64
-	}{{target.Endpoint, 0.8}, {target.ClusterIP, 0.75}, {target.NodePort, 0.4}, {target.LoadBalancer, 0.25}, {target.Ingress, 0.25}, {target.SecondInterface, 0.08}} {
+	}{{target.Endpoint, 0.8}, {target.ClusterIP, 0.75}, {target.NodePort, 0.4}, {target.LoadBalancer, 0.25},
+		{target.Ingress, 0.25}, {target.SecondInterface, 0.08}} {
 		if p := k.p; d.chance(p) && (len(s.Nodes) <= 6 || len(s.Kinds) < 2) {
 			s.Kinds = append(s.Kinds, k.kind)
 		}
@@ -103,7 +105,8 @@ func (d dice) targets(s *Scenario) {
 	if d.chance(0.01) {
 		defer func() { s.Service.Spread, s.Service.Undeclared = pick(d, OneOnly, SameNode), true }()
 	}
-	s.Service = Service{InternalLocal: d.chance(0.15), ExternalLocal: d.chance(0.2), Insiders: pick(d, Everywhere, OnOwnNode, Nowhere)}
+	s.Service = Service{InternalLocal: d.chance(0.15), ExternalLocal: d.chance(0.2),
+		Insiders: pick(d, Everywhere, OnOwnNode, Nowhere)}
 	if d.chance(0.2) {
 		s.Service.Spread = pick(d, SameZone, SameNode, Sticky)
 	}
@@ -131,7 +134,8 @@ func (d dice) load(s *Scenario, long bool) {
 	}
 	budget := pick(d, 600, 1500, 3000, 6000)
 	requests := min(max(budget/paths, 5), 400)
-	s.Load = mesh.Load{PerSecond: 1, Duration: time.Duration(seconds) * time.Second, Timeout: pick(d, time.Second, 2*time.Second, 5*time.Second),
+	s.Load = mesh.Load{PerSecond: 1, Duration: time.Duration(seconds) * time.Second,
+		Timeout:    pick(d, time.Second, 2*time.Second, 5*time.Second),
 		Connection: pick(d, mesh.Both, mesh.Both, mesh.NewConnection, mesh.NewConnection, mesh.KeepAlive)}
 	if requests >= seconds {
 		s.Load.PerSecond = requests / seconds

@@ -37,7 +37,8 @@ func faultKinds(s *Scenario) []FaultKind {
 
 // fault draws one fault.
 func (d dice) fault(s *Scenario) {
-	f := Fault{Kind: pick(d, faultKinds(s)...), Node: d.IntN(len(s.Nodes)), Peer: nobody, Rate: 1, To: forever, How: pick(d, ByTimeout, ByRefusal, ByUnreachable)}
+	f := Fault{Kind: pick(d, faultKinds(s)...), Node: d.IntN(len(s.Nodes)), Peer: nobody, Rate: 1, To: forever,
+		How: pick(d, ByTimeout, ByRefusal, ByUnreachable)}
 	if d.chance(0.7) {
 		f.From = d.between(0, s.Load.Duration*8/10)
 	} else {
@@ -132,7 +133,8 @@ func (d dice) removable(s *Scenario, node int) bool {
 	return s.Nodes[node].On == 0 && left > 0
 }
 
-// touched reports whether anything is done to the node or to a pod on it. Nobody can tell the death of such a node from its end.
+// touched reports whether anything is done to the node or to a pod on it. Nobody can tell the death of such a node from
+// its end.
 func (d dice) touched(s *Scenario, node int) bool {
 	return slices.ContainsFunc(s.Changes, func(c Change) bool { return c.Node == node || s.Nodes[c.Node].On == node+1 })
 }
@@ -190,7 +192,8 @@ func (d dice) one(s *Scenario, kind ChangeKind, node int, at time.Duration) {
 	if at < 20*time.Second && s.Starts[node].At > time.Second {
 		return
 	}
-	c := Change{Kind: kind, Node: node, At: at, Told: true, How: pick(d, ByTimeout, ByUnreachable), Partial: d.chance(0.3), Reused: d.chance(0.2),
+	c := Change{Kind: kind, Node: node, At: at, Told: true, How: pick(d, ByTimeout, ByUnreachable),
+		Partial: d.chance(0.3), Reused: d.chance(0.2),
 		Follows: d.between(50*time.Millisecond, 3*time.Second), Announced: d.between(time.Second, time.Minute)}
 	switch kind {
 	case Restart:

@@ -50,7 +50,8 @@ func (c *checker) changed(pod string, claimed *report.Change) bool {
 			return true
 		}
 		at := claimed.From.Sub(epoch())
-		if at >= change.At-unseenNode-lookEvery-before && at <= t.noticed(i)+before && (claimed.What == report.Restarted) == (change.Kind == Restart) {
+		if at >= change.At-unseenNode-lookEvery-before && at <= t.noticed(i)+before &&
+			(claimed.What == report.Restarted) == (change.Kind == Restart) {
 			return true
 		}
 	}
@@ -66,7 +67,8 @@ func (c *checker) excused(a *AgentTruth, p *PathTruth, got report.Path, s stream
 		for i := range e.Changes {
 			pod := e.Changes[i].Pod
 			if !c.changed(pod, &e.Changes[i]) {
-				c.problem(Unproven, "%s: %s of %s at %v did not happen", where, e.Changes[i].What, pod, e.Changes[i].From.Sub(epoch()))
+				c.problem(Unproven, "%s: %s of %s at %v did not happen", where, e.Changes[i].What, pod,
+					e.Changes[i].From.Sub(epoch()))
 			}
 			if !c.mayTouch(p.r, pod) {
 				c.problem(Unproven, "%s: %s may not answer there and is an excuse", where, pod)
@@ -75,7 +77,8 @@ func (c *checker) excused(a *AgentTruth, p *PathTruth, got report.Path, s stream
 		unsure := a.Latest - a.Earliest
 		first, last := e.First.Sub(epoch())-unsure, e.Last.Sub(epoch())+unsure
 		if n := failedWithin(s, first, last); e.Explained > n {
-			c.problem(Unproven, "%s: %d failures are excused between %v and %v, where %d requests failed", where, e.Explained, first, last, n)
+			c.problem(Unproven, "%s: %d failures are excused between %v and %v, where %d requests failed", where, e.Explained,
+				first, last, n)
 		}
 		if e.Away > len(p.r.known) || e.Away > len(c.windows) {
 			c.problem(Unproven, "%s: %d of %d backends are said to be away", where, e.Away, e.Backends)

@@ -9,7 +9,8 @@ import (
 	"kdoctor.io/kdoctor/internal/verdict"
 )
 
-// rank orders results: a higher one is worse. What was not measured, and what was not measured well, are neither success nor blame.
+// rank orders results: a higher one is worse. What was not measured, and what was not measured well, are neither
+// success nor blame.
 func rank(r verdict.Result) int {
 	if r == verdict.NoData {
 		r = verdict.ToolLimited
@@ -109,10 +110,12 @@ func (c *checker) foreignChange(d dice, e evidence) {
 		return
 	}
 	at := epoch().Add(d.between(0, c.truth.Length))
-	change := report.Change{Pod: pod, Node: nodeName(node), What: pick(d, report.Deleted, report.Drained, report.Restarted), From: at, To: at.Add(time.Second)}
+	change := report.Change{Pod: pod, Node: nodeName(node),
+		What: pick(d, report.Deleted, report.Drained, report.Restarted), From: at, To: at.Add(time.Second)}
 	with := e
 	with.round.Churn = slices.Clone(e.round.Churn)
-	i, _ := slices.BinarySearchFunc(with.round.Churn, change, func(a, b report.Change) int { return a.From.Compare(b.From) })
+	i, _ := slices.BinarySearchFunc(with.round.Churn, change,
+		func(a, b report.Change) int { return a.From.Compare(b.From) })
 	with.round.Churn = slices.Insert(with.round.Churn, i, change)
 	judged := with.judge(s.Expect)
 	for _, a := range c.truth.Agents {
@@ -142,7 +145,9 @@ func (c *checker) lessMeasured(d dice, e evidence) {
 	case 1:
 		what = "without a path"
 		less = e.with(pod, func(a *report.Agent) {
-			if len(a.Paths) > 0 {
+			// What an agent did not get to that was stopped by a change is excused by that, and no agent leaves a target out
+			// that it got to.
+			if len(a.Paths) > 0 && a.Finished {
 				i := d.IntN(len(a.Paths))
 				a.Paths = slices.Delete(slices.Clone(a.Paths), i, i+1)
 			}
@@ -224,7 +229,8 @@ func (c *checker) shuffled(d dice, e evidence) {
 		}
 	}
 	for i := range r.Backends {
-		r.Backends[i].Pods, r.Backends[i].Targets, r.Backends[i].Sources = shuffle(d, r.Backends[i].Pods), shuffle(d, r.Backends[i].Targets), shuffle(d, r.Backends[i].Sources)
+		r.Backends[i].Pods, r.Backends[i].Targets, r.Backends[i].Sources = shuffle(d, r.Backends[i].Pods),
+			shuffle(d, r.Backends[i].Targets), shuffle(d, r.Backends[i].Sources)
 	}
 	judged := other.judge(c.truth.Scenario.Expect)
 	was, is := c.judged.Verdict, judged.Verdict
@@ -253,7 +259,8 @@ func (c *checker) shuffled(d dice, e evidence) {
 		return
 	}
 	for i, f := range c.judged.Findings {
-		if o := judged.Findings[i]; f.Reason != o.Reason || f.Message != o.Message || f.Confidence != o.Confidence || f.Where != o.Where {
+		if o := judged.Findings[i]; f.Reason != o.Reason || f.Message != o.Message || f.Confidence != o.Confidence ||
+			f.Where != o.Where {
 			c.problem(Disorder, "the finding %q, and in another order %q", f.Message, o.Message)
 		}
 	}

@@ -3,4 +3,4 @@
 package oracle_test
 
 // rounds is how many rounds the unit tests judge.
-const rounds = 2_000
+const rounds = 20_000

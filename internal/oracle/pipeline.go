@@ -53,8 +53,10 @@ func (t *Truth) evidence() (evidence, error) {
 		missing[i].Answered = answered[m.Pod]
 	}
 	m := t.mesh
-	return evidence{silent: silent, round: report.Round{Started: epoch(), Deadline: epoch().Add(t.Length + time.Minute), Ended: epoch().Add(t.Length),
-		Load: m.Load, Expected: m.Expected, Backends: m.Backends, Agents: agents, Missing: missing, Gaps: m.Gaps, Churn: t.watched(), Outside: m.Outside}}, nil
+	return evidence{silent: silent,
+		round: report.Round{Started: epoch(), Deadline: epoch().Add(t.Length + time.Minute), Ended: epoch().Add(t.Length),
+			Load: m.Load, Expected: m.Expected, Backends: m.Backends, Agents: agents, Missing: missing, Gaps: m.Gaps,
+			Churn: t.watched(), Outside: m.Outside}}, nil
 }
 
 // watched is what the product sees of changes, from looks at the cluster.

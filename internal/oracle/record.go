@@ -24,7 +24,8 @@ func (t *Truth) Record(a AgentTruth) (report.Agent, error) {
 	if a.Stopped != forever && own.Add(a.Stopped).Before(ended) {
 		ended = own.Add(a.Stopped)
 	}
-	r := report.Agent{Pod: podName(a.Number), Node: nodeName(t.world.pods[a.Number].node), Finished: a.Stopped == forever, Started: began, Ended: ended,
+	r := report.Agent{Pod: podName(a.Number), Node: nodeName(t.world.pods[a.Number].node), Finished: a.Stopped == forever,
+		Started: began, Ended: ended,
 		Resources: report.Resources{Known: true, MeanCPU: 5, MaxCPU: 20, MaxMemory: 30 << 20}, Observer: t.observer(a)}
 	for _, p := range a.Paths {
 		made := t.book(p.Target, p.Counted, own, began, ended)
@@ -110,8 +111,10 @@ func (t *Truth) book(to target.Target, s stream, own, began, ended time.Time) re
 // sample is the attempt as a prober tells it.
 func (t *Truth) sample(s *probe.Sample, a *attempt, own time.Time) {
 	lag := time.Duration(a.lag) * time.Microsecond
-	*s = probe.Sample{Due: own.Add(a.at), Start: own.Add(a.at), Own: lag, Latency: time.Duration(a.latency) * time.Microsecond,
-		Outcome: a.outcome, Phase: a.phase, Status: int(a.status), Reused: a.reused, Closed: a.closed, Kernel: a.outcome == probe.OK}
+	*s = probe.Sample{Due: own.Add(a.at), Start: own.Add(a.at), Own: lag,
+		Latency: time.Duration(a.latency) * time.Microsecond,
+		Outcome: a.outcome, Phase: a.phase, Status: int(a.status), Reused: a.reused, Closed: a.closed,
+		Kernel: a.outcome == probe.OK}
 	if a.peer != nobody {
 		s.Peer = t.world.pods[a.peer].name
 	}

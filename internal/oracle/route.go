@@ -26,8 +26,8 @@ type route struct {
 	asker, from int
 	// pod is the only one that may answer, node the one whose port it is; nobody elsewhere.
 	pod, node int
-	// may are the pods of the plan that may answer this agent; known are those that may for all that anybody can know, and policy those that
-	// the traffic policy leads to.
+	// may are the pods of the plan that may answer this agent; known are those that may for all that anybody can know, and
+	// policy those that the traffic policy leads to.
 	may, known, policy []int
 	// pinned reports that all requests of the agent may be led to any one of them.
 	pinned bool
@@ -59,7 +59,8 @@ func (w *world) routeOf(asker int, t target.Target) route {
 	host, _ := netip.ParseAddr(u.Hostname())
 	for i := range w.s.Nodes {
 		switch {
-		case t.Kind == target.Endpoint && host == podAddress(t.Family, i), t.Kind == target.SecondInterface && host == secondAddress(t.Family, i):
+		case t.Kind == target.Endpoint && host == podAddress(t.Family, i), t.Kind == target.SecondInterface &&
+			host == secondAddress(t.Family, i):
 			r.pod = i
 		case t.Kind == target.NodePort && r.node == nobody && host == nodeAddress(t.Family, w.addressOwner(i)):
 			r.node = i
@@ -219,7 +220,8 @@ func (p *path) down() FaultKind {
 func (p *path) hit(a *attempt, kind FaultKind, node, asker int, t time.Duration) bool {
 	for _, i := range p.w.faults[kind] {
 		f := p.w.s.Faults[i]
-		if t < f.From || t >= f.To || (f.Node != nobody && f.Node != node) || (f.Peer != nobody && f.Peer != asker) || (f.OnlyKept && !p.kept) {
+		if t < f.From || t >= f.To || (f.Node != nobody && f.Node != node) || (f.Peer != nobody && f.Peer != asker) ||
+			(f.OnlyKept && !p.kept) {
 			continue
 		}
 		if p.random.Float64() >= f.Rate {
@@ -276,7 +278,8 @@ func (p *path) link(a *attempt, from, to int, t time.Duration) bool {
 	for _, kind := range [...]FaultKind{Partition, LossyLink} {
 		for _, i := range p.w.faults[kind] {
 			f := p.w.s.Faults[i]
-			between := (f.Node == from && (f.Peer == to || f.Peer == nobody)) || (f.Node == to && (f.Peer == from || f.Peer == nobody))
+			between := (f.Node == from && (f.Peer == to || f.Peer == nobody)) ||
+				(f.Node == to && (f.Peer == from || f.Peer == nobody))
 			if between && t >= f.From && t < f.To && p.random.Float64() < f.Rate {
 				a.end(f.How, Cause{ByFault, int16(i)}) // #nosec G115 -- a scenario has few faults
 				return true

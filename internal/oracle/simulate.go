@@ -108,7 +108,8 @@ func (t *Truth) agent(plan mesh.Plan, seeds *rand.Rand) AgentTruth {
 	pace, kept := load.PaceOf(plan.Load), load.KeptPaceOf(plan.Load)
 	for _, to := range plan.Targets {
 		p := PathTruth{Target: to, r: w.routeOf(a.Number, to)}
-		made := path{w: w, r: p.r, stuck: nobody, timeout: plan.Load.Timeout, random: rand.New(rand.NewPCG(seeds.Uint64(), seeds.Uint64()))} // #nosec G404 -- rounds must be repeatable
+		made := path{w: w, r: p.r, stuck: nobody, timeout: plan.Load.Timeout,
+			random: rand.New(rand.NewPCG(seeds.Uint64(), seeds.Uint64()))} // #nosec G404 -- rounds must be repeatable
 		phase := pace.Phase(plan.Agent.Pod, to.ID)
 		due := dues(plan.Load.Requests(), start.At+phase, a.Stopped, pace.Offset)
 		if plan.Load.Connection == mesh.KeepAlive {
@@ -141,7 +142,8 @@ func dues(n uint64, from, until time.Duration, offset func(uint64) time.Duration
 func (t *Truth) follow() {
 	for i := range t.Agents {
 		a := &t.Agents[i]
-		start, end := t.Scenario.Starts[a.Number], t.Scenario.Starts[a.Number].At+t.Scenario.Load.Duration+t.Scenario.Load.Timeout
+		start, end := t.Scenario.Starts[a.Number],
+			t.Scenario.Starts[a.Number].At+t.Scenario.Load.Duration+t.Scenario.Load.Timeout
 		dies, why := t.world.gone(a.Number)
 		a.Reports, a.Silent = true, forever
 		a.Answered = t.Length
@@ -174,7 +176,8 @@ const (
 	atTheEnd  = 500 * time.Millisecond
 )
 
-// narrow finds out how well the controller knows when the agent began: by its own start, and by when it was seen running and done.
+// narrow finds out how well the controller knows when the agent began: by its own start, and by when it was seen
+// running and done.
 func (t *Truth) narrow(a *AgentTruth) {
 	start := t.Scenario.Starts[a.Number]
 	a.Earliest, a.Latest = start.Asked, start.Known

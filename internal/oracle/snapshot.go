@@ -49,7 +49,8 @@ func (w *world) snapshot(t time.Duration) topology.Snapshot {
 
 // agent is a pod's unchanging part.
 func (w *world) agent(p int) topology.Agent {
-	a := topology.Agent{Pod: w.pods[p].name, Namespace: namespace, UID: "uid-" + w.pods[p].name, Node: nodeName(w.pods[p].node),
+	a := topology.Agent{Pod: w.pods[p].name, Namespace: namespace, UID: "uid-" + w.pods[p].name,
+		Node:     nodeName(w.pods[p].node),
 		HTTPPort: httpPort, ControlPort: httpPort + 1, Started: epoch().Add(-time.Hour).Truncate(time.Second)}
 	for _, f := range w.s.Families {
 		a.Addresses = append(a.Addresses, podAddress(f, p))
@@ -116,7 +117,8 @@ func (w *world) restarted(a *topology.Agent, i int, c Change, t time.Duration) {
 
 // nodeAt is the node, unless it was taken out of the cluster.
 func (w *world) nodeAt(i int, t time.Duration) (topology.Node, bool) {
-	n := topology.Node{Name: nodeName(i), Zone: fmt.Sprintf("zone-%d", w.s.Nodes[i].Zone), Outside: w.s.Nodes[i].Outside, Cordoned: w.s.Nodes[i].Cordoned}
+	n := topology.Node{Name: nodeName(i), Zone: fmt.Sprintf("zone-%d", w.s.Nodes[i].Zone), Outside: w.s.Nodes[i].Outside,
+		Cordoned: w.s.Nodes[i].Cordoned}
 	for _, f := range w.s.Families {
 		n.Addresses = append(n.Addresses, nodeAddress(f, w.addressOwner(i)))
 	}
@@ -155,8 +157,10 @@ func (w *world) addressOwner(i int) int {
 func (w *world) services() []topology.Service {
 	var all []topology.Service
 	for _, f := range w.s.Families {
-		service := topology.Service{Namespace: namespace, Name: "agents-" + target.Short(f), ClusterIPs: []netip.Addr{clusterAddress(f)}, Port: servicePort,
-			NodePort: nodePortFour, InternalLocal: w.s.Service.InternalLocal, ExternalLocal: w.s.Service.ExternalLocal, Uneven: w.uneven()}
+		service := topology.Service{Namespace: namespace, Name: "agents-" + target.Short(f),
+			ClusterIPs: []netip.Addr{clusterAddress(f)}, Port: servicePort,
+			NodePort: nodePortFour, InternalLocal: w.s.Service.InternalLocal, ExternalLocal: w.s.Service.ExternalLocal,
+			Uneven: w.uneven()}
 		if f == topology.IPv6 {
 			service.NodePort = nodePortSix
 		}

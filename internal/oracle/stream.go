@@ -88,7 +88,8 @@ func (p *path) idle(s *stream, c *connection, t time.Duration) {
 			return
 		}
 	}
-	// A proxy that speaks HTTP keeps its side open when it loses a pod; a pod that ends in good order closes its connections.
+	// A proxy that speaks HTTP keeps its side open when it loses a pod; a pod that ends in good order closes its
+	// connections.
 	if p.r.kind == target.Ingress {
 		return
 	}

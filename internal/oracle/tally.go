@@ -37,7 +37,8 @@ type Example struct {
 const Examples = 5
 
 func newTally(examples int) *Tally {
-	return &Tally{most: examples, Results: map[verdict.Result]int{}, Errors: map[Kind]int{}, Examples: map[Kind][]Example{}}
+	return &Tally{most: examples, Results: map[verdict.Result]int{}, Errors: map[Kind]int{},
+		Examples: map[Kind][]Example{}}
 }
 
 func (t *Tally) add(number uint64, o Outcome) {
@@ -67,7 +68,8 @@ func (t *Tally) add(number uint64, o Outcome) {
 }
 
 func firstOf(all []Example, most int) []Example {
-	slices.SortFunc(all, func(a, b Example) int { return int(int64(a.Number) - int64(b.Number)) }) // #nosec G115 -- numbers are small
+	slices.SortFunc(all,
+		func(a, b Example) int { return int(int64(a.Number) - int64(b.Number)) }) // #nosec G115 -- numbers are small
 	return all[:min(len(all), most)]
 }
 
@@ -130,7 +132,8 @@ func (t *Tally) Failed() bool {
 
 // Write prints the number of rounds and the rate of each kind of error.
 func (t *Tally) Write(out io.Writer, seed uint64, took time.Duration) {
-	fmt.Fprintf(out, "%d rounds of seed %d in %v (%.0f a second)\n", t.Rounds, seed, took.Round(time.Second/10), float64(t.Rounds)/took.Seconds())
+	fmt.Fprintf(out, "%d rounds of seed %d in %v (%.0f a second)\n", t.Rounds, seed, took.Round(time.Second/10),
+		float64(t.Rounds)/took.Seconds())
 	var results []string
 	for r, n := range t.Results {
 		results = append(results, fmt.Sprintf("%s %d", r, n))
@@ -139,7 +142,8 @@ func (t *Tally) Write(out io.Writer, seed uint64, took time.Duration) {
 	fmt.Fprintf(out, "results: %s\n", strings.Join(results, ", "))
 	lower, upper := Bounds(t.Unlucky, t.Rounds)
 	fmt.Fprintf(out, "%d rounds without a fault, %d with one; in %d of these a finding\n", t.Quiet, t.Faulty, t.Found)
-	fmt.Fprintf(out, "in %d rounds (%.2e to %.2e) a path fails for chance beyond the margin, or for what nobody can know: no error\n",
+	fmt.Fprintf(out, "in %d rounds (%.2e to %.2e) a path fails for chance beyond the margin, or for what nobody can "+
+		"know: no error\n",
 		t.Unlucky, lower, upper)
 	fmt.Fprintf(out, "%-42s %8s %12s   95 %% bound (Clopper-Pearson)\n", "error", "rounds", "rate")
 	for _, kind := range Kinds() {

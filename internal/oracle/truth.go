@@ -189,14 +189,15 @@ func (t *Truth) absences() []window {
 	return all
 }
 
-// late reports whether a request failed for a deleted pod after the time within which nothing may lead to it any more, and it should be replaced.
+// late reports whether a request failed for a deleted pod after the time within which nothing may lead to it any more,
+// and it should be replaced.
 func (t *Truth) late(r route, at *attempt, early time.Duration) bool {
 	i := int(at.cause.Index)
 	return r.pod == nobody && t.Scenario.Changes[i].Kind == Delete && at.at-early >= t.window(i).to
 }
 
-// chance reports whether between two failures that changes caused there are more of them than the share of the pods that were away, three
-// standard deviations and one more: chance did it.
+// chance reports whether between two failures that changes caused there are more of them than the share of the pods
+// that were away, three standard deviations and one more: chance did it.
 func (t *Truth) chance(a AgentTruth, p PathTruth, attempts []attempt) bool {
 	if p.r.pod != nobody {
 		return false

@@ -92,7 +92,8 @@ type world struct {
 }
 
 func newWorld(s *Scenario) *world {
-	w := &world{s: s, downs: make([][]outage, len(s.Nodes)), faults: map[FaultKind][]int{}, limits: make([][]int, len(s.Nodes))}
+	w := &world{s: s, downs: make([][]outage, len(s.Nodes)), faults: map[FaultKind][]int{},
+		limits: make([][]int, len(s.Nodes))}
 	for i, n := range s.Nodes {
 		w.pods = append(w.pods, pod{node: i, name: podName(i), born: longAgo, absent: !n.agent()})
 		if n.On > 0 {
@@ -148,7 +149,8 @@ func (w *world) change(i int, c Change) {
 		}
 	case Delete, Drain:
 		// The kernel of the pod refuses until its network is taken away.
-		p.outages = append(p.outages, outage{period{stop, stop + time.Second}, ByRefusal, cause}, outage{period{stop + time.Second, forever}, c.How, cause})
+		p.outages = append(p.outages, outage{period{stop, stop + time.Second}, ByRefusal, cause},
+			outage{period{stop + time.Second, forever}, c.How, cause})
 		p.unlisted = append(p.unlisted, outage{period{c.At + c.Follows, forever}, c.How, cause})
 		if c.Back > 0 {
 			w.pods = append(w.pods, pod{node: p.node, name: fmt.Sprintf("replacement-%02d", i), born: stop + c.Back})

@@ -27,7 +27,8 @@ func TestSlowAgentsThatMayAnswerInstead(t *testing.T) {
 			p := path("service", 60, 60, 57, time.Millisecond, late)
 			p.Peers = c.peers
 			v := verdict.Judge(report.Round{Agents: []report.Agent{agent("a", p), slow},
-				Backends: []report.Backends{{Targets: []string{"service"}, Pods: []string{"a"}, Also: []string{"b", "c"}}}}, strict())
+				Backends: []report.Backends{{Targets: []string{"service"}, Pods: []string{"a"}, Also: []string{"b", "c"}}}},
+				strict())
 			if got := v.Agents[0].Paths[0]; got.Result != c.want {
 				t.Errorf("got %s: %s; want %s", got.Result, got.Reason, c.want)
 			}
@@ -35,7 +36,8 @@ func TestSlowAgentsThatMayAnswerInstead(t *testing.T) {
 	}
 }
 
-// A throttled agent lets some requests time out on every path. That those of one path are excused makes no other path look worse.
+// A throttled agent lets some requests time out on every path. That those of one path are excused makes no other path
+// look worse.
 func TestWhatIsExcusedElsewhereIsStillCompared(t *testing.T) {
 	late := func(void uint64) report.Failure {
 		return report.Failure{Outcome: probe.Timeout, Phase: probe.Connect, Count: 20, Void: void}
@@ -48,7 +50,8 @@ func TestWhatIsExcusedElsewhereIsStillCompared(t *testing.T) {
 		return append(all, path("to", 100, 100, 80, time.Millisecond, late(0)))
 	}
 	for _, void := range []uint64{0, 20} {
-		got := verdict.Judge(report.Round{Churn: aDeletion(), Agents: []report.Agent{throttledAgent(paths(void)...)}}, strict())
+		got := verdict.Judge(report.Round{Churn: aDeletion(), Agents: []report.Agent{throttledAgent(paths(void)...)}},
+			strict())
 		for _, p := range got.Agents[0].Paths {
 			if p.Target == "to" && p.Result != verdict.ToolLimited {
 				t.Errorf("%d of 20 timeouts on the other paths are excused: got %s: %s", void, p.Result, p.Reason)
@@ -61,10 +64,12 @@ func aDeletion() []report.Change {
 	return []report.Change{{Pod: "b", Node: "node-b", What: report.Deleted}}
 }
 
-// Only a request that opens a connection can time out while it does. On the path with slow answers each of these is opened again.
+// Only a request that opens a connection can time out while it does. On the path with slow answers each of these is
+// opened again.
 func TestTimeoutsAtConnectAreComparedByConnection(t *testing.T) {
 	kept := func(id string, reused, connect, answer uint64) report.Path {
-		p := path(id, 150, 150, 150-connect-answer, time.Millisecond, report.Failure{Outcome: probe.Timeout, Phase: probe.Connect, Count: connect})
+		p := path(id, 150, 150, 150-connect-answer, time.Millisecond,
+			report.Failure{Outcome: probe.Timeout, Phase: probe.Connect, Count: connect})
 		if connect == 0 {
 			p.Failures = nil
 		}
@@ -97,7 +102,8 @@ func TestTimeoutsAtConnectAreComparedByConnection(t *testing.T) {
 	}
 }
 
-// What times out at a throttled asker is no evidence against the slow agents that may answer; what a proxy says for them is.
+// What times out at a throttled asker is no evidence against the slow agents that may answer; what a proxy says for
+// them is.
 func TestTimeoutsOfALimitedAskerDoNotClearAnswerers(t *testing.T) {
 	slow := throttledAgent(path("x", 100, 100, 100, time.Millisecond))
 	slow.Pod, slow.Node = "b", "node-b"
@@ -107,12 +113,14 @@ func TestTimeoutsOfALimitedAskerDoNotClearAnswerers(t *testing.T) {
 		gateway uint64
 		want    verdict.Result
 	}{
-		{"a throttled asker, and as many answers of the proxy as the slow agent explains", throttledAgent(), 48, verdict.ToolLimited},
+		{"a throttled asker, and as many answers of the proxy as the slow agent explains", throttledAgent(), 48,
+			verdict.ToolLimited},
 		{"a throttled asker, and one more", throttledAgent(), 49, verdict.Fail},
 		{"an asker that is well", agent("a"), 48, verdict.Fail},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			p := path("ingress", 100, 100, 40-(c.gateway-40), time.Millisecond, report.Failure{Outcome: probe.Timeout, Phase: probe.FirstByte, Count: 20},
+			p := path("ingress", 100, 100, 40-(c.gateway-40), time.Millisecond,
+				report.Failure{Outcome: probe.Timeout, Phase: probe.FirstByte, Count: 20},
 				report.Failure{Outcome: probe.BadStatus, Phase: probe.FirstByte, Count: c.gateway})
 			p.Statuses = map[int]uint64{200: p.OK, 504: c.gateway}
 			p.Target.Kind = target.Ingress
