@@ -61,6 +61,7 @@ ifdef PKG
 else
 	@CGO_ENABLED=1 go test -race $$(go list ./... | grep -v /test/)
 	@CGO_ENABLED=1 go -C lab test -race $(LAB_PACKAGES) && CGO_ENABLED=1 go -C bench test -race ./...
+	@go test ./internal/oracle
 endif
 
 dev: build images ## Load what was built into the demo's running cluster and restart it there.
