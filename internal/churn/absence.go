@@ -17,6 +17,18 @@ type absence struct {
 	change report.Change
 	// last is until when requests may fail because of it.
 	last time.Duration
+	// longest is how long the backend was away at most, somewhere within the window, where nobody knows exactly when; 0
+	// where it was away all the time.
+	longest time.Duration
+}
+
+// lasted is how long the backend was away at most between two moments.
+func (a absence) lasted(first, last time.Duration) time.Duration {
+	within := overlap([]window{a.window}, first, last)
+	if a.longest > 0 {
+		return min(within, a.longest)
+	}
+	return within
 }
 
 // merged returns the windows sorted, with those that touch made one.
@@ -101,8 +113,11 @@ func (e *excuser) absences(c report.Change, after time.Duration) []absence {
 	down := absence{window: window{from: begin, to: begin + slack + grace}, last: begin + slack + grace, change: c}
 	up := absence{window: window{from: end - slack, to: end + settle}, last: end + grace, change: c}
 	switch {
-	case c.What != report.Restarted:
+	case c.What != report.Restarted && c.NodeLeft:
 		return []absence{{window: window{from: begin, to: end + after}, last: end + grace, change: c}}
+	case c.What != report.Restarted:
+		// The pod went at one moment between the two, so it is not away all the time in which it may have gone.
+		return []absence{{window: window{from: begin, to: end + after}, last: end + grace, change: c, longest: slack + after}}
 	case open(c):
 		return []absence{down}
 	case up.from > down.to:

@@ -78,13 +78,13 @@ func (b *backendSet) share(pods []string, pinned bool) share {
 	for _, pod := range pods {
 		counted[pod] = true
 	}
-	byPod := map[string][]window{}
+	var absences []absence
 	for _, a := range b.absences {
 		if counted[a.change.Pod] {
-			byPod[a.change.Pod] = append(byPod[a.change.Pod], a.window)
+			absences = append(absences, a)
 		}
 	}
-	return newShare(counted, byPod, pinned)
+	return newShare(counted, absences, pinned)
 }
 
 // backends excuses what failed while backends were away, and reports whether anything did. Either the changes explain

@@ -18,6 +18,8 @@ type share struct {
 	pinned bool
 	// steps are sorted.
 	steps []step
+	// absences are those of the pods.
+	absences []absence
 }
 
 // step is the time until the next step.
@@ -30,8 +32,12 @@ type step struct {
 }
 
 // newShare returns the share of the pods that were away at the given times.
-func newShare(pods map[string]bool, absent map[string][]window, pinned bool) share {
-	s := share{pods: pods, pinned: pinned}
+func newShare(pods map[string]bool, absences []absence, pinned bool) share {
+	s := share{pods: pods, pinned: pinned, absences: absences}
+	absent := map[string][]window{}
+	for _, a := range absences {
+		absent[a.change.Pod] = append(absent[a.change.Pod], a.window)
+	}
 	turns := map[time.Duration]int{}
 	for _, windows := range absent {
 		for _, w := range merged(windows) {
@@ -77,7 +83,20 @@ func (s share) over(first, last time.Duration) sum {
 	}
 	begin, end := s.until(first), s.until(last)
 	total.failing, total.spread = end.failing-begin.failing, end.spread-begin.spread
+	if most := s.most(first, last); total.failing > most {
+		total.failing, total.spread = most, total.spread*most/total.failing
+	}
 	return total
+}
+
+// most is the largest integral of the share between two moments that the absences allow: however long it is in doubt
+// when a pod was deleted, it was away no longer than what leads to pods takes to follow.
+func (s share) most(first, last time.Duration) float64 {
+	var most float64
+	for _, a := range s.absences {
+		most += s.part(1) * float64(a.lasted(first, last)+1)
+	}
+	return most
 }
 
 // index returns the step that the moment lies in, -1 before the first.
