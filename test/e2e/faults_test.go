@@ -2,9 +2,12 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net"
+	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +16,7 @@ import (
 
 	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
 	"kdoctor.io/kdoctor/api/v1beta1"
+	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
 	"kdoctor.io/kdoctor/test/cluster"
 )
 
@@ -280,11 +284,15 @@ func misled(t *testing.T, l life) {
 // Service of IPv6 asks for backends in the zone of the client, and each node has a zone of its own.
 func strayed(t *testing.T, l life) {
 	const node, other = "n0", "n2"
+	// Others change the same Services, and close ways to them.
+	l.turn.Lock()
+	defer l.turn.Unlock()
 	l.patchService(t, "kdoctor-agent-ipv4", `{"internalTrafficPolicy":"Local"}`, `{"internalTrafficPolicy":"Cluster"}`)
 	l.patchService(t, "kdoctor-agent-ipv6", `{"trafficDistribution":"PreferClose"}`, `{"trafficDistribution":null}`)
 	stray, _ := agentOn(t, l.Cluster, other)
 	defer l.lead(t, node, l.service(t, "kdoctor-agent-ipv4"), l.ips(t, stray)[0])()
 	l.settle(t)
+	l.near(t, l.service(t, "kdoctor-agent-ipv6"))
 	l.apply(t, "strayed", defaultLoad)
 	l.finished(t, "strayed", time.Minute)
 	r := l.report(t, "netreach-strayed")
@@ -303,6 +311,52 @@ func strayed(t *testing.T, l life) {
 	if len(r.Spec.Findings) != len(found) {
 		t.Errorf("the findings are %+v; want none about what the spec of a Service asks for", r.Spec.Findings)
 	}
+}
+
+// near waits until each node's requests to the Service are answered by its own agent. Kubernetes writes into the
+// EndpointSlices what a Service's spec asks for, and each node's kube-proxy follows, in their own time.
+func (l life) near(t *testing.T, s corev1.Service) {
+	t.Helper()
+	url := "http://" + net.JoinHostPort(s.Spec.ClusterIP, strconv.Itoa(int(s.Spec.Ports[0].Port))) + "/"
+	eventually(t, 30*time.Second, "each node is answered by its own agent", func() error {
+		for _, node := range nodeNames() {
+			own, _ := agentOn(t, l.Cluster, node)
+			for range 6 {
+				got, err := l.answerer(t.Context(), node, url)
+				if err != nil {
+					return fmt.Errorf("from node %s: %w", node, err)
+				}
+				if got != own {
+					return fmt.Errorf("node %s is answered by %s", node, got)
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// answerer is the pod that answers one request, over a connection of its own, from the node.
+func (l life) answerer(ctx context.Context, node, url string) (pod string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+		return l.Dial(ctx, node, network, address)
+	}
+	asker := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: dial}}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return "", err
+	}
+	response, err := asker.Do(request)
+	if err != nil {
+		return "", err
+	}
+	defer response.Body.Close()
+	var answer httpprobe.Answer
+	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
+		return "", fmt.Errorf("%s gives no answer of an agent: %w", url, err)
+	}
+	return answer.Kdoctor.Pod, nil
 }
 
 // shortCircuit closes the load balancers' way, and then has the nodes answer for their addresses, as most clouds' do.
