@@ -126,7 +126,7 @@ func TestAnAgentThatWasCut(t *testing.T) {
 	}{
 		{"after 1 of 3000 requests: void", agent("a", path("x", 1, 1, 1, time.Millisecond)), verdict.Void, verdict.Pass},
 		{"before it sent anything: void", agent("a", path("x", 0, 0, 0, 0)), verdict.Void, verdict.Pass},
-		{"before it had a path: void", agent("a"), verdict.Void, verdict.Pass},
+		{"and does not report its target: no data, for a cut explains no target that is left out", agent("a"), verdict.NoData, verdict.NoData},
 		{"one request short of a third: void", agent("a", path("x", 999, 999, 999, time.Millisecond)), verdict.Void, verdict.Pass},
 		{"after a third: what it measured counts", agent("a", path("x", 1000, 1000, 1000, time.Millisecond)), verdict.Pass, verdict.Pass},
 		{"after a request that failed: fail", agent("a", path("x", 1, 1, 0, 0, refused(1))), verdict.Fail, verdict.Fail},

@@ -195,19 +195,18 @@ func (j judge) agent(r reported) Agent {
 	if agent.Result == ToolLimited && r.limit != nil {
 		agent.Reason = *r.limit
 	}
-	if r.Cut == "" {
-		// Before what is not measured, whose cause it is.
-		if !r.Finished {
-			worsen(NoData, Reason{Code: Stopped})
+	// Before what is not measured, whose cause it is.
+	if r.Cut == "" && !r.Finished {
+		worsen(NoData, Reason{Code: Stopped})
+	}
+	// Also of an agent that was cut: agents report all of their targets from their first moment on.
+	for _, id := range slices.Sorted(slices.Values(expected.Targets)) {
+		if !measured[id] {
+			worsen(NoData, Reason{Code: NotMeasured, Target: id})
 		}
-		for _, id := range slices.Sorted(slices.Values(expected.Targets)) {
-			if !measured[id] {
-				worsen(NoData, Reason{Code: NotMeasured, Target: id})
-			}
-		}
-		if len(r.whole) == 0 {
-			worsen(NoData, Reason{Code: NoTargets})
-		}
+	}
+	if r.Cut == "" && len(r.whole) == 0 {
+		worsen(NoData, Reason{Code: NoTargets})
 	}
 	if agent.Result == Pass && !left {
 		agent.Result, agent.Reason = Void, allVoid(agent.Paths, r.Cut)
