@@ -274,8 +274,9 @@ func (d *decider) close(record *v1beta1.Record, result Result) {
 	last := v1beta1.Succeed
 	if record.Status == v1beta1.RecordFail {
 		last = v1beta1.Failed
-		d.condition(Succeeded, metav1.ConditionFalse, RoundFailed, fmt.Sprintf("Round %d failed: %s.", record.RoundNumber, record.FailureReason))
-		d.event(warning, RoundFailed, "Round %d failed: %s.", record.RoundNumber, record.FailureReason)
+		sentence := failed(record.RoundNumber, result)
+		d.condition(Succeeded, metav1.ConditionFalse, RoundFailed, sentence)
+		d.event(warning, RoundFailed, "%s", sentence)
 	} else {
 		sentence := succeeded(record.RoundNumber, result)
 		d.condition(Succeeded, metav1.ConditionTrue, RoundSucceeded, sentence)

@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kdoctor.io/kdoctor/api/v1beta1"
+	"kdoctor.io/kdoctor/internal/diagnose"
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/round"
 	"kdoctor.io/kdoctor/internal/schedule"
@@ -23,6 +24,8 @@ const longestReason = 1000
 type Outcome struct {
 	Result  verdict.Result
 	Reasons []string
+	// Finding says where to look, by the surest finding; it is empty where there is none.
+	Finding string
 	// Succeeded, Failed and Silent are nodes: all agents passed, one did not, one gave no report.
 	Succeeded, Failed, Silent []string
 	// Success says what a success is worth: how many targets passed, and what the round does not prove. It is empty for other results.
@@ -39,6 +42,9 @@ func Summarize(r report.Round, v verdict.Verdict) Outcome {
 	o := Outcome{Result: v.Result, Expected: len(r.Expected), Reduced: r.Load.Reduction(), Ended: r.Ended}
 	if v.Result == verdict.Pass {
 		o.Success = success(r, v)
+	}
+	if found := diagnose.Findings(r, v); len(found) > 0 {
+		o.Finding = found[0].Message
 	}
 	for _, reason := range v.Reasons {
 		o.Reasons = append(o.Reasons, reason.String())
@@ -123,7 +129,19 @@ func succeeded(number int64, result Result) string {
 	if result.Success != "" {
 		text += ": " + result.Success
 	}
+	if result.Finding != "" {
+		text += ". Finding: " + result.Finding
+	}
 	return short(text) + "."
+}
+
+// failed says that a round failed, where to look, and why.
+func failed(number int64, result Result) string {
+	text := fmt.Sprintf("Round %d failed: ", number)
+	if result.Finding != "" {
+		text += result.Finding + ". Reasons: "
+	}
+	return short(text+reasonOf(result)) + "."
 }
 
 func reasonOf(result Result) string {

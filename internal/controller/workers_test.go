@@ -114,7 +114,7 @@ func TestTasksWhoseCallsHangHoldNobodyUp(t *testing.T) {
 			}
 		}
 		// Nor do those that hang keep each other from being tried.
-		time.Sleep(3 * time.Minute)
+		time.Sleep(10 * time.Minute)
 		synctest.Wait()
 		api.mu.Lock()
 		if len(api.tried) != private || api.most != tendAtOnce {

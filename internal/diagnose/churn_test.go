@@ -71,7 +71,7 @@ func TestWhatWasChangedIsNotSilent(t *testing.T) {
 			}
 			backends := append([]string(nil), tc.round.Backends[0].Pods...)
 			var got []found
-			for _, f := range diagnose.Findings(tc.round) {
+			for _, f := range patterns(tc.round) {
 				got = append(got, found{f.Where, f.Confidence})
 			}
 			if diff := cmp.Diff(tc.want, got); diff != "" {

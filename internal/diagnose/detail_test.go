@@ -148,7 +148,7 @@ func TestWhereServicesLead(t *testing.T) {
 		{"one way is local, and another leads to the same few",
 			counted(5, view{id: a, peers: []uint64{20}}, view{agent: 1, id: a, peers: []uint64{0, 20}},
 				view{id: b, peers: []uint64{10, 10}}, view{agent: 1, id: b, peers: []uint64{10, 10}}),
-			[]string{"low LocalOnly at the Service's ClusterIP", "medium FewBackends at the Service's NodePort"}},
+			[]string{"medium FewBackends at the Service's NodePort", "low LocalOnly at the Service's ClusterIP"}},
 		{"one of two agents is led to itself, and the other gets no answer",
 			counted(3, view{id: a, peers: []uint64{30}}, view{agent: 1, id: a, lost: 5}),
 			[]string{"low OneBackendOnly at pod agent-00 on node node-00"}},
@@ -164,7 +164,7 @@ func TestWhereServicesLead(t *testing.T) {
 		{"a node and a node port lead to the same pod", counted(5, elsewhere...),
 			[]string{"medium FewBackends at node-03", "medium FewBackends at NodePort-c"}},
 		{"a node leads to one pod, and all others leave out another", counted(6, stale...),
-			[]string{"low SilentBackend at pod agent-01 on node node-01", "medium FewBackends at node-04"}},
+			[]string{"medium FewBackends at node-04", "low SilentBackend at pod agent-01 on node node-01"}},
 		{"three node ports lead each client to itself, which turns may do", counted(3, local(3, 10, "NodePort")...), nil},
 		{"eight node ports lead each client to itself", counted(8, local(8, 10, "NodePort")...),
 			[]string{"low LocalOnly at the Service's NodePort"}},
@@ -183,10 +183,10 @@ func TestWhereServicesLead(t *testing.T) {
 		})
 	}
 	late := append([]view{{id: b, peers: []uint64{20}}}, append(everyone(5, a, 20)[1:], everyone(5, b, 20)[1:]...)...)
-	if got := diagnose.Findings(counted(5, late...))[0].Message; !strings.HasPrefix(got, "ClusterIP, NodePort: ") {
+	if got := patterns(counted(5, late...))[0].Message; !strings.HasPrefix(got, "ClusterIP, NodePort: ") {
 		t.Errorf("%s", got)
 	}
-	if got := diagnose.Findings(counted(8, local(8, 10, "NodePort")...))[0].Message; !strings.Contains(got,
+	if got := patterns(counted(8, local(8, 10, "NodePort")...))[0].Message; !strings.Contains(got,
 		"requests from each of 8 nodes") {
 		t.Errorf("%s", got)
 	}
@@ -217,7 +217,7 @@ func TestHowSureAServiceLeadsToOnePod(t *testing.T) {
 		"one agent asked":                           {reaching(one, 0, 2, true), diagnose.Medium},
 		"one request was lost":                      {reaching(counted(5, lost...), 1, 2, true), diagnose.Low},
 	} {
-		found := diagnose.Findings(c.round)
+		found := patterns(c.round)
 		if len(found) != 1 || found[0].Reason != "OneBackendOnly" || found[0].Confidence != c.want {
 			t.Errorf("%s: want confidence %s, got %+v", name, c.want, found)
 		}
@@ -232,7 +232,7 @@ func TestFamiliesOfWaysThatLeadAlike(t *testing.T) {
 	round = reaching(reaching(round, 1, 2, true), 1, 3, false)
 	paths := round.Agents[1].Paths
 	paths[len(paths)-1].Target.Family = topology.IPv6
-	if found := diagnose.Findings(round); len(found) != 1 || found[0].Confidence != diagnose.Low {
+	if found := patterns(round); len(found) != 1 || found[0].Confidence != diagnose.Low {
 		t.Errorf("another pod cannot be reached over IPv6: %+v", found)
 	}
 }
@@ -252,8 +252,8 @@ func TestServicesThatLeadToOnePodHideNoOthers(t *testing.T) {
 	pods := names(9)
 	round.Backends = []report.Backends{{Targets: []string{"ClusterIP-a"}, Pods: pods[:5]},
 		{Targets: []string{"ClusterIP-b"}, Pods: pods[5:]}}
-	want := []string{"low SilentBackend at pod agent-06 on node node-06",
-		"medium OneBackendOnly at pod agent-00 on node node-00"}
+	want := []string{"medium OneBackendOnly at pod agent-00 on node node-00",
+		"low SilentBackend at pod agent-06 on node node-06"}
 	if diff := cmp.Diff(want, reasons(round)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -284,7 +284,7 @@ func TestOtherInterfacesAreOtherPaths(t *testing.T) {
 			report.Path{Target: target.Target{ID: "net1", Kind: target.SecondInterface,
 				Family: topology.IPv4, Answer: target.OnePod, Pod: name(3)}, Sent: 10, OK: 10})
 	}
-	found := diagnose.Findings(round)
+	found := patterns(round)
 	if len(found) != 1 || found[0].Component != diagnose.PodOrNode {
 		t.Errorf("the pod answers on its second interface alone: %+v", found)
 	}
@@ -301,7 +301,7 @@ func TestBackendsOfOneNode(t *testing.T) {
 	if diff := cmp.Diff([]string{"medium OneBackendOnly at pod agent-00 on node node-00"}, reasons(round)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if got := diagnose.Findings(round)[0].Message; !strings.Contains(got, "none of 2 other pods") {
+	if got := patterns(round)[0].Message; !strings.Contains(got, "none of 2 other pods") {
 		t.Errorf("%s", got)
 	}
 	round.Backends = nil
@@ -388,7 +388,7 @@ func TestSilenceOfSomeNodes(t *testing.T) {
 	for i := range far.Agents {
 		far.Agents[i].Node, far.Expected[i].Node = node(50-i), node(50-i)
 	}
-	if got := diagnose.Findings(far)[0].Message; !strings.Contains(got, "as it is on node-48, node-49, node-50") {
+	if got := patterns(far)[0].Message; !strings.Contains(got, "as it is on node-48, node-49, node-50") {
 		t.Errorf("%s", got)
 	}
 	// ports are views on node ports; the first agent meets only pods 0 and 2 there, one of them on each, and the others
@@ -456,12 +456,12 @@ func TestTargetsAndAgentsWithoutAnswers(t *testing.T) {
 	}
 	beside := lottery{pods: 12, requests: 10, leads: weight(func(_, to int) bool { return to != 7 }),
 		kinds: []target.Kind{target.ClusterIP, target.Ingress, target.NodePort}}
-	if got := diagnose.Findings(cut(0))[0].Message; !strings.Contains(got, "never answered 10 of 10 other agents") {
+	if got := patterns(cut(0))[0].Message; !strings.Contains(got, "never answered 10 of 10 other agents") {
 		t.Errorf("%s", got)
 	}
 	three := lottery{pods: 3, requests: 10, lost: func(agent, to int) bool { return to == 2 && agent != 2 },
 		services: true}.round(seeded(1))
-	if found := diagnose.Findings(reaching(reaching(three, 0, 2, false), 1, 2, false)); len(found) != 1 ||
+	if found := patterns(reaching(reaching(three, 0, 2, false), 1, 2, false)); len(found) != 1 ||
 		found[0].Confidence != diagnose.High {
 		t.Errorf("losses explain what is silent: %+v", found)
 	}
@@ -493,7 +493,7 @@ func TestSilenceIsNotCleanWhereAnythingFails(t *testing.T) {
 		if agent == 2 {
 			want = diagnose.High
 		}
-		if found := diagnose.Findings(round); len(found) != 1 || found[0].Confidence != want {
+		if found := patterns(round); len(found) != 1 || found[0].Confidence != want {
 			t.Errorf("a request of agent %d fails within an answer: want confidence %s, got %+v", agent, want, found)
 		}
 		views = append(everyone(4, "ClusterIP-a", 5, 5, 0, 5), everyone(4, "ClusterIP-b", 5, 5, 0, 5)...)
@@ -502,7 +502,7 @@ func TestSilenceIsNotCleanWhereAnythingFails(t *testing.T) {
 		for _, i := range []int{0, 1, 3} {
 			reaching(round, i, 2, true)
 		}
-		if found := diagnose.Findings(round); len(found) != 1 || found[0].Confidence != want {
+		if found := patterns(round); len(found) != 1 || found[0].Confidence != want {
 			t.Errorf("a request of agent %d fails within an answer, in a pool: want confidence %s, got %+v", agent, want, found)
 		}
 	}
@@ -538,7 +538,7 @@ func TestTheLeastSureViewDecides(t *testing.T) {
 		"the first view is of an uneven set":   {uneven, diagnose.Medium},
 		"one agent did not ask the pod itself": {reaching(reaching(clean, 0, 2, true), 1, 2, true), diagnose.Medium},
 	} {
-		found := diagnose.Findings(c.round)
+		found := patterns(c.round)
 		if len(found) != 1 || found[0].Reason != "SilentBackend" || found[0].Confidence != c.want {
 			t.Errorf("%s: want confidence %s, got %+v", title, c.want, found)
 		}

@@ -4,7 +4,13 @@
 // A rule claims only what the figures bear out, and says how sure it is. That nothing is found means nothing.
 package diagnose
 
-import "kdoctor.io/kdoctor/internal/report"
+import (
+	"cmp"
+	"slices"
+
+	"kdoctor.io/kdoctor/internal/report"
+	"kdoctor.io/kdoctor/internal/verdict"
+)
 
 // Confidence is how sure a finding is.
 type Confidence string
@@ -18,6 +24,18 @@ const (
 	// Low: something else may explain the figures as well.
 	Low Confidence = "low"
 )
+
+// rank orders degrees, the surest first.
+func (c Confidence) rank() int {
+	switch c {
+	case High:
+		return 0
+	case Medium:
+		return 1
+	default:
+		return 2
+	}
+}
 
 // lower is the next lower degree.
 func (c Confidence) lower() Confidence {
@@ -78,8 +96,11 @@ func rules() []rule {
 	}
 }
 
-// Findings applies all rules. The same report gives the same findings, whatever order its agents and paths have.
-func Findings(round report.Round) []Finding {
+// Findings applies all rules, and says what the paths that failed have in common; that this is a kind or a family says
+// nothing new where a rule is sure of what it found. The surest finding comes first: it is
+// the one that people are shown where there is room for one. The same round gives the same findings, whatever order its
+// agents and paths have.
+func Findings(round report.Round, judged verdict.Verdict) []Finding {
 	known := gather(round)
 	var all []Finding
 	for _, r := range rules() {
@@ -88,5 +109,12 @@ func Findings(round report.Round) []Finding {
 			all = append(all, f)
 		}
 	}
+	sure := slices.ContainsFunc(all, func(f Finding) bool { return f.Confidence == High })
+	for _, f := range Localise(round, judged) {
+		if property := slices.ContainsFunc(properties(), func(p place) bool { return p.reason == f.Reason }); !property || !sure {
+			all = append(all, f)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b Finding) int { return cmp.Compare(a.Confidence.rank(), b.Confidence.rank()) })
 	return all
 }

@@ -13,21 +13,37 @@ import (
 )
 
 // Localise says what the paths that failed have in common, and paths that passed have not: a node, two nodes, a source,
-// a kind of path or a family. It knows no more than which paths failed. There is one finding at most, and none where
-// the failures have nothing in common.
+// a kind of path or a family. It knows no more than which paths failed. There is one such finding at most, and none
+// where the failures have nothing in common; that nothing but persistent connections fails is one more.
 func Localise(round report.Round, judged verdict.Verdict) []Finding {
-	all := routesOf(round, judged)
-	failed, passed := all.apart()
+	failed, passed := routesOf(round, judged).apart()
 	if len(failed) == 0 {
 		return nil
 	}
-	for _, r := range places() {
+	var all []Finding
+	rules := append(places(), properties()...)
+	if found, ok := onlyPersistent(failed); ok {
+		// Such requests are not judged on all kinds of paths, so that the kind says nothing.
+		all, rules = append(all, found), places()
+	}
+	for _, r := range rules {
 		if found, ok := r.find(failed, passed); ok {
 			found.Reason = r.reason
-			return []Finding{found}
+			return append(all, found)
 		}
 	}
-	return nil
+	return all
+}
+
+// onlyPersistent is that all paths fail for nothing but requests over a persistent connection.
+func onlyPersistent(failed routes) (Finding, bool) {
+	if failed.any(func(r route) bool { return !r.persistent }) {
+		return Finding{}, false
+	}
+	return Finding{Reason: "OnlyPersistent", Component: Unclear, Where: "persistent connections", Confidence: spreadOut(failed),
+		Message: "every failing path fails for its persistent connection alone, while new connections are well; look for " +
+			"what ends idle connections on the way, such as connection tracking, NAT or a firewall",
+		Evidence: []string{plural(len(failed), "path") + " failed, each for its persistent connection alone"}}, true
 }
 
 // place is a rule about what failed routes have in common.
@@ -36,16 +52,12 @@ type place struct {
 	find   func(failed, passed routes) (Finding, bool)
 }
 
-// places is the table of them; the first that fits says most.
+// places is the table of those that name nodes, properties that of the others; the first that fits says most.
 func places() []place {
-	return []place{
-		{"BetweenTwoNodes", betweenTwoNodes},
-		{"OneSource", oneSource},
-		{"CommonNode", commonNode},
-		{"OnlyKind", onlyKind},
-		{"OnlyFamily", onlyFamily},
-	}
+	return []place{{"BetweenTwoNodes", betweenTwoNodes}, {"OneSource", oneSource}, {"CommonNode", commonNode}}
 }
+
+func properties() []place { return []place{{"OnlyKind", onlyKind}, {"OnlyFamily", onlyFamily}} }
 
 // route is one path that was judged to have passed or failed.
 type route struct {
@@ -57,6 +69,8 @@ type route struct {
 	title  string
 	family topology.Family
 	failed bool
+	// persistent reports that the path failed for the requests over its persistent connection alone.
+	persistent bool
 }
 
 // direct reports whether nothing stands between the two pods but the network.
@@ -70,10 +84,10 @@ func routesOf(round report.Round, judged verdict.Verdict) routes {
 	for _, e := range round.Expected {
 		nodes[e.Pod] = e.Node
 	}
-	results := map[asked]verdict.Result{}
+	results := map[asked]verdict.Path{}
 	for _, a := range judged.Agents {
 		for _, p := range a.Paths {
-			results[asked{a.Pod, p.Target}] = p.Result
+			results[asked{a.Pod, p.Target}] = p
 		}
 	}
 	var all routes
@@ -81,7 +95,7 @@ func routesOf(round report.Round, judged verdict.Verdict) routes {
 		for i := range a.Paths {
 			t := &a.Paths[i].Target
 			result := results[asked{a.Pod, t.ID}]
-			if result != verdict.Pass && result != verdict.Fail {
+			if result.Result != verdict.Pass && result.Result != verdict.Fail {
 				continue
 			}
 			title := t.Kind.Traits().Title
@@ -90,7 +104,7 @@ func routesOf(round report.Round, judged verdict.Verdict) routes {
 			}
 			all = append(all,
 				route{from: a.Node, to: cmp.Or(t.Node, nodes[t.Pod], t.AtNode), kind: t.Kind, title: title, family: t.Family,
-					failed: result == verdict.Fail})
+					failed: result.Result == verdict.Fail, persistent: result.Reason.Persistent})
 		}
 	}
 	return all
@@ -340,7 +354,7 @@ func onlyKind(failed, passed routes) (Finding, bool) {
 		tallied("of this kind", failed, passed.like(failed)),
 		"other kinds that passed: " +
 			several(passed.that(func(r route) bool { return !slices.Contains(titles, r.title) }).each(title))},
-		Message: fmt.Sprintf("every failing path is %s%s, while paths of other kinds pass; look at %s",
+		Message: fmt.Sprintf("every failing path is of kind %s%s, while paths of other kinds pass; look at %s",
 			strings.Join(titles, " or "), over, advice)}, true
 }
 

@@ -28,6 +28,8 @@ type matrix struct {
 	families []topology.Family
 	// result is what became of a path; nil passes.
 	result func(way) verdict.Result
+	// persistent tells which paths fail for the requests over a persistent connection alone; nil is none.
+	persistent func(way) bool
 }
 
 func (m matrix) build() (report.Round, verdict.Verdict) {
@@ -51,7 +53,9 @@ func (m matrix) build() (report.Round, verdict.Verdict) {
 				result = m.result(w)
 			}
 			a.Paths = append(a.Paths, report.Path{Target: t})
-			judged.Paths = append(judged.Paths, verdict.Path{Target: t.ID, Result: result})
+			path := verdict.Path{Target: t.ID, Result: result}
+			path.Reason.Persistent = result == verdict.Fail && m.persistent != nil && m.persistent(w)
+			judged.Paths = append(judged.Paths, path)
 		}
 		for _, family := range families {
 			for _, kind := range kinds {
@@ -95,6 +99,46 @@ func known(failed, passed bool) verdict.Result {
 		return verdict.Pass
 	}
 	return verdict.NoData
+}
+
+func TestFailuresOfPersistentConnectionsAlone(t *testing.T) {
+	cut := func(w way) bool { return w.kind == target.Endpoint && w.from != w.to && (w.from == 1 || w.to == 1) }
+	one := func(w way) bool { return w.kind == target.Endpoint && w.from == 0 && w.to == 1 }
+	all := func(way) bool { return true }
+	cases := []struct {
+		name string
+		matrix
+		want string
+	}{
+		{"several nodes see them", matrix{nodes: 4, result: fails(cut), persistent: all}, "high"},
+		{"one node sees them", matrix{nodes: 4, result: fails(one), persistent: all}, "medium"},
+		{"one path fails for its counted requests", matrix{nodes: 4, result: fails(cut),
+			persistent: func(w way) bool { return !one(w) }}, ""},
+		{"nothing fails", matrix{nodes: 4, persistent: all}, ""},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			got := ""
+			for _, f := range diagnose.Localise(c.build()) {
+				if f.Reason == "OnlyPersistent" {
+					got = string(f.Confidence)
+				}
+			}
+			if got != c.want {
+				t.Errorf("confidence %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+func TestTheSurestFindingComesFirst(t *testing.T) {
+	round, judged := matrix{nodes: 4, result: fails(func(w way) bool { return w.kind == target.Endpoint && w.from == 0 && w.to == 1 }),
+		persistent: func(way) bool { return true }}.build()
+	rank := map[diagnose.Confidence]int{diagnose.High: 0, diagnose.Medium: 1, diagnose.Low: 2}
+	found := diagnose.Findings(round, judged)
+	if len(found) < 2 || !slices.IsSortedFunc(found, func(a, b diagnose.Finding) int { return rank[a.Confidence] - rank[b.Confidence] }) {
+		t.Errorf("findings %+v; want several, the surest first", found)
+	}
 }
 
 func TestLocalise(t *testing.T) {

@@ -229,7 +229,7 @@ func TestSilentBackend(t *testing.T) {
 	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {
 			round := tc.build()
-			all := diagnose.Findings(round)
+			all := patterns(round)
 			var got []found
 			for _, f := range all {
 				got = append(got, found{f.Where, f.Component, f.Confidence})
@@ -241,7 +241,7 @@ func TestSilentBackend(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 			slices.Reverse(round.Agents)
-			if diff := cmp.Diff(all, diagnose.Findings(round)); diff != "" {
+			if diff := cmp.Diff(all, patterns(round)); diff != "" {
 				t.Errorf("another order of agents gives something else (-want +got):\n%s", diff)
 			}
 		})
@@ -277,7 +277,7 @@ func TestWhatThePodsOwnAddressTells(t *testing.T) {
 			for i := range round.Agents {
 				round.Agents[i].Paths = append(round.Agents[i].Paths, c.direct...)
 			}
-			if all := diagnose.Findings(round); len(all) != 1 || all[0].Component != c.want {
+			if all := patterns(round); len(all) != 1 || all[0].Component != c.want {
 				t.Errorf("got %+v, want one about %s", all, c.want)
 			}
 		})
@@ -291,7 +291,7 @@ func TestAnswersWithoutANameAreNoSilence(t *testing.T) {
 		round.Agents[i].Paths[0].OK++
 		round.Agents[i].Paths[0].Sent++
 	}
-	if got := diagnose.Findings(round); len(got) > 0 {
+	if got := patterns(round); len(got) > 0 {
 		t.Errorf("got %+v", got)
 	}
 }
@@ -405,7 +405,7 @@ func TestWords(t *testing.T) {
 	for name, round := range cases {
 		t.Run(name, func(t *testing.T) {
 			var text strings.Builder
-			for _, f := range diagnose.Findings(round) {
+			for _, f := range patterns(round) {
 				write(&text, f)
 			}
 			golden(t, filepath.Join("testdata", name+".txt"), text.String())

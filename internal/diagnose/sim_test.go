@@ -5,10 +5,12 @@ import (
 	"math/rand/v2"
 	"slices"
 
+	"kdoctor.io/kdoctor/internal/diagnose"
 	"kdoctor.io/kdoctor/internal/probe"
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/target"
 	"kdoctor.io/kdoctor/internal/topology"
+	"kdoctor.io/kdoctor/internal/verdict"
 )
 
 // lottery makes the report of a round in which each request is led to one of the backends by lot, as kube-proxy does.
@@ -155,3 +157,8 @@ func draw(weights []float64, random *rand.Rand) int {
 }
 
 func seeded(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, seed)) }
+
+// patterns are the findings of rules that need nothing but the figures: no path was judged to have failed.
+func patterns(round report.Round) []diagnose.Finding {
+	return diagnose.Findings(round, verdict.Verdict{})
+}

@@ -24,7 +24,7 @@ func TestOnlyPodsThatAnAgentIsLedToAreSilentToIt(t *testing.T) {
 	if diff := cmp.Diff(want, diagnose.SilentBackends(round)); diff != "" {
 		t.Errorf("silent pods by agent and target (-want +got):\n%s", diff)
 	}
-	found := diagnose.Findings(round)
+	found := patterns(round)
 	if len(found) != 1 || found[0].Reason != "SilentBackend" || found[0].Where != "pod agent-b on node node-2" {
 		t.Errorf("%+v; want one finding about agent-b", found)
 	}

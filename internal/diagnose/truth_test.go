@@ -14,7 +14,7 @@ func TestAServiceThatLeadsEveryoneToOnePodIsFound(t *testing.T) {
 	for pods := 3; pods <= 20; pods++ {
 		round := cluster{pods: pods, requests: 1000, kinds: []target.Kind{target.ClusterIP, target.NodePort}, direct: always,
 			silent: func(_, to string, _ target.Kind) bool { return to != "agent-a" }}.build()
-		if found := diagnose.Findings(round); len(found) != 1 || found[0].Reason != "OneBackendOnly" ||
+		if found := patterns(round); len(found) != 1 || found[0].Reason != "OneBackendOnly" ||
 			found[0].Confidence != diagnose.High {
 			t.Errorf("%d pods: %+v", pods, found)
 		}
@@ -25,7 +25,7 @@ func TestAServiceAnsweredByTheLocalPodAloneIsFound(t *testing.T) {
 	for pods := 2; pods <= 20; pods++ {
 		round := cluster{pods: pods, requests: 1000, kinds: []target.Kind{target.ClusterIP}, direct: always,
 			silent: func(agent, to string, _ target.Kind) bool { return to != agent }}.build()
-		if found := diagnose.Findings(round); len(found) != 1 || found[0].Reason != "LocalOnly" {
+		if found := patterns(round); len(found) != 1 || found[0].Reason != "LocalOnly" {
 			t.Errorf("%d pods: %+v", pods, found)
 		}
 	}
@@ -38,7 +38,7 @@ func TestASilentBackendIsFoundWhereverItsTurnsWouldBe(t *testing.T) {
 			kinds = append(kinds, target.Kind("NodePort"+string(rune('a'+len(kinds)))))
 		}
 		round := cluster{pods: pods, requests: 10, kinds: kinds, direct: always, silent: anywhere("agent-b")}.build()
-		found := diagnose.Findings(round)
+		found := patterns(round)
 		for _, f := range found {
 			if f.Component != diagnose.ServicePath ||
 				!strings.HasSuffix(f.Message, "look at the Service's endpoints and at kube-proxy") {
@@ -51,7 +51,7 @@ func TestASilentBackendIsFoundWhereverItsTurnsWouldBe(t *testing.T) {
 	}
 	round := cluster{pods: 25, requests: 100, kinds: []target.Kind{target.ClusterIP}, direct: always,
 		silent: anywhere("agent-b")}.build()
-	if found := diagnose.Findings(round); len(found) != 1 || found[0].Reason != "SilentBackend" ||
+	if found := patterns(round); len(found) != 1 || found[0].Reason != "SilentBackend" ||
 		found[0].Where != "pod agent-b on node node-2" {
 		t.Errorf("agent-b got none of 2500 requests, where 100 were its turn: %+v", found)
 	}

@@ -67,7 +67,7 @@ func TestAPodThatIsNeverSelectedIsFoundAtTheDefaultLoad(t *testing.T) {
 					// 2 x 10 requests of the one other agent.
 					continue
 				}
-				findings := diagnose.Findings(c.round(seeded(uint64(pods))))
+				findings := patterns(c.round(seeded(uint64(pods))))
 				if len(findings) != 1 || findings[0].Reason != "SilentBackend" ||
 					findings[0].Where != "pod agent-01 on node node-01" ||
 					!strings.HasPrefix(findings[0].Message, c.paths+": ") || findings[0].Component != diagnose.ServicePath {
@@ -86,7 +86,7 @@ func TestAPodThatSomeNodesNeverSelectIsFoundAtTheDefaultLoad(t *testing.T) {
 		zone := func(i int) bool { return i < pods/3 }
 		l := lottery{pods: pods, requests: 10,
 			leads: weight(func(agent, to int) bool { return to != pods-1 || !zone(agent) })}
-		findings := diagnose.Findings(l.round(seeded(1)))
+		findings := patterns(l.round(seeded(1)))
 		if len(findings) != 1 || findings[0].Reason != "SilentBackend" ||
 			findings[0].Where != "pod "+name(pods-1)+" on node "+node(pods-1) ||
 			findings[0].Confidence != diagnose.Medium || findings[0].Component != diagnose.ServicePath ||
@@ -260,7 +260,7 @@ func TestNodePortsThatLeadToTheirOwnNodes(t *testing.T) {
 		}
 		return 1
 	}
-	got := diagnose.Findings(lottery{pods: 4, requests: 10, leads: port}.round(seeded(1)))[0].Message
+	got := patterns(lottery{pods: 4, requests: 10, leads: port}.round(seeded(1)))[0].Message
 	if !strings.Contains(got, "requests to each node port were answered by pods of one node alone") {
 		t.Errorf("%s", got)
 	}

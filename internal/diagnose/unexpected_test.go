@@ -7,7 +7,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"kdoctor.io/kdoctor/internal/diagnose"
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/target"
 )
@@ -52,7 +51,7 @@ func TestNodesThatAnswerForALoadBalancerAreTheServicePath(t *testing.T) {
 	if diff := cmp.Diff([]string{"high OneBackendOnly at pod agent-01 on node node-01"}, reasons(ports)); diff != "" {
 		t.Errorf("a node port (-want +got):\n%s", diff)
 	}
-	if got := diagnose.Findings(ports)[0].Message; !strings.HasPrefix(got, "NodePort: ") {
+	if got := patterns(ports)[0].Message; !strings.HasPrefix(got, "NodePort: ") {
 		t.Errorf("%s", got)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"testing"
 
-	"kdoctor.io/kdoctor/internal/diagnose"
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/target"
 	"kdoctor.io/kdoctor/internal/topology"
@@ -30,7 +29,7 @@ func TestHealthyRoundsHaveNoFindings(t *testing.T) {
 			shape = large[i/1000%len(large)]
 		}
 		shape.services = true
-		if findings := diagnose.Findings(shape.round(random)); len(findings) > 0 {
+		if findings := patterns(shape.round(random)); len(findings) > 0 {
 			found++
 			t.Logf("round %d of %d pods: %s", i, shape.pods, findings[0].Message)
 		}
@@ -49,7 +48,7 @@ func TestRequestsThatAreDealtInTurnAreNoFault(t *testing.T) {
 			for _, paced := range []bool{false, true} {
 				l.requests, l.deals, l.paced, l.services = requests, true, paced, true
 				for seed := range uint64(3) {
-					for _, f := range diagnose.Findings(l.round(seeded(seed))) {
+					for _, f := range patterns(l.round(seeded(seed))) {
 						t.Errorf("%d pods, %d requests, %d kinds, paced %v: %s: %s", l.pods, requests, len(l.kinds), paced, f.Reason,
 							f.Message)
 					}
@@ -62,7 +61,7 @@ func TestRequestsThatAreDealtInTurnAreNoFault(t *testing.T) {
 // findings are of the reason alone.
 func reasons(round report.Round) []string {
 	var all []string
-	for _, f := range diagnose.Findings(round) {
+	for _, f := range patterns(round) {
 		all = append(all, fmt.Sprintf("%s %s at %s", f.Confidence, f.Reason, f.Where))
 	}
 	return all

@@ -84,5 +84,6 @@ func (t *Truth) watched() []report.Change {
 // judge is the product's own pipeline.
 func (e evidence) judge(expect verdict.Expect) Judged {
 	round := churn.Void(e.round, e.silent)
-	return Judged{Round: round, Verdict: verdict.Judge(round, expect), Findings: diagnose.Findings(round)}
+	judged := verdict.Judge(round, expect)
+	return Judged{Round: round, Verdict: judged, Findings: diagnose.Findings(round, judged)}
 }

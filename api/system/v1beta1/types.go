@@ -184,11 +184,13 @@ type Report struct {
 	ReportType  string `json:"ReportType"`
 	RoundNumber int64  `json:"RoundNumber"`
 	// RoundResult is succeed, fail or void.
-	RoundResult    string      `json:"RoundResult"`
-	FailedReason   *string     `json:"FailedReason,omitempty"`
-	RoundDuration  string      `json:"RoundDuration"`
-	StartTimeStamp metav1.Time `json:"StartTimeStamp"`
-	EndTimeStamp   metav1.Time `json:"EndTimeStamp"`
+	RoundResult  string  `json:"RoundResult"`
+	FailedReason *string `json:"FailedReason,omitempty"`
+	// RoundDuration is a Go duration, RoundDurationInMs the same as a number.
+	RoundDuration     string      `json:"RoundDuration"`
+	RoundDurationInMs float64     `json:"RoundDurationInMs,omitempty"`
+	StartTimeStamp    metav1.Time `json:"StartTimeStamp"`
+	EndTimeStamp      metav1.Time `json:"EndTimeStamp"`
 	// FetchedBy is the way by which the controller got the report when the direct one was closed: port-forward.
 	FetchedBy string `json:"FetchedBy,omitempty"`
 	// NetReachTaskSpec is the task's spec as it was for this round, to the letter, whichever release wrote it.
@@ -202,12 +204,17 @@ type NetReachTask struct {
 	TargetType   string `json:"TargetType"`
 	TargetNumber int64  `json:"TargetNumber"`
 	Succeed      bool   `json:"Succeed"`
-	// MaxCPU is in percent of one core, such as 26.203%; empty when the agent could not tell.
-	MaxCPU string `json:"MaxCPU"`
-	// MeanCPU is the same over the whole round.
-	MeanCPU string `json:"MeanCPU,omitempty"`
-	// MaxMemory is in 10^6 bytes, such as 101.00MB; empty when the agent could not tell.
-	MaxMemory string `json:"MaxMemory"`
+	// MaxCPU is the most CPU that the agent used in any one second, in percent of one core, such as 26.203%; empty when the
+	// agent could not measure it. MaxCPUInPercent is the same as a number.
+	MaxCPU          string  `json:"MaxCPU"`
+	MaxCPUInPercent float64 `json:"MaxCPUInPercent,omitempty"`
+	// MeanCPU and MeanCPUInPercent are the mean over the whole round.
+	MeanCPU          string  `json:"MeanCPU,omitempty"`
+	MeanCPUInPercent float64 `json:"MeanCPUInPercent,omitempty"`
+	// MaxMemory is in 10^6 bytes, such as 101.00MB; empty when the agent could not measure it. MaxMemoryInByte is the same
+	// as a number.
+	MaxMemory       string `json:"MaxMemory"`
+	MaxMemoryInByte int64  `json:"MaxMemoryInByte,omitempty"`
 	// Observer is how well the agent could observe; left out when it does not tell.
 	Observer *Observer        `json:"Observer,omitempty"`
 	Detail   []NetReachDetail `json:"Detail"`
@@ -240,6 +247,14 @@ type NetReachDetail struct {
 	TargetName   string `json:"TargetName"`
 	TargetUrl    string `json:"TargetUrl"` //nolint:revive // the seed's spelling
 	TargetMethod string `json:"TargetMethod"`
+	// TargetKind is the kind of path: Endpoint, MultusInterface, ClusterIP, NodePort, LoadBalancer or Ingress. IPFamily is
+	// IPv4 or IPv6. Both are left out of a target that no agent measured.
+	TargetKind string `json:"TargetKind,omitempty"`
+	IPFamily   string `json:"IPFamily,omitempty"`
+	// TargetPodName is the pod that has the address, left out where any of several pods may answer. TargetNodeName is the
+	// node of that pod, or the node that has the address of a NodePort; it is left out elsewhere.
+	TargetPodName  string `json:"TargetPodName,omitempty"`
+	TargetNodeName string `json:"TargetNodeName,omitempty"`
 	// Interface is the device inside the pod that has the address, such as net1; left out for the pod's first one.
 	Interface string `json:"Interface,omitempty"`
 	// AnsweredBy is "node" where the Service proxy of the asking agent's own node answers for a load balancer's address (ipMode VIP): requests
@@ -265,8 +280,9 @@ type NetReachDetail struct {
 type HTTPMetrics struct {
 	StartTime metav1.Time `json:"StartTime"`
 	EndTime   metav1.Time `json:"EndTime"`
-	// Duration is a Go duration.
-	Duration string `json:"Duration"`
+	// Duration is a Go duration, DurationInMs the same as a number.
+	Duration     string  `json:"Duration"`
+	DurationInMs float64 `json:"DurationInMs,omitempty"`
 	// RequestCounts is how many requests were sent, SuccessCounts how many succeeded.
 	RequestCounts int64 `json:"RequestCounts"`
 	SuccessCounts int64 `json:"SuccessCounts"`
@@ -278,7 +294,9 @@ type HTTPMetrics struct {
 	TPS float64 `json:"TPS"`
 	// TotalDataSize is the size of the bodies of all successful answers together, such as "36968 byte". Failed answers are
 	// not in it, whatever they brought.
-	TotalDataSize string `json:"TotalDataSize"`
+	// TotalDataSizeInByte is the same as a number.
+	TotalDataSize       string `json:"TotalDataSize"`
+	TotalDataSizeInByte int64  `json:"TotalDataSizeInByte,omitempty"`
 	// StatusCodes counts HTTP statuses.
 	StatusCodes map[string]int64 `json:"StatusCodes"`
 	// Errors counts failures by outcome and phase.

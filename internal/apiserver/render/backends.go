@@ -41,9 +41,9 @@ func (b backends) tell(m *systemv1beta1.HTTPMetrics, agent string, p report.Path
 	}
 }
 
-func findings(round report.Round) []systemv1beta1.Finding {
+func findings(kept Kept) []systemv1beta1.Finding {
 	var all []systemv1beta1.Finding
-	for _, f := range diagnose.Findings(round) {
+	for _, f := range diagnose.Findings(kept.Round, kept.Verdict) {
 		all = append(all, systemv1beta1.Finding{Reason: f.Reason, Component: string(f.Component), Where: f.Where,
 			Confidence: string(f.Confidence), Message: f.Message, Evidence: f.Evidence})
 	}

@@ -26,9 +26,9 @@ const (
 func metrics(p report.Path) systemv1beta1.HTTPMetrics {
 	took := p.Ended.Sub(p.Started)
 	m := systemv1beta1.HTTPMetrics{
-		StartTime: metav1.NewTime(p.Started), EndTime: metav1.NewTime(p.Ended), Duration: took.String(),
+		StartTime: metav1.NewTime(p.Started), EndTime: metav1.NewTime(p.Ended), Duration: took.String(), DurationInMs: milliseconds(took),
 		RequestCounts: count(p.Sent), SuccessCounts: count(p.OK), VoidRequests: count(p.Void()), Excuses: excuses(p.Excuses),
-		TotalDataSize: strconv.FormatUint(p.Bytes, 10) + " byte",
+		TotalDataSize: strconv.FormatUint(p.Bytes, 10) + " byte", TotalDataSizeInByte: count(p.Bytes),
 		StatusCodes:   make(map[string]int64, len(p.Statuses)),
 		Errors:        failures(p),
 		Latencies:     latencies(p.Latency),

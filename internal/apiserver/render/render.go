@@ -16,7 +16,6 @@ import (
 
 	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
 	"kdoctor.io/kdoctor/internal/report"
-	"kdoctor.io/kdoctor/internal/target"
 	"kdoctor.io/kdoctor/internal/verdict"
 )
 
@@ -88,7 +87,7 @@ func Report(task Task, kept Kept) *systemv1beta1.KdoctorReport {
 	for _, n := range verdict.Notes(kept.Round, kept.Verdict) {
 		r.Spec.Notes = append(r.Spec.Notes, systemv1beta1.Note{Code: string(n.Code), Message: n.String()})
 	}
-	r.Spec.Findings = findings(kept.Round)
+	r.Spec.Findings = findings(kept)
 	r.Spec.Load = load(kept.Round.Load)
 	r.Spec.ReducedLoad = kept.Round.Load.Reduction()
 	r.Spec.LoadOfOthers = kept.Round.Load.Company()
@@ -119,18 +118,14 @@ func agents(task Task, kept Kept) []systemv1beta1.Report {
 	for _, a := range kept.Verdict.Agents {
 		judged[a.Pod] = a
 	}
-	expected := make(map[string][]string, len(kept.Round.Expected))
-	for _, e := range kept.Round.Expected {
-		expected[e.Pod] = e.Targets
-	}
-	backends := expectedBackends(kept.Round)
+	known := newKnown(kept.Round)
 	reports := make([]systemv1beta1.Report, 0, len(kept.Round.Agents))
 	for _, a := range kept.Round.Agents {
 		v, ok := judged[a.Pod]
 		if !ok {
 			v = verdict.Agent{Result: verdict.NoData, Reason: verdict.Reason{Text: "the agent was not judged"}}
 		}
-		reports = append(reports, agent(task, kept, a, details(a, v, expected[a.Pod], backends), v))
+		reports = append(reports, agent(task, kept, a, details(a, v, known), v))
 	}
 	slices.SortFunc(reports, func(a, b systemv1beta1.Report) int {
 		return cmp.Or(cmp.Compare(a.NodeName, b.NodeName), cmp.Compare(a.PodName, b.PodName))
@@ -144,7 +139,7 @@ func agent(task Task, kept Kept, a report.Agent, paths []systemv1beta1.NetReachD
 		NodeName: a.Node, PodName: a.Pod,
 		TaskName: strings.ToLower(task.Kind) + "." + task.Name, TaskType: task.Kind, ReportType: reportType,
 		RoundNumber: kept.Round.Key.Round, RoundResult: Fail,
-		RoundDuration:  a.Ended.Sub(a.Started).String(),
+		RoundDuration:  a.Ended.Sub(a.Started).String(), RoundDurationInMs: milliseconds(a.Ended.Sub(a.Started)),
 		StartTimeStamp: metav1.NewTime(a.Started), EndTimeStamp: metav1.NewTime(a.Ended),
 		NetReachTask: &systemv1beta1.NetReachTask{
 			TargetType: task.Kind, TargetNumber: int64(len(paths)), Succeed: passed, Detail: paths,
@@ -169,13 +164,15 @@ func agent(task Task, kept Kept, a report.Agent, paths []systemv1beta1.NetReachD
 		r.NetReachTask.MeanCPU = fmt.Sprintf("%.3f%%", a.Resources.MeanCPU)
 		r.NetReachTask.MaxCPU = fmt.Sprintf("%.3f%%", a.Resources.MaxCPU)
 		r.NetReachTask.MaxMemory = fmt.Sprintf("%.2fMB", float64(a.Resources.MaxMemory)/1e6)
+		r.NetReachTask.MeanCPUInPercent, r.NetReachTask.MaxCPUInPercent = a.Resources.MeanCPU, a.Resources.MaxCPU
+		r.NetReachTask.MaxMemoryInByte = count(a.Resources.MaxMemory)
 	}
 	r.NetReachTask.Observer = observer(a.Observer)
 	return r
 }
 
 // details renders what the agent measured, and what it was to measure and did not, sorted by kind, family and name.
-func details(a report.Agent, v verdict.Agent, expected []string, known backends) []systemv1beta1.NetReachDetail {
+func details(a report.Agent, v verdict.Agent, known known) []systemv1beta1.NetReachDetail {
 	judged := make(map[string]verdict.Path, len(v.Paths))
 	for _, p := range v.Paths {
 		judged[p.Target] = p
@@ -196,22 +193,24 @@ func details(a report.Agent, v verdict.Agent, expected []string, known backends)
 		if p.Started.IsZero() || p.Ended.IsZero() {
 			p.Started, p.Ended = a.Started, a.Ended
 		}
-		d := detail(p, j)
-		known.tell(&d.Metrics, a.Pod, p)
+		d := detail(p, j, known)
+		known.backends.tell(&d.Metrics, a.Pod, p)
 		out = append(out, d)
 	}
-	for _, id := range slices.Sorted(slices.Values(expected)) {
+	for _, id := range slices.Sorted(slices.Values(known.expected[a.Pod])) {
 		if !measured[id] {
-			p := report.Path{Target: target.Target{ID: id}, Started: a.Started, Ended: a.Ended}
-			out = append(out, detail(p, verdict.Path{Result: verdict.NoData, Reason: verdict.Reason{Code: verdict.NotMeasured}}))
+			p := report.Path{Target: known.target(id), Started: a.Started, Ended: a.Ended}
+			out = append(out, detail(p, verdict.Path{Result: verdict.NoData, Reason: verdict.Reason{Code: verdict.NotMeasured}}, known))
 		}
 	}
 	return out
 }
 
-func detail(p report.Path, v verdict.Path) systemv1beta1.NetReachDetail {
+func detail(p report.Path, v verdict.Path, known known) systemv1beta1.NetReachDetail {
 	d := systemv1beta1.NetReachDetail{
-		TargetName: p.Target.ID, TargetUrl: p.Target.Address, TargetMethod: "GET", Interface: p.Target.Interface,
+		TargetName: p.Target.ID, TargetUrl: p.Target.Address, TargetMethod: "GET",
+		TargetKind: string(p.Target.Kind), IPFamily: string(p.Target.Family), Interface: p.Target.Interface,
+		TargetPodName: p.Target.Pod, TargetNodeName: known.node(&p.Target),
 		Succeed:   v.Result == verdict.Pass,
 		MeanDelay: milliseconds(p.Latency.Mean()),
 		Metrics:   metrics(p),

@@ -50,11 +50,13 @@ func path(kind target.Kind, id, address string) report.Path {
 
 // agent measured two paths, in an order that the report does not keep.
 func agent(pod, node string) report.Agent {
+	own := path(target.Endpoint, "AgentPodV4IP_"+pod+"_172.40.0.6", "http://172.40.0.6:8080")
+	own.Target.Pod, own.Target.Answer = pod, target.OnePod
 	return report.Agent{
 		Pod: pod, Node: node, Via: report.Direct, Finished: true, Started: began(), Ended: began().Add(11*time.Second + 178657432),
 		Paths: []report.Path{
 			path(target.Ingress, "AgentIngress_http://172.18.0.50/kdoctoragent", "http://172.18.0.50/kdoctoragent"),
-			path(target.Endpoint, "AgentPodV4IP_"+pod+"_172.40.0.6", "http://172.40.0.6:8080"),
+			own,
 		},
 		Resources: report.Resources{MaxCPU: 26.203, MeanCPU: 8.25, MaxMemory: 101_000_000, Known: true},
 	}
@@ -152,7 +154,10 @@ func additions() []string {
 		task + ".MeanCPU", task + ".Observer", task + ".Detail[].Metrics.Response", task + ".Detail[].Metrics.LagInMs", task + ".Detail[].Metrics.PhasesInMs",
 		task + ".Detail[].Metrics.ClockSource", task + ".Detail[].Metrics.Retransmits", task + ".Detail[].Metrics.RetransmittedRequests",
 		task + ".Detail[].Metrics.Backends", task + ".Detail[].Metrics.BackendsAnswered", task + ".Detail[].Metrics.BackendsExpected",
-		task + ".Detail[].Metrics.KeptConnection", ".spec.Load",
+		task + ".Detail[].Metrics.KeptConnection", ".spec.Load", task + ".Detail[].TargetKind", task + ".Detail[].IPFamily",
+		task + ".Detail[].TargetPodName", task + ".Detail[].TargetNodeName", task + ".Detail[].Metrics.DurationInMs",
+		task + ".Detail[].Metrics.TotalDataSizeInByte", task + ".MaxCPUInPercent", task + ".MeanCPUInPercent",
+		task + ".MaxMemoryInByte", ".spec.Report[].RoundDurationInMs",
 	}
 }
 

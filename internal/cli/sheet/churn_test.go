@@ -66,11 +66,11 @@ func manyChanges(r v1beta1.KdoctorReport) v1beta1.KdoctorReport {
 }
 
 func TestChurn(t *testing.T) {
-	nodePort := func(source topology.Agent, to target.Target) string {
+	nodePort := func(source topology.Agent, to target.Target) fault {
 		if to.Kind == target.NodePort && source.Node == "node-1" {
 			return timeout
 		}
-		return ""
+		return fault{}
 	}
 	nothing := cutShort(v4(1, nil), 0)
 	nothing.Spec.Churn, nothing.Spec.FailedRoundNumber = []string{change(1)}, []int64{1}

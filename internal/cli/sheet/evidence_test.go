@@ -6,12 +6,13 @@ import (
 
 	"kdoctor.io/kdoctor/api/system/v1beta1"
 	"kdoctor.io/kdoctor/internal/cli/sheet"
+	"kdoctor.io/kdoctor/internal/probe"
 	"kdoctor.io/kdoctor/internal/target"
 	"kdoctor.io/kdoctor/internal/topology"
 	"kdoctor.io/kdoctor/internal/verdict"
 )
 
-func v4(nodes int, broken func(topology.Agent, target.Target) string) v1beta1.KdoctorReport {
+func v4(nodes int, broken func(topology.Agent, target.Target) fault) v1beta1.KdoctorReport {
 	return round{nodes: nodes, families: []topology.Family{topology.IPv4}, broken: broken}.build()
 }
 
@@ -75,31 +76,25 @@ func limited(r v1beta1.KdoctorReport, node string) v1beta1.KdoctorReport {
 
 // silentPods has so many pods that a Service never leads to.
 func silentPods(r v1beta1.KdoctorReport, pods int) v1beta1.KdoctorReport {
+	var found []v1beta1.Finding
 	for i := range pods {
 		where := fmt.Sprintf("pod kdoctor-agent-x%04d on node node-%d", i+3, i+3)
-		r.Spec.Findings = append(r.Spec.Findings, v1beta1.Finding{Reason: "SilentBackend", Component: "Service path", Where: where, Confidence: "high",
+		found = append(found, v1beta1.Finding{Reason: "SilentBackend", Component: "Service path", Where: where, Confidence: "high",
 			Message:  "ClusterIP: " + where + " never answered 2 of 2 other agents, and its Pod IP answers them; look at the Service's endpoints and at kube-proxy",
 			Evidence: []string{"node-1 on AgentClusterV4IP_10.96.7.41:80: 67 answers came from 2 of 3 pods, and 33 of 100 requests failed, where the silent ones' turns were about 33"}})
 	}
-	for i := range r.Spec.Report {
-		for j := range r.Spec.Report[i].NetReachTask.Detail {
-			d := &r.Spec.Report[i].NetReachTask.Detail[j]
-			if !d.Succeed {
-				d.SucceedRate, d.MeanDelay, d.Metrics.SuccessCounts = 0.67, 0.4, 67
-				d.Metrics.Latencies = v1beta1.Latencies{MeanInMs: 0.4, P50InMs: 0.3, P99InMs: 1.1, MaxInMs: 1.2}
-			}
-		}
-	}
+	r.Spec.Findings = found
 	return r
 }
 
 func TestEvidence(t *testing.T) {
-	service := func(_ topology.Agent, t target.Target) string {
+	service := func(_ topology.Agent, t target.Target) fault {
 		if t.Kind == target.ClusterIP {
-			return "67 of 100 requests succeeded, expected a rate of at least 1 (33 Timeout at connect)"
+			return fault{33, probe.Timeout, probe.Connect}
 		}
-		return ""
+		return fault{}
 	}
+	silent := round{nodes: 3, families: []topology.Family{topology.IPv4}, broken: service, mute: "kdoctor-agent-x0003"}.build()
 	reduced := v4(2, nil)
 	reduced.Spec.ReducedLoad = "each target got 25 requests a second instead of 100: an agent with 200 targets may send 5000 requests a second for this task"
 	reduced.Spec.LoadOfOthers = "other rounds sent 300 requests a second from each of these agents when this one began, beside the 5000 of this round"
@@ -121,8 +116,8 @@ func TestEvidence(t *testing.T) {
 		{"agent_is_the_limit_in_80_columns", limited(v4(2, nil), "node-2"), sheet.Options{Width: 80}},
 		{"agent_is_the_limit_with_colour", limited(v4(2, nil), "node-2"), sheet.Options{Width: 100, Color: true, Failed: true}},
 		{"agent_is_the_limit_beside_a_fault", limited(v4(3, cutOff("node-3")), "node-2"), sheet.Options{Width: 80, Failed: true}},
-		{"silent_pod_in_80_columns", silentPods(v4(3, service), 1), sheet.Options{Width: 80, Failed: true}},
-		{"silent_pod_with_colour", silentPods(v4(3, service), 1), sheet.Options{Width: 100, Failed: true, Color: true}},
+		{"silent_pod_in_80_columns", silent, sheet.Options{Width: 80, Failed: true}},
+		{"silent_pod_with_colour", silent, sheet.Options{Width: 100, Failed: true, Color: true}},
 		{"finding_in_a_round_that_passed", silentPods(v4(3, nil), 1), sheet.Options{Width: 80}},
 		{"many_findings", silentPods(v4(3, service), 7), sheet.Options{Width: 100, Failed: true, Node: "node-1"}},
 		{"many_findings_wide", silentPods(v4(3, service), 7), sheet.Options{Wide: true, Failed: true, Node: "node-1"}},

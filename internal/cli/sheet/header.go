@@ -168,26 +168,18 @@ func agents(s systemv1beta1.KdoctorReportSpec) string {
 	if _, changed := apart(s.NotReported); len(changed) > 0 {
 		text += fmt.Sprintf(", %d void", len(changed))
 	}
-	var cpu, memory float64
+	var cpu float64
+	var memory int64
 	for _, a := range s.Report {
 		if a.NetReachTask != nil {
-			cpu = max(cpu, number(a.NetReachTask.MaxCPU, "%"))
-			memory = max(memory, number(a.NetReachTask.MaxMemory, "MB"))
+			cpu = max(cpu, a.NetReachTask.MaxCPUInPercent)
+			memory = max(memory, a.NetReachTask.MaxMemoryInByte)
 		}
 	}
 	if cpu > 0 && memory > 0 {
-		text += fmt.Sprintf("; the busiest took %.0f%% of a core, the largest %.0f MB", cpu, memory)
+		text += fmt.Sprintf("; at most %.0f%% of a core in a second, and a working set of %.0f MB", cpu, float64(memory)/1e6)
 	}
 	return text
-}
-
-// number reads a figure with a unit; what is no such figure is 0.
-func number(text, unit string) float64 {
-	n, err := strconv.ParseFloat(strings.TrimSuffix(text, unit), 64)
-	if err != nil {
-		return 0
-	}
-	return n
 }
 
 func count[T int | int64](n T, what string) string {

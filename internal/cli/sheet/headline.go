@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
-	"kdoctor.io/kdoctor/internal/diagnose"
 	"kdoctor.io/kdoctor/internal/verdict"
 )
 
@@ -55,15 +54,15 @@ func cause(s systemv1beta1.KdoctorReportSpec, seen evidence) string {
 	others := slices.DeleteFunc(reasonsOf(s), func(reason systemv1beta1.Reason) bool { return told(reason, s) })
 	switch {
 	case total.targetsFailed() > 0:
-		return fmt.Sprintf("%d of %s failed; %s", total.targetsFailed(), count(total.judged(), "target"), lead(s, seen))
+		return fmt.Sprintf("%d of %s failed; %s", total.targetsFailed(), count(total.judged(), "target"), lead(s.Findings))
 	case len(silent) > 0:
 		return fmt.Sprintf("%d of %s did not report; %s", len(silent), count(len(s.Report)+len(s.NotReported), "agent"), cmp.Or(silent[0].NodeName, silent[0].PodName)+": "+silent[0].Reason)
 	case len(others) > 0 && !nothingLeft(others[0]):
 		return others[0].Message
 	case total.targetsNoData > 0 && total.targetsNoData == total.judged():
-		return "nothing was measured: " + seen.failures[0].reason
+		return "nothing was measured: " + seen.faults[0]
 	case total.targetsNoData > 0:
-		return fmt.Sprintf("no data of %d of %s: %s", total.targetsNoData, count(total.judged(), "target"), seen.failures[0].reason)
+		return fmt.Sprintf("no data of %d of %s: %s", total.targetsNoData, count(total.judged(), "target"), seen.faults[0])
 	case total.targetsLimited > 0:
 		return fmt.Sprintf("%d of %s tool-limited: an agent was the limit, which says nothing about the network", total.targetsLimited, count(total.judged(), "target"))
 	case len(s.FailedReasons) > 0:
@@ -79,16 +78,13 @@ func cause(s systemv1beta1.KdoctorReportSpec, seen evidence) string {
 	return "the report does not say why"
 }
 
-// lead is where to look first: a finding that is sure of itself, else what the failures have in common.
-func lead(s systemv1beta1.KdoctorReportSpec, seen evidence) string {
-	for _, f := range s.Findings {
-		if f.Confidence != string(diagnose.High) {
-			continue
-		}
-		if more := len(s.Findings) - 1; more > 0 {
-			return f.Message + fmt.Sprintf(" (and %s)", count(more, "more finding"))
-		}
-		return f.Message
+// lead is where to look first: the surest finding, which is the first.
+func lead(findings []systemv1beta1.Finding) string {
+	if len(findings) == 0 {
+		return unrelated
 	}
-	return pattern(seen, true) + idle(seen)
+	if more := len(findings) - 1; more > 0 {
+		return findings[0].Message + fmt.Sprintf(" (and %s)", count(more, "more finding"))
+	}
+	return findings[0].Message
 }

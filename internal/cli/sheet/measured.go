@@ -11,11 +11,9 @@ import (
 // one is one target as one source measured it.
 type one struct {
 	place
-	// node is the target's node, empty when any agent may answer or when the pod is unknown.
+	// node is the node of the target's pod, or the one that has the address; empty when any agent may answer.
 	node   string
 	reason string
-	// persistent reports that it failed for the requests over a persistent connection.
-	persistent bool
 	// byNode reports that the asking agent's own node answered for a load balancer.
 	byNode bool
 	// measured are all figures of the report, for what only the wide form shows.
@@ -66,19 +64,12 @@ func (s source) any(such func(outcome) bool) bool {
 
 // sources reads the report, sorted by node, then pod.
 func sources(spec systemv1beta1.KdoctorReportSpec) []source {
-	nodes := map[string]string{}
-	for _, r := range spec.Report {
-		nodes[r.PodName] = r.NodeName
-	}
-	for _, n := range spec.NotReported {
-		nodes[n.PodName] = n.NodeName
-	}
 	var all []source
 	for _, r := range spec.Report {
 		s := source{node: r.NodeName, pod: r.PodName, void: r.RoundResult == systemv1beta1.ResultVoid}
 		s.failed = !s.void && r.RoundResult != string(v1beta1.Succeed)
 		if r.NetReachTask != nil {
-			s.groups = groups(r, nodes)
+			s.groups = groups(r)
 		}
 		if s.void || (s.failed && !s.any(outcome.fails)) {
 			s.notes = append(s.notes, reasonOf(r.FailedReason))
@@ -95,13 +86,12 @@ func sources(spec systemv1beta1.KdoctorReportSpec) []source {
 	return all
 }
 
-func groups(r systemv1beta1.Report, nodes map[string]string) []group {
+func groups(r systemv1beta1.Report) []group {
 	byPath := map[path]*group{}
-	where := places(r.NetReachTask.Detail, r.NetReachTaskSpec)
-	for i, d := range r.NetReachTask.Detail {
-		o := one{place: where[i], node: nodes[where[i].pod], byNode: d.AnsweredBy == systemv1beta1.AnsweredByNode, measured: d.Metrics, figures: figuresOf(d)}
+	for _, d := range r.NetReachTask.Detail {
+		o := one{place: placeOf(d), node: d.TargetNodeName, byNode: d.AnsweredBy == systemv1beta1.AnsweredByNode, measured: d.Metrics, figures: figuresOf(d)}
 		if !d.Succeed {
-			o.reason, o.persistent = reasonOf(d.FailureReason), d.FailureStream == systemv1beta1.StreamPersistent
+			o.reason = reasonOf(d.FailureReason)
 		}
 		g := byPath[o.path]
 		if g == nil {

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"k8s.io/apimachinery/pkg/runtime"
 
 	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
 	"kdoctor.io/kdoctor/internal/target"
@@ -18,56 +17,33 @@ import (
 )
 
 func TestPlaces(t *testing.T) {
-	const (
-		pod    = "AgentPodV4IP_agent-a_10.0.0.1"
-		second = "AgentPodV4IP_agent-a_192.168.0.1"
-		sixth  = "AgentPodV6IP_agent-a_fd00::1"
-	)
+	detail := func(kind target.Kind, family topology.Family, url string) systemv1beta1.NetReachDetail {
+		return systemv1beta1.NetReachDetail{TargetKind: string(kind), IPFamily: string(family), TargetUrl: url}
+	}
+	pod := detail(target.Endpoint, topology.IPv4, "http://10.0.0.1:8080")
+	pod.TargetPodName = "agent-a"
+	second := detail(target.SecondInterface, topology.IPv6, "http://[fd00::1]:8080")
+	second.TargetPodName, second.Interface = "agent-a", "net1"
 	cases := []struct {
-		name, spec string
-		targets    []string
-		want       []path
+		name   string
+		detail systemv1beta1.NetReachDetail
+		want   place
 	}{
-		{"a pod's second address of a family is its second interface", `{"target":{"multusInterface":true}}`, []string{pod, sixth, second},
-			[]path{{target.Endpoint, topology.IPv4, ""}, {target.Endpoint, topology.IPv6, ""}, {target.SecondInterface, topology.IPv4, ""}}},
-		{"where only second interfaces are asked for, there are no others", `{"target":{"multusInterface":true,"endpoint":false}}`, []string{pod},
-			[]path{{target.SecondInterface, topology.IPv4, ""}}},
-		{"where none are asked for, there are none", `{"target":{"multusInterface":false}}`, []string{pod, second},
-			[]path{{target.Endpoint, topology.IPv4, ""}, {target.Endpoint, topology.IPv4, ""}}},
-		{"what is left out is the default", `{}`, []string{pod, second}, []path{{target.Endpoint, topology.IPv4, ""}, {target.Endpoint, topology.IPv4, ""}}},
-		{"a spec that cannot be read may have asked for both", `{"target":1}`, []string{pod, second},
-			[]path{{target.Endpoint, topology.IPv4, ""}, {target.SecondInterface, topology.IPv4, ""}}},
-		{"an Ingress has its family in the URL, in either form", `{}`, []string{"AgentIngress_http://10.0.0.9/kdoctoragent", "AgentIngress_http://[fd00::9]/x", "AgentIngress_http://a.example/x"},
-			[]path{{target.Ingress, topology.IPv4, ""}, {target.Ingress, topology.IPv6, ""}, {target.Ingress, "", ""}}},
-		{"a name of a later release is shown all the same", `{}`, []string{"AgentGatewayV4IP_10.0.0.1:80", "", "AgentPodV4IP", "%"},
-			[]path{{unknown, "", ""}, {unknown, "", ""}, {target.Endpoint, topology.IPv4, ""}, {unknown, "", ""}}},
+		{"a pod address", pod, place{path{target.Endpoint, topology.IPv4, ""}, "agent-a", "10.0.0.1:8080"}},
+		{"a second interface", second, place{path{target.SecondInterface, topology.IPv6, "net1"}, "agent-a", "[fd00::1]:8080"}},
+		{"an Ingress is named by its URL", detail(target.Ingress, topology.IPv4, "http://a.example/x"),
+			place{path{target.Ingress, topology.IPv4, ""}, "", "http://a.example/x"}},
+		{"a kind of a later release is shown by its own name", detail("Gateway", topology.IPv4, "http://10.0.0.9:80"),
+			place{path{"Gateway", topology.IPv4, ""}, "", "10.0.0.9:80"}},
+		{"a target of no kind is shown by its name", systemv1beta1.NetReachDetail{TargetName: "AgentPodV4IP_a_10.0.0.1"},
+			place{path{unknown, "", ""}, "", "AgentPodV4IP_a_10.0.0.1"}},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			var details []systemv1beta1.NetReachDetail
-			for _, name := range c.targets {
-				details = append(details, systemv1beta1.NetReachDetail{TargetName: name})
-			}
-			var got []path
-			for _, p := range places(details, &runtime.RawExtension{Raw: []byte(c.spec)}) {
-				got = append(got, p.path)
-			}
-			if diff := cmp.Diff(c.want, got, cmp.AllowUnexported(path{})); diff != "" {
-				t.Error(diff)
+			if got := placeOf(c.detail); got != c.want {
+				t.Errorf("got %+v, want %+v", got, c.want)
 			}
 		})
-	}
-}
-
-func TestAnInterfaceThatTheReportNamesIsBelieved(t *testing.T) {
-	details := []systemv1beta1.NetReachDetail{{TargetName: "AgentPodV4IP_agent-a_10.0.0.1", Interface: "net2"}, {TargetName: "AgentPodV4IP_agent-a_10.0.0.2"}, {TargetName: "AgentPodV4IP_agent-a_10.0.0.3", Interface: "net1"}}
-	var got []path
-	for _, p := range places(details, &runtime.RawExtension{Raw: []byte(`{}`)}) {
-		got = append(got, p.path)
-	}
-	want := []path{{target.SecondInterface, topology.IPv4, "net2"}, {target.Endpoint, topology.IPv4, ""}, {target.SecondInterface, topology.IPv4, "net1"}}
-	if diff := cmp.Diff(want, got, cmp.AllowUnexported(path{})); diff != "" {
-		t.Error(diff)
 	}
 }
 
@@ -160,49 +136,6 @@ func TestPhasesThatNobodyMeasuredAreLeftOut(t *testing.T) {
 	}
 	if len(m.PhasesInMs) != 3 {
 		t.Errorf("the report itself has changed: %v", m.PhasesInMs)
-	}
-}
-
-func TestPattern(t *testing.T) {
-	pod4, pod6, cluster4 := path{target.Endpoint, topology.IPv4, ""}, path{target.Endpoint, topology.IPv6, ""}, path{target.ClusterIP, topology.IPv4, ""}
-	net1 := path{target.SecondInterface, topology.IPv4, "net1"}
-	cases := []struct {
-		name     string
-		failures []failure
-		want     string
-	}{
-		{"one node is at an end of everything", []failure{{path: pod4, from: "a", to: "c"}, {path: pod6, from: "c", to: "b"}}, "look at c: every failing path starts or ends there, and it is only Pod IP."},
-		{"one node, and one family", []failure{{path: pod6, from: "a", to: "c"}, {path: pod6, from: "b", to: "c"}}, "look at c: every failing path starts or ends there, and it is only Pod IP over IPv6."},
-		{"a node that cannot reach itself", []failure{{path: pod4, from: "a", to: "a"}, {path: pod6, from: "a", to: "a"}}, "look at a: every failing path starts or ends there, and it is only Pod IP."},
-		{"Services fail along with one node", []failure{{path: pod4, from: "a", to: "c"}, {path: pod4, from: "b", to: "c"}, {path: cluster4, from: "a", to: ""}}, "Services may fail for that alone."},
-		{"between two nodes, either may be it", []failure{{path: pod4, from: "a", to: "b"}, {path: pod4, from: "b", to: "a"}}, "look at a and b: every failing path runs between them, and it is only Pod IP over IPv4."},
-		{"one node alone sees failures", []failure{{path: cluster4, from: "a", to: ""}, {path: path{target.NodePort, topology.IPv4, ""}, from: "a", to: ""}}, "look at a: no other node sees a failure, and it is only IPv4."},
-		{"one family fails everywhere", []failure{{path: pod6, from: "a", to: "b"}, {path: pod6, from: "c", to: "d"}, {path: path{target.Ingress, topology.IPv6, ""}, from: "a", to: ""}}, "it is only IPv6."},
-		{"one of two interfaces fails", []failure{{path: net1, from: "a", to: "b"}, {path: net1, from: "c", to: "d"}}, "it is only interface net1 over IPv4."},
-		{"what has no data is no evidence beside what failed", []failure{{path: pod6, from: "e", to: "f"}, {path: pod4, from: "a", to: "c", data: true}, {path: pod4, from: "c", to: "b", data: true}}, "look at c: every failing path starts or ends there, and it is only Pod IP over IPv4."},
-		{"nothing in common", []failure{{path: pod4, from: "a", to: "b"}, {path: pod6, from: "c", to: "d"}, {path: cluster4, from: "d", to: ""}}, "begin with the first."},
-	}
-	everything := []path{pod4, pod6, cluster4, {target.ClusterIP, topology.IPv6, ""}, net1, {target.SecondInterface, topology.IPv4, "net2"}}
-	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
-			seen := evidence{failures: c.failures, tested: everything}
-			for _, f := range c.failures {
-				if f.data {
-					seen.total.targets++
-				}
-			}
-			if got := pattern(seen, true); !strings.HasSuffix(got, c.want) {
-				t.Errorf("got %q, want %q", got, c.want)
-			}
-		})
-	}
-}
-
-func TestPatternClaimsNothingAboutWhatWasNotTested(t *testing.T) {
-	pod4, cluster4 := path{target.Endpoint, topology.IPv4, ""}, path{target.ClusterIP, topology.IPv4, ""}
-	got := pattern(evidence{failures: []failure{{path: pod4, from: "a", to: "c"}, {path: pod4, from: "b", to: "c"}, {path: cluster4, from: "a", to: ""}}, tested: []path{pod4, cluster4}}, true)
-	if want := "look at c: every failing path between pods starts or ends there. Paths through Services may fail for that alone."; got != want {
-		t.Errorf("got %q, want %q", got, want)
 	}
 }
 

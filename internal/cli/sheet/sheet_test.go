@@ -7,20 +7,22 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 
 	"kdoctor.io/kdoctor/api/system/v1beta1"
+	"kdoctor.io/kdoctor/internal/apiserver/render"
 	"kdoctor.io/kdoctor/internal/cli/sheet"
 	"kdoctor.io/kdoctor/internal/mesh"
+	"kdoctor.io/kdoctor/internal/probe"
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/schedule"
+	"kdoctor.io/kdoctor/internal/stats"
 	"kdoctor.io/kdoctor/internal/target"
 	"kdoctor.io/kdoctor/internal/topology"
 	"kdoctor.io/kdoctor/internal/verdict"
@@ -36,8 +38,10 @@ type round struct {
 	longName bool
 	// kinds are those that are probed; without any, all but second interfaces, and these where second says so.
 	kinds []target.Kind
-	// broken tells why a source's requests to a target fail; empty for those that succeed.
-	broken func(source topology.Agent, t target.Target) string
+	// broken tells how a source's requests to a target fail; none where it is nil.
+	broken func(source topology.Agent, t target.Target) fault
+	// mute is a pod that answers at none of the Services' addresses.
+	mute string
 	// silent are the nodes, from 1, whose agents do not report.
 	silent map[int]string
 }
@@ -60,12 +64,20 @@ func (r round) snapshot() topology.Snapshot {
 	for i, cluster := range []string{"10.96.7.41", "fd00:10:96::7a1"} {
 		load := []string{"172.18.255.1", "fd00:18:ff::1"}[i]
 		s.Services = append(s.Services, topology.Service{Name: "kdoctor-agent", Port: 80, NodePort: uint16(32713 + i), LoadBalancer: true,
-			ClusterIPs: []netip.Addr{netip.MustParseAddr(cluster)}, Ingress: []topology.Entry{{Address: netip.MustParseAddr(load)}}})
+			ClusterIPs: []netip.Addr{netip.MustParseAddr(cluster)}, Ingress: []topology.Entry{{Address: netip.MustParseAddr(load), Proxy: true}}})
 		s.Ingresses = append(s.Ingresses, topology.Ingress{Rules: []topology.Rule{{Path: "/kdoctoragent"}}, Entries: []topology.Entry{{Address: netip.MustParseAddr(load).Next()}}})
 	}
 	return s
 }
 
+// fault is how many of the hundred requests of a path fail, and how; none of them where it is zero.
+type fault struct {
+	requests uint64
+	outcome  probe.Outcome
+	phase    probe.Phase
+}
+
+// build makes the report of a round by all the code that makes those of production from what agents send.
 func (r round) build() v1beta1.KdoctorReport {
 	want := mesh.Want{Families: r.families, Kinds: []target.Kind{target.Endpoint, target.ClusterIP, target.NodePort, target.LoadBalancer, target.Ingress}}
 	if r.second {
@@ -75,24 +87,20 @@ func (r round) build() v1beta1.KdoctorReport {
 		want.Kinds = r.kinds
 	}
 	planned := mesh.New(schedule.Key{}, report.Task{}, r.snapshot(), want)
-	spec := v1beta1.KdoctorReportSpec{TaskName: "task", TaskType: "NetReach", RoundNumber: 1, ReportRoundNumber: 1, FinishedRoundNumber: 1, Status: "Finished"}
+	measured := report.Round{Key: schedule.Key{Generation: 1, Round: 1}, Started: began, Ended: began.Add(12 * time.Second),
+		Expected: planned.Expected, Backends: planned.Backends}
 	for _, e := range planned.Expected {
 		if e.LeftOut != "" {
-			spec.NotReported = append(spec.NotReported, v1beta1.NotReported{NodeName: e.Node, PodName: e.Pod, Reason: e.LeftOut})
-			because(&spec, verdict.Reason{Code: verdict.NotReported, Pod: e.Pod, Node: e.Node, Text: e.LeftOut})
+			measured.Missing = append(measured.Missing, report.Missing{Pod: e.Pod, Node: e.Node, Reason: e.LeftOut})
 		}
 	}
+	behind, times := measured.Behind(), latencies()
 	for i, plan := range planned.Plans {
-		a := r.agent(i, plan)
-		if a.RoundResult != "succeed" {
-			because(&spec, verdict.Reason{Pod: a.PodName, Node: a.NodeName, Text: *a.FailedReason})
-		}
-		spec.Report = append(spec.Report, a)
+		measured.Agents = append(measured.Agents, r.agent(i, plan, behind, times))
 	}
-	if len(spec.FailedReasons) > 0 {
-		spec.FailedRoundNumber = []int64{1}
-	}
-	return v1beta1.KdoctorReport{ObjectMeta: metav1.ObjectMeta{Name: "netreach-task"}, Spec: spec}
+	judged := verdict.Judge(measured, verdict.Expect{SuccessRate: 1})
+	return *render.Report(render.Task{Kind: "NetReach", Name: "task", Generation: 1, ExpectedRounds: 1, DoneRounds: 1, Finished: true},
+		render.Kept{Round: measured, Verdict: judged})
 }
 
 // because adds a reason why the round failed, as reports have it.
@@ -101,42 +109,55 @@ func because(spec *v1beta1.KdoctorReportSpec, r verdict.Reason) {
 	spec.Reasons = append(spec.Reasons, v1beta1.Reason{Code: string(r.Code), NodeName: r.Node, PodName: r.Pod, TargetName: r.Target, Message: r.String()})
 }
 
-func (r round) agent(i int, plan mesh.Plan) v1beta1.Report {
-	a := v1beta1.Report{NodeName: plan.Agent.Node, PodName: plan.Agent.Pod, RoundResult: "succeed",
-		StartTimeStamp:   metav1.NewTime(began.Add(time.Duration(i%3) * time.Second)),
-		EndTimeStamp:     metav1.NewTime(began.Add(11*time.Second + time.Duration(i%3)*time.Second)),
-		NetReachTaskSpec: &runtime.RawExtension{Raw: fmt.Appendf(nil, `{"target":{"multusInterface":%t}}`, r.second)},
-		NetReachTask:     &v1beta1.NetReachTask{Succeed: true, MaxCPU: fmt.Sprintf("%d.203%%", 20+i%7), MaxMemory: "21.40MB"}}
+// latencies are those of a hundred requests each, on several paths.
+func latencies() (all [9]stats.Histogram) {
+	for i := range all {
+		mean := time.Duration(210+110*i) * time.Microsecond
+		for k := range 100 {
+			all[i].Record(mean * time.Duration(60+k) / 100)
+		}
+		all[i].Record(6 * mean)
+	}
+	return all
+}
+
+func (r round) agent(i int, plan mesh.Plan, behind report.Behind, times [9]stats.Histogram) report.Agent {
+	late := time.Duration(i%3) * time.Second
+	a := report.Agent{Pod: plan.Agent.Pod, Node: plan.Agent.Node, Finished: true, Started: began.Add(late), Ended: began.Add(11*time.Second + late),
+		Resources: report.Resources{Known: true, MaxCPU: float64(20+i%7) + 0.203, MeanCPU: 12, MaxMemory: 21_400_000}}
 	for j, t := range plan.Targets {
-		ms := 0.21 + 0.11*float64((i*7+j*3)%9)
-		d := v1beta1.NetReachDetail{TargetName: t.ID, TargetUrl: t.Address, TargetMethod: "GET", Interface: t.Interface, Succeed: true, SucceedRate: 1, MeanDelay: ms,
-			Metrics: v1beta1.HTTPMetrics{RequestCounts: 100, SuccessCounts: 100,
-				Latencies: v1beta1.Latencies{MeanInMs: ms, MinInMs: ms / 2, P50InMs: ms * 0.9, P90InMs: ms * 2, P95InMs: ms * 2.5, P99InMs: ms * 4, MaxInMs: ms * 6}}}
+		p := report.Path{Target: t, Scheduled: 100, Sent: 100, OK: 100, Started: a.Started, Ended: a.Ended}
 		if r.broken != nil {
-			if reason := r.broken(plan.Agent, t); reason != "" {
-				d.Succeed, d.SucceedRate, d.MeanDelay, d.FailureReason = false, 0, 0, &reason
-				d.Metrics = v1beta1.HTTPMetrics{RequestCounts: 100}
-				first := t.ID + ": " + reason
-				a.RoundResult, a.NetReachTask.Succeed = "fail", false
-				if a.FailedReason == nil {
-					a.FailedReason = &first
-				}
+			if f := r.broken(plan.Agent, t); f.requests > 0 {
+				p.OK -= f.requests
+				p.Failures = []report.Failure{{Outcome: f.outcome, Phase: f.phase, Count: f.requests}}
 			}
 		}
-		a.NetReachTask.Detail = append(a.NetReachTask.Detail, d)
+		if p.OK > 0 {
+			p.Statuses, p.Latency = map[int]uint64{200: p.OK}, times[(i*7+j*3)%9]
+		}
+		if pods, several := behind.Pods(a.Pod, t.ID); several {
+			p.Peers = map[string]uint64{}
+			pods = slices.DeleteFunc(slices.Clone(pods), func(pod string) bool { return pod == r.mute })
+			for k := range p.OK {
+				p.Peers[pods[int(k)%len(pods)]]++
+			}
+		}
+		a.Paths = append(a.Paths, p)
 	}
 	return a
 }
 
-const timeout = "0 of 100 requests succeeded, expected a rate of at least 1 (100 Timeout at connect)"
+// timeout is the fault of a path on which nothing answers.
+var timeout = fault{100, probe.Timeout, probe.Connect}
 
 // cutOff is the node whose pod network is dead: pods elsewhere cannot be reached from it, nor its pod from elsewhere.
-func cutOff(node string) func(topology.Agent, target.Target) string {
-	return func(source topology.Agent, t target.Target) string {
+func cutOff(node string) func(topology.Agent, target.Target) fault {
+	return func(source topology.Agent, t target.Target) fault {
 		if t.Node != "" && (source.Node == node) != (t.Node == node) {
 			return timeout
 		}
-		return ""
+		return fault{}
 	}
 }
 
@@ -154,11 +175,11 @@ func TestWrite(t *testing.T) {
 	for i := range int64(40) {
 		endless.Spec.FailedRoundNumber = append(endless.Spec.FailedRoundNumber, i*7+1)
 	}
-	slow := func(_ topology.Agent, t target.Target) string {
+	slow := func(_ topology.Agent, t target.Target) fault {
 		if t.Kind == target.NodePort && t.Family == topology.IPv6 {
-			return "0 of 100 requests succeeded, expected a rate of at least 1 (100 Refused at connect)"
+			return fault{100, probe.Refused, probe.Connect}
 		}
-		return ""
+		return fault{}
 	}
 	cases := []struct {
 		name    string
@@ -182,11 +203,11 @@ func TestWrite(t *testing.T) {
 		{"endless_task_with_many_failed_rounds", endless, sheet.Options{Width: 100}},
 		{"long_node_names_in_80_columns", round{nodes: 3, families: both, longName: true, broken: slow}.build(), sheet.Options{Width: 80}},
 		{"100_nodes", round{nodes: 100, families: both}.build(), sheet.Options{Width: 120}},
-		{"100_nodes_one_with_a_broken_path", round{nodes: 100, families: v4, broken: func(s topology.Agent, t target.Target) string {
+		{"100_nodes_one_with_a_broken_path", round{nodes: 100, families: v4, broken: func(s topology.Agent, t target.Target) fault {
 			if s.Node == "node-42" && t.Node == "node-17" {
 				return timeout
 			}
-			return ""
+			return fault{}
 		}}.build(), sheet.Options{Width: 100}},
 	}
 	for _, c := range cases {
