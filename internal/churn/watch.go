@@ -45,8 +45,9 @@ type life struct {
 	well  time.Time
 	// began is when the watch began, used is when the agent's node was last seen and not about to leave the cluster.
 	began, used time.Time
-	// placed reports that a snapshot showed the node, removing that the last one showed it about to be removed.
-	placed, removing bool
+	// placed reports that a snapshot showed the node, removing that the last one showed it about to be removed, and
+	// leaving the same or that the node was cordoned while the watch was on.
+	placed, removing, leaving bool
 	// stopped is when the node was first seen to have stopped though it was to stay; zero for one that runs. All that
 	// happens to the pod from then on follows from that.
 	stopped time.Time
@@ -71,7 +72,8 @@ type change struct {
 type place struct {
 	topology.Node
 	// removed reports that the cluster no longer has the node. leaving reports that the node is to leave the cluster,
-	// or was cordoned while the watch was on: one that stops then was drained.
+	// or was cordoned while the watch was on: one that stops then was drained. One that is removed was to leave if the
+	// snapshot before showed that.
 	removed, leaving bool
 }
 
@@ -97,9 +99,9 @@ func (w *Watch) See(s topology.Snapshot) {
 		at, ok := places[l.agent.Node]
 		// A list without any node says nothing, nor does that a node is not there which never was.
 		if !ok && l.placed && len(s.Nodes) > 0 {
-			at = place{removed: true}
+			at = place{removed: true, leaving: l.leaving}
 		}
-		l.placed, l.removing = l.placed || ok, at.Removing != ""
+		l.placed, l.leaving, l.removing = l.placed || ok, at.leaving, at.Removing != ""
 		l.see(now, found, at, s.Taken)
 		if !at.leaving {
 			l.used = s.Taken
@@ -195,7 +197,8 @@ func (l *life) drained(at place, taken time.Time) {
 	}
 	c := l.change(report.Drained, time.Time{}, taken)
 	c.earliest, c.NodeLeft = latest(l.began, taken.Add(-unseen)), true
-	if at.leaving {
+	if at.leaving && l.stopped.IsZero() {
+		// It was in use until then. One that stopped before it was to leave had done so long before a snapshot showed it.
 		c.earliest = latest(c.earliest, l.used)
 	}
 	l.end(c)

@@ -1,0 +1,51 @@
+package churn_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kdoctor.io/kdoctor/internal/churn"
+	"kdoctor.io/kdoctor/internal/report"
+	"kdoctor.io/kdoctor/internal/topology"
+)
+
+// A node that leaves the cluster was in use until a look showed that it was to leave.
+func TestANodeThatWasSeenLeavingIsGone(t *testing.T) {
+	pod := &topology.Agent{Pod: "a", Node: "n", UID: "1", Started: at(-1000)}
+	up, down := &topology.Node{Name: "n"}, &topology.Node{Name: "n", NotReady: true}
+	cordoned := &topology.Node{Name: "n", Cordoned: true}
+	removing := &topology.Node{Name: "n", Cordoned: true, Removing: "the cluster autoscaler removes it"}
+	removingDown := &topology.Node{Name: "n", Cordoned: true, NotReady: true, Removing: "the cluster autoscaler removes it"}
+	cases := []struct {
+		name     string
+		looks    []topology.Snapshot
+		from, to float64
+	}{
+		{"it was to be removed since the look before",
+			[]topology.Snapshot{nodes(20, pod, up), nodes(30, pod, up), nodes(40, pod, removing), nodes(50, nil, nil)}, 30, 50},
+		{"it was cordoned since the look before",
+			[]topology.Snapshot{nodes(20, pod, up), nodes(30, pod, up), nodes(40, pod, cordoned), nodes(50, pod, nil)}, 30, 50},
+		{"it was cordoned before the round, and to be removed since the look before",
+			[]topology.Snapshot{nodes(0, pod, cordoned), nodes(30, pod, cordoned), nodes(40, pod, removing), nodes(50, nil, nil)}, 30, 50},
+		{"its cordon was taken away, and nothing announced that it would go",
+			[]topology.Snapshot{nodes(60, pod, up), nodes(70, pod, cordoned), nodes(80, pod, up), nodes(90, nil, nil)}, 30, 90},
+		{"it was not ready before it was to be removed, so it stopped up to a minute before that",
+			[]topology.Snapshot{nodes(20, pod, up), nodes(30, pod, down), nodes(40, pod, removingDown), nodes(50, nil, nil)}, 0, 30},
+		{"its cordon was taken away, and it stopped before it was to be removed",
+			[]topology.Snapshot{nodes(20, pod, up), nodes(30, pod, cordoned), nodes(40, pod, down), nodes(50, pod, removingDown), nodes(60, nil, nil)}, 0, 40},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			w := churn.NewWatch([]topology.Agent{*pod}, at(0))
+			for _, s := range c.looks {
+				w.See(s)
+			}
+			want := []report.Change{{Pod: "a", Node: "n", What: report.Drained, From: at(c.from), To: at(c.to), NodeLeft: true}}
+			if diff := cmp.Diff(want, w.Changes(map[string]time.Time{})); diff != "" {
+				t.Errorf("changes (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
