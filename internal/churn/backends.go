@@ -148,8 +148,8 @@ func (b *backendSet) explain(t target.Target, s *stream, leftOut func(report.Fai
 	return by, ok
 }
 
-// excused returns the stream's spans with those marked that lie within the windows and in which the share leads
-// requests to pods that were away.
+// excused returns the stream's spans with those marked that lie within the windows, and that begin and end while the
+// share leads requests to pods that were away.
 func (b *backendSet) excused(s stream, by share, shift time.Duration, out func(span) bool) (spans []span, count uint64) {
 	spans = slices.Clone(s.spans)
 	for i, at := range spans {
@@ -157,7 +157,7 @@ func (b *backendSet) excused(s stream, by share, shift time.Duration, out func(s
 			continue
 		}
 		within := slices.ContainsFunc(b.windows, func(w window) bool { return s.within(at, w) })
-		if !at.excused && within && by.over(at.first+shift-s.since, at.last+shift).away > 0 {
+		if !at.excused && within && s.meets(by.away, at.first, shift) && s.meets(by.away, at.last, shift) {
 			spans[i].excused, count = true, count+at.count
 		}
 	}

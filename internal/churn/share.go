@@ -18,8 +18,9 @@ type share struct {
 	pinned bool
 	// steps are sorted.
 	steps []step
-	// absences are those of the pods.
+	// absences are those of the pods, away is when any of the pods was away, sorted and apart.
 	absences []absence
+	away     []window
 }
 
 // step is the time until the next step.
@@ -37,7 +38,9 @@ func newShare(pods map[string]bool, absences []absence, pinned bool) share {
 	absent := map[string][]window{}
 	for _, a := range absences {
 		absent[a.change.Pod] = append(absent[a.change.Pod], a.window)
+		s.away = append(s.away, a.window)
 	}
+	s.away = merged(s.away)
 	turns := map[time.Duration]int{}
 	for _, windows := range absent {
 		for _, w := range merged(windows) {

@@ -97,6 +97,16 @@ func (s stream) within(at span, w window) bool {
 	return shift <= s.unsure && at.last+shift-s.since <= w.to
 }
 
+// meets reports whether a request that was sent at the moment may have met any of the windows: if the agent started so
+// much later than at the earliest, or at any moment at which it may have where these are close together.
+func (s stream) meets(windows []window, at, shift time.Duration) bool {
+	earliest, latest := at+shift, at+shift
+	if s.unsure <= doubt {
+		earliest, latest = at, at+s.unsure
+	}
+	return slices.ContainsFunc(windows, func(w window) bool { return w.from <= latest && w.to >= earliest-s.since })
+}
+
 // touches reports whether the span may have something in common with the window.
 func (s stream) touches(at span, w window) bool {
 	return at.first-s.since <= w.to && at.last >= w.from-s.unsure
