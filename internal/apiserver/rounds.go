@@ -189,8 +189,8 @@ func (r *reportREST) listRounds(ctx context.Context, options *metainternalversio
 			continue
 		}
 		for _, agent := range report.Spec.Report {
-			if agent.NetReachTask != nil {
-				paths += len(agent.NetReachTask.Detail)
+			if agent.Task() != nil {
+				paths += len(agent.Task().Detail)
 			}
 		}
 		list.Items = append(list.Items, *report)

@@ -80,8 +80,8 @@ func oneNode(result string) systemv1beta1.KdoctorReport {
 		TypeMeta:   metav1.TypeMeta{APIVersion: "system.kdoctor.io/v1beta1", Kind: "KdoctorReport"},
 		ObjectMeta: metav1.ObjectMeta{Name: "netreach-task"},
 		Spec: systemv1beta1.KdoctorReportSpec{TaskName: "task", TaskType: "NetReach", RoundNumber: 1, ReportRoundNumber: 1, FinishedRoundNumber: 1,
-			Report: []systemv1beta1.Report{{NodeName: "node-1", PodName: "p", RoundResult: result, NetReachTask: &systemv1beta1.NetReachTask{
-				Detail: []systemv1beta1.NetReachDetail{{TargetName: "AgentClusterV4IP_10.96.0.9:80", TargetUrl: "http://10.96.0.9:80", Succeed: passed,
+			Report: []systemv1beta1.Report{{NodeName: "node-1", PodName: "p", RoundResult: result, NetReachTask: &systemv1beta1.TaskReport{
+				Detail: []systemv1beta1.TargetDetail{{TargetName: "AgentClusterV4IP_10.96.0.9:80", TargetUrl: "http://10.96.0.9:80", Succeed: passed,
 					Metrics: systemv1beta1.HTTPMetrics{RequestCounts: 2, SuccessCounts: 2}}}}}}},
 	}
 }

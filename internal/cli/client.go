@@ -18,13 +18,12 @@ import (
 	"k8s.io/client-go/rest"
 
 	"kdoctor.io/kdoctor/api/v1beta1"
+	"kdoctor.io/kdoctor/internal/kind"
 )
 
 const (
 	reportAPI = "/apis/system.kdoctor.io/v1beta1"
 	taskAPI   = "/apis/kdoctor.io/v1beta1"
-	// reportPrefix stands before the task's name in the name of its report.
-	reportPrefix = "netreach-"
 )
 
 // client reads what the plugin shows.
@@ -56,8 +55,8 @@ func (c *client) get(ctx context.Context, path string) ([]byte, error) {
 }
 
 // report returns the report of the task's last finished round, or that of another one, or an error that says what to do.
-func (c *client) report(ctx context.Context, task string, round int64) ([]byte, error) {
-	name := reportPrefix + task
+func (c *client) report(ctx context.Context, of kind.Kind, task string, round int64) ([]byte, error) {
+	name := of.ReportPrefix() + task
 	if round > 0 {
 		name += ":" + strconv.FormatInt(round, 10)
 	}
@@ -71,52 +70,59 @@ func (c *client) report(ctx context.Context, task string, round int64) ([]byte, 
 		if json.Unmarshal(raw, &status) == nil && status.Message != "" {
 			return nil, errors.New(status.Message)
 		}
-		return nil, c.explainMissing(ctx, task)
+		return nil, c.explainMissing(ctx, of, task)
 	case apierrors.IsNotFound(err):
-		return nil, c.explainMissing(ctx, task)
+		return nil, c.explainMissing(ctx, of, task)
 	default:
-		return nil, explain(err)
+		return nil, explain(err, of)
 	}
 }
 
 // explainMissing finds out why there is no report: no such API, no such task, or no finished round yet.
-func (c *client) explainMissing(ctx context.Context, task string) error {
+func (c *client) explainMissing(ctx context.Context, of kind.Kind, task string) error {
 	if _, err := c.get(ctx, reportAPI); apierrors.IsNotFound(err) {
 		return errors.New("this cluster has no API for kdoctor's reports; install the chart, or choose another cluster with --context")
 	} else if err != nil {
-		return explain(err)
+		return explain(err, of)
 	}
-	raw, err := c.get(ctx, taskAPI+"/netreaches/"+url.PathEscape(task))
+	raw, err := c.get(ctx, taskAPI+"/"+of.Plural+"/"+url.PathEscape(task))
 	switch {
 	case apierrors.IsNotFound(err):
-		return fmt.Errorf("there is no NetReach %q; kubectl get netreach lists them", task)
+		return fmt.Errorf("there is no %s %q; kubectl get %s lists them", of.Name, task, of.Singular())
 	case err != nil:
-		return explain(err)
+		return explain(err, of)
 	}
-	var found v1beta1.NetReach
-	if err := json.Unmarshal(raw, &found); err != nil {
-		return fmt.Errorf("read NetReach %q: %w", task, err)
+	object := of.New()
+	if err := json.Unmarshal(raw, object); err != nil {
+		return fmt.Errorf("read %s %q: %w", of.Name, task, err)
 	}
+	found, err := of.Read(object)
+	if err != nil {
+		return err
+	}
+	describe := fmt.Sprintf("kubectl describe %s %s", of.Singular(), task)
 	if len(found.Status.History) == 0 {
-		return fmt.Errorf("NetReach %q has no report yet, and no round has begun; kubectl describe netreach %s tells when one does", task, task)
+		return fmt.Errorf("%s %q has no report yet, and no round has begun; %s tells when one does", of.Name, task, describe)
 	}
 	latest := found.Status.History[0]
 	if latest.Status == v1beta1.RecordOngoing {
-		return fmt.Errorf("NetReach %q has no report yet: round %d is under way and over by %s at the latest; ask again then",
-			task, latest.RoundNumber, latest.DeadLineTimeStamp.UTC().Format("15:04:05 UTC"))
+		return fmt.Errorf("%s %q has no report yet: round %d is under way and over by %s at the latest; ask again then",
+			of.Name, task, latest.RoundNumber, latest.DeadLineTimeStamp.UTC().Format("15:04:05 UTC"))
 	}
-	return fmt.Errorf("NetReach %q has no report; its latest round %d is %s; kubectl describe netreach %s tells more", task, latest.RoundNumber, latest.Status, task)
+	return fmt.Errorf("%s %q has no report; its latest round %d is %s; %s tells more",
+		of.Name, task, latest.RoundNumber, latest.Status, describe)
 }
 
 // explain adds what to do about it.
-func explain(err error) error {
+func explain(err error, of kind.Kind) error {
 	var status apierrors.APIStatus
 	var dial net.Error
 	switch {
 	case apierrors.IsServiceUnavailable(err):
 		return fmt.Errorf("kdoctor's reports are out of reach; kubectl get apiservice v1beta1.system.kdoctor.io says why: %w", err)
 	case apierrors.IsForbidden(err):
-		return fmt.Errorf("you may not read kdoctor's reports; ask for get on kdoctorreports.system.kdoctor.io and netreaches.kdoctor.io: %w", err)
+		return fmt.Errorf("you may not read kdoctor's reports; ask for get on kdoctorreports.system.kdoctor.io and %s.kdoctor.io: %w",
+			of.Plural, err)
 	case apierrors.IsUnauthorized(err):
 		return fmt.Errorf("the cluster does not know you; log in again or choose another user with --user: %w", err)
 	case errors.As(err, &status) && status.Status().Code >= http.StatusInternalServerError:

@@ -15,6 +15,8 @@ import (
 
 	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
 	"kdoctor.io/kdoctor/internal/cli/sheet"
+	"kdoctor.io/kdoctor/internal/kind"
+	"kdoctor.io/kdoctor/internal/kind/kinds"
 )
 
 const reportHelp = `Show the report of a task's last finished round: every path that was probed, from every node, and what to look at next.
@@ -27,7 +29,9 @@ Exit status:
 
 --node and --failed change what is shown, not the exit status.`
 
-const reportExamples = `  # the last round of the NetReach named "task"
+// examples are those of the command for tasks of the kind.
+func examples(of kind.Kind) string {
+	return fmt.Sprintf(`  # the last round of the %s named "task"
   kubectl kdoctor report task
 
   # only what failed, only from one node
@@ -37,11 +41,13 @@ const reportExamples = `  # the last round of the NetReach named "task"
   kubectl kdoctor report task --round 3
 
   # the whole object
-  kubectl kdoctor report netreach/task -o yaml`
+  kubectl kdoctor report %s/task -o yaml`, of.Name, of.Singular())
+}
 
 // reportCommand is what the arguments of "report" ask for.
 type reportCommand struct {
-	// task is the name of the NetReach.
+	// kind is the kind of the task, task its name.
+	kind kind.Kind
 	task string
 	// round is the round to show, 0 the last one.
 	round int64
@@ -58,7 +64,7 @@ func newReport(config *genericclioptions.ConfigFlags, screen Screen) *cobra.Comm
 		Use:     "report TASK",
 		Short:   "Show the report of a task's last round",
 		Long:    reportHelp,
-		Example: reportExamples,
+		Example: examples(usual()),
 		Args:    oneTask,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c.sheet.Color = screen.Color && !noColor
@@ -84,26 +90,37 @@ func newReport(config *genericclioptions.ConfigFlags, screen Screen) *cobra.Comm
 	return cmd
 }
 
+// usual is the kind of a task that is named without its kind.
+func usual() kind.Kind { return kinds.All()[0] }
+
 func oneTask(_ *cobra.Command, args []string) error {
 	if len(args) == 1 {
 		return nil
 	}
-	return fmt.Errorf("report takes the name of one task, and there are %d arguments; kubectl get netreach lists the tasks", len(args))
+	return fmt.Errorf("report takes the name of one task, and there are %d arguments; kubectl get %s lists the tasks",
+		len(args), usual().Singular())
 }
 
-// complete reads the forms task, netreach/task, nr/task and netreach-task, the last being the report's own name.
-// A task whose name itself begins with "netreach-" needs one of the forms with a slash.
+// complete reads the forms task, kind/task and kind-task, the last being the report's own name. A task whose own name
+// begins with a kind and a dash needs the form with a slash.
 func (c *reportCommand) complete(arg string) error {
-	switch kind, name, slashed := strings.Cut(arg, "/"); {
-	case !slashed:
-		c.task = strings.TrimPrefix(arg, reportPrefix)
-	case kind == "netreach" || kind == "netreaches" || kind == "nr":
-		c.task = name
-	default:
-		return fmt.Errorf("there are no reports of kind %q; use TASK or netreach/TASK", kind)
+	forms := "TASK or " + usual().Singular() + "/TASK"
+	word, name, slashed := strings.Cut(arg, "/")
+	c.kind, c.task = usual(), arg
+	for _, k := range kinds.All() {
+		if rest, ok := strings.CutPrefix(arg, k.ReportPrefix()); ok && !slashed {
+			c.kind, c.task = k, rest
+		}
+	}
+	if slashed {
+		named, ok := kinds.Named(word)
+		if !ok {
+			return fmt.Errorf("there are no reports of kind %q; use %s", word, forms)
+		}
+		c.kind, c.task = named, name
 	}
 	if c.task == "" || strings.Contains(c.task, "/") {
-		return fmt.Errorf("%q names no task; use TASK or netreach/TASK", arg)
+		return fmt.Errorf("%q names no task; use %s", arg, forms)
 	}
 	if c.round < 0 {
 		return fmt.Errorf("--round is %d; use the number of a round, which counts from 1", c.round)
@@ -118,7 +135,7 @@ func (c *reportCommand) complete(arg string) error {
 
 // run shows the report. The error is errRoundFailed when the round did not succeed.
 func (c *reportCommand) run(ctx context.Context, api *client) error {
-	raw, err := api.report(ctx, c.task, c.round)
+	raw, err := api.report(ctx, c.kind, c.task, c.round)
 	if err != nil {
 		return err
 	}
@@ -127,7 +144,7 @@ func (c *reportCommand) run(ctx context.Context, api *client) error {
 		return fmt.Errorf("the report of task %s cannot be read; are plugin and controller of the same release? %w", c.task, err)
 	}
 	if sheet.Empty(report) {
-		return api.explainMissing(ctx, c.task)
+		return api.explainMissing(ctx, c.kind, c.task)
 	}
 	if err := c.print(raw, report); err != nil {
 		return err

@@ -111,12 +111,12 @@ spec:
 		}
 	}
 	limited := reportOn(t, found, node)
-	if !slices.ContainsFunc(limited.NetReachTask.Detail, func(d systemv1beta1.NetReachDetail) bool { return d.Result == "tool-limited" }) {
+	if !slices.ContainsFunc(limited.NetReachTask.Detail, func(d systemv1beta1.TargetDetail) bool { return d.Result == "tool-limited" }) {
 		t.Errorf("the stopped agent does not say that it was the limit: %+v", limited.NetReachTask.Detail)
 	}
 }
 
-func reason(d systemv1beta1.NetReachDetail) string {
+func reason(d systemv1beta1.TargetDetail) string {
 	if d.FailureReason == nil {
 		return ""
 	}

@@ -84,7 +84,7 @@ func (l life) patchService(t *testing.T, name, spec, back string) {
 }
 
 // verdictOf is what the report says of a target: pass, fail, or the result that is neither.
-func verdictOf(d systemv1beta1.NetReachDetail) string {
+func verdictOf(d systemv1beta1.TargetDetail) string {
 	switch {
 	case d.Result != "":
 		return d.Result
@@ -95,7 +95,7 @@ func verdictOf(d systemv1beta1.NetReachDetail) string {
 }
 
 // targets are the node's targets whose names begin with the prefix. There has to be one.
-func targets(t *testing.T, r systemv1beta1.KdoctorReport, node, prefix string) (found []systemv1beta1.NetReachDetail) {
+func targets(t *testing.T, r systemv1beta1.KdoctorReport, node, prefix string) (found []systemv1beta1.TargetDetail) {
 	t.Helper()
 	for _, d := range reportOn(t, r, node).NetReachTask.Detail {
 		if strings.HasPrefix(d.TargetName, prefix) {
@@ -111,7 +111,7 @@ func targets(t *testing.T, r systemv1beta1.KdoctorReport, node, prefix string) (
 // wantVerdict checks what the node says of its targets whose names begin with the prefix, and returns them.
 func wantVerdict(
 	t *testing.T, r systemv1beta1.KdoctorReport, node, prefix, want string,
-) []systemv1beta1.NetReachDetail {
+) []systemv1beta1.TargetDetail {
 	t.Helper()
 	found := targets(t, r, node, prefix)
 	for _, d := range found {
@@ -126,7 +126,7 @@ func wantVerdict(
 }
 
 // wantUnexcused checks that nothing of the target succeeded and that nothing explains it.
-func wantUnexcused(t *testing.T, d systemv1beta1.NetReachDetail) {
+func wantUnexcused(t *testing.T, d systemv1beta1.TargetDetail) {
 	t.Helper()
 	if m := d.Metrics; m.SuccessCounts != 0 || m.VoidRequests != 0 {
 		t.Errorf("%s: %d requests succeeded and %d are excused, want none: %+v",
@@ -135,7 +135,7 @@ func wantUnexcused(t *testing.T, d systemv1beta1.NetReachDetail) {
 }
 
 // wantAnswers checks that the counted requests were all answered, whatever the verdict.
-func wantAnswers(t *testing.T, node string, d systemv1beta1.NetReachDetail, requests int64) {
+func wantAnswers(t *testing.T, node string, d systemv1beta1.TargetDetail, requests int64) {
 	t.Helper()
 	if m := d.Metrics; m.RequestCounts != requests || m.SuccessCounts != requests || len(m.Errors) != 0 {
 		t.Errorf("node %s, %s: %d sent, %d succeeded, errors %v; want %d of each",

@@ -248,7 +248,7 @@ func hostNetwork(t *testing.T, l life) {
 	done := l.alone(t, "host")
 	wantEveryWay(t, l, done, nodes)
 	for _, agent := range l.report(t, "netreach-host").Spec.Report {
-		if !slices.ContainsFunc(agent.NetReachTask.Detail, func(d systemv1beta1.NetReachDetail) bool {
+		if !slices.ContainsFunc(agent.NetReachTask.Detail, func(d systemv1beta1.TargetDetail) bool {
 			return strings.HasPrefix(d.TargetName, "AgentPodV4IP_") && strings.HasPrefix(d.TargetUrl, "http://198.18.0.10:")
 		}) {
 			t.Errorf("%s has no target with an address of node n0", agent.PodName)

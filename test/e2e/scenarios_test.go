@@ -75,7 +75,7 @@ func wantSuccess(t *testing.T, c *cluster.Cluster, name string, shapes map[strin
 	return report
 }
 
-func checkDetail(t *testing.T, node string, detail systemv1beta1.NetReachDetail, requests int64) {
+func checkDetail(t *testing.T, node string, detail systemv1beta1.TargetDetail, requests int64) {
 	t.Helper()
 	m := detail.Metrics
 	if !detail.Succeed || m.RequestCounts != requests || m.SuccessCounts != requests || m.StatusCodes["200"] != requests || len(m.Errors) != 0 {

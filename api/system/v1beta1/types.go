@@ -169,7 +169,7 @@ type Finding struct {
 // or restarted. It fails nothing.
 const ResultVoid = "void"
 
-// AnsweredByNode is the value of NetReachDetail.AnsweredBy, StreamPersistent that of NetReachDetail.FailureStream.
+// AnsweredByNode is the value of TargetDetail.AnsweredBy, StreamPersistent that of TargetDetail.FailureStream.
 const (
 	AnsweredByNode   = "node"
 	StreamPersistent = "persistent"
@@ -193,14 +193,28 @@ type Report struct {
 	EndTimeStamp      metav1.Time `json:"EndTimeStamp"`
 	// FetchedBy is the way by which the controller got the report when the direct one was closed: port-forward.
 	FetchedBy string `json:"FetchedBy,omitempty"`
+	// The fields that follow have the task's kind in their name; see Task and SetTask.
+	//
 	// NetReachTaskSpec is the task's spec as it was for this round, to the letter, whichever release wrote it.
 	// +kubebuilder:pruning:PreserveUnknownFields
 	NetReachTaskSpec *runtime.RawExtension `json:"NetReachTaskSpec,omitempty"`
-	NetReachTask     *NetReachTask         `json:"NetReachTask,omitempty"`
+	NetReachTask     *TaskReport           `json:"NetReachTask,omitempty"`
 }
 
-// NetReachTask is what one agent measured for a NetReach.
-type NetReachTask struct {
+// Task is what the agent measured, whatever the kind of the task; nil where the report has nothing of it.
+func (r *Report) Task() *TaskReport { return r.NetReachTask }
+
+// SetTask sets what the agent measured, and the task's spec in JSON, in the fields of the task's kind. An empty spec is
+// left out.
+func (r *Report) SetTask(spec []byte, measured *TaskReport) {
+	r.NetReachTask = measured
+	if len(spec) > 0 {
+		r.NetReachTaskSpec = &runtime.RawExtension{Raw: spec}
+	}
+}
+
+// TaskReport is what one agent measured for a task.
+type TaskReport struct {
 	TargetType   string `json:"TargetType"`
 	TargetNumber int64  `json:"TargetNumber"`
 	Succeed      bool   `json:"Succeed"`
@@ -217,7 +231,7 @@ type NetReachTask struct {
 	MaxMemoryInByte int64  `json:"MaxMemoryInByte,omitempty"`
 	// Observer is how well the agent could observe; left out when it does not tell.
 	Observer *Observer        `json:"Observer,omitempty"`
-	Detail   []NetReachDetail `json:"Detail"`
+	Detail   []TargetDetail `json:"Detail"`
 }
 
 // Observer is how well an agent could observe: what kept it from sending or looking in time is not the network's fault.
@@ -242,8 +256,8 @@ type Observer struct {
 	ConntrackLimit int64 `json:"ConntrackLimit,omitempty"`
 }
 
-// NetReachDetail is what one agent measured on one target.
-type NetReachDetail struct {
+// TargetDetail is what one agent measured on one target.
+type TargetDetail struct {
 	TargetName   string `json:"TargetName"`
 	TargetUrl    string `json:"TargetUrl"` //nolint:revive // the seed's spelling
 	TargetMethod string `json:"TargetMethod"`

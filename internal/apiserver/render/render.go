@@ -11,7 +11,6 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 
 	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
@@ -133,17 +132,14 @@ func agents(task Task, kept Kept) []systemv1beta1.Report {
 	return reports
 }
 
-func agent(task Task, kept Kept, a report.Agent, paths []systemv1beta1.NetReachDetail, v verdict.Agent) systemv1beta1.Report {
+func agent(task Task, kept Kept, a report.Agent, paths []systemv1beta1.TargetDetail, v verdict.Agent) systemv1beta1.Report {
 	passed := v.Result == verdict.Pass
 	r := systemv1beta1.Report{
 		NodeName: a.Node, PodName: a.Pod,
 		TaskName: strings.ToLower(task.Kind) + "." + task.Name, TaskType: task.Kind, ReportType: reportType,
 		RoundNumber: kept.Round.Key.Round, RoundResult: Fail,
-		RoundDuration:  a.Ended.Sub(a.Started).String(), RoundDurationInMs: milliseconds(a.Ended.Sub(a.Started)),
+		RoundDuration: a.Ended.Sub(a.Started).String(), RoundDurationInMs: milliseconds(a.Ended.Sub(a.Started)),
 		StartTimeStamp: metav1.NewTime(a.Started), EndTimeStamp: metav1.NewTime(a.Ended),
-		NetReachTask: &systemv1beta1.NetReachTask{
-			TargetType: task.Kind, TargetNumber: int64(len(paths)), Succeed: passed, Detail: paths,
-		},
 	}
 	if reason := v.Reason.String(); !passed {
 		r.FailedReason = &reason
@@ -157,22 +153,21 @@ func agent(task Task, kept Kept, a report.Agent, paths []systemv1beta1.NetReachD
 	if a.Via == report.PortForward {
 		r.FetchedBy = string(a.Via)
 	}
-	if len(kept.Spec) > 0 {
-		r.NetReachTaskSpec = &runtime.RawExtension{Raw: kept.Spec}
-	}
+	measured := &systemv1beta1.TaskReport{TargetType: task.Kind, TargetNumber: int64(len(paths)), Succeed: passed, Detail: paths,
+		Observer: observer(a.Observer)}
 	if a.Resources.Known {
-		r.NetReachTask.MeanCPU = fmt.Sprintf("%.3f%%", a.Resources.MeanCPU)
-		r.NetReachTask.MaxCPU = fmt.Sprintf("%.3f%%", a.Resources.MaxCPU)
-		r.NetReachTask.MaxMemory = fmt.Sprintf("%.2fMB", float64(a.Resources.MaxMemory)/1e6)
-		r.NetReachTask.MeanCPUInPercent, r.NetReachTask.MaxCPUInPercent = a.Resources.MeanCPU, a.Resources.MaxCPU
-		r.NetReachTask.MaxMemoryInByte = count(a.Resources.MaxMemory)
+		measured.MeanCPU = fmt.Sprintf("%.3f%%", a.Resources.MeanCPU)
+		measured.MaxCPU = fmt.Sprintf("%.3f%%", a.Resources.MaxCPU)
+		measured.MaxMemory = fmt.Sprintf("%.2fMB", float64(a.Resources.MaxMemory)/1e6)
+		measured.MeanCPUInPercent, measured.MaxCPUInPercent = a.Resources.MeanCPU, a.Resources.MaxCPU
+		measured.MaxMemoryInByte = count(a.Resources.MaxMemory)
 	}
-	r.NetReachTask.Observer = observer(a.Observer)
+	r.SetTask(kept.Spec, measured)
 	return r
 }
 
 // details renders what the agent measured, and what it was to measure and did not, sorted by kind, family and name.
-func details(a report.Agent, v verdict.Agent, known known) []systemv1beta1.NetReachDetail {
+func details(a report.Agent, v verdict.Agent, known known) []systemv1beta1.TargetDetail {
 	judged := make(map[string]verdict.Path, len(v.Paths))
 	for _, p := range v.Paths {
 		judged[p.Target] = p
@@ -182,7 +177,7 @@ func details(a report.Agent, v verdict.Agent, known known) []systemv1beta1.NetRe
 		return cmp.Or(cmp.Compare(a.Target.Kind.Traits().Place, b.Target.Kind.Traits().Place),
 			cmp.Compare(a.Target.Family, b.Target.Family), cmp.Compare(a.Target.ID, b.Target.ID))
 	})
-	out := make([]systemv1beta1.NetReachDetail, 0, len(paths))
+	out := make([]systemv1beta1.TargetDetail, 0, len(paths))
 	measured := make(map[string]bool, len(paths))
 	for _, p := range paths {
 		measured[p.Target.ID] = true
@@ -206,8 +201,8 @@ func details(a report.Agent, v verdict.Agent, known known) []systemv1beta1.NetRe
 	return out
 }
 
-func detail(p report.Path, v verdict.Path, known known) systemv1beta1.NetReachDetail {
-	d := systemv1beta1.NetReachDetail{
+func detail(p report.Path, v verdict.Path, known known) systemv1beta1.TargetDetail {
+	d := systemv1beta1.TargetDetail{
 		TargetName: p.Target.ID, TargetUrl: p.Target.Address, TargetMethod: "GET",
 		TargetKind: string(p.Target.Kind), IPFamily: string(p.Target.Family), Interface: p.Target.Interface,
 		TargetPodName: p.Target.Pod, TargetNodeName: known.node(&p.Target),

@@ -33,7 +33,7 @@ type Paths struct {
 }
 
 // add counts a path. A result of a later release is a failure: it is no success that this one knows.
-func (p *Paths) add(d systemv1beta1.NetReachDetail) {
+func (p *Paths) add(d systemv1beta1.TargetDetail) {
 	switch {
 	case d.Succeed:
 		p.Passed++
@@ -84,10 +84,10 @@ func Summarize(r *systemv1beta1.KdoctorReport) Summary {
 		if a.RoundResult != Succeed && a.RoundResult != systemv1beta1.ResultVoid {
 			s.Result = Fail
 		}
-		if a.NetReachTask == nil {
+		if a.Task() == nil {
 			continue
 		}
-		for _, d := range a.NetReachTask.Detail {
+		for _, d := range a.Task().Detail {
 			s.Paths.add(d)
 		}
 	}

@@ -19,7 +19,7 @@ func change(node int) string {
 }
 
 // voidTarget is a target of which nothing is left to judge after so many void requests.
-func voidTarget(d *v1beta1.NetReachDetail, requests int64, reason string) {
+func voidTarget(d *v1beta1.TargetDetail, requests int64, reason string) {
 	d.Succeed, d.Result, d.SucceedRate, d.MeanDelay, d.FailureReason = false, "void", 0, 0, &reason
 	d.Metrics = v1beta1.HTTPMetrics{RequestCounts: requests, VoidRequests: requests}
 }

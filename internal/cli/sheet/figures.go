@@ -31,7 +31,7 @@ type figures struct {
 	bound bool
 }
 
-func figuresOf(d systemv1beta1.NetReachDetail) figures {
+func figuresOf(d systemv1beta1.TargetDetail) figures {
 	f := figures{targets: 1, sent: counted(d.Metrics.RequestCounts, d.Metrics.VoidRequests), ok: d.Metrics.SuccessCounts, void: d.Metrics.VoidRequests,
 		mean: d.MeanDelay, p50: d.Metrics.Latencies.P50InMs, p99: d.Metrics.Latencies.P99InMs, max: d.Metrics.Latencies.MaxInMs}
 	f.worst = outcomeOf(d)

@@ -171,9 +171,9 @@ func agents(s systemv1beta1.KdoctorReportSpec) string {
 	var cpu float64
 	var memory int64
 	for _, a := range s.Report {
-		if a.NetReachTask != nil {
-			cpu = max(cpu, a.NetReachTask.MaxCPUInPercent)
-			memory = max(memory, a.NetReachTask.MaxMemoryInByte)
+		if a.Task() != nil {
+			cpu = max(cpu, a.Task().MaxCPUInPercent)
+			memory = max(memory, a.Task().MaxMemoryInByte)
 		}
 	}
 	if cpu > 0 && memory > 0 {

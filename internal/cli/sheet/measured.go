@@ -68,14 +68,14 @@ func sources(spec systemv1beta1.KdoctorReportSpec) []source {
 	for _, r := range spec.Report {
 		s := source{node: r.NodeName, pod: r.PodName, void: r.RoundResult == systemv1beta1.ResultVoid}
 		s.failed = !s.void && r.RoundResult != string(v1beta1.Succeed)
-		if r.NetReachTask != nil {
+		if r.Task() != nil {
 			s.groups = groups(r)
 		}
 		if s.void || (s.failed && !s.any(outcome.fails)) {
 			s.notes = append(s.notes, reasonOf(r.FailedReason))
 		}
-		if r.NetReachTask != nil && r.NetReachTask.Observer != nil {
-			s.observer = health(*r.NetReachTask.Observer)
+		if r.Task() != nil && r.Task().Observer != nil {
+			s.observer = health(*r.Task().Observer)
 		}
 		if r.FetchedBy != "" {
 			s.notes = append(s.notes, "its report came by "+r.FetchedBy+": the controller could not reach its pod directly")
@@ -88,7 +88,7 @@ func sources(spec systemv1beta1.KdoctorReportSpec) []source {
 
 func groups(r systemv1beta1.Report) []group {
 	byPath := map[path]*group{}
-	for _, d := range r.NetReachTask.Detail {
+	for _, d := range r.Task().Detail {
 		o := one{place: placeOf(d), node: d.TargetNodeName, byNode: d.AnsweredBy == systemv1beta1.AnsweredByNode, measured: d.Metrics, figures: figuresOf(d)}
 		if !d.Succeed {
 			o.reason = reasonOf(d.FailureReason)

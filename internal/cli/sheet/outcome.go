@@ -22,7 +22,7 @@ func (o outcome) fails() bool { return o > void }
 func (o outcome) fault() bool { return o == noData || o == failed }
 
 // outcomeOf reads the report's word for what is neither a success nor a plain failure; a word of a later release is a failure.
-func outcomeOf(d systemv1beta1.NetReachDetail) outcome {
+func outcomeOf(d systemv1beta1.TargetDetail) outcome {
 	switch {
 	case d.Succeed:
 		return passed

@@ -42,7 +42,7 @@ type place struct {
 	pod, address string
 }
 
-func placeOf(d systemv1beta1.NetReachDetail) place {
+func placeOf(d systemv1beta1.TargetDetail) place {
 	if d.TargetKind == "" {
 		return place{path: path{kind: unknown}, address: d.TargetName}
 	}
@@ -55,7 +55,7 @@ func placeOf(d systemv1beta1.NetReachDetail) place {
 }
 
 // host is the address and port of the target's URL.
-func host(d systemv1beta1.NetReachDetail) string {
+func host(d systemv1beta1.TargetDetail) string {
 	if u, err := url.Parse(d.TargetUrl); err == nil && u.Host != "" {
 		return u.Host
 	}

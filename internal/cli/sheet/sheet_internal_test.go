@@ -17,8 +17,8 @@ import (
 )
 
 func TestPlaces(t *testing.T) {
-	detail := func(kind target.Kind, family topology.Family, url string) systemv1beta1.NetReachDetail {
-		return systemv1beta1.NetReachDetail{TargetKind: string(kind), IPFamily: string(family), TargetUrl: url}
+	detail := func(kind target.Kind, family topology.Family, url string) systemv1beta1.TargetDetail {
+		return systemv1beta1.TargetDetail{TargetKind: string(kind), IPFamily: string(family), TargetUrl: url}
 	}
 	pod := detail(target.Endpoint, topology.IPv4, "http://10.0.0.1:8080")
 	pod.TargetPodName = "agent-a"
@@ -26,7 +26,7 @@ func TestPlaces(t *testing.T) {
 	second.TargetPodName, second.Interface = "agent-a", "net1"
 	cases := []struct {
 		name   string
-		detail systemv1beta1.NetReachDetail
+		detail systemv1beta1.TargetDetail
 		want   place
 	}{
 		{"a pod address", pod, place{path{target.Endpoint, topology.IPv4, ""}, "agent-a", "10.0.0.1:8080"}},
@@ -35,7 +35,7 @@ func TestPlaces(t *testing.T) {
 			place{path{target.Ingress, topology.IPv4, ""}, "", "http://a.example/x"}},
 		{"a kind of a later release is shown by its own name", detail("Gateway", topology.IPv4, "http://10.0.0.9:80"),
 			place{path{"Gateway", topology.IPv4, ""}, "", "10.0.0.9:80"}},
-		{"a target of no kind is shown by its name", systemv1beta1.NetReachDetail{TargetName: "AgentPodV4IP_a_10.0.0.1"},
+		{"a target of no kind is shown by its name", systemv1beta1.TargetDetail{TargetName: "AgentPodV4IP_a_10.0.0.1"},
 			place{path{unknown, "", ""}, "", "AgentPodV4IP_a_10.0.0.1"}},
 	}
 	for _, c := range cases {
@@ -77,24 +77,24 @@ func TestFiguresOfOneTargetAmongSilentOnesAreExact(t *testing.T) {
 }
 
 func TestWhatIsVoidCountsForNeitherSide(t *testing.T) {
-	part := systemv1beta1.NetReachDetail{Succeed: true, Metrics: systemv1beta1.HTTPMetrics{RequestCounts: 100, SuccessCounts: 80, VoidRequests: 20,
+	part := systemv1beta1.TargetDetail{Succeed: true, Metrics: systemv1beta1.HTTPMetrics{RequestCounts: 100, SuccessCounts: 80, VoidRequests: 20,
 		KeptConnection: &systemv1beta1.KeptConnection{RequestCounts: 10, SuccessCounts: 6, VoidRequests: 3, ClosedByOtherSide: 3}}}
-	whole := systemv1beta1.NetReachDetail{Result: "void", Metrics: systemv1beta1.HTTPMetrics{RequestCounts: 50, VoidRequests: 50}}
-	failing := systemv1beta1.NetReachDetail{Metrics: systemv1beta1.HTTPMetrics{RequestCounts: 10}}
+	whole := systemv1beta1.TargetDetail{Result: "void", Metrics: systemv1beta1.HTTPMetrics{RequestCounts: 50, VoidRequests: 50}}
+	failing := systemv1beta1.TargetDetail{Metrics: systemv1beta1.HTTPMetrics{RequestCounts: 10}}
 	cases := []struct {
 		name    string
-		details []systemv1beta1.NetReachDetail
+		details []systemv1beta1.TargetDetail
 		outcome outcome
 		targets string
 		sent    int64
 		notes   []string
 	}{
-		{"a part of the requests", []systemv1beta1.NetReachDetail{part}, passed, "1/1", 80,
+		{"a part of the requests", []systemv1beta1.TargetDetail{part}, passed, "1/1", 80,
 			[]string{"1 of 7 requests failed over persistent connections, 1 because the other side had closed them", "excused: 20 of 100 requests"}},
-		{"all of the target", []systemv1beta1.NetReachDetail{whole}, void, "0/0", 0, []string{"void: 1 target; excused: 50 of 50 requests"}},
-		{"one of two targets", []systemv1beta1.NetReachDetail{whole, part}, passed, "1/1", 80,
+		{"all of the target", []systemv1beta1.TargetDetail{whole}, void, "0/0", 0, []string{"void: 1 target; excused: 50 of 50 requests"}},
+		{"one of two targets", []systemv1beta1.TargetDetail{whole, part}, passed, "1/1", 80,
 			[]string{"1 of 7 requests failed over persistent connections, 1 because the other side had closed them", "void: 1 target; excused: 70 of 150 requests"}},
-		{"one beside one that fails", []systemv1beta1.NetReachDetail{failing, whole}, failed, "0/1", 10, []string{"void: 1 target; excused: 50 of 60 requests"}},
+		{"one beside one that fails", []systemv1beta1.TargetDetail{failing, whole}, failed, "0/1", 10, []string{"void: 1 target; excused: 50 of 60 requests"}},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -115,9 +115,9 @@ func TestWhatIsVoidCountsForNeitherSide(t *testing.T) {
 func TestManyVoidTargetsOfOnePathAreCounted(t *testing.T) {
 	g := group{path: path{target.Endpoint, topology.IPv4, ""}}
 	for i := range manyTargets + 2 {
-		d := systemv1beta1.NetReachDetail{Succeed: i > 1, Metrics: systemv1beta1.HTTPMetrics{RequestCounts: 10, SuccessCounts: 10}}
+		d := systemv1beta1.TargetDetail{Succeed: i > 1, Metrics: systemv1beta1.HTTPMetrics{RequestCounts: 10, SuccessCounts: 10}}
 		if i < 2 {
-			d = systemv1beta1.NetReachDetail{Result: "void", Metrics: systemv1beta1.HTTPMetrics{RequestCounts: 10, VoidRequests: 10}}
+			d = systemv1beta1.TargetDetail{Result: "void", Metrics: systemv1beta1.HTTPMetrics{RequestCounts: 10, VoidRequests: 10}}
 		}
 		o := one{figures: figuresOf(d)}
 		g.targets = append(g.targets, o)
@@ -196,7 +196,7 @@ func TestClassesOfTargetsAddUp(t *testing.T) {
 	for seed := range uint64(100) {
 		random := rand.New(rand.NewPCG(seed, 2))
 		var sum figures
-		details := []systemv1beta1.NetReachDetail{{Succeed: true}, {}, {Result: "void"}, {Result: "no data"}, {Result: "tool-limited"}, {Result: "of a later release"}}
+		details := []systemv1beta1.TargetDetail{{Succeed: true}, {}, {Result: "void"}, {Result: "no data"}, {Result: "tool-limited"}, {Result: "of a later release"}}
 		want := make([]int, len(details))
 		targets := random.IntN(40)
 		for range targets {
