@@ -64,10 +64,16 @@ func evidenceOf(p *report.Path, s stream, by measure) evidence {
 		n := float64(p.OK)
 		return evidence{float64(p.Latency.Mean()) * n, n, n}
 	}
-	e := evidence{of: float64(requestsOf(p, 0).judged)}
+	// A request that failed otherwise ended before it could time out: it is no evidence. Nor is one that found no
+	// connection of how slow answers are.
+	e := evidence{of: float64(p.OK)}
 	for _, f := range p.Failures {
 		answer := (proxy{}).byAnswerer(f)
-		if f.Outcome == probe.Timeout && (by == timeouts || answer == (by == answerTimeouts)) {
+		if f.Outcome != probe.Timeout || (by == answerTimeouts && !answer) {
+			continue
+		}
+		e.of += float64(f.Count)
+		if by == timeouts || answer == (by == answerTimeouts) {
 			e.bad += float64(f.Count)
 		}
 	}

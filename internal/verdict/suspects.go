@@ -202,23 +202,32 @@ func (s slow) on(agent string, p *report.Path, stands proxy, limited bool) *Reas
 			explained += float64(f.Count)
 		}
 	}
-	share, made := s.share(p, stands, hit, len(pods)), float64(p.Sent)
+	share, made := s.share(p, stands, set.Uneven != "", hit, len(pods)), float64(p.Sent)
 	if explained > made*share+3*math.Sqrt(made*share*(1-share))+1 {
 		return nil
 	}
 	return limit
 }
 
-// share is which part of the requests slow agents can be why they fail, where so many of those that may answer are slow. A proxy may lead
-// all requests of one client to the same agent: if slow ones alone answered, all went to them.
-func (s slow) share(p *report.Path, stands proxy, slow, of int) float64 {
-	if !stands.proxied || len(p.Peers) == 0 {
-		return float64(slow) / float64(of)
+// share is which part of the requests slow agents can be why they fail, where so many of those that may answer are slow.
+// A proxy may lead all requests of one client to the same agent: if slow ones alone answered, all went to them. Where a
+// Service's spec leads clients to some pods alone, those that answered are these.
+func (s slow) share(p *report.Path, stands proxy, uneven bool, slow, of int) float64 {
+	even := float64(slow) / float64(of)
+	if len(p.Peers) == 0 || (!stands.proxied && !uneven) {
+		return even
 	}
+	answered := 0
 	for pod := range p.Peers {
-		if s.byPod[pod] == nil {
-			return float64(slow) / float64(of)
+		if s.byPod[pod] != nil {
+			answered++
 		}
 	}
-	return 1
+	switch {
+	case answered == len(p.Peers):
+		return 1
+	case uneven:
+		return max(even, float64(answered)/float64(len(p.Peers)))
+	}
+	return even
 }

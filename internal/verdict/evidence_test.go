@@ -1,0 +1,80 @@
+package verdict_test
+
+import (
+	"testing"
+	"time"
+
+	"kdoctor.io/kdoctor/internal/probe"
+	"kdoctor.io/kdoctor/internal/report"
+	"kdoctor.io/kdoctor/internal/verdict"
+)
+
+// Requests that could not have timed out are no evidence that an agent is fast.
+func TestRequestsThatEndedBeforeTheyCouldTimeOutAreNoEvidence(t *testing.T) {
+	timeoutAt := func(phase probe.Phase, n uint64) report.Failure {
+		return report.Failure{Outcome: probe.Timeout, Phase: phase, Count: n}
+	}
+	x := func() report.Path { return path("x", 100, 100, 80, time.Millisecond, timeoutAt(probe.FirstByte, 20)) }
+	cases := []struct {
+		name string
+		// other is the only like path of one agent, and the path of another agent to the same pod.
+		other           report.Path
+		asker, answerer verdict.Result
+	}{
+		{"all succeed", path("y", 100, 100, 100, time.Millisecond), verdict.Fail, verdict.Fail},
+		{"all are refused", path("y", 100, 100, 0, 0, refused(100)), verdict.ToolLimited, verdict.ToolLimited},
+		{"most are refused", path("y", 100, 100, 49, time.Millisecond, refused(51)), verdict.ToolLimited, verdict.ToolLimited},
+		{"half are refused", path("y", 100, 100, 50, time.Millisecond, refused(50)), verdict.Fail, verdict.Fail},
+		{"most time out at connect", path("y", 100, 100, 49, time.Millisecond, timeoutAt(probe.Connect, 51)), verdict.ToolLimited, verdict.ToolLimited},
+		{"half time out at connect", path("y", 100, 100, 50, time.Millisecond, timeoutAt(probe.Connect, 50)), verdict.ToolLimited, verdict.Fail},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			asking := throttledAgent(x(), c.other)
+			if got := verdict.Judge(report.Round{Agents: []report.Agent{asking}}, strict()).Agents[0].Paths[0]; got.Result != c.asker {
+				t.Errorf("the agent that asks is throttled: got %s: %s; want %s", got.Result, got.Reason, c.asker)
+			}
+			slow := throttledAgent(path("z", 100, 100, 100, time.Millisecond))
+			slow.Pod, slow.Node = "z", "node-z"
+			other := c.other
+			other.Target.ID = "x"
+			round := report.Round{Agents: []report.Agent{agent("a", toward(x(), "z")), agent("b", toward(other, "z")), slow}}
+			if got := verdict.Judge(round, strict()).Agents[0].Paths[0]; got.Result != c.answerer {
+				t.Errorf("the agent that answers is throttled: got %s: %s; want %s", got.Result, got.Reason, c.answerer)
+			}
+		})
+	}
+}
+
+// A Service may lead all requests of a client to a slow agent where its spec says that it does not lead all to all alike.
+func TestAnUnevenServiceMayLeadAllToSlowAgents(t *testing.T) {
+	slow := throttledAgent(path("x", 100, 100, 100, time.Millisecond))
+	slow.Pod, slow.Node = "b", "node-b"
+	const near = "trafficDistribution is PreferSameZone"
+	for _, c := range []struct {
+		name, uneven string
+		lost         uint64
+		peers        map[string]uint64
+		want         verdict.Result
+	}{
+		{"the slow one alone answered", near, 50, map[string]uint64{"b": 50}, verdict.ToolLimited},
+		{"the slow one alone answered, and nothing says that the Service is uneven", "", 50, map[string]uint64{"b": 50}, verdict.Fail},
+		{"the slow one and another answered: half is explained", near, 66, map[string]uint64{"b": 17, "c": 17}, verdict.ToolLimited},
+		{"the slow one and another answered: more than half is not", near, 67, map[string]uint64{"b": 17, "c": 16}, verdict.Fail},
+		{"the slow one did not answer: an even share is explained", near, 38, map[string]uint64{"c": 62}, verdict.ToolLimited},
+		{"the slow one did not answer: more is not", near, 39, map[string]uint64{"c": 61}, verdict.Fail},
+		{"all answered: an even share is explained", near, 38, map[string]uint64{"a": 15, "b": 15, "c": 16, "d": 16}, verdict.ToolLimited},
+		{"all answered: more is not", near, 39, map[string]uint64{"a": 15, "b": 15, "c": 15, "d": 16}, verdict.Fail},
+		{"nobody answered", near, 100, nil, verdict.Fail},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := path("service", 100, 100, 100-c.lost, time.Millisecond, report.Failure{Outcome: probe.Timeout, Phase: probe.FirstByte, Count: c.lost})
+			p.Peers = c.peers
+			v := verdict.Judge(report.Round{Agents: []report.Agent{agent("a", p), slow},
+				Backends: []report.Backends{{Targets: []string{"service"}, Pods: []string{"a", "b", "c", "d"}, Uneven: c.uneven}}}, strict())
+			if got := v.Agents[0].Paths[0]; got.Result != c.want {
+				t.Errorf("got %s: %s; want %s", got.Result, got.Reason, c.want)
+			}
+		})
+	}
+}
