@@ -78,3 +78,24 @@ func TestAnUnevenServiceMayLeadAllToSlowAgents(t *testing.T) {
 		})
 	}
 }
+
+// A limit that may be why a request timed out hides nothing of the delay of the others, on neither stream.
+func TestATimeoutDoesNotHideALongDelay(t *testing.T) {
+	for _, failed := range []uint64{0, 1} {
+		slow := path("x", 100, 100, 100-failed, time.Second)
+		if failed > 0 {
+			slow.Failures = []report.Failure{timedOut(failed)}
+		}
+		fast := path("y", 100, 100, 100, time.Millisecond)
+		for name, x := range map[string]report.Path{"counted": slow, "persistent": kept(path("x", 100, 100, 100, time.Millisecond), slow)} {
+			y := fast
+			if name == "persistent" {
+				y = kept(fast, fast)
+			}
+			got := verdict.Judge(report.Round{Agents: []report.Agent{throttledAgent(x, y)}}, strict()).Agents[0].Paths[0]
+			if got.Result != verdict.Fail || got.Reason.Code != verdict.TooSlow {
+				t.Errorf("%s, %d of 100 time out: got %s: %s; want fail for the delay", name, failed, got.Result, got.Reason)
+			}
+		}
+	}
+}

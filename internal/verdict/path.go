@@ -31,14 +31,14 @@ func (j judge) path(r *reported, i int, expected report.Expected) Path {
 func (j judge) counted(r *reported, i int, planned uint64, s suspects) (Result, Reason) {
 	p, n := r.left[i], requestsOf(r.whole[i], planned)
 	failures, lost := judgedFailures(p.Failures), j.resetWhileIdle(r.Pod, &p.Target, p)
-	switch {
-	case n.judged == 0:
+	if n.judged == 0 {
 		return j.nothing(r, &p.Target, n, r.whole[i], s)
-	case short(p.OK, n.judged+lost, j.expect.SuccessRate):
-		return s.failed(Reason{Code: TooFewSucceeded, Count: p.OK, Of: n.judged, Lost: lost, Rate: j.expect.SuccessRate,
-			Worst: worst(failures)}, failures, counted)
-	case tooSlow(p, j.expect):
-		return s.slow(Reason{Code: TooSlow, Delay: p.Latency.Mean(), Allowed: j.expect.MeanDelay}, counted)
+	}
+	succeeded := Reason{Code: TooFewSucceeded, Count: p.OK, Of: n.judged, Lost: lost, Rate: j.expect.SuccessRate, Worst: worst(failures)}
+	if result, reason := j.successAndDelay(s, succeeded, failures, p, counted); result != Pass {
+		return result, reason
+	}
+	switch {
 	case p.OK == 0 && j.expect.MeanDelay > 0:
 		return NoData, Reason{Code: NothingSucceeded, Worst: worst(failures)}.but(s.asker)
 	case s.asker != nil:
@@ -84,6 +84,22 @@ func (j judge) excuse(r *reported, t *target.Target, p *report.Path, n requests)
 		of = n.excused
 	}
 	return changes(Reason{Code: Excused, Excused: n.excused, Of: of, Count: n.judged}, j.excusing(r.Pod, t, p))
+}
+
+// successAndDelay is what weighs more: that too few requests of the stream succeeded, or that they took too long. It is Pass where
+// neither is so. A limit that may be why requests failed need not be why others were slow.
+func (j judge) successAndDelay(s suspects, succeeded Reason, failures []report.Failure, p *report.Path, of stream) (Result, Reason) {
+	result, reason := Pass, Reason{}
+	if short(p.OK, succeeded.Of+succeeded.Lost, j.expect.SuccessRate) {
+		result, reason = s.failed(succeeded, failures, of)
+	}
+	if tooSlow(p, j.expect) {
+		delayed, why := s.slow(Reason{Code: TooSlow, Delay: p.Latency.Mean(), Allowed: j.expect.MeanDelay}, of)
+		if worse(delayed, result) {
+			return delayed, why
+		}
+	}
+	return result, reason
 }
 
 // tooSlow reports whether the mean delay of the successes is longer than expected.

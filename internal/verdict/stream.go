@@ -36,16 +36,16 @@ func (j judge) persistent(r *reported, t *target.Target, n requests, whole *repo
 		failures, closed = withoutClosed(failures, kept.Closed)
 	}
 	made, lost := n.judged-min(n.judged, closed), j.lostWhileIdle(r.Pod, t, whole)
-	switch {
-	case n.judged == 0 && lost == 0:
+	if n.judged == 0 && lost == 0 {
 		return j.nothing(r, t, n, whole, s)
-	case short(kept.OK, made+lost, j.expect.SuccessRate):
-		return s.failed(Reason{Code: TooFewSucceeded, Count: kept.OK, Of: made, Lost: lost, Rate: j.expect.SuccessRate,
-			Worst: worst(failures)}, failures, persistent)
-	case j.neverReused(r.Pod, t, &kept):
+	}
+	succeeded := Reason{Code: TooFewSucceeded, Count: kept.OK, Of: made, Lost: lost, Rate: j.expect.SuccessRate, Worst: worst(failures)}
+	result, reason := j.successAndDelay(s, succeeded, failures, &kept, persistent)
+	switch {
+	case result != Fail && j.neverReused(r.Pod, t, &kept):
 		return Fail, Reason{Code: NeverReused, Count: kept.OK}
-	case tooSlow(&kept, j.expect):
-		return s.slow(Reason{Code: TooSlow, Delay: kept.Latency.Mean(), Allowed: j.expect.MeanDelay}, persistent)
+	case result != Pass:
+		return result, reason
 	case !n.enough() && n.unsent():
 		return ToolLimited, Reason{Code: Unsent, Count: n.due - min(n.due, n.missed+n.notSent), Of: n.due,
 			Missed: n.missed, NotSent: n.notSent}
