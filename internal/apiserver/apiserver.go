@@ -24,16 +24,17 @@ import (
 	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
 	"kdoctor.io/kdoctor/internal/apiserver/render"
 	"kdoctor.io/kdoctor/internal/schedule"
+	"kdoctor.io/kdoctor/internal/verdict"
 )
 
 // Reports is where rounds are kept.
 type Reports interface {
 	// Latest returns the latest finished round of a task; false when none is kept.
-	Latest(ctx context.Context, uid string) (render.Kept, bool, error)
+	Latest(ctx context.Context, uid string) (verdict.StoredRound, bool, error)
 	// Rounds returns the keys of all rounds that are kept of a task, by generation and number; none is no error.
 	Rounds(ctx context.Context, uid string) ([]schedule.Key, error)
 	// Round returns a kept round; false when it is not kept.
-	Round(ctx context.Context, key schedule.Key) (render.Kept, bool, error)
+	Round(ctx context.Context, key schedule.Key) (verdict.StoredRound, bool, error)
 	// Watch calls changed with the UIDs of tasks whose rounds changed, until the context is over, and returns its error.
 	// It calls changed once with no UIDs as soon as no change can be missed any more.
 	Watch(ctx context.Context, changed func(uids []string)) error

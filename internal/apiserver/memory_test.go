@@ -16,8 +16,8 @@ import (
 type memory struct {
 	mu     sync.Mutex
 	tasks  []render.Task
-	rounds map[string]render.Kept
-	kept   map[schedule.Key]render.Kept
+	rounds map[string]verdict.StoredRound
+	kept   map[schedule.Key]verdict.StoredRound
 	broken map[string]error
 	// unreadable are the kept rounds that cannot be read;
 	unreadable map[schedule.Key]error
@@ -40,9 +40,9 @@ func (m *memory) keepOf(uid string, generation, round int64) {
 	}
 	m.mu.Lock()
 	if m.rounds == nil {
-		m.rounds, m.kept = map[string]render.Kept{}, map[schedule.Key]render.Kept{}
+		m.rounds, m.kept = map[string]verdict.StoredRound{}, map[schedule.Key]verdict.StoredRound{}
 	}
-	m.rounds[uid] = render.Kept{Round: r, Verdict: verdict.Judge(r, verdict.Expect{})}
+	m.rounds[uid] = verdict.StoredRound{Round: r, Verdict: verdict.Judge(r, verdict.Expect{})}
 	m.kept[r.Key] = m.rounds[uid]
 	tell := m.toldRounds
 	m.mu.Unlock()
@@ -82,12 +82,12 @@ func (m *memory) set(tasks ...render.Task) {
 
 type memoryReports struct{ *memory }
 
-func (m memoryReports) Latest(_ context.Context, uid string) (render.Kept, bool, error) {
+func (m memoryReports) Latest(_ context.Context, uid string) (verdict.StoredRound, bool, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.reads++
 	if err := m.broken[uid]; err != nil {
-		return render.Kept{}, false, err
+		return verdict.StoredRound{}, false, err
 	}
 	kept, ok := m.rounds[uid]
 	return kept, ok, nil
@@ -108,12 +108,12 @@ func (m memoryReports) Rounds(_ context.Context, uid string) ([]schedule.Key, er
 	return keys, nil
 }
 
-func (m memoryReports) Round(_ context.Context, key schedule.Key) (render.Kept, bool, error) {
+func (m memoryReports) Round(_ context.Context, key schedule.Key) (verdict.StoredRound, bool, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.reads++
 	if err := m.unreadable[key]; err != nil {
-		return render.Kept{}, false, err
+		return verdict.StoredRound{}, false, err
 	}
 	kept, ok := m.kept[key]
 	return kept, ok, nil

@@ -15,6 +15,7 @@ import (
 	"kdoctor.io/kdoctor/internal/schedule"
 	"kdoctor.io/kdoctor/internal/store"
 	"kdoctor.io/kdoctor/internal/topology"
+	"kdoctor.io/kdoctor/internal/verdict"
 )
 
 // habit is how an agent in memory behaves.
@@ -165,7 +166,7 @@ func (a *agents) started(pod string) int {
 type memory struct {
 	mu     sync.Mutex
 	plans  map[schedule.Key]store.Plan
-	rounds map[schedule.Key]store.Kept
+	rounds map[schedule.Key]verdict.StoredRound
 	// full makes every write fail.
 	full bool
 }
@@ -173,7 +174,7 @@ type memory struct {
 var errFull = errors.New("no space left on device")
 
 func newMemory() *memory {
-	return &memory{plans: map[schedule.Key]store.Plan{}, rounds: map[schedule.Key]store.Kept{}}
+	return &memory{plans: map[schedule.Key]store.Plan{}, rounds: map[schedule.Key]verdict.StoredRound{}}
 }
 
 func (m *memory) Plan(_ context.Context, key schedule.Key) (store.Plan, error) {
@@ -202,16 +203,16 @@ func (m *memory) DeletePlan(_ context.Context, key schedule.Key) error {
 	return nil
 }
 
-func (m *memory) Round(_ context.Context, key schedule.Key) (store.Kept, error) {
+func (m *memory) Round(_ context.Context, key schedule.Key) (verdict.StoredRound, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if k, ok := m.rounds[key]; ok {
 		return k, nil
 	}
-	return store.Kept{}, store.ErrNotFound
+	return verdict.StoredRound{}, store.ErrNotFound
 }
 
-func (m *memory) PutRound(_ context.Context, kept store.Kept) error {
+func (m *memory) PutRound(_ context.Context, kept verdict.StoredRound) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.full {

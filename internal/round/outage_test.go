@@ -23,8 +23,8 @@ func (u unreadable) Plan(context.Context, schedule.Key) (store.Plan, error) {
 	return store.Plan{}, u.err
 }
 
-func (u unreadable) Round(context.Context, schedule.Key) (store.Kept, error) {
-	return store.Kept{}, u.err
+func (u unreadable) Round(context.Context, schedule.Key) (verdict.StoredRound, error) {
+	return verdict.StoredRound{}, u.err
 }
 
 func TestAStoreThatCannotBeReadStopsNoRound(t *testing.T) {

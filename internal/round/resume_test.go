@@ -260,7 +260,7 @@ func (s *stubborn) PutPlan(ctx context.Context, key schedule.Key, plan store.Pla
 	return s.memory.PutPlan(ctx, key, plan)
 }
 
-func (s *stubborn) PutRound(ctx context.Context, kept store.Kept) error {
+func (s *stubborn) PutRound(ctx context.Context, kept verdict.StoredRound) error {
 	if err := s.refuse(); err != nil {
 		return err
 	}
@@ -367,7 +367,7 @@ func TestAClusterThatCanBeReadAgainIsTested(t *testing.T) {
 func TestAPlanThatWasLeftBehindIsRemoved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		kept, req := newMemory(), request(time.Minute)
-		kept.rounds[req.Key] = store.Kept{Round: report.Round{Key: req.Key}}
+		kept.rounds[req.Key] = verdict.StoredRound{Round: report.Round{Key: req.Key}}
 		kept.plans[req.Key] = store.Plan{}
 		if _, err := conductor(nil, newAgents(nil), kept).Run(t.Context(), req); err != nil || len(kept.plans) != 0 {
 			t.Errorf("%d plans are left, %v", len(kept.plans), err)

@@ -53,8 +53,8 @@ type Plans interface {
 
 // Rounds keeps rounds that are over. Round returns store.ErrNotFound for one that it does not have.
 type Rounds interface {
-	Round(ctx context.Context, key schedule.Key) (store.Kept, error)
-	PutRound(ctx context.Context, kept store.Kept) error
+	Round(ctx context.Context, key schedule.Key) (verdict.StoredRound, error)
+	PutRound(ctx context.Context, kept verdict.StoredRound) error
 }
 
 // Config is what a Conductor works with.
@@ -108,7 +108,7 @@ type Request struct {
 // Agents that could not be started or did not report are data in the round. An error means that there is no round to keep:
 // the cluster could not be read, the plan could not be kept, ErrOverdue, or the context's cause when it was cancelled.
 // When only the keeping failed, the round comes back with the error.
-func (c *Conductor) Run(ctx context.Context, req Request) (store.Kept, error) {
+func (c *Conductor) Run(ctx context.Context, req Request) (verdict.StoredRound, error) {
 	kept, err := c.Rounds.Round(ctx, req.Key)
 	if err == nil {
 		c.forget(ctx, req.Key)
@@ -117,20 +117,20 @@ func (c *Conductor) Run(ctx context.Context, req Request) (store.Kept, error) {
 	// A round that cannot be read is run, or collected, once more: it is replaced. The reason does not matter: where the store is out of reach
 	// the network must be tested all the more, and agents that have the round under its key do not run it twice.
 	if ctx.Err() != nil {
-		return store.Kept{}, context.Cause(ctx)
+		return verdict.StoredRound{}, context.Cause(ctx)
 	}
 	c.Budget.Enter(req.Key, req.Task, req.Workload)
 	defer c.Budget.Leave(req.Key)
 	plan, seen, err := c.plan(ctx, req)
 	if err != nil {
-		return store.Kept{}, cancelled(ctx, err)
+		return verdict.StoredRound{}, cancelled(ctx, err)
 	}
 	collected, changes := c.collect(ctx, plan, req.Workload, seen)
 	switch {
 	case ctx.Err() != nil:
-		return store.Kept{}, c.abandon(ctx, req.Key, plan)
+		return verdict.StoredRound{}, c.abandon(ctx, req.Key, plan)
 	case plan.Started.IsZero() && !slices.ContainsFunc(collected, func(r result) bool { return r.have }):
-		return store.Kept{}, ErrOverdue
+		return verdict.StoredRound{}, ErrOverdue
 	case plan.Started.IsZero():
 		plan.Started = req.Planned
 	}
@@ -187,7 +187,7 @@ func (c *Conductor) abandon(ctx context.Context, key schedule.Key, plan store.Pl
 	return cause
 }
 
-func judge(req Request, plan store.Plan, collected []result, changes []report.Change) store.Kept {
+func judge(req Request, plan store.Plan, collected []result, changes []report.Change) verdict.StoredRound {
 	var reports []report.Agent
 	lost, silent, answered := map[string]string{}, map[string]time.Time{}, map[string]time.Time{}
 	for i, r := range collected {
@@ -208,7 +208,7 @@ func judge(req Request, plan store.Plan, collected []result, changes []report.Ch
 		Churn: changes, Outside: plan.Mesh.Outside,
 	}
 	round = churn.Void(round, silent)
-	return store.Kept{Round: round, Verdict: verdict.Judge(round, req.Expect), Spec: req.Spec}
+	return verdict.StoredRound{Round: round, Verdict: verdict.Judge(round, req.Expect), Spec: req.Spec}
 }
 
 // cancelled prefers the cause of a cancelled context to what it led to.

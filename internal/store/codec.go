@@ -39,7 +39,7 @@ type planBlob struct {
 	Deadline time.Time    `json:"deadline"`
 }
 
-func encodeRound(kept Kept) func(io.Writer) error {
+func encodeRound(kept verdict.StoredRound) func(io.Writer) error {
 	kept.Round.Agents = finite(kept.Round.Agents)
 	return pack(roundBlob{Format: format, Round: kept.Round, Verdict: kept.Verdict, Spec: kept.Spec})
 }
@@ -83,15 +83,15 @@ func pack(content any) func(io.Writer) error {
 	}
 }
 
-func decodeRound(key schedule.Key, body []byte) (Kept, error) {
+func decodeRound(key schedule.Key, body []byte) (verdict.StoredRound, error) {
 	var b roundBlob
 	if err := unpack(body, maxJSON, &b); err != nil {
-		return Kept{}, err
+		return verdict.StoredRound{}, err
 	}
 	if b.Round.Key != key {
-		return Kept{}, fmt.Errorf("it holds round %s: %w", b.Round.Key, ErrCorrupt)
+		return verdict.StoredRound{}, fmt.Errorf("it holds round %s: %w", b.Round.Key, ErrCorrupt)
 	}
-	return Kept{Round: b.Round, Verdict: b.Verdict, Spec: b.Spec}, nil
+	return verdict.StoredRound{Round: b.Round, Verdict: b.Verdict, Spec: b.Spec}, nil
 }
 
 func decodePlan(key schedule.Key, body []byte) (Plan, error) {

@@ -7,7 +7,6 @@ package store
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -21,7 +20,6 @@ import (
 	"gocloud.dev/gcerrors"
 
 	"kdoctor.io/kdoctor/internal/mesh"
-	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/schedule"
 	"kdoctor.io/kdoctor/internal/verdict"
 )
@@ -31,14 +29,6 @@ var ErrNotFound = errors.New("not found")
 
 // ErrCorrupt is returned, wrapped, for a blob that is there and cannot be read: cut short, damaged, too large, or not ours.
 var ErrCorrupt = errors.New("corrupt")
-
-// Kept is one finished round.
-type Kept struct {
-	Round   report.Round
-	Verdict verdict.Verdict
-	// Spec is the task's spec as it was for this round, in JSON; empty where there is none.
-	Spec json.RawMessage
-}
 
 // Plan is a round that has started and is not over: what a restarted controller needs to take it up again.
 type Plan struct {
@@ -69,7 +59,7 @@ func New(bucket *blob.Bucket) *Store { return &Store{bucket: bucket, wake: make(
 // To put a round again replaces it, so that a controller that was killed between keeping a round and telling of it may just do both again.
 //
 // When it cannot be written the error is a NotKeptError, which says whether it is held in memory; to put it again is one more try.
-func (s *Store) PutRound(ctx context.Context, kept Kept) error {
+func (s *Store) PutRound(ctx context.Context, kept verdict.StoredRound) error {
 	err := s.put(ctx, kept.Round.Key, roundSuffix, encodeRound(kept))
 	var notKept *NotKeptError
 	if err == nil || errors.As(err, &notKept) && notKept.Held {
@@ -82,21 +72,21 @@ func (s *Store) PutRound(ctx context.Context, kept Kept) error {
 }
 
 // Round returns the round of the key, or ErrNotFound, or ErrCorrupt.
-func (s *Store) Round(ctx context.Context, key schedule.Key) (Kept, error) {
+func (s *Store) Round(ctx context.Context, key schedule.Key) (verdict.StoredRound, error) {
 	body, err := s.get(ctx, key, roundSuffix)
 	if err != nil {
-		return Kept{}, fmt.Errorf("read round %s: %w", key, err)
+		return verdict.StoredRound{}, fmt.Errorf("read round %s: %w", key, err)
 	}
 	kept, err := decodeRound(key, body)
 	if err != nil {
-		return Kept{}, fmt.Errorf("read round %s: %w", key, err)
+		return verdict.StoredRound{}, fmt.Errorf("read round %s: %w", key, err)
 	}
 	return kept, nil
 }
 
 // Latest returns the round of the highest generation, then number, or ErrNotFound, or ErrCorrupt when that very blob cannot be read:
 // an older round in its place would be taken for the newest.
-func (s *Store) Latest(ctx context.Context, uid string) (Kept, error) {
+func (s *Store) Latest(ctx context.Context, uid string) (verdict.StoredRound, error) {
 	keys, err := s.Rounds(ctx, uid)
 	if err != nil {
 		// While the store cannot be reached, the round that waits to be written is the newest there is.
@@ -104,9 +94,9 @@ func (s *Store) Latest(ctx context.Context, uid string) (Kept, error) {
 	}
 	switch {
 	case err != nil && len(keys) == 0:
-		return Kept{}, err
+		return verdict.StoredRound{}, err
 	case len(keys) == 0:
-		return Kept{}, fmt.Errorf("latest round of %s: %w", uid, ErrNotFound)
+		return verdict.StoredRound{}, fmt.Errorf("latest round of %s: %w", uid, ErrNotFound)
 	}
 	return s.Round(ctx, keys[len(keys)-1])
 }

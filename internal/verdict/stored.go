@@ -4,7 +4,17 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+
+	"kdoctor.io/kdoctor/internal/report"
 )
+
+// StoredRound is a finished round with its judgement, as it is stored and shown.
+type StoredRound struct {
+	Round   report.Round
+	Verdict Verdict
+	// Spec is the task's spec as it was for this round, in JSON; empty where there is none.
+	Spec json.RawMessage
+}
 
 // UnmarshalJSON reads a reason as Marshal wrote it, or as a sentence, as the first release stored it.
 func (r *Reason) UnmarshalJSON(raw []byte) error {

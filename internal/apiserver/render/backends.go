@@ -4,6 +4,7 @@ import (
 	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
 	"kdoctor.io/kdoctor/internal/diagnose"
 	"kdoctor.io/kdoctor/internal/report"
+	"kdoctor.io/kdoctor/internal/verdict"
 )
 
 // mostBackends is how many pods one target names: every agent has every target, so the list grows with the square of the cluster.
@@ -41,7 +42,7 @@ func (b backends) tell(m *systemv1beta1.HTTPMetrics, agent string, p report.Path
 	}
 }
 
-func findings(kept Kept) []systemv1beta1.Finding {
+func findings(kept verdict.StoredRound) []systemv1beta1.Finding {
 	var all []systemv1beta1.Finding
 	for _, f := range diagnose.Findings(kept.Round, kept.Verdict) {
 		all = append(all, systemv1beta1.Finding{Reason: f.Reason, Component: string(f.Component), Where: f.Where,

@@ -29,7 +29,7 @@ func TestWhatWasChangedIsShownAndFailsNothing(t *testing.T) {
 		Agents: []report.Agent{{Pod: "agent-a", Node: "node-1", Finished: true, Paths: []report.Path{part}},
 			{Pod: "agent-b", Node: "node-2", Finished: true, Paths: []report.Path{whole}}},
 	}
-	got := render.Report(render.Task{Kind: "NetReach", Name: "t", Generation: 1}, render.Kept{Round: round, Verdict: verdict.Judge(round, verdict.Expect{SuccessRate: 1})})
+	got := render.Report(render.Task{Kind: "NetReach", Name: "t", Generation: 1}, verdict.StoredRound{Round: round, Verdict: verdict.Judge(round, verdict.Expect{SuccessRate: 1})})
 
 	if diff := cmp.Diff([]string{"pod agent-c on node node-3: its pod was deleted during the round, 6s after its start"}, got.Spec.Churn); diff != "" {
 		t.Errorf("churn (-want +got):\n%s", diff)

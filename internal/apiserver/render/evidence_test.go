@@ -45,7 +45,7 @@ func observed(a report.Agent) report.Agent {
 }
 
 // silent is a round in which a Service leads a third of the requests to a pod that answers nobody, at a rate that was lowered.
-func silent() render.Kept {
+func silent() verdict.StoredRound {
 	round := report.Round{
 		Key: schedule.Key{UID: "0b1f8f4e", Generation: 1, Round: 1}, Started: began(), Ended: began().Add(12 * time.Second),
 		Load:    report.Load{Asked: 100, Given: 10, Limit: 50, Targets: 5, Sends: 50, Connections: 50, Tracked: 500, Others: 70},

@@ -4,7 +4,6 @@ package render
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -41,19 +40,11 @@ type Task struct {
 	FailedRounds []int64
 }
 
-// Kept is one finished round with its judgement.
-type Kept struct {
-	Round   report.Round
-	Verdict verdict.Verdict
-	// Spec is the task's spec as it was for this round, in JSON; empty where there is none.
-	Spec json.RawMessage
-}
-
 // Name is the name of a task's report: <lowercase kind>-<task>.
 func Name(kind, task string) string { return strings.ToLower(kind) + "-" + task }
 
 // Report renders the task's latest round. It is the same for the same input, whatever order the agents reported in.
-func Report(task Task, kept Kept) *systemv1beta1.KdoctorReport {
+func Report(task Task, kept verdict.StoredRound) *systemv1beta1.KdoctorReport {
 	key := kept.Round.Key
 	done, failed := task.DoneRounds, task.FailedRounds
 	if key.Generation == task.Generation {
@@ -112,7 +103,7 @@ func Bare(task Task) *systemv1beta1.KdoctorReport {
 	}
 }
 
-func agents(task Task, kept Kept) []systemv1beta1.Report {
+func agents(task Task, kept verdict.StoredRound) []systemv1beta1.Report {
 	judged := make(map[string]verdict.Agent, len(kept.Verdict.Agents))
 	for _, a := range kept.Verdict.Agents {
 		judged[a.Pod] = a
@@ -132,7 +123,7 @@ func agents(task Task, kept Kept) []systemv1beta1.Report {
 	return reports
 }
 
-func agent(task Task, kept Kept, a report.Agent, paths []systemv1beta1.TargetDetail, v verdict.Agent) systemv1beta1.Report {
+func agent(task Task, kept verdict.StoredRound, a report.Agent, paths []systemv1beta1.TargetDetail, v verdict.Agent) systemv1beta1.Report {
 	passed := v.Result == verdict.Pass
 	r := systemv1beta1.Report{
 		NodeName: a.Node, PodName: a.Pod,

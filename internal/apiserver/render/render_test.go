@@ -62,14 +62,14 @@ func agent(pod, node string) report.Agent {
 	}
 }
 
-func keep(round report.Round) render.Kept {
-	return render.Kept{
+func keep(round report.Round) verdict.StoredRound {
+	return verdict.StoredRound{
 		Round: round, Verdict: verdict.Judge(round, verdict.Expect{SuccessRate: 1, MeanDelay: 1500 * time.Millisecond}),
 		Spec: json.RawMessage(`{"target":{"ipv4":true}}`),
 	}
 }
 
-func passed() render.Kept {
+func passed() verdict.StoredRound {
 	a, b := agent("agent-a", "node-1"), agent("agent-b", "node-2")
 	return keep(report.Round{
 		Key: schedule.Key{UID: "0b1f8f4e", Generation: 1, Round: 1}, Started: began(), Ended: began().Add(12 * time.Second),
@@ -79,7 +79,7 @@ func passed() render.Kept {
 }
 
 // failed has every way to fail: a silent agent, one fetched through the node with failing, empty and unmeasured paths, and a gap.
-func failed() render.Kept {
+func failed() verdict.StoredRound {
 	hurt := agent("agent-b", "node-2")
 	hurt.Via, hurt.Resources = report.PortForward, report.Resources{}
 	broken := &hurt.Paths[0]
@@ -109,7 +109,7 @@ func manyRounds() render.Task {
 func TestGolden(t *testing.T) {
 	cases := map[string]struct {
 		task render.Task
-		kept render.Kept
+		kept verdict.StoredRound
 	}{
 		"passed": {task(), passed()},
 		"failed": {manyRounds(), failed()},
@@ -209,7 +209,7 @@ func TestAPassedReportHasTheKeysAndTypesThatToolsExpectAndNothingElseButTheAddit
 	}
 	rich.Round.Load = report.Load{Asked: 10, Given: 10, Targets: 2, Connections: 20, Tracked: 220, Ports: 2}
 	rich.Round.Backends = []report.Backends{{Targets: []string{"AgentIngress_http://172.18.0.50/kdoctoragent"}, Pods: []string{"agent-a", "agent-b"}}}
-	for name, kept := range map[string]render.Kept{"as an agent reports that tells the least": passed(), "as one reports that tells everything": rich} {
+	for name, kept := range map[string]verdict.StoredRound{"as an agent reports that tells the least": passed(), "as one reports that tells everything": rich} {
 		t.Run(name, func(t *testing.T) {
 			text, err := yaml.Marshal(render.Report(task(), kept))
 			if err != nil {
@@ -284,7 +284,7 @@ func TestRenderingChangesNothingThatIsKept(t *testing.T) {
 func TestSummarize(t *testing.T) {
 	cases := map[string]struct {
 		task render.Task
-		kept render.Kept
+		kept verdict.StoredRound
 		want render.Summary
 	}{
 		"a passed round": {task(), passed(), render.Summary{Round: "1/1", Result: "succeed", Reported: 2, Expected: 2, Paths: render.Paths{Passed: 4}, Ended: passed().Round.Agents[0].Ended}},

@@ -34,7 +34,7 @@ func judgements() []judgement {
 func TestEveryPathIsCountedOnce(t *testing.T) {
 	for seed := range uint64(200) {
 		random := rand.New(rand.NewPCG(seed, 1))
-		var kept render.Kept
+		var kept verdict.StoredRound
 		var want render.Paths
 		paths := 0
 		for a := range random.IntN(5) {

@@ -44,7 +44,7 @@ func (r round) measure(edit func(*report.Round)) v1beta1.KdoctorReport {
 	}
 	edit(&measured)
 	judged := verdict.Judge(measured, verdict.Expect{SuccessRate: 1, MeanDelay: 100 * time.Millisecond})
-	return *render.Report(render.Task{Kind: "NetReach", Name: "task", Generation: 1, ExpectedRounds: 1, DoneRounds: 1, Finished: true}, render.Kept{Round: measured, Verdict: judged})
+	return *render.Report(render.Task{Kind: "NetReach", Name: "task", Generation: 1, ExpectedRounds: 1, DoneRounds: 1, Finished: true}, verdict.StoredRound{Round: measured, Verdict: judged})
 }
 
 func stream(t target.Target, requests uint64, each time.Duration) report.Path {

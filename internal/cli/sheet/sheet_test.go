@@ -100,7 +100,7 @@ func (r round) build() v1beta1.KdoctorReport {
 	}
 	judged := verdict.Judge(measured, verdict.Expect{SuccessRate: 1})
 	return *render.Report(render.Task{Kind: "NetReach", Name: "task", Generation: 1, ExpectedRounds: 1, DoneRounds: 1, Finished: true},
-		render.Kept{Round: measured, Verdict: judged})
+		verdict.StoredRound{Round: measured, Verdict: judged})
 }
 
 // because adds a reason why the round failed, as reports have it.

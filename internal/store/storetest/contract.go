@@ -22,7 +22,7 @@ import (
 )
 
 // Kept returns a round that uses every field that a round has, with numbers that differ from round to round.
-func Kept(key schedule.Key) store.Kept {
+func Kept(key schedule.Key) verdict.StoredRound {
 	began := time.Date(2026, 3, 1, 10, 0, 0, 123456789, time.UTC)
 	var latency, lag stats.Histogram
 	for i := range 50 {
@@ -49,7 +49,7 @@ func Kept(key schedule.Key) store.Kept {
 		Missing: []report.Missing{{Pod: "b", Node: "n2", Reason: "pod is Pending"}},
 		Gaps:    []target.Gap{{Kind: target.LoadBalancer, Family: topology.IPv6, Reason: "no address"}},
 	}
-	return store.Kept{
+	return verdict.StoredRound{
 		Round:   round,
 		Verdict: verdict.Judge(round, verdict.Expect{SuccessRate: 1, MeanDelay: 1500 * time.Millisecond}),
 		Spec:    json.RawMessage(`{"target":{"ipv4":true}}`),
@@ -110,8 +110,8 @@ func put(t *testing.T, s *store.Store, keys ...schedule.Key) {
 
 func roundTrip(t *testing.T, s *store.Store) {
 	full := Kept(key("u1", 1, 1))
-	bare := store.Kept{Round: report.Round{Key: key("u1", 1, 2)}}
-	for _, want := range []store.Kept{full, bare} {
+	bare := verdict.StoredRound{Round: report.Round{Key: key("u1", 1, 2)}}
+	for _, want := range []verdict.StoredRound{full, bare} {
 		if err := s.PutRound(t.Context(), want); err != nil {
 			t.Fatal(err)
 		}
@@ -224,7 +224,7 @@ func deleteTask(t *testing.T, s *store.Store) {
 
 func badNames(t *testing.T, s *store.Store) {
 	for _, k := range []schedule.Key{key("", 1, 1), key("..", 1, 1), key("a/b", 1, 1), key("a", -1, 1), key("a", 1, 10_000_000_000)} {
-		if err := s.PutRound(t.Context(), store.Kept{Round: report.Round{Key: k}}); err == nil {
+		if err := s.PutRound(t.Context(), verdict.StoredRound{Round: report.Round{Key: k}}); err == nil {
 			t.Errorf("key %q was accepted", k)
 		}
 	}

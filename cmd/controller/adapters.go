@@ -17,25 +17,26 @@ import (
 	"kdoctor.io/kdoctor/internal/kind/kinds"
 	"kdoctor.io/kdoctor/internal/schedule"
 	"kdoctor.io/kdoctor/internal/store"
+	"kdoctor.io/kdoctor/internal/verdict"
 )
 
 // reports shows the aggregated API what the store keeps.
 type reports struct{ *store.Store }
 
-func (r reports) Latest(ctx context.Context, uid string) (render.Kept, bool, error) {
-	kept, err := r.Store.Latest(ctx, uid)
+func (r reports) Latest(ctx context.Context, uid string) (verdict.StoredRound, bool, error) {
+	round, err := r.Store.Latest(ctx, uid)
 	if errors.Is(err, store.ErrNotFound) {
-		return render.Kept{}, false, nil
+		return verdict.StoredRound{}, false, nil
 	}
-	return render.Kept(kept), err == nil, err
+	return round, err == nil, err
 }
 
-func (r reports) Round(ctx context.Context, key schedule.Key) (render.Kept, bool, error) {
-	kept, err := r.Store.Round(ctx, key)
+func (r reports) Round(ctx context.Context, key schedule.Key) (verdict.StoredRound, bool, error) {
+	round, err := r.Store.Round(ctx, key)
 	if errors.Is(err, store.ErrNotFound) {
-		return render.Kept{}, false, nil
+		return verdict.StoredRound{}, false, nil
 	}
-	return render.Kept(kept), err == nil, err
+	return round, err == nil, err
 }
 
 // tasks shows the aggregated API the tasks of all kinds in the cache.
