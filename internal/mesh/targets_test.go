@@ -33,6 +33,7 @@ func twoNodes() topology.Snapshot {
 
 func TestBackendsFollowTrafficPolicies(t *testing.T) {
 	const cluster, port1, port2, port3 = "AgentClusterV4IP_203.0.113.1:80", "AgentNodePortV4IP_198.51.100.1_30080", "AgentNodePortV4IP_198.51.100.2_30080", "AgentNodePortV4IP_198.51.100.3_30080"
+	const second = "AgentClusterV4IP_203.0.113.2:80"
 	cases := []struct {
 		name   string
 		change func(*topology.Snapshot, *mesh.Want)
@@ -83,6 +84,14 @@ func TestBackendsFollowTrafficPolicies(t *testing.T) {
 		},
 			[]report.Backends{{Pods: []string{"a", "b", "c"}, Targets: []string{cluster, port1, port2, port3}},
 				{Pods: []string{"a", "b", "c"}, Uneven: "it is so", Targets: []string{"AgentClusterV4IP_203.0.113.2:80"}}}},
+		{"two Services with an internal policy of Local lead to the same pods", func(s *topology.Snapshot, w *mesh.Want) {
+			s.Services[0].InternalLocal, w.Kinds = true, []target.Kind{target.ClusterIP}
+			s.Services = append(s.Services, s.Services[0])
+			s.Services[1].ClusterIPs = []netip.Addr{netip.MustParseAddr("203.0.113.2")}
+		},
+			[]report.Backends{
+				{Pods: []string{"a", "b"}, Sources: []string{"a", "b"}, Targets: []string{cluster, second}},
+				{Pods: []string{"c"}, Sources: []string{"c"}, Targets: []string{cluster, second}}}},
 		{"with local nodes only the agents of a node meet its port", func(_ *topology.Snapshot, w *mesh.Want) { w.NodePorts = target.LocalNode },
 			[]report.Backends{{Pods: []string{"a", "b", "c"}, Targets: []string{cluster, port1, port2}}}},
 	}

@@ -1,0 +1,50 @@
+package churn_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kdoctor.io/kdoctor/internal/churn"
+	"kdoctor.io/kdoctor/internal/report"
+	"kdoctor.io/kdoctor/internal/topology"
+)
+
+// silentAt is since when a pod does not answer.
+func silentAt(pod string, second float64) map[string]time.Time {
+	return map[string]time.Time{pod: at(second)}
+}
+
+// The time of a deletion is that of the API server, whose clock an agent's silence does not disprove: an agent that is
+// silent before its deletion was silent for another reason.
+func TestADeletionAfterTheSilenceKeepsItsTime(t *testing.T) {
+	pod := topology.Agent{Pod: "a", Node: "n", UID: "1", Started: at(-1000)}
+	gone := pod
+	gone.Deleted = at(17)
+	w := churn.NewWatch([]topology.Agent{pod}, at(0))
+	w.See(looked(10, &pod))
+	w.See(looked(20, &gone))
+	w.Silent(silentAt("a", 14))
+	want := []report.Change{{Pod: "a", Node: "n", What: report.Deleted, From: at(17), To: at(17)}}
+	if diff := cmp.Diff(want, w.Changes(nil)); diff != "" {
+		t.Errorf("changes (-want +got):\n%s", diff)
+	}
+}
+
+// Of two restarts the silence before the second one is held against the second one's time.
+func TestTheClockIsDoubtedForEachRestart(t *testing.T) {
+	pod := topology.Agent{Pod: "a", Node: "n", UID: "1", Started: at(-1000)}
+	first, second := pod, pod
+	first.Restarts, first.Ended, first.Started = 1, at(4), at(5)
+	second.Restarts, second.Ended, second.Started = 2, at(17), at(18)
+	w := churn.NewWatch([]topology.Agent{pod}, at(0))
+	w.See(looked(10, &first))
+	w.See(looked(20, &second))
+	w.Silent(silentAt("a", 14))
+	want := []report.Change{{Pod: "a", Node: "n", What: report.Restarted, From: at(4), To: at(5)},
+		{Pod: "a", Node: "n", What: report.Restarted, From: at(10), To: at(20)}}
+	if diff := cmp.Diff(want, w.Changes(nil)); diff != "" {
+		t.Errorf("changes (-want +got):\n%s", diff)
+	}
+}
