@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"kdoctor.io/kdoctor/internal/agent"
-	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+	"kdoctor.io/kdoctor/internal/echo"
 )
 
 // options are the agent's flags and environment. Who it is comes from the environment, which the pod's own fields fill.
@@ -19,7 +19,7 @@ type options struct {
 	tlsDir   string
 	logLevel slog.Level
 	level    string
-	identity httpprobe.Identity
+	identity echo.Identity
 }
 
 func defaults(environment func(string) string) *options {
@@ -27,7 +27,7 @@ func defaults(environment func(string) string) *options {
 		ports:  agent.Ports{HTTP: 8080, Control: 5710, Health: 5711},
 		tlsDir: "/etc/kdoctor/tls",
 		level:  "info",
-		identity: httpprobe.Identity{
+		identity: echo.Identity{
 			Pod:    environment("POD_NAME"),
 			PodUID: environment("POD_UID"),
 			Node:   environment("NODE_NAME"),

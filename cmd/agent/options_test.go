@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"kdoctor.io/kdoctor/internal/agent"
-	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+	"kdoctor.io/kdoctor/internal/echo"
 )
 
 func environment(name string) string {
@@ -32,7 +32,7 @@ func TestFlagsAndEnvironmentBecomeOptions(t *testing.T) {
 	}
 	want := options{
 		ports: agent.Ports{HTTP: 81, Control: 5710, Health: 5711}, tlsDir: "/tls", level: "debug", logLevel: slog.LevelDebug,
-		identity: httpprobe.Identity{Installation: "kdoctor/kdoctor-agent", Pod: "kdoctor-agent-a", PodUID: "u", Node: "n"},
+		identity: echo.Identity{Installation: "kdoctor/kdoctor-agent", Pod: "kdoctor-agent-a", PodUID: "u", Node: "n"},
 	}
 	if diff := cmp.Diff(want, *o, cmp.AllowUnexported(options{})); diff != "" {
 		t.Errorf("options (-want +got):\n%s", diff)

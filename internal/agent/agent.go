@@ -14,14 +14,14 @@ import (
 
 	"google.golang.org/grpc"
 
-	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+	"kdoctor.io/kdoctor/internal/echo"
 	"kdoctor.io/kdoctor/internal/responder"
 )
 
 // Config is all that an agent needs to know.
 type Config struct {
 	// Identity is what the responder says of this agent; Installation and Pod must be set.
-	Identity httpprobe.Identity
+	Identity echo.Identity
 	// TLSDir holds ca.crt, tls.crt and tls.key; they may come later and may change at any time.
 	TLSDir string
 	Log    *slog.Logger
@@ -81,9 +81,9 @@ const (
 func Run(ctx context.Context, config Config, listeners Listeners) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	echo := responder.New(responder.Config{Identity: config.Identity, MaxConnections: maxProbeConnections})
+	answers := responder.New(responder.Config{Identity: config.Identity, MaxConnections: maxProbeConnections})
 	certificates := newCertificates(config.TLSDir, config.Log)
-	rounds := newRounds(config.Identity, echo, config.Log)
+	rounds := newRounds(config.Identity, answers, config.Log)
 	control := controlServer(certificates, rounds)
 	health := webServer(healthHandler(func() error { return errors.Join(ctx.Err(), certificates.ready()) }))
 
@@ -100,7 +100,7 @@ func Run(ctx context.Context, config Config, listeners Listeners) error {
 	// It outlives the rounds by a moment: other agents may still wait for answers.
 	answering, endAnswers := context.WithCancel(context.WithoutCancel(ctx))
 	defer endAnswers()
-	serve("echo responder", func() error { return echo.Serve(answering, listeners.HTTP) })
+	serve("echo responder", func() error { return answers.Serve(answering, listeners.HTTP) })
 	serve("control server", func() error { return control.Serve(listeners.Control) })
 	serve("health server", func() error { return health.Serve(responder.Limit(listeners.Health, maxHealthConnections)) })
 	config.Log.Info("agent is up", "pod", config.Identity.Pod, "node", config.Identity.Node,

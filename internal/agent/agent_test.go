@@ -21,8 +21,8 @@ import (
 	"google.golang.org/grpc/status"
 
 	agentv1 "kdoctor.io/kdoctor/api/agent/v1"
+	"kdoctor.io/kdoctor/internal/echo"
 	"kdoctor.io/kdoctor/internal/mesh"
-	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/schedule"
 	"kdoctor.io/kdoctor/internal/target"
@@ -61,7 +61,7 @@ func startAgent(t *testing.T, pod, host string, a *authority) running {
 	var failure error
 	go func() {
 		defer close(ended)
-		failure = Run(ctx, Config{Identity: httpprobe.Identity{Installation: "k/kdoctor-agent", Pod: pod, PodUID: "u-" + pod, Node: "n-" + pod},
+		failure = Run(ctx, Config{Identity: echo.Identity{Installation: "k/kdoctor-agent", Pod: pod, PodUID: "u-" + pod, Node: "n-" + pod},
 			TLSDir: dir, Log: slog.New(slog.DiscardHandler)}, r.listeners)
 	}()
 	r.end = func() error { cancel(); <-ended; return failure }

@@ -13,8 +13,8 @@ import (
 	"google.golang.org/grpc/status"
 
 	agentv1 "kdoctor.io/kdoctor/api/agent/v1"
+	"kdoctor.io/kdoctor/internal/echo"
 	"kdoctor.io/kdoctor/internal/mesh"
-	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
 	"kdoctor.io/kdoctor/internal/schedule"
 	"kdoctor.io/kdoctor/internal/wire"
 )
@@ -38,10 +38,10 @@ func controlServer(certificates *certificates, rounds *rounds) *grpc.Server {
 	return server
 }
 
-func newRounds(identity httpprobe.Identity, echo echo, log *slog.Logger) *rounds {
+func newRounds(identity echo.Identity, answers answerer, log *slog.Logger) *rounds {
 	return &rounds{
 		identity: identity,
-		echo:     echo,
+		answers:  answers,
 		log:      log,
 		known:    map[schedule.Key]*round{},
 		measure:  func(plan mesh.Plan) measurement { return measure(plan, identity, inFlight()) },

@@ -5,10 +5,11 @@ import (
 	"context"
 	"sync"
 
+	"kdoctor.io/kdoctor/internal/echo"
 	"kdoctor.io/kdoctor/internal/load"
 	"kdoctor.io/kdoctor/internal/mesh"
 	"kdoctor.io/kdoctor/internal/probe"
-	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+	"kdoctor.io/kdoctor/internal/probe/httpprobe"
 	"kdoctor.io/kdoctor/internal/probe/rich"
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/target"
@@ -16,7 +17,7 @@ import (
 
 // measure prepares the plan's load: by the engine what it supports, by the other probers what is left, such as TLS and names that must be resolved.
 // Both share the bound on attempts in flight in proportion to their targets.
-func measure(plan mesh.Plan, identity httpprobe.Identity, inFlight int) measurement {
+func measure(plan mesh.Plan, identity echo.Identity, inFlight int) measurement {
 	m := mixed{fast: make([]bool, len(plan.Targets))}
 	var quick, rest []target.Target
 	for i, t := range plan.Targets {
@@ -37,12 +38,12 @@ func measure(plan mesh.Plan, identity httpprobe.Identity, inFlight int) measurem
 }
 
 // slow is the plan's load on those of its targets that the engine does not support.
-func slow(plan mesh.Plan, identity httpprobe.Identity, targets []target.Target, inFlight int) measurement {
+func slow(plan mesh.Plan, identity echo.Identity, targets []target.Target, inFlight int) measurement {
 	s := &slowLoad{}
 	config := load.Config{Source: identity.Pod, Targets: targets, Load: plan.Load, InFlight: inFlight}
 	config.Prober = s.prober(plan, identity, plan.Key.String(), plan.Load.Connection == mesh.KeepAlive)
 	if plan.Load.Connection == mesh.Both {
-		config.Kept = s.prober(plan, identity, plan.Key.String()+httpprobe.KeptSuffix, true)
+		config.Kept = s.prober(plan, identity, plan.Key.String()+echo.PersistentSuffix, true)
 	}
 	s.Load = load.New(config)
 	return s
@@ -68,7 +69,7 @@ func (s *slowLoad) Run(ctx context.Context) bool {
 func (s *slowLoad) Grid() bool { return false }
 
 // prober serves every protocol of the plan, for requests that count for the round.
-func (s *slowLoad) prober(plan mesh.Plan, identity httpprobe.Identity, round string, keep bool) probe.Prober {
+func (s *slowLoad) prober(plan mesh.Plan, identity echo.Identity, round string, keep bool) probe.Prober {
 	config := httpprobe.Config{Round: round, Source: identity.Pod, Installation: identity.Installation, Timeout: plan.Load.Timeout, Status: plan.Status, Keep: keep}
 	plain, secure := httpprobe.New(config), rich.New(rich.Config{Config: config, Authorities: plan.Authorities})
 	s.probers = append(s.probers, plain, secure)

@@ -8,16 +8,17 @@ import (
 	"testing"
 	"time"
 
+	"kdoctor.io/kdoctor/internal/echo"
 	"kdoctor.io/kdoctor/internal/mesh"
-	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+	"kdoctor.io/kdoctor/internal/responder"
 	"kdoctor.io/kdoctor/internal/schedule"
 	"kdoctor.io/kdoctor/internal/target"
 )
 
 func TestPlansOfAddressesAndNamesAreMeasuredTogetherInTheirOrder(t *testing.T) {
-	identity := httpprobe.Identity{Installation: "k/a", Pod: "a"}
-	responder := httpprobe.NewResponder(identity)
-	server := httptest.NewServer(responder)
+	identity := echo.Identity{Installation: "k/a", Pod: "a"}
+	handler := responder.NewHandler(identity)
+	server := httptest.NewServer(handler)
 	defer server.Close()
 	byName := strings.Replace(server.URL, "127.0.0.1", "localhost", 1)
 	for _, c := range []struct{ name, kinds string }{{"both", "anan"}, {"addresses", "aaa"}, {"names", "nn"}, {"nothing", ""}} {
@@ -44,7 +45,7 @@ func TestPlansOfAddressesAndNamesAreMeasuredTogetherInTheirOrder(t *testing.T) {
 				}
 				sent += p.Sent
 			}
-			if served := responder.Served(plan.Key.String()); served != sent {
+			if served := handler.Served(plan.Key.String()); served != sent {
 				t.Errorf("%d requests were sent and %d answered", sent, served)
 			}
 			ctx, cancel := context.WithCancel(t.Context())

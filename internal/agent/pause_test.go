@@ -3,9 +3,9 @@ package agent
 import (
 	"testing"
 
+	"kdoctor.io/kdoctor/internal/echo"
 	"kdoctor.io/kdoctor/internal/load"
 	"kdoctor.io/kdoctor/internal/mesh"
-	"kdoctor.io/kdoctor/internal/probe"
 	"kdoctor.io/kdoctor/internal/responder"
 	"kdoctor.io/kdoctor/internal/wire"
 )
@@ -18,7 +18,7 @@ func TestAgentsKeepIdleConnectionsForLongerThanTheyPause(t *testing.T) {
 		for l.Every = int(l.Duration / 1e9); l.Every > 0; l.Every /= 2 {
 			pace := load.KeptPaceOf(l)
 			if pause := pace.Every + pace.Lateness(); pace.Requests < 3 || pause >= responder.DefaultIdle ||
-				pace.Every > probe.LongestPause {
+				pace.Every > echo.LongestPause {
 				t.Fatalf("a load of %v with a request every %d s pauses for %v, up to %v with one that is late, and idle connections are kept for %v",
 					l.Duration, l.Every, pace.Every, pause, responder.DefaultIdle)
 			}

@@ -9,8 +9,8 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	agentv1 "kdoctor.io/kdoctor/api/agent/v1"
+	"kdoctor.io/kdoctor/internal/echo"
 	"kdoctor.io/kdoctor/internal/observer"
-	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/schedule"
 	"kdoctor.io/kdoctor/internal/wire"
@@ -19,7 +19,7 @@ import (
 // round is one round, under way or ended.
 type round struct {
 	key      schedule.Key
-	identity httpprobe.Identity
+	identity echo.Identity
 	started  time.Time
 	cancel   context.CancelFunc
 	// done is closed when the round has ended and sends nothing more.

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	agentv1 "kdoctor.io/kdoctor/api/agent/v1"
+	"kdoctor.io/kdoctor/internal/echo"
 	"kdoctor.io/kdoctor/internal/mesh"
-	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/schedule"
 )
@@ -32,10 +32,10 @@ type measurement interface {
 	Grid() bool
 }
 
-// echo is the agent's responder: it counts what arrives of a round, and answers it as the round's plan says.
-type echo interface {
+// answerer is the agent's responder: it counts what arrives of a round, and answers it as the round's plan says.
+type answerer interface {
 	Served(round string) uint64
-	SetOptions(round string, options httpprobe.Options) error
+	SetOptions(round string, options echo.Options) error
 	Forget(round string)
 }
 
@@ -49,8 +49,8 @@ var (
 
 // rounds runs the rounds of this agent and keeps their reports. close ends them all and waits for them.
 type rounds struct {
-	identity httpprobe.Identity
-	echo     echo
+	identity echo.Identity
+	answers  answerer
 	measure  func(mesh.Plan) measurement
 	log      *slog.Logger
 	running  sync.WaitGroup
@@ -89,7 +89,7 @@ func (s *rounds) start(plan mesh.Plan) (known bool, err error) {
 		return false, errFull
 	}
 	if plan.Answer != (mesh.Answer{}) {
-		if err := s.echo.SetOptions(plan.Key.String(), httpprobe.Options(plan.Answer)); err != nil {
+		if err := s.answers.SetOptions(plan.Key.String(), echo.Options(plan.Answer)); err != nil {
 			return false, err
 		}
 	}
@@ -147,7 +147,7 @@ func (s *rounds) makeRoom(now time.Time) bool {
 // drop forgets a round, and with it how its requests were answered.
 func (s *rounds) drop(key schedule.Key) {
 	delete(s.known, key)
-	s.echo.Forget(key.String())
+	s.answers.Forget(key.String())
 }
 
 // report is the round's report as it is now; ok is false for a round that this agent does not know.
@@ -163,7 +163,7 @@ func (s *rounds) report(key schedule.Key) (m *agentv1.AgentReport, ok bool, err 
 		return nil, true, err
 	}
 	// Other agents may go on for a moment after this one has ended, so this is counted now and not then.
-	m.Served, m.ServedKept = s.echo.Served(key.String()), s.echo.Served(key.String()+httpprobe.KeptSuffix)
+	m.Served, m.ServedKept = s.answers.Served(key.String()), s.answers.Served(key.String()+echo.PersistentSuffix)
 	return m, true, nil
 }
 

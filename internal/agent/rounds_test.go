@@ -11,9 +11,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"kdoctor.io/kdoctor/internal/echo"
 	"kdoctor.io/kdoctor/internal/mesh"
-	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
 	"kdoctor.io/kdoctor/internal/report"
+	"kdoctor.io/kdoctor/internal/responder"
 	"kdoctor.io/kdoctor/internal/schedule"
 	"kdoctor.io/kdoctor/internal/target"
 )
@@ -50,8 +51,8 @@ func (w *waiting) Paths() []report.Path {
 
 func testRounds() (*rounds, *atomic.Int64) {
 	running := &atomic.Int64{}
-	identity := httpprobe.Identity{Installation: "k/a", Pod: "a"}
-	s := newRounds(identity, httpprobe.NewResponder(identity), slog.New(slog.DiscardHandler))
+	identity := echo.Identity{Installation: "k/a", Pod: "a"}
+	s := newRounds(identity, responder.NewHandler(identity), slog.New(slog.DiscardHandler))
 	s.measure = func(p mesh.Plan) measurement { return &waiting{p, running} }
 	return s, running
 }

@@ -8,12 +8,12 @@ import (
 	"strings"
 	"testing"
 
-	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+	"kdoctor.io/kdoctor/internal/echo"
 )
 
 func TestServersThatAreStoppedBeforeTheyServeHaveNotFailed(t *testing.T) {
 	control := controlServer(newCertificates(t.TempDir(), slog.New(slog.DiscardHandler)),
-		newRounds(httpprobe.Identity{}, nil, slog.New(slog.DiscardHandler)))
+		newRounds(echo.Identity{}, nil, slog.New(slog.DiscardHandler)))
 	health := webServer(http.NotFoundHandler())
 	stop(t.Context(), control, health)
 	for name, serve := range map[string]func(net.Listener) error{"control": control.Serve, "health": health.Serve} {
@@ -42,7 +42,7 @@ func TestAgentWhoseListenerFailsSaysSo(t *testing.T) {
 			l := Listeners{HTTP: listenOn(t, "127.0.0.1:0"), Control: listenOn(t, "127.0.0.1:0"), Health: listenOn(t,
 				"127.0.0.1:0")}
 			_ = spoil(l).Close()
-			err := Run(t.Context(), Config{Identity: httpprobe.Identity{Pod: "a"}, TLSDir: t.TempDir(),
+			err := Run(t.Context(), Config{Identity: echo.Identity{Pod: "a"}, TLSDir: t.TempDir(),
 				Log: slog.New(slog.DiscardHandler)}, l)
 			if err == nil || !strings.Contains(err.Error(), name) {
 				t.Errorf("an agent whose %s cannot serve ended with %v", name, err)

@@ -75,7 +75,13 @@ func TestImportRulesFindBreaches(t *testing.T) {
 		{"a name that only begins alike is another package", "pure packages do no I/O and do not log",
 			Graph{in("stats"): {"logic/rules"}, in("statsd"): {"os"}}, nil},
 		{"a prober reaches Kubernetes", "what measures and what answers reaches no Kubernetes library",
-			Graph{in("probe/http"): {"sigs.k8s.io/yaml"}, in("load"): {"net/http"}}, []string{in("probe/http") + " -> sigs.k8s.io/yaml"}},
+			Graph{in("probe/httpprobe"): {"sigs.k8s.io/yaml"}, in("load"): {"net/http"}}, []string{in("probe/httpprobe") + " -> sigs.k8s.io/yaml"}},
+		{"a prober reaches the responder, as its contract may", "probers know no responder",
+			Graph{in("engine"): {in("load")}, in("load"): {in("responder")}, in("probe/probetest"): {in("responder")}},
+			[]string{in("engine") + " -> " + in("load") + " -> " + in("responder")}},
+		{"the responder reaches a prober", "the responder knows no prober",
+			Graph{in("responder"): {in("echo"), in("probe/httpprobe")}},
+			[]string{in("responder") + " -> " + in("probe/httpprobe")}},
 		{"one adapter imports another, by a detour", "adapters do not import each other",
 			Graph{in("cli"): {in("wire")}, in("wire"): {in("store/folder")}, in("store"): {in("store/folder")}},
 			[]string{in("cli") + " -> " + in("wire") + " -> " + in("store/folder")}},
@@ -126,6 +132,7 @@ func TestSourceRulesFindBreaches(t *testing.T) {
 		{"clause", []string{"clause"}},
 		{"comment", []string{"comment"}},
 		{"generated", nil},
+		{"internal/folder", []string{"internal/folder"}},
 		{"internal/mesh", []string{"internal/mesh/bad.go:9", "internal/mesh/bad.go:11", "internal/mesh/bad.go:13"}},
 	}
 	for _, c := range cases {

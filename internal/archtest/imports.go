@@ -41,6 +41,16 @@ func ImportRules() []ImportRule {
 			Forbidden: func(_, to string) bool { return kubernetes(to) },
 		},
 		{
+			Name:      "probers know no responder",
+			Applies:   prober,
+			Forbidden: func(_, to string) bool { return role(to) == "responder" },
+		},
+		{
+			Name:      "the responder knows no prober",
+			Applies:   func(path string) bool { return role(path) == "responder" },
+			Forbidden: func(_, to string) bool { return prober(to) },
+		},
+		{
 			Name:      "adapters do not import each other",
 			Applies:   adapter,
 			Forbidden: func(from, to string) bool { return adapter(to) && role(from) != role(to) },
@@ -95,7 +105,13 @@ func role(path string) string {
 
 // pure tells whether the package only decides.
 func pure(path string) bool {
-	return slices.Contains([]string{"stats", "target", "topology", "mesh", "schedule", "report", "churn", "verdict", "diagnose"}, role(path))
+	return slices.Contains([]string{"stats", "target", "topology", "mesh", "schedule", "report", "churn", "verdict", "diagnose", "echo"}, role(path))
+}
+
+// prober reports whether the package makes attempts. What a prober and a responder agree on is in package echo; the
+// contract that tests probers, probetest, is allowed both.
+func prober(path string) bool {
+	return (role(path) == "probe" || role(path) == "engine") && path != Module+"/internal/probe/probetest"
 }
 
 // adapter tells whether the package touches the world.

@@ -27,6 +27,7 @@ type SourceRule struct {
 func SizeRules() []SourceRule {
 	return []SourceRule{
 		{"no package is named after nothing", badNames},
+		{"packages are named after their folders", misnamed},
 		{"no init functions", initFunctions},
 		{"functions and files are short", tooLong},
 	}
@@ -49,6 +50,14 @@ func badNames(p Package) []string {
 		}
 	}
 	return slices.Compact(found)
+}
+
+// misnamed holds below internal alone: programs are all named main, and folders of an API are named after its version.
+func misnamed(p Package) []string {
+	if !within(p.Dir, "internal") || p.Name == "main" || p.Name == path.Base(p.Dir) {
+		return nil
+	}
+	return []string{fmt.Sprintf("%s: package %s is not named after its folder", p.Dir, p.Name)}
 }
 
 func initFunctions(p Package) []string {

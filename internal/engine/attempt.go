@@ -9,8 +9,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"kdoctor.io/kdoctor/internal/echo"
 	"kdoctor.io/kdoctor/internal/probe"
-	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+	"kdoctor.io/kdoctor/internal/probe/httpprobe"
 	"kdoctor.io/kdoctor/internal/probe/pool"
 )
 
@@ -286,7 +287,7 @@ func (s *shard) parse(i int32, hangup, full bool) bool {
 				s.finish(i, false, false)
 				return true
 			}
-			a.phase, a.left = probe.Body, httpprobe.MaxBodyBytes+httpprobe.MaxFraming
+			a.phase, a.left = probe.Body, echo.MaxBodyBytes+httpprobe.MaxFraming
 		case complete:
 			s.judge(i, a.lane.probe.Keep && a.parser.persistent() && len(a.buffer) == a.parser.body, hangup || full)
 			return true

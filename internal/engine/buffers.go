@@ -4,14 +4,15 @@ import (
 	"errors"
 	"sync/atomic"
 
-	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+	"kdoctor.io/kdoctor/internal/echo"
+	"kdoctor.io/kdoctor/internal/probe/httpprobe"
 )
 
 const (
 	// smallBuffer holds every usual answer of an agent.
 	smallBuffer = 4 << 10
 	// largeBuffer holds every answer that is accepted, with a line of framing behind it.
-	largeBuffer = httpprobe.MaxBodyBytes + 1 + 2*maxWindow
+	largeBuffer = echo.MaxBodyBytes + 1 + 2*maxWindow
 	// keepSmall and keepLarge are how many unused buffers are kept.
 	keepSmall, keepLarge = 1024, 8
 	// largeAtOnce is how many large buffers an engine lends at the same time: 75 MB, whatever thousands of servers send slowly.

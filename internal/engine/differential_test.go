@@ -16,7 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"kdoctor.io/kdoctor/internal/probe"
-	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+	"kdoctor.io/kdoctor/internal/probe/httpprobe"
 	"kdoctor.io/kdoctor/internal/target"
 )
 
@@ -63,21 +63,21 @@ func seeds() []string {
 	return all
 }
 
-// echo is a server that answers every connection with the bytes of the moment, then ends it.
-type echo struct {
+// fixedAnswer is a server that answers every connection with the bytes of the moment, then ends it.
+type fixedAnswer struct {
 	listener net.Listener
 	mu       sync.Mutex
 	answer   []byte
 	cut      int
 }
 
-func newEcho(t testing.TB) *echo {
+func newFixedAnswer(t testing.TB) *fixedAnswer {
 	t.Helper()
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &echo{listener: listener}
+	e := &fixedAnswer{listener: listener}
 	done := make(chan struct{})
 	t.Cleanup(func() { _ = listener.Close(); <-done })
 	go func() {
@@ -93,7 +93,7 @@ func newEcho(t testing.TB) *echo {
 	return e
 }
 
-func (e *echo) serve(conn net.Conn) {
+func (e *fixedAnswer) serve(conn net.Conn) {
 	defer conn.Close()
 	e.mu.Lock()
 	answer, cut := e.answer, e.cut
@@ -117,7 +117,7 @@ func (e *echo) serve(conn net.Conn) {
 }
 
 // same holds the engine's sample of the answer against that of httpprobe.
-func same(t *testing.T, e *echo, engine probe.Prober, config httpprobe.Config, answer []byte, cut int) {
+func same(t *testing.T, e *fixedAnswer, engine probe.Prober, config httpprobe.Config, answer []byte, cut int) {
 	t.Helper()
 	e.mu.Lock()
 	e.answer, e.cut = answer, cut%(len(answer)+1)
@@ -154,7 +154,7 @@ func FuzzDifferential(f *testing.F) {
 		f.Add([]byte(seed), uint16(i*7))
 		f.Add([]byte(seed), uint16(len(seed)))
 	}
-	server, config := newEcho(f), differentialConfig()
+	server, config := newFixedAnswer(f), differentialConfig()
 	engine := newSingle(f, config)
 	f.Fuzz(func(t *testing.T, answer []byte, cut uint16) {
 		same(t, server, engine, config, answer, int(cut))
@@ -162,7 +162,7 @@ func FuzzDifferential(f *testing.F) {
 }
 
 func TestStatusAskedForIsJudgedAlike(t *testing.T) {
-	server, config := newEcho(t), differentialConfig()
+	server, config := newFixedAnswer(t), differentialConfig()
 	config.Status = 204
 	engine := newSingle(t, config)
 	for _, answer := range []string{"HTTP/1.1 204 X\r\n\r\n", "HTTP/1.1 204 X\r\nTransfer-Encoding: chunked\r\n\r\n", "HTTP/1.1 204 X\r\nContent-Length: x\r\n\r\n", "HTTP/1.1 200 X\r\n\r\n"} {

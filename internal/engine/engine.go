@@ -12,9 +12,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"kdoctor.io/kdoctor/internal/echo"
 	"kdoctor.io/kdoctor/internal/load"
 	"kdoctor.io/kdoctor/internal/mesh"
-	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+	"kdoctor.io/kdoctor/internal/probe/httpprobe"
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/target"
 )
@@ -93,7 +94,7 @@ func New(config Config) *Engine {
 	counted := httpprobe.Config{Round: config.Round, Source: config.Source, Installation: config.Installation,
 		Timeout: config.Load.Timeout, Status: config.Status, Keep: config.Load.Connection == mesh.KeepAlive}
 	kept := counted
-	kept.Round, kept.Keep = config.Round+httpprobe.KeptSuffix, true
+	kept.Round, kept.Keep = config.Round+echo.PersistentSuffix, true
 	pace, keptPace := load.PaceOf(config.Load), load.KeptPaceOf(config.Load)
 	e.parts = make([]part, max(1, min(len(config.Targets), cmp.Or(config.Shards, runtime.GOMAXPROCS(0)-1))))
 	for i := range e.parts {

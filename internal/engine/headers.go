@@ -5,7 +5,7 @@ import (
 	"errors"
 	"math"
 
-	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+	"kdoctor.io/kdoctor/internal/probe/httpprobe"
 )
 
 // What the parser refuses. Both mean that the answer is not HTTP; they differ for whoever debugs.

@@ -13,10 +13,11 @@ import (
 	"testing"
 	"time"
 
+	"kdoctor.io/kdoctor/internal/echo"
 	"kdoctor.io/kdoctor/internal/mesh"
 	"kdoctor.io/kdoctor/internal/probe"
-	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
 	"kdoctor.io/kdoctor/internal/report"
+	"kdoctor.io/kdoctor/internal/responder"
 	"kdoctor.io/kdoctor/internal/target"
 )
 
@@ -161,9 +162,9 @@ func TestKeptConnectionsInALoad(t *testing.T) {
 }
 
 func TestKeptStreamRunsBesideTheCountedOne(t *testing.T) {
-	responder := httpprobe.NewResponder(httpprobe.Identity{Installation: "k/a", Pod: "b"})
+	handler := responder.NewHandler(echo.Identity{Installation: "k/a", Pod: "b"})
 	var opened atomic.Int64
-	server := httptest.NewUnstartedServer(responder)
+	server := httptest.NewUnstartedServer(handler)
 	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
 		if state == http.StateNew {
 			opened.Add(1)
@@ -194,7 +195,7 @@ func TestKeptStreamRunsBesideTheCountedOne(t *testing.T) {
 		}
 		sent, kept, reused = sent+p.Sent, kept+p.Kept.Sent, reused+p.Kept.Reused
 	}
-	if got, gotKept := responder.Served(roundOfTest), responder.Served(roundOfTest+httpprobe.KeptSuffix); got != sent || gotKept != kept {
+	if got, gotKept := handler.Served(roundOfTest), handler.Served(roundOfTest+echo.PersistentSuffix); got != sent || gotKept != kept {
 		t.Errorf("%d and %d requests were served, %d and %d sent", got, gotKept, sent, kept)
 	}
 	if want := sent + connects + kept - reused; uint64(opened.Load()) != want {

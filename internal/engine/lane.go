@@ -14,7 +14,7 @@ import (
 
 	"kdoctor.io/kdoctor/internal/load"
 	"kdoctor.io/kdoctor/internal/probe"
-	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+	"kdoctor.io/kdoctor/internal/probe/httpprobe"
 	"kdoctor.io/kdoctor/internal/target"
 	"kdoctor.io/kdoctor/internal/topology"
 )

@@ -15,11 +15,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"kdoctor.io/kdoctor/internal/echo"
 	"kdoctor.io/kdoctor/internal/load"
 	"kdoctor.io/kdoctor/internal/mesh"
 	"kdoctor.io/kdoctor/internal/probe"
-	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+	"kdoctor.io/kdoctor/internal/probe/httpprobe"
 	"kdoctor.io/kdoctor/internal/report"
+	"kdoctor.io/kdoctor/internal/responder"
 	"kdoctor.io/kdoctor/internal/target"
 )
 
@@ -47,12 +49,12 @@ func both(t *testing.T, test func(t *testing.T, start func(targets []target.Targ
 	})
 }
 
-func newAgent(t testing.TB) (*httpprobe.Responder, string) {
+func newAgent(t testing.TB) (*responder.Handler, string) {
 	t.Helper()
-	responder := httpprobe.NewResponder(httpprobe.Identity{Installation: "k/a", Pod: "b"})
-	server := httptest.NewServer(responder)
+	handler := responder.NewHandler(echo.Identity{Installation: "k/a", Pod: "b"})
+	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
-	return responder, server.URL
+	return handler, server.URL
 }
 
 // blackHole is an address that accepts connections and never answers.
@@ -99,7 +101,7 @@ func descriptors(t *testing.T) int {
 
 func TestEveryDueRequestArrives(t *testing.T) {
 	both(t, func(t *testing.T, start func([]target.Target, mesh.Load, int) measured) {
-		responder, url := newAgent(t)
+		handler, url := newAgent(t)
 		m := start(targetsAt(url, 7), mesh.Load{PerSecond: 13, Duration: 2 * time.Second, Timeout: 10 * time.Second}, 0)
 		if !m.Run(t.Context()) {
 			t.Error("the load says that it was cut short")
@@ -116,7 +118,7 @@ func TestEveryDueRequestArrives(t *testing.T) {
 			}
 			sent += p.Sent
 		}
-		if served := responder.Served(roundOfTest); served != sent {
+		if served := handler.Served(roundOfTest); served != sent {
 			t.Errorf("%d requests were sent and %d answered", sent, served)
 		}
 	})
@@ -217,10 +219,10 @@ func TestLoadWithoutTargetsEnds(t *testing.T) {
 
 func TestSlowAnswersDelayNoRequest(t *testing.T) {
 	both(t, func(t *testing.T, start func([]target.Target, mesh.Load, int) measured) {
-		responder := httpprobe.NewResponder(httpprobe.Identity{Installation: "k/a", Pod: "b"})
+		handler := responder.NewHandler(echo.Identity{Installation: "k/a", Pod: "b"})
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			time.Sleep(700 * time.Millisecond)
-			responder.ServeHTTP(w, r)
+			handler.ServeHTTP(w, r)
 		}))
 		defer server.Close()
 		m := start(targetsAt(server.URL, 2), mesh.Load{PerSecond: 20, Duration: time.Second, Timeout: 10 * time.Second}, 0)
@@ -235,7 +237,7 @@ func TestSlowAnswersDelayNoRequest(t *testing.T) {
 }
 
 func TestThousandTargetsAreAskedAndNothingIsLeftOpen(t *testing.T) {
-	responder, url := newAgent(t)
+	handler, url := newAgent(t)
 	before := descriptors(t)
 	e := New(Config{Round: roundOfTest, Source: "a", Installation: "k/a", Targets: targetsAt(url, 1000),
 		Load: mesh.Load{PerSecond: 10, Duration: 2 * time.Second, Timeout: 10 * time.Second}})
@@ -248,8 +250,8 @@ func TestThousandTargetsAreAskedAndNothingIsLeftOpen(t *testing.T) {
 		scheduled, sent, ok = scheduled+p.Scheduled, sent+p.Sent, ok+p.OK
 	}
 	// On a machine that is short of CPU some may be missed; what was sent must have arrived.
-	if scheduled != 20_000 || ok != sent || responder.Served(roundOfTest) != sent {
-		t.Errorf("%d scheduled, %d sent, %d ok, %d served", scheduled, sent, ok, responder.Served(roundOfTest))
+	if scheduled != 20_000 || ok != sent || handler.Served(roundOfTest) != sent {
+		t.Errorf("%d scheduled, %d sent, %d ok, %d served", scheduled, sent, ok, handler.Served(roundOfTest))
 	}
 	if n := e.inFlight.Load(); n != 0 {
 		t.Errorf("%d attempts are under way after the end", n)

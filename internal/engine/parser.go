@@ -12,7 +12,8 @@ package engine
 import (
 	"bytes"
 
-	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+	"kdoctor.io/kdoctor/internal/echo"
+	"kdoctor.io/kdoctor/internal/probe/httpprobe"
 )
 
 // maxWindow is the longest line of a chunk's size and the longest trailer that are accepted, as in net/http.
@@ -175,7 +176,7 @@ func (p *parser) decode(b []byte) (verdict, error) {
 		switch {
 		case v == broken:
 			return broken, err
-		case p.body > httpprobe.MaxBodyBytes:
+		case p.body > echo.MaxBodyBytes:
 			return broken, httpprobe.ErrBody
 		case v == more:
 			return more, nil
@@ -185,7 +186,7 @@ func (p *parser) decode(b []byte) (verdict, error) {
 
 // take moves up to n raw bytes to the body; one byte above the limit is enough to know that it is too long.
 func (p *parser) take(b []byte, n int) int {
-	n = min(n, len(b)-p.raw, httpprobe.MaxBodyBytes+1-p.body)
+	n = min(n, len(b)-p.raw, echo.MaxBodyBytes+1-p.body)
 	copy(b[p.body:], b[p.raw:p.raw+n])
 	p.body += n
 	p.raw += n

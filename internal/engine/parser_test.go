@@ -10,7 +10,8 @@ import (
 	"sync/atomic"
 	"testing"
 
-	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+	"kdoctor.io/kdoctor/internal/echo"
+	"kdoctor.io/kdoctor/internal/probe/httpprobe"
 )
 
 // result is what the parser makes of a whole answer.
@@ -124,7 +125,7 @@ func FuzzParser(f *testing.F) {
 		}
 		defer reference.Body.Close()
 		body, err := io.ReadAll(reference.Body)
-		if reference.StatusCode < 200 || len(body) > httpprobe.MaxBodyBytes {
+		if reference.StatusCode < 200 || len(body) > echo.MaxBodyBytes {
 			return
 		}
 		persistent := reference.ProtoMajor == 1 && reference.ProtoMinor == 1 && !reference.Close

@@ -8,7 +8,7 @@ import (
 
 	"kdoctor.io/kdoctor/internal/mesh"
 	"kdoctor.io/kdoctor/internal/probe"
-	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+	"kdoctor.io/kdoctor/internal/probe/httpprobe"
 )
 
 // BenchmarkProbe makes attempts one after the other, each over a connection of its own; the allocations of the server are in the count of both.

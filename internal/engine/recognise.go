@@ -3,6 +3,8 @@ package engine
 import (
 	"bytes"
 	"encoding/json"
+
+	"kdoctor.io/kdoctor/internal/echo"
 )
 
 // recogniser reads the usual answer of an agent without garbage: the one that package httpprobe's and package responder's own code writes, with fields
@@ -20,16 +22,13 @@ func newRecogniser(installation string) recogniser {
 	return recogniser{[]byte(`{"kdoctor":{"installation":` + string(quoted) + `,"pod":"`)}
 }
 
-// maxPodBytes is the longest name that httpprobe accepts.
-const maxPodBytes = 253
-
 // pod returns the name of the pod that answered.
 func (r recogniser) pod(body []byte) (pod []byte, ok bool) {
 	if len(r.front) == 0 || !bytes.HasPrefix(body, r.front) {
 		return nil, false
 	}
 	pod, rest, ok := text(body[len(r.front):])
-	if !ok || len(pod) == 0 || len(pod) > maxPodBytes || bytes.IndexByte(pod, ' ') >= 0 {
+	if !ok || len(pod) == 0 || len(pod) > echo.MaxPodBytes || bytes.IndexByte(pod, ' ') >= 0 {
 		return nil, false
 	}
 	for _, key := range [...]string{`,"podUID":"`, `,"node":"`, `},"clientAddress":"`, `,"method":"`, `,"path":"`, `,"host":"`} {

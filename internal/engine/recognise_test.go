@@ -5,12 +5,13 @@ import (
 	"strings"
 	"testing"
 
+	"kdoctor.io/kdoctor/internal/echo"
 	"kdoctor.io/kdoctor/internal/probe"
-	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+	"kdoctor.io/kdoctor/internal/probe/httpprobe"
 	"kdoctor.io/kdoctor/internal/target"
 )
 
-func answerOf(t testing.TB, a httpprobe.Answer) string {
+func answerOf(t testing.TB, a echo.Answer) string {
 	t.Helper()
 	body, err := json.Marshal(a)
 	if err != nil {
@@ -19,8 +20,8 @@ func answerOf(t testing.TB, a httpprobe.Answer) string {
 	return string(body)
 }
 
-func usual() httpprobe.Answer {
-	return httpprobe.Answer{Kdoctor: httpprobe.Identity{Installation: "k/a", Pod: "b", PodUID: "u", Node: "n"},
+func usual() echo.Answer {
+	return echo.Answer{Kdoctor: echo.Identity{Installation: "k/a", Pod: "b", PodUID: "u", Node: "n"},
 		ClientAddress: "198.18.0.1:1", Method: "GET", Path: "/kdoctoragent", Host: "198.18.0.2"}
 }
 

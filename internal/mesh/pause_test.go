@@ -4,8 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"kdoctor.io/kdoctor/internal/echo"
 	"kdoctor.io/kdoctor/internal/mesh"
-	"kdoctor.io/kdoctor/internal/probe"
 )
 
 func TestPersistentStreams(t *testing.T) {
@@ -51,7 +51,7 @@ func TestNoPauseIsLongerThanTheLongest(t *testing.T) {
 			l, _ := mesh.Load{PerSecond: 7, Duration: time.Duration(seconds) * time.Second,
 				Connection: mesh.Both}.Within(targets, limit)
 			n, every := l.Kept()
-			if every > probe.LongestPause || every <= 0 || time.Duration(n)*every > l.Duration {
+			if every > echo.LongestPause || every <= 0 || time.Duration(n)*every > l.Duration {
 				t.Errorf("%d s within %d: %+v has %d requests, one every %v", seconds, limit, l, n, every)
 			}
 		}

@@ -4,14 +4,14 @@ import (
 	"math"
 	"time"
 
-	"kdoctor.io/kdoctor/internal/probe"
+	"kdoctor.io/kdoctor/internal/echo"
 	"kdoctor.io/kdoctor/internal/report"
 )
 
 // keptLeast is the least number of requests of a persistent stream: three, without which no connection would have to
-// last, or as many as keep the pauses between them within probe.LongestPause.
+// last, or as many as keep the pauses between them within echo.LongestPause.
 func (l Load) keptLeast() int {
-	return max(3, ceil(l.seconds(), int(probe.LongestPause/time.Second)))
+	return max(3, ceil(l.seconds(), int(echo.LongestPause/time.Second)))
 }
 
 // Sends is how many requests a second the load sends to so many targets, rounded up. The kept stream of Both counts as a tenth of

@@ -102,11 +102,6 @@ type Sample struct {
 	Message string
 }
 
-// LongestPause is the longest time between two requests of a persistent stream, at whatever rate. Who answers keeps an
-// idle connection for more than two of them, so that a stream of which one request is late or missed still finds its
-// connection; and it is below the minute after which many proxies close one.
-const LongestPause = 50 * time.Second
-
 // Lost counts idle connections that the other side ended: those that it, or something on the way, reset, and those that
 // it closed in good order.
 type Lost struct{ Resets, Closes uint64 }

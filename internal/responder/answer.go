@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"time"
 
-	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+	"kdoctor.io/kdoctor/internal/echo"
 )
 
 // continues is the interim answer to a client that waits for one.
@@ -24,7 +24,7 @@ type writer struct {
 	dateUntil time.Duration
 }
 
-func newWriter(identity httpprobe.Identity) (*writer, error) {
+func newWriter(identity echo.Identity) (*writer, error) {
 	who, err := json.Marshal(identity)
 	if err != nil {
 		return nil, fmt.Errorf("write identity: %w", err)
@@ -44,12 +44,12 @@ func (w *writer) tick(now time.Duration) {
 
 // answer appends the answer to a request of the client, whose address needs no escapes. The body's last padding bytes are blanks.
 // It allocates nothing where the request has no characters that JSON escapes.
-func (w *writer) answer(out []byte, r *request, client []byte, options httpprobe.Options, last bool) (all []byte, padding int) {
+func (w *writer) answer(out []byte, r *request, client []byte, options echo.Options, last bool) (all []byte, padding int) {
 	status := http.StatusOK
 	if options.Status != 0 {
 		status = options.Status
 	}
-	if httpprobe.Bodyless(status) {
+	if bodyless(status) {
 		out = w.head(out, status)
 		if status == http.StatusResetContent {
 			out = append(out, "Content-Length: 0\r\n"...)
@@ -123,7 +123,7 @@ func endHead(out []byte, old, last bool) []byte {
 
 // appendText appends a bounded string in JSON, the same bytes as encoding/json does.
 func appendText(out, text []byte) []byte {
-	text = text[:min(len(text), httpprobe.MaxEchoBytes)]
+	text = text[:min(len(text), echo.MaxEchoBytes)]
 	for _, c := range text {
 		if c < ' ' || c >= 0x7f || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
 			return appendEscaped(out, string(text))

@@ -3,7 +3,7 @@ package responder
 import (
 	"net/http"
 
-	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+	"kdoctor.io/kdoctor/internal/echo"
 )
 
 // Bounds of the framing of a body in chunks: maxExtension is for one line of a size, maxTrailer for what follows the last chunk,
@@ -45,7 +45,7 @@ type body struct {
 	line, framing int32
 }
 
-// begin starts with a body of the length, which is at most httpprobe.MaxRequestBody, or chunked.
+// begin starts with a body of the length, which is at most echo.MaxRequestBody, or chunked.
 func (o *body) begin(length int64) {
 	*o = body{}
 	switch {
@@ -120,7 +120,7 @@ func (o *body) expect(c, want byte, next part) int {
 		return http.StatusBadRequest
 	}
 	if next == chunkData {
-		if o.left > httpprobe.MaxRequestBody-o.sum {
+		if o.left > echo.MaxRequestBody-o.sum {
 			return http.StatusRequestEntityTooLarge
 		}
 		o.sum += o.left

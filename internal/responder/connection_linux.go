@@ -6,7 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+	"kdoctor.io/kdoctor/internal/echo"
 )
 
 const (
@@ -120,7 +120,7 @@ func (s *shard) process(i int32, b []byte, emptied bool) bool {
 			break
 		}
 		options := s.rounds.Options(s.request.round)
-		if len(out) > flushAt || len(out) > 0 && options != (httpprobe.Options{}) {
+		if len(out) > flushAt || len(out) > 0 && options != (echo.Options{}) {
 			// The request is looked at once more when those before it are answered.
 			if !s.send(i, out, padding) {
 				return false
@@ -194,7 +194,7 @@ func (s *shard) advance(i int32, b []byte) (n int, f found, status int) {
 		return 0, partial, status
 	case s.request.demands:
 		return 0, partial, http.StatusExpectationFailed
-	case s.request.length > httpprobe.MaxRequestBody:
+	case s.request.length > echo.MaxRequestBody:
 		return 0, partial, http.StatusRequestEntityTooLarge
 	}
 	c.scanned = 0

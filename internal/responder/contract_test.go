@@ -17,7 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+	"kdoctor.io/kdoctor/internal/echo"
 )
 
 // patience bounds every wait of these tests.
@@ -66,8 +66,8 @@ func start(t testing.TB, portable bool, network string, config Config) *server {
 	return s
 }
 
-func identity() httpprobe.Identity {
-	return httpprobe.Identity{Installation: "k/agent", Pod: "a<b", PodUID: "u", Node: "n"}
+func identity() echo.Identity {
+	return echo.Identity{Installation: "k/agent", Pod: "a<b", PodUID: "u", Node: "n"}
 }
 
 // both runs a test for both implementations, in both families.
@@ -141,11 +141,11 @@ func (c *client) closed() {
 func (c *client) hearOurs(method, path, host string) *http.Response {
 	c.t.Helper()
 	answer, body := c.hear(method)
-	var got httpprobe.Answer
+	var got echo.Answer
 	if err := json.Unmarshal(body, &got); err != nil {
 		c.t.Fatalf("%v in %.300q with status %d", err, body, answer.StatusCode)
 	}
-	want := httpprobe.Answer{Kdoctor: identity(), ClientAddress: c.LocalAddr().String(), Method: method, Path: path, Host: host}
+	want := echo.Answer{Kdoctor: identity(), ClientAddress: c.LocalAddr().String(), Method: method, Path: path, Host: host}
 	if diff := cmp.Diff(want, got); diff != "" {
 		c.t.Errorf("answer (-want +got):\n%s", diff)
 	}
@@ -169,7 +169,7 @@ func TestRequestsAreAnsweredInOrder(t *testing.T) {
 		{"a whole URL", "GET http://other.example/p HTTP/1.1\r\nHost: h\r\n\r\n", "GET", "/p", "other.example", false, false},
 		{"a star", "OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", "OPTIONS", "*", "h", false, false},
 		{"a body with a length", "POST / HTTP/1.1\r\nHost: h\r\n" + length(10), "POST", "/", "h", false, false},
-		{"the longest body", "PUT / HTTP/1.1\r\nHost: h\r\n" + length(httpprobe.MaxRequestBody), "PUT", "/", "h", false, false},
+		{"the longest body", "PUT / HTTP/1.1\r\nHost: h\r\n" + length(echo.MaxRequestBody), "PUT", "/", "h", false, false},
 		{"a body in chunks", "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nA;x=y\r\n0123456789\r\n0\r\nA: b\r\n\r\n", "POST", "/", "h", false, false},
 		{"a length and chunks, which win", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", "POST", "/", "h", false, false},
 		{"a request that ends the connection", "GET / HTTP/1.1\r\nHost: h\r\nConnection: Close\r\n\r\n", "GET", "/", "h", true, false},
@@ -311,7 +311,7 @@ func TestRoundsAreCountedBeforeTheirAnswers(t *testing.T) {
 
 func TestOptionsOfARoundChangeItsAnswers(t *testing.T) {
 	both(t, Config{}, func(t *testing.T, s *server) {
-		set := func(o httpprobe.Options) {
+		set := func(o echo.Options) {
 			t.Helper()
 			if err := s.SetOptions("u/1/1", o); err != nil {
 				t.Fatal(err)
@@ -321,17 +321,17 @@ func TestOptionsOfARoundChangeItsAnswers(t *testing.T) {
 			return "GET /" + round + " HTTP/1.1\r\nHost: h\r\nKdoctor-Round: " + round + "\r\n\r\n"
 		}
 		conn := dial(t, s.address)
-		set(httpprobe.Options{Bytes: httpprobe.MaxBodyBytes, Status: http.StatusServiceUnavailable})
+		set(echo.Options{Bytes: echo.MaxBodyBytes, Status: http.StatusServiceUnavailable})
 		conn.say(ask("u/1/2") + ask("u/1/1") + ask("u/1/2") + ask("u/1/1"))
 		for range 2 {
 			if answer := conn.hearOurs("GET", "/u/1/2", "h"); answer.StatusCode != http.StatusOK || answer.ContentLength > 1000 {
 				t.Errorf("status %d with %d bytes to another round", answer.StatusCode, answer.ContentLength)
 			}
-			if answer := conn.hearOurs("GET", "/u/1/1", "h"); answer.StatusCode != http.StatusServiceUnavailable || answer.ContentLength != httpprobe.MaxBodyBytes {
+			if answer := conn.hearOurs("GET", "/u/1/1", "h"); answer.StatusCode != http.StatusServiceUnavailable || answer.ContentLength != echo.MaxBodyBytes {
 				t.Errorf("status %d with %d bytes", answer.StatusCode, answer.ContentLength)
 			}
 		}
-		set(httpprobe.Options{Delay: 50 * time.Millisecond, Bytes: 10})
+		set(echo.Options{Delay: 50 * time.Millisecond, Bytes: 10})
 		before := time.Now()
 		conn.say(ask("u/1/2") + ask("u/1/1") + ask("u/1/1") + ask("u/1/2"))
 		conn.hearOurs("GET", "/u/1/2", "h")
@@ -342,7 +342,7 @@ func TestOptionsOfARoundChangeItsAnswers(t *testing.T) {
 		}
 		conn.hearOurs("GET", "/u/1/2", "h")
 		for _, status := range []int{204, 205, 304} {
-			set(httpprobe.Options{Status: status, Bytes: 100})
+			set(echo.Options{Status: status, Bytes: 100})
 			conn.say(ask("u/1/1"))
 			if answer, body := conn.hear("GET"); answer.StatusCode != status || len(body) != 0 {
 				t.Errorf("status %d with %d bytes", answer.StatusCode, len(body))
@@ -358,7 +358,7 @@ func TestOptionsOfARoundChangeItsAnswers(t *testing.T) {
 
 func TestImpatientClientsAreNoError(t *testing.T) {
 	both(t, Config{}, func(t *testing.T, s *server) {
-		if err := s.SetOptions("u/1/1", httpprobe.Options{Delay: time.Minute}); err != nil {
+		if err := s.SetOptions("u/1/1", echo.Options{Delay: time.Minute}); err != nil {
 			t.Fatal(err)
 		}
 		for _, text := range []string{"", "GET", "GET / HTTP/1.1\r\nHost: h\r\n\r\n", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n", "GET / HTTP/1.1\r\nHost: h\r\nKdoctor-Round: u/1/1\r\n\r\n"} {
@@ -412,7 +412,7 @@ func TestDeadlinesEndConnections(t *testing.T) {
 
 func TestClientThatDoesNotReadIsCutOff(t *testing.T) {
 	both(t, Config{Write: 100 * time.Millisecond}, func(t *testing.T, s *server) {
-		if err := s.SetOptions("u/1/1", httpprobe.Options{Bytes: httpprobe.MaxBodyBytes}); err != nil {
+		if err := s.SetOptions("u/1/1", echo.Options{Bytes: echo.MaxBodyBytes}); err != nil {
 			t.Fatal(err)
 		}
 		conn := dial(t, s.address)
@@ -430,7 +430,7 @@ func TestClientThatDoesNotReadIsCutOff(t *testing.T) {
 
 func TestSlowReaderGetsEveryByte(t *testing.T) {
 	both(t, Config{Write: patience}, func(t *testing.T, s *server) {
-		if err := s.SetOptions("u/1/1", httpprobe.Options{Bytes: httpprobe.MaxBodyBytes}); err != nil {
+		if err := s.SetOptions("u/1/1", echo.Options{Bytes: echo.MaxBodyBytes}); err != nil {
 			t.Fatal(err)
 		}
 		conn := dial(t, s.address)
@@ -442,7 +442,7 @@ func TestSlowReaderGetsEveryByte(t *testing.T) {
 		}
 		conn.say(all.String())
 		for i := range requests {
-			if answer := conn.hearOurs("GET", fmt.Sprintf("/%d", i), "h"); answer.ContentLength != httpprobe.MaxBodyBytes {
+			if answer := conn.hearOurs("GET", fmt.Sprintf("/%d", i), "h"); answer.ContentLength != echo.MaxBodyBytes {
 				t.Errorf("%d bytes", answer.ContentLength)
 			}
 		}
@@ -505,7 +505,7 @@ func thirdWaits(t *testing.T, s *server) {
 func TestEndFinishesWhatIsUnderWay(t *testing.T) {
 	both(t, Config{}, func(t *testing.T, s *server) {
 		for round, delay := range map[string]time.Duration{"u/1/1": 300 * time.Millisecond, "u/1/2": time.Minute} {
-			if err := s.SetOptions(round, httpprobe.Options{Delay: delay}); err != nil {
+			if err := s.SetOptions(round, echo.Options{Delay: delay}); err != nil {
 				t.Fatal(err)
 			}
 		}

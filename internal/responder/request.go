@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"strings"
 
-	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+	"kdoctor.io/kdoctor/internal/echo"
 )
 
 // chunked is the length of a body that comes in chunks.
@@ -198,7 +198,7 @@ func (r *request) examine(head []byte) int {
 		return http.StatusBadRequest
 	}
 	*r = request{
-		method: []byte(read.Method), path: []byte(read.URL.Path), host: []byte(read.Host), round: []byte(read.Header.Get(httpprobe.RoundHeader)),
+		method: []byte(read.Method), path: []byte(read.URL.Path), host: []byte(read.Host), round: []byte(read.Header.Get(echo.RoundHeader)),
 		length: read.ContentLength, close: read.Close, old: !read.ProtoAtLeast(1, 1),
 	}
 	if expect := read.Header.Get("Expect"); expect != "" {

@@ -14,7 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+	"kdoctor.io/kdoctor/internal/echo"
 )
 
 const usual = "GET /kdoctoragent HTTP/1.1\r\nHost: 198.51.100.7:5710\r\nUser-Agent: kdoctor-agent\r\nKdoctor-Round: 0b5f4a1e/1/2\r\nKdoctor-Source: a\r\nConnection: close\r\n\r\n"
@@ -94,7 +94,7 @@ func theirs(t *testing.T, head []byte) (got seen) {
 	server := &http.Server{
 		DisableGeneralOptionsHandler: true,
 		Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-			got = seen{true, r.Method, r.URL.Path, r.Host, r.Header.Get(httpprobe.RoundHeader), r.ContentLength, r.Close}
+			got = seen{true, r.Method, r.URL.Path, r.Host, r.Header.Get(echo.RoundHeader), r.ContentLength, r.Close}
 			panic(http.ErrAbortHandler)
 		}),
 		ConnState: func(_ net.Conn, state http.ConnState) {
@@ -163,11 +163,11 @@ func FuzzBody(f *testing.F) {
 		}
 		content, err := io.ReadAll(read.Body)
 		switch {
-		case accepted && (err != nil || len(content) > httpprobe.MaxRequestBody):
+		case accepted && (err != nil || len(content) > echo.MaxRequestBody):
 			t.Errorf("%q is accepted up to %d; net/http says %v after %d bytes", text, n, err, len(content))
 		case accepted && o.sum != uint64(len(content)):
 			t.Errorf("%q has %d bytes, want %d", text, o.sum, len(content))
-		case err == nil && !accepted && len(content) <= httpprobe.MaxRequestBody && len(text) <= maxExtension && !strings.Contains(string(text), "0\r\n"):
+		case err == nil && !accepted && len(content) <= echo.MaxRequestBody && len(text) <= maxExtension && !strings.Contains(string(text), "0\r\n"):
 			// Trailers are read more strictly here.
 			t.Errorf("%q is refused with %d, more %v", text, status, more)
 		}
@@ -199,7 +199,7 @@ func TestAnswersAreThoseOfEncodingJSON(t *testing.T) {
 	for _, text := range []string{"", "/a", "/\"\\<>&'", "/\x00\x1f\x7f\b\f\n\r\t", "/ä\u2028\u2029\xff\xc3", strings.Repeat("ä", 600), "a" + strings.Repeat("ä", 600)} {
 		for _, size := range []int{0, 200, 5000} {
 			r := request{method: []byte("A&B"), path: []byte(text), host: []byte(text)}
-			out, padding := w.answer(nil, &r, []byte("[::1]:80"), httpprobe.Options{Bytes: size}, false)
+			out, padding := w.answer(nil, &r, []byte("[::1]:80"), echo.Options{Bytes: size}, false)
 			answer, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(out)), nil)
 			if err != nil {
 				t.Fatal(err)
@@ -209,8 +209,8 @@ func TestAnswersAreThoseOfEncodingJSON(t *testing.T) {
 				t.Fatal(err)
 			}
 			_ = answer.Body.Close()
-			echo := text[:min(len(text), httpprobe.MaxEchoBytes)]
-			want, err := json.Marshal(httpprobe.Answer{Kdoctor: identity(), ClientAddress: "[::1]:80", Method: "A&B", Path: echo, Host: echo})
+			shown := text[:min(len(text), echo.MaxEchoBytes)]
+			want, err := json.Marshal(echo.Answer{Kdoctor: identity(), ClientAddress: "[::1]:80", Method: "A&B", Path: shown, Host: shown})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -226,7 +226,7 @@ func TestUsualRequestsCostNoAllocation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var rounds httpprobe.Rounds
+	var rounds Rounds
 	var r request
 	head, client, out := []byte(usual), []byte("127.0.0.1:1000"), make([]byte, 0, 4096)
 	if n := testing.AllocsPerRun(100, func() {

@@ -12,14 +12,13 @@ import (
 	"runtime"
 	"time"
 
-	"kdoctor.io/kdoctor/internal/probe"
-	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+	"kdoctor.io/kdoctor/internal/echo"
 )
 
 // Defaults and bounds of a Config.
 const (
 	DefaultConnections = 16384
-	DefaultIdle        = 2*probe.LongestPause + 5*time.Second
+	DefaultIdle        = 2*echo.LongestPause + 5*time.Second
 	DefaultHeader      = 5 * time.Second
 	DefaultRequest     = 10 * time.Second
 	DefaultWrite       = 10 * time.Second
@@ -36,13 +35,13 @@ const (
 
 // Config is all that a responder needs to know. Zero values are the defaults.
 type Config struct {
-	Identity httpprobe.Identity
+	Identity echo.Identity
 	// Shards is the number of threads, at most 64; 0 is GOMAXPROCS without one, which is for all else that the agent does.
 	Shards int
 	// MaxConnections bounds those that are open at once; further ones wait in the kernel's queue.
 	MaxConnections int
 	// Idle is how long a connection without a request stays open: for more than two pauses of a persistent stream; see
-	// probe.LongestPause.
+	// echo.LongestPause.
 	Idle time.Duration
 	// Header bounds the time from a request's start to the end of its head, Request that to the end of its body: it is the longer one.
 	// The first request starts with its connection.
@@ -54,7 +53,7 @@ type Config struct {
 // Responder answers requests and counts them. It is safe for concurrent use.
 type Responder struct {
 	config Config
-	web    *httpprobe.Responder
+	web    *Handler
 }
 
 // New makes a responder.
@@ -76,14 +75,14 @@ func New(config Config) *Responder {
 		config.Shards = max(runtime.GOMAXPROCS(0)-1, 1)
 	}
 	config.Shards = min(config.Shards, config.MaxConnections, maxShards)
-	return &Responder{config: config, web: httpprobe.NewResponder(config.Identity)}
+	return &Responder{config: config, web: NewHandler(config.Identity)}
 }
 
-// Served is how many requests of the round arrived whole; see httpprobe.Rounds.
+// Served is how many requests of the round arrived whole; see Rounds.
 func (r *Responder) Served(round string) uint64 { return r.web.Served(round) }
 
-// SetOptions says how requests of the round are answered until Forget; see httpprobe.Rounds.
-func (r *Responder) SetOptions(round string, o httpprobe.Options) error {
+// SetOptions says how requests of the round are answered until Forget; see Rounds.
+func (r *Responder) SetOptions(round string, o echo.Options) error {
 	if err := r.web.SetOptions(round, o); err != nil {
 		return fmt.Errorf("responder: %w", err)
 	}

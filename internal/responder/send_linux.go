@@ -5,7 +5,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+	"kdoctor.io/kdoctor/internal/echo"
 )
 
 // send writes answers, of which the last padding bytes are blanks. What the socket does not take is held, and out is then not nil.
@@ -48,7 +48,7 @@ func (s *shard) wait(i int32, b []byte) {
 }
 
 // delay holds an answer until its moment.
-func (s *shard) delay(i int32, out []byte, padding int, b []byte, options httpprobe.Options) {
+func (s *shard) delay(i int32, out []byte, padding int, b []byte, options echo.Options) {
 	if !s.hold(i, out, padding) {
 		return
 	}

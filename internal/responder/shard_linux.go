@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+	"kdoctor.io/kdoctor/internal/echo"
 )
 
 const (
@@ -22,7 +22,7 @@ const (
 
 // shard is one thread's part of the connections. Moments are counted from its start.
 type shard struct {
-	rounds *httpprobe.Rounds
+	rounds *Rounds
 	poller *poller
 	writer *writer
 	base   time.Time
@@ -68,7 +68,7 @@ func newShard(r *Responder, listener, limit int) (*shard, error) {
 		return nil, err
 	}
 	s := &shard{rounds: &r.web.Rounds, poller: p, writer: w, base: time.Now(), listener: listener, limit: limit, resume: never,
-		input: make([]byte, MaxHeader), output: make([]byte, 0, 2*flushAt+httpprobe.MaxBodyBytes)}
+		input: make([]byte, MaxHeader), output: make([]byte, 0, 2*flushAt+echo.MaxBodyBytes)}
 	s.delays.moved = func(connection, at int32) { s.connections[connection].delayed = at }
 	for q := range s.lines {
 		s.lines[q] = line{first: none, last: none}

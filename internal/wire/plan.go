@@ -16,8 +16,8 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	agentv1 "kdoctor.io/kdoctor/api/agent/v1"
+	"kdoctor.io/kdoctor/internal/echo"
 	"kdoctor.io/kdoctor/internal/mesh"
-	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/target"
 	"kdoctor.io/kdoctor/internal/topology"
@@ -103,12 +103,12 @@ func parseAnswer(m *agentv1.Answer) (mesh.Answer, error) {
 	if m == nil {
 		return mesh.Answer{}, nil
 	}
-	delay, err := duration("delay of answers", m.GetDelay(), 0, httpprobe.MaxDelay)
+	delay, err := duration("delay of answers", m.GetDelay(), 0, echo.MaxDelay)
 	if err != nil {
 		return mesh.Answer{}, err
 	}
 	a := mesh.Answer{Bytes: int(m.GetBytes()), Delay: delay, Status: int(m.GetStatus())}
-	return a, httpprobe.Options{Bytes: a.Bytes, Delay: a.Delay, Status: a.Status}.Validate()
+	return a, echo.Options{Bytes: a.Bytes, Delay: a.Delay, Status: a.Status}.Validate()
 }
 
 func parseAuthorities(messages []*agentv1.Authority) (map[string][]byte, error) {

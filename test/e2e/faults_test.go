@@ -16,7 +16,7 @@ import (
 
 	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
 	"kdoctor.io/kdoctor/api/v1beta1"
-	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+	"kdoctor.io/kdoctor/internal/echo"
 	"kdoctor.io/kdoctor/test/cluster"
 )
 
@@ -352,7 +352,7 @@ func (l life) answerer(ctx context.Context, node, url string) (pod string, err e
 		return "", err
 	}
 	defer response.Body.Close()
-	var answer httpprobe.Answer
+	var answer echo.Answer
 	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
 		return "", fmt.Errorf("%s gives no answer of an agent: %w", url, err)
 	}

@@ -6,7 +6,7 @@ import (
 	"net"
 
 	"kdoctor.io/kdoctor/bench/internal/rig"
-	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+	"kdoctor.io/kdoctor/internal/echo"
 	"kdoctor.io/kdoctor/internal/responder"
 )
 
@@ -16,6 +16,6 @@ func respond(ctx context.Context, address string) error {
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
-	r := responder.New(responder.Config{Shards: 1, Identity: httpprobe.Identity{Installation: rig.Installation, Pod: "bench", PodUID: "bench", Node: "bench"}})
+	r := responder.New(responder.Config{Shards: 1, Identity: echo.Identity{Installation: rig.Installation, Pod: "bench", PodUID: "bench", Node: "bench"}})
 	return r.Serve(ctx, l)
 }

@@ -16,8 +16,10 @@ import (
 	"testing"
 	"time"
 
+	"kdoctor.io/kdoctor/internal/echo"
 	"kdoctor.io/kdoctor/internal/probe"
-	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+	"kdoctor.io/kdoctor/internal/probe/httpprobe"
+	"kdoctor.io/kdoctor/internal/responder"
 	"kdoctor.io/kdoctor/internal/target"
 	"kdoctor.io/kdoctor/internal/topology"
 )
@@ -99,7 +101,7 @@ func whole(status int, body string) string {
 // large is a body of the largest size, filled up as a responder does it.
 func large() string {
 	text := body(ours, pod)
-	return text + strings.Repeat(" ", httpprobe.MaxBodyBytes-len(text))
+	return text + strings.Repeat(" ", echo.MaxBodyBytes-len(text))
 }
 
 // cut leaves the last byte out.
@@ -233,13 +235,13 @@ func listen(t *testing.T) net.Listener {
 }
 
 func success(t *testing.T, newProber NewHTTP) {
-	responder := httpprobe.NewResponder(httpprobe.Identity{Installation: ours, Pod: pod, PodUID: "u", Node: "n"})
+	handler := responder.NewHandler(echo.Identity{Installation: ours, Pod: pod, PodUID: "u", Node: "n"})
 	var source, path, host atomic.Value
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		source.Store(r.Header.Get(httpprobe.SourceHeader))
+		source.Store(r.Header.Get(echo.SourceHeader))
 		path.Store(r.URL.Path)
 		host.Store(r.Host)
-		responder.ServeHTTP(w, r)
+		handler.ServeHTTP(w, r)
 	}))
 	defer server.Close()
 	to := at(server.Listener.Addr().String())
@@ -253,7 +255,7 @@ func success(t *testing.T, newProber NewHTTP) {
 	if got.Peer != pod || got.Bytes < int64(len(pod)) {
 		t.Errorf("peer is %q and the body has %d bytes", got.Peer, got.Bytes)
 	}
-	if served := responder.Served("0b5f/1/2"); served != 1 {
+	if served := handler.Served("0b5f/1/2"); served != 1 {
 		t.Errorf("the responder counted %d requests of the round, want 1", served)
 	}
 	if source.Load() != "kdoctor-agent-a" || path.Load() != "/kdoctoragent" || host.Load() != server.Listener.Addr().String() {
@@ -276,7 +278,7 @@ func redirect(t *testing.T, newProber NewHTTP) {
 
 func connections(t *testing.T, newProber NewHTTP) {
 	var opened atomic.Int64
-	server := httptest.NewUnstartedServer(httpprobe.NewResponder(httpprobe.Identity{Installation: ours, Pod: pod}))
+	server := httptest.NewUnstartedServer(responder.NewHandler(echo.Identity{Installation: ours, Pod: pod}))
 	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
 		if state == http.StateNew {
 			opened.Add(1)

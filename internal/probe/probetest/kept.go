@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"kdoctor.io/kdoctor/internal/probe"
-	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+	"kdoctor.io/kdoctor/internal/probe/httpprobe"
 )
 
 // open makes a prober and closes it at the test's end, if it can be closed.

@@ -8,17 +8,18 @@ import (
 	"net/http/httptest"
 	"testing"
 
+	"kdoctor.io/kdoctor/internal/echo"
 	"kdoctor.io/kdoctor/internal/probe"
-	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+	"kdoctor.io/kdoctor/internal/responder"
 	"kdoctor.io/kdoctor/internal/target"
 )
 
 func dial(t *testing.T, newProber NewHTTP) {
 	hosts := make(chan string, 1)
-	responder := httpprobe.NewResponder(httpprobe.Identity{Installation: ours, Pod: pod})
+	handler := responder.NewHandler(echo.Identity{Installation: ours, Pod: pod})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		hosts <- r.Host
-		responder.ServeHTTP(w, r)
+		handler.ServeHTTP(w, r)
 	}))
 	defer server.Close()
 	to := at("kdoctor.invalid:8080")
@@ -41,10 +42,10 @@ func dial(t *testing.T, newProber NewHTTP) {
 // dialByName connects to a name in the place of the host of the URL.
 func dialByName(t *testing.T, newProber NewHTTP) {
 	hosts := make(chan string, 1)
-	responder := httpprobe.NewResponder(httpprobe.Identity{Installation: ours, Pod: pod})
+	handler := responder.NewHandler(echo.Identity{Installation: ours, Pod: pod})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		hosts <- r.Host
-		responder.ServeHTTP(w, r)
+		handler.ServeHTTP(w, r)
 	}))
 	defer server.Close()
 	_, port, err := net.SplitHostPort(server.Listener.Addr().String())

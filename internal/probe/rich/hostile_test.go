@@ -6,7 +6,7 @@ import (
 
 	"kdoctor.io/kdoctor/internal/load"
 	"kdoctor.io/kdoctor/internal/mesh"
-	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+	"kdoctor.io/kdoctor/internal/probe/httpprobe"
 	"kdoctor.io/kdoctor/internal/probe/probetest"
 	"kdoctor.io/kdoctor/internal/probe/rich"
 	"kdoctor.io/kdoctor/internal/report"

@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+	"kdoctor.io/kdoctor/internal/probe/httpprobe"
 )
 
 // sendHTTP2 is send over HTTP/2. net/http tries nothing again on a connection of its caller's.

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"kdoctor.io/kdoctor/internal/probe"
-	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+	"kdoctor.io/kdoctor/internal/probe/httpprobe"
 )
 
 // reply is the answer to one request, up to its headers.

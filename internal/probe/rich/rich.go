@@ -14,15 +14,16 @@ import (
 	"net/url"
 	"time"
 
+	"kdoctor.io/kdoctor/internal/echo"
 	"kdoctor.io/kdoctor/internal/probe"
-	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+	"kdoctor.io/kdoctor/internal/probe/httpprobe"
 	"kdoctor.io/kdoctor/internal/probe/pool"
 	"kdoctor.io/kdoctor/internal/target"
 )
 
 const (
 	// DefaultMaxBody is the least that Config.MaxBody can be, in bytes.
-	DefaultMaxBody = httpprobe.MaxBodyBytes
+	DefaultMaxBody = echo.MaxBodyBytes
 	// MostMaxBody is the most that it can be.
 	MostMaxBody = 1 << 20
 	// MaxRedirects is the most that Config.Redirects can be.

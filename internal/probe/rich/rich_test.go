@@ -14,10 +14,12 @@ import (
 	"testing"
 	"time"
 
+	"kdoctor.io/kdoctor/internal/echo"
 	"kdoctor.io/kdoctor/internal/probe"
-	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+	"kdoctor.io/kdoctor/internal/probe/httpprobe"
 	"kdoctor.io/kdoctor/internal/probe/probetest"
 	"kdoctor.io/kdoctor/internal/probe/rich"
+	"kdoctor.io/kdoctor/internal/responder"
 	"kdoctor.io/kdoctor/internal/target"
 )
 
@@ -91,7 +93,7 @@ func (w world) config(timeout time.Duration) rich.Config {
 }
 
 func agent() http.Handler {
-	return httpprobe.NewResponder(httpprobe.Identity{Installation: "k/a", Pod: "b"})
+	return responder.NewHandler(echo.Identity{Installation: "k/a", Pod: "b"})
 }
 
 // serve starts a TLS server and returns its address. It speaks HTTP/2 too, unless protocols says something else.
@@ -325,7 +327,7 @@ func TestAnswers(t *testing.T) {
 	}{
 		{"another status", func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusServiceUnavailable) }, 0, long, want{probe.BadStatus, probe.FirstByte, 503, ""}},
 		{"another web server", func(rw http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(rw, "<html>") }, 0, long, want{probe.BadAnswer, probe.Body, 200, "JSON"}},
-		{"another agent", httpprobe.NewResponder(httpprobe.Identity{Installation: "k/a", Pod: "c"}).ServeHTTP, 0, long, want{probe.WrongPeer, probe.Body, 200, ""}},
+		{"another agent", responder.NewHandler(echo.Identity{Installation: "k/a", Pod: "c"}).ServeHTTP, 0, long, want{probe.WrongPeer, probe.Body, 200, ""}},
 		{"as much as is allowed", padded(64 << 10), 0, long, want{probe.OK, probe.NoPhase, 200, ""}},
 		{"a byte more than is allowed", padded(64<<10 + 1), 0, long, want{probe.BadAnswer, probe.Body, 200, "too long"}},
 		{"as much as is allowed at most", padded(1 << 20), 5 << 20, long, want{probe.OK, probe.NoPhase, 200, ""}},

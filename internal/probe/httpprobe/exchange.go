@@ -4,6 +4,7 @@ import (
 	"net"
 	"time"
 
+	"kdoctor.io/kdoctor/internal/echo"
 	"kdoctor.io/kdoctor/internal/probe"
 )
 
@@ -17,7 +18,7 @@ func (a *attempt) exchange(conn net.Conn) (whole, reusable bool) {
 		return false, false
 	}
 	defer reply.Leave()
-	body, err := reply.Body(MaxBodyBytes)
+	body, err := reply.Body(echo.MaxBodyBytes)
 	now := time.Now()
 	a.sample.Bytes = int64(len(body))
 	if err != nil {

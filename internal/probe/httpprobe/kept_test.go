@@ -14,13 +14,15 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"kdoctor.io/kdoctor/internal/echo"
 	"kdoctor.io/kdoctor/internal/probe"
-	httpprobe "kdoctor.io/kdoctor/internal/probe/http"
+	"kdoctor.io/kdoctor/internal/probe/httpprobe"
+	"kdoctor.io/kdoctor/internal/responder"
 	"kdoctor.io/kdoctor/internal/target"
 )
 
 func keepConfig() httpprobe.Config {
-	return httpprobe.Config{Round: "u/1/1" + httpprobe.KeptSuffix, Source: "a", Installation: "k/a", Timeout: 20 * time.Second, Keep: true}
+	return httpprobe.Config{Round: "u/1/1" + echo.PersistentSuffix, Source: "a", Installation: "k/a", Timeout: 20 * time.Second, Keep: true}
 }
 
 // opened counts the connections of a server whose answers wait until as many requests as want have come.
@@ -30,7 +32,7 @@ func opened(t *testing.T, want int) (url string, connections func() (opened, clo
 	var all, gone int
 	var arrived int
 	turn := make(chan struct{})
-	responder := httpprobe.NewResponder(httpprobe.Identity{Installation: "k/a", Pod: "b"})
+	handler := responder.NewHandler(echo.Identity{Installation: "k/a", Pod: "b"})
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		mu.Lock()
 		mine := turn
@@ -40,7 +42,7 @@ func opened(t *testing.T, want int) (url string, connections func() (opened, clo
 		}
 		mu.Unlock()
 		<-mine
-		responder.ServeHTTP(w, r)
+		handler.ServeHTTP(w, r)
 	}))
 	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
 		mu.Lock()
@@ -202,7 +204,7 @@ func selfDelimited(text []byte) bool {
 		body, err := io.ReadAll(answer.Body)
 		_ = answer.Body.Close()
 		if answer.StatusCode >= 200 {
-			return err == nil && len(body) <= httpprobe.MaxBodyBytes && (answer.ContentLength >= 0 || len(answer.TransferEncoding) > 0)
+			return err == nil && len(body) <= echo.MaxBodyBytes && (answer.ContentLength >= 0 || len(answer.TransferEncoding) > 0)
 		}
 	}
 }

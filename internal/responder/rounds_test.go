@@ -1,4 +1,4 @@
-package httpprobe
+package responder
 
 import (
 	"fmt"
@@ -6,30 +6,32 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"kdoctor.io/kdoctor/internal/echo"
 )
 
 func TestOptionsAreCheckedBeforeTheyCount(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		round string
-		o     Options
+		o     echo.Options
 		ok    bool
 	}{
-		{"nothing special", "u/1/1", Options{}, true},
-		{"the largest of all", "u/1/1", Options{Bytes: MaxBodyBytes, Delay: MaxDelay, Status: 599}, true},
-		{"too long an answer", "u/1/1", Options{Bytes: MaxBodyBytes + 1}, false},
-		{"less than nothing", "u/1/1", Options{Bytes: -1}, false},
-		{"too long a delay", "u/1/1", Options{Delay: MaxDelay + 1}, false},
-		{"a delay into the past", "u/1/1", Options{Delay: -1}, false},
-		{"an interim status", "u/1/1", Options{Status: 199}, false},
-		{"no status", "u/1/1", Options{Status: 600}, false},
-		{"no round", "u", Options{}, false},
+		{"nothing special", "u/1/1", echo.Options{}, true},
+		{"the largest of all", "u/1/1", echo.Options{Bytes: echo.MaxBodyBytes, Delay: echo.MaxDelay, Status: 599}, true},
+		{"too long an answer", "u/1/1", echo.Options{Bytes: echo.MaxBodyBytes + 1}, false},
+		{"less than nothing", "u/1/1", echo.Options{Bytes: -1}, false},
+		{"too long a delay", "u/1/1", echo.Options{Delay: echo.MaxDelay + 1}, false},
+		{"a delay into the past", "u/1/1", echo.Options{Delay: -1}, false},
+		{"an interim status", "u/1/1", echo.Options{Status: 199}, false},
+		{"no status", "u/1/1", echo.Options{Status: 600}, false},
+		{"no round", "u", echo.Options{}, false},
 	} {
 		var r Rounds
 		if err := r.SetOptions(c.round, c.o); (err == nil) != c.ok {
 			t.Errorf("%s: %v", c.name, err)
 		}
-		want := Options{}
+		want := echo.Options{}
 		if c.ok {
 			want = c.o
 		}
@@ -41,18 +43,18 @@ func TestOptionsAreCheckedBeforeTheyCount(t *testing.T) {
 
 func TestOptionsHoldForTheKeptStreamAndUntilForgotten(t *testing.T) {
 	var r Rounds
-	o := Options{Delay: time.Second}
+	o := echo.Options{Delay: time.Second}
 	if err := r.SetOptions("u/1/1", o); err != nil {
 		t.Fatal(err)
 	}
-	for round, want := range map[string]Options{"u/1/1": o, "u/1/1/kept": o, "u/1/2": {}, "u/1/1/": {}, "": {}} {
+	for round, want := range map[string]echo.Options{"u/1/1": o, "u/1/1/kept": o, "u/1/2": {}, "u/1/1/": {}, "": {}} {
 		if got := r.Options([]byte(round)); got != want {
 			t.Errorf("options of %q are %+v, want %+v", round, got, want)
 		}
 	}
 	r.Count([]byte("u/1/1"))
 	r.Forget("u/1/1")
-	if got := r.Options([]byte("u/1/1")); got != (Options{}) || r.Served("u/1/1") != 1 {
+	if got := r.Options([]byte("u/1/1")); got != (echo.Options{}) || r.Served("u/1/1") != 1 {
 		t.Errorf("after all, options are %+v and %d requests are counted", got, r.Served("u/1/1"))
 	}
 }
@@ -60,17 +62,17 @@ func TestOptionsHoldForTheKeptStreamAndUntilForgotten(t *testing.T) {
 func TestRequestsFromAnywhereDisplaceNoOptions(t *testing.T) {
 	var r Rounds
 	for i := range MaxRounds {
-		if err := r.SetOptions(fmt.Sprintf("u/1/%d", i), Options{Bytes: i}); err != nil {
+		if err := r.SetOptions(fmt.Sprintf("u/1/%d", i), echo.Options{Bytes: i}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for i := range 2 * MaxRounds {
 		r.Count(fmt.Appendf(nil, "flood/1/%d", i))
 	}
-	if err := r.SetOptions("u/1/1", Options{Bytes: 100}); err != nil {
+	if err := r.SetOptions("u/1/1", echo.Options{Bytes: 100}); err != nil {
 		t.Errorf("options that change: %v", err)
 	}
-	if err := r.SetOptions("u/2/1", Options{}); err == nil {
+	if err := r.SetOptions("u/2/1", echo.Options{}); err == nil {
 		t.Error("one more round has options")
 	}
 	for i, want := range map[int]int{0: 0, 1: 100, 2: 2, MaxRounds - 1: MaxRounds - 1} {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 
+	"kdoctor.io/kdoctor/internal/echo"
 	"kdoctor.io/kdoctor/internal/probe"
 	"kdoctor.io/kdoctor/internal/target"
 )
@@ -18,7 +19,7 @@ var (
 	ErrStatus = errors.New("no final HTTP status")
 	// ErrHeaders is for more than MaxHeaderBytes before the body.
 	ErrHeaders = errors.New("the answer's headers are too long")
-	// ErrBody is for a body of more than MaxBodyBytes, or more than MaxFraming around it.
+	// ErrBody is for a body of more than echo.MaxBodyBytes, or more than MaxFraming around it.
 	ErrBody = errors.New("the answer's body is too long")
 )
 
@@ -35,7 +36,7 @@ func (c Config) Request(to *url.URL) ([]byte, error) {
 // HTTPRequest is Request for net/http.
 func (c Config) HTTPRequest(to *url.URL) *http.Request {
 	return &http.Request{Method: http.MethodGet, URL: to, Host: to.Host, Close: !c.Keep, Header: http.Header{
-		"User-Agent": {"kdoctor-agent"}, RoundHeader: {c.Round}, SourceHeader: {c.Source}}}
+		"User-Agent": {"kdoctor-agent"}, echo.RoundHeader: {c.Round}, echo.SourceHeader: {c.Source}}}
 }
 
 // JudgeStatus notes the status of an answer, and reports whether its body is worth reading: any other status is the attempt's end.
@@ -50,7 +51,7 @@ func (c Config) JudgeStatus(status int, s *probe.Sample) bool {
 
 // JudgeBody decides whether a whole answer with the right status came from the agent that was meant.
 func (c Config) JudgeBody(t target.Target, body []byte, s *probe.Sample) {
-	answer, err := parseAnswer(body)
+	answer, err := echo.ParseAnswer(body)
 	if err != nil {
 		fail(s, probe.BadAnswer, probe.Body, err.Error())
 		return

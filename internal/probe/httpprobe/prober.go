@@ -1,3 +1,5 @@
+// Package httpprobe makes attempts over plain HTTP/1.1 and attempts that only connect: Prober sends one request, over a connection of its own
+// or over a persistent one, and judges the answer. Other probers of HTTP share its requests and its judgement.
 package httpprobe
 
 import (
@@ -13,12 +15,10 @@ import (
 	"kdoctor.io/kdoctor/internal/target"
 )
 
-// Bounds of what is read of an answer.
+// Bounds of what is read of an answer, beside echo.MaxBodyBytes for its body.
 const (
 	// MaxHeaderBytes bounds the headers, those of interim answers included.
 	MaxHeaderBytes = 16 << 10
-	// MaxBodyBytes bounds the body without its framing.
-	MaxBodyBytes = 64 << 10
 	// MaxFraming is room for the chunk sizes around a body.
 	MaxFraming = 64 << 10
 	// MaxInterim bounds the 1xx answers before the real one.
@@ -27,7 +27,7 @@ const (
 
 // Config is what all attempts of one round have in common.
 type Config struct {
-	// Round is the round's key as text, with KeptSuffix behind it for the kept stream; Source is the pod that sends.
+	// Round is the round's key as text, with echo.PersistentSuffix behind it for the persistent stream; Source is the pod that sends.
 	// Both travel in headers, so neither may hold a line break.
 	Round, Source string
 	// Installation is whose agents may answer.

@@ -1,0 +1,2 @@
+// Package other is not named after its folder.
+package other
