@@ -100,11 +100,11 @@ func (e *excuser) backends(a report.Agent, t target.Target, streams []stream) bo
 		if shares[i], ok = set.explain(t, &explained[i], nil); ok {
 			continue
 		}
-		// An agent that is short of CPU lets requests time out on all of its paths, and that disproves nothing.
-		if !stopped(a.Observer) {
+		leftOut := e.slowness(a.Pod, set)
+		if leftOut == nil {
 			return false
 		}
-		if shares[i], ok = set.explain(t, &explained[i], timedOut); !ok {
+		if shares[i], ok = set.explain(t, &explained[i], leftOut); !ok {
 			return false
 		}
 	}
@@ -121,6 +121,18 @@ func (e *excuser) backends(a report.Agent, t target.Target, streams []stream) bo
 		streams[i] = *s
 	}
 	return found
+}
+
+// slowness returns which failures disprove nothing, because an agent that is short of CPU may be why: one that asks lets
+// requests time out on all of its paths, one that may answer lets answers come too late. It is nil where none is.
+func (e *excuser) slowness(asker string, set *backendSet) func(report.Failure) bool {
+	switch {
+	case e.slow[asker]:
+		return timedOut
+	case slices.ContainsFunc(slices.Concat(set.Pods, set.Also), func(pod string) bool { return e.slow[pod] }):
+		return func(f report.Failure) bool { return timedOut(f) && f.Phase > probe.Connect }
+	}
+	return nil
 }
 
 // explain marks the spans that the changes excuse, and returns the share by which they do. It reports whether the

@@ -52,6 +52,8 @@ type excuser struct {
 	changes map[string][]report.Change
 	// drains are the changes of agents on each node that left the cluster, sorted by time.
 	drains map[string][]report.Change
+	// slow are the agents that their CPU quota stopped.
+	slow map[string]bool
 	// reached is until when, at least, other agents reached each pod at its own addresses.
 	reached map[string]time.Time
 	// behind knows who may answer whom.
@@ -67,7 +69,10 @@ type excuser struct {
 
 func newExcuser(round report.Round) *excuser {
 	e := &excuser{changes: map[string][]report.Change{}, drains: map[string][]report.Change{}, reached: reached(round.Agents),
-		behind: round.Behind(), load: round.Load, expected: make(map[string]report.Expected, len(round.Expected)), sets: map[setKey]*backendSet{}}
+		behind: round.Behind(), load: round.Load, expected: make(map[string]report.Expected, len(round.Expected)), sets: map[setKey]*backendSet{}, slow: map[string]bool{}}
+	for _, a := range round.Agents {
+		e.slow[a.Pod] = stopped(a.Observer)
+	}
 	for _, x := range round.Expected {
 		e.expected[x.Pod] = x
 	}
