@@ -55,3 +55,34 @@ func TestAnAgentThatIsSilentBeforeItsRestartHasAClockThatIsWrong(t *testing.T) {
 		}
 	})
 }
+
+// An agent that answered for the round after the time at which its clock says that it ended has a clock that is behind.
+func TestAnAgentThatAnswersAfterItsRestartHasAClockThatIsWrong(t *testing.T) {
+	pod := topology.Agent{Pod: "a", Node: "n", UID: "1", Started: at(-1000)}
+	for _, c := range []struct {
+		name     string
+		answered float64
+		back     bool
+		from, to float64
+	}{
+		{"it may still have answered while it ended", 15, true, 12, 13},
+		{"it answered later", 15.1, true, 13.1, 20},
+		{"it answered later, and is not back", 15.1, false, 13.1, 0},
+		{"it answered just before the restart was noticed", 21.9, true, 19.9, 20},
+		{"it answered when the restart had been noticed: it had restarted before it began", 22, true, 12, 13},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := churn.NewWatch([]topology.Agent{pod}, at(0))
+			a, want := pod, report.Change{Pod: "a", Node: "n", What: report.Restarted, From: at(c.from)}
+			a.Ended, a.Started = at(12), time.Time{}
+			if c.back {
+				a.Restarts, a.Started, want.To = 1, at(13), at(c.to)
+			}
+			w.See(looked(10, &pod))
+			w.See(looked(20, &a))
+			if diff := cmp.Diff([]report.Change{want}, w.Changes(map[string]time.Time{"a": at(c.answered)})); diff != "" {
+				t.Errorf("changes (-want +got):\n%s", diff)
+			}
+		})
+	}
+}

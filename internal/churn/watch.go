@@ -64,8 +64,9 @@ type change struct {
 	// up is when the agent was first seen to run again after a restart.
 	up time.Time
 	// hint is when it happened, by a clock in the cluster; zero where nothing tells, or where it does not fit what
-	// was seen.
-	hint time.Time
+	// was seen. wrong reports that the node's clock told a time that does not fit: nothing that it tells is believed.
+	hint  time.Time
+	wrong bool
 }
 
 // place is the node of an agent as a snapshot shows it.
@@ -134,10 +135,15 @@ func (l *life) doubtClock(silent time.Time) {
 		if silent.IsZero() || c.What != report.Restarted || !c.hint.After(silent.Add(second)) || silent.Before(c.earliest) {
 			continue
 		}
-		c.hint = time.Time{}
-		if !c.To.IsZero() {
-			c.To = c.up
-		}
+		c.doubtClock()
+	}
+}
+
+// doubtClock leaves the times aside that the node's clock told of a restart.
+func (c *change) doubtClock() {
+	c.hint, c.wrong = time.Time{}, true
+	if !c.To.IsZero() {
+		c.To = c.up
 	}
 }
 
@@ -221,8 +227,10 @@ func (l *life) end(c change) {
 func (l *life) change(what report.Happening, hint, noticed time.Time) change {
 	c := change{Change: report.Change{Pod: l.agent.Pod, Node: l.agent.Node, What: what}, noticed: noticed}
 	c.earliest = latest(l.well, noticed.Add(-uncertain))
-	if hint.After(l.well.Add(-second)) && hint.Before(noticed.Add(second)) {
+	if fits := hint.After(l.well.Add(-second)) && hint.Before(noticed.Add(second)); fits {
 		c.hint = hint
+	} else {
+		c.wrong = !hint.IsZero()
 	}
 	return c
 }
@@ -234,18 +242,17 @@ func (l *life) lives(now topology.Agent, taken time.Time) {
 	n := len(l.changes)
 	down := n > 0 && l.changes[n-1].To.IsZero()
 	if !down && (now.Restarts != l.agent.Restarts || !now.Ended.Equal(l.agent.Ended)) {
-		hint := now.Ended
+		c := l.change(report.Restarted, now.Ended, taken)
 		if now.Restarts > l.agent.Restarts+1 {
-			hint = time.Time{}
+			c.hint = time.Time{}
 		}
-		c := l.change(report.Restarted, hint, taken)
 		c.Detail = now.EndReason
 		l.changes = append(l.changes, c)
 		n, down = n+1, true
 	}
 	if down && !now.Started.IsZero() {
 		l.changes[n-1].To, l.changes[n-1].up = taken, taken
-		if at := now.Started; at.After(l.well.Add(-second)) && at.Before(taken) {
+		if at := now.Started; !l.changes[n-1].wrong && at.After(l.well.Add(-second)) && at.Before(taken) {
 			l.changes[n-1].To = at
 		}
 	}
@@ -269,10 +276,15 @@ func (w *Watch) Changes(answered map[string]time.Time) []report.Change {
 
 // at fills in the time of the change.
 func (c change) at(answered time.Time) report.Change {
+	alive := answered.Add(-stopping)
+	if c.What == report.Restarted && !c.hint.IsZero() && alive.After(c.hint.Add(second)) && alive.Before(c.noticed) {
+		// An agent that restarted does not know the round any more, and this one answered for it.
+		c.doubtClock()
+	}
 	c.From = c.hint
 	if c.hint.IsZero() {
 		c.From = c.earliest
-		if alive := answered.Add(-stopping); alive.After(c.From) && alive.Before(c.noticed) {
+		if alive.After(c.From) && alive.Before(c.noticed) {
 			c.From = alive
 		}
 	}
