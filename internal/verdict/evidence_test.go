@@ -99,3 +99,17 @@ func TestATimeoutDoesNotHideALongDelay(t *testing.T) {
 		}
 	}
 }
+
+// Of many paths one is the worst by chance: it must have more timeouts than all have on average, by two standard deviations.
+func TestTheWorstOfManyPathsIsNoEvidence(t *testing.T) {
+	for timeouts, want := range map[uint64]verdict.Result{22: verdict.ToolLimited, 23: verdict.Fail} {
+		// 120 of 800 requests time out on the others: of 100, 15 do on average, and 22.1 are two standard deviations more.
+		others := append(times(2, ofWhich(0, 100)), times(6, ofWhich(20, 100))...)
+		v := verdict.Judge(report.Round{Agents: []report.Agent{throttledAgent(paths(ofWhich(timeouts, 100), others...)...)}}, strict())
+		for _, p := range v.Agents[0].Paths {
+			if p.Target == "x" && p.Result != want {
+				t.Errorf("%d of 100 time out: got %s: %s; want %s", timeouts, p.Result, p.Reason, want)
+			}
+		}
+	}
+}

@@ -2,6 +2,7 @@ package verdict
 
 import (
 	"cmp"
+	"math"
 	"slices"
 
 	"kdoctor.io/kdoctor/internal/probe"
@@ -18,6 +19,9 @@ const (
 	// beside one with a single one would come once in a hundred and seventy pairs, against several far more seldom.
 	aloneLeast = 10
 	aloneTimes = 10
+	// aboveAll is how many standard deviations more timeouts it takes than all like paths have on average: of many
+	// paths, chance makes one ten times as bad as the cleanest.
+	aboveAll = 2
 	// likeLeast is how many like paths there must be for the cleanest of them to be evidence; of fewer, most must be clean.
 	likeLeast = 3
 	// cleanLeast is how many clean paths it takes, and cleanOneIn one in how many requests of all like paths these must have made;
@@ -139,12 +143,12 @@ func standsOut(path *report.Path, s stream, by measure, like []ranked) bool {
 	}
 	counts := func(r ranked) bool { return r.path != path && enoughOneIn*r.of >= own.of }
 	cleaner := func(e evidence) bool { return aloneTimes*e.bad*own.of <= own.bad*e.of }
-	paths, better, all := 0, 0, 0.0
+	paths, better, all, bad := 0, 0, 0.0, 0.0
 	for _, r := range like {
 		if !counts(r) {
 			continue
 		}
-		paths, all = paths+1, all+r.of
+		paths, all, bad = paths+1, all+r.of, bad+r.bad
 		if cleaner(r.evidence) {
 			better++
 		}
@@ -163,5 +167,7 @@ func standsOut(path *report.Path, s stream, by measure, like []ranked) bool {
 			break
 		}
 	}
-	return clean.of >= own.of && cleaner(clean)
+	average := bad / all
+	chance := average*own.of + aboveAll*math.Sqrt(own.of*average*(1-average))
+	return clean.of >= own.of && cleaner(clean) && (by == delays || own.bad > chance)
 }
