@@ -69,6 +69,26 @@ func (w *world) pinned(r route) bool {
 	return w.s.Service.Spread != Even
 }
 
+// led returns the pods to which requests are led while all of them are there, and whether each client's go to one alone.
+func (w *world) led(r route) (pods []int, pinned bool) {
+	spread := w.s.Service.Spread
+	if w.proxied(r) || (spread != SameZone && spread != SameNode) {
+		return r.may, w.pinned(r)
+	}
+	at := r.from
+	if r.node != nobody {
+		at = r.node
+	}
+	near := slices.DeleteFunc(slices.Clone(r.may), func(i int) bool {
+		on := w.pods[i].node
+		return (spread == SameNode && on != at) || (spread == SameZone && w.s.Nodes[on].Zone != w.s.Nodes[at].Zone)
+	})
+	if len(near) == 0 {
+		return r.may, false
+	}
+	return near, false
+}
+
 // proxied reports whether requests leave the cluster for a proxy.
 func (w *world) proxied(r route) bool {
 	return r.kind == target.Ingress || (r.kind == target.LoadBalancer && !w.s.Balancer.ShortCircuit)

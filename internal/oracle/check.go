@@ -243,9 +243,9 @@ func (c *checker) path(a AgentTruth, p PathTruth, judged verdict.Path) {
 		c.problem(FalseGreen, "%s: of the persistent stream %d of %d failed, %d by a fault; changes explain at most %d, "+
 			"and the path is a pass",
 			where, kept.failed, kept.made, kept.faults, kept.excused())
-	case p.HasKept && !t.world.proxied(p.r) && c.idle(p) >= 3 && 10*c.idle(p) >= 9*(kept.made-1):
-		c.problem(FalseGreen, "%s: %d of %d persistent connections were reset while idle, and the path is a pass", where,
-			p.Kept.idleFaults, kept.made)
+	case p.HasKept && !t.world.proxied(p.r) && kept.dropped(c.idle(p), expect.SuccessRate):
+		c.problem(FalseGreen, "%s: %d persistent connections were reset while idle beside %d requests, of which %d failed, and the "+
+			"path is a pass", where, p.Kept.idleFaults, kept.made, kept.failed)
 	}
 }
 

@@ -189,8 +189,11 @@ func (d dice) one(s *Scenario, kind ChangeKind, node int, at time.Duration) {
 		return
 	}
 	// An agent that begins late is there when it begins.
-	if at < 20*time.Second && s.Starts[node].At > time.Second {
-		return
+	for i, start := range s.Starts {
+		met := i == node || (kind == Remove && host(i) == host(node))
+		if met && at < 20*time.Second && start.At > time.Second {
+			return
+		}
 	}
 	c := Change{Kind: kind, Node: node, At: at, Told: true, How: pick(d, ByTimeout, ByUnreachable),
 		Partial: d.chance(0.3), Reused: d.chance(0.2),

@@ -68,8 +68,9 @@ func (t *Truth) window(i int) period {
 	switch c.Kind {
 	case Restart:
 		late = stop + c.Back + again
-		if t.Scenario.Starts[c.Node].Clock.Abs() <= clocks {
-			early = stop - before
+		if clock := t.Scenario.Starts[c.Node].Clock; clock.Abs() <= clocks {
+			// The kubelet tells it, by the clock of its node.
+			early = stop - before + min(clock, 0)
 		} else {
 			// Then it is back when a look shows it.
 			late = max(late, firstFrom(t.looks, stop+c.Back)+again)
@@ -168,6 +169,13 @@ func (a account) broken(rate float64) bool {
 	return lost > 0 && float64(left-lost) < rate*float64(left)-1e-6
 }
 
+// dropped reports whether so many connections that a fault ended while they were idle are more than the rate allows: each
+// counts as a request that failed.
+func (a account) dropped(idle int, rate float64) bool {
+	left := a.made - a.excused() + max(idle, 0)
+	return idle > 0 && float64(a.made-a.failed) < rate*float64(left)-1e-6
+}
+
 // absences are when pods were away in truth, while something may have led to them.
 func (t *Truth) absences() []window {
 	var all []window
@@ -204,7 +212,8 @@ func (t *Truth) chance(a AgentTruth, p PathTruth, attempts []attempt) bool {
 	}
 	windows := t.absences()
 	r, early, late := p.r, t.Scenario.Starts[a.Number].At-a.Earliest, a.Latest-t.Scenario.Starts[a.Number].At
-	r.pinned = t.world.pinned(r)
+	var may []int
+	may, r.pinned = t.world.led(r)
 	type sum struct {
 		share, variance float64
 		failed          int
@@ -217,7 +226,7 @@ func (t *Truth) chance(a AgentTruth, p PathTruth, attempts []attempt) bool {
 		if x.missed || x.outcome == probe.NotSent {
 			continue
 		}
-		share := t.share(r, r.may, windows, x.at-early, x.at+late)
+		share := t.share(r, may, windows, x.at-early, x.at+late)
 		now.share, now.variance = now.share+share, now.variance+share*(1-share)
 		if x.cause.Culprit == ByChange && x.outcome != probe.OK {
 			now.failed++
