@@ -48,3 +48,38 @@ func TestTheClockIsDoubtedForEachRestart(t *testing.T) {
 		t.Errorf("changes (-want +got):\n%s", diff)
 	}
 }
+
+// An agent that was silent before the watch began did not fall silent because its node is removed.
+func TestASilenceFromBeforeTheWatchIsNotOfARemovedNode(t *testing.T) {
+	pod := topology.Agent{Pod: "a", Node: "n", UID: "1", Started: at(-1000)}
+	for _, c := range []struct {
+		name   string
+		silent float64
+		want   []report.Change
+	}{
+		{"since the watch began", 0,
+			[]report.Change{{Pod: "a", Node: "n", What: report.Drained, From: at(0), To: at(10), NodeLeft: true}}},
+		{"since before that", -1, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := churn.NewWatch([]topology.Agent{pod}, at(0))
+			w.See(on(looked(10, &pod), topology.Node{Removing: "the autoscaler removes it"}))
+			w.Silent(silentAt("a", c.silent))
+			if diff := cmp.Diff(c.want, w.Changes(nil)); diff != "" {
+				t.Errorf("changes (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestAPodThatIsDeletedFromANodeThatIsToBeRemovedWasDrained(t *testing.T) {
+	pod := topology.Agent{Pod: "a", Node: "n", UID: "1", Started: at(-1000)}
+	gone := pod
+	gone.Deleted = at(7)
+	w := churn.NewWatch([]topology.Agent{pod}, at(0))
+	w.See(on(looked(10, &gone), topology.Node{Removing: "the autoscaler removes it"}))
+	want := []report.Change{{Pod: "a", Node: "n", What: report.Drained, From: at(7), To: at(7)}}
+	if diff := cmp.Diff(want, w.Changes(nil)); diff != "" {
+		t.Errorf("changes (-want +got):\n%s", diff)
+	}
+}
