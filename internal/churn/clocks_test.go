@@ -11,8 +11,8 @@ import (
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// silentAt is since when a pod does not answer.
-func silentAt(pod string, second float64) map[string]time.Time {
+// since is a moment of one pod: since when it is silent, or when it was last asked and then answered.
+func since(pod string, second float64) map[string]time.Time {
 	return map[string]time.Time{pod: at(second)}
 }
 
@@ -25,7 +25,7 @@ func TestADeletionAfterTheSilenceKeepsItsTime(t *testing.T) {
 	w := churn.NewWatch([]topology.Agent{pod}, at(0))
 	w.See(looked(10, &pod))
 	w.See(looked(20, &gone))
-	w.Silent(silentAt("a", 14))
+	w.Silent(since("a", 14))
 	want := []report.Change{{Pod: "a", Node: "n", What: report.Deleted, From: at(17), To: at(17)}}
 	if diff := cmp.Diff(want, w.Changes(nil)); diff != "" {
 		t.Errorf("changes (-want +got):\n%s", diff)
@@ -41,7 +41,7 @@ func TestTheClockIsDoubtedForEachRestart(t *testing.T) {
 	w := churn.NewWatch([]topology.Agent{pod}, at(0))
 	w.See(looked(10, &first))
 	w.See(looked(20, &second))
-	w.Silent(silentAt("a", 14))
+	w.Silent(since("a", 14))
 	want := []report.Change{{Pod: "a", Node: "n", What: report.Restarted, From: at(4), To: at(5)},
 		{Pod: "a", Node: "n", What: report.Restarted, From: at(10), To: at(20)}}
 	if diff := cmp.Diff(want, w.Changes(nil)); diff != "" {
@@ -64,7 +64,7 @@ func TestASilenceFromBeforeTheWatchIsNotOfARemovedNode(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			w := churn.NewWatch([]topology.Agent{pod}, at(0))
 			w.See(on(looked(10, &pod), topology.Node{Removing: "the autoscaler removes it"}))
-			w.Silent(silentAt("a", c.silent))
+			w.Silent(since("a", c.silent))
 			if diff := cmp.Diff(c.want, w.Changes(nil)); diff != "" {
 				t.Errorf("changes (-want +got):\n%s", diff)
 			}
@@ -81,5 +81,19 @@ func TestAPodThatIsDeletedFromANodeThatIsToBeRemovedWasDrained(t *testing.T) {
 	want := []report.Change{{Pod: "a", Node: "n", What: report.Drained, From: at(7), To: at(7)}}
 	if diff := cmp.Diff(want, w.Changes(nil)); diff != "" {
 		t.Errorf("changes (-want +got):\n%s", diff)
+	}
+}
+
+// A pod that is gone does not answer: an answer after that tells nothing of when the pod went.
+func TestAnAnswerAfterAPodIsGoneIsNotItsOwn(t *testing.T) {
+	pod := topology.Agent{Pod: "a", Node: "n", UID: "1", Started: at(-1000)}
+	for answered, from := range map[float64]float64{21.9: 19.9, 22: 10, 30: 10} {
+		w := churn.NewWatch([]topology.Agent{pod}, at(0))
+		w.See(looked(10, &pod))
+		w.See(looked(20, nil))
+		want := []report.Change{{Pod: "a", Node: "n", What: report.Deleted, From: at(from), To: at(20)}}
+		if diff := cmp.Diff(want, w.Changes(since("a", answered))); diff != "" {
+			t.Errorf("answered at %v s: changes (-want +got):\n%s", answered, diff)
+		}
 	}
 }

@@ -52,7 +52,7 @@ func TestAChangeThatExplainsTwiceIsToldOnce(t *testing.T) {
 func TestARoundWithoutChangesStaysAsItIs(t *testing.T) {
 	round := asked("a", four([3]float64{50, 55, 9}), behindFour())
 	round.Missing = []report.Missing{{Pod: "b", Reason: "no answer"}}
-	if diff := cmp.Diff(round, churn.Void(round, silentAt("b", 50))); diff != "" {
+	if diff := cmp.Diff(round, churn.Void(round, since("b", 50))); diff != "" {
 		t.Errorf("(-given +got):\n%s", diff)
 	}
 }
@@ -96,7 +96,7 @@ func TestTheRateOfTheSmallestLoads(t *testing.T) {
 func TestAnAnswerAfterTheSilenceIsNoStartOfIt(t *testing.T) {
 	round := report.Round{Churn: []report.Change{restartedAt("b", 50, 52)},
 		Missing: []report.Missing{{Pod: "b", Answered: at(90)}}}
-	if !churn.Void(round, silentAt("b", 51)).Missing[0].Void {
+	if !churn.Void(round, since("b", 51)).Missing[0].Void {
 		t.Error("the restart does not explain the silence that began with it")
 	}
 }
