@@ -29,15 +29,15 @@ type Want struct {
 // Load is the load on each target, from each agent.
 type Load struct {
 	// PerSecond is the rate in requests per second, 1 or more.
-	PerSecond int
+	PerSecond int `json:"PerSecond"`
 	// Every makes the rate lower than 1 a second: PerSecond requests are due every so many seconds, which are no more than the load lasts. 0 is 1.
-	Every int
+	Every int `json:"Every"`
 	// Duration is how long the load lasts, in whole seconds.
-	Duration time.Duration
+	Duration time.Duration `json:"Duration"`
 	// Timeout bounds each request.
-	Timeout time.Duration
+	Timeout time.Duration `json:"Timeout"`
 	// Connection tells how requests use connections; empty is NewConnection.
-	Connection Connection
+	Connection Connection `json:"Connection"`
 }
 
 // Connection is how requests use connections.
@@ -74,44 +74,44 @@ func (l Load) Requests() uint64 {
 
 // Plan is what one agent is to do in one round.
 type Plan struct {
-	Key  schedule.Key
-	Task report.Task
+	Key  schedule.Key `json:"Key"`
+	Task report.Task  `json:"Task"`
 	// Agent is who carries the plan out.
-	Agent   topology.Agent
-	Targets []target.Target
-	Load    Load
+	Agent   topology.Agent  `json:"Agent"`
+	Targets []target.Target `json:"Targets"`
+	Load    Load            `json:"Load"`
 	// Limit is the time within which the round must be over, counted from when the agent receives the plan.
-	Limit time.Duration
+	Limit time.Duration `json:"Limit"`
 	// Status is the HTTP status that counts as success; 0 is 200.
-	Status int
+	Status int `json:"Status"`
 	// Authorities are certificates in PEM by the name that targets have in Trust.
-	Authorities map[string][]byte
+	Authorities map[string][]byte `json:"Authorities"`
 	// Answer is how the agent answers the requests of this round, whoever sends them.
-	Answer Answer
+	Answer Answer `json:"Answer"`
 }
 
 // Answer is how the requests of a round are answered. The zero value is the plain answer.
 type Answer struct {
 	// Bytes is how long the body is at least.
-	Bytes int
+	Bytes int `json:"Bytes"`
 	// Delay is waited before the answer.
-	Delay time.Duration
+	Delay time.Duration `json:"Delay"`
 	// Status is the HTTP status; 0 is 200.
-	Status int
+	Status int `json:"Status"`
 }
 
 // Mesh is the plan of a whole round.
 type Mesh struct {
-	Plans    []Plan
-	Expected []report.Expected
+	Plans    []Plan            `json:"Plans"`
+	Expected []report.Expected `json:"Expected"`
 	// Load is what was asked for and what was planned; all plans have the same rate.
-	Load report.Load
+	Load report.Load `json:"Load"`
 	// Backends tell who ought to answer on targets that no single agent has.
-	Backends []report.Backends
+	Backends []report.Backends `json:"Backends"`
 	// Gaps are sorted by kind as asked, then family, without repetition.
-	Gaps []target.Gap
+	Gaps []target.Gap `json:"Gaps"`
 	// Outside are the nodes that run no agent and are not meant to, and those of which node ports are not probed, sorted by name.
-	Outside []report.Outside
+	Outside []report.Outside `json:"Outside"`
 }
 
 // New plans a round in which every ready agent probes every target, with the load that is asked for: Give lowers it.

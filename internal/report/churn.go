@@ -15,8 +15,9 @@ const MaxSpans = 8
 // Span is a time in which attempts failed. First and Last are when the first and the last of Count attempts started,
 // counted from the start of the path.
 type Span struct {
-	First, Last time.Duration
-	Count       uint64
+	First time.Duration `json:"First"`
+	Last  time.Duration `json:"Last"`
+	Count uint64        `json:"Count"`
 }
 
 // AddTo adds one failure to spans that are sorted and do not overlap, and keeps them so. Where there would be more than MaxSpans,
@@ -74,13 +75,16 @@ func addToFull(spans []Span, i int, at time.Duration) []Span {
 // they held, and how many requests of how many they explain.
 type Excuse struct {
 	// Changes happened to backends that may answer the agent on the path.
-	Changes []Change
+	Changes []Change `json:"Changes"`
 	// First and Last are when the first and the last excused attempt started, by the controller's clock.
-	First, Last time.Time
+	First time.Time `json:"First"`
+	Last  time.Time `json:"Last"`
 	// Explained is how many failed attempts are excused, Of how many attempts came due within that time.
-	Explained, Of uint64
+	Explained uint64 `json:"Explained"`
+	Of        uint64 `json:"Of"`
 	// Away is how many backends the changes had taken away at most at any one moment of that time, Backends how many may answer in all.
-	Away, Backends int
+	Away     int `json:"Away"`
+	Backends int `json:"Backends"`
 }
 
 // Void is how many attempts on the path say nothing.
@@ -135,16 +139,17 @@ const (
 
 // Change is something that happened to an agent during a round.
 type Change struct {
-	Pod, Node string
-	What      Happening
+	Pod  string    `json:"Pod"`
+	Node string    `json:"Node"`
+	What Happening `json:"What"`
 	// NodeLeft reports that the pod's node left the cluster, or stopped as it was meant to: nothing answers at its addresses any more.
-	NodeLeft bool
+	NodeLeft bool `json:"NodeLeft"`
 	// Detail is why a container ended, in Kubernetes' word for it, such as OOMKilled; it may be empty.
-	Detail string
+	Detail string `json:"Detail"`
 	// From is the earliest moment at which it may have happened, by the controller's clock.
-	From time.Time
+	From time.Time `json:"From"`
 	// To is when it was over: for a restart, when the agent was back, zero if it did not come back; else when it was noticed.
-	To time.Time
+	To time.Time `json:"To"`
 }
 
 // Clause says what happened, to follow "because".

@@ -18,10 +18,10 @@ const Forever = -1
 
 // Key names one round of one task for ever: a task that is deleted and made again has another UID, an edited one another generation.
 type Key struct {
-	UID        string
-	Generation int64
+	UID        string `json:"UID"`
+	Generation int64  `json:"Generation"`
 	// Round counts from 1 within a generation.
-	Round int64
+	Round int64 `json:"Round"`
 }
 
 // String is the key as it stands in file names and logs: <uid>/<generation>/<round>.

@@ -54,37 +54,38 @@ const (
 // Target is one address that one of the agents ought to answer on.
 type Target struct {
 	// ID names the target in reports and is unique within an agent's plan, such as AgentPodV4IP_<pod>_<ip>.
-	ID       string
-	Kind     Kind
-	Family   topology.Family
-	Protocol Protocol
+	ID       string          `json:"ID"`
+	Kind     Kind            `json:"Kind"`
+	Family   topology.Family `json:"Family"`
+	Protocol Protocol        `json:"Protocol"`
 	// Address is the URL to request; for TCP it is tcp://<host>:<port>.
-	Address string
+	Address string `json:"Address"`
 	// Dial is the host and port to connect to where that is not the URL's own host, such as an Ingress's address for the host of its rule;
 	// empty otherwise. The host is an address of the target's family, or a name that is resolved in that family for each attempt
 	// that opens a connection.
-	Dial string
+	Dial string `json:"Dial"`
 	// Trust names the plan's authority that must have signed the other side's certificate; empty stands for those of the system.
-	Trust string
+	Trust string `json:"Trust"`
 	// Answer says who may answer. Builders state it; see MayAnswer for targets that the first release stored.
-	Answer Answer
+	Answer Answer `json:"Answer"`
 	// Pod and Node name the agent that alone may answer where Answer is OnePod; both are empty elsewhere.
-	Pod, Node string
+	Pod  string `json:"Pod"`
+	Node string `json:"Node"`
 	// Interface is the device inside the pod that has the address, such as net1; empty for the pod's first one and where nobody tells.
-	Interface string
+	Interface string `json:"Interface"`
 	// OnlyNode names the node whose agents alone stand behind an address that any of several may answer on; empty where those of all
 	// nodes do.
-	OnlyNode string
+	OnlyNode string `json:"OnlyNode"`
 	// ShortCircuit reports that the Service proxy of the asking agent's own node answers for the address (ipMode VIP, Kubernetes' default):
 	// requests never leave for the load balancer, so they prove nothing about it.
-	ShortCircuit bool
+	ShortCircuit bool `json:"ShortCircuit"`
 	// Further reports that the address of a node port is not the node's primary one of the family. A Service proxy may be told to
 	// answer on primary addresses alone, which is the default of kube-proxy with nftables.
-	Further bool
+	Further bool `json:"Further"`
 	// AtNode names the node that has the address of a node port; empty elsewhere. External reports that the address is an ExternalIP of
 	// the node, at which something in front of the cluster may stop requests.
-	AtNode   string
-	External bool
+	AtNode   string `json:"AtNode"`
+	External bool   `json:"External"`
 }
 
 // MayAnswer returns who may answer on the target. Rounds that the first release stored do not say it: there a target with a pod was that
@@ -105,12 +106,12 @@ func (t Target) Proxied() bool { return t.Kind.Traits().Proxied && !t.ShortCircu
 
 // Gap is a target that was asked for and cannot be built. It fails the round, with its reason.
 type Gap struct {
-	Kind   Kind
-	Family topology.Family
+	Kind   Kind            `json:"Kind"`
+	Family topology.Family `json:"Family"`
 	// Node is the node whose agent lacks the target; empty when all agents lack it.
-	Node string
+	Node string `json:"Node"`
 	// Reason is one sentence without a final stop that says what is missing.
-	Reason string
+	Reason string `json:"Reason"`
 }
 
 // Query is what a builder derives targets from.

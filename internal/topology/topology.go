@@ -44,27 +44,30 @@ type Snapshot struct {
 
 // Agent is one agent pod.
 type Agent struct {
-	Pod, Namespace, UID string
-	Node                string
+	Pod       string `json:"Pod"`
+	Namespace string `json:"Namespace"`
+	UID       string `json:"UID"`
+	Node      string `json:"Node"`
 	// Addresses are the pod's own addresses (status.podIPs).
-	Addresses []netip.Addr
+	Addresses []netip.Addr `json:"Addresses"`
 	// Interfaces are the further networks that a meta-plugin such as Multus attached, without the default one.
-	Interfaces []Interface
+	Interfaces []Interface `json:"Interfaces"`
 	// Unreadable is what could not be read of what the meta-plugin wrote about the pod, one clause each, such as
 	// "its network-status annotation has an entry that cannot be read: ..."; what could be read is in Interfaces.
-	Unreadable []string
+	Unreadable []string `json:"Unreadable"`
 	// HTTPPort is where the echo responder listens, ControlPort where the control server listens; both 1..65535.
-	HTTPPort, ControlPort uint16
+	HTTPPort    uint16 `json:"HTTPPort"`
+	ControlPort uint16 `json:"ControlPort"`
 	// NotReady is empty for an agent that can take part, else why it cannot, as one clause: "pod is Pending".
-	NotReady string
+	NotReady string `json:"NotReady"`
 	// Deleted is when the deletion of the pod was asked for, zero for a pod that is to stay.
-	Deleted time.Time
+	Deleted time.Time `json:"Deleted"`
 	// Restarts is how often the agent's container was started again, Started when it was started last; zero while it does not run.
-	Restarts int32
-	Started  time.Time
+	Restarts int32     `json:"Restarts"`
+	Started  time.Time `json:"Started"`
 	// Ended is when the container ended the last time, zero for one that never did, and EndReason Kubernetes' word for why, such as OOMKilled.
-	Ended     time.Time
-	EndReason string
+	Ended     time.Time `json:"Ended"`
+	EndReason string    `json:"EndReason"`
 }
 
 // Ready tells whether the agent can take part in a round.
@@ -73,8 +76,9 @@ func (a Agent) Ready() bool { return a.NotReady == "" }
 // Interface is one further network interface of a pod.
 type Interface struct {
 	// Network is the attachment's name as its annotation gives it, Name the device inside the pod, such as net1; Name may be empty.
-	Network, Name string
-	Addresses     []netip.Addr
+	Network   string       `json:"Network"`
+	Name      string       `json:"Name"`
+	Addresses []netip.Addr `json:"Addresses"`
 }
 
 // Node is one node of the cluster.

@@ -84,50 +84,50 @@ const (
 
 // Failures counts the failures of one outcome and phase.
 type Failures struct {
-	Outcome probe.Outcome
-	Phase   probe.Phase
-	Count   uint64
+	Outcome probe.Outcome `json:"Outcome"`
+	Phase   probe.Phase   `json:"Phase"`
+	Count   uint64        `json:"Count"`
 }
 
 // Reason is why a path, an agent or a round did not pass, as data. String says it in words. The zero value is no
 // reason. Fields that the code does not name are zero.
 type Reason struct {
-	Code Code `json:",omitempty"`
+	Code Code `json:"Code,omitempty"`
 	// Pod and Node name the agent. In a path's or an agent's own reason they are empty, but in a limit of the agent
 	// that answers they are set.
-	Pod  string `json:",omitempty"`
-	Node string `json:",omitempty"`
+	Pod  string `json:"Pod,omitempty"`
+	Node string `json:"Node,omitempty"`
 	// Target is the ID of the target, empty in a path's own reason.
-	Target string          `json:",omitempty"`
-	Kind   target.Kind     `json:",omitempty"`
-	Family topology.Family `json:",omitempty"`
+	Target string          `json:"Target,omitempty"`
+	Kind   target.Kind     `json:"Kind,omitempty"`
+	Family topology.Family `json:"Family,omitempty"`
 	// Persistent reports that it is about the requests over a persistent connection, beside the counted ones.
-	Persistent bool `json:",omitempty"`
+	Persistent bool `json:"Persistent,omitempty"`
 
-	Count   uint64 `json:",omitempty"`
-	Of      uint64 `json:",omitempty"`
-	Used    uint64 `json:",omitempty"`
-	Room    uint64 `json:",omitempty"`
-	Missed  uint64 `json:",omitempty"`
-	NotSent uint64 `json:",omitempty"`
-	Excused uint64 `json:",omitempty"`
+	Count   uint64 `json:"Count,omitempty"`
+	Of      uint64 `json:"Of,omitempty"`
+	Used    uint64 `json:"Used,omitempty"`
+	Room    uint64 `json:"Room,omitempty"`
+	Missed  uint64 `json:"Missed,omitempty"`
+	NotSent uint64 `json:"NotSent,omitempty"`
+	Excused uint64 `json:"Excused,omitempty"`
 	// Lost is how many persistent connections were lost while idle.
-	Lost    uint64        `json:",omitempty"`
-	Rate    float64       `json:",omitempty"`
-	Cores   float64       `json:",omitempty"`
-	Delay   time.Duration `json:",omitempty"`
-	Allowed time.Duration `json:",omitempty"`
+	Lost    uint64        `json:"Lost,omitempty"`
+	Rate    float64       `json:"Rate,omitempty"`
+	Cores   float64       `json:"Cores,omitempty"`
+	Delay   time.Duration `json:"Delay,omitempty"`
+	Allowed time.Duration `json:"Allowed,omitempty"`
 	// Worst is the most frequent kind of failure, nil without one.
-	Worst *Failures `json:",omitempty"`
+	Worst *Failures `json:"Worst,omitempty"`
 	// Change is what explains the excused requests, or what left nothing to judge, where one change alone does;
 	// Changes is how many changes do.
-	Change  *report.Change `json:",omitempty"`
-	Changes int            `json:",omitempty"`
+	Change  *report.Change `json:"Change,omitempty"`
+	Changes int            `json:"Changes,omitempty"`
 	// Limit is the limit of an agent because of which the rest is no evidence, nil without one.
-	Limit *Reason `json:",omitempty"`
+	Limit *Reason `json:"Limit,omitempty"`
 	// Text is what others said: why a target does not exist, why there is no report. In a reason that the first release
 	// stored it is the whole clause.
-	Text string `json:",omitempty"`
+	Text string `json:"Text,omitempty"`
 }
 
 // IsZero reports whether there is no reason.

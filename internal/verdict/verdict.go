@@ -57,30 +57,31 @@ type Expect struct {
 
 // Path is the judgement on one path; Reason is zero on Pass.
 type Path struct {
-	Target string
-	Result Result
-	Reason Reason `json:",omitzero"`
+	Target string `json:"Target"`
+	Result Result `json:"Result"`
+	Reason Reason `json:"Reason,omitzero"`
 }
 
 // Agent is the judgement on one agent.
 type Agent struct {
-	Pod, Node string
+	Pod  string `json:"Pod"`
+	Node string `json:"Node"`
 	// Result is that of the worst path, or of what is worse than all paths. A void path beside others has no part in
 	// it.
-	Result Result
+	Result Result `json:"Result"`
 	// Reason is that of the first path with the agent's result, or the limit that the agent met.
-	Reason Reason `json:",omitzero"`
+	Reason Reason `json:"Reason,omitzero"`
 	// Paths are sorted by target.
-	Paths []Path
+	Paths []Path `json:"Paths"`
 }
 
 // Verdict is the judgement on a round. It is the same for the same reports in whatever order.
 type Verdict struct {
-	Result Result
+	Result Result `json:"Result"`
 	// Reasons are what kept the round from passing; empty on Pass.
-	Reasons []Reason
+	Reasons []Reason `json:"Reasons"`
 	// Agents are sorted by node, then pod.
-	Agents []Agent
+	Agents []Agent `json:"Agents"`
 }
 
 // worsen adds a reason.

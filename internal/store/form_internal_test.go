@@ -1,0 +1,244 @@
+package store
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"kdoctor.io/kdoctor/internal/mesh"
+	"kdoctor.io/kdoctor/internal/probe"
+	"kdoctor.io/kdoctor/internal/report"
+	"kdoctor.io/kdoctor/internal/schedule"
+	"kdoctor.io/kdoctor/internal/stats"
+	"kdoctor.io/kdoctor/internal/verdict"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files of the stored form")
+
+// untagged walks the types of what is stored and returns the fields whose names in the stored form are the names in Go.
+func untagged(t reflect.Type, seen map[reflect.Type]bool) []string {
+	switch t.Kind() {
+	case reflect.Pointer, reflect.Slice, reflect.Array:
+		return untagged(t.Elem(), seen)
+	case reflect.Map:
+		return append(untagged(t.Key(), seen), untagged(t.Elem(), seen)...)
+	case reflect.Struct:
+	default:
+		return nil
+	}
+	// Types that encode themselves have no field names in the stored form. Reason has: it decodes itself alone.
+	if seen[t] || t.Implements(reflect.TypeFor[json.Marshaler]()) {
+		return nil
+	}
+	seen[t] = true
+	var found []string
+	for field := range t.Fields() {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		if field.IsExported() && name == "" {
+			found = append(found, fmt.Sprintf("%s.%s", t, field.Name))
+		}
+		found = append(found, untagged(field.Type, seen)...)
+	}
+	return found
+}
+
+// TestWhatIsStoredHasNamesOfItsOwn: a field that is renamed in the code keeps its name in the rounds that are stored.
+func TestWhatIsStoredHasNamesOfItsOwn(t *testing.T) {
+	seen := map[reflect.Type]bool{}
+	found := append(untagged(reflect.TypeFor[roundBlob](), seen), untagged(reflect.TypeFor[planBlob](), seen)...)
+	slices.Sort(found)
+	for _, field := range found {
+		t.Errorf("%s has no tag for JSON: give it the name under which it is stored", field)
+	}
+	if len(seen) < 20 {
+		t.Errorf("%d types were looked at; want all that are stored", len(seen))
+	}
+}
+
+// filler gives every field that is stored a value of its own that is not zero.
+type filler struct{ n int64 }
+
+func (f *filler) fill(v reflect.Value, depth int) {
+	f.n++
+	switch into := v.Addr().Interface().(type) {
+	case *time.Time:
+		*into = time.Date(2026, 3, 1, 10, 0, 0, int(f.n), time.UTC)
+		return
+	case *netip.Addr:
+		*into = netip.AddrFrom4([4]byte{10, 0, byte(f.n >> 8), byte(f.n)})
+		return
+	case *stats.Histogram:
+		into.Record(time.Duration(f.n) * time.Microsecond)
+		return
+	case *json.RawMessage:
+		*into = fmt.Appendf(nil, `{"a":%d}`, f.n)
+		return
+	case *probe.Outcome:
+		*into = probe.Outcome(1 + f.n%int64(probe.Outcomes-1))
+		return
+	case *probe.Phase:
+		*into = probe.Phase(1 + f.n%int64(probe.Phases-1))
+		return
+	}
+	switch v.Kind() {
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		v.SetInt(f.n)
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		v.SetUint(uint64(f.n))
+	case reflect.Float32, reflect.Float64:
+		v.SetFloat(float64(f.n) + 0.5)
+	case reflect.String:
+		v.SetString(fmt.Sprint("s", f.n))
+	case reflect.Pointer:
+		// A path has a path for its persistent stream, and that has none.
+		if depth < 10 {
+			v.Set(reflect.New(v.Type().Elem()))
+			f.fill(v.Elem(), depth+4)
+		}
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		f.fill(v.Index(0), depth+1)
+	case reflect.Array:
+		for i := range v.Len() {
+			f.fill(v.Index(i), depth+1)
+		}
+	case reflect.Map:
+		key, value := reflect.New(v.Type().Key()).Elem(), reflect.New(v.Type().Elem()).Elem()
+		f.fill(key, depth+1)
+		f.fill(value, depth+1)
+		v.Set(reflect.MakeMap(v.Type()))
+		v.SetMapIndex(key, value)
+	case reflect.Struct:
+		for i := range v.NumField() {
+			f.fill(v.Field(i), depth+1)
+		}
+	default:
+		panic(fmt.Sprintf("a %s is stored, and this test cannot make one", v.Type()))
+	}
+}
+
+// TestTheStoredFormIsTheGoldenOne: what this release writes is what later ones will have to read. A golden file changes
+// with a new field alone; a name or a meaning that changes needs a new format, and the old one stays readable.
+func TestTheStoredFormIsTheGoldenOne(t *testing.T) {
+	key := schedule.Key{UID: "u1", Generation: 3, Round: 2}
+	var round verdict.StoredRound
+	var plan Plan
+	(&filler{}).fill(reflect.ValueOf(&round).Elem(), 0)
+	(&filler{}).fill(reflect.ValueOf(&plan).Elem(), 0)
+	round.Round.Key = key
+	t.Run("round", func(t *testing.T) {
+		body := golden(t, "round.json", encodeRound(round))
+		got, err := decodeRound(key, body)
+		if diff := cmp.Diff(round, got, exported()); diff != "" || err != nil {
+			t.Errorf("%v, (-stored +read):\n%s", err, diff)
+		}
+	})
+	t.Run("plan", func(t *testing.T) {
+		body := golden(t, "plan.json", encodePlan(key, plan))
+		got, err := decodePlan(key, body)
+		if diff := cmp.Diff(plan, got, exported()); diff != "" || err != nil {
+			t.Errorf("%v, (-stored +read):\n%s", err, diff)
+		}
+	})
+}
+
+func exported() cmp.Option {
+	return cmp.Options{cmpopts.EquateComparable(netip.Addr{}), cmp.AllowUnexported(stats.Histogram{}), cmpopts.EquateEmpty()}
+}
+
+// golden holds what is written against the golden file, and returns the golden file packed.
+func golden(t *testing.T, name string, encode func(io.Writer) error) []byte {
+	t.Helper()
+	var packed bytes.Buffer
+	if err := encode(&packed); err != nil {
+		t.Fatal(err)
+	}
+	z, err := gzip.NewReader(bytes.NewReader(packed.Bytes()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(z)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var indented bytes.Buffer
+	if err := json.Indent(&indented, text, "", "  "); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, indented.Bytes(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), indented.String()); diff != "" {
+		t.Errorf("the stored form has changed; run with -update after reading this (-golden +got):\n%s", diff)
+	}
+	var body bytes.Buffer
+	if err := pack(json.RawMessage(want))(&body); err != nil {
+		t.Fatal(err)
+	}
+	return body.Bytes()
+}
+
+// TestWhatTheFirstReleaseStoredIsRead reads blobs that the first release wrote.
+func TestWhatTheFirstReleaseStoredIsRead(t *testing.T) {
+	key := schedule.Key{UID: "u1", Generation: 3, Round: 2}
+	read := func(name string) []byte {
+		body, err := os.ReadFile(filepath.Join("testdata", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return body
+	}
+	round, err := decodeRound(key, read("first-release.json.gz"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	agent := round.Round.Agents[0]
+	path := agent.Paths[0]
+	if agent.Pod != "a" || agent.Via != report.PortForward || agent.Resources.MaxMemory != 101<<20 || path.Sent != 55 ||
+		path.Missed != 5 || path.OK != 50 || path.Failures[0].Count != 5 || path.Failures[0].Phase != probe.Connect ||
+		path.Latency.Count() != 50 || path.Peers["a"] != 50 || path.Bytes != 1<<63+1 {
+		t.Errorf("the agent is %+v", agent)
+	}
+	var reasons []string
+	for _, reason := range round.Verdict.Reasons {
+		reasons = append(reasons, reason.String())
+	}
+	if round.Verdict.Result != verdict.Fail || len(reasons) != 3 || !strings.Contains(strings.Join(reasons, "; "), "pod is Pending") {
+		t.Errorf("the verdict is %s for %q", round.Verdict.Result, reasons)
+	}
+	if string(round.Spec) != `{"target":{"ipv4":true}}` || len(round.Round.Expected) != 2 || len(round.Round.Gaps) != 1 {
+		t.Errorf("the spec is %s, the round %+v", round.Spec, round.Round)
+	}
+	plan, err := decodePlan(key, read("first-release.plan.json.gz"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := plan.Mesh.Plans[0]
+	want := mesh.Load{PerSecond: 10, Duration: 10 * time.Second, Timeout: time.Second}
+	if p.Agent.Pod != "a" || p.Targets[0].Address != "http://10.0.0.9/kdoctoragent" || p.Load != want || plan.Deadline.Sub(plan.Started) != time.Minute {
+		t.Errorf("the plan is %+v", plan)
+	}
+}
