@@ -80,7 +80,7 @@ func (s *slowLoad) prober(plan mesh.Plan, identity echo.Identity, round string, 
 type byProtocol struct{ plain, secure probe.Prober }
 
 func (b byProtocol) Probe(ctx context.Context, t target.Target) probe.Sample {
-	if t.Protocol == target.HTTPS || t.Protocol == target.HTTP2 {
+	if t.Secure() {
 		return b.secure.Probe(ctx, t)
 	}
 	return b.plain.Probe(ctx, t)

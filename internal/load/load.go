@@ -89,7 +89,7 @@ func New(config Config) *Load {
 	for _, t := range config.Targets {
 		p := path{counted: NewAccount(t)}
 		counted.lanes = append(counted.lanes, lane{p.counted, pace.Phase(config.Source, t.ID)})
-		if kept.prober != nil && kept.requests > 0 && t.Protocol != target.TCP {
+		if kept.prober != nil && kept.requests > 0 && t.Persistent() {
 			p.kept = NewAccount(t)
 			kept.lanes = append(kept.lanes, lane{p.kept, keptPace.Phase(config.Source, t.ID)})
 		}

@@ -6,7 +6,6 @@ import (
 
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/stats"
-	"kdoctor.io/kdoctor/internal/target"
 )
 
 // When an agent's measurements are not trusted. docs/adr/0004-tool-limited.md says why there are such limits at all.
@@ -115,7 +114,7 @@ func pathLimit(p *report.Path) *Reason {
 // small is the limit of a path whose answers were shorter than the round asks for, which shows nothing of what large
 // ones meet; zero for none. An agent gives such answers when the round is not known to it, as after a restart.
 func small(p *report.Path, least int) Reason {
-	if p.Target.Protocol == target.TCP || float64(p.Bytes) >= answeredShare*float64(p.OK)*float64(least) {
+	if !p.Target.Answers() || float64(p.Bytes) >= answeredShare*float64(p.OK)*float64(least) {
 		return Reason{}
 	}
 	return Reason{Code: ShortAnswers, Count: p.Bytes / p.OK, Of: uint64(least)} // #nosec G115 -- it is positive: more than no byte was missing

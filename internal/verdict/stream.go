@@ -16,7 +16,7 @@ import (
 // agents may close it, and the agent that answers keeps it longer than the round pauses: there each is a failure.
 func (j judge) stream(r *reported, i int, planned uint64, s suspects) (Result, Reason) {
 	p := r.left[i]
-	if p.Target.Protocol == target.TCP || (p.Kept == nil && planned == 0) {
+	if !p.Target.Persistent() || (p.Kept == nil && planned == 0) {
 		return Pass, Reason{}
 	}
 	whole := &report.Path{}

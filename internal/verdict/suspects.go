@@ -174,7 +174,7 @@ func slowAnswers(round report.Round, agents []reported) slow {
 // Where pods answered that may do so although nothing leads to them, they are counted in.
 // What timed out is not counted where the asker met a limit too, which may be why.
 func (s slow) on(agent string, p *report.Path, stands proxy, limited bool) *Reason {
-	if p.Target.Protocol == target.TCP {
+	if !p.Target.Answers() {
 		// A kernel answers, not the agent.
 		return nil
 	}

@@ -212,11 +212,11 @@ func parseTarget(m *agentv1.Target) (target.Target, error) {
 	if err := checkDial(t); err != nil {
 		return target.Target{}, err
 	}
-	scheme, ok := schemes()[t.Protocol]
+	speech, ok := t.Protocol.Speech()
 	if !ok {
 		return target.Target{}, fmt.Errorf("this release cannot speak %q", t.Protocol)
 	}
-	return t, checkURL(scheme, t.Address)
+	return t, checkURL(speech, t.Address)
 }
 
 // checkAnswer accepts a target that says who may answer, and one of the first release, which does not.
@@ -258,19 +258,15 @@ func checkDial(t target.Target) error {
 // nameCharacters are those of names that resolvers look up.
 const nameCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_"
 
-// schemes are the protocols that this release speaks, with the schemes of their URLs.
-func schemes() map[target.Protocol]string {
-	return map[target.Protocol]string{target.HTTP: "http", target.HTTPS: "https", target.HTTP2: "https", target.TCP: "tcp"}
-}
-
 // checkURL accepts what a request can be sent to and nothing that would say more than where: no user, no fragment.
-func checkURL(scheme, address string) error {
+func checkURL(speech target.Speech, address string) error {
 	u, err := url.Parse(address)
 	if err != nil {
 		return fmt.Errorf("address: %w", err)
 	}
-	if u.Scheme != scheme || u.Hostname() == "" || u.User != nil || u.Fragment != "" || u.Opaque != "" || scheme == "tcp" && u.Port() == "" {
-		return fmt.Errorf("address %q is not a plain %s URL", address, scheme)
+	if u.Scheme != speech.Scheme || u.Hostname() == "" || u.User != nil || u.Fragment != "" || u.Opaque != "" ||
+		speech.Port && u.Port() == "" {
+		return fmt.Errorf("address %q is not a plain %s URL", address, speech.Scheme)
 	}
 	if port := u.Port(); port != "" {
 		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
