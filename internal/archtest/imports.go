@@ -36,9 +36,15 @@ func ImportRules() []ImportRule {
 		{
 			Name: "what measures and what answers reaches no Kubernetes library",
 			Applies: func(path string) bool {
-				return slices.Contains([]string{"probe", "load", "engine", "responder", "observer"}, role(path))
+				return slices.Contains([]string{"probe", "load", "engine", "responder", "observer", "epoll", "httpbytes", "buffers"}, role(path))
 			},
 			Forbidden: func(_, to string) bool { return kubernetes(to) },
+		},
+		{
+			Name:    "what probers and the responder are built on knows no other package of ours",
+			Applies: groundwork,
+			// Each is for any program that speaks HTTP over sockets.
+			Forbidden: func(_, to string) bool { return own(to) },
 		},
 		{
 			Name:      "probers know no responder",
@@ -112,6 +118,11 @@ func pure(path string) bool {
 // contract that tests probers, probetest, is allowed both.
 func prober(path string) bool {
 	return (role(path) == "probe" || role(path) == "engine") && path != Module+"/internal/probe/probetest"
+}
+
+// groundwork reports whether the package is one of those that probers and the responder are built on.
+func groundwork(path string) bool {
+	return slices.Contains([]string{"epoll", "httpbytes", "buffers"}, role(path))
 }
 
 // adapter tells whether the package touches the world.

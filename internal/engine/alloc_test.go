@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"kdoctor.io/kdoctor/internal/epoll"
 	"kdoctor.io/kdoctor/internal/mesh"
 	"kdoctor.io/kdoctor/internal/probe"
 	"kdoctor.io/kdoctor/internal/target"
@@ -86,7 +87,7 @@ func eachMode(t testing.TB, test func(name string, s *shard, l *lane)) {
 		to := target.Target{ID: "t", Family: "IPv4", Address: c.scheme + "://" + scripted(t, agentAnswer(t))}
 		e := New(Config{Round: roundOfTest, Source: "a", Installation: "k/a", Targets: []target.Target{to}, Plain: c.plain,
 			Load: mesh.Load{PerSecond: 1, Timeout: 20 * time.Second, Connection: c.connection}})
-		p, err := openPoller()
+		p, err := epoll.Open(epoll.Config{Precise: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -95,7 +96,7 @@ func eachMode(t testing.TB, test func(name string, s *shard, l *lane)) {
 		s.outer = t.Context()
 		test(c.name, s, e.paths[0].counted)
 		s.hangUp()
-		p.close()
+		p.Close()
 		_ = unix.Close(stamping)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kdoctor.io/kdoctor/internal/echo"
+	"kdoctor.io/kdoctor/internal/epoll"
 	"kdoctor.io/kdoctor/internal/probe"
 	"kdoctor.io/kdoctor/internal/probe/httpprobe"
 	"kdoctor.io/kdoctor/internal/probe/pool"
@@ -45,6 +46,9 @@ type attempt struct {
 	buffer []byte
 	parser parser
 }
+
+// everyChange watches a socket once and as long as it is open.
+const everyChange = unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | epoll.Edge
 
 // begin starts an attempt on the lane, over an idle connection if there is one.
 func (s *shard) begin(l *lane, due, now time.Duration) {
@@ -104,7 +108,7 @@ func (s *shard) connect(i int32, a *attempt) (err error) {
 	if err := s.kernel.connect(a.fd, &l.place); err != nil {
 		return err
 	}
-	return s.poller.watch(a.fd, i, a.serial)
+	return s.poller.Add(a.fd, everyChange, i, a.serial)
 }
 
 // handle goes on with a socket that has changed.
@@ -169,7 +173,7 @@ func (s *shard) connected(i int32) (over bool) {
 func (s *shard) send(i int32) bool {
 	a := &s.attempts[i]
 	for a.sent < len(a.lane.request) {
-		n, errno := s.kernel.send(a.fd, a.lane.request[a.sent:])
+		n, errno := epoll.Send(a.fd, a.lane.request[a.sent:], 0)
 		switch errno {
 		case 0:
 			a.sent += n
@@ -193,7 +197,7 @@ func (s *shard) send(i int32) bool {
 func (s *shard) replace(i int32, errno unix.Errno) {
 	a := &s.attempts[i]
 	httpprobe.EndOf(errno).Note(&a.lost)
-	s.kernel.close(a.fd)
+	epoll.CloseSocket(a.fd)
 	a.serial++
 	a.reused = false
 	s.open(i, a)
@@ -254,7 +258,7 @@ func (s *shard) overflow(i int32, err error) {
 // read reads once and notes when what it read had arrived. early tells that this was before the attempt began.
 func (s *shard) read(a *attempt, b []byte) (n int, early bool, errno unix.Errno) {
 	if s.engine.config.Plain {
-		n, errno = s.kernel.read(a.fd, b)
+		n, errno = epoll.Receive(a.fd, b)
 		if n > 0 && a.first == 0 {
 			a.first = a.since
 		}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"kdoctor.io/kdoctor/internal/epoll"
 	"kdoctor.io/kdoctor/internal/mesh"
 	"kdoctor.io/kdoctor/internal/probe"
 	"kdoctor.io/kdoctor/internal/probe/httpprobe"
@@ -19,7 +20,7 @@ import (
 // single makes one attempt at a time with a shard of the engine. Its poller is opened beforehand, as in a run.
 type single struct {
 	config httpprobe.Config
-	poller *poller
+	poller *epoll.Poller
 	// shard is that of the last target, with the connections that are kept for it.
 	shard  *shard
 	target target.Target
@@ -28,7 +29,7 @@ type single struct {
 
 func newSingle(t testing.TB, config httpprobe.Config) *single {
 	t.Helper()
-	p, err := openPoller()
+	p, err := epoll.Open(epoll.Config{Precise: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +37,7 @@ func newSingle(t testing.TB, config httpprobe.Config) *single {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { p.close(); _ = null.Close() })
+	t.Cleanup(func() { p.Close(); _ = null.Close() })
 	return &single{config: config, poller: p, null: null}
 }
 
@@ -70,7 +71,7 @@ func (a *single) Probe(ctx context.Context, to target.Target) (got probe.Sample)
 	}
 	now := s.now()
 	s.begin(s.engine.paths[0].counted, now, now)
-	stop := context.AfterFunc(ctx, a.poller.interrupt)
+	stop := context.AfterFunc(ctx, a.poller.Interrupt)
 	defer stop()
 	s.run(ctx)
 	// The race detector does not see the shard's own system calls. A read that it sees tells it that what the server did before it wrote has happened.
@@ -93,33 +94,6 @@ func TestErrorNumbersAtConnect(t *testing.T) {
 		s.fail(s.underWay.first, errno)
 		return got
 	})
-}
-
-func TestTimerServesWhereTheKernelHasNoPreciseWait(t *testing.T) {
-	p, err := openPoller()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p.close()
-	if err := p.openTimer(); err != nil {
-		t.Fatal(err)
-	}
-	start := time.Now()
-	for range 10 {
-		if events, err := p.wait(300 * time.Microsecond); err != nil || len(events) != 1 || events[0].Fd != timerKey {
-			t.Fatalf("events %v, %v", events, err)
-		}
-	}
-	if took := time.Since(start); took < 3*time.Millisecond {
-		t.Errorf("ten waits of 300 us took %v", took)
-	}
-	if events, err := p.wait(0); err != nil || len(events) != 1 || events[0].Fd != timerKey {
-		t.Errorf("a wait of nothing: %v, %v", events, err)
-	}
-	p.interrupt()
-	if events, err := p.wait(time.Minute); err != nil || len(events) == 0 || events[0].Fd != wakeKey {
-		t.Errorf("an interrupted wait: %v, %v", events, err)
-	}
 }
 
 func TestOnlyPlainAddressesOfTheRightFamilyAreSupported(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kdoctor.io/kdoctor/internal/echo"
+	"kdoctor.io/kdoctor/internal/epoll"
 	"kdoctor.io/kdoctor/internal/load"
 	"kdoctor.io/kdoctor/internal/mesh"
 	"kdoctor.io/kdoctor/internal/probe/httpprobe"
@@ -163,7 +164,7 @@ func (e *Engine) Run(ctx context.Context) (complete bool) {
 	stop := context.AfterFunc(ctx, func() {
 		defer close(interrupted)
 		for _, s := range shards {
-			s.poller.interrupt()
+			s.poller.Interrupt()
 		}
 	})
 	var running sync.WaitGroup
@@ -175,7 +176,7 @@ func (e *Engine) Run(ctx context.Context) (complete bool) {
 		<-interrupted
 	}
 	for _, s := range shards {
-		s.poller.close()
+		s.poller.Close()
 	}
 	end := time.Now()
 	e.each(func(l *lane) { l.End(start, end) })
@@ -195,13 +196,12 @@ func (e *Engine) each(do func(*lane)) {
 func (e *Engine) split(start time.Time) []*shard {
 	var shards []*shard
 	for i := range e.parts {
-		p, err := openPoller()
+		p, err := epoll.Open(epoll.Config{Precise: true, Hold: runtime.GOMAXPROCS(0) > len(e.parts)})
 		if err != nil {
 			e.parts[i].counted.giveUp()
 			e.parts[i].kept.giveUp()
 			continue
 		}
-		p.mayHold = runtime.GOMAXPROCS(0) > len(e.parts)
 		shards = append(shards, newShard(e, &e.parts[i], p, start))
 	}
 	return shards

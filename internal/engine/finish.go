@@ -6,6 +6,7 @@ import (
 	"context"
 	"time"
 
+	"kdoctor.io/kdoctor/internal/epoll"
 	"kdoctor.io/kdoctor/internal/probe"
 	"kdoctor.io/kdoctor/internal/probe/httpprobe"
 	"kdoctor.io/kdoctor/internal/probe/pool"
@@ -121,10 +122,10 @@ func (s *shard) finish(i int32, whole, reusable bool) {
 	case a.fd < 0:
 		s.give(i)
 	case whole:
-		s.kernel.reset(a.fd)
+		reset(a.fd)
 		s.give(i)
 	default:
-		s.kernel.close(a.fd)
+		epoll.CloseSocket(a.fd)
 		s.give(i)
 	}
 	s.record(l, sample)
@@ -142,7 +143,7 @@ func (s *shard) refillWith(l *lane) {
 func (s *shard) drop(i int32) {
 	a := &s.attempts[i]
 	s.remove(&a.lane.idle, i)
-	s.kernel.reset(a.fd)
+	reset(a.fd)
 	s.give(i)
 }
 

@@ -31,7 +31,7 @@ func after(text string, end func(net.Conn)) func(*host, int64, net.Conn, *bufio.
 	return func(h *host, _ int64, conn net.Conn, requests *bufio.Reader) {
 		if h.next(requests) {
 			_, _ = io.WriteString(conn, text)
-			nap(20 * time.Millisecond)
+			sleep(20 * time.Millisecond)
 			end(conn)
 		}
 	}

@@ -89,7 +89,7 @@ func run(t *testing.T, config Config) *Engine {
 	// The servers here close their ends when they hear of it.
 	after := descriptors(t)
 	for deadline := time.Now().Add(5 * time.Second); after > before && time.Now().Before(deadline); after = descriptors(t) {
-		nap(10 * time.Millisecond)
+		sleep(10 * time.Millisecond)
 	}
 	if after > before {
 		t.Errorf("%d descriptors before and %d after", before, after)
@@ -216,7 +216,7 @@ func TestSaturationKeepsItsNumberUnderWay(t *testing.T) {
 					n := under.Add(1)
 					for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
 					}
-					nap(2 * time.Millisecond)
+					sleep(2 * time.Millisecond)
 					under.Add(-1)
 					_, _ = io.WriteString(conn, text)
 				}
@@ -250,7 +250,7 @@ func TestStallOfTheServerIsSeenInResponses(t *testing.T) {
 				for h.next(requests) {
 					// From 1 s to 2 s nobody is answered.
 					if at := time.Since(begun); at > time.Second && at < 2*time.Second {
-						nap(2*time.Second - at)
+						sleep(2*time.Second - at)
 					}
 					_, _ = io.WriteString(conn, text)
 				}

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"kdoctor.io/kdoctor/internal/epoll"
 	"kdoctor.io/kdoctor/internal/mesh"
 	"kdoctor.io/kdoctor/internal/probe"
 	"kdoctor.io/kdoctor/internal/target"
@@ -91,7 +92,7 @@ func hold(t *testing.T, scheme string, timeout time.Duration, connection mesh.Co
 	to := target.Target{ID: "t", Family: "IPv4", Address: scheme + "://" + listener.Addr().String()}
 	e := New(Config{Round: roundOfTest, Source: "a", Installation: "k/a", Targets: []target.Target{to},
 		Load: mesh.Load{PerSecond: 1, Timeout: timeout, Connection: connection}})
-	p, err := openPoller()
+	p, err := epoll.Open(epoll.Config{Precise: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +100,7 @@ func hold(t *testing.T, scheme string, timeout time.Duration, connection mesh.Co
 	s.outer = t.Context()
 	got := new(probe.Sample)
 	s.record = func(_ *lane, sample *probe.Sample) { *got = *sample }
-	t.Cleanup(func() { s.hangUp(); p.close() })
+	t.Cleanup(func() { s.hangUp(); p.Close() })
 	return held{shard: s, lane: e.paths[0].counted, conns: conns, got: got}
 }
 
@@ -141,7 +142,7 @@ func TestAnswerInTimeThatIsReadLateIsASuccess(t *testing.T) {
 		t.Fatal(err)
 	}
 	written := h.now()
-	nap(2*timeout - h.now())
+	sleep(2*timeout - h.now())
 	h.expire()
 	if h.got.Outcome != probe.OK || !h.got.Kernel || h.got.Latency > written || h.got.Own < timeout/2 || h.got.Latency+h.got.Own < 2*timeout {
 		t.Errorf("%v (%s), latency %v, own %v, kernel %v; the answer was written at %v", h.got.Outcome, h.got.Message, h.got.Latency, h.got.Own, h.got.Kernel, written)
@@ -157,7 +158,7 @@ func TestAnswerAfterTheDeadlineIsATimeoutHoweverLateItIsRead(t *testing.T) {
 	h.start(t)
 	conn := <-h.conns
 	request(t, conn)
-	nap(2*timeout - h.now())
+	sleep(2*timeout - h.now())
 	if _, err := io.WriteString(conn, agentAnswer(t)); err != nil {
 		t.Fatal(err)
 	}
@@ -171,7 +172,7 @@ func TestSilenceUntilTheDeadlineIsATimeout(t *testing.T) {
 	const timeout = 50 * time.Millisecond
 	h := hold(t, "http", timeout, mesh.NewConnection)
 	h.start(t)
-	nap(timeout - h.now())
+	sleep(timeout - h.now())
 	h.expire()
 	if h.got.Outcome != probe.Timeout || h.got.Phase != probe.FirstByte || h.busy != 0 {
 		t.Errorf("%v in phase %v", h.got.Outcome, h.got.Phase)
@@ -183,7 +184,7 @@ func TestHandshakeInTimeThatIsSeenLateIsASuccessOfConnectingAlone(t *testing.T) 
 	h := hold(t, "tcp", timeout, mesh.NewConnection)
 	h.begin(h.lane, 0, h.now())
 	<-h.conns
-	nap(2*timeout - h.now())
+	sleep(2*timeout - h.now())
 	h.expire()
 	if h.got.Outcome != probe.OK || h.got.Latency > timeout || h.got.Own < timeout || h.got.Phases[probe.Connect] != h.got.Latency {
 		t.Errorf("%v (%s), latency %v, own %v", h.got.Outcome, h.got.Message, h.got.Latency, h.got.Own)
@@ -196,7 +197,7 @@ func TestRequestThatTheThreadWasTooLateToSendIsNotTheNetworksFault(t *testing.T)
 	now := h.now()
 	h.begin(h.lane, now, now)
 	<-h.conns
-	nap(2*timeout - h.now())
+	sleep(2*timeout - h.now())
 	h.expire()
 	if h.got.Outcome != probe.NotSent || h.got.Phase != probe.FirstByte {
 		t.Errorf("%v in phase %v: %s", h.got.Outcome, h.got.Phase, h.got.Message)
@@ -209,7 +210,7 @@ func TestThreadThatWakesLateAfterConnectingSaysSo(t *testing.T) {
 	h.begin(h.lane, now, now)
 	conn := <-h.conns
 	const late = 100 * time.Millisecond
-	nap(late)
+	sleep(late)
 	for h.attempts[h.underWay.first].phase == probe.Connect {
 		if err := h.wait(h.now() + time.Second); err != nil {
 			t.Fatal(err)
@@ -245,7 +246,7 @@ func TestBytesThatArriveWhileAConnectionIsIdleAreNoAnswer(t *testing.T) {
 	if _, err := io.WriteString(conn, agentAnswer(t)); err != nil {
 		t.Fatal(err)
 	}
-	nap(time.Millisecond)
+	sleep(time.Millisecond)
 	h.start(t)
 	for h.busy > 0 {
 		h.turn()

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"kdoctor.io/kdoctor/internal/epoll"
 	"kdoctor.io/kdoctor/internal/mesh"
 	"kdoctor.io/kdoctor/internal/probe"
 	"kdoctor.io/kdoctor/internal/probe/httpprobe"
@@ -19,11 +20,11 @@ func BenchmarkProbe(b *testing.B) {
 		targets := targetsAt(url, 1)
 		e := New(Config{Round: config.Round, Source: config.Source, Installation: config.Installation, Targets: targets,
 			Load: mesh.Load{PerSecond: 1, Timeout: config.Timeout}})
-		p, err := openPoller()
+		p, err := epoll.Open(epoll.Config{Precise: true})
 		if err != nil {
 			b.Fatal(err)
 		}
-		defer p.close()
+		defer p.Close()
 		s := newShard(e, &e.parts[0], p, time.Now())
 		s.record = func(_ *lane, sample *probe.Sample) {
 			if sample.Outcome != probe.OK {

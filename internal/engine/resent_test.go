@@ -75,9 +75,9 @@ func TestSegmentsThatWereSentAgainAreCountedThoughTheRequestSucceeds(t *testing.
 	go func() { defer close(over); e.Run(t.Context()) }()
 	// Its first segment meets a full queue: only after that a connection is taken, and the kernel sends it again a second later.
 	for e.inFlight.Load() == 0 {
-		nap(time.Millisecond)
+		sleep(time.Millisecond)
 	}
-	nap(50 * time.Millisecond)
+	sleep(50 * time.Millisecond)
 	take()
 	conn := descriptor(take())
 	if _, err := conn.Read(make([]byte, 4096)); err != nil {

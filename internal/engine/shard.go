@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"kdoctor.io/kdoctor/internal/epoll"
 	"kdoctor.io/kdoctor/internal/probe"
 )
 
@@ -23,7 +24,7 @@ const (
 type shard struct {
 	engine *Engine
 	*part
-	poller *poller
+	poller *epoll.Poller
 	kernel kernel
 	clock  clock
 	outer  context.Context
@@ -47,7 +48,7 @@ type shard struct {
 	names map[string]string
 }
 
-func newShard(e *Engine, p *part, with *poller, base time.Time) *shard {
+func newShard(e *Engine, p *part, with *epoll.Poller, base time.Time) *shard {
 	s := &shard{engine: e, part: p, poller: with, clock: newClock(base), underWay: emptyLine(), names: map[string]string{}, buffers: buffers{lent: &e.lent},
 		record: func(l *lane, s *probe.Sample) { l.Record(s) }}
 	for range e.config.Saturate {
@@ -150,14 +151,14 @@ func (s *shard) wait(until time.Duration) error {
 		// Up to the grid's next moment, or that behind the wanted one when nothing else can happen.
 		grid := gridStep - s.now()%gridStep
 		if s.busy > 0 || d <= grid {
-			nap(grid)
+			sleep(grid)
 			d = 0
 		} else {
 			d = (until+gridStep-1)/gridStep*gridStep - s.now()
 		}
 	}
 	for {
-		events, err := s.poller.wait(d)
+		events, err := s.poller.Wait(max(d, 0))
 		if err != nil {
 			return err
 		}
@@ -166,10 +167,18 @@ func (s *shard) wait(until time.Duration) error {
 				s.handle(key, events[i].Pad, events[i].Events)
 			}
 		}
-		if !s.grid || len(events) < eventBatch {
+		if !s.grid || len(events) < epoll.BatchSize {
 			return nil
 		}
 		d = 0
+	}
+}
+
+// sleep waits for d, whatever arrives meanwhile. A signal may end it early.
+func sleep(d time.Duration) {
+	if d > 0 {
+		span := unix.NsecToTimespec(int64(d))
+		_ = unix.ClockNanosleep(unix.CLOCK_MONOTONIC, 0, &span, nil)
 	}
 }
 

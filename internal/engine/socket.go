@@ -6,6 +6,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"kdoctor.io/kdoctor/internal/epoll"
 )
 
 // kernel makes system calls that do not block, without telling the scheduler and without garbage: what the kernel reads or writes is in it.
@@ -43,8 +45,6 @@ func (k *kernel) connect(fd int, to *place) error {
 	return asError(errno)
 }
 
-func (k *kernel) close(fd int) { _, _, _ = unix.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0) }
-
 // enable switches an option on.
 func (k *kernel) enable(fd, level, option int) error {
 	on := int32(1)
@@ -53,27 +53,10 @@ func (k *kernel) enable(fd, level, option int) error {
 	return asError(errno)
 }
 
-// reset closes a connection over which nothing is under way: everything was read, so a reset loses nothing, and neither a port here
-// nor conntrack entries on the way linger for minutes.
-func (k *kernel) reset(fd int) {
-	linger := unix.Linger{Onoff: 1}
-	_, _, _ = unix.RawSyscall6(unix.SYS_SETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_LINGER,
-		uintptr(unsafe.Pointer(&linger)), unsafe.Sizeof(linger), 0) // #nosec G103 -- the kernel reads it
-	k.close(fd)
-}
-
-// send writes what fits.
-func (k *kernel) send(fd int, b []byte) (int, unix.Errno) {
-	n, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), // #nosec G103 -- the kernel reads it
-		uintptr(len(b)), unix.MSG_NOSIGNAL, 0, 0)
-	return int(n), errno // #nosec G115 -- at most a length
-}
-
-// read reads what there is.
-func (k *kernel) read(fd int, b []byte) (int, unix.Errno) {
-	n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), // #nosec G103 -- the kernel fills it
-		uintptr(len(b)), 0, 0, 0)
-	return int(n), errno // #nosec G115 -- at most a length
+// reset closes a connection over which nothing is under way: everything was read, so a reset loses nothing.
+func reset(fd int) {
+	epoll.DiscardOnClose(fd)
+	epoll.CloseSocket(fd)
 }
 
 // receive reads what there is, and tells when the kernel received the last byte of it, in nanoseconds of Unix time; 0 where it does not say.

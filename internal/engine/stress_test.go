@@ -95,7 +95,7 @@ func TestCountsAddUpWhateverTheServerDoes(t *testing.T) {
 							}
 						default:
 							allConsistent(t, e.Paths())
-							nap(5 * time.Millisecond)
+							sleep(5 * time.Millisecond)
 						}
 					}
 					allConsistent(t, e.Paths())

@@ -2,11 +2,11 @@ package responder
 
 import (
 	"net/http"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"kdoctor.io/kdoctor/internal/echo"
+	"kdoctor.io/kdoctor/internal/epoll"
 )
 
 const (
@@ -14,6 +14,8 @@ const (
 	flushAt = 16 << 10
 	// turn is how often a connection may fill the input before others have their turn.
 	turn = 16
+	// arrivals watches what a client sends, until the connection is closed.
+	arrivals = unix.EPOLLIN | unix.EPOLLRDHUP | epoll.Edge
 	// moreRoom is what a buffer has at least for the rest of a head.
 	moreRoom = 256
 )
@@ -72,7 +74,7 @@ func (s *shard) receive(i int32, hangup bool) {
 			b = c.in
 		}
 		have := len(b)
-		n, errno := recv(c.fd, b[have:cap(b)])
+		n, errno := epoll.Receive(c.fd, b[have:cap(b)])
 		switch errno {
 		case 0:
 		case unix.EINTR:
@@ -277,7 +279,7 @@ func (s *shard) watch(i int32) {
 	if c.watched {
 		return
 	}
-	if s.poller.watch(unix.EPOLL_CTL_ADD, c.fd, 0, i, c.generation) != nil {
+	if s.poller.Add(c.fd, arrivals, i, c.generation) != nil {
 		s.drop(i)
 		return
 	}
@@ -290,11 +292,11 @@ func (s *shard) watchWrites(i int32) bool {
 	if c.writes {
 		return true
 	}
-	operation := unix.EPOLL_CTL_ADD
+	watch := s.poller.Add
 	if c.watched {
-		operation = unix.EPOLL_CTL_MOD
+		watch = s.poller.Modify
 	}
-	if s.poller.watch(operation, c.fd, unix.EPOLLOUT, i, c.generation) != nil {
+	if watch(c.fd, arrivals|unix.EPOLLOUT, i, c.generation) != nil {
 		s.drop(i)
 		return false
 	}
@@ -311,14 +313,8 @@ func (s *shard) drop(i int32) {
 	}
 	s.stock.give(c.in)
 	s.stock.give(c.out)
-	_, _, _ = unix.RawSyscall(unix.SYS_CLOSE, uintptr(c.fd), 0, 0)
+	epoll.CloseSocket(c.fd)
 	*c = connection{fd: none, generation: c.generation, delayed: none}
 	s.free = append(s.free, i)
 	s.open--
-}
-
-// recv is recv(2) on a socket that does not block.
-func recv(fd int, b []byte) (int, unix.Errno) {
-	n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)), 0, 0, 0) // #nosec G103 -- the kernel fills it
-	return int(n), errno
 }

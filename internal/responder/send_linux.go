@@ -1,11 +1,10 @@
 package responder
 
 import (
-	"unsafe"
-
 	"golang.org/x/sys/unix"
 
 	"kdoctor.io/kdoctor/internal/echo"
+	"kdoctor.io/kdoctor/internal/epoll"
 )
 
 // send writes answers, of which the last padding bytes are blanks. What the socket does not take is held, and out is then not nil.
@@ -151,7 +150,7 @@ func (s *shard) linger(i int32) {
 func (s *shard) drain(i int32) {
 	fd := s.connections[i].fd
 	for range turn {
-		n, errno := recv(fd, s.input)
+		n, errno := epoll.Receive(fd, s.input)
 		switch {
 		case errno == unix.EINTR:
 		case errno == unix.EAGAIN:
@@ -167,10 +166,10 @@ func (s *shard) drain(i int32) {
 // sendAll writes until all is taken or nothing more is: the error is EAGAIN then.
 func sendAll(fd int, b []byte, flags uintptr) (n int, errno unix.Errno) {
 	for n < len(b) {
-		sent, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(&b[n])), uintptr(len(b)-n), unix.MSG_NOSIGNAL|flags, 0, 0) // #nosec G103 -- the kernel reads it
+		sent, errno := epoll.Send(fd, b[n:], flags)
 		switch errno {
 		case 0:
-			n += int(sent)
+			n += sent
 		case unix.EINTR:
 		default:
 			return n, errno

@@ -22,7 +22,7 @@ func (r *Responder) serve(ctx context.Context, l *net.TCPListener) error {
 	shards := make([]*shard, 0, r.config.Shards)
 	defer func() {
 		for _, s := range shards {
-			s.poller.close()
+			s.poller.Close()
 		}
 	}()
 	for i := range r.config.Shards {
@@ -36,7 +36,7 @@ func (r *Responder) serve(ctx context.Context, l *net.TCPListener) error {
 		s.full = func() {
 			for j, other := range shards {
 				if j != i {
-					other.poller.interrupt()
+					other.poller.Interrupt()
 				}
 			}
 		}
@@ -48,7 +48,7 @@ func (r *Responder) serve(ctx context.Context, l *net.TCPListener) error {
 	context.AfterFunc(ctx, func() {
 		defer close(woken)
 		for _, s := range shards {
-			s.poller.interrupt()
+			s.poller.Interrupt()
 		}
 	})
 	var running sync.WaitGroup

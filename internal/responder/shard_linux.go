@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kdoctor.io/kdoctor/internal/echo"
+	"kdoctor.io/kdoctor/internal/epoll"
 )
 
 const (
@@ -16,6 +17,8 @@ const (
 	acceptBatch = 64
 	// retryAccept is how long a shard waits that could not accept for want of descriptors or memory.
 	retryAccept = 100 * time.Millisecond
+	// listenKey is the key of the listener's events.
+	listenKey = -3
 	// never is a moment that does not come.
 	never = time.Duration(1<<63 - 1)
 )
@@ -23,7 +26,7 @@ const (
 // shard is one thread's part of the connections. Moments are counted from its start.
 type shard struct {
 	rounds *Rounds
-	poller *poller
+	poller *epoll.Poller
 	writer *writer
 	base   time.Time
 	// now is when the events that are handled were taken from the kernel.
@@ -63,7 +66,7 @@ func newShard(r *Responder, listener, limit int) (*shard, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := openPoller(runtime.GOMAXPROCS(0) > r.config.Shards)
+	p, err := epoll.Open(epoll.Config{Hold: runtime.GOMAXPROCS(0) > r.config.Shards})
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +92,7 @@ func (s *shard) thread(ctx context.Context) error {
 		return err
 	}
 	for {
-		events, err := s.poller.wait(s.pause())
+		events, err := s.poller.Wait(s.pause())
 		if err != nil {
 			return err
 		}
@@ -137,8 +140,8 @@ func (s *shard) pause() time.Duration {
 
 func (s *shard) handle(e *unix.EpollEvent) {
 	switch e.Fd {
-	case wakeKey:
-		s.poller.woken()
+	case epoll.InterruptKey:
+		s.poller.Resume()
 		if s.accepting {
 			s.acceptSome()
 		}
@@ -164,18 +167,18 @@ func (s *shard) readAgain() {
 	}
 }
 
-// accept watches the listener or leaves it alone. What waits there is then another shard's, or waits on.
+// accept watches the listener or leaves it alone. One of the shards that watch it is told of a connection. What waits there is then another shard's, or waits on.
 func (s *shard) accept(want bool) error {
 	if want == s.accepting {
 		return nil
 	}
 	s.accepting = want
 	if !want {
-		s.poller.forget(s.listener)
+		s.poller.Remove(s.listener)
 		s.full()
 		return nil
 	}
-	if err := s.poller.listen(s.listener); err != nil {
+	if err := s.poller.Add(s.listener, unix.EPOLLIN|unix.EPOLLEXCLUSIVE, listenKey, 0); err != nil {
 		return fmt.Errorf("watch listener: %w", err)
 	}
 	return nil
@@ -226,7 +229,7 @@ func (s *shard) overdue(i int32) {
 	}
 	if c.queue == inAnswer {
 		// What the client does not take shall not stay with the kernel either.
-		_ = unix.SetsockoptLinger(c.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+		epoll.DiscardOnClose(c.fd)
 	}
 	s.drop(i)
 }
