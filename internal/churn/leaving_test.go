@@ -49,3 +49,32 @@ func TestANodeThatWasSeenLeavingIsGone(t *testing.T) {
 		})
 	}
 }
+
+// An agent that was silent for another reason goes with its node all the same, where another agent on the node shows that.
+func TestAnAgentThatWasSilentBeforeGoesWithItsNode(t *testing.T) {
+	a, b := topology.Agent{Pod: "a", Node: "n", UID: "1"}, topology.Agent{Pod: "b", Node: "n", UID: "2"}
+	left := func(pod string) report.Change {
+		return report.Change{Pod: pod, Node: "n", What: report.Drained, From: at(21), To: at(25), NodeLeft: true}
+	}
+	for _, c := range []struct {
+		name   string
+		silent map[string]time.Time
+		want   []report.Change
+	}{
+		{"another agent fell silent later", map[string]time.Time{"a": at(2), "b": at(25)}, []report.Change{left("a"), left("b")}},
+		{"another agent fell silent later, and this one answers", map[string]time.Time{"b": at(25)}, []report.Change{left("b")}},
+		{"no other agent is silent", map[string]time.Time{"a": at(2)}, nil},
+		{"the other agent was silent before, too", map[string]time.Time{"a": at(2), "b": at(4)}, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := churn.NewWatch([]topology.Agent{a, b}, at(0))
+			w.See(topology.Snapshot{Taken: at(10), Agents: []topology.Agent{a, b}, Nodes: []topology.Node{{Name: "n"}}})
+			w.See(topology.Snapshot{Taken: at(20), Agents: []topology.Agent{a, b},
+				Nodes: []topology.Node{{Name: "n", Cordoned: true, Removing: "the cluster autoscaler removes it"}}})
+			w.Silent(c.silent)
+			if diff := cmp.Diff(c.want, w.Changes(map[string]time.Time{"a": at(1), "b": at(23)})); diff != "" {
+				t.Errorf("changes (-want +got):\n%s", diff)
+			}
+		})
+	}
+}

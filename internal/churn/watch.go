@@ -67,6 +67,8 @@ type change struct {
 	// was seen. wrong reports that the node's clock told a time that does not fit: nothing that it tells is believed.
 	hint  time.Time
 	wrong bool
+	// told is the pod whose answers tell until when the agent was there at least: itself, or another one on its node.
+	told string
 }
 
 // place is the node of an agent as a snapshot shows it.
@@ -112,19 +114,36 @@ func (w *Watch) See(s topology.Snapshot) {
 
 // Silent takes note of agents that do not answer any more, and since when. One on a node that is about to be removed
 // went with the node: the cluster needs the better part of a minute to notice that, and a round may be over by then.
+//
+// One that fell silent while its node was still to stay did so for another reason, and its pod is gone only where another
+// agent on the node shows that.
 func (w *Watch) Silent(since map[string]time.Time) {
+	left := map[string]change{}
 	for _, l := range w.lives {
 		at := since[l.agent.Pod]
 		l.doubtClock(at)
-		// One that fell silent while its node was still to stay did so for another reason.
-		if at.IsZero() || !l.removing || l.over || !l.stopped.IsZero() || at.Before(l.used) {
-			continue
+		if l.leftWith(at) && !at.Before(l.used) {
+			// What leads to the agent's pod led to it until the last snapshot, at least.
+			c := l.change(report.Drained, time.Time{}, latest(at, l.well))
+			c.earliest, c.NodeLeft = latest(l.began, at.Add(-uncertain)), true
+			l.end(c)
+			// The node was there as long as any agent on it answered.
+			if last, ok := left[l.agent.Node]; !ok || last.noticed.Before(c.noticed) {
+				left[l.agent.Node] = c
+			}
 		}
-		// What leads to the agent's pod led to it until the last snapshot, at least.
-		c := l.change(report.Drained, time.Time{}, latest(at, l.well))
-		c.earliest, c.NodeLeft = latest(l.began, at.Add(-uncertain)), true
-		l.end(c)
 	}
+	for _, l := range w.lives {
+		if c, ok := left[l.agent.Node]; ok && l.leftWith(since[l.agent.Pod]) {
+			c.Pod = l.agent.Pod
+			l.end(c)
+		}
+	}
+}
+
+// leftWith reports whether the agent, which is silent since then, may have gone with its node.
+func (l *life) leftWith(silent time.Time) bool {
+	return !silent.IsZero() && l.removing && !l.over && l.stopped.IsZero()
 }
 
 // doubtClock leaves the cluster's times of a restart aside where the agent fell silent before, though after it was last seen well: the clock of its
@@ -225,7 +244,7 @@ func (l *life) end(c change) {
 // change returns a change of the pod since it was last seen. What the cluster tells is believed where it fits what
 // was seen, for clocks may be wrong.
 func (l *life) change(what report.Happening, hint, noticed time.Time) change {
-	c := change{Change: report.Change{Pod: l.agent.Pod, Node: l.agent.Node, What: what}, noticed: noticed}
+	c := change{Change: report.Change{Pod: l.agent.Pod, Node: l.agent.Node, What: what}, noticed: noticed, told: l.agent.Pod}
 	c.earliest = latest(l.well, noticed.Add(-uncertain))
 	if fits := hint.After(l.well.Add(-second)) && hint.Before(noticed.Add(second)); fits {
 		c.hint = hint
@@ -265,7 +284,7 @@ func (w *Watch) Changes(answered map[string]time.Time) []report.Change {
 	var all []report.Change
 	for _, l := range w.lives {
 		for _, c := range l.changes {
-			all = append(all, c.at(answered[l.agent.Pod]))
+			all = append(all, c.at(answered[c.told]))
 		}
 	}
 	slices.SortStableFunc(all, func(a, b report.Change) int {
