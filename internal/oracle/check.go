@@ -134,14 +134,18 @@ func (c *checker) unlucky(a AgentTruth, p PathTruth, counted, kept account) bool
 	return unlucky
 }
 
-// misled reports whether a request failed for a restart that is told by a clock which is wrong by less than the time
-// between two looks, of an agent whose silence tells nothing because it had begun before, for a fault.
+// misled reports whether a request failed for a change of which nobody can know the time: a restart that is told by a clock
+// which is wrong by less than the time between two looks, of an agent whose silence tells nothing because it had begun
+// before, for a fault; or the removal of a node that was announced and that no look showed, with the same agent.
 func (t *Truth) misled(s stream) bool {
 	return slices.ContainsFunc(s.attempts, func(x attempt) bool {
 		if x.cause.Culprit != ByChange {
 			return false
 		}
 		c := t.Scenario.Changes[x.cause.Index]
+		if c.Kind == Remove {
+			return t.unseen(c)
+		}
 		wrong := t.Scenario.Starts[c.Node].Clock.Abs()
 		if c.Kind != Restart || wrong <= clocks {
 			return false
@@ -151,6 +155,21 @@ func (t *Truth) misled(s stream) bool {
 			return t.Scenario.Faults[i].Node == c.Node
 		})
 	})
+}
+
+// unseen reports whether no look shows that the node was removed, and a fault had kept the reports of all agents on it away
+// before.
+func (t *Truth) unseen(c Change) bool {
+	if c.At+min(c.Follows, lease) <= t.Length {
+		return false
+	}
+	for _, a := range t.Agents {
+		lost := a.Lost.Culprit == ByFault && a.Silent <= c.At
+		if t.world.pods[a.Number].node == c.Node && !lost {
+			return false
+		}
+	}
+	return true
 }
 
 // hidden reports whether pods may answer here that nobody can know of: none that the traffic policy leaves out ever
