@@ -327,10 +327,11 @@ func checkCounts(p report.Path) error {
 	if p.OK > p.Sent {
 		return fmt.Errorf("%d of %d sent cannot have succeeded", p.OK, p.Sent)
 	}
-	left := p.Sent - p.OK
+	failed := p.Sent - p.OK
+	left := failed
 	for _, f := range p.Failures {
 		if f.Count > left {
-			return fmt.Errorf("more failures than the %d of %d sent that did not succeed", p.Sent-p.OK, p.Sent)
+			return fmt.Errorf("more failures than the %d of %d sent that did not succeed", failed, p.Sent)
 		}
 		left -= f.Count
 	}

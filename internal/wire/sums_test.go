@@ -22,6 +22,16 @@ func TestOneWrongSumIsEnoughToRefuseAReport(t *testing.T) {
 		{"one sent of none scheduled, with missed that overflow", func(p *agentv1.Path) {
 			p.Scheduled, p.Missed = 0, math.MaxUint64
 		}},
+		{"two successes of one sent, with failures that overflow", func(p *agentv1.Path) {
+			two := wire.Report(healthy(2)).GetPaths()[0]
+			p.Ok, p.Latency, p.Response = 2, two.GetLatency(), two.GetResponse()
+			p.Failures = []*agentv1.Failure{{Outcome: "Timeout", Phase: "connect", Count: math.MaxUint64}}
+		}},
+		{"failures of one sent that overflow together", func(p *agentv1.Path) {
+			p.Ok, p.Latency, p.Response = 0, empty(), empty()
+			p.Failures = []*agentv1.Failure{{Outcome: "Timeout", Phase: "connect", Count: 3},
+				{Outcome: "Refused", Phase: "connect", Count: math.MaxUint64 - 1}}
+		}},
 		{"two scheduled, one sent and none missed", func(p *agentv1.Path) { p.Scheduled = 2 }},
 		{"one scheduled, one sent and one missed", func(p *agentv1.Path) { p.Missed = 1 }},
 	} {
