@@ -20,10 +20,9 @@ type Want struct {
 	// NodeAddresses says by which addresses of a node its node ports are probed; empty is target.PrimaryAddress.
 	NodeAddresses target.Addresses
 	Load          Load
-	// Limit, Status and Answer are those of Plan.
-	Limit  time.Duration
-	Status int
-	Answer Answer
+	// Limit is the one of Plan.
+	Limit time.Duration
+	HTTP
 }
 
 // Load is the load on each target, from each agent.
@@ -82,10 +81,16 @@ type Plan struct {
 	Load    Load            `json:"Load"`
 	// Limit is the time within which the round must be over, counted from when the agent receives the plan.
 	Limit time.Duration `json:"Limit"`
-	// Status is the HTTP status that counts as success; 0 is 200.
-	Status int `json:"Status"`
+	HTTP
 	// Authorities are certificates in PEM by the name that targets have in Trust.
 	Authorities map[string][]byte `json:"Authorities"`
+}
+
+// HTTP is the part of a plan that is about HTTP. A plan for another protocol has a part of its own beside it; the rest of
+// a plan is the same for all.
+type HTTP struct {
+	// Status is the HTTP status that counts as success; 0 is 200.
+	Status int `json:"Status"`
 	// Answer is how the agent answers the requests of this round, whoever sends them.
 	Answer Answer `json:"Answer"`
 }
@@ -133,8 +138,8 @@ func New(key schedule.Key, task report.Task, snapshot topology.Snapshot, want Wa
 			}
 		}
 		m.Expected = append(m.Expected, report.Expected{Pod: agent.Pod, Node: agent.Node, Targets: made.names})
-		m.Plans = append(m.Plans, Plan{Key: key, Task: task, Agent: agent, Targets: made.targets, Limit: want.Limit, Status: want.Status,
-			Authorities: authorities(snapshot, made.targets), Answer: want.Answer})
+		m.Plans = append(m.Plans, Plan{Key: key, Task: task, Agent: agent, Targets: made.targets, Limit: want.Limit, HTTP: want.HTTP,
+			Authorities: authorities(snapshot, made.targets)})
 	}
 	m.Outside = outside(snapshot, want)
 	m.Give(want.Load, Limits{})

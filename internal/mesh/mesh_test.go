@@ -52,7 +52,7 @@ func TestNew(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			key := schedule.Key{UID: "u", Generation: 2, Round: 3}
-			want := mesh.Want{Kinds: c.kinds, Families: c.families, Load: mesh.Load{PerSecond: 5, Duration: 2 * time.Second}, Limit: time.Minute, Status: 204, Answer: mesh.Answer{Bytes: 8000}}
+			want := mesh.Want{Kinds: c.kinds, Families: c.families, Load: mesh.Load{PerSecond: 5, Duration: 2 * time.Second}, Limit: time.Minute, HTTP: mesh.HTTP{Status: 204, Answer: mesh.Answer{Bytes: 8000}}}
 			m := mesh.New(key, report.Task{Kind: "NetReach", Name: "t"}, topology.Snapshot{Agents: c.agents}, want)
 			plans := map[string][]string{}
 			for _, p := range m.Plans {

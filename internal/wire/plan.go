@@ -61,9 +61,9 @@ func ParsePlan(m *agentv1.Plan) (mesh.Plan, error) {
 		return mesh.Plan{}, errors.New("plan is missing")
 	}
 	p := mesh.Plan{
-		Task:   report.Task{Kind: m.GetTaskKind(), Name: m.GetTaskName()},
-		Agent:  topology.Agent{Pod: m.GetPod()},
-		Status: int(m.GetExpectedStatus()),
+		Task:  report.Task{Kind: m.GetTaskKind(), Name: m.GetTaskName()},
+		Agent: topology.Agent{Pod: m.GetPod()},
+		HTTP:  mesh.HTTP{Status: int(m.GetExpectedStatus())},
 	}
 	var err error
 	if p.Key, err = ParseKey(m.GetKey()); err != nil {

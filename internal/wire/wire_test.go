@@ -47,8 +47,7 @@ func plan() mesh.Plan {
 		Authorities: map[string][]byte{"k/web": authority()},
 		Load:        mesh.Load{PerSecond: 10, Every: 10, Duration: 10 * time.Second, Timeout: time.Second, Connection: mesh.Both},
 		Limit:       time.Minute,
-		Status:      204,
-		Answer:      mesh.Answer{Bytes: 4096, Delay: time.Second, Status: 204},
+		HTTP:        mesh.HTTP{Status: 204, Answer: mesh.Answer{Bytes: 4096, Delay: time.Second, Status: 204}},
 	}
 }
 

@@ -28,7 +28,7 @@ func TestNetReachAsksForALoad(t *testing.T) {
 		"both":                       {of(v1beta1.Both), load(mesh.Both)},
 		"connections that are missing are new ones": {of(""), load(mesh.NewConnection)},
 		"answers of a size": {v1beta1.NetReachSpec{Request: &v1beta1.HTTPRequest{QPS: 7, AnswerSizeInByte: 8000}},
-			mesh.Want{Load: mesh.Load{PerSecond: 7, Connection: mesh.NewConnection}, Answer: mesh.Answer{Bytes: 8000}}},
+			mesh.Want{Load: mesh.Load{PerSecond: 7, Connection: mesh.NewConnection}, HTTP: mesh.HTTP{Answer: mesh.Answer{Bytes: 8000}}}},
 		"without a request nothing is known": {v1beta1.NetReachSpec{}, mesh.Want{}},
 	} {
 		t.Run(name, func(t *testing.T) {

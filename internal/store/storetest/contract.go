@@ -71,7 +71,7 @@ func Plan(key schedule.Key) store.Plan {
 			Plans: []mesh.Plan{{
 				Key: key, Task: report.Task{Kind: "NetReach", Name: "task"}, Agent: agent,
 				Targets: []target.Target{{ID: "x", Kind: target.Ingress, Family: topology.IPv4, Protocol: target.HTTP, Address: "http://10.0.0.9/kdoctoragent"}},
-				Load:    mesh.Load{PerSecond: 10, Duration: 10 * time.Second, Timeout: time.Second}, Limit: time.Minute, Status: 204,
+				Load:    mesh.Load{PerSecond: 10, Duration: 10 * time.Second, Timeout: time.Second}, Limit: time.Minute, HTTP: mesh.HTTP{Status: 204},
 			}},
 			Expected: []report.Expected{{Pod: "a", Node: "n1", Targets: []string{"x"}}},
 			Gaps:     []target.Gap{{Kind: target.NodePort, Family: topology.IPv4, Node: "n1", Reason: "no node port"}},
