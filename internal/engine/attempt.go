@@ -209,7 +209,7 @@ func (s *shard) replace(i int32, errno unix.Errno) {
 func (s *shard) receive(i int32, hangup bool) (over bool) {
 	a := &s.attempts[i]
 	for {
-		grown, err := s.buffers.grow(a.buffer)
+		grown, err := s.lender.grow(a.buffer)
 		if err != nil || a.left <= 0 {
 			s.overflow(i, err)
 			return true

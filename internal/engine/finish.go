@@ -113,7 +113,7 @@ func (s *shard) finish(i int32, whole, reusable bool) {
 	s.remove(&s.underWay, i)
 	s.busy--
 	s.engine.inFlight.Add(-1)
-	s.buffers.give(a.buffer)
+	s.lender.release(a.buffer)
 	a.buffer = nil
 	switch {
 	case reusable && sample.Outcome == probe.OK:

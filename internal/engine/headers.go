@@ -3,8 +3,8 @@ package engine
 import (
 	"bytes"
 	"errors"
-	"math"
 
+	"kdoctor.io/kdoctor/internal/httpbytes"
 	"kdoctor.io/kdoctor/internal/probe/httpprobe"
 )
 
@@ -54,7 +54,7 @@ func (l *lines) read(b []byte) (done bool, err error) {
 			if l.pos >= len(b) {
 				return false, nil
 			}
-			continued = blank(b[l.pos])
+			continued = httpbytes.Blank(b[l.pos])
 			if !continued {
 				if err := l.framing.add(b, l.field); err != nil {
 					return false, err
@@ -68,7 +68,7 @@ func (l *lines) read(b []byte) (done bool, err error) {
 			return false, nil
 		}
 		end += l.scan
-		line := span{l.pos, withoutReturn(b, l.pos, end)}
+		line := span{l.pos, httpbytes.LineEnd(b, l.pos, end)}
 		l.pos, l.scan = end+1, end+1
 		switch {
 		case continued:
@@ -76,7 +76,7 @@ func (l *lines) read(b []byte) (done bool, err error) {
 			continue
 		case line.from == line.to:
 			return true, nil
-		case !l.begun && blank(b[line.from]), bytes.IndexByte(b[line.from:line.to], ':') < 0:
+		case !l.begun && httpbytes.Blank(b[line.from]), bytes.IndexByte(b[line.from:line.to], ':') < 0:
 			return false, errMalformed
 		}
 		l.begun, l.pending, l.field = true, true, trim(b, line)
@@ -99,35 +99,31 @@ func (f *framing) add(b []byte, field span) error {
 		return errMalformed
 	}
 	for _, c := range line[:colon] {
-		if c != ' ' && !nameByte(c) {
+		if c != ' ' && !httpbytes.NameByte(c) {
 			return errMalformed
 		}
 	}
-	if !printable(line[colon+1:]) {
-		for _, c := range line[colon+1:] {
-			if (c < ' ' && c != '\t') || c == 0x7f {
-				return errMalformed
-			}
-		}
+	if !httpbytes.ValidValue(line[colon+1:]) {
+		return errMalformed
 	}
 	value := trim(b, span{field.from + colon + 1, field.to})
 	// What a folded line leaves at the end belongs to the value of an encoding, as net/http sees it.
 	encoding := bytes.TrimLeft(line[colon+1:], " \t")
 	switch name := line[:colon]; {
-	case equalFold(name, "content-length"):
+	case httpbytes.EqualFold(name, "content-length"):
 		if f.lengths == 0 {
 			f.length = value
 		} else if !bytes.Equal(b[f.length.from:f.length.to], b[value.from:value.to]) {
 			f.conflict = true
 		}
 		f.lengths++
-	case equalFold(name, "transfer-encoding"):
+	case httpbytes.EqualFold(name, "transfer-encoding"):
 		f.encodings++
-		f.chunked = equalFold(encoding, "chunked")
-	case equalFold(name, "trailer"):
-		f.badTrailer = f.badTrailer || listed(b[value.from:value.to], "transfer-encoding", "trailer", "content-length")
-	case equalFold(name, "connection"):
-		f.closes = f.closes || listed(b[value.from:value.to], "close")
+		f.chunked = httpbytes.EqualFold(encoding, "chunked")
+	case httpbytes.EqualFold(name, "trailer"):
+		f.badTrailer = f.badTrailer || httpbytes.Listed(b[value.from:value.to], "transfer-encoding", "trailer", "content-length")
+	case httpbytes.EqualFold(name, "connection"):
+		f.closes = f.closes || httpbytes.Listed(b[value.from:value.to], "close")
 	}
 	return nil
 }
@@ -147,7 +143,7 @@ func (f *framing) body(b []byte, status int, encoded bool) (int64, error) {
 	length := int64(untilClosed)
 	if f.lengths > 0 {
 		var ok bool
-		if length, ok = decimal(b[f.length.from:f.length.to]); f.conflict || !ok {
+		if length, ok = httpbytes.Decimal(b[f.length.from:f.length.to]); f.conflict || !ok {
 			return 0, errTransfer
 		}
 	}
@@ -183,7 +179,7 @@ func statusLine(line []byte) (status int, v version, err error) {
 	if !ok {
 		return 0, version{}, errMalformed
 	}
-	if len(proto) != len("HTTP/1.1") || string(proto[:5]) != "HTTP/" || proto[6] != '.' || !digit(proto[5]) || !digit(proto[7]) {
+	if len(proto) != len("HTTP/1.1") || string(proto[:5]) != "HTTP/" || proto[6] != '.' || !httpbytes.Digit(proto[5]) || !httpbytes.Digit(proto[7]) {
 		return 0, version{}, errMalformed
 	}
 	// HTTP/0.0 is read as no version, and so as HTTP/1.1, as net/http does.
@@ -203,7 +199,7 @@ func statusCode(b []byte) (int, bool) {
 	}
 	n := 0
 	for _, c := range b {
-		if !digit(c) {
+		if !httpbytes.Digit(c) {
 			return 0, false
 		}
 		n = 10*n + int(c-'0')
@@ -211,72 +207,15 @@ func statusCode(b []byte) (int, bool) {
 	return n, !negative || n == 0
 }
 
-func decimal(b []byte) (int64, bool) {
-	n := int64(0)
-	for _, c := range b {
-		if !digit(c) || n > (math.MaxInt64-int64(c-'0'))/10 {
-			return 0, false
-		}
-		n = 10*n + int64(c-'0')
-	}
-	return n, len(b) > 0
-}
-
-// listed tells whether a list has one of the names, which are in lower case.
-func listed(list []byte, names ...string) bool {
-	for len(list) > 0 {
-		name := list
-		if i := bytes.IndexByte(list, ','); i >= 0 {
-			name, list = list[:i], list[i+1:]
-		} else {
-			list = nil
-		}
-		name = bytes.Trim(name, " \t")
-		for _, wanted := range names {
-			if equalFold(name, wanted) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-func withoutReturn(b []byte, from, to int) int {
-	if to > from && b[to-1] == '\r' {
-		return to - 1
-	}
-	return to
-}
-
 func trim(b []byte, s span) span {
-	for s.from < s.to && blank(b[s.from]) {
+	for s.from < s.to && httpbytes.Blank(b[s.from]) {
 		s.from++
 	}
-	for s.to > s.from && blank(b[s.to-1]) {
+	for s.to > s.from && httpbytes.Blank(b[s.to-1]) {
 		s.to--
 	}
 	return s
 }
-
-// equalFold compares ASCII without case; lower is in lower case.
-func equalFold(b []byte, lower string) bool {
-	if len(b) != len(lower) {
-		return false
-	}
-	for i, c := range b {
-		if 'A' <= c && c <= 'Z' {
-			c += 'a' - 'A'
-		}
-		if c != lower[i] {
-			return false
-		}
-	}
-	return true
-}
-
-func blank(c byte) bool { return c == ' ' || c == '\t' }
-
-func digit(c byte) bool { return '0' <= c && c <= '9' }
 
 // maxMessages is how many messages may come before the attempt ends, the real answer included.
 const maxMessages = httpprobe.MaxInterim + 1

@@ -13,6 +13,7 @@ import (
 	"bytes"
 
 	"kdoctor.io/kdoctor/internal/echo"
+	"kdoctor.io/kdoctor/internal/httpbytes"
 	"kdoctor.io/kdoctor/internal/probe/httpprobe"
 )
 
@@ -103,7 +104,7 @@ func (p *parser) head(b []byte) (verdict, error) {
 			}
 			end += p.lines.scan
 			var err error
-			if p.status, p.version, err = statusLine(b[p.lines.pos:withoutReturn(b, p.lines.pos, end)]); err != nil {
+			if p.status, p.version, err = statusLine(b[p.lines.pos:httpbytes.LineEnd(b, p.lines.pos, end)]); err != nil {
 				return broken, err
 			}
 			p.lines = lines{pos: end + 1, scan: end + 1}
@@ -240,13 +241,13 @@ func (p *parser) chunkSize(b []byte) (verdict, error) {
 	p.raw += end + 1
 	line = line[:len(line)-1]
 	p.overhead += int64(len(line)) + 2
-	for len(line) > 0 && blank(line[len(line)-1]) {
+	for len(line) > 0 && httpbytes.Blank(line[len(line)-1]) {
 		line = line[:len(line)-1]
 	}
 	if i := bytes.IndexByte(line, ';'); i >= 0 {
 		line = line[:i]
 	}
-	size, ok := hexadecimal(line)
+	size, ok := httpbytes.Hex(line)
 	if !ok {
 		return broken, errMalformed
 	}
@@ -287,21 +288,4 @@ func (p *parser) trailer(b []byte) (verdict, error) {
 	p.raw += end + 4
 	p.stage = atEnd
 	return complete, nil
-}
-
-func hexadecimal(b []byte) (n uint64, ok bool) {
-	for _, c := range b {
-		switch {
-		case digit(c):
-			c -= '0'
-		case 'a' <= c && c <= 'f':
-			c -= 'a' - 10
-		case 'A' <= c && c <= 'F':
-			c -= 'A' - 10
-		default:
-			return 0, false
-		}
-		n = n<<4 | uint64(c)
-	}
-	return n, len(b) > 0 && len(b) <= 16
 }

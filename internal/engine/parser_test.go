@@ -31,7 +31,7 @@ func parseIn(answer string, size int) result {
 
 func parseWith(m *memo, answer string, size int) result {
 	var p parser
-	lent := buffers{lent: new(atomic.Int64)}
+	lent := newLender(new(atomic.Int64))
 	var b []byte
 	for answer != "" {
 		b, _ = lent.grow(b)

@@ -42,14 +42,14 @@ type shard struct {
 	// again are the lanes that wait for another attempt where Config.Saturate is set.
 	again []*lane
 
-	buffers buffers
-	memo    memo
+	lender lender
+	memo   memo
 	// names are those of pods that answered, so that each is made once.
 	names map[string]string
 }
 
 func newShard(e *Engine, p *part, with *epoll.Poller, base time.Time) *shard {
-	s := &shard{engine: e, part: p, poller: with, clock: newClock(base), underWay: emptyLine(), names: map[string]string{}, buffers: buffers{lent: &e.lent},
+	s := &shard{engine: e, part: p, poller: with, clock: newClock(base), underWay: emptyLine(), names: map[string]string{}, lender: newLender(&e.lent),
 		record: func(l *lane, s *probe.Sample) { l.Record(s) }}
 	for range e.config.Saturate {
 		s.again = append(s.again, p.counted.lanes...)

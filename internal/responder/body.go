@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"kdoctor.io/kdoctor/internal/echo"
+	"kdoctor.io/kdoctor/internal/httpbytes"
 )
 
 // Bounds of the framing of a body in chunks: maxExtension is for one line of a size, maxTrailer for what follows the last chunk,
@@ -139,14 +140,9 @@ func (o *body) sized() part {
 }
 
 func (o *body) size(c byte) int {
-	var digit uint64
+	digit, ok := httpbytes.HexDigit(c)
 	switch {
-	case '0' <= c && c <= '9':
-		digit = uint64(c - '0')
-	case 'a' <= c && c <= 'f':
-		digit = uint64(c-'a') + 10
-	case 'A' <= c && c <= 'F':
-		digit = uint64(c-'A') + 10
+	case ok:
 	case o.digits == 0:
 		return http.StatusBadRequest
 	case c == '\r':
@@ -158,10 +154,10 @@ func (o *body) size(c byte) int {
 	default:
 		return http.StatusBadRequest
 	}
-	if o.digits++; o.digits > 16 {
+	if o.digits++; o.digits > httpbytes.MaxHexDigits {
 		return http.StatusBadRequest
 	}
-	o.left = o.left<<4 | digit
+	o.left = o.left<<4 | uint64(digit)
 	return http.StatusOK
 }
 
@@ -176,20 +172,20 @@ func (o *body) trailer(c byte) int {
 			o.part = trailerEnd
 			return http.StatusOK
 		}
-		if !nameByte(c) {
+		if !httpbytes.NameByte(c) {
 			return http.StatusBadRequest
 		}
 		o.part = trailerName
 	case trailerName:
 		if c == ':' {
 			o.part = trailerValue
-		} else if !nameByte(c) {
+		} else if !httpbytes.NameByte(c) {
 			return http.StatusBadRequest
 		}
 	case trailerValue:
 		if c == '\r' {
 			o.part = trailerLineEnd
-		} else if c < ' ' && c != '\t' || c == 0x7f {
+		} else if httpbytes.Control(c) {
 			return http.StatusBadRequest
 		}
 	case trailerLineEnd:

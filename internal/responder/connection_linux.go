@@ -246,7 +246,7 @@ func (s *shard) head(b []byte, scanned int) (n int, f found, status int) {
 func (s *shard) keep(i int32, left []byte) bool {
 	c := &s.connections[i]
 	if len(left) == 0 {
-		s.stock.give(c.in)
+		s.lender.release(c.in)
 		c.in = nil
 		return true
 	}
@@ -256,11 +256,11 @@ func (s *shard) keep(i int32, left []byte) bool {
 		c.in = c.in[:copy(c.in, left)]
 		return true
 	}
-	lent, ok := s.stock.hold(left, room)
+	lent, ok := s.lender.lend(left, room)
 	if !ok {
 		return false
 	}
-	s.stock.give(c.in)
+	s.lender.release(c.in)
 	c.in = lent
 	return true
 }
@@ -268,7 +268,7 @@ func (s *shard) keep(i int32, left []byte) bool {
 // forgetHead gives up the head of a request that is answered.
 func (s *shard) forgetHead(c *connection) {
 	if c.head > 0 {
-		s.stock.give(c.in)
+		s.lender.release(c.in)
 		c.in, c.head = nil, 0
 	}
 }
@@ -311,8 +311,8 @@ func (s *shard) drop(i int32) {
 	if c.delayed != none {
 		s.delays.remove(c.delayed)
 	}
-	s.stock.give(c.in)
-	s.stock.give(c.out)
+	s.lender.release(c.in)
+	s.lender.release(c.out)
 	epoll.CloseSocket(c.fd)
 	*c = connection{fd: none, generation: c.generation, delayed: none}
 	s.free = append(s.free, i)

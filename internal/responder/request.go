@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"kdoctor.io/kdoctor/internal/echo"
+	"kdoctor.io/kdoctor/internal/httpbytes"
 )
 
 // chunked is the length of a body that comes in chunks.
@@ -45,7 +46,7 @@ func (r *request) parse(b []byte) (int, found) {
 		return 0, partial
 	}
 	*r = request{}
-	if !r.line(b[:withoutReturn(b, 0, end)]) {
+	if !r.line(b[:httpbytes.LineEnd(b, 0, end)]) {
 		return 0, unusual
 	}
 	var f fields
@@ -55,7 +56,7 @@ func (r *request) parse(b []byte) (int, found) {
 			return 0, partial
 		}
 		end += at
-		line := b[at:withoutReturn(b, at, end)]
+		line := b[at:httpbytes.LineEnd(b, at, end)]
 		at = end + 1
 		if len(line) == 0 {
 			if !r.settle(&f) {
@@ -77,10 +78,8 @@ func (r *request) line(line []byte) bool {
 		return false
 	}
 	r.method = line[:space]
-	for _, c := range r.method {
-		if !nameByte(c) {
-			return false
-		}
+	if !httpbytes.ValidName(r.method) {
+		return false
 	}
 	target := line[space+1 : len(line)-version]
 	switch string(line[len(line)-version:]) {
@@ -116,46 +115,38 @@ func (r *request) field(line []byte, f *fields) bool {
 	if colon <= 0 {
 		return false
 	}
-	name := line[:colon]
-	for _, c := range name {
-		if !nameByte(c) {
-			return false
-		}
-	}
-	value := trim(line[colon+1:])
-	for _, c := range value {
-		if c < ' ' && c != '\t' || c == 0x7f {
-			return false
-		}
+	name, value := line[:colon], httpbytes.Trim(line[colon+1:])
+	if !httpbytes.ValidName(name) || !httpbytes.ValidValue(value) {
+		return false
 	}
 	switch len(name) {
 	case len("host"):
-		if equalFold(name, "host") {
+		if httpbytes.EqualFold(name, "host") {
 			r.host = value
-			return first(&f.host) && validHost(value)
+			return first(&f.host) && httpbytes.ValidHost(value)
 		}
 	case len("expect"):
-		return !equalFold(name, "expect")
+		return !httpbytes.EqualFold(name, "expect")
 	case len("trailer"):
-		return !equalFold(name, "trailer")
+		return !httpbytes.EqualFold(name, "trailer")
 	case len("connection"):
-		if equalFold(name, "connection") {
-			f.closes = f.closes || contains(value, "close")
-			f.keeps = f.keeps || contains(value, "keep-alive")
+		if httpbytes.EqualFold(name, "connection") {
+			f.closes = f.closes || httpbytes.Listed(value, "close")
+			f.keeps = f.keeps || httpbytes.Listed(value, "keep-alive")
 		}
 	case len("kdoctor-round"):
-		if equalFold(name, "kdoctor-round") && first(&f.round) {
+		if httpbytes.EqualFold(name, "kdoctor-round") && first(&f.round) {
 			r.round = value
 		}
 	case len("content-length"):
-		if equalFold(name, "content-length") {
-			n, ok := decimal(value)
+		if httpbytes.EqualFold(name, "content-length") {
+			n, ok := httpbytes.Decimal(value)
 			r.length = n
 			return ok && first(&f.length)
 		}
 	case len("transfer-encoding"):
-		if equalFold(name, "transfer-encoding") {
-			return !r.old && first(&f.coding) && equalFold(value, "chunked")
+		if httpbytes.EqualFold(name, "transfer-encoding") {
+			return !r.old && first(&f.coding) && httpbytes.EqualFold(value, "chunked")
 		}
 	}
 	return true
@@ -214,21 +205,16 @@ func scanFields(head []byte) (hosts int, ok bool) {
 	for {
 		line, after, _ := bytes.Cut(rest, []byte("\n"))
 		rest = after
-		line = line[:withoutReturn(line, 0, len(line))]
+		line = line[:httpbytes.LineEnd(line, 0, len(line))]
 		if len(line) == 0 {
 			return hosts, true
 		}
 		name, value, found := bytes.Cut(line, []byte(":"))
-		if !found || len(name) == 0 {
+		if !found || !httpbytes.ValidName(name) {
 			return 0, false
 		}
-		for _, c := range name {
-			if !nameByte(c) {
-				return 0, false
-			}
-		}
-		if equalFold(name, "host") {
-			if hosts++; !validHost(trim(value)) {
+		if httpbytes.EqualFold(name, "host") {
+			if hosts++; !httpbytes.ValidHost(httpbytes.Trim(value)) {
 				return 0, false
 			}
 		}

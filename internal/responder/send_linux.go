@@ -30,7 +30,7 @@ func (s *shard) hold(i int32, out []byte, padding int) bool {
 	c := &s.connections[i]
 	padding = min(padding, len(out))
 	text := out[:len(out)-padding]
-	held, ok := s.stock.hold(text, len(text))
+	held, ok := s.lender.lend(text, len(text))
 	if !ok {
 		s.drop(i)
 		return false
@@ -91,7 +91,7 @@ func (s *shard) flush(i int32) {
 			return
 		}
 	}
-	s.stock.give(c.out)
+	s.lender.release(c.out)
 	c.out, c.sent = nil, 0
 	if c.last {
 		s.linger(i)
@@ -116,7 +116,7 @@ func (s *shard) flush(i int32) {
 func (s *shard) conclude(i int32, out []byte, padding int, clean bool) bool {
 	c := &s.connections[i]
 	c.last = true
-	s.stock.give(c.in)
+	s.lender.release(c.in)
 	c.in, c.head = nil, 0
 	if clean {
 		n, errno := sendAll(c.fd, out, unix.MSG_MORE)

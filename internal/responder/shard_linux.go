@@ -51,7 +51,7 @@ type shard struct {
 	// again are connections that had more to read than their turn allows.
 	again []handle
 
-	stock stock
+	lender lender
 	// request is the one that is answered, input and output have room for what is read at once and what is written at once.
 	request       request
 	input, output []byte
@@ -70,7 +70,7 @@ func newShard(r *Responder, listener, limit int) (*shard, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &shard{rounds: &r.web.Rounds, poller: p, writer: w, base: time.Now(), listener: listener, limit: limit, resume: never,
+	s := &shard{rounds: &r.web.Rounds, poller: p, writer: w, base: time.Now(), listener: listener, limit: limit, resume: never, lender: newLender(),
 		input: make([]byte, MaxHeader), output: make([]byte, 0, 2*flushAt+echo.MaxBodyBytes)}
 	s.delays.moved = func(connection, at int32) { s.connections[connection].delayed = at }
 	for q := range s.lines {

@@ -14,26 +14,26 @@ func TestIdleConnectionIsSmall(t *testing.T) {
 }
 
 func TestLentBuffersAreBounded(t *testing.T) {
-	var l stock
+	l := newLender()
 	var lent [][]byte
 	for {
-		b, ok := l.hold(make([]byte, 10), 10)
+		b, ok := l.lend(make([]byte, 10), 10)
 		if !ok {
 			break
 		}
 		lent = append(lent, b)
 	}
-	if len(lent) != maxHeld/smallBuffer {
-		t.Errorf("%d buffers are lent, want %d", len(lent), maxHeld/smallBuffer)
+	if len(lent) != maxLent/smallBuffer {
+		t.Errorf("%d buffers are lent, want %d", len(lent), maxLent/smallBuffer)
 	}
 	for _, b := range lent {
-		l.give(b)
+		l.release(b)
 	}
-	l.give(nil)
-	if l.held != 0 || len(l.small) != keepSmall {
-		t.Errorf("%d bytes are lent and %d buffers kept", l.held, len(l.small))
+	l.release(nil)
+	if l.lent != 0 || l.small.Len() != keepSmall {
+		t.Errorf("%d bytes are lent and %d buffers kept", l.lent, l.small.Len())
 	}
-	if b, ok := l.hold([]byte("abc"), 100_000); !ok || string(b) != "abc" || cap(b) < 100_000 {
+	if b, ok := l.lend([]byte("abc"), 100_000); !ok || string(b) != "abc" || cap(b) < 100_000 {
 		t.Errorf("a large buffer holds %q in %d bytes", b, cap(b))
 	}
 }
