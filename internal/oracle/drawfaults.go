@@ -206,6 +206,10 @@ func (d dice) one(s *Scenario, kind ChangeKind, node int, at time.Duration) {
 		}
 	case Delete, Drain:
 		c.Stops = d.between(0, 2*time.Second)
+		if kind == Delete && d.chance(0.2) {
+			d.replacedBetweenLooks(s, c)
+			return
+		}
 		if c.Told = d.chance(0.85); !c.Told {
 			c.Stops, c.Partial = d.between(0, 200*time.Millisecond), false
 		}
@@ -217,5 +221,14 @@ func (d dice) one(s *Scenario, kind ChangeKind, node int, at time.Duration) {
 		s.Nodes[node].Removing = d.chance(0.2)
 	case Cordon:
 	}
+	s.Changes = append(s.Changes, c)
+}
+
+// replacedBetweenLooks adds a deletion of which no look shows the time: the pod is gone, and another one is there, when the
+// cluster is next looked at.
+func (d dice) replacedBetweenLooks(s *Scenario, c Change) {
+	last := c.At.Truncate(lookEvery)
+	c.At, c.Stops = last+d.between(time.Second, 4*time.Second), d.between(0, time.Second)
+	c.Back = d.between(time.Second, 3*time.Second)
 	s.Changes = append(s.Changes, c)
 }

@@ -19,6 +19,8 @@ const (
 	// agent may.
 	after = 30 * time.Second
 	again = 10 * time.Second
+	// follows is the same of what leads to pods within the cluster, which gets to know of each change.
+	follows = 12 * time.Second
 	// unseen is how long before it was noticed a change may have happened that nobody tells the time of, unseenNode
 	// the same for a node.
 	unseen     = 30 * time.Second
@@ -28,120 +30,6 @@ const (
 	// sigmas are the standard deviations that a share may be exceeded by, and one request more.
 	sigmas = 3
 )
-
-// window is a time in which a change may be why requests fail that are led to the pod.
-type window struct {
-	period
-	pod, change int
-}
-
-// windows are those of all changes, as anybody must see them who knows what the API tells and the looks showed. A
-// change that no look showed explains nothing.
-func (t *Truth) windows() []window {
-	var all []window
-	for i, c := range t.Scenario.Changes {
-		if c.Kind == Cordon || !t.shown(i) {
-			continue
-		}
-		w := window{pod: c.Node, change: i, period: t.window(i)}
-		all = append(all, w)
-		if c.Kind != Remove {
-			continue
-		}
-		for p := range t.Scenario.Nodes {
-			if p != c.Node && t.world.pods[p].node == c.Node {
-				w.pod = p
-				all = append(all, w)
-			}
-		}
-	}
-	return all
-}
-
-// window is when requests may fail because of the change.
-func (t *Truth) window(i int) period {
-	c := t.Scenario.Changes[i]
-	seen := t.noticed(i)
-	// If nobody tells the time, it was after the last look at which all was well.
-	early, late := max(lastBefore(t.looks, seen), seen-unseen)-before, seen+after
-	stop := c.At + c.Stops
-	switch c.Kind {
-	case Restart:
-		late = stop + c.Back + again
-		if clock := t.Scenario.Starts[c.Node].Clock; clock.Abs() <= clocks {
-			// The kubelet tells it, by the clock of its node.
-			early = stop - before + min(clock, 0)
-		} else {
-			// Then it is back when a look shows it.
-			late = max(late, firstFrom(t.looks, stop+c.Back)+again)
-		}
-	case Delete, Drain:
-		if told := c.Told && seen < stop+settled; told {
-			early, late = c.At-before, c.At+after
-		}
-	case Remove:
-		// The cluster itself needs long to see that a node stopped. One that is known to be leaving was in use until
-		// that was known.
-		early = max(lastBefore(t.looks, c.At-c.Announced), seen-unseenNode) - before
-		if t.Scenario.Nodes[c.Node].Removing {
-			early = seen - unseenNode - before
-		}
-	case Cordon:
-	}
-	return period{early, late}
-}
-
-// shown reports whether a look showed the change. That a node is about to be removed is enough of it, once its agent
-// is silent.
-func (t *Truth) shown(i int) bool {
-	c := t.Scenario.Changes[i]
-	if c.Kind == Remove {
-		return t.Scenario.Nodes[c.Node].Removing || c.At-c.Announced <= t.Length
-	}
-	return t.noticed(i) < forever
-}
-
-// noticed is the first look that shows the change, or the last look of all for a node that is about to be removed.
-func (t *Truth) noticed(i int) time.Duration {
-	c := t.Scenario.Changes[i]
-	at := c.At
-	switch c.Kind {
-	case Remove:
-		at = min(c.At+c.Follows, c.At+lease)
-	case Restart:
-		at = c.At + c.Stops
-	case Delete, Drain, Cordon:
-	}
-	for _, look := range t.looks {
-		if look >= at {
-			return look
-		}
-	}
-	if c.Kind == Remove {
-		return t.Length
-	}
-	return forever
-}
-
-// firstFrom is the first look at or after the moment, or the last of all.
-func firstFrom(looks []time.Duration, t time.Duration) time.Duration {
-	for _, look := range looks {
-		if look >= t {
-			return look
-		}
-	}
-	return looks[len(looks)-1]
-}
-
-func lastBefore(looks []time.Duration, t time.Duration) time.Duration {
-	var last time.Duration
-	for _, look := range looks {
-		if look < t {
-			last = look
-		}
-	}
-	return last
-}
 
 // account is what happened to one stream, and what of it changes could have caused.
 type account struct {
@@ -187,6 +75,7 @@ func (t *Truth) absences() []window {
 		if c.Kind == Restart {
 			w.to = c.At + c.Stops + c.Back + time.Second
 		}
+		w.left = w.to
 		for p := range t.Scenario.Nodes {
 			if p == c.Node || (c.Kind == Remove && t.world.pods[p].node == c.Node) {
 				w.pod = p
@@ -201,7 +90,7 @@ func (t *Truth) absences() []window {
 // and it should be replaced.
 func (t *Truth) late(r route, at *attempt, early time.Duration) bool {
 	i := int(at.cause.Index)
-	return r.pod == nobody && t.Scenario.Changes[i].Kind == Delete && at.at-early >= t.window(i).to
+	return r.pod == nobody && t.Scenario.Changes[i].Kind == Delete && at.at-early >= t.window(i).until(t.world.balances(r))
 }
 
 // chance reports whether between two failures that changes caused there are more of them than the share of the pods
@@ -280,6 +169,9 @@ func (t *Truth) reckon(a AgentTruth, p PathTruth, attempts []attempt, windows []
 			sum.outside++
 		}
 	}
+	if most := t.most(p.r, attempts, relevant, early, late); most < expected {
+		expected, variance = most, variance*most/expected
+	}
 	sum.bound = expected + sigmas*math.Sqrt(variance)
 	if expected > 0 {
 		sum.bound++
@@ -334,43 +226,6 @@ func (t *Truth) concerns(r route, w window) bool {
 		return true
 	}
 	return slices.Contains(r.known, w.pod)
-}
-
-// share is which part of the requests started between the two moments changes may have cost, if these pods may answer.
-func (t *Truth) share(r route, of []int, windows []window, earliest, latest time.Duration) float64 {
-	var away, gone pods
-	if len(windows) == 0 || len(of) == 0 {
-		return 0
-	}
-	for _, w := range windows {
-		if latest < w.from || (!slices.Contains(of, w.pod) && !t.takesPort(r, w)) {
-			continue
-		}
-		forGood := t.Scenario.Changes[w.change].Kind != Restart
-		switch {
-		case forGood && t.takesPort(r, w):
-			return 1
-		case earliest < w.to && r.pinned:
-			return 1
-		case earliest < w.to:
-			away.add(w.pod)
-		}
-		// A deleted pod that nothing replaced within the time is missed.
-		if forGood && (earliest < w.to || t.Scenario.Changes[w.change].Kind != Delete || r.pod != nobody) {
-			gone.add(w.pod)
-		}
-	}
-	// Where nobody is left, nobody answers any more.
-	if gone.count() >= len(of) {
-		return 1
-	}
-	return min(1, float64(away.count())/float64(len(of)))
-}
-
-// takesPort reports whether the change takes away the node whose port is asked.
-func (t *Truth) takesPort(r route, w window) bool {
-	c := t.Scenario.Changes[w.change]
-	return r.kind == target.NodePort && c.Kind == Remove && r.node == c.Node
 }
 
 // pods is a set of pods, by number.
