@@ -100,3 +100,28 @@ func TestAnAnswerAfterTheSilenceIsNoStartOfIt(t *testing.T) {
 		t.Error("the restart does not explain the silence that began with it")
 	}
 }
+
+// One of four pods is away from 49 s to 61 s. Where it is known to 2.5 s when the agent started, failures may have begun
+// with the first of these moments and ended with the last one.
+func TestFailuresOfAnAgentWhoseStartIsKnownAlmost(t *testing.T) {
+	for _, c := range []struct {
+		name        string
+		latest      float64
+		first, last float64
+		want        uint64
+	}{
+		{"they may have begun in time, and may have ended in time", 2.5, 46.5, 61, 5},
+		{"they began too early", 2.5, 46.4, 61, 0},
+		{"they ended too late", 2.5, 46.5, 61.1, 0},
+		{"the start is known less well", 2.501, 46.5, 61, 0},
+		{"the start is known less well, and they began in time in any case", 2.501, 49, 61, 5},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			round := asked("a", four([3]float64{c.first, c.last, 5}), behindFour(), deletedAt("b", 50))
+			round.Agents[0].Latest = at(c.latest)
+			if got := void(round); got != c.want {
+				t.Errorf("%d requests are void, want %d", got, c.want)
+			}
+		})
+	}
+}

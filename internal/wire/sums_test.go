@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	agentv1 "kdoctor.io/kdoctor/api/agent/v1"
 	"kdoctor.io/kdoctor/internal/probe"
@@ -93,5 +94,27 @@ func TestASpanStartsAfterTheOneBefore(t *testing.T) {
 	spans[2].First, spans[2].Last = spans[1].GetLast(), durationpb.New(time.Hour)
 	if _, err := wire.ParseReport(message); err == nil {
 		t.Error("a span is accepted that starts when the one before ends")
+	}
+}
+
+func TestTimesThatNobodyKnowsAreNotSent(t *testing.T) {
+	message := wire.Report(report.Agent{Pod: "a", Paths: []report.Path{{Target: least().Targets[0]}}})
+	path := message.GetPaths()[0]
+	if message.Started != nil || message.Ended != nil || path.Started != nil || path.Ended != nil {
+		t.Errorf("a report without times has %v and %v, its path %v and %v", message.GetStarted(), message.GetEnded(),
+			path.GetStarted(), path.GetEnded())
+	}
+}
+
+func TestTimesThatAreNoneAreRefusedForThemselves(t *testing.T) {
+	report := wire.Report(healthy(1))
+	report.Started = &timestamppb.Timestamp{Seconds: math.MaxInt64}
+	if _, err := wire.ParseReport(report); err == nil {
+		t.Error("a running report is accepted that started beyond the calendar")
+	}
+	plan := wire.Plan(least())
+	plan.Limit = &durationpb.Duration{Seconds: 60, Nanos: -1}
+	if _, err := wire.ParsePlan(plan); err == nil {
+		t.Error("a plan is accepted whose limit has seconds and nanoseconds of different signs")
 	}
 }
