@@ -3,8 +3,6 @@ package v1beta1
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // NetReachTarget says over which paths the agents reach each other.
-// +kubebuilder:validation:XValidation:rule="!has(self.ipv4) || !has(self.ipv6) || self.ipv4 || self.ipv6",message="spec.target.ipv4 and spec.target.ipv6 are both false; set at least one of them to true"
-// +kubebuilder:validation:XValidation:rule="!has(self.endpoint) || self.endpoint || self.multusInterface || self.clusterIP || self.nodePort || self.loadBalancer || self.ingress",message="every kind in spec.target is false; set at least one of endpoint, multusInterface, clusterIP, nodePort, loadBalancer and ingress to true"
 type NetReachTarget struct {
 	// IPv4 probes over IPv4.
 	// +optional
@@ -35,7 +33,6 @@ type NetReachTarget struct {
 	// +optional
 	// +kubebuilder:default=All
 	// +kubebuilder:validation:MaxLength=256
-	// +kubebuilder:validation:XValidation:rule="self in ['All', 'Local']",messageExpression=`'spec.target.nodePortNodes is "%s"; use All or Local'.format([self])`,message="spec.target.nodePortNodes is not known; use All or Local"
 	NodePortNodes NodePortNodes `json:"nodePortNodes,omitempty"`
 	// NodePortAddresses is by which addresses of a node its node ports are probed: Primary is the first InternalIP of the family, or
 	// the node's first address of the family where it has no InternalIP; Internal is every InternalIP; All is every InternalIP and ExternalIP.
@@ -43,7 +40,6 @@ type NetReachTarget struct {
 	// +optional
 	// +kubebuilder:default=Primary
 	// +kubebuilder:validation:MaxLength=256
-	// +kubebuilder:validation:XValidation:rule="self in ['Primary', 'Internal', 'All']",messageExpression=`'spec.target.nodePortAddresses is "%s"; use Primary, Internal or All'.format([self])`,message="spec.target.nodePortAddresses is not known; use Primary, Internal or All"
 	NodePortAddresses NodePortAddresses `json:"nodePortAddresses,omitempty"`
 	// LoadBalancer probes the load balancer addresses of the agents' Services.
 	// +optional
@@ -84,9 +80,6 @@ const (
 )
 
 // NetReachSpec is one full-mesh test of the cluster's data plane. Every part of it may be left out.
-// +kubebuilder:validation:XValidation:rule="!has(self.schedule) || !has(self.request) || self.schedule.roundTimeoutMinute < 1 || self.schedule.roundTimeoutMinute > 1440 || self.request.durationInSecond <= self.schedule.roundTimeoutMinute * 60",messageExpression="'spec.request.durationInSecond is %d, which is longer than a round; use at most %d or raise spec.schedule.roundTimeoutMinute'.format([self.request.durationInSecond, self.schedule.roundTimeoutMinute * 60])"
-// +kubebuilder:validation:XValidation:rule="!has(self.schedule) || !has(self.request) || self.schedule.roundTimeoutMinute < 1 || self.schedule.roundTimeoutMinute > 1440 || self.request.perRequestTimeoutInMS <= self.schedule.roundTimeoutMinute * 60000",messageExpression="'spec.request.perRequestTimeoutInMS is %d, which is longer than a round; use at most %d or raise spec.schedule.roundTimeoutMinute'.format([self.request.perRequestTimeoutInMS, self.schedule.roundTimeoutMinute * 60000])"
-// +kubebuilder:validation:XValidation:rule="!has(self.schedule) || !has(self.request) || self.schedule.roundTimeoutMinute < 1 || self.schedule.roundTimeoutMinute > 1440 || self.request.durationInSecond > self.schedule.roundTimeoutMinute * 60 || self.request.perRequestTimeoutInMS > self.schedule.roundTimeoutMinute * 60000 || self.request.durationInSecond * 1000 + self.request.perRequestTimeoutInMS + 5000 <= self.schedule.roundTimeoutMinute * 60000",messageExpression="'spec.request.durationInSecond is %d: with one perRequestTimeoutInMS of %d and 5 seconds for collecting reports that is longer than the round of %d seconds; use less of either or raise spec.schedule.roundTimeoutMinute'.format([self.request.durationInSecond, self.request.perRequestTimeoutInMS, self.schedule.roundTimeoutMinute * 60])",message="spec.request.durationInSecond and perRequestTimeoutInMS, with 5 seconds for collecting reports, are together longer than the round; use less of either or raise spec.schedule.roundTimeoutMinute"
 type NetReachSpec struct {
 	// AgentSpec asks for agents of the task's own; without it the default agents do the work.
 	// +optional

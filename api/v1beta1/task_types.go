@@ -19,7 +19,6 @@ type AgentSpec struct {
 
 	// DeploymentReplicas is the number of replicas of a Deployment.
 	// +optional
-	// +kubebuilder:validation:XValidation:rule="self >= 0 && self <= 10000",messageExpression="'spec.agentSpec.deploymentReplicas is %d; use a number from 0 to 10000'.format([self])"
 	DeploymentReplicas *int32 `json:"deploymentReplicas,omitempty"`
 
 	// Affinity replaces the affinity of the agents' pods.
@@ -43,26 +42,15 @@ type AgentSpec struct {
 	// TerminationGracePeriodMinutes is how long the agents stay after the task has finished.
 	// +optional
 	// +kubebuilder:default=60
-	// +kubebuilder:validation:XValidation:rule="self >= 0 && self <= 525600",messageExpression="'spec.agentSpec.terminationGracePeriodMinutes is %d; use a number of minutes from 0 to 525600'.format([self])"
 	TerminationGracePeriodMinutes *int64 `json:"terminationGracePeriodMinutes,omitempty"`
 }
 
 // Schedule says when rounds start, how many there are and how long one may take.
-// +kubebuilder:validation:XValidation:rule=`!has(self.roundNumber) || self.roundNumber == 1 || !self.schedule.matches('^ *[0-9]{1,6} +[0-9]{1,6} *$') || self.roundTimeoutMinute <= int(self.schedule.split(' ').filter(f, f.size() > 0)[1])`,messageExpression=`'spec.schedule.roundTimeoutMinute is %d, but spec.schedule.schedule "%s" starts a round every %s minutes; use at most %s or a larger second number'.format([self.roundTimeoutMinute, self.schedule, self.schedule.split(' ').filter(f, f.size() > 0)[1], self.schedule.split(' ').filter(f, f.size() > 0)[1]])`,message="spec.schedule.roundTimeoutMinute is longer than the time between two rounds in spec.schedule.schedule; use at most that time"
 type Schedule struct {
 	// Schedule is "M N" (start in M minutes, then repeat every N minutes) or the five fields of cron.
 	// +optional
 	// +kubebuilder:default="0 1"
 	// +kubebuilder:validation:MaxLength=256
-	// +kubebuilder:validation:XValidation:rule=`self.matches('^ *[^ ]+ +[^ ]+ *$') || self.matches('^ *([^ ]+ +){4}[^ ]+ *$')`,messageExpression=`'spec.schedule.schedule is "%s"; use two numbers of minutes (start in M minutes, repeat every N) or the five fields of cron (minute, hour, day of month, month, day of week)'.format([self])`,message="spec.schedule.schedule is not in a known form; use two numbers of minutes (start in M minutes, repeat every N) or the five fields of cron (minute, hour, day of month, month, day of week)"
-	// +kubebuilder:validation:XValidation:rule=`!self.matches('^ *[^ ]+ +[^ ]+ *$') || (self.matches('^ *[0-9]{1,6} +[0-9]{1,6} *$') && int(self.split(' ').filter(f, f.size() > 0)[0]) <= 525600 && int(self.split(' ').filter(f, f.size() > 0)[1]) >= 1 && int(self.split(' ').filter(f, f.size() > 0)[1]) <= 525600)`,messageExpression=`'spec.schedule.schedule is "%s"; the first number must be 0 to 525600 and the second 1 to 525600, both in minutes'.format([self])`,message="spec.schedule.schedule: the first number must be 0 to 525600 and the second 1 to 525600, both in minutes"
-	// +kubebuilder:validation:XValidation:rule=`!self.matches('^ *([^ ]+ +){4}[^ ]+ *$') || self.matches('(?i)^ *([*?]|[0-5]?[0-9](-[0-5]?[0-9])?)(/[1-9][0-9]{0,3})?(,([*?]|[0-5]?[0-9](-[0-5]?[0-9])?)(/[1-9][0-9]{0,3})?)* +[^ ]+ +[^ ]+ +[^ ]+ +[^ ]+ *$')`,messageExpression=`'spec.schedule.schedule is "%s"; the minute must be *, a number from 0 to 59, a range such as 2-4, a step such as */2, or a list of these with commas'.format([self])`,message="spec.schedule.schedule: the minute must be *, a number from 0 to 59, a range such as 2-4, a step such as */2, or a list of these with commas"
-	// +kubebuilder:validation:XValidation:rule=`!self.matches('^ *([^ ]+ +){4}[^ ]+ *$') || self.matches('(?i)^ *[^ ]+ +([*?]|([01]?[0-9]|2[0-3])(-([01]?[0-9]|2[0-3]))?)(/[1-9][0-9]{0,3})?(,([*?]|([01]?[0-9]|2[0-3])(-([01]?[0-9]|2[0-3]))?)(/[1-9][0-9]{0,3})?)* +[^ ]+ +[^ ]+ +[^ ]+ *$')`,messageExpression=`'spec.schedule.schedule is "%s"; the hour must be *, a number from 0 to 23, a range such as 2-4, a step such as */2, or a list of these with commas'.format([self])`,message="spec.schedule.schedule: the hour must be *, a number from 0 to 23, a range such as 2-4, a step such as */2, or a list of these with commas"
-	// +kubebuilder:validation:XValidation:rule=`!self.matches('^ *([^ ]+ +){4}[^ ]+ *$') || self.matches('(?i)^ *[^ ]+ +[^ ]+ +([*?]|(0?[1-9]|[12][0-9]|3[01])(-(0?[1-9]|[12][0-9]|3[01]))?)(/[1-9][0-9]{0,3})?(,([*?]|(0?[1-9]|[12][0-9]|3[01])(-(0?[1-9]|[12][0-9]|3[01]))?)(/[1-9][0-9]{0,3})?)* +[^ ]+ +[^ ]+ *$')`,messageExpression=`'spec.schedule.schedule is "%s"; the day of month must be *, a number from 1 to 31, a range such as 2-4, a step such as */2, or a list of these with commas'.format([self])`,message="spec.schedule.schedule: the day of month must be *, a number from 1 to 31, a range such as 2-4, a step such as */2, or a list of these with commas"
-	// +kubebuilder:validation:XValidation:rule=`!self.matches('^ *([^ ]+ +){4}[^ ]+ *$') || self.matches('(?i)^ *[^ ]+ +[^ ]+ +[^ ]+ +([*?]|(0?[1-9]|1[0-2])(-(0?[1-9]|1[0-2]))?|(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)(-(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec))?)(/[1-9][0-9]{0,3})?(,([*?]|(0?[1-9]|1[0-2])(-(0?[1-9]|1[0-2]))?|(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)(-(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec))?)(/[1-9][0-9]{0,3})?)* +[^ ]+ *$')`,messageExpression=`'spec.schedule.schedule is "%s"; the month must be *, a number from 1 to 12, a name from jan to dec, a range such as 2-4, a step such as */2, or a list of these with commas'.format([self])`,message="spec.schedule.schedule: the month must be *, a number from 1 to 12, a name from jan to dec, a range such as 2-4, a step such as */2, or a list of these with commas"
-	// +kubebuilder:validation:XValidation:rule=`!self.matches('^ *([^ ]+ +){4}[^ ]+ *$') || self.matches('(?i)^ *[^ ]+ +[^ ]+ +[^ ]+ +[^ ]+ +([*?]|0?[0-6](-0?[0-6])?|(sun|mon|tue|wed|thu|fri|sat)(-(sun|mon|tue|wed|thu|fri|sat))?)(/[1-9][0-9]{0,3})?(,([*?]|0?[0-6](-0?[0-6])?|(sun|mon|tue|wed|thu|fri|sat)(-(sun|mon|tue|wed|thu|fri|sat))?)(/[1-9][0-9]{0,3})?)* *$')`,messageExpression=`'spec.schedule.schedule is "%s"; the day of week must be *, a number from 0 to 6 (0 is Sunday), a name from sun to sat, a range such as 2-4, a step such as */2, or a list of these with commas'.format([self])`,message="spec.schedule.schedule: the day of week must be *, a number from 0 to 6 (0 is Sunday), a name from sun to sat, a range such as 2-4, a step such as */2, or a list of these with commas"
-	// +kubebuilder:validation:XValidation:rule=`!self.matches('^ *([^ ]+ +){4}[^ ]+ *$') || (!self.matches('(?i)(^|[ ,])(feb-(jan)|mar-(jan|feb)|apr-(jan|feb|mar)|may-(jan|feb|mar|apr)|jun-(jan|feb|mar|apr|may)|jul-(jan|feb|mar|apr|may|jun)|aug-(jan|feb|mar|apr|may|jun|jul)|sep-(jan|feb|mar|apr|may|jun|jul|aug)|oct-(jan|feb|mar|apr|may|jun|jul|aug|sep)|nov-(jan|feb|mar|apr|may|jun|jul|aug|sep|oct)|dec-(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov)|mon-(sun)|tue-(sun|mon)|wed-(sun|mon|tue)|thu-(sun|mon|tue|wed)|fri-(sun|mon|tue|wed|thu)|sat-(sun|mon|tue|wed|thu|fri))([/ ,]|$)') && self.replace(',', ' ').split(' ').all(i, !i.matches('^[0-9]{1,2}-[0-9]{1,2}(/[0-9]+)?$') || int(i.split('-')[0]) <= int(i.split('-')[1].split('/')[0])))`,messageExpression=`'spec.schedule.schedule is "%s"; a range must go from the smaller to the larger value, such as 2-4'.format([self])`,message="spec.schedule.schedule: a range must go from the smaller to the larger value, such as 2-4"
-	// +kubebuilder:validation:XValidation:rule=`!self.matches('(?i)^ *[^ ]+ +[^ ]+ +(31(-31)?(/[0-9]+)?(,31(-31)?(/[0-9]+)?)* +(0?[2469]|11|feb|apr|jun|sep|nov)(,(0?[2469]|11|feb|apr|jun|sep|nov))*|3[01](-3[01])?(/[0-9]+)?(,3[01](-3[01])?(/[0-9]+)?)* +(0?2|feb)(,(0?2|feb))*) +([^ ]*,)?[*?](/1)?(,[^ ]*)? *$')`,messageExpression=`'spec.schedule.schedule is "%s"; that day never comes; use a day of month that the month has'.format([self])`,message="spec.schedule.schedule: that day never comes; use a day of month that the month has"
 	Schedule *string `json:"schedule,omitempty"`
 
 	// TimeZone is the IANA name of the time zone in which cron is read, such as Europe/Berlin; without it that is UTC.
@@ -71,41 +59,34 @@ type Schedule struct {
 	// the first; where the hour field holds * or ?, or all hours, rounds go on through the repeated hour.
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
-	// +kubebuilder:validation:XValidation:rule=`self.matches('^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$') && self != 'Local'`,messageExpression=`'spec.schedule.timeZone is "%s"; use the IANA name of a time zone, such as Europe/Berlin or UTC'.format([self])`,message="spec.schedule.timeZone: use the IANA name of a time zone, such as Europe/Berlin or UTC"
 	TimeZone *string `json:"timeZone,omitempty"`
 
 	// RoundTimeoutMinute is the time in minutes after which a round is over, whatever is still missing.
 	// +optional
 	// +kubebuilder:default=1
-	// +kubebuilder:validation:XValidation:rule="self >= 1 && self <= 1440",messageExpression="'spec.schedule.roundTimeoutMinute is %d; use a number of minutes from 1 to 1440'.format([self])"
 	RoundTimeoutMinute int64 `json:"roundTimeoutMinute,omitempty"`
 
 	// RoundNumber is the number of rounds; -1 goes on for ever.
 	// +optional
 	// +kubebuilder:default=1
-	// +kubebuilder:validation:XValidation:rule="self == -1 || (self >= 1 && self <= 1000000)",messageExpression="'spec.schedule.roundNumber is %d; use -1 (for ever) or a number from 1 to 1000000'.format([self])"
 	RoundNumber int64 `json:"roundNumber,omitempty"`
 }
 
 // HTTPRequest is the load that each agent puts on each target.
-// +kubebuilder:validation:XValidation:rule="!has(self.answerSizeInByte) || self.answerSizeInByte < 0 || self.answerSizeInByte > 65536 || self.qps < 1 || self.qps > 1000 || self.answerSizeInByte * self.qps <= 10000000",messageExpression="'spec.request.answerSizeInByte is %d, which makes %d bytes a second from each target to each agent with the qps of %d; use at most %d, or a qps of at most %d, so that it is no more than 10000000'.format([self.answerSizeInByte, self.answerSizeInByte * self.qps, self.qps, 10000000 / self.qps, 10000000 / self.answerSizeInByte])",message="spec.request.answerSizeInByte times qps is more than 10000000 bytes a second; use less of either"
 type HTTPRequest struct {
 	// DurationInSecond is how long the load lasts.
 	// +optional
 	// +kubebuilder:default=2
-	// +kubebuilder:validation:XValidation:rule="self >= 1 && self <= 86400",messageExpression="'spec.request.durationInSecond is %d; use a number of seconds from 1 to 86400'.format([self])"
 	DurationInSecond int64 `json:"durationInSecond,omitempty"`
 
 	// QPS is the number of requests per second, from each agent to each target.
 	// +optional
 	// +kubebuilder:default=5
-	// +kubebuilder:validation:XValidation:rule="self >= 1 && self <= 1000",messageExpression="'spec.request.qps is %d; use a number of requests per second from 1 to 1000'.format([self])"
 	QPS int64 `json:"qps,omitempty"`
 
 	// PerRequestTimeoutInMS is the time in milliseconds after which a request has failed.
 	// +optional
 	// +kubebuilder:default=500
-	// +kubebuilder:validation:XValidation:rule="self >= 1 && self <= 600000",messageExpression="'spec.request.perRequestTimeoutInMS is %d; use a number of milliseconds from 1 to 600000'.format([self])"
 	PerRequestTimeoutInMS int64 `json:"perRequestTimeoutInMS,omitempty"`
 
 	// Connection is how requests use connections: new opens one for every request, keepalive keeps them open from request to request,
@@ -113,14 +94,12 @@ type HTTPRequest struct {
 	// +optional
 	// +kubebuilder:default=both
 	// +kubebuilder:validation:MaxLength=256
-	// +kubebuilder:validation:XValidation:rule="self in ['new', 'keepalive', 'both']",messageExpression=`'spec.request.connection is "%s"; use new, keepalive or both'.format([self])`,message="spec.request.connection is not known; use new, keepalive or both"
 	Connection Connection `json:"connection,omitempty"`
 
 	// AnswerSizeInByte is how large the body of an answer is at least; without it, or with 0, answers are as short as they can be.
 	// Answers of several packets show paths that lose full packets alone, such as those with a wrong MTU, and links that are too thin.
 	// Agents that do not know the round give their usual answer.
 	// +optional
-	// +kubebuilder:validation:XValidation:rule="self >= 0 && self <= 65536",messageExpression="'spec.request.answerSizeInByte is %d; use a number of bytes from 0 to 65536'.format([self])"
 	AnswerSizeInByte int64 `json:"answerSizeInByte,omitempty"`
 }
 
@@ -142,18 +121,15 @@ type Expect struct {
 	// SuccessRate is the least share of requests that must succeed.
 	// +optional
 	// +kubebuilder:default=1
-	// +kubebuilder:validation:XValidation:rule="self >= 0.0 && self <= 1.0",messageExpression="'spec.expect.successRate is %s; use a number from 0 to 1'.format([self])"
 	SuccessRate *float64 `json:"successRate,omitempty"`
 
 	// MeanAccessDelayInMs is the largest mean delay, in milliseconds, of the successful requests.
 	// +optional
 	// +kubebuilder:default=5000
-	// +kubebuilder:validation:XValidation:rule="self >= 1 && self <= 600000",messageExpression="'spec.expect.meanAccessDelayInMs is %d; use a number of milliseconds from 1 to 600000'.format([self])"
 	MeanAccessDelayInMs *int64 `json:"meanAccessDelayInMs,omitempty"`
 
 	// StatusCode is the HTTP status that counts as success; without it that is 200.
 	// +optional
-	// +kubebuilder:validation:XValidation:rule="self >= 100 && self <= 599",messageExpression="'spec.expect.statusCode is %d; use an HTTP status from 100 to 599'.format([self])"
 	StatusCode *int32 `json:"statusCode,omitempty"`
 }
 

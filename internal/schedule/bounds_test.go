@@ -24,7 +24,7 @@ func TestCronFieldsAtTheirBounds(t *testing.T) {
 		{"day of month", "*, a number from 1 to 31", "0 0 # * *", []string{"1", "31"}, []string{"0", "32", "0-1"}},
 		{"month", "*, a number from 1 to 12, a name from jan to dec", "0 0 1 # *",
 			[]string{"1", "12", "jan", "DEC", "jan-dec", "feb,Mar"}, []string{"0", "13", "sun", "jan-12", "1-dec", "dec-jan", "ja", "janu"}},
-		{"day of week", "*, a number from 0 to 6, a name from sun to sat", "0 0 * * #",
+		{"day of week", "*, a number from 0 to 6 (0 is Sunday), a name from sun to sat", "0 0 * * #",
 			[]string{"0", "6", "sun", "sat", "sun-sat", "mon-fri"}, []string{"7", "0-7", "sun-6", "jan", "fri-mon"}},
 	} {
 		for _, item := range c.taken {

@@ -9,31 +9,34 @@ import (
 	"github.com/robfig/cron/v3"
 )
 
-// field is one of the five of cron: what it may hold, in words and in numbers.
-type field struct {
-	name        string
-	least, most int
-	// names are the words that stand for least, least+1 and so on; nil when there are none.
-	names []string
+// Field is one of the five of cron: what it may hold, in words and in numbers.
+type Field struct {
+	Name        string
+	Least, Most int
+	// Words are the names that stand for Least, Least+1 and so on; nil when there are none.
+	Words []string
+	// About is what people need to know of the numbers; empty when there is nothing.
+	About string
 }
 
-func fields() [5]field {
-	return [5]field{
-		{name: "minute", least: 0, most: 59},
-		{name: "hour", least: 0, most: 23},
-		{name: "day of month", least: 1, most: 31},
-		{name: "month", least: 1, most: 12, names: strings.Fields("jan feb mar apr may jun jul aug sep oct nov dec")},
-		{name: "day of week", least: 0, most: 6, names: strings.Fields("sun mon tue wed thu fri sat")},
+// CronFields are the five fields, in their order.
+func CronFields() [5]Field {
+	return [5]Field{
+		{Name: "minute", Least: 0, Most: 59},
+		{Name: "hour", Least: 0, Most: 23},
+		{Name: "day of month", Least: 1, Most: 31},
+		{Name: "month", Least: 1, Most: 12, Words: strings.Fields("jan feb mar apr may jun jul aug sep oct nov dec")},
+		{Name: "day of week", Least: 0, Most: 6, Words: strings.Fields("sun mon tue wed thu fri sat"), About: " (0 is Sunday)"},
 	}
 }
 
 // parseCron reads five fields. It is stricter than the cron library, which takes "," for "never", "*-5" for "*" and "+5" for "5":
 // it takes exactly what the rules of the CRD take, and refuses what never comes, such as 30 February.
 func parseCron(text string, parts []string) (cron.Schedule, error) {
-	for i, f := range fields() {
+	for i, f := range CronFields() {
 		for _, item := range strings.Split(parts[i], ",") {
 			if !f.takes(item) {
-				return nil, fmt.Errorf("schedule %q: %q is not a %s; use %s", text, item, f.name, f.allowed())
+				return nil, fmt.Errorf("schedule %q: %q is not a %s; use %s", text, item, f.Name, f.Allowed())
 			}
 		}
 	}
@@ -49,16 +52,17 @@ func parseCron(text string, parts []string) (cron.Schedule, error) {
 	return parsed, nil
 }
 
-func (f field) allowed() string {
-	text := fmt.Sprintf("*, a number from %d to %d", f.least, f.most)
-	if f.names != nil {
-		text += fmt.Sprintf(", a name from %s to %s", f.names[0], f.names[len(f.names)-1])
+// Allowed says what the field may hold.
+func (f Field) Allowed() string {
+	text := fmt.Sprintf("*, a number from %d to %d%s", f.Least, f.Most, f.About)
+	if f.Words != nil {
+		text += fmt.Sprintf(", a name from %s to %s", f.Words[0], f.Words[len(f.Words)-1])
 	}
 	return text + ", a range such as 2-4, a step such as */2, or a list of these with commas"
 }
 
 // takes reports whether the item is *, ? or a value or a range, each with or without a step of 1 to 9999.
-func (f field) takes(item string) bool {
+func (f Field) takes(item string) bool {
 	base, step, stepped := strings.Cut(item, "/")
 	if stepped && (!digits(step, 4) || step[0] == '0') {
 		return false
@@ -75,17 +79,17 @@ func (f field) takes(item string) bool {
 	return ok && fromName == toName && from <= to
 }
 
-func (f field) value(text string) (value int, isName, ok bool) {
-	for i, name := range f.names {
+func (f Field) value(text string) (value int, isName, ok bool) {
+	for i, name := range f.Words {
 		if strings.EqualFold(name, text) {
-			return f.least + i, true, true
+			return f.Least + i, true, true
 		}
 	}
 	if !digits(text, 2) {
 		return 0, false, false
 	}
 	value, err := strconv.Atoi(text)
-	return value, false, err == nil && value >= f.least && value <= f.most
+	return value, false, err == nil && value >= f.Least && value <= f.Most
 }
 
 // digits reports whether the text is one to most ASCII digits.
