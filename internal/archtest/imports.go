@@ -36,7 +36,7 @@ func ImportRules() []ImportRule {
 		{
 			Name: "what measures and what answers reaches no Kubernetes library",
 			Applies: func(path string) bool {
-				return slices.Contains([]string{"probe", "load", "engine", "responder", "observer", "epoll", "httpbytes", "buffers"}, role(path))
+				return slices.Contains([]string{"probe", "load", "engine", "responder", "observer", "epoll", "httpbytes", "buffers", "slots"}, role(path))
 			},
 			Forbidden: func(_, to string) bool { return kubernetes(to) },
 		},
@@ -122,7 +122,7 @@ func prober(path string) bool {
 
 // groundwork reports whether the package is one of those that probers and the responder are built on.
 func groundwork(path string) bool {
-	return slices.Contains([]string{"epoll", "httpbytes", "buffers"}, role(path))
+	return slices.Contains([]string{"epoll", "httpbytes", "buffers", "slots"}, role(path))
 }
 
 // adapter tells whether the package touches the world.

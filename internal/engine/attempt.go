@@ -14,6 +14,7 @@ import (
 	"kdoctor.io/kdoctor/internal/probe"
 	"kdoctor.io/kdoctor/internal/probe/httpprobe"
 	"kdoctor.io/kdoctor/internal/probe/pool"
+	"kdoctor.io/kdoctor/internal/slots"
 )
 
 // errUnasked is for an answer that was there before its request: it belongs to another one, or to none.
@@ -22,9 +23,7 @@ var errUnasked = errors.New("an answer that nobody asked for")
 // attempt is one attempt under way, or the idle connection that it left.
 type attempt struct {
 	lane *lane
-	// previous and next are those in the line of attempts under way, or of the lane's idle connections.
-	previous, next int32
-	// serial tells apart those who had the place before.
+	// serial tells apart those who had the slot before.
 	serial int32
 	fd     int
 	// resent is how many segments of the connection had been sent again when the attempt began; calm is how long nothing surely is.
@@ -59,17 +58,17 @@ func (s *shard) begin(l *lane, due, now time.Duration) {
 		s.refillWith(l)
 		return
 	}
-	i := l.idle.first
-	reused := i != none
+	i := l.idle.First
+	reused := i != slots.None
 	if reused {
-		s.remove(&l.idle, i)
+		s.attempts.Remove(&l.idle, i)
 	} else {
-		i = s.take()
+		i = s.attempts.Acquire()
 	}
-	s.queue(&s.underWay, i)
+	s.attempts.PushBack(&s.underWay, i)
 	s.busy++
 	s.engine.inFlight.Add(1)
-	a := &s.attempts[i]
+	a := s.attempts.At(i)
 	a.lane, a.due, a.start, a.since, a.idle, a.reused, a.lost = l, due, now, now, false, reused, l.lost
 	l.lost = probe.Lost{}
 	a.connect, a.first, a.last, a.read, a.stamped = 0, 0, 0, 0, false
@@ -113,7 +112,7 @@ func (s *shard) connect(i int32, a *attempt) (err error) {
 
 // handle goes on with a socket that has changed.
 func (s *shard) handle(i, serial int32, events uint32) {
-	a := &s.attempts[i]
+	a := s.attempts.At(i)
 	if a.serial != serial || a.lane == nil {
 		// The socket was closed after the kernel had told of it, or a child of this process holds it for a moment.
 		return
@@ -149,7 +148,7 @@ func (s *shard) handle(i, serial int32, events uint32) {
 
 // connected notes that the connection stands, and reports whether that was all.
 func (s *shard) connected(i int32) (over bool) {
-	a := &s.attempts[i]
+	a := s.attempts.At(i)
 	a.since = s.now()
 	a.connect = max(a.since-a.start, 1)
 	if !s.engine.config.Plain && s.kernel.look(a.fd) && s.kernel.info.Total_retrans == 0 {
@@ -171,7 +170,7 @@ func (s *shard) connected(i int32) (over bool) {
 
 // send writes what is left of the request, and reports whether all is written.
 func (s *shard) send(i int32) bool {
-	a := &s.attempts[i]
+	a := s.attempts.At(i)
 	for a.sent < len(a.lane.request) {
 		n, errno := epoll.Send(a.fd, a.lane.request[a.sent:], 0)
 		switch errno {
@@ -195,7 +194,7 @@ func (s *shard) send(i int32) bool {
 // replace opens a connection in the place of one of which the kernel says, before anything of the request has left,
 // that it ended: it did so while it was idle, and the poller has only not been heard yet.
 func (s *shard) replace(i int32, errno unix.Errno) {
-	a := &s.attempts[i]
+	a := s.attempts.At(i)
 	httpprobe.EndOf(errno).Note(&a.lost)
 	epoll.CloseSocket(a.fd)
 	a.serial++
@@ -207,7 +206,7 @@ func (s *shard) replace(i int32, errno unix.Errno) {
 // the end or the error behind what arrived; otherwise a read that does not fill the buffer has emptied the socket, and the next event comes
 // with what arrives later.
 func (s *shard) receive(i int32, hangup bool) (over bool) {
-	a := &s.attempts[i]
+	a := s.attempts.At(i)
 	for {
 		grown, err := s.lender.grow(a.buffer)
 		if err != nil || a.left <= 0 {
@@ -251,7 +250,7 @@ func (s *shard) overflow(i int32, err error) {
 		s.fail(i, httpprobe.ErrBody)
 		return
 	}
-	s.sample = probe.Sample{Outcome: probe.NotSent, Phase: s.attempts[i].phase, Message: errRoom.Error()}
+	s.sample = probe.Sample{Outcome: probe.NotSent, Phase: s.attempts.At(i).phase, Message: errRoom.Error()}
 	s.finish(i, false, false)
 }
 
@@ -278,7 +277,7 @@ func (s *shard) read(a *attempt, b []byte) (n int, early bool, errno unix.Errno)
 
 // parse looks at what arrived, and reports whether that ended the attempt. full tells that there may be more to read.
 func (s *shard) parse(i int32, hangup, full bool) bool {
-	a := &s.attempts[i]
+	a := s.attempts.At(i)
 	for {
 		n, v, err := s.memo.feed(&a.parser, a.buffer)
 		a.buffer = a.buffer[:n]
@@ -304,7 +303,7 @@ func (s *shard) parse(i int32, hangup, full bool) bool {
 
 // ended is for the end of the connection, which ends some answers.
 func (s *shard) ended(i int32) {
-	a := &s.attempts[i]
+	a := s.attempts.At(i)
 	if !a.parser.ended() {
 		s.fail(i, io.ErrUnexpectedEOF)
 		return
@@ -318,7 +317,7 @@ func (s *shard) ended(i int32) {
 // lastLook is for an attempt whose time is over: it takes the answer, if it is there, and reports whether the attempt is over.
 // When the answer came is then judged as ever.
 func (s *shard) lastLook(i int32) (over bool) {
-	a := &s.attempts[i]
+	a := s.attempts.At(i)
 	if a.phase != probe.Connect {
 		return a.sent == len(a.lane.request) && s.receive(i, false)
 	}

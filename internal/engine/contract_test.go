@@ -91,7 +91,7 @@ func TestErrorNumbersAtConnect(t *testing.T) {
 		s := newShard(e, &e.parts[0], a.poller, time.Now())
 		s.record = func(_ *lane, sample *probe.Sample) { got = *sample }
 		s.begin(e.paths[0].counted, 0, 0)
-		s.fail(s.underWay.first, errno)
+		s.fail(s.underWay.First, errno)
 		return got
 	})
 }

@@ -37,7 +37,7 @@ func calm(timer, trip time.Duration) time.Duration {
 // judge ends an attempt with a whole answer. reusable tells that the connection may serve another attempt; where look
 // is set, the other side may have ended it already, or sent more.
 func (s *shard) judge(i int32, reusable, look bool) {
-	a := &s.attempts[i]
+	a := s.attempts.At(i)
 	sample := s.answer(a)
 	body := a.buffer[:a.parser.body]
 	if pod, ok := s.engine.known.pod(body); ok && (a.lane.target.Pod == "" || string(pod) == a.lane.target.Pod) {
@@ -74,7 +74,7 @@ func (s *shard) name(l *lane, pod []byte) string {
 
 // fail ends an attempt with an error. The caller's end comes first: what it breaks says nothing about the network.
 func (s *shard) fail(i int32, err error) {
-	a := &s.attempts[i]
+	a := s.attempts.At(i)
 	if s.outer != nil && s.outer.Err() != nil {
 		s.abort(i)
 		return
@@ -85,7 +85,7 @@ func (s *shard) fail(i int32, err error) {
 }
 
 func (s *shard) abort(i int32) {
-	a := &s.attempts[i]
+	a := s.attempts.At(i)
 	sample := s.answer(a)
 	httpprobe.Abort(a.phase, sample)
 	s.finish(i, false, false)
@@ -103,14 +103,14 @@ func (s *shard) answer(a *attempt) *probe.Sample {
 // finish measures and records the attempt, which the shard's sample judges, and frees what it held. whole tells that the answer was read to its end, reusable that
 // the connection may serve another attempt.
 func (s *shard) finish(i int32, whole, reusable bool) {
-	a, sample := &s.attempts[i], &s.sample
+	a, sample := s.attempts.At(i), &s.sample
 	l := a.lane
 	sample.Start, sample.Due = s.clock.base.Add(a.start), s.clock.base.Add(a.due)
 	sample.Reused, sample.Lost = a.reused, a.lost
 	s.measure(a, sample)
 	httpprobe.JudgeReuse(a.first > 0, sample)
 	sample.Retransmits = s.resent(a, sample)
-	s.remove(&s.underWay, i)
+	s.attempts.Remove(&s.underWay, i)
 	s.busy--
 	s.engine.inFlight.Add(-1)
 	s.lender.release(a.buffer)
@@ -118,15 +118,15 @@ func (s *shard) finish(i int32, whole, reusable bool) {
 	switch {
 	case reusable && sample.Outcome == probe.OK:
 		a.idle = true
-		s.push(&l.idle, i)
+		s.attempts.PushFront(&l.idle, i)
 	case a.fd < 0:
-		s.give(i)
+		s.release(i)
 	case whole:
 		reset(a.fd)
-		s.give(i)
+		s.release(i)
 	default:
 		epoll.CloseSocket(a.fd)
-		s.give(i)
+		s.release(i)
 	}
 	s.record(l, sample)
 	s.refillWith(l)
@@ -141,10 +141,10 @@ func (s *shard) refillWith(l *lane) {
 
 // drop closes an idle connection.
 func (s *shard) drop(i int32) {
-	a := &s.attempts[i]
-	s.remove(&a.lane.idle, i)
+	a := s.attempts.At(i)
+	s.attempts.Remove(&a.lane.idle, i)
 	reset(a.fd)
-	s.give(i)
+	s.release(i)
 }
 
 // measure sets the sample's times. A success that the kernel received too late, or that was read too late where there is no stamp, is none.

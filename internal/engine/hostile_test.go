@@ -12,6 +12,7 @@ import (
 	"kdoctor.io/kdoctor/internal/probe"
 	"kdoctor.io/kdoctor/internal/probe/probetest"
 	"kdoctor.io/kdoctor/internal/report"
+	"kdoctor.io/kdoctor/internal/slots"
 	"kdoctor.io/kdoctor/internal/target"
 )
 
@@ -43,20 +44,20 @@ func TestLongAnswersBeyondTheMemoryForThemAreTheAgentsOwnLimit(t *testing.T) {
 	}
 	begin()
 	for h.engine.lent.Load() == 0 {
-		if h.underWay.first == none {
+		if h.underWay.First == slots.None {
 			t.Fatalf("the attempt is over: %v, %s", h.got.Outcome, h.got.Message)
 		}
 		if err := h.wait(h.now() + time.Second); err != nil {
 			t.Fatal(err)
 		}
 	}
-	h.abort(h.underWay.first)
+	h.abort(h.underWay.First)
 	if n := h.engine.lent.Load(); n != 0 {
 		t.Fatalf("%d large buffers are lent after the end, want none", n)
 	}
 	h.engine.lent.Store(largeAtOnce)
 	begin()
-	for h.underWay.first != none {
+	for h.underWay.First != slots.None {
 		if err := h.wait(h.now() + time.Second); err != nil {
 			t.Fatal(err)
 		}

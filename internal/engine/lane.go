@@ -15,6 +15,7 @@ import (
 	"kdoctor.io/kdoctor/internal/load"
 	"kdoctor.io/kdoctor/internal/probe"
 	"kdoctor.io/kdoctor/internal/probe/httpprobe"
+	"kdoctor.io/kdoctor/internal/slots"
 	"kdoctor.io/kdoctor/internal/target"
 	"kdoctor.io/kdoctor/internal/topology"
 )
@@ -34,7 +35,7 @@ type lane struct {
 	peer string
 	// idle are the open connections that wait for the next attempt; lost are those that the other side ended since the
 	// last one began.
-	idle line
+	idle slots.List
 	lost probe.Lost
 }
 
@@ -107,7 +108,7 @@ func placeOf(a netip.AddrPort) (p place) {
 
 // newLane prepares a stream. A target that the engine does not support gets a lane without a place.
 func newLane(t target.Target, config *httpprobe.Config, phase time.Duration) *lane {
-	l := &lane{Account: load.NewAccount(t), target: t, probe: config, phase: phase, idle: emptyLine()}
+	l := &lane{Account: load.NewAccount(t), target: t, probe: config, phase: phase, idle: slots.NewList()}
 	to, p, ok := prepare(t)
 	if !ok {
 		return l

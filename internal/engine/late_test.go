@@ -13,6 +13,7 @@ import (
 	"kdoctor.io/kdoctor/internal/epoll"
 	"kdoctor.io/kdoctor/internal/mesh"
 	"kdoctor.io/kdoctor/internal/probe"
+	"kdoctor.io/kdoctor/internal/slots"
 	"kdoctor.io/kdoctor/internal/target"
 )
 
@@ -110,11 +111,11 @@ func (h held) start(t *testing.T) {
 	now := h.now()
 	h.begin(h.lane, now, now)
 	for {
-		i := h.underWay.first
-		if i == none {
+		i := h.underWay.First
+		if i == slots.None {
 			t.Fatalf("the attempt is over: %v, %s", h.got.Outcome, h.got.Message)
 		}
-		if a := &h.attempts[i]; a.phase == probe.FirstByte && a.sent == len(h.lane.request) {
+		if a := h.attempts.At(i); a.phase == probe.FirstByte && a.sent == len(h.lane.request) {
 			return
 		}
 		if err := h.wait(h.now() + time.Second); err != nil {
@@ -211,7 +212,7 @@ func TestThreadThatWakesLateAfterConnectingSaysSo(t *testing.T) {
 	conn := <-h.conns
 	const late = 100 * time.Millisecond
 	sleep(late)
-	for h.attempts[h.underWay.first].phase == probe.Connect {
+	for h.attempts.At(h.underWay.First).phase == probe.Connect {
 		if err := h.wait(h.now() + time.Second); err != nil {
 			t.Fatal(err)
 		}
@@ -239,7 +240,7 @@ func TestBytesThatArriveWhileAConnectionIsIdleAreNoAnswer(t *testing.T) {
 	for h.busy > 0 {
 		h.turn()
 	}
-	if h.got.Outcome != probe.OK || h.lane.idle.first == none {
+	if h.got.Outcome != probe.OK || h.lane.idle.First == slots.None {
 		t.Fatalf("%v, %s", h.got.Outcome, h.got.Message)
 	}
 	// A whole good answer, which the thread has not heard of when it sends the next request.
@@ -251,7 +252,7 @@ func TestBytesThatArriveWhileAConnectionIsIdleAreNoAnswer(t *testing.T) {
 	for h.busy > 0 {
 		h.turn()
 	}
-	if h.got.Outcome != probe.BadAnswer || h.got.Phase != probe.FirstByte || !h.got.Reused || h.lane.idle.first != none {
+	if h.got.Outcome != probe.BadAnswer || h.got.Phase != probe.FirstByte || !h.got.Reused || h.lane.idle.First != slots.None {
 		t.Errorf("%v in phase %v, reused %v, idle %v", h.got.Outcome, h.got.Phase, h.got.Reused, h.lane.idle)
 	}
 }
@@ -270,7 +271,7 @@ func TestBytesThatWereHeardOfEndAnIdleConnection(t *testing.T) {
 	if _, err := io.WriteString(conn, "\r\n"); err != nil {
 		t.Fatal(err)
 	}
-	if err := h.wait(h.now() + time.Second); err != nil || h.lane.idle.first != none {
+	if err := h.wait(h.now() + time.Second); err != nil || h.lane.idle.First != slots.None {
 		t.Errorf("%v, idle %v", err, h.lane.idle)
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"kdoctor.io/kdoctor/internal/epoll"
 	"kdoctor.io/kdoctor/internal/probe"
+	"kdoctor.io/kdoctor/internal/slots"
 )
 
 const (
@@ -34,10 +35,9 @@ type shard struct {
 	sample probe.Sample
 
 	// attempts are those under way, idle connections, and free places.
-	attempts []attempt
-	free     []int32
+	attempts slots.Table[attempt]
 	// underWay is also in the order of deadlines, because all attempts have the same time; busy is how many there are.
-	underWay line
+	underWay slots.List
 	busy     int
 	// again are the lanes that wait for another attempt where Config.Saturate is set.
 	again []*lane
@@ -49,7 +49,7 @@ type shard struct {
 }
 
 func newShard(e *Engine, p *part, with *epoll.Poller, base time.Time) *shard {
-	s := &shard{engine: e, part: p, poller: with, clock: newClock(base), underWay: emptyLine(), names: map[string]string{}, lender: newLender(&e.lent),
+	s := &shard{engine: e, part: p, poller: with, clock: newClock(base), underWay: slots.NewList(), names: map[string]string{}, lender: newLender(&e.lent),
 		record: func(l *lane, s *probe.Sample) { l.Record(s) }}
 	for range e.config.Saturate {
 		s.again = append(s.again, p.counted.lanes...)
@@ -73,8 +73,8 @@ func (s *shard) run(ctx context.Context) {
 	s.outer = ctx
 	for ctx.Err() == nil && s.turn() {
 	}
-	for s.underWay.first != none {
-		s.abort(s.underWay.first)
+	for s.underWay.First != slots.None {
+		s.abort(s.underWay.First)
 	}
 }
 
@@ -87,7 +87,7 @@ func (s *shard) turn() bool {
 	if next == never && s.busy == 0 {
 		return false
 	}
-	if i := s.underWay.first; i != none {
+	if i := s.underWay.First; i != slots.None {
 		next = min(next, s.deadline(i))
 	}
 	if err := s.wait(next); err != nil {
@@ -183,16 +183,16 @@ func sleep(d time.Duration) {
 }
 
 func (s *shard) deadline(i int32) time.Duration {
-	return s.attempts[i].start + s.engine.config.Load.Timeout
+	return s.attempts.At(i).start + s.engine.config.Load.Timeout
 }
 
 // expire ends the attempts whose time is over, unless their answer is there: then only this thread is late.
 func (s *shard) expire() {
-	if s.underWay.first == none {
+	if s.underWay.First == slots.None {
 		return
 	}
 	now := s.now()
-	for i := s.underWay.first; i != none && now >= s.deadline(i); i = s.underWay.first {
+	for i := s.underWay.First; i != slots.None && now >= s.deadline(i); i = s.underWay.First {
 		if s.lastLook(i) {
 			continue
 		}
@@ -202,8 +202,8 @@ func (s *shard) expire() {
 
 // fall ends a shard that cannot wait: its attempts fail with the error, and what was still to come is missed.
 func (s *shard) fall(err error) {
-	for s.underWay.first != none {
-		s.fail(s.underWay.first, err)
+	for s.underWay.First != slots.None {
+		s.fail(s.underWay.First, err)
 	}
 	if s.engine.config.Saturate == 0 {
 		s.counted.giveUp()
@@ -215,28 +215,17 @@ func (s *shard) fall(err error) {
 func (s *shard) hangUp() {
 	for _, t := range []*stream{&s.counted, &s.kept} {
 		for _, l := range t.lanes {
-			for l.idle.first != none {
-				s.drop(l.idle.first)
+			for l.idle.First != slots.None {
+				s.drop(l.idle.First)
 			}
 		}
 	}
 }
 
-// take finds a place for an attempt with a connection of its own.
-func (s *shard) take() int32 {
-	if n := len(s.free); n > 0 {
-		i := s.free[n-1]
-		s.free = s.free[:n-1]
-		return i
-	}
-	s.attempts = append(s.attempts, attempt{})
-	return int32(len(s.attempts) - 1) // #nosec G115 -- the bound of attempts in flight is far below
-}
-
-// give frees the place. Whatever else happens to the socket that it had is not for the next one.
-func (s *shard) give(i int32) {
-	a := &s.attempts[i]
+// release gives a slot back. Events of the socket that it had are not for its next owner.
+func (s *shard) release(i int32) {
+	a := s.attempts.At(i)
 	a.serial++
 	a.lane, a.fd = nil, -1
-	s.free = append(s.free, i)
+	s.attempts.Release(i)
 }

@@ -7,6 +7,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"kdoctor.io/kdoctor/internal/slots"
 )
 
 // acceptSome takes connections that wait, a batch at most. A full shard takes none.
@@ -38,15 +40,9 @@ func (s *shard) acceptSome() {
 
 // take finds a place for a connection.
 func (s *shard) take(fd int) int32 {
-	var i int32
-	if n := len(s.free); n > 0 {
-		i, s.free = s.free[n-1], s.free[:n-1]
-	} else {
-		i = int32(len(s.connections)) // #nosec G115 -- connections are bounded
-		s.connections = append(s.connections, connection{})
-	}
-	c := &s.connections[i]
-	*c = connection{fd: fd, generation: c.generation + 1, delayed: none}
+	i := s.connections.Acquire()
+	c := s.connections.At(i)
+	*c = connection{fd: fd, generation: c.generation + 1, delayed: slots.None}
 	c.addressLength = uint8(len(appendPeer(c.address[:0], &s.peer))) // #nosec G115 -- it has room for every address
 	s.open++
 	s.enqueue(i, inRequest)

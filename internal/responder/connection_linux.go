@@ -2,11 +2,13 @@ package responder
 
 import (
 	"net/http"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"kdoctor.io/kdoctor/internal/echo"
 	"kdoctor.io/kdoctor/internal/epoll"
+	"kdoctor.io/kdoctor/internal/slots"
 )
 
 const (
@@ -22,7 +24,9 @@ const (
 
 // connection is one client. Idle ones hold no buffer.
 type connection struct {
-	place
+	// queue is what the connection waits for, since a moment.
+	queue      queue
+	since      time.Duration
 	fd         int
 	generation int32
 	// watched and writes tell that the poller reports what arrives, and that there is room again for what is to be written;
@@ -43,10 +47,10 @@ type connection struct {
 
 // changed goes on with a connection whose socket has changed.
 func (s *shard) changed(i int32, events uint32) {
-	c := &s.connections[i]
+	c := s.connections.At(i)
 	hangup := events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0
 	switch {
-	case c.delayed != none:
+	case c.delayed != slots.None:
 		// Who has only ended his side still wants the answer; who is gone does not.
 		if events&(unix.EPOLLHUP|unix.EPOLLERR) != 0 {
 			s.drop(i)
@@ -64,7 +68,7 @@ func (s *shard) changed(i int32, events uint32) {
 // otherwise a read that does not fill the buffer has emptied the socket, and the next event comes with what arrives later.
 func (s *shard) receive(i int32, hangup bool) {
 	for range turn {
-		c := &s.connections[i]
+		c := s.connections.At(i)
 		b := s.input[:0]
 		if c.head == 0 && c.in != nil {
 			if !s.keep(i, c.in) {
@@ -100,13 +104,13 @@ func (s *shard) receive(i int32, hangup bool) {
 		}
 	}
 	s.watch(i)
-	s.again = append(s.again, handle{i, s.connections[i].generation})
+	s.again = append(s.again, handle{i, s.connections.At(i).generation})
 }
 
 // process answers the requests that are complete in b, and keeps the rest. emptied tells that nothing more was in the socket.
 // It reports whether the connection is to be read on: it may be gone, or wait.
 func (s *shard) process(i int32, b []byte, emptied bool) bool {
-	c := &s.connections[i]
+	c := s.connections.At(i)
 	out, padding, answered := s.output[:0], 0, false
 	for len(b) > 0 {
 		n, f, status := s.advance(i, b)
@@ -159,7 +163,7 @@ func (s *shard) process(i int32, b []byte, emptied bool) bool {
 
 // settle puts a connection that reads into the right queue.
 func (s *shard) settle(i int32, answered bool) bool {
-	c := &s.connections[i]
+	c := s.connections.At(i)
 	switch {
 	case c.in == nil && s.stopping:
 		s.drop(i)
@@ -177,7 +181,7 @@ func (s *shard) settle(i int32, answered bool) bool {
 // advance looks at the next request in b: at its head, or at the body of one whose head is held. It returns how much of b is dealt with.
 // A request that is whole is in s.request, and nothing of it is dealt with before it is answered.
 func (s *shard) advance(i int32, b []byte) (n int, f found, status int) {
-	c := &s.connections[i]
+	c := s.connections.At(i)
 	if c.head > 0 {
 		s.request.expects = false
 		n, more, status := c.body.feed(b)
@@ -244,7 +248,7 @@ func (s *shard) head(b []byte, scanned int) (n int, f found, status int) {
 
 // keep makes in hold what is left of the input, with room for more; left may be a part of in.
 func (s *shard) keep(i int32, left []byte) bool {
-	c := &s.connections[i]
+	c := s.connections.At(i)
 	if len(left) == 0 {
 		s.lender.release(c.in)
 		c.in = nil
@@ -275,7 +279,7 @@ func (s *shard) forgetHead(c *connection) {
 
 // watch has the poller report the connection's changes from now on, those included that it did not see.
 func (s *shard) watch(i int32) {
-	c := &s.connections[i]
+	c := s.connections.At(i)
 	if c.watched {
 		return
 	}
@@ -288,7 +292,7 @@ func (s *shard) watch(i int32) {
 
 // watchWrites has the poller also report when there is room to write. It reports false when the connection is gone.
 func (s *shard) watchWrites(i int32) bool {
-	c := &s.connections[i]
+	c := s.connections.At(i)
 	if c.writes {
 		return true
 	}
@@ -306,15 +310,15 @@ func (s *shard) watchWrites(i int32) bool {
 
 // drop ends a connection.
 func (s *shard) drop(i int32) {
-	c := &s.connections[i]
+	c := s.connections.At(i)
 	s.dequeue(i)
-	if c.delayed != none {
+	if c.delayed != slots.None {
 		s.delays.remove(c.delayed)
 	}
 	s.lender.release(c.in)
 	s.lender.release(c.out)
 	epoll.CloseSocket(c.fd)
-	*c = connection{fd: none, generation: c.generation, delayed: none}
-	s.free = append(s.free, i)
+	*c = connection{fd: -1, generation: c.generation, delayed: slots.None}
+	s.connections.Release(i)
 	s.open--
 }

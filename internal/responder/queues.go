@@ -1,9 +1,10 @@
 package responder
 
-import "time"
+import (
+	"time"
 
-// none is the index of no connection.
-const none = -1
+	"kdoctor.io/kdoctor/internal/slots"
+)
 
 // queue is what a connection waits for, and so which deadline it has. Each has one span for all, so its connections end in the order
 // in which they came, and a list is all that it takes.
@@ -25,19 +26,6 @@ const (
 	queues
 )
 
-// line is one queue: the first and last of its connections.
-type line struct {
-	first, last int32
-	span        time.Duration
-}
-
-// place is a connection's place in its queue.
-type place struct {
-	queue          queue
-	previous, next int32
-	since          time.Duration
-}
-
 // delays are connections whose answers wait for their moments, the next one first: a heap. Each connection knows where it stands.
 type delays struct {
 	waiting []delay
@@ -56,7 +44,7 @@ func (d *delays) add(connection int32, until time.Duration) {
 
 // remove takes out the one that stands at the place.
 func (d *delays) remove(at int32) {
-	d.moved(d.waiting[at].connection, none)
+	d.moved(d.waiting[at].connection, slots.None)
 	end := len(d.waiting) - 1
 	last := d.waiting[end]
 	d.waiting = d.waiting[:end]

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"kdoctor.io/kdoctor/internal/echo"
+	"kdoctor.io/kdoctor/internal/slots"
 )
 
 const usual = "GET /kdoctoragent HTTP/1.1\r\nHost: 198.51.100.7:5710\r\nUser-Agent: kdoctor-agent\r\nKdoctor-Round: 0b5f4a1e/1/2\r\nKdoctor-Source: a\r\nConnection: close\r\n\r\n"
@@ -250,7 +251,7 @@ func TestDelaysEndInTheirOrder(t *testing.T) {
 	}
 	for i := int32(0); i < 500; i += 3 {
 		d.remove(at[i])
-		if at[i] != none {
+		if at[i] != slots.None {
 			t.Fatalf("%d still has place %d", i, at[i])
 		}
 	}

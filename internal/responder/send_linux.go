@@ -10,7 +10,7 @@ import (
 // send writes answers, of which the last padding bytes are blanks. What the socket does not take is held, and out is then not nil.
 // It reports false when the connection is gone.
 func (s *shard) send(i int32, out []byte, padding int) bool {
-	n, errno := sendAll(s.connections[i].fd, out, 0)
+	n, errno := sendAll(s.connections.At(i).fd, out, 0)
 	if errno != 0 && errno != unix.EAGAIN {
 		s.drop(i)
 		return false
@@ -27,7 +27,7 @@ func (s *shard) send(i int32, out []byte, padding int) bool {
 
 // hold keeps what is to be written later. It reports false when the connection had to be dropped for it.
 func (s *shard) hold(i int32, out []byte, padding int) bool {
-	c := &s.connections[i]
+	c := s.connections.At(i)
 	padding = min(padding, len(out))
 	text := out[:len(out)-padding]
 	held, ok := s.lender.lend(text, len(text))
@@ -62,7 +62,7 @@ func (s *shard) delay(i int32, out []byte, padding int, b []byte, options echo.O
 
 // flush goes on with an answer that is held. When it is gone, the requests behind it have their turn.
 func (s *shard) flush(i int32) {
-	c := &s.connections[i]
+	c := s.connections.At(i)
 	for int(c.sent) < len(c.out) || c.padding > 0 {
 		rest := c.out[c.sent:]
 		blanks := len(rest) == 0
@@ -114,7 +114,7 @@ func (s *shard) flush(i int32) {
 // in one segment. Otherwise closing would send a reset, which takes answers with it that the client has not read.
 // It reports that the connection is not to be read on.
 func (s *shard) conclude(i int32, out []byte, padding int, clean bool) bool {
-	c := &s.connections[i]
+	c := s.connections.At(i)
 	c.last = true
 	s.lender.release(c.in)
 	c.in, c.head = nil, 0
@@ -134,21 +134,21 @@ func (s *shard) conclude(i int32, out []byte, padding int, clean bool) bool {
 
 // linger ends our side of the connection and waits for the client's.
 func (s *shard) linger(i int32) {
-	c := &s.connections[i]
+	c := s.connections.At(i)
 	if unix.Shutdown(c.fd, unix.SHUT_WR) != nil {
 		s.drop(i)
 		return
 	}
 	s.enqueue(i, inLinger)
 	s.watch(i)
-	if s.connections[i].fd >= 0 {
+	if s.connections.At(i).fd >= 0 {
 		s.drain(i)
 	}
 }
 
 // drain throws away what the client still sends. Who sends without end is cut off.
 func (s *shard) drain(i int32) {
-	fd := s.connections[i].fd
+	fd := s.connections.At(i).fd
 	for range turn {
 		n, errno := epoll.Receive(fd, s.input)
 		switch {

@@ -10,6 +10,7 @@ import (
 
 	"kdoctor.io/kdoctor/internal/echo"
 	"kdoctor.io/kdoctor/internal/epoll"
+	"kdoctor.io/kdoctor/internal/slots"
 )
 
 const (
@@ -43,11 +44,12 @@ type shard struct {
 	until    time.Duration
 
 	// connections are those that are open, and free places.
-	connections []connection
-	free        []int32
+	connections slots.Table[connection]
 	open        int
-	lines       [queues]line
-	delays      delays
+	// waiting are the connections of each queue, by their deadlines: since plus the queue's limit.
+	waiting [queues]slots.List
+	limits  [queues]time.Duration
+	delays  delays
 	// again are connections that had more to read than their turn allows.
 	again []handle
 
@@ -72,15 +74,12 @@ func newShard(r *Responder, listener, limit int) (*shard, error) {
 	}
 	s := &shard{rounds: &r.web.Rounds, poller: p, writer: w, base: time.Now(), listener: listener, limit: limit, resume: never, lender: newLender(),
 		input: make([]byte, MaxHeader), output: make([]byte, 0, 2*flushAt+echo.MaxBodyBytes)}
-	s.delays.moved = func(connection, at int32) { s.connections[connection].delayed = at }
-	for q := range s.lines {
-		s.lines[q] = line{first: none, last: none}
+	s.delays.moved = func(connection, at int32) { s.connections.At(connection).delayed = at }
+	for q := range s.waiting {
+		s.waiting[q] = slots.NewList()
 	}
-	s.lines[inRequest].span = r.config.Header
-	s.lines[inBody].span = r.config.Request - r.config.Header
-	s.lines[inAnswer].span = r.config.Write
-	s.lines[inIdle].span = r.config.Idle
-	s.lines[inLinger].span = lingers
+	s.limits = [queues]time.Duration{inRequest: r.config.Header, inBody: r.config.Request - r.config.Header,
+		inAnswer: r.config.Write, inIdle: r.config.Idle, inLinger: lingers}
 	return s, nil
 }
 
@@ -121,9 +120,9 @@ func (s *shard) pause() time.Duration {
 		return 0
 	}
 	until := s.resume
-	for q := range s.lines {
-		if l := &s.lines[q]; l.first != none {
-			until = min(until, s.connections[l.first].since+l.span)
+	for q := range s.waiting {
+		if i := s.waiting[q].First; i != slots.None {
+			until = min(until, s.deadline(i))
 		}
 	}
 	if len(s.delays.waiting) > 0 {
@@ -148,7 +147,7 @@ func (s *shard) handle(e *unix.EpollEvent) {
 	case listenKey:
 		s.acceptSome()
 	default:
-		if c := &s.connections[e.Fd]; c.fd < 0 || c.generation != e.Pad {
+		if c := s.connections.At(e.Fd); c.fd < 0 || c.generation != e.Pad {
 			// It was closed by an event before this one.
 			return
 		}
@@ -161,7 +160,7 @@ func (s *shard) readAgain() {
 	turn := s.again
 	s.again = nil
 	for _, h := range turn {
-		if c := &s.connections[h.connection]; c.fd >= 0 && c.generation == h.generation {
+		if c := s.connections.At(h.connection); c.fd >= 0 && c.generation == h.generation {
 			s.changed(h.connection, unix.EPOLLIN|unix.EPOLLRDHUP)
 		}
 	}
@@ -187,18 +186,18 @@ func (s *shard) accept(want bool) error {
 // stop ends what waits for a client; answers under way go on for a while.
 func (s *shard) stop() {
 	s.stopping, s.until = true, s.now+stopWithin
-	for i := range s.connections {
-		c := &s.connections[i]
+	for i := range int32(s.connections.Len()) { // #nosec G115 -- connections are bounded
+		c := s.connections.At(i)
 		if c.fd >= 0 && (c.queue == inIdle || c.queue == inRequest && c.in == nil) {
-			s.drop(int32(i)) // #nosec G115 -- connections are bounded
+			s.drop(i)
 		}
 	}
 }
 
 func (s *shard) dropAll() {
-	for i := range s.connections {
-		if s.connections[i].fd >= 0 {
-			s.drop(int32(i)) // #nosec G115 -- connections are bounded
+	for i := range int32(s.connections.Len()) { // #nosec G115 -- connections are bounded
+		if s.connections.At(i).fd >= 0 {
+			s.drop(i)
 		}
 	}
 }
@@ -210,10 +209,9 @@ func (s *shard) expire() {
 		s.delays.remove(0)
 		s.flush(i)
 	}
-	for q := range s.lines {
-		l := &s.lines[q]
-		for l.first != none && s.now >= s.connections[l.first].since+l.span {
-			s.overdue(l.first)
+	for q := range s.waiting {
+		for l := &s.waiting[q]; l.First != slots.None && s.now >= s.deadline(l.First); {
+			s.overdue(l.First)
 		}
 	}
 	if s.now >= s.resume {
@@ -222,8 +220,8 @@ func (s *shard) expire() {
 }
 
 func (s *shard) overdue(i int32) {
-	c := &s.connections[i]
-	if c.queue == inRequest && c.head > 0 && s.lines[inBody].span > 0 {
+	c := s.connections.At(i)
+	if c.queue == inRequest && c.head > 0 && s.limits[inBody] > 0 {
 		s.enqueue(i, inBody)
 		return
 	}
@@ -234,36 +232,26 @@ func (s *shard) overdue(i int32) {
 	s.drop(i)
 }
 
-// enqueue puts the connection at the end of a queue.
+// deadline is when a connection in a queue is overdue.
+func (s *shard) deadline(i int32) time.Duration {
+	c := s.connections.At(i)
+	return c.since + s.limits[c.queue]
+}
+
+// enqueue moves the connection to the end of a queue.
 func (s *shard) enqueue(i int32, q queue) {
 	s.dequeue(i)
-	c := &s.connections[i]
-	l := &s.lines[q]
-	c.place = place{queue: q, previous: l.last, next: none, since: s.now}
-	if l.last == none {
-		l.first = i
-	} else {
-		s.connections[l.last].next = i
-	}
-	l.last = i
+	c := s.connections.At(i)
+	c.queue, c.since = q, s.now
+	s.connections.PushBack(&s.waiting[q], i)
 }
 
 // dequeue takes the connection out of its queue.
 func (s *shard) dequeue(i int32) {
-	c := &s.connections[i]
+	c := s.connections.At(i)
 	if c.queue == noQueue {
 		return
 	}
-	l := &s.lines[c.queue]
-	if c.previous == none {
-		l.first = c.next
-	} else {
-		s.connections[c.previous].next = c.next
-	}
-	if c.next == none {
-		l.last = c.previous
-	} else {
-		s.connections[c.next].previous = c.previous
-	}
+	s.connections.Remove(&s.waiting[c.queue], i)
 	c.queue = noQueue
 }
