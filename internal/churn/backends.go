@@ -88,10 +88,11 @@ func (b *backendSet) share(pods []string, pinned bool) share {
 }
 
 // backends excuses what failed while backends were away, and reports whether anything did. Either the changes explain
-// all that failed while anybody was away, on all streams, or another cause is at work and they explain nothing.
+// all that failed while anybody was away, on all streams, or another cause is at work and they explain nothing. Nor do they
+// where the report does not tell when something failed: it may have been while somebody was away.
 func (e *excuser) backends(a report.Agent, t target.Target, streams []stream) bool {
 	set := e.set(a.Pod, t)
-	if set == nil {
+	if set == nil || slices.ContainsFunc(streams, func(s stream) bool { return s.untimed }) {
 		return false
 	}
 	shares, explained := make([]share, len(streams)), slices.Clone(streams)

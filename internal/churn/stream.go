@@ -26,6 +26,8 @@ type stream struct {
 	since time.Duration
 	// spans are those of failures that changes can cause, sorted by their first moments.
 	spans []span
+	// untimed reports that the report does not tell when some of these failures were.
+	untimed bool
 }
 
 // span is one span of a failure.
@@ -59,9 +61,12 @@ func (e *excuser) stream(a report.Agent, whole, p report.Path, planned float64) 
 		if !causedBy(f, p) {
 			continue
 		}
+		timed := uint64(0)
 		for _, at := range f.Spans {
+			timed += at.Count
 			s.spans = append(s.spans, span{failure: i, first: s.start + at.First, last: s.start + at.Last, count: at.Count})
 		}
+		s.untimed = s.untimed || timed < f.Count
 	}
 	slices.SortStableFunc(s.spans, func(a, b span) int { return cmp.Or(cmp.Compare(a.first, b.first), cmp.Compare(a.last, b.last)) })
 	return s
