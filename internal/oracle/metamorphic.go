@@ -163,12 +163,16 @@ func (c *checker) lessMeasured(d dice, e evidence) {
 		})
 	case 4:
 		what, timeless = "without the times of failures", true
+		both := d.chance(0.5)
 		less = e.with(pod, func(a *report.Agent) {
 			a.Paths = slices.Clone(a.Paths)
 			for i := range a.Paths {
-				a.Paths[i].Failures = slices.Clone(a.Paths[i].Failures)
-				for j := range a.Paths[i].Failures {
-					a.Paths[i].Failures[j].Spans = nil
+				p := &a.Paths[i]
+				p.Failures = timelessly(p.Failures)
+				if both && p.Kept != nil {
+					kept := *p.Kept
+					kept.Failures = timelessly(kept.Failures)
+					p.Kept = &kept
 				}
 			}
 		})
@@ -181,6 +185,15 @@ func (c *checker) lessMeasured(d dice, e evidence) {
 	if judged.Verdict.Result == verdict.Pass && was != verdict.Pass {
 		c.problem(Taken, "%s: %s the round is a pass, which was %q: %v", pod, what, was, c.judged.Verdict.Reasons)
 	}
+}
+
+// timelessly returns the failures without their times.
+func timelessly(failures []report.Failure) []report.Failure {
+	failures = slices.Clone(failures)
+	for i := range failures {
+		failures[i].Spans = nil
+	}
+	return failures
 }
 
 // fewer makes most requests of a path missed: half of the failures first.
