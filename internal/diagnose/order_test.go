@@ -1,0 +1,49 @@
+package diagnose_test
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kdoctor.io/kdoctor/internal/diagnose"
+	"kdoctor.io/kdoctor/internal/report"
+	"kdoctor.io/kdoctor/internal/verdict"
+)
+
+// The words of findings are the same in whatever order the round has its agents, its backend sets and their pods.
+func TestTheOrderOfARoundChangesNoWord(t *testing.T) {
+	onePod := func() report.Round {
+		r := counted(5, append(everyone(5, "ClusterIP", 20), everyone(5, "NodePort", 20)...)...)
+		pods := r.Backends[0].Pods
+		r.Backends = []report.Backends{{Targets: []string{"ClusterIP"}, Pods: pods},
+			{Targets: []string{"NodePort"}, Pods: slices.Clone(pods)}}
+		return r
+	}
+	for _, c := range []struct {
+		name  string
+		round func() report.Round
+		mix   func(*report.Round)
+	}{
+		{"pods of one of two sets", onePod, func(r *report.Round) { slices.Reverse(r.Backends[1].Pods) }},
+		{"pods of both sets", onePod, func(r *report.Round) {
+			slices.Reverse(r.Backends[0].Pods)
+			slices.Reverse(r.Backends[1].Pods)
+		}},
+		{"backend sets", onePod, func(r *report.Round) { slices.Reverse(r.Backends) }},
+		{"agents that unexpected pods answered", func() report.Round { return elsewhere(4) },
+			func(r *report.Round) { slices.Reverse(r.Agents) }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			round, mixed := c.round(), c.round()
+			c.mix(&mixed)
+			want := diagnose.Findings(round, verdict.Verdict{})
+			if len(want) != 1 {
+				t.Errorf("%d findings, want one: %+v", len(want), want)
+			}
+			if diff := cmp.Diff(want, diagnose.Findings(mixed, verdict.Verdict{})); diff != "" {
+				t.Errorf("(-in order +mixed):\n%s", diff)
+			}
+		})
+	}
+}
