@@ -88,8 +88,8 @@ func (b *backendSet) share(pods []string, pinned bool) share {
 }
 
 // backends excuses what failed while backends were away, and reports whether anything did. Either the changes explain
-// all that failed while anybody was away, on all streams, or another cause is at work and they explain nothing. Nor do they
-// where the report does not tell when something failed: it may have been while somebody was away.
+// all that failed while anybody was away, on all streams, or another cause is at work and they explain nothing. Nor do
+// they where the report does not tell when something failed: it may have been while somebody was away.
 func (e *excuser) backends(a report.Agent, t target.Target, streams []stream) bool {
 	set := e.set(a.Pod, t)
 	if set == nil || slices.ContainsFunc(streams, func(s stream) bool { return s.untimed }) {
@@ -124,8 +124,8 @@ func (e *excuser) backends(a report.Agent, t target.Target, streams []stream) bo
 	return found
 }
 
-// slowness returns which failures disprove nothing, because an agent that is short of CPU may be why: one that asks lets
-// requests time out on all of its paths, one that may answer lets answers come too late. It is nil where none is.
+// slowness returns which failures disprove nothing, because an agent that is short of CPU may be why: one that asks
+// lets requests time out on all of its paths, one that may answer lets answers come too late. It is nil where none is.
 func (e *excuser) slowness(asker string, set *backendSet) func(report.Failure) bool {
 	switch {
 	case e.slow[asker]:

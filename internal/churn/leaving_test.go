@@ -16,8 +16,9 @@ func TestANodeThatWasSeenLeavingIsGone(t *testing.T) {
 	pod := &topology.Agent{Pod: "a", Node: "n", UID: "1", Started: at(-1000)}
 	up, down := &topology.Node{Name: "n"}, &topology.Node{Name: "n", NotReady: true}
 	cordoned := &topology.Node{Name: "n", Cordoned: true}
-	removing := &topology.Node{Name: "n", Cordoned: true, Removing: "the cluster autoscaler removes it"}
-	removingDown := &topology.Node{Name: "n", Cordoned: true, NotReady: true, Removing: "the cluster autoscaler removes it"}
+	const autoscaler = "the cluster autoscaler removes it"
+	removing := &topology.Node{Name: "n", Cordoned: true, Removing: autoscaler}
+	removingDown := &topology.Node{Name: "n", Cordoned: true, NotReady: true, Removing: autoscaler}
 	cases := []struct {
 		name     string
 		looks    []topology.Snapshot
@@ -28,13 +29,16 @@ func TestANodeThatWasSeenLeavingIsGone(t *testing.T) {
 		{"it was cordoned since the look before",
 			[]topology.Snapshot{nodes(20, pod, up), nodes(30, pod, up), nodes(40, pod, cordoned), nodes(50, pod, nil)}, 30, 50},
 		{"it was cordoned before the round, and to be removed since the look before",
-			[]topology.Snapshot{nodes(0, pod, cordoned), nodes(30, pod, cordoned), nodes(40, pod, removing), nodes(50, nil, nil)}, 30, 50},
+			[]topology.Snapshot{nodes(0, pod, cordoned), nodes(30, pod, cordoned), nodes(40, pod, removing),
+				nodes(50, nil, nil)}, 30, 50},
 		{"its cordon was taken away, and nothing announced that it would go",
 			[]topology.Snapshot{nodes(60, pod, up), nodes(70, pod, cordoned), nodes(80, pod, up), nodes(90, nil, nil)}, 30, 90},
 		{"it was not ready before it was to be removed, so it stopped up to a minute before that",
-			[]topology.Snapshot{nodes(20, pod, up), nodes(30, pod, down), nodes(40, pod, removingDown), nodes(50, nil, nil)}, 0, 30},
+			[]topology.Snapshot{nodes(20, pod, up), nodes(30, pod, down), nodes(40, pod, removingDown),
+				nodes(50, nil, nil)}, 0, 30},
 		{"its cordon was taken away, and it stopped before it was to be removed",
-			[]topology.Snapshot{nodes(20, pod, up), nodes(30, pod, cordoned), nodes(40, pod, down), nodes(50, pod, removingDown), nodes(60, nil, nil)}, 0, 40},
+			[]topology.Snapshot{nodes(20, pod, up), nodes(30, pod, cordoned), nodes(40, pod, down),
+				nodes(50, pod, removingDown), nodes(60, nil, nil)}, 0, 40},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -50,21 +54,23 @@ func TestANodeThatWasSeenLeavingIsGone(t *testing.T) {
 	}
 }
 
-// An agent that was silent for another reason goes with its node all the same, where another agent on the node shows that.
+// An agent that was silent for another reason goes with its node all the same, where another agent on the node shows
+// that.
 func TestAnAgentThatWasSilentBeforeGoesWithItsNode(t *testing.T) {
 	a, b := topology.Agent{Pod: "a", Node: "n", UID: "1"}, topology.Agent{Pod: "b", Node: "n", UID: "2"}
 	left := func(pod string) report.Change {
 		return report.Change{Pod: pod, Node: "n", What: report.Drained, From: at(21), To: at(25), NodeLeft: true}
 	}
+	type silent map[string]time.Time
 	for _, c := range []struct {
 		name   string
-		silent map[string]time.Time
+		silent silent
 		want   []report.Change
 	}{
-		{"another agent fell silent later", map[string]time.Time{"a": at(2), "b": at(25)}, []report.Change{left("a"), left("b")}},
-		{"another agent fell silent later, and this one answers", map[string]time.Time{"b": at(25)}, []report.Change{left("b")}},
-		{"no other agent is silent", map[string]time.Time{"a": at(2)}, nil},
-		{"the other agent was silent before, too", map[string]time.Time{"a": at(2), "b": at(4)}, nil},
+		{"another agent fell silent later", silent{"a": at(2), "b": at(25)}, []report.Change{left("a"), left("b")}},
+		{"another agent fell silent later, and this one answers", silent{"b": at(25)}, []report.Change{left("b")}},
+		{"no other agent is silent", silent{"a": at(2)}, nil},
+		{"the other agent was silent before, too", silent{"a": at(2), "b": at(4)}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := churn.NewWatch([]topology.Agent{a, b}, at(0))

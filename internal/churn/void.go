@@ -68,8 +68,10 @@ type excuser struct {
 }
 
 func newExcuser(round report.Round) *excuser {
-	e := &excuser{changes: map[string][]report.Change{}, drains: map[string][]report.Change{}, reached: reached(round.Agents),
-		behind: round.Behind(), load: round.Load, expected: make(map[string]report.Expected, len(round.Expected)), sets: map[setKey]*backendSet{}, slow: map[string]bool{}}
+	e := &excuser{changes: map[string][]report.Change{}, drains: map[string][]report.Change{},
+		reached: reached(round.Agents), behind: round.Behind(), load: round.Load,
+		expected: make(map[string]report.Expected, len(round.Expected)), sets: map[setKey]*backendSet{},
+		slow: map[string]bool{}}
 	for _, a := range round.Agents {
 		e.slow[a.Pod] = stopped(a.Observer)
 	}

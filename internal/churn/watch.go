@@ -115,8 +115,8 @@ func (w *Watch) See(s topology.Snapshot) {
 // Silent takes note of agents that do not answer any more, and since when. One on a node that is about to be removed
 // went with the node: the cluster needs the better part of a minute to notice that, and a round may be over by then.
 //
-// One that fell silent while its node was still to stay did so for another reason, and its pod is gone only where another
-// agent on the node shows that.
+// One that fell silent while its node was still to stay did so for another reason, and its pod is gone only where
+// another agent on the node shows that.
 func (w *Watch) Silent(since map[string]time.Time) {
 	left := map[string]change{}
 	for _, l := range w.lives {
@@ -146,8 +146,8 @@ func (l *life) leftWith(silent time.Time) bool {
 	return !silent.IsZero() && l.removing && !l.over && l.stopped.IsZero()
 }
 
-// doubtClock leaves the cluster's times of a restart aside where the agent fell silent before, though after it was last seen well: the clock of its
-// node is wrong by less than the time between two snapshots.
+// doubtClock leaves the cluster's times of a restart aside where the agent fell silent before, though after it was
+// last seen well: the clock of its node is wrong by less than the time between two snapshots.
 func (l *life) doubtClock(silent time.Time) {
 	for i := range l.changes {
 		c := &l.changes[i]
@@ -244,7 +244,8 @@ func (l *life) end(c change) {
 // change returns a change of the pod since it was last seen. What the cluster tells is believed where it fits what
 // was seen, for clocks may be wrong.
 func (l *life) change(what report.Happening, hint, noticed time.Time) change {
-	c := change{Change: report.Change{Pod: l.agent.Pod, Node: l.agent.Node, What: what}, noticed: noticed, told: l.agent.Pod}
+	c := change{Change: report.Change{Pod: l.agent.Pod, Node: l.agent.Node, What: what}, noticed: noticed,
+		told: l.agent.Pod}
 	c.earliest = latest(l.well, noticed.Add(-uncertain))
 	if fits := hint.After(l.well.Add(-second)) && hint.Before(noticed.Add(second)); fits {
 		c.hint = hint

@@ -69,7 +69,8 @@ func (w *world) pinned(r route) bool {
 	return w.s.Service.Spread != Even
 }
 
-// led returns the pods to which requests are led while all of them are there, and whether each client's go to one alone.
+// led returns the pods to which requests are led while all of them are there, and whether each client's go to one
+// alone.
 func (w *world) led(r route) (pods []int, pinned bool) {
 	spread := w.s.Service.Spread
 	if w.proxied(r) || (spread != SameZone && spread != SameNode) {

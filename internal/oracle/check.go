@@ -134,9 +134,9 @@ func (c *checker) unlucky(a AgentTruth, p PathTruth, counted, kept account) bool
 	return unlucky
 }
 
-// misled reports whether a request failed for a change of which nobody can know the time: a restart that is told by a clock
-// which is wrong by less than the time between two looks, of an agent whose silence tells nothing because it had begun
-// before, for a fault; or the removal of a node that was announced and that no look showed, with the same agent.
+// misled reports whether a request failed for a change of which nobody can know the time: a restart that is told by a
+// clock which is wrong by less than the time between two looks, of an agent whose silence tells nothing because it had
+// begun before, for a fault; or the removal of a node that was announced and that no look showed, with the same agent.
 func (t *Truth) misled(s stream) bool {
 	return slices.ContainsFunc(s.attempts, func(x attempt) bool {
 		if x.cause.Culprit != ByChange {
@@ -157,8 +157,8 @@ func (t *Truth) misled(s stream) bool {
 	})
 }
 
-// unseen reports whether no look shows that the node was removed, and a fault had kept the reports of all agents on it away
-// before.
+// unseen reports whether no look shows that the node was removed, and a fault had kept the reports of all agents on it
+// away before.
 func (t *Truth) unseen(c Change) bool {
 	if c.At+min(c.Follows, lease) <= t.Length {
 		return false
@@ -263,8 +263,8 @@ func (c *checker) path(a AgentTruth, p PathTruth, judged verdict.Path) {
 			"and the path is a pass",
 			where, kept.failed, kept.made, kept.faults, kept.excused())
 	case p.HasKept && !t.world.proxied(p.r) && kept.dropped(c.idle(p), expect.SuccessRate):
-		c.problem(FalseGreen, "%s: %d persistent connections were reset while idle beside %d requests, of which %d failed, and the "+
-			"path is a pass", where, p.Kept.idleFaults, kept.made, kept.failed)
+		c.problem(FalseGreen, "%s: %d persistent connections were reset while idle beside %d requests, of which %d failed, "+
+			"and the path is a pass", where, p.Kept.idleFaults, kept.made, kept.failed)
 	}
 }
 

@@ -224,8 +224,8 @@ func (d dice) one(s *Scenario, kind ChangeKind, node int, at time.Duration) {
 	s.Changes = append(s.Changes, c)
 }
 
-// replacedBetweenLooks adds a deletion of which no look shows the time: the pod is gone, and another one is there, when the
-// cluster is next looked at.
+// replacedBetweenLooks adds a deletion of which no look shows the time: the pod is gone, and another one is there,
+// when the cluster is next looked at.
 func (d dice) replacedBetweenLooks(s *Scenario, c Change) {
 	last := c.At.Truncate(lookEvery)
 	c.At, c.Stops = last+d.between(time.Second, 4*time.Second), d.between(0, time.Second)

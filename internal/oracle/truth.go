@@ -57,8 +57,8 @@ func (a account) broken(rate float64) bool {
 	return lost > 0 && float64(left-lost) < rate*float64(left)-1e-6
 }
 
-// dropped reports whether so many connections that a fault ended while they were idle are more than the rate allows: each
-// counts as a request that failed.
+// dropped reports whether so many connections that a fault ended while they were idle are more than the rate allows:
+// each counts as a request that failed.
 func (a account) dropped(idle int, rate float64) bool {
 	left := a.made - a.excused() + max(idle, 0)
 	return idle > 0 && float64(a.made-a.failed) < rate*float64(left)-1e-6

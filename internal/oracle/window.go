@@ -15,8 +15,8 @@ type window struct {
 	pod, change int
 	// left is until when what leads to several pods may still lead to the changed one; a load balancer may until the end.
 	left time.Duration
-	// longest is how long the pod was away at most while something led to it, somewhere within the window, and longestBalanced
-	// the same behind a load balancer; 0 where it was away all the time.
+	// longest is how long the pod was away at most while something led to it, somewhere within the window, and
+	// longestBalanced the same behind a load balancer; 0 where it was away all the time.
 	longest, longestBalanced time.Duration
 }
 
@@ -147,9 +147,9 @@ func lastBefore(looks []time.Duration, t time.Duration) time.Duration {
 	return last
 }
 
-// most is how many of the requests changes may have cost at most, if each pod whose deletion nobody tells the time of was
-// away no longer than what leads to pods takes to follow: the sum over the changes, each at the moment at which it may
-// have cost most. It is infinite where that is not all: nobody may be left, or others may answer than those known.
+// most is how many of the requests changes may have cost at most, if each pod whose deletion nobody tells the time of
+// was away no longer than what leads to pods takes to follow: the sum over the changes, each at the moment at which it
+// may have cost most. It is infinite where that is not all: nobody may be left, or others may answer than those known.
 func (t *Truth) most(r route, attempts []attempt, windows []window, early, late time.Duration) float64 {
 	if len(r.may) <= len(windows) || len(r.known) > len(r.may) || len(r.policy) > 0 {
 		return math.Inf(1)
@@ -179,8 +179,8 @@ func (t *Truth) most(r route, attempts []attempt, windows []window, early, late 
 	return total
 }
 
-// densest is how many of the moments, which are sorted, lie at most within so long a time, give or take what is not known
-// of each; all where the time is 0.
+// densest is how many of the moments, which are sorted, lie at most within so long a time, give or take what is not
+// known of each; all where the time is 0.
 func densest(moments []time.Duration, longest, unsure time.Duration) int {
 	if longest == 0 {
 		return len(moments)

@@ -14,24 +14,27 @@ func TestRequestsThatEndedBeforeTheyCouldTimeOutAreNoEvidence(t *testing.T) {
 	timeoutAt := func(phase probe.Phase, n uint64) report.Failure {
 		return report.Failure{Outcome: probe.Timeout, Phase: phase, Count: n}
 	}
+	connect := func(n uint64) report.Failure { return timeoutAt(probe.Connect, n) }
 	x := func() report.Path { return path("x", 100, 100, 80, time.Millisecond, timeoutAt(probe.FirstByte, 20)) }
+	const limited, fail = verdict.ToolLimited, verdict.Fail
 	cases := []struct {
 		name string
 		// other is the only like path of one agent, and the path of another agent to the same pod.
 		other           report.Path
 		asker, answerer verdict.Result
 	}{
-		{"all succeed", path("y", 100, 100, 100, time.Millisecond), verdict.Fail, verdict.Fail},
-		{"all are refused", path("y", 100, 100, 0, 0, refused(100)), verdict.ToolLimited, verdict.ToolLimited},
-		{"most are refused", path("y", 100, 100, 49, time.Millisecond, refused(51)), verdict.ToolLimited, verdict.ToolLimited},
-		{"half are refused", path("y", 100, 100, 50, time.Millisecond, refused(50)), verdict.Fail, verdict.Fail},
-		{"most time out at connect", path("y", 100, 100, 49, time.Millisecond, timeoutAt(probe.Connect, 51)), verdict.ToolLimited, verdict.ToolLimited},
-		{"half time out at connect", path("y", 100, 100, 50, time.Millisecond, timeoutAt(probe.Connect, 50)), verdict.ToolLimited, verdict.Fail},
+		{"all succeed", path("y", 100, 100, 100, time.Millisecond), fail, fail},
+		{"all are refused", path("y", 100, 100, 0, 0, refused(100)), limited, limited},
+		{"most are refused", path("y", 100, 100, 49, time.Millisecond, refused(51)), limited, limited},
+		{"half are refused", path("y", 100, 100, 50, time.Millisecond, refused(50)), fail, fail},
+		{"most time out at connect", path("y", 100, 100, 49, time.Millisecond, connect(51)), limited, limited},
+		{"half time out at connect", path("y", 100, 100, 50, time.Millisecond, connect(50)), limited, fail},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			asking := throttledAgent(x(), c.other)
-			if got := verdict.Judge(report.Round{Agents: []report.Agent{asking}}, strict()).Agents[0].Paths[0]; got.Result != c.asker {
+			v := verdict.Judge(report.Round{Agents: []report.Agent{asking}}, strict())
+			if got := v.Agents[0].Paths[0]; got.Result != c.asker {
 				t.Errorf("the agent that asks is throttled: got %s: %s; want %s", got.Result, got.Reason, c.asker)
 			}
 			slow := throttledAgent(path("z", 100, 100, 100, time.Millisecond))
@@ -46,32 +49,37 @@ func TestRequestsThatEndedBeforeTheyCouldTimeOutAreNoEvidence(t *testing.T) {
 	}
 }
 
-// A Service may lead all requests of a client to a slow agent where its spec says that it does not lead all to all alike.
+// A Service may lead all requests of a client to a slow agent where its spec says that it does not lead all to all
+// alike.
 func TestAnUnevenServiceMayLeadAllToSlowAgents(t *testing.T) {
 	slow := throttledAgent(path("x", 100, 100, 100, time.Millisecond))
 	slow.Pod, slow.Node = "b", "node-b"
+	type peers map[string]uint64
+	const limited, fail = verdict.ToolLimited, verdict.Fail
 	const near = "trafficDistribution is PreferSameZone"
 	for _, c := range []struct {
 		name, uneven string
 		lost         uint64
-		peers        map[string]uint64
+		peers        peers
 		want         verdict.Result
 	}{
-		{"the slow one alone answered", near, 50, map[string]uint64{"b": 50}, verdict.ToolLimited},
-		{"the slow one alone answered, and nothing says that the Service is uneven", "", 50, map[string]uint64{"b": 50}, verdict.Fail},
-		{"the slow one and another answered: half is explained", near, 66, map[string]uint64{"b": 17, "c": 17}, verdict.ToolLimited},
-		{"the slow one and another answered: more than half is not", near, 67, map[string]uint64{"b": 17, "c": 16}, verdict.Fail},
-		{"the slow one did not answer: an even share is explained", near, 38, map[string]uint64{"c": 62}, verdict.ToolLimited},
-		{"the slow one did not answer: more is not", near, 39, map[string]uint64{"c": 61}, verdict.Fail},
-		{"all answered: an even share is explained", near, 38, map[string]uint64{"a": 15, "b": 15, "c": 16, "d": 16}, verdict.ToolLimited},
-		{"all answered: more is not", near, 39, map[string]uint64{"a": 15, "b": 15, "c": 15, "d": 16}, verdict.Fail},
-		{"nobody answered", near, 100, nil, verdict.Fail},
+		{"the slow one alone answered", near, 50, peers{"b": 50}, limited},
+		{"the slow one alone answered, and nothing says that the Service is uneven", "", 50, peers{"b": 50}, fail},
+		{"the slow one and another answered: half is explained", near, 66, peers{"b": 17, "c": 17}, limited},
+		{"the slow one and another answered: more than half is not", near, 67, peers{"b": 17, "c": 16}, fail},
+		{"the slow one did not answer: an even share is explained", near, 38, peers{"c": 62}, limited},
+		{"the slow one did not answer: more is not", near, 39, peers{"c": 61}, fail},
+		{"all answered: an even share is explained", near, 38, peers{"a": 15, "b": 15, "c": 16, "d": 16}, limited},
+		{"all answered: more is not", near, 39, peers{"a": 15, "b": 15, "c": 15, "d": 16}, fail},
+		{"nobody answered", near, 100, nil, fail},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			p := path("service", 100, 100, 100-c.lost, time.Millisecond, report.Failure{Outcome: probe.Timeout, Phase: probe.FirstByte, Count: c.lost})
+			late := report.Failure{Outcome: probe.Timeout, Phase: probe.FirstByte, Count: c.lost}
+			p := path("service", 100, 100, 100-c.lost, time.Millisecond, late)
 			p.Peers = c.peers
-			v := verdict.Judge(report.Round{Agents: []report.Agent{agent("a", p), slow},
-				Backends: []report.Backends{{Targets: []string{"service"}, Pods: []string{"a", "b", "c", "d"}, Uneven: c.uneven}}}, strict())
+			set := report.Backends{Targets: []string{"service"}, Pods: []string{"a", "b", "c", "d"}, Uneven: c.uneven}
+			v := verdict.Judge(report.Round{Agents: []report.Agent{agent("a", p), slow}, Backends: []report.Backends{set}},
+				strict())
 			if got := v.Agents[0].Paths[0]; got.Result != c.want {
 				t.Errorf("got %s: %s; want %s", got.Result, got.Reason, c.want)
 			}
@@ -87,7 +95,8 @@ func TestATimeoutDoesNotHideALongDelay(t *testing.T) {
 			slow.Failures = []report.Failure{timedOut(failed)}
 		}
 		fast := path("y", 100, 100, 100, time.Millisecond)
-		for name, x := range map[string]report.Path{"counted": slow, "persistent": kept(path("x", 100, 100, 100, time.Millisecond), slow)} {
+		well := path("x", 100, 100, 100, time.Millisecond)
+		for name, x := range map[string]report.Path{"counted": slow, "persistent": kept(well, slow)} {
 			y := fast
 			if name == "persistent" {
 				y = kept(fast, fast)
@@ -100,12 +109,14 @@ func TestATimeoutDoesNotHideALongDelay(t *testing.T) {
 	}
 }
 
-// Of many paths one is the worst by chance: it must have more timeouts than all have on average, by two standard deviations.
+// Of many paths one is the worst by chance: it must have more timeouts than all have on average, by two standard
+// deviations.
 func TestTheWorstOfManyPathsIsNoEvidence(t *testing.T) {
 	for timeouts, want := range map[uint64]verdict.Result{22: verdict.ToolLimited, 23: verdict.Fail} {
 		// 120 of 800 requests time out on the others: of 100, 15 do on average, and 22.1 are two standard deviations more.
 		others := append(times(2, ofWhich(0, 100)), times(6, ofWhich(20, 100))...)
-		v := verdict.Judge(report.Round{Agents: []report.Agent{throttledAgent(paths(ofWhich(timeouts, 100), others...)...)}}, strict())
+		throttled := throttledAgent(paths(ofWhich(timeouts, 100), others...)...)
+		v := verdict.Judge(report.Round{Agents: []report.Agent{throttled}}, strict())
 		for _, p := range v.Agents[0].Paths {
 			if p.Target == "x" && p.Result != want {
 				t.Errorf("%d of 100 time out: got %s: %s; want %s", timeouts, p.Result, p.Reason, want)

@@ -34,7 +34,8 @@ func (j judge) counted(r *reported, i int, planned uint64, s suspects) (Result, 
 	if n.judged == 0 {
 		return j.nothing(r, &p.Target, n, r.whole[i], s)
 	}
-	succeeded := Reason{Code: TooFewSucceeded, Count: p.OK, Of: n.judged, Lost: lost, Rate: j.expect.SuccessRate, Worst: worst(failures)}
+	succeeded := Reason{Code: TooFewSucceeded, Count: p.OK, Of: n.judged, Lost: lost, Rate: j.expect.SuccessRate,
+		Worst: worst(failures)}
 	if result, reason := j.successAndDelay(s, succeeded, failures, p, counted); result != Pass {
 		return result, reason
 	}
@@ -86,9 +87,10 @@ func (j judge) excuse(r *reported, t *target.Target, p *report.Path, n requests)
 	return changes(Reason{Code: Excused, Excused: n.excused, Of: of, Count: n.judged}, j.excusing(r.Pod, t, p))
 }
 
-// successAndDelay is what weighs more: that too few requests of the stream succeeded, or that they took too long. It is Pass where
-// neither is so. A limit that may be why requests failed need not be why others were slow.
-func (j judge) successAndDelay(s suspects, succeeded Reason, failures []report.Failure, p *report.Path, of stream) (Result, Reason) {
+// successAndDelay is what weighs more: that too few requests of the stream succeeded, or that they took too long. It
+// is Pass where neither is so. A limit that may be why requests failed need not be why others were slow.
+func (j judge) successAndDelay(s suspects, succeeded Reason, failures []report.Failure, p *report.Path,
+	of stream) (Result, Reason) {
 	result, reason := Pass, Reason{}
 	if short(p.OK, succeeded.Of+succeeded.Lost, j.expect.SuccessRate) {
 		result, reason = s.failed(succeeded, failures, of)

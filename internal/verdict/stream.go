@@ -39,7 +39,8 @@ func (j judge) persistent(r *reported, t *target.Target, n requests, whole *repo
 	if n.judged == 0 && lost == 0 {
 		return j.nothing(r, t, n, whole, s)
 	}
-	succeeded := Reason{Code: TooFewSucceeded, Count: kept.OK, Of: made, Lost: lost, Rate: j.expect.SuccessRate, Worst: worst(failures)}
+	succeeded := Reason{Code: TooFewSucceeded, Count: kept.OK, Of: made, Lost: lost, Rate: j.expect.SuccessRate,
+		Worst: worst(failures)}
 	result, reason := j.successAndDelay(s, succeeded, failures, &kept, persistent)
 	switch {
 	case result != Fail && j.neverReused(r.Pod, t, &kept):
