@@ -47,3 +47,14 @@ func TestTheOrderOfARoundChangesNoWord(t *testing.T) {
 		})
 	}
 }
+
+// A pod that all views together show to be silent stands before one that each view shows, where its name comes first.
+func TestSilentPodsComeInTheOrderOfTheirNames(t *testing.T) {
+	round := counted(6, append(everyone(6, "ClusterIP", 40, 40, 40, 40, 0, 40),
+		everyone(6, "NodePort", 4, 0, 4, 4, 4, 4)...)...)
+	want := []string{"low SilentBackend at pod agent-01 on node node-01",
+		"low SilentBackend at pod agent-04 on node node-04"}
+	if diff := cmp.Diff(want, reasons(round)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
