@@ -57,6 +57,8 @@ func TestGateway(t *testing.T) {
 		"503 is the expected status, 200 is not":      {report.Path{OK: 9, Failures: failures(bad(1)), Statuses: map[int]uint64{503: 9, 200: 1}}, false},
 		"503 is the expected status, beside 502 another one is not": {report.Path{OK: 9, Failures: failures(bad(2)),
 			Statuses: map[int]uint64{503: 9, 502: 1, 404: 1}}, false},
+		"503 is the expected status, beside 502 another one is not three times": {report.Path{OK: 4, Failures: failures(bad(4)),
+			Statuses: map[int]uint64{503: 4, 502: 1, 404: 3}}, false},
 		"502 is the expected status and the only one": {report.Path{OK: 9, Statuses: map[int]uint64{502: 9}}, true},
 		"504 is the expected status and times out in the body": {report.Path{OK: 8, Failures: failures(bad(1), report.Failure{Outcome: probe.Timeout,
 			Phase: probe.Body, Count: 1}), Statuses: map[int]uint64{504: 9, 503: 1}}, true},
