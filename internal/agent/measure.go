@@ -10,7 +10,7 @@ import (
 	"kdoctor.io/kdoctor/internal/mesh"
 	"kdoctor.io/kdoctor/internal/probe"
 	"kdoctor.io/kdoctor/internal/probe/httpprobe"
-	"kdoctor.io/kdoctor/internal/probe/rich"
+	"kdoctor.io/kdoctor/internal/probe/tlsprobe"
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/target"
 )
@@ -71,7 +71,7 @@ func (s *slowLoad) Grid() bool { return false }
 // prober serves every protocol of the plan, for requests that count for the round.
 func (s *slowLoad) prober(plan mesh.Plan, identity echo.Identity, round string, keep bool) probe.Prober {
 	config := httpprobe.Config{Round: round, Source: identity.Pod, Installation: identity.Installation, Timeout: plan.Load.Timeout, Status: plan.Status, Keep: keep}
-	plain, secure := httpprobe.New(config), rich.New(rich.Config{Config: config, Authorities: plan.Authorities})
+	plain, secure := httpprobe.New(config), tlsprobe.New(tlsprobe.Config{Config: config, Authorities: plan.Authorities})
 	s.probers = append(s.probers, plain, secure)
 	return byProtocol{plain: plain, secure: secure}
 }

@@ -73,7 +73,7 @@ func agentAnswer(t testing.TB) string {
 }
 
 // eachMode runs the test with a shard that makes attempts one after the other, in each of the ways in which there are.
-func eachMode(t testing.TB, test func(name string, s *shard, l *lane)) {
+func eachMode(t testing.TB, test func(name string, s *shard, l *targetStream)) {
 	t.Helper()
 	for _, c := range []struct {
 		name, scheme string
@@ -93,27 +93,27 @@ func eachMode(t testing.TB, test func(name string, s *shard, l *lane)) {
 		}
 		stamping := stampAll()
 		s := newShard(e, &e.parts[0], p, time.Now())
-		s.outer = t.Context()
+		s.caller = t.Context()
 		test(c.name, s, e.paths[0].counted)
-		s.hangUp()
+		s.closeAllIdle()
 		p.Close()
 		_ = unix.Close(stamping)
 	}
 }
 
 // once makes an attempt and waits for it.
-func once(t testing.TB, s *shard, l *lane) {
+func once(t testing.TB, s *shard, l *targetStream) {
 	now := s.now()
 	s.begin(l, now, now)
 	for s.busy > 0 {
-		if !s.turn() {
+		if !s.step() {
 			t.Fatal("the shard ends before its attempt")
 		}
 	}
 }
 
 func TestAttemptsMakeNoGarbage(t *testing.T) {
-	eachMode(t, func(name string, s *shard, l *lane) {
+	eachMode(t, func(name string, s *shard, l *targetStream) {
 		const times = 200
 		if n := testing.AllocsPerRun(times, func() { once(t, s, l) }); n != 0 {
 			t.Errorf("%s: an attempt costs %v allocations", name, n)
@@ -139,7 +139,7 @@ func TestAttemptsMakeNoGarbage(t *testing.T) {
 }
 
 func BenchmarkAttempt(b *testing.B) {
-	eachMode(b, func(name string, s *shard, l *lane) {
+	eachMode(b, func(name string, s *shard, l *targetStream) {
 		b.Run(name, func(b *testing.B) {
 			once(b, s, l)
 			b.ReportAllocs()

@@ -22,16 +22,16 @@ var errUnasked = errors.New("an answer that nobody asked for")
 
 // attempt is one attempt under way, or the idle connection that it left.
 type attempt struct {
-	lane *lane
+	stream *targetStream
 	// serial tells apart those who had the slot before.
 	serial int32
 	fd     int
-	// resent is how many segments of the connection had been sent again when the attempt began; calm is how long nothing surely is.
-	resent uint32
-	calm   time.Duration
-	idle   bool
-	reused bool
-	phase  probe.Phase
+	// retransmits is how many segments of the connection had been sent again when the attempt began; calm is how long nothing surely is.
+	retransmits     uint32
+	noRetransmitFor time.Duration
+	idle            bool
+	reused          bool
+	phase           probe.Phase
 	// lost are the lane's idle connections that the other side had ended when the attempt began.
 	lost probe.Lost
 	// due and start are those of the sample. The request was written at since, after connecting took connect;
@@ -50,12 +50,12 @@ type attempt struct {
 const everyChange = unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | epoll.Edge
 
 // begin starts an attempt on the lane, over an idle connection if there is one.
-func (s *shard) begin(l *lane, due, now time.Duration) {
-	if l.place.length == 0 {
+func (s *shard) begin(l *targetStream, due, now time.Duration) {
+	if l.address.length == 0 {
 		s.sample = probe.Sample{Due: s.clock.base.Add(due), Start: s.clock.base.Add(now), Latency: 1,
 			Outcome: probe.NotSent, Message: "the address is not one that the engine can probe"}
 		s.record(l, &s.sample)
-		s.refillWith(l)
+		s.refillLater(l)
 		return
 	}
 	i := l.idle.First
@@ -69,7 +69,7 @@ func (s *shard) begin(l *lane, due, now time.Duration) {
 	s.busy++
 	s.engine.inFlight.Add(1)
 	a := s.attempts.At(i)
-	a.lane, a.due, a.start, a.since, a.idle, a.reused, a.lost = l, due, now, now, false, reused, l.lost
+	a.stream, a.due, a.start, a.since, a.idle, a.reused, a.lost = l, due, now, now, false, reused, l.lost
 	l.lost = probe.Lost{}
 	a.connect, a.first, a.last, a.read, a.stamped = 0, 0, 0, 0, false
 	a.sent, a.left, a.parser = 0, httpprobe.MaxHeaderBytes, parser{}
@@ -83,28 +83,28 @@ func (s *shard) begin(l *lane, due, now time.Duration) {
 
 // open gives the attempt a connection of its own.
 func (s *shard) open(i int32, a *attempt) {
-	a.phase, a.fd, a.resent, a.calm = probe.Connect, -1, 0, noTimer
+	a.phase, a.fd, a.retransmits, a.noRetransmitFor = probe.Connect, -1, 0, shortestTimer
 	if err := s.connect(i, a); err != nil {
 		s.fail(i, err)
 	}
 }
 
 func (s *shard) connect(i int32, a *attempt) (err error) {
-	l := a.lane
-	if a.fd, err = s.kernel.open(l.place.domain); err != nil {
+	l := a.stream
+	if a.fd, err = s.calls.open(l.address.domain); err != nil {
 		a.fd = -1
 		return err
 	}
 	if len(l.request) > oneSegment {
-		if err := s.kernel.enable(a.fd, unix.IPPROTO_TCP, unix.TCP_NODELAY); err != nil {
+		if err := s.calls.enable(a.fd, unix.IPPROTO_TCP, unix.TCP_NODELAY); err != nil {
 			return err
 		}
 	}
-	if !s.engine.config.Plain && !l.connects() {
+	if !s.engine.config.Plain && !l.connectsOnly() {
 		// Without it the thread's own clock serves.
-		_ = s.kernel.enable(a.fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS)
+		_ = s.calls.enable(a.fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS)
 	}
-	if err := s.kernel.connect(a.fd, &l.place); err != nil {
+	if err := s.calls.connect(a.fd, &l.address); err != nil {
 		return err
 	}
 	return s.poller.Add(a.fd, everyChange, i, a.serial)
@@ -113,16 +113,16 @@ func (s *shard) connect(i int32, a *attempt) (err error) {
 // handle goes on with a socket that has changed.
 func (s *shard) handle(i, serial int32, events uint32) {
 	a := s.attempts.At(i)
-	if a.serial != serial || a.lane == nil {
+	if a.serial != serial || a.stream == nil {
 		// The socket was closed after the kernel had told of it, or a child of this process holds it for a moment.
 		return
 	}
 	hangup := events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0
 	if a.idle {
 		if hangup || events&unix.EPOLLIN != 0 {
-			if state := httpprobe.LookAt(a.fd); state != pool.Open {
-				state.Note(&a.lane.lost)
-				s.drop(i)
+			if state := httpprobe.CheckIdleDescriptor(a.fd); state != pool.Open {
+				state.Note(&a.stream.lost)
+				s.closeIdle(i)
 			}
 		}
 		return
@@ -138,7 +138,7 @@ func (s *shard) handle(i, serial int32, events uint32) {
 			return
 		}
 	}
-	if a.sent < len(a.lane.request) && !s.send(i) {
+	if a.sent < len(a.stream.request) && !s.send(i) {
 		return
 	}
 	if hangup || events&unix.EPOLLIN != 0 {
@@ -151,14 +151,14 @@ func (s *shard) connected(i int32) (over bool) {
 	a := s.attempts.At(i)
 	a.since = s.now()
 	a.connect = max(a.since-a.start, 1)
-	if !s.engine.config.Plain && s.kernel.look(a.fd) && s.kernel.info.Total_retrans == 0 {
-		a.calm = calm(time.Duration(s.kernel.info.Rto)*time.Microsecond, time.Duration(s.kernel.info.Rtt)*time.Microsecond)
+	if !s.engine.config.Plain && s.calls.readInfo(a.fd) && s.calls.info.Total_retrans == 0 {
+		a.noRetransmitFor = noRetransmitFor(time.Duration(s.calls.info.Rto)*time.Microsecond, time.Duration(s.calls.info.Rtt)*time.Microsecond)
 		// The handshake was the one exchange so far, so this is how long it took; the rest passed in this process.
-		if handshake := time.Duration(s.kernel.info.Rtt) * time.Microsecond; handshake > 0 && handshake < a.connect {
+		if handshake := time.Duration(s.calls.info.Rtt) * time.Microsecond; handshake > 0 && handshake < a.connect {
 			a.connect, a.stamped = handshake, true
 		}
 	}
-	if !a.lane.connects() {
+	if !a.stream.connectsOnly() {
 		a.phase, a.stamped = probe.FirstByte, false
 		return false
 	}
@@ -171,8 +171,8 @@ func (s *shard) connected(i int32) (over bool) {
 // send writes what is left of the request, and reports whether all is written.
 func (s *shard) send(i int32) bool {
 	a := s.attempts.At(i)
-	for a.sent < len(a.lane.request) {
-		n, errno := epoll.Send(a.fd, a.lane.request[a.sent:], 0)
+	for a.sent < len(a.stream.request) {
+		n, errno := epoll.Send(a.fd, a.stream.request[a.sent:], 0)
 		switch errno {
 		case 0:
 			a.sent += n
@@ -195,7 +195,7 @@ func (s *shard) send(i int32) bool {
 // that it ended: it did so while it was idle, and the poller has only not been heard yet.
 func (s *shard) replace(i int32, errno unix.Errno) {
 	a := s.attempts.At(i)
-	httpprobe.EndOf(errno).Note(&a.lost)
+	httpprobe.StateOfError(errno).Note(&a.lost)
 	epoll.CloseSocket(a.fd)
 	a.serial++
 	a.reused = false
@@ -263,7 +263,7 @@ func (s *shard) read(a *attempt, b []byte) (n int, early bool, errno unix.Errno)
 		}
 		return n, false, errno
 	}
-	n, stamp, errno := s.kernel.receive(a.fd, b)
+	n, stamp, errno := s.calls.receive(a.fd, b)
 	if errno != 0 || n == 0 {
 		return n, false, errno
 	}
@@ -279,20 +279,20 @@ func (s *shard) read(a *attempt, b []byte) (n int, early bool, errno unix.Errno)
 func (s *shard) parse(i int32, hangup, full bool) bool {
 	a := s.attempts.At(i)
 	for {
-		n, v, err := s.memo.feed(&a.parser, a.buffer)
+		n, v, err := s.headers.feed(&a.parser, a.buffer)
 		a.buffer = a.buffer[:n]
 		switch v {
 		case more:
 			return false
 		case final:
 			s.sample = probe.Sample{}
-			if !a.lane.probe.JudgeStatus(a.parser.status, &s.sample) {
+			if !a.stream.probe.JudgeStatus(a.parser.status, &s.sample) {
 				s.finish(i, false, false)
 				return true
 			}
 			a.phase, a.left = probe.Body, echo.MaxBodyBytes+httpprobe.MaxFraming
 		case complete:
-			s.judge(i, a.lane.probe.Keep && a.parser.persistent() && len(a.buffer) == a.parser.body, hangup || full)
+			s.judge(i, a.stream.probe.Keep && a.parser.persistent() && len(a.buffer) == a.parser.body, hangup || full)
 			return true
 		case broken:
 			s.fail(i, err)
@@ -314,17 +314,17 @@ func (s *shard) ended(i int32) {
 	s.judge(i, false, false)
 }
 
-// lastLook is for an attempt whose time is over: it takes the answer, if it is there, and reports whether the attempt is over.
+// readLateAnswer is for an attempt whose time is over: it takes the answer, if it is there, and reports whether the attempt is over.
 // When the answer came is then judged as ever.
-func (s *shard) lastLook(i int32) (over bool) {
+func (s *shard) readLateAnswer(i int32) (over bool) {
 	a := s.attempts.At(i)
 	if a.phase != probe.Connect {
-		return a.sent == len(a.lane.request) && s.receive(i, false)
+		return a.sent == len(a.stream.request) && s.receive(i, false)
 	}
-	if !s.kernel.look(a.fd) || s.kernel.info.State != tcpEstablished {
+	if !s.calls.readInfo(a.fd) || s.calls.info.State != tcpEstablished {
 		return false
 	}
-	if a.lane.connects() {
+	if a.stream.connectsOnly() {
 		return s.connected(i)
 	}
 	s.sample = probe.Sample{Outcome: probe.NotSent, Phase: probe.FirstByte, Message: "the agent was too late to send the request"}

@@ -3,10 +3,10 @@ package engine
 import "time"
 
 const (
-	// step is the least jump of the wall clock, against the monotonic one, that is taken for one; drift is how much of the time between
+	// leastStep is the least jump of the wall clock, against the monotonic one, that is taken for one; drift is how much of the time between
 	// two looks it may besides run faster or slower: adjtimex allows 500 millionths.
-	step  = time.Millisecond
-	drift = 1000
+	leastStep = time.Millisecond
+	drift     = 1000
 	// skew is how inexactly two clocks are read together.
 	skew = 20 * time.Microsecond
 )
@@ -27,7 +27,7 @@ func newClock(base time.Time) clock { return clock{base: base, offset: base.Unix
 func (c *clock) observe(now time.Time) time.Duration {
 	at := now.Sub(c.base)
 	offset := now.UnixNano() - int64(at)
-	if (time.Duration(offset - c.offset)).Abs() > step+(at-c.seen)/drift {
+	if (time.Duration(offset - c.offset)).Abs() > leastStep+(at-c.seen)/drift {
 		c.stepped = at
 	}
 	c.offset, c.seen = offset, at

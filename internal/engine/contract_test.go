@@ -44,7 +44,7 @@ func newSingle(t testing.TB, config httpprobe.Config) *single {
 // Close closes what is kept.
 func (a *single) Close() {
 	if a.shard != nil {
-		a.shard.hangUp()
+		a.shard.closeAllIdle()
 	}
 }
 
@@ -64,7 +64,7 @@ func (a *single) Probe(ctx context.Context, to target.Target) (got probe.Sample)
 		a.shard, a.target = newShard(e, &e.parts[0], a.poller, time.Now()), to
 	}
 	s := a.shard
-	s.record = func(_ *lane, sample *probe.Sample) { got = *sample }
+	s.record = func(_ *targetStream, sample *probe.Sample) { got = *sample }
 	// As before every start in a run: what happened meanwhile is looked at first.
 	if err := s.wait(0); err != nil {
 		return probe.Sample{Outcome: probe.NotSent, Message: err.Error()}
@@ -89,7 +89,7 @@ func TestErrorNumbersAtConnect(t *testing.T) {
 		a := newSingle(t, httpprobe.Config{Timeout: 20 * time.Second})
 		e := New(Config{Targets: []target.Target{to}, Load: mesh.Load{PerSecond: 1, Timeout: 20 * time.Second}})
 		s := newShard(e, &e.parts[0], a.poller, time.Now())
-		s.record = func(_ *lane, sample *probe.Sample) { got = *sample }
+		s.record = func(_ *targetStream, sample *probe.Sample) { got = *sample }
 		s.begin(e.paths[0].counted, 0, 0)
 		s.fail(s.underWay.First, errno)
 		return got

@@ -68,9 +68,9 @@ const (
 
 // Engine is a load that can be run once and looked at while it runs.
 type Engine struct {
-	config Config
-	known  recogniser
-	limit  int64
+	config  Config
+	answers recogniser
+	limit   int64
 	// paths are in the order of the targets.
 	paths []path
 	parts []part
@@ -81,34 +81,34 @@ type Engine struct {
 }
 
 // path is one target's lanes; kept is nil without a kept stream.
-type path struct{ counted, kept *lane }
+type path struct{ counted, persistent *targetStream }
 
 // part is what one thread does.
 type part struct {
-	counted, kept stream
-	grid          bool
+	counted, persistent pacer
+	grid                bool
 }
 
 // New prepares a load.
 func New(config Config) *Engine {
-	e := &Engine{config: config, known: newRecogniser(config.Installation), limit: int64(cmp.Or(config.InFlight, load.DefaultInFlight))}
+	e := &Engine{config: config, answers: newRecogniser(config.Installation), limit: int64(cmp.Or(config.InFlight, load.DefaultInFlight))}
 	counted := httpprobe.Config{Round: config.Round, Source: config.Source, Installation: config.Installation,
 		Timeout: config.Load.Timeout, Status: config.Status, Keep: config.Load.Connection == mesh.KeepAlive}
-	kept := counted
-	kept.Round, kept.Keep = config.Round+echo.PersistentSuffix, true
-	pace, keptPace := load.PaceOf(config.Load), load.KeptPaceOf(config.Load)
+	persistent := counted
+	persistent.Round, persistent.Keep = config.Round+echo.PersistentSuffix, true
+	pace, persistentPace := load.PaceOf(config.Load), load.KeptPaceOf(config.Load)
 	e.parts = make([]part, max(1, min(len(config.Targets), cmp.Or(config.Shards, runtime.GOMAXPROCS(0)-1))))
 	for i := range e.parts {
-		e.parts[i].counted = stream{offset: pace.Offset, requests: config.Load.Requests(), lateness: pace.Lateness()}
-		e.parts[i].kept = stream{offset: keptPace.Offset, requests: keptPace.Requests, lateness: keptPace.Lateness()}
+		e.parts[i].counted = pacer{offset: pace.Offset, requests: config.Load.Requests(), lateness: pace.Lateness()}
+		e.parts[i].persistent = pacer{offset: persistentPace.Offset, requests: persistentPace.Requests, lateness: persistentPace.Lateness()}
 	}
 	for i, t := range config.Targets {
-		p, to := path{counted: newLane(t, &counted, pace.Phase(config.Source, t.ID))}, &e.parts[i%len(e.parts)]
+		p, to := path{counted: newTargetStream(t, &counted, pace.Phase(config.Source, t.ID))}, &e.parts[i%len(e.parts)]
 		to.counted.add(p.counted)
 		// A connection on which nobody speaks cannot be used again.
-		if keptPace.Requests > 0 && config.Saturate == 0 && (p.counted.place.length == 0 || !p.counted.connects()) {
-			p.kept = newLane(t, &kept, keptPace.Phase(config.Source, t.ID))
-			to.kept.add(p.kept)
+		if persistentPace.Requests > 0 && config.Saturate == 0 && (p.counted.address.length == 0 || !p.counted.connectsOnly()) {
+			p.persistent = newTargetStream(t, &persistent, persistentPace.Phase(config.Source, t.ID))
+			to.persistent.add(p.persistent)
 		}
 		e.paths = append(e.paths, p)
 	}
@@ -124,9 +124,9 @@ func (e *Engine) grid(p *part) bool {
 		return e.config.Wake == WakeGrid && e.config.Saturate == 0
 	}
 	events := 0
-	for _, l := range p.counted.lanes {
+	for _, l := range p.counted.streams {
 		switch {
-		case l.connects():
+		case l.connectsOnly():
 			events += eventsOfConnect
 		case l.probe.Keep:
 			events += eventsOfKept
@@ -158,7 +158,7 @@ func (e *Engine) Run(ctx context.Context) (complete bool) {
 		}
 	}
 	start := time.Now()
-	e.each(func(l *lane) { l.Begin(start) })
+	e.each(func(l *targetStream) { l.Begin(start) })
 	shards := e.split(start)
 	interrupted := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
@@ -179,15 +179,15 @@ func (e *Engine) Run(ctx context.Context) (complete bool) {
 		s.poller.Close()
 	}
 	end := time.Now()
-	e.each(func(l *lane) { l.End(start, end) })
+	e.each(func(l *targetStream) { l.End(start, end) })
 	return ctx.Err() == nil
 }
 
-func (e *Engine) each(do func(*lane)) {
+func (e *Engine) each(do func(*targetStream)) {
 	for _, p := range e.paths {
 		do(p.counted)
-		if p.kept != nil {
-			do(p.kept)
+		if p.persistent != nil {
+			do(p.persistent)
 		}
 	}
 }
@@ -198,8 +198,8 @@ func (e *Engine) split(start time.Time) []*shard {
 	for i := range e.parts {
 		p, err := epoll.Open(epoll.Config{Precise: true, Hold: runtime.GOMAXPROCS(0) > len(e.parts)})
 		if err != nil {
-			e.parts[i].counted.giveUp()
-			e.parts[i].kept.giveUp()
+			e.parts[i].counted.missRest()
+			e.parts[i].persistent.missRest()
 			continue
 		}
 		shards = append(shards, newShard(e, &e.parts[i], p, start))
@@ -213,8 +213,8 @@ func (e *Engine) Paths() []report.Path {
 	paths := make([]report.Path, len(e.paths))
 	for i, p := range e.paths {
 		paths[i] = p.counted.Report()
-		if p.kept != nil {
-			kept := p.kept.Report()
+		if p.persistent != nil {
+			kept := p.persistent.Report()
 			paths[i].Kept = &kept
 		}
 	}

@@ -15,9 +15,9 @@ import (
 const (
 	// oneSegment is a request's length that fits into one segment on every way: the least that a host must accept, without headers (RFC 9293, 3.7.1).
 	oneSegment = 536
-	// noTimer is within which nothing is sent again. The kernel sends again when a timer ends, which takes 200 ms at least (RFC 6298 says 1 s) and,
+	// shortestTimer is within which nothing is sent again. The kernel sends again when a timer ends, which takes 200 ms at least (RFC 6298 says 1 s) and,
 	// where a route lowers that, a jiffy of 1 to 10 ms; or when the other side reports a gap, which takes a second segment.
-	noTimer = time.Millisecond
+	shortestTimer = time.Millisecond
 	// leastTimer is the kernel's least retransmission timer (TCP_RTO_MIN), unless a route, a sysctl or a BPF program sets another. shortTrip is the
 	// longest round trip that leaves that to be seen: a first measurement of R makes a timer of R + max(2R, leastTimer), in whole jiffies.
 	leastTimer = 200 * time.Millisecond
@@ -25,29 +25,29 @@ const (
 	jiffy      = 10 * time.Millisecond
 )
 
-// calm is how long nothing is sent again on a connection whose kernel says so of its retransmission timer and its first round trip: half the least timer
+// noRetransmitFor is how long nothing is sent again on a connection whose kernel says so of its retransmission timer and its first round trip: half the least timer
 // where that is the usual one. Every look at a connection costs a system call.
-func calm(timer, trip time.Duration) time.Duration {
+func noRetransmitFor(timer, trip time.Duration) time.Duration {
 	if trip < shortTrip && timer >= leastTimer && timer <= leastTimer+trip+jiffy {
 		return leastTimer / 2
 	}
-	return noTimer
+	return shortestTimer
 }
 
 // judge ends an attempt with a whole answer. reusable tells that the connection may serve another attempt; where look
 // is set, the other side may have ended it already, or sent more.
-func (s *shard) judge(i int32, reusable, look bool) {
+func (s *shard) judge(i int32, reusable, check bool) {
 	a := s.attempts.At(i)
 	sample := s.answer(a)
 	body := a.buffer[:a.parser.body]
-	if pod, ok := s.engine.known.pod(body); ok && (a.lane.target.Pod == "" || string(pod) == a.lane.target.Pod) {
-		sample.Outcome, sample.Peer = probe.OK, s.name(a.lane, pod)
+	if pod, ok := s.engine.answers.pod(body); ok && (a.stream.target.Pod == "" || string(pod) == a.stream.target.Pod) {
+		sample.Outcome, sample.Peer = probe.OK, s.name(a.stream, pod)
 	} else {
-		a.lane.probe.JudgeBody(a.lane.target, body, sample)
+		a.stream.probe.JudgeBody(a.stream.target, body, sample)
 	}
-	if look && reusable && sample.Outcome == probe.OK {
-		state := httpprobe.LookAt(a.fd)
-		state.Note(&a.lane.lost)
+	if check && reusable && sample.Outcome == probe.OK {
+		state := httpprobe.CheckIdleDescriptor(a.fd)
+		state.Note(&a.stream.lost)
 		reusable = state == pool.Open
 	}
 	s.finish(i, true, reusable)
@@ -57,7 +57,7 @@ func (s *shard) judge(i int32, reusable, look bool) {
 const maxNames = 4096
 
 // name is the pod's name as a string, of which there is one for all answers. Mostly the lane's last answer came from the same pod.
-func (s *shard) name(l *lane, pod []byte) string {
+func (s *shard) name(l *targetStream, pod []byte) string {
 	if string(pod) == l.peer {
 		return l.peer
 	}
@@ -75,12 +75,12 @@ func (s *shard) name(l *lane, pod []byte) string {
 // fail ends an attempt with an error. The caller's end comes first: what it breaks says nothing about the network.
 func (s *shard) fail(i int32, err error) {
 	a := s.attempts.At(i)
-	if s.outer != nil && s.outer.Err() != nil {
+	if s.caller != nil && s.caller.Err() != nil {
 		s.abort(i)
 		return
 	}
 	sample := s.answer(a)
-	a.lane.probe.JudgeError(a.phase, err, sample)
+	a.stream.probe.JudgeError(a.phase, err, sample)
 	s.finish(i, false, false)
 }
 
@@ -102,14 +102,14 @@ func (s *shard) answer(a *attempt) *probe.Sample {
 
 // finish measures and records the attempt, which the shard's sample judges, and frees what it held. whole tells that the answer was read to its end, reusable that
 // the connection may serve another attempt.
-func (s *shard) finish(i int32, whole, reusable bool) {
+func (s *shard) finish(i int32, readToEnd, reusable bool) {
 	a, sample := s.attempts.At(i), &s.sample
-	l := a.lane
+	l := a.stream
 	sample.Start, sample.Due = s.clock.base.Add(a.start), s.clock.base.Add(a.due)
 	sample.Reused, sample.Lost = a.reused, a.lost
 	s.measure(a, sample)
 	httpprobe.JudgeReuse(a.first > 0, sample)
-	sample.Retransmits = s.resent(a, sample)
+	sample.Retransmits = s.retransmits(a, sample)
 	s.attempts.Remove(&s.underWay, i)
 	s.busy--
 	s.engine.inFlight.Add(-1)
@@ -121,7 +121,7 @@ func (s *shard) finish(i int32, whole, reusable bool) {
 		s.attempts.PushFront(&l.idle, i)
 	case a.fd < 0:
 		s.release(i)
-	case whole:
+	case readToEnd:
 		reset(a.fd)
 		s.release(i)
 	default:
@@ -129,20 +129,20 @@ func (s *shard) finish(i int32, whole, reusable bool) {
 		s.release(i)
 	}
 	s.record(l, sample)
-	s.refillWith(l)
+	s.refillLater(l)
 }
 
-// refillWith lets another attempt follow where a number of them is to be under way.
-func (s *shard) refillWith(l *lane) {
+// refillLater lets another attempt follow where a number of them is to be under way.
+func (s *shard) refillLater(l *targetStream) {
 	if s.engine.config.Saturate > 0 {
-		s.again = append(s.again, l)
+		s.refills = append(s.refills, l)
 	}
 }
 
-// drop closes an idle connection.
-func (s *shard) drop(i int32) {
+// closeIdle closes an idle connection.
+func (s *shard) closeIdle(i int32) {
 	a := s.attempts.At(i)
-	s.attempts.Remove(&a.lane.idle, i)
+	s.attempts.Remove(&a.stream.idle, i)
 	reset(a.fd)
 	s.release(i)
 }
@@ -155,10 +155,10 @@ func (s *shard) measure(a *attempt, sample *probe.Sample) {
 		a.last = a.read
 	}
 	if sample.Outcome == probe.OK && a.last-a.start > timeout {
-		a.lane.probe.JudgeError(a.lastPhase(), context.DeadlineExceeded, sample)
+		a.stream.probe.JudgeError(a.lastPhase(), context.DeadlineExceeded, sample)
 	}
 	if !plain {
-		a.spans(sample)
+		a.setPhases(sample)
 	}
 	if plain || sample.Outcome != probe.OK {
 		sample.Latency = max(a.read-a.start, 1)
@@ -173,14 +173,14 @@ func (s *shard) measure(a *attempt, sample *probe.Sample) {
 
 // lastPhase is the one in which an attempt succeeds.
 func (a *attempt) lastPhase() probe.Phase {
-	if a.lane.connects() {
+	if a.stream.connectsOnly() {
 		return probe.Connect
 	}
 	return probe.Body
 }
 
-// spans sets how long the phases took; the last one of a failure lasts until its end. 0 would say that there was no such phase.
-func (a *attempt) spans(sample *probe.Sample) {
+// setPhases sets how long the phases took; the last one of a failure lasts until its end. 0 would say that there was no such phase.
+func (a *attempt) setPhases(sample *probe.Sample) {
 	phase := a.lastPhase()
 	if sample.Outcome != probe.OK {
 		phase = sample.Phase
@@ -202,12 +202,12 @@ func (a *attempt) spans(sample *probe.Sample) {
 	}
 }
 
-// resent is how many segments were sent again during the attempt. Where it was too short for that the kernel is not asked.
-func (s *shard) resent(a *attempt, sample *probe.Sample) uint64 {
-	if s.engine.config.Plain || a.fd < 0 || (sample.Outcome == probe.OK && len(a.lane.request) <= oneSegment && a.last-a.start < a.calm) || !s.kernel.look(a.fd) {
+// retransmits is how many segments were sent again during the attempt. Where it was too short for that the kernel is not asked.
+func (s *shard) retransmits(a *attempt, sample *probe.Sample) uint64 {
+	if s.engine.config.Plain || a.fd < 0 || (sample.Outcome == probe.OK && len(a.stream.request) <= oneSegment && a.last-a.start < a.noRetransmitFor) || !s.calls.readInfo(a.fd) {
 		return 0
 	}
-	before := a.resent
-	a.resent = s.kernel.info.Total_retrans
-	return uint64(a.resent - min(before, a.resent))
+	before := a.retransmits
+	a.retransmits = s.calls.info.Total_retrans
+	return uint64(a.retransmits - min(before, a.retransmits))
 }

@@ -154,7 +154,7 @@ func TestConnectionThatTheKernelKnowsToHaveEndedIsReplaced(t *testing.T) {
 			<-done
 			s, l := a.shard, a.shard.engine.paths[0].counted
 			var got probe.Sample
-			s.record = func(_ *lane, sample *probe.Sample) { got = *sample }
+			s.record = func(_ *targetStream, sample *probe.Sample) { got = *sample }
 			once(t, s, l)
 			if got.Outcome != probe.OK || got.Reused || got.Closed || got.Lost != c.want || h.connections.Load() != 2 ||
 				h.requests.Load() != 2 {

@@ -20,7 +20,7 @@ import (
 // held is a shard with one attempt at a server, whose end of the connection is in the test's hand.
 type held struct {
 	*shard
-	lane *lane
+	stream *targetStream
 	// conns are the server's ends; each is there when its first bytes are.
 	conns chan net.Conn
 	got   *probe.Sample
@@ -50,7 +50,7 @@ func stamping(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = in.SetReadDeadline(time.Now().Add(10 * time.Second))
-	var k kernel
+	var k calls
 	for seen := false; !seen; {
 		if _, err := out.Write([]byte{1}); err != nil {
 			t.Fatal(err)
@@ -98,24 +98,24 @@ func hold(t *testing.T, scheme string, timeout time.Duration, connection mesh.Co
 		t.Fatal(err)
 	}
 	s := newShard(e, &e.parts[0], p, time.Now())
-	s.outer = t.Context()
+	s.caller = t.Context()
 	got := new(probe.Sample)
-	s.record = func(_ *lane, sample *probe.Sample) { *got = *sample }
-	t.Cleanup(func() { s.hangUp(); p.Close() })
-	return held{shard: s, lane: e.paths[0].counted, conns: conns, got: got}
+	s.record = func(_ *targetStream, sample *probe.Sample) { *got = *sample }
+	t.Cleanup(func() { s.closeAllIdle(); p.Close() })
+	return held{shard: s, stream: e.paths[0].counted, conns: conns, got: got}
 }
 
 // start begins an attempt and goes on until its request is written.
 func (h held) start(t *testing.T) {
 	t.Helper()
 	now := h.now()
-	h.begin(h.lane, now, now)
+	h.begin(h.stream, now, now)
 	for {
 		i := h.underWay.First
 		if i == slots.None {
 			t.Fatalf("the attempt is over: %v, %s", h.got.Outcome, h.got.Message)
 		}
-		if a := h.attempts.At(i); a.phase == probe.FirstByte && a.sent == len(h.lane.request) {
+		if a := h.attempts.At(i); a.phase == probe.FirstByte && a.sent == len(h.stream.request) {
 			return
 		}
 		if err := h.wait(h.now() + time.Second); err != nil {
@@ -183,7 +183,7 @@ func TestSilenceUntilTheDeadlineIsATimeout(t *testing.T) {
 func TestHandshakeInTimeThatIsSeenLateIsASuccessOfConnectingAlone(t *testing.T) {
 	const timeout = 100 * time.Millisecond
 	h := hold(t, "tcp", timeout, mesh.NewConnection)
-	h.begin(h.lane, 0, h.now())
+	h.begin(h.stream, 0, h.now())
 	<-h.conns
 	sleep(2*timeout - h.now())
 	h.expire()
@@ -196,7 +196,7 @@ func TestRequestThatTheThreadWasTooLateToSendIsNotTheNetworksFault(t *testing.T)
 	const timeout = 100 * time.Millisecond
 	h := hold(t, "http", timeout, mesh.NewConnection)
 	now := h.now()
-	h.begin(h.lane, now, now)
+	h.begin(h.stream, now, now)
 	<-h.conns
 	sleep(2*timeout - h.now())
 	h.expire()
@@ -208,7 +208,7 @@ func TestRequestThatTheThreadWasTooLateToSendIsNotTheNetworksFault(t *testing.T)
 func TestThreadThatWakesLateAfterConnectingSaysSo(t *testing.T) {
 	h := hold(t, "http", 10*time.Second, mesh.NewConnection)
 	now := h.now()
-	h.begin(h.lane, now, now)
+	h.begin(h.stream, now, now)
 	conn := <-h.conns
 	const late = 100 * time.Millisecond
 	sleep(late)
@@ -222,7 +222,7 @@ func TestThreadThatWakesLateAfterConnectingSaysSo(t *testing.T) {
 		t.Fatal(err)
 	}
 	for h.busy > 0 {
-		h.turn()
+		h.step()
 	}
 	if h.got.Outcome != probe.OK || h.got.Own < late-10*time.Millisecond || h.got.Phases[probe.Connect] > late/2 {
 		t.Errorf("%v (%s), own %v, phases %v", h.got.Outcome, h.got.Message, h.got.Own, h.got.Phases)
@@ -238,9 +238,9 @@ func TestBytesThatArriveWhileAConnectionIsIdleAreNoAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	for h.busy > 0 {
-		h.turn()
+		h.step()
 	}
-	if h.got.Outcome != probe.OK || h.lane.idle.First == slots.None {
+	if h.got.Outcome != probe.OK || h.stream.idle.First == slots.None {
 		t.Fatalf("%v, %s", h.got.Outcome, h.got.Message)
 	}
 	// A whole good answer, which the thread has not heard of when it sends the next request.
@@ -250,10 +250,10 @@ func TestBytesThatArriveWhileAConnectionIsIdleAreNoAnswer(t *testing.T) {
 	sleep(time.Millisecond)
 	h.start(t)
 	for h.busy > 0 {
-		h.turn()
+		h.step()
 	}
-	if h.got.Outcome != probe.BadAnswer || h.got.Phase != probe.FirstByte || !h.got.Reused || h.lane.idle.First != slots.None {
-		t.Errorf("%v in phase %v, reused %v, idle %v", h.got.Outcome, h.got.Phase, h.got.Reused, h.lane.idle)
+	if h.got.Outcome != probe.BadAnswer || h.got.Phase != probe.FirstByte || !h.got.Reused || h.stream.idle.First != slots.None {
+		t.Errorf("%v in phase %v, reused %v, idle %v", h.got.Outcome, h.got.Phase, h.got.Reused, h.stream.idle)
 	}
 }
 
@@ -266,12 +266,12 @@ func TestBytesThatWereHeardOfEndAnIdleConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	for h.busy > 0 {
-		h.turn()
+		h.step()
 	}
 	if _, err := io.WriteString(conn, "\r\n"); err != nil {
 		t.Fatal(err)
 	}
-	if err := h.wait(h.now() + time.Second); err != nil || h.lane.idle.First != slots.None {
-		t.Errorf("%v, idle %v", err, h.lane.idle)
+	if err := h.wait(h.now() + time.Second); err != nil || h.stream.idle.First != slots.None {
+		t.Errorf("%v, idle %v", err, h.stream.idle)
 	}
 }

@@ -26,10 +26,10 @@ type result struct {
 
 // parseIn hands the answer to a parser in pieces of the size, with the end of the connection behind it.
 func parseIn(answer string, size int) result {
-	return parseWith(new(memo), answer, size)
+	return parseWith(new(headerCache), answer, size)
 }
 
-func parseWith(m *memo, answer string, size int) result {
+func parseWith(m *headerCache, answer string, size int) result {
 	var p parser
 	lent := newLender(new(atomic.Int64))
 	var b []byte
@@ -81,7 +81,7 @@ func TestParserReadsWhatEndsTheBody(t *testing.T) {
 		{"half an answer", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nab", result{more, 200, "", nil, false}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			var m memo
+			var m headerCache
 			for _, size := range []int{1, 2, 3, 7, 100, 1 << 20, 1 << 20} {
 				got := parseWith(&m, c.answer, size)
 				if got.verdict != c.want.verdict || got.status != c.want.status || got.body != c.want.body || !errors.Is(got.err, c.want.err) || got.persistent != c.want.persistent {
@@ -104,7 +104,7 @@ func FuzzParser(f *testing.F) {
 			t.Fatalf("%q: verdict %d, status %d, body %q, %v in one piece; %d, %d, %q, %v in pieces of %d",
 				answer, got.verdict, got.status, got.body, got.err, torn.verdict, torn.status, torn.body, torn.err, int(size)+1)
 		}
-		var m memo
+		var m headerCache
 		for range 2 {
 			// The second time the head is known. Half of the answer is known with another end.
 			for _, text := range []string{string(answer), string(answer[:len(answer)/2])} {

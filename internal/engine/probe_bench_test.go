@@ -26,7 +26,7 @@ func BenchmarkProbe(b *testing.B) {
 		}
 		defer p.Close()
 		s := newShard(e, &e.parts[0], p, time.Now())
-		s.record = func(_ *lane, sample *probe.Sample) {
+		s.record = func(_ *targetStream, sample *probe.Sample) {
 			if sample.Outcome != probe.OK {
 				b.Error(sample.Message)
 			}

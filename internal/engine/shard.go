@@ -26,11 +26,11 @@ type shard struct {
 	engine *Engine
 	*part
 	poller *epoll.Poller
-	kernel kernel
+	calls  calls
 	clock  clock
-	outer  context.Context
+	caller context.Context
 	// record takes what came of an attempt.
-	record func(*lane, *probe.Sample)
+	record func(*targetStream, *probe.Sample)
 	// sample is what came of the attempt that ends at the moment.
 	sample probe.Sample
 
@@ -39,20 +39,20 @@ type shard struct {
 	// underWay is also in the order of deadlines, because all attempts have the same time; busy is how many there are.
 	underWay slots.List
 	busy     int
-	// again are the lanes that wait for another attempt where Config.Saturate is set.
-	again []*lane
+	// refills are the lanes that wait for another attempt where Config.Saturate is set.
+	refills []*targetStream
 
-	lender lender
-	memo   memo
+	lender  lender
+	headers headerCache
 	// names are those of pods that answered, so that each is made once.
 	names map[string]string
 }
 
 func newShard(e *Engine, p *part, with *epoll.Poller, base time.Time) *shard {
 	s := &shard{engine: e, part: p, poller: with, clock: newClock(base), underWay: slots.NewList(), names: map[string]string{}, lender: newLender(&e.lent),
-		record: func(l *lane, s *probe.Sample) { l.Record(s) }}
+		record: func(l *targetStream, s *probe.Sample) { l.Record(s) }}
 	for range e.config.Saturate {
-		s.again = append(s.again, p.counted.lanes...)
+		s.refills = append(s.refills, p.counted.streams...)
 	}
 	return s
 }
@@ -65,22 +65,22 @@ func (s *shard) thread(ctx context.Context) {
 	// Without it the kernel may wake the thread 50 us late, which is not worth a failure.
 	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0)
 	s.run(ctx)
-	s.hangUp()
+	s.closeAllIdle()
 }
 
 // run goes on until all attempts have ended, or until the context has: then it aborts those under way. Idle connections stay open.
 func (s *shard) run(ctx context.Context) {
-	s.outer = ctx
-	for ctx.Err() == nil && s.turn() {
+	s.caller = ctx
+	for ctx.Err() == nil && s.step() {
 	}
 	for s.underWay.First != slots.None {
 		s.abort(s.underWay.First)
 	}
 }
 
-// turn starts what is due, waits, and reads what came; it reports false when there is nothing left to do.
+// step starts what is due, waits, and reads what came; it reports false when there is nothing left to do.
 // What is written next is written after all that arrived was read.
-func (s *shard) turn() bool {
+func (s *shard) step() bool {
 	s.clock.observe(time.Now())
 	s.expire()
 	next := s.start()
@@ -92,7 +92,7 @@ func (s *shard) turn() bool {
 	}
 	if err := s.wait(next); err != nil {
 		// It cannot happen with the descriptors that the poller holds; without it no attempt can go on.
-		s.fall(err)
+		s.abandon(err)
 		return false
 	}
 	return true
@@ -105,9 +105,9 @@ func (s *shard) start() time.Duration {
 	}
 	for range startBatch {
 		t := &s.counted
-		due := t.due()
-		if kept := s.kept.due(); kept < due {
-			t, due = &s.kept, kept
+		due := t.nextDue()
+		if kept := s.persistent.nextDue(); kept < due {
+			t, due = &s.persistent, kept
 		}
 		if due == never {
 			return never
@@ -128,17 +128,17 @@ func (s *shard) start() time.Duration {
 
 // refill starts an attempt for each one that has ended. One that fails at once waits for the next turn.
 func (s *shard) refill() time.Duration {
-	n := len(s.again)
+	n := len(s.refills)
 	if s.now() >= s.engine.config.Load.Duration {
-		s.again = s.again[:0]
+		s.refills = s.refills[:0]
 		return never
 	}
 	for i := range n {
 		now := s.now()
-		s.begin(s.again[i], now, now)
+		s.begin(s.refills[i], now, now)
 	}
-	s.again = s.again[:copy(s.again, s.again[n:])]
-	if len(s.again) > 0 {
+	s.refills = s.refills[:copy(s.refills, s.refills[n:])]
+	if len(s.refills) > 0 {
 		return 0
 	}
 	return never
@@ -193,30 +193,30 @@ func (s *shard) expire() {
 	}
 	now := s.now()
 	for i := s.underWay.First; i != slots.None && now >= s.deadline(i); i = s.underWay.First {
-		if s.lastLook(i) {
+		if s.readLateAnswer(i) {
 			continue
 		}
 		s.fail(i, context.DeadlineExceeded)
 	}
 }
 
-// fall ends a shard that cannot wait: its attempts fail with the error, and what was still to come is missed.
-func (s *shard) fall(err error) {
+// abandon ends a shard that cannot wait: its attempts fail with the error, and what was still to come is missed.
+func (s *shard) abandon(err error) {
 	for s.underWay.First != slots.None {
 		s.fail(s.underWay.First, err)
 	}
 	if s.engine.config.Saturate == 0 {
-		s.counted.giveUp()
-		s.kept.giveUp()
+		s.counted.missRest()
+		s.persistent.missRest()
 	}
 }
 
-// hangUp closes the idle connections.
-func (s *shard) hangUp() {
-	for _, t := range []*stream{&s.counted, &s.kept} {
-		for _, l := range t.lanes {
+// closeAllIdle closes the idle connections.
+func (s *shard) closeAllIdle() {
+	for _, t := range []*pacer{&s.counted, &s.persistent} {
+		for _, l := range t.streams {
 			for l.idle.First != slots.None {
-				s.drop(l.idle.First)
+				s.closeIdle(l.idle.First)
 			}
 		}
 	}
@@ -226,6 +226,6 @@ func (s *shard) hangUp() {
 func (s *shard) release(i int32) {
 	a := s.attempts.At(i)
 	a.serial++
-	a.lane, a.fd = nil, -1
+	a.stream, a.fd = nil, -1
 	s.attempts.Release(i)
 }

@@ -10,8 +10,8 @@ import (
 	"kdoctor.io/kdoctor/internal/epoll"
 )
 
-// kernel makes system calls that do not block, without telling the scheduler and without garbage: what the kernel reads or writes is in it.
-type kernel struct {
+// calls makes system calls that do not block, without telling the scheduler and without garbage: what the calls reads or writes is in it.
+type calls struct {
 	info    unix.TCPInfo
 	message unix.Msghdr
 	vector  unix.Iovec
@@ -31,14 +31,14 @@ func asError(errno unix.Errno) error {
 }
 
 // open makes a socket of the domain that does not block.
-func (k *kernel) open(domain int) (int, error) {
+func (k *calls) open(domain int) (int, error) {
 	fd, _, errno := unix.RawSyscall(unix.SYS_SOCKET, uintptr(domain), unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, unix.IPPROTO_TCP)
 	return int(fd), asError(errno) // #nosec G115 -- a descriptor is a small number
 }
 
 // connect begins to connect; that it goes on is no error.
-func (k *kernel) connect(fd int, to *place) error {
-	_, _, errno := unix.RawSyscall(unix.SYS_CONNECT, uintptr(fd), uintptr(unsafe.Pointer(&to.address)), to.length) // #nosec G103 -- the kernel reads it
+func (k *calls) connect(fd int, to *sockaddr) error {
+	_, _, errno := unix.RawSyscall(unix.SYS_CONNECT, uintptr(fd), uintptr(unsafe.Pointer(&to.bytes)), to.length) // #nosec G103 -- the kernel reads it
 	if errno == unix.EINPROGRESS || errno == unix.EINTR {
 		return nil
 	}
@@ -46,7 +46,7 @@ func (k *kernel) connect(fd int, to *place) error {
 }
 
 // enable switches an option on.
-func (k *kernel) enable(fd, level, option int) error {
+func (k *calls) enable(fd, level, option int) error {
 	on := int32(1)
 	_, _, errno := unix.RawSyscall6(unix.SYS_SETSOCKOPT, uintptr(fd), uintptr(level), uintptr(option),
 		uintptr(unsafe.Pointer(&on)), unsafe.Sizeof(on), 0) // #nosec G103 -- the kernel reads it
@@ -60,7 +60,7 @@ func reset(fd int) {
 }
 
 // receive reads what there is, and tells when the kernel received the last byte of it, in nanoseconds of Unix time; 0 where it does not say.
-func (k *kernel) receive(fd int, b []byte) (n int, stamp int64, errno unix.Errno) {
+func (k *calls) receive(fd int, b []byte) (n int, stamp int64, errno unix.Errno) {
 	k.vector.Base = unsafe.SliceData(b) // #nosec G103 -- the kernel fills it
 	k.vector.SetLen(len(b))
 	k.message.Iov, k.message.Iovlen = &k.vector, 1
@@ -80,8 +80,8 @@ func (k *kernel) receive(fd int, b []byte) (n int, stamp int64, errno unix.Errno
 	return int(r), stamp, 0 // #nosec G115 -- at most a length
 }
 
-// look reads the state of the connection into info, and reports whether it could.
-func (k *kernel) look(fd int) bool {
+// readInfo reads the state of the connection into info, and reports whether it could.
+func (k *calls) readInfo(fd int) bool {
 	size := uint32(infoBytes)
 	_, _, errno := unix.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.IPPROTO_TCP, unix.TCP_INFO,
 		uintptr(unsafe.Pointer(&k.info)), uintptr(unsafe.Pointer(&size)), 0) // #nosec G103 -- the kernel fills both

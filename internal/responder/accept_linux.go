@@ -22,7 +22,7 @@ func (s *shard) acceptSome() {
 			uintptr(unsafe.Pointer(&size)), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0) // #nosec G103 -- the kernel fills it
 		switch errno {
 		case 0:
-			i := s.take(int(fd)) // #nosec G115 -- a descriptor
+			i := s.admit(int(fd)) // #nosec G115 -- a descriptor
 			// A request is often there already, and its connection often over with the answer; then nobody needs to watch it.
 			s.receive(i, false)
 		case unix.EINTR, unix.ECONNABORTED:
@@ -38,8 +38,8 @@ func (s *shard) acceptSome() {
 	}
 }
 
-// take finds a place for a connection.
-func (s *shard) take(fd int) int32 {
+// admit finds a place for a connection.
+func (s *shard) admit(fd int) int32 {
 	i := s.connections.Acquire()
 	c := s.connections.At(i)
 	*c = connection{fd: fd, generation: c.generation + 1, delayed: slots.None}

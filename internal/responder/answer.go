@@ -10,8 +10,8 @@ import (
 	"kdoctor.io/kdoctor/internal/echo"
 )
 
-// continues is the interim answer to a client that waits for one.
-const continues = "HTTP/1.1 100 Continue\r\n\r\n"
+// continueAnswer is the interim answer to a client that waits for one.
+const continueAnswer = "HTTP/1.1 100 Continue\r\n\r\n"
 
 // writer writes answers of one identity. It is for one goroutine.
 type writer struct {
@@ -54,7 +54,7 @@ func (w *writer) answer(out []byte, r *request, client []byte, options echo.Opti
 		if status == http.StatusResetContent {
 			out = append(out, "Content-Length: 0\r\n"...)
 		}
-		return endHead(out, r.old, last), 0
+		return endHead(out, r.http10, last), 0
 	}
 	b := w.body[:0]
 	b = append(b, w.front...)
@@ -72,7 +72,7 @@ func (w *writer) answer(out []byte, r *request, client []byte, options echo.Opti
 	out = append(out, "Content-Type: application/json\r\nContent-Length: "...)
 	out = strconv.AppendInt(out, int64(len(b)+padding), 10)
 	out = append(out, '\r', '\n')
-	out = endHead(out, r.old, last)
+	out = endHead(out, r.http10, last)
 	if string(r.method) == http.MethodHead {
 		return out, 0
 	}

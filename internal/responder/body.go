@@ -15,11 +15,11 @@ const (
 	maxFraming   = 64 << 10
 )
 
-// part is what a body's reader expects next.
-type part uint8
+// bodyState is what a body's reader expects next.
+type bodyState uint8
 
 const (
-	bodyEnd part = iota
+	bodyEnd bodyState = iota
 	bodyData
 	chunkSize
 	chunkExtension
@@ -36,7 +36,7 @@ const (
 
 // body throws a request's body away as it arrives. It keeps nothing of it and allocates nothing.
 type body struct {
-	part part
+	state bodyState
 	// left is what is missing of a body with a length, or of a chunk; while a size is read, it has so many digits.
 	left   uint64
 	digits uint8
@@ -51,16 +51,16 @@ func (o *body) begin(length int64) {
 	*o = body{}
 	switch {
 	case length == chunked:
-		o.part = chunkSize
+		o.state = chunkSize
 	case length > 0:
-		o.part, o.left = bodyData, uint64(length)
+		o.state, o.left = bodyData, uint64(length)
 	}
 }
 
 // feed takes what it can of b, and returns how much. The status is other than 200 for a body that is refused; more tells that it goes on.
 func (o *body) feed(b []byte) (n int, more bool, status int) {
-	for n < len(b) && o.part != bodyEnd {
-		if o.part == bodyData || o.part == chunkData {
+	for n < len(b) && o.state != bodyEnd {
+		if o.state == bodyData || o.state == chunkData {
 			n += o.skip(len(b) - n)
 			continue
 		}
@@ -72,17 +72,17 @@ func (o *body) feed(b []byte) (n int, more bool, status int) {
 			return n, false, http.StatusRequestEntityTooLarge
 		}
 	}
-	return n, o.part != bodyEnd, http.StatusOK
+	return n, o.state != bodyEnd, http.StatusOK
 }
 
 func (o *body) skip(most int) int {
 	n := min(o.left, uint64(most)) // #nosec G115 -- a length is not negative
 	o.left -= n
 	if o.left == 0 {
-		if o.part == bodyData {
-			o.part = bodyEnd
+		if o.state == bodyData {
+			o.state = bodyEnd
 		} else {
-			o.part = chunkReturn
+			o.state = chunkReturn
 		}
 	}
 	return int(n) // #nosec G115 -- it is at most an int
@@ -90,10 +90,10 @@ func (o *body) skip(most int) int {
 
 // step takes one byte of the framing, whose form is as strict as net/http has it: lines end by CR and LF.
 func (o *body) step(c byte) int {
-	if o.part >= trailerStart {
+	if o.state >= trailerStart {
 		return o.trailer(c)
 	}
-	switch o.part {
+	switch o.state {
 	case chunkSize:
 		return o.size(c)
 	case chunkExtension:
@@ -101,7 +101,7 @@ func (o *body) step(c byte) int {
 			return http.StatusBadRequest
 		}
 		if c == '\r' {
-			o.part = chunkSizeEnd
+			o.state = chunkSizeEnd
 		}
 		return http.StatusOK
 	case chunkSizeEnd:
@@ -116,7 +116,7 @@ func (o *body) step(c byte) int {
 	return http.StatusBadRequest
 }
 
-func (o *body) expect(c, want byte, next part) int {
+func (o *body) expect(c, want byte, next bodyState) int {
 	if c != want {
 		return http.StatusBadRequest
 	}
@@ -126,12 +126,12 @@ func (o *body) expect(c, want byte, next part) int {
 		}
 		o.sum += o.left
 	}
-	o.part = next
+	o.state = next
 	return http.StatusOK
 }
 
 // sized is what follows the line of a size.
-func (o *body) sized() part {
+func (o *body) sized() bodyState {
 	if o.left == 0 {
 		o.line = 0
 		return trailerStart
@@ -146,10 +146,10 @@ func (o *body) size(c byte) int {
 	case o.digits == 0:
 		return http.StatusBadRequest
 	case c == '\r':
-		o.part = chunkSizeEnd
+		o.state = chunkSizeEnd
 		return http.StatusOK
 	case c == ';':
-		o.part = chunkExtension
+		o.state = chunkExtension
 		return http.StatusOK
 	default:
 		return http.StatusBadRequest
@@ -166,25 +166,25 @@ func (o *body) trailer(c byte) int {
 	if o.line++; o.line > maxTrailer {
 		return http.StatusBadRequest
 	}
-	switch o.part {
+	switch o.state {
 	case trailerStart:
 		if c == '\r' {
-			o.part = trailerEnd
+			o.state = trailerEnd
 			return http.StatusOK
 		}
 		if !httpbytes.NameByte(c) {
 			return http.StatusBadRequest
 		}
-		o.part = trailerName
+		o.state = trailerName
 	case trailerName:
 		if c == ':' {
-			o.part = trailerValue
+			o.state = trailerValue
 		} else if !httpbytes.NameByte(c) {
 			return http.StatusBadRequest
 		}
 	case trailerValue:
 		if c == '\r' {
-			o.part = trailerLineEnd
+			o.state = trailerLineEnd
 		} else if httpbytes.Control(c) {
 			return http.StatusBadRequest
 		}

@@ -14,8 +14,8 @@ import (
 const (
 	// flushAt is how much of answers to pipelined requests is collected before it is written.
 	flushAt = 16 << 10
-	// turn is how often a connection may fill the input before others have their turn.
-	turn = 16
+	// readsPerTurn is how often a connection may fill the input before others have their readsPerTurn.
+	readsPerTurn = 16
 	// arrivals watches what a client sends, until the connection is closed.
 	arrivals = unix.EPOLLIN | unix.EPOLLRDHUP | epoll.Edge
 	// moreRoom is what a buffer has at least for the rest of a head.
@@ -34,9 +34,9 @@ type connection struct {
 	watched, writes, last bool
 	// in is what arrived of a request that is not complete, or what waits until the answer before it is gone. scanned of it was looked at
 	// in vain for the end of a head; head is the length of one that is complete, and alone in the buffer, while its body arrives.
-	in            []byte
-	scanned, head int32
-	body          body
+	in             []byte
+	searched, head int32
+	body           body
 	// out from sent on is what is still to be written; padding blanks follow it. delayed is the place among delays.
 	out                    []byte
 	sent, padding, delayed int32
@@ -67,11 +67,11 @@ func (s *shard) changed(i int32, events uint32) {
 // receive reads and answers until nothing is left. After a hang-up it reads up to the end or the error behind what arrived;
 // otherwise a read that does not fill the buffer has emptied the socket, and the next event comes with what arrives later.
 func (s *shard) receive(i int32, hangup bool) {
-	for range turn {
+	for range readsPerTurn {
 		c := s.connections.At(i)
 		b := s.input[:0]
 		if c.head == 0 && c.in != nil {
-			if !s.keep(i, c.in) {
+			if !s.holdInput(i, c.in) {
 				s.drop(i)
 				return
 			}
@@ -104,7 +104,7 @@ func (s *shard) receive(i int32, hangup bool) {
 		}
 	}
 	s.watch(i)
-	s.again = append(s.again, handle{i, s.connections.At(i).generation})
+	s.unread = append(s.unread, handle{i, s.connections.At(i).generation})
 }
 
 // process answers the requests that are complete in b, and keeps the rest. emptied tells that nothing more was in the socket.
@@ -119,9 +119,9 @@ func (s *shard) process(i int32, b []byte, emptied bool) bool {
 		}
 		if f == partial {
 			b = b[n:]
-			if s.request.expects && c.head > 0 && len(b) == 0 {
-				out, padding = append(out, continues...), 0
-				s.request.expects = false
+			if s.request.expectsContinue && c.head > 0 && len(b) == 0 {
+				out, padding = append(out, continueAnswer...), 0
+				s.request.expectsContinue = false
 			}
 			break
 		}
@@ -132,7 +132,7 @@ func (s *shard) process(i int32, b []byte, emptied bool) bool {
 				return false
 			}
 			if c.out != nil {
-				s.wait(i, b)
+				s.holdRequests(i, b)
 				return false
 			}
 			out = out[:0]
@@ -151,18 +151,18 @@ func (s *shard) process(i int32, b []byte, emptied bool) bool {
 			return s.conclude(i, out, padding, emptied && len(b) == 0)
 		}
 	}
-	if c.head == 0 && !s.keep(i, b) {
+	if c.head == 0 && !s.holdInput(i, b) {
 		s.drop(i)
 		return false
 	}
 	if len(out) > 0 && !s.send(i, out, padding) {
 		return false
 	}
-	return c.out == nil && s.settle(i, answered)
+	return c.out == nil && s.queueReader(i, answered)
 }
 
-// settle puts a connection that reads into the right queue.
-func (s *shard) settle(i int32, answered bool) bool {
+// queueReader puts a connection that reads into the right queue.
+func (s *shard) queueReader(i int32, answered bool) bool {
 	c := s.connections.At(i)
 	switch {
 	case c.in == nil && s.stopping:
@@ -180,10 +180,10 @@ func (s *shard) settle(i int32, answered bool) bool {
 
 // advance looks at the next request in b: at its head, or at the body of one whose head is held. It returns how much of b is dealt with.
 // A request that is whole is in s.request, and nothing of it is dealt with before it is answered.
-func (s *shard) advance(i int32, b []byte) (n int, f found, status int) {
+func (s *shard) advance(i int32, b []byte) (n int, f parsed, status int) {
 	c := s.connections.At(i)
 	if c.head > 0 {
-		s.request.expects = false
+		s.request.expectsContinue = false
 		n, more, status := c.body.feed(b)
 		if more || status != http.StatusOK {
 			return n, partial, status
@@ -191,29 +191,29 @@ func (s *shard) advance(i int32, b []byte) (n int, f found, status int) {
 		_, f, status = s.head(c.in, 0)
 		return n, f, status
 	}
-	n, f, status = s.head(b, int(c.scanned))
+	n, f, status = s.head(b, int(c.searched))
 	switch {
 	case status != http.StatusOK:
 		return 0, partial, status
 	case f == partial:
-		c.scanned = int32(len(b)) // #nosec G115 -- it is at most MaxHeader
+		c.searched = int32(len(b)) // #nosec G115 -- it is at most MaxHeader
 		return 0, partial, status
-	case s.request.demands:
+	case s.request.expectsOther:
 		return 0, partial, http.StatusExpectationFailed
 	case s.request.length > echo.MaxRequestBody:
 		return 0, partial, http.StatusRequestEntityTooLarge
 	}
-	c.scanned = 0
+	c.searched = 0
 	if s.request.length == 0 {
-		return n, whole, status
+		return n, complete, status
 	}
 	c.body.begin(s.request.length)
 	taken, more, status := c.body.feed(b[n:])
 	if !more || status != http.StatusOK {
-		return n + taken, whole, status
+		return n + taken, complete, status
 	}
-	s.request.expects = s.request.expects && taken == 0
-	if !s.keep(i, b[:n]) {
+	s.request.expectsContinue = s.request.expectsContinue && taken == 0
+	if !s.holdInput(i, b[:n]) {
 		return 0, partial, http.StatusServiceUnavailable
 	}
 	c.head = int32(n) // #nosec G115 -- it is at most MaxHeader
@@ -221,7 +221,7 @@ func (s *shard) advance(i int32, b []byte) (n int, f found, status int) {
 }
 
 // head reads a head, of which the first scanned bytes are known not to end it.
-func (s *shard) head(b []byte, scanned int) (n int, f found, status int) {
+func (s *shard) head(b []byte, scanned int) (n int, f parsed, status int) {
 	if b[0] == '\n' || b[0] == '\r' {
 		return 0, partial, http.StatusBadRequest
 	}
@@ -230,8 +230,8 @@ func (s *shard) head(b []byte, scanned int) (n int, f found, status int) {
 		end = headEnd(b, scanned)
 	}
 	if scanned == 0 || end > 0 {
-		if n, f = s.request.parse(b); f == whole {
-			return n, whole, http.StatusOK
+		if n, f = s.request.parse(b); f == complete {
+			return n, complete, http.StatusOK
 		}
 		if f == unusual && end == 0 {
 			end = headEnd(b, 0)
@@ -243,11 +243,11 @@ func (s *shard) head(b []byte, scanned int) (n int, f found, status int) {
 		}
 		return 0, partial, http.StatusOK
 	}
-	return end, whole, s.request.examine(b[:end])
+	return end, complete, s.request.examine(b[:end])
 }
 
-// keep makes in hold what is left of the input, with room for more; left may be a part of in.
-func (s *shard) keep(i int32, left []byte) bool {
+// holdInput makes in hold what is left of the input, with room for more; left may be a part of in.
+func (s *shard) holdInput(i int32, left []byte) bool {
 	c := s.connections.At(i)
 	if len(left) == 0 {
 		s.lender.release(c.in)

@@ -12,8 +12,8 @@ import (
 	"kdoctor.io/kdoctor/internal/echo"
 )
 
-// writeWithin is how long a client may take to receive a delayed answer.
-const writeWithin = 10 * time.Second
+// delayedWriteTime is how long a client may take to receive a delayed answer.
+const delayedWriteTime = 10 * time.Second
 
 // Handler answers every request with its identity, and counts requests by round. It runs on net/http: it is the reference
 // for Responder, which serves by it wherever the epoll loop cannot run. It is safe for concurrent use.
@@ -81,7 +81,7 @@ func wait(w http.ResponseWriter, r *http.Request, delay time.Duration) bool {
 		return true
 	}
 	// Where there is no connection, as in tests, there is no deadline either.
-	control, until := http.NewResponseController(w), time.Now().Add(delay+writeWithin)
+	control, until := http.NewResponseController(w), time.Now().Add(delay+delayedWriteTime)
 	_ = control.SetReadDeadline(until)
 	_ = control.SetWriteDeadline(until)
 	timer := time.NewTimer(delay)

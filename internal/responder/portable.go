@@ -10,11 +10,11 @@ import (
 	"sync"
 )
 
-// serveWeb serves by net/http.
-func (r *Responder) serveWeb(ctx context.Context, l net.Listener) error {
+// serveHandler serves by net/http.
+func (r *Responder) serveHandler(ctx context.Context, l net.Listener) error {
 	c := r.config
 	server := &http.Server{
-		Handler:                      r.web,
+		Handler:                      r.handler,
 		ReadHeaderTimeout:            c.Header,
 		ReadTimeout:                  c.Request,
 		WriteTimeout:                 c.Write,
@@ -27,7 +27,7 @@ func (r *Responder) serveWeb(ctx context.Context, l net.Listener) error {
 	ended := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(ended)
-		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
 		defer cancel()
 		if server.Shutdown(last) != nil {
 			_ = server.Close()
@@ -67,7 +67,7 @@ func (l *limited) Accept() (net.Conn, error) {
 		<-l.places
 		return nil, err
 	}
-	return &placed{Conn: conn, leave: sync.OnceFunc(func() { <-l.places })}, nil
+	return &limitedConn{Conn: conn, release: sync.OnceFunc(func() { <-l.places })}, nil
 }
 
 // Close also wakes an Accept that waits for a place.
@@ -76,19 +76,19 @@ func (l *limited) Close() error {
 	return l.Listener.Close()
 }
 
-type placed struct {
+type limitedConn struct {
 	net.Conn
-	leave func()
+	release func()
 }
 
 // Close gives the place back, once.
-func (c *placed) Close() error {
-	defer c.leave()
+func (c *limitedConn) Close() error {
+	defer c.release()
 	return c.Conn.Close()
 }
 
 // CloseWrite lets net/http end an answer properly before it closes.
-func (c *placed) CloseWrite() error {
+func (c *limitedConn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}

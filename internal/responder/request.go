@@ -18,35 +18,35 @@ type request struct {
 	method, path, host, round []byte
 	// length is that of the body, or chunked.
 	length int64
-	// old is for HTTP/1.0.
-	old bool
+	// http10 is for HTTP/1.0.
+	http10 bool
 	// close tells that the connection ends with the answer.
 	close bool
-	// expects is set for a client that waits for an interim answer before it sends the body, demands for one that wants what nobody offers.
-	expects, demands bool
+	// expectsContinue is set for a client that waits for an interim answer before it sends the body, expectsOther for one that wants what nobody offers.
+	expectsContinue, expectsOther bool
 }
 
-// found is what a look at the bytes of a request gives.
-type found uint8
+// parsed is what a look at the bytes of a request gives.
+type parsed uint8
 
 const (
 	// partial: the head goes on.
-	partial found = iota
-	// whole: the head is complete and understood.
-	whole
+	partial parsed = iota
+	// complete: the head is complete and understood.
+	complete
 	// unusual: it takes a closer look, once the head is complete.
 	unusual
 )
 
 // parse reads a head of the usual form and returns its length. What it understands, it understands as net/http does; all that is rare,
 // or wrong, is unusual. It allocates nothing.
-func (r *request) parse(b []byte) (int, found) {
+func (r *request) parse(b []byte) (int, parsed) {
 	end := bytes.IndexByte(b, '\n')
 	if end < 0 {
 		return 0, partial
 	}
 	*r = request{}
-	if !r.line(b[:httpbytes.LineEnd(b, 0, end)]) {
+	if !r.requestLine(b[:httpbytes.LineEnd(b, 0, end)]) {
 		return 0, unusual
 	}
 	var f fields
@@ -59,10 +59,10 @@ func (r *request) parse(b []byte) (int, found) {
 		line := b[at:httpbytes.LineEnd(b, at, end)]
 		at = end + 1
 		if len(line) == 0 {
-			if !r.settle(&f) {
+			if !r.conclude(&f) {
 				return 0, unusual
 			}
-			return at, whole
+			return at, complete
 		}
 		if !r.field(line, &f) {
 			return 0, unusual
@@ -70,8 +70,8 @@ func (r *request) parse(b []byte) (int, found) {
 	}
 }
 
-// line reads the request line.
-func (r *request) line(line []byte) bool {
+// requestLine reads the request requestLine.
+func (r *request) requestLine(line []byte) bool {
 	const version = len(" HTTP/1.1")
 	space := bytes.IndexByte(line, ' ')
 	if space <= 0 || len(line) < space+1+len("/")+version {
@@ -85,7 +85,7 @@ func (r *request) line(line []byte) bool {
 	switch string(line[len(line)-version:]) {
 	case " HTTP/1.1":
 	case " HTTP/1.0":
-		r.old = true
+		r.http10 = true
 	default:
 		return false
 	}
@@ -146,21 +146,21 @@ func (r *request) field(line []byte, f *fields) bool {
 		}
 	case len("transfer-encoding"):
 		if httpbytes.EqualFold(name, "transfer-encoding") {
-			return !r.old && first(&f.coding) && httpbytes.EqualFold(value, "chunked")
+			return !r.http10 && first(&f.coding) && httpbytes.EqualFold(value, "chunked")
 		}
 	}
 	return true
 }
 
-// settle decides at the end of a head what all its fields mean together.
-func (r *request) settle(f *fields) bool {
-	if !f.host && !r.old || f.coding && f.length {
+// conclude decides at the end of a head what all its fields mean together.
+func (r *request) conclude(f *fields) bool {
+	if !f.host && !r.http10 || f.coding && f.length {
 		return false
 	}
 	if f.coding {
 		r.length = chunked
 	}
-	r.close = f.closes || r.old && !f.keeps
+	r.close = f.closes || r.http10 && !f.keeps
 	return true
 }
 
@@ -190,11 +190,11 @@ func (r *request) examine(head []byte) int {
 	}
 	*r = request{
 		method: []byte(read.Method), path: []byte(read.URL.Path), host: []byte(read.Host), round: []byte(read.Header.Get(echo.RoundHeader)),
-		length: read.ContentLength, close: read.Close, old: !read.ProtoAtLeast(1, 1),
+		length: read.ContentLength, close: read.Close, http10: !read.ProtoAtLeast(1, 1),
 	}
 	if expect := read.Header.Get("Expect"); expect != "" {
-		r.demands = !strings.EqualFold(expect, "100-continue")
-		r.expects = !r.demands && !r.old
+		r.expectsOther = !strings.EqualFold(expect, "100-continue")
+		r.expectsContinue = !r.expectsOther && !r.http10
 	}
 	return http.StatusOK
 }

@@ -52,7 +52,7 @@ type seen struct {
 func ours(head []byte) seen {
 	var r request
 	_, f := r.parse(head)
-	if f != whole && r.examine(head) != http.StatusOK || r.demands {
+	if f != complete && r.examine(head) != http.StatusOK || r.expectsOther {
 		return seen{}
 	}
 	return seen{true, string(r.method), string(r.path), string(r.host), string(r.round), r.length, r.close}
@@ -178,7 +178,7 @@ func FuzzBody(f *testing.F) {
 func TestUsualHeadsNeedNoSecondLook(t *testing.T) {
 	var r request
 	n, f := r.parse([]byte(usual + "GET"))
-	if n != len(usual) || f != whole || string(r.round) != "0b5f4a1e/1/2" || !r.close || string(r.path) != "/kdoctoragent" {
+	if n != len(usual) || f != complete || string(r.round) != "0b5f4a1e/1/2" || !r.close || string(r.path) != "/kdoctoragent" {
 		t.Errorf("%d bytes, %v, %+v", n, f, r)
 	}
 	for i := range usual {
@@ -231,7 +231,7 @@ func TestUsualRequestsCostNoAllocation(t *testing.T) {
 	var r request
 	head, client, out := []byte(usual), []byte("127.0.0.1:1000"), make([]byte, 0, 4096)
 	if n := testing.AllocsPerRun(100, func() {
-		if _, f := r.parse(head); f != whole {
+		if _, f := r.parse(head); f != complete {
 			t.Error("the request is unusual")
 		}
 		rounds.Count(r.round)

@@ -27,10 +27,10 @@ const (
 	MaxHeader = 8 << 10
 	// maxShards is how many threads are worth their memory.
 	maxShards = 64
-	// stopWithin is how long answers under way may take after the end.
-	stopWithin = time.Second
-	// lingers is how long a connection stays that has to be read to its end, so that the client sees the answer before a reset.
-	lingers = time.Second
+	// stopTime is how long answers under way may take after the end.
+	stopTime = time.Second
+	// lingerTime is how long a connection stays that has to be read to its end, so that the client sees the answer before a reset.
+	lingerTime = time.Second
 )
 
 // Config is all that a responder needs to know. Zero values are the defaults.
@@ -52,8 +52,8 @@ type Config struct {
 
 // Responder answers requests and counts them. It is safe for concurrent use.
 type Responder struct {
-	config Config
-	web    *Handler
+	config  Config
+	handler *Handler
 }
 
 // New makes a responder.
@@ -75,22 +75,22 @@ func New(config Config) *Responder {
 		config.Shards = max(runtime.GOMAXPROCS(0)-1, 1)
 	}
 	config.Shards = min(config.Shards, config.MaxConnections, maxShards)
-	return &Responder{config: config, web: NewHandler(config.Identity)}
+	return &Responder{config: config, handler: NewHandler(config.Identity)}
 }
 
 // Served is how many requests of the round arrived whole; see Rounds.
-func (r *Responder) Served(round string) uint64 { return r.web.Served(round) }
+func (r *Responder) Served(round string) uint64 { return r.handler.Served(round) }
 
 // SetOptions says how requests of the round are answered until Forget; see Rounds.
 func (r *Responder) SetOptions(round string, o echo.Options) error {
-	if err := r.web.SetOptions(round, o); err != nil {
+	if err := r.handler.SetOptions(round, o); err != nil {
 		return fmt.Errorf("responder: %w", err)
 	}
 	return nil
 }
 
 // Forget takes back what SetOptions said of the round.
-func (r *Responder) Forget(round string) { r.web.Forget(round) }
+func (r *Responder) Forget(round string) { r.handler.Forget(round) }
 
 // Serve answers on the listener, which it closes, until the context ends; then answers under way have a second to end, and it returns nil.
 // On Linux the listener is best one of TCP without a wrapper: all others, and other systems, have net/http with the same bounds.
@@ -98,5 +98,5 @@ func (r *Responder) Serve(ctx context.Context, l net.Listener) error {
 	if tcp, ok := l.(*net.TCPListener); ok {
 		return r.serve(ctx, tcp)
 	}
-	return r.serveWeb(ctx, l)
+	return r.serveHandler(ctx, l)
 }

@@ -18,15 +18,15 @@ func (s *shard) send(i int32, out []byte, padding int) bool {
 	if n == len(out) {
 		return true
 	}
-	if !s.hold(i, out[n:], padding) {
+	if !s.holdOutput(i, out[n:], padding) {
 		return false
 	}
 	s.enqueue(i, inAnswer)
 	return s.watchWrites(i)
 }
 
-// hold keeps what is to be written later. It reports false when the connection had to be dropped for it.
-func (s *shard) hold(i int32, out []byte, padding int) bool {
+// holdOutput keeps what is to be written later. It reports false when the connection had to be dropped for it.
+func (s *shard) holdOutput(i int32, out []byte, padding int) bool {
 	c := s.connections.At(i)
 	padding = min(padding, len(out))
 	text := out[:len(out)-padding]
@@ -39,21 +39,21 @@ func (s *shard) hold(i int32, out []byte, padding int) bool {
 	return true
 }
 
-// wait keeps the requests that arrived meanwhile until the answer before them is gone.
-func (s *shard) wait(i int32, b []byte) {
-	if !s.keep(i, b) {
+// holdRequests keeps the requests that arrived meanwhile until the answer before them is gone.
+func (s *shard) holdRequests(i int32, b []byte) {
+	if !s.holdInput(i, b) {
 		s.drop(i)
 	}
 }
 
 // delay holds an answer until its moment.
 func (s *shard) delay(i int32, out []byte, padding int, b []byte, options echo.Options) {
-	if !s.hold(i, out, padding) {
+	if !s.holdOutput(i, out, padding) {
 		return
 	}
 	s.dequeue(i)
 	s.delays.add(i, s.now+options.Delay)
-	if !s.keep(i, b) {
+	if !s.holdInput(i, b) {
 		s.drop(i)
 		return
 	}
@@ -149,7 +149,7 @@ func (s *shard) linger(i int32) {
 // drain throws away what the client still sends. Who sends without end is cut off.
 func (s *shard) drain(i int32) {
 	fd := s.connections.At(i).fd
-	for range turn {
+	for range readsPerTurn {
 		n, errno := epoll.Receive(fd, s.input)
 		switch {
 		case errno == unix.EINTR:

@@ -13,7 +13,7 @@ import (
 // serve runs the shards. They share the listener: one queue, in which no connection waits for a busy shard while another one is idle,
 // and from which none is lost when a shard is full or ends, as would be with a listener for each.
 func (r *Responder) serve(ctx context.Context, l *net.TCPListener) error {
-	fd, err := takeListener(l)
+	fd, err := ownListener(l)
 	if err != nil {
 		return err
 	}
@@ -70,9 +70,9 @@ func (r *Responder) serve(ctx context.Context, l *net.TCPListener) error {
 // share is the i-th of n nearly equal parts of all.
 func share(all, n, i int) int { return all*(i+1)/n - all*i/n }
 
-// takeListener returns a descriptor of our own for the listener, and closes the listener: the runtime would wake up for every
+// ownListener returns a descriptor of our own for the listener, and closes the listener: the runtime would wake up for every
 // connection as long as it watches it.
-func takeListener(l *net.TCPListener) (int, error) {
+func ownListener(l *net.TCPListener) (int, error) {
 	defer func() { _ = l.Close() }()
 	raw, err := l.SyscallConn()
 	if err != nil {

@@ -50,8 +50,8 @@ type shard struct {
 	waiting [queues]slots.List
 	limits  [queues]time.Duration
 	delays  delays
-	// again are connections that had more to read than their turn allows.
-	again []handle
+	// unread are connections that had more to read than their turn allows.
+	unread []handle
 
 	lender lender
 	// request is the one that is answered, input and output have room for what is read at once and what is written at once.
@@ -72,14 +72,14 @@ func newShard(r *Responder, listener, limit int) (*shard, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &shard{rounds: &r.web.Rounds, poller: p, writer: w, base: time.Now(), listener: listener, limit: limit, resume: never, lender: newLender(),
+	s := &shard{rounds: &r.handler.Rounds, poller: p, writer: w, base: time.Now(), listener: listener, limit: limit, resume: never, lender: newLender(),
 		input: make([]byte, MaxHeader), output: make([]byte, 0, 2*flushAt+echo.MaxBodyBytes)}
 	s.delays.moved = func(connection, at int32) { s.connections.At(connection).delayed = at }
 	for q := range s.waiting {
 		s.waiting[q] = slots.NewList()
 	}
 	s.limits = [queues]time.Duration{inRequest: r.config.Header, inBody: r.config.Request - r.config.Header,
-		inAnswer: r.config.Write, inIdle: r.config.Idle, inLinger: lingers}
+		inAnswer: r.config.Write, inIdle: r.config.Idle, inLinger: lingerTime}
 	return s, nil
 }
 
@@ -100,7 +100,7 @@ func (s *shard) thread(ctx context.Context) error {
 		for i := range events {
 			s.handle(&events[i])
 		}
-		s.readAgain()
+		s.readRest()
 		s.expire()
 		if ctx.Err() != nil && !s.stopping {
 			s.stop()
@@ -116,7 +116,7 @@ func (s *shard) thread(ctx context.Context) error {
 
 // pause is how long to wait for events; it is negative where nothing else is to be done.
 func (s *shard) pause() time.Duration {
-	if len(s.again) > 0 {
+	if len(s.unread) > 0 {
 		return 0
 	}
 	until := s.resume
@@ -155,10 +155,10 @@ func (s *shard) handle(e *unix.EpollEvent) {
 	}
 }
 
-// readAgain gives those a turn that had more to say. Who has still more comes to the next one.
-func (s *shard) readAgain() {
-	turn := s.again
-	s.again = nil
+// readRest gives those a turn that had more to say. Who has still more comes to the next one.
+func (s *shard) readRest() {
+	turn := s.unread
+	s.unread = nil
 	for _, h := range turn {
 		if c := s.connections.At(h.connection); c.fd >= 0 && c.generation == h.generation {
 			s.changed(h.connection, unix.EPOLLIN|unix.EPOLLRDHUP)
@@ -185,7 +185,7 @@ func (s *shard) accept(want bool) error {
 
 // stop ends what waits for a client; answers under way go on for a while.
 func (s *shard) stop() {
-	s.stopping, s.until = true, s.now+stopWithin
+	s.stopping, s.until = true, s.now+stopTime
 	for i := range int32(s.connections.Len()) { // #nosec G115 -- connections are bounded
 		c := s.connections.At(i)
 		if c.fd >= 0 && (c.queue == inIdle || c.queue == inRequest && c.in == nil) {

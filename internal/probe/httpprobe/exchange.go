@@ -10,14 +10,14 @@ import (
 
 // exchange sends the request and judges the answer. whole tells that the answer was read to its end, reusable that
 // another request may follow it on the same connection.
-func (a *attempt) exchange(conn net.Conn) (whole, reusable bool) {
+func (a *attempt) exchange(conn net.Conn) (readToEnd, reusable bool) {
 	reply, ok := a.head(conn)
 	if !ok {
 		a.end(time.Now())
 		JudgeReuse(reply.Answered(), &a.sample)
 		return false, false
 	}
-	defer reply.Leave()
+	defer reply.Discard()
 	body, err := reply.Body(echo.MaxBodyBytes)
 	now := time.Now()
 	a.sample.Bytes = int64(len(body))
@@ -50,7 +50,7 @@ func (a *attempt) head(conn net.Conn) (*Reply, bool) {
 		return reply, false
 	}
 	if !a.config.JudgeStatus(reply.Response.StatusCode, &a.sample) {
-		reply.Leave()
+		reply.Discard()
 		return reply, false
 	}
 	a.passed(probe.FirstByte, reply.First)

@@ -8,8 +8,8 @@ import (
 	"kdoctor.io/kdoctor/internal/probe/pool"
 )
 
-// resent asks the kernel how many segments of the connection were sent again.
-func resent(fd int) uint64 {
+// retransmits asks the kernel how many segments of the connection were sent again.
+func retransmits(fd int) uint64 {
 	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
 	if err != nil {
 		return 0
@@ -22,7 +22,7 @@ func peek(fd int) pool.State {
 	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
 	switch {
 	case err != nil:
-		return pool.Spoilt
+		return pool.Unusable
 	case info.State == unix.BPF_TCP_CLOSE_WAIT:
 		return pool.Closed
 	case info.State == unix.BPF_TCP_CLOSE:

@@ -10,14 +10,14 @@ import (
 	"kdoctor.io/kdoctor/internal/probe/pool"
 )
 
-// resent is not known here.
-func resent(int) uint64 { return 0 }
+// retransmits is not known here.
+func retransmits(int) uint64 { return 0 }
 
 // peek sees an end only where nothing unread stands before it.
 func peek(fd int) pool.State {
 	var b [1]byte
 	n, _, err := unix.Recvfrom(fd, b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-	if state := received(n, err); state != pool.Spoilt {
+	if state := received(n, err); state != pool.Unusable {
 		return state
 	}
 	return pool.Open

@@ -54,18 +54,18 @@ type Config struct {
 type Prober struct {
 	config Config
 	dialer net.Dialer
-	idle   *pool.Pool[place, *net.TCPConn]
+	idle   *pool.Pool[destination, *net.TCPConn]
 }
 
-// place is what a connection leads to. Targets do not share connections, even where they share an address: each is measured on its own.
-type place struct{ id, address, dial string }
+// destination is what a connection leads to. Targets do not share connections, even where they share an address: each is measured on its own.
+type destination struct{ id, address, dial string }
 
-func placeOf(t target.Target) place { return place{t.ID, t.Address, t.Dial} }
+func destinationOf(t target.Target) destination { return destination{t.ID, t.Address, t.Dial} }
 
 // New makes a Prober.
 func New(config Config) *Prober {
 	// Neither happy eyeballs nor multipath: an attempt tests one way.
-	return &Prober{config: config, dialer: net.Dialer{FallbackDelay: -1, KeepAlive: -1}, idle: pool.New[place](Look,
+	return &Prober{config: config, dialer: net.Dialer{FallbackDelay: -1, KeepAlive: -1}, idle: pool.New[destination](CheckIdle,
 		closeByReset)}
 }
 
@@ -101,10 +101,10 @@ func (a *attempt) run(ctx context.Context) {
 		a.end(time.Now())
 		return
 	}
-	conn := a.kept()
+	conn := a.reuse()
 	before := uint64(0)
 	if conn != nil {
-		before = Resent(conn)
+		before = Retransmits(conn)
 	} else {
 		var ok bool
 		if conn, ok = a.connect(ctx); !ok {
@@ -115,21 +115,21 @@ func (a *attempt) run(ctx context.Context) {
 	if a.url.Scheme == string(target.TCP) {
 		a.sample.Outcome = probe.OK
 		a.end(a.since)
-		a.sample.Retransmits = Resent(conn)
+		a.sample.Retransmits = Retransmits(conn)
 		closeByReset(conn)
 		return
 	}
 	_ = conn.SetDeadline(a.sample.Start.Add(a.config.Timeout))
 	// Registered after the deadline, so that an end that came meanwhile is not overwritten.
 	stop := context.AfterFunc(a.outer, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
-	whole, reusable := a.exchange(conn)
+	readToEnd, reusable := a.exchange(conn)
 	// An interruption that is about to come would hit whoever uses the connection next.
 	undisturbed := stop()
-	a.sample.Retransmits = Resent(conn) - before
+	a.sample.Retransmits = Retransmits(conn) - before
 	switch {
 	case a.config.Keep && reusable && undisturbed && a.sample.Outcome == probe.OK:
-		a.idle.Put(placeOf(a.target), conn)
-	case whole:
+		a.idle.Release(destinationOf(a.target), conn)
+	case readToEnd:
 		closeByReset(conn)
 	default:
 		_ = conn.Close()
@@ -151,12 +151,12 @@ func (a *attempt) understood() bool {
 	return true
 }
 
-// kept returns a connection that an earlier attempt has opened, nil without one.
-func (a *attempt) kept() *net.TCPConn {
+// reuse returns a connection that an earlier attempt has opened, nil without one.
+func (a *attempt) reuse() *net.TCPConn {
 	if !a.config.Keep || a.url.Scheme != string(target.HTTP) || a.outer.Err() != nil {
 		return nil
 	}
-	conn, lost, ok := a.idle.Take(placeOf(a.target))
+	conn, lost, ok := a.idle.Acquire(destinationOf(a.target))
 	a.sample.Reused, a.sample.Lost = ok, lost
 	return conn
 }

@@ -72,8 +72,8 @@ func (r *Reply) Reusable() bool {
 	return r.Response.ProtoMajor == 1 && r.Response.ProtoMinor == 1 && !r.Response.Close && r.buffered.Buffered() == 0
 }
 
-// Leave closes the body. What of it has not come yet is not waited for.
-func (r *Reply) Leave() {
+// Discard closes the body. What of it has not come yet is not waited for.
+func (r *Reply) Discard() {
 	r.left = 0
 	_ = r.Response.Body.Close()
 }

@@ -9,26 +9,26 @@ import (
 	"kdoctor.io/kdoctor/internal/probe/pool"
 )
 
-// Look finds out what became of an idle connection. It takes what arrived away, so that the connection cannot be used
+// CheckIdle finds out what became of an idle connection. It takes what arrived away, so that the connection cannot be used
 // but if it is open.
-func Look(conn *net.TCPConn) pool.State {
-	state := pool.Spoilt
-	control(conn, func(fd int) { state = LookAt(fd) })
+func CheckIdle(conn *net.TCPConn) pool.State {
+	state := pool.Unusable
+	control(conn, func(fd int) { state = CheckIdleDescriptor(fd) })
 	return state
 }
 
-// Peek is Look for a connection that somebody else reads from: what arrived is left to them, and spoils nothing.
-func Peek(conn *net.TCPConn) pool.State {
-	state := pool.Spoilt
+// PeekIdle is Look for a connection that somebody else reads from: what arrived is left to them, and spoils nothing.
+func PeekIdle(conn *net.TCPConn) pool.State {
+	state := pool.Unusable
 	control(conn, func(fd int) { state = peek(fd) })
 	return state
 }
 
-// LookAt is Look for a descriptor.
+// CheckIdleDescriptor is Look for a descriptor.
 //
 // A TLS server, or one that says with a status 408 that it waited too long, sends bytes before it closes: the end
 // behind them is what counts. Where there is none yet the connection is spoilt.
-func LookAt(fd int) pool.State {
+func CheckIdleDescriptor(fd int) pool.State {
 	// looks bounds what is read: whoever sends without end is not waited for.
 	const looks = 16
 	var b [4096]byte
@@ -37,13 +37,13 @@ func LookAt(fd int) pool.State {
 		n, _, err := unix.Recvfrom(fd, b[:], unix.MSG_DONTWAIT)
 		switch state := received(n, err); {
 		case state == pool.Open && spoilt:
-			return pool.Spoilt
-		case state != pool.Spoilt:
+			return pool.Unusable
+		case state != pool.Unusable:
 			return state
 		}
 		spoilt = true
 	}
-	return pool.Spoilt
+	return pool.Unusable
 }
 
 // received is the state of a connection from which so much was read, or nothing because of the error.
@@ -52,25 +52,25 @@ func received(n int, err error) pool.State {
 	case errors.Is(err, unix.EAGAIN):
 		return pool.Open
 	case err != nil:
-		return EndOf(err)
+		return StateOfError(err)
 	case n == 0:
 		return pool.Closed
 	}
-	return pool.Spoilt
+	return pool.Unusable
 }
 
-// EndOf is how the other side ended an idle connection of which the system says the error.
+// StateOfError is how the other side ended an idle connection of which the system says the error.
 // EPIPE is that of a reset behind an end in good order, which came first.
-func EndOf(err error) pool.State {
+func StateOfError(err error) pool.State {
 	if errors.Is(err, unix.EPIPE) {
 		return pool.Closed
 	}
 	return pool.Reset
 }
 
-// Resent is how many segments of the connection had to be sent again so far, 0 where the kernel does not tell.
-func Resent(conn *net.TCPConn) (segments uint64) {
-	control(conn, func(fd int) { segments = resent(fd) })
+// Retransmits is how many segments of the connection had to be sent again so far, 0 where the kernel does not tell.
+func Retransmits(conn *net.TCPConn) (segments uint64) {
+	control(conn, func(fd int) { segments = retransmits(fd) })
 	return segments
 }
 

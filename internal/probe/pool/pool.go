@@ -18,8 +18,8 @@ const (
 	Reset
 	// Closed: the other side closed it in good order.
 	Closed
-	// Spoilt: bytes came that nobody asked for, and would be taken for the next answer.
-	Spoilt
+	// Unusable: bytes came that nobody asked for, and would be taken for the next answer.
+	Unusable
 )
 
 // Note counts a connection in the state. One that is open is not lost, nor one that is spoilt: that is for us to end.
@@ -29,15 +29,15 @@ func (s State) Note(lost *probe.Lost) {
 		lost.Resets++
 	case Closed:
 		lost.Closes++
-	case Open, Spoilt:
+	case Open, Unusable:
 	}
 }
 
 // Pool holds idle connections by what they lead to. It has as many for a place as attempts were under way there at once, drops those
 // that ended meanwhile when it looks for an open one, and is safe for concurrent use.
 type Pool[Place comparable, Conn any] struct {
-	look func(Conn) State
-	drop func(Conn)
+	check func(Conn) State
+	drop  func(Conn)
 
 	mu     sync.Mutex
 	idle   map[Place][]Conn
@@ -46,18 +46,18 @@ type Pool[Place comparable, Conn any] struct {
 
 // New makes a pool. look finds out what became of an idle connection, drop closes one.
 func New[Place comparable, Conn any](look func(Conn) State, drop func(Conn)) *Pool[Place, Conn] {
-	return &Pool[Place, Conn]{look: look, drop: drop, idle: map[Place][]Conn{}}
+	return &Pool[Place, Conn]{check: look, drop: drop, idle: map[Place][]Conn{}}
 }
 
-// Take returns the open connection to the place that was used last, and reports whether there is one. lost are those
+// Acquire returns the open connection to the place that was used last, and reports whether there is one. lost are those
 // that it found ended by the other side before it came to that one: how long ago is not known, and those behind it are
 // not looked at.
-func (p *Pool[Place, Conn]) Take(to Place) (conn Conn, lost probe.Lost, ok bool) {
+func (p *Pool[Place, Conn]) Acquire(to Place) (conn Conn, lost probe.Lost, ok bool) {
 	for {
 		if conn, ok = p.pop(to); !ok {
 			return conn, lost, false
 		}
-		state := p.look(conn)
+		state := p.check(conn)
 		if state == Open {
 			return conn, lost, true
 		}
@@ -79,8 +79,8 @@ func (p *Pool[Place, Conn]) pop(to Place) (conn Conn, ok bool) {
 	return conn, true
 }
 
-// Put keeps a connection over which nothing is under way any more, or drops it when the pool is closed.
-func (p *Pool[Place, Conn]) Put(to Place, conn Conn) {
+// Release keeps a connection over which nothing is under way any more, or drops it when the pool is closed.
+func (p *Pool[Place, Conn]) Release(to Place, conn Conn) {
 	p.mu.Lock()
 	closed := p.closed
 	if !closed {

@@ -15,7 +15,7 @@ func TestPoolGivesTheLastOpenOneAndDropsTheRest(t *testing.T) {
 	p := pool.New[string](func(c int) pool.State { return states[c] }, func(c int) { dropped = append(dropped, c) })
 	taken := func(place string, want int, lost probe.Lost, there bool) {
 		t.Helper()
-		if got, gone, ok := p.Take(place); got != want || gone != lost || ok != there {
+		if got, gone, ok := p.Acquire(place); got != want || gone != lost || ok != there {
 			t.Errorf("from %s comes %d, %v, with %+v lost, want %d, %v, with %+v", place, got, ok, gone, want, there,
 				lost)
 		}
@@ -26,27 +26,27 @@ func TestPoolGivesTheLastOpenOneAndDropsTheRest(t *testing.T) {
 	}
 	take("a", 0, false)
 	for i := 1; i <= 4; i++ {
-		p.Put("a", i)
+		p.Release("a", i)
 	}
-	p.Put("b", 5)
+	p.Release("b", 5)
 	take("a", 4, true)
 	states[3], states[2] = pool.Reset, pool.Closed
 	taken("a", 1, probe.Lost{Resets: 1, Closes: 1}, true)
 	take("a", 0, false)
 	for i := 11; i <= 15; i++ {
-		p.Put("a", i)
+		p.Release("a", i)
 		states[i] = pool.Reset
 	}
-	states[11], states[14] = pool.Open, pool.Spoilt
+	states[11], states[14] = pool.Open, pool.Unusable
 	taken("a", 11, probe.Lost{Resets: 3}, true)
-	p.Put("a", 16)
+	p.Release("a", 16)
 	states[16] = pool.Closed
 	taken("a", 0, probe.Lost{Closes: 1}, false)
 	take("b", 5, true)
-	p.Put("b", 6)
+	p.Release("b", 6)
 	p.Close()
 	take("b", 0, false)
-	p.Put("b", 7)
+	p.Release("b", 7)
 	take("b", 0, false)
 	p.Close()
 	if diff := cmp.Diff([]int{3, 2, 15, 14, 13, 12, 16, 6, 7}, dropped); diff != "" {

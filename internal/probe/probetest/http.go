@@ -58,7 +58,7 @@ func HTTP(t *testing.T, newProber NewHTTP) {
 	t.Run("a name to connect to is resolved, for the host of the URL", func(t *testing.T) { dialByName(t, newProber) })
 	t.Run("connections alone", func(t *testing.T) { tcp(t, newProber) })
 	t.Run("a reset follows a whole answer", func(t *testing.T) { resets(t, newProber) })
-	t.Run("kept connections", func(t *testing.T) { kept(t, newProber) })
+	t.Run("kept connections", func(t *testing.T) { persistent(t, newProber) })
 	t.Run("no descriptor is left", func(t *testing.T) { noDescriptor(t, newProber) })
 }
 

@@ -1,4 +1,4 @@
-package rich_test
+package tlsprobe_test
 
 import (
 	"testing"
@@ -8,7 +8,7 @@ import (
 	"kdoctor.io/kdoctor/internal/mesh"
 	"kdoctor.io/kdoctor/internal/probe/httpprobe"
 	"kdoctor.io/kdoctor/internal/probe/probetest"
-	"kdoctor.io/kdoctor/internal/probe/rich"
+	"kdoctor.io/kdoctor/internal/probe/tlsprobe"
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/target"
 )
@@ -17,7 +17,7 @@ func TestHostileServersCannotHurtTheRichProber(t *testing.T) {
 	for name, keep := range map[string]bool{"new connections": false, "connections that are kept": true} {
 		t.Run(name, func(t *testing.T) {
 			probetest.Hostile(t, func(targets []target.Target) []report.Path {
-				prober := rich.New(rich.Config{Config: httpprobe.Config{Round: "u/1/1", Source: "a", Installation: "k/a", Timeout: time.Second, Keep: keep}})
+				prober := tlsprobe.New(tlsprobe.Config{Config: httpprobe.Config{Round: "u/1/1", Source: "a", Installation: "k/a", Timeout: time.Second, Keep: keep}})
 				defer prober.Close()
 				l := load.New(load.Config{Prober: prober, Source: "a", Targets: targets, InFlight: 2000,
 					Load: mesh.Load{PerSecond: 1, Duration: 2 * time.Second, Timeout: time.Second}})

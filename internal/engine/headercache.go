@@ -2,18 +2,18 @@ package engine
 
 import "bytes"
 
-// maxMemo is the longest head of an answer that is remembered.
-const maxMemo = 512
+// maxCachedHeader is the longest head of an answer that is remembered.
+const maxCachedHeader = 512
 
-// memo remembers the last head of an answer, from the status line to the blank line, and what the parser made of it: agents send
+// headerCache remembers the last head of an answer, from the status line to the blank line, and what the parser made of it: agents send
 // the same one over and over, within a second to the byte. The parser looks at nothing behind the head to understand it, so equal bytes mean the same.
-type memo struct {
+type headerCache struct {
 	head  []byte
 	after parser
 }
 
 // feed is the parser's, with the memo's help.
-func (m *memo) feed(p *parser, b []byte) (n int, v verdict, err error) {
+func (m *headerCache) feed(p *parser, b []byte) (n int, v verdict, err error) {
 	if p.stage != atStatus || p.messages != 0 || p.lines.scan != 0 {
 		return p.feed(b)
 	}
@@ -25,7 +25,7 @@ func (m *memo) feed(p *parser, b []byte) (n int, v verdict, err error) {
 		return len(b), v, err
 	}
 	// What was changed in place to join lines is not what was received.
-	if head := b[:p.lines.pos]; p.messages == 0 && !p.lines.joined && len(head) <= maxMemo {
+	if head := b[:p.lines.pos]; p.messages == 0 && !p.lines.joined && len(head) <= maxCachedHeader {
 		m.head, m.after = append(m.head[:0], head...), *p
 	}
 	return copy(b, b[p.lines.pos:]), final, nil

@@ -1,4 +1,4 @@
-package rich
+package tlsprobe
 
 // What one attempt costs of this process's CPU at most, in microseconds, whatever the protocol. Measured by BenchmarkAttempt on a virtual machine
 // with 2 CPUs that others used too, the server in a process of its own, three runs of 2 s each, lowest to highest:
@@ -8,8 +8,8 @@ package rich
 //	HTTPS        831 to 985         702 to 744          83 to 102
 //	HTTP/2       1098 to 1165       -                   133 to 179
 const (
-	newMicroseconds  = 1200
-	keptMicroseconds = 180
+	newMicroseconds        = 1200
+	persistentMicroseconds = 180
 )
 
 // Budget is how many attempts a second so many cores can carry, each with a new connection and a full TLS handshake. It leaves nothing
@@ -20,7 +20,7 @@ func Budget(cores float64) (perSecond int) { return budget(cores, newMicrosecond
 func Fits(cores float64, perSecond int, kept bool) bool {
 	cost := newMicroseconds
 	if kept {
-		cost = keptMicroseconds
+		cost = persistentMicroseconds
 	}
 	return perSecond <= budget(cores, cost)
 }

@@ -1,4 +1,4 @@
-package rich
+package tlsprobe
 
 import (
 	"context"

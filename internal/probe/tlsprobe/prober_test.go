@@ -1,4 +1,4 @@
-package rich_test
+package tlsprobe_test
 
 import (
 	"context"
@@ -18,7 +18,7 @@ import (
 	"kdoctor.io/kdoctor/internal/probe"
 	"kdoctor.io/kdoctor/internal/probe/httpprobe"
 	"kdoctor.io/kdoctor/internal/probe/probetest"
-	"kdoctor.io/kdoctor/internal/probe/rich"
+	"kdoctor.io/kdoctor/internal/probe/tlsprobe"
 	"kdoctor.io/kdoctor/internal/responder"
 	"kdoctor.io/kdoctor/internal/target"
 )
@@ -30,7 +30,7 @@ const (
 
 // plainly has TCP targets done by the prober that does them.
 type plainly struct {
-	*rich.Prober
+	*tlsprobe.Prober
 	tcp *httpprobe.Prober
 }
 
@@ -43,7 +43,7 @@ func (p plainly) Probe(ctx context.Context, t target.Target) probe.Sample {
 
 func TestPlainTargetsKeepTheContractOfProbers(t *testing.T) {
 	probetest.HTTP(t, func(c httpprobe.Config) probe.Prober {
-		return plainly{rich.New(rich.Config{Config: c}), httpprobe.New(c)}
+		return plainly{tlsprobe.New(tlsprobe.Config{Config: c}), httpprobe.New(c)}
 	})
 }
 
@@ -87,8 +87,8 @@ func newWorld(t testing.TB) world {
 	return w
 }
 
-func (w world) config(timeout time.Duration) rich.Config {
-	return rich.Config{Config: httpprobe.Config{Round: "u/1/1", Source: "a", Installation: "k/a", Timeout: timeout},
+func (w world) config(timeout time.Duration) tlsprobe.Config {
+	return tlsprobe.Config{Config: httpprobe.Config{Round: "u/1/1", Source: "a", Installation: "k/a", Timeout: timeout},
 		Authorities: map[string][]byte{"ours": w.known.text, "broken": []byte("no certificate")}}
 }
 
@@ -172,7 +172,7 @@ func TestCertificates(t *testing.T) {
 				if c.change != nil {
 					c.change(&to)
 				}
-				got := rich.New(config).Probe(t.Context(), to)
+				got := tlsprobe.New(config).Probe(t.Context(), to)
 				check(t, got, c.want)
 				if c.want.outcome == probe.OK && (got.Peer != "b" || got.Phases[probe.TLS] <= 0 || got.Phases[probe.Connect] <= 0 || got.Phases[probe.FirstByte] <= 0) {
 					t.Errorf("peer is %q, phases are %v", got.Peer, got.Phases)
@@ -205,7 +205,7 @@ func TestProtocolIsTheOneAskedFor(t *testing.T) {
 				major.Store(int64(r.ProtoMajor))
 				agent().ServeHTTP(rw, r)
 			}), &tls.Config{Certificates: []tls.Certificate{w.good}, NextProtos: c.offers})
-			check(t, rich.New(w.config(long)).Probe(t.Context(), at(c.protocol, server.URL)), c.want)
+			check(t, tlsprobe.New(w.config(long)).Probe(t.Context(), at(c.protocol, server.URL)), c.want)
 			if major.Load() != int64(c.major) {
 				t.Errorf("HTTP/%d was spoken, want %d", major.Load(), c.major)
 			}
@@ -217,7 +217,7 @@ func TestProtocolIsTheOneAskedFor(t *testing.T) {
 			t.Fatal(err)
 		}
 		accept(t, listener, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
-		check(t, rich.New(w.config(long)).Probe(t.Context(), at(target.HTTP2, "https://"+listener.Addr().String())), want{probe.TLSFailed, probe.TLS, 0, "does not speak HTTP/2"})
+		check(t, tlsprobe.New(w.config(long)).Probe(t.Context(), at(target.HTTP2, "https://"+listener.Addr().String())), want{probe.TLSFailed, probe.TLS, 0, "does not speak HTTP/2"})
 	})
 }
 
@@ -269,7 +269,7 @@ func TestHandshakesThatFail(t *testing.T) {
 					t.Fatal(err)
 				}
 				accept(t, listener, c.handle)
-				check(t, rich.New(w.config(c.timeout)).Probe(t.Context(), at(protocol, "https://"+listener.Addr().String())), c.want)
+				check(t, tlsprobe.New(w.config(c.timeout)).Probe(t.Context(), at(protocol, "https://"+listener.Addr().String())), c.want)
 			})
 		})
 	}
@@ -282,7 +282,7 @@ func TestHandshakesThatFail(t *testing.T) {
 				t.Fatal(err)
 			}
 			accept(t, listener, func(c net.Conn) { _, _ = c.Read(make([]byte, 4096)) })
-			check(t, rich.New(w.config(long)).Probe(t.Context(), at(protocol, "https://"+listener.Addr().String())),
+			check(t, tlsprobe.New(w.config(long)).Probe(t.Context(), at(protocol, "https://"+listener.Addr().String())),
 				want{probe.TLSFailed, probe.TLS, 0, "asked for a client certificate"})
 		})
 	})
@@ -293,7 +293,7 @@ func TestHandshakesThatFail(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		accept(t, listener, func(c net.Conn) { _, _ = c.Read(make([]byte, 1)); cancel(); _, _ = io.Copy(io.Discard, c) })
-		check(t, rich.New(w.config(long)).Probe(ctx, at(target.HTTPS, "https://"+listener.Addr().String())), want{probe.Aborted, probe.TLS, 0, "stopped"})
+		check(t, tlsprobe.New(w.config(long)).Probe(ctx, at(target.HTTPS, "https://"+listener.Addr().String())), want{probe.Aborted, probe.TLS, 0, "stopped"})
 	})
 }
 
@@ -344,7 +344,7 @@ func TestAnswers(t *testing.T) {
 				config := w.config(c.timeout)
 				config.MaxBody = c.maxBody
 				start := time.Now()
-				check(t, rich.New(config).Probe(t.Context(), at(protocol, server.URL)), c.want)
+				check(t, tlsprobe.New(config).Probe(t.Context(), at(protocol, server.URL)), c.want)
 				if took := time.Since(start); took > long/2 {
 					t.Errorf("it took %v", took)
 				}
@@ -355,7 +355,7 @@ func TestAnswers(t *testing.T) {
 		both(t, func(t *testing.T, protocol target.Protocol) {
 			ctx, cancel := context.WithCancel(t.Context())
 			server := serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { cancel(); <-r.Context().Done() }), &tls.Config{Certificates: []tls.Certificate{w.good}})
-			check(t, rich.New(w.config(long)).Probe(ctx, at(protocol, server.URL)), want{probe.Aborted, probe.FirstByte, 0, "stopped"})
+			check(t, tlsprobe.New(w.config(long)).Probe(ctx, at(protocol, server.URL)), want{probe.Aborted, probe.FirstByte, 0, "stopped"})
 		})
 	})
 }
@@ -367,7 +367,7 @@ func TestTargetsThatAreNotUnderstoodAreNotSent(t *testing.T) {
 		at("", "ftp://127.0.0.1:80"), at(target.HTTPS, "https://"), at(target.HTTPS, "::"), {},
 	} {
 		t.Run(fmt.Sprintf("%s by %q", to.Address, to.Protocol), func(t *testing.T) {
-			check(t, rich.New(w.config(long)).Probe(t.Context(), to), want{probe.NotSent, probe.NoPhase, 0, ""})
+			check(t, tlsprobe.New(w.config(long)).Probe(t.Context(), to), want{probe.NotSent, probe.NoPhase, 0, ""})
 		})
 	}
 }

@@ -1,4 +1,4 @@
-package rich
+package tlsprobe
 
 import (
 	"cmp"
@@ -24,7 +24,7 @@ type reply struct {
 	body func(limit int) ([]byte, error)
 	// reusable tells, when the body was read, whether the connection may carry another request.
 	reusable func() bool
-	leave    func()
+	discard  func()
 }
 
 // request makes one request to the URL. It returns where a redirect leads to, if one may be followed, or else when the attempt ended.
@@ -34,16 +34,16 @@ func (a *attempt) request(ctx context.Context, to *url.URL, follow bool) (next *
 		a.failed(phase, err)
 		return nil, time.Now()
 	}
-	before := httpprobe.Resent(c.wire.tcp)
+	before := httpprobe.Retransmits(c.wire.tcp)
 	stop := a.limit(c)
-	next, now, whole, reusable := a.exchange(ctx, c, to, follow)
+	next, now, readToEnd, reusable := a.exchange(ctx, c, to, follow)
 	// An interruption that is about to come would hit whoever uses the connection next.
 	undisturbed := stop()
-	a.sample.Retransmits += httpprobe.Resent(c.wire.tcp) - before
+	a.sample.Retransmits += httpprobe.Retransmits(c.wire.tcp) - before
 	switch {
 	case a.config.Keep && reusable && undisturbed && now.Sub(a.sample.Start) <= a.config.Timeout:
-		a.idle.Put(a.place(to), c)
-	case whole:
+		a.idle.Release(a.destination(to), c)
+	case readToEnd:
 		c.reset()
 	default:
 		c.close()
@@ -67,7 +67,7 @@ func (a *attempt) limit(c *connection) (stop func() bool) {
 
 // exchange sends the request and judges the answer, or finds where it redirects to. whole tells that the answer was read to its end,
 // reusable that another request may follow it on the same connection; now is when its end was read.
-func (a *attempt) exchange(ctx context.Context, c *connection, to *url.URL, follow bool) (next *url.URL, now time.Time, whole, reusable bool) {
+func (a *attempt) exchange(ctx context.Context, c *connection, to *url.URL, follow bool) (next *url.URL, now time.Time, readToEnd, reusable bool) {
 	r, answered, err := a.send(ctx, c, to)
 	c.proven = c.proven || answered
 	if err != nil {
@@ -75,7 +75,7 @@ func (a *attempt) exchange(ctx context.Context, c *connection, to *url.URL, foll
 		httpprobe.JudgeReuse(answered || c.opener == a, &a.sample)
 		return nil, time.Now(), false, false
 	}
-	defer r.leave()
+	defer r.discard()
 	if follow && r.response.StatusCode != cmp.Or(a.config.Status, http.StatusOK) {
 		next = location(r.response, to)
 	}
@@ -118,7 +118,7 @@ func (a *attempt) send(ctx context.Context, c *connection, to *url.URL) (r reply
 	if err := plain.Head(a.config.HTTPRequest(to)); err != nil {
 		return reply{}, plain.Answered(), err
 	}
-	return reply{response: plain.Response, first: plain.First, body: plain.Body, leave: plain.Leave,
+	return reply{response: plain.Response, first: plain.First, body: plain.Body, discard: plain.Discard,
 		reusable: func() bool { return plain.Reusable() && c.drained() }}, true, nil
 }
 

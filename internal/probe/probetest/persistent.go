@@ -125,7 +125,7 @@ func stories() []story {
 	}
 }
 
-func kept(t *testing.T, newProber NewHTTP) {
+func persistent(t *testing.T, newProber NewHTTP) {
 	for _, s := range stories() {
 		t.Run(s.name, func(t *testing.T) {
 			c := config(s.timeout)

@@ -1,4 +1,4 @@
-package rich
+package tlsprobe
 
 import (
 	"context"
@@ -39,5 +39,5 @@ func (a *attempt) sendHTTP2(ctx context.Context, c *connection, to *url.URL) (r 
 		}
 		return read, err
 	}
-	return reply{response: answer, first: at, body: body, leave: leave, reusable: c.usable}, true, nil
+	return reply{response: answer, first: at, body: body, discard: leave, reusable: c.usable}, true, nil
 }

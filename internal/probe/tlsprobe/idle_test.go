@@ -1,4 +1,4 @@
-package rich_test
+package tlsprobe_test
 
 import (
 	"crypto/tls"
@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"kdoctor.io/kdoctor/internal/probe"
-	"kdoctor.io/kdoctor/internal/probe/rich"
+	"kdoctor.io/kdoctor/internal/probe/tlsprobe"
 	"kdoctor.io/kdoctor/internal/target"
 )
 
@@ -61,7 +61,7 @@ func TestConnectionsOverTLSThatEndWhileIdleAreCounted(t *testing.T) {
 				defer server.Close()
 				config := w.config(long)
 				config.Keep = true
-				prober := rich.New(config)
+				prober := tlsprobe.New(config)
 				defer prober.Close()
 				for i := range 6 {
 					got := prober.Probe(t.Context(), at(protocol, server.URL))
@@ -89,7 +89,7 @@ func TestConnectionsOverTLSThatStayOpenAreNotLost(t *testing.T) {
 		server := serve(t, agent(), &tls.Config{Certificates: []tls.Certificate{w.good}})
 		config := w.config(long)
 		config.Keep = true
-		prober := rich.New(config)
+		prober := tlsprobe.New(config)
 		for i := range 4 {
 			if got := prober.Probe(t.Context(), at(protocol, server.URL)); got.Outcome != probe.OK ||
 				got.Reused != (i > 0) || got.Lost != (probe.Lost{}) {

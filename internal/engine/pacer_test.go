@@ -15,10 +15,10 @@ import (
 )
 
 // dues is when all attempts of the stream are due, by target.
-func dues(t *testing.T, s *stream) map[string][]time.Duration {
+func dues(t *testing.T, s *pacer) map[string][]time.Duration {
 	t.Helper()
 	all, last := map[string][]time.Duration{}, time.Duration(0)
-	for due := s.due(); due != never; due = s.due() {
+	for due := s.nextDue(); due != never; due = s.nextDue() {
 		if due < last {
 			t.Fatalf("%v comes behind %v", due, last)
 		}
@@ -49,7 +49,7 @@ func TestEveryAttemptIsDueAtItsOwnPhase(t *testing.T) {
 				for id, at := range dues(t, &e.parts[i].counted) {
 					counted[id] = at
 				}
-				for id, at := range dues(t, &e.parts[i].kept) {
+				for id, at := range dues(t, &e.parts[i].persistent) {
 					kept[id] = at
 				}
 			}
@@ -90,13 +90,13 @@ func TestWhatAStreamGivesUpIsMissed(t *testing.T) {
 	for range 4 {
 		s.advance()
 	}
-	s.giveUp()
+	s.missRest()
 	missed := uint64(0)
 	for _, p := range e.Paths() {
 		missed += p.Missed
 	}
-	if missed != 8 || s.due() != never {
-		t.Errorf("%d missed, then due at %v", missed, s.due())
+	if missed != 8 || s.nextDue() != never {
+		t.Errorf("%d missed, then due at %v", missed, s.nextDue())
 	}
 }
 

@@ -1,4 +1,4 @@
-package rich_test
+package tlsprobe_test
 
 import (
 	"crypto/tls"
@@ -14,7 +14,7 @@ import (
 	"testing"
 
 	"kdoctor.io/kdoctor/internal/probe"
-	"kdoctor.io/kdoctor/internal/probe/rich"
+	"kdoctor.io/kdoctor/internal/probe/tlsprobe"
 	"kdoctor.io/kdoctor/internal/target"
 )
 
@@ -58,7 +58,7 @@ func TestRedirects(t *testing.T) {
 				server, conns := counted(t, w, chain(&seen))
 				config := w.config(long)
 				config.Redirects, config.Keep = c.follow, c.keep
-				prober := rich.New(config)
+				prober := tlsprobe.New(config)
 				defer prober.Close()
 				got := prober.Probe(t.Context(), at(protocol, server+"/"+strconv.Itoa(c.length)))
 				check(t, got, c.want)
@@ -80,7 +80,7 @@ func TestRedirects(t *testing.T) {
 			}), &tls.Config{Certificates: []tls.Certificate{w.good}})
 			config := w.config(long)
 			config.Redirects = 5
-			check(t, rich.New(config).Probe(t.Context(), at(target.HTTPS, server.URL)), want{probe.BadStatus, probe.FirstByte, 302, ""})
+			check(t, tlsprobe.New(config).Probe(t.Context(), at(target.HTTPS, server.URL)), want{probe.BadStatus, probe.FirstByte, 302, ""})
 		})
 	}
 	t.Run("what is dialled is for the target's own host only", func(t *testing.T) {
@@ -91,7 +91,7 @@ func TestRedirects(t *testing.T) {
 		to.Dial = first.Listener.Addr().String()
 		config := w.config(long)
 		config.Redirects = 1
-		check(t, rich.New(config).Probe(t.Context(), to), ok)
+		check(t, tlsprobe.New(config).Probe(t.Context(), to), ok)
 	})
 	t.Run("an expected redirect is not followed", func(t *testing.T) {
 		var seen atomic.Int64
@@ -99,7 +99,7 @@ func TestRedirects(t *testing.T) {
 		config := w.config(long)
 		config.Redirects, config.Status = 5, http.StatusTemporaryRedirect
 		// The answer is not an agent's, which its status does not excuse.
-		check(t, rich.New(config).Probe(t.Context(), at(target.HTTPS, server+"/3")), want{probe.BadAnswer, probe.Body, 307, ""})
+		check(t, tlsprobe.New(config).Probe(t.Context(), at(target.HTTPS, server+"/3")), want{probe.BadAnswer, probe.Body, 307, ""})
 	})
 }
 
@@ -136,7 +136,7 @@ func TestConnectionsAreNewUnlessKept(t *testing.T) {
 				}))
 				config := w.config(long)
 				config.Keep, config.Tickets = c.keep, c.tickets
-				prober := rich.New(config)
+				prober := tlsprobe.New(config)
 				defer prober.Close()
 				for i := range 3 {
 					got := prober.Probe(t.Context(), at(protocol, server))
@@ -197,7 +197,7 @@ func TestKeptConnectionsOverTLS(t *testing.T) {
 			})
 			config := w.config(long)
 			config.Keep = true
-			prober := rich.New(config)
+			prober := tlsprobe.New(config)
 			to := at(target.HTTPS, "https://"+listener.Addr().String())
 			check(t, prober.Probe(t.Context(), to), want{probe.OK, probe.NoPhase, 200, ""})
 			// What comes later than the next request cannot be told from its answer.
@@ -222,7 +222,7 @@ func TestKeptConnectionsThatServersCloseWhileIdleAreReplaced(t *testing.T) {
 		server := serve(t, agent(), &tls.Config{Certificates: []tls.Certificate{w.good}})
 		config := w.config(long)
 		config.Keep = true
-		prober := rich.New(config)
+		prober := tlsprobe.New(config)
 		defer prober.Close()
 		for range 5 {
 			got := prober.Probe(t.Context(), at(protocol, server.URL))
@@ -250,7 +250,7 @@ func TestWholeAnswersAreFollowedByAReset(t *testing.T) {
 		_, err := conn.Read(request)
 		ends <- err
 	})
-	check(t, rich.New(w.config(long)).Probe(t.Context(), at(target.HTTPS, "https://"+listener.Addr().String())), want{probe.OK, probe.NoPhase, 200, ""})
+	check(t, tlsprobe.New(w.config(long)).Probe(t.Context(), at(target.HTTPS, "https://"+listener.Addr().String())), want{probe.OK, probe.NoPhase, 200, ""})
 	if err := <-ends; !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("the connection ended by %v", err)
 	}

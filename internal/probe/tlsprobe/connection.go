@@ -1,4 +1,4 @@
-package rich
+package tlsprobe
 
 import (
 	"context"
@@ -18,8 +18,8 @@ import (
 	"kdoctor.io/kdoctor/internal/target"
 )
 
-// place is what a connection leads to. Targets do not share connections, even where they share an address: each is measured on its own.
-type place struct{ id, scheme, host, dial string }
+// destination is what a connection leads to. Targets do not share connections, even where they share an address: each is measured on its own.
+type destination struct{ id, scheme, host, dial string }
 
 // connection is one connection.
 type connection struct {
@@ -41,15 +41,15 @@ type connection struct {
 // that is an end in good order too.
 func (c *connection) state() pool.State {
 	if c.client == nil {
-		return httpprobe.Look(c.wire.tcp)
+		return httpprobe.CheckIdle(c.wire.tcp)
 	}
 	// What the client has read of the end comes first; then what it has not read yet.
-	unusable, state := c.client.Err() != nil, httpprobe.Peek(c.wire.tcp)
+	unusable, state := c.client.Err() != nil, httpprobe.PeekIdle(c.wire.tcp)
 	switch err := c.wire.broken(); {
 	case errors.Is(err, io.EOF):
 		return pool.Closed
 	case err != nil:
-		return httpprobe.EndOf(err)
+		return httpprobe.StateOfError(err)
 	case state == pool.Open && unusable:
 		return pool.Closed
 	}
@@ -150,7 +150,7 @@ func newTransport() *http.Transport {
 // connect returns a connection for a request to the URL: one that is kept, or another.
 func (a *attempt) connect(ctx context.Context, to *url.URL) (*connection, probe.Phase, error) {
 	if a.config.Keep && a.outer.Err() == nil {
-		c, lost, ok := a.idle.Take(a.place(to))
+		c, lost, ok := a.idle.Acquire(a.destination(to))
 		a.sample.Lost.Resets += lost.Resets
 		a.sample.Lost.Closes += lost.Closes
 		if ok {
@@ -161,8 +161,8 @@ func (a *attempt) connect(ctx context.Context, to *url.URL) (*connection, probe.
 	return a.open(ctx, to)
 }
 
-func (a *attempt) place(to *url.URL) place {
-	return place{a.target.ID, to.Scheme, to.Host, a.dialFor(to)}
+func (a *attempt) destination(to *url.URL) destination {
+	return destination{a.target.ID, to.Scheme, to.Host, a.dialFor(to)}
 }
 
 // dialFor is the target's Dial where the URL is still that of the target and not one that it redirects to.

@@ -1,4 +1,4 @@
-package rich_test
+package tlsprobe_test
 
 import (
 	"crypto/ecdsa"

@@ -1,8 +1,8 @@
-// Package rich is the prober for what plain HTTP/1.1 to an address is not: HTTPS, HTTP/2 over TLS, certificates of its own, redirects and
+// Package tlsprobe is the prober for what plain HTTP/1.1 to an address is not: HTTPS, HTTP/2 over TLS, certificates of its own, redirects and
 // long answers. It stands on net/http and crypto/tls and costs far more CPU than package engine: Budget says how much.
 //
 // What an answer means is decided by package httpprobe, as for every other prober. Certificates are always verified.
-package rich
+package tlsprobe
 
 import (
 	"cmp"
@@ -60,7 +60,7 @@ type Prober struct {
 	transport *http.Transport
 	trust     map[string]trust
 	sessions  tls.ClientSessionCache
-	idle      *pool.Pool[place, *connection]
+	idle      *pool.Pool[destination, *connection]
 }
 
 // New makes a Prober.
@@ -73,7 +73,7 @@ func New(config Config) *Prober {
 		dialer:    net.Dialer{FallbackDelay: -1, KeepAlive: -1},
 		transport: newTransport(),
 		trust:     trusts(config.Authorities),
-		idle:      pool.New[place]((*connection).state, (*connection).reset),
+		idle:      pool.New[destination]((*connection).state, (*connection).reset),
 	}
 	if config.Tickets {
 		p.sessions = tls.NewLRUClientSessionCache(0)

@@ -20,15 +20,15 @@ import (
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// lane is one stream of attempts on one target, prepared.
-type lane struct {
+// targetStream is one stream of attempts on one target, prepared.
+type targetStream struct {
 	*load.Account
 	target target.Target
 	// phase is when the first attempt is due.
 	phase time.Duration
 	// probe is what all attempts of the stream have in common.
-	probe *httpprobe.Config
-	place place
+	probe   *httpprobe.Config
+	address sockaddr
 	// request is empty where connecting is all.
 	request []byte
 	// peer is the pod that answered last.
@@ -39,11 +39,11 @@ type lane struct {
 	lost probe.Lost
 }
 
-// place is an address to connect to, as the kernel wants it. Its length is 0 where there is none.
-type place struct {
-	domain  int
-	address [unix.SizeofSockaddrInet6]byte
-	length  uintptr
+// sockaddr is an address to connect to, as the kernel wants it. Its length is 0 where there is none.
+type sockaddr struct {
+	domain int
+	bytes  [unix.SizeofSockaddrInet6]byte
+	length uintptr
 }
 
 // Supports tells whether the engine can probe the target: plain HTTP, or a connection alone, to an address of the target's own family.
@@ -54,19 +54,19 @@ func Supports(t target.Target) bool {
 	return ok
 }
 
-func prepare(t target.Target) (to *url.URL, p place, ok bool) {
+func prepare(t target.Target) (to *url.URL, p sockaddr, ok bool) {
 	to, err := url.Parse(t.Address)
 	if err != nil || to.Host == "" {
-		return nil, place{}, false
+		return nil, sockaddr{}, false
 	}
 	port := to.Port()
 	switch scheme := target.Protocol(to.Scheme); {
 	case cmp.Or(t.Protocol, scheme) != scheme:
-		return nil, place{}, false
+		return nil, sockaddr{}, false
 	case scheme == target.HTTP:
 		port = cmp.Or(port, "80")
 	case scheme != target.TCP:
-		return nil, place{}, false
+		return nil, sockaddr{}, false
 	}
 	var address netip.AddrPort
 	if t.Dial != "" {
@@ -76,9 +76,9 @@ func prepare(t target.Target) (to *url.URL, p place, ok bool) {
 	}
 	ip := address.Addr()
 	if err != nil || ip.Zone() != "" || ip.Is4In6() || ip.IsUnspecified() || address.Port() == 0 || (t.Family != "" && t.Family != topology.FamilyOf(ip)) {
-		return nil, place{}, false
+		return nil, sockaddr{}, false
 	}
-	return to, placeOf(address), true
+	return to, sockaddrOf(address), true
 }
 
 func literal(host, port string) (netip.AddrPort, error) {
@@ -90,25 +90,25 @@ func literal(host, port string) (netip.AddrPort, error) {
 	return netip.AddrPortFrom(ip, uint16(number)), err
 }
 
-// placeOf writes struct sockaddr_in or sockaddr_in6.
-func placeOf(a netip.AddrPort) (p place) {
-	binary.BigEndian.PutUint16(p.address[2:], a.Port())
+// sockaddrOf writes struct sockaddr_in or sockaddr_in6.
+func sockaddrOf(a netip.AddrPort) (p sockaddr) {
+	binary.BigEndian.PutUint16(p.bytes[2:], a.Port())
 	if a.Addr().Is4() {
 		p.domain, p.length = unix.AF_INET, unix.SizeofSockaddrInet4
 		ip := a.Addr().As4()
-		copy(p.address[4:], ip[:])
+		copy(p.bytes[4:], ip[:])
 	} else {
 		p.domain, p.length = unix.AF_INET6, unix.SizeofSockaddrInet6
 		ip := a.Addr().As16()
-		copy(p.address[8:], ip[:])
+		copy(p.bytes[8:], ip[:])
 	}
-	binary.NativeEndian.PutUint16(p.address[:], uint16(p.domain)) // #nosec G115 -- one of two small constants
+	binary.NativeEndian.PutUint16(p.bytes[:], uint16(p.domain)) // #nosec G115 -- one of two small constants
 	return p
 }
 
-// newLane prepares a stream. A target that the engine does not support gets a lane without a place.
-func newLane(t target.Target, config *httpprobe.Config, phase time.Duration) *lane {
-	l := &lane{Account: load.NewAccount(t), target: t, probe: config, phase: phase, idle: slots.NewList()}
+// newTargetStream prepares a stream. A target that the engine does not support gets a lane without a place.
+func newTargetStream(t target.Target, config *httpprobe.Config, phase time.Duration) *targetStream {
+	l := &targetStream{Account: load.NewAccount(t), target: t, probe: config, phase: phase, idle: slots.NewList()}
 	to, p, ok := prepare(t)
 	if !ok {
 		return l
@@ -120,9 +120,9 @@ func newLane(t target.Target, config *httpprobe.Config, phase time.Duration) *la
 		}
 		l.request = request
 	}
-	l.place = p
+	l.address = p
 	return l
 }
 
-// connects tells whether a connection is all that the lane's attempts want.
-func (l *lane) connects() bool { return len(l.request) == 0 }
+// connectsOnly tells whether a connection is all that the lane's attempts want.
+func (l *targetStream) connectsOnly() bool { return len(l.request) == 0 }

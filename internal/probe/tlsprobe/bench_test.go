@@ -1,4 +1,4 @@
-package rich_test
+package tlsprobe_test
 
 import (
 	"bufio"
@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"kdoctor.io/kdoctor/internal/probe"
-	"kdoctor.io/kdoctor/internal/probe/rich"
+	"kdoctor.io/kdoctor/internal/probe/tlsprobe"
 	"kdoctor.io/kdoctor/internal/target"
 )
 
@@ -80,7 +80,7 @@ func BenchmarkAttempt(b *testing.B) {
 			config := world{}.config(30 * time.Second)
 			config.Authorities = map[string][]byte{"ours": text}
 			config.Keep, config.Tickets = c.keep, c.tickets
-			prober := rich.New(config)
+			prober := tlsprobe.New(config)
 			defer prober.Close()
 			to := at(c.protocol, secure)
 			if c.protocol == target.HTTP {

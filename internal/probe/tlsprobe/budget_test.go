@@ -1,9 +1,9 @@
-package rich_test
+package tlsprobe_test
 
 import (
 	"testing"
 
-	"kdoctor.io/kdoctor/internal/probe/rich"
+	"kdoctor.io/kdoctor/internal/probe/tlsprobe"
 )
 
 func TestBudget(t *testing.T) {
@@ -26,11 +26,11 @@ func TestBudget(t *testing.T) {
 		{"and no more than that", 1, 5556, true, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if got := rich.Fits(c.cores, c.perSecond, c.kept); got != c.fits {
+			if got := tlsprobe.Fits(c.cores, c.perSecond, c.kept); got != c.fits {
 				t.Errorf("%d a second on %v cores, kept %v: fits is %v", c.perSecond, c.cores, c.kept, got)
 			}
-			if !c.kept && (c.perSecond <= rich.Budget(c.cores)) != c.fits {
-				t.Errorf("the budget of %v cores is %d", c.cores, rich.Budget(c.cores))
+			if !c.kept && (c.perSecond <= tlsprobe.Budget(c.cores)) != c.fits {
+				t.Errorf("the budget of %v cores is %d", c.cores, tlsprobe.Budget(c.cores))
 			}
 		})
 	}
