@@ -16,7 +16,8 @@ import (
 	"kdoctor.io/kdoctor/internal/target"
 )
 
-// scripted is a server that answers every request with the same bytes and makes no garbage. It serves one connection at a time.
+// scripted is a server that answers every request with the same bytes and makes no garbage. It serves one connection
+// at a time.
 func scripted(t testing.TB, answer string) (address string) {
 	t.Helper()
 	listener, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
@@ -69,7 +70,8 @@ func scripted(t testing.TB, answer string) (address string) {
 func agentAnswer(t testing.TB) string {
 	t.Helper()
 	body := answerOf(t, usual())
-	return fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+	return fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body),
+		body)
 }
 
 // eachMode runs the test with a shard that makes attempts one after the other, in each of the ways in which there are.
@@ -85,8 +87,9 @@ func eachMode(t testing.TB, test func(name string, s *shard, l *targetStream)) {
 		{"connection alone", "tcp", mesh.NewConnection, false},
 	} {
 		to := target.Target{ID: "t", Family: "IPv4", Address: c.scheme + "://" + scripted(t, agentAnswer(t))}
-		e := New(Config{Round: roundOfTest, Source: "a", Installation: "k/a", Targets: []target.Target{to}, Plain: c.plain,
-			Load: mesh.Load{PerSecond: 1, Timeout: 20 * time.Second, Connection: c.connection}})
+		e := New(Config{Round: roundOfTest, Source: "a", Installation: "k/a", Targets: []target.Target{to},
+			Plain: c.plain,
+			Load:  mesh.Load{PerSecond: 1, Timeout: 20 * time.Second, Connection: c.connection}})
 		p, err := epoll.Open(epoll.Config{Precise: true})
 		if err != nil {
 			t.Fatal(err)
@@ -126,7 +129,8 @@ func TestAttemptsMakeNoGarbage(t *testing.T) {
 			t.Errorf("%s: %d of %d reused a connection", name, p.Reused, p.Sent)
 		}
 		// The kernel switches its stamps on some time after the first socket wants them.
-		for deadline := time.Now().Add(10 * time.Second); !s.engine.config.Plain && p.Kernel == 0 && time.Now().Before(deadline); p = l.Report() {
+		for deadline := time.Now().Add(10 * time.Second); !s.engine.config.Plain && p.Kernel == 0 &&
+			time.Now().Before(deadline); p = l.Report() {
 			once(t, s, l)
 		}
 		if !s.engine.config.Plain && p.Kernel == 0 {

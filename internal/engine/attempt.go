@@ -17,39 +17,41 @@ import (
 	"kdoctor.io/kdoctor/internal/slots"
 )
 
-// errUnasked is for an answer that was there before its request: it belongs to another one, or to none.
+// errUnasked is for an answer that arrived before its request was sent: it belongs to another request or to none.
 var errUnasked = errors.New("an answer that nobody asked for")
 
-// attempt is one attempt under way, or the idle connection that it left.
+// attempt is an attempt under way, or the idle connection that it left.
 type attempt struct {
 	stream *targetStream
-	// serial tells apart those who had the slot before.
+	// serial tells the owners of a slot apart.
 	serial int32
 	fd     int
-	// retransmits is how many segments of the connection had been sent again when the attempt began; calm is how long nothing surely is.
+	// retransmits is the kernel's count of the connection's retransmitted segments when the attempt began.
+	// noRetransmitFor is the age below which the connection cannot have retransmitted.
 	retransmits     uint32
 	noRetransmitFor time.Duration
 	idle            bool
 	reused          bool
 	phase           probe.Phase
-	// lost are the lane's idle connections that the other side had ended when the attempt began.
+	// lost are the stream's idle connections that the other side had ended when the attempt began.
 	lost probe.Lost
-	// due and start are those of the sample. The request was written at since, after connecting took connect;
-	// the answer arrived from first to last, as the kernel says or as the thread saw it, and was read at read. 0 is not yet.
+	// due and start are those of the sample. The request was written at since, after connecting took connect. The
+	// answer arrived from first to last, by the kernel's stamps or as the thread saw it, and was read at read. 0 is not
+	// yet.
 	due, start, since, connect, first, last, read time.Duration
-	// stamped tells that last is by the kernel's clock.
+	// stamped is set where last is by the kernel's clock.
 	stamped bool
-	// sent is how much of the request is written, left how much of the answer may still be read.
+	// sent is how much of the request is written, left how much of the answer may still be read, in bytes.
 	sent, left int
-	// buffer is nil until something arrives.
+	// buffer holds what arrived; it is nil until then.
 	buffer []byte
 	parser parser
 }
 
-// everyChange watches a socket once and as long as it is open.
+// everyChange watches a socket for as long as it is open, and reports every change once.
 const everyChange = unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | epoll.Edge
 
-// begin starts an attempt on the lane, over an idle connection if there is one.
+// begin starts an attempt of the stream, over an idle connection if there is one.
 func (s *shard) begin(l *targetStream, due, now time.Duration) {
 	if l.address.length == 0 {
 		s.sample = probe.Sample{Due: s.clock.base.Add(due), Start: s.clock.base.Add(now), Latency: 1,
@@ -101,7 +103,7 @@ func (s *shard) connect(i int32, a *attempt) (err error) {
 		}
 	}
 	if !s.engine.config.Plain && !l.connectsOnly() {
-		// Without it the thread's own clock serves.
+		// Where the kernel refuses to stamp, the thread's own clock serves.
 		_ = s.calls.enable(a.fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS)
 	}
 	if err := s.calls.connect(a.fd, &l.address); err != nil {
@@ -110,11 +112,11 @@ func (s *shard) connect(i int32, a *attempt) (err error) {
 	return s.poller.Add(a.fd, everyChange, i, a.serial)
 }
 
-// handle goes on with a socket that has changed.
+// handle goes on with an attempt whose socket has changed.
 func (s *shard) handle(i, serial int32, events uint32) {
 	a := s.attempts.At(i)
 	if a.serial != serial || a.stream == nil {
-		// The socket was closed after the kernel had told of it, or a child of this process holds it for a moment.
+		// The socket was closed after the kernel had reported it, or a child of this process holds it for a moment.
 		return
 	}
 	hangup := events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0
@@ -146,14 +148,16 @@ func (s *shard) handle(i, serial int32, events uint32) {
 	}
 }
 
-// connected notes that the connection stands, and reports whether that was all.
+// connected notes that the connection is established, and reports whether the attempt is over with that.
 func (s *shard) connected(i int32) (over bool) {
 	a := s.attempts.At(i)
 	a.since = s.now()
 	a.connect = max(a.since-a.start, 1)
 	if !s.engine.config.Plain && s.calls.readInfo(a.fd) && s.calls.info.Total_retrans == 0 {
-		a.noRetransmitFor = noRetransmitFor(time.Duration(s.calls.info.Rto)*time.Microsecond, time.Duration(s.calls.info.Rtt)*time.Microsecond)
-		// The handshake was the one exchange so far, so this is how long it took; the rest passed in this process.
+		a.noRetransmitFor = noRetransmitFor(time.Duration(s.calls.info.Rto)*time.Microsecond,
+			time.Duration(s.calls.info.Rtt)*time.Microsecond)
+		// The handshake was the only exchange so far, so the kernel's round trip is how long it took. The rest of the
+		// time passed in this process.
 		if handshake := time.Duration(s.calls.info.Rtt) * time.Microsecond; handshake > 0 && handshake < a.connect {
 			a.connect, a.stamped = handshake, true
 		}
@@ -191,8 +195,8 @@ func (s *shard) send(i int32) bool {
 	return true
 }
 
-// replace opens a connection in the place of one of which the kernel says, before anything of the request has left,
-// that it ended: it did so while it was idle, and the poller has only not been heard yet.
+// replace opens another connection for an attempt whose idle connection had ended before anything of the request left.
+// The end happened while the connection was idle: only its event has not been read yet.
 func (s *shard) replace(i int32, errno unix.Errno) {
 	a := s.attempts.At(i)
 	httpprobe.StateOfError(errno).Note(&a.lost)
@@ -202,9 +206,9 @@ func (s *shard) replace(i int32, errno unix.Errno) {
 	s.open(i, a)
 }
 
-// receive reads until the answer is complete or nothing is left, and reports whether the attempt is over. After a hang-up it reads up to
-// the end or the error behind what arrived; otherwise a read that does not fill the buffer has emptied the socket, and the next event comes
-// with what arrives later.
+// receive reads until the answer is complete or nothing is left, and reports whether the attempt is over. After a
+// hang-up it reads up to the end, or up to the error, that follows what arrived. Otherwise a read that does not fill
+// the buffer has emptied the socket, and what arrives later is another event.
 func (s *shard) receive(i int32, hangup bool) (over bool) {
 	a := s.attempts.At(i)
 	for {
@@ -244,7 +248,8 @@ func (s *shard) receive(i int32, hangup bool) (over bool) {
 	}
 }
 
-// overflow ends an attempt whose answer is too long, or too long for the memory that is left, which is the agent's own limit.
+// overflow ends an attempt whose answer is too long. An answer too long for the memory that is left is the agent's own
+// limit.
 func (s *shard) overflow(i int32, err error) {
 	if !errors.Is(err, errRoom) {
 		s.fail(i, httpprobe.ErrBody)
@@ -254,7 +259,7 @@ func (s *shard) overflow(i int32, err error) {
 	s.finish(i, false, false)
 }
 
-// read reads once and notes when what it read had arrived. early tells that this was before the attempt began.
+// read reads once and notes when the bytes arrived. early reports that they arrived before the attempt began.
 func (s *shard) read(a *attempt, b []byte) (n int, early bool, errno unix.Errno) {
 	if s.engine.config.Plain {
 		n, errno = epoll.Receive(a.fd, b)
@@ -275,7 +280,7 @@ func (s *shard) read(a *attempt, b []byte) (n int, early bool, errno unix.Errno)
 	return n, early && a.reused, 0
 }
 
-// parse looks at what arrived, and reports whether that ended the attempt. full tells that there may be more to read.
+// parse parses what arrived, and reports whether the attempt is over. full says that there may be more to read.
 func (s *shard) parse(i int32, hangup, full bool) bool {
 	a := s.attempts.At(i)
 	for {
@@ -301,21 +306,21 @@ func (s *shard) parse(i int32, hangup, full bool) bool {
 	}
 }
 
-// ended is for the end of the connection, which ends some answers.
+// ended handles the end of the connection, which completes an answer without framing.
 func (s *shard) ended(i int32) {
 	a := s.attempts.At(i)
 	if !a.parser.ended() {
 		s.fail(i, io.ErrUnexpectedEOF)
 		return
 	}
-	// The kernel does not tell when the end arrived.
+	// The kernel has no stamp for the end of a connection.
 	a.read = s.now()
 	a.last, a.stamped = a.read, false
 	s.judge(i, false, false)
 }
 
-// readLateAnswer is for an attempt whose time is over: it takes the answer, if it is there, and reports whether the attempt is over.
-// When the answer came is then judged as ever.
+// readLateAnswer takes the answer of an attempt whose time is over, if the answer is there, and reports whether the
+// attempt is over. The answer's time of arrival is judged as for every other answer.
 func (s *shard) readLateAnswer(i int32) (over bool) {
 	a := s.attempts.At(i)
 	if a.phase != probe.Connect {
@@ -327,10 +332,11 @@ func (s *shard) readLateAnswer(i int32) (over bool) {
 	if a.stream.connectsOnly() {
 		return s.connected(i)
 	}
-	s.sample = probe.Sample{Outcome: probe.NotSent, Phase: probe.FirstByte, Message: "the agent was too late to send the request"}
+	s.sample = probe.Sample{Outcome: probe.NotSent, Phase: probe.FirstByte,
+		Message: "the agent was too late to send the request"}
 	s.finish(i, false, false)
 	return true
 }
 
-// tcpEstablished is TCP_ESTABLISHED of the kernel's list of states.
+// tcpEstablished is TCP_ESTABLISHED in the kernel's list of states.
 const tcpEstablished = 1

@@ -38,8 +38,8 @@ func newLender(lent *atomic.Int64) lender {
 	}
 }
 
-// grow returns a buffer with free space that holds what b holds; b is nil at first. It fails when b has the largest size,
-// and when the engine has lent largeAtOnce of that size.
+// grow returns a buffer with free space that holds what b holds; b is nil at first. It fails when b has the largest
+// size, and when the engine has lent largeAtOnce of that size.
 func (l *lender) grow(b []byte) ([]byte, error) {
 	switch {
 	case len(b) < cap(b):

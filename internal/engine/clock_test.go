@@ -17,13 +17,20 @@ func TestStampsAreTurnedIntoMoments(t *testing.T) {
 		want             time.Duration
 		ok, early        bool
 	}{
-		{name: "an answer that was received before it was read", stamp: 30 * ms, since: 10 * ms, at: 35 * ms, want: 30 * ms, ok: true},
-		{name: "a stamp from after the reading is one of the reading", stamp: 36 * ms, since: 10 * ms, at: 35 * ms, want: 35 * ms, ok: true},
-		{name: "a stamp from just before the request is one of the request", stamp: 10*ms - 5*time.Microsecond, since: 10 * ms, at: 35 * ms, want: 10 * ms, ok: true},
-		{name: "a stamp from before the request shows an answer to something else", stamp: 9 * ms, since: 10 * ms, at: 35 * ms, want: 10 * ms, ok: true, early: true},
-		{name: "a clock that was set since the request makes stamps worthless", set: time.Second, setAt: 32 * ms, stamp: 30 * ms, since: 10 * ms, at: 35 * ms, want: 35 * ms},
-		{name: "a clock that was set back too", set: -time.Second, setAt: 32 * ms, stamp: 30 * ms, since: 10 * ms, at: 35 * ms, want: 35 * ms},
-		{name: "a clock that was set before the request does not", set: time.Hour, setAt: 9 * ms, stamp: 30*ms + time.Hour, since: 10 * ms, at: 35 * ms, want: 30 * ms, ok: true},
+		{name: "an answer that was received before it was read", stamp: 30 * ms, since: 10 * ms, at: 35 * ms,
+			want: 30 * ms, ok: true},
+		{name: "a stamp from after the reading is one of the reading", stamp: 36 * ms, since: 10 * ms, at: 35 * ms,
+			want: 35 * ms, ok: true},
+		{name: "a stamp from just before the request is one of the request", stamp: 10*ms - 5*time.Microsecond,
+			since: 10 * ms, at: 35 * ms, want: 10 * ms, ok: true},
+		{name: "a stamp from before the request shows an answer to something else", stamp: 9 * ms, since: 10 * ms,
+			at: 35 * ms, want: 10 * ms, ok: true, early: true},
+		{name: "a clock that was set since the request makes stamps worthless", set: time.Second, setAt: 32 * ms,
+			stamp: 30 * ms, since: 10 * ms, at: 35 * ms, want: 35 * ms},
+		{name: "a clock that was set back too", set: -time.Second, setAt: 32 * ms, stamp: 30 * ms, since: 10 * ms,
+			at: 35 * ms, want: 35 * ms},
+		{name: "a clock that was set before the request does not", set: time.Hour, setAt: 9 * ms,
+			stamp: 30*ms + time.Hour, since: 10 * ms, at: 35 * ms, want: 30 * ms, ok: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			k := newClock(base)

@@ -21,7 +21,7 @@ import (
 type single struct {
 	config httpprobe.Config
 	poller *epoll.Poller
-	// shard is that of the last target, with the connections that are kept for it.
+	// shard is that of the last target, with the open connections to it.
 	shard  *shard
 	target target.Target
 	null   *os.File
@@ -41,7 +41,7 @@ func newSingle(t testing.TB, config httpprobe.Config) *single {
 	return &single{config: config, poller: p, null: null}
 }
 
-// Close closes what is kept.
+// Close closes the open connections.
 func (a *single) Close() {
 	if a.shard != nil {
 		a.shard.closeAllIdle()
@@ -59,8 +59,10 @@ func (a *single) Probe(ctx context.Context, to target.Target) (got probe.Sample)
 		if a.config.Keep {
 			connection = mesh.KeepAlive
 		}
-		e := New(Config{Round: a.config.Round, Source: a.config.Source, Installation: a.config.Installation, Status: a.config.Status,
-			Targets: []target.Target{to}, Load: mesh.Load{PerSecond: 1, Timeout: a.config.Timeout, Connection: connection}})
+		e := New(Config{Round: a.config.Round, Source: a.config.Source, Installation: a.config.Installation,
+			Status:  a.config.Status,
+			Targets: []target.Target{to}, Load: mesh.Load{PerSecond: 1, Timeout: a.config.Timeout,
+				Connection: connection}})
 		a.shard, a.target = newShard(e, &e.parts[0], a.poller, time.Now()), to
 	}
 	s := a.shard
@@ -74,7 +76,8 @@ func (a *single) Probe(ctx context.Context, to target.Target) (got probe.Sample)
 	stop := context.AfterFunc(ctx, a.poller.Interrupt)
 	defer stop()
 	s.run(ctx)
-	// The race detector does not see the shard's own system calls. A read that it sees tells it that what the server did before it wrote has happened.
+	// The race detector does not see the shard's own system calls. A read that it sees tells it that what the server
+	// did before it wrote has happened.
 	_, _ = a.null.Read(make([]byte, 1))
 	return got
 }
@@ -113,7 +116,8 @@ func TestOnlyPlainAddressesOfTheRightFamilyAreSupported(t *testing.T) {
 		{target.Target{Address: "http://name.example/", Dial: "name.example:80", Family: "IPv4"}, false},
 		{target.Target{Address: "http://name.example/", Dial: "198.18.0.1:0", Family: "IPv4"}, false},
 		{target.Target{Address: "tcp://198.18.0.1:80", Family: "IPv4", Protocol: target.TCP}, true},
-		{target.Target{Address: "tcp://name.example:80", Dial: "198.18.0.1:80", Family: "IPv4", Protocol: target.TCP}, true},
+		{target.Target{Address: "tcp://name.example:80", Dial: "198.18.0.1:80", Family: "IPv4", Protocol: target.TCP},
+			true},
 		{target.Target{Address: "tcp://198.18.0.1", Family: "IPv4", Protocol: target.TCP}, false},
 		{target.Target{Address: "http://198.18.0.1:80", Family: "IPv4", Protocol: target.TCP}, false},
 		{target.Target{Address: "https://198.18.0.1:443", Family: "IPv4", Protocol: target.HTTP2}, false},
@@ -124,7 +128,8 @@ func TestOnlyPlainAddressesOfTheRightFamilyAreSupported(t *testing.T) {
 		{target.Target{}, false},
 	} {
 		if got := Supports(c.to); got != c.want {
-			t.Errorf("support of %q, dialled at %q, in %s is %v, want %v", c.to.Address, c.to.Dial, c.to.Family, got, c.want)
+			t.Errorf("support of %q, dialled at %q, in %s is %v, want %v", c.to.Address, c.to.Dial, c.to.Family, got,
+				c.want)
 		}
 	}
 }

@@ -23,21 +23,22 @@ import (
 
 // Config is one load.
 type Config struct {
-	// Round, Source, Installation and Status are those of httpprobe.Config; Round is that of the counted requests.
+	// Round, Source, Installation and Status are those of httpprobe.Config. Round is the round of the counted requests.
 	Round, Source, Installation string
 	Status                      int
-	// Targets ought to be supported ones: attempts at others are counted as not sent.
+	// Targets are what to probe. Attempts at a target for which Supports is false count as not sent.
 	Targets []target.Target
-	// Load's rate must be 1 or more, its timeout positive.
+	// Load is the load on each target. Its rate must be 1 or more, and its timeout positive.
 	Load mesh.Load
-	// InFlight bounds the attempts under way at once, on all targets and of both streams together; 0 is load.DefaultInFlight.
+	// InFlight bounds the attempts under way at once, on all targets and of both streams together; 0 is
+	// load.DefaultInFlight.
 	InFlight int
 	// Shards is how many threads share the targets; 0 leaves one CPU to the rest of the process.
 	Shards int
-	// Wake tells when threads wake up; the zero value lets the load decide.
+	// Wake says when threads wake up; the zero value lets the load decide.
 	Wake Wake
-	// Saturate, if positive, keeps that many attempts under way on each target, at whatever rate results, for Load.Duration:
-	// Load.PerSecond and InFlight are ignored, and nothing is missed. There is no kept stream then.
+	// Saturate, if positive, keeps that many attempts under way on each target for Load.Duration, at whatever rate
+	// results. Load.PerSecond and InFlight are then ignored, no attempt is missed, and there is no persistent stream.
 	Saturate int
 	// Plain leaves out what makes measurements exact: the kernel's stamps, phases and retransmits.
 	Plain bool
@@ -51,27 +52,28 @@ const (
 	WakeByLoad Wake = iota
 	// WakePrecise wakes for everything that is due or arrives.
 	WakePrecise
-	// WakeGrid wakes every half millisecond. Attempts start up to so much late, which is counted as the agent's own lag,
-	// and the kernel's stamps tell when answers arrived.
+	// WakeGrid wakes every half millisecond. An attempt starts up to half a millisecond late, which counts as the
+	// agent's own lag. The kernel's stamps say when answers arrived.
 	WakeGrid
 )
 
-// gridEvents is how many events a second a thread wakes up for one by one: a wake-up costs several times what an attempt does.
+// gridEvents is how many events a second a thread wakes up for one by one. A wake-up costs several times what an
+// attempt does.
 const gridEvents = 2000
 
-// Events of one attempt: that it is due, that it is connected, that the answer arrives.
+// How many events an attempt has: the attempt is due, it is connected, its answer arrives.
 const (
-	eventsOfNew     = 3
-	eventsOfKept    = 2
-	eventsOfConnect = 2
+	eventsOfNew        = 3
+	eventsOfPersistent = 2
+	eventsOfConnect    = 2
 )
 
-// Engine is a load that can be run once and looked at while it runs.
+// Engine is a load that runs once. Its counts can be read while it runs.
 type Engine struct {
 	config  Config
 	answers recogniser
 	limit   int64
-	// paths are in the order of the targets.
+	// paths are in the order of Config.Targets.
 	paths []path
 	parts []part
 
@@ -80,7 +82,7 @@ type Engine struct {
 	lent atomic.Int64
 }
 
-// path is one target's lanes; kept is nil without a kept stream.
+// path is the streams of one target; persistent is nil without a persistent stream.
 type path struct{ counted, persistent *targetStream }
 
 // part is what one thread does.
@@ -91,7 +93,8 @@ type part struct {
 
 // New prepares a load.
 func New(config Config) *Engine {
-	e := &Engine{config: config, answers: newRecogniser(config.Installation), limit: int64(cmp.Or(config.InFlight, load.DefaultInFlight))}
+	e := &Engine{config: config, answers: newRecogniser(config.Installation),
+		limit: int64(cmp.Or(config.InFlight, load.DefaultInFlight))}
 	counted := httpprobe.Config{Round: config.Round, Source: config.Source, Installation: config.Installation,
 		Timeout: config.Load.Timeout, Status: config.Status, Keep: config.Load.Connection == mesh.KeepAlive}
 	persistent := counted
@@ -100,13 +103,15 @@ func New(config Config) *Engine {
 	e.parts = make([]part, max(1, min(len(config.Targets), cmp.Or(config.Shards, runtime.GOMAXPROCS(0)-1))))
 	for i := range e.parts {
 		e.parts[i].counted = pacer{offset: pace.Offset, requests: config.Load.Requests(), lateness: pace.Lateness()}
-		e.parts[i].persistent = pacer{offset: persistentPace.Offset, requests: persistentPace.Requests, lateness: persistentPace.Lateness()}
+		e.parts[i].persistent = pacer{offset: persistentPace.Offset, requests: persistentPace.Requests,
+			lateness: persistentPace.Lateness()}
 	}
 	for i, t := range config.Targets {
 		p, to := path{counted: newTargetStream(t, &counted, pace.Phase(config.Source, t.ID))}, &e.parts[i%len(e.parts)]
 		to.counted.add(p.counted)
-		// A connection on which nobody speaks cannot be used again.
-		if persistentPace.Requests > 0 && config.Saturate == 0 && (p.counted.address.length == 0 || !p.counted.connectsOnly()) {
+		// A connection that carries no request cannot be used again.
+		if persistentPace.Requests > 0 && config.Saturate == 0 &&
+			(p.counted.address.length == 0 || !p.counted.connectsOnly()) {
 			p.persistent = newTargetStream(t, &persistent, persistentPace.Phase(config.Source, t.ID))
 			to.persistent.add(p.persistent)
 		}
@@ -118,7 +123,8 @@ func New(config Config) *Engine {
 	return e
 }
 
-// grid decides how the part's thread wakes up. Without stamps a grid would be seen in the results.
+// grid decides whether the part's thread wakes up at fixed moments. Without the kernel's stamps a grid would distort
+// the results.
 func (e *Engine) grid(p *part) bool {
 	if e.config.Wake != WakeByLoad || e.config.Saturate > 0 || e.config.Plain {
 		return e.config.Wake == WakeGrid && e.config.Saturate == 0
@@ -129,7 +135,7 @@ func (e *Engine) grid(p *part) bool {
 		case l.connectsOnly():
 			events += eventsOfConnect
 		case l.probe.Keep:
-			events += eventsOfKept
+			events += eventsOfPersistent
 		default:
 			events += eventsOfNew
 		}
@@ -137,7 +143,7 @@ func (e *Engine) grid(p *part) bool {
 	return events*e.config.Load.PerSecond > gridEvents*max(e.config.Load.Every, 1)
 }
 
-// Grid tells whether a thread wakes up at fixed moments and relies on the kernel's stamps.
+// Grid reports whether a thread wakes up at fixed moments and relies on the kernel's stamps.
 func (e *Engine) Grid() bool {
 	for i := range e.parts {
 		if e.parts[i].grid {
@@ -147,10 +153,12 @@ func (e *Engine) Grid() bool {
 	return false
 }
 
-// Run makes all attempts that are due, waits for the last one, and reports whether the load came to its end.
-// When the context ends first, attempts under way are aborted and counted so (they are Sent, and failed as Aborted);
-// attempts that would have become due later are counted nowhere: Scheduled ends with them. Where the process has no descriptors
-// left to wait with, all attempts are missed at once. No connection is left open. Run must be called once.
+// Run makes all attempts that are due, waits for the last one, and reports whether the load came to its end. Run must
+// be called once, and leaves no connection open.
+//
+// When the context ends first, attempts under way are aborted and counted: they are Sent, and failed as Aborted.
+// Attempts due later are counted nowhere: Scheduled ends with the context. Where the process has no descriptors left to
+// wait with, all attempts are missed at once.
 func (e *Engine) Run(ctx context.Context) (complete bool) {
 	if !e.config.Plain {
 		if fd := stampAll(); fd >= 0 {
@@ -207,15 +215,15 @@ func (e *Engine) split(start time.Time) []*shard {
 	return shards
 }
 
-// Paths is what was measured so far, in the order of the targets. Attempts under way are not in it, so that
-// what report.Path promises of its counts holds at every moment. It may be called at any time.
+// Paths returns what was measured so far, in the order of Config.Targets. Attempts under way are left out, so that what
+// report.Path promises of its counts holds at every moment. Paths may be called at any time, from any goroutine.
 func (e *Engine) Paths() []report.Path {
 	paths := make([]report.Path, len(e.paths))
 	for i, p := range e.paths {
 		paths[i] = p.counted.Report()
 		if p.persistent != nil {
-			kept := p.persistent.Report()
-			paths[i].Kept = &kept
+			persistent := p.persistent.Report()
+			paths[i].Kept = &persistent
 		}
 	}
 	return paths

@@ -13,20 +13,24 @@ import (
 )
 
 const (
-	// oneSegment is a request's length that fits into one segment on every way: the least that a host must accept, without headers (RFC 9293, 3.7.1).
+	// oneSegment is the length of a request that fits into one segment on every path: the least that a host must
+	// accept, without headers (RFC 9293, section 3.7.1).
 	oneSegment = 536
-	// shortestTimer is within which nothing is sent again. The kernel sends again when a timer ends, which takes 200 ms at least (RFC 6298 says 1 s) and,
-	// where a route lowers that, a jiffy of 1 to 10 ms; or when the other side reports a gap, which takes a second segment.
+	// shortestTimer is the age below which no connection can have retransmitted. The kernel retransmits when a timer
+	// ends, which takes 200 ms at least (RFC 6298 says 1 s) and, where a route lowers it, a jiffy of 1 to 10 ms. The
+	// kernel also retransmits when the other side reports a gap, which takes a second segment.
 	shortestTimer = time.Millisecond
-	// leastTimer is the kernel's least retransmission timer (TCP_RTO_MIN), unless a route, a sysctl or a BPF program sets another. shortTrip is the
-	// longest round trip that leaves that to be seen: a first measurement of R makes a timer of R + max(2R, leastTimer), in whole jiffies.
+	// leastTimer is the kernel's least retransmission timer (TCP_RTO_MIN), unless a route, a sysctl or a BPF program
+	// sets another. shortTrip is the longest round trip that still shows whether leastTimer applies: a first
+	// measurement of R makes a timer of R + max(2R, leastTimer), in whole jiffies.
 	leastTimer = 200 * time.Millisecond
 	shortTrip  = 50 * time.Millisecond
 	jiffy      = 10 * time.Millisecond
 )
 
-// noRetransmitFor is how long nothing is sent again on a connection whose kernel says so of its retransmission timer and its first round trip: half the least timer
-// where that is the usual one. Every look at a connection costs a system call.
+// noRetransmitFor returns the age below which a connection cannot have retransmitted, by the kernel's retransmission
+// timer and first round trip: half the least timer where that applies, else shortestTimer. It saves attempts the system
+// call that counts retransmits.
 func noRetransmitFor(timer, trip time.Duration) time.Duration {
 	if trip < shortTrip && timer >= leastTimer && timer <= leastTimer+trip+jiffy {
 		return leastTimer / 2
@@ -34,8 +38,8 @@ func noRetransmitFor(timer, trip time.Duration) time.Duration {
 	return shortestTimer
 }
 
-// judge ends an attempt with a whole answer. reusable tells that the connection may serve another attempt; where look
-// is set, the other side may have ended it already, or sent more.
+// judge ends an attempt whose answer was read to its end. reusable says that the connection may serve another attempt.
+// check says that the other side may have ended the connection already, or sent more.
 func (s *shard) judge(i int32, reusable, check bool) {
 	a := s.attempts.At(i)
 	sample := s.answer(a)
@@ -53,10 +57,10 @@ func (s *shard) judge(i int32, reusable, check bool) {
 	s.finish(i, true, reusable)
 }
 
-// maxNames bounds the names that are kept: they come from the network.
+// maxNames bounds the names that are stored: they come from the network.
 const maxNames = 4096
 
-// name is the pod's name as a string, of which there is one for all answers. Mostly the lane's last answer came from the same pod.
+// name returns the pod's name as a string, one for all answers. Mostly the stream's last answer came from the same pod.
 func (s *shard) name(l *targetStream, pod []byte) string {
 	if string(pod) == l.peer {
 		return l.peer
@@ -72,7 +76,8 @@ func (s *shard) name(l *targetStream, pod []byte) string {
 	return name
 }
 
-// fail ends an attempt with an error. The caller's end comes first: what it breaks says nothing about the network.
+// fail ends an attempt with an error. The end of the caller's context comes first: what it breaks says nothing about
+// the network.
 func (s *shard) fail(i int32, err error) {
 	a := s.attempts.At(i)
 	if s.caller != nil && s.caller.Err() != nil {
@@ -91,7 +96,7 @@ func (s *shard) abort(i int32) {
 	s.finish(i, false, false)
 }
 
-// answer is what a sample says of the answer so far.
+// answer starts the sample of an attempt with what has arrived of its answer.
 func (s *shard) answer(a *attempt) *probe.Sample {
 	s.sample = probe.Sample{}
 	if a.phase == probe.Body {
@@ -100,8 +105,8 @@ func (s *shard) answer(a *attempt) *probe.Sample {
 	return &s.sample
 }
 
-// finish measures and records the attempt, which the shard's sample judges, and frees what it held. whole tells that the answer was read to its end, reusable that
-// the connection may serve another attempt.
+// finish measures and records an attempt that the shard's sample judges, and frees what the attempt held. readToEnd
+// says that the answer was read to its end, reusable that the connection may serve another attempt.
 func (s *shard) finish(i int32, readToEnd, reusable bool) {
 	a, sample := s.attempts.At(i), &s.sample
 	l := a.stream
@@ -132,7 +137,7 @@ func (s *shard) finish(i int32, readToEnd, reusable bool) {
 	s.refillLater(l)
 }
 
-// refillLater lets another attempt follow where a number of them is to be under way.
+// refillLater has another attempt follow where Config.Saturate is set.
 func (s *shard) refillLater(l *targetStream) {
 	if s.engine.config.Saturate > 0 {
 		s.refills = append(s.refills, l)
@@ -147,7 +152,8 @@ func (s *shard) closeIdle(i int32) {
 	s.release(i)
 }
 
-// measure sets the sample's times. A success that the kernel received too late, or that was read too late where there is no stamp, is none.
+// measure sets the sample's times. An answer that the kernel received too late is a timeout. Where there is no stamp,
+// the moment of reading counts.
 func (s *shard) measure(a *attempt, sample *probe.Sample) {
 	plain, timeout := s.engine.config.Plain, s.engine.config.Load.Timeout
 	if plain || sample.Outcome != probe.OK {
@@ -171,7 +177,7 @@ func (s *shard) measure(a *attempt, sample *probe.Sample) {
 	sample.Kernel = a.stamped
 }
 
-// lastPhase is the one in which an attempt succeeds.
+// lastPhase is the phase in which an attempt succeeds.
 func (a *attempt) lastPhase() probe.Phase {
 	if a.stream.connectsOnly() {
 		return probe.Connect
@@ -179,7 +185,8 @@ func (a *attempt) lastPhase() probe.Phase {
 	return probe.Body
 }
 
-// setPhases sets how long the phases took; the last one of a failure lasts until its end. 0 would say that there was no such phase.
+// setPhases sets how long the phases took. The last phase of a failure lasts until its end. 0 would say that there was
+// no such phase.
 func (a *attempt) setPhases(sample *probe.Sample) {
 	phase := a.lastPhase()
 	if sample.Outcome != probe.OK {
@@ -202,9 +209,11 @@ func (a *attempt) setPhases(sample *probe.Sample) {
 	}
 }
 
-// retransmits is how many segments were sent again during the attempt. Where it was too short for that the kernel is not asked.
+// retransmits returns how many segments were retransmitted during the attempt. The kernel is not asked about an attempt
+// too short for any.
 func (s *shard) retransmits(a *attempt, sample *probe.Sample) uint64 {
-	if s.engine.config.Plain || a.fd < 0 || (sample.Outcome == probe.OK && len(a.stream.request) <= oneSegment && a.last-a.start < a.noRetransmitFor) || !s.calls.readInfo(a.fd) {
+	if s.engine.config.Plain || a.fd < 0 || (sample.Outcome == probe.OK && len(a.stream.request) <= oneSegment &&
+		a.last-a.start < a.noRetransmitFor) || !s.calls.readInfo(a.fd) {
 		return 0
 	}
 	before := a.retransmits

@@ -2,17 +2,18 @@ package engine
 
 import "bytes"
 
-// maxCachedHeader is the longest head of an answer that is remembered.
+// maxCachedHeader is the longest head of an answer that is cached, in bytes.
 const maxCachedHeader = 512
 
-// headerCache remembers the last head of an answer, from the status line to the blank line, and what the parser made of it: agents send
-// the same one over and over, within a second to the byte. The parser looks at nothing behind the head to understand it, so equal bytes mean the same.
+// headerCache caches the last head of an answer, from the status line to the blank line, and the parser's state after
+// it. Agents send the same head again and again: within a second it is equal to the byte. The parser reads nothing
+// after a head to understand it, so that equal bytes mean the same.
 type headerCache struct {
 	head  []byte
 	after parser
 }
 
-// feed is the parser's, with the memo's help.
+// feed is parser.feed, with the cache's help.
 func (m *headerCache) feed(p *parser, b []byte) (n int, v verdict, err error) {
 	if p.stage != atStatus || p.messages != 0 || p.lines.scan != 0 {
 		return p.feed(b)
@@ -24,7 +25,7 @@ func (m *headerCache) feed(p *parser, b []byte) (n int, v verdict, err error) {
 	if v, err = p.head(b); v != final {
 		return len(b), v, err
 	}
-	// What was changed in place to join lines is not what was received.
+	// Where lines were joined in place, the buffer no longer holds what was received.
 	if head := b[:p.lines.pos]; p.messages == 0 && !p.lines.joined && len(head) <= maxCachedHeader {
 		m.head, m.after = append(m.head[:0], head...), *p
 	}

@@ -8,7 +8,7 @@ import (
 	"kdoctor.io/kdoctor/internal/probe/httpprobe"
 )
 
-// What the parser refuses. Both mean that the answer is not HTTP; they differ for whoever debugs.
+// What the parser refuses. Both errors mean that the answer is not HTTP; they differ for those who debug.
 var (
 	errMalformed = errors.New("malformed HTTP")
 	errTransfer  = errors.New("contradictory framing of the body")
@@ -17,36 +17,37 @@ var (
 // span is a piece of the buffer.
 type span struct{ from, to int }
 
-// lines reads the header lines of one message, in pieces as they arrive and in place: folded lines are joined in the buffer itself.
-// It accepts exactly what net/textproto accepts, at the same byte: a line is complete when the byte after it shows that
-// it is not continued, so that both implementations wait for the same thing.
+// lines reads the header lines of one message, in pieces as they arrive and in place: folded lines are joined in the
+// buffer itself. It accepts exactly what net/textproto accepts, at the same byte: a line is complete when the byte
+// after it shows that the line is not continued, so that both implementations wait for the same byte.
 type lines struct {
-	// pos is where the line that is being read starts, scan where to look on for its end.
+	// pos is where the line being read starts, scan where the search for its end goes on.
 	pos, scan int
-	// field is the logical line so far; it waits for the next byte while pending.
+	// field is the logical line so far. It waits for the next byte while pending.
 	field   span
 	pending bool
 	begun   bool
-	// joined tells that the buffer was changed.
+	// joined is set when lines were joined, so that the buffer was changed.
 	joined bool
-	// framing is what the fields said.
+	// framing is what the fields say of the body.
 	framing framing
 }
 
-// framing is what headers say of the body.
+// framing is what a message's fields say of its body.
 type framing struct {
-	// lengths and encodings count the Content-Length and Transfer-Encoding fields; length is the value of the first one.
+	// lengths and encodings count the Content-Length and Transfer-Encoding fields; length is the value of the first
+	// length.
 	lengths, encodings int
 	length             span
 	conflict           bool
 	chunked            bool
-	// badTrailer is set where the trailer announces fields that may not be in it.
+	// badTrailer is set where the Trailer field announces fields that a trailer must not have.
 	badTrailer bool
 	// closes is set where the connection ends with the message.
 	closes bool
 }
 
-// read goes on until the blank line; done says that it was found, and pos is then behind it.
+// read goes on until the blank line. done reports that the blank line was read; pos is then after it.
 func (l *lines) read(b []byte) (done bool, err error) {
 	for {
 		continued := false
@@ -83,7 +84,7 @@ func (l *lines) read(b []byte) (done bool, err error) {
 	}
 }
 
-// join appends a continuation to the field. The line break between them leaves room for the space.
+// join appends a continuation to the field. The line break between them leaves room for a space.
 func (l *lines) join(b []byte, line span) {
 	line = trim(b, line)
 	l.joined = true
@@ -91,7 +92,7 @@ func (l *lines) join(b []byte, line span) {
 	l.field.to += 1 + copy(b[l.field.to+1:], b[line.from:line.to])
 }
 
-// add notes one field, whose form is that of net/textproto.
+// add notes one field, which must have the form that net/textproto accepts.
 func (f *framing) add(b []byte, field span) error {
 	line := b[field.from:field.to]
 	colon := bytes.IndexByte(line, ':')
@@ -107,7 +108,7 @@ func (f *framing) add(b []byte, field span) error {
 		return errMalformed
 	}
 	value := trim(b, span{field.from + colon + 1, field.to})
-	// What a folded line leaves at the end belongs to the value of an encoding, as net/http sees it.
+	// A folded line leaves blanks at the end of an encoding's value; net/http counts them as part of the value.
 	encoding := bytes.TrimLeft(line[colon+1:], " \t")
 	switch name := line[:colon]; {
 	case httpbytes.EqualFold(name, "content-length"):
@@ -121,20 +122,21 @@ func (f *framing) add(b []byte, field span) error {
 		f.encodings++
 		f.chunked = httpbytes.EqualFold(encoding, "chunked")
 	case httpbytes.EqualFold(name, "trailer"):
-		f.badTrailer = f.badTrailer || httpbytes.Listed(b[value.from:value.to], "transfer-encoding", "trailer", "content-length")
+		f.badTrailer = f.badTrailer || httpbytes.Listed(b[value.from:value.to], "transfer-encoding", "trailer",
+			"content-length")
 	case httpbytes.EqualFold(name, "connection"):
 		f.closes = f.closes || httpbytes.Listed(b[value.from:value.to], "close")
 	}
 	return nil
 }
 
-// untilClosed is the length of a body that ends with the connection, inChunks of one that says so itself.
+// untilClosed is the length of a body that ends with the connection, inChunks of a body whose chunks say their lengths.
 const (
 	untilClosed = -1
 	inChunks    = -2
 )
 
-// body is the length of the body of an answer with the status. Encodings count from HTTP/1.1 on.
+// body returns the length of the body of an answer with the status. Transfer encodings count from HTTP/1.1 on.
 func (f *framing) body(b []byte, status int, encoded bool) (int64, error) {
 	chunked := encoded && f.encodings > 0
 	if chunked && (f.encodings > 1 || !f.chunked) {
@@ -161,11 +163,13 @@ func (f *framing) body(b []byte, status int, encoded bool) (int64, error) {
 
 // version is what the version of HTTP allows.
 type version struct {
-	// encoded: encodings count. current: it is HTTP/1.1, whose connections last unless it is said otherwise.
+	// encoded: transfer encodings count. current: it is HTTP/1.1, whose connections persist unless a field says
+	// otherwise.
 	encoded, current bool
 }
 
-// statusLine reads the first line of an answer. Numbers of three characters that are no final status are left to the caller.
+// statusLine reads the first line of an answer. Numbers of three characters that are no final status are left to the
+// caller.
 func statusLine(line []byte) (status int, v version, err error) {
 	proto, rest, ok := bytes.Cut(line, []byte(" "))
 	if !ok {
@@ -179,16 +183,17 @@ func statusLine(line []byte) (status int, v version, err error) {
 	if !ok {
 		return 0, version{}, errMalformed
 	}
-	if len(proto) != len("HTTP/1.1") || string(proto[:5]) != "HTTP/" || proto[6] != '.' || !httpbytes.Digit(proto[5]) || !httpbytes.Digit(proto[7]) {
+	if len(proto) != len("HTTP/1.1") || string(proto[:5]) != "HTTP/" || proto[6] != '.' ||
+		!httpbytes.Digit(proto[5]) || !httpbytes.Digit(proto[7]) {
 		return 0, version{}, errMalformed
 	}
-	// HTTP/0.0 is read as no version, and so as HTTP/1.1, as net/http does.
+	// net/http reads HTTP/0.0 as HTTP/1.1.
 	v.encoded = proto[5] > '1' || proto[5] == '1' && proto[7] >= '1' || proto[5] == '0' && proto[7] == '0'
 	v.current = proto[5] == '1' && proto[7] == '1'
 	return status, v, nil
 }
 
-// statusCode reads three characters as strconv.Atoi does; signs make numbers that are no status.
+// statusCode reads three characters as strconv.Atoi does. A number with a sign is no status.
 func statusCode(b []byte) (int, bool) {
 	if len(b) != 3 {
 		return 0, false
@@ -217,5 +222,5 @@ func trim(b []byte, s span) span {
 	return s
 }
 
-// maxMessages is how many messages may come before the attempt ends, the real answer included.
+// maxMessages is how many messages an answer may have, interim ones and the final one.
 const maxMessages = httpprobe.MaxInterim + 1

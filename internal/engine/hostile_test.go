@@ -17,11 +17,13 @@ import (
 )
 
 func TestHostileServersCannotHurtTheEngine(t *testing.T) {
-	for name, connection := range map[string]mesh.Connection{"new connections": mesh.NewConnection, "connections that are kept": mesh.KeepAlive, "both": mesh.Both} {
+	for name, connection := range map[string]mesh.Connection{"new connections": mesh.NewConnection,
+		"persistent connections": mesh.KeepAlive, "both": mesh.Both} {
 		t.Run(name, func(t *testing.T) {
 			probetest.Hostile(t, func(targets []target.Target) []report.Path {
 				e := New(Config{Round: roundOfTest, Source: "a", Installation: "k/a", Targets: targets, InFlight: 2000,
-					Load: mesh.Load{PerSecond: 1, Duration: 2 * time.Second, Timeout: time.Second, Connection: connection}})
+					Load: mesh.Load{PerSecond: 1, Duration: 2 * time.Second, Timeout: time.Second,
+						Connection: connection}})
 				e.Run(t.Context())
 				return e.Paths()
 			})
@@ -62,7 +64,9 @@ func TestLongAnswersBeyondTheMemoryForThemAreTheAgentsOwnLimit(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n := h.engine.lent.Load(); n != largeAtOnce || h.got.Outcome != probe.NotSent || h.got.Message != errRoom.Error() {
-		t.Errorf("%v (%s) with %d large buffers lent; want that it was the agent's own limit, and still %d", h.got.Outcome, h.got.Message, n, largeAtOnce)
+	if n := h.engine.lent.Load(); n != largeAtOnce || h.got.Outcome != probe.NotSent ||
+		h.got.Message != errRoom.Error() {
+		t.Errorf("%v (%s) with %d large buffers lent; want that it was the agent's own limit, and still %d",
+			h.got.Outcome, h.got.Message, n, largeAtOnce)
 	}
 }

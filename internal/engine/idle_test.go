@@ -158,7 +158,8 @@ func TestConnectionThatTheKernelKnowsToHaveEndedIsReplaced(t *testing.T) {
 			once(t, s, l)
 			if got.Outcome != probe.OK || got.Reused || got.Closed || got.Lost != c.want || h.connections.Load() != 2 ||
 				h.requests.Load() != 2 {
-				t.Errorf("the second attempt is %v (%s), reused %v, closed %v, found %+v, want %+v; %d connections and %d requests came",
+				t.Errorf("the second attempt is %v (%s), reused %v, closed %v, found %+v, "+
+					"want %+v; %d connections and %d requests came",
 					got.Outcome, got.Message, got.Reused, got.Closed, got.Lost, c.want, h.connections.Load(),
 					h.requests.Load())
 			}

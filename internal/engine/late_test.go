@@ -145,8 +145,10 @@ func TestAnswerInTimeThatIsReadLateIsASuccess(t *testing.T) {
 	written := h.now()
 	sleep(2*timeout - h.now())
 	h.expire()
-	if h.got.Outcome != probe.OK || !h.got.Kernel || h.got.Latency > written || h.got.Own < timeout/2 || h.got.Latency+h.got.Own < 2*timeout {
-		t.Errorf("%v (%s), latency %v, own %v, kernel %v; the answer was written at %v", h.got.Outcome, h.got.Message, h.got.Latency, h.got.Own, h.got.Kernel, written)
+	if h.got.Outcome != probe.OK || !h.got.Kernel || h.got.Latency > written || h.got.Own < timeout/2 ||
+		h.got.Latency+h.got.Own < 2*timeout {
+		t.Errorf("%v (%s), latency %v, own %v, kernel %v; the answer was written at %v", h.got.Outcome, h.got.Message,
+			h.got.Latency, h.got.Own, h.got.Kernel, written)
 	}
 	if h.got.Phases[probe.Connect]+h.got.Phases[probe.FirstByte]+h.got.Phases[probe.Body] != h.got.Latency {
 		t.Errorf("phases %v make no latency of %v", h.got.Phases, h.got.Latency)
@@ -164,7 +166,8 @@ func TestAnswerAfterTheDeadlineIsATimeoutHoweverLateItIsRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.expire()
-	if h.got.Outcome != probe.Timeout || h.got.Phase != probe.Body || h.got.Latency < 2*timeout || h.got.Own != 0 || h.got.Kernel {
+	if h.got.Outcome != probe.Timeout || h.got.Phase != probe.Body || h.got.Latency < 2*timeout || h.got.Own != 0 ||
+		h.got.Kernel {
 		t.Errorf("%v in phase %v, latency %v, own %v", h.got.Outcome, h.got.Phase, h.got.Latency, h.got.Own)
 	}
 }
@@ -187,7 +190,8 @@ func TestHandshakeInTimeThatIsSeenLateIsASuccessOfConnectingAlone(t *testing.T) 
 	<-h.conns
 	sleep(2*timeout - h.now())
 	h.expire()
-	if h.got.Outcome != probe.OK || h.got.Latency > timeout || h.got.Own < timeout || h.got.Phases[probe.Connect] != h.got.Latency {
+	if h.got.Outcome != probe.OK || h.got.Latency > timeout || h.got.Own < timeout ||
+		h.got.Phases[probe.Connect] != h.got.Latency {
 		t.Errorf("%v (%s), latency %v, own %v", h.got.Outcome, h.got.Message, h.got.Latency, h.got.Own)
 	}
 }
@@ -252,7 +256,8 @@ func TestBytesThatArriveWhileAConnectionIsIdleAreNoAnswer(t *testing.T) {
 	for h.busy > 0 {
 		h.step()
 	}
-	if h.got.Outcome != probe.BadAnswer || h.got.Phase != probe.FirstByte || !h.got.Reused || h.stream.idle.First != slots.None {
+	if h.got.Outcome != probe.BadAnswer || h.got.Phase != probe.FirstByte || !h.got.Reused ||
+		h.stream.idle.First != slots.None {
 		t.Errorf("%v in phase %v, reused %v, idle %v", h.got.Outcome, h.got.Phase, h.got.Reused, h.stream.idle)
 	}
 }

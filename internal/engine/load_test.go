@@ -34,16 +34,19 @@ type measured interface {
 }
 
 // both runs the test with the engine and with the load that it must not differ from.
-func both(t *testing.T, test func(t *testing.T, start func(targets []target.Target, l mesh.Load, inFlight int) measured)) {
+func both(t *testing.T, test func(t *testing.T, start func(targets []target.Target, l mesh.Load,
+	inFlight int) measured)) {
 	t.Helper()
 	t.Run("engine", func(t *testing.T) {
 		test(t, func(targets []target.Target, l mesh.Load, inFlight int) measured {
-			return New(Config{Round: roundOfTest, Source: "a", Installation: "k/a", Targets: targets, Load: l, InFlight: inFlight, Shards: 2})
+			return New(Config{Round: roundOfTest, Source: "a", Installation: "k/a", Targets: targets, Load: l,
+				InFlight: inFlight, Shards: 2})
 		})
 	})
 	t.Run("load", func(t *testing.T) {
 		test(t, func(targets []target.Target, l mesh.Load, inFlight int) measured {
-			prober := httpprobe.New(httpprobe.Config{Round: roundOfTest, Source: "a", Installation: "k/a", Timeout: l.Timeout})
+			prober := httpprobe.New(httpprobe.Config{Round: roundOfTest, Source: "a", Installation: "k/a",
+				Timeout: l.Timeout})
 			return load.New(load.Config{Prober: prober, Source: "a", Targets: targets, Load: l, InFlight: inFlight})
 		})
 	})
@@ -83,7 +86,8 @@ func consistent(t *testing.T, paths []report.Path) {
 		for _, f := range p.Failures {
 			failed += f.Count
 		}
-		if p.Scheduled != p.Sent+p.Missed || p.Sent != p.OK+failed || p.Latency.Count() != p.OK || p.Lag.Count() != p.Sent {
+		if p.Scheduled != p.Sent+p.Missed || p.Sent != p.OK+failed || p.Latency.Count() != p.OK ||
+			p.Lag.Count() != p.Sent {
 			t.Errorf("%s does not add up: %d scheduled, %d sent, %d missed, %d ok, %d failed, %d latencies, %d lags",
 				p.Target.ID, p.Scheduled, p.Sent, p.Missed, p.OK, failed, p.Latency.Count(), p.Lag.Count())
 		}
@@ -110,8 +114,10 @@ func TestEveryDueRequestArrives(t *testing.T) {
 		consistent(t, paths)
 		sent := uint64(0)
 		for i, p := range paths {
-			if p.Scheduled != 26 || p.OK != p.Sent || p.Statuses[200] != p.Sent || p.Peers["b"] != p.Sent || p.Target.ID != fmt.Sprintf("t%d", i) {
-				t.Errorf("%s: %d scheduled, %d sent, %d ok, failures %v", p.Target.ID, p.Scheduled, p.Sent, p.OK, p.Failures)
+			if p.Scheduled != 26 || p.OK != p.Sent || p.Statuses[200] != p.Sent || p.Peers["b"] != p.Sent ||
+				p.Target.ID != fmt.Sprintf("t%d", i) {
+				t.Errorf("%s: %d scheduled, %d sent, %d ok, failures %v", p.Target.ID, p.Scheduled, p.Sent, p.OK,
+					p.Failures)
 			}
 			if took := p.Ended.Sub(p.Started); took < time.Second || took > 10*time.Second {
 				t.Errorf("%s lasted %v", p.Target.ID, took)
@@ -135,8 +141,10 @@ func TestSilenceIsATimeoutOfEachAttempt(t *testing.T) {
 		}
 		consistent(t, m.Paths())
 		for _, p := range m.Paths() {
-			want := []report.Failure{{Outcome: probe.Timeout, Phase: probe.FirstByte, Count: p.Sent, Examples: []string{"no answer within 300ms"}}}
-			if diff := cmp.Diff(want, p.Failures, cmpopts.IgnoreFields(report.Failure{}, "Spans")); diff != "" || p.Scheduled != 20 {
+			want := []report.Failure{{Outcome: probe.Timeout, Phase: probe.FirstByte, Count: p.Sent,
+				Examples: []string{"no answer within 300ms"}}}
+			if diff := cmp.Diff(want, p.Failures, cmpopts.IgnoreFields(report.Failure{}, "Spans")); diff != "" ||
+				p.Scheduled != 20 {
 				t.Errorf("%d scheduled, failures (-want +got):\n%s", p.Scheduled, diff)
 			}
 		}
@@ -146,7 +154,8 @@ func TestSilenceIsATimeoutOfEachAttempt(t *testing.T) {
 func TestWhatFindsNoPlaceIsMissed(t *testing.T) {
 	both(t, func(t *testing.T, start func([]target.Target, mesh.Load, int) measured) {
 		// Two places, each taken for the whole load.
-		m := start(targetsAt(blackHole(t), 3), mesh.Load{PerSecond: 20, Duration: time.Second, Timeout: 5 * time.Second}, 2)
+		m := start(targetsAt(blackHole(t), 3), mesh.Load{PerSecond: 20, Duration: time.Second,
+			Timeout: 5 * time.Second}, 2)
 		if !m.Run(t.Context()) {
 			t.Error("a load that missed requests has still come to its end")
 		}
@@ -181,7 +190,8 @@ func TestStoppedLoadEndsAtOnce(t *testing.T) {
 		}
 		consistent(t, m.Paths())
 		for _, p := range m.Paths() {
-			if p.Sent == 0 || len(p.Failures) != 1 || p.Failures[0].Outcome != probe.Aborted || p.Failures[0].Phase != probe.FirstByte {
+			if p.Sent == 0 || len(p.Failures) != 1 || p.Failures[0].Outcome != probe.Aborted ||
+				p.Failures[0].Phase != probe.FirstByte {
 				t.Errorf("%d scheduled, %d sent, failures %v", p.Scheduled, p.Sent, p.Failures)
 			}
 		}
@@ -225,7 +235,8 @@ func TestSlowAnswersDelayNoRequest(t *testing.T) {
 			handler.ServeHTTP(w, r)
 		}))
 		defer server.Close()
-		m := start(targetsAt(server.URL, 2), mesh.Load{PerSecond: 20, Duration: time.Second, Timeout: 10 * time.Second}, 0)
+		m := start(targetsAt(server.URL, 2), mesh.Load{PerSecond: 20, Duration: time.Second,
+			Timeout: 10 * time.Second}, 0)
 		m.Run(t.Context())
 		consistent(t, m.Paths())
 		for _, p := range m.Paths() {
@@ -258,7 +269,8 @@ func TestThousandTargetsAreAskedAndNothingIsLeftOpen(t *testing.T) {
 	}
 	// The server closes its ends when it hears of the reset.
 	after := descriptors(t)
-	for deadline := time.Now().Add(5 * time.Second); after > before && time.Now().Before(deadline); after = descriptors(t) {
+	for deadline := time.Now().Add(5 * time.Second); after > before &&
+		time.Now().Before(deadline); after = descriptors(t) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	if after > before {
@@ -267,7 +279,8 @@ func TestThousandTargetsAreAskedAndNothingIsLeftOpen(t *testing.T) {
 }
 
 func TestTargetsThatTheEngineCannotProbeAreNotSent(t *testing.T) {
-	e := New(Config{Targets: targetsAt("http://name.example", 1), Load: mesh.Load{PerSecond: 10, Duration: time.Second, Timeout: time.Second}})
+	e := New(Config{Targets: targetsAt("http://name.example", 1),
+		Load: mesh.Load{PerSecond: 10, Duration: time.Second, Timeout: time.Second}})
 	e.Run(t.Context())
 	consistent(t, e.Paths())
 	p := e.Paths()[0]

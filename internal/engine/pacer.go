@@ -12,10 +12,10 @@ import (
 // never is a moment that does not come.
 const never = time.Duration(math.MaxInt64)
 
-// pacer is a shard's part of the lanes of one pace, and the attempt on them that is due next.
-// Phases are shorter than the interval, so going round the lanes in their order goes forward in time.
+// pacer goes through a shard's streams of one pace, and knows which attempt is due next. Phases are shorter than the
+// interval, so that going through the streams in the order of their phases goes forward in time.
 type pacer struct {
-	// offset is when attempt i of a lane is due, without its phase.
+	// offset is when attempt i of a stream is due, without the stream's phase.
 	offset   func(i uint64) time.Duration
 	requests uint64
 	lateness time.Duration
@@ -24,13 +24,16 @@ type pacer struct {
 	next     int
 }
 
-// add puts a lane into the stream, before it starts.
+// add adds a stream. It must be called before the load starts.
 func (t *pacer) add(l *targetStream) {
-	at, _ := slices.BinarySearchFunc(t.streams, l, func(a, b *targetStream) int { return cmp.Or(cmp.Compare(a.phase, b.phase), -1) })
+	at, _ := slices.BinarySearchFunc(t.streams, l, func(a, b *targetStream) int {
+		return cmp.Or(cmp.Compare(a.phase,
+			b.phase), -1)
+	})
 	t.streams = slices.Insert(t.streams, at, l)
 }
 
-// nextDue is when the next attempt is nextDue.
+// nextDue returns when the next attempt is due, or never.
 func (t *pacer) nextDue() time.Duration {
 	if t.round >= t.requests || len(t.streams) == 0 {
 		return never
@@ -38,7 +41,7 @@ func (t *pacer) nextDue() time.Duration {
 	return t.offset(t.round) + t.streams[t.next].phase
 }
 
-// advance returns the lane of the attempt that is due, and goes on to the one behind it.
+// advance returns the stream of the attempt that is due, and goes on to the next attempt.
 func (t *pacer) advance() *targetStream {
 	l := t.streams[t.next]
 	if t.next++; t.next == len(t.streams) {
@@ -48,7 +51,7 @@ func (t *pacer) advance() *targetStream {
 	return l
 }
 
-// missRest counts all that is still to come as missed.
+// missRest counts all attempts to come as missed.
 func (t *pacer) missRest() {
 	for i, l := range t.streams {
 		n := t.requests - min(t.round, t.requests)

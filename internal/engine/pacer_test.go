@@ -37,9 +37,11 @@ func TestEveryAttemptIsDueAtItsOwnPhase(t *testing.T) {
 	}{
 		{"one a second", mesh.Load{PerSecond: 1, Duration: 30 * time.Second}, 1},
 		{"seven a second on three threads", mesh.Load{PerSecond: 7, Duration: 10 * time.Second}, 3},
-		{"one every three seconds", mesh.Load{PerSecond: 1, Every: 3, Duration: 10 * time.Second, Connection: mesh.Both}, 2},
-		{"with a kept stream", mesh.Load{PerSecond: 13, Duration: 10 * time.Second, Connection: mesh.Both}, 2},
-		{"with a kept stream that is slower than a tenth would be", mesh.Load{PerSecond: 1, Duration: 2 * time.Second, Connection: mesh.Both}, 2},
+		{"one every three seconds", mesh.Load{PerSecond: 1, Every: 3, Duration: 10 * time.Second,
+			Connection: mesh.Both}, 2},
+		{"with a persistent stream", mesh.Load{PerSecond: 13, Duration: 10 * time.Second, Connection: mesh.Both}, 2},
+		{"with a persistent stream that is slower than a tenth would be",
+			mesh.Load{PerSecond: 1, Duration: 2 * time.Second, Connection: mesh.Both}, 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			targets := targetsAt("http://198.18.0.1", 50)
@@ -74,7 +76,8 @@ func TestEveryAttemptIsDueAtItsOwnPhase(t *testing.T) {
 }
 
 func TestAttemptsComeInNoBursts(t *testing.T) {
-	e := New(Config{Source: "a", Targets: targetsAt("http://198.18.0.1", 1000), Load: mesh.Load{PerSecond: 1, Duration: time.Second}, Shards: 1})
+	e := New(Config{Source: "a", Targets: targetsAt("http://198.18.0.1", 1000),
+		Load: mesh.Load{PerSecond: 1, Duration: time.Second}, Shards: 1})
 	tenths := make([]int, 10)
 	for _, at := range dues(t, &e.parts[0].counted) {
 		tenths[at[0]/(time.Second/10)]++
@@ -85,7 +88,8 @@ func TestAttemptsComeInNoBursts(t *testing.T) {
 }
 
 func TestWhatAStreamGivesUpIsMissed(t *testing.T) {
-	e := New(Config{Source: "a", Targets: targetsAt("http://198.18.0.1", 3), Load: mesh.Load{PerSecond: 2, Duration: 2 * time.Second}, Shards: 1})
+	e := New(Config{Source: "a", Targets: targetsAt("http://198.18.0.1", 3),
+		Load: mesh.Load{PerSecond: 2, Duration: 2 * time.Second}, Shards: 1})
 	s := &e.parts[0].counted
 	for range 4 {
 		s.advance()
@@ -107,16 +111,25 @@ func TestLoadDecidesHowThreadsWake(t *testing.T) {
 		to   Config
 		want bool
 	}{
-		{"few new connections", Config{Targets: targetsAt("http://198.18.0.1", 10), Load: mesh.Load{PerSecond: 10}}, false},
-		{"many, but seldom", Config{Targets: targetsAt("http://198.18.0.1", 1000), Load: mesh.Load{PerSecond: 1, Every: 2}, Shards: 1}, false},
-		{"many new connections", Config{Targets: targetsAt("http://198.18.0.1", 10), Load: mesh.Load{PerSecond: 70}}, true},
-		{"as many over kept ones", Config{Targets: targetsAt("http://198.18.0.1", 10), Load: mesh.Load{PerSecond: 70, Connection: mesh.KeepAlive}}, false},
-		{"as many on two threads", Config{Targets: targetsAt("http://198.18.0.1", 10), Load: mesh.Load{PerSecond: 70}, Shards: 2}, false},
+		{"few new connections", Config{Targets: targetsAt("http://198.18.0.1", 10), Load: mesh.Load{PerSecond: 10}},
+			false},
+		{"many, but seldom", Config{Targets: targetsAt("http://198.18.0.1", 1000),
+			Load: mesh.Load{PerSecond: 1, Every: 2}, Shards: 1}, false},
+		{"many new connections", Config{Targets: targetsAt("http://198.18.0.1", 10), Load: mesh.Load{PerSecond: 70}},
+			true},
+		{"as many over persistent ones", Config{Targets: targetsAt("http://198.18.0.1", 10),
+			Load: mesh.Load{PerSecond: 70, Connection: mesh.KeepAlive}}, false},
+		{"as many on two threads", Config{Targets: targetsAt("http://198.18.0.1", 10), Load: mesh.Load{PerSecond: 70},
+			Shards: 2}, false},
 		{"many connections alone", Config{Targets: []target.Target{tcp}, Load: mesh.Load{PerSecond: 1001}}, true},
-		{"many, but precise", Config{Targets: []target.Target{tcp}, Load: mesh.Load{PerSecond: 1001}, Wake: WakePrecise}, false},
-		{"few, but on a grid", Config{Targets: []target.Target{tcp}, Load: mesh.Load{PerSecond: 1}, Wake: WakeGrid}, true},
-		{"many without stamps", Config{Targets: []target.Target{tcp}, Load: mesh.Load{PerSecond: 1001}, Plain: true}, false},
-		{"as many as possible", Config{Targets: []target.Target{tcp}, Load: mesh.Load{PerSecond: 1001}, Saturate: 1}, false},
+		{"many, but precise", Config{Targets: []target.Target{tcp}, Load: mesh.Load{PerSecond: 1001},
+			Wake: WakePrecise}, false},
+		{"few, but on a grid", Config{Targets: []target.Target{tcp}, Load: mesh.Load{PerSecond: 1}, Wake: WakeGrid},
+			true},
+		{"many without stamps", Config{Targets: []target.Target{tcp}, Load: mesh.Load{PerSecond: 1001}, Plain: true},
+			false},
+		{"as many as possible", Config{Targets: []target.Target{tcp}, Load: mesh.Load{PerSecond: 1001}, Saturate: 1},
+			false},
 	} {
 		if c.to.Shards == 0 {
 			c.to.Shards = 1

@@ -1,12 +1,3 @@
-// Package engine makes many attempts over plain HTTP/1.1, or at connections alone, at a fixed pace: it is scheduler and prober in one, for Linux.
-//
-// Targets are spread over shards. Each is one thread with its own epoll set, which opens sockets when attempts are due, reads
-// what comes and keeps the deadlines, without a goroutine, a timer or garbage for each attempt. What is due when, what is missed and what an answer
-// means comes from packages load and httpprobe, so that their reports and the engine's can stand side by side.
-//
-// An attempt over a kept connection costs two system calls, a write and a read, beside its share of a wait; sockets are watched once and for good.
-// The kernel stamps what it receives, so that the time of the network is told apart from that of this process (probe.Sample.Own), whenever
-// the thread gets to read it. That allows a thread with much to do to wake up at fixed moments instead of for each event (Engine.Grid).
 package engine
 
 import (
@@ -17,7 +8,7 @@ import (
 	"kdoctor.io/kdoctor/internal/probe/httpprobe"
 )
 
-// maxWindow is the longest line of a chunk's size and the longest trailer that are accepted, as in net/http.
+// maxWindow bounds the line of a chunk's size and the trailer, in bytes, as net/http does.
 const maxWindow = 4096
 
 // stage is what the parser reads next.
@@ -35,8 +26,8 @@ const (
 	atEnd
 )
 
-// parser reads one answer, in pieces and in a buffer of the caller's. It allocates nothing.
-// Of every sequence of bytes it thinks what net/http with httpprobe's limits thinks, and at the same byte.
+// parser reads one answer, in pieces and in a buffer of the caller's. It allocates nothing. It judges every sequence of
+// bytes as net/http does within httpprobe's bounds, and at the same byte.
 type parser struct {
 	stage    stage
 	version  version
@@ -45,27 +36,29 @@ type parser struct {
 	lines    lines
 	// left is how much of a body or chunk is missing.
 	left uint64
-	// body is how long the decoded body is. It stands at the buffer's front; raw is where what is not decoded starts.
+	// body is the length of the decoded body, which stands at the buffer's front. raw is where the bytes start that are
+	// not decoded.
 	body, raw int
-	// overhead is what chunks had in framing beyond what is reasonable.
+	// overhead is how much framing the chunks had beyond what is reasonable.
 	overhead int64
 }
 
-// verdict is what the parser says after each piece.
+// verdict is the parser's result after each piece.
 type verdict uint8
 
 const (
 	// more: the answer goes on.
 	more verdict = iota
-	// final: the headers are complete; status is set. The parser goes on with the body at the next call.
+	// final: the headers are complete, and status is set. The next call goes on with the body.
 	final
-	// complete: the body is complete, and stands in the buffer's first body bytes.
+	// complete: the body is complete, in the first bytes of the buffer.
 	complete
 	// broken: the answer is refused, with the error.
 	broken
 )
 
-// feed looks at the buffer, in which bytes were appended since the last call. It may move what it holds and returns the new length.
+// feed parses the buffer, to which bytes were appended since the last call. It may move them, and returns the buffer's
+// new length.
 func (p *parser) feed(b []byte) (n int, v verdict, err error) {
 	if p.stage <= atHeaders {
 		v, err = p.head(b)
@@ -85,10 +78,10 @@ func (p *parser) feed(b []byte) (n int, v verdict, err error) {
 	return len(b), v, err
 }
 
-// ended says what the end of the connection means: only a body without any framing ends so.
+// ended reports whether the end of the connection completes the answer: only that of a body without framing does.
 func (p *parser) ended() bool { return p.stage == atRest }
 
-// persistent tells of a complete answer whether the connection may outlive it (RFC 9112, section 9.3).
+// persistent reports whether the connection may outlive a complete answer (RFC 9112, section 9.3).
 func (p *parser) persistent() bool {
 	return p.stage == atEnd && p.version.current && !p.lines.framing.closes
 }
@@ -104,7 +97,8 @@ func (p *parser) head(b []byte) (verdict, error) {
 			}
 			end += p.lines.scan
 			var err error
-			if p.status, p.version, err = statusLine(b[p.lines.pos:httpbytes.LineEnd(b, p.lines.pos, end)]); err != nil {
+			if p.status, p.version, err = statusLine(b[p.lines.pos:httpbytes.LineEnd(b, p.lines.pos,
+				end)]); err != nil {
 				return broken, err
 			}
 			p.lines = lines{pos: end + 1, scan: end + 1}
@@ -152,7 +146,7 @@ func (p *parser) begin(length int64) {
 	}
 }
 
-// decode goes on with the body: b holds its decoded part, then from raw on what arrived.
+// decode goes on with the body. b holds the decoded part and, from raw on, what arrived.
 func (p *parser) decode(b []byte) (verdict, error) {
 	for {
 		var v verdict
@@ -185,7 +179,7 @@ func (p *parser) decode(b []byte) (verdict, error) {
 	}
 }
 
-// take moves up to n raw bytes to the body; one byte above the limit is enough to know that it is too long.
+// take moves up to n raw bytes to the body. One byte above the bound is enough to know that the body is too long.
 func (p *parser) take(b []byte, n int) int {
 	n = min(n, len(b)-p.raw, echo.MaxBodyBytes+1-p.body)
 	copy(b[p.body:], b[p.raw:p.raw+n])
@@ -255,8 +249,9 @@ func (p *parser) chunkSize(b []byte) (verdict, error) {
 		p.stage = atTrailer
 		return complete, nil
 	}
-	// Sixteen bytes a chunk and twice its size are no reason to worry, more than 16 KB above that are.
-	p.overhead = max(p.overhead-16-2*int64(size), 0) // #nosec G115 -- an absurd size fails a few lines later by its length
+	// Sixteen bytes a chunk and twice its size are reasonable; more than 16 KB beyond that are not.
+	// An absurd size fails a few lines later, by its length.
+	p.overhead = max(p.overhead-16-2*int64(size), 0) // #nosec G115 -- see above
 	if p.overhead > 16<<10 {
 		return broken, errMalformed
 	}

@@ -27,7 +27,8 @@ type host struct {
 	connections, requests atomic.Int64
 }
 
-// newHost serves every connection with the function, which is told of the connection's number and closes it by returning.
+// newHost serves every connection with the function, which is told of the connection's number and closes it by
+// returning.
 func newHost(t *testing.T, serve func(h *host, n int64, conn net.Conn, requests *bufio.Reader)) *host {
 	t.Helper()
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp4", "127.0.0.1:0")
@@ -88,7 +89,8 @@ func run(t *testing.T, config Config) *Engine {
 	}
 	// The servers here close their ends when they hear of it.
 	after := descriptors(t)
-	for deadline := time.Now().Add(5 * time.Second); after > before && time.Now().Before(deadline); after = descriptors(t) {
+	for deadline := time.Now().Add(5 * time.Second); after > before &&
+		time.Now().Before(deadline); after = descriptors(t) {
 		sleep(10 * time.Millisecond)
 	}
 	if after > before {
@@ -107,31 +109,37 @@ func TestKeptConnectionsInALoad(t *testing.T) {
 		// perConnection is how many requests a connection carries at most, 0 for no limit.
 		perConnection int64
 	}{
-		{"a server that keeps what it has needs one connection", func(h *host, _ int64, conn net.Conn, requests *bufio.Reader) {
-			for h.next(requests) {
-				_, _ = io.WriteString(conn, text)
-			}
-		}, false, true, 0},
-		{"a server that closes after three requests, and says so", func(h *host, _ int64, conn net.Conn, requests *bufio.Reader) {
-			for i := 1; i <= 3 && h.next(requests); i++ {
-				if i == 3 {
-					_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nConnection: close\r\n"+text[len("HTTP/1.1 200 OK\r\n"):])
-					return
+		{"a server that keeps what it has needs one connection",
+			func(h *host, _ int64, conn net.Conn, requests *bufio.Reader) {
+				for h.next(requests) {
+					_, _ = io.WriteString(conn, text)
 				}
-				_, _ = io.WriteString(conn, text)
-			}
-		}, false, true, 3},
-		{"a server that closes after three requests without a word", func(h *host, _ int64, conn net.Conn, requests *bufio.Reader) {
-			for i := 1; i <= 3 && h.next(requests); i++ {
-				_, _ = io.WriteString(conn, text)
-			}
-		}, false, false, 3},
-		{"a server that closes when the third request comes", func(h *host, _ int64, conn net.Conn, requests *bufio.Reader) {
-			for i := 1; h.next(requests) && i < 3; i++ {
-				_, _ = io.WriteString(conn, text)
-			}
-		}, true, false, 3},
-		{"a server that sends more than it was asked for", func(h *host, _ int64, conn net.Conn, requests *bufio.Reader) {
+			}, false, true, 0},
+		{"a server that closes after three requests, and says so",
+			func(h *host, _ int64, conn net.Conn, requests *bufio.Reader) {
+				for i := 1; i <= 3 && h.next(requests); i++ {
+					if i == 3 {
+						_, _ = io.WriteString(conn,
+							"HTTP/1.1 200 OK\r\nConnection: close\r\n"+text[len("HTTP/1.1 200 OK\r\n"):])
+						return
+					}
+					_, _ = io.WriteString(conn, text)
+				}
+			}, false, true, 3},
+		{"a server that closes after three requests without a word",
+			func(h *host, _ int64, conn net.Conn, requests *bufio.Reader) {
+				for i := 1; i <= 3 && h.next(requests); i++ {
+					_, _ = io.WriteString(conn, text)
+				}
+			}, false, false, 3},
+		{"a server that closes when the third request comes",
+			func(h *host, _ int64, conn net.Conn, requests *bufio.Reader) {
+				for i := 1; h.next(requests) && i < 3; i++ {
+					_, _ = io.WriteString(conn, text)
+				}
+			}, true, false, 3},
+		{"a server that sends more than it was asked for", func(h *host, _ int64, conn net.Conn,
+			requests *bufio.Reader) {
 			for h.next(requests) {
 				_, _ = io.WriteString(conn, text+text)
 			}
@@ -139,11 +147,14 @@ func TestKeptConnectionsInALoad(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := newHost(t, c.serve)
-			e := run(t, Config{Targets: targetsAt(h.url, 1), Load: mesh.Load{PerSecond: 25, Duration: 2 * time.Second, Timeout: 10 * time.Second, Connection: mesh.KeepAlive}})
+			e := run(t, Config{Targets: targetsAt(h.url, 1), Load: mesh.Load{PerSecond: 25, Duration: 2 * time.Second,
+				Timeout: 10 * time.Second, Connection: mesh.KeepAlive}})
 			p := e.Paths()[0]
 			// A request over a connection that the server was closing need not have arrived.
-			if arrived := uint64(h.requests.Load()); p.Scheduled != 50 || arrived > p.Sent || arrived+p.Closed < p.Sent {
-				t.Errorf("%d scheduled, %d sent, %d arrived, %d met a connection that was closed", p.Scheduled, p.Sent, arrived, p.Closed)
+			if arrived := uint64(h.requests.Load()); p.Scheduled != 50 || arrived > p.Sent ||
+				arrived+p.Closed < p.Sent {
+				t.Errorf("%d scheduled, %d sent, %d arrived, %d met a connection that was closed", p.Scheduled,
+					p.Sent, arrived, p.Closed)
 			}
 			if opened := uint64(h.connections.Load()); p.Reused != p.Sent-opened {
 				t.Errorf("%d of %d reused a connection, and %d were opened", p.Reused, p.Sent, opened)
@@ -172,37 +183,43 @@ func TestKeptStreamRunsBesideTheCountedOne(t *testing.T) {
 	}
 	server.Start()
 	defer server.Close()
-	targets := append(targetsAt(server.URL, 3), target.Target{ID: "tcp", Family: "IPv4", Protocol: target.TCP, Address: "tcp" + server.URL[len("http"):]})
-	e := run(t, Config{Targets: targets, Shards: 2, Load: mesh.Load{PerSecond: 20, Duration: 2 * time.Second, Timeout: 10 * time.Second, Connection: mesh.Both}})
+	targets := append(targetsAt(server.URL, 3), target.Target{ID: "tcp", Family: "IPv4", Protocol: target.TCP,
+		Address: "tcp" + server.URL[len("http"):]})
+	e := run(t, Config{Targets: targets, Shards: 2, Load: mesh.Load{PerSecond: 20, Duration: 2 * time.Second,
+		Timeout: 10 * time.Second, Connection: mesh.Both}})
 	sent, kept, reused, connects := uint64(0), uint64(0), uint64(0), uint64(0)
 	for _, p := range e.Paths() {
 		if p.Scheduled != 40 || p.OK != p.Sent || p.Reused != 0 {
-			t.Errorf("%s: %d scheduled, %d of %d succeeded, %d reused a connection, failures %v", p.Target.ID, p.Scheduled, p.OK, p.Sent, p.Reused, p.Failures)
+			t.Errorf("%s: %d scheduled, %d of %d succeeded, %d reused a connection, failures %v", p.Target.ID,
+				p.Scheduled, p.OK, p.Sent, p.Reused, p.Failures)
 		}
 		if p.Target.ID == "tcp" {
 			connects = p.Sent
 			if p.Kept != nil || p.Phases[probe.Connect].Count != p.OK || p.Phases[probe.FirstByte].Count != 0 {
-				t.Errorf("a connection alone has phases %v and the kept stream %v", p.Phases, p.Kept)
+				t.Errorf("a connection alone has phases %v and the persistent stream %v", p.Phases, p.Kept)
 			}
 			continue
 		}
 		if p.Kept == nil || p.Kept.Kept != nil {
-			t.Fatalf("%s has no kept stream, or one too many", p.Target.ID)
+			t.Fatalf("%s has no persistent stream, or one too many", p.Target.ID)
 		}
 		consistent(t, []report.Path{*p.Kept})
-		if p.Kept.Scheduled != 4 || p.Kept.OK != p.Kept.Sent || p.Kept.Target != p.Target || p.Kept.Started.IsZero() || p.Kept.Ended.IsZero() {
-			t.Errorf("%s: of the kept stream, %d scheduled, %d of %d succeeded, failures %v", p.Target.ID, p.Kept.Scheduled, p.Kept.OK, p.Kept.Sent, p.Kept.Failures)
+		if p.Kept.Scheduled != 4 || p.Kept.OK != p.Kept.Sent || p.Kept.Target != p.Target ||
+			p.Kept.Started.IsZero() || p.Kept.Ended.IsZero() {
+			t.Errorf("%s: of the persistent stream, %d scheduled, %d of %d succeeded, failures %v", p.Target.ID,
+				p.Kept.Scheduled, p.Kept.OK, p.Kept.Sent, p.Kept.Failures)
 		}
 		sent, kept, reused = sent+p.Sent, kept+p.Kept.Sent, reused+p.Kept.Reused
 	}
-	if got, gotKept := handler.Served(roundOfTest), handler.Served(roundOfTest+echo.PersistentSuffix); got != sent || gotKept != kept {
+	if got, gotKept := handler.Served(roundOfTest), handler.Served(roundOfTest+echo.PersistentSuffix); got != sent ||
+		gotKept != kept {
 		t.Errorf("%d and %d requests were served, %d and %d sent", got, gotKept, sent, kept)
 	}
 	if want := sent + connects + kept - reused; uint64(opened.Load()) != want {
 		t.Errorf("%d connections were opened, want %d", opened.Load(), want)
 	}
 	if reused == 0 {
-		t.Error("the kept stream kept no connection")
+		t.Error("the persistent stream kept no connection")
 	}
 }
 
@@ -223,13 +240,15 @@ func TestSaturationKeepsItsNumberUnderWay(t *testing.T) {
 			})
 			const load = 500 * time.Millisecond
 			start := time.Now()
-			e := run(t, Config{Targets: targetsAt(h.url, 2), Saturate: 3, Load: mesh.Load{Duration: load, Timeout: 10 * time.Second, Connection: connection}})
+			e := run(t, Config{Targets: targetsAt(h.url, 2), Saturate: 3,
+				Load: mesh.Load{Duration: load, Timeout: 10 * time.Second, Connection: connection}})
 			if took := time.Since(start); took < load || took > 10*time.Second {
 				t.Errorf("it took %v", took)
 			}
 			for _, p := range e.Paths() {
 				if p.OK < 10 || p.OK != p.Sent || p.Missed != 0 || (connection == mesh.KeepAlive) != (p.Reused > 0) {
-					t.Errorf("%d of %d succeeded, %d missed, %d reused a connection, failures %v", p.OK, p.Sent, p.Missed, p.Reused, p.Failures)
+					t.Errorf("%d of %d succeeded, %d missed, %d reused a connection, failures %v", p.OK, p.Sent,
+						p.Missed, p.Reused, p.Failures)
 				}
 			}
 			if m := most.Load(); m < 2 || m > 6 {
@@ -255,13 +274,17 @@ func TestStallOfTheServerIsSeenInResponses(t *testing.T) {
 					_, _ = io.WriteString(conn, text)
 				}
 			})
-			e := run(t, Config{Targets: targetsAt(h.url, 1), Wake: wake, Load: mesh.Load{PerSecond: 100, Duration: 4 * time.Second, Timeout: 10 * time.Second, Connection: connection}})
+			e := run(t, Config{Targets: targetsAt(h.url, 1), Wake: wake,
+				Load: mesh.Load{PerSecond: 100, Duration: 4 * time.Second, Timeout: 10 * time.Second,
+					Connection: connection}})
 			p := e.Paths()[0]
-			// Of 400 requests, 100 meet the stall and wait from 1 s down to nothing: the 99th of a hundred waits 0.96 s.
+			// Of 400 requests, 100 meet the stall and wait from 1 s down to nothing: the 99th of a hundred waits 0.96
+			// s.
 			if p.Scheduled != 400 || p.OK != p.Sent || e.Grid() != (wake == WakeGrid) {
 				t.Errorf("%d scheduled, %d of %d succeeded, grid %v", p.Scheduled, p.OK, p.Sent, e.Grid())
 			}
-			if p99, p75 := p.Response.Quantile(0.99), p.Response.Quantile(0.70); p99 < 850*time.Millisecond || p75 > 500*time.Millisecond {
+			if p99, p75 := p.Response.Quantile(0.99), p.Response.Quantile(0.70); p99 < 850*time.Millisecond ||
+				p75 > 500*time.Millisecond {
 				t.Errorf("the 99th response of a hundred took %v, the 70th %v", p99, p75)
 			}
 			if p.Kernel == 0 {

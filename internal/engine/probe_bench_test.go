@@ -12,7 +12,8 @@ import (
 	"kdoctor.io/kdoctor/internal/probe/httpprobe"
 )
 
-// BenchmarkProbe makes attempts one after the other, each over a connection of its own; the allocations of the server are in the count of both.
+// BenchmarkProbe makes attempts one after the other, each over a connection of its own; the allocations of the server
+// are in the count of both.
 func BenchmarkProbe(b *testing.B) {
 	config := differentialConfig()
 	b.Run("engine", func(b *testing.B) {

@@ -7,10 +7,11 @@ import (
 	"kdoctor.io/kdoctor/internal/echo"
 )
 
-// recogniser reads the usual answer of an agent without garbage: the one that package httpprobe's and package responder's own code writes, with fields
-// in their order and strings that need no escape. What it does not recognise may still be an answer; httpprobe judges it.
+// recogniser reads the usual answer of an agent without garbage: the fields in the order in which package responder
+// writes them, and strings without escapes. An answer that it does not recognise may still be one; package httpprobe
+// judges it.
 type recogniser struct {
-	// front is all before the pod's name; empty for an installation whose name needs an escape.
+	// front is what precedes the pod's name; it is empty for an installation whose name needs an escape.
 	front []byte
 }
 
@@ -31,7 +32,8 @@ func (r recogniser) pod(body []byte) (pod []byte, ok bool) {
 	if !ok || len(pod) == 0 || len(pod) > echo.MaxPodBytes || bytes.IndexByte(pod, ' ') >= 0 {
 		return nil, false
 	}
-	for _, key := range [...]string{`,"podUID":"`, `,"node":"`, `},"clientAddress":"`, `,"method":"`, `,"path":"`, `,"host":"`} {
+	for _, key := range [...]string{`,"podUID":"`, `,"node":"`, `},"clientAddress":"`, `,"method":"`, `,"path":"`,
+		`,"host":"`} {
 		if len(rest) < len(key) || string(rest[:len(key)]) != key {
 			return nil, false
 		}
@@ -45,7 +47,7 @@ func (r recogniser) pod(body []byte) (pod []byte, ok bool) {
 	return pod, len(bytes.TrimLeft(rest[1:], " \n")) == 0
 }
 
-// text reads the rest of a string of printable characters without escapes. What is not ASCII needs a look at its encoding, which is not ours.
+// text reads the rest of a string of printable ASCII without escapes.
 func text(b []byte) (value, rest []byte, ok bool) {
 	end := bytes.IndexByte(b, '"')
 	if end < 0 {

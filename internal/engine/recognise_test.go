@@ -42,7 +42,8 @@ func TestUsualAnswersAreRecognised(t *testing.T) {
 		{"an escape", strings.Replace(body, "GET", `\u0047ET`, 1), false},
 		{"no pod", strings.Replace(body, `"pod":"b"`, `"pod":""`, 1), false},
 		{"a pod with a blank", strings.Replace(body, `"pod":"b"`, `"pod":"b b"`, 1), false},
-		{"a pod with a long name", strings.Replace(body, `"pod":"b"`, `"pod":"`+strings.Repeat("b", 254)+`"`, 1), false},
+		{"a pod with a long name", strings.Replace(body, `"pod":"b"`, `"pod":"`+strings.Repeat("b", 254)+`"`, 1),
+			false},
 		{"nothing", "", false},
 	} {
 		pod, ok := r.pod([]byte(c.body))

@@ -14,8 +14,8 @@ import (
 	"kdoctor.io/kdoctor/internal/target"
 )
 
-// crowded is a server whose queue of connections is full: the kernel drops what asks for another one until the server takes one, so that
-// it has to be sent again. take returns the connections' descriptors, the oldest first.
+// crowded is a server whose queue of connections is full: the kernel drops what asks for another one until the server
+// takes one, so that it has to be sent again. take returns the connections' descriptors, the oldest first.
 func crowded(t *testing.T) (port int, take func() int) {
 	t.Helper()
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
@@ -69,11 +69,14 @@ func (d descriptor) Write(b []byte) (int, error) { return unix.Write(int(d), b) 
 func TestSegmentsThatWereSentAgainAreCountedThoughTheRequestSucceeds(t *testing.T) {
 	port, take := crowded(t)
 	e := New(Config{Round: roundOfTest, Source: "a", Installation: "k/a", Shards: 1,
-		Targets: []target.Target{{ID: "t", Family: "IPv4", Protocol: target.HTTP, Address: fmt.Sprintf("http://127.0.0.1:%d", port)}},
-		Load:    mesh.Load{PerSecond: 1, Duration: time.Second, Timeout: 20 * time.Second, Connection: mesh.NewConnection}})
+		Targets: []target.Target{{ID: "t", Family: "IPv4", Protocol: target.HTTP,
+			Address: fmt.Sprintf("http://127.0.0.1:%d", port)}},
+		Load: mesh.Load{PerSecond: 1, Duration: time.Second, Timeout: 20 * time.Second,
+			Connection: mesh.NewConnection}})
 	over := make(chan struct{})
 	go func() { defer close(over); e.Run(t.Context()) }()
-	// Its first segment meets a full queue: only after that a connection is taken, and the kernel sends it again a second later.
+	// Its first segment meets a full queue: only after that a connection is taken, and the kernel sends it again a
+	// second later.
 	for e.inFlight.Load() == 0 {
 		sleep(time.Millisecond)
 	}
@@ -89,6 +92,7 @@ func TestSegmentsThatWereSentAgainAreCountedThoughTheRequestSucceeds(t *testing.
 	<-over
 	p := e.Paths()[0]
 	if p.OK != 1 || p.Retransmits == 0 || p.Retransmitted != 1 {
-		t.Errorf("%d succeeded, %d segments were sent again in %d requests (%v); want a success for which some were", p.OK, p.Retransmits, p.Retransmitted, p.Failures)
+		t.Errorf("%d succeeded, %d segments were sent again in %d requests (%v); want a success for which some were",
+			p.OK, p.Retransmits, p.Retransmitted, p.Failures)
 	}
 }

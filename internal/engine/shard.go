@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	// startBatch is how many attempts are started before sockets are looked at again.
+	// startBatch is how many attempts are started before the sockets have their turn.
 	startBatch = 32
 	// gridStep is the time between two wake-ups on a grid.
 	gridStep = 500 * time.Microsecond
@@ -29,27 +29,29 @@ type shard struct {
 	calls  calls
 	clock  clock
 	caller context.Context
-	// record takes what came of an attempt.
+	// record is called with every attempt that ends.
 	record func(*targetStream, *probe.Sample)
-	// sample is what came of the attempt that ends at the moment.
+	// sample describes the attempt that is ending.
 	sample probe.Sample
 
-	// attempts are those under way, idle connections, and free places.
+	// attempts are those under way and those that left an idle connection.
 	attempts slots.Table[attempt]
-	// underWay is also in the order of deadlines, because all attempts have the same time; busy is how many there are.
+	// underWay lists the attempts under way in the order of their starts. All attempts have the same time, so that this
+	// is the order of their deadlines too. busy is their number.
 	underWay slots.List
 	busy     int
-	// refills are the lanes that wait for another attempt where Config.Saturate is set.
+	// refills are the streams that wait for another attempt, where Config.Saturate is set.
 	refills []*targetStream
 
 	lender  lender
 	headers headerCache
-	// names are those of pods that answered, so that each is made once.
+	// names are the names of pods that answered, so that each name is made once.
 	names map[string]string
 }
 
 func newShard(e *Engine, p *part, with *epoll.Poller, base time.Time) *shard {
-	s := &shard{engine: e, part: p, poller: with, clock: newClock(base), underWay: slots.NewList(), names: map[string]string{}, lender: newLender(&e.lent),
+	s := &shard{engine: e, part: p, poller: with, clock: newClock(base), underWay: slots.NewList(),
+		names: map[string]string{}, lender: newLender(&e.lent),
 		record: func(l *targetStream, s *probe.Sample) { l.Record(s) }}
 	for range e.config.Saturate {
 		s.refills = append(s.refills, p.counted.streams...)
@@ -59,16 +61,18 @@ func newShard(e *Engine, p *part, with *epoll.Poller, base time.Time) *shard {
 
 func (s *shard) now() time.Duration { return time.Since(s.clock.base) }
 
-// thread runs the shard on a thread of its own. The thread ends with it, so that nobody inherits its timer slack.
+// thread runs the shard on a thread of its own. The thread ends with the shard, so that no other goroutine inherits its
+// timer slack.
 func (s *shard) thread(ctx context.Context) {
 	runtime.LockOSThread()
-	// Without it the kernel may wake the thread 50 us late, which is not worth a failure.
+	// The kernel may wake a thread with timer slack 50 us late. Failing to remove the slack is not worth an error.
 	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0)
 	s.run(ctx)
 	s.closeAllIdle()
 }
 
-// run goes on until all attempts have ended, or until the context has: then it aborts those under way. Idle connections stay open.
+// run goes on until all attempts have ended. When the context ends first, run aborts the attempts under way. Idle
+// connections stay open.
 func (s *shard) run(ctx context.Context) {
 	s.caller = ctx
 	for ctx.Err() == nil && s.step() {
@@ -78,8 +82,8 @@ func (s *shard) run(ctx context.Context) {
 	}
 }
 
-// step starts what is due, waits, and reads what came; it reports false when there is nothing left to do.
-// What is written next is written after all that arrived was read.
+// step starts what is due, waits, and reads what arrived. It reports false when there is nothing left to do. Requests
+// are written after all that had arrived was read.
 func (s *shard) step() bool {
 	s.clock.observe(time.Now())
 	s.expire()
@@ -91,14 +95,14 @@ func (s *shard) step() bool {
 		next = min(next, s.deadline(i))
 	}
 	if err := s.wait(next); err != nil {
-		// It cannot happen with the descriptors that the poller holds; without it no attempt can go on.
+		// A wait does not fail with the descriptors that the poller has. If it does, no attempt can go on.
 		s.abandon(err)
 		return false
 	}
 	return true
 }
 
-// start starts what is due and returns when it wants to be called again.
+// start starts what is due, a batch at most, and returns when it must be called again.
 func (s *shard) start() time.Duration {
 	if s.engine.config.Saturate > 0 {
 		return s.refill()
@@ -106,8 +110,8 @@ func (s *shard) start() time.Duration {
 	for range startBatch {
 		t := &s.counted
 		due := t.nextDue()
-		if kept := s.persistent.nextDue(); kept < due {
-			t, due = &s.persistent, kept
+		if persistent := s.persistent.nextDue(); persistent < due {
+			t, due = &s.persistent, persistent
 		}
 		if due == never {
 			return never
@@ -126,7 +130,8 @@ func (s *shard) start() time.Duration {
 	return 0
 }
 
-// refill starts an attempt for each one that has ended. One that fails at once waits for the next turn.
+// refill starts an attempt for each one that has ended. An attempt that fails at once is followed by another in the
+// next step.
 func (s *shard) refill() time.Duration {
 	n := len(s.refills)
 	if s.now() >= s.engine.config.Load.Duration {
@@ -144,11 +149,13 @@ func (s *shard) refill() time.Duration {
 	return never
 }
 
-// wait handles what happens until the moment. On a grid it looks at sockets at the grid's moments only while attempts are under way.
+// wait handles what happens until the moment. On a grid sockets are looked at only at the grid's moments, and only
+// while attempts are under way.
 func (s *shard) wait(until time.Duration) error {
 	d := until - s.now()
 	if s.grid && d > 0 {
-		// Up to the grid's next moment, or that behind the wanted one when nothing else can happen.
+		// Wait up to the grid's next moment, or, when nothing else can happen, up to the first one at or after the
+		// wanted moment.
 		grid := gridStep - s.now()%gridStep
 		if s.busy > 0 || d <= grid {
 			sleep(grid)
@@ -186,7 +193,8 @@ func (s *shard) deadline(i int32) time.Duration {
 	return s.attempts.At(i).start + s.engine.config.Load.Timeout
 }
 
-// expire ends the attempts whose time is over, unless their answer is there: then only this thread is late.
+// expire ends the attempts whose time is over. An attempt whose answer has arrived is judged by its answer: only this
+// thread is late.
 func (s *shard) expire() {
 	if s.underWay.First == slots.None {
 		return
@@ -200,7 +208,8 @@ func (s *shard) expire() {
 	}
 }
 
-// abandon ends a shard that cannot wait: its attempts fail with the error, and what was still to come is missed.
+// abandon ends a shard that cannot wait: the attempts under way fail with the error, and all attempts to come are
+// missed.
 func (s *shard) abandon(err error) {
 	for s.underWay.First != slots.None {
 		s.fail(s.underWay.First, err)

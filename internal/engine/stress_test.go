@@ -53,7 +53,7 @@ func hostile(t *testing.T) *host {
 	})
 }
 
-// add adds up the counts of paths and of their kept streams.
+// add adds up the counts of paths and of their persistent streams.
 func add(paths []report.Path) (scheduled, sent, ok uint64) {
 	for _, p := range paths {
 		scheduled, sent, ok = scheduled+p.Scheduled, sent+p.Sent, ok+p.OK
@@ -64,7 +64,7 @@ func add(paths []report.Path) (scheduled, sent, ok uint64) {
 	return scheduled, sent, ok
 }
 
-// allConsistent holds kept streams too against what report.Path promises.
+// allConsistent holds persistent streams too against what report.Path promises.
 func allConsistent(t *testing.T, paths []report.Path) {
 	t.Helper()
 	consistent(t, paths)
@@ -82,8 +82,10 @@ func TestCountsAddUpWhateverTheServerDoes(t *testing.T) {
 				t.Run(fmt.Sprintf("%s, wake %d, %d in flight", connection, wake, inFlight), func(t *testing.T) {
 					t.Parallel()
 					h := hostile(t)
-					e := New(Config{Round: roundOfTest, Source: "a", Installation: "k/a", Targets: targetsAt(h.url, 9), Shards: 3, InFlight: inFlight, Wake: wake,
-						Load: mesh.Load{PerSecond: 50, Duration: 2 * time.Second, Timeout: 100 * time.Millisecond, Connection: connection}})
+					e := New(Config{Round: roundOfTest, Source: "a", Installation: "k/a",
+						Targets: targetsAt(h.url, 9), Shards: 3, InFlight: inFlight, Wake: wake,
+						Load: mesh.Load{PerSecond: 50, Duration: 2 * time.Second, Timeout: 100 * time.Millisecond,
+							Connection: connection}})
 					done := make(chan bool)
 					go func() { done <- e.Run(t.Context()) }()
 					for running := true; running; {
@@ -105,7 +107,8 @@ func TestCountsAddUpWhateverTheServerDoes(t *testing.T) {
 					}
 					scheduled, sent, ok := add(e.Paths())
 					if scheduled != want || ok == 0 || ok == sent || e.inFlight.Load() != 0 {
-						t.Errorf("%d scheduled, want %d; %d of %d succeeded; %d are under way", scheduled, want, ok, sent, e.inFlight.Load())
+						t.Errorf("%d scheduled, want %d; %d of %d succeeded; %d are under way", scheduled, want, ok,
+							sent, e.inFlight.Load())
 					}
 					if requests := uint64(h.requests.Load()); requests > sent {
 						t.Errorf("%d requests arrived and %d were sent: something was sent twice", requests, sent)
@@ -123,7 +126,9 @@ func TestGridReliesOnTheKernelsClock(t *testing.T) {
 			_, _ = io.WriteString(conn, text)
 		}
 	})
-	e := run(t, Config{Targets: targetsAt(h.url, 10), Shards: 1, Wake: WakeGrid, Load: mesh.Load{PerSecond: 40, Duration: 2 * time.Second, Timeout: 10 * time.Second, Connection: mesh.KeepAlive}})
+	e := run(t, Config{Targets: targetsAt(h.url, 10), Shards: 1, Wake: WakeGrid,
+		Load: mesh.Load{PerSecond: 40, Duration: 2 * time.Second, Timeout: 10 * time.Second,
+			Connection: mesh.KeepAlive}})
 	scheduled, sent, ok := add(e.Paths())
 	if scheduled != 800 || ok != sent {
 		t.Errorf("%d scheduled, %d of %d succeeded", scheduled, ok, sent)

@@ -20,35 +20,35 @@ import (
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// targetStream is one stream of attempts on one target, prepared.
+// targetStream is one stream of attempts at one target, prepared.
 type targetStream struct {
 	*load.Account
 	target target.Target
-	// phase is when the first attempt is due.
+	// phase is when the first attempt is due, from the load's start.
 	phase time.Duration
 	// probe is what all attempts of the stream have in common.
 	probe   *httpprobe.Config
 	address sockaddr
-	// request is empty where connecting is all.
+	// request is what an attempt sends, empty where an attempt only connects.
 	request []byte
 	// peer is the pod that answered last.
 	peer string
-	// idle are the open connections that wait for the next attempt; lost are those that the other side ended since the
-	// last one began.
+	// idle lists the open connections that wait for the next attempt, the one used last in front. lost counts those
+	// that the other side has ended since the last attempt began.
 	idle slots.List
 	lost probe.Lost
 }
 
-// sockaddr is an address to connect to, as the kernel wants it. Its length is 0 where there is none.
+// sockaddr is an address to connect to, as the kernel wants it. Its length is 0 for no address.
 type sockaddr struct {
 	domain int
 	bytes  [unix.SizeofSockaddrInet6]byte
 	length uintptr
 }
 
-// Supports tells whether the engine can probe the target: plain HTTP, or a connection alone, to an address of the target's own family.
-// That address is the target's Dial, or else the host of its URL. Names, which somebody must resolve, addresses with a zone, TLS and
-// everything else are for other probers.
+// Supports reports whether the engine can probe the target: plain HTTP, or a connection alone, to an address of the
+// target's own family. The address is the target's Dial, or else the host of its URL. Names that must be resolved,
+// addresses with a zone, and TLS are for other probers.
 func Supports(t target.Target) bool {
 	_, _, ok := prepare(t)
 	return ok
@@ -75,7 +75,8 @@ func prepare(t target.Target) (to *url.URL, p sockaddr, ok bool) {
 		address, err = literal(to.Hostname(), port)
 	}
 	ip := address.Addr()
-	if err != nil || ip.Zone() != "" || ip.Is4In6() || ip.IsUnspecified() || address.Port() == 0 || (t.Family != "" && t.Family != topology.FamilyOf(ip)) {
+	if err != nil || ip.Zone() != "" || ip.Is4In6() || ip.IsUnspecified() || address.Port() == 0 ||
+		(t.Family != "" && t.Family != topology.FamilyOf(ip)) {
 		return nil, sockaddr{}, false
 	}
 	return to, sockaddrOf(address), true
@@ -90,7 +91,7 @@ func literal(host, port string) (netip.AddrPort, error) {
 	return netip.AddrPortFrom(ip, uint16(number)), err
 }
 
-// sockaddrOf writes struct sockaddr_in or sockaddr_in6.
+// sockaddrOf returns struct sockaddr_in or sockaddr_in6.
 func sockaddrOf(a netip.AddrPort) (p sockaddr) {
 	binary.BigEndian.PutUint16(p.bytes[2:], a.Port())
 	if a.Addr().Is4() {
@@ -106,7 +107,7 @@ func sockaddrOf(a netip.AddrPort) (p sockaddr) {
 	return p
 }
 
-// newTargetStream prepares a stream. A target that the engine does not support gets a lane without a place.
+// newTargetStream prepares a stream. The stream of a target that the engine does not support has no address.
 func newTargetStream(t target.Target, config *httpprobe.Config, phase time.Duration) *targetStream {
 	l := &targetStream{Account: load.NewAccount(t), target: t, probe: config, phase: phase, idle: slots.NewList()}
 	to, p, ok := prepare(t)
@@ -124,5 +125,5 @@ func newTargetStream(t target.Target, config *httpprobe.Config, phase time.Durat
 	return l
 }
 
-// connectsOnly tells whether a connection is all that the lane's attempts want.
+// connectsOnly reports whether the stream's attempts connect and send nothing.
 func (l *targetStream) connectsOnly() bool { return len(l.request) == 0 }
