@@ -11,34 +11,37 @@ import (
 	"kdoctor.io/kdoctor/internal/slots"
 )
 
-// acceptSome takes connections that wait, a batch at most. A full shard takes none.
+// acceptSome accepts connections that wait, a batch at most. A full shard accepts none.
 func (s *shard) acceptSome() {
 	for range acceptBatch {
 		if s.open >= s.limit || s.stopping {
 			return
 		}
 		size := uint32(unsafe.Sizeof(s.peer))
-		fd, _, errno := unix.RawSyscall6(unix.SYS_ACCEPT4, uintptr(s.listener), uintptr(unsafe.Pointer(&s.peer)), // #nosec G103 -- the kernel fills it
-			uintptr(unsafe.Pointer(&size)), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0) // #nosec G103 -- the kernel fills it
+		fd, _, errno := unix.RawSyscall6(unix.SYS_ACCEPT4, uintptr(s.listener),
+			uintptr(unsafe.Pointer(&s.peer)), // #nosec G103 -- the kernel fills it
+			uintptr(unsafe.Pointer(&size)),   // #nosec G103 -- the kernel fills it
+			unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
 		switch errno {
 		case 0:
 			i := s.admit(int(fd)) // #nosec G115 -- a descriptor
-			// A request is often there already, and its connection often over with the answer; then nobody needs to watch it.
+			// Often the request is there already, and the connection ends with its answer. Then nobody needs to watch
+			// it.
 			s.receive(i, false)
 		case unix.EINTR, unix.ECONNABORTED:
 		case unix.EAGAIN:
 			return
 		case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM:
-			// Others may give something back; until then the queue would wake us without end.
+			// Other threads may release descriptors or memory. Until then the queue would wake this thread without end.
 			s.resume = s.now + retryAccept
 			return
 		default:
-			// The connection failed before it was taken: accept(2) has the network's errors for it.
+			// The connection failed before it was accepted: accept(2) returns the network's errors for it.
 		}
 	}
 }
 
-// admit finds a place for a connection.
+// admit returns a slot for a new connection.
 func (s *shard) admit(fd int) int32 {
 	i := s.connections.Acquire()
 	c := s.connections.At(i)
@@ -49,7 +52,8 @@ func (s *shard) admit(fd int) int32 {
 	return i
 }
 
-// appendPeer writes an address and port as net.TCPAddr does: an IPv4 client of a socket for both families is one of IPv4.
+// appendPeer appends an address and port as net.TCPAddr writes them: an IPv4 client of a socket for both families has
+// an IPv4 address.
 func appendPeer(b []byte, peer *unix.RawSockaddrAny) []byte {
 	switch peer.Addr.Family {
 	case unix.AF_INET:
@@ -66,13 +70,13 @@ func appendPeer(b []byte, peer *unix.RawSockaddrAny) []byte {
 	return b
 }
 
-// port is what the network's byte order means.
+// port converts from the network's byte order.
 func port(raw uint16) uint16 {
 	b := (*[2]byte)(unsafe.Pointer(&raw)) // #nosec G103 -- two bytes as they lie
 	return uint16(b[0])<<8 | uint16(b[1])
 }
 
-// zone names the interface of a link-local address.
+// zone returns the name of the interface of a link-local address.
 func zone(index uint32) string {
 	if at, err := net.InterfaceByIndex(int(index)); err == nil {
 		return at.Name

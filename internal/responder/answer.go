@@ -10,16 +10,16 @@ import (
 	"kdoctor.io/kdoctor/internal/echo"
 )
 
-// continueAnswer is the interim answer to a client that waits for one.
+// continueAnswer is the interim answer to a client that waits for one before it sends a body.
 const continueAnswer = "HTTP/1.1 100 Continue\r\n\r\n"
 
-// writer writes answers of one identity. It is for one goroutine.
+// writer writes the answers of one identity. It is for one goroutine.
 type writer struct {
 	// front is the JSON of an answer up to the client's address.
 	front []byte
-	// body is what the last answer's body was, for its room.
+	// body is the buffer of the last answer's body.
 	body []byte
-	// date is the value of the Date field, with the time up to which it is right.
+	// date is the value of the Date field. It is right until dateUntil.
 	date      [len(http.TimeFormat)]byte
 	dateUntil time.Duration
 }
@@ -42,9 +42,10 @@ func (w *writer) tick(now time.Duration) {
 	w.dateUntil = now + time.Second - time.Duration(wall.Nanosecond())
 }
 
-// answer appends the answer to a request of the client, whose address needs no escapes. The body's last padding bytes are blanks.
-// It allocates nothing where the request has no characters that JSON escapes.
-func (w *writer) answer(out []byte, r *request, client []byte, options echo.Options, last bool) (all []byte, padding int) {
+// answer appends the answer to a request of the client, whose address needs no escapes. The body's last padding bytes
+// are blanks. It allocates nothing where the request has no characters that JSON escapes.
+func (w *writer) answer(out []byte, r *request, client []byte, options echo.Options, last bool) (all []byte,
+	padding int) {
 	status := http.StatusOK
 	if options.Status != 0 {
 		status = options.Status
@@ -83,7 +84,7 @@ func (w *writer) answer(out []byte, r *request, client []byte, options echo.Opti
 	return out, padding
 }
 
-// refuse appends the answer to a request that is none, which ends the connection.
+// refuse appends the answer to what is no request. The connection ends with it.
 func (w *writer) refuse(out []byte, status int) []byte {
 	text := http.StatusText(status)
 	out = w.head(out, status)
@@ -110,7 +111,7 @@ func (w *writer) head(out []byte, status int) []byte {
 	return append(out, '\r', '\n')
 }
 
-// endHead says whether the connection goes on, where the version of HTTP does not say it.
+// endHead appends the Connection field where the version of HTTP needs one, and the blank line.
 func endHead(out []byte, old, last bool) []byte {
 	switch {
 	case last:
@@ -121,7 +122,7 @@ func endHead(out []byte, old, last bool) []byte {
 	return append(out, '\r', '\n')
 }
 
-// appendText appends a bounded string in JSON, the same bytes as encoding/json does.
+// appendText appends a bounded string in JSON, the same bytes as encoding/json.
 func appendText(out, text []byte) []byte {
 	text = text[:min(len(text), echo.MaxEchoBytes)]
 	for _, c := range text {

@@ -7,8 +7,8 @@ import (
 	"kdoctor.io/kdoctor/internal/httpbytes"
 )
 
-// Bounds of the framing of a body in chunks: maxExtension is for one line of a size, maxTrailer for what follows the last chunk,
-// maxFraming for all of it.
+// Bounds of the framing of a body in chunks, in bytes: maxExtension of the line of a size, maxTrailer of what follows
+// the last chunk, maxFraming of all framing.
 const (
 	maxExtension = 4096
 	maxTrailer   = 4096
@@ -34,19 +34,20 @@ const (
 	trailerEnd
 )
 
-// body throws a request's body away as it arrives. It keeps nothing of it and allocates nothing.
+// body throws a request's body away as it arrives. It stores nothing of the body and allocates nothing.
 type body struct {
 	state bodyState
-	// left is what is missing of a body with a length, or of a chunk; while a size is read, it has so many digits.
+	// left is how much is missing of a body with a length, or of a chunk. While a size is read, digits counts its
+	// digits.
 	left   uint64
 	digits uint8
 	// sum is the length of all chunks.
 	sum uint64
-	// line is the length of the line or trailer that is read, framing that of all that is no content.
+	// line is the length of the line or trailer being read, framing the length of all framing.
 	line, framing int32
 }
 
-// begin starts with a body of the length, which is at most echo.MaxRequestBody, or chunked.
+// begin starts a body of the length, which is at most echo.MaxRequestBody, or chunked.
 func (o *body) begin(length int64) {
 	*o = body{}
 	switch {
@@ -57,7 +58,8 @@ func (o *body) begin(length int64) {
 	}
 }
 
-// feed takes what it can of b, and returns how much. The status is other than 200 for a body that is refused; more tells that it goes on.
+// feed consumes what it can of b, and returns how much. The status is other than 200 for a body that is refused. more
+// reports that the body goes on.
 func (o *body) feed(b []byte) (n int, more bool, status int) {
 	for n < len(b) && o.state != bodyEnd {
 		if o.state == bodyData || o.state == chunkData {
@@ -88,7 +90,7 @@ func (o *body) skip(most int) int {
 	return int(n) // #nosec G115 -- it is at most an int
 }
 
-// step takes one byte of the framing, whose form is as strict as net/http has it: lines end by CR and LF.
+// step consumes one byte of the framing, which is as strict as in net/http: lines end by CR and LF.
 func (o *body) step(c byte) int {
 	if o.state >= trailerStart {
 		return o.trailer(c)
@@ -130,7 +132,7 @@ func (o *body) expect(c, want byte, next bodyState) int {
 	return http.StatusOK
 }
 
-// sized is what follows the line of a size.
+// sized returns what follows the line of a size.
 func (o *body) sized() bodyState {
 	if o.left == 0 {
 		o.line = 0
@@ -161,7 +163,7 @@ func (o *body) size(c byte) int {
 	return http.StatusOK
 }
 
-// trailer takes a byte of the fields behind the last chunk, which nobody needs.
+// trailer consumes a byte of the fields after the last chunk, which nobody needs.
 func (o *body) trailer(c byte) int {
 	if o.line++; o.line > maxTrailer {
 		return http.StatusBadRequest

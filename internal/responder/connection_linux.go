@@ -12,35 +12,37 @@ import (
 )
 
 const (
-	// flushAt is how much of answers to pipelined requests is collected before it is written.
+	// flushAt is how many bytes of answers to pipelined requests are collected before they are written.
 	flushAt = 16 << 10
-	// readsPerTurn is how often a connection may fill the input before others have their readsPerTurn.
+	// readsPerTurn is how often a connection may fill the input before other connections have their turn.
 	readsPerTurn = 16
 	// arrivals watches what a client sends, until the connection is closed.
 	arrivals = unix.EPOLLIN | unix.EPOLLRDHUP | epoll.Edge
-	// moreRoom is what a buffer has at least for the rest of a head.
+	// moreRoom is the least room that a buffer has for the rest of a head, in bytes.
 	moreRoom = 256
 )
 
-// connection is one client. Idle ones hold no buffer.
+// connection is one client. An idle connection holds no buffer.
 type connection struct {
 	// queue is what the connection waits for, since a moment.
 	queue      queue
 	since      time.Duration
 	fd         int
 	generation int32
-	// watched and writes tell that the poller reports what arrives, and that there is room again for what is to be written;
-	// last that the connection ends with the answer that is in out.
+	// watched says that the poller reports what arrives, writes that it reports room to write, and last that the
+	// connection ends with the answer in out.
 	watched, writes, last bool
-	// in is what arrived of a request that is not complete, or what waits until the answer before it is gone. scanned of it was looked at
-	// in vain for the end of a head; head is the length of one that is complete, and alone in the buffer, while its body arrives.
+	// in is what arrived of an incomplete request, or the requests that wait until the answer before them is written.
+	// Its first searched bytes do not end a head. While the body of a request arrives, in holds the head alone and head
+	// is its length.
 	in             []byte
 	searched, head int32
 	body           body
-	// out from sent on is what is still to be written; padding blanks follow it. delayed is the place among delays.
+	// out from sent on is still to be written, and padding blanks after it. delayed is the connection's position among
+	// the delays.
 	out                    []byte
 	sent, padding, delayed int32
-	// address is the client's, with its port.
+	// address is the client's address with its port.
 	address       [64]byte
 	addressLength uint8
 }
@@ -51,7 +53,7 @@ func (s *shard) changed(i int32, events uint32) {
 	hangup := events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0
 	switch {
 	case c.delayed != slots.None:
-		// Who has only ended his side still wants the answer; who is gone does not.
+		// A client that has ended only its own side still wants the answer.
 		if events&(unix.EPOLLHUP|unix.EPOLLERR) != 0 {
 			s.drop(i)
 		}
@@ -64,8 +66,9 @@ func (s *shard) changed(i int32, events uint32) {
 	}
 }
 
-// receive reads and answers until nothing is left. After a hang-up it reads up to the end or the error behind what arrived;
-// otherwise a read that does not fill the buffer has emptied the socket, and the next event comes with what arrives later.
+// receive reads and answers until nothing is left. After a hang-up it reads up to the end, or up to the error, that
+// follows what arrived. Otherwise a read that does not fill the buffer has emptied the socket, and what arrives later
+// is another event.
 func (s *shard) receive(i int32, hangup bool) {
 	for range readsPerTurn {
 		c := s.connections.At(i)
@@ -107,8 +110,8 @@ func (s *shard) receive(i int32, hangup bool) {
 	s.unread = append(s.unread, handle{i, s.connections.At(i).generation})
 }
 
-// process answers the requests that are complete in b, and keeps the rest. emptied tells that nothing more was in the socket.
-// It reports whether the connection is to be read on: it may be gone, or wait.
+// process answers the requests that are complete in b, and holds the rest. emptied says that nothing more was in the
+// socket. It reports whether to read on: the connection may be gone, or wait.
 func (s *shard) process(i int32, b []byte, emptied bool) bool {
 	c := s.connections.At(i)
 	out, padding, answered := s.output[:0], 0, false
@@ -127,7 +130,7 @@ func (s *shard) process(i int32, b []byte, emptied bool) bool {
 		}
 		options := s.rounds.Options(s.request.round)
 		if len(out) > flushAt || len(out) > 0 && options != (echo.Options{}) {
-			// The request is looked at once more when those before it are answered.
+			// The request is parsed again when those before it are answered.
 			if !s.send(i, out, padding) {
 				return false
 			}
@@ -137,7 +140,7 @@ func (s *shard) process(i int32, b []byte, emptied bool) bool {
 			}
 			out = out[:0]
 		}
-		// Counted before it is written: whoever has read the answer finds it counted.
+		// The count precedes the write: a client that has read its answer finds it counted.
 		s.rounds.Count(s.request.round)
 		b, answered = b[n:], true
 		c.last = s.request.close || s.stopping
@@ -178,8 +181,8 @@ func (s *shard) queueReader(i int32, answered bool) bool {
 	return true
 }
 
-// advance looks at the next request in b: at its head, or at the body of one whose head is held. It returns how much of b is dealt with.
-// A request that is whole is in s.request, and nothing of it is dealt with before it is answered.
+// advance parses the next request in b: its head, or its body where the head is held. It returns how much of b was
+// consumed. A complete request is in s.request, and is consumed when it is answered.
 func (s *shard) advance(i int32, b []byte) (n int, f parsed, status int) {
 	c := s.connections.At(i)
 	if c.head > 0 {
@@ -220,7 +223,7 @@ func (s *shard) advance(i int32, b []byte) (n int, f parsed, status int) {
 	return len(b), partial, status
 }
 
-// head reads a head, of which the first scanned bytes are known not to end it.
+// head parses a head, whose end is not in the first scanned bytes.
 func (s *shard) head(b []byte, scanned int) (n int, f parsed, status int) {
 	if b[0] == '\n' || b[0] == '\r' {
 		return 0, partial, http.StatusBadRequest
@@ -246,7 +249,8 @@ func (s *shard) head(b []byte, scanned int) (n int, f parsed, status int) {
 	return end, complete, s.request.examine(b[:end])
 }
 
-// holdInput makes in hold what is left of the input, with room for more; left may be a part of in.
+// holdInput stores what is left of the input in in, with room for more; left may be a part of in. It reports false when
+// too many buffers are lent.
 func (s *shard) holdInput(i int32, left []byte) bool {
 	c := s.connections.At(i)
 	if len(left) == 0 {
@@ -269,7 +273,7 @@ func (s *shard) holdInput(i int32, left []byte) bool {
 	return true
 }
 
-// forgetHead gives up the head of a request that is answered.
+// forgetHead releases the head of a request that is answered.
 func (s *shard) forgetHead(c *connection) {
 	if c.head > 0 {
 		s.lender.release(c.in)
@@ -277,7 +281,7 @@ func (s *shard) forgetHead(c *connection) {
 	}
 }
 
-// watch has the poller report the connection's changes from now on, those included that it did not see.
+// watch has the poller report the connection's changes from now on, and those since the connection was accepted.
 func (s *shard) watch(i int32) {
 	c := s.connections.At(i)
 	if c.watched {
@@ -290,7 +294,7 @@ func (s *shard) watch(i int32) {
 	c.watched = true
 }
 
-// watchWrites has the poller also report when there is room to write. It reports false when the connection is gone.
+// watchWrites has the poller also report room to write. It reports false when the connection is gone.
 func (s *shard) watchWrites(i int32) bool {
 	c := s.connections.At(i)
 	if c.writes {
@@ -308,7 +312,7 @@ func (s *shard) watchWrites(i int32) bool {
 	return true
 }
 
-// drop ends a connection.
+// drop closes a connection.
 func (s *shard) drop(i int32) {
 	c := s.connections.At(i)
 	s.dequeue(i)

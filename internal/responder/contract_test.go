@@ -145,11 +145,13 @@ func (c *client) hearOurs(method, path, host string) *http.Response {
 	if err := json.Unmarshal(body, &got); err != nil {
 		c.t.Fatalf("%v in %.300q with status %d", err, body, answer.StatusCode)
 	}
-	want := echo.Answer{Kdoctor: identity(), ClientAddress: c.LocalAddr().String(), Method: method, Path: path, Host: host}
+	want := echo.Answer{Kdoctor: identity(), ClientAddress: c.LocalAddr().String(), Method: method, Path: path,
+		Host: host}
 	if diff := cmp.Diff(want, got); diff != "" {
 		c.t.Errorf("answer (-want +got):\n%s", diff)
 	}
-	if answer.ContentLength != int64(len(body)) || answer.Header.Get("Content-Type") != "application/json" || answer.Header.Get("Date") == "" {
+	if answer.ContentLength != int64(len(body)) || answer.Header.Get("Content-Type") != "application/json" ||
+		answer.Header.Get("Date") == "" {
 		c.t.Errorf("headers %v of a body of %d bytes", answer.Header, len(body))
 	}
 	return answer
@@ -162,21 +164,35 @@ func TestRequestsAreAnsweredInOrder(t *testing.T) {
 		method, path, host string
 		close, keeps       bool
 	}{
-		{"a usual request", "GET /kdoctoragent HTTP/1.1\r\nHost: h:80\r\n\r\n", "GET", "/kdoctoragent", "h:80", false, false},
+		{"a usual request", "GET /kdoctoragent HTTP/1.1\r\nHost: h:80\r\n\r\n", "GET", "/kdoctoragent", "h:80", false,
+			false},
 		{"another method", "PURGE /x?y=z HTTP/1.1\r\nhost: h\r\n\r\n", "PURGE", "/x", "h", false, false},
-		{"a method with a character that JSON escapes", "A&B / HTTP/1.1\r\nHost: h\r\n\r\n", "A&B", "/", "h", false, false},
-		{"escapes in the path", "GET /%3Ca%22%0a%ff%e2%80%a8/\xc3\xa4 HTTP/1.1\r\nHost: h\r\n\r\n", "GET", "/<a\"\n\ufffd\u2028/ä", "h", false, false},
-		{"a whole URL", "GET http://other.example/p HTTP/1.1\r\nHost: h\r\n\r\n", "GET", "/p", "other.example", false, false},
+		{"a method with a character that JSON escapes", "A&B / HTTP/1.1\r\nHost: h\r\n\r\n", "A&B", "/", "h", false,
+			false},
+		{"escapes in the path", "GET /%3Ca%22%0a%ff%e2%80%a8/\xc3\xa4 HTTP/1.1\r\nHost: h\r\n\r\n", "GET",
+			"/<a\"\n\ufffd\u2028/ä", "h", false, false},
+		{"a whole URL", "GET http://other.example/p HTTP/1.1\r\nHost: h\r\n\r\n", "GET", "/p", "other.example", false,
+			false},
 		{"a star", "OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", "OPTIONS", "*", "h", false, false},
 		{"a body with a length", "POST / HTTP/1.1\r\nHost: h\r\n" + length(10), "POST", "/", "h", false, false},
-		{"the longest body", "PUT / HTTP/1.1\r\nHost: h\r\n" + length(echo.MaxRequestBody), "PUT", "/", "h", false, false},
-		{"a body in chunks", "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nA;x=y\r\n0123456789\r\n0\r\nA: b\r\n\r\n", "POST", "/", "h", false, false},
-		{"a length and chunks, which win", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", "POST", "/", "h", false, false},
-		{"a request that ends the connection", "GET / HTTP/1.1\r\nHost: h\r\nConnection: Close\r\n\r\n", "GET", "/", "h", true, false},
-		{"a request that ends the connection among other things", "GET / HTTP/1.1\r\nHost: h\r\nConnection: a, close\r\n\r\n", "GET", "/", "h", true, false},
+		{"the longest body", "PUT / HTTP/1.1\r\nHost: h\r\n" + length(echo.MaxRequestBody), "PUT", "/", "h", false,
+			false},
+		{"a body in chunks",
+			"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n" +
+				"A;x=y\r\n0123456789\r\n0\r\nA: b\r\n\r\n",
+			"POST", "/", "h", false, false},
+		{"a length and chunks, which win",
+			"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n" +
+				"3\r\nabc\r\n0\r\n\r\n",
+			"POST", "/", "h", false, false},
+		{"a request that ends the connection", "GET / HTTP/1.1\r\nHost: h\r\nConnection: Close\r\n\r\n", "GET", "/",
+			"h", true, false},
+		{"a request that ends the connection among other things",
+			"GET / HTTP/1.1\r\nHost: h\r\nConnection: a, close\r\n\r\n", "GET", "/", "h", true, false},
 		{"HTTP/1.0", "GET / HTTP/1.0\r\n\r\n", "GET", "/", "", true, false},
 		{"HTTP/1.0 kept", "GET / HTTP/1.0\r\nConnection: keep-alive\r\nHost: h\r\n\r\n", "GET", "/", "h", false, true},
-		{"a head of many kilobytes", "GET / HTTP/1.1\r\nHost: h\r\nA: " + strings.Repeat("a", 8000) + "\r\n\r\n", "GET", "/", "h", false, false},
+		{"a head of many kilobytes", "GET / HTTP/1.1\r\nHost: h\r\nA: " + strings.Repeat("a", 8000) + "\r\n\r\n",
+			"GET", "/", "h", false, false},
 		{"lines without returns", "GET / HTTP/1.1\nHost: h\n\n", "GET", "/", "h", false, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -188,7 +204,8 @@ func TestRequestsAreAnsweredInOrder(t *testing.T) {
 					conn.say(c.request[:tear])
 					conn.say(c.request[tear:] + "GET /second HTTP/1.1\r\nHost: i\r\n\r\n")
 					answer := conn.hearOurs(c.method, c.path, c.host)
-					if answer.StatusCode != http.StatusOK || answer.Close != c.close || (answer.Header.Get("Connection") == "keep-alive") != c.keeps {
+					if answer.StatusCode != http.StatusOK || answer.Close != c.close ||
+						(answer.Header.Get("Connection") == "keep-alive") != c.keeps {
 						t.Errorf("status %d, close %v, headers %v", answer.StatusCode, answer.Close, answer.Header)
 					}
 					if c.close {
@@ -243,9 +260,11 @@ func TestBadRequestsAreRefused(t *testing.T) {
 		{"a chunk without a size", chunks + "x\r\n", []int{400}},
 		{"a chunk that is longer than its size", chunks + "1\r\nab\r\n0\r\n\r\n", []int{400}},
 		{"a body too long by its length", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 65537\r\n\r\n", []int{413}},
-		{"a body too long by its chunks", chunks + "10001\r\n" + strings.Repeat("x", 65537) + "\r\n0\r\n\r\n", []int{413}},
+		{"a body too long by its chunks", chunks + "10001\r\n" + strings.Repeat("x", 65537) + "\r\n0\r\n\r\n",
+			[]int{413}},
 		{"an expectation that nobody meets", "GET / HTTP/1.1\r\nHost: h\r\nExpect: wonders\r\n\r\n", []int{417}},
-		{"a head that is too long", "GET / HTTP/1.1\r\nHost: h\r\nA: " + strings.Repeat("a", 20000) + "\r\n\r\n", []int{431}},
+		{"a head that is too long", "GET / HTTP/1.1\r\nHost: h\r\nA: " + strings.Repeat("a", 20000) + "\r\n\r\n",
+			[]int{431}},
 		{"a request line that is too long", "GET /" + strings.Repeat("a", 20000), []int{431, 414}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -324,10 +343,12 @@ func TestOptionsOfARoundChangeItsAnswers(t *testing.T) {
 		set(echo.Options{Bytes: echo.MaxBodyBytes, Status: http.StatusServiceUnavailable})
 		conn.say(ask("u/1/2") + ask("u/1/1") + ask("u/1/2") + ask("u/1/1"))
 		for range 2 {
-			if answer := conn.hearOurs("GET", "/u/1/2", "h"); answer.StatusCode != http.StatusOK || answer.ContentLength > 1000 {
+			if answer := conn.hearOurs("GET", "/u/1/2", "h"); answer.StatusCode != http.StatusOK ||
+				answer.ContentLength > 1000 {
 				t.Errorf("status %d with %d bytes to another round", answer.StatusCode, answer.ContentLength)
 			}
-			if answer := conn.hearOurs("GET", "/u/1/1", "h"); answer.StatusCode != http.StatusServiceUnavailable || answer.ContentLength != echo.MaxBodyBytes {
+			if answer := conn.hearOurs("GET", "/u/1/1", "h"); answer.StatusCode != http.StatusServiceUnavailable ||
+				answer.ContentLength != echo.MaxBodyBytes {
 				t.Errorf("status %d with %d bytes", answer.StatusCode, answer.ContentLength)
 			}
 		}
@@ -361,7 +382,9 @@ func TestImpatientClientsAreNoError(t *testing.T) {
 		if err := s.SetOptions("u/1/1", echo.Options{Delay: time.Minute}); err != nil {
 			t.Fatal(err)
 		}
-		for _, text := range []string{"", "GET", "GET / HTTP/1.1\r\nHost: h\r\n\r\n", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n", "GET / HTTP/1.1\r\nHost: h\r\nKdoctor-Round: u/1/1\r\n\r\n"} {
+		for _, text := range []string{"", "GET", "GET / HTTP/1.1\r\nHost: h\r\n\r\n",
+			"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n",
+			"GET / HTTP/1.1\r\nHost: h\r\nKdoctor-Round: u/1/1\r\n\r\n"} {
 			for _, linger := range []int{-1, 0} {
 				conn := dial(t, s.address)
 				conn.say(text)
@@ -389,9 +412,12 @@ func TestDeadlinesEndConnections(t *testing.T) {
 	}{
 		{"no request", "", "", Config{Header: short, Request: long, Write: long, Idle: long}},
 		{"half a head", "GET / HTTP/1.1\r\n", "", Config{Header: short, Request: long, Write: long, Idle: long}},
-		{"half a head after a whole request", "GET / HTTP/1.1\r\nHost: h\r\n\r\nGET /", "GET", Config{Header: short, Request: long, Write: long, Idle: long}},
-		{"half a body", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\na", "", Config{Header: short, Request: 2 * short, Write: long, Idle: long}},
-		{"nothing more", "GET / HTTP/1.1\r\nHost: h\r\n\r\n", "GET", Config{Header: long, Request: long, Write: long, Idle: short}},
+		{"half a head after a whole request", "GET / HTTP/1.1\r\nHost: h\r\n\r\nGET /", "GET",
+			Config{Header: short, Request: long, Write: long, Idle: long}},
+		{"half a body", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\na", "",
+			Config{Header: short, Request: 2 * short, Write: long, Idle: long}},
+		{"nothing more", "GET / HTTP/1.1\r\nHost: h\r\n\r\n", "GET",
+			Config{Header: long, Request: long, Write: long, Idle: short}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -456,7 +482,8 @@ func TestLongPipelinesAreAnsweredToTheEnd(t *testing.T) {
 		const requests = 10_000
 		sent := make(chan error, 1)
 		go func() {
-			_, err := io.WriteString(conn, strings.Repeat("GET / HTTP/1.1\r\nHost: h\r\nKdoctor-Round: u/1/1/kept\r\n\r\n", requests))
+			_, err := io.WriteString(conn,
+				strings.Repeat("GET / HTTP/1.1\r\nHost: h\r\nKdoctor-Round: u/1/1/kept\r\n\r\n", requests))
 			sent <- err
 		}()
 		for range requests {

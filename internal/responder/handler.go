@@ -15,8 +15,8 @@ import (
 // delayedWriteTime is how long a client may take to receive a delayed answer.
 const delayedWriteTime = 10 * time.Second
 
-// Handler answers every request with its identity, and counts requests by round. It runs on net/http: it is the reference
-// for Responder, which serves by it wherever the epoll loop cannot run. It is safe for concurrent use.
+// Handler answers every request with its identity, and counts requests by round. It runs on net/http: it is the
+// reference for Responder, which serves by it wherever the epoll loop cannot run. It is safe for concurrent use.
 type Handler struct {
 	Rounds
 	identity echo.Identity
@@ -47,7 +47,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	round := []byte(r.Header.Get(echo.RoundHeader))
 	options := h.Options(round)
-	// Counted before it is written: whoever has read the answer finds it counted.
+	// The count precedes the write: a client that has read its answer finds it counted.
 	h.Count(round)
 	if !wait(w, r, options.Delay) {
 		return
@@ -55,10 +55,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	write(w, body, options)
 }
 
-// readBody reads the request to its end, and returns the status that it deserves.
+// readBody reads the request to its end, and returns the status of its answer.
 func readBody(w http.ResponseWriter, r *http.Request) int {
 	if r.ContentLength > echo.MaxRequestBody {
-		// Without them the server would wait for what nobody wants, before the answer and behind it.
+		// Otherwise the server would wait for a body that nobody wants, before the answer and after it.
 		control := http.NewResponseController(w)
 		_ = control.EnableFullDuplex()
 		_ = control.SetReadDeadline(time.Now())
@@ -75,12 +75,13 @@ func readBody(w http.ResponseWriter, r *http.Request) int {
 	return http.StatusBadRequest
 }
 
-// wait reports whether the client is still there after the delay. The server's deadlines would end a long one.
+// wait reports whether the client is still there after the delay. It moves the server's deadlines, which would end a
+// long delay.
 func wait(w http.ResponseWriter, r *http.Request, delay time.Duration) bool {
 	if delay == 0 {
 		return true
 	}
-	// Where there is no connection, as in tests, there is no deadline either.
+	// Without a connection, as in tests, there is no deadline.
 	control, until := http.NewResponseController(w), time.Now().Add(delay+delayedWriteTime)
 	_ = control.SetReadDeadline(until)
 	_ = control.SetWriteDeadline(until)

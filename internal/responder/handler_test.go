@@ -48,7 +48,9 @@ func TestHandlerCountsByRound(t *testing.T) {
 	send("a/1/1")
 	send("a/1/1")
 	send("a/1/2")
-	for _, foreign := range []string{"", "a", "a/1", "a/1/1/1", "/1/1", "a/x/1", "a/1/-1", "a b/1/1", "a/1/kept", "/kept", "a/1/1/", "a/1/1/Kept", "a/1/1/kept/kept", strings.Repeat("a", 120) + "/1/1/kept", strings.Repeat("a", 200) + "/1/1"} {
+	for _, foreign := range []string{"", "a", "a/1", "a/1/1/1", "/1/1", "a/x/1", "a/1/-1", "a b/1/1", "a/1/kept",
+		"/kept", "a/1/1/", "a/1/1/Kept", "a/1/1/kept/kept", strings.Repeat("a",
+			120) + "/1/1/kept", strings.Repeat("a", 200) + "/1/1"} {
 		send(foreign)
 		if n := h.Served(foreign); n != 0 {
 			t.Errorf("round %q counts %d", foreign, n)

@@ -21,7 +21,7 @@ func (r *Responder) serveHandler(ctx context.Context, l net.Listener) error {
 		IdleTimeout:                  c.Idle,
 		MaxHeaderBytes:               MaxHeader,
 		DisableGeneralOptionsHandler: true,
-		// The standard library logs every client that goes away; that is what the reports are for.
+		// The standard library logs every client that goes away. Reports show these.
 		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
 	}
 	ended := make(chan struct{})
@@ -43,7 +43,7 @@ func (r *Responder) serveHandler(ctx context.Context, l net.Listener) error {
 	return fmt.Errorf("serve probes: %w", err)
 }
 
-// Limit bounds the connections of a listener: further ones wait in the kernel's queue, where they cost nothing.
+// Limit bounds the connections of a listener. Further ones wait in the kernel's queue, where they cost nothing.
 func Limit(l net.Listener, connections int) net.Listener {
 	return &limited{Listener: l, places: make(chan struct{}, connections), closed: make(chan struct{})}
 }
@@ -55,7 +55,7 @@ type limited struct {
 	closed chan struct{}
 }
 
-// Accept waits for a place, then for a connection.
+// Accept waits for a free place, then for a connection.
 func (l *limited) Accept() (net.Conn, error) {
 	select {
 	case l.places <- struct{}{}:
@@ -81,7 +81,7 @@ type limitedConn struct {
 	release func()
 }
 
-// Close gives the place back, once.
+// Close frees the place, once.
 func (c *limitedConn) Close() error {
 	defer c.release()
 	return c.Conn.Close()

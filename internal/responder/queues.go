@@ -6,18 +6,18 @@ import (
 	"kdoctor.io/kdoctor/internal/slots"
 )
 
-// queue is what a connection waits for, and so which deadline it has. Each has one span for all, so its connections end in the order
-// in which they came, and a list is all that it takes.
+// queue is what a connection waits for, and so which deadline it has. All connections of a queue have the same time, so
+// that their deadlines are in the order in which they came, and a list is enough.
 type queue uint8
 
 const (
-	// noQueue is for a connection whose answer is delayed, and for a free place.
+	// noQueue is for a connection whose answer is delayed, and for a free slot.
 	noQueue queue = iota
-	// inRequest: a request has begun and is not complete. At the end of the span its head must be.
+	// inRequest: a request has begun and is not complete. Its head must be complete at the deadline.
 	inRequest
 	// inBody: the head was complete in time, the body is not.
 	inBody
-	// inAnswer: the client has not taken the whole answer.
+	// inAnswer: the client has not received the whole answer.
 	inAnswer
 	// inIdle: no request has begun.
 	inIdle
@@ -26,7 +26,8 @@ const (
 	queues
 )
 
-// delays are connections whose answers wait for their moments, the next one first: a heap. Each connection knows where it stands.
+// delays is a heap of the connections whose answers are delayed, the next one first. Each connection knows its
+// position.
 type delays struct {
 	waiting []delay
 	moved   func(connection, at int32)
@@ -42,7 +43,7 @@ func (d *delays) add(connection int32, until time.Duration) {
 	d.up(len(d.waiting)-1, delay{until, connection})
 }
 
-// remove takes out the one that stands at the place.
+// remove removes the delay at a position.
 func (d *delays) remove(at int32) {
 	d.moved(d.waiting[at].connection, slots.None)
 	end := len(d.waiting) - 1
@@ -58,7 +59,7 @@ func (d *delays) set(at int, one delay) {
 	d.moved(one.connection, int32(at)) // #nosec G115 -- there are as many as connections at most
 }
 
-// up puts one at the place or above it, and returns where.
+// up moves a delay from the position towards the top, and returns its new position.
 func (d *delays) up(at int, one delay) int {
 	for at > 0 {
 		parent := (at - 1) / 2
@@ -72,7 +73,7 @@ func (d *delays) up(at int, one delay) int {
 	return at
 }
 
-// down lets the one at the place sink.
+// down moves the delay at the position towards the bottom.
 func (d *delays) down(at int) {
 	one := d.waiting[at]
 	for {

@@ -10,23 +10,24 @@ import (
 	"kdoctor.io/kdoctor/internal/httpbytes"
 )
 
-// chunked is the length of a body that comes in chunks.
+// chunked is the length of a body in chunks.
 const chunked = -1
 
-// request is what a responder needs to know of a request's head. The slices point into what was parsed.
+// request is what a responder needs to know of a request's head. The slices point into the bytes that were parsed.
 type request struct {
 	method, path, host, round []byte
-	// length is that of the body, or chunked.
+	// length is the length of the body, or chunked.
 	length int64
-	// http10 is for HTTP/1.0.
+	// http10 is set for HTTP/1.0.
 	http10 bool
-	// close tells that the connection ends with the answer.
+	// close says that the connection ends with the answer.
 	close bool
-	// expectsContinue is set for a client that waits for an interim answer before it sends the body, expectsOther for one that wants what nobody offers.
+	// expectsContinue is set for a client that waits for an interim answer before it sends the body, expectsOther for
+	// any other expectation.
 	expectsContinue, expectsOther bool
 }
 
-// parsed is what a look at the bytes of a request gives.
+// parsed is the result of parsing the bytes of a head.
 type parsed uint8
 
 const (
@@ -34,12 +35,12 @@ const (
 	partial parsed = iota
 	// complete: the head is complete and understood.
 	complete
-	// unusual: it takes a closer look, once the head is complete.
+	// unusual: net/http's parser must read the head, once it is complete.
 	unusual
 )
 
-// parse reads a head of the usual form and returns its length. What it understands, it understands as net/http does; all that is rare,
-// or wrong, is unusual. It allocates nothing.
+// parse reads a head of the usual form and returns its length. It understands such a head as net/http does. All that is
+// rare, or wrong, is unusual. It allocates nothing.
 func (r *request) parse(b []byte) (int, parsed) {
 	end := bytes.IndexByte(b, '\n')
 	if end < 0 {
@@ -70,7 +71,7 @@ func (r *request) parse(b []byte) (int, parsed) {
 	}
 }
 
-// requestLine reads the request requestLine.
+// requestLine reads the request line.
 func (r *request) requestLine(line []byte) bool {
 	const version = len(" HTTP/1.1")
 	space := bytes.IndexByte(line, ' ')
@@ -106,10 +107,10 @@ func (r *request) requestLine(line []byte) bool {
 	return true
 }
 
-// fields is what the fields of a head said.
+// fields says which fields a head has.
 type fields struct{ host, length, coding, round, closes, keeps bool }
 
-// field reads one line of the usual form.
+// field reads one field of the usual form.
 func (r *request) field(line []byte, f *fields) bool {
 	colon := bytes.IndexByte(line, ':')
 	if colon <= 0 {
@@ -152,7 +153,7 @@ func (r *request) field(line []byte, f *fields) bool {
 	return true
 }
 
-// conclude decides at the end of a head what all its fields mean together.
+// conclude decides at the end of a head what its fields mean together.
 func (r *request) conclude(f *fields) bool {
 	if !f.host && !r.http10 || f.coding && f.length {
 		return false
@@ -164,15 +165,16 @@ func (r *request) conclude(f *fields) bool {
 	return true
 }
 
-// first reports whether it is the first call.
+// first reports whether it is called with the flag for the first time.
 func first(seen *bool) bool {
 	was := *seen
 	*seen = true
 	return !was
 }
 
-// examine reads a whole head of any form by net/http's own parser, and returns a status other than 200 for one that is refused.
-// Beyond what that parser refuses, a head must keep the rules of net/http's server, and may not fold lines: RFC 9112, section 5.2, has them refused.
+// examine reads a complete head of any form by net/http's own parser, and returns a status other than 200 for a head
+// that is refused. Beyond what that parser refuses, a head must follow the rules of net/http's server and must not fold
+// lines (RFC 9112, section 5.2).
 func (r *request) examine(head []byte) int {
 	hosts, ok := scanFields(head)
 	if !ok {
@@ -189,7 +191,8 @@ func (r *request) examine(head []byte) int {
 		return http.StatusBadRequest
 	}
 	*r = request{
-		method: []byte(read.Method), path: []byte(read.URL.Path), host: []byte(read.Host), round: []byte(read.Header.Get(echo.RoundHeader)),
+		method: []byte(read.Method), path: []byte(read.URL.Path), host: []byte(read.Host),
+		round:  []byte(read.Header.Get(echo.RoundHeader)),
 		length: read.ContentLength, close: read.Close, http10: !read.ProtoAtLeast(1, 1),
 	}
 	if expect := read.Header.Get("Expect"); expect != "" {
@@ -221,7 +224,7 @@ func scanFields(head []byte) (hosts int, ok bool) {
 	}
 }
 
-// headEnd finds the end of a head, of which the first from bytes were looked at before; it is 0 when the head goes on.
+// headEnd returns the length of a head whose end is not in the first from bytes, or 0 when the head goes on.
 func headEnd(b []byte, from int) int {
 	for at := max(0, from-3); ; {
 		i := bytes.IndexByte(b[at:], '\n')

@@ -18,23 +18,62 @@ import (
 	"kdoctor.io/kdoctor/internal/slots"
 )
 
-const usual = "GET /kdoctoragent HTTP/1.1\r\nHost: 198.51.100.7:5710\r\nUser-Agent: kdoctor-agent\r\nKdoctor-Round: 0b5f4a1e/1/2\r\nKdoctor-Source: a\r\nConnection: close\r\n\r\n"
+const usual = "GET /kdoctoragent HTTP/1.1\r\nHost: 198.51.100.7:5710\r\nUser-Agent: kdoctor-agent\r\n" +
+	"Kdoctor-Round: 0b5f4a1e/1/2\r\nKdoctor-Source: a\r\nConnection: close\r\n\r\n"
 
 // heads are requests at the edges of what is accepted.
 func heads() []string {
 	all := []string{
-		usual, "", "\r\n", "GET", "GET / HTTP/1.1\r\n\r\n", "GET / HTTP/1.0\r\n\r\n", "GET  / HTTP/1.1\r\nHost: h\r\n\r\n", "GET /  HTTP/1.1\r\nHost: h\r\n\r\n", "GET / HTTP/1.1 \r\nHost: h\r\n\r\n",
-		"GET / HTTP/1.2\r\nHost: h\r\n\r\n", "GET / HTTP/3.1\r\nHost: h\r\n\r\n", "get /a?b=%zz HTTP/1.1\r\nHost: h\r\n\r\n", "GET /a#b HTTP/1.1\r\nHost: h\r\n\r\n", "GET //a/b HTTP/1.1\r\nHost: h\r\n\r\n",
-		"GET a HTTP/1.1\r\nHost: h\r\n\r\n", "GET mailto:a HTTP/1.1\r\nHost: h\r\n\r\n", "GET http://u:p@h:1/x%2fy HTTP/1.1\r\nHost: i\r\n\r\n", "CONNECT h:1 HTTP/1.1\r\n\r\n", "CONNECT /a HTTP/1.1\r\nHost: h\r\n\r\n",
-		"OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", "G(T / HTTP/1.1\r\nHost: h\r\n\r\n", "GET /\x01 HTTP/1.1\r\nHost: h\r\n\r\n", "GET /\xff?\xfe HTTP/1.1\r\nHost: h\r\n\r\n", "GET /\x7f HTTP/1.1\r\nHost: h\r\n\r\n",
-		"GET / HTTP/1.1\nHost:h\n\n", "GET / HTTP/1.1\r\nHost:\r\n\r\n", "GET / HTTP/1.1\r\nHost: h\r\nhOST: h\r\n\r\n", "GET / HTTP/1.1\r\nHost: h/\r\n\r\n", "GET / HTTP/1.1\r\nHost: \xc3\xa4\r\n\r\n",
-		"GET / HTTP/1.1\r\n A: b\r\nHost: h\r\n\r\n", "GET / HTTP/1.1\r\nHost: h\r\nA : b\r\n\r\n", "GET / HTTP/1.1\r\nHost: h\r\n: b\r\n\r\n", "GET / HTTP/1.1\r\nHost: h\r\nA\r\n\r\n", "GET / HTTP/1.1\r\nHost: h\r\nA:\x00\r\n\r\n",
-		"GET / HTTP/1.1\r\nHost: h\r\nA: b\rc\r\n\r\n", "GET / HTTP/1.1\r\nHost: h\r\nA: \xff \t\r\n\r\n", "GET / HTTP/1.1\r\nHost: h\r\nKdoctor-Round: \t a/1/1 \t\r\nKdoctor-Round: b/1/1\r\n\r\n", "GET / HTTP/1.1\r\nHost: h\r\nKdoctor-Round:\r\n\r\n",
-		"GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", "GET / HTTP/1.0\r\nConnection: keep-alive, close\r\n\r\n", "GET / HTTP/1.1\r\nHost: h\r\nConnection: x , CLOSE\r\n\r\n", "GET / HTTP/1.1\r\nHost: h\r\nConnection: closed\r\nConnection: close\r\n\r\n",
+		usual, "", "\r\n", "GET", "GET / HTTP/1.1\r\n\r\n", "GET / HTTP/1.0\r\n\r\n",
+		"GET  / HTTP/1.1\r\nHost: h\r\n\r\n", "GET /  HTTP/1.1\r\nHost: h\r\n\r\n",
+		"GET / HTTP/1.1 \r\nHost: h\r\n\r\n",
+		"GET / HTTP/1.2\r\nHost: h\r\n\r\n",
+		"GET / HTTP/3.1\r\nHost: h\r\n\r\n",
+		"get /a?b=%zz HTTP/1.1\r\nHost: h\r\n\r\n",
+		"GET /a#b HTTP/1.1\r\nHost: h\r\n\r\n",
+		"GET //a/b HTTP/1.1\r\nHost: h\r\n\r\n",
+		"GET a HTTP/1.1\r\nHost: h\r\n\r\n",
+		"GET mailto:a HTTP/1.1\r\nHost: h\r\n\r\n",
+		"GET http://u:p@h:1/x%2fy HTTP/1.1\r\nHost: i\r\n\r\n",
+		"CONNECT h:1 HTTP/1.1\r\n\r\n",
+		"CONNECT /a HTTP/1.1\r\nHost: h\r\n\r\n",
+		"OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n",
+		"G(T / HTTP/1.1\r\nHost: h\r\n\r\n",
+		"GET /\x01 HTTP/1.1\r\nHost: h\r\n\r\n",
+		"GET /\xff?\xfe HTTP/1.1\r\nHost: h\r\n\r\n",
+		"GET /\x7f HTTP/1.1\r\nHost: h\r\n\r\n",
+		"GET / HTTP/1.1\nHost:h\n\n",
+		"GET / HTTP/1.1\r\nHost:\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: h\r\nhOST: h\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: h/\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: \xc3\xa4\r\n\r\n",
+		"GET / HTTP/1.1\r\n A: b\r\nHost: h\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: h\r\nA : b\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: h\r\n: b\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: h\r\nA\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: h\r\nA:\x00\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: h\r\nA: b\rc\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: h\r\nA: \xff \t\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: h\r\nKdoctor-Round: \t a/1/1 \t\r\nKdoctor-Round: b/1/1\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: h\r\nKdoctor-Round:\r\n\r\n",
+		"GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n",
+		"GET / HTTP/1.0\r\nConnection: keep-alive, close\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: h\r\nConnection: x , CLOSE\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: h\r\nConnection: closed\r\nConnection: close\r\n\r\n",
 	}
-	for _, framing := range []string{"Content-Length: 0", "Content-Length: 5", "Content-Length: 05", "Content-Length: 5\r\nContent-Length: 5", "Content-Length: 5\r\nContent-Length: 05", "Content-Length:", "Content-Length: -0",
-		"Content-Length: 5 ", "Content-Length: 5, 5", "Content-Length: 9999999999999999999", "Content-Length: 000000000000000000005", "Transfer-Encoding: chunked", "Transfer-Encoding: Chunked\r\nContent-Length: 3", "Transfer-Encoding: chunked\r\nContent-Length: x",
-		"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", "Transfer-Encoding: identity", "Transfer-Encoding: gzip, chunked", "Transfer-Encoding: chunked\r\nTrailer: A", "Transfer-Encoding: chunked\r\nTrailer: Content-Length", "Trailer: A"} {
+	for _, framing := range []string{"Content-Length: 0", "Content-Length: 5", "Content-Length: 05",
+		"Content-Length: 5\r\nContent-Length: 5", "Content-Length: 5\r\nContent-Length: 05", "Content-Length:",
+		"Content-Length: -0",
+		"Content-Length: 5 ",
+		"Content-Length: 5, 5",
+		"Content-Length: 9999999999999999999",
+		"Content-Length: 000000000000000000005",
+		"Transfer-Encoding: chunked",
+		"Transfer-Encoding: Chunked\r\nContent-Length: 3",
+		"Transfer-Encoding: chunked\r\nContent-Length: x",
+		"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", "Transfer-Encoding: identity",
+		"Transfer-Encoding: gzip, chunked", "Transfer-Encoding: chunked\r\nTrailer: A",
+		"Transfer-Encoding: chunked\r\nTrailer: Content-Length", "Trailer: A"} {
 		all = append(all, "POST / HTTP/1.1\r\nHost: h\r\n"+framing+"\r\n\r\n", "POST / HTTP/1.0\r\n"+framing+"\r\n\r\n")
 	}
 	return all
@@ -142,8 +181,22 @@ func FuzzHead(f *testing.F) {
 
 func FuzzBody(f *testing.F) {
 	for _, body := range []string{
-		"0\r\n\r\n", "3\r\nabc\r\n0\r\n\r\n", "3;a=b\r\nabc\r\n0\r\nA: b\r\n\r\nmore", "3\nabc\r\n0\r\n\r\n", "g\r\n", "\r\n", "3\r\nabcd\r\n", "ffffffffffffffff\r\n", "00000000000000003\r\nabc\r\n0\r\n\r\n",
-		"FfF\r\n" + strings.Repeat("x", 4095) + "\r\n0\r\n\r\n", "0\r\nA\r\n\r\n", "0\r\n\n", "0\r\nA: b\n\r\n", "1;" + strings.Repeat("x", 4000) + "\r\na\r\n0\r\n\r\n", "10000\r\n", "10001\r\n",
+		"0\r\n\r\n",
+		"3\r\nabc\r\n0\r\n\r\n",
+		"3;a=b\r\nabc\r\n0\r\nA: b\r\n\r\nmore",
+		"3\nabc\r\n0\r\n\r\n",
+		"g\r\n",
+		"\r\n",
+		"3\r\nabcd\r\n",
+		"ffffffffffffffff\r\n",
+		"00000000000000003\r\nabc\r\n0\r\n\r\n",
+		"FfF\r\n" + strings.Repeat("x", 4095) + "\r\n0\r\n\r\n",
+		"0\r\nA\r\n\r\n",
+		"0\r\n\n",
+		"0\r\nA: b\n\r\n",
+		"1;" + strings.Repeat("x", 4000) + "\r\na\r\n0\r\n\r\n",
+		"10000\r\n",
+		"10001\r\n",
 	} {
 		f.Add([]byte(body), uint16(3))
 	}
@@ -158,7 +211,9 @@ func FuzzBody(f *testing.F) {
 			n += m
 		}
 		accepted := !more && status == http.StatusOK
-		read, err := http.ReadRequest(bufio.NewReader(io.MultiReader(strings.NewReader("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"), bytes.NewReader(text))))
+		read, err := http.ReadRequest(bufio.NewReader(io.MultiReader(
+			strings.NewReader("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"),
+			bytes.NewReader(text))))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -168,7 +223,8 @@ func FuzzBody(f *testing.F) {
 			t.Errorf("%q is accepted up to %d; net/http says %v after %d bytes", text, n, err, len(content))
 		case accepted && o.sum != uint64(len(content)):
 			t.Errorf("%q has %d bytes, want %d", text, o.sum, len(content))
-		case err == nil && !accepted && len(content) <= echo.MaxRequestBody && len(text) <= maxExtension && !strings.Contains(string(text), "0\r\n"):
+		case err == nil && !accepted && len(content) <= echo.MaxRequestBody && len(text) <= maxExtension &&
+			!strings.Contains(string(text), "0\r\n"):
 			// Trailers are read more strictly here.
 			t.Errorf("%q is refused with %d, more %v", text, status, more)
 		}
@@ -178,7 +234,8 @@ func FuzzBody(f *testing.F) {
 func TestUsualHeadsNeedNoSecondLook(t *testing.T) {
 	var r request
 	n, f := r.parse([]byte(usual + "GET"))
-	if n != len(usual) || f != complete || string(r.round) != "0b5f4a1e/1/2" || !r.close || string(r.path) != "/kdoctoragent" {
+	if n != len(usual) || f != complete || string(r.round) != "0b5f4a1e/1/2" || !r.close ||
+		string(r.path) != "/kdoctoragent" {
 		t.Errorf("%d bytes, %v, %+v", n, f, r)
 	}
 	for i := range usual {
@@ -197,7 +254,8 @@ func TestAnswersAreThoseOfEncodingJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.tick(1)
-	for _, text := range []string{"", "/a", "/\"\\<>&'", "/\x00\x1f\x7f\b\f\n\r\t", "/ä\u2028\u2029\xff\xc3", strings.Repeat("ä", 600), "a" + strings.Repeat("ä", 600)} {
+	for _, text := range []string{"", "/a", "/\"\\<>&'", "/\x00\x1f\x7f\b\f\n\r\t", "/ä\u2028\u2029\xff\xc3",
+		strings.Repeat("ä", 600), "a" + strings.Repeat("ä", 600)} {
 		for _, size := range []int{0, 200, 5000} {
 			r := request{method: []byte("A&B"), path: []byte(text), host: []byte(text)}
 			out, padding := w.answer(nil, &r, []byte("[::1]:80"), echo.Options{Bytes: size}, false)
@@ -211,11 +269,13 @@ func TestAnswersAreThoseOfEncodingJSON(t *testing.T) {
 			}
 			_ = answer.Body.Close()
 			shown := text[:min(len(text), echo.MaxEchoBytes)]
-			want, err := json.Marshal(echo.Answer{Kdoctor: identity(), ClientAddress: "[::1]:80", Method: "A&B", Path: shown, Host: shown})
+			want, err := json.Marshal(echo.Answer{Kdoctor: identity(), ClientAddress: "[::1]:80", Method: "A&B",
+				Path: shown, Host: shown})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !bytes.Equal(body[:len(body)-padding], want) || len(body) != max(size, len(want)) || len(bytes.TrimRight(body, " ")) != len(want) {
+			if !bytes.Equal(body[:len(body)-padding], want) || len(body) != max(size, len(want)) ||
+				len(bytes.TrimRight(body, " ")) != len(want) {
 				t.Errorf("body %q of %d bytes with padding %d, want %q", body, len(body), padding, want)
 			}
 		}

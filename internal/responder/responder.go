@@ -1,8 +1,11 @@
-// Package responder is the server that answers the probes of other agents: HTTP/1.1 of our own, for Linux.
+// Package responder is the server that answers the probes of other agents. Package echo says what an answer holds.
 //
-// Connections are spread over shards. Each is one thread with its own epoll set, which accepts, reads, answers and keeps the deadlines,
-// without a goroutine, a timer or garbage for each connection or request. What an answer says and how rounds are counted comes from
-// package httpprobe, whose Responder on net/http is the reference, and serves wherever this server cannot.
+// Responder is HTTP/1.1 of our own, for Linux. Connections are spread over shards. A shard is one thread with its own
+// epoll set. The thread accepts, reads, answers and keeps the deadlines, without a goroutine, a timer or garbage for
+// each connection or request.
+//
+// Handler answers the same on net/http. It is the reference for Responder, which serves by it on other systems and on
+// listeners that are not TCP.
 package responder
 
 import (
@@ -27,24 +30,25 @@ const (
 	MaxHeader = 8 << 10
 	// maxShards is how many threads are worth their memory.
 	maxShards = 64
-	// stopTime is how long answers under way may take after the end.
+	// stopTime is how long answers under way may take after the end of the context.
 	stopTime = time.Second
-	// lingerTime is how long a connection stays that has to be read to its end, so that the client sees the answer before a reset.
+	// lingerTime is how long a connection is read after the last answer, so that the client sees the answer before a
+	// reset.
 	lingerTime = time.Second
 )
 
-// Config is all that a responder needs to know. Zero values are the defaults.
+// Config is what a responder needs to know. Zero values are the defaults.
 type Config struct {
 	Identity echo.Identity
-	// Shards is the number of threads, at most 64; 0 is GOMAXPROCS without one, which is for all else that the agent does.
+	// Shards is the number of threads, at most 64; 0 is GOMAXPROCS less one, which is left to the rest of the agent.
 	Shards int
-	// MaxConnections bounds those that are open at once; further ones wait in the kernel's queue.
+	// MaxConnections bounds the connections that are open at once. Further ones wait in the kernel's queue.
 	MaxConnections int
-	// Idle is how long a connection without a request stays open: for more than two pauses of a persistent stream; see
-	// echo.LongestPause.
+	// Idle is how long a connection without a request stays open: more than two pauses of a persistent stream (see
+	// echo.LongestPause).
 	Idle time.Duration
-	// Header bounds the time from a request's start to the end of its head, Request that to the end of its body: it is the longer one.
-	// The first request starts with its connection.
+	// Header bounds the time from a request's start to the end of its head, Request the time to the end of its body.
+	// Request is at least Header. The first request starts with its connection.
 	Header, Request time.Duration
 	// Write bounds the time that a client may take to receive an answer.
 	Write time.Duration
@@ -78,10 +82,10 @@ func New(config Config) *Responder {
 	return &Responder{config: config, handler: NewHandler(config.Identity)}
 }
 
-// Served is how many requests of the round arrived whole; see Rounds.
+// Served returns how many requests of the round arrived completely; see Rounds.
 func (r *Responder) Served(round string) uint64 { return r.handler.Served(round) }
 
-// SetOptions says how requests of the round are answered until Forget; see Rounds.
+// SetOptions sets how requests of the round are answered until Forget; see Rounds.
 func (r *Responder) SetOptions(round string, o echo.Options) error {
 	if err := r.handler.SetOptions(round, o); err != nil {
 		return fmt.Errorf("responder: %w", err)
@@ -89,11 +93,12 @@ func (r *Responder) SetOptions(round string, o echo.Options) error {
 	return nil
 }
 
-// Forget takes back what SetOptions said of the round.
+// Forget removes the round's options.
 func (r *Responder) Forget(round string) { r.handler.Forget(round) }
 
-// Serve answers on the listener, which it closes, until the context ends; then answers under way have a second to end, and it returns nil.
-// On Linux the listener is best one of TCP without a wrapper: all others, and other systems, have net/http with the same bounds.
+// Serve answers on the listener until the context ends, and closes the listener. Answers under way then have a second
+// to end, and Serve returns nil. On Linux the listener should be a plain *net.TCPListener: all others are served by
+// net/http with the same bounds.
 func (r *Responder) Serve(ctx context.Context, l net.Listener) error {
 	if tcp, ok := l.(*net.TCPListener); ok {
 		return r.serve(ctx, tcp)

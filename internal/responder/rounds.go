@@ -9,24 +9,27 @@ import (
 	"kdoctor.io/kdoctor/internal/echo"
 )
 
-// MaxRounds is how many rounds a responder counts at once, and how many may have options at once. A new round displaces the
-// count of the round whose last request is the oldest.
+// MaxRounds is how many rounds a responder counts at once, and how many may have options at once. A new round
+// displaces the count of the round whose last request is the oldest.
 const MaxRounds = 64
 
-// Rounds counts requests by round, and knows how each round wants to be answered. The zero value is ready. It is safe for concurrent use.
+// Rounds counts requests by round, and knows how the requests of a round are to be answered. The zero value is ready.
+// It is safe for concurrent use.
 type Rounds struct {
 	mu     sync.Mutex
 	clock  uint64
 	rounds map[string]*served
-	// options are by the round's key, which also stands for its kept stream; optional tells without the lock whether there are any.
+	// options are by the round's key, and serve its persistent stream too. optional says without the lock whether there
+	// are any.
 	options  map[string]echo.Options
 	optional atomic.Bool
 }
 
 type served struct{ count, last uint64 }
 
-// Served is how many requests of the round arrived whole; round is what stands in RoundHeader: schedule.Key.String for counted requests,
-// the same with "/kept" behind it for the kept stream. Who has read an answer finds it counted.
+// Served returns how many requests of the round arrived completely. round is the value of echo.RoundHeader:
+// schedule.Key.String for counted requests, followed by echo.PersistentSuffix for the persistent stream. A client that
+// has read its answer finds it counted.
 func (r *Rounds) Served(round string) uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -36,8 +39,8 @@ func (r *Rounds) Served(round string) uint64 {
 	return 0
 }
 
-// SetOptions says how requests of the round, those of its kept stream included, are answered until Forget.
-// It fails for options out of range, for what is no round, and when MaxRounds rounds have options.
+// SetOptions sets how requests of the round are answered until Forget, those of its persistent stream included. It
+// fails for options out of range, for a key of the wrong form, and when MaxRounds rounds have options.
 func (r *Rounds) SetOptions(round string, o echo.Options) error {
 	if err := o.Validate(); err != nil {
 		return fmt.Errorf("options of round %q: %w", round, err)
@@ -58,7 +61,7 @@ func (r *Rounds) SetOptions(round string, o echo.Options) error {
 	return nil
 }
 
-// Forget takes back what SetOptions said of the round. What was counted stays.
+// Forget removes the round's options. Its counts stay.
 func (r *Rounds) Forget(round string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -66,7 +69,7 @@ func (r *Rounds) Forget(round string) {
 	r.optional.Store(len(r.options) > 0)
 }
 
-// Options returns how a request with the round in its header is to be answered.
+// Options returns how a request is to be answered; round is the value of its echo.RoundHeader.
 func (r *Rounds) Options(round []byte) echo.Options {
 	if !r.optional.Load() {
 		return echo.Options{}
@@ -77,7 +80,7 @@ func (r *Rounds) Options(round []byte) echo.Options {
 	return r.options[string(round)]
 }
 
-// Count counts a request. A round that is none is not counted: it comes from anybody who can reach the responder.
+// Count counts a request. It ignores a value that no round has: anybody who can reach the responder may send one.
 func (r *Rounds) Count(round []byte) {
 	if len(round) == 0 {
 		return

@@ -18,7 +18,8 @@ func TestOptionsAreCheckedBeforeTheyCount(t *testing.T) {
 		ok    bool
 	}{
 		{"nothing special", "u/1/1", echo.Options{}, true},
-		{"the largest of all", "u/1/1", echo.Options{Bytes: echo.MaxBodyBytes, Delay: echo.MaxDelay, Status: 599}, true},
+		{"the largest of all", "u/1/1", echo.Options{Bytes: echo.MaxBodyBytes, Delay: echo.MaxDelay, Status: 599},
+			true},
 		{"too long an answer", "u/1/1", echo.Options{Bytes: echo.MaxBodyBytes + 1}, false},
 		{"less than nothing", "u/1/1", echo.Options{Bytes: -1}, false},
 		{"too long a delay", "u/1/1", echo.Options{Delay: echo.MaxDelay + 1}, false},

@@ -7,7 +7,7 @@ import (
 	"kdoctor.io/kdoctor/internal/epoll"
 )
 
-// send writes answers, of which the last padding bytes are blanks. What the socket does not take is held, and out is then not nil.
+// send writes answers whose last padding bytes are blanks. It holds what the socket does not take; out is then not nil.
 // It reports false when the connection is gone.
 func (s *shard) send(i int32, out []byte, padding int) bool {
 	n, errno := sendAll(s.connections.At(i).fd, out, 0)
@@ -25,7 +25,7 @@ func (s *shard) send(i int32, out []byte, padding int) bool {
 	return s.watchWrites(i)
 }
 
-// holdOutput keeps what is to be written later. It reports false when the connection had to be dropped for it.
+// holdOutput stores what is to be written later. It reports false when it had to close the connection.
 func (s *shard) holdOutput(i int32, out []byte, padding int) bool {
 	c := s.connections.At(i)
 	padding = min(padding, len(out))
@@ -39,7 +39,7 @@ func (s *shard) holdOutput(i int32, out []byte, padding int) bool {
 	return true
 }
 
-// holdRequests keeps the requests that arrived meanwhile until the answer before them is gone.
+// holdRequests stores the requests that arrived meanwhile until the answer before them is written.
 func (s *shard) holdRequests(i int32, b []byte) {
 	if !s.holdInput(i, b) {
 		s.drop(i)
@@ -60,7 +60,7 @@ func (s *shard) delay(i int32, out []byte, padding int, b []byte, options echo.O
 	s.watch(i)
 }
 
-// flush goes on with an answer that is held. When it is gone, the requests behind it have their turn.
+// flush goes on with an answer that is held. When it is written, the requests after it have their turn.
 func (s *shard) flush(i int32) {
 	c := s.connections.At(i)
 	for int(c.sent) < len(c.out) || c.padding > 0 {
@@ -106,13 +106,13 @@ func (s *shard) flush(i int32) {
 	case !s.process(i, c.in, false):
 		return
 	}
-	// Whatever happened meanwhile was not looked at.
+	// Events that came meanwhile were not handled.
 	s.receive(i, true)
 }
 
-// conclude writes the last answer and ends the connection. It is clean when nothing is left to read: then the end travels with the answer,
-// in one segment. Otherwise closing would send a reset, which takes answers with it that the client has not read.
-// It reports that the connection is not to be read on.
+// conclude writes the last answer and ends the connection. clean says that nothing is left to read: then the end
+// travels with the answer, in one segment. Otherwise a close would be a reset, which discards answers that the client
+// has not read. It reports false: the connection is not to be read on.
 func (s *shard) conclude(i int32, out []byte, padding int, clean bool) bool {
 	c := s.connections.At(i)
 	c.last = true
@@ -132,7 +132,7 @@ func (s *shard) conclude(i int32, out []byte, padding int, clean bool) bool {
 	return false
 }
 
-// linger ends our side of the connection and waits for the client's.
+// linger ends our side of the connection and waits for the client's end.
 func (s *shard) linger(i int32) {
 	c := s.connections.At(i)
 	if unix.Shutdown(c.fd, unix.SHUT_WR) != nil {
@@ -146,7 +146,7 @@ func (s *shard) linger(i int32) {
 	}
 }
 
-// drain throws away what the client still sends. Who sends without end is cut off.
+// drain throws away what the client still sends. A client that never stops sending is disconnected.
 func (s *shard) drain(i int32) {
 	fd := s.connections.At(i).fd
 	for range readsPerTurn {
@@ -163,7 +163,7 @@ func (s *shard) drain(i int32) {
 	s.drop(i)
 }
 
-// sendAll writes until all is taken or nothing more is: the error is EAGAIN then.
+// sendAll writes until everything is written or the socket takes no more; the error is then EAGAIN.
 func sendAll(fd int, b []byte, flags uintptr) (n int, errno unix.Errno) {
 	for n < len(b) {
 		sent, errno := epoll.Send(fd, b[n:], flags)

@@ -10,14 +10,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// serve runs the shards. They share the listener: one queue, in which no connection waits for a busy shard while another one is idle,
-// and from which none is lost when a shard is full or ends, as would be with a listener for each.
+// serve runs the shards. They share the listener and its queue: no connection waits for a busy shard while another one
+// is idle, and no connection is lost when a shard is full or ends.
 func (r *Responder) serve(ctx context.Context, l *net.TCPListener) error {
 	fd, err := ownListener(l)
 	if err != nil {
 		return err
 	}
-	// The last one to close it ends the queue.
+	// The queue ends when the last descriptor of the listener is closed.
 	defer func() { _ = unix.Close(fd) }()
 	shards := make([]*shard, 0, r.config.Shards)
 	defer func() {
@@ -61,17 +61,17 @@ func (r *Responder) serve(ctx context.Context, l *net.TCPListener) error {
 		})
 	}
 	running.Wait()
-	// The pollers are not closed before nobody interrupts them any more.
+	// Nobody interrupts the pollers after this, so that they can be closed.
 	end()
 	<-woken
 	return errors.Join(failed...)
 }
 
-// share is the i-th of n nearly equal parts of all.
+// share returns the i-th of n nearly equal parts of all.
 func share(all, n, i int) int { return all*(i+1)/n - all*i/n }
 
-// ownListener returns a descriptor of our own for the listener, and closes the listener: the runtime would wake up for every
-// connection as long as it watches it.
+// ownListener returns a descriptor of our own for the listener, and closes the listener: while the runtime watches it,
+// it would wake up for every connection.
 func ownListener(l *net.TCPListener) (int, error) {
 	defer func() { _ = l.Close() }()
 	raw, err := l.SyscallConn()
@@ -86,7 +86,7 @@ func ownListener(l *net.TCPListener) (int, error) {
 	if err := errors.Join(err, failed); err != nil {
 		return -1, fmt.Errorf("take listener: %w", err)
 	}
-	// Connections inherit it: an answer never waits for the acknowledgement of the one before.
+	// Connections inherit the option: an answer never waits for the acknowledgement of the answer before it.
 	if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil {
 		_ = unix.Close(fd)
 		return -1, fmt.Errorf("take listener: %w", err)

@@ -7,4 +7,6 @@ import (
 	"net"
 )
 
-func (r *Responder) serve(ctx context.Context, l *net.TCPListener) error { return r.serveHandler(ctx, l) }
+func (r *Responder) serve(ctx context.Context, l *net.TCPListener) error {
+	return r.serveHandler(ctx, l)
+}

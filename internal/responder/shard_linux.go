@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	// acceptBatch is how many connections are taken before other sockets are looked at.
+	// acceptBatch is how many connections are accepted before other sockets have their turn.
 	acceptBatch = 64
-	// retryAccept is how long a shard waits that could not accept for want of descriptors or memory.
+	// retryAccept is the delay before accepting again after running out of descriptors or memory.
 	retryAccept = 100 * time.Millisecond
 	// listenKey is the key of the listener's events.
 	listenKey = -3
@@ -24,29 +24,31 @@ const (
 	never = time.Duration(1<<63 - 1)
 )
 
-// shard is one thread's part of the connections. Moments are counted from its start.
+// shard is one thread's part of the connections. Moments are counted from the shard's start.
 type shard struct {
 	rounds *Rounds
 	poller *epoll.Poller
 	writer *writer
 	base   time.Time
-	// now is when the events that are handled were taken from the kernel.
+	// now is when the events being handled were taken from the kernel.
 	now time.Duration
 
 	listener, limit int
 	accepting       bool
-	// full tells the other shards that this one takes no more connections: it may have been the only one that was told of those that wait.
+	// full tells the other shards that this one accepts no more connections. It may have been the only one to hear of
+	// those that wait.
 	full func()
-	// resume is when to try again to accept after a failure.
+	// resume is when to accept again after a failure.
 	resume time.Duration
-	// stopping is set for the time after the end of the context, up to until.
+	// stopping is set from the end of the context on. The shard ends at until.
 	stopping bool
 	until    time.Duration
 
-	// connections are those that are open, and free places.
+	// connections are the open ones, and free slots, whose fd is -1.
 	connections slots.Table[connection]
 	open        int
-	// waiting are the connections of each queue, by their deadlines: since plus the queue's limit.
+	// waiting lists the connections of each queue in the order of their deadlines; limits is the time that each queue
+	// allows.
 	waiting [queues]slots.List
 	limits  [queues]time.Duration
 	delays  delays
@@ -54,13 +56,13 @@ type shard struct {
 	unread []handle
 
 	lender lender
-	// request is the one that is answered, input and output have room for what is read at once and what is written at once.
+	// request is the one being answered. input and output have room for what is read and written at once.
 	request       request
 	input, output []byte
 	peer          unix.RawSockaddrAny
 }
 
-// handle is a connection that may be gone, and its place another's.
+// handle names a connection that may be gone, and its slot another's.
 type handle struct{ connection, generation int32 }
 
 func newShard(r *Responder, listener, limit int) (*shard, error) {
@@ -72,7 +74,8 @@ func newShard(r *Responder, listener, limit int) (*shard, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &shard{rounds: &r.handler.Rounds, poller: p, writer: w, base: time.Now(), listener: listener, limit: limit, resume: never, lender: newLender(),
+	s := &shard{rounds: &r.handler.Rounds, poller: p, writer: w, base: time.Now(), listener: listener, limit: limit,
+		resume: never, lender: newLender(),
 		input: make([]byte, MaxHeader), output: make([]byte, 0, 2*flushAt+echo.MaxBodyBytes)}
 	s.delays.moved = func(connection, at int32) { s.connections.At(connection).delayed = at }
 	for q := range s.waiting {
@@ -114,7 +117,7 @@ func (s *shard) thread(ctx context.Context) error {
 	}
 }
 
-// pause is how long to wait for events; it is negative where nothing else is to be done.
+// pause returns how long to wait for events, negative for no limit.
 func (s *shard) pause() time.Duration {
 	if len(s.unread) > 0 {
 		return 0
@@ -148,14 +151,14 @@ func (s *shard) handle(e *unix.EpollEvent) {
 		s.acceptSome()
 	default:
 		if c := s.connections.At(e.Fd); c.fd < 0 || c.generation != e.Pad {
-			// It was closed by an event before this one.
+			// The connection was closed by an earlier event.
 			return
 		}
 		s.changed(e.Fd, e.Events)
 	}
 }
 
-// readRest gives those a turn that had more to say. Who has still more comes to the next one.
+// readRest gives another turn to the connections that had more to read.
 func (s *shard) readRest() {
 	turn := s.unread
 	s.unread = nil
@@ -166,7 +169,8 @@ func (s *shard) readRest() {
 	}
 }
 
-// accept watches the listener or leaves it alone. One of the shards that watch it is told of a connection. What waits there is then another shard's, or waits on.
+// accept starts or ends the watch of the listener. One of the shards that watch it hears of a connection. What waits
+// while this shard does not watch is accepted by another shard, or later.
 func (s *shard) accept(want bool) error {
 	if want == s.accepting {
 		return nil
@@ -183,7 +187,7 @@ func (s *shard) accept(want bool) error {
 	return nil
 }
 
-// stop ends what waits for a client; answers under way go on for a while.
+// stop closes connections that wait for a request. Answers under way go on until the deadline.
 func (s *shard) stop() {
 	s.stopping, s.until = true, s.now+stopTime
 	for i := range int32(s.connections.Len()) { // #nosec G115 -- connections are bounded
@@ -202,7 +206,7 @@ func (s *shard) dropAll() {
 	}
 }
 
-// expire does what is due.
+// expire writes the delayed answers that are due, and ends connections at their deadlines.
 func (s *shard) expire() {
 	for len(s.delays.waiting) > 0 && s.delays.waiting[0].until <= s.now {
 		i := s.delays.waiting[0].connection
@@ -226,13 +230,13 @@ func (s *shard) overdue(i int32) {
 		return
 	}
 	if c.queue == inAnswer {
-		// What the client does not take shall not stay with the kernel either.
+		// Discard what the client does not take: the kernel would hold it for minutes.
 		epoll.DiscardOnClose(c.fd)
 	}
 	s.drop(i)
 }
 
-// deadline is when a connection in a queue is overdue.
+// deadline returns when a connection in a queue is overdue.
 func (s *shard) deadline(i int32) time.Duration {
 	c := s.connections.At(i)
 	return c.since + s.limits[c.queue]
