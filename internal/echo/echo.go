@@ -1,5 +1,5 @@
-// Package echo is what both ends of a probe agree on: the headers of a request, the answer of an agent, how requests of a
-// round are told apart from those of anybody else, and the sizes and times that both ends keep.
+// Package echo is what both ends of a probe agree on: the headers of a request, the answer of an agent, how requests
+// of a round are told apart from those of anybody else, and the sizes and times that both ends keep.
 package echo
 
 import (
@@ -48,8 +48,8 @@ type Identity struct {
 	Node         string `json:"node"`
 }
 
-// Answer is the body of every answer: who answered, and which request arrived. What arrived shows what proxies on the way
-// did to the request.
+// Answer is the body of every answer: who answered, and which request arrived. What arrived shows what proxies on the
+// way did to the request.
 type Answer struct {
 	Kdoctor Identity `json:"kdoctor"`
 	// ClientAddress is the address and port that the responder saw.
@@ -66,7 +66,8 @@ func ParseAnswer(body []byte) (Answer, error) {
 		return Answer{}, errors.New("the answer is not the JSON of an agent")
 	}
 	pod := a.Kdoctor.Pod
-	if pod == "" || len(pod) > MaxPodBytes || strings.ContainsFunc(pod, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+	if pod == "" || len(pod) > MaxPodBytes || strings.ContainsFunc(pod,
+		func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
 		return Answer{}, errors.New("the answer names no agent")
 	}
 	return a, nil

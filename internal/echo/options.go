@@ -8,11 +8,11 @@ import (
 // MaxDelay bounds Options.Delay.
 const MaxDelay = time.Minute
 
-// Options say how a responder answers the requests of a round. The zero value is the plain answer. Options come from the
-// controller's plan, never from a request.
+// Options say how a responder answers the requests of a round. The zero value is the plain answer. Options come from
+// the controller's plan, never from a request.
 type Options struct {
-	// Bytes is the least length of the body, 0 to MaxBodyBytes: blanks after the JSON fill the body up. The JSON itself is
-	// never cut.
+	// Bytes is the least length of the body, 0 to MaxBodyBytes: blanks after the JSON fill the body up. The JSON
+	// itself is never cut.
 	Bytes int
 	// Delay is waited before the answer, 0 to MaxDelay.
 	Delay time.Duration

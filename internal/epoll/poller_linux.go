@@ -29,8 +29,8 @@ const Edge = unix.EPOLLET & (1<<32 - 1)
 
 // Config says how a poller waits. The zero value waits whole milliseconds and gives the processor back in every wait.
 type Config struct {
-	// Precise waits nanoseconds instead of milliseconds, by epoll_pwait2 or, where a kernel or a seccomp profile has none,
-	// by a timer.
+	// Precise waits nanoseconds instead of milliseconds, by epoll_pwait2 or, where a kernel or a seccomp profile has
+	// none, by a timer.
 	Precise bool
 	// Hold keeps the runtime's processor during short waits while events come close together. It must be set only where
 	// the runtime has processors beside those of all threads that hold one.
@@ -106,10 +106,10 @@ func (p *Poller) Remove(fd int) { _ = unix.EpollCtl(p.epoll, unix.EPOLL_CTL_DEL,
 // Wait returns what happened within d, and at once when there is something; a negative d is no limit. It may return
 // nothing before d has passed. The result is valid until the next call.
 //
-// While events come close together Wait does not tell the runtime that it waits. The runtime would send its monitor to
-// look after the thread every 20 us, which was a fifth of a loaded responder's CPU. The runtime gets the processor at the
-// latest after maxHold without events. It gets the processor at once when it wants all threads to stop: its signal ends
-// the wait.
+// While events come close together Wait does not tell the runtime that it waits. The runtime would send its monitor
+// to look after the thread every 20 us, which was a fifth of a loaded responder's CPU. The runtime gets the processor
+// at the latest after maxHold without events. It gets the processor at once when it wants all threads to stop: its
+// signal ends the wait.
 func (p *Poller) Wait(d time.Duration) ([]unix.EpollEvent, error) {
 	if p.timer >= 0 {
 		return p.waitByTimer(d)
@@ -141,8 +141,9 @@ func (p *Poller) hold(d time.Duration) (int, unix.Errno) {
 		d = maxHold
 	}
 	call, timeout := p.call(d)
-	n, _, errno := unix.RawSyscall6(call, uintptr(p.epoll), uintptr(unsafe.Pointer(&p.events[0])), BatchSize, // #nosec G103 -- the kernel fills the slice
-		timeout, 0, 0)
+	n, _, errno := unix.RawSyscall6(call, uintptr(p.epoll),
+		uintptr(unsafe.Pointer(&p.events[0])), // #nosec G103 -- the kernel fills the slice
+		BatchSize, timeout, 0, 0)
 	p.busy = errno == 0 && n > 0
 	return int(n), errno // #nosec G115 -- at most as many as the slice holds
 }
@@ -151,20 +152,22 @@ func (p *Poller) hold(d time.Duration) (int, unix.Errno) {
 func (p *Poller) release(d time.Duration) (int, unix.Errno) {
 	before := time.Now()
 	call, timeout := p.call(d)
-	n, _, errno := unix.Syscall6(call, uintptr(p.epoll), uintptr(unsafe.Pointer(&p.events[0])), BatchSize, // #nosec G103 -- the kernel fills the slice
-		timeout, 0, 0)
+	n, _, errno := unix.Syscall6(call, uintptr(p.epoll),
+		uintptr(unsafe.Pointer(&p.events[0])), // #nosec G103 -- the kernel fills the slice
+		BatchSize, timeout, 0, 0)
 	p.busy = p.config.Hold && errno == 0 && n > 0 && time.Since(before) < maxHold
 	return int(n), errno // #nosec G115 -- at most as many as the slice holds
 }
 
-// call returns the number of the system call that waits, and its argument for d. The argument may point into the poller,
-// which the garbage collector does not move.
+// call returns the number of the system call that waits, and its argument for d. The argument may point into the
+// poller, which the garbage collector does not move.
 func (p *Poller) call(d time.Duration) (number, timeout uintptr) {
 	switch {
 	case !p.config.Precise && d < 0:
 		return unix.SYS_EPOLL_PWAIT, ^uintptr(0)
 	case !p.config.Precise:
-		return unix.SYS_EPOLL_PWAIT, uintptr((d + time.Millisecond - 1) / time.Millisecond) // #nosec G115 -- d is not negative
+		ceil := (d + time.Millisecond - 1) / time.Millisecond
+		return unix.SYS_EPOLL_PWAIT, uintptr(ceil) // #nosec G115 -- d is not negative
 	case d < 0:
 		return unix.SYS_EPOLL_PWAIT2, 0
 	}

@@ -116,7 +116,8 @@ func TestWaitReportsWhatArrivesUnderItsKeyOnce(t *testing.T) {
 			if n, errno := Send(far, []byte("x"), 0); n != 1 || errno != 0 {
 				t.Fatalf("sent %d bytes: %v", n, errno)
 			}
-			if found := own(t, p, -1); len(found) != 1 || found[0].Fd != 7 || found[0].Pad != 8 || found[0].Events != unix.EPOLLIN {
+			if found := own(t, p, -1); len(found) != 1 || found[0].Fd != 7 || found[0].Pad != 8 ||
+				found[0].Events != unix.EPOLLIN {
 				t.Fatalf("events are %+v", found)
 			}
 			if found := own(t, p, time.Millisecond); len(found) > 0 {
@@ -126,7 +127,8 @@ func TestWaitReportsWhatArrivesUnderItsKeyOnce(t *testing.T) {
 		if err := p.Modify(near, unix.EPOLLOUT|Edge, 9, 10); err != nil {
 			t.Fatal(err)
 		}
-		if found := own(t, p, -1); len(found) != 1 || found[0].Fd != 9 || found[0].Pad != 10 || found[0].Events != unix.EPOLLOUT {
+		if found := own(t, p, -1); len(found) != 1 || found[0].Fd != 9 || found[0].Pad != 10 ||
+			found[0].Events != unix.EPOLLOUT {
 			t.Errorf("after the change events are %+v", found)
 		}
 		p.Remove(near)

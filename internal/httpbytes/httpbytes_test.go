@@ -8,8 +8,10 @@ import (
 )
 
 func TestNumbersAreReadAsTheStandardLibraryDoes(t *testing.T) {
-	digits := []string{"", "0", "7", "00", "12", "+1", "-1", " 1", "1 ", "1_0", "a", "fF", "g", "0x1", strconv.Itoa(math.MaxInt64),
-		"9223372036854775808", "9223372036854775817", "99999999999999999999", "0000000000000000000000012", "ffffffffffffffff",
+	digits := []string{"", "0", "7", "00", "12", "+1", "-1", " 1", "1 ", "1_0", "a", "fF", "g", "0x1",
+		strconv.Itoa(math.MaxInt64),
+		"9223372036854775808", "9223372036854775817", "99999999999999999999",
+		"0000000000000000000000012", "ffffffffffffffff",
 		"10000000000000000", "00000000000000001"}
 	for _, text := range digits {
 		n, ok := Decimal([]byte(text))
@@ -30,7 +32,8 @@ func TestListsHaveElementsBetweenCommas(t *testing.T) {
 		list string
 		want bool
 	}{
-		{"close", true}, {"Close", true}, {"a, \tCLOSE ,b", true}, {",close", true}, {"close,", true}, {"closed", false}, {"clo se", false},
+		{"close", true}, {"Close", true}, {"a, \tCLOSE ,b", true}, {",close", true}, {"close,", true}, {"closed",
+			false}, {"clo se", false},
 		{"", false}, {",", false}, {"a b", false}, {"a;close", false},
 	} {
 		if got := Listed([]byte(c.list), "other", "close"); got != c.want {
@@ -45,7 +48,8 @@ func TestNamesAndValuesOfFields(t *testing.T) {
 		name, value bool
 	}{
 		{"", false, true}, {"Host", true, true}, {"a b", false, true}, {"a:b", false, true}, {"a\tb", false, true},
-		{strings.Repeat("x", 20) + "\t", false, true}, {strings.Repeat("x", 20) + "\n", false, false}, {"\x7f", false, false},
+		{strings.Repeat("x", 20) + "\t", false, true}, {strings.Repeat("x", 20) + "\n", false, false}, {"\x7f", false,
+			false},
 		{"\x80", false, true}, {"a\x00", false, false},
 	} {
 		if got := ValidName([]byte(c.text)); got != c.name {

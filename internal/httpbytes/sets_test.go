@@ -7,7 +7,8 @@ import (
 
 func TestNamesOfHeadersHaveTheCharactersOfTokens(t *testing.T) {
 	for c := range 256 {
-		want := c < 128 && (c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c != 0 && strings.ContainsRune("!#$%&'*+-.^_`|~", rune(c)))
+		want := c < 128 && (c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' ||
+			c != 0 && strings.ContainsRune("!#$%&'*+-.^_`|~", rune(c)))
 		if got := NameByte(byte(c)); got != want {
 			t.Errorf("%#x in a name is %v, want %v", c, got, want)
 		}

@@ -1,5 +1,5 @@
-// Package slots keeps values in numbered slots of one table, and links slots in lists by their numbers: for threads that
-// look after many connections and want no garbage and no pointer for each.
+// Package slots keeps values in numbered slots of one table, and links slots in lists by their numbers: for threads
+// that look after many connections and want no garbage and no pointer for each.
 package slots
 
 // None is the number of no slot.

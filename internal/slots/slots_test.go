@@ -29,7 +29,8 @@ func TestSlotsAreUsedAgainAndHoldTheirValues(t *testing.T) {
 	*table.At(a), *table.At(b) = "a", "b"
 	table.Release(a)
 	if c := table.Acquire(); c != a || *table.At(c) != "a" || *table.At(b) != "b" || table.Len() != 2 {
-		t.Errorf("slot %d of %d holds %q beside %q; want slot %d of 2, with what its last owner left", c, table.Len(), *table.At(c), *table.At(b), a)
+		t.Errorf("slot %d of %d holds %q beside %q; want slot %d of 2, with what its last owner left", c, table.Len(),
+			*table.At(c), *table.At(b), a)
 	}
 }
 
