@@ -2,6 +2,7 @@ package diagnose_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -57,4 +58,26 @@ func TestSilentPodsComeInTheOrderOfTheirNames(t *testing.T) {
 	if diff := cmp.Diff(want, reasons(round)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
+}
+
+// Two ways that lead to the same pod were asked for by different agents: all of them count.
+func TestWaysThatLeadToOnePodAreToldWithAllOfTheirAgents(t *testing.T) {
+	views := append(everyone(3, "ClusterIP", 20), everyone(5, "NodePort", 20)...)
+	found := diagnose.Findings(counted(5, views...), verdict.Verdict{})
+	if len(found) == 0 || !strings.Contains(found[0].Message, "gave all 160 answers to 5 agents") {
+		t.Errorf("%+v, want first that one pod gave 160 answers to 5 agents", found)
+	}
+}
+
+// One of the agents misses most pods, which is its own fault; all others miss the second pod alone.
+func TestAnAgentThatMissesMostHidesNoneOfTheOthers(t *testing.T) {
+	views := everyone(6, "ClusterIP", 40, 0, 40, 40, 40, 40)
+	views[3].peers = []uint64{0, 0, 200}
+	found := diagnose.Findings(counted(6, views...), verdict.Verdict{})
+	for _, f := range found {
+		if f.Reason == "SilentBackend" && strings.Contains(f.Message, "4 of 4 other agents") {
+			return
+		}
+	}
+	t.Errorf("%+v, want a silent pod that answered none of 4 other agents", found)
 }
