@@ -264,7 +264,8 @@ func checkURL(speech target.Speech, address string) error {
 	if err != nil {
 		return fmt.Errorf("address: %w", err)
 	}
-	if u.Scheme != speech.Scheme || u.Hostname() == "" || u.User != nil || u.Fragment != "" || u.Opaque != "" ||
+	// An opaque URL has no host.
+	if u.Scheme != speech.Scheme || u.Hostname() == "" || u.User != nil || u.Fragment != "" ||
 		speech.Port && u.Port() == "" {
 		return fmt.Errorf("address %q is not a plain %s URL", address, speech.Scheme)
 	}
