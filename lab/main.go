@@ -1,5 +1,5 @@
-// Command lab runs a real Kubernetes cluster of several nodes on one Linux machine, without a container engine: for demonstrations,
-// for tests, and for whoever wants to break a network on purpose.
+// Command lab runs a real Kubernetes cluster of several nodes on one Linux machine, without a container engine: for
+// demonstrations, for tests, and for whoever wants to break a network on purpose.
 package main
 
 import (

@@ -34,9 +34,10 @@ type NetReachTarget struct {
 	// +kubebuilder:default=All
 	// +kubebuilder:validation:MaxLength=256
 	NodePortNodes NodePortNodes `json:"nodePortNodes,omitempty"`
-	// NodePortAddresses is by which addresses of a node its node ports are probed: Primary is the first InternalIP of the family, or
-	// the node's first address of the family where it has no InternalIP; Internal is every InternalIP; All is every InternalIP and ExternalIP.
-	// kube-proxy with nftables answers on primary addresses alone, unless it is told otherwise, and an ExternalIP may be behind a firewall.
+	// NodePortAddresses is by which addresses of a node its node ports are probed: Primary is the first InternalIP of
+	// the family, or the node's first address of the family where it has no InternalIP; Internal is every InternalIP;
+	// All is every InternalIP and ExternalIP. kube-proxy with nftables answers on primary addresses alone, unless it is
+	// told otherwise, and an ExternalIP may be behind a firewall.
 	// +optional
 	// +kubebuilder:default=Primary
 	// +kubebuilder:validation:MaxLength=256

@@ -54,9 +54,9 @@ type Schedule struct {
 	Schedule *string `json:"schedule,omitempty"`
 
 	// TimeZone is the IANA name of the time zone in which cron is read, such as Europe/Berlin; without it that is UTC.
-	// The form "M N" does not depend on it. A time of day that summer time skips has no start that day, and one that winter
-	// time repeats has one,
-	// the first; where the hour field holds * or ?, or all hours, rounds go on through the repeated hour.
+	// The form "M N" does not depend on it. A time of day that summer time skips has no start that day, and one that
+	// winter time repeats has one, the first; where the hour field holds * or ?, or all hours, rounds go on through the
+	// repeated hour.
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	TimeZone *string `json:"timeZone,omitempty"`
@@ -89,16 +89,17 @@ type HTTPRequest struct {
 	// +kubebuilder:default=500
 	PerRequestTimeoutInMS int64 `json:"perRequestTimeoutInMS,omitempty"`
 
-	// Connection is how requests use connections: new opens one for every request, keepalive keeps them open from request to request,
-	// both opens one for every request and beside that sends a tenth as many over one that stays open.
+	// Connection is how requests use connections: new opens one for every request, keepalive keeps them open from
+	// request to request, both opens one for every request and beside that sends a tenth as many over one that stays
+	// open.
 	// +optional
 	// +kubebuilder:default=both
 	// +kubebuilder:validation:MaxLength=256
 	Connection Connection `json:"connection,omitempty"`
 
-	// AnswerSizeInByte is how large the body of an answer is at least; without it, or with 0, answers are as short as they can be.
-	// Answers of several packets show paths that lose full packets alone, such as those with a wrong MTU, and links that are too thin.
-	// Agents that do not know the round give their usual answer.
+	// AnswerSizeInByte is how large the body of an answer is at least; without it, or with 0, answers are as short as
+	// they can be. Answers of several packets show paths that lose full packets alone, such as those with a wrong MTU,
+	// and links that are too thin. Agents that do not know the round give their usual answer.
 	// +optional
 	AnswerSizeInByte int64 `json:"answerSizeInByte,omitempty"`
 }
@@ -108,7 +109,8 @@ type Connection string
 
 // The ways to use connections.
 const (
-	// NewConnection opens a connection for every request, so that every request meets the choice of a backend and the rules for new connections.
+	// NewConnection opens a connection for every request, so that every request meets the choice of a backend and the
+	// rules for new connections.
 	NewConnection Connection = "new"
 	// KeepAlive sends requests over connections that stay open.
 	KeepAlive Connection = "keepalive"

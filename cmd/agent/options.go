@@ -41,8 +41,10 @@ func (o *options) parse(args []string, out io.Writer) error {
 	flags.IntVar(&o.ports.HTTP, "http-port", o.ports.HTTP, "port of the echo responder that other agents probe")
 	flags.IntVar(&o.ports.Control, "control-port", o.ports.Control, "port of the control server (gRPC, mutual TLS)")
 	flags.IntVar(&o.ports.Health, "health-port", o.ports.Health, "port of /healthz and /readyz")
-	flags.StringVar(&o.tlsDir, "tls-dir", o.tlsDir, "directory of ca.crt, tls.crt and tls.key, which are read anew when they change")
-	flags.StringVar(&o.identity.Installation, "installation", o.identity.Installation, "installation that this agent belongs to, as <namespace>/<workload>")
+	flags.StringVar(&o.tlsDir, "tls-dir", o.tlsDir, "directory of ca.crt, tls.crt and tls.key, which are read anew "+
+		"when they change")
+	flags.StringVar(&o.identity.Installation, "installation", o.identity.Installation,
+		"installation that this agent belongs to, as <namespace>/<workload>")
 	flags.StringVar(&o.level, "log-level", o.level, "least level that is logged: debug, info, warn or error")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -56,20 +58,24 @@ func (o *options) parse(args []string, out io.Writer) error {
 func (o *options) validate() error {
 	var wrong []error
 	seen := map[int]bool{}
-	for flag, port := range map[string]int{"--http-port": o.ports.HTTP, "--control-port": o.ports.Control, "--health-port": o.ports.Health} {
+	for flag, port := range map[string]int{"--http-port": o.ports.HTTP, "--control-port": o.ports.Control,
+		"--health-port": o.ports.Health} {
 		if port < 1 || port > 65535 || seen[port] {
-			wrong = append(wrong, fmt.Errorf("%s is %d; use a port from 1 to 65535 that no other flag names", flag, port))
+			wrong = append(wrong,
+				fmt.Errorf("%s is %d; use a port from 1 to 65535 that no other flag names", flag, port))
 		}
 		seen[port] = true
 	}
-	if namespace, workload, ok := strings.Cut(o.identity.Installation, "/"); !ok || namespace == "" || workload == "" || strings.Contains(workload, "/") {
+	if namespace, workload, ok := strings.Cut(o.identity.Installation, "/"); !ok || namespace == "" || workload == "" ||
+		strings.Contains(workload, "/") {
 		wrong = append(wrong, fmt.Errorf("--installation is %q; use <namespace>/<workload>", o.identity.Installation))
 	}
 	if o.tlsDir == "" {
 		wrong = append(wrong, errors.New("--tls-dir is empty"))
 	}
 	if o.identity.Pod == "" || strings.ContainsAny(o.identity.Pod, " \r\n") {
-		wrong = append(wrong, fmt.Errorf("environment variable POD_NAME is %q; set it to the pod's name", o.identity.Pod))
+		wrong = append(wrong,
+			fmt.Errorf("environment variable POD_NAME is %q; set it to the pod's name", o.identity.Pod))
 	}
 	if err := o.logLevel.UnmarshalText([]byte(o.level)); err != nil {
 		wrong = append(wrong, fmt.Errorf("--log-level is %q; use debug, info, warn or error", o.level))

@@ -31,7 +31,8 @@ func TestFlagsAndEnvironmentBecomeOptions(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := options{
-		ports: agent.Ports{HTTP: 81, Control: 5710, Health: 5711}, tlsDir: "/tls", level: "debug", logLevel: slog.LevelDebug,
+		ports: agent.Ports{HTTP: 81, Control: 5710, Health: 5711}, tlsDir: "/tls", level: "debug",
+		logLevel: slog.LevelDebug,
 		identity: echo.Identity{Installation: "kdoctor/kdoctor-agent", Pod: "kdoctor-agent-a", PodUID: "u", Node: "n"},
 	}
 	if diff := cmp.Diff(want, *o, cmp.AllowUnexported(options{})); diff != "" {

@@ -64,10 +64,11 @@ func (t tasks) List(ctx context.Context) ([]render.Task, error) {
 	return all, nil
 }
 
-// shown is what reports say of a task. A status of an earlier generation says nothing about this one. Reports belong to the generation with
-// which their rounds began.
+// shown is what reports say of a task. A status of an earlier generation says nothing about this one. Reports belong to
+// the generation with which their rounds began.
 func shown(of kind.Task) render.Task {
-	t := render.Task{Kind: of.Kind, Name: of.Name, UID: of.UID, Created: of.Created, Generation: of.Generation, ExpectedRounds: of.Rounds}
+	t := render.Task{Kind: of.Kind, Name: of.Name, UID: of.UID, Created: of.Created, Generation: of.Generation,
+		ExpectedRounds: of.Rounds}
 	if of.Status.ObservedGeneration != of.Generation {
 		return t
 	}

@@ -57,19 +57,28 @@ func defaults() *options {
 func (o *options) parse(args []string, out io.Writer) error {
 	flags := pflag.NewFlagSet("kdoctor-controller", pflag.ContinueOnError)
 	flags.SetOutput(out)
-	flags.StringVar(&o.namespace, "namespace", o.namespace, "namespace of the installation: agents, Services, Ingress, Secrets and the leader's lease")
+	flags.StringVar(&o.namespace, "namespace", o.namespace, "namespace of the installation: agents, Services, "+
+		"Ingress, Secrets and the leader's lease")
 	flags.StringVar(&o.workload, "agent-workload", o.workload, "name of the DaemonSet of the default agents")
-	flags.StringSliceVar(&o.services, "agent-services", o.services, "names of the agents' Services, one for each IP family, ending in -ipv4 and -ipv6")
+	flags.StringSliceVar(&o.services, "agent-services", o.services, "names of the agents' Services, one for each IP "+
+		"family, ending in -ipv4 and -ipv6")
 	flags.StringVar(&o.ingress, "agent-ingress", o.ingress, "name of the agents' Ingress; empty when there is none")
-	flags.StringVar(&o.hostPorts, "host-ports", o.hostPorts, "ports of the nodes from which agents of a task's own get theirs when they use the nodes' network")
-	flags.StringVar(&o.reports, "report-url", o.reports, "where reports are kept: a path, file:///a/folder, or s3://bucket/prefix?endpoint=...&region=...&use_path_style=true with the credentials in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+	flags.StringVar(&o.hostPorts, "host-ports", o.hostPorts, "ports of the nodes from which agents of a task's own "+
+		"get theirs when they use the nodes' network")
+	flags.StringVar(&o.reports, "report-url", o.reports, "where reports are kept: a path, file:///a/folder, or "+
+		"s3://bucket/prefix?endpoint=...&region=...&use_path_style=true with the credentials in AWS_ACCESS_KEY_ID "+
+		"and AWS_SECRET_ACCESS_KEY")
 	flags.StringVar(&o.reports, "report-dir", o.reports, "the same as --report-url")
-	flags.IntVar(&o.retention.MaxRounds, "report-max-rounds", o.retention.MaxRounds, "how many reports of each task are kept; 0 is no limit")
-	flags.DurationVar(&o.retention.MaxAge, "report-max-age", o.retention.MaxAge, "how long a report is kept that is not its task's latest; 0 is no limit")
-	flags.StringVar(&o.maxSize, "report-max-size", o.maxSize, "how large all reports may be together, such as 900Mi; the oldest that are not their task's latest go first; 0 is no limit")
+	flags.IntVar(&o.retention.MaxRounds, "report-max-rounds", o.retention.MaxRounds,
+		"how many reports of each task are kept; 0 is no limit")
+	flags.DurationVar(&o.retention.MaxAge, "report-max-age", o.retention.MaxAge,
+		"how long a report is kept that is not its task's latest; 0 is no limit")
+	flags.StringVar(&o.maxSize, "report-max-size", o.maxSize, "how large all reports may be together, such as 900Mi; "+
+		"the oldest that are not their task's latest go first; 0 is no limit")
 	o.limits.flags(flags)
 	flags.IntVar(&o.apiPort, "api-port", o.apiPort, "port of the aggregated API")
-	flags.StringVar(&o.apiService, "api-service-name", o.apiService, "name of the aggregated API's Service, which is also that of the controller's Deployment")
+	flags.StringVar(&o.apiService, "api-service-name", o.apiService, "name of the aggregated API's Service, which is "+
+		"also that of the controller's Deployment")
 	flags.IntVar(&o.healthPort, "health-port", o.healthPort, "port of /healthz and /readyz")
 	flags.IntVar(&o.metricsPort, "metrics-port", o.metricsPort, "port of /metrics")
 	flags.BoolVar(&o.elect, "leader-elect", o.elect, "whether several controllers agree on one that runs rounds")
@@ -88,7 +97,8 @@ func (o *options) validate() error {
 	var wrong []error
 	refuse := func(format string, args ...any) { wrong = append(wrong, fmt.Errorf(format, args...)) }
 	for _, required := range []struct{ flag, value string }{
-		{"--namespace", o.namespace}, {"--agent-workload", o.workload}, {"--report-url", o.reports}, {"--api-service-name", o.apiService},
+		{"--namespace", o.namespace}, {"--agent-workload", o.workload}, {"--report-url", o.reports},
+		{"--api-service-name", o.apiService},
 	} {
 		if required.value == "" {
 			refuse("%s is empty", required.flag)

@@ -17,12 +17,15 @@ func TestWhereReportsAreKept(t *testing.T) {
 	}{
 		"in the folder unless told otherwise": {nil, "/var/lib/kdoctor/reports", 0, ""},
 		"in a folder by its old flag":         {[]string{"--report-dir=file:///a"}, "file:///a", 0, ""},
-		"in a bucket":                         {[]string{"--report-url=s3://bucket/p?region=r"}, "s3://bucket/p?region=r", 0, ""},
-		"up to a size":                        {[]string{"--report-max-size=900Mi"}, "/var/lib/kdoctor/reports", 900 << 20, ""},
-		"not in a store with credentials":     {[]string{"--report-url=s3://k:" + secret + "@bucket"}, "", 0, "--report-url"},
-		"not nowhere":                         {[]string{"--report-url="}, "", 0, "--report-url"},
-		"not up to a size below nothing":      {[]string{"--report-max-size=-1"}, "", 0, "--report-max-size"},
-		"not up to a size that is no number":  {[]string{"--report-max-size=much"}, "", 0, "--report-max-size"},
+		"in a bucket": {[]string{"--report-url=s3://bucket/p?region=r"},
+			"s3://bucket/p?region=r", 0, ""},
+		"up to a size": {[]string{"--report-max-size=900Mi"}, "/var/lib/kdoctor/reports",
+			900 << 20, ""},
+		"not in a store with credentials": {[]string{"--report-url=s3://k:" + secret + "@bucket"}, "", 0,
+			"--report-url"},
+		"not nowhere":                        {[]string{"--report-url="}, "", 0, "--report-url"},
+		"not up to a size below nothing":     {[]string{"--report-max-size=-1"}, "", 0, "--report-max-size"},
+		"not up to a size that is no number": {[]string{"--report-max-size=much"}, "", 0, "--report-max-size"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

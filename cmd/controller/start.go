@@ -36,12 +36,14 @@ const (
 	handOver = 20 * time.Second
 )
 
-// start puts the controller together, from the cluster at the bottom to the servers at the top, and runs it until the context is over.
+// start puts the controller together, from the cluster at the bottom to the servers at the top, and runs it until the
+// context is over.
 func start(ctx context.Context, o *options, cluster *rest.Config, log logr.Logger) (err error) {
 	ctrl.SetLogger(log)
 	klog.SetLogger(log)
 	ctx = logr.NewContext(ctx, log)
-	// For each kind of object. While agents of tasks' own start, each task reads a list of five kinds every two seconds.
+	// For each kind of object. While agents of tasks' own start, each task reads a list of five kinds every two
+	// seconds.
 	cluster.QPS, cluster.Burst = 100, 200
 
 	mgr, err := newManager(o, cluster, log)
@@ -62,7 +64,8 @@ func start(ctx context.Context, o *options, cluster *rest.Config, log logr.Logge
 		return err
 	}
 	// Both ways together fit into the time that the conductor gives a call.
-	agents := control.New(control.Config{TLS: authority.ClientTLS, Forward: forward, ForwardTimeout: 10 * time.Second, CallTimeout: 8 * time.Second})
+	agents := control.New(control.Config{TLS: authority.ClientTLS, Forward: forward, ForwardTimeout: 10 * time.Second,
+		CallTimeout: 8 * time.Second})
 	defer func() { err = errors.Join(err, agents.Close()) }()
 	budget := controller.NewBudget(o.limits.perAgent, o.limits.total)
 	conductor := round.New(round.Config{
@@ -82,7 +85,8 @@ func start(ctx context.Context, o *options, cluster *rest.Config, log logr.Logge
 	if err := addFigures(mgr, o); err != nil {
 		return err
 	}
-	api := apiserver.Config{Port: o.apiPort, Certificate: authority.Serving(), ClientConfig: cluster, Reports: reports{kept}, Tasks: tasks{mgr.GetCache()}}
+	api := apiserver.Config{Port: o.apiPort, Certificate: authority.Serving(), ClientConfig: cluster,
+		Reports: reports{kept}, Tasks: tasks{mgr.GetCache()}}
 	for _, part := range []always{
 		authority.Run,
 		func(ctx context.Context) error { return apiserver.Run(ctx, api) },
@@ -95,7 +99,8 @@ func start(ctx context.Context, o *options, cluster *rest.Config, log logr.Logge
 	return mgr.Start(ctx)
 }
 
-// newManager returns a manager that watches tasks and nothing else: the rest of the cluster is read when a round starts, as it is then.
+// newManager returns a manager that watches tasks and nothing else: the rest of the cluster is read when a round
+// starts, as it is then.
 func newManager(o *options, cluster *rest.Config, log logr.Logger) (ctrl.Manager, error) {
 	scheme, err := kube.Scheme()
 	if err != nil {
@@ -104,7 +109,8 @@ func newManager(o *options, cluster *rest.Config, log logr.Logger) (ctrl.Manager
 	within := handOver
 	mgr, err := ctrl.NewManager(cluster, ctrl.Options{
 		Scheme: scheme, Logger: log,
-		Cache:                   cache.Options{ReaderFailOnMissingInformer: true, DefaultTransform: cache.TransformStripManagedFields()},
+		Cache: cache.Options{ReaderFailOnMissingInformer: true,
+			DefaultTransform: cache.TransformStripManagedFields()},
 		Metrics:                 server.Options{BindAddress: fmt.Sprintf(":%d", o.metricsPort)},
 		HealthProbeBindAddress:  fmt.Sprintf(":%d", o.healthPort),
 		LeaderElection:          o.elect,
@@ -117,14 +123,15 @@ func newManager(o *options, cluster *rest.Config, log logr.Logger) (ctrl.Manager
 	if err != nil {
 		return nil, fmt.Errorf("make the manager: %w", err)
 	}
-	err = errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("tasks", func(req *http.Request) error {
-		ctx, cancel := context.WithTimeout(req.Context(), time.Second)
-		defer cancel()
-		if !mgr.GetCache().WaitForCacheSync(ctx) {
-			return errors.New("the tasks have not been read yet")
-		}
-		return nil
-	}))
+	err = errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping),
+		mgr.AddReadyzCheck("tasks", func(req *http.Request) error {
+			ctx, cancel := context.WithTimeout(req.Context(), time.Second)
+			defer cancel()
+			if !mgr.GetCache().WaitForCacheSync(ctx) {
+				return errors.New("the tasks have not been read yet")
+			}
+			return nil
+		}))
 	if err != nil {
 		return nil, fmt.Errorf("add health checks: %w", err)
 	}
@@ -162,20 +169,23 @@ func certify(ctx context.Context, o *options, cluster *rest.Config) (*certificat
 }
 
 // addControllers adds what only the leader runs: rounds, the sweep of what is kept, and one reconciler a kind.
-func addControllers(mgr ctrl.Manager, o *options, conductor *round.Conductor, budget *controller.Budget, kept *store.Store) error {
+func addControllers(mgr ctrl.Manager, o *options, conductor *round.Conductor, budget *controller.Budget,
+	kept *store.Store) error {
 	direct, err := kube.NewClient(mgr.GetConfig())
 	if err != nil {
 		return err
 	}
 	agents := workload.NewKeeper(workload.Config{
-		Client: direct, Namespace: o.namespace, Standard: o.agents(), HostPorts: o.ports, FieldOwner: controller.FieldOwner,
+		Client: direct, Namespace: o.namespace, Standard: o.agents(), HostPorts: o.ports,
+		FieldOwner: controller.FieldOwner,
 	})
 	rounds := controller.NewRounds(func(ctx context.Context, req round.Request) (controller.Outcome, error) {
 		done, err := conductor.Run(ctx, req)
 		return controller.Summarize(done.Round, done.Verdict), err
 	}, kept, mgr.GetLogger().WithName("rounds"))
 	sweep := &controller.Sweep{
-		Reader: mgr.GetAPIReader(), Scheme: mgr.GetScheme(), Kinds: kinds.All(), Keeper: kept, Log: mgr.GetLogger().WithName("sweep"),
+		Reader: mgr.GetAPIReader(), Scheme: mgr.GetScheme(), Kinds: kinds.All(), Keeper: kept,
+		Log:   mgr.GetLogger().WithName("sweep"),
 		Prune: func(ctx context.Context) error { return kept.Prune(ctx, o.retention) },
 	}
 	if err := errors.Join(mgr.Add(rounds), mgr.Add(sweep)); err != nil {

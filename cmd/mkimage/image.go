@@ -47,7 +47,8 @@ func (o Options) image() (v1.Image, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the layer: %w", err)
 	}
-	image, err := mutate.Append(empty.Image, mutate.Addendum{Layer: layer, History: v1.History{Created: v1.Time{Time: epoch()}, CreatedBy: "mkimage"}})
+	image, err := mutate.Append(empty.Image,
+		mutate.Addendum{Layer: layer, History: v1.History{Created: v1.Time{Time: epoch()}, CreatedBy: "mkimage"}})
 	if err != nil {
 		return nil, fmt.Errorf("add the layer: %w", err)
 	}
@@ -76,7 +77,8 @@ func (o Options) config(config *v1.ConfigFile) *v1.ConfigFile {
 	return config
 }
 
-// checkBinary refuses what an image without any other file could not run: another processor's binary, or one that needs a loader.
+// checkBinary refuses what an image without any other file could not run: another processor's binary, or one that needs
+// a loader.
 func (o Options) checkBinary() (err error) {
 	file, err := elf.Open(o.Source)
 	if err != nil {
@@ -109,7 +111,8 @@ func pack(target string, content []byte) ([]byte, error) {
 			return nil, err
 		}
 	}
-	file := tar.Header{Typeflag: tar.TypeReg, Name: path.Join(parts...), Size: int64(len(content)), Mode: 0o555, ModTime: epoch()}
+	file := tar.Header{Typeflag: tar.TypeReg, Name: path.Join(parts...), Size: int64(len(content)), Mode: 0o555,
+		ModTime: epoch()}
 	if err := archive.WriteHeader(&file); err != nil {
 		return nil, err
 	}
@@ -145,7 +148,8 @@ func write(o Options, image v1.Image) (int64, error) {
 		return 0, fmt.Errorf("write the image: %w", err)
 	}
 	if o.MaxBytes > 0 && info.Size() > o.MaxBytes {
-		return 0, fmt.Errorf("the image has %d bytes, more than the %d that --max-bytes allows; see what made the binary grow", info.Size(), o.MaxBytes)
+		return 0, fmt.Errorf("the image has %d bytes, more than the %d that --max-bytes allows; see what made the "+
+			"binary grow", info.Size(), o.MaxBytes)
 	}
 	if err := os.Chmod(draft.Name(), 0o644); err != nil {
 		return 0, fmt.Errorf("write the image: %w", err)

@@ -1,4 +1,5 @@
-// Command mkimage makes a container image, as a file, from one static binary: no registry, no daemon, and the same bytes every time.
+// Command mkimage makes a container image, as a file, from one static binary: no registry, no daemon, and the same
+// bytes every time.
 package main
 
 import (
@@ -33,6 +34,7 @@ func run(args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(out, "%s for linux/%s: %.1f MB in %s\n", options.Name, options.Arch, float64(size)/1e6, options.Out)
+	_, err = fmt.Fprintf(out, "%s for linux/%s: %.1f MB in %s\n", options.Name, options.Arch, float64(size)/1e6,
+		options.Out)
 	return err
 }

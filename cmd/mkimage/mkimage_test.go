@@ -21,9 +21,11 @@ import (
 func binary(t *testing.T, arch string, loader bool) string {
 	t.Helper()
 	const headerSize, programSize = 64, 56
-	header := elf.Header64{Type: uint16(elf.ET_EXEC), Machine: uint16(machine(arch)), Version: 1, Ehsize: headerSize, Phentsize: programSize}
+	header := elf.Header64{Type: uint16(elf.ET_EXEC), Machine: uint16(machine(arch)), Version: 1, Ehsize: headerSize,
+		Phentsize: programSize}
 	copy(header.Ident[:], elf.ELFMAG)
-	header.Ident[elf.EI_CLASS], header.Ident[elf.EI_DATA], header.Ident[elf.EI_VERSION] = byte(elf.ELFCLASS64), byte(elf.ELFDATA2LSB), 1
+	header.Ident[elf.EI_CLASS], header.Ident[elf.EI_DATA], header.Ident[elf.EI_VERSION] = byte(elf.ELFCLASS64),
+		byte(elf.ELFDATA2LSB), 1
 	parts := []any{&header}
 	if loader {
 		header.Phoff, header.Phnum = headerSize, 1
@@ -46,7 +48,8 @@ func TestImageHoldsTheBinaryAndNothingElse(t *testing.T) {
 	for _, arch := range []string{"amd64", "arm64"} {
 		t.Run(arch, func(t *testing.T) {
 			program, out := binary(t, arch, false), filepath.Join(t.TempDir(), "image.tar")
-			args := []string{"--name", "kdoctor/agent:0.1.0", "--binary", program + "=/opt/kdoctor-agent", "--out", out, "--arch", arch}
+			args := []string{"--name", "kdoctor/agent:0.1.0", "--binary", program + "=/opt/kdoctor-agent", "--out", out,
+				"--arch", arch}
 			if err := run(args, io.Discard); err != nil {
 				t.Fatal(err)
 			}
@@ -65,8 +68,10 @@ func TestImageHoldsTheBinaryAndNothingElse(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := []string{config.OS, config.Architecture, config.Config.User, strings.Join(config.Config.Entrypoint, " "), config.Config.Labels["org.opencontainers.image.version"]}
-			if diff := cmp.Diff([]string{"linux", arch, "65532:65532", "/opt/kdoctor-agent", "0.1.0"}, got); diff != "" {
+			got := []string{config.OS, config.Architecture, config.Config.User,
+				strings.Join(config.Config.Entrypoint, " "), config.Config.Labels["org.opencontainers.image.version"]}
+			if diff := cmp.Diff([]string{"linux", arch, "65532:65532", "/opt/kdoctor-agent", "0.1.0"},
+				got); diff != "" {
 				t.Errorf("configuration (-want +got):\n%s", diff)
 			}
 			layers, err := image.Layers()
@@ -119,7 +124,8 @@ func TestSameBinaryMakesTheSameBytes(t *testing.T) {
 	var files [][]byte
 	for range 2 {
 		out := filepath.Join(t.TempDir(), "image.tar")
-		if err := run([]string{"--name", "a/b:c", "--binary", program + "=/b", "--out", out, "--arch", "amd64"}, io.Discard); err != nil {
+		if err := run([]string{"--name", "a/b:c", "--binary", program + "=/b", "--out", out, "--arch", "amd64"},
+			io.Discard); err != nil {
 			t.Fatal(err)
 		}
 		content, err := os.ReadFile(out)
@@ -134,7 +140,8 @@ func TestSameBinaryMakesTheSameBytes(t *testing.T) {
 }
 
 func TestWrongArgumentsAreNamed(t *testing.T) {
-	good := map[string]string{"--name": "a/b:c", "--binary": "from=/to", "--arch": "amd64", "--out": "x.tar", "--max-bytes": "1"}
+	good := map[string]string{"--name": "a/b:c", "--binary": "from=/to", "--arch": "amd64", "--out": "x.tar",
+		"--max-bytes": "1"}
 	for name, change := range map[string][2]string{
 		"a name without a tag":             {"--name", "a/b"},
 		"no name":                          {"--name", ""},
@@ -178,7 +185,8 @@ func TestWhatCannotRunIsRefusedAndLeavesNoFile(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			folder := t.TempDir()
-			if err := run(append(args, "--name", "a/b:c", "--out", filepath.Join(folder, "image.tar")), io.Discard); err == nil {
+			if err := run(append(args, "--name", "a/b:c", "--out", filepath.Join(folder, "image.tar")),
+				io.Discard); err == nil {
 				t.Error("mkimage took it")
 			}
 			left, err := os.ReadDir(folder)

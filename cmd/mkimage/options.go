@@ -15,7 +15,8 @@ import (
 
 // Options say which image is made.
 type Options struct {
-	// Name is the image's name with its tag. A name without a registry gets the default one, as containerd wants it inside the file.
+	// Name is the image's name with its tag. A name without a registry gets the default one, as containerd wants it
+	// inside the file.
 	Name string
 	// Source is the binary on this machine, Target its absolute path in the image, which is also the entrypoint.
 	Source, Target string
@@ -34,7 +35,8 @@ func parse(args []string, usage io.Writer) (Options, error) {
 	flags := flag.NewFlagSet("mkimage", flag.ContinueOnError)
 	flags.SetOutput(usage)
 	flags.StringVar(&o.Name, "name", "", "name and tag of the image, such as kdoctor/agent:0.1.0")
-	flags.StringVar(&binary, "binary", "", "static binary and its path in the image, such as .build/bin/kdoctor-agent=/kdoctor-agent")
+	flags.StringVar(&binary, "binary", "", "static binary and its path in the image, such as "+
+		".build/bin/kdoctor-agent=/kdoctor-agent")
 	flags.StringVar(&o.Arch, "arch", runtime.GOARCH, "processor that the binary is for: amd64 or arm64")
 	flags.StringVar(&o.Out, "out", "", "file to write")
 	flags.Int64Var(&o.MaxBytes, "max-bytes", 0, "fail when the file is larger than this many bytes; 0 is no limit")
@@ -61,7 +63,9 @@ func (o Options) Validate() (Options, error) {
 		wrong = append(wrong, fmt.Errorf("--name %q must be a name with a tag: %w", o.Name, err))
 	}
 	if o.Source == "" || !path.IsAbs(o.Target) || path.Clean(o.Target) != o.Target || o.Target == "/" {
-		wrong = append(wrong, fmt.Errorf("--binary must be a file, =, and its absolute path in the image; it is %q and %q", o.Source, o.Target))
+		wrong = append(wrong,
+			fmt.Errorf("--binary must be a file, =, and its absolute path in the image; it is %q and %q", o.Source,
+				o.Target))
 	}
 	if !slices.Contains([]string{"amd64", "arm64"}, o.Arch) {
 		wrong = append(wrong, fmt.Errorf("--arch is %q; use amd64 or arm64", o.Arch))
@@ -75,7 +79,8 @@ func (o Options) Validate() (Options, error) {
 	return o, errors.Join(wrong...)
 }
 
-// containerdName spells the default registry as containerd does, which differs from the library's way; images under the library's spelling are not found.
+// containerdName spells the default registry as containerd does, which differs from the library's way; images under the
+// library's spelling are not found.
 func containerdName(tag name.Tag) string {
 	host := tag.RegistryStr()
 	if host == name.DefaultRegistry {

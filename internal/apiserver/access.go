@@ -60,7 +60,8 @@ func delegate(config *rest.Config) (access, error) {
 	if err != nil {
 		return access{}, fmt.Errorf("make client: %w", err)
 	}
-	clientCA, err := dynamiccertificates.NewDynamicCAFromConfigMapController("client-ca", metav1.NamespaceSystem, authConfigMap, "client-ca-file", client)
+	clientCA, err := dynamiccertificates.NewDynamicCAFromConfigMapController("client-ca", metav1.NamespaceSystem,
+		authConfigMap, "client-ca-file", client)
 	if err != nil {
 		return access{}, fmt.Errorf("follow client authority: %w", err)
 	}
@@ -72,7 +73,10 @@ func delegate(config *rest.Config) (access, error) {
 		requestHeaders: front.config(),
 		authorities:    []dynamiccertificates.CAContentProvider{clientCA, front.ConfigMapCAController},
 		// The certificate controllers are started by the server itself.
-		parts: []func(context.Context){func(ctx context.Context) { front.RequestHeaderAuthRequestController.Run(ctx, 1) }},
+		parts: []func(context.Context){func(ctx context.Context) {
+			front.RequestHeaderAuthRequestController.Run(ctx,
+				1)
+		}},
 	}
 	backoff := wait.Backoff{Duration: 500 * time.Millisecond, Factor: 1.5, Jitter: 0.2, Steps: 5}
 	a.authenticator, _, err = authenticatorfactory.DelegatingAuthenticatorConfig{
@@ -90,7 +94,8 @@ func delegate(config *rest.Config) (access, error) {
 }
 
 func frontProxy(client kubernetes.Interface) (headers, error) {
-	authority, err := dynamiccertificates.NewDynamicCAFromConfigMapController("front-proxy-ca", metav1.NamespaceSystem, authConfigMap, "requestheader-client-ca-file", client)
+	authority, err := dynamiccertificates.NewDynamicCAFromConfigMapController("front-proxy-ca", metav1.NamespaceSystem,
+		authConfigMap, "requestheader-client-ca-file", client)
 	if err != nil {
 		return headers{}, fmt.Errorf("follow front proxy authority: %w", err)
 	}
@@ -106,7 +111,8 @@ func (h headers) config() *authenticatorfactory.RequestHeaderConfig {
 	}
 	return &authenticatorfactory.RequestHeaderConfig{
 		CAContentProvider: h.ConfigMapCAController,
-		UsernameHeaders:   provide(h.UsernameHeaders), UIDHeaders: provide(h.UIDHeaders), GroupHeaders: provide(h.GroupHeaders),
+		UsernameHeaders:   provide(h.UsernameHeaders), UIDHeaders: provide(h.UIDHeaders),
+		GroupHeaders:        provide(h.GroupHeaders),
 		ExtraHeaderPrefixes: provide(h.ExtraHeaderPrefixes), AllowedClientNames: provide(h.AllowedClientNames),
 	}
 }

@@ -39,7 +39,8 @@ func (k *kubeAPI) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	case strings.HasSuffix(req.URL.Path, "/tokenreviews") && json.NewDecoder(req.Body).Decode(&review) == nil:
 		answer = map[string]any{
 			"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview",
-			"status": map[string]any{"authenticated": review.Spec.Token == "good", "user": map[string]any{"username": "reader"}},
+			"status": map[string]any{"authenticated": review.Spec.Token == "good",
+				"user": map[string]any{"username": "reader"}},
 		}
 	case strings.HasSuffix(req.URL.Path, "/subjectaccessreviews") && json.NewDecoder(req.Body).Decode(&review) == nil:
 		answer = map[string]any{
@@ -81,7 +82,8 @@ func TestCallersAreKnownAndAllowedByTheAPIServerAlone(t *testing.T) {
 	owner.Go(func() {
 		err := Run(ctx, Config{
 			Listener: listener, Certificate: serving, Reports: memoryReports{m}, Tasks: memoryTasks{m},
-			ClientConfig: &rest.Config{Host: upstream.URL, ContentConfig: rest.ContentConfig{ContentType: "application/json"}},
+			ClientConfig: &rest.Config{Host: upstream.URL,
+				ContentConfig: rest.ContentConfig{ContentType: "application/json"}},
 		})
 		if err != nil {
 			t.Errorf("Run ended with %v", err)
@@ -89,7 +91,8 @@ func TestCallersAreKnownAndAllowedByTheAPIServerAlone(t *testing.T) {
 	})
 	defer owner.Wait()
 	defer cancel()
-	config := &rest.Config{Host: "https://" + listener.Addr().String(), TLSClientConfig: rest.TLSClientConfig{CAData: cert}, QPS: -1}
+	config := &rest.Config{Host: "https://" + listener.Addr().String(),
+		TLSClientConfig: rest.TLSClientConfig{CAData: cert}, QPS: -1}
 	if _, err := get(client(t, config), "netreach-a"); !apierrors.IsForbidden(err) {
 		t.Errorf("nobody in particular: got %v, want Forbidden", err)
 	}
@@ -103,7 +106,8 @@ func TestCallersAreKnownAndAllowedByTheAPIServerAlone(t *testing.T) {
 	}
 	for _, asked := range kube.paths() {
 		switch asked {
-		case "POST /apis/authentication.k8s.io/v1/tokenreviews", "POST /apis/authorization.k8s.io/v1/subjectaccessreviews",
+		case "POST /apis/authentication.k8s.io/v1/tokenreviews",
+			"POST /apis/authorization.k8s.io/v1/subjectaccessreviews",
 			"GET /api/v1/namespaces/kube-system/configmaps":
 		default:
 			t.Errorf("the server asked for %s, for which it is given no right", asked)
@@ -116,7 +120,8 @@ func TestCallersAreKnownAndAllowedByTheAPIServerAlone(t *testing.T) {
 		pool := x509.NewCertPool()
 		pool.AppendCertsFromPEM(next)
 		for deadline := time.Now().Add(patience); ; {
-			conn, err := (&tls.Dialer{Config: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}}).DialContext(t.Context(), "tcp", listener.Addr().String())
+			conn, err := (&tls.Dialer{Config: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}}).DialContext(
+				t.Context(), "tcp", listener.Addr().String())
 			if err == nil {
 				_ = conn.Close()
 				return
@@ -130,7 +135,8 @@ func TestCallersAreKnownAndAllowedByTheAPIServerAlone(t *testing.T) {
 
 func selfSigned(t *testing.T) (cert, key []byte) {
 	t.Helper()
-	cert, key, err := certutil.GenerateSelfSignedCertKeyWithOptions(certutil.SelfSignedCertKeyOptions{Host: "127.0.0.1"})
+	cert, key, err := certutil.GenerateSelfSignedCertKeyWithOptions(
+		certutil.SelfSignedCertKeyOptions{Host: "127.0.0.1"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +145,8 @@ func selfSigned(t *testing.T) (cert, key []byte) {
 
 func TestRunRefusesHalfAConfiguration(t *testing.T) {
 	m := &memory{}
-	full := Config{Port: 8443, Certificate: &KeyPair{}, ClientConfig: &rest.Config{}, Reports: memoryReports{m}, Tasks: memoryTasks{m}}
+	full := Config{Port: 8443, Certificate: &KeyPair{}, ClientConfig: &rest.Config{}, Reports: memoryReports{m},
+		Tasks: memoryTasks{m}}
 	for name, spoil := range map[string]func(*Config){
 		"no port":            func(c *Config) { c.Port = 0 },
 		"a port too large":   func(c *Config) { c.Port = 65536 },

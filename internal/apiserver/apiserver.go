@@ -1,5 +1,5 @@
-// Package apiserver serves KdoctorReport of system.kdoctor.io/v1beta1 behind the Kubernetes API server's aggregation layer.
-// It keeps no state of its own: reports are rendered from kept rounds when they are asked for.
+// Package apiserver serves KdoctorReport of system.kdoctor.io/v1beta1 behind the Kubernetes API server's aggregation
+// layer. It keeps no state of its own: reports are rendered from kept rounds when they are asked for.
 package apiserver
 
 import (
@@ -35,8 +35,8 @@ type Reports interface {
 	Rounds(ctx context.Context, uid string) ([]schedule.Key, error)
 	// Round returns a kept round; false when it is not kept.
 	Round(ctx context.Context, key schedule.Key) (verdict.StoredRound, bool, error)
-	// Watch calls changed with the UIDs of tasks whose rounds changed, until the context is over, and returns its error.
-	// It calls changed once with no UIDs as soon as no change can be missed any more.
+	// Watch calls changed with the UIDs of tasks whose rounds changed, until the context is over, and returns its
+	// error. It calls changed once with no UIDs as soon as no change can be missed any more.
 	Watch(ctx context.Context, changed func(uids []string)) error
 }
 
@@ -52,7 +52,8 @@ type Tasks interface {
 type Certificate interface {
 	// Name says in logs where the certificate comes from.
 	Name() string
-	// CurrentCertKeyContent returns the certificate chain and its key in PEM. It is called on every change and once a minute.
+	// CurrentCertKeyContent returns the certificate chain and its key in PEM. It is called on every change and once a
+	// minute.
 	CurrentCertKeyContent() (cert, key []byte)
 	// AddListener takes who is to be told of a change; it may do nothing, then a change is found within a minute.
 	AddListener(dynamiccertificates.Listener)
@@ -86,7 +87,8 @@ func (c Config) validate() error {
 	return nil
 }
 
-// Run serves until the context is over, then waits for the requests that are under way. It logs to the context's logger.
+// Run serves until the context is over, then waits for the requests that are under way. It logs to the context's
+// logger.
 func Run(ctx context.Context, c Config) error {
 	if err := c.validate(); err != nil {
 		return fmt.Errorf("aggregated API: %w", err)
@@ -139,9 +141,10 @@ func ended(ctx context.Context, err error) error {
 	return err
 }
 
-// build makes the server. It has no admission, no priority and fairness, no profiling, no metrics of its own and no etcd,
-// so it needs no rights beyond asking who a caller is and what it may do.
-func build(listener net.Listener, certificate Certificate, access access, state *hub) (*genericapiserver.GenericAPIServer, error) {
+// build makes the server. It has no admission, no priority and fairness, no profiling, no metrics of its own and no
+// etcd, so it needs no rights beyond asking who a caller is and what it may do.
+func build(listener net.Listener, certificate Certificate, access access,
+	state *hub) (*genericapiserver.GenericAPIServer, error) {
 	scheme, codecs, err := newScheme()
 	if err != nil {
 		return nil, err
@@ -175,7 +178,8 @@ func newScheme() (*runtime.Scheme, serializer.CodecFactory, error) {
 	if err := systemv1beta1.AddToScheme(scheme); err != nil {
 		return nil, serializer.CodecFactory{}, fmt.Errorf("register kinds: %w", err)
 	}
-	if err := scheme.AddFieldLabelConversionFunc(systemv1beta1.GroupVersion().WithKind("KdoctorReport"), fieldLabel); err != nil {
+	if err := scheme.AddFieldLabelConversionFunc(systemv1beta1.GroupVersion().WithKind("KdoctorReport"),
+		fieldLabel); err != nil {
 		return nil, serializer.CodecFactory{}, fmt.Errorf("register fields: %w", err)
 	}
 	// Discovery answers with kinds of the group "" in version v1.

@@ -23,11 +23,13 @@ const (
 	maxEvents = 1024
 	// retry is the pause before a failed look at tasks and rounds is repeated.
 	retry = 30 * time.Second
-	// lookWithin bounds how long callers wait for a look at what changed, failedFor how long a round that could not be read is not tried again.
+	// lookWithin bounds how long callers wait for a look at what changed, failedFor how long a round that could not be
+	// read is not tried again.
 	lookWithin, failedFor = 10 * time.Second, 5 * time.Second
 )
 
-// hub knows which reports there are and numbers their changes. It holds one line per report; the reports themselves stay where they are kept.
+// hub knows which reports there are and numbers their changes. It holds one line per report; the reports themselves
+// stay where they are kept.
 //
 // Resource versions are its own: microseconds of its start plus one per change. They grow over restarts too,
 // and a watch that begins at a version of another life of the server is told to list anew.
@@ -101,7 +103,8 @@ func (h *hub) wakeUp() {
 	}
 }
 
-// run looks at tasks and rounds whenever something changed, until the context is over; then it ends all watches and waits for them.
+// run looks at tasks and rounds whenever something changed, until the context is over; then it ends all watches and
+// waits for them.
 func (h *hub) run(ctx context.Context) error {
 	defer h.end()
 	for {
@@ -140,8 +143,9 @@ func (h *hub) end() {
 	h.watches.Wait()
 }
 
-// refresh brings the hub up to date. It reads the rounds of those tasks alone that changed.
-// An unreadable round is logged and kept for the one who asks for it; the error returned is that of the first such round, or of the list of tasks.
+// refresh brings the hub up to date. It reads the rounds of those tasks alone that changed. An unreadable round is
+// logged and kept for the one who asks for it; the error returned is that of the first such round, or of the list of
+// tasks.
 func (h *hub) refresh(ctx context.Context) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -280,7 +284,8 @@ func (h *hub) find(name string) (entry, bool) {
 	return entry{}, false
 }
 
-// since returns the events after a version and a channel that is closed when there are more. It is not ok when some are forgotten already.
+// since returns the events after a version and a channel that is closed when there are more. It is not ok when some are
+// forgotten already.
 func (h *hub) since(version uint64) (events []event, more <-chan struct{}, ok bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -6,8 +6,8 @@ import (
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
 )
 
-// KeyPair is a Certificate that whoever rotates it sets anew. The zero value holds none: handshakes fail until the first Set.
-// It is safe for concurrent use.
+// KeyPair is a Certificate that whoever rotates it sets anew. The zero value holds none: handshakes fail until the
+// first Set. It is safe for concurrent use.
 type KeyPair struct {
 	mu        sync.Mutex
 	cert, key []byte

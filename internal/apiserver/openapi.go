@@ -18,7 +18,8 @@ import (
 	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
 )
 
-// document describes KdoctorReport. It is generated from the Go types in the form of a CustomResourceDefinition, of which the schema alone is used.
+// document describes KdoctorReport. It is generated from the Go types in the form of a CustomResourceDefinition, of
+// which the schema alone is used.
 //
 //go:embed schema/system.kdoctor.io_kdoctorreports.yaml
 var document []byte

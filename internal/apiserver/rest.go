@@ -115,7 +115,8 @@ func (r *reportREST) full(ctx context.Context, e entry) (*systemv1beta1.KdoctorR
 	return report, nil
 }
 
-// object renders the report as far as the caller will see it: for a table or for metadata alone no round needs to be read.
+// object renders the report as far as the caller will see it: for a table or for metadata alone no round needs to be
+// read.
 func (r *reportREST) object(ctx context.Context, e entry) (*systemv1beta1.KdoctorReport, error) {
 	if !lineIsEnough(ctx) {
 		return r.full(ctx, e)
@@ -125,8 +126,8 @@ func (r *reportREST) object(ctx context.Context, e entry) (*systemv1beta1.Kdocto
 	return report, nil
 }
 
-// List returns the reports that the selectors match, by name, at most Limit at a time. A report that cannot be read is left out and logged.
-// It is one report a task, unless the selectors ask for kept rounds.
+// List returns the reports that the selectors match, by name, at most Limit at a time. A report that cannot be read is
+// left out and logged. It is one report a task, unless the selectors ask for kept rounds.
 func (r *reportREST) List(ctx context.Context, options *metainternalversion.ListOptions) (runtime.Object, error) {
 	if err := r.hub.refresh(ctx); err != nil {
 		klog.FromContext(ctx).Error(err, "Some reports are left out of the list")
@@ -142,7 +143,8 @@ func (r *reportREST) List(ctx context.Context, options *metainternalversion.List
 	if err != nil {
 		return nil, err
 	}
-	list := &systemv1beta1.KdoctorReportList{ListMeta: metav1.ListMeta{ResourceVersion: text(version)}, Items: []systemv1beta1.KdoctorReport{}}
+	list := &systemv1beta1.KdoctorReportList{ListMeta: metav1.ListMeta{ResourceVersion: text(version)},
+		Items: []systemv1beta1.KdoctorReport{}}
 	for _, e := range entries {
 		if e.name() <= after || !matches(e, options) {
 			continue

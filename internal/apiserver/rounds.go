@@ -49,10 +49,12 @@ func fieldLabel(label, value string) (internalLabel, internalValue string, err e
 			return known, value, nil
 		}
 	}
-	return "", "", fmt.Errorf("reports are not selected by %q, but by %s, %s, %s and %s", label, fieldName, fieldTask, fieldKind, fieldNumber)
+	return "", "", fmt.Errorf("reports are not selected by %q, but by %s, %s, %s and %s", label, fieldName, fieldTask,
+		fieldKind, fieldNumber)
 }
 
-// roundName is the name of one kept round: that of its task's report, a colon, which no task's name holds, and generation and number.
+// roundName is the name of one kept round: that of its task's report, a colon, which no task's name holds, and
+// generation and number.
 func roundName(report string, key schedule.Key) string {
 	return fmt.Sprintf("%s:%d.%d", report, key.Generation, key.Round)
 }
@@ -71,8 +73,8 @@ func namedRound(name string) (report string, generation, number int64, ok bool) 
 	return parts[1], generation, number, true
 }
 
-// wantsRounds tells whether a selector asks for kept rounds, and not for the report of each task: it names a task, a number of a round,
-// or the name of a kept round.
+// wantsRounds tells whether a selector asks for kept rounds, and not for the report of each task: it names a task, a
+// number of a round, or the name of a kept round.
 func wantsRounds(selector fields.Selector) bool {
 	if selector == nil {
 		return false
@@ -83,10 +85,12 @@ func wantsRounds(selector fields.Selector) bool {
 	if name, ok := selector.RequiresExactMatch(fieldName); ok && strings.Contains(name, ":") {
 		return true
 	}
-	return slices.ContainsFunc(selector.Requirements(), func(r fields.Requirement) bool { return r.Field == fieldNumber })
+	return slices.ContainsFunc(selector.Requirements(),
+		func(r fields.Requirement) bool { return r.Field == fieldNumber })
 }
 
-// getRound returns one kept round by its name. Without a generation it is that of the newest generation that has a round of the number.
+// getRound returns one kept round by its name. Without a generation it is that of the newest generation that has a
+// round of the number.
 func (r *reportREST) getRound(ctx context.Context, name string) (runtime.Object, error) {
 	report, generation, number, ok := namedRound(name)
 	if !ok {
@@ -112,7 +116,8 @@ func (r *reportREST) getRound(ctx context.Context, name string) (runtime.Object,
 		}
 		found, err := r.round(ctx, e, key)
 		if err != nil {
-			return nil, apierrors.NewInternalError(fmt.Errorf("the kept round %s cannot be read: %w", roundName(report, key), err))
+			return nil, apierrors.NewInternalError(fmt.Errorf("the kept round %s cannot be read: %w",
+				roundName(report, key), err))
 		}
 		if found != nil {
 			return found, nil
@@ -146,9 +151,10 @@ type keptRound struct {
 	key schedule.Key
 }
 
-// listRounds returns the kept rounds that the selectors match, by task and newest first. One that cannot be read is left out and logged;
-// in a table it has a line that says so.
-func (r *reportREST) listRounds(ctx context.Context, options *metainternalversion.ListOptions, version uint64) (runtime.Object, error) {
+// listRounds returns the kept rounds that the selectors match, by task and newest first. One that cannot be read is
+// left out and logged; in a table it has a line that says so.
+func (r *reportREST) listRounds(ctx context.Context, options *metainternalversion.ListOptions,
+	version uint64) (runtime.Object, error) {
 	after, err := continued(options.Continue)
 	if err != nil {
 		return nil, err
@@ -170,7 +176,8 @@ func (r *reportREST) listRounds(ctx context.Context, options *metainternalversio
 	if options.Limit > 0 {
 		page = min(page, options.Limit)
 	}
-	list := &systemv1beta1.KdoctorReportList{ListMeta: metav1.ListMeta{ResourceVersion: text(version)}, Items: []systemv1beta1.KdoctorReport{}}
+	list := &systemv1beta1.KdoctorReportList{ListMeta: metav1.ListMeta{ResourceVersion: text(version)},
+		Items: []systemv1beta1.KdoctorReport{}}
 	var paths int
 	for i, kept := range rounds {
 		if int64(i) >= page || paths >= pagePaths {
@@ -185,7 +192,8 @@ func (r *reportREST) listRounds(ctx context.Context, options *metainternalversio
 			return nil, ctx.Err()
 		}
 		if err != nil || report == nil {
-			klog.FromContext(ctx).Info("A kept round is left out of the list", "round", roundName(kept.name(), kept.key), "reason", err)
+			klog.FromContext(ctx).Info("A kept round is left out of the list", "round",
+				roundName(kept.name(), kept.key), "reason", err)
 			continue
 		}
 		for _, agent := range report.Spec.Report {
@@ -200,10 +208,12 @@ func (r *reportREST) listRounds(ctx context.Context, options *metainternalversio
 
 // tooMany says that a list without a limit would take more memory than the server has.
 func tooMany(rounds int, page int64) error {
-	return apierrors.NewBadRequest(fmt.Sprintf("%d rounds are kept; ask for at most %d at a time with limit and continue, as kubectl does unless told otherwise", rounds, page))
+	return apierrors.NewBadRequest(fmt.Sprintf("%d rounds are kept; ask for at most %d at a time with limit and "+
+		"continue, as kubectl does unless told otherwise", rounds, page))
 }
 
-// matchingRounds returns the kept rounds that the selector matches and that come behind the name at which an earlier list ended.
+// matchingRounds returns the kept rounds that the selector matches and that come behind the name at which an earlier
+// list ended.
 func (r *reportREST) matchingRounds(ctx context.Context, selector fields.Selector, after string) ([]keptRound, error) {
 	lastReport, lastGeneration, lastNumber, _ := namedRound(after)
 	last := schedule.Key{Generation: lastGeneration, Round: lastNumber}
@@ -221,7 +231,8 @@ func (r *reportREST) matchingRounds(ctx context.Context, selector fields.Selecto
 			klog.FromContext(ctx).Error(err, "The kept rounds of a task are left out of the list", "report", e.name())
 		}
 		for _, key := range slices.Backward(keys) {
-			if e.name() == lastReport && cmp.Or(cmp.Compare(key.Generation, last.Generation), cmp.Compare(key.Round, last.Round)) >= 0 {
+			if e.name() == lastReport &&
+				cmp.Or(cmp.Compare(key.Generation, last.Generation), cmp.Compare(key.Round, last.Round)) >= 0 {
 				continue
 			}
 			set := fieldsOf(e)
@@ -259,7 +270,8 @@ func ranges(keys []schedule.Key) string {
 		spans = append(spans, span)
 	}
 	if len(spans) > maxRanges {
-		spans = append([]string{fmt.Sprintf("%d ranges of older ones", len(spans)-maxRanges)}, spans[len(spans)-maxRanges:]...)
+		spans = append([]string{fmt.Sprintf("%d ranges of older ones", len(spans)-maxRanges)},
+			spans[len(spans)-maxRanges:]...)
 	}
 	return "rounds " + strings.Join(spans, ", ")
 }
@@ -296,13 +308,15 @@ func (l *lines) of(ctx context.Context, reports Reports, task render.Task, key s
 	return s, nil
 }
 
-// forget forgets the newest line of each task: a round may be kept once more right after it was kept, older ones never are.
+// forget forgets the newest line of each task: a round may be kept once more right after it was kept, older ones never
+// are.
 func (l *lines) forget(uids []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	newest := map[string]schedule.Key{}
 	for key := range l.known {
-		if n, ok := newest[key.UID]; !ok || cmp.Or(cmp.Compare(key.Generation, n.Generation), cmp.Compare(key.Round, n.Round)) > 0 {
+		if n, ok := newest[key.UID]; !ok ||
+			cmp.Or(cmp.Compare(key.Generation, n.Generation), cmp.Compare(key.Round, n.Round)) > 0 {
 			newest[key.UID] = key
 		}
 	}

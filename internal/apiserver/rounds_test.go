@@ -14,7 +14,8 @@ import (
 	"kdoctor.io/kdoctor/internal/schedule"
 )
 
-// rounds is three with more of the past: task a was edited after its third round, and round 2 of the second generation is not kept any more.
+// rounds is three with more of the past: task a was edited after its third round, and round 2 of the second generation
+// is not kept any more.
 func rounds() *memory {
 	m := three()
 	for _, kept := range []struct{ generation, round int64 }{{1, 1}, {1, 2}, {1, 3}, {2, 1}, {2, 3}} {
@@ -42,7 +43,8 @@ func TestKeptRoundsByName(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got.Name != test.want || got.Spec.ReportRoundNumber != test.number || len(got.Spec.Report) != 1 {
-				t.Errorf("got %s with round %d of %d agents", got.Name, got.Spec.ReportRoundNumber, len(got.Spec.Report))
+				t.Errorf("got %s with round %d of %d agents", got.Name, got.Spec.ReportRoundNumber,
+					len(got.Spec.Report))
 			}
 		})
 	}
@@ -69,11 +71,14 @@ func TestKeptRoundsBySelector(t *testing.T) {
 		selector string
 		want     []string
 	}{
-		"all of a task, newest first":               {"spec.TaskName=a", all},
-		"letters of any case":                       {"spec.taskName=a", all},
-		"one number, of each generation":            {"spec.TaskName=a,spec.ReportRoundNumber=3", []string{"netreach-a:2.3", "netreach-a:1.3"}},
-		"a number of all tasks":                     {"spec.ReportRoundNumber=2", []string{"netreach-a:1.2", "netreach-b:1.2"}},
-		"a report and a number":                     {"metadata.name=netreach-a,spec.ReportRoundNumber=1", []string{"netreach-a:2.1", "netreach-a:1.1"}},
+		"all of a task, newest first": {"spec.TaskName=a", all},
+		"letters of any case":         {"spec.taskName=a", all},
+		"one number, of each generation": {"spec.TaskName=a,spec.ReportRoundNumber=3",
+			[]string{"netreach-a:2.3", "netreach-a:1.3"}},
+		"a number of all tasks": {"spec.ReportRoundNumber=2",
+			[]string{"netreach-a:1.2", "netreach-b:1.2"}},
+		"a report and a number": {"metadata.name=netreach-a,spec.ReportRoundNumber=1",
+			[]string{"netreach-a:2.1", "netreach-a:1.1"}},
 		"one by its name":                           {"metadata.name=netreach-a:1.3", []string{"netreach-a:1.3"}},
 		"a kind that the task is not":               {"spec.TaskName=a,spec.TaskType=NetDNS", nil},
 		"a task that is not there":                  {"spec.TaskName=nobody", nil},
@@ -81,15 +86,18 @@ func TestKeptRoundsBySelector(t *testing.T) {
 	}
 	for name, test := range cases {
 		t.Run(name, func(t *testing.T) {
-			if diff := cmp.Diff(test.want, names(list(t, c, map[string]string{"fieldSelector": test.selector}))); diff != "" {
+			if diff := cmp.Diff(test.want,
+				names(list(t, c, map[string]string{"fieldSelector": test.selector}))); diff != "" {
 				t.Errorf("names (-want +got):\n%s", diff)
 			}
 		})
 	}
-	if err := c.Get().Resource("kdoctorreports").Param("fieldSelector", "spec.Status=x").Do(t.Context()).Error(); !apierrors.IsBadRequest(err) {
+	if err := c.Get().Resource("kdoctorreports").Param("fieldSelector",
+		"spec.Status=x").Do(t.Context()).Error(); !apierrors.IsBadRequest(err) {
 		t.Errorf("a field that there is no selecting by: got %v, want BadRequest", err)
 	}
-	if err := c.Get().Resource("kdoctorreports").Param("fieldSelector", "spec.TaskName=a").Param("watch", "true").Do(t.Context()).Error(); !apierrors.IsBadRequest(err) {
+	if err := c.Get().Resource("kdoctorreports").Param("fieldSelector", "spec.TaskName=a").Param("watch",
+		"true").Do(t.Context()).Error(); !apierrors.IsBadRequest(err) {
 		t.Errorf("a watch of kept rounds: got %v, want BadRequest", err)
 	}
 }
@@ -124,14 +132,17 @@ func TestManyKeptRoundsComeInPages(t *testing.T) {
 			t.Errorf("limit %s: %d pages, want %d; names (-want +got):\n%s", limit, n, pages, diff)
 		}
 	}
-	if err := c.Get().Resource("kdoctorreports").Param("fieldSelector", "spec.TaskName=b").Do(t.Context()).Error(); !apierrors.IsBadRequest(err) || !strings.Contains(err.Error(), "250 rounds are kept") {
+	if err := c.Get().Resource("kdoctorreports").Param("fieldSelector",
+		"spec.TaskName=b").Do(t.Context()).Error(); !apierrors.IsBadRequest(err) ||
+		!strings.Contains(err.Error(), "250 rounds are kept") {
 		t.Errorf("all at once: got %v, want BadRequest", err)
 	}
 	tables := tableClient(t, config)
 	before := m.read()
 	first := table(t, tables, map[string]string{"fieldSelector": "spec.TaskName=b", "limit": "500"})
 	if read := m.read() - before; len(first.Rows) != 100 || first.Continue == "" || read != 100 {
-		t.Errorf("the first page of a table has %d lines, continue %q, and read %d rounds", len(first.Rows), first.Continue, read)
+		t.Errorf("the first page of a table has %d lines, continue %q, and read %d rounds", len(first.Rows),
+			first.Continue, read)
 	}
 	before = m.read()
 	table(t, tables, map[string]string{"fieldSelector": "spec.TaskName=b", "limit": "500"})
@@ -206,7 +217,8 @@ func FuzzNamedRound(f *testing.F) {
 func TestLinesForgetTheNewestRoundOfATask(t *testing.T) {
 	m := rounds()
 	var l lines
-	newest, older := schedule.Key{UID: "u-a", Generation: 2, Round: 3}, schedule.Key{UID: "u-a", Generation: 1, Round: 1}
+	newest, older := schedule.Key{UID: "u-a", Generation: 2, Round: 3},
+		schedule.Key{UID: "u-a", Generation: 1, Round: 1}
 	reads := func(key schedule.Key) int {
 		before := m.read()
 		if _, err := l.of(t.Context(), memoryReports{m}, render.Task{Kind: "NetReach", Name: "a"}, key); err != nil {

@@ -30,7 +30,8 @@ import (
 const patience = 20 * time.Second
 
 func netReach(name, uid string) render.Task {
-	return render.Task{Kind: "NetReach", Name: name, UID: uid, Created: time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC), Generation: 1, ExpectedRounds: 3, DoneRounds: 1}
+	return render.Task{Kind: "NetReach", Name: name, UID: uid, Created: time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC),
+		Generation: 1, ExpectedRounds: 3, DoneRounds: 1}
 }
 
 // open starts a server that lets everybody in, and returns a configuration for its clients.
@@ -40,7 +41,8 @@ func open(t *testing.T, m *memory) *rest.Config {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cert, key, err := certutil.GenerateSelfSignedCertKeyWithOptions(certutil.SelfSignedCertKeyOptions{Host: "127.0.0.1"})
+	cert, key, err := certutil.GenerateSelfSignedCertKeyWithOptions(
+		certutil.SelfSignedCertKeyOptions{Host: "127.0.0.1"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,15 +51,18 @@ func open(t *testing.T, m *memory) *rest.Config {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	everybody := access{authenticator: anonymous.NewAuthenticator(nil), authorizer: authorizerfactory.NewAlwaysAllowAuthorizer()}
+	everybody := access{authenticator: anonymous.NewAuthenticator(nil),
+		authorizer: authorizerfactory.NewAlwaysAllowAuthorizer()}
 	var owner sync.WaitGroup
 	owner.Go(func() {
-		if err := serve(ctx, Config{Listener: listener, Certificate: serving, Reports: memoryReports{m}, Tasks: memoryTasks{m}}, everybody); err != nil {
+		if err := serve(ctx, Config{Listener: listener, Certificate: serving, Reports: memoryReports{m},
+			Tasks: memoryTasks{m}}, everybody); err != nil {
 			t.Errorf("the server ended with %v", err)
 		}
 	})
 	t.Cleanup(func() { cancel(); owner.Wait() })
-	return &rest.Config{Host: "https://" + listener.Addr().String(), TLSClientConfig: rest.TLSClientConfig{CAData: cert}, QPS: -1}
+	return &rest.Config{Host: "https://" + listener.Addr().String(),
+		TLSClientConfig: rest.TLSClientConfig{CAData: cert}, QPS: -1}
 }
 
 // client speaks system.kdoctor.io/v1beta1.
@@ -141,7 +146,8 @@ func TestDiscovery(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, part := range []string{"io.kdoctor.system.v1beta1.KdoctorReportList", `"group":"system.kdoctor.io","kind":"KdoctorReport","version":"v1beta1"`, "MaxMemory is in 10^6 bytes"} {
+	for _, part := range []string{"io.kdoctor.system.v1beta1.KdoctorReportList",
+		`"group":"system.kdoctor.io","kind":"KdoctorReport","version":"v1beta1"`, "MaxMemory is in 10^6 bytes"} {
 		if !strings.Contains(string(v3), part) {
 			t.Errorf("the OpenAPI v3 document lacks %s", part)
 		}
@@ -155,7 +161,8 @@ func TestGet(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.Name != "netreach-b" || got.UID != "u-b" || got.Namespace != "" || got.ResourceVersion == "" || !got.CreationTimestamp.Equal(new(metav1.NewTime(netReach("", "").Created))) {
+	if got.Name != "netreach-b" || got.UID != "u-b" || got.Namespace != "" || got.ResourceVersion == "" ||
+		!got.CreationTimestamp.Equal(new(metav1.NewTime(netReach("", "").Created))) {
 		t.Errorf("got metadata %+v", got.ObjectMeta)
 	}
 	if got.Spec.ReportRoundNumber != 2 || len(got.Spec.Report) != 1 || len(got.Spec.NotReported) != 1 {
@@ -166,7 +173,8 @@ func TestGet(t *testing.T) {
 			t.Errorf("%s: got %v, want NotFound", name, err)
 		}
 	}
-	if _, err := get(c, "netreach-new"); !apierrors.IsNotFound(err) || !strings.Contains(err.Error(), "no round of NetReach new is finished") {
+	if _, err := get(c, "netreach-new"); !apierrors.IsNotFound(err) ||
+		!strings.Contains(err.Error(), "no round of NetReach new is finished") {
 		t.Errorf("a task without a round: got %v, want NotFound that says so", err)
 	}
 	m.keep("u-new", 1)
@@ -182,11 +190,13 @@ func TestList(t *testing.T) {
 		want       []string
 	}{
 		"all that have a round, by name": {nil, []string{"netreach-a", "netreach-b"}},
-		"one by its name":                {map[string]string{"fieldSelector": "metadata.name=netreach-b"}, []string{"netreach-b"}},
-		"all but one":                    {map[string]string{"fieldSelector": "metadata.name!=netreach-b"}, []string{"netreach-a"}},
-		"none carries a label":           {map[string]string{"labelSelector": "app=x"}, nil},
-		"all lack a label":               {map[string]string{"labelSelector": "!app"}, []string{"netreach-a", "netreach-b"}},
-		"the first page":                 {map[string]string{"limit": "1"}, []string{"netreach-a"}},
+		"one by its name": {map[string]string{"fieldSelector": "metadata.name=netreach-b"},
+			[]string{"netreach-b"}},
+		"all but one": {map[string]string{"fieldSelector": "metadata.name!=netreach-b"},
+			[]string{"netreach-a"}},
+		"none carries a label": {map[string]string{"labelSelector": "app=x"}, nil},
+		"all lack a label":     {map[string]string{"labelSelector": "!app"}, []string{"netreach-a", "netreach-b"}},
+		"the first page":       {map[string]string{"limit": "1"}, []string{"netreach-a"}},
 	}
 	for name, test := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -228,7 +238,8 @@ func table(t *testing.T, c *rest.RESTClient, parameters map[string]string) *meta
 		request = request.Param(name, value)
 	}
 	err := request.
-		SetHeader("Accept", "application/json;as=Table;v=v1;g=meta.k8s.io,application/json").Do(t.Context()).Into(&table)
+		SetHeader("Accept", "application/json;as=Table;v=v1;g=meta.k8s.io,application/json").Do(t.Context()).Into(
+		&table)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -266,8 +277,10 @@ func TestTable(t *testing.T) {
 	for name, got := range map[string]*metav1.Table{"of objects": whole, "of metadata": slim} {
 		t.Run(name, func(t *testing.T) {
 			want := [][]any{
-				{"netreach-a", "1/3", "fail", "1/2", "0/0", "<none>", "", "agent b on node m did not report: no answer on either way"},
-				{"netreach-b", "2/3", "fail", "1/2", "0/0", "<none>", "", "agent b on node m did not report: no answer on either way"},
+				{"netreach-a", "1/3", "fail", "1/2", "0/0", "<none>", "",
+					"agent b on node m did not report: no answer on either way"},
+				{"netreach-b", "2/3", "fail", "1/2", "0/0", "<none>", "",
+					"agent b on node m did not report: no answer on either way"},
 			}
 			var rows [][]any
 			for _, row := range got.Rows {
@@ -298,7 +311,8 @@ func TestNothingCanBeWritten(t *testing.T) {
 		}
 	}
 	var code int
-	c.Get().AbsPath("/apis/system.kdoctor.io/v1beta1/namespaces/default/kdoctorreports").Do(t.Context()).StatusCode(&code)
+	c.Get().AbsPath("/apis/system.kdoctor.io/v1beta1/namespaces/default/kdoctorreports").Do(t.Context()).StatusCode(
+		&code)
 	if code != http.StatusNotFound {
 		t.Errorf("reports in a namespace: got status %d, want 404", code)
 	}

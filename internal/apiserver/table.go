@@ -41,18 +41,21 @@ func (r *reportREST) ConvertToTable(ctx context.Context, object, tableOptions ru
 
 func columns() []metav1.TableColumnDefinition {
 	return []metav1.TableColumnDefinition{
-		{Name: "Name", Type: "string", Format: "name", Description: "<lowercase task kind>-<task name>, for a kept round with :<generation>.<round> behind it"},
+		{Name: "Name", Type: "string", Format: "name", Description: "<lowercase task kind>-<task name>, for a kept " +
+			"round with :<generation>.<round> behind it"},
 		{Name: "Round", Type: "string", Description: "the round reported, of those asked for"},
 		{Name: "Result", Type: "string", Description: "how the round ended"},
 		{Name: "Nodes", Type: "string", Description: "agents that reported, of those expected"},
-		{Name: "Targets", Type: "string", Description: "paths that succeeded, of those of which something is left to judge"},
+		{Name: "Targets", Type: "string",
+			Description: "paths that succeeded, of those of which something is left to judge"},
 		{Name: "Finished", Type: "string", Description: "how long ago the last agent was done"},
 		{Name: "NotPassed", Type: "string", Priority: 1, Description: "what became of the paths that did not succeed"},
 		{Name: "Reason", Type: "string", Priority: 1, Description: "the first reason why the round did not succeed"},
 	}
 }
 
-// row is one line: of the report itself where it is whole, else of what is known about it. A deleted one has nothing but its name.
+// row is one line: of the report itself where it is whole, else of what is known about it. A deleted one has nothing
+// but its name.
 func (r *reportREST) row(ctx context.Context, report *systemv1beta1.KdoctorReport) metav1.TableRow {
 	row := metav1.TableRow{Object: runtime.RawExtension{Object: report}}
 	var s render.Summary
@@ -78,7 +81,8 @@ func (r *reportREST) row(ctx context.Context, report *systemv1beta1.KdoctorRepor
 	return row
 }
 
-// lineOfRound is the line of a kept round; it is not ok for the name of a task's report. A round that cannot be read has a line that says so.
+// lineOfRound is the line of a kept round; it is not ok for the name of a task's report. A round that cannot be read
+// has a line that says so.
 func (r *reportREST) lineOfRound(ctx context.Context, name string) (render.Summary, bool) {
 	report, generation, number, ok := namedRound(name)
 	if !ok {
@@ -88,7 +92,8 @@ func (r *reportREST) lineOfRound(ctx context.Context, name string) (render.Summa
 	if !ok {
 		return render.Summary{}, false
 	}
-	s, err := r.hub.lines.of(ctx, r.hub.reports, e.task, schedule.Key{UID: e.task.UID, Generation: generation, Round: number})
+	s, err := r.hub.lines.of(ctx, r.hub.reports, e.task,
+		schedule.Key{UID: e.task.UID, Generation: generation, Round: number})
 	if err != nil {
 		s = render.Summary{Round: strconv.FormatInt(number, 10), Result: unreadableRound, Reason: err.Error()}
 	}

@@ -7,7 +7,8 @@ import (
 )
 
 func FuzzParseVersion(f *testing.F) {
-	for _, seed := range []string{"", "0", "007", "18446744073709551615", "18446744073709551616", "-1", "+1", "1_0", "0x1", " 1"} {
+	for _, seed := range []string{"", "0", "007", "18446744073709551615", "18446744073709551616", "-1", "+1", "1_0",
+		"0x1", " 1"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, version string) {

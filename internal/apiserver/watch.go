@@ -38,7 +38,8 @@ func (r *reportREST) Watch(ctx context.Context, options *metainternalversion.Lis
 		options = &metainternalversion.ListOptions{}
 	}
 	if wantsRounds(options.FieldSelector) {
-		return nil, apierrors.NewBadRequest("kept rounds do not change; watch the reports of tasks, without a selector of " + fieldTask + " or " + fieldNumber)
+		return nil, apierrors.NewBadRequest("kept rounds do not change; watch the reports of tasks, without a " +
+			"selector of " + fieldTask + " or " + fieldNumber)
 	}
 	from, err := parseVersion(options.ResourceVersion)
 	if err != nil {
@@ -86,7 +87,8 @@ func (s *stream) pump(ctx context.Context, initial []entry, from uint64) {
 		}
 	}
 	if s.options.SendInitialEvents != nil && *s.options.SendInitialEvents && s.options.AllowWatchBookmarks {
-		mark := &systemv1beta1.KdoctorReport{TypeMeta: render.Bare(render.Task{}).TypeMeta, ObjectMeta: bookmark(from, true)}
+		mark := &systemv1beta1.KdoctorReport{TypeMeta: render.Bare(render.Task{}).TypeMeta,
+			ObjectMeta: bookmark(from, true)}
 		if !s.send(ctx, watch.Event{Type: watch.Bookmark, Object: mark}) {
 			return
 		}
@@ -128,7 +130,8 @@ func (s *stream) sendReport(ctx context.Context, kind watch.EventType, e entry) 
 		return false
 	}
 	if err != nil {
-		status := metav1.Status{Status: metav1.StatusFailure, Code: http.StatusInternalServerError, Reason: metav1.StatusReasonInternalError, Message: err.Error()}
+		status := metav1.Status{Status: metav1.StatusFailure, Code: http.StatusInternalServerError,
+			Reason: metav1.StatusReasonInternalError, Message: err.Error()}
 		s.send(ctx, watch.Event{Type: watch.Error, Object: &status})
 		return false
 	}

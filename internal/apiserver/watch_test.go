@@ -69,7 +69,9 @@ func TestWatch(t *testing.T) {
 	all := follow(t, c, nil)
 	fromList := follow(t, c, map[string]string{"resourceVersion": version})
 	one := follow(t, c, map[string]string{"resourceVersion": version, "fieldSelector": "metadata.name=netreach-b"})
-	streaming := follow(t, c, map[string]string{"sendInitialEvents": "true", "allowWatchBookmarks": "true", "resourceVersionMatch": "NotOlderThan"})
+	streaming := follow(t, c,
+		map[string]string{"sendInitialEvents": "true", "allowWatchBookmarks": "true",
+			"resourceVersionMatch": "NotOlderThan"})
 	expect(t, all, "ADDED netreach-a", "ADDED netreach-b")
 	expect(t, streaming, "ADDED netreach-a", "ADDED netreach-b", "BOOKMARK ")
 
@@ -92,7 +94,8 @@ func TestWatch(t *testing.T) {
 func TestAWatchFromAVersionOfAnotherLifeIsToldToListAnew(t *testing.T) {
 	c := client(t, open(t, three()))
 	for _, version := range []string{"1", "9999999999999999999"} {
-		_, err := c.Get().Resource("kdoctorreports").Param("watch", "true").Param("resourceVersion", version).Watch(t.Context())
+		_, err := c.Get().Resource("kdoctorreports").Param("watch", "true").Param("resourceVersion",
+			version).Watch(t.Context())
 		if !apierrors.IsResourceExpired(err) {
 			t.Errorf("version %s: got %v, want Expired", version, err)
 		}
@@ -109,7 +112,8 @@ func nameOf(object any) string {
 func TestInformer(t *testing.T) {
 	m := three()
 	c := client(t, open(t, m))
-	informer := cache.NewSharedInformer(cache.NewFilteredListWatchFromClient(c, "kdoctorreports", "", func(*metav1.ListOptions) {}), &systemv1beta1.KdoctorReport{}, 0)
+	informer := cache.NewSharedInformer(cache.NewFilteredListWatchFromClient(c, "kdoctorreports", "",
+		func(*metav1.ListOptions) {}), &systemv1beta1.KdoctorReport{}, 0)
 	events := make(chan string, 10)
 	_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    func(o any) { events <- "added " + nameOf(o) },

@@ -17,7 +17,8 @@ func TestImports(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, present := range []string{Module + "/internal/mesh", Module + "/api/v1beta1", "k8s.io/apimachinery/pkg/runtime"} {
+	for _, present := range []string{Module + "/internal/mesh", Module + "/api/v1beta1",
+		"k8s.io/apimachinery/pkg/runtime"} {
 		if _, ok := graph[present]; !ok {
 			t.Errorf("%s is not in the graph, so it proves nothing", present)
 		}
@@ -55,7 +56,8 @@ func none(t *testing.T, found []string) {
 	}
 }
 
-// Every import rule must find its breach in a graph that has one, and nothing in the graph beside it that is only similar.
+// Every import rule must find its breach in a graph that has one, and nothing in the graph beside it that is only
+// similar.
 func TestImportRulesFindBreaches(t *testing.T) {
 	in := func(path string) string { return Module + "/internal/" + path }
 	cases := []struct {
@@ -64,10 +66,12 @@ func TestImportRulesFindBreaches(t *testing.T) {
 		want       []string
 	}{
 		{"a pure package reaches Kubernetes through a library", "pure packages reach no Kubernetes library",
-			Graph{in("target/x"): {"example.com/a", "fmt"}, "example.com/a": {"k8s.io/api/core/v1"}, in("control"): {"k8s.io/api/core/v1"}},
+			Graph{in("target/x"): {"example.com/a", "fmt"}, "example.com/a": {"k8s.io/api/core/v1"},
+				in("control"): {"k8s.io/api/core/v1"}},
 			[]string{in("target/x") + " -> example.com/a -> k8s.io/api/core/v1"}},
 		{"a pure package logs through another of ours", "pure packages do no I/O and do not log",
-			Graph{in("mesh"): {in("probe")}, in("probe"): {"log/slog"}}, []string{in("mesh") + " -> " + in("probe") + " -> log/slog"}},
+			Graph{in("mesh"): {in("probe")}, in("probe"): {"log/slog"}},
+			[]string{in("mesh") + " -> " + in("probe") + " -> log/slog"}},
 		{"a pure package opens files", "pure packages do no I/O and do not log",
 			Graph{in("stats"): {"os"}}, []string{in("stats") + " -> os"}},
 		{"fmt imports os, and a library may log", "pure packages do no I/O and do not log",
@@ -75,7 +79,8 @@ func TestImportRulesFindBreaches(t *testing.T) {
 		{"a name that only begins alike is another package", "pure packages do no I/O and do not log",
 			Graph{in("stats"): {"logic/rules"}, in("statsd"): {"os"}}, nil},
 		{"a prober reaches Kubernetes", "what measures and what answers reaches no Kubernetes library",
-			Graph{in("probe/httpprobe"): {"sigs.k8s.io/yaml"}, in("load"): {"net/http"}}, []string{in("probe/httpprobe") + " -> sigs.k8s.io/yaml"}},
+			Graph{in("probe/httpprobe"): {"sigs.k8s.io/yaml"}, in("load"): {"net/http"}},
+			[]string{in("probe/httpprobe") + " -> sigs.k8s.io/yaml"}},
 		{"the loop reaches a prober", "what probers and the responder are built on knows no other package of ours",
 			Graph{in("epoll"): {"golang.org/x/sys/unix", in("probe")}, in("engine"): {in("epoll")}},
 			[]string{in("epoll") + " -> " + in("probe")}},
@@ -91,13 +96,17 @@ func TestImportRulesFindBreaches(t *testing.T) {
 		{"the conductor joins adapters", "adapters do not import each other",
 			Graph{in("controller"): {in("round")}, in("round"): {in("store")}}, nil},
 		{"the agent's program reaches the client", "the agent reaches no Kubernetes client",
-			Graph{Module + "/cmd/agent": {in("x")}, in("x"): {"k8s.io/client-go/rest"}, Module + "/cmd/controller": {"k8s.io/client-go/rest"}},
+			Graph{Module + "/cmd/agent": {in("x")}, in("x"): {"k8s.io/client-go/rest"}, Module +
+				"/cmd/controller": {"k8s.io/client-go/rest"}},
 			[]string{Module + "/cmd/agent -> " + in("x") + " -> k8s.io/client-go/rest"}},
 		{"the agent's package reaches the types", "the agent reaches no Kubernetes client",
-			Graph{in("agent/responder"): {"k8s.io/apimachinery/pkg/types"}}, []string{in("agent/responder") + " -> k8s.io/apimachinery/pkg/types"}},
+			Graph{in("agent/responder"): {"k8s.io/apimachinery/pkg/types"}},
+			[]string{in("agent/responder") + " -> k8s.io/apimachinery/pkg/types"}},
 		{"a program reaches the oracle", "the oracle supports tests alone",
-			Graph{Module + "/cmd/controller": {in("x")}, in("x"): {in("oracle")}, in("oracle"): {in("churn")}, Module + "/test/oracle": {in("oracle")}},
-			[]string{Module + "/cmd/controller -> " + in("x") + " -> " + in("oracle"), in("x") + " -> " + in("oracle")}},
+			Graph{Module + "/cmd/controller": {in("x")}, in("x"): {in("oracle")}, in("oracle"): {in("churn")}, Module +
+				"/test/oracle": {in("oracle")}},
+			[]string{Module + "/cmd/controller -> " + in("x") + " -> " + in("oracle"), in("x") + " -> " +
+				in("oracle")}},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -178,7 +187,8 @@ func TestLengths(t *testing.T) {
 		{"a main.go of 60 lines", "main.go", head("main") + strings.Repeat("\n", 57), nil},
 		{"a main.go of 61 lines", "main.go", head("main") + strings.Repeat("\n", 58), []string{"x/main.go"}},
 		{"another file beside main.go", "wiring.go", head("main") + strings.Repeat("\n", 58), nil},
-		{"a generated file may be long", "x.go", "// Code generated by x. DO NOT EDIT.\n\n" + head("x") + body(500), nil},
+		{"a generated file may be long", "x.go", "// Code generated by x. DO NOT EDIT.\n\n" + head("x") + body(500),
+			nil},
 		{"a test may be long", "x_test.go", head("x") + body(500), nil},
 	}
 	for _, c := range cases {

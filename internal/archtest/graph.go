@@ -1,5 +1,5 @@
-// Package archtest checks the rules that keep the packages apart and small: who may import whom, what a pure package may call,
-// and how long functions and files may be. The rules themselves are in docs/architecture.md.
+// Package archtest checks the rules that keep the packages apart and small: who may import whom, what a pure package
+// may call, and how long functions and files may be. The rules themselves are in docs/architecture.md.
 package archtest
 
 import (
@@ -20,8 +20,8 @@ const Module = "kdoctor.io/kdoctor"
 // Graph tells, by import path, what each package imports, standard packages included.
 type Graph map[string][]string
 
-// Load reads the graph of all packages of the module in the folder, with everything that they import. Packages that cannot be loaded are an error:
-// a graph with holes proves nothing.
+// Load reads the graph of all packages of the module in the folder, with everything that they import. Packages that
+// cannot be loaded are an error: a graph with holes proves nothing.
 func Load(ctx context.Context, dir string) (Graph, error) {
 	cmd := exec.CommandContext(ctx, "go", "list", "-e", "-deps", "-json=ImportPath,Imports,Error", "./...")
 	cmd.Dir = dir

@@ -36,7 +36,8 @@ func ImportRules() []ImportRule {
 		{
 			Name: "what measures and what answers reaches no Kubernetes library",
 			Applies: func(path string) bool {
-				return slices.Contains([]string{"probe", "load", "engine", "responder", "observer", "epoll", "httpbytes", "buffers", "slots"}, role(path))
+				return slices.Contains([]string{"probe", "load", "engine", "responder", "observer", "epoll",
+					"httpbytes", "buffers", "slots"}, role(path))
 			},
 			Forbidden: func(_, to string) bool { return kubernetes(to) },
 		},
@@ -67,7 +68,8 @@ func ImportRules() []ImportRule {
 			Name:    "the agent reaches no Kubernetes client",
 			Applies: func(path string) bool { return role(path) == "agent" || within(path, Module+"/cmd/agent") },
 			Forbidden: func(_, to string) bool {
-				return within(to, "k8s.io/client-go") || within(to, "k8s.io/apimachinery") || within(to, "sigs.k8s.io/controller-runtime")
+				return within(to, "k8s.io/client-go") || within(to, "k8s.io/apimachinery") ||
+					within(to, "sigs.k8s.io/controller-runtime")
 			},
 		},
 		{
@@ -111,7 +113,8 @@ func role(path string) string {
 
 // pure tells whether the package only decides.
 func pure(path string) bool {
-	return slices.Contains([]string{"stats", "target", "topology", "mesh", "schedule", "report", "churn", "verdict", "diagnose", "echo"}, role(path))
+	return slices.Contains([]string{"stats", "target", "topology", "mesh", "schedule", "report", "churn", "verdict",
+		"diagnose", "echo"}, role(path))
 }
 
 // prober reports whether the package makes attempts. What a prober and a responder agree on is in package echo; the
@@ -127,7 +130,8 @@ func groundwork(path string) bool {
 
 // adapter tells whether the package touches the world.
 func adapter(path string) bool {
-	return slices.Contains([]string{"agent", "controller", "apiserver", "store", "cli", "inventory", "control"}, role(path))
+	return slices.Contains([]string{"agent", "controller", "apiserver", "store", "cli", "inventory", "control"},
+		role(path))
 }
 
 func kubernetes(path string) bool {
@@ -136,7 +140,8 @@ func kubernetes(path string) bool {
 
 // outside tells whether the package is a way to the world outside, or a logger.
 func outside(path string) bool {
-	for _, root := range []string{"log", "os", "net/http", "net/rpc", "net/smtp", "database", "syscall", "io/ioutil", "plugin", "crypto/rand",
+	for _, root := range []string{"log", "os", "net/http", "net/rpc", "net/smtp", "database", "syscall", "io/ioutil",
+		"plugin", "crypto/rand",
 		"google.golang.org/grpc", "gocloud.dev", "go.uber.org/zap", "github.com/go-logr"} {
 		if within(path, root) {
 			return true

@@ -45,7 +45,8 @@ func SourceRules() []SourceRule {
 func badNames(p Package) []string {
 	var found []string
 	for _, name := range []string{path.Base(p.Dir), p.Name} {
-		if slices.Contains([]string{"util", "utils", "common", "helper", "helpers", "tool", "tools", "types", "manager", "misc"}, name) {
+		if slices.Contains([]string{"util", "utils", "common", "helper", "helpers", "tool", "tools", "types", "manager",
+			"misc"}, name) {
 			found = append(found, fmt.Sprintf("%s: a package named %s says nothing; name it for its role", p.Dir, name))
 		}
 	}
@@ -75,7 +76,8 @@ func tooLong(p Package) []string {
 		if lines <= FunctionLines {
 			return ""
 		}
-		return fmt.Sprintf("%s: function %s has %d lines, the limit is %d", f.at(fn), fn.Name.Name, lines, FunctionLines)
+		return fmt.Sprintf("%s: function %s has %d lines, the limit is %d", f.at(fn), fn.Name.Name, lines,
+			FunctionLines)
 	})
 	for _, f := range p.Files {
 		limit := FileLines
@@ -116,10 +118,13 @@ func variables(p Package) []string {
 			}
 			for _, spec := range gen.Specs {
 				for _, name := range spec.(*ast.ValueSpec).Names { //nolint:forcetypeassert // a var declaration holds nothing else
-					if name.Name == "_" || sentinel(name.Name) || slices.Contains(constants(), path.Join(p.Dir, name.Name)) {
+					if name.Name == "_" || sentinel(name.Name) ||
+						slices.Contains(constants(), path.Join(p.Dir, name.Name)) {
 						continue
 					}
-					found = append(found, fmt.Sprintf("%s: package variable %s; make it a function, a constant or a field", f.at(name), name.Name))
+					found = append(found,
+						fmt.Sprintf("%s: package variable %s; make it a function, a constant or a field", f.at(name),
+							name.Name))
 				}
 			}
 		}
@@ -133,14 +138,16 @@ func sentinel(name string) bool {
 	return ok && rest != "" && strings.ToUpper(rest[:1]) == rest[:1]
 }
 
-// clocks finds uses of the clock and of sockets in pure packages: their packages, time and net, hold pure functions too.
+// clocks finds uses of the clock and of sockets in pure packages: their packages, time and net, hold pure functions
+// too.
 func clocks(p Package) []string {
 	if !pure(path.Join(Module, p.Dir)) {
 		return nil
 	}
 	forbidden := map[string][]string{
 		"time": {"Now", "Sleep", "After", "AfterFunc", "Tick", "NewTicker", "NewTimer", "Since", "Until"},
-		"net":  {"Dial", "DialTimeout", "Dialer", "Listen", "ListenPacket", "LookupHost", "LookupIP", "LookupAddr", "Interfaces", "InterfaceAddrs", "Resolver"},
+		"net": {"Dial", "DialTimeout", "Dialer", "Listen", "ListenPacket", "LookupHost", "LookupIP", "LookupAddr",
+			"Interfaces", "InterfaceAddrs", "Resolver"},
 	}
 	var found []string
 	for _, f := range p.Files {
@@ -151,7 +158,9 @@ func clocks(p Package) []string {
 				return true
 			}
 			if pkg, ok := use.X.(*ast.Ident); ok && slices.Contains(forbidden[names[pkg.Name]], use.Sel.Name) {
-				found = append(found, fmt.Sprintf("%s: %s.%s in a pure package; take the value as an argument", f.at(use), names[pkg.Name], use.Sel.Name))
+				found = append(found,
+					fmt.Sprintf("%s: %s.%s in a pure package; take the value as an argument", f.at(use),
+						names[pkg.Name], use.Sel.Name))
 			}
 			return true
 		})

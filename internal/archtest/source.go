@@ -31,7 +31,8 @@ type File struct {
 	set   *token.FileSet
 }
 
-// Walk parses all packages below the root. It leaves out hidden folders, testdata, and what nested tells to be another module's.
+// Walk parses all packages below the root. It leaves out hidden folders, testdata, and what nested tells to be another
+// module's.
 func Walk(root string, nested func(dir string) bool) ([]Package, error) {
 	var all []Package
 	err := filepath.WalkDir(root, func(at string, entry fs.DirEntry, err error) error {
@@ -81,7 +82,9 @@ func parseFolder(at, dir string) (Package, error) {
 		p.Name = tree.Name.Name
 		p.documented = p.documented || tree.Doc != nil
 		if !ast.IsGenerated(tree) {
-			p.Files = append(p.Files, File{Path: path.Join(dir, filepath.Base(name)), Lines: strings.Count(string(text), "\n"), tree: tree, set: set})
+			p.Files = append(p.Files,
+				File{Path: path.Join(dir, filepath.Base(name)), Lines: strings.Count(string(text), "\n"), tree: tree,
+					set: set})
 		}
 	}
 	return p, nil

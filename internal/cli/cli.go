@@ -1,4 +1,5 @@
-// Package cli is the kubectl plugin: one file a command. A command turns its arguments into a value, and the value runs against writers.
+// Package cli is the kubectl plugin: one file a command. A command turns its arguments into a value, and the value runs
+// against writers.
 package cli
 
 import (
@@ -21,7 +22,8 @@ const (
 	ExitError = 2
 )
 
-// errRoundFailed is the result of a command that did its work and found that the round failed. Its output has told everything.
+// errRoundFailed is the result of a command that did its work and found that the round failed. Its output has told
+// everything.
 var errRoundFailed = errors.New("the round failed")
 
 // Screen is where a command writes to, and what it may do there.
@@ -68,7 +70,8 @@ func newRoot(screen Screen) *cobra.Command {
 	return root
 }
 
-// configFlags are kubectl's own flags for choosing a cluster, without those that mean nothing to objects without a namespace.
+// configFlags are kubectl's own flags for choosing a cluster, without those that mean nothing to objects without a
+// namespace.
 func configFlags() *genericclioptions.ConfigFlags {
 	all := genericclioptions.NewConfigFlags(true)
 	return &genericclioptions.ConfigFlags{

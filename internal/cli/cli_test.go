@@ -37,7 +37,8 @@ type answer struct {
 func (c cluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a, ok := c[r.URL.Path]
 	if !ok {
-		a = answer{http.StatusNotFound, metav1.Status{Status: metav1.StatusFailure, Reason: metav1.StatusReasonNotFound, Code: http.StatusNotFound}}
+		a = answer{http.StatusNotFound,
+			metav1.Status{Status: metav1.StatusFailure, Reason: metav1.StatusReasonNotFound, Code: http.StatusNotFound}}
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(a.code)
@@ -48,7 +49,8 @@ func (c cluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func kubeconfig(t *testing.T, address string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "config")
-	text := "apiVersion: v1\nkind: Config\ncurrent-context: c\ncontexts: [{name: c, context: {cluster: c, user: u}}]\nusers: [{name: u}]\nclusters: [{name: c, cluster: {server: \"" + address + "\"}}]\n"
+	text := "apiVersion: v1\nkind: Config\ncurrent-context: c\ncontexts: [{name: c, context: {cluster: c, user: " +
+		"u}}]\nusers: [{name: u}]\nclusters: [{name: c, cluster: {server: \"" + address + "\"}}]\n"
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +72,8 @@ func run(t *testing.T, c cluster, args ...string) outcome {
 func runAt(t *testing.T, address string, args ...string) outcome {
 	t.Helper()
 	var out, errs bytes.Buffer
-	code := cli.Run(context.Background(), append(args, "--kubeconfig", kubeconfig(t, address)), cli.Screen{Out: &out, Err: &errs, Width: 120, Color: true})
+	code := cli.Run(context.Background(), append(args, "--kubeconfig", kubeconfig(t, address)),
+		cli.Screen{Out: &out, Err: &errs, Width: 120, Color: true})
 	return outcome{code, out.String(), errs.String()}
 }
 
@@ -79,20 +82,26 @@ func oneNode(result string) systemv1beta1.KdoctorReport {
 	return systemv1beta1.KdoctorReport{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "system.kdoctor.io/v1beta1", Kind: "KdoctorReport"},
 		ObjectMeta: metav1.ObjectMeta{Name: "netreach-task"},
-		Spec: systemv1beta1.KdoctorReportSpec{TaskName: "task", TaskType: "NetReach", RoundNumber: 1, ReportRoundNumber: 1, FinishedRoundNumber: 1,
-			Report: []systemv1beta1.Report{{NodeName: "node-1", PodName: "p", RoundResult: result, NetReachTask: &systemv1beta1.TaskReport{
-				Detail: []systemv1beta1.TargetDetail{{TargetName: "AgentClusterV4IP_10.96.0.9:80", TargetUrl: "http://10.96.0.9:80", Succeed: passed,
-					Metrics: systemv1beta1.HTTPMetrics{RequestCounts: 2, SuccessCounts: 2}}}}}}},
+		Spec: systemv1beta1.KdoctorReportSpec{TaskName: "task", TaskType: "NetReach", RoundNumber: 1,
+			ReportRoundNumber: 1, FinishedRoundNumber: 1,
+			Report: []systemv1beta1.Report{{NodeName: "node-1", PodName: "p", RoundResult: result,
+				NetReachTask: &systemv1beta1.TaskReport{
+					Detail: []systemv1beta1.TargetDetail{{TargetName: "AgentClusterV4IP_10.96.0.9:80",
+						TargetUrl: "http://10.96.0.9:80", Succeed: passed,
+						Metrics: systemv1beta1.HTTPMetrics{RequestCounts: 2, SuccessCounts: 2}}}}}}},
 	}
 }
 
 func TestReportExitStatusAndMessage(t *testing.T) {
 	good, bad := cluster{report: {200, oneNode("succeed")}}, cluster{report: {200, oneNode("fail")}}
 	withTask := func(history ...v1beta1.Record) cluster {
-		return cluster{api: {200, metav1.APIResourceList{}}, task: {200, v1beta1.NetReach{Status: v1beta1.TaskStatus{History: history}}}}
+		return cluster{api: {200, metav1.APIResourceList{}},
+			task: {200, v1beta1.NetReach{Status: v1beta1.TaskStatus{History: history}}}}
 	}
 	refused := func(code int, reason metav1.StatusReason) cluster {
-		return cluster{report: {code, metav1.Status{Status: metav1.StatusFailure, Reason: reason, Code: int32(code), Message: "the server's own words"}}}
+		return cluster{report: {code,
+			metav1.Status{Status: metav1.StatusFailure, Reason: reason, Code: int32(code),
+				Message: "the server's own words"}}}
 	}
 	cases := []struct {
 		name    string
@@ -104,31 +113,47 @@ func TestReportExitStatusAndMessage(t *testing.T) {
 	}{
 		{"a round that succeeded is 0", good, []string{"report", "task"}, 0, "\x1b[32mSUCCEED\x1b[0m", ""},
 		{"a round that failed is 1, and stderr stays empty", bad, []string{"report", "task"}, 1, "FAIL", ""},
-		{"the object does not change the status", bad, []string{"report", "task", "-o", "json"}, 1, `"kind": "KdoctorReport"`, ""},
+		{"the object does not change the status", bad, []string{"report", "task", "-o", "json"}, 1,
+			`"kind": "KdoctorReport"`, ""},
 		{"netreach/TASK is understood", good, []string{"report", "netreach/task"}, 0, "SUCCEED", ""},
 		{"nr/TASK is understood", good, []string{"report", "nr/task"}, 0, "SUCCEED", ""},
 		{"the report's own name is understood", good, []string{"report", "netreach-task"}, 0, "SUCCEED", ""},
-		{"an earlier round is asked for by its number", cluster{report + ":3": {200, oneNode("fail")}}, []string{"report", "task", "--round", "3"}, 1, "FAIL", ""},
-		{"what is to be asked next is about that round", cluster{report + ":3": {200, oneNode("fail")}}, []string{"report", "task", "--round", "3", "--no-color"}, 1, "kubectl kdoctor report task --round 3 --failed", ""},
-		{"a round that is not kept is told in the API's words", cluster{report + ":3": {404, metav1.Status{Status: metav1.StatusFailure, Reason: metav1.StatusReasonNotFound, Code: 404, Message: "round 3 is not kept"}}},
+		{"an earlier round is asked for by its number", cluster{report + ":3": {200, oneNode("fail")}},
+			[]string{"report", "task", "--round", "3"}, 1, "FAIL", ""},
+		{"what is to be asked next is about that round", cluster{report + ":3": {200, oneNode("fail")}},
+			[]string{"report", "task", "--round", "3", "--no-color"}, 1,
+			"kubectl kdoctor report task --round 3 --failed", ""},
+		{"a round that is not kept is told in the API's words",
+			cluster{report + ":3": {404,
+				metav1.Status{Status: metav1.StatusFailure, Reason: metav1.StatusReasonNotFound, Code: 404,
+					Message: "round 3 is not kept"}}},
 			[]string{"report", "task", "--round", "3"}, 2, "", "round 3 is not kept"},
 		{"a round below 1 is refused", good, []string{"report", "task", "--round", "-1"}, 2, "", "--round is -1"},
-		{"--no-color paints nothing", good, []string{"report", "task", "--no-color"}, 0, "SUCCEED  NetReach task, round 1 of 1: 1 of 1 target passed.\n", ""},
+		{"--no-color paints nothing", good, []string{"report", "task", "--no-color"}, 0,
+			"SUCCEED  NetReach task, round 1 of 1: 1 of 1 target passed.\n", ""},
 		{"help tells the statuses", good, []string{"report", "--help"}, 0, "Exit status:", ""},
 		{"another kind is refused", good, []string{"report", "pod/task"}, 2, "", "use TASK or netreach/TASK"},
 		{"no task is refused", good, []string{"report"}, 2, "", "kubectl get netreach"},
 		{"an unknown output is refused", good, []string{"report", "task", "-o", "xml"}, 2, "", "use json or yaml"},
-		{"an unknown node is refused, with those there are", good, []string{"report", "task", "--node", "nod"}, 2, "", "node-1"},
+		{"an unknown node is refused, with those there are", good, []string{"report", "task", "--node", "nod"}, 2, "",
+			"node-1"},
 		{"an unknown command is refused", good, []string{"frobnicate"}, 2, "", "frobnicate"},
 		{"without the API, the chart is missing", cluster{}, []string{"report", "task"}, 2, "", "install the chart"},
-		{"without the task, the list helps", cluster{api: {200, metav1.APIResourceList{}}}, []string{"report", "task"}, 2, "", `there is no NetReach "task"`},
+		{"without the task, the list helps", cluster{api: {200, metav1.APIResourceList{}}}, []string{"report", "task"},
+			2, "", `there is no NetReach "task"`},
 		{"before the first round", withTask(), []string{"report", "task"}, 2, "", "no round has begun"},
-		{"during the first round", withTask(v1beta1.Record{Status: v1beta1.RecordOngoing, RoundNumber: 1}), []string{"report", "task"}, 2, "", "round 1 is under way"},
-		{"with a round whose report is gone", withTask(v1beta1.Record{Status: v1beta1.RecordFail, RoundNumber: 3}), []string{"report", "task"}, 2, "", "round 3 is fail"},
-		{"with the controller down", refused(503, metav1.StatusReasonServiceUnavailable), []string{"report", "task"}, 2, "", "kubectl get apiservice"},
-		{"without the right to read", refused(403, metav1.StatusReasonForbidden), []string{"report", "task"}, 2, "", "kdoctorreports.system.kdoctor.io"},
-		{"with credentials that expired", refused(401, metav1.StatusReasonUnauthorized), []string{"report", "task"}, 2, "", "--user"},
-		{"with a server of another release", cluster{report: {200, map[string]any{"spec": "text"}}}, []string{"report", "task"}, 2, "", "same release"},
+		{"during the first round", withTask(v1beta1.Record{Status: v1beta1.RecordOngoing, RoundNumber: 1}),
+			[]string{"report", "task"}, 2, "", "round 1 is under way"},
+		{"with a round whose report is gone", withTask(v1beta1.Record{Status: v1beta1.RecordFail, RoundNumber: 3}),
+			[]string{"report", "task"}, 2, "", "round 3 is fail"},
+		{"with the controller down", refused(503, metav1.StatusReasonServiceUnavailable), []string{"report", "task"}, 2,
+			"", "kubectl get apiservice"},
+		{"without the right to read", refused(403, metav1.StatusReasonForbidden), []string{"report", "task"}, 2, "",
+			"kdoctorreports.system.kdoctor.io"},
+		{"with credentials that expired", refused(401, metav1.StatusReasonUnauthorized), []string{"report", "task"}, 2,
+			"", "--user"},
+		{"with a server of another release", cluster{report: {200, map[string]any{"spec": "text"}}},
+			[]string{"report", "task"}, 2, "", "same release"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -159,7 +184,8 @@ func TestObjectIsWhatTheServerSent(t *testing.T) {
 	for _, format := range []string{"json", "yaml"} {
 		t.Run(format, func(t *testing.T) {
 			want := map[string]any{"kind": "KdoctorReport", "fieldOfALaterRelease": "kept",
-				"spec": map[string]any{"FinishedRoundNumber": 1.0, "FailedRoundNumber": nil, "Report": []any{map[string]any{"RoundResult": "succeed"}}}}
+				"spec": map[string]any{"FinishedRoundNumber": 1.0, "FailedRoundNumber": nil,
+					"Report": []any{map[string]any{"RoundResult": "succeed"}}}}
 			got := run(t, cluster{report: {200, want}}, "report", "task", "-o", format)
 			var read map[string]any
 			if err := yaml.Unmarshal([]byte(got.out), &read); err != nil {

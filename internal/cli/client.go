@@ -54,7 +54,8 @@ func (c *client) get(ctx context.Context, path string) ([]byte, error) {
 	return raw, nil
 }
 
-// report returns the report of the task's last finished round, or that of another one, or an error that says what to do.
+// report returns the report of the task's last finished round, or that of another one, or an error that says what to
+// do.
 func (c *client) report(ctx context.Context, of kind.Kind, task string, round int64) ([]byte, error) {
 	name := of.ReportPrefix() + task
 	if round > 0 {
@@ -81,7 +82,8 @@ func (c *client) report(ctx context.Context, of kind.Kind, task string, round in
 // explainMissing finds out why there is no report: no such API, no such task, or no finished round yet.
 func (c *client) explainMissing(ctx context.Context, of kind.Kind, task string) error {
 	if _, err := c.get(ctx, reportAPI); apierrors.IsNotFound(err) {
-		return errors.New("this cluster has no API for kdoctor's reports; install the chart, or choose another cluster with --context")
+		return errors.New("this cluster has no API for kdoctor's reports; install the chart, or choose another " +
+			"cluster with --context")
 	} else if err != nil {
 		return explain(err, of)
 	}
@@ -102,7 +104,8 @@ func (c *client) explainMissing(ctx context.Context, of kind.Kind, task string) 
 	}
 	describe := fmt.Sprintf("kubectl describe %s %s", of.Singular(), task)
 	if len(found.Status.History) == 0 {
-		return fmt.Errorf("%s %q has no report yet, and no round has begun; %s tells when one does", of.Name, task, describe)
+		return fmt.Errorf("%s %q has no report yet, and no round has begun; %s tells when one does", of.Name, task,
+			describe)
 	}
 	latest := found.Status.History[0]
 	if latest.Status == v1beta1.RecordOngoing {
@@ -121,12 +124,14 @@ func explain(err error, of kind.Kind) error {
 	case apierrors.IsServiceUnavailable(err):
 		return fmt.Errorf("kdoctor's reports are out of reach; kubectl get apiservice v1beta1.system.kdoctor.io says why: %w", err)
 	case apierrors.IsForbidden(err):
-		return fmt.Errorf("you may not read kdoctor's reports; ask for get on kdoctorreports.system.kdoctor.io and %s.kdoctor.io: %w",
+		return fmt.Errorf("you may not read kdoctor's reports; ask for get on kdoctorreports.system.kdoctor.io and "+
+			"%s.kdoctor.io: %w",
 			of.Plural, err)
 	case apierrors.IsUnauthorized(err):
 		return fmt.Errorf("the cluster does not know you; log in again or choose another user with --user: %w", err)
 	case errors.As(err, &status) && status.Status().Code >= http.StatusInternalServerError:
-		return fmt.Errorf("the API server failed; kubectl get apiservice v1beta1.system.kdoctor.io tells whether kdoctor's part of it works: %w", err)
+		return fmt.Errorf("the API server failed; kubectl get apiservice v1beta1.system.kdoctor.io tells whether "+
+			"kdoctor's part of it works: %w", err)
 	case errors.Is(err, context.Canceled):
 		return errors.New("interrupted")
 	case errors.As(err, &dial):

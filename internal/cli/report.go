@@ -84,7 +84,8 @@ func newReport(config *genericclioptions.ConfigFlags, screen Screen) *cobra.Comm
 	flags.Int64Var(&c.round, "round", 0, "show this round, as long as it is kept, instead of the last one")
 	flags.StringVar(&c.sheet.Node, "node", "", "show only what this node's agents measured")
 	flags.BoolVar(&c.sheet.Failed, "failed", false, "show only what failed")
-	flags.BoolVar(&c.sheet.Wide, "wide", false, "show each target on a row of its own, with where its time went and who answered, however long the rows get")
+	flags.BoolVar(&c.sheet.Wide, "wide", false, "show each target on a row of its own, with where its time went and "+
+		"who answered, however long the rows get")
 	flags.StringVarP(&c.output, "output", "o", "", "print the KdoctorReport object instead: json or yaml")
 	flags.BoolVar(&noColor, "no-color", false, "do not paint results; NO_COLOR in the environment does the same")
 	return cmd
@@ -141,7 +142,8 @@ func (c *reportCommand) run(ctx context.Context, api *client) error {
 	}
 	var report systemv1beta1.KdoctorReport
 	if err := json.Unmarshal(raw, &report); err != nil {
-		return fmt.Errorf("the report of task %s cannot be read; are plugin and controller of the same release? %w", c.task, err)
+		return fmt.Errorf("the report of task %s cannot be read; are plugin and controller of the same release? %w",
+			c.task, err)
 	}
 	if sheet.Empty(report) {
 		return api.explainMissing(ctx, c.kind, c.task)
@@ -171,7 +173,8 @@ func (c *reportCommand) print(raw []byte, report systemv1beta1.KdoctorReport) er
 		return c.write(text)
 	}
 	if nodes := sheet.Nodes(report); c.sheet.Node != "" && !slices.Contains(nodes, c.sheet.Node) {
-		return fmt.Errorf("no agent of this round ran on node %s; those that did are on %s", c.sheet.Node, several(nodes))
+		return fmt.Errorf("no agent of this round ran on node %s; those that did are on %s", c.sheet.Node,
+			several(nodes))
 	}
 	if err := sheet.Write(c.screen.Out, report, c.sheet); err != nil {
 		return fmt.Errorf("write the report: %w", err)

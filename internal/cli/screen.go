@@ -10,8 +10,8 @@ import (
 // pipeWidth is what lines are wrapped to where there is no terminal to ask.
 const pipeWidth = 120
 
-// NewScreen asks the file whether it is a terminal and how wide it is. Colour needs a terminal that can do it and no wish against it:
-// NO_COLOR with any value, as no-color.org has it.
+// NewScreen asks the file whether it is a terminal and how wide it is. Colour needs a terminal that can do it and no
+// wish against it: NO_COLOR with any value, as no-color.org has it.
 func NewScreen(out *os.File, errs io.Writer, env func(string) string) Screen {
 	screen := Screen{Out: out, Err: errs, Width: pipeWidth}
 	fd := int(out.Fd()) // #nosec G115 -- a file descriptor fits

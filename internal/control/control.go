@@ -1,6 +1,7 @@
-// Package control is the controller's side of the control channel: it hands agents their plans and fetches what they measured.
-// It dials an agent's pod directly and, where that fails, through the API server and the kubelet of the agent's node, which works while
-// the node's pod network does not. Which way was used is part of the report: it is evidence.
+// Package control is the controller's side of the control channel: it hands agents their plans and fetches what they
+// measured. It dials an agent's pod directly and, where that fails, through the API server and the kubelet of the
+// agent's node, which works while the node's pod network does not. Which way was used is part of the report: it is
+// evidence.
 package control
 
 import (
@@ -57,8 +58,8 @@ type Config struct {
 	DirectTimeout time.Duration
 	// ForwardTimeout bounds the connection by the second way; 0 is 15 s.
 	ForwardTimeout time.Duration
-	// CallTimeout bounds a call on a connection that stands, on each way; 0 is 20 s. A network may break, or lose large packets only,
-	// while the connection looks well.
+	// CallTimeout bounds a call on a connection that stands, on each way; 0 is 20 s. A network may break, or lose large
+	// packets only, while the connection looks well.
 	CallTimeout time.Duration
 	// DirectRetry is how long the direct way is not tried again after it failed; 0 is a minute.
 	DirectRetry time.Duration
@@ -105,8 +106,8 @@ func (c *Client) Start(ctx context.Context, agent topology.Agent, plan mesh.Plan
 	return describe("start round", plan.Key, agent, err)
 }
 
-// Fetch returns what the agent measured so far; Ended is zero while the round runs. A report that does not add up, or is another
-// agent's, is an error.
+// Fetch returns what the agent measured so far; Ended is zero while the round runs. A report that does not add up, or
+// is another agent's, is an error.
 func (c *Client) Fetch(ctx context.Context, agent topology.Agent, key schedule.Key) (report.Agent, error) {
 	var response *agentv1.GetReportResponse
 	via, err := c.call(ctx, agent, func(ctx context.Context, service agentv1.AgentServiceClient) (err error) {

@@ -129,7 +129,9 @@ func (i installation) pool() *x509.CertPool {
 }
 
 func (i installation) clientTLS() func() (*tls.Config, error) {
-	config := &tls.Config{RootCAs: i.pool(), Certificates: []tls.Certificate{i.issue(pki.ControllerName, x509.ExtKeyUsageClientAuth)}, MinVersion: tls.VersionTLS13}
+	config := &tls.Config{RootCAs: i.pool(),
+		Certificates: []tls.Certificate{i.issue(pki.ControllerName, x509.ExtKeyUsageClientAuth)},
+		MinVersion:   tls.VersionTLS13}
 	return func() (*tls.Config, error) { return config, nil }
 }
 
@@ -141,8 +143,10 @@ func (i installation) serve(a *agent, name string) netip.AddrPort {
 	if err != nil {
 		i.t.Fatal(err)
 	}
-	server := grpc.NewServer(grpc.Creds(credentials.NewTLS(&tls.Config{MinVersion: tls.VersionTLS13, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: i.pool(),
-		Certificates: []tls.Certificate{i.issue(name, x509.ExtKeyUsageServerAuth)}})))
+	server := grpc.NewServer(
+		grpc.Creds(credentials.NewTLS(&tls.Config{MinVersion: tls.VersionTLS13,
+			ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: i.pool(),
+			Certificates: []tls.Certificate{i.issue(name, x509.ExtKeyUsageServerAuth)}})))
 	agentv1.RegisterAgentServiceServer(server, a)
 	var serving sync.WaitGroup
 	serving.Go(func() { _ = server.Serve(listener) })
@@ -167,7 +171,8 @@ func (d *detour) Dial(ctx context.Context, namespace, pod string, _ uint16) (net
 }
 
 func at(place netip.AddrPort) topology.Agent {
-	return topology.Agent{Namespace: "k", Pod: "a", UID: "1", Addresses: []netip.Addr{place.Addr()}, ControlPort: place.Port()}
+	return topology.Agent{Namespace: "k", Pod: "a", UID: "1", Addresses: []netip.Addr{place.Addr()},
+		ControlPort: place.Port()}
 }
 
 // closedPort is where nobody listens.
@@ -241,7 +246,8 @@ func TestWhichWayIsTaken(t *testing.T) {
 	stuck := make(chan struct{})
 	t.Cleanup(func() { close(stuck) })
 	second := at(good)
-	second.Addresses = append([]netip.Addr{netip.MustParseAddr("::1"), netip.MustParseAddr("127.0.0.77")}, second.Addresses...)
+	second.Addresses = append([]netip.Addr{netip.MustParseAddr("::1"), netip.MustParseAddr("127.0.0.77")},
+		second.Addresses...)
 	nowhere := at(good)
 	nowhere.Addresses = nil
 	cases := []struct {
@@ -255,18 +261,23 @@ func TestWhichWayIsTaken(t *testing.T) {
 		{"the way around is taken where nobody listens", at(closedPort(t)), nil, report.PortForward},
 		{"the way around is taken where the pod has no address", nowhere, nil, report.PortForward},
 		{"the way around is taken where the handshake hangs", at(silentPort(t)), nil, report.PortForward},
-		{"the way around is taken where a call hangs", at(i.serve(&agent{pod: "a", stuck: stuck}, pki.AgentName)), nil, report.PortForward},
-		{"the way around is taken where a stranger's authority answers", at(foreign.serve(&agent{pod: "a"}, pki.AgentName)), nil, report.PortForward},
-		{"the way around is taken where another name answers", at(i.serve(&agent{pod: "a"}, "kdoctor-controller.k.svc")), nil, report.PortForward},
+		{"the way around is taken where a call hangs", at(i.serve(&agent{pod: "a", stuck: stuck}, pki.AgentName)), nil,
+			report.PortForward},
+		{"the way around is taken where a stranger's authority answers",
+			at(foreign.serve(&agent{pod: "a"}, pki.AgentName)), nil, report.PortForward},
+		{"the way around is taken where another name answers",
+			at(i.serve(&agent{pod: "a"}, "kdoctor-controller.k.svc")), nil, report.PortForward},
 		{"no way is an error that says so", at(closedPort(t)), errors.New("kubelet is away"), ""},
 	}
 	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {
 			around := &detour{to: good, fails: tc.fails}
-			c := client(t, control.Config{TLS: i.clientTLS(), Forward: around, DirectTimeout: quick, CallTimeout: quick})
+			c := client(t, control.Config{TLS: i.clientTLS(), Forward: around, DirectTimeout: quick,
+				CallTimeout: quick})
 			err := c.Start(context.Background(), tc.agent, plan())
 			if tc.want == "" {
-				if !errors.Is(err, control.ErrUnreachable) || !strings.Contains(err.Error(), tc.fails.Error()) || !strings.Contains(err.Error(), "refused") {
+				if !errors.Is(err, control.ErrUnreachable) || !strings.Contains(err.Error(), tc.fails.Error()) ||
+					!strings.Contains(err.Error(), "refused") {
 					t.Errorf("got %v, want ErrUnreachable with the reasons of both ways", err)
 				}
 				return

@@ -14,8 +14,8 @@ import (
 // stagger is how long an address is given before the next one is tried beside it.
 const stagger = 250 * time.Millisecond
 
-// dialDirect connects to the first of the addresses that answers. Families take turns, and each address gets a short lead over the next.
-// It returns only when all attempts are over.
+// dialDirect connects to the first of the addresses that answers. Families take turns, and each address gets a short
+// lead over the next. It returns only when all attempts are over.
 func dialDirect(ctx context.Context, addresses []netip.Addr, port uint16) (net.Conn, error) {
 	if len(addresses) == 0 {
 		return nil, errors.New("the pod has no address")
@@ -77,7 +77,9 @@ func dialDirect(ctx context.Context, addresses []netip.Addr, port uint16) (net.C
 func interleave(addresses []netip.Addr) []netip.Addr {
 	var queues [][]netip.Addr
 	for _, family := range topology.FamiliesOf(addresses) {
-		queues = append(queues, slices.DeleteFunc(slices.Clone(addresses), func(a netip.Addr) bool { return topology.FamilyOf(a) != family }))
+		queues = append(queues,
+			slices.DeleteFunc(slices.Clone(addresses),
+				func(a netip.Addr) bool { return topology.FamilyOf(a) != family }))
 	}
 	ordered := make([]netip.Addr, 0, len(addresses))
 	for len(ordered) < len(addresses) {

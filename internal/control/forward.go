@@ -82,7 +82,8 @@ func (f *PortForwarder) Dial(ctx context.Context, namespace, pod string, port ui
 // Close waits for dialling that its callers gave up.
 func (f *PortForwarder) Close() { f.late.Wait() }
 
-// open makes a connection of streams, over a WebSocket and, where the server or a proxy before it refuses that, over SPDY.
+// open makes a connection of streams, over a WebSocket and, where the server or a proxy before it refuses that, over
+// SPDY.
 func (f *PortForwarder) open(ctx context.Context, target *url.URL, port uint16) (net.Conn, error) {
 	streams, err := f.upgradeWebSocket(ctx, target)
 	if err != nil && ctx.Err() == nil && (httpstream.IsUpgradeFailure(err) || httpstream.IsHTTPSProxyError(err)) {
@@ -130,7 +131,8 @@ func (f *PortForwarder) upgradeSPDY(ctx context.Context, target *url.URL) (https
 	if err != nil {
 		return nil, err
 	}
-	streams, protocol, err := spdy.NegotiateStreaming(upgrader, &http.Client{Transport: transport}, request, portforward.PortForwardProtocolV1Name)
+	streams, protocol, err := spdy.NegotiateStreaming(upgrader, &http.Client{Transport: transport}, request,
+		portforward.PortForwardProtocolV1Name)
 	if err != nil {
 		return nil, err
 	}

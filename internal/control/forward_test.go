@@ -27,7 +27,8 @@ import (
 	"kdoctor.io/kdoctor/internal/report"
 )
 
-// kubelet is the far end of port-forwards, as the kubelet does it: each pair of streams is joined to the port on loopback.
+// kubelet is the far end of port-forwards, as the kubelet does it: each pair of streams is joined to the port on
+// loopback.
 type kubelet struct {
 	t       *testing.T
 	working sync.WaitGroup
@@ -128,7 +129,8 @@ func forwarder(t *testing.T, config *rest.Config) *control.PortForwarder {
 }
 
 func TestPortForward(t *testing.T) {
-	for name, modern := range map[string]bool{"over WebSocket": true, "over SPDY where the server refuses WebSockets": false} {
+	for name, modern := range map[string]bool{"over WebSocket": true,
+		"over SPDY where the server refuses WebSockets": false} {
 		t.Run(name, func(t *testing.T) {
 			ctx := context.Background()
 			i := install(t)

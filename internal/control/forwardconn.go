@@ -61,7 +61,8 @@ func newForwardConn(streams httpstream.Connection, id int64, port uint16) (*forw
 	return c, nil
 }
 
-// watch reads the kubelet's word on why the connection failed, and ends the connection then: nothing will come any more.
+// watch reads the kubelet's word on why the connection failed, and ends the connection then: nothing will come any
+// more.
 func (c *forwardConn) watch(failures io.Reader) {
 	defer close(c.failed)
 	message, err := io.ReadAll(io.LimitReader(failures, maxForwardError))

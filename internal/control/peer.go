@@ -35,7 +35,8 @@ type peer struct {
 // invoke is one call to an agent.
 type invoke func(context.Context, agentv1.AgentServiceClient) error
 
-// call makes the call by the best way, then by the others, as long as it fails for want of a connection: every call may be repeated.
+// call makes the call by the best way, then by the others, as long as it fails for want of a connection: every call may
+// be repeated.
 func (c *Client) call(ctx context.Context, agent topology.Agent, do invoke) (report.Via, error) {
 	p, err := c.peer(agent)
 	if err != nil {
@@ -119,7 +120,8 @@ func (c *Client) dialTimeout(via report.Via) time.Duration {
 	return c.config.DirectTimeout
 }
 
-// ways are the ways to try, best first. The direct way stands last while it is believed broken: it may be the only one that has come back.
+// ways are the ways to try, best first. The direct way stands last while it is believed broken: it may be the only one
+// that has come back.
 func (c *Client) ways(p *peer) []report.Via {
 	switch {
 	case c.config.Forward == nil:
@@ -234,7 +236,8 @@ func broken(err error) bool {
 	}
 }
 
-// plain is the error as a person should read it, without gRPC's framing and without what a stranger may have put into it.
+// plain is the error as a person should read it, without gRPC's framing and without what a stranger may have put into
+// it.
 func plain(err error) error {
 	if s, ok := status.FromError(err); ok {
 		return errors.New(wire.Printable(s.Message()))

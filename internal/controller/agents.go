@@ -19,7 +19,8 @@ import (
 
 // How long rounds wait for agents of the task's own. A node that is broken must not keep the others from being tested.
 const (
-	// agentsSettle is how long all agents have to be ready, so that every node knows the way to them through their Services.
+	// agentsSettle is how long all agents have to be ready, so that every node knows the way to them through their
+	// Services.
 	agentsSettle = 5 * time.Second
 	// agentsSome is after how long some are enough, agentsLimit after how long none is waited for any more.
 	agentsSome  = 60 * time.Second
@@ -76,8 +77,8 @@ func grace(t Task) time.Duration {
 	return time.Duration(*t.OwnAgents.TerminationGracePeriodMinutes) * time.Minute
 }
 
-// stepOf decides what is to be done about agents of the task's own. Removing goes before the status is written, so that no crash can
-// leave agents behind that no status tells of.
+// stepOf decides what is to be done about agents of the task's own. Removing goes before the status is written, so that
+// no crash can leave agents behind that no status tells of.
 func stepOf(task Task, standard topology.Workload, now time.Time) step {
 	before := task.Status.Resource
 	asked := task.RunNow != "" && task.RunNow != task.Status.LastRunNow
@@ -97,7 +98,8 @@ func stepOf(task Task, standard topology.Workload, now time.Time) step {
 		return leave
 	case !task.Status.Finish || fresh(task) || asked:
 		return ensure
-	case before == nil || before.RuntimeStatus == runtimeDeleted || now.Before(value(task.Status.FinishTime).Add(grace(task))):
+	case before == nil || before.RuntimeStatus == runtimeDeleted ||
+		now.Before(value(task.Status.FinishTime).Add(grace(task))):
 		return leave
 	}
 	return remove
@@ -124,7 +126,8 @@ func workloadOf(t Task, standard topology.Workload) topology.Workload {
 
 // private names the workload of the task's own, whether there is one or not.
 func privateWorkload(t Task, standard topology.Workload) topology.Workload {
-	return workload.Names(t.Kind, t.Name, value(t.OwnAgents).Kind, standard, slices.Contains(t.Want.Kinds, target.Ingress))
+	return workload.Names(t.Kind, t.Name, value(t.OwnAgents).Kind, standard,
+		slices.Contains(t.Want.Kinds, target.Ingress))
 }
 
 // resourceOf is a workload as the status shows it.
@@ -148,8 +151,10 @@ func (d *decider) tend() {
 		d.held, d.after = true, agentsRetry
 	case d.own.step == remove:
 		d.status.Resource = resourceOf(d.workload, runtimeDeleted)
-		d.condition(AgentsReady, metav1.ConditionFalse, AgentsRemoved, "The task has finished, and its agents were removed.")
-		d.event(normal, AgentsRemoved, "%s %s was removed: the task has finished, and its agents were to stay for %s.", d.workload.Kind, d.workload.Name, grace(d.task))
+		d.condition(AgentsReady, metav1.ConditionFalse, AgentsRemoved,
+			"The task has finished, and its agents were removed.")
+		d.event(normal, AgentsRemoved, "%s %s was removed: the task has finished, and its agents were to stay for %s.",
+			d.workload.Kind, d.workload.Name, grace(d.task))
 	case d.own.step == ensure:
 		d.start()
 	}
@@ -170,9 +175,12 @@ func (d *decider) start() {
 	d.status.Resource = resourceOf(d.workload, runtimeCreated)
 	switch {
 	case before.Status == metav1.ConditionTrue:
-	case whole(standing) && !d.now.Before(standing.Since.Add(agentsSettle)) && !d.now.Before(before.LastTransitionTime.Add(agentsSettle)):
-		d.condition(AgentsReady, metav1.ConditionTrue, AgentsCreated, fmt.Sprintf("All agents are ready: %d.", standing.Wanted))
-		d.event(normal, AgentsCreated, "All agents of %s %s are ready: %d.", d.workload.Kind, d.workload.Name, standing.Wanted)
+	case whole(standing) && !d.now.Before(standing.Since.Add(agentsSettle)) &&
+		!d.now.Before(before.LastTransitionTime.Add(agentsSettle)):
+		d.condition(AgentsReady, metav1.ConditionTrue, AgentsCreated,
+			fmt.Sprintf("All agents are ready: %d.", standing.Wanted))
+		d.event(normal, AgentsCreated, "All agents of %s %s are ready: %d.", d.workload.Kind, d.workload.Name,
+			standing.Wanted)
 	case isCreated:
 	case enough(standing, d.now.Sub(before.LastTransitionTime.Time)):
 		sentence := fmt.Sprintf("Rounds run with what there is: %s.", progress(standing))
@@ -183,7 +191,8 @@ func (d *decider) start() {
 	}
 }
 
-// anew tells whether the agents are to be waited for from now on: they were just made or changed, or the status is about others.
+// anew tells whether the agents are to be waited for from now on: they were just made or changed, or the status is
+// about others.
 func (d *decider) anew() bool {
 	before := d.status.Resource
 	switch {
@@ -192,14 +201,16 @@ func (d *decider) anew() bool {
 	case d.fresh && !whole(d.own.standing):
 		return true
 	}
-	return before.RuntimeName != d.workload.Name || before.RuntimeType != d.workload.Kind || before.RuntimeStatus == runtimeDeleted
+	return before.RuntimeName != d.workload.Name || before.RuntimeType != d.workload.Kind ||
+		before.RuntimeStatus == runtimeDeleted
 }
 
 // wait holds the rounds back.
 func (d *decider) wait() {
 	d.held, d.after = true, agentsPoll
 	d.status.Resource = resourceOf(d.workload, runtimeCreating)
-	d.condition(AgentsReady, metav1.ConditionFalse, AgentsStarting, fmt.Sprintf("Agents are starting: %s.", progress(d.own.standing)))
+	d.condition(AgentsReady, metav1.ConditionFalse, AgentsStarting,
+		fmt.Sprintf("Agents are starting: %s.", progress(d.own.standing)))
 }
 
 // whole tells whether nothing is waited for.
@@ -216,7 +227,8 @@ func progress(s workload.Standing) string {
 
 // stay comes back when the agents of a task that has finished are to go.
 func (d *decider) stay() {
-	if d.task.OwnAgents == nil || !d.status.Finish || d.held || d.status.Resource == nil || d.status.Resource.RuntimeStatus == runtimeDeleted {
+	if d.task.OwnAgents == nil || !d.status.Finish || d.held || d.status.Resource == nil ||
+		d.status.Resource.RuntimeStatus == runtimeDeleted {
 		return
 	}
 	at := value(d.status.FinishTime).Add(grace(d.task))
@@ -229,5 +241,6 @@ func (d *decider) describeStart() {
 		d.condition(Progressing, metav1.ConditionFalse, NotReady, "The task cannot run; see the condition Ready.")
 		return
 	}
-	d.condition(Progressing, metav1.ConditionTrue, AgentsStarting, fmt.Sprintf("Agents are starting: %s.", progress(d.own.standing)))
+	d.condition(Progressing, metav1.ConditionTrue, AgentsStarting,
+		fmt.Sprintf("Agents are starting: %s.", progress(d.own.standing)))
 }

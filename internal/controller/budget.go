@@ -20,9 +20,10 @@ const expectWithin = 10 * time.Second
 // mostUsers is how many tasks are named that leave too little to another.
 const mostUsers = 3
 
-// Budget shares what agents may send between the rounds that run at the same time. Each agent has a budget of its own, which only rounds
-// on the same agents share; that of the whole cluster is shared by all. A round that is under way keeps what it was given. One that begins
-// beside it gets no more than what is left, so that all together stay within the limits, and waits where that is too little for it.
+// Budget shares what agents may send between the rounds that run at the same time. Each agent has a budget of its own,
+// which only rounds on the same agents share; that of the whole cluster is shared by all. A round that is under way
+// keeps what it was given. One that begins beside it gets no more than what is left, so that all together stay within
+// the limits, and waits where that is too little for it.
 type Budget struct {
 	limits mesh.Limits
 
@@ -45,10 +46,12 @@ type spender struct {
 
 // NewBudget returns a budget of the limits, in requests a second; 0 is no limit.
 func NewBudget(perAgent, total int) *Budget {
-	return &Budget{limits: mesh.Limits{PerAgent: perAgent, Total: total}, rounds: map[schedule.Key]*spender{}, expected: map[schedule.Key]bool{}, more: make(chan struct{})}
+	return &Budget{limits: mesh.Limits{PerAgent: perAgent, Total: total}, rounds: map[schedule.Key]*spender{},
+		expected: map[schedule.Key]bool{}, more: make(chan struct{})}
 }
 
-// Expect tells of rounds that another process began and this one is about to take up. Others wait for them, for expectWithin at most.
+// Expect tells of rounds that another process began and this one is about to take up. Others wait for them, for
+// expectWithin at most.
 func (b *Budget) Expect(keys []schedule.Key) {
 	if len(keys) == 0 {
 		return
@@ -87,11 +90,13 @@ func (b *Budget) await(ctx context.Context, key schedule.Key) {
 func (b *Budget) Enter(key schedule.Key, task report.Task, of topology.Workload) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.rounds[key] = &spender{task: task, agents: of.Kind + "/" + of.Name, agent: mesh.Claim{Open: true}, total: mesh.Claim{Open: true}}
+	b.rounds[key] = &spender{task: task, agents: of.Kind + "/" + of.Name, agent: mesh.Claim{Open: true},
+		total: mesh.Claim{Open: true}}
 }
 
-// Take gives a round that has entered its part of the budget. Where others leave less than its lowest rate needs, it waits for them until the
-// context ends; the limits are then such that no rate fits. A round that could not begin even alone is told so at once.
+// Take gives a round that has entered its part of the budget. Where others leave less than its lowest rate needs, it
+// waits for them until the context ends; the limits are then such that no rate fits. A round that could not begin even
+// alone is told so at once.
 func (b *Budget) Take(ctx context.Context, key schedule.Key, ask mesh.Ask) mesh.Limits {
 	if !ask.Running {
 		b.await(ctx, key)

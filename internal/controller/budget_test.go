@@ -20,13 +20,15 @@ import (
 
 // asks is what a round asks for that sends so many requests a second from each of ten agents, with ten targets each.
 func asks(perAgent int) mesh.Ask {
-	return mesh.Ask{Load: mesh.Load{PerSecond: perAgent / 10, Duration: time.Second, Connection: mesh.NewConnection}, Most: 10, All: 100}
+	return mesh.Ask{Load: mesh.Load{PerSecond: perAgent / 10, Duration: time.Second, Connection: mesh.NewConnection},
+		Most: 10, All: 100}
 }
 
 func roundOf(task string) schedule.Key { return schedule.Key{UID: task, Generation: 1, Round: 1} }
 
 func (b *Budget) enter(task, agents string) {
-	b.Enter(roundOf(task), report.Task{Kind: "NetReach", Name: task}, topology.Workload{Kind: topology.DaemonSet, Name: agents})
+	b.Enter(roundOf(task), report.Task{Kind: "NetReach", Name: task},
+		topology.Workload{Kind: topology.DaemonSet, Name: agents})
 }
 
 // atOnce is a context in which nothing waits.
@@ -49,24 +51,36 @@ func TestRoundsShareTheBudget(t *testing.T) {
 		perAgent, total int
 		steps           []taken
 	}{
-		{"a round that is alone may use all", 1000, 5000, []taken{{task: "a", ask: 500, want: mesh.Limits{PerAgent: 1000, Total: 5000}}}},
-		{"no limit stays none", 0, 0, []taken{{task: "a", ask: 500}, {task: "b", ask: 700, want: mesh.Limits{Others: 500, OthersTotal: 5000}}}},
-		{"a second round has what the first one does not ask for", 1000, 0, []taken{{task: "a", ask: 300, want: mesh.Limits{PerAgent: 1000}},
-			{task: "b", ask: 900, want: mesh.Limits{PerAgent: 700, Others: 300, OthersTotal: 3000}}}},
-		{"a second round has nothing of what the first one took whole", 1000, 0, []taken{{task: "a", ask: 2000, want: mesh.Limits{PerAgent: 1000}},
-			{task: "b", ask: 2000, want: mesh.Limits{PerAgent: -1, Others: 1000, OthersTotal: 10000}}}},
-		{"and its fair part once the first one is planned anew", 1000, 0, []taken{{task: "a", ask: 2000, want: mesh.Limits{PerAgent: 1000}},
-			{task: "b", ask: 2000, want: mesh.Limits{PerAgent: -1, Others: 1000, OthersTotal: 10000}}, {task: "a", over: true},
-			{task: "a", ask: 2000, want: mesh.Limits{PerAgent: 500}}, {task: "b", ask: 2000, want: mesh.Limits{PerAgent: 500, Others: 500, OthersTotal: 5000}}}},
-		{"rounds that begin together have equal parts and stay within the limit", 1000, 0, []taken{{task: "a", begun: true}, {task: "b", begun: true},
-			{task: "a", ask: 2000, want: mesh.Limits{PerAgent: 500}}, {task: "b", ask: 2000, want: mesh.Limits{PerAgent: 500, Others: 500, OthersTotal: 5000}}}},
+		{"a round that is alone may use all", 1000, 5000,
+			[]taken{{task: "a", ask: 500, want: mesh.Limits{PerAgent: 1000, Total: 5000}}}},
+		{"no limit stays none", 0, 0,
+			[]taken{{task: "a", ask: 500}, {task: "b", ask: 700, want: mesh.Limits{Others: 500, OthersTotal: 5000}}}},
+		{"a second round has what the first one does not ask for", 1000, 0,
+			[]taken{{task: "a", ask: 300, want: mesh.Limits{PerAgent: 1000}},
+				{task: "b", ask: 900, want: mesh.Limits{PerAgent: 700, Others: 300, OthersTotal: 3000}}}},
+		{"a second round has nothing of what the first one took whole", 1000, 0,
+			[]taken{{task: "a", ask: 2000, want: mesh.Limits{PerAgent: 1000}},
+				{task: "b", ask: 2000, want: mesh.Limits{PerAgent: -1, Others: 1000, OthersTotal: 10000}}}},
+		{"and its fair part once the first one is planned anew", 1000, 0,
+			[]taken{{task: "a", ask: 2000, want: mesh.Limits{PerAgent: 1000}},
+				{task: "b", ask: 2000, want: mesh.Limits{PerAgent: -1, Others: 1000, OthersTotal: 10000}},
+				{task: "a", over: true},
+				{task: "a", ask: 2000, want: mesh.Limits{PerAgent: 500}},
+				{task: "b", ask: 2000, want: mesh.Limits{PerAgent: 500, Others: 500, OthersTotal: 5000}}}},
+		{"rounds that begin together have equal parts and stay within the limit", 1000, 0,
+			[]taken{{task: "a", begun: true}, {task: "b", begun: true},
+				{task: "a", ask: 2000, want: mesh.Limits{PerAgent: 500}},
+				{task: "b", ask: 2000, want: mesh.Limits{PerAgent: 500, Others: 500, OthersTotal: 5000}}}},
 		{"agents of a task's own have a budget of their own, and share that of the cluster", 1000, 10000, []taken{
 			{task: "a", ask: 800, want: mesh.Limits{PerAgent: 1000, Total: 10000}},
 			{task: "b", agents: "own", ask: 900, want: mesh.Limits{PerAgent: 1000, Total: 2000, OthersTotal: 8000}}}},
-		{"a round that is over gives its part back", 1000, 0, []taken{{task: "a", ask: 900, want: mesh.Limits{PerAgent: 1000}}, {task: "a", over: true},
-			{task: "b", ask: 900, want: mesh.Limits{PerAgent: 1000}}}},
-		{"a round that was under way before counts as it is", 1000, 0, []taken{{task: "a", begun: true}, {task: "b", begun: true}, {task: "a", ask: 900, running: true, want: mesh.Limits{PerAgent: 500}},
-			{task: "b", ask: 900, want: mesh.Limits{PerAgent: 100, Others: 900, OthersTotal: 9000}}}},
+		{"a round that is over gives its part back", 1000, 0,
+			[]taken{{task: "a", ask: 900, want: mesh.Limits{PerAgent: 1000}}, {task: "a", over: true},
+				{task: "b", ask: 900, want: mesh.Limits{PerAgent: 1000}}}},
+		{"a round that was under way before counts as it is", 1000, 0,
+			[]taken{{task: "a", begun: true}, {task: "b", begun: true},
+				{task: "a", ask: 900, running: true, want: mesh.Limits{PerAgent: 500}},
+				{task: "b", ask: 900, want: mesh.Limits{PerAgent: 100, Others: 900, OthersTotal: 9000}}}},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -124,7 +138,8 @@ func TestARoundWaitsForOthersThatLeaveItTooLittle(t *testing.T) {
 		defer cancel()
 		b.enter("later", "agents")
 		began := time.Now()
-		if l := b.Take(ctx, roundOf("later"), asks(2000)); l.PerAgent != -1 || time.Since(began) != time.Minute || l.Users != "NetReach b, NetReach late" {
+		if l := b.Take(ctx, roundOf("later"), asks(2000)); l.PerAgent != -1 || time.Since(began) != time.Minute ||
+			l.Users != "NetReach b, NetReach late" {
 			t.Errorf("after %v it got %+v; want nothing after a minute", time.Since(began), l)
 		}
 	})
@@ -148,8 +163,10 @@ func TestRoundsWaitForThoseThatAnotherProcessBegan(t *testing.T) {
 			b.enter("before", "agents")
 			b.Take(t.Context(), roundOf("before"), asks(2000))
 		}, mesh.Limits{PerAgent: 500, Others: 500, OthersTotal: 5000}, 3 * time.Second},
-		{"one that is over leaves all", func(b *Budget) { b.Leave(roundOf("before")) }, mesh.Limits{PerAgent: 1000}, 3 * time.Second},
-		{"one that never comes is not waited for for ever", func(*Budget) {}, mesh.Limits{PerAgent: 1000}, expectWithin},
+		{"one that is over leaves all", func(b *Budget) { b.Leave(roundOf("before")) }, mesh.Limits{PerAgent: 1000},
+			3 * time.Second},
+		{"one that never comes is not waited for for ever", func(*Budget) {}, mesh.Limits{PerAgent: 1000},
+			expectWithin},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -211,7 +228,8 @@ func TestRoundsNeverExceedTheLimitsTogether(t *testing.T) {
 			byAgents, sum := b.given()
 			for name, n := range byAgents {
 				if perAgent > 0 && n > perAgent {
-					t.Fatalf("seed %d, step %d: agents of %s send %d, above the limit of %d", seed, step, name, n, perAgent)
+					t.Fatalf("seed %d, step %d: agents of %s send %d, above the limit of %d", seed, step, name, n,
+						perAgent)
 				}
 			}
 			if total > 0 && sum > total {
@@ -230,7 +248,8 @@ func TestRoundsHaveFairPartsOnceAllArePlannedAnew(t *testing.T) {
 		asked := map[string]mesh.Ask{}
 		var all []mesh.Claim
 		for _, task := range tasks {
-			asked[task] = mesh.Ask{Load: mesh.Load{PerSecond: 1 + r.IntN(5000), Duration: 10 * time.Second}, Most: 1, All: 1}
+			asked[task] = mesh.Ask{Load: mesh.Load{PerSecond: 1 + r.IntN(5000), Duration: 10 * time.Second}, Most: 1,
+				All: 1}
 			all = append(all, mesh.Claim{Asked: asked[task].Load.PerSecond})
 			b.enter(task, "agents")
 			b.Take(atOnce(t), roundOf(task), asked[task])
@@ -268,16 +287,22 @@ func TestTheStatusTellsOfAReducedLoad(t *testing.T) {
 		status string
 		event  string
 	}{
-		{"a round that got all says so without an event", passed(1, 11*time.Second), "False LoadAsAsked The last round got the load that the task asks for.", ""},
-		{"one that got less is told once", reduced(2, 71*time.Second), "True LoadAboveLimit In round 2 " + why + ".", LoadAboveLimit},
-		{"and not again while it lasts", reduced(3, 131*time.Second), "True LoadAboveLimit In round 3 " + why + ".", ""},
-		{"its end is told", passed(4, 191*time.Second), "False LoadAsAsked The last round got the load that the task asks for.", LoadAsAsked},
-		{"a round without an outcome changes nothing", &Result{Key: key(5), Err: errWithdrawn}, "False LoadAsAsked The last round got the load that the task asks for.", ""},
+		{"a round that got all says so without an event", passed(1, 11*time.Second),
+			"False LoadAsAsked The last round got the load that the task asks for.", ""},
+		{"one that got less is told once", reduced(2, 71*time.Second), "True LoadAboveLimit In round 2 " + why + ".",
+			LoadAboveLimit},
+		{"and not again while it lasts", reduced(3, 131*time.Second), "True LoadAboveLimit In round 3 " + why + ".",
+			""},
+		{"its end is told", passed(4, 191*time.Second), "False LoadAsAsked The last round got the load that the task " +
+			"asks for.", LoadAsAsked},
+		{"a round without an outcome changes nothing", &Result{Key: key(5), Err: errWithdrawn},
+			"False LoadAsAsked The last round got the load that the task asks for.", ""},
 	}
 	task.Rounds = 10
 	for i, s := range steps {
 		task.Status = decide(state{task: task, now: created().Add(time.Duration(i) * time.Minute)}).status
-		d := decide(state{task: task, result: s.result, now: created().Add(time.Duration(i)*time.Minute + 11*time.Second)})
+		d := decide(state{task: task, result: s.result,
+			now: created().Add(time.Duration(i)*time.Minute + 11*time.Second)})
 		task.Status = d.status
 		got := ""
 		if c := meta.FindStatusCondition(d.status.Conditions, LoadReduced); c != nil {
@@ -294,7 +319,8 @@ func TestTheStatusTellsOfAReducedLoad(t *testing.T) {
 		}
 	}
 	task.Revision, task.Generation = "two", 2
-	if c := meta.FindStatusCondition(decide(state{task: task, now: created().Add(time.Hour)}).status.Conditions, LoadReduced); c != nil {
+	if c := meta.FindStatusCondition(decide(state{task: task, now: created().Add(time.Hour)}).status.Conditions,
+		LoadReduced); c != nil {
 		t.Errorf("a new revision begins with %+v of the old one", c)
 	}
 }

@@ -67,7 +67,8 @@ func (d *decider) event(kind, reason, format string, args ...any) {
 // condition sets a condition and tells whether its status or reason is another than before.
 func (d *decider) condition(kind string, status metav1.ConditionStatus, reason, message string) bool {
 	before := meta.FindStatusCondition(d.status.Conditions, kind)
-	differs := before == nil || before.Status != status || before.Reason != reason || before.ObservedGeneration != d.task.Generation
+	differs := before == nil || before.Status != status || before.Reason != reason ||
+		before.ObservedGeneration != d.task.Generation
 	meta.SetStatusCondition(&d.status.Conditions, metav1.Condition{
 		Type: kind, Status: status, Reason: reason, Message: message,
 		ObservedGeneration: d.task.Generation, LastTransitionTime: metav1.NewTime(d.now.Truncate(1e9)),
@@ -75,8 +76,8 @@ func (d *decider) condition(kind string, status metav1.ConditionStatus, reason, 
 	return differs
 }
 
-// tellLoad tells whether the round got all the load that the task asks for, by an event only where that is another than before.
-// A round without an outcome says nothing about it.
+// tellLoad tells whether the round got all the load that the task asks for, by an event only where that is another than
+// before. A round without an outcome says nothing about it.
 func (d *decider) tellLoad(number int64, result Result) {
 	switch {
 	case !result.Judged():
@@ -87,7 +88,8 @@ func (d *decider) tellLoad(number int64, result Result) {
 		}
 	default:
 		before := meta.IsStatusConditionTrue(d.status.Conditions, LoadReduced)
-		d.condition(LoadReduced, metav1.ConditionFalse, LoadAsAsked, "The last round got the load that the task asks for.")
+		d.condition(LoadReduced, metav1.ConditionFalse, LoadAsAsked,
+			"The last round got the load that the task asks for.")
 		if before {
 			d.event(normal, LoadAsAsked, "Round %d got the load that the task asks for.", number)
 		}
@@ -105,17 +107,21 @@ func (d *decider) describe() {
 		total = ""
 	}
 	if d.status.Finish {
-		d.condition(Progressing, metav1.ConditionFalse, Finished, fmt.Sprintf("All rounds are over: %d%s.", *d.status.DoneRound, total))
+		d.condition(Progressing, metav1.ConditionFalse, Finished,
+			fmt.Sprintf("All rounds are over: %d%s.", *d.status.DoneRound, total))
 		return
 	}
 	newest := d.status.History[0]
 	if newest.Status == v1beta1.RecordOngoing {
-		d.condition(Progressing, metav1.ConditionTrue, RoundStarted, fmt.Sprintf("Round %d%s is under way.", newest.RoundNumber, total))
+		d.condition(Progressing, metav1.ConditionTrue, RoundStarted,
+			fmt.Sprintf("Round %d%s is under way.", newest.RoundNumber, total))
 		return
 	}
 	if d.task.Suspended {
-		d.condition(Progressing, metav1.ConditionFalse, Suspended, fmt.Sprintf("Round %d%s waits until spec.suspend is false.", newest.RoundNumber, total))
+		d.condition(Progressing, metav1.ConditionFalse, Suspended, fmt.Sprintf("Round %d%s waits until spec.suspend "+
+			"is false.", newest.RoundNumber, total))
 		return
 	}
-	d.condition(Progressing, metav1.ConditionTrue, RoundPlanned, fmt.Sprintf("Round %d%s waits for its planned start.", newest.RoundNumber, total))
+	d.condition(Progressing, metav1.ConditionTrue, RoundPlanned,
+		fmt.Sprintf("Round %d%s waits for its planned start.", newest.RoundNumber, total))
 }

@@ -36,7 +36,8 @@ type decision struct {
 	// withdraw ends the running round without a report.
 	withdraw bool
 	events   []event
-	// begin is the round to run, the zero key for none. It is under way in the status already; to begin it twice does no harm.
+	// begin is the round to run, the zero key for none. It is under way in the status already; to begin it twice does
+	// no harm.
 	begin             schedule.Key
 	planned, deadline time.Time
 	// after is when to look again; 0 when only a change or the end of a round can bring something new.
@@ -56,7 +57,8 @@ type decider struct {
 	timetable schedule.Schedule
 	// asked tells that the newest round was asked for by token.
 	asked bool
-	// fresh tells that the task is of a new revision, held that no round may start because the task's own agents are not ready.
+	// fresh tells that the task is of a new revision, held that no round may start because the task's own agents are
+	// not ready.
 	fresh, held bool
 }
 
@@ -82,8 +84,8 @@ func (d *decider) run() {
 	d.describe()
 }
 
-// observe turns to a new revision of the task, whose rounds count from 1, and returns the time from which its schedule counts.
-// A token that was there before the first round is none to obey: the first round is what it asks for.
+// observe turns to a new revision of the task, whose rounds count from 1, and returns the time from which its schedule
+// counts. A token that was there before the first round is none to obey: the first round is what it asks for.
 func (d *decider) observe() (seen time.Time) {
 	seen = d.now.Truncate(time.Second)
 	token := d.status.LastRunNow
@@ -97,8 +99,9 @@ func (d *decider) observe() (seen time.Time) {
 	d.fresh = fresh(d.task)
 	d.status.ObservedGeneration = d.task.Generation
 	if d.fresh {
-		d.status = v1beta1.TaskStatus{ObservedGeneration: d.task.Generation, Revision: d.task.Revision, RoundsGeneration: d.task.Generation,
-			LastRunNow: token, Conditions: d.status.Conditions, Resource: d.status.Resource}
+		d.status = v1beta1.TaskStatus{ObservedGeneration: d.task.Generation, Revision: d.task.Revision,
+			RoundsGeneration: d.task.Generation,
+			LastRunNow:       token, Conditions: d.status.Conditions, Resource: d.status.Resource}
 		d.condition(Succeeded, metav1.ConditionUnknown, NoRoundYet, "No round is over yet.")
 		d.condition(OnTime, metav1.ConditionTrue, NothingMissed, "No planned start was missed.")
 		meta.RemoveStatusCondition(&d.status.Conditions, LoadReduced)
@@ -124,7 +127,8 @@ func (d *decider) accept() bool {
 	}
 	d.timetable = timetable
 	if d.own.refused != nil {
-		d.refuse(AgentsNotMade, fmt.Sprintf("The task's own agents could not be made: %s.", short(d.own.refused.Error())))
+		d.refuse(AgentsNotMade,
+			fmt.Sprintf("The task's own agents could not be made: %s.", short(d.own.refused.Error())))
 		return true
 	}
 	d.condition(Ready, metav1.ConditionTrue, Accepted, "The task can run.")
@@ -137,10 +141,12 @@ func (d *decider) refuse(reason, sentence string) {
 	}
 }
 
-// resume plans the round that waited while the task was suspended, or while its own agents started. What passed in that time was not missed.
+// resume plans the round that waited while the task was suspended, or while its own agents started. What passed in that
+// time was not missed.
 func (d *decider) resume() {
 	before := meta.FindStatusCondition(d.status.Conditions, Progressing)
-	if d.task.Suspended || d.held || before == nil || len(d.status.History) == 0 || !slices.Contains([]string{Suspended, AgentsStarting, NotReady}, before.Reason) {
+	if d.task.Suspended || d.held || before == nil || len(d.status.History) == 0 ||
+		!slices.Contains([]string{Suspended, AgentsStarting, NotReady}, before.Reason) {
 		return
 	}
 	if waiting := d.status.History[0]; waiting.Status == v1beta1.RecordNotStarted {
@@ -153,8 +159,8 @@ func (d *decider) resume() {
 	}
 }
 
-// runNow starts a round at once when there is a new token: the one that waits, or one more when all are over. While a round is under way
-// the token waits for its end. The schedule goes on from the start of the round.
+// runNow starts a round at once when there is a new token: the one that waits, or one more when all are over. While a
+// round is under way the token waits for its end. The schedule goes on from the start of the round.
 func (d *decider) runNow() bool {
 	if d.held || d.task.RunNow == "" || d.task.RunNow == d.status.LastRunNow {
 		return false
@@ -260,7 +266,8 @@ func (d *decider) missed(number, count int64) {
 	if count == 1 {
 		times = fmt.Sprintf("1 planned start of round %d was", number)
 	}
-	sentence := times + " missed, because the controller was down or the round before took too long; the round waits for the next one."
+	sentence := times + " missed, because the controller was down or the round before took too long; the round waits " +
+		"for the next one."
 	d.condition(OnTime, metav1.ConditionFalse, RoundMissed, sentence)
 	d.event(warning, RoundMissed, "%s", sentence)
 }
@@ -285,7 +292,8 @@ func (d *decider) close(record *v1beta1.Record, result Result) {
 	d.status.LastRoundStatus = &last
 	d.tellLoad(record.RoundNumber, result)
 	if result.Err != nil && result.Judged() {
-		d.event(warning, ReportNotKept, "The report of round %d is not kept: %s.", record.RoundNumber, short(result.Err.Error()))
+		d.event(warning, ReportNotKept, "The report of round %d is not kept: %s.", record.RoundNumber,
+			short(result.Err.Error()))
 	}
 	if d.task.Rounds != schedule.Forever && done >= d.task.Rounds {
 		d.finish(record.EndTimeStamp.Time)

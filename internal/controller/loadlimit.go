@@ -22,8 +22,8 @@ const (
 	figuresWithin = 30 * time.Second
 )
 
-// Figures keeps in a LoadLimit how many agents there are and how many targets each of them has, beside the limits, so that the API server
-// can tell when a task is applied how much it would load them.
+// Figures keeps in a LoadLimit how many agents there are and how many targets each of them has, beside the limits, so
+// that the API server can tell when a task is applied how much it would load them.
 type Figures struct {
 	// Snapshots tells what the cluster has right now.
 	Snapshots interface {
@@ -69,17 +69,20 @@ func (f *Figures) once(ctx context.Context) error {
 	object.SetGroupVersionKind(v1beta1.GroupVersion().WithKind("LoadLimit"))
 	object.SetName(f.Name)
 	object.SetLabels(map[string]string{"app.kubernetes.io/part-of": "kdoctor"})
-	err = f.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), client.ForceOwnership, client.FieldOwner(FieldOwner))
+	err = f.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), client.ForceOwnership,
+		client.FieldOwner(FieldOwner))
 	if err != nil {
 		return fmt.Errorf("write the figures: %w", err)
 	}
 	return nil
 }
 
-// spec has targets by the names of the fields of spec.target and the family, such as endpoint.ipv4. Those of node ports end in what
-// nodePortAddresses and nodePortNodes say, where that is not the default: nodePortInternal, nodePortLocal, nodePortAllLocal.
+// spec has targets by the names of the fields of spec.target and the family, such as endpoint.ipv4. Those of node ports
+// end in what nodePortAddresses and nodePortNodes say, where that is not the default: nodePortInternal, nodePortLocal,
+// nodePortAllLocal.
 func (f *Figures) spec(snapshot topology.Snapshot) map[string]any {
-	spec, targets := map[string]any{"requestsPerSecondPerAgent": int64(f.PerAgent), "requestsPerSecond": int64(f.Total)}, map[string]any{}
+	spec, targets := map[string]any{"requestsPerSecondPerAgent": int64(f.PerAgent),
+		"requestsPerSecond": int64(f.Total)}, map[string]any{}
 	count := func(name string, want mesh.Want) {
 		for _, family := range []topology.Family{topology.IPv4, topology.IPv6} {
 			want.Families = []topology.Family{family}
@@ -97,7 +100,8 @@ func (f *Figures) spec(snapshot topology.Snapshot) map[string]any {
 			suffix = string(by)
 			count("nodePort"+suffix, mesh.Want{Kinds: []target.Kind{target.NodePort}, NodeAddresses: by})
 		}
-		count("nodePort"+suffix+"Local", mesh.Want{Kinds: []target.Kind{target.NodePort}, NodePorts: target.LocalNode, NodeAddresses: by})
+		count("nodePort"+suffix+"Local",
+			mesh.Want{Kinds: []target.Kind{target.NodePort}, NodePorts: target.LocalNode, NodeAddresses: by})
 	}
 	spec["targetsPerAgent"] = targets
 	return spec

@@ -33,14 +33,18 @@ func threeAgents() topology.Snapshot {
 	var s topology.Snapshot
 	for i, node := range []string{"n0", "n1", "n2"} {
 		address := netip.AddrFrom4([4]byte{192, 0, 2, byte(i)})
-		s.Agents = append(s.Agents, topology.Agent{Pod: "p" + node, Node: node, HTTPPort: 80, Addresses: []netip.Addr{address}})
+		s.Agents = append(s.Agents,
+			topology.Agent{Pod: "p" + node, Node: node, HTTPPort: 80, Addresses: []netip.Addr{address}})
 		// Each node has a second InternalIP, and one ExternalIP.
-		inner, outer := netip.AddrFrom4([4]byte{198, 51, 100, byte(i)}), netip.AddrFrom4([4]byte{203, 0, 113, byte(100 + i)})
+		inner, outer := netip.AddrFrom4([4]byte{198, 51, 100, byte(i)}),
+			netip.AddrFrom4([4]byte{203, 0, 113, byte(100 + i)})
 		further := netip.AddrFrom4([4]byte{198, 51, 100, byte(100 + i)})
-		s.Nodes = append(s.Nodes, topology.Node{Name: node, Addresses: []netip.Addr{inner, further, outer}, External: []netip.Addr{outer}})
+		s.Nodes = append(s.Nodes,
+			topology.Node{Name: node, Addresses: []netip.Addr{inner, further, outer}, External: []netip.Addr{outer}})
 	}
 	s.Agents = append(s.Agents, topology.Agent{Pod: "late", Node: "n2", NotReady: "pod is Pending"})
-	s.Services = []topology.Service{{Name: "a-ipv4", Port: 80, NodePort: 30080, ClusterIPs: []netip.Addr{netip.MustParseAddr("203.0.113.1")}}}
+	s.Services = []topology.Service{{Name: "a-ipv4", Port: 80, NodePort: 30080,
+		ClusterIPs: []netip.Addr{netip.MustParseAddr("203.0.113.1")}}}
 	return s
 }
 
@@ -49,7 +53,8 @@ func TestFiguresAreKeptBesideTheLimits(t *testing.T) {
 	kind := v1beta1.GroupVersion().WithKind("LoadLimit")
 	scheme.AddKnownTypeWithName(kind, &unstructured.Unstructured{})
 	api := fake.NewClientBuilder().WithScheme(scheme).Build()
-	f := &Figures{Snapshots: still{threeAgents()}, Client: api, Name: "kdoctor-limits", PerAgent: 100, Total: 7, Log: logr.Discard()}
+	f := &Figures{Snapshots: still{threeAgents()}, Client: api, Name: "kdoctor-limits", PerAgent: 100, Total: 7,
+		Log: logr.Discard()}
 	read := func() *unstructured.Unstructured {
 		got := &unstructured.Unstructured{}
 		got.SetGroupVersionKind(kind)
@@ -61,14 +66,20 @@ func TestFiguresAreKeptBesideTheLimits(t *testing.T) {
 	if err := f.once(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]any{"requestsPerSecondPerAgent": int64(100), "requestsPerSecond": int64(7), "agents": int64(3), "targetsPerAgent": map[string]any{
-		"endpoint.ipv4": int64(3), "endpoint.ipv6": int64(0), "multusInterface.ipv4": int64(0), "multusInterface.ipv6": int64(0),
-		"clusterIP.ipv4": int64(1), "clusterIP.ipv6": int64(0), "nodePort.ipv4": int64(3), "nodePort.ipv6": int64(0),
-		"nodePortLocal.ipv4": int64(1), "nodePortLocal.ipv6": int64(0), "nodePortInternal.ipv4": int64(6), "nodePortInternal.ipv6": int64(0),
-		"nodePortInternalLocal.ipv4": int64(2), "nodePortInternalLocal.ipv6": int64(0), "nodePortAll.ipv4": int64(9), "nodePortAll.ipv6": int64(0),
-		"nodePortAllLocal.ipv4": int64(3), "nodePortAllLocal.ipv6": int64(0), "loadBalancer.ipv4": int64(0), "loadBalancer.ipv6": int64(0),
-		"ingress.ipv4": int64(0), "ingress.ipv6": int64(0),
-	}}
+	want := map[string]any{"requestsPerSecondPerAgent": int64(100), "requestsPerSecond": int64(7), "agents": int64(3),
+		"targetsPerAgent": map[string]any{
+			"endpoint.ipv4": int64(3), "endpoint.ipv6": int64(0), "multusInterface.ipv4": int64(0),
+			"multusInterface.ipv6": int64(0),
+			"clusterIP.ipv4":       int64(1), "clusterIP.ipv6": int64(0), "nodePort.ipv4": int64(3),
+			"nodePort.ipv6":      int64(0),
+			"nodePortLocal.ipv4": int64(1), "nodePortLocal.ipv6": int64(0), "nodePortInternal.ipv4": int64(6),
+			"nodePortInternal.ipv6":      int64(0),
+			"nodePortInternalLocal.ipv4": int64(2), "nodePortInternalLocal.ipv6": int64(0),
+			"nodePortAll.ipv4": int64(9), "nodePortAll.ipv6": int64(0),
+			"nodePortAllLocal.ipv4": int64(3), "nodePortAllLocal.ipv6": int64(0), "loadBalancer.ipv4": int64(0),
+			"loadBalancer.ipv6": int64(0),
+			"ingress.ipv4":      int64(0), "ingress.ipv6": int64(0),
+		}}
 	if diff := cmp.Diff(want, read().Object["spec"]); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

@@ -34,10 +34,11 @@ import (
 	"kdoctor.io/kdoctor/internal/workload"
 )
 
-// How tasks share the reconciler, so that none holds another up. An API server that hangs is met with a bound on every call.
+// How tasks share the reconciler, so that none holds another up. An API server that hangs is met with a bound on every
+// call.
 const (
-	// workers is how many tasks are looked at at a time, tendAtOnce for how many of them agents of their own are made or looked at:
-	// the others are free for what needs no such calls, above all to begin rounds.
+	// workers is how many tasks are looked at at a time, tendAtOnce for how many of them agents of their own are made
+	// or looked at: the others are free for what needs no such calls, above all to begin rounds.
 	workers    = 24
 	tendAtOnce = 16
 	// tendAgain is when it is tried again where there was no place, tendWithin how long one may be held.
@@ -45,7 +46,8 @@ const (
 	tendWithin = 15 * time.Second
 	// reconcileWithin is how long a worker may be held in all.
 	reconcileWithin = 30 * time.Second
-	// retryFirst and retryLast are the shortest and the longest wait after an error. The longest is well below the time in which a round may still start.
+	// retryFirst and retryLast are the shortest and the longest wait after an error. The longest is well below the time
+	// in which a round may still start.
 	retryFirst = 100 * time.Millisecond
 	retryLast  = 15 * time.Second
 )
@@ -67,7 +69,8 @@ type Config struct {
 	Workload topology.Workload
 	// Agents makes agents of tasks' own and removes them.
 	Agents Agents
-	// Expect is told once, before anything else, which rounds another process left under way; nil where nobody needs to know.
+	// Expect is told once, before anything else, which rounds another process left under way; nil where nobody needs to
+	// know.
 	Expect func(keys []schedule.Key)
 	// Now tells the time; nil is the clock.
 	Now func() time.Time
@@ -103,7 +106,8 @@ func (r *Reconciler) Register(mgr ctrl.Manager) error {
 		r.queue = queue
 		return nil
 	})
-	if err := ctrl.NewControllerManagedBy(mgr).For(r.Kind.New()).WatchesRawSource(ends).WithOptions(options()).Complete(r); err != nil {
+	if err := ctrl.NewControllerManagedBy(mgr).For(r.Kind.New()).WatchesRawSource(ends).WithOptions(options()).Complete(
+		r); err != nil {
 		return fmt.Errorf("register the controller of %s: %w", r.Kind.Name, err)
 	}
 	return nil
@@ -189,7 +193,8 @@ func (r *Reconciler) tell(ctx context.Context) error {
 	err := meta.EachListItem(list, func(item runtime.Object) error {
 		object, _ := item.(client.Object)
 		if task, err := r.Kind.Read(object); err == nil && underWay(task) && !task.Deleting {
-			keys = append(keys, schedule.Key{UID: task.UID, Generation: task.Status.RoundsGeneration, Round: task.Status.History[0].RoundNumber})
+			keys = append(keys, schedule.Key{UID: task.UID, Generation: task.Status.RoundsGeneration,
+				Round: task.Status.History[0].RoundNumber})
 		}
 		return nil
 	})
@@ -201,8 +206,8 @@ func (r *Reconciler) tell(ctx context.Context) error {
 	return nil
 }
 
-// tend takes the step that is due for agents of the task's own. What the API server refuses is for the decision; other errors are tried again.
-// It waits for no other task: the error is errNoPlace where too many are at it.
+// tend takes the step that is due for agents of the task's own. What the API server refuses is for the decision; other
+// errors are tried again. It waits for no other task: the error is errNoPlace where too many are at it.
 func (r *Reconciler) tend(ctx context.Context, object client.Object, task Task, now time.Time) (own, error) {
 	did := own{step: stepOf(task, r.Workload, now)}
 	if did.step == leave {
@@ -221,8 +226,10 @@ func (r *Reconciler) tend(ctx context.Context, object client.Object, task Task, 
 		return own{}, fmt.Errorf("find the kind of the task: %w", err)
 	}
 	wish := workload.Wish{
-		Owner: *metav1.NewControllerRef(object, gvk), Spec: value(task.OwnAgents), Names: privateWorkload(task, r.Workload), Families: task.Want.Families,
-		LoadBalancer: slices.Contains(task.Want.Kinds, target.LoadBalancer), Ingress: slices.Contains(task.Want.Kinds, target.Ingress),
+		Owner: *metav1.NewControllerRef(object, gvk), Spec: value(task.OwnAgents),
+		Names: privateWorkload(task, r.Workload), Families: task.Want.Families,
+		LoadBalancer: slices.Contains(task.Want.Kinds, target.LoadBalancer),
+		Ingress:      slices.Contains(task.Want.Kinds, target.Ingress),
 	}
 	// Only those who may set a task's finalizers may have its deletion wait for the agents; nobody needs that.
 	wish.Owner.BlockOwnerDeletion = nil
@@ -247,7 +254,8 @@ func (r *Reconciler) begin(ctx context.Context, task Task, d decision) {
 	}, func() { r.wake(task.Name) })
 }
 
-// forgetOther removes what is left of the task that had the name before. An empty uid means that no task has the name now.
+// forgetOther removes what is left of the task that had the name before. An empty uid means that no task has the name
+// now.
 func (r *Reconciler) forgetOther(ctx context.Context, name, uid string) error {
 	r.mu.Lock()
 	before := r.uids[name]
@@ -284,7 +292,8 @@ func (r *Reconciler) write(ctx context.Context, object client.Object, before, af
 	patch.SetName(object.GetName())
 	patch.SetUID(object.GetUID())
 	patch.SetResourceVersion(object.GetResourceVersion())
-	err = r.Client.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(patch), client.ForceOwnership, client.FieldOwner(FieldOwner))
+	err = r.Client.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(patch), client.ForceOwnership,
+		client.FieldOwner(FieldOwner))
 	if err != nil {
 		return fmt.Errorf("write the status: %w", err)
 	}

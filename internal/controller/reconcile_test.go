@@ -70,9 +70,11 @@ func newStage(t *testing.T, objects ...client.Object) *stage {
 		t.Fatal(err)
 	}
 	s := &stage{shelf: &shelf{}, agents: &crew{}, events: make(chan string, 100)}
-	s.api = fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithStatusSubresource(&v1beta1.NetReach{}).Build()
+	s.api = fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithStatusSubresource(
+		&v1beta1.NetReach{}).Build()
 	s.Reconciler = New(Config{
-		Kind: netreach.Kind(), Client: s.api, Rounds: NewRounds(s.run, s.shelf, logr.Discard()), Events: &events.FakeRecorder{Events: s.events},
+		Kind: netreach.Kind(), Client: s.api, Rounds: NewRounds(s.run, s.shelf, logr.Discard()),
+		Events:   &events.FakeRecorder{Events: s.events},
 		Workload: standard(), Agents: s.agents,
 	})
 	return s
@@ -133,7 +135,8 @@ func (s *stage) told() []string {
 func netReach(uid string) *v1beta1.NetReach {
 	text, yes, rate, mean := "0 1", true, 1.0, int64(1500)
 	return &v1beta1.NetReach{
-		ObjectMeta: metav1.ObjectMeta{Name: "task", UID: types.UID(uid), Generation: 1, CreationTimestamp: metav1.NewTime(time.Now().Truncate(time.Second))},
+		ObjectMeta: metav1.ObjectMeta{Name: "task", UID: types.UID(uid), Generation: 1,
+			CreationTimestamp: metav1.NewTime(time.Now().Truncate(time.Second))},
 		Spec: v1beta1.NetReachSpec{
 			Schedule: &v1beta1.Schedule{Schedule: &text, RoundNumber: 1, RoundTimeoutMinute: 1},
 			Request:  &v1beta1.HTTPRequest{DurationInSecond: 10, QPS: 10, PerRequestTimeoutInMS: 1000},
@@ -148,7 +151,8 @@ func TestTaskFromStartToFinish(t *testing.T) {
 		s := newStage(t, netReach("u"))
 		s.reconcile(t)
 		synctest.Wait()
-		if status := s.task(t).Status; len(status.History) != 1 || status.History[0].Status != v1beta1.RecordOngoing || status.ObservedGeneration != 1 {
+		if status := s.task(t).Status; len(status.History) != 1 || status.History[0].Status != v1beta1.RecordOngoing ||
+			status.ObservedGeneration != 1 {
 			t.Fatalf("status %+v, want one round under way", status)
 		}
 		written := s.task(t).ResourceVersion
@@ -159,7 +163,8 @@ func TestTaskFromStartToFinish(t *testing.T) {
 		time.Sleep(roundTakes + time.Second)
 		s.reconcile(t)
 		status := s.task(t).Status
-		if !status.Finish || *status.DoneRound != 1 || *status.LastRoundStatus != v1beta1.Succeed || status.History[0].SucceedAgentNodeList[0] != "n0" {
+		if !status.Finish || *status.DoneRound != 1 || *status.LastRoundStatus != v1beta1.Succeed ||
+			status.History[0].SucceedAgentNodeList[0] != "n0" {
 			t.Errorf("status %+v, want finished with a success", status)
 		}
 		want := []string{"Normal RoundStarted Round 1 has started.", "Normal RoundSucceeded Round 1 succeeded."}
@@ -187,7 +192,8 @@ func TestTaskThatGoesAway(t *testing.T) {
 			}, runs: 1},
 		{name: "a task made anew under the same name is another one",
 			change: func(t *testing.T, s *stage) {
-				if err := errors.Join(s.api.Delete(t.Context(), s.task(t)), s.api.Create(t.Context(), netReach("v"))); err != nil {
+				if err := errors.Join(s.api.Delete(t.Context(), s.task(t)),
+					s.api.Create(t.Context(), netReach("v"))); err != nil {
 					t.Fatal(err)
 				}
 			}, kept: []string{"v"}, runs: 2},
@@ -204,7 +210,9 @@ func TestTaskThatGoesAway(t *testing.T) {
 				if len(s.causes) != 1 || !errors.Is(s.causes[0], errWithdrawn) {
 					t.Errorf("rounds ended by %v, want one withdrawn", s.causes)
 				}
-				if diff := cmp.Diff(c.kept, s.shelf.uids, cmp.Transformer("empty", func(l []string) []string { return append([]string{}, l...) })); diff != "" {
+				if diff := cmp.Diff(c.kept, s.shelf.uids,
+					cmp.Transformer("empty",
+						func(l []string) []string { return append([]string{}, l...) })); diff != "" {
 					t.Errorf("kept (-want +got):\n%s", diff)
 				}
 				if len(s.runs) != c.runs {
@@ -230,7 +238,8 @@ func TestEditedTaskStartsAnew(t *testing.T) {
 		synctest.Wait()
 		s.reconcile(t)
 		synctest.Wait()
-		if diff := cmp.Diff([]schedule.Key{{UID: "u", Generation: 1, Round: 1}, {UID: "u", Generation: 2, Round: 1}}, s.runs); diff != "" {
+		if diff := cmp.Diff([]schedule.Key{{UID: "u", Generation: 1, Round: 1}, {UID: "u", Generation: 2, Round: 1}},
+			s.runs); diff != "" {
 			t.Errorf("rounds run (-want +got):\n%s", diff)
 		}
 		if status := s.task(t).Status; status.ObservedGeneration != 2 || len(status.History) != 1 {
@@ -285,7 +294,8 @@ func TestSweepRemovesWhatIsKeptOfTasksThatAreGone(t *testing.T) {
 	s := newStage(t, netReach("here"))
 	s.shelf.uids = []string{"gone", "here"}
 	pruned := false
-	sweep := &Sweep{Reader: s.api, Scheme: s.api.Scheme(), Kinds: []kind.Kind{netreach.Kind()}, Keeper: s.shelf, Log: logr.Discard(),
+	sweep := &Sweep{Reader: s.api, Scheme: s.api.Scheme(), Kinds: []kind.Kind{netreach.Kind()}, Keeper: s.shelf,
+		Log:   logr.Discard(),
 		Prune: func(context.Context) error { pruned = true; return nil }}
 	if err := sweep.once(t.Context()); err != nil {
 		t.Fatal(err)

@@ -28,7 +28,8 @@ type Outcome struct {
 	Finding string
 	// Succeeded, Failed and Silent are nodes: all agents passed, one did not, one gave no report.
 	Succeeded, Failed, Silent []string
-	// Success says what a success is worth: how many targets passed, and what the round does not prove. It is empty for other results.
+	// Success says what a success is worth: how many targets passed, and what the round does not prove. It is empty for
+	// other results.
 	Success string
 	// Expected is how many agents were expected to report.
 	Expected int
@@ -120,7 +121,8 @@ func write(record *v1beta1.Record, result Result, now time.Time) {
 	}
 	expected := int64(result.Expected)
 	record.ExpectedActorNumber = &expected
-	record.FailedAgentNodeList, record.SucceedAgentNodeList, record.NotReportAgentNodeList = names(result.Failed), names(result.Succeeded), names(result.Silent)
+	record.FailedAgentNodeList, record.SucceedAgentNodeList, record.NotReportAgentNodeList = names(result.Failed),
+		names(result.Succeeded), names(result.Silent)
 }
 
 // succeeded says that a round succeeded, and what that is worth.

@@ -15,7 +15,8 @@ import (
 // errWithdrawn is why a round is stopped whose task was deleted or edited.
 var errWithdrawn = errors.New("the task was deleted or edited")
 
-// Runner runs one round to its end. The error means that there is no outcome, or, beside one, that its report could not be kept.
+// Runner runs one round to its end. The error means that there is no outcome, or, beside one, that its report could not
+// be kept.
 type Runner func(ctx context.Context, req round.Request) (Outcome, error)
 
 // Eraser removes all that is kept of a task.
@@ -23,8 +24,8 @@ type Eraser interface {
 	DeleteTask(ctx context.Context, uid string) error
 }
 
-// Rounds owns the goroutines in which rounds run, at most one for a task at a time. Make it with NewRounds and add it to the manager:
-// it ends with its context, and hands what is under way over to the next leader.
+// Rounds owns the goroutines in which rounds run, at most one for a task at a time. Make it with NewRounds and add it
+// to the manager: it ends with its context, and hands what is under way over to the next leader.
 type Rounds struct {
 	run    Runner
 	eraser Eraser
@@ -100,10 +101,12 @@ func (r *Rounds) end(ctx context.Context, current *running, result Result) {
 	case result.Err != nil:
 		log.Error(result.Err, "round without a kept report")
 	default:
-		log.Info("round is over", "result", result.Result, "expected", result.Expected, "failedNodes", len(result.Failed), "silentNodes", len(result.Silent))
+		log.Info("round is over", "result", result.Result, "expected", result.Expected, "failedNodes",
+			len(result.Failed), "silentNodes", len(result.Silent))
 	}
 	if gone {
-		// The store must be empty before another round of the task, which there cannot be, and the sweep may not see it half.
+		// The store must be empty before another round of the task, which there cannot be, and the sweep may not see it
+		// half.
 		if err := r.eraser.DeleteTask(context.WithoutCancel(ctx), current.key.UID); err != nil {
 			log.Error(err, "reports of a deleted task stay until the next sweep")
 		}
@@ -134,7 +137,8 @@ func (r *Rounds) Withdraw(uid string) {
 	}
 }
 
-// Forget stops the round of a task that was deleted and removes all that is kept of it: at once, or as soon as the round has stopped.
+// Forget stops the round of a task that was deleted and removes all that is kept of it: at once, or as soon as the
+// round has stopped.
 func (r *Rounds) Forget(ctx context.Context, uid string) error {
 	r.mu.Lock()
 	delete(r.ended, uid)

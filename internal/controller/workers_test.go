@@ -57,7 +57,8 @@ func work(ctx context.Context, t *testing.T, r *Reconciler, names []string) (don
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = c.Watch(source.Func(func(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+	err = c.Watch(source.Func(func(_ context.Context,
+		queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.queue = queue
@@ -118,7 +119,8 @@ func TestTasksWhoseCallsHangHoldNobodyUp(t *testing.T) {
 		synctest.Wait()
 		api.mu.Lock()
 		if len(api.tried) != private || api.most != tendAtOnce {
-			t.Errorf("%d of %d tasks were tried, %d at a time; want all, and %d", len(api.tried), private, api.most, tendAtOnce)
+			t.Errorf("%d of %d tasks were tried, %d at a time; want all, and %d", len(api.tried), private, api.most,
+				tendAtOnce)
 		}
 		api.mu.Unlock()
 		cancel()
@@ -132,7 +134,8 @@ func TestWhatIsUnderWayIsToldOnceAndFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		objects, _ := tasksOf(0, 3)
 		going := netReach("u")
-		going.Status = v1beta1.TaskStatus{RoundsGeneration: 1, History: []v1beta1.Record{{RoundNumber: 4, Status: v1beta1.RecordOngoing}}}
+		going.Status = v1beta1.TaskStatus{RoundsGeneration: 1,
+			History: []v1beta1.Record{{RoundNumber: 4, Status: v1beta1.RecordOngoing}}}
 		s := newStage(t, append(objects, going)...)
 		var told [][]schedule.Key
 		s.Expect = func(keys []schedule.Key) {

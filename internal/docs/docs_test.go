@@ -9,8 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// shape is what two languages of one page have in common: the levels of its headings, its blocks of code to the letter, its commands and
-// names in code font inside tables, and the number of rows and columns of each table.
+// shape is what two languages of one page have in common: the levels of its headings, its blocks of code to the letter,
+// its commands and names in code font inside tables, and the number of rows and columns of each table.
 type shape struct {
 	Headings []int
 	Code     []string
@@ -49,21 +49,24 @@ func shapeOf(t *testing.T, page string) shape {
 	return s
 }
 
-// row is the number of a row's columns, and what stands in code font there, in the order of its first cell: translations may reorder words.
+// row is the number of a row's columns, and what stands in code font there, in the order of its first cell:
+// translations may reorder words.
 func row(line string) string {
 	cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
 	first := regexp.MustCompile("`[^`]+`").FindAllString(cells[0], -1)
 	return strings.Repeat("|", len(cells)) + strings.Join(first, " ")
 }
 
-// The pages for people who read Chinese say what the English ones say: nobody can check a translation by machine, but that nothing was added
-// to one alone, or changed in one alone, shows.
+// The pages for people who read Chinese say what the English ones say: nobody can check a translation by machine, but
+// that nothing was added to one alone, or changed in one alone, shows.
 func TestBothLanguagesOfAPageHaveTheSameHeadingsCommandsAndTables(t *testing.T) {
-	for english, chinese := range map[string]string{"README.md": "README.zh-CN.md", "docs/use.md": "docs/use.zh-CN.md"} {
+	for english, chinese := range map[string]string{"README.md": "README.zh-CN.md",
+		"docs/use.md": "docs/use.zh-CN.md"} {
 		t.Run(english, func(t *testing.T) {
 			want := shapeOf(t, english)
 			if len(want.Headings) < 5 || len(want.Code) < 3 || len(want.Tables) < 1 {
-				t.Fatalf("%s has %d headings, %d blocks of code and %d tables: is it still that page?", english, len(want.Headings),
+				t.Fatalf("%s has %d headings, %d blocks of code and %d tables: is it still that page?", english,
+					len(want.Headings),
 					len(want.Code), len(want.Tables))
 			}
 			if diff := cmp.Diff(want, shapeOf(t, chinese)); diff != "" {

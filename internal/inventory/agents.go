@@ -16,9 +16,10 @@ import (
 // controlPort is the name of the control server's port on the agent's container.
 const controlPort = "control"
 
-// agents returns the agent pods that count, with a placeholder for each that ought to be there and is not, those that nobody misses,
-// and why nodes without an agent are outside.
-func agents(ctx context.Context, wanted workload, pods []corev1.Pod, nodes []corev1.Node) (found, leave []topology.Agent, outer map[string]string) {
+// agents returns the agent pods that count, with a placeholder for each that ought to be there and is not, those that
+// nobody misses, and why nodes without an agent are outside.
+func agents(ctx context.Context, wanted workload, pods []corev1.Pod, nodes []corev1.Node) (found,
+	leave []topology.Agent, outer map[string]string) {
 	byName := make(map[string]corev1.Node, len(nodes))
 	for _, node := range nodes {
 		byName[node.Name] = node
@@ -49,9 +50,10 @@ func agents(ctx context.Context, wanted workload, pods []corev1.Pod, nodes []cor
 	return found, leave, outside(wanted, occupied, places)
 }
 
-// unmissed reports whether nobody misses the agent, which takes no part: one on a node that goes or has gone, and one that is going or is
-// not even there on a node where the DaemonSet wants none any more. A pod that runs there counts like others. So does one on a virtual node:
-// a DaemonSet that tolerates everything makes pods for these too, but not all of them run such pods.
+// unmissed reports whether nobody misses the agent, which takes no part: one on a node that goes or has gone, and one
+// that is going or is not even there on a node where the DaemonSet wants none any more. A pod that runs there counts
+// like others. So does one on a virtual node: a DaemonSet that tolerates everything makes pods for these too, but not
+// all of them run such pods.
 func unmissed(wanted workload, pod corev1.Pod, agent topology.Agent, place site) bool {
 	switch {
 	case agent.Ready() || wanted.kind == topology.Deployment:
@@ -88,8 +90,8 @@ func agentOf(pod corev1.Pod, nodes map[string]corev1.Node) topology.Agent {
 	return agent
 }
 
-// lived fills in when the pod and the agent's container came and went. The deletion timestamp of a pod is when its time for an orderly end
-// runs out; its deletion was asked for that much earlier.
+// lived fills in when the pod and the agent's container came and went. The deletion timestamp of a pod is when its time
+// for an orderly end runs out; its deletion was asked for that much earlier.
 func lived(pod corev1.Pod, agent *topology.Agent) {
 	if pod.DeletionTimestamp != nil {
 		agent.Deleted = pod.DeletionTimestamp.Time
@@ -129,7 +131,8 @@ func agentContainer(pod corev1.Pod) string {
 // nodeOf is where the pod runs or, as long as it is not scheduled, the one node that a DaemonSet made it for.
 func nodeOf(pod corev1.Pod) string {
 	affinity := pod.Spec.Affinity
-	if pod.Spec.NodeName != "" || affinity == nil || affinity.NodeAffinity == nil || affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
+	if pod.Spec.NodeName != "" || affinity == nil || affinity.NodeAffinity == nil ||
+		affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
 		return pod.Spec.NodeName
 	}
 	for _, term := range affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms {
@@ -195,7 +198,8 @@ func withoutReplaced(wanted workload, pods []corev1.Pod) []corev1.Pod {
 }
 
 func leaving(pod corev1.Pod) bool {
-	return pod.DeletionTimestamp != nil || pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded
+	return pod.DeletionTimestamp != nil || pod.Status.Phase == corev1.PodFailed ||
+		pod.Status.Phase == corev1.PodSucceeded
 }
 
 func younger(a, b corev1.Pod) bool {
@@ -205,7 +209,8 @@ func younger(a, b corev1.Pod) bool {
 	return a.Name > b.Name
 }
 
-// placeholder stands for a pod that does not exist. Reports are kept by pod, so each has a name of its own, which no pod can have.
+// placeholder stands for a pod that does not exist. Reports are kept by pod, so each has a name of its own, which no
+// pod can have.
 func placeholder(name, node, reason string) topology.Agent {
 	return topology.Agent{Pod: fmt.Sprintf("(none %s)", name), Node: node, NotReady: reason}
 }

@@ -32,15 +32,16 @@ type proof struct {
 	missing string
 }
 
-// proof reads the Secret of an Ingress's certificate. The private key beside it goes nowhere. That the Secret is not there, may not be
-// read or holds nonsense is no error: it is for the round to tell.
+// proof reads the Secret of an Ingress's certificate. The private key beside it goes nowhere. That the Secret is not
+// there, may not be read or holds nonsense is no error: it is for the round to tell.
 func (i *Inventory) proof(ctx context.Context, name string) (proof, error) {
 	var secret corev1.Secret
 	switch err := i.reader.Get(ctx, i.key(name), &secret); {
 	case apierrors.IsNotFound(err):
 		return proof{missing: fmt.Sprintf("its certificate's Secret %s does not exist", name)}, nil
 	case apierrors.IsForbidden(err):
-		return proof{missing: fmt.Sprintf("the controller may not read its certificate's Secret %s; name it in the chart's ingress.tls.secretName", name)}, nil
+		return proof{missing: fmt.Sprintf("the controller may not read its certificate's Secret %s; name it in the "+
+			"chart's ingress.tls.secretName", name)}, nil
 	case err != nil:
 		return proof{}, fmt.Errorf("get secret %s/%s: %w", i.namespace, name, err)
 	}
@@ -51,8 +52,8 @@ func (i *Inventory) proof(ctx context.Context, name string) (proof, error) {
 	return proof{authority: authority}, nil
 }
 
-// authorityOf is what must have signed the certificate: the authority beside it or, where it has signed itself, the certificate.
-// It is nothing where another authority has signed it that is not there, which the system must know then.
+// authorityOf is what must have signed the certificate: the authority beside it or, where it has signed itself, the
+// certificate. It is nothing where another authority has signed it that is not there, which the system must know then.
 func authorityOf(data map[string][]byte) ([]byte, error) {
 	if given := bytes.TrimSpace(data[authorityKey]); len(given) > 0 {
 		certificates, err := certificatesIn(given)
@@ -67,7 +68,8 @@ func authorityOf(data map[string][]byte) ([]byte, error) {
 	}
 	// The server's own certificate comes first.
 	own := certificates[0]
-	if !bytes.Equal(own.RawIssuer, own.RawSubject) || own.CheckSignature(own.SignatureAlgorithm, own.RawTBSCertificate, own.Signature) != nil {
+	if !bytes.Equal(own.RawIssuer, own.RawSubject) ||
+		own.CheckSignature(own.SignatureAlgorithm, own.RawTBSCertificate, own.Signature) != nil {
 		return nil, nil
 	}
 	return encoded(certificates[:1]), nil

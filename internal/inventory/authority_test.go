@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// FuzzAuthority looks for text of a Secret from which comes what agents would refuse, or anything that is not a certificate.
+// FuzzAuthority looks for text of a Secret from which comes what agents would refuse, or anything that is not a
+// certificate.
 func FuzzAuthority(f *testing.F) {
 	f.Add([]byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), []byte{})
 	f.Add([]byte{}, []byte("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"))
@@ -27,7 +28,8 @@ func FuzzEntries(f *testing.F) {
 	f.Add("", "a b")
 	f.Fuzz(func(t *testing.T, ip, hostname string) {
 		for _, entry := range entriesOf(ip, hostname) {
-			if entry.Address.IsValid() == (entry.Hostname != "") || entry.Address.Zone() != "" || len(entry.Hostname) > 253 {
+			if entry.Address.IsValid() == (entry.Hostname != "") || entry.Address.Zone() != "" ||
+				len(entry.Hostname) > 253 {
 				t.Fatalf("%q and %q gave %+v", ip, hostname, entry)
 			}
 		}

@@ -59,7 +59,8 @@ func (i *Inventory) ingresses(ctx context.Context, of topology.Workload) ([]topo
 	return []topology.Ingress{found}, nil
 }
 
-// rulesOf are the hosts and paths that lead to one of the Services. The default backend serves everything where there are no rules.
+// rulesOf are the hosts and paths that lead to one of the Services. The default backend serves everything where there
+// are no rules.
 func rulesOf(spec networkingv1.IngressSpec, services []string) []topology.Rule {
 	var found []topology.Rule
 	leads := func(to *networkingv1.IngressBackend) bool {
@@ -98,8 +99,9 @@ func ruleOf(host, path string) topology.Rule {
 	return rule
 }
 
-// secretOf tells whether the host is served over TLS, and the Secret that has its certificate; empty for the implementation's own one.
-// As the API has it, hosts under TLS match those of rules, and without hosts all of them are meant. A host of its own wins over a wildcard.
+// secretOf tells whether the host is served over TLS, and the Secret that has its certificate; empty for the
+// implementation's own one. As the API has it, hosts under TLS match those of rules, and without hosts all of them are
+// meant. A host of its own wins over a wildcard.
 func secretOf(tls []networkingv1.IngressTLS, host string) (secret string, secure bool) {
 	_, domain, _ := strings.Cut(host, ".")
 	for _, match := range []func(t networkingv1.IngressTLS) bool{

@@ -36,13 +36,15 @@ type attachment struct {
 	Default   bool     `json:"default"`
 }
 
-// parseInterfaces reads the annotation. Left out are the default network and entries that repeat the pod's own addresses.
+// parseInterfaces reads the annotation. Left out are the default network and entries that repeat the pod's own
+// addresses.
 //
 // What cannot be read costs nothing else: it is told in unreadable, one clause each, and what can be read is used.
 func parseInterfaces(text string, own []netip.Addr) (interfaces []topology.Interface, unreadable []string) {
 	var entries []json.RawMessage
 	if len(text) > maxStatusBytes {
-		return nil, []string{fmt.Sprintf("its network-status annotation cannot be read: it has %d bytes, more than %d", len(text), maxStatusBytes)}
+		return nil, []string{fmt.Sprintf("its network-status annotation cannot be read: it has %d bytes, more than %d",
+			len(text), maxStatusBytes)}
 	}
 	if err := json.Unmarshal([]byte(text), &entries); err != nil {
 		return nil, []string{"its network-status annotation cannot be read: " + short(err.Error())}
@@ -81,8 +83,8 @@ type parsed struct {
 	isDefault       bool
 }
 
-// parseAttachment reads one entry, and says what of it cannot be read. An entry that names the network or the device by what is no name
-// is not used at all.
+// parseAttachment reads one entry, and says what of it cannot be read. An entry that names the network or the device by
+// what is no name is not used at all.
 func parseAttachment(entry json.RawMessage) (parsed, []string) {
 	var a attachment
 	if err := json.Unmarshal(entry, &a); err != nil {
@@ -91,12 +93,14 @@ func parseAttachment(entry json.RawMessage) (parsed, []string) {
 	if len(a.Name) > maxAttachmentName || len(a.Interface) > maxAttachmentName {
 		return parsed{}, []string{fmt.Sprintf("a name is longer than %d bytes", maxAttachmentName)}
 	}
-	if strings.ContainsFunc(a.Name+a.Interface, func(r rune) bool { return !unicode.IsPrint(r) || r == unicode.ReplacementChar }) {
+	if strings.ContainsFunc(a.Name+a.Interface,
+		func(r rune) bool { return !unicode.IsPrint(r) || r == unicode.ReplacementChar }) {
 		return parsed{}, []string{"a name has characters that are not text"}
 	}
 	var faults []string
 	if len(a.IPs) > maxAttachmentIPs {
-		faults = append(faults, fmt.Sprintf("it has %d addresses, and no more than %d are read", len(a.IPs), maxAttachmentIPs))
+		faults = append(faults,
+			fmt.Sprintf("it has %d addresses, and no more than %d are read", len(a.IPs), maxAttachmentIPs))
 		a.IPs = a.IPs[:maxAttachmentIPs]
 	}
 	p := parsed{network: a.Name, device: a.Interface, isDefault: a.Default}

@@ -1,5 +1,6 @@
-// Package inventory reads what a round needs to know from Kubernetes: the agents of one workload, their nodes, and the Services and
-// Ingress in front of them. It asks for what ought to be there as well as for what is, so that a node without an agent is seen.
+// Package inventory reads what a round needs to know from Kubernetes: the agents of one workload, their nodes, and the
+// Services and Ingress in front of them. It asks for what ought to be there as well as for what is, so that a node
+// without an agent is seen.
 package inventory
 
 import (
@@ -22,14 +23,15 @@ type Inventory struct {
 	namespace string
 }
 
-// New returns an inventory of the namespace. A reader that asks the API server itself gives what is true when the round starts;
-// one with a cache must be able to list Pods, Nodes and, for a Deployment, ReplicaSets.
+// New returns an inventory of the namespace. A reader that asks the API server itself gives what is true when the round
+// starts; one with a cache must be able to list Pods, Nodes and, for a Deployment, ReplicaSets.
 func New(reader client.Reader, namespace string) *Inventory {
 	return &Inventory{reader: reader, namespace: namespace}
 }
 
-// Snapshot reads the cluster as it is now, as a task sees it whose agents the workload runs. A Service or Ingress that does not exist
-// is left out: it is for the planner to miss it. A workload that does not exist is an error, which apierrors.IsNotFound recognises.
+// Snapshot reads the cluster as it is now, as a task sees it whose agents the workload runs. A Service or Ingress that
+// does not exist is left out: it is for the planner to miss it. A workload that does not exist is an error, which
+// apierrors.IsNotFound recognises.
 func (i *Inventory) Snapshot(ctx context.Context, of topology.Workload) (topology.Snapshot, error) {
 	snapshot := topology.Snapshot{Taken: time.Now()}
 	wanted, err := i.workload(ctx, of)
@@ -78,5 +80,6 @@ func (i *Inventory) services(ctx context.Context, names []string, pods []corev1.
 }
 
 func sortAgents(agents []topology.Agent) {
-	slices.SortFunc(agents, func(a, b topology.Agent) int { return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.Pod, b.Pod)) })
+	slices.SortFunc(agents,
+		func(a, b topology.Agent) int { return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.Pod, b.Pod)) })
 }

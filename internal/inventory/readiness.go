@@ -11,8 +11,8 @@ import (
 // maxMessage bounds what a cluster's message adds to a reason, in bytes.
 const maxMessage = 200
 
-// notReady is one clause that says why the pod cannot take part, empty when it can. The kubelet's word on the pod decides:
-// a pod that is Ready on a node that is not still measures, and its measurements are the interesting ones.
+// notReady is one clause that says why the pod cannot take part, empty when it can. The kubelet's word on the pod
+// decides: a pod that is Ready on a node that is not still measures, and its measurements are the interesting ones.
 func notReady(pod corev1.Pod, nodes map[string]corev1.Node) string {
 	if pod.DeletionTimestamp != nil {
 		return "pod is terminating"

@@ -7,7 +7,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// removal is a mark on a node by which its owner announces that the node is about to be stopped or taken out of the cluster.
+// removal is a mark on a node by which its owner announces that the node is about to be stopped or taken out of the
+// cluster.
 type removal struct {
 	// taint, label or annotation is the key of the mark; the value must begin with value.
 	taint, label, annotation string
@@ -18,8 +19,9 @@ type removal struct {
 	clause string
 }
 
-// removals is the table of marks, each as its owner documents it or has it in its source. A taint with the effect PreferNoSchedule
-// announces nothing, such as DeletionCandidateOfClusterAutoscaler, weave.works/kured-node-reboot and node.cluster.x-k8s.io/outdated-revision.
+// removals is the table of marks, each as its owner documents it or has it in its source. A taint with the effect
+// PreferNoSchedule announces nothing, such as DeletionCandidateOfClusterAutoscaler, weave.works/kured-node-reboot and
+// node.cluster.x-k8s.io/outdated-revision.
 func removals() []removal {
 	return []removal{
 		// kubernetes/autoscaler, cluster-autoscaler/utils/taints; GKE, AKS and others use it.
@@ -33,22 +35,27 @@ func removals() []removal {
 		{taint: corev1.TaintNodeOutOfService, clause: "somebody declared it out of service"},
 		// aws/aws-node-termination-handler, pkg/node. Its rebalance-recommendation is a recommendation, see cordoned.
 		{taint: "aws-node-termination-handler/spot-itn", clause: "AWS takes its spot instance back"},
-		{taint: "aws-node-termination-handler/asg-lifecycle-termination", clause: "its Auto Scaling group terminates it"},
+		{taint: "aws-node-termination-handler/asg-lifecycle-termination",
+			clause: "its Auto Scaling group terminates it"},
 		{taint: "aws-node-termination-handler/scheduled-maintenance", clause: "AWS maintains its instance"},
 		// Google's documentation of graceful termination and host maintenance.
 		{taint: "cloud.google.com/impending-node-termination", clause: "Google Cloud terminates it"},
-		{label: "cloud.google.com/active-node-maintenance", value: "ONGOING", clause: "Google Cloud maintains its host"},
+		{label: "cloud.google.com/active-node-maintenance", value: "ONGOING",
+			clause: "Google Cloud maintains its host"},
 		// Azure's documentation of node auto-drain and auto-repair; the second name is the older one.
 		{taint: "remediator.kubernetes.azure.com/unschedulable", clause: "AKS drains it for an event of its machine"},
 		{taint: "remediator.aks.microsoft.com/unschedulable", clause: "AKS drains it for an event of its machine"},
 		// gardener/machine-controller-manager, pkg/util/provider/machineutils.
-		{annotation: "node.machine.sapcloud.io/trigger-deletion-by-mcm", value: "true", clause: "the machine controller manager deletes its machine"},
+		{annotation: "node.machine.sapcloud.io/trigger-deletion-by-mcm", value: "true",
+			clause: "the machine controller manager deletes its machine"},
 		// medik8s/node-maintenance-operator, controllers/taint.go.
 		{taint: "medik8s.io/drain", clause: "the node maintenance operator drains it"},
 		// kubereboot/kured: the annotation is set when a reboot is due, and the node is cordoned for the reboot itself.
 		{annotation: "weave.works/kured-reboot-in-progress", cordoned: true, clause: "kured restarts it"},
-		// openshift/machine-config-operator, pkg/daemon/constants: the value is drain-<configuration> until the node is uncordoned.
-		{annotation: "machineconfiguration.openshift.io/desiredDrain", value: "drain-", cordoned: true, clause: "the machine config operator drains it"},
+		// openshift/machine-config-operator, pkg/daemon/constants: the value is drain-<configuration> until the node is
+		// uncordoned.
+		{annotation: "machineconfiguration.openshift.io/desiredDrain", value: "drain-", cordoned: true,
+			clause: "the machine config operator drains it"},
 	}
 }
 
@@ -58,7 +65,8 @@ const rebalance = "aws-node-termination-handler/rebalance-recommendation"
 // shuttingDown is what the kubelet writes into the node's Ready condition while its machine shuts down.
 const shuttingDown = "node is shutting down"
 
-// removing is why the node is about to be stopped or taken out of the cluster, as one clause; empty for a node that is to stay.
+// removing is why the node is about to be stopped or taken out of the cluster, as one clause; empty for a node that is
+// to stay.
 func removing(node corev1.Node) string {
 	for _, r := range removals() {
 		if r.marks(node) {
@@ -66,7 +74,8 @@ func removing(node corev1.Node) string {
 		}
 	}
 	for _, c := range node.Status.Conditions {
-		if c.Type == corev1.NodeReady && c.Status == corev1.ConditionFalse && strings.Contains(c.Message, shuttingDown) {
+		if c.Type == corev1.NodeReady && c.Status == corev1.ConditionFalse &&
+			strings.Contains(c.Message, shuttingDown) {
 			return "its machine shuts down"
 		}
 	}
@@ -81,7 +90,8 @@ func (r removal) marks(node corev1.Node) bool {
 		return false
 	}
 	if r.taint != "" {
-		return slices.ContainsFunc(node.Spec.Taints, func(t corev1.Taint) bool { return t.Key == r.taint && keepsOut(&t) })
+		return slices.ContainsFunc(node.Spec.Taints,
+			func(t corev1.Taint) bool { return t.Key == r.taint && keepsOut(&t) })
 	}
 	marks, key := node.Labels, r.label
 	if r.annotation != "" {
@@ -91,11 +101,13 @@ func (r removal) marks(node corev1.Node) bool {
 	return ok && strings.HasPrefix(value, r.value)
 }
 
-// cordoned reports whether somebody took the node out of use. Not everybody who removes a node cordons it: some mark it with taints of their own.
+// cordoned reports whether somebody took the node out of use. Not everybody who removes a node cordons it: some mark it
+// with taints of their own.
 func cordoned(node corev1.Node) bool {
-	return node.Spec.Unschedulable || removing(node) != "" || slices.ContainsFunc(node.Spec.Taints, func(t corev1.Taint) bool {
-		return (t.Key == corev1.TaintNodeUnschedulable || t.Key == rebalance) && keepsOut(&t)
-	})
+	return node.Spec.Unschedulable || removing(node) != "" ||
+		slices.ContainsFunc(node.Spec.Taints, func(t corev1.Taint) bool {
+			return (t.Key == corev1.TaintNodeUnschedulable || t.Key == rebalance) && keepsOut(&t)
+		})
 }
 
 // keepsOut reports whether the taint keeps pods that do not tolerate it off the node.

@@ -19,11 +19,13 @@ const httpPort = "http"
 func serviceOf(s corev1.Service, pods []corev1.Pod) topology.Service {
 	service := topology.Service{
 		Namespace: s.Namespace, Name: s.Name,
-		ClusterIPs:    addressesOf(s.Spec.ClusterIPs),
-		LoadBalancer:  s.Spec.Type == corev1.ServiceTypeLoadBalancer,
-		InternalLocal: s.Spec.InternalTrafficPolicy != nil && *s.Spec.InternalTrafficPolicy == corev1.ServiceInternalTrafficPolicyLocal,
+		ClusterIPs:   addressesOf(s.Spec.ClusterIPs),
+		LoadBalancer: s.Spec.Type == corev1.ServiceTypeLoadBalancer,
+		InternalLocal: s.Spec.InternalTrafficPolicy != nil &&
+			*s.Spec.InternalTrafficPolicy == corev1.ServiceInternalTrafficPolicyLocal,
 		ExternalLocal: s.Spec.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal,
-		Uneven:        uneven(s), NotReadyToo: s.Spec.PublishNotReadyAddresses, Unselected: unselected(s.Spec.Selector, pods),
+		Uneven:        uneven(s), NotReadyToo: s.Spec.PublishNotReadyAddresses,
+		Unselected: unselected(s.Spec.Selector, pods),
 	}
 	if len(service.ClusterIPs) == 0 {
 		service.ClusterIPs = addressesOf([]string{s.Spec.ClusterIP})
@@ -48,7 +50,8 @@ func serviceOf(s corev1.Service, pods []corev1.Pod) topology.Service {
 	return service
 }
 
-// uneven is why the Service's own spec does not lead all clients to all backends alike, as one clause; empty where nothing says so.
+// uneven is why the Service's own spec does not lead all clients to all backends alike, as one clause; empty where
+// nothing says so.
 func uneven(s corev1.Service) string {
 	var clauses []string
 	if s.Spec.SessionAffinity == corev1.ServiceAffinityClientIP {
@@ -66,7 +69,8 @@ func uneven(s corev1.Service) string {
 	return strings.Join(clauses, " and ")
 }
 
-// unselected are the pods that the selector leaves out, sorted. A Service without one has endpoints that somebody else makes.
+// unselected are the pods that the selector leaves out, sorted. A Service without one has endpoints that somebody else
+// makes.
 func unselected(selector map[string]string, pods []corev1.Pod) []string {
 	if len(selector) == 0 {
 		return nil

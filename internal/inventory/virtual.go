@@ -16,7 +16,8 @@ type virtual struct {
 // virtuals is the table of marks.
 func virtuals() []virtual {
 	return []virtual{
-		// virtual-kubelet/virtual-kubelet, cmd: the taint that it puts on its nodes unless it is told otherwise. AKS and others keep it.
+		// virtual-kubelet/virtual-kubelet, cmd: the taint that it puts on its nodes unless it is told otherwise. AKS
+		// and others keep it.
 		{"virtual-kubelet.io/provider", "", "it is a virtual node, which runs no Service proxy"},
 		{"type", "virtual-kubelet", "it is a virtual node, which runs no Service proxy"},
 		{"azure.com/aci", "", "it is a virtual node, which runs no Service proxy"},
@@ -46,5 +47,6 @@ func (v virtual) marks(node corev1.Node) bool {
 			return true
 		}
 	}
-	return slices.ContainsFunc(node.Spec.Taints, func(t corev1.Taint) bool { return t.Key == v.key && (v.value == "" || v.value == t.Value) })
+	return slices.ContainsFunc(node.Spec.Taints,
+		func(t corev1.Taint) bool { return t.Key == v.key && (v.value == "" || v.value == t.Value) })
 }

@@ -30,7 +30,8 @@ type sites map[string]site
 func sitesOf(ctx context.Context, wanted workload, nodes []corev1.Node) sites {
 	all := make(sites, len(nodes))
 	for _, node := range nodes {
-		all[node.Name] = site{keptOut: keptOutOf(ctx, wanted, node), removing: removing(node), virtual: noNodePorts(node)}
+		all[node.Name] = site{keptOut: keptOutOf(ctx, wanted, node), removing: removing(node),
+			virtual: noNodePorts(node)}
 	}
 	return all
 }
@@ -43,9 +44,10 @@ func (s sites) at(node string) site {
 	return site{gone: node != ""}
 }
 
-// keptOutOf is why a workload puts no pod on the node, as one clause, by the rules of the DaemonSet controller or, for a Deployment,
-// of the scheduler: the template's node name, node selector and required affinity, and the taints that the pod does not tolerate.
-// Taints by which Kubernetes itself says that a node is not well keep nobody out here: that is no wish of anybody's.
+// keptOutOf is why a workload puts no pod on the node, as one clause, by the rules of the DaemonSet controller or, for
+// a Deployment, of the scheduler: the template's node name, node selector and required affinity, and the taints that
+// the pod does not tolerate. Taints by which Kubernetes itself says that a node is not well keep nobody out here: that
+// is no wish of anybody's.
 func keptOutOf(ctx context.Context, wanted workload, node corev1.Node) string {
 	spec := wanted.template.Spec
 	if spec.NodeName != "" && spec.NodeName != node.Name {
@@ -61,7 +63,8 @@ func keptOutOf(ctx context.Context, wanted workload, node corev1.Node) string {
 	if wanted.kind == topology.DaemonSet {
 		tolerations = append(tolerations, exists(corev1.TaintNodeUnschedulable, corev1.TaintEffectNoSchedule))
 	}
-	taint, untolerated := scheduling.FindMatchingUntoleratedTaint(logr.FromContextOrDiscard(ctx), node.Spec.Taints, tolerations, keepsOut, false)
+	taint, untolerated := scheduling.FindMatchingUntoleratedTaint(logr.FromContextOrDiscard(ctx), node.Spec.Taints,
+		tolerations, keepsOut, false)
 	switch {
 	case untolerated && taint.Key == corev1.TaintNodeUnschedulable:
 		return "it is cordoned"
@@ -73,14 +76,15 @@ func keptOutOf(ctx context.Context, wanted workload, node corev1.Node) string {
 
 // selectorClause names the operating system where that is what the selector asks for.
 func selectorClause(selector map[string]string, node corev1.Node) string {
-	if wants, has := selector[corev1.LabelOSStable], node.Labels[corev1.LabelOSStable]; wants != "" && has != "" && wants != has {
+	if wants, has := selector[corev1.LabelOSStable], node.Labels[corev1.LabelOSStable]; wants != "" && has != "" &&
+		wants != has {
 		return "it runs " + has
 	}
 	return "the agents' node selector leaves it out"
 }
 
-// healthTolerations are for the taints by which Kubernetes says that a node is not well. The DaemonSet controller adds most of them to
-// every pod of its own accord.
+// healthTolerations are for the taints by which Kubernetes says that a node is not well. The DaemonSet controller adds
+// most of them to every pod of its own accord.
 func healthTolerations() []corev1.Toleration {
 	var tolerations []corev1.Toleration
 	for _, key := range []string{corev1.TaintNodeNotReady, corev1.TaintNodeUnreachable, corev1.TaintNodeDiskPressure,
@@ -94,8 +98,8 @@ func exists(key string, effect corev1.TaintEffect) corev1.Toleration {
 	return corev1.Toleration{Key: key, Operator: corev1.TolerationOpExists, Effect: effect}
 }
 
-// absent returns a placeholder for every agent that the workload wants and that has no pod. occupied are the nodes of the agents
-// that are there, all those of every pod of the workload.
+// absent returns a placeholder for every agent that the workload wants and that has no pod. occupied are the nodes of
+// the agents that are there, all those of every pod of the workload.
 func absent(wanted workload, agents int, occupied, all map[string]bool, places sites) []topology.Agent {
 	if wanted.kind == topology.Deployment {
 		return absentReplicas(wanted, agents)
@@ -121,12 +125,14 @@ func absent(wanted workload, agents int, occupied, all map[string]bool, places s
 			unwanted++
 		}
 	}
-	// Pods on nodes that the workload does not want, or that have gone, may be among those that the status still counts as wanted,
-	// but for those that it says are misscheduled.
+	// Pods on nodes that the workload does not want, or that have gone, may be among those that the status still counts
+	// as wanted, but for those that it says are misscheduled.
 	named += max(unwanted-wanted.misscheduled, 0)
 	// The DaemonSet counts more than we can name: say so, rather than lose them.
 	for n := named; n < wanted.desired; n++ {
-		missing = append(missing, placeholder(fmt.Sprintf("on unknown node %d", n+1), "", "no agent pod runs on a node that the DaemonSet wants"))
+		missing = append(missing,
+			placeholder(fmt.Sprintf("on unknown node %d", n+1), "",
+				"no agent pod runs on a node that the DaemonSet wants"))
 	}
 	return missing
 }
@@ -140,7 +146,8 @@ func absentReplicas(wanted workload, have int) []topology.Agent {
 	return missing
 }
 
-// outside returns, by node, why it has no agent and is not meant to have one. occupied are the nodes of the agents that count.
+// outside returns, by node, why it has no agent and is not meant to have one. occupied are the nodes of the agents that
+// count.
 func outside(wanted workload, occupied map[string]bool, places sites) map[string]string {
 	nodes := map[string]string{}
 	for node, place := range places {

@@ -20,8 +20,8 @@ type workload struct {
 	uid      types.UID
 	selector *metav1.LabelSelector
 	template corev1.PodTemplateSpec
-	// desired is how many agents there ought to be: a DaemonSet's status says so, a Deployment's spec. It is 0 where the status is about
-	// an earlier spec.
+	// desired is how many agents there ought to be: a DaemonSet's status says so, a Deployment's spec. It is 0 where
+	// the status is about an earlier spec.
 	desired int
 	// misscheduled is on how many nodes, by a DaemonSet's status, pods run that are not wanted there.
 	misscheduled int

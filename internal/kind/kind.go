@@ -1,5 +1,6 @@
-// Package kind is the seam between kdoctor and its kinds of tasks. Everything that differs between them, from how an object is read to how
-// people spell its name, is in one Kind. internal/kind/kinds has the table; each kind has a package of its own below this one.
+// Package kind is the seam between kdoctor and its kinds of tasks. Everything that differs between them, from how an
+// object is read to how people spell its name, is in one Kind. internal/kind/kinds has the table; each kind has a
+// package of its own below this one.
 package kind
 
 import (
@@ -29,7 +30,8 @@ type List interface {
 
 // Kind is one kind of task.
 type Kind struct {
-	// Name is the kind's name, such as NetReach; Plural is the name of its resource, such as netreaches, and Short the resource's short names.
+	// Name is the kind's name, such as NetReach; Plural is the name of its resource, such as netreaches, and Short the
+	// resource's short names.
 	Name, Plural string
 	Short        []string
 	// New returns an empty object of the kind, NewList an empty list.
@@ -62,7 +64,8 @@ type Task struct {
 	// Suspended keeps rounds from starting; RunNow is a token that, when it is new, starts one at once.
 	Suspended bool
 	RunNow    string
-	// Schedule is the text of the schedule, Zone the name of the time zone in which it is read, Rounds how many there are (-1 is for ever), Timeout how long one may take.
+	// Schedule is the text of the schedule, Zone the name of the time zone in which it is read, Rounds how many there
+	// are (-1 is for ever), Timeout how long one may take.
 	Schedule, Zone string
 	Rounds         int64
 	Timeout        time.Duration

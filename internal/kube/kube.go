@@ -1,4 +1,5 @@
-// Package kube joins the programs to a cluster: the scheme of all kinds that they read or write, and clients that use it.
+// Package kube joins the programs to a cluster: the scheme of all kinds that they read or write, and clients that use
+// it.
 package kube
 
 import (
@@ -16,7 +17,8 @@ import (
 	taskv1beta1 "kdoctor.io/kdoctor/api/v1beta1"
 )
 
-// Scheme returns a new scheme with our own kinds and those of Kubernetes that we use: core, apps, networking and API registration.
+// Scheme returns a new scheme with our own kinds and those of Kubernetes that we use: core, apps, networking and API
+// registration.
 func Scheme() (*runtime.Scheme, error) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{

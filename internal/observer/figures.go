@@ -68,7 +68,8 @@ func parseThrottling(stat string) Throttling {
 	if !ok || !both {
 		return Throttling{}
 	}
-	t := Throttling{Known: true, Periods: periods, Throttled: throttled, Stopped: duration(keys["throttled_time"], time.Nanosecond)}
+	t := Throttling{Known: true, Periods: periods, Throttled: throttled,
+		Stopped: duration(keys["throttled_time"], time.Nanosecond)}
 	if us, ok := keys["throttled_usec"]; ok {
 		t.Stopped = duration(us, time.Microsecond)
 	}
@@ -142,7 +143,8 @@ func parseKeys(s string) map[string]uint64 {
 	return keys
 }
 
-// parseQuota reads "quota period", both in microseconds, as cores. The quota is "max" (version 2) or -1 (version 1) without a limit, which is 0.
+// parseQuota reads "quota period", both in microseconds, as cores. The quota is "max" (version 2) or -1 (version 1)
+// without a limit, which is 0.
 func parseQuota(s string) float64 {
 	fields := strings.Fields(s)
 	if len(fields) != 2 {
@@ -165,7 +167,8 @@ func residentPages(statm string) (pages uint64, ok bool) {
 	return parseNumber(fields[1])
 }
 
-// parsePorts counts the ports of a range "first last" that are not reserved; reserved ones are numbers and ranges "a-b" between commas.
+// parsePorts counts the ports of a range "first last" that are not reserved; reserved ones are numbers and ranges "a-b"
+// between commas.
 func parsePorts(span, reserved string) uint64 {
 	ends := strings.Fields(span)
 	if len(ends) != 2 {

@@ -14,18 +14,19 @@ type group struct {
 	unified bool
 }
 
-// groups are the control groups of this process by what they account. A group counts only when it is this process's (or container's) own:
-// the root of a hierarchy accounts the whole machine.
+// groups are the control groups of this process by what they account. A group counts only when it is this process's (or
+// container's) own: the root of a hierarchy accounts the whole machine.
 type groups struct {
 	cpu, usage, memory group
 }
 
-// find looks up the control groups of the process that /proc/self stands for and whose number, as it sees itself, is pid.
+// find looks up the control groups of the process that /proc/self stands for and whose number, as it sees itself, is
+// pid.
 //
-// /proc/self/cgroup tells where the process is in each hierarchy, and /proc/self/mountinfo where the hierarchies are mounted and from which
-// of their folders on (cgroups(7), proc_pid_mountinfo(5)). In a namespace of control groups the first says "/" in a container as well;
-// without one a container may see its own folder alone, mounted at the hierarchy's usual place. So candidates are tried
-// until one lists the process among its members.
+// /proc/self/cgroup tells where the process is in each hierarchy, and /proc/self/mountinfo where the hierarchies are
+// mounted and from which of their folders on (cgroups(7), proc_pid_mountinfo(5)). In a namespace of control groups the
+// first says "/" in a container as well; without one a container may see its own folder alone, mounted at the
+// hierarchy's usual place. So candidates are tried until one lists the process among its members.
 func find(root fs.FS, pid int) groups {
 	where := parseMembership(text(root, "proc/self/cgroup"))
 	mounts := parseMounts(text(root, "proc/self/mountinfo"))
@@ -44,8 +45,8 @@ func find(root fs.FS, pid int) groups {
 // unified stands for the hierarchy of version 2, which has all controllers.
 const unified = ""
 
-// parseMembership reads /proc/<pid>/cgroup: lines of "number:controllers:path", where controllers are separated by commas and
-// empty for version 2. Lines that are not of this form are left out.
+// parseMembership reads /proc/<pid>/cgroup: lines of "number:controllers:path", where controllers are separated by
+// commas and empty for version 2. Lines that are not of this form are left out.
 func parseMembership(text string) map[string]string {
 	where := map[string]string{}
 	for line := range strings.Lines(text) {
@@ -110,7 +111,8 @@ func unescape(s string) string {
 	return b.String()
 }
 
-// locate is the folder of the process's own group in the controller's hierarchy, empty when there is none or it is the hierarchy's root.
+// locate is the folder of the process's own group in the controller's hierarchy, empty when there is none or it is the
+// hierarchy's root.
 func locate(root fs.FS, pid int, where map[string]string, mounts []mount, controller string) string {
 	at, ok := where[controller]
 	if !ok {
@@ -156,7 +158,8 @@ func member(procs string, pid int) bool {
 	return false
 }
 
-// topmost tells whether the folder is the root of its hierarchy, by a file that only roots have (version 1) or that they lack (version 2).
+// topmost tells whether the folder is the root of its hierarchy, by a file that only roots have (version 1) or that
+// they lack (version 2).
 func topmost(root fs.FS, dir, controller string) bool {
 	if controller == unified {
 		_, err := fs.Stat(root, path.Join(dir, "cgroup.type"))

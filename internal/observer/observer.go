@@ -1,5 +1,6 @@
-// Package observer tells how well this process could observe while a round ran: what it used of CPU and memory, how its CPU quota
-// and garbage collector stopped it, and how near it came to its limits. Who trusts a measurement must know how good the eye was.
+// Package observer tells how well this process could observe while a round ran: what it used of CPU and memory, how its
+// CPU quota and garbage collector stopped it, and how near it came to its limits. Who trusts a measurement must know
+// how good the eye was.
 package observer
 
 import (
@@ -18,11 +19,12 @@ const sampleEvery = time.Second
 type Reading struct {
 	// Known tells that both CPU and Memory could be read.
 	Known bool
-	// CPU is the CPU time that was used: by the process's control group where it has one of its own (in a container), else by the process.
+	// CPU is the CPU time that was used: by the process's control group where it has one of its own (in a container),
+	// else by the process.
 	CPU time.Duration
-	// Memory is in bytes: the control group's working set, that is what it is charged for less its file pages that nobody used of late.
-	// These the kernel takes back first; only when what is left does not fit its limit does it kill. Without a group of its own it is
-	// the process's resident memory.
+	// Memory is in bytes: the control group's working set, that is what it is charged for less its file pages that
+	// nobody used of late. These the kernel takes back first; only when what is left does not fit its limit does it
+	// kill. Without a group of its own it is the process's resident memory.
 	Memory uint64
 	// Quota is the group's CPU limit in cores, 0 without one. Limits of groups above it are not seen.
 	Quota      float64
@@ -31,7 +33,8 @@ type Reading struct {
 	Files, FileLimit uint64
 	// Ports is how many local ports connections to one address may use.
 	Ports uint64
-	// Conntrack is how many connections the kernel tracks in the process's network namespace, ConntrackLimit how many it can.
+	// Conntrack is how many connections the kernel tracks in the process's network namespace, ConntrackLimit how many
+	// it can.
 	Conntrack, ConntrackLimit uint64
 	Pauses                    Pauses
 }
@@ -39,8 +42,8 @@ type Reading struct {
 // Throttling counts the enforcement periods of the CPU quota.
 type Throttling struct {
 	Known bool
-	// Periods is how many there were with something to run, Throttled in how many of them the group was stopped, Stopped for how long in all
-	// (each CPU's stop counts for itself, as the kernel has it).
+	// Periods is how many there were with something to run, Throttled in how many of them the group was stopped,
+	// Stopped for how long in all (each CPU's stop counts for itself, as the kernel has it).
 	Periods, Throttled uint64
 	Stopped            time.Duration
 }
@@ -87,9 +90,9 @@ func (r *Reader) Read() Reading {
 	return now
 }
 
-// Watch reads each second until the context ends and hands every new state of the result to update; the last one comes after the end,
-// so that a round shorter than the interval is measured too. Resources are Known only if use could be read at the start.
-// Nothing here knows about report.Observer's Grid: that is the load's to say.
+// Watch reads each second until the context ends and hands every new state of the result to update; the last one comes
+// after the end, so that a round shorter than the interval is measured too. Resources are Known only if use could be
+// read at the start. Nothing here knows about report.Observer's Grid: that is the load's to say.
 func Watch(ctx context.Context, read func() Reading, update func(report.Resources, report.Observer)) {
 	ticker := time.NewTicker(sampleEvery)
 	defer ticker.Stop()

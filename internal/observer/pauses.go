@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// pausesMetric counts, by length, how long the whole process stood still for its garbage collector, from the request to stop to the restart.
+// pausesMetric counts, by length, how long the whole process stood still for its garbage collector, from the request to
+// stop to the restart.
 const pausesMetric = "/sched/pauses/total/gc:seconds"
 
 // Pauses counts stops by length: bucket i holds those from edge i to edge i+1, in seconds.
@@ -26,8 +27,8 @@ func readPauses() Pauses {
 	return Pauses{edges: h.Buckets, counts: h.Counts}
 }
 
-// longestSince is an upper bound of the longest stop since the first reading, 0 when there was none: the end of its bucket,
-// which is at most a quarter above what it was, or the beginning of a bucket without an end.
+// longestSince is an upper bound of the longest stop since the first reading, 0 when there was none: the end of its
+// bucket, which is at most a quarter above what it was, or the beginning of a bucket without an end.
 func (p Pauses) longestSince(first Pauses) time.Duration {
 	if len(p.edges) != len(p.counts)+1 || len(first.counts) != len(p.counts) {
 		return 0

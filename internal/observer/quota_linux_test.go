@@ -44,11 +44,12 @@ type burned struct {
 	Wall    time.Duration
 }
 
-// burn joins the groups, uses all CPU that it gets for two seconds or until it was throttled for ten periods, whatever is longer,
-// but for half a minute at most, and prints what it saw.
+// burn joins the groups, uses all CPU that it gets for two seconds or until it was throttled for ten periods, whatever
+// is longer, but for half a minute at most, and prints what it saw.
 func burn(groups []string) error {
 	for _, dir := range groups {
-		if err := os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(strconv.Itoa(os.Getpid())), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(strconv.Itoa(os.Getpid())),
+			0o600); err != nil {
 			return fmt.Errorf("join %s: %w", dir, err)
 		}
 	}
@@ -61,14 +62,16 @@ func burn(groups []string) error {
 	began := time.Now()
 	go func() {
 		defer close(done)
-		Watch(ctx, reader.Read, func(r report.Resources, o report.Observer) { result.Resources, result.Observer = r, o })
+		Watch(ctx, reader.Read,
+			func(r report.Resources, o report.Observer) { result.Resources, result.Observer = r, o })
 	}()
 	for ctx.Err() == nil {
 		for n := range 1 << 20 {
 			_ = n * n
 		}
 		runtime.Gosched()
-		if now := reader.Read(); time.Since(began) > 2*time.Second && now.Throttling.Throttled-result.Start.Throttling.Throttled >= 10 {
+		if now := reader.Read(); time.Since(began) > 2*time.Second &&
+			now.Throttling.Throttled-result.Start.Throttling.Throttled >= 10 {
 			cancel()
 		}
 	}
@@ -123,8 +126,8 @@ func TestQuotaAndThrottlingOfARealGroupAreSeen(t *testing.T) {
 	}
 }
 
-// limitedGroups makes control groups for the CPU with the quota in cores, and for the use of CPU where that is a hierarchy of its own,
-// and removes them when the test has ended.
+// limitedGroups makes control groups for the CPU with the quota in cores, and for the use of CPU where that is a
+// hierarchy of its own, and removes them when the test has ended.
 func limitedGroups(t *testing.T, cores float64) []string {
 	t.Helper()
 	root := os.DirFS("/")
@@ -153,7 +156,8 @@ func limitedGroups(t *testing.T, cores float64) []string {
 	case topOf(unified) != "":
 		dirs = []string{makeGroup(t, topOf(unified))}
 		if _, err := os.Stat(filepath.Join(dirs[0], "cpu.max")); err != nil {
-			t.Fatalf("groups below %s have no CPU controller; enable it with: echo +cpu > %[1]s/cgroup.subtree_control", topOf(unified))
+			t.Fatalf("groups below %s have no CPU controller; enable it with: echo +cpu > %[1]s/cgroup.subtree_control",
+				topOf(unified))
 		}
 		write(t, dirs[0], "cpu.max", fmt.Sprintf("%s %d", quota, period))
 	default:
@@ -213,7 +217,8 @@ func TestThisProcessIsRead(t *testing.T) {
 		}
 		t.Cleanup(func() { _ = f.Close() })
 	}
-	if after := reader.Read(); before.Files == 0 || after.Files < before.Files+more || after.Files > before.Files+more+10 {
+	if after := reader.Read(); before.Files == 0 || after.Files < before.Files+more || after.Files > before.Files+more+
+		10 {
 		t.Errorf("%d descriptors are open, and %d after %d more", before.Files, after.Files, more)
 	}
 }

@@ -28,12 +28,14 @@ const (
 	// maxUID is far above the 36 characters of a Kubernetes UID.
 	maxUID = 128
 
-	// within bounds the reading, writing or listing of blobs; what belongs to a round that is about to start must not make it wait so long.
+	// within bounds the reading, writing or listing of blobs; what belongs to a round that is about to start must not
+	// make it wait so long.
 	within     = 30 * time.Second
 	planWithin = 5 * time.Second
 )
 
-// name is one object of a task in the bucket; suffix is empty for one that is not ours, such as a temporary file that a crash left.
+// name is one object of a task in the bucket; suffix is empty for one that is not ours, such as a temporary file that a
+// crash left.
 type name struct {
 	name     string
 	key      schedule.Key
@@ -123,8 +125,8 @@ func (s *Store) names(ctx context.Context, uid string) ([]name, error) {
 // listAttempts bounds how often a listing begins anew because a file vanished under it.
 const listAttempts = 20
 
-// list returns all objects. A listing of files fails when one of them, such as a temporary one, is gone between being seen and being looked at;
-// such a listing begins anew.
+// list returns all objects. A listing of files fails when one of them, such as a temporary one, is gone between being
+// seen and being looked at; such a listing begins anew.
 func (s *Store) list(ctx context.Context, options *blob.ListOptions) ([]*blob.ListObject, error) {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
@@ -192,7 +194,11 @@ func (s *Store) write(ctx context.Context, key schedule.Key, suffix string, body
 	var file *os.File
 	w, err := s.bucket.NewWriter(ctx, at, &blob.WriterOptions{
 		ContentType: "application/gzip",
-		BeforeWrite: func(as func(any) bool) error { _ = as(&file); return nil }, // file stays nil where blobs are no files
+		BeforeWrite: func(as func(any) bool) error {
+			_ = as(
+				&file)
+			return nil
+		}, // file stays nil where blobs are no files
 	})
 	if err != nil {
 		return err

@@ -52,7 +52,8 @@ func encodePlan(key schedule.Key, plan Plan) func(io.Writer) error {
 // and one agent's nonsense must not cost the others' reports.
 func finite(agents []report.Agent) []report.Agent {
 	odd := func(a report.Agent) bool {
-		return math.IsNaN(a.Resources.MaxCPU) || math.IsInf(a.Resources.MaxCPU, 0) || math.IsNaN(a.Resources.MeanCPU) || math.IsInf(a.Resources.MeanCPU, 0)
+		return math.IsNaN(a.Resources.MaxCPU) || math.IsInf(a.Resources.MaxCPU, 0) || math.IsNaN(a.Resources.MeanCPU) ||
+			math.IsInf(a.Resources.MeanCPU, 0)
 	}
 	if !slices.ContainsFunc(agents, odd) {
 		return agents
@@ -124,7 +125,8 @@ func unpack(body []byte, limit int64, into any) error {
 	}
 	err = json.Unmarshal(text, &version)
 	if err == nil && version.Format > format {
-		return fmt.Errorf("%w: format %d was written by a newer release; this one reads format %d", ErrCorrupt, version.Format, format)
+		return fmt.Errorf("%w: format %d was written by a newer release; this one reads format %d", ErrCorrupt,
+			version.Format, format)
 	}
 	if err == nil && version.Format != format {
 		return fmt.Errorf("%w: format %d is not known", ErrCorrupt, version.Format)

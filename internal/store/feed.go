@@ -7,7 +7,8 @@ import (
 	"sync"
 )
 
-// feed tells watchers which tasks changed. A watcher that is slow gets each changed task once, so that nothing piles up and nothing is lost.
+// feed tells watchers which tasks changed. A watcher that is slow gets each changed task once, so that nothing piles up
+// and nothing is lost.
 type feed struct {
 	mu       sync.Mutex
 	watchers map[*watcher]struct{}
@@ -18,9 +19,9 @@ type watcher struct {
 	wake    chan struct{}
 }
 
-// Watch calls changed with the sorted UIDs of the tasks whose rounds were put or deleted in this process since the last call,
-// until the context is over, and returns its error. Before anything else it calls changed once with no UIDs:
-// from then on no change is missed, so that is the moment to read the state of things.
+// Watch calls changed with the sorted UIDs of the tasks whose rounds were put or deleted in this process since the last
+// call, until the context is over, and returns its error. Before anything else it calls changed once with no UIDs: from
+// then on no change is missed, so that is the moment to read the state of things.
 func (s *Store) Watch(ctx context.Context, changed func(uids []string)) error {
 	w := s.feed.add()
 	defer s.feed.remove(w)

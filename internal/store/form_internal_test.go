@@ -159,7 +159,8 @@ func TestTheStoredFormIsTheGoldenOne(t *testing.T) {
 }
 
 func exported() cmp.Option {
-	return cmp.Options{cmpopts.EquateComparable(netip.Addr{}), cmp.AllowUnexported(stats.Histogram{}), cmpopts.EquateEmpty()}
+	return cmp.Options{cmpopts.EquateComparable(netip.Addr{}), cmp.AllowUnexported(stats.Histogram{}),
+		cmpopts.EquateEmpty()}
 }
 
 // golden holds what is written against the golden file, and returns the golden file packed.
@@ -226,10 +227,12 @@ func TestWhatTheFirstReleaseStoredIsRead(t *testing.T) {
 	for _, reason := range round.Verdict.Reasons {
 		reasons = append(reasons, reason.String())
 	}
-	if round.Verdict.Result != verdict.Fail || len(reasons) != 3 || !strings.Contains(strings.Join(reasons, "; "), "pod is Pending") {
+	if round.Verdict.Result != verdict.Fail || len(reasons) != 3 ||
+		!strings.Contains(strings.Join(reasons, "; "), "pod is Pending") {
 		t.Errorf("the verdict is %s for %q", round.Verdict.Result, reasons)
 	}
-	if string(round.Spec) != `{"target":{"ipv4":true}}` || len(round.Round.Expected) != 2 || len(round.Round.Gaps) != 1 {
+	if string(round.Spec) != `{"target":{"ipv4":true}}` || len(round.Round.Expected) != 2 ||
+		len(round.Round.Gaps) != 1 {
 		t.Errorf("the spec is %s, the round %+v", round.Spec, round.Round)
 	}
 	plan, err := decodePlan(key, read("first-release.plan.json.gz"))
@@ -238,7 +241,8 @@ func TestWhatTheFirstReleaseStoredIsRead(t *testing.T) {
 	}
 	p := plan.Mesh.Plans[0]
 	want := mesh.Load{PerSecond: 10, Duration: 10 * time.Second, Timeout: time.Second}
-	if p.Agent.Pod != "a" || p.Targets[0].Address != "http://10.0.0.9/kdoctoragent" || p.Load != want || plan.Deadline.Sub(plan.Started) != time.Minute {
+	if p.Agent.Pod != "a" || p.Targets[0].Address != "http://10.0.0.9/kdoctoragent" || p.Load != want ||
+		plan.Deadline.Sub(plan.Started) != time.Minute {
 		t.Errorf("the plan is %+v", plan)
 	}
 }

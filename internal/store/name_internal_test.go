@@ -2,9 +2,11 @@ package store
 
 import "testing"
 
-// FuzzName reads the names of objects that lie in the store: only what the store itself would write is taken for a round.
+// FuzzName reads the names of objects that lie in the store: only what the store itself would write is taken for a
+// round.
 func FuzzName(f *testing.F) {
-	for _, seed := range []string{"", "a/0/1", "a/b/c", "../x/1", "u/0000000001/0000000001.round", "u/-000000001/+000000001.plan"} {
+	for _, seed := range []string{"", "a/0/1", "a/b/c", "../x/1", "u/0000000001/0000000001.round",
+		"u/-000000001/+000000001.plan"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

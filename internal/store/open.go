@@ -53,7 +53,8 @@ func CheckLocation(location string) error {
 	return err
 }
 
-// Open opens the store at a location and removes what a crash left half written there. Close gives it back. A location is one of
+// Open opens the store at a location and removes what a crash left half written there. Close gives it back. A location
+// is one of
 //
 //   - a path or file:///a/folder; the folder is made when it does not exist, and one process at a time may open it;
 //   - s3://bucket or s3://bucket/below/this with the parameters endpoint, region, use_path_style, ssetype, kmskeyid,
@@ -101,7 +102,8 @@ func locate(location string) (place, error) {
 		// The parser's own error quotes the location.
 		return place{}, errors.New("the location cannot be read as a URL")
 	case u.User != nil:
-		return place{}, errors.New("the location holds credentials; give them in the environment, as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+		return place{}, errors.New("the location holds credentials; give them in the environment, as " +
+			"AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
 	case u.Fragment != "" || u.Opaque != "":
 		return place{}, errors.New("the location holds more than a host, a path and parameters")
 	}
@@ -126,7 +128,8 @@ func locateBucket(u *url.URL) (place, error) {
 	if prefix := strings.Trim(u.Path, "/"); prefix != "" {
 		for segment := range strings.SplitSeq(prefix, "/") {
 			if !regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]*$`).MatchString(segment) {
-				return place{}, errors.New("the path in the bucket may hold letters, digits, '.', '_' and '-' between its slashes")
+				return place{}, errors.New("the path in the bucket may hold letters, digits, '.', '_' and '-' " +
+					"between its slashes")
 			}
 		}
 		at.prefix = prefix + "/"
@@ -152,7 +155,8 @@ func (p *place) set(name, value string) error {
 	switch name {
 	case "endpoint":
 		u, err := url.Parse(value)
-		ok = err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && u.User == nil && u.RawQuery == "" && u.Fragment == ""
+		ok = err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && u.User == nil &&
+			u.RawQuery == "" && u.Fragment == ""
 		p.client.Set(name, value)
 	case "region":
 		ok = regexp.MustCompile(`^[A-Za-z0-9-]{1,63}$`).MatchString(value)
@@ -169,7 +173,8 @@ func (p *place) set(name, value string) error {
 	case "kmskeyid":
 		p.encryptionKey = value
 	default:
-		return fmt.Errorf("the location has the parameter %.40q, which is not known; secrets belong into the environment", name)
+		return fmt.Errorf("the location has the parameter %.40q, which is not known; secrets belong into the "+
+			"environment", name)
 	}
 	if !ok {
 		return fmt.Errorf("the parameter %q of the location has a value that it cannot have", name)
@@ -185,8 +190,8 @@ func openBucket(ctx context.Context, at place) (*blob.Bucket, error) {
 	if config.Region == "" {
 		config.Region = anyRegion
 	}
-	// A store that does not answer must be known as such long before a round's deadline. A client that is not the library's own, of which
-	// there is none today, would keep its own limits.
+	// A store that does not answer must be known as such long before a round's deadline. A client that is not the
+	// library's own, of which there is none today, would keep its own limits.
 	if client, ok := config.HTTPClient.(*awshttp.BuildableClient); ok {
 		config.HTTPClient = client.
 			WithDialerOptions(func(d *net.Dialer) { d.Timeout = dialWithin }).
@@ -194,7 +199,8 @@ func openBucket(ctx context.Context, at place) (*blob.Bucket, error) {
 	}
 	client := s3.NewFromConfig(config, func(o *s3.Options) { o.UsePathStyle, o.RetryMaxAttempts = at.pathStyle, tries })
 	bucket, err := s3blob.OpenBucket(ctx, client, at.bucket, &s3blob.Options{
-		EncryptionType: at.encryption, KMSEncryptionID: at.encryptionKey, RequestChecksumCalculation: config.RequestChecksumCalculation,
+		EncryptionType: at.encryption, KMSEncryptionID: at.encryptionKey,
+		RequestChecksumCalculation: config.RequestChecksumCalculation,
 	})
 	if err != nil || at.prefix == "" {
 		return bucket, err
@@ -202,8 +208,8 @@ func openBucket(ctx context.Context, at place) (*blob.Bucket, error) {
 	return blob.PrefixedBucket(bucket, at.prefix), nil
 }
 
-// removeHalves removes the temporary files of blobs that a process began to write and never finished. Errors are of no concern:
-// such a file is no round, and Prune tries again.
+// removeHalves removes the temporary files of blobs that a process began to write and never finished. Errors are of no
+// concern: such a file is no round, and Prune tries again.
 func removeHalves(dir string) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -219,7 +225,8 @@ func removeHalves(dir string) {
 	})
 }
 
-// halfWritten tells whether a name is that of a temporary file as fileblob makes it: the blob's own, a time in hexadecimal digits, and ".tmp".
+// halfWritten tells whether a name is that of a temporary file as fileblob makes it: the blob's own, a time in
+// hexadecimal digits, and ".tmp".
 func halfWritten(name string) bool {
 	stem, ok := strings.CutSuffix(name, ".tmp")
 	dot := strings.LastIndexByte(stem, '.')

@@ -21,7 +21,8 @@ func TestLocations(t *testing.T) {
 			"s3://a-bucket.x/below/this/?endpoint=http%3A%2F%2Fminio%3A9000&region=eu-1&use_path_style=true&ssetype=aws:kms&kmskeyid=k&request_checksum_calculation=when_required",
 			place{
 				bucket: "a-bucket.x", prefix: "below/this/", pathStyle: true, encryption: "aws:kms", encryptionKey: "k",
-				client: url.Values{"endpoint": {"http://minio:9000"}, "region": {"eu-1"}, "request_checksum_calculation": {"when_required"}},
+				client: url.Values{"endpoint": {"http://minio:9000"}, "region": {"eu-1"},
+					"request_checksum_calculation": {"when_required"}},
 			},
 		},
 	}
@@ -81,7 +82,8 @@ func TestRefusedLocationsAreNotQuoted(t *testing.T) {
 }
 
 func FuzzLocate(f *testing.F) {
-	for _, seed := range []string{"", "/a", "file:///a", "s3://bucket/p?region=x&endpoint=http://h:1", "s3://u:p@b", "s3://b?x=%", "://", "s3://[::1"} {
+	for _, seed := range []string{"", "/a", "file:///a", "s3://bucket/p?region=x&endpoint=http://h:1", "s3://u:p@b",
+		"s3://b?x=%", "://", "s3://[::1"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, location string) {
@@ -92,7 +94,8 @@ func FuzzLocate(f *testing.F) {
 		if (at.dir == "") == (at.bucket == "") {
 			t.Errorf("%q is neither a folder nor a bucket, or both: %+v", location, at)
 		}
-		if strings.Contains(at.prefix, "..") && strings.Contains("/"+at.prefix, "/../") || strings.HasPrefix(at.prefix, "/") {
+		if strings.Contains(at.prefix, "..") && strings.Contains("/"+at.prefix, "/../") ||
+			strings.HasPrefix(at.prefix, "/") {
 			t.Errorf("the prefix %q leaves the bucket", at.prefix)
 		}
 	})

@@ -25,13 +25,14 @@ type Retention struct {
 	MaxRounds int
 	// MaxAge is how old a round or a plan may get, counted from when it was written.
 	MaxAge time.Duration
-	// MaxBytes is how much space there is for all blobs of all tasks, packed; in a folder a blob counts with the blocks that it takes.
-	// When more than nine tenths are taken, the oldest rounds go until eight tenths are.
+	// MaxBytes is how much space there is for all blobs of all tasks, packed; in a folder a blob counts with the blocks
+	// that it takes. When more than nine tenths are taken, the oldest rounds go until eight tenths are.
 	MaxBytes int64
 }
 
-// Prune removes what the retention does not keep, and temporary files that a crash left. The newest round of a task always stays:
-// it goes with DeleteTask. An error with one task does not keep Prune from the others; all errors come back joined.
+// Prune removes what the retention does not keep, and temporary files that a crash left. The newest round of a task
+// always stays: it goes with DeleteTask. An error with one task does not keep Prune from the others; all errors come
+// back joined.
 func (s *Store) Prune(ctx context.Context, keep Retention) error {
 	uids, err := s.Tasks(ctx)
 	if err != nil {
@@ -84,7 +85,8 @@ func (s *Store) pruneTask(ctx context.Context, uid string, keep Retention) error
 	return errors.Join(errs...)
 }
 
-// pruneSize removes the oldest rounds that are not the newest of their task, if all blobs together leave less than a tenth of the limit free.
+// pruneSize removes the oldest rounds that are not the newest of their task, if all blobs together leave less than a
+// tenth of the limit free.
 func (s *Store) pruneSize(ctx context.Context, limit int64) error {
 	total, candidates, errs := s.weigh(ctx)
 	if total > limit-limit/room {
@@ -104,7 +106,8 @@ func (s *Store) pruneSize(ctx context.Context, limit int64) error {
 		s.usage.set(total)
 	}
 	if total > limit {
-		errs = append(errs, fmt.Errorf("reports take %d bytes, more than the %d that they may: what is left are the newest of every task", total, limit))
+		errs = append(errs, fmt.Errorf("reports take %d bytes, more than the %d that they may: what is left are the "+
+			"newest of every task", total, limit))
 	}
 	return errors.Join(errs...)
 }
@@ -145,11 +148,12 @@ func (s *Store) cost(size int64) int64 {
 	return (size + block - 1) / block * block
 }
 
-// usage estimates how much is kept, from the last listing and what was written since, so that a listing is needed only once in a while.
+// usage estimates how much is kept, from the last listing and what was written since, so that a listing is needed only
+// once in a while.
 type usage struct {
 	mu sync.Mutex
-	// limit is what Run watches, zero for nothing, and threshold from where on it has something to do: nine tenths of it, or
-	// where the newest rounds alone are larger, a tenth more than they are.
+	// limit is what Run watches, zero for nothing, and threshold from where on it has something to do: nine tenths of
+	// it, or where the newest rounds alone are larger, a tenth more than they are.
 	limit, threshold int64
 	known            bool
 	bytes            int64

@@ -17,8 +17,9 @@ const (
 	lastWords = 5 * time.Second
 )
 
-// Run writes what is held in memory as soon as that is possible, and removes the oldest rounds when all together are larger than the retention
-// allows. It runs until the context is over and logs to the context's logger. Without it rounds are kept all the same.
+// Run writes what is held in memory as soon as that is possible, and removes the oldest rounds when all together are
+// larger than the retention allows. It runs until the context is over and logs to the context's logger. Without it
+// rounds are kept all the same.
 func (s *Store) Run(ctx context.Context, keep Retention) error {
 	log := logr.FromContextOrDiscard(ctx)
 	s.usage.watch(keep.MaxBytes)
@@ -94,8 +95,8 @@ func (s *Store) flushOne(ctx context.Context, b held) error {
 	return nil
 }
 
-// Close tries once more to write what is held in memory, and closes the bucket. No other method may be under way or follow.
-// Its error names the rounds that are lost.
+// Close tries once more to write what is held in memory, and closes the bucket. No other method may be under way or
+// follow. Its error names the rounds that are lost.
 func (s *Store) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), lastWords)
 	defer cancel()

@@ -25,8 +25,8 @@ const (
 	bucketSecret = "secret-of-the-test"
 )
 
-// objectStore starts an S3 server on loopback, which ends with the test, and returns its endpoint and the folder of the bucket.
-// The server is a tool of this repository, built from a module file of its own.
+// objectStore starts an S3 server on loopback, which ends with the test, and returns its endpoint and the folder of the
+// bucket. The server is a tool of this repository, built from a module file of its own.
 func objectStore(t *testing.T) (endpoint, folder string) {
 	t.Helper()
 	root, err := filepath.Abs("../..")
@@ -34,7 +34,8 @@ func objectStore(t *testing.T) (endpoint, folder string) {
 		t.Fatal(err)
 	}
 	binary := filepath.Join(root, ".build", "bin", "versitygw")
-	build := exec.CommandContext(t.Context(), "go", "build", "-modfile=.ci/s3.mod", "-o", binary, "github.com/versity/versitygw/cmd/versitygw")
+	build := exec.CommandContext(t.Context(), "go", "build", "-modfile=.ci/s3.mod", "-o", binary,
+		"github.com/versity/versitygw/cmd/versitygw")
 	build.Dir = root
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build the S3 server: %v\n%s", err, out)
@@ -46,7 +47,8 @@ func objectStore(t *testing.T) (endpoint, folder string) {
 	}
 	address := free(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	server := exec.CommandContext(ctx, binary, "--access", "key-of-the-test", "--secret", bucketSecret, "--port", address,
+	server := exec.CommandContext(ctx, binary, "--access", "key-of-the-test", "--secret", bucketSecret, "--port",
+		address,
 		"posix", "--sidecar", t.TempDir(), data)
 	out, err := server.StdoutPipe()
 	if err != nil {
@@ -140,7 +142,8 @@ func TestObjectStore(t *testing.T) {
 			t.Fatal(err)
 		}
 		for n := range 1100 {
-			if err := os.WriteFile(filepath.Join(at, fmt.Sprintf("%010d.json.gz", n+1)), []byte("x"), 0o600); err != nil {
+			if err := os.WriteFile(filepath.Join(at, fmt.Sprintf("%010d.json.gz", n+1)), []byte("x"),
+				0o600); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -1,8 +1,9 @@
-// Package store keeps the rounds of tasks, one compressed blob each, in a folder or in a bucket of an object store that speaks S3.
+// Package store keeps the rounds of tasks, one compressed blob each, in a folder or in a bucket of an object store that
+// speaks S3.
 //
-// A round is <uid>/<generation>/<round>.json.gz and its plan, which lives while the round runs, <uid>/<generation>/<round>.plan.json.gz;
-// both numbers have ten digits, so that names sort as numbers do. A blob is written whole or not at all, and one that cannot be read
-// is an error for its own key alone.
+// A round is <uid>/<generation>/<round>.json.gz and its plan, which lives while the round runs,
+// <uid>/<generation>/<round>.plan.json.gz; both numbers have ten digits, so that names sort as numbers do. A blob is
+// written whole or not at all, and one that cannot be read is an error for its own key alone.
 package store
 
 import (
@@ -27,7 +28,8 @@ import (
 // ErrNotFound is returned, wrapped, for what the store does not hold.
 var ErrNotFound = errors.New("not found")
 
-// ErrCorrupt is returned, wrapped, for a blob that is there and cannot be read: cut short, damaged, too large, or not ours.
+// ErrCorrupt is returned, wrapped, for a blob that is there and cannot be read: cut short, damaged, too large, or not
+// ours.
 var ErrCorrupt = errors.New("corrupt")
 
 // Plan is a round that has started and is not over: what a restarted controller needs to take it up again.
@@ -55,10 +57,12 @@ type Store struct {
 // New makes a store of a bucket, which Close closes.
 func New(bucket *blob.Bucket) *Store { return &Store{bucket: bucket, wake: make(chan struct{}, 1)} }
 
-// PutRound keeps a round under its own key. It is atomic: a reader sees the old blob or the new one, whole.
-// To put a round again replaces it, so that a controller that was killed between keeping a round and telling of it may just do both again.
+// PutRound keeps a round under its own key. It is atomic: a reader sees the old blob or the new one, whole. To put a
+// round again replaces it, so that a controller that was killed between keeping a round and telling of it may just do
+// both again.
 //
-// When it cannot be written the error is a NotKeptError, which says whether it is held in memory; to put it again is one more try.
+// When it cannot be written the error is a NotKeptError, which says whether it is held in memory; to put it again is
+// one more try.
 func (s *Store) PutRound(ctx context.Context, kept verdict.StoredRound) error {
 	err := s.put(ctx, kept.Round.Key, roundSuffix, encodeRound(kept))
 	var notKept *NotKeptError
@@ -84,8 +88,8 @@ func (s *Store) Round(ctx context.Context, key schedule.Key) (verdict.StoredRoun
 	return kept, nil
 }
 
-// Latest returns the round of the highest generation, then number, or ErrNotFound, or ErrCorrupt when that very blob cannot be read:
-// an older round in its place would be taken for the newest.
+// Latest returns the round of the highest generation, then number, or ErrNotFound, or ErrCorrupt when that very blob
+// cannot be read: an older round in its place would be taken for the newest.
 func (s *Store) Latest(ctx context.Context, uid string) (verdict.StoredRound, error) {
 	keys, err := s.Rounds(ctx, uid)
 	if err != nil {
@@ -119,8 +123,9 @@ func (s *Store) Rounds(ctx context.Context, uid string) ([]schedule.Key, error) 
 	return slices.Compact(keys), nil
 }
 
-// PutPlan keeps the plan of a round that starts; to put it again replaces it. A plan that cannot be written is no error, for no round
-// shall wait for a full disk: it is held in memory, where a controller that is restarted before it is written will not find it.
+// PutPlan keeps the plan of a round that starts; to put it again replaces it. A plan that cannot be written is no
+// error, for no round shall wait for a full disk: it is held in memory, where a controller that is restarted before it
+// is written will not find it.
 func (s *Store) PutPlan(ctx context.Context, key schedule.Key, plan Plan) error {
 	err := s.put(ctx, key, planSuffix, encodePlan(key, plan))
 	if notKept := (*NotKeptError)(nil); err != nil && !errors.As(err, &notKept) {
@@ -197,7 +202,8 @@ func (s *Store) Tasks(ctx context.Context) ([]string, error) {
 	return slices.Compact(uids), nil
 }
 
-// removeFolders removes the folders that a task's files leave behind empty. Errors are of no concern: an empty folder is not a task.
+// removeFolders removes the folders that a task's files leave behind empty. Errors are of no concern: an empty folder
+// is not a task.
 func (s *Store) removeFolders(uid string) {
 	if s.dir == "" {
 		return

@@ -55,7 +55,8 @@ func TestContract(t *testing.T) {
 }
 
 func TestOpenRefusesWhatItCannotServe(t *testing.T) {
-	for _, location := range []string{"", "file://", "file://host/a", "gs://bucket", "s3://", "file:///a?metadata=", "file:///%zz"} {
+	for _, location := range []string{"", "file://", "file://host/a", "gs://bucket", "s3://", "file:///a?metadata=",
+		"file:///%zz"} {
 		if s, err := store.Open(t.Context(), location); err == nil {
 			t.Errorf("Open(%q) gave %v", location, s)
 		}
@@ -166,7 +167,8 @@ func TestABlobUnderAnotherKeyIsCorrupt(t *testing.T) {
 func TestForeignFilesAreNoRounds(t *testing.T) {
 	s, dir := folder(t)
 	put(t, s, "u1", 1)
-	for _, name := range []string{"u1/notes.txt", "u1/0000000001/0000000002.json.gz.18f.tmp", "u1/0000000001/2.json.gz", "u1/0000000001/+000000002.json.gz", "lost+found", "a.b/x"} {
+	for _, name := range []string{"u1/notes.txt", "u1/0000000001/0000000002.json.gz.18f.tmp", "u1/0000000001/2.json.gz",
+		"u1/0000000001/+000000002.json.gz", "lost+found", "a.b/x"} {
 		path := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			t.Fatal(err)
@@ -187,7 +189,8 @@ func TestForeignFilesAreNoRounds(t *testing.T) {
 func TestNoNumberForCPUCostsNoReport(t *testing.T) {
 	s := memory(t)
 	kept := storetest.Kept(schedule.Key{UID: "u1", Generation: 1, Round: 1})
-	kept.Round.Agents = append(kept.Round.Agents, report.Agent{Pod: "b", Resources: report.Resources{MaxCPU: math.NaN(), Known: true}})
+	kept.Round.Agents = append(kept.Round.Agents,
+		report.Agent{Pod: "b", Resources: report.Resources{MaxCPU: math.NaN(), Known: true}})
 	if err := s.PutRound(t.Context(), kept); err != nil {
 		t.Fatal(err)
 	}
@@ -196,7 +199,8 @@ func TestNoNumberForCPUCostsNoReport(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !got.Round.Agents[0].Resources.Known || got.Round.Agents[1].Resources.Known {
-		t.Errorf("got resources %+v and %+v; want the first kept and the second unknown", got.Round.Agents[0].Resources, got.Round.Agents[1].Resources)
+		t.Errorf("got resources %+v and %+v; want the first kept and the second unknown", got.Round.Agents[0].Resources,
+			got.Round.Agents[1].Resources)
 	}
 	if !math.IsNaN(kept.Round.Agents[1].Resources.MaxCPU) {
 		t.Error("the caller's own round was changed")
@@ -208,11 +212,12 @@ func TestPrune(t *testing.T) {
 		keep store.Retention
 		want []int64
 	}{
-		"no limits keep everything":             {store.Retention{}, []int64{1, 2, 3, 4}},
-		"a number keeps the newest":             {store.Retention{MaxRounds: 2}, []int64{3, 4}},
-		"an age keeps the young":                {store.Retention{MaxAge: 150 * time.Minute}, []int64{3, 4}},
-		"the newest stays however old it is":    {store.Retention{MaxAge: time.Minute}, []int64{4}},
-		"the stricter of both limits decides":   {store.Retention{MaxRounds: 3, MaxAge: 150 * time.Minute}, []int64{3, 4}},
+		"no limits keep everything":          {store.Retention{}, []int64{1, 2, 3, 4}},
+		"a number keeps the newest":          {store.Retention{MaxRounds: 2}, []int64{3, 4}},
+		"an age keeps the young":             {store.Retention{MaxAge: 150 * time.Minute}, []int64{3, 4}},
+		"the newest stays however old it is": {store.Retention{MaxAge: time.Minute}, []int64{4}},
+		"the stricter of both limits decides": {store.Retention{MaxRounds: 3, MaxAge: 150 * time.Minute},
+			[]int64{3, 4}},
 		"a number above what there is is no op": {store.Retention{MaxRounds: 40}, []int64{1, 2, 3, 4}},
 	}
 	for name, c := range cases {
@@ -302,7 +307,8 @@ func TestListingWhileWriting(t *testing.T) {
 	var writer sync.WaitGroup
 	writer.Go(func() {
 		for ctx.Err() == nil {
-			if err := s.PutRound(context.WithoutCancel(ctx), storetest.Kept(schedule.Key{UID: "u1", Generation: 1, Round: 1})); err != nil {
+			if err := s.PutRound(context.WithoutCancel(ctx),
+				storetest.Kept(schedule.Key{UID: "u1", Generation: 1, Round: 1})); err != nil {
 				t.Error(err)
 			}
 		}

@@ -277,7 +277,8 @@ func readAll(t *testing.T, s *store.Store, uid string, least int) {
 	}
 }
 
-// TestAKilledWriterLosesNothing kills a process that keeps rounds, over and over at moments of no choosing. What it said is kept must be kept.
+// TestAKilledWriterLosesNothing kills a process that keeps rounds, over and over at moments of no choosing. What it
+// said is kept must be kept.
 func TestAKilledWriterLosesNothing(t *testing.T) {
 	if dir := os.Getenv(childEnv); dir != "" {
 		writeForEver(t, dir)
@@ -342,7 +343,8 @@ func writeAndKill(t *testing.T, dir string, last int) int {
 		}
 		last = max(last, n)
 		if kill == nil {
-			kill = time.AfterFunc(time.Duration(rand.Int64N(int64(20*time.Millisecond))), func() { _ = cmd.Process.Kill() })
+			kill = time.AfterFunc(time.Duration(rand.Int64N(int64(20*time.Millisecond))),
+				func() { _ = cmd.Process.Kill() })
 		}
 	}
 	err = cmd.Wait()

@@ -18,8 +18,8 @@ const (
 // NotKeptError is returned, wrapped, by PutRound when a round could not be written.
 type NotKeptError struct {
 	Key schedule.Key
-	// Held tells whether the round is held in memory: it can be read as if it were kept, and is written as soon as that is possible.
-	// It is lost with the process.
+	// Held tells whether the round is held in memory: it can be read as if it were kept, and is written as soon as that
+	// is possible. It is lost with the process.
 	Held bool
 	// Dropped are rounds that were held and had to make room for this one; they are lost.
 	Dropped []schedule.Key
@@ -63,8 +63,9 @@ type holding struct {
 	blobs []held
 }
 
-// add holds a blob in place of an older one of the same name. It is false when there is no room, even after all others that may go have gone:
-// plans first, which serve a restarted controller only, then the oldest round of the task of which most are held. A plan displaces no round.
+// add holds a blob in place of an older one of the same name. It is false when there is no room, even after all others
+// that may go have gone: plans first, which serve a restarted controller only, then the oldest round of the task of
+// which most are held. A plan displaces no round.
 func (h *holding) add(b held) (kept bool, dropped []schedule.Key) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -88,7 +89,8 @@ func (h *holding) add(b held) (kept bool, dropped []schedule.Key) {
 
 // victim is the index of the blob that goes first to make room for one of the suffix, negative when none may.
 func (h *holding) victim(suffix string) int {
-	if i := slices.IndexFunc(h.blobs, func(b held) bool { return b.suffix == planSuffix }); i >= 0 || suffix == planSuffix {
+	if i := slices.IndexFunc(h.blobs, func(b held) bool { return b.suffix == planSuffix }); i >= 0 ||
+		suffix == planSuffix {
 		return i
 	}
 	number := map[string]int{}

@@ -17,7 +17,8 @@ type Claim struct {
 	By      []string
 }
 
-// Add notes that somebody has the address, under a key that tells apart what can be told apart, such as the address with a port.
+// Add notes that somebody has the address, under a key that tells apart what can be told apart, such as the address
+// with a port.
 func (c *Claims) Add(key string, address netip.Addr, by string) {
 	i, ok := c.at[key]
 	if !ok {

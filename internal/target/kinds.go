@@ -5,7 +5,8 @@ type Traits struct {
 	Kind Kind
 	// Field is the field of spec.target that asks for the kind.
 	Field string
-	// Place is the kind's place among the details of a KdoctorReport, from 0 on: tools that read the format know its order.
+	// Place is the kind's place among the details of a KdoctorReport, from 0 on: tools that read the format know its
+	// order.
 	Place int
 	// Title is the kind's name for people.
 	Title string
@@ -13,7 +14,8 @@ type Traits struct {
 	Direct bool
 	// Proxied reports that something on the path ends connections itself and speaks for the agents behind it.
 	Proxied bool
-	// AnyFamily reports that agents stand behind an address whatever families they have: what ends the connection opens one of its own.
+	// AnyFamily reports that agents stand behind an address whatever families they have: what ends the connection opens
+	// one of its own.
 	AnyFamily bool
 	// Component is what leads to the agents, Chooser what picks one of them, for people.
 	Component, Chooser string

@@ -47,7 +47,8 @@ func TestEveryKindHasARowAFieldARuleAndADoc(t *testing.T) {
 		}
 		return string(text)
 	}
-	limits, reference, use := read("charts/kdoctor/templates/limits.yaml"), read("docs/netreach.md"), read("docs/use.md")
+	limits, reference, use := read("charts/kdoctor/templates/limits.yaml"), read("docs/netreach.md"),
+		read("docs/use.md")
 	kinds := constants(t)
 	if len(kinds) != len(target.Kinds()) {
 		t.Fatalf("%d constants, %d rows", len(kinds), len(target.Kinds()))
@@ -113,8 +114,10 @@ func TestMayAnswer(t *testing.T) {
 }
 
 func TestKindsHaveTitles(t *testing.T) {
-	for kind, want := range map[target.Kind]string{target.Endpoint: "Pod IP", target.SecondInterface: "2nd interface", target.ClusterIP: "ClusterIP",
-		target.NodePort: "NodePort", target.LoadBalancer: "LoadBalancer", target.Ingress: "Ingress", "Gateway": "Gateway"} {
+	for kind, want := range map[target.Kind]string{target.Endpoint: "Pod IP", target.SecondInterface: "2nd interface",
+		target.ClusterIP: "ClusterIP",
+		target.NodePort:  "NodePort", target.LoadBalancer: "LoadBalancer", target.Ingress: "Ingress",
+		"Gateway": "Gateway"} {
 		if got := kind.Traits(); got.Title != want || got.Kind != kind {
 			t.Errorf("%s is %q of kind %s, want %q", kind, got.Title, got.Kind, want)
 		}

@@ -27,14 +27,16 @@ func Lacks(who string, family topology.Family, what string, addresses []netip.Ad
 func Instead(family topology.Family, addresses []netip.Addr) []string {
 	var clauses []string
 	for _, a := range addresses {
-		if kind := topology.Unreachable(a); a.IsValid() && topology.FamilyOf(a) == family && kind != "" && len(clauses) < maxNamed {
+		if kind := topology.Unreachable(a); a.IsValid() && topology.FamilyOf(a) == family && kind != "" &&
+			len(clauses) < maxNamed {
 			clauses = append(clauses, fmt.Sprintf("%s is %s", a, kind))
 		}
 	}
 	return clauses
 }
 
-// Unreachable says what an entry is that leads nowhere but to the asker or to nobody, as a clause; it is empty for any other.
+// Unreachable says what an entry is that leads nowhere but to the asker or to nobody, as a clause; it is empty for any
+// other.
 func Unreachable(e topology.Entry) string {
 	if e.Hostname != "" {
 		if kind := topology.UnreachableName(e.Hostname); kind != "" {
@@ -71,9 +73,9 @@ type Offer struct {
 	By string
 }
 
-// Distinct returns each target once. Where several offer targets of one name, there is a gap as well, with the reason that shared gives:
-// two ways to one address would be counted together and hide each other. Where they do not even agree on the node that stands behind
-// the target, nobody can tell who ought to answer, so it is left out.
+// Distinct returns each target once. Where several offer targets of one name, there is a gap as well, with the reason
+// that shared gives: two ways to one address would be counted together and hide each other. Where they do not even
+// agree on the node that stands behind the target, nobody can tell who ought to answer, so it is left out.
 func Distinct(offers []Offer, shared func(t Target, by []string) string) (targets []Target, gaps []Gap) {
 	type claim struct {
 		first    int

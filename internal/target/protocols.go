@@ -10,8 +10,8 @@ type Speech struct {
 	Secure bool
 	// Persistent reports that several requests can go over one connection.
 	Persistent bool
-	// Answers reports that a program answers, which says which pod it is in and has a body. Otherwise the other side's kernel
-	// answers: an agent there is no limit, and nobody can tell which pod it was.
+	// Answers reports that a program answers, which says which pod it is in and has a body. Otherwise the other side's
+	// kernel answers: an agent there is no limit, and nobody can tell which pod it was.
 	Answers bool
 }
 

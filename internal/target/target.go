@@ -1,5 +1,5 @@
-// Package target says what can be probed: Target is one address that ought to answer, Gap is something wanted that does not exist.
-// Each kind of target has a package of its own below this one, which derives targets from a snapshot.
+// Package target says what can be probed: Target is one address that ought to answer, Gap is something wanted that does
+// not exist. Each kind of target has a package of its own below this one, which derives targets from a snapshot.
 package target
 
 import (
@@ -60,36 +60,38 @@ type Target struct {
 	Protocol Protocol        `json:"Protocol"`
 	// Address is the URL to request; for TCP it is tcp://<host>:<port>.
 	Address string `json:"Address"`
-	// Dial is the host and port to connect to where that is not the URL's own host, such as an Ingress's address for the host of its rule;
-	// empty otherwise. The host is an address of the target's family, or a name that is resolved in that family for each attempt
-	// that opens a connection.
+	// Dial is the host and port to connect to where that is not the URL's own host, such as an Ingress's address for
+	// the host of its rule; empty otherwise. The host is an address of the target's family, or a name that is resolved
+	// in that family for each attempt that opens a connection.
 	Dial string `json:"Dial"`
-	// Trust names the plan's authority that must have signed the other side's certificate; empty stands for those of the system.
+	// Trust names the plan's authority that must have signed the other side's certificate; empty stands for those of
+	// the system.
 	Trust string `json:"Trust"`
 	// Answer says who may answer. Builders state it; see MayAnswer for targets that the first release stored.
 	Answer Answer `json:"Answer"`
 	// Pod and Node name the agent that alone may answer where Answer is OnePod; both are empty elsewhere.
 	Pod  string `json:"Pod"`
 	Node string `json:"Node"`
-	// Interface is the device inside the pod that has the address, such as net1; empty for the pod's first one and where nobody tells.
+	// Interface is the device inside the pod that has the address, such as net1; empty for the pod's first one and
+	// where nobody tells.
 	Interface string `json:"Interface"`
-	// OnlyNode names the node whose agents alone stand behind an address that any of several may answer on; empty where those of all
-	// nodes do.
+	// OnlyNode names the node whose agents alone stand behind an address that any of several may answer on; empty where
+	// those of all nodes do.
 	OnlyNode string `json:"OnlyNode"`
-	// ShortCircuit reports that the Service proxy of the asking agent's own node answers for the address (ipMode VIP, Kubernetes' default):
-	// requests never leave for the load balancer, so they prove nothing about it.
+	// ShortCircuit reports that the Service proxy of the asking agent's own node answers for the address (ipMode VIP,
+	// Kubernetes' default): requests never leave for the load balancer, so they prove nothing about it.
 	ShortCircuit bool `json:"ShortCircuit"`
-	// Further reports that the address of a node port is not the node's primary one of the family. A Service proxy may be told to
-	// answer on primary addresses alone, which is the default of kube-proxy with nftables.
+	// Further reports that the address of a node port is not the node's primary one of the family. A Service proxy may
+	// be told to answer on primary addresses alone, which is the default of kube-proxy with nftables.
 	Further bool `json:"Further"`
-	// AtNode names the node that has the address of a node port; empty elsewhere. External reports that the address is an ExternalIP of
-	// the node, at which something in front of the cluster may stop requests.
+	// AtNode names the node that has the address of a node port; empty elsewhere. External reports that the address is
+	// an ExternalIP of the node, at which something in front of the cluster may stop requests.
 	AtNode   string `json:"AtNode"`
 	External bool   `json:"External"`
 }
 
-// MayAnswer returns who may answer on the target. Rounds that the first release stored do not say it: there a target with a pod was that
-// pod's alone, and any other target was for the backends.
+// MayAnswer returns who may answer on the target. Rounds that the first release stored do not say it: there a target
+// with a pod was that pod's alone, and any other target was for the backends.
 func (t Target) MayAnswer() Answer {
 	switch {
 	case t.Answer != "":
@@ -100,8 +102,8 @@ func (t Target) MayAnswer() Answer {
 	return Backends
 }
 
-// Proxied reports whether something on the path ends connections itself and speaks for the agents behind it. Nothing does where the asking
-// agent's own node answers for a load balancer.
+// Proxied reports whether something on the path ends connections itself and speaks for the agents behind it. Nothing
+// does where the asking agent's own node answers for a load balancer.
 func (t Target) Proxied() bool { return t.Kind.Traits().Proxied && !t.ShortCircuit }
 
 // Gap is a target that was asked for and cannot be built. It fails the round, with its reason.
@@ -142,9 +144,11 @@ type Addresses string
 
 // The choices of addresses.
 const (
-	// PrimaryAddress is the first InternalIP of the family, or the first address of the family where there is no InternalIP.
+	// PrimaryAddress is the first InternalIP of the family, or the first address of the family where there is no
+	// InternalIP.
 	PrimaryAddress Addresses = "Primary"
-	// InternalAddresses are all addresses of the type InternalIP, AllAddresses are those of the type ExternalIP as well.
+	// InternalAddresses are all addresses of the type InternalIP, AllAddresses are those of the type ExternalIP as
+	// well.
 	InternalAddresses Addresses = "Internal"
 	AllAddresses      Addresses = "All"
 )

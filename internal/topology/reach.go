@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Unreachable returns what an address is that no other node can reach, as a noun such as "a loopback address"; it is empty for an address
-// that may be a target: a unicast address that is not bound to one link.
+// Unreachable returns what an address is that no other node can reach, as a noun such as "a loopback address"; it is
+// empty for an address that may be a target: a unicast address that is not bound to one link.
 func Unreachable(a netip.Addr) string {
 	switch {
 	case !a.IsValid():

@@ -31,8 +31,8 @@ type Snapshot struct {
 	Taken time.Time
 	// Agents are the agent pods of the task's runtime, sorted by node, then pod name.
 	Agents []Agent
-	// Leaving are pods that take no part and that nobody misses: those that are going or gone and whose work another agent has taken over,
-	// and those on nodes that are being removed or that the workload no longer wants.
+	// Leaving are pods that take no part and that nobody misses: those that are going or gone and whose work another
+	// agent has taken over, and those on nodes that are being removed or that the workload no longer wants.
 	Leaving []Agent
 	// Nodes are all nodes of the cluster, with agents or without, sorted by name.
 	Nodes []Node
@@ -62,10 +62,12 @@ type Agent struct {
 	NotReady string `json:"NotReady"`
 	// Deleted is when the deletion of the pod was asked for, zero for a pod that is to stay.
 	Deleted time.Time `json:"Deleted"`
-	// Restarts is how often the agent's container was started again, Started when it was started last; zero while it does not run.
+	// Restarts is how often the agent's container was started again, Started when it was started last; zero while it
+	// does not run.
 	Restarts int32     `json:"Restarts"`
 	Started  time.Time `json:"Started"`
-	// Ended is when the container ended the last time, zero for one that never did, and EndReason Kubernetes' word for why, such as OOMKilled.
+	// Ended is when the container ended the last time, zero for one that never did, and EndReason Kubernetes' word for
+	// why, such as OOMKilled.
 	Ended     time.Time `json:"Ended"`
 	EndReason string    `json:"EndReason"`
 }
@@ -75,7 +77,8 @@ func (a Agent) Ready() bool { return a.NotReady == "" }
 
 // Interface is one further network interface of a pod.
 type Interface struct {
-	// Network is the attachment's name as its annotation gives it, Name the device inside the pod, such as net1; Name may be empty.
+	// Network is the attachment's name as its annotation gives it, Name the device inside the pod, such as net1; Name
+	// may be empty.
 	Network   string       `json:"Network"`
 	Name      string       `json:"Name"`
 	Addresses []netip.Addr `json:"Addresses"`
@@ -84,7 +87,8 @@ type Interface struct {
 // Node is one node of the cluster.
 type Node struct {
 	Name, Zone string
-	// Addresses are the node's addresses, InternalIP before ExternalIP. External are those of them that are ExternalIPs.
+	// Addresses are the node's addresses, InternalIP before ExternalIP. External are those of them that are
+	// ExternalIPs.
 	Addresses, External []netip.Addr
 	// NotReady tells that the cluster does not count on the node at the moment.
 	NotReady bool
@@ -109,7 +113,8 @@ type Service struct {
 	Port, NodePort uint16
 	// LoadBalancer tells whether the Service is of type LoadBalancer.
 	LoadBalancer bool
-	// Headless are the families of a Service that has no cluster address by its own wish; empty for every other Service.
+	// Headless are the families of a Service that has no cluster address by its own wish; empty for every other
+	// Service.
 	Headless []Family
 	// InternalLocal (internalTrafficPolicy) leads from the cluster addresses to agents on the client's own node alone,
 	// ExternalLocal (externalTrafficPolicy) from a node port to agents on the node of the port alone.
@@ -117,11 +122,13 @@ type Service struct {
 	// Ingress are the addresses that a load balancer implementation gave to the Service.
 	Ingress []Entry
 	// Uneven is why the Service's own spec does not lead all clients to all backends alike, as one clause, such as
-	// "trafficDistribution is PreferClose"; empty where nothing says so. Traffic policies are not meant: see InternalLocal.
+	// "trafficDistribution is PreferClose"; empty where nothing says so. Traffic policies are not meant: see
+	// InternalLocal.
 	Uneven string
 	// NotReadyToo reports that the Service leads to pods that are not ready as well (publishNotReadyAddresses).
 	NotReadyToo bool
-	// Unselected are the agents' pods that the Service's selector leaves out, sorted: the Service does not lead to them.
+	// Unselected are the agents' pods that the Service's selector leaves out, sorted: the Service does not lead to
+	// them.
 	Unselected []string
 }
 
@@ -141,7 +148,8 @@ type Rule struct {
 	Host, Path string
 	// TLS tells that the rule is served over TLS.
 	TLS bool
-	// Trust names the authority of the Ingress that must have signed the certificate; empty stands for those of the system.
+	// Trust names the authority of the Ingress that must have signed the certificate; empty stands for those of the
+	// system.
 	Trust string
 	// Unusable is why the rule cannot be probed, as one clause; empty for one that can.
 	Unusable string
@@ -151,8 +159,8 @@ type Rule struct {
 type Entry struct {
 	Address  netip.Addr
 	Hostname string
-	// Proxy reports that nodes leave requests to the load balancer (ipMode Proxy). Otherwise the node of a client inside the
-	// cluster answers for an address itself, unless the entry is a name.
+	// Proxy reports that nodes leave requests to the load balancer (ipMode Proxy). Otherwise the node of a client
+	// inside the cluster answers for an address itself, unless the entry is a name.
 	Proxy bool
 }
 
@@ -166,15 +174,16 @@ func (s Snapshot) Node(name string) (Node, bool) {
 	return Node{}, false
 }
 
-// Selects reports whether the Service leads to the agent's pod over the family, as far as its selector and the pod's addresses say.
+// Selects reports whether the Service leads to the agent's pod over the family, as far as its selector and the pod's
+// addresses say.
 func (s Service) Selects(a Agent, family Family) bool {
 	return !slices.Contains(s.Unselected, a.Pod) && slices.ContainsFunc(a.Addresses, func(x netip.Addr) bool {
 		return FamilyOf(x) == family && Unreachable(x) == ""
 	})
 }
 
-// Backed returns the nodes with an agent that the Service may choose for connections over the family: one that is ready and has an
-// address of it.
+// Backed returns the nodes with an agent that the Service may choose for connections over the family: one that is ready
+// and has an address of it.
 func (s Snapshot) Backed(by Service, family Family) map[string]bool {
 	nodes := map[string]bool{}
 	for _, a := range s.Agents {

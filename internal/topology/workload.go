@@ -6,11 +6,13 @@ const (
 	Deployment = "Deployment"
 )
 
-// Workload names what runs the agents of a task, and what stands in front of them. All of it lies in the installation's namespace.
+// Workload names what runs the agents of a task, and what stands in front of them. All of it lies in the installation's
+// namespace.
 type Workload struct {
 	// Kind is DaemonSet or Deployment, Name the workload's name.
 	Kind, Name string
-	// Services are the names of the agents' Services, one for each IP family, ending in -ipv4 and -ipv6; it may be empty.
+	// Services are the names of the agents' Services, one for each IP family, ending in -ipv4 and -ipv6; it may be
+	// empty.
 	Services []string
 	// Ingress is the name of the agents' Ingress, empty when there is none.
 	Ingress string

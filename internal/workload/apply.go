@@ -12,8 +12,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// apply makes the object what it ought to be by server-side apply, unless that was applied to the current one already, and tells whether it did.
-// What others add to an object, such as an address, stays theirs. Current is nil when there is no object yet.
+// apply makes the object what it ought to be by server-side apply, unless that was applied to the current one already,
+// and tells whether it did. What others add to an object, such as an address, stays theirs. Current is nil when there
+// is no object yet.
 func (k *Keeper) apply(ctx context.Context, want, current client.Object) (bool, error) {
 	kind := want.GetObjectKind().GroupVersionKind().Kind
 	patch, digest, err := patchOf(want)
@@ -23,7 +24,8 @@ func (k *Keeper) apply(ctx context.Context, want, current client.Object) (bool, 
 	if current != nil && current.GetLabels()[appliedLabel] == digest {
 		return false, nil
 	}
-	err = k.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(patch), client.ForceOwnership, client.FieldOwner(k.FieldOwner))
+	err = k.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(patch), client.ForceOwnership,
+		client.FieldOwner(k.FieldOwner))
 	if err != nil {
 		return false, fmt.Errorf("apply %s %s/%s: %w", kind, k.Namespace, want.GetName(), err)
 	}

@@ -15,7 +15,8 @@ import (
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// build makes the workload after the default agents' DaemonSet. The ports are those of the nodes, nil for agents with a network of their own.
+// build makes the workload after the default agents' DaemonSet. The ports are those of the nodes, nil for agents with a
+// network of their own.
 func build(standard *appsv1.DaemonSet, wish Wish, ports *Ports) (client.Object, error) {
 	namespace, name := standard.Namespace, wish.Names.Name
 	selector := &metav1.LabelSelector{MatchLabels: map[string]string{}}
@@ -34,18 +35,24 @@ func build(standard *appsv1.DaemonSet, wish Wish, ports *Ports) (client.Object, 
 		if wish.Spec.DeploymentReplicas != nil {
 			replicas = *wish.Spec.DeploymentReplicas
 		}
-		// Nobody but the task uses these agents, and two makes of them cannot have the same ports of a node: the old ones go first.
-		return &appsv1.Deployment{TypeMeta: metav1.TypeMeta{APIVersion: "apps/v1", Kind: topology.Deployment}, ObjectMeta: meta,
+		// Nobody but the task uses these agents, and two makes of them cannot have the same ports of a node: the old
+		// ones go first.
+		return &appsv1.Deployment{TypeMeta: metav1.TypeMeta{APIVersion: "apps/v1", Kind: topology.Deployment},
+			ObjectMeta: meta,
 			Spec: appsv1.DeploymentSpec{Replicas: &replicas, Selector: selector, Template: template,
 				Strategy: appsv1.DeploymentStrategy{Type: appsv1.RecreateDeploymentStrategyType}}}, nil
 	}
 	all := intstr.FromString("100%")
-	return &appsv1.DaemonSet{TypeMeta: metav1.TypeMeta{APIVersion: "apps/v1", Kind: topology.DaemonSet}, ObjectMeta: meta,
-		Spec: appsv1.DaemonSetSpec{Selector: selector, Template: template, UpdateStrategy: appsv1.DaemonSetUpdateStrategy{
-			Type: appsv1.RollingUpdateDaemonSetStrategyType, RollingUpdate: &appsv1.RollingUpdateDaemonSet{MaxUnavailable: &all}}}}, nil
+	return &appsv1.DaemonSet{TypeMeta: metav1.TypeMeta{APIVersion: "apps/v1", Kind: topology.DaemonSet},
+		ObjectMeta: meta,
+		Spec: appsv1.DaemonSetSpec{Selector: selector, Template: template,
+			UpdateStrategy: appsv1.DaemonSetUpdateStrategy{
+				Type:          appsv1.RollingUpdateDaemonSetStrategyType,
+				RollingUpdate: &appsv1.RollingUpdateDaemonSet{MaxUnavailable: &all}}}}, nil
 }
 
-// labelsOf are the labels with the agents' name and component in place of what was there; those of helm go, which removes what it knows.
+// labelsOf are the labels with the agents' name and component in place of what was there; those of helm go, which
+// removes what it knows.
 func labelsOf(labels map[string]string, name string) map[string]string {
 	own := map[string]string{}
 	for key, value := range labels {
@@ -58,14 +65,17 @@ func labelsOf(labels map[string]string, name string) map[string]string {
 }
 
 // templateOf is the default agents' pod with what the task replaces. Its annotations are the task's and no other.
-func templateOf(standard *appsv1.DaemonSet, wish Wish, selector *metav1.LabelSelector, ports *Ports) (corev1.PodTemplateSpec, error) {
+func templateOf(standard *appsv1.DaemonSet, wish Wish, selector *metav1.LabelSelector,
+	ports *Ports) (corev1.PodTemplateSpec, error) {
 	template := standard.Spec.Template.DeepCopy()
-	template.ObjectMeta = metav1.ObjectMeta{Labels: labelsOf(template.Labels, wish.Names.Name), Annotations: maps.Clone(wish.Spec.Annotation)}
+	template.ObjectMeta = metav1.ObjectMeta{Labels: labelsOf(template.Labels, wish.Names.Name),
+		Annotations: maps.Clone(wish.Spec.Annotation)}
 	maps.Copy(template.Labels, selector.MatchLabels)
 	spec := &template.Spec
 	if wish.Names.Kind == topology.Deployment && wish.Spec.Affinity == nil {
 		spec.TopologySpreadConstraints = append(spec.TopologySpreadConstraints, corev1.TopologySpreadConstraint{
-			MaxSkew: 1, TopologyKey: corev1.LabelHostname, WhenUnsatisfiable: corev1.ScheduleAnyway, LabelSelector: selector.DeepCopy()})
+			MaxSkew: 1, TopologyKey: corev1.LabelHostname, WhenUnsatisfiable: corev1.ScheduleAnyway,
+			LabelSelector: selector.DeepCopy()})
 	}
 	if wish.Spec.Affinity != nil {
 		spec.Affinity = wish.Spec.Affinity.DeepCopy()
@@ -74,7 +84,9 @@ func templateOf(standard *appsv1.DaemonSet, wish Wish, selector *metav1.LabelSel
 		return slices.ContainsFunc(c.Ports, func(p corev1.ContainerPort) bool { return p.Name == httpPort })
 	})
 	if at < 0 {
-		return corev1.PodTemplateSpec{}, fmt.Errorf("DaemonSet %s/%s has no container with a port named %s", standard.Namespace, standard.Name, httpPort)
+		return corev1.PodTemplateSpec{},
+			fmt.Errorf("DaemonSet %s/%s has no container with a port named %s", standard.Namespace, standard.Name,
+				httpPort)
 	}
 	agent := &spec.Containers[at]
 	agent.Env = environment(agent.Env, wish.Spec.Env)
@@ -92,7 +104,8 @@ func templateOf(standard *appsv1.DaemonSet, wish Wish, selector *metav1.LabelSel
 
 // listen moves the agent to the ports. On the node's network a port of the container is one of the node.
 func listen(agent *corev1.Container, ports Ports) {
-	for name, port := range map[string]int32{httpPort: ports.HTTP, controlPort: ports.Control, healthPort: ports.Health} {
+	for name, port := range map[string]int32{httpPort: ports.HTTP, controlPort: ports.Control,
+		healthPort: ports.Health} {
 		for i := range agent.Ports {
 			if agent.Ports[i].Name == name {
 				agent.Ports[i].ContainerPort, agent.Ports[i].HostPort = port, port
@@ -104,7 +117,8 @@ func listen(agent *corev1.Container, ports Ports) {
 	agent.Args = withFlag(agent.Args, "health-port", fmt.Sprint(ports.Health))
 }
 
-// environment appends variables, each name once. Those that tell an agent who it is stay as they are: with others no answer of it would count.
+// environment appends variables, each name once. Those that tell an agent who it is stay as they are: with others no
+// answer of it would count.
 func environment(standard, more []corev1.EnvVar) []corev1.EnvVar {
 	all := slices.Clone(standard)
 	for _, variable := range more {

@@ -32,8 +32,10 @@ func everything(kind string) v1beta1.AgentSpec {
 		Annotation: map[string]string{"k8s.v1.cni.cncf.io/networks": "net-a"},
 		Affinity: &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{
 			NodeSelectorTerms: []corev1.NodeSelectorTerm{{MatchExpressions: []corev1.NodeSelectorRequirement{{Key: "rack", Operator: corev1.NodeSelectorOpIn, Values: []string{"r1"}}}}}}}},
-		Env:       []corev1.EnvVar{{Name: "GODEBUG", Value: "a=1"}, {Name: "POD_NAME", Value: "somebody"}, {Name: "GODEBUG", Value: "a=2"}},
-		Resources: &corev1.ResourceRequirements{Limits: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("1Gi")}},
+		Env: []corev1.EnvVar{{Name: "GODEBUG", Value: "a=1"}, {Name: "POD_NAME", Value: "somebody"},
+			{Name: "GODEBUG", Value: "a=2"}},
+		Resources: &corev1.ResourceRequirements{Limits: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse(
+			"1Gi")}},
 	}
 }
 
@@ -67,11 +69,14 @@ func TestWhatIsBuiltIsTheGoldenOne(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			owner := metav1.OwnerReference{APIVersion: "apps/v1", Kind: wish.Names.Kind, Name: wish.Names.Name, UID: "workload-uid"}
+			owner := metav1.OwnerReference{APIVersion: "apps/v1", Kind: wish.Names.Kind, Name: wish.Names.Name,
+				UID: "workload-uid"}
 			var text strings.Builder
 			for _, object := range []client.Object{set,
-				serviceOf(standardService(corev1.IPv4Protocol, "kdoctor-agent-ipv4", "198.18.128.7"), wish, wish.Names.Services[0], owner),
-				serviceOf(standardService(corev1.IPv6Protocol, "kdoctor-agent-ipv6", "fd98::7"), wish, wish.Names.Services[1], owner),
+				serviceOf(standardService(corev1.IPv4Protocol, "kdoctor-agent-ipv4", "198.18.128.7"), wish,
+					wish.Names.Services[0], owner),
+				serviceOf(standardService(corev1.IPv6Protocol, "kdoctor-agent-ipv6", "fd98::7"), wish,
+					wish.Names.Services[1], owner),
 				ingressOf(standardIngress(), wish, owner)} {
 				patch, _, err := patchOf(object)
 				if err != nil {
@@ -130,7 +135,8 @@ func TestNoSelectorMatchesAgentsOfAnotherTask(t *testing.T) {
 			t.Fatal(err)
 		}
 		pods[task] = templateIn(set).Labels
-		selectors[task] = serviceOf(standardService(corev1.IPv4Protocol, "kdoctor-agent-ipv4", "198.18.128.7"), wish, wish.Names.Services[0], metav1.OwnerReference{}).Spec.Selector
+		selectors[task] = serviceOf(standardService(corev1.IPv4Protocol, "kdoctor-agent-ipv4", "198.18.128.7"), wish,
+			wish.Names.Services[0], metav1.OwnerReference{}).Spec.Selector
 	}
 	for whose, selector := range selectors {
 		for pod, labels := range pods {
@@ -154,17 +160,22 @@ func TestNames(t *testing.T) {
 		name, task, want string
 	}{
 		{"a short name stays as it is", "web", "kdoctor-netreach-web"},
-		{"the longest name that a Service can have stays as it is", strings.Repeat("x", 41), "kdoctor-netreach-" + strings.Repeat("x", 41)},
-		{"one character more is cut and hashed", strings.Repeat("x", 42), "kdoctor-netreach-" + strings.Repeat("x", 32) + "-8645a4e5"},
+		{"the longest name that a Service can have stays as it is", strings.Repeat("x", 41), "kdoctor-netreach-" +
+			strings.Repeat("x", 41)},
+		{"one character more is cut and hashed", strings.Repeat("x", 42), "kdoctor-netreach-" +
+			strings.Repeat("x", 32) + "-8645a4e5"},
 		{"dots become hyphens, with a hash", "a.b", "kdoctor-netreach-a-b-f9d1ff0b"},
 		{"a name that looks like the one with dots is another", "a-b", "kdoctor-netreach-a-b"},
-		{"a cut leaves no two hyphens in a row", strings.Repeat("x", 31) + "-" + strings.Repeat("y", 30), "kdoctor-netreach-" + strings.Repeat("x", 31) + "-e17b3f13"},
-		{"the longest name that there can be", strings.Repeat("x.", 126) + "x", "kdoctor-netreach-" + strings.Repeat("x-", 15) + "x-580ddc02"},
+		{"a cut leaves no two hyphens in a row", strings.Repeat("x", 31) + "-" + strings.Repeat("y", 30),
+			"kdoctor-netreach-" + strings.Repeat("x", 31) + "-e17b3f13"},
+		{"the longest name that there can be", strings.Repeat("x.", 126) + "x", "kdoctor-netreach-" +
+			strings.Repeat("x-", 15) + "x-580ddc02"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			names := Names("NetReach", c.task, "", standard(), true)
-			want := topology.Workload{Kind: topology.DaemonSet, Name: c.want, Services: []string{c.want + "-ipv4", c.want + "-ipv6"}, Ingress: c.want + "-ipv4"}
+			want := topology.Workload{Kind: topology.DaemonSet, Name: c.want,
+				Services: []string{c.want + "-ipv4", c.want + "-ipv6"}, Ingress: c.want + "-ipv4"}
 			if diff := cmp.Diff(want, names); diff != "" {
 				t.Errorf("names (-want +got):\n%s", diff)
 			}
@@ -180,10 +191,12 @@ func TestNames(t *testing.T) {
 	}
 	only := standard()
 	only.Services = []string{"kdoctor-agent-ipv6"}
-	if names := Names("NetReach", "t", "", only, true); names.Ingress != "kdoctor-netreach-t-ipv6" || len(names.Services) != 1 {
+	if names := Names("NetReach", "t", "", only, true); names.Ingress != "kdoctor-netreach-t-ipv6" ||
+		len(names.Services) != 1 {
 		t.Errorf("without IPv4: %+v, want one Service and an Ingress of its name", names)
 	}
-	for name, names := range map[string]topology.Workload{"not asked for": Names("NetReach", "t", "", standard(), false),
+	for name, names := range map[string]topology.Workload{"not asked for": Names("NetReach", "t", "", standard(),
+		false),
 		"none to copy": Names("NetReach", "t", "", topology.Workload{Services: standard().Services}, true)} {
 		if names.Ingress != "" {
 			t.Errorf("an Ingress that is %s is named %s", name, names.Ingress)
@@ -206,8 +219,10 @@ func TestHostPorts(t *testing.T) {
 		want  Ports
 		fails bool
 	}{
-		{"the only three ports that are free are taken", all(21000, 21002), Ports{HTTP: 21003, Control: 21004, Health: 21005}, false},
-		{"one port that is taken rules its neighbours out", map[int32]bool{21004: true}, Ports{HTTP: 21000, Control: 21001, Health: 21002}, false},
+		{"the only three ports that are free are taken", all(21000, 21002),
+			Ports{HTTP: 21003, Control: 21004, Health: 21005}, false},
+		{"one port that is taken rules its neighbours out", map[int32]bool{21004: true},
+			Ports{HTTP: 21000, Control: 21001, Health: 21002}, false},
 		{"without three free ports there are none", map[int32]bool{21000: true, 21005: true}, Ports{}, true},
 	}
 	for _, c := range cases {
@@ -224,7 +239,9 @@ func TestHostPorts(t *testing.T) {
 	first, _ := wide.pick("kdoctor-netreach-a", nil)
 	again, _ := wide.pick("kdoctor-netreach-a", nil)
 	other, _ := wide.pick("kdoctor-netreach-b", nil)
-	if first != again || first == other || !wide.holds(first, nil) || wide.holds(first, map[int32]bool{first.Health: true}) || wide.holds(Ports{HTTP: 8080, Control: 5710, Health: 5711}, nil) {
+	if first != again || first == other || !wide.holds(first, nil) ||
+		wide.holds(first, map[int32]bool{first.Health: true}) ||
+		wide.holds(Ports{HTTP: 8080, Control: 5710, Health: 5711}, nil) {
 		t.Errorf("the ports of a workload are %v, then %v; those of another %v", first, again, other)
 	}
 }
@@ -235,7 +252,8 @@ func TestRanges(t *testing.T) {
 			t.Errorf("%s: %v, %v", text, got, err)
 		}
 	}
-	for _, text := range []string{"", "21000", "21000-", "-21000", "a-b", "80-21000", "21000-21001", "21999-21000", "65000-65536", "4294988296-4294989295"} {
+	for _, text := range []string{"", "21000", "21000-", "-21000", "a-b", "80-21000", "21000-21001", "21999-21000",
+		"65000-65536", "4294988296-4294989295"} {
 		if got, err := ParseRange(text); err == nil {
 			t.Errorf("%q was read as %v", text, got)
 		}

@@ -9,7 +9,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// serviceOf makes a Service after that of the default agents, without what the cluster gave to it: addresses and node ports.
+// serviceOf makes a Service after that of the default agents, without what the cluster gave to it: addresses and node
+// ports.
 func serviceOf(standard *corev1.Service, wish Wish, name string, owner metav1.OwnerReference) *corev1.Service {
 	spec := standard.Spec.DeepCopy()
 	spec.Selector = labelsOf(spec.Selector, wish.Names.Name)
@@ -21,14 +22,15 @@ func serviceOf(standard *corev1.Service, wish Wish, name string, owner metav1.Ow
 	maps.Copy(annotations, wish.Spec.Annotation)
 	return &corev1.Service{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Service"},
-		ObjectMeta: metav1.ObjectMeta{Namespace: standard.Namespace, Name: name, Labels: labelsOf(standard.Labels, wish.Names.Name),
+		ObjectMeta: metav1.ObjectMeta{Namespace: standard.Namespace, Name: name,
+			Labels:      labelsOf(standard.Labels, wish.Names.Name),
 			Annotations: annotations, OwnerReferences: []metav1.OwnerReference{owner}},
 		Spec: *spec,
 	}
 }
 
-// ingressOf makes an Ingress after that of the default agents. Of two Ingresses with one path an implementation refuses one or serves
-// the older, so each of ours has a path of its own; an agent answers any.
+// ingressOf makes an Ingress after that of the default agents. Of two Ingresses with one path an implementation refuses
+// one or serves the older, so each of ours has a path of its own; an agent answers any.
 func ingressOf(standard *networkingv1.Ingress, wish Wish, owner metav1.OwnerReference) *networkingv1.Ingress {
 	spec := standard.Spec.DeepCopy()
 	if spec.DefaultBackend != nil && spec.DefaultBackend.Service != nil {
@@ -51,7 +53,8 @@ func ingressOf(standard *networkingv1.Ingress, wish Wish, owner metav1.OwnerRefe
 	}
 	return &networkingv1.Ingress{
 		TypeMeta: metav1.TypeMeta{APIVersion: "networking.k8s.io/v1", Kind: "Ingress"},
-		ObjectMeta: metav1.ObjectMeta{Namespace: standard.Namespace, Name: wish.Names.Ingress, Labels: labelsOf(standard.Labels, wish.Names.Name),
+		ObjectMeta: metav1.ObjectMeta{Namespace: standard.Namespace, Name: wish.Names.Ingress,
+			Labels:      labelsOf(standard.Labels, wish.Names.Name),
 			Annotations: inherited(standard.Annotations), OwnerReferences: []metav1.OwnerReference{owner}},
 		Spec: *spec,
 	}
@@ -62,7 +65,8 @@ func inherited(annotations map[string]string) map[string]string {
 	own := map[string]string{}
 	for key, value := range annotations {
 		switch {
-		case strings.HasPrefix(key, "meta.helm.sh/"), strings.HasPrefix(key, "helm.sh/"), key == "kubectl.kubernetes.io/last-applied-configuration",
+		case strings.HasPrefix(key, "meta.helm.sh/"), strings.HasPrefix(key, "helm.sh/"),
+			key == "kubectl.kubernetes.io/last-applied-configuration",
 			// MetalLB writes here which pool it took the address from.
 			strings.HasSuffix(key, "/ip-allocated-from-pool"):
 		default:

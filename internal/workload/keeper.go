@@ -20,8 +20,8 @@ import (
 // errStranger is returned, wrapped, when an object of somebody else has the name of one of ours.
 var errStranger = errors.New("it exists and belongs to somebody else; remove it, or give the task another name")
 
-// Refused tells whether the error will stay until somebody does something: the API server said no, the default agents are not there,
-// a name is taken. Any other error may be gone with the next try.
+// Refused tells whether the error will stay until somebody does something: the API server said no, the default agents
+// are not there, a name is taken. Any other error may be gone with the next try.
 func Refused(err error) bool {
 	if errors.Is(err, errStranger) || errors.Is(err, errNoPorts) {
 		return true
@@ -62,8 +62,9 @@ type Keeper struct {
 // NewKeeper returns a keeper.
 func NewKeeper(c Config) *Keeper { return &Keeper{Config: c, choosing: make(chan struct{}, 1)} }
 
-// Ensure makes the agents what the wish says, as far as they are not, and tells how they stand. It may be called at any time and any number of times.
-// What an earlier wish of the same task made and this one does not want is removed. Where nothing is to be done, it reads five lists.
+// Ensure makes the agents what the wish says, as far as they are not, and tells how they stand. It may be called at any
+// time and any number of times. What an earlier wish of the same task made and this one does not want is removed. Where
+// nothing is to be done, it reads five lists.
 func (k *Keeper) Ensure(ctx context.Context, wish Wish) (Standing, error) {
 	if wish.Spec.HostNetwork {
 		select {
@@ -108,7 +109,8 @@ func (k *Keeper) Ensure(ctx context.Context, wish Wish) (Standing, error) {
 	return standing, err
 }
 
-// Remove deletes the task's agents and all that stands in front of them. What does not exist, or belongs to another task, is left alone.
+// Remove deletes the task's agents and all that stands in front of them. What does not exist, or belongs to another
+// task, is left alone.
 func (k *Keeper) Remove(ctx context.Context, wish Wish) error {
 	seen, err := k.look(ctx)
 	if err != nil {
@@ -146,7 +148,8 @@ func (k *Keeper) workload(ctx context.Context, kind, name string) (client.Object
 }
 
 // ensureWorkload applies the workload when it is not what it ought to be, and returns it as it is then.
-func (k *Keeper) ensureWorkload(ctx context.Context, seen *view, current client.Object, wish Wish) (client.Object, bool, error) {
+func (k *Keeper) ensureWorkload(ctx context.Context, seen *view, current client.Object, wish Wish) (client.Object, bool,
+	error) {
 	standard := seen.set(k.Standard.Name)
 	if standard == nil {
 		return nil, false, seen.absent("apps", "daemonsets", topology.DaemonSet, k.Standard.Name)
@@ -177,7 +180,8 @@ func (k *Keeper) ports(seen *view, current client.Object, wish Wish) (*Ports, er
 	}
 	taken := takenBy(seen.sets, seen.deployments, wish.Names.Name)
 	if current != nil {
-		if had := portsOf(templateIn(current).Spec); templateIn(current).Spec.HostNetwork && k.HostPorts.holds(had, taken) {
+		if had := portsOf(templateIn(current).Spec); templateIn(current).Spec.HostNetwork &&
+			k.HostPorts.holds(had, taken) {
 			return &had, nil
 		}
 	}
@@ -195,10 +199,13 @@ func templateIn(workload client.Object) corev1.PodTemplateSpec {
 	return corev1.PodTemplateSpec{}
 }
 
-// ensureFront applies the Services and the Ingress that are wanted and removes the others. It tells whether it applied anything.
-func (k *Keeper) ensureFront(ctx context.Context, seen *view, owner client.Object, wish Wish) (changed bool, err error) {
+// ensureFront applies the Services and the Ingress that are wanted and removes the others. It tells whether it applied
+// anything.
+func (k *Keeper) ensureFront(ctx context.Context, seen *view, owner client.Object, wish Wish) (changed bool,
+	err error) {
 	yes := true
-	reference := metav1.OwnerReference{APIVersion: "apps/v1", Kind: wish.Names.Kind, Name: owner.GetName(), UID: owner.GetUID(), Controller: &yes}
+	reference := metav1.OwnerReference{APIVersion: "apps/v1", Kind: wish.Names.Kind, Name: owner.GetName(),
+		UID: owner.GetUID(), Controller: &yes}
 	keep := []string{kindIngress + " " + wish.Names.Ingress}
 	for _, name := range k.Standard.Services {
 		standard := seen.service(name)
@@ -227,7 +234,8 @@ func (k *Keeper) ensureFront(ctx context.Context, seen *view, owner client.Objec
 	return changed, k.dropFront(ctx, seen, wish, keep)
 }
 
-// ensureOne applies one object in front of the agents; current is nil when there is none yet. One that is being deleted is made again once it is gone.
+// ensureOne applies one object in front of the agents; current is nil when there is none yet. One that is being deleted
+// is made again once it is gone.
 func (k *Keeper) ensureOne(ctx context.Context, want, current client.Object) (bool, error) {
 	kind := want.GetObjectKind().GroupVersionKind().Kind
 	switch {
@@ -265,7 +273,8 @@ func (k *Keeper) dropFront(ctx context.Context, seen *view, wish Wish, keep []st
 		name := wish.Names.Name + suffix
 		for _, kind := range []string{kindService, kindIngress} {
 			current := seen.front(kind, name)
-			if current == nil || slices.Contains(keep, kind+" "+name) || current.GetLabels()[nameLabel] != wish.Names.Name {
+			if current == nil || slices.Contains(keep, kind+" "+name) ||
+				current.GetLabels()[nameLabel] != wish.Names.Name {
 				continue
 			}
 			if err := k.delete(ctx, kind, current); err != nil {
@@ -282,7 +291,8 @@ func (k *Keeper) delete(ctx context.Context, kind string, object client.Object) 
 		return nil
 	}
 	uid := object.GetUID()
-	err := k.Client.Delete(ctx, object, client.PropagationPolicy(metav1.DeletePropagationBackground), client.Preconditions{UID: &uid})
+	err := k.Client.Delete(ctx, object, client.PropagationPolicy(metav1.DeletePropagationBackground),
+		client.Preconditions{UID: &uid})
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("delete %s %s/%s: %w", kind, k.Namespace, object.GetName(), err)
 	}

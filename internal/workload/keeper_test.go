@@ -42,7 +42,8 @@ func newStage(t *testing.T, objects ...client.Object) stage {
 	objects = append(objects, standardSet(), standardService(corev1.IPv4Protocol, "kdoctor-agent-ipv4", "198.18.128.7"),
 		standardService(corev1.IPv6Protocol, "kdoctor-agent-ipv6", "fd98::7"), standardIngress())
 	api := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build()
-	return stage{Keeper: NewKeeper(Config{Client: api, Namespace: namespace, Standard: standard(), HostPorts: Range{First: 21000, Last: 21008}, FieldOwner: "kdoctor-controller"}), api: api}
+	return stage{Keeper: NewKeeper(Config{Client: api, Namespace: namespace, Standard: standard(),
+		HostPorts: Range{First: 21000, Last: 21008}, FieldOwner: "kdoctor-controller"}), api: api}
 }
 
 func (s stage) ensure(t *testing.T, wish Wish) Standing {
@@ -58,8 +59,9 @@ func (s stage) ensure(t *testing.T, wish Wish) Standing {
 func (s stage) there(t *testing.T) map[string]string {
 	t.Helper()
 	found := map[string]string{}
-	for kind, list := range map[string]client.ObjectList{"DaemonSet": &appsv1.DaemonSetList{}, "Deployment": &appsv1.DeploymentList{},
-		"Service": &corev1.ServiceList{}, "Ingress": &networkingv1.IngressList{}} {
+	for kind, list := range map[string]client.ObjectList{"DaemonSet": &appsv1.DaemonSetList{},
+		"Deployment": &appsv1.DeploymentList{},
+		"Service":    &corev1.ServiceList{}, "Ingress": &networkingv1.IngressList{}} {
 		if err := s.api.List(t.Context(), list, client.HasLabels{appliedLabel}); err != nil {
 			t.Fatal(err)
 		}
@@ -119,17 +121,21 @@ func TestAgentsAreMadeOnceAndChangedOnlyWhenAskedTo(t *testing.T) {
 		t.Error("an edit changed nothing")
 	}
 	var applied appsv1.DaemonSet
-	if err := s.api.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: "kdoctor-netreach-t"}, &applied); err != nil {
+	if err := s.api.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: "kdoctor-netreach-t"},
+		&applied); err != nil {
 		t.Fatal(err)
 	}
-	if !cmp.Equal(applied.Spec.Template.Annotations, wish.Spec.Annotation) || !metav1.IsControlledBy(&applied, &metav1.ObjectMeta{UID: "task"}) {
+	if !cmp.Equal(applied.Spec.Template.Annotations, wish.Spec.Annotation) ||
+		!metav1.IsControlledBy(&applied, &metav1.ObjectMeta{UID: "task"}) {
 		t.Errorf("%+v; want the annotation, and the task as controller", applied.ObjectMeta)
 	}
 	var service corev1.Service
-	if err := s.api.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: "kdoctor-netreach-t-ipv4"}, &service); err != nil {
+	if err := s.api.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: "kdoctor-netreach-t-ipv4"},
+		&service); err != nil {
 		t.Fatal(err)
 	}
-	if owner := metav1.GetControllerOf(&service); owner == nil || owner.UID != applied.UID || owner.Kind != topology.DaemonSet {
+	if owner := metav1.GetControllerOf(&service); owner == nil || owner.UID != applied.UID ||
+		owner.Kind != topology.DaemonSet {
 		t.Errorf("the Service's owner is %+v, want the workload", owner)
 	}
 }
@@ -142,11 +148,13 @@ func TestHowManyCallsItTakes(t *testing.T) {
 			lists++
 			return c.List(ctx, list, o...)
 		},
-		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, object client.Object, o ...client.GetOption) error {
+		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, object client.Object,
+			o ...client.GetOption) error {
 			gets++
 			return c.Get(ctx, key, object, o...)
 		},
-		Apply: func(ctx context.Context, c client.WithWatch, object runtime.ApplyConfiguration, o ...client.ApplyOption) error {
+		Apply: func(ctx context.Context, c client.WithWatch, object runtime.ApplyConfiguration,
+			o ...client.ApplyOption) error {
 			writes++
 			return c.Apply(ctx, object, o...)
 		},
@@ -158,7 +166,8 @@ func TestHowManyCallsItTakes(t *testing.T) {
 		lists, gets, writes = 0, 0, 0
 		s.ensure(t, wish)
 		if lists != 5 || gets != 0 || writes != 0 {
-			t.Errorf("%+v: where nothing is to be done, %d lists, %d objects and %d writes; want 5 lists", spec, lists, gets, writes)
+			t.Errorf("%+v: where nothing is to be done, %d lists, %d objects and %d writes; want 5 lists", spec, lists,
+				gets, writes)
 		}
 	}
 	lists = 0
@@ -172,7 +181,8 @@ func TestNobodyWaitsForPortsLongerThanItMay(t *testing.T) {
 	s.choosing <- struct{}{}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := s.Ensure(ctx, wishFor("t", "task", v1beta1.AgentSpec{HostNetwork: true})); !errors.Is(err, context.Canceled) || Refused(err) {
+	if _, err := s.Ensure(ctx, wishFor("t", "task", v1beta1.AgentSpec{HostNetwork: true})); !errors.Is(err,
+		context.Canceled) || Refused(err) {
 		t.Errorf("error %v, want that of the context", err)
 	}
 }
@@ -220,17 +230,20 @@ func TestAgentsOfOthersAreLeftAlone(t *testing.T) {
 	yes := true
 	owned := func(kind, name, uid string) *appsv1.DaemonSet {
 		return &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "kdoctor-netreach-t",
-			OwnerReferences: []metav1.OwnerReference{{APIVersion: "v1", Kind: kind, Name: name, UID: types.UID(uid), Controller: &yes}}}}
+			OwnerReferences: []metav1.OwnerReference{{APIVersion: "v1", Kind: kind, Name: name, UID: types.UID(uid),
+				Controller: &yes}}}}
 	}
 	wish := wishFor("t", "task", v1beta1.AgentSpec{})
 	cases := []struct {
 		name  string
 		there client.Object
 	}{
-		{"a DaemonSet that somebody made", &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "kdoctor-netreach-t"}}},
+		{"a DaemonSet that somebody made",
+			&appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "kdoctor-netreach-t"}}},
 		{"a DaemonSet of something else", owned("Other", "t", "x")},
 		{"a DaemonSet of another task", owned("NetReach", "other", "x")},
-		{"a Service that somebody made", &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "kdoctor-netreach-t-ipv4"}}},
+		{"a Service that somebody made",
+			&corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "kdoctor-netreach-t-ipv4"}}},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -260,7 +273,8 @@ func TestAgentsOfOthersAreLeftAlone(t *testing.T) {
 func TestHostPortsAreThoseThatNobodyHas(t *testing.T) {
 	taken := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "other"}}
 	taken.Spec.Template.Spec.HostNetwork = true
-	taken.Spec.Template.Spec.Containers = []corev1.Container{{Name: "x", Ports: []corev1.ContainerPort{{ContainerPort: 21004}}}}
+	taken.Spec.Template.Spec.Containers = []corev1.Container{{Name: "x",
+		Ports: []corev1.ContainerPort{{ContainerPort: 21004}}}}
 	s := newStage(t, taken)
 	portsFor := func(task, uid string) (Ports, error) {
 		wish := wishFor(task, uid, v1beta1.AgentSpec{HostNetwork: true})
@@ -291,8 +305,10 @@ func TestHostPortsAreThoseThatNobodyHas(t *testing.T) {
 
 func TestHowTheAgentsStand(t *testing.T) {
 	ready := func(name string, since int64) *corev1.Pod {
-		return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{nameLabel: "kdoctor-netreach-t"}},
-			Status: corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue, LastTransitionTime: metav1.Unix(since, 0)}}}}
+		return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name,
+			Labels: map[string]string{nameLabel: "kdoctor-netreach-t"}},
+			Status: corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.PodReady,
+				Status: corev1.ConditionTrue, LastTransitionTime: metav1.Unix(since, 0)}}}}
 	}
 	s := newStage(t, ready("p1", 100), ready("p2", 200))
 	wish := wishFor("t", "task", v1beta1.AgentSpec{})
@@ -308,8 +324,10 @@ func TestHowTheAgentsStand(t *testing.T) {
 	if err := s.api.Status().Update(t.Context(), &applied); err != nil {
 		t.Fatal(err)
 	}
-	want := Standing{Wanted: 2, Ready: 1, Since: time.Unix(200, 0), Missing: []string{"Service kdoctor-netreach-t-ipv4 has no load balancer address yet",
-		"Service kdoctor-netreach-t-ipv6 has no load balancer address yet", "Ingress kdoctor-netreach-t-ipv4 has no address yet"}}
+	want := Standing{Wanted: 2, Ready: 1, Since: time.Unix(200, 0),
+		Missing: []string{"Service kdoctor-netreach-t-ipv4 has no load balancer address yet",
+			"Service kdoctor-netreach-t-ipv6 has no load balancer address yet",
+			"Ingress kdoctor-netreach-t-ipv4 has no address yet"}}
 	if diff := cmp.Diff(want, s.ensure(t, wish)); diff != "" {
 		t.Errorf("one of two is of the newest make (-want +got):\n%s", diff)
 	}
@@ -318,11 +336,13 @@ func TestHowTheAgentsStand(t *testing.T) {
 	err2 := s.api.Get(t.Context(), at("kdoctor-netreach-t-ipv4"), &ingress)
 	service.Status.LoadBalancer.Ingress = []corev1.LoadBalancerIngress{{IP: "198.18.1.2"}}
 	ingress.Status.LoadBalancer.Ingress = []networkingv1.IngressLoadBalancerIngress{{IP: "198.18.0.4"}}
-	if err := errors.Join(err1, err2, s.api.Status().Update(t.Context(), &applied), s.api.Status().Update(t.Context(), &service), s.api.Status().Update(t.Context(), &ingress)); err != nil {
+	if err := errors.Join(err1, err2, s.api.Status().Update(t.Context(), &applied),
+		s.api.Status().Update(t.Context(), &service), s.api.Status().Update(t.Context(), &ingress)); err != nil {
 		t.Fatal(err)
 	}
 	wish.Families = []topology.Family{topology.IPv4}
-	if diff := cmp.Diff(Standing{Wanted: 2, Ready: 2, Whole: true, Since: time.Unix(200, 0)}, s.ensure(t, wish)); diff != "" {
+	if diff := cmp.Diff(Standing{Wanted: 2, Ready: 2, Whole: true, Since: time.Unix(200, 0)},
+		s.ensure(t, wish)); diff != "" {
 		t.Errorf("all are there, and nobody probes IPv6 (-want +got):\n%s", diff)
 	}
 	applied.Status = appsv1.DaemonSetStatus{}

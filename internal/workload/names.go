@@ -18,8 +18,9 @@ const (
 	digits = 8
 )
 
-// Names names the agents of a task's own: kdoctor-<kind>-<task>, with the Services of the families that the default agents' Services serve
-// and, when the task probes it and the default agents have one, an Ingress. The kinds are that of the task and that of the workload.
+// Names names the agents of a task's own: kdoctor-<kind>-<task>, with the Services of the families that the default
+// agents' Services serve and, when the task probes it and the default agents have one, an Ingress. The kinds are that
+// of the task and that of the workload.
 func Names(kind, task, workloadKind string, standard topology.Workload, ingress bool) topology.Workload {
 	name := nameOf("kdoctor-" + strings.ToLower(kind) + "-" + task)
 	names := topology.Workload{Kind: workloadKind, Name: name}
@@ -38,8 +39,8 @@ func Names(kind, task, workloadKind string, standard topology.Workload, ingress 
 	return names
 }
 
-// nameOf makes a name that is a DNS label with room for a Service's suffix. A name that already is one stays as it is; any other is changed
-// and gets a hash of the whole, so that names that differ stay different.
+// nameOf makes a name that is a DNS label with room for a Service's suffix. A name that already is one stays as it is;
+// any other is changed and gets a hash of the whole, so that names that differ stay different.
 func nameOf(full string) string {
 	if len(full) <= longestName && !strings.Contains(full, ".") {
 		return full

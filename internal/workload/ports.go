@@ -30,15 +30,18 @@ type Range struct {
 }
 
 // errNoPorts is returned when all ports of the range are taken.
-var errNoPorts = errors.New("no three host ports are free; give the controller a larger range (--host-ports) or run fewer tasks with hostNetwork")
+var errNoPorts = errors.New("no three host ports are free; give the controller a larger range (--host-ports) or run " +
+	"fewer tasks with hostNetwork")
 
-// ParseRange reads "21000-21999". Ports are 1024 or more, since agents have no privileges, and there are at least three of them.
+// ParseRange reads "21000-21999". Ports are 1024 or more, since agents have no privileges, and there are at least three
+// of them.
 func ParseRange(text string) (Range, error) {
 	from, to, _ := strings.Cut(text, "-")
 	first, err1 := strconv.ParseInt(from, 10, 32)
 	last, err2 := strconv.ParseInt(to, 10, 32)
 	if err1 != nil || err2 != nil || first < 1024 || last > 65535 || last-first < 2 {
-		return Range{}, fmt.Errorf("%q is no range of three ports or more between 1024 and 65535, such as 21000-21999", text)
+		return Range{}, fmt.Errorf("%q is no range of three ports or more between 1024 and 65535, such as 21000-21999",
+			text)
 	}
 	return Range{First: int32(first), Last: int32(last)}, nil
 }

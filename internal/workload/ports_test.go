@@ -3,7 +3,8 @@ package workload
 import "testing"
 
 func FuzzParseRange(f *testing.F) {
-	for _, seed := range []string{"", "21000-21999", "1023-2000", "65533-65535", "65534-65536", "21000-", "-1-5", "3-2-1", "+21000-+21999"} {
+	for _, seed := range []string{"", "21000-21999", "1023-2000", "65533-65535", "65534-65536", "21000-", "-1-5",
+		"3-2-1", "+21000-+21999"} {
 		f.Add(seed, "agent")
 	}
 	f.Fuzz(func(t *testing.T, text, name string) {

@@ -22,7 +22,8 @@ func (k *Keeper) standing(ctx context.Context, seen *view, workload client.Objec
 	}
 	for _, pod := range pods.Items {
 		for _, c := range pod.Status.Conditions {
-			if c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue && pod.DeletionTimestamp == nil && c.LastTransitionTime.After(standing.Since) {
+			if c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue && pod.DeletionTimestamp == nil &&
+				c.LastTransitionTime.After(standing.Since) {
 				standing.Since = c.LastTransitionTime.Time
 			}
 		}
@@ -52,7 +53,8 @@ func countsOf(workload client.Object) (s Standing) {
 	return s
 }
 
-// missing lists the addresses that the task probes, that the cluster gives to objects of this kind, and that are not there yet.
+// missing lists the addresses that the task probes, that the cluster gives to objects of this kind, and that are not
+// there yet.
 func missing(seen *view, wish Wish) []string {
 	var missing []string
 	for _, name := range wish.Names.Services {
@@ -61,7 +63,8 @@ func missing(seen *view, wish Wish) []string {
 			missing = append(missing, fmt.Sprintf("Service %s does not exist yet", name))
 			continue
 		}
-		if wish.LoadBalancer && service.Spec.Type == corev1.ServiceTypeLoadBalancer && slices.Contains(wish.Families, familyOf(name)) &&
+		if wish.LoadBalancer && service.Spec.Type == corev1.ServiceTypeLoadBalancer &&
+			slices.Contains(wish.Families, familyOf(name)) &&
 			len(service.Status.LoadBalancer.Ingress) == 0 {
 			missing = append(missing, fmt.Sprintf("Service %s has no load balancer address yet", name))
 		}

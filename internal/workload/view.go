@@ -14,8 +14,9 @@ import (
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// view is what the namespace has of the kinds that agents and their fronts are made of: the default agents, those of tasks' own, and whatever
-// has their names or ports. All is read from the API server, with one call a kind, so that no cache with the whole namespace has to be kept.
+// view is what the namespace has of the kinds that agents and their fronts are made of: the default agents, those of
+// tasks' own, and whatever has their names or ports. All is read from the API server, with one call a kind, so that no
+// cache with the whole namespace has to be kept.
 type view struct {
 	namespace   string
 	sets        []appsv1.DaemonSet
@@ -38,7 +39,8 @@ func (k *Keeper) look(ctx context.Context) (*view, error) {
 			return nil, fmt.Errorf("list %s: %w", list.what, err)
 		}
 	}
-	return &view{namespace: k.Namespace, sets: sets.Items, deployments: deployments.Items, services: services.Items, ingresses: ingresses.Items}, nil
+	return &view{namespace: k.Namespace, sets: sets.Items, deployments: deployments.Items, services: services.Items,
+		ingresses: ingresses.Items}, nil
 }
 
 // set, deployment, service and ingress return the object of the name, nil when there is none.

@@ -1,7 +1,8 @@
 // Package workload makes the agents of a task's own: a DaemonSet or Deployment, its Services and its Ingress.
 //
-// All of them are copies of the default agents' objects, read from the API server, with what the task's agentSpec replaces. What a copy looks
-// like is decided by pure functions (names.go, build.go, front.go, ports.go); Keeper reads, applies and deletes.
+// All of them are copies of the default agents' objects, read from the API server, with what the task's agentSpec
+// replaces. What a copy looks like is decided by pure functions (names.go, build.go, front.go, ports.go); Keeper reads,
+// applies and deletes.
 package workload
 
 import (

@@ -31,32 +31,47 @@ func newAgents(t *testing.T, api client.Client) *workload.Keeper {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = api.Delete(context.WithoutCancel(t.Context()), namespace) })
-	return workload.NewKeeper(workload.Config{Client: api, Namespace: namespace.Name, HostPorts: workload.Range{First: 21000, Last: 21999}, FieldOwner: controller.FieldOwner,
-		Standard: topology.Workload{Kind: topology.DaemonSet, Name: "kdoctor-agent", Services: []string{"kdoctor-agent-ipv4"}, Ingress: "kdoctor-agent"}})
+	return workload.NewKeeper(workload.Config{Client: api, Namespace: namespace.Name,
+		HostPorts: workload.Range{First: 21000, Last: 21999}, FieldOwner: controller.FieldOwner,
+		Standard: topology.Workload{Kind: topology.DaemonSet, Name: "kdoctor-agent",
+			Services: []string{"kdoctor-agent-ipv4"}, Ingress: "kdoctor-agent"}})
 }
 
 // install makes the default agents' objects, much as the chart does.
 func (s *stage) install(t *testing.T) {
 	t.Helper()
-	labels := map[string]string{"app.kubernetes.io/name": "kdoctor-agent", "app.kubernetes.io/instance": "kdoctor", "app.kubernetes.io/component": "kdoctor-agent"}
+	labels := map[string]string{"app.kubernetes.io/name": "kdoctor-agent", "app.kubernetes.io/instance": "kdoctor",
+		"app.kubernetes.io/component": "kdoctor-agent"}
 	object := func(name string) metav1.ObjectMeta {
 		return metav1.ObjectMeta{Namespace: s.agents.Namespace, Name: name, Labels: labels}
 	}
 	no, exact := false, networkingv1.PathTypeExact
-	set := &appsv1.DaemonSet{ObjectMeta: object("kdoctor-agent"), Spec: appsv1.DaemonSetSpec{Selector: &metav1.LabelSelector{MatchLabels: labels},
-		Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels, Annotations: map[string]string{"kubectl.kubernetes.io/default-container": "agent"}},
-			Spec: corev1.PodSpec{AutomountServiceAccountToken: &no, Tolerations: []corev1.Toleration{{Operator: corev1.TolerationOpExists}}, Containers: []corev1.Container{{
-				Name: "agent", Image: "kdoctor/agent:test", Args: []string{"--http-port=8080", "--control-port=5710", "--health-port=5711", "--installation=x/kdoctor-agent"},
-				Env:            []corev1.EnvVar{{Name: "POD_NAME", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.name"}}}},
-				Ports:          []corev1.ContainerPort{{Name: "http", ContainerPort: 8080}, {Name: "control", ContainerPort: 5710}, {Name: "health", ContainerPort: 5711}},
-				ReadinessProbe: &corev1.Probe{ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/readyz", Port: intstr.FromString("health")}}},
-			}}}}}}
-	service := &corev1.Service{ObjectMeta: object("kdoctor-agent-ipv4"), Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeLoadBalancer, Selector: labels,
-		IPFamilies: []corev1.IPFamily{corev1.IPv4Protocol}, Ports: []corev1.ServicePort{{Name: "http", Port: 80, TargetPort: intstr.FromString("http")}}}}
-	ingress := &networkingv1.Ingress{ObjectMeta: object("kdoctor-agent"), Spec: networkingv1.IngressSpec{Rules: []networkingv1.IngressRule{{
-		IngressRuleValue: networkingv1.IngressRuleValue{HTTP: &networkingv1.HTTPIngressRuleValue{Paths: []networkingv1.HTTPIngressPath{{Path: "/kdoctoragent", PathType: &exact,
-			Backend: networkingv1.IngressBackend{Service: &networkingv1.IngressServiceBackend{Name: "kdoctor-agent-ipv4", Port: networkingv1.ServiceBackendPort{Name: "http"}}}}}}}}}}}
-	if err := errors.Join(s.api.Create(t.Context(), set), s.api.Create(t.Context(), service), s.api.Create(t.Context(), ingress)); err != nil {
+	set := &appsv1.DaemonSet{ObjectMeta: object("kdoctor-agent"),
+		Spec: appsv1.DaemonSetSpec{Selector: &metav1.LabelSelector{MatchLabels: labels},
+			Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels,
+				Annotations: map[string]string{"kubectl.kubernetes.io/default-container": "agent"}},
+				Spec: corev1.PodSpec{AutomountServiceAccountToken: &no,
+					Tolerations: []corev1.Toleration{{Operator: corev1.TolerationOpExists}},
+					Containers: []corev1.Container{{
+						Name: "agent", Image: "kdoctor/agent:test",
+						Args: []string{"--http-port=8080", "--control-port=5710", "--health-port=5711",
+							"--installation=x/kdoctor-agent"},
+						Env: []corev1.EnvVar{{Name: "POD_NAME",
+							ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.name"}}}},
+						Ports: []corev1.ContainerPort{{Name: "http", ContainerPort: 8080},
+							{Name: "control", ContainerPort: 5710}, {Name: "health", ContainerPort: 5711}},
+						ReadinessProbe: &corev1.Probe{ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/readyz", Port: intstr.FromString("health")}}},
+					}}}}}}
+	service := &corev1.Service{ObjectMeta: object("kdoctor-agent-ipv4"),
+		Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeLoadBalancer, Selector: labels,
+			IPFamilies: []corev1.IPFamily{corev1.IPv4Protocol},
+			Ports:      []corev1.ServicePort{{Name: "http", Port: 80, TargetPort: intstr.FromString("http")}}}}
+	ingress := &networkingv1.Ingress{ObjectMeta: object("kdoctor-agent"),
+		Spec: networkingv1.IngressSpec{Rules: []networkingv1.IngressRule{{
+			IngressRuleValue: networkingv1.IngressRuleValue{HTTP: &networkingv1.HTTPIngressRuleValue{Paths: []networkingv1.HTTPIngressPath{{Path: "/kdoctoragent", PathType: &exact,
+				Backend: networkingv1.IngressBackend{Service: &networkingv1.IngressServiceBackend{Name: "kdoctor-agent-ipv4", Port: networkingv1.ServiceBackendPort{Name: "http"}}}}}}}}}}}
+	if err := errors.Join(s.api.Create(t.Context(), set), s.api.Create(t.Context(), service),
+		s.api.Create(t.Context(), ingress)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -87,7 +102,9 @@ func standsAt(status string) func(v1beta1.TaskStatus) bool {
 func (s *stage) wish(task *v1beta1.NetReach, spec v1beta1.AgentSpec) workload.Wish {
 	owner := *metav1.NewControllerRef(task, v1beta1.GroupVersion().WithKind("NetReach"))
 	owner.BlockOwnerDeletion = nil
-	return workload.Wish{Owner: owner, Spec: spec, Names: workload.Names("NetReach", task.Name, spec.Kind, s.agents.Standard, true), Ingress: true, Families: []topology.Family{topology.IPv4}}
+	return workload.Wish{Owner: owner, Spec: spec,
+		Names: workload.Names("NetReach", task.Name, spec.Kind, s.agents.Standard, true), Ingress: true,
+		Families: []topology.Family{topology.IPv4}}
 }
 
 func TestATaskRunsOnAgentsOfItsOwnAndLeavesNothingBehind(t *testing.T) {
@@ -105,25 +122,30 @@ func TestATaskRunsOnAgentsOfItsOwnAndLeavesNothingBehind(t *testing.T) {
 	s.get(t, name+"-ipv4", &service)
 	s.get(t, "kdoctor-agent-ipv4", &other)
 	s.get(t, name+"-ipv4", &ingress)
-	if !metav1.IsControlledBy(&set, task) || !metav1.IsControlledBy(&service, &set) || !metav1.IsControlledBy(&ingress, &set) {
+	if !metav1.IsControlledBy(&set, task) || !metav1.IsControlledBy(&service, &set) ||
+		!metav1.IsControlledBy(&ingress, &set) {
 		t.Error("the task does not own the workload, or the workload what stands in front of it")
 	}
 	if diff := cmp.Diff(asked.Annotation, set.Spec.Template.Annotations); diff != "" {
 		t.Errorf("annotations of the pods (-want +got):\n%s", diff)
 	}
-	if service.Spec.ClusterIP == "" || service.Spec.ClusterIP == other.Spec.ClusterIP || service.Spec.Ports[0].NodePort == other.Spec.Ports[0].NodePort ||
+	if service.Spec.ClusterIP == "" || service.Spec.ClusterIP == other.Spec.ClusterIP ||
+		service.Spec.Ports[0].NodePort == other.Spec.Ports[0].NodePort ||
 		service.Spec.Selector["app.kubernetes.io/name"] != name {
 		t.Errorf("Service %+v; want addresses and pods of its own", service.Spec)
 	}
-	if path := ingress.Spec.Rules[0].HTTP.Paths[0]; path.Path != "/kdoctoragent-"+name || path.Backend.Service.Name != name+"-ipv4" {
+	if path := ingress.Spec.Rules[0].HTTP.Paths[0]; path.Path != "/kdoctoragent-"+name ||
+		path.Backend.Service.Name != name+"-ipv4" {
 		t.Errorf("Ingress with %+v; want a path and a Service of its own", path)
 	}
 	if len(s.begun) != 0 {
 		t.Error("a round began before there were agents")
 	}
-	set.Status = appsv1.DaemonSetStatus{ObservedGeneration: set.Generation, DesiredNumberScheduled: 1, CurrentNumberScheduled: 1, UpdatedNumberScheduled: 1, NumberReady: 1}
+	set.Status = appsv1.DaemonSetStatus{ObservedGeneration: set.Generation, DesiredNumberScheduled: 1,
+		CurrentNumberScheduled: 1, UpdatedNumberScheduled: 1, NumberReady: 1}
 	ingress.Status.LoadBalancer.Ingress = []networkingv1.IngressLoadBalancerIngress{{IP: "198.18.0.3"}}
-	if err := errors.Join(s.api.Status().Update(t.Context(), &set), s.api.Status().Update(t.Context(), &ingress)); err != nil {
+	if err := errors.Join(s.api.Status().Update(t.Context(), &set),
+		s.api.Status().Update(t.Context(), &ingress)); err != nil {
 		t.Fatal(err)
 	}
 	if ran := receive(t, s.ran); ran.Name != name || ran.Kind != topology.DaemonSet || ran.Ingress != name+"-ipv4" {
@@ -131,7 +153,8 @@ func TestATaskRunsOnAgentsOfItsOwnAndLeavesNothingBehind(t *testing.T) {
 	}
 	close(s.finish)
 	found := s.await(t, task, standsAt("deleted"))
-	if c := meta.FindStatusCondition(found.Status.Conditions, controller.AgentsReady); !found.Status.Finish || c == nil || c.Reason != controller.AgentsRemoved {
+	if c := meta.FindStatusCondition(found.Status.Conditions, controller.AgentsReady); !found.Status.Finish ||
+		c == nil || c.Reason != controller.AgentsRemoved {
 		t.Errorf("status %+v; want finished, with agents that were removed", found.Status)
 	}
 	for _, object := range []client.Object{&set, &service, &ingress} {
@@ -151,12 +174,14 @@ func TestAgentsThatCannotBeMadeAreToldOfAndTriedAgain(t *testing.T) {
 	}
 	s.install(t)
 	found = s.await(t, task, standsAt("creating"))
-	if ready = meta.FindStatusCondition(found.Status.Conditions, controller.Ready); ready.Status != metav1.ConditionTrue {
+	if ready = meta.FindStatusCondition(found.Status.Conditions,
+		controller.Ready); ready.Status != metav1.ConditionTrue {
 		t.Errorf("condition %+v; want the refusal gone", ready)
 	}
 }
 
-// The API server fills in defaults and gives addresses: what was applied must be taken as it is, whatever came before it, and must not look changed afterwards.
+// The API server fills in defaults and gives addresses: what was applied must be taken as it is, whatever came before
+// it, and must not look changed afterwards.
 func TestEveryFormOfAgentsIsTakenByTheAPIServerAndAppliedOnce(t *testing.T) {
 	s := newStage(t)
 	s.install(t)
@@ -164,8 +189,10 @@ func TestEveryFormOfAgentsIsTakenByTheAPIServerAndAppliedOnce(t *testing.T) {
 	task := s.make(t, "forms.of.agents", v1beta1.NetReachSpec{Suspend: true})
 	two := int32(2)
 	affinity := &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{
-		NodeSelectorTerms: []corev1.NodeSelectorTerm{{MatchExpressions: []corev1.NodeSelectorRequirement{{Key: "a", Operator: corev1.NodeSelectorOpExists}}}}}}}
-	all := v1beta1.AgentSpec{Annotation: map[string]string{"a": "b"}, DeploymentReplicas: &two, Affinity: affinity, Env: []corev1.EnvVar{{Name: "X", Value: "1"}, {Name: "X", Value: "2"}},
+		NodeSelectorTerms: []corev1.NodeSelectorTerm{{MatchExpressions: []corev1.NodeSelectorRequirement{{Key: "a",
+			Operator: corev1.NodeSelectorOpExists}}}}}}}
+	all := v1beta1.AgentSpec{Annotation: map[string]string{"a": "b"}, DeploymentReplicas: &two, Affinity: affinity,
+		Env:         []corev1.EnvVar{{Name: "X", Value: "1"}, {Name: "X", Value: "2"}},
 		HostNetwork: true, Resources: &corev1.ResourceRequirements{Limits: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("128Mi")}}}
 	deployed := all
 	deployed.Kind = topology.Deployment
@@ -196,7 +223,8 @@ func TestEveryFormOfAgentsIsTakenByTheAPIServerAndAppliedOnce(t *testing.T) {
 	left := &metav1.PartialObjectMetadataList{}
 	for _, kind := range []string{"DaemonSetList", "DeploymentList"} {
 		left.SetGroupVersionKind(appsv1.SchemeGroupVersion.WithKind(kind))
-		if err := s.api.List(t.Context(), left, client.InNamespace(s.agents.Namespace), client.HasLabels{"kdoctor.io/applied"}); err != nil || len(left.Items) != 0 {
+		if err := s.api.List(t.Context(), left, client.InNamespace(s.agents.Namespace),
+			client.HasLabels{"kdoctor.io/applied"}); err != nil || len(left.Items) != 0 {
 			t.Errorf("%s: %d are left, %v", kind, len(left.Items), err)
 		}
 	}
@@ -216,11 +244,13 @@ func (s *stage) checkForm(t *testing.T, step string, wish workload.Wish) {
 		template = d.Spec.Template
 	}
 	agent := template.Spec.Containers[0]
-	if !cmp.Equal(template.Annotations, wish.Spec.Annotation) || template.Spec.HostNetwork != wish.Spec.HostNetwork || !cmp.Equal(template.Spec.Affinity, wish.Spec.Affinity) ||
+	if !cmp.Equal(template.Annotations, wish.Spec.Annotation) || template.Spec.HostNetwork != wish.Spec.HostNetwork ||
+		!cmp.Equal(template.Spec.Affinity, wish.Spec.Affinity) ||
 		(wish.Spec.HostNetwork != (agent.Ports[0].HostPort != 0)) || len(agent.Ports) != 3 {
 		t.Errorf("%s: pods of %+v with ports %+v", step, template.Spec, agent.Ports)
 	}
-	if (wish.Spec.Resources != nil) != (len(agent.Resources.Limits) > 0) || (len(wish.Spec.Env) > 0) != (len(agent.Env) == 2) {
+	if (wish.Spec.Resources != nil) != (len(agent.Resources.Limits) > 0) ||
+		(len(wish.Spec.Env) > 0) != (len(agent.Env) == 2) {
 		t.Errorf("%s: a container with %+v and %+v", step, agent.Resources, agent.Env)
 	}
 }

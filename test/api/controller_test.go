@@ -27,7 +27,8 @@ import (
 	"kdoctor.io/kdoctor/internal/workload"
 )
 
-// stage is the controller of NetReach at work on a real API server, in a namespace of its own. Its rounds last until the test lets them end.
+// stage is the controller of NetReach at work on a real API server, in a namespace of its own. Its rounds last until
+// the test lets them end.
 type stage struct {
 	api    client.Client
 	begun  chan schedule.Key
@@ -46,7 +47,9 @@ func newStage(t *testing.T) *stage {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &stage{api: api, begun: make(chan schedule.Key, 10), ran: make(chan topology.Workload, 10), agents: newAgents(t, api), finish: make(chan struct{}), ended: make(chan error, 10), erased: make(chan string, 10)}
+	s := &stage{api: api, begun: make(chan schedule.Key, 10), ran: make(chan topology.Workload, 10),
+		agents: newAgents(t, api), finish: make(chan struct{}), ended: make(chan error, 10),
+		erased: make(chan string, 10)}
 	s.start(t)
 	t.Cleanup(func() { s.stop() })
 	return s
@@ -60,14 +63,16 @@ func (s *stage) start(t *testing.T) {
 		t.Fatal(err)
 	}
 	again := true // The names of controllers are unique in a process, which here runs one after the other.
-	mgr, err := ctrl.NewManager(connect(t).config, ctrl.Options{Scheme: scheme, Metrics: metricsserver.Options{BindAddress: "0"},
-		Controller: controllerconfig.Controller{SkipNameValidation: &again}})
+	mgr, err := ctrl.NewManager(connect(t).config,
+		ctrl.Options{Scheme: scheme, Metrics: metricsserver.Options{BindAddress: "0"},
+			Controller: controllerconfig.Controller{SkipNameValidation: &again}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	rounds := controller.NewRounds(s.run, s, logr.Discard())
 	reconciler := controller.New(controller.Config{
-		Kind: netreach.Kind(), Client: mgr.GetClient(), Rounds: rounds, Events: mgr.GetEventRecorder(controller.FieldOwner),
+		Kind: netreach.Kind(), Client: mgr.GetClient(), Rounds: rounds,
+		Events:   mgr.GetEventRecorder(controller.FieldOwner),
 		Workload: s.agents.Standard, Agents: s.agents,
 	})
 	if err := errors.Join(mgr.Add(rounds), reconciler.Register(mgr)); err != nil {
@@ -92,7 +97,8 @@ func (s *stage) run(ctx context.Context, req round.Request) (controller.Outcome,
 		s.ended <- context.Cause(ctx)
 		return controller.Outcome{}, context.Cause(ctx)
 	case <-s.finish:
-		return controller.Outcome{Result: verdict.Fail, Reasons: []string{"agent a on node n1: x"}, Expected: 2, Succeeded: []string{"n0"}, Failed: []string{"n1"}, Ended: time.Now()}, nil
+		return controller.Outcome{Result: verdict.Fail, Reasons: []string{"agent a on node n1: x"}, Expected: 2,
+			Succeeded: []string{"n0"}, Failed: []string{"n1"}, Ended: time.Now()}, nil
 	}
 }
 
@@ -147,12 +153,15 @@ func TestControllerWritesStatusAndEventsToARealAPIServer(t *testing.T) {
 	task := s.apply(t, "status")
 	close(s.finish)
 	done := s.await(t, task, func(status v1beta1.TaskStatus) bool { return status.Finish }).Status
-	if *done.DoneRound != 1 || *done.ExpectedRound != 1 || *done.LastRoundStatus != v1beta1.Failed || done.FinishTime == nil || done.ObservedGeneration != 1 {
+	if *done.DoneRound != 1 || *done.ExpectedRound != 1 || *done.LastRoundStatus != v1beta1.Failed ||
+		done.FinishTime == nil || done.ObservedGeneration != 1 {
 		t.Errorf("status %+v; want one failed round of one", done)
 	}
 	record := done.History[0]
-	if record.FailureReason != "agent a on node n1: x" || !cmp.Equal(record.SucceedAgentNodeList, []string{"n0"}) || !cmp.Equal(record.FailedAgentNodeList, []string{"n1"}) ||
-		record.NotReportAgentNodeList == nil || *record.ExpectedActorNumber != 2 || !record.StartTimeStamp.Equal(&task.Status.History[0].StartTimeStamp) {
+	if record.FailureReason != "agent a on node n1: x" || !cmp.Equal(record.SucceedAgentNodeList, []string{"n0"}) ||
+		!cmp.Equal(record.FailedAgentNodeList, []string{"n1"}) ||
+		record.NotReportAgentNodeList == nil || *record.ExpectedActorNumber != 2 ||
+		!record.StartTimeStamp.Equal(&task.Status.History[0].StartTimeStamp) {
 		t.Errorf("record %+v; want the outcome, and lists that are empty but there", record)
 	}
 	eventually(t, "the event", func(ctx context.Context) (bool, error) {
@@ -208,6 +217,7 @@ func TestAnotherControllerTakesTheSameRoundUp(t *testing.T) {
 	close(s.finish)
 	done := s.await(t, task, func(status v1beta1.TaskStatus) bool { return status.Finish }).Status
 	if len(done.History) != 1 || !done.History[0].StartTimeStamp.Equal(&task.Status.History[0].StartTimeStamp) {
-		t.Errorf("history %+v; want the one round that began at %v", done.History, task.Status.History[0].StartTimeStamp)
+		t.Errorf("history %+v; want the one round that began at %v", done.History,
+			task.Status.History[0].StartTimeStamp)
 	}
 }

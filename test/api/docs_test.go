@@ -12,8 +12,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// TestTasksInTheDocumentationAreAccepted keeps every task that a page shows, and every example, such that it can be applied as it stands,
-// and what the front page prints of the example what the example says.
+// TestTasksInTheDocumentationAreAccepted keeps every task that a page shows, and every example, such that it can be
+// applied as it stands, and what the front page prints of the example what the example says.
 func TestTasksInTheDocumentationAreAccepted(t *testing.T) {
 	c := connect(t)
 	texts := map[string][]byte{}
@@ -59,7 +59,8 @@ func TestTasksInTheDocumentationAreAccepted(t *testing.T) {
 			if object.GetKind() != "NetReach" {
 				t.Skipf("it is a %s, not a task", object.GetKind())
 			}
-			options := metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}, FieldValidation: metav1.FieldValidationStrict}
+			options := metav1.CreateOptions{DryRun: []string{metav1.DryRunAll},
+				FieldValidation: metav1.FieldValidationStrict}
 			if _, err := c.tasks.Create(t.Context(), object, options); err != nil {
 				t.Error(err)
 			}

@@ -1,5 +1,5 @@
-// Package api tests the CRD and the controller against a real kube-apiserver: defaults, refusals and their sentences, what kubectl shows,
-// and how status, events and rounds follow a task.
+// Package api tests the CRD and the controller against a real kube-apiserver: defaults, refusals and their sentences,
+// what kubectl shows, and how status, events and rounds follow a task.
 package api
 
 import (
@@ -27,7 +27,8 @@ const (
 
 func TestMain(m *testing.M) {
 	if os.Getenv(kubeconfigEnv) == "" {
-		fmt.Fprintf(os.Stderr, "these tests need a kube-apiserver: set %s to its kubeconfig, or run 'make test-api', which starts one\n", kubeconfigEnv)
+		fmt.Fprintf(os.Stderr, "these tests need a kube-apiserver: set %s to its kubeconfig, or run 'make test-api', "+
+			"which starts one\n", kubeconfigEnv)
 		os.Exit(1)
 	}
 	os.Exit(m.Run())
@@ -67,13 +68,16 @@ func (c cluster) applyCRD(t *testing.T) {
 	if err := yaml.UnmarshalStrict(text, &crd.Object); err != nil {
 		t.Fatal(err)
 	}
-	crds := c.dynamic.Resource(schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"})
-	if _, err := crds.Apply(t.Context(), crd.GetName(), crd, metav1.ApplyOptions{FieldManager: "test", Force: true}); err != nil {
+	crds := c.dynamic.Resource(schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1",
+		Resource: "customresourcedefinitions"})
+	if _, err := crds.Apply(t.Context(), crd.GetName(), crd,
+		metav1.ApplyOptions{FieldManager: "test", Force: true}); err != nil {
 		t.Fatalf("apply the CRD: %v", err)
 	}
 	// The API server says "established" a little before every part of it serves the kind.
 	eventually(t, "the API server serves NetReach", func(ctx context.Context) (bool, error) {
-		if _, err := discovery.NewDiscoveryClientForConfigOrDie(c.config).ServerResourcesForGroupVersion("kdoctor.io/v1beta1"); err != nil {
+		if _, err := discovery.NewDiscoveryClientForConfigOrDie(c.config).ServerResourcesForGroupVersion(
+			"kdoctor.io/v1beta1"); err != nil {
 			return false, nil
 		}
 		_, err := c.tasks.List(ctx, metav1.ListOptions{})
@@ -96,7 +100,8 @@ func (c cluster) create(ctx context.Context, spec any) (*unstructured.Unstructur
 	if spec != nil {
 		task.Object["spec"] = spec
 	}
-	return c.tasks.Create(ctx, task, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}, FieldValidation: metav1.FieldValidationStrict})
+	return c.tasks.Create(ctx, task,
+		metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}, FieldValidation: metav1.FieldValidationStrict})
 }
 
 // parse reads YAML; empty text is no value at all.

@@ -12,22 +12,30 @@ import (
 
 const year = " 1 1 1 *" // the rest of a cron line behind a minute
 
-// The API server and the controller must read a schedule alike: what only one of them takes either never runs or cannot be asked for.
+// The API server and the controller must read a schedule alike: what only one of them takes either never runs or cannot
+// be asked for.
 func TestScheduleIsReadAlikeByTheAPIServerAndTheController(t *testing.T) {
 	c := connect(t)
 	good := []string{
 		"0 1", "  0   1  ", "007 060", "525600 525600",
 		"* * * * *", "? ? ? ? ?", "*/5 * * * *", "5/20 1-5 1,15 jan-mar,OCT mon-fri", "0-59/9999 00-23 01-31 01-12 0-6",
-		" 0  0  29  2  * ", "0 0 31 1,2 *", "0 0 31 2 mon", "0 0 31 2 */2", "0 0 30-31 4 *", "0 0 29-31 feb ?", "1,2,*,?/3 0 * * sun,sat,3",
+		" 0  0  29  2  * ", "0 0 31 1,2 *", "0 0 31 2 mon", "0 0 31 2 */2", "0 0 30-31 4 *", "0 0 29-31 feb ?",
+		"1,2,*,?/3 0 * * sun,sat,3",
 	}
 	bad := []string{
-		"", " ", "1", "1 2 3", "1 2 3 4", "1 2 3 4 5 6", "a b", "0 0", "-1 1", "+1 1", "1 -1", "0.5 1", "0 525601", "525601 1", "1000000 1",
-		"@daily", "@every 1h", "TZ=UTC 0 0 * *", "CRON_TZ=UTC * * * * *", "0\t1", "0 1\n", "* * *\t* *", "* * * * *\u00a0",
-		"60" + year, "-1" + year, "," + year, "1," + year, ",1" + year, "1,,2" + year, "*-5" + year, "+5" + year, "005" + year,
-		"*/0" + year, "*/" + year, "/5" + year, "*/05" + year, "*/10000" + year, "1-2-3" + year, "1/2/3" + year, "5-1" + year, "1-60" + year, "**" + year, "1?" + year, "jan" + year,
-		"0 24 1 1 *", "0 0 0 1 *", "0 0 32 1 *", "0 0 1 0 *", "0 0 1 13 *", "0 0 1 january *", "0 0 1 1jan *", "0 0 1 1-mar *", "0 0 1 mar-jan *", "0 0 1 mon *",
+		"", " ", "1", "1 2 3", "1 2 3 4", "1 2 3 4 5 6", "a b", "0 0", "-1 1", "+1 1", "1 -1", "0.5 1", "0 525601",
+		"525601 1", "1000000 1",
+		"@daily", "@every 1h", "TZ=UTC 0 0 * *", "CRON_TZ=UTC * * * * *", "0\t1", "0 1\n", "* * *\t* *",
+		"* * * * *\u00a0",
+		"60" + year, "-1" + year, "," + year, "1," + year, ",1" + year, "1,,2" + year, "*-5" + year, "+5" + year,
+		"005" + year,
+		"*/0" + year, "*/" + year, "/5" + year, "*/05" + year, "*/10000" + year, "1-2-3" + year, "1/2/3" + year, "5-1" +
+			year, "1-60" + year, "**" + year, "1?" + year, "jan" + year,
+		"0 24 1 1 *", "0 0 0 1 *", "0 0 32 1 *", "0 0 1 0 *", "0 0 1 13 *", "0 0 1 january *", "0 0 1 1jan *",
+		"0 0 1 1-mar *", "0 0 1 mar-jan *", "0 0 1 mon *",
 		"0 0 * * 7", "0 0 * * sunday", "0 0 * * sat-sun", "0 0 * * 6-0", "0 0 * * jan",
-		"0 0 30 2 *", "0 0 31 feb,apr,06,sep,11 *", "0 0 31 4 ?", "0 0 30,31 02 1,*", "0 0 30-31 2 */1", "0 0 31/2 11 *",
+		"0 0 30 2 *", "0 0 31 feb,apr,06,sep,11 *", "0 0 31 4 ?", "0 0 30,31 02 1,*", "0 0 30-31 2 */1",
+		"0 0 31/2 11 *",
 		strings.Repeat("1,", 126) + "1" + year,
 	}
 	for _, text := range good {
@@ -57,8 +65,8 @@ func TestRandomSchedulesAreReadAlike(t *testing.T) {
 	}
 }
 
-// neverComes is the one difference: the CRD's rule knows days that never come where the months are single ones; a range or a step of months
-// ("0 0 31 4-4 *") only the controller sees through.
+// neverComes is the one difference: the CRD's rule knows days that never come where the months are single ones; a range
+// or a step of months ("0 0 31 4-4 *") only the controller sees through.
 func neverComes(err error) bool { return err != nil && strings.Contains(err.Error(), "never comes") }
 
 func checkSchedule(t *testing.T, c cluster, text string, want bool) {
@@ -78,10 +86,12 @@ func checkSchedule(t *testing.T, c cluster, text string, want bool) {
 		return
 	}
 	message := err.Error()
-	if !strings.Contains(message, "spec.schedule.schedule") || strings.Contains(message, "failed rule") || strings.Contains(message, "no such") {
+	if !strings.Contains(message, "spec.schedule.schedule") || strings.Contains(message, "failed rule") ||
+		strings.Contains(message, "no such") {
 		t.Errorf("schedule %q: the refusal is not a sentence for people: %v", text, err)
 	}
-	if printable := !strings.ContainsAny(text, "\t\n\u00a0") && len(text) <= 256; printable && !strings.Contains(message, `is "`+text+`"`) {
+	if printable := !strings.ContainsAny(text, "\t\n\u00a0") && len(text) <= 256; printable &&
+		!strings.Contains(message, `is "`+text+`"`) {
 		t.Errorf("schedule %q: the refusal does not name the value: %v", text, err)
 	}
 }

@@ -18,24 +18,30 @@ import (
 // ownAgents makes agents after those of the release, with the rights of the controller and no others.
 func ownAgents(t *testing.T, config *rest.Config) {
 	limited := rest.CopyConfig(config)
-	limited.Impersonate = rest.ImpersonationConfig{UserName: account, Groups: []string{"system:serviceaccounts", "system:authenticated"}}
+	limited.Impersonate = rest.ImpersonationConfig{UserName: account,
+		Groups: []string{"system:serviceaccounts", "system:authenticated"}}
 	api, err := kube.NewClient(limited)
 	if err != nil {
 		t.Fatal(err)
 	}
-	standard := topology.Workload{Kind: topology.DaemonSet, Name: "kdoctor-agent", Services: []string{"kdoctor-agent-ipv4", "kdoctor-agent-ipv6"}, Ingress: "kdoctor-agent"}
+	standard := topology.Workload{Kind: topology.DaemonSet, Name: "kdoctor-agent",
+		Services: []string{"kdoctor-agent-ipv4", "kdoctor-agent-ipv6"}, Ingress: "kdoctor-agent"}
 	for _, name := range standard.Services {
 		// A cluster of one family has one Service.
-		if err := api.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: name}, &corev1.Service{}); err != nil {
+		if err := api.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: name},
+			&corev1.Service{}); err != nil {
 			standard.Services = standard.Services[:1]
 		}
 	}
-	keeper := workload.NewKeeper(workload.Config{Client: api, Namespace: namespace, Standard: standard, HostPorts: workload.Range{First: 21000, Last: 21999}, FieldOwner: "kdoctor-controller"})
+	keeper := workload.NewKeeper(workload.Config{Client: api, Namespace: namespace, Standard: standard,
+		HostPorts: workload.Range{First: 21000, Last: 21999}, FieldOwner: "kdoctor-controller"})
 	yes := true
 	for _, kind := range []string{topology.DaemonSet, topology.Deployment} {
 		wish := workload.Wish{
-			Owner: metav1.OwnerReference{APIVersion: "kdoctor.io/v1beta1", Kind: "NetReach", Name: "t", UID: "0b3f1a66-2f0c-4f43-9d0e-1f2f3e4a5b6c", Controller: &yes},
-			Spec:  v1beta1.AgentSpec{Kind: kind, HostNetwork: kind == topology.Deployment}, Names: workload.Names("NetReach", "t", kind, standard, true), LoadBalancer: true, Ingress: true,
+			Owner: metav1.OwnerReference{APIVersion: "kdoctor.io/v1beta1", Kind: "NetReach", Name: "t",
+				UID: "0b3f1a66-2f0c-4f43-9d0e-1f2f3e4a5b6c", Controller: &yes},
+			Spec:  v1beta1.AgentSpec{Kind: kind, HostNetwork: kind == topology.Deployment},
+			Names: workload.Names("NetReach", "t", kind, standard, true), LoadBalancer: true, Ingress: true,
 			Families: []topology.Family{topology.IPv4, topology.IPv6},
 		}
 		if standing, err := keeper.Ensure(t.Context(), wish); err != nil || !standing.Made {

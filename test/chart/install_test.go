@@ -51,7 +51,8 @@ func resource(group, version, plural string) schema.GroupVersionResource {
 	return schema.GroupVersionResource{Group: group, Version: version, Resource: plural}
 }
 
-// TestReleaseLives installs the chart, checks what came of it, upgrades it in both of Helm's ways, and removes it: the order matters.
+// TestReleaseLives installs the chart, checks what came of it, upgrades it in both of Helm's ways, and removes it: the
+// order matters.
 func TestReleaseLives(t *testing.T) {
 	config, client := connect(t)
 	makeRestrictedNamespace(t, client)
@@ -70,7 +71,8 @@ func TestReleaseLives(t *testing.T) {
 	apiServices := client.Resource(resource("apiregistration.k8s.io", "v1", "apiservices"))
 	const name = "v1beta1.system.kdoctor.io"
 	patch := fmt.Sprintf(`{"spec":{"caBundle":%q}}`, anyBundle)
-	if _, err := apiServices.Patch(t.Context(), name, types.MergePatchType, []byte(patch), metav1.PatchOptions{FieldManager: "controller"}); err != nil {
+	if _, err := apiServices.Patch(t.Context(), name, types.MergePatchType, []byte(patch),
+		metav1.PatchOptions{FieldManager: "controller"}); err != nil {
 		t.Fatal(err)
 	}
 	for _, way := range []string{"--server-side=true", "--server-side=false"} {
@@ -89,9 +91,10 @@ func TestReleaseLives(t *testing.T) {
 
 func makeRestrictedNamespace(t *testing.T, client dynamic.Interface) {
 	t.Helper()
-	object := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{
-		"name": namespace, "labels": map[string]any{"pod-security.kubernetes.io/enforce": "restricted"},
-	}}}
+	object := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace",
+		"metadata": map[string]any{
+			"name": namespace, "labels": map[string]any{"pod-security.kubernetes.io/enforce": "restricted"},
+		}}}
 	_, err := client.Resource(resource("", "v1", "namespaces")).Create(t.Context(), object, metav1.CreateOptions{})
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		t.Fatal(err)
@@ -100,13 +103,16 @@ func makeRestrictedNamespace(t *testing.T, client dynamic.Interface) {
 
 func podsAreAdmitted(t *testing.T, client dynamic.Interface) {
 	for plural, name := range map[string]string{"daemonsets": "kdoctor-agent", "deployments": "kdoctor-controller"} {
-		workload, err := client.Resource(resource("apps", "v1", plural)).Namespace(namespace).Get(t.Context(), name, metav1.GetOptions{})
+		workload, err := client.Resource(resource("apps", "v1", plural)).Namespace(namespace).Get(t.Context(), name,
+			metav1.GetOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		spec, _, _ := unstructured.NestedMap(workload.Object, "spec", "template", "spec")
-		pod := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"name": "try"}, "spec": spec}}
-		_, err = client.Resource(resource("", "v1", "pods")).Namespace(namespace).Create(t.Context(), pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		pod := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Pod",
+			"metadata": map[string]any{"name": "try"}, "spec": spec}}
+		_, err = client.Resource(resource("", "v1", "pods")).Namespace(namespace).Create(t.Context(), pod,
+			metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 		if err != nil {
 			t.Errorf("a pod of %s is refused: %v", name, err)
 		}
@@ -119,27 +125,39 @@ type right struct{ verb, group, resource, where, name string }
 func rightsFit(t *testing.T, client dynamic.Interface) {
 	needed := []right{
 		{"watch", "kdoctor.io", "netreaches", "", ""}, {"patch", "kdoctor.io", "netreaches/status", "", "task"},
-		{"list", "", "nodes", "", ""}, {"patch", "apiregistration.k8s.io", "apiservices", "", "v1beta1.system.kdoctor.io"},
-		{"watch", "", "pods", namespace, ""}, {"create", "", "pods/portforward", namespace, "kdoctor-agent-x"}, {"list", "", "services", namespace, ""},
-		{"get", "apps", "daemonsets", namespace, "kdoctor-agent"}, {"list", "networking.k8s.io", "ingresses", namespace, ""}, {"list", "apps", "replicasets", namespace, ""},
-		{"create", "", "secrets", namespace, ""}, {"update", "", "secrets", namespace, "kdoctor-ca"}, {"get", "", "secrets", namespace, "kdoctor-api-tls"},
-		{"update", "coordination.k8s.io", "leases", namespace, "kdoctor-controller"}, {"create", "", "events", "default", ""},
-		{"create", "authorization.k8s.io", "subjectaccessreviews", "", ""}, {"create", "authentication.k8s.io", "tokenreviews", "", ""},
+		{"list", "", "nodes", "", ""},
+		{"patch", "apiregistration.k8s.io", "apiservices", "", "v1beta1.system.kdoctor.io"},
+		{"watch", "", "pods", namespace, ""}, {"create", "", "pods/portforward", namespace, "kdoctor-agent-x"},
+		{"list", "", "services", namespace, ""},
+		{"get", "apps", "daemonsets", namespace, "kdoctor-agent"},
+		{"list", "networking.k8s.io", "ingresses", namespace, ""}, {"list", "apps", "replicasets", namespace, ""},
+		{"create", "", "secrets", namespace, ""}, {"update", "", "secrets", namespace, "kdoctor-ca"},
+		{"get", "", "secrets", namespace, "kdoctor-api-tls"},
+		{"update", "coordination.k8s.io", "leases", namespace, "kdoctor-controller"},
+		{"create", "", "events", "default", ""},
+		{"create", "authorization.k8s.io", "subjectaccessreviews", "", ""},
+		{"create", "authentication.k8s.io", "tokenreviews", "", ""},
 		{"get", "", "configmaps", "kube-system", "extension-apiserver-authentication"},
 	}
 	refused := []right{
-		{"get", "", "secrets", namespace, "another"}, {"list", "", "secrets", namespace, ""}, {"delete", "", "secrets", namespace, "kdoctor-ca"},
-		{"get", "", "secrets", "kube-system", "kdoctor-ca"}, {"update", "kdoctor.io", "netreaches", "", "task"}, {"delete", "kdoctor.io", "netreaches", "", "task"},
-		{"patch", "apiregistration.k8s.io", "apiservices", "", "v1.apps"}, {"create", "", "pods", namespace, ""}, {"create", "", "pods/exec", namespace, "x"},
-		{"list", "", "pods", "kube-system", ""}, {"update", "", "nodes", "", "x"}, {"update", "coordination.k8s.io", "leases", namespace, "another"},
-		{"create", "apps", "daemonsets", "kube-system", ""}, {"delete", "", "services", "default", "kubernetes"}, {"create", "apps", "replicasets", namespace, ""},
+		{"get", "", "secrets", namespace, "another"}, {"list", "", "secrets", namespace, ""},
+		{"delete", "", "secrets", namespace, "kdoctor-ca"},
+		{"get", "", "secrets", "kube-system", "kdoctor-ca"}, {"update", "kdoctor.io", "netreaches", "", "task"},
+		{"delete", "kdoctor.io", "netreaches", "", "task"},
+		{"patch", "apiregistration.k8s.io", "apiservices", "", "v1.apps"}, {"create", "", "pods", namespace, ""},
+		{"create", "", "pods/exec", namespace, "x"},
+		{"list", "", "pods", "kube-system", ""}, {"update", "", "nodes", "", "x"},
+		{"update", "coordination.k8s.io", "leases", namespace, "another"},
+		{"create", "apps", "daemonsets", "kube-system", ""}, {"delete", "", "services", "default", "kubernetes"},
+		{"create", "apps", "replicasets", namespace, ""},
 		{"deletecollection", "apps", "daemonsets", namespace, ""}, {"delete", "", "pods", namespace, "x"},
 	}
 	for _, r := range needed {
 		// The authorizer learns of new roles a moment after they were made.
-		err := wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, 30*time.Second, true, func(ctx context.Context) (bool, error) {
-			return allowed(ctx, client, r)
-		})
+		err := wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, 30*time.Second, true,
+			func(ctx context.Context) (bool, error) {
+				return allowed(ctx, client, r)
+			})
 		if err != nil {
 			t.Errorf("the controller may not %+v: %v", r, err)
 		}
@@ -155,11 +173,14 @@ func allowed(ctx context.Context, client dynamic.Interface, r right) (bool, erro
 	plural, sub, _ := strings.Cut(r.resource, "/")
 	review := &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview",
-		"spec": map[string]any{"user": account, "groups": []any{"system:serviceaccounts", "system:authenticated"}, "resourceAttributes": map[string]any{
-			"verb": r.verb, "group": r.group, "resource": plural, "subresource": sub, "namespace": r.where, "name": r.name,
-		}},
+		"spec": map[string]any{"user": account, "groups": []any{"system:serviceaccounts", "system:authenticated"},
+			"resourceAttributes": map[string]any{
+				"verb": r.verb, "group": r.group, "resource": plural, "subresource": sub, "namespace": r.where,
+				"name": r.name,
+			}},
 	}}
-	answer, err := client.Resource(resource("authorization.k8s.io", "v1", "subjectaccessreviews")).Create(ctx, review, metav1.CreateOptions{})
+	answer, err := client.Resource(resource("authorization.k8s.io", "v1", "subjectaccessreviews")).Create(ctx, review,
+		metav1.CreateOptions{})
 	if err != nil {
 		return false, err
 	}
@@ -186,7 +207,8 @@ func nothingIsLeft(t *testing.T, config *rest.Config, client dynamic.Interface) 
 				continue
 			}
 			looked++
-			found, err := client.Resource(version.WithResource(r.Name)).List(t.Context(), metav1.ListOptions{LabelSelector: "app.kubernetes.io/part-of=kdoctor"})
+			found, err := client.Resource(version.WithResource(r.Name)).List(t.Context(),
+				metav1.ListOptions{LabelSelector: "app.kubernetes.io/part-of=kdoctor"})
 			if err != nil {
 				t.Errorf("list %s: %v", r.Name, err)
 				continue

@@ -65,12 +65,15 @@ func objects(t *testing.T, text string) []unstructured.Unstructured {
 // variants are the settings that change what is rendered most.
 func variants() map[string][]string {
 	return map[string][]string{
-		"default":     nil,
-		"ipv6-pvc":    {"feature.enableIPv4=false", "controller.reports.persistence.enabled=true", "controller.reports.persistence.storageClassName=fast"},
-		"ingress-tls": {"feature.enableIPv6=false", "ingress.host=kdoctor.example.org", "ingress.tls.enabled=true", "ingress.tls.secretName=agents-tls"},
-		"ipv4-lean":   {"feature.enableIPv6=false", "ingress.enabled=false", "agent.service.type=NodePort", "networkPolicy.enabled=true", "agent.priorityClassName=system-node-critical"},
-		"refuse":      {"feature.enableIPv6=false", "limits.onExcess=Refuse", "limits.requestsPerSecond=20000"},
-		"s3":          {"controller.reports.url=s3://bucket/kdoctor?endpoint=https://minio.example.com&region=us-east-1&use_path_style=true", "controller.reports.existingSecret=minio"},
+		"default": nil,
+		"ipv6-pvc": {"feature.enableIPv4=false", "controller.reports.persistence.enabled=true",
+			"controller.reports.persistence.storageClassName=fast"},
+		"ingress-tls": {"feature.enableIPv6=false", "ingress.host=kdoctor.example.org", "ingress.tls.enabled=true",
+			"ingress.tls.secretName=agents-tls"},
+		"ipv4-lean": {"feature.enableIPv6=false", "ingress.enabled=false", "agent.service.type=NodePort",
+			"networkPolicy.enabled=true", "agent.priorityClassName=system-node-critical"},
+		"refuse": {"feature.enableIPv6=false", "limits.onExcess=Refuse", "limits.requestsPerSecond=20000"},
+		"s3":     {"controller.reports.url=s3://bucket/kdoctor?endpoint=https://minio.example.com&region=us-east-1&use_path_style=true", "controller.reports.existingSecret=minio"},
 	}
 }
 
@@ -81,7 +84,8 @@ func TestTheKindsOfTasksAreRenderedToTheLetterAndKeptOnRequest(t *testing.T) {
 	if text := render(t, "kdoctor"); !strings.Contains(text, want) || strings.Contains(text, policy) {
 		t.Error("the chart does not hold the generated CRD as it is")
 	}
-	if text := render(t, "kdoctor", "crds.keep=true"); !strings.Contains(text, "kind: CustomResourceDefinition\nmetadata:\n  annotations:\n"+policy) {
+	if text := render(t, "kdoctor", "crds.keep=true"); !strings.Contains(text,
+		"kind: CustomResourceDefinition\nmetadata:\n  annotations:\n"+policy) {
 		t.Error("crds.keep=true does not keep the CRD")
 	}
 	if text := render(t, "kdoctor", "crds.install=false"); strings.Contains(text, "kind: CustomResourceDefinition") {
@@ -99,7 +103,8 @@ func TestRenderedChartIsTheGoldenOne(t *testing.T) {
 	for name, settings := range variants() {
 		t.Run(name, func(t *testing.T) {
 			// The CRD has tests of its own and would be most of the file.
-			got, path := render(t, "kdoctor", append(settings, "crds.install=false")...), filepath.Join("testdata", name+".yaml")
+			got, path := render(t, "kdoctor", append(settings, "crds.install=false")...),
+				filepath.Join("testdata", name+".yaml")
 			if *update {
 				if err := os.WriteFile(path, []byte(got), 0o600); err != nil {
 					t.Fatal(err)
@@ -123,8 +128,10 @@ func TestEveryPodIsRestricted(t *testing.T) {
 		pods++
 		container := spec["containers"].([]any)[0].(map[string]any)
 		for path, want := range map[string]any{
-			"runAsNonRoot": true, "readOnlyRootFilesystem": true, "allowPrivilegeEscalation": false, "runAsUser": int64(65532),
-			"capabilities": map[string]any{"drop": []any{"ALL"}}, "seccompProfile": map[string]any{"type": "RuntimeDefault"},
+			"runAsNonRoot": true, "readOnlyRootFilesystem": true, "allowPrivilegeEscalation": false,
+			"runAsUser":      int64(65532),
+			"capabilities":   map[string]any{"drop": []any{"ALL"}},
+			"seccompProfile": map[string]any{"type": "RuntimeDefault"},
 		} {
 			got, _, _ := unstructured.NestedFieldNoCopy(container, "securityContext", path)
 			if diff := cmp.Diff(want, normal(got)); diff != "" {
@@ -183,7 +190,8 @@ func checkRule(t *testing.T, role string, rule map[string]any) {
 			t.Errorf("%s: %s is %v", role, field, list(field))
 		}
 	}
-	if slices.Contains(list("resources"), "secrets") && len(list("resourceNames")) == 0 && !slices.Equal(list("verbs"), []string{"create"}) {
+	if slices.Contains(list("resources"), "secrets") && len(list("resourceNames")) == 0 &&
+		!slices.Equal(list("verbs"), []string{"create"}) {
 		t.Errorf("%s may %v every secret", role, list("verbs"))
 	}
 	for _, verb := range []string{"escalate", "bind", "impersonate", "deletecollection"} {
@@ -197,11 +205,13 @@ func TestEveryNameFollowsTheRelease(t *testing.T) {
 	names := map[string]bool{}
 	for _, object := range objects(t, render(t, "other")) {
 		names[object.GetKind()+" "+object.GetName()] = true
-		if fixed := slices.Contains([]string{"APIService", "CustomResourceDefinition", "Lease"}, object.GetKind()); !fixed && !strings.HasPrefix(object.GetName(), "other-kdoctor-") {
+		if fixed := slices.Contains([]string{"APIService", "CustomResourceDefinition", "Lease"},
+			object.GetKind()); !fixed && !strings.HasPrefix(object.GetName(), "other-kdoctor-") {
 			t.Errorf("%s %s does not start with other-kdoctor-", object.GetKind(), object.GetName())
 		}
 	}
-	for _, want := range []string{"DaemonSet other-kdoctor-agent", "Service other-kdoctor-agent-ipv4", "Service other-kdoctor-agent-ipv6", "Service other-kdoctor-controller"} {
+	for _, want := range []string{"DaemonSet other-kdoctor-agent", "Service other-kdoctor-agent-ipv4",
+		"Service other-kdoctor-agent-ipv6", "Service other-kdoctor-controller"} {
 		if !names[want] {
 			t.Errorf("%s is missing", want)
 		}
@@ -219,18 +229,24 @@ func TestEveryNameFollowsTheRelease(t *testing.T) {
 
 func TestBadValuesAreRefused(t *testing.T) {
 	for name, tc := range map[string]struct{ setting, says string }{
-		"a value that there is none of":         {"agent.qps=3", "'qps' not allowed"},
-		"an unknown type of Service":            {"agent.service.type=ExternalName", "value must be one of 'ClusterIP', 'NodePort', 'LoadBalancer'"},
-		"a family that may be":                  {"feature.enableIPv4=maybe", "value must be one of 'auto'"},
-		"no family":                             {"feature.enableIPv4=false,feature.enableIPv6=false", "set at least one of them to true"},
-		"a claim without persistence":           {"controller.reports.persistence.existingClaim=x", "set enabled to true, or leave existingClaim empty"},
-		"an update that never goes on":          {"agent.maxUnavailable=0", "minimum: got 0, want 1"},
-		"a size that is none":                   {"controller.reports.size=big", "/controller/reports/size"},
-		"reports in a store of no kind":         {"controller.reports.url=gs://bucket", "/controller/reports/url"},
-		"reports with their credentials":        {"controller.reports.url=s3://key:secret@bucket", "/controller/reports/url"},
-		"a Secret for no object store":          {"controller.reports.existingSecret=minio", "set url, or leave existingSecret empty"},
-		"reports in two places":                 {"controller.reports.url=s3://bucket,controller.reports.persistence.enabled=true", "reports are kept in one place"},
-		"an age that is none":                   {"controller.reports.retention.maxAge=30d", "/controller/reports/retention/maxAge"},
+		"a value that there is none of": {"agent.qps=3", "'qps' not allowed"},
+		"an unknown type of Service": {"agent.service.type=ExternalName",
+			"value must be one of 'ClusterIP', 'NodePort', 'LoadBalancer'"},
+		"a family that may be": {"feature.enableIPv4=maybe", "value must be one of 'auto'"},
+		"no family": {"feature.enableIPv4=false,feature.enableIPv6=false",
+			"set at least one of them to true"},
+		"a claim without persistence": {"controller.reports.persistence.existingClaim=x",
+			"set enabled to true, or leave existingClaim empty"},
+		"an update that never goes on":  {"agent.maxUnavailable=0", "minimum: got 0, want 1"},
+		"a size that is none":           {"controller.reports.size=big", "/controller/reports/size"},
+		"reports in a store of no kind": {"controller.reports.url=gs://bucket", "/controller/reports/url"},
+		"reports with their credentials": {"controller.reports.url=s3://key:secret@bucket",
+			"/controller/reports/url"},
+		"a Secret for no object store": {"controller.reports.existingSecret=minio",
+			"set url, or leave existingSecret empty"},
+		"reports in two places": {"controller.reports.url=s3://bucket,controller.reports.persistence.enabled=true", "reports are kept in one place"},
+		"an age that is none": {"controller.reports.retention.maxAge=30d",
+			"/controller/reports/retention/maxAge"},
 		"a limit below nothing":                 {"limits.requestsPerSecond=-1", "/limits/requestsPerSecond"},
 		"an unknown answer to too much load":    {"limits.onExcess=Ignore", "value must be one of 'Reduce', 'Refuse'"},
 		"a tag with a space":                    {"agent.image.tag=a b", "/agent/image/tag"},

@@ -1,4 +1,5 @@
-// Package chart tests the Helm chart: its documentation, what it renders, and that it can be installed, upgraded and removed.
+// Package chart tests the Helm chart: its documentation, what it renders, and that it can be installed, upgraded and
+// removed.
 package chart
 
 import (
@@ -47,7 +48,8 @@ func leaves(t *testing.T, prefix string, mapping *yaml.Node) []value {
 		if err != nil {
 			t.Fatal(err)
 		}
-		all = append(all, value{path, string(text), strings.Join(strings.Fields(strings.ReplaceAll(key.HeadComment, "#", " ")), " ")})
+		all = append(all, value{path, string(text),
+			strings.Join(strings.Fields(strings.ReplaceAll(key.HeadComment, "#", " ")), " ")})
 	}
 	return all
 }

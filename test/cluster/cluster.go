@@ -90,13 +90,17 @@ func (c *Cluster) Down(ctx context.Context) error {
 // LoadImages puts the images on every node.
 func (c *Cluster) LoadImages(ctx context.Context) error {
 	images := filepath.Join(c.config.Build, "images")
-	return c.lab(ctx, "load", "--name", c.config.Name, filepath.Join(images, "agent.tar"), filepath.Join(images, "controller.tar"))
+	return c.lab(ctx, "load", "--name", c.config.Name, filepath.Join(images, "agent.tar"),
+		filepath.Join(images, "controller.tar"))
 }
 
-// Install installs or upgrades the chart and waits until everything of it is ready. Further arguments are helm's own, such as --set.
+// Install installs or upgrades the chart and waits until everything of it is ready. Further arguments are helm's own,
+// such as --set.
 func (c *Cluster) Install(ctx context.Context, args ...string) error {
-	args = append([]string{"upgrade", "--install", "kdoctor", c.config.Chart, "--namespace", Namespace, "--create-namespace",
-		"--set", "agent.image.tag=" + c.config.Version, "--set", "controller.image.tag=" + c.config.Version, "--wait", "--timeout", "120s"}, args...)
+	args = append([]string{"upgrade", "--install", "kdoctor", c.config.Chart, "--namespace", Namespace,
+		"--create-namespace",
+		"--set", "agent.image.tag=" + c.config.Version, "--set", "controller.image.tag=" + c.config.Version, "--wait",
+		"--timeout", "120s"}, args...)
 	_, err := c.Helm(ctx, args...)
 	return err
 }
@@ -168,7 +172,8 @@ func (c *Cluster) output(ctx context.Context, in io.Reader, program string, args
 	cmd.Stderr = &all
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+c.environment.Kubeconfig)
 	if err := cmd.Run(); err != nil {
-		return out.String(), &Error{Command: filepath.Base(program) + " " + strings.Join(args, " "), Output: all.String(), Err: err}
+		return out.String(), &Error{Command: filepath.Base(program) + " " + strings.Join(args, " "),
+			Output: all.String(), Err: err}
 	}
 	return out.String(), nil
 }

@@ -24,9 +24,9 @@ const (
 	sweepEvery = 100 * time.Millisecond
 )
 
-// Settle waits until every way to the agents answers from every node, many times in a row: Kubernetes gives a Service or an Ingress its address
-// before kube-proxy, load balancers and Ingress controllers have heard of its pods, and what fails until then is no fault.
-// It fails, with the last error, when the context ends first.
+// Settle waits until every way to the agents answers from every node, many times in a row: Kubernetes gives a Service
+// or an Ingress its address before kube-proxy, load balancers and Ingress controllers have heard of its pods, and what
+// fails until then is no fault. It fails, with the last error, when the context ends first.
 func (c *Cluster) Settle(ctx context.Context, nodes int) error {
 	ways, err := c.ways(ctx)
 	if err != nil {
@@ -68,9 +68,10 @@ func (c *Cluster) sweep(ctx context.Context, nodes int, ways []string) error {
 func (c *Cluster) get(ctx context.Context, node, url string) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-		return c.Dial(ctx, node, network, address)
-	}}}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			return c.Dial(ctx, node, network, address)
+		}}}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err
@@ -91,15 +92,16 @@ func (c *Cluster) Dial(ctx context.Context, node, network, address string) (net.
 	return dialFrom(ctx, "/run/netns/"+c.config.Name+"-"+node, network, address)
 }
 
-// dialFrom connects in another network namespace. The thread that entered it ends with the goroutine, so that nobody else is led there.
+// dialFrom connects in another network namespace. The thread that entered it ends with the goroutine, so that nobody
+// else is led there.
 func dialFrom(ctx context.Context, namespace, network, address string) (conn net.Conn, err error) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		runtime.LockOSThread()
 		if unix.Gettid() == unix.Getpid() {
-			// The process's first thread never ends, and where it is the whole process seems to be. As long as it is held here,
-			// another goroutine has another thread.
+			// The process's first thread never ends, and where it is the whole process seems to be. As long as it is
+			// held here, another goroutine has another thread.
 			defer runtime.UnlockOSThread()
 			conn, err = dialFrom(ctx, namespace, network, address)
 			return
@@ -128,8 +130,10 @@ func (c *Cluster) ways(ctx context.Context) ([]string, error) {
 		into any
 		args []string
 	}{
-		{&services, []string{"get", "services", "--namespace", Namespace, "-l", "app.kubernetes.io/name=kdoctor-agent"}},
-		{&ingresses, []string{"get", "ingresses", "--namespace", Namespace, "-l", "app.kubernetes.io/name=kdoctor-agent"}},
+		{&services, []string{"get", "services", "--namespace", Namespace, "-l",
+			"app.kubernetes.io/name=kdoctor-agent"}},
+		{&ingresses, []string{"get", "ingresses", "--namespace", Namespace, "-l",
+			"app.kubernetes.io/name=kdoctor-agent"}},
 		{&nodes, []string{"get", "nodes"}},
 	} {
 		text, err := c.Kubectl(ctx, append(read.args, "-o", "json")...)

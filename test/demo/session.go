@@ -42,7 +42,8 @@ func (s *session) run(ctx context.Context) error {
 		title string
 		do    func(context.Context) error
 	}{
-		{"a Kubernetes of three nodes, dual-stack, on this machine", func(ctx context.Context) error { return s.cluster.Up(ctx, nodes) }},
+		{"a Kubernetes of three nodes, dual-stack, on this machine",
+			func(ctx context.Context) error { return s.cluster.Up(ctx, nodes) }},
 		{"the images, from files, onto every node", s.cluster.LoadImages},
 		{"kdoctor, with helm", s.install},
 		{"the task", s.apply},
@@ -61,14 +62,17 @@ func (s *session) run(ctx context.Context) error {
 	return verdict
 }
 
-// install also waits until the load balancer and the Ingress have addresses and serve: without that the round would rightly fail.
+// install also waits until the load balancer and the Ingress have addresses and serve: without that the round would
+// rightly fail.
 func (s *session) install(ctx context.Context) error {
 	fmt.Fprintln(s.out, "$ helm upgrade --install kdoctor charts/kdoctor --namespace kdoctor --create-namespace --wait")
 	if err := s.cluster.Install(ctx); err != nil {
 		return err
 	}
-	for _, object := range []string{"service/kdoctor-agent-ipv4", "service/kdoctor-agent-ipv6", "ingress/kdoctor-agent"} {
-		if err := s.kubectl(ctx, "wait", "--namespace", cluster.Namespace, "--timeout=60s", "--for=jsonpath={.status.loadBalancer.ingress}", object); err != nil {
+	for _, object := range []string{"service/kdoctor-agent-ipv4", "service/kdoctor-agent-ipv6",
+		"ingress/kdoctor-agent"} {
+		if err := s.kubectl(ctx, "wait", "--namespace", cluster.Namespace, "--timeout=60s",
+			"--for=jsonpath={.status.loadBalancer.ingress}", object); err != nil {
 			return err
 		}
 	}
@@ -86,7 +90,8 @@ func (s *session) install(ctx context.Context) error {
 	return s.kubectl(ctx, "get", "pods", "--namespace", cluster.Namespace, "-o", "wide")
 }
 
-// apply removes a task left by an earlier demo first: applying the same manifest again would change nothing and start nothing.
+// apply removes a task left by an earlier demo first: applying the same manifest again would change nothing and start
+// nothing.
 func (s *session) apply(ctx context.Context) error {
 	if _, err := s.cluster.Kubectl(ctx, "delete", "--ignore-not-found", "-f", s.task); err != nil {
 		return err
@@ -149,7 +154,8 @@ func (s *session) show(ctx context.Context) error {
 		return fmt.Errorf("keep the whole report: %w", err)
 	}
 	lines := strings.SplitAfter(text, "\n")
-	fmt.Fprint(s.out, "\n$ kubectl get kdoctorreport netreach-task -o yaml\n", strings.Join(lines[:min(shownLines, len(lines))], ""))
+	fmt.Fprint(s.out, "\n$ kubectl get kdoctorreport netreach-task -o yaml\n",
+		strings.Join(lines[:min(shownLines, len(lines))], ""))
 	fmt.Fprintf(s.out, "... (%d lines in all: %s)\n", len(lines), file)
 	return nil
 }
@@ -173,7 +179,8 @@ func (s *session) report(ctx context.Context) error {
 
 // victim is a node whose network may be broken without taking the controller, and with it all reports, out of reach.
 func (s *session) victim(ctx context.Context) string {
-	taken, err := s.cluster.Kubectl(ctx, "get", "pods", "--namespace", cluster.Namespace, "-l", "app.kubernetes.io/component=kdoctor-controller", "-o", "jsonpath={.items[*].spec.nodeName}")
+	taken, err := s.cluster.Kubectl(ctx, "get", "pods", "--namespace", cluster.Namespace, "-l",
+		"app.kubernetes.io/component=kdoctor-controller", "-o", "jsonpath={.items[*].spec.nodeName}")
 	if err == nil && strings.TrimSpace(taken) == "n1" {
 		return "n2"
 	}

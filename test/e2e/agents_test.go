@@ -57,7 +57,8 @@ func dialAgents(t *testing.T, c *cluster.Cluster, of topology.Workload) agents {
 	if err != nil {
 		t.Fatal(err)
 	}
-	found := agents{client: control.New(control.Config{TLS: credentials(t, reader), Forward: forward}), all: snapshot.Agents}
+	found := agents{client: control.New(control.Config{TLS: credentials(t, reader), Forward: forward}),
+		all: snapshot.Agents}
 	t.Cleanup(func() {
 		if err := found.client.Close(); err != nil {
 			t.Errorf("close the connections to the agents: %v", err)
@@ -71,7 +72,8 @@ func dialAgents(t *testing.T, c *cluster.Cluster, of topology.Workload) agents {
 func credentials(t *testing.T, reader client.Reader) func() (*tls.Config, error) {
 	t.Helper()
 	var secret corev1.Secret
-	if err := reader.Get(t.Context(), client.ObjectKey{Namespace: cluster.Namespace, Name: "kdoctor-controller-tls"}, &secret); err != nil {
+	if err := reader.Get(t.Context(), client.ObjectKey{Namespace: cluster.Namespace, Name: "kdoctor-controller-tls"},
+		&secret); err != nil {
 		t.Fatal(err)
 	}
 	pair, err := tls.X509KeyPair(secret.Data[corev1.TLSCertKey], secret.Data[corev1.TLSPrivateKeyKey])
@@ -83,7 +85,8 @@ func credentials(t *testing.T, reader client.Reader) func() (*tls.Config, error)
 		t.Fatal("the controller's Secret holds no authority")
 	}
 	return func() (*tls.Config, error) {
-		return &tls.Config{MinVersion: tls.VersionTLS13, ServerName: pki.AgentName, RootCAs: roots, Certificates: []tls.Certificate{pair}}, nil
+		return &tls.Config{MinVersion: tls.VersionTLS13, ServerName: pki.AgentName, RootCAs: roots,
+			Certificates: []tls.Certificate{pair}}, nil
 	}
 }
 

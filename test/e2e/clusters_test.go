@@ -11,19 +11,22 @@ import (
 	"kdoctor.io/kdoctor/test/cluster"
 )
 
-// TestOtherClusters runs every kind of target on clusters that differ in family, kube-proxy and overlay from the one of the scenarios.
+// TestOtherClusters runs every kind of target on clusters that differ in family, kube-proxy and overlay from the one of
+// the scenarios.
 func TestOtherClusters(t *testing.T) {
 	const few = 2
 	cases := []struct {
 		name, family, other string
 		args                []string
 	}{
-		{"IPv6 alone, kube-proxy with iptables", "ipv6", "ipv4", []string{"--families", "ipv6", "--proxy-mode", "iptables"}},
+		{"IPv6 alone, kube-proxy with iptables", "ipv6", "ipv4",
+			[]string{"--families", "ipv6", "--proxy-mode", "iptables"}},
 		{"IPv4 alone, plain routes", "ipv4", "ipv6", []string{"--families", "ipv4", "--overlay", "none"}},
 	}
 	for _, test := range cases {
 		t.Run(test.name, func(t *testing.T) {
-			c := up(t, "e2e-"+test.family, few, []string{"service/kdoctor-agent-" + test.family, "ingress/kdoctor-agent"}, test.args...)
+			c := up(t, "e2e-"+test.family, few,
+				[]string{"service/kdoctor-agent-" + test.family, "ingress/kdoctor-agent"}, test.args...)
 			apply(t, c, "all", fmt.Sprintf(`
 apiVersion: kdoctor.io/v1beta1
 kind: NetReach
@@ -41,7 +44,8 @@ spec:
 				t.Fatalf("%d agents reported, want %d", len(report.Spec.Report), few)
 			}
 			for _, agent := range report.Spec.Report {
-				// Pod addresses and second interfaces of every agent, node ports of every node, and one each of ClusterIP, LoadBalancer and Ingress.
+				// Pod addresses and second interfaces of every agent, node ports of every node, and one each of
+				// ClusterIP, LoadBalancer and Ingress.
 				if want := int64(3*few + 3); agent.NetReachTask.TargetNumber != want {
 					t.Errorf("node %s has %d targets, want %d", agent.NodeName, agent.NetReachTask.TargetNumber, want)
 				}

@@ -65,8 +65,8 @@ func reportOn(t *testing.T, r systemv1beta1.KdoctorReport, node string) systemv1
 	return systemv1beta1.Report{}
 }
 
-// stalledServer stops an agent for one second of eight: whoever asks it sees that in the high percentiles and nowhere else, and the agent
-// itself, which could not look in that second, blames nobody.
+// stalledServer stops an agent for one second of eight: whoever asks it sees that in the high percentiles and nowhere
+// else, and the agent itself, which could not look in that second, blames nobody.
 func stalledServer(t *testing.T, c *cluster.Cluster) {
 	const node = "n1"
 	pod, _ := agentOn(t, c, node)
@@ -101,17 +101,21 @@ spec:
 					t.Errorf("the stopped agent blames %s: %s", detail.TargetName, reason(detail))
 				}
 			case strings.Contains(detail.TargetName, pod):
-				// Of requests at a steady rate for 8 s, those of one second wait for up to 1 s: the 99th percentile is 920 ms.
+				// Of requests at a steady rate for 8 s, those of one second wait for up to 1 s: the 99th percentile is
+				// 920 ms.
 				if l.P99InMs < 800 || l.P99InMs > 1100 || l.P50InMs > 100 || !detail.Succeed {
-					t.Errorf("%s sees the stopped agent with latencies %+v, success %v (%s); want a 99th percentile about 920 ms", agent.NodeName, l, detail.Succeed, reason(detail))
+					t.Errorf("%s sees the stopped agent with latencies %+v, success %v (%s); want a 99th percentile "+
+						"about 920 ms", agent.NodeName, l, detail.Succeed, reason(detail))
 				}
 			case l.P99InMs > 500 || !detail.Succeed:
-				t.Errorf("%s sees %s with latencies %+v, success %v (%s)", agent.NodeName, detail.TargetName, l, detail.Succeed, reason(detail))
+				t.Errorf("%s sees %s with latencies %+v, success %v (%s)", agent.NodeName, detail.TargetName, l,
+					detail.Succeed, reason(detail))
 			}
 		}
 	}
 	limited := reportOn(t, found, node)
-	if !slices.ContainsFunc(limited.NetReachTask.Detail, func(d systemv1beta1.TargetDetail) bool { return d.Result == "tool-limited" }) {
+	if !slices.ContainsFunc(limited.NetReachTask.Detail,
+		func(d systemv1beta1.TargetDetail) bool { return d.Result == "tool-limited" }) {
 		t.Errorf("the stopped agent does not say that it was the limit: %+v", limited.NetReachTask.Detail)
 	}
 }
@@ -158,16 +162,19 @@ spec:
 	}
 	for _, agent := range found.Spec.Report {
 		for _, detail := range agent.NetReachTask.Detail {
-			if detail.Succeed || !slices.Contains(detail.Metrics.SilentBackends, pod) || detail.Metrics.Backends[pod] != 0 {
-				t.Errorf("%s, %s: success %v, silent %v, answered %v; want a failure with %s silent", agent.NodeName, detail.TargetName,
+			if detail.Succeed || !slices.Contains(detail.Metrics.SilentBackends, pod) ||
+				detail.Metrics.Backends[pod] != 0 {
+				t.Errorf("%s, %s: success %v, silent %v, answered %v; want a failure with %s silent", agent.NodeName,
+					detail.TargetName,
 					detail.Succeed, detail.Metrics.SilentBackends, detail.Metrics.Backends, pod)
 			}
 		}
 	}
 }
 
-// hungryAgent gives one agent a twenty-fifth of a CPU and more work than that is enough for: it must say so, and call neither the network
-// slow nor all well; nor may the others. The load is one that load balancer and Ingress of the lab bear on a busy machine.
+// hungryAgent gives one agent a twenty-fifth of a CPU and more work than that is enough for: it must say so, and call
+// neither the network slow nor all well; nor may the others. The load is one that load balancer and Ingress of the lab
+// bear on a busy machine.
 func hungryAgent(t *testing.T, c *cluster.Cluster) {
 	const node = "n1"
 	pod, _ := agentOn(t, c, node)
@@ -186,12 +193,15 @@ spec:
 	restore()
 	found := reportOf(t, c, "hungry")
 	limited := reportOn(t, found, node)
-	if limited.RoundResult != "fail" || limited.NetReachTask.Observer == nil || limited.NetReachTask.Observer.ThrottledShare == 0 {
-		t.Errorf("the throttled agent: result %s, observer %+v; want a failure with throttled periods", limited.RoundResult, limited.NetReachTask.Observer)
+	if limited.RoundResult != "fail" || limited.NetReachTask.Observer == nil ||
+		limited.NetReachTask.Observer.ThrottledShare == 0 {
+		t.Errorf("the throttled agent: result %s, observer %+v; want a failure with throttled periods",
+			limited.RoundResult, limited.NetReachTask.Observer)
 	}
 	for _, detail := range limited.NetReachTask.Detail {
 		if detail.Result != "tool-limited" {
-			t.Errorf("the throttled agent says %q of %s (success %v): %s", detail.Result, detail.TargetName, detail.Succeed, reason(detail))
+			t.Errorf("the throttled agent says %q of %s (success %v): %s", detail.Result, detail.TargetName,
+				detail.Succeed, reason(detail))
 		}
 	}
 	// Whoever asks it sees that it is slow, and blames nobody for it.
@@ -226,7 +236,8 @@ func limitCPU(t *testing.T, pid, percent int) (restore func()) {
 // cgroups is where the kernel shows them.
 const cgroups = "/sys/fs/cgroup"
 
-// cpuQuota is the file with the process's CPU limit, and what to write for percent of one core and for no limit, in either version of cgroups.
+// cpuQuota is the file with the process's CPU limit, and what to write for percent of one core and for no limit, in
+// either version of cgroups.
 func cpuQuota(t *testing.T, pid, percent int) (file, value, none string) {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
@@ -257,19 +268,24 @@ func cpuQuota(t *testing.T, pid, percent int) (file, value, none string) {
 	return "", "", ""
 }
 
-// hundredTargets has every agent ask a hundred targets ten times a second for a minute. Nothing may be lost, and what was sent was answered.
+// hundredTargets has every agent ask a hundred targets ten times a second for a minute. Nothing may be lost, and what
+// was sent was answered.
 func hundredTargets(t *testing.T, c *cluster.Cluster) {
 	const each, targets, seconds = 10, 100, 60
 	found := dial(t, c)
 	key := schedule.Key{UID: "e2e-hundred-targets", Generation: 1, Round: 1}
 	for _, agent := range found.all {
-		plan := mesh.Plan{Key: key, Task: report.Task{Kind: "NetReach", Name: "hundred"}, Agent: agent, Limit: 2 * seconds * time.Second,
-			Load: mesh.Load{PerSecond: each, Duration: seconds * time.Second, Timeout: 2 * time.Second, Connection: mesh.Both}}
+		plan := mesh.Plan{Key: key, Task: report.Task{Kind: "NetReach", Name: "hundred"}, Agent: agent,
+			Limit: 2 * seconds * time.Second,
+			Load: mesh.Load{PerSecond: each, Duration: seconds * time.Second, Timeout: 2 * time.Second,
+				Connection: mesh.Both}}
 		for i := range targets {
 			to := found.all[i%len(found.all)]
 			plan.Targets = append(plan.Targets, target.Target{
-				ID: fmt.Sprintf("t%d", i), Kind: target.Endpoint, Family: topology.FamilyOf(to.Addresses[i/len(found.all)%2]), Protocol: target.HTTP,
-				Address: fmt.Sprintf("http://%s/t%d", target.HostPort(to.Addresses[i/len(found.all)%2], to.HTTPPort), i), Pod: to.Pod, Node: to.Node,
+				ID: fmt.Sprintf("t%d", i), Kind: target.Endpoint,
+				Family: topology.FamilyOf(to.Addresses[i/len(found.all)%2]), Protocol: target.HTTP,
+				Address: fmt.Sprintf("http://%s/t%d", target.HostPort(to.Addresses[i/len(found.all)%2], to.HTTPPort),
+					i), Pod: to.Pod, Node: to.Node,
 			})
 		}
 		if err := found.client.Start(t.Context(), agent, plan); err != nil {
@@ -281,7 +297,8 @@ func hundredTargets(t *testing.T, c *cluster.Cluster) {
 		got := awaitEnd(t, found, agent, key, 2*seconds*time.Second)
 		for _, p := range got.Paths {
 			if p.Scheduled != each*seconds || p.OK != p.Scheduled {
-				t.Errorf("%s, %s: %d scheduled, %d sent, %d succeeded, failures %v; want %d of each", agent.Node, p.Target.ID, p.Scheduled, p.Sent, p.OK, p.Failures, each*seconds)
+				t.Errorf("%s, %s: %d scheduled, %d sent, %d succeeded, failures %v; want %d of each", agent.Node,
+					p.Target.ID, p.Scheduled, p.Sent, p.OK, p.Failures, each*seconds)
 			}
 			sent += p.Sent
 			if p.Kept == nil || p.Kept.OK != p.Kept.Scheduled || p.Kept.Reused+1 < p.Kept.OK {
@@ -300,11 +317,13 @@ func hundredTargets(t *testing.T, c *cluster.Cluster) {
 		answeredKept += got.ServedKept
 	}
 	if sent != answered || sentKept != answeredKept {
-		t.Errorf("%d requests were sent and %d answered, %d and %d over kept connections; want the same", sent, answered, sentKept, answeredKept)
+		t.Errorf("%d requests were sent and %d answered, %d and %d over kept connections; want the same", sent,
+			answered, sentKept, answeredKept)
 	}
 }
 
-func awaitEnd(t *testing.T, found agents, agent topology.Agent, key schedule.Key, within time.Duration) (got report.Agent) {
+func awaitEnd(t *testing.T, found agents, agent topology.Agent, key schedule.Key,
+	within time.Duration) (got report.Agent) {
 	t.Helper()
 	eventually(t, within, "the round of "+agent.Pod+" ends", func() (err error) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)

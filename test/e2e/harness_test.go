@@ -1,4 +1,5 @@
-// Package e2e runs scenarios against a real Kubernetes of several nodes, in the order in which an admin might meet them.
+// Package e2e runs scenarios against a real Kubernetes of several nodes, in the order in which an admin might meet
+// them.
 package e2e
 
 import (
@@ -18,7 +19,8 @@ import (
 // nodes is how many nodes the lab has; their names are n0, n1, n2.
 const nodes = 3
 
-// pollInterval is how often a scenario looks for what it waits for: the cluster's own doing cannot be waited for otherwise.
+// pollInterval is how often a scenario looks for what it waits for: the cluster's own doing cannot be waited for
+// otherwise.
 const pollInterval = 500 * time.Millisecond
 
 // progress passes what long-running programs print on to the test's log.
@@ -31,15 +33,16 @@ func (p progress) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// up returns a cluster with kdoctor installed and everything that it tests given its address, and takes it down when the test is over
-// unless KDOCTOR_KEEP is set. Further arguments are the lab's own.
+// up returns a cluster with kdoctor installed and everything that it tests given its address, and takes it down when
+// the test is over unless KDOCTOR_KEEP is set. Further arguments are the lab's own.
 func up(t *testing.T, name string, nodes int, objects []string, args ...string) *cluster.Cluster {
 	t.Helper()
 	build := os.Getenv("KDOCTOR_BUILD")
 	if build == "" {
 		t.Fatal("KDOCTOR_BUILD is not set: run this through 'make e2e', which builds the programs and images first")
 	}
-	c := cluster.New(cluster.Config{Name: name, Build: build, Chart: "../../charts/kdoctor", Version: os.Getenv("KDOCTOR_VERSION"), Progress: progress{t}})
+	c := cluster.New(cluster.Config{Name: name, Build: build, Chart: "../../charts/kdoctor",
+		Version: os.Getenv("KDOCTOR_VERSION"), Progress: progress{t}})
 	t.Cleanup(func() {
 		if os.Getenv("KDOCTOR_KEEP") != "" {
 			return
@@ -58,7 +61,8 @@ func up(t *testing.T, name string, nodes int, objects []string, args ...string) 
 		}
 	}
 	for _, object := range objects {
-		kubectl(t, c, "wait", "--namespace", cluster.Namespace, "--timeout=60s", "--for=jsonpath={.status.loadBalancer.ingress}", object)
+		kubectl(t, c, "wait", "--namespace", cluster.Namespace, "--timeout=60s",
+			"--for=jsonpath={.status.loadBalancer.ingress}", object)
 	}
 	settling, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -104,7 +108,8 @@ func apply(t *testing.T, c *cluster.Cluster, name, manifest string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if _, err := c.Kubectl(context.WithoutCancel(t.Context()), "delete", "netreach", name, "--ignore-not-found"); err != nil {
+		if _, err := c.Kubectl(context.WithoutCancel(t.Context()), "delete", "netreach", name,
+			"--ignore-not-found"); err != nil {
 			t.Errorf("delete the task: %v", err)
 		}
 	})
@@ -167,7 +172,8 @@ func nodeNames() []string {
 
 // shape is the target's name without what differs between clusters.
 func shape(target string) string {
-	for _, prefix := range []string{"AgentPodV4IP", "AgentPodV6IP", "AgentClusterV4IP", "AgentClusterV6IP", "AgentNodePortV4IP", "AgentNodePortV6IP",
+	for _, prefix := range []string{"AgentPodV4IP", "AgentPodV6IP", "AgentClusterV4IP", "AgentClusterV6IP",
+		"AgentNodePortV4IP", "AgentNodePortV6IP",
 		"AgentLoadbalancerV4IP", "AgentLoadbalancerV6IP", "AgentIngress_http://[", "AgentIngress_http://"} {
 		if strings.HasPrefix(target, prefix) {
 			return prefix

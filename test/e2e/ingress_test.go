@@ -19,11 +19,12 @@ import (
 // ingressHost is the host of the rule; nobody resolves it.
 const ingressHost = "agents.kdoctor.example"
 
-// ingressTLS serves the agents' Ingress for one host over TLS, with a certificate of an authority that only its Secret knows,
-// and then lets the Secret tell of another authority.
+// ingressTLS serves the agents' Ingress for one host over TLS, with a certificate of an authority that only its Secret
+// knows, and then lets the Secret tell of another authority.
 func ingressTLS(t *testing.T, l life) {
 	authority, other := newAuthority(t), newAuthority(t)
-	served, err := pki.Issue(authority, pki.Profile{DNSNames: []string{ingressHost}, Usage: x509.ExtKeyUsageServerAuth}, time.Now())
+	served, err := pki.Issue(authority, pki.Profile{DNSNames: []string{ingressHost}, Usage: x509.ExtKeyUsageServerAuth},
+		time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +35,8 @@ func ingressTLS(t *testing.T, l life) {
 	if err := client.IgnoreAlreadyExists(l.api.Create(t.Context(), secret)); err != nil {
 		t.Fatal(err)
 	}
-	if err := l.Install(t.Context(), "--set", "ingress.host="+ingressHost, "--set", "ingress.tls.enabled=true", "--set", "ingress.tls.secretName="+secret.Name); err != nil {
+	if err := l.Install(t.Context(), "--set", "ingress.host="+ingressHost, "--set", "ingress.tls.enabled=true", "--set",
+		"ingress.tls.secretName="+secret.Name); err != nil {
 		t.Fatal(err)
 	}
 	defer func() {
@@ -46,7 +48,8 @@ func ingressTLS(t *testing.T, l life) {
 		}
 		l.settle(t)
 	}()
-	const load = "request: {durationInSecond: 1, qps: 4, perRequestTimeoutInMS: 2000}\n  target: {ipv4: true, ipv6: true, endpoint: false, clusterIP: false, nodePort: false, ingress: true}"
+	const load = "request: {durationInSecond: 1, qps: 4, perRequestTimeoutInMS: 2000}\n  target: {ipv4: true, ipv6: " +
+		"true, endpoint: false, clusterIP: false, nodePort: false, ingress: true}"
 	eventually(t, time.Minute, "the Ingress serves the certificate", func() error { return l.handshake(t, authority) })
 	l.apply(t, "tls", load)
 	l.finished(t, "tls", time.Minute)
@@ -58,7 +61,8 @@ func ingressTLS(t *testing.T, l life) {
 		}
 		for _, d := range agent.NetReachTask.Detail {
 			if d.TargetUrl != "https://"+ingressHost+"/kdoctoragent" || d.Metrics.PhasesInMs["tls"].Mean <= 0 {
-				t.Errorf("node %s, %s: URL %s, phases %v; want the host over TLS", agent.NodeName, d.TargetName, d.TargetUrl, d.Metrics.PhasesInMs)
+				t.Errorf("node %s, %s: URL %s, phases %v; want the host over TLS", agent.NodeName, d.TargetName,
+					d.TargetUrl, d.Metrics.PhasesInMs)
 			}
 		}
 	}
@@ -74,7 +78,8 @@ func ingressTLS(t *testing.T, l life) {
 	for _, agent := range l.report(t, "netreach-tls-other").Spec.Report {
 		for _, d := range agent.NetReachTask.Detail {
 			if d.Metrics.SuccessCounts != 0 || !strings.Contains(fmt.Sprint(d.Metrics.Errors), "tls") {
-				t.Errorf("node %s, %s: %d succeeded, errors %v; want none, for the certificate", agent.NodeName, d.TargetName, d.Metrics.SuccessCounts, d.Metrics.Errors)
+				t.Errorf("node %s, %s: %d succeeded, errors %v; want none, for the certificate", agent.NodeName,
+					d.TargetName, d.Metrics.SuccessCounts, d.Metrics.Errors)
 			}
 		}
 	}
@@ -89,11 +94,13 @@ func newAuthority(t *testing.T) pki.Pair {
 	return authority
 }
 
-// handshake shakes hands with the Ingress controller from a node, over both families, as a client that trusts the authority alone.
+// handshake shakes hands with the Ingress controller from a node, over both families, as a client that trusts the
+// authority alone.
 func (l life) handshake(t *testing.T, authority pki.Pair) error {
 	t.Helper()
 	for _, address := range []string{"198.18.0.3", "fd98:18::3"} {
-		if err := l.shakeHands(t.Context(), netip.AddrPortFrom(netip.MustParseAddr(address), 443), authority); err != nil {
+		if err := l.shakeHands(t.Context(), netip.AddrPortFrom(netip.MustParseAddr(address), 443),
+			authority); err != nil {
 			return fmt.Errorf("with %s: %w", address, err)
 		}
 	}

@@ -50,7 +50,8 @@ func TestLabsLiveSideBySideSurviveCrashesAndLeaveNothing(t *testing.T) {
 	}
 	began := time.Now()
 	if err := labs[first].Up(t.Context(), 1); err != nil || time.Since(began) > 5*time.Second {
-		t.Errorf("a second up of a healthy lab took %v and ended with %v; want nothing to be done", time.Since(began), err)
+		t.Errorf("a second up of a healthy lab took %v and ended with %v; want nothing to be done", time.Since(began),
+			err)
 	}
 	if err := labs[first].Up(t.Context(), 2); err == nil {
 		t.Error("up with other settings was not refused")
@@ -95,7 +96,8 @@ func down(t *testing.T, c *cluster.Cluster, name string) {
 	if err := c.Down(context.WithoutCancel(t.Context())); err != nil {
 		t.Errorf("take %s down: %v", name, err)
 	}
-	for _, pattern := range []string{"/run/netns/" + name + "-*", "/var/lib/kdoctor-lab/" + name, "/sys/fs/cgroup/*/*" + name + "-*", "/sys/fs/cgroup/*" + name + "-*"} {
+	for _, pattern := range []string{"/run/netns/" + name + "-*", "/var/lib/kdoctor-lab/" + name, "/sys/fs/cgroup/*/*" +
+		name + "-*", "/sys/fs/cgroup/*" + name + "-*"} {
 		left, err := filepath.Glob(pattern)
 		if err != nil || len(left) != 0 {
 			t.Errorf("left of %s: %v (%v)", name, left, err)

@@ -16,7 +16,8 @@ import (
 func limits(t *testing.T, l life) {
 	set := func(excess string) {
 		t.Helper()
-		if err := l.Install(t.Context(), "--set", "limits.requestsPerSecondPerAgent=20", "--set", "limits.onExcess="+excess); err != nil {
+		if err := l.Install(t.Context(), "--set", "limits.requestsPerSecondPerAgent=20", "--set", "limits.onExcess="+
+			excess); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -26,7 +27,8 @@ func limits(t *testing.T, l life) {
 		}
 	}()
 	// Ten requests a second to each of three pods are 30, and with the kept stream some more.
-	const much = "request: {durationInSecond: 2, qps: 10, perRequestTimeoutInMS: 2000}\n  target: {clusterIP: false, nodePort: false}"
+	const much = "request: {durationInSecond: 2, qps: 10, perRequestTimeoutInMS: 2000}\n  target: {clusterIP: false, " +
+		"nodePort: false}"
 	set("Reduce")
 	l.apply(t, "much", much)
 	done := l.finished(t, "much", time.Minute)
@@ -36,17 +38,20 @@ func limits(t *testing.T, l life) {
 	}
 	r := l.report(t, "netreach-much")
 	if total := sent(r); total.counted == 0 || total.counted+total.kept > 2*20*nodes || r.Spec.ReducedLoad == "" {
-		t.Errorf("%+v requests were sent, and the report says %q; want at most %d and a reason", total, r.Spec.ReducedLoad, 2*20*nodes)
+		t.Errorf("%+v requests were sent, and the report says %q; want at most %d and a reason", total,
+			r.Spec.ReducedLoad, 2*20*nodes)
 	}
 	set("Refuse")
 	// How many agents and targets there are is written by the controller, and until then nothing is too much.
 	eventually(t, time.Minute, "the task is refused", func() error {
-		_, err := l.Apply(t.Context(), fmt.Sprintf("apiVersion: kdoctor.io/v1beta1\nkind: NetReach\nmetadata: {name: too-much}\nspec:\n  %s\n", much))
+		_, err := l.Apply(t.Context(), fmt.Sprintf("apiVersion: kdoctor.io/v1beta1\nkind: NetReach\nmetadata: {name: "+
+			"too-much}\nspec:\n  %s\n", much))
 		if err == nil {
 			kubectl(t, l.Cluster, "delete", "netreach", "too-much")
 			return errors.New("it was taken")
 		}
-		if !strings.Contains(err.Error(), "spec.request.qps is 10") || !strings.Contains(err.Error(), "the limit is 20") {
+		if !strings.Contains(err.Error(), "spec.request.qps is 10") ||
+			!strings.Contains(err.Error(), "the limit is 20") {
 			return fmt.Errorf("it is not the sentence that says what would do: %w", err)
 		}
 		return nil

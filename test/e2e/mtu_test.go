@@ -8,8 +8,9 @@ import (
 	"kdoctor.io/kdoctor/test/cluster"
 )
 
-// mtuBlackHole makes a node's way to pods on other nodes narrower than its pods believe, and keeps it from telling them. What is small still passes:
-// a task with the usual answers must succeed, one with answers of several packets must fail where they leave that node, and nowhere else.
+// mtuBlackHole makes a node's way to pods on other nodes narrower than its pods believe, and keeps it from telling
+// them. What is small still passes: a task with the usual answers must succeed, one with answers of several packets
+// must fail where they leave that node, and nowhere else.
 func mtuBlackHole(t *testing.T, c *cluster.Cluster) {
 	// Not the controller's: what it says of reports is large as well.
 	node := workerWithoutController(t, c)
@@ -30,7 +31,8 @@ func mtuBlackHole(t *testing.T, c *cluster.Cluster) {
 	if !ok {
 		t.Fatalf("the MTU of %s on %s is not told", overlay, node)
 	}
-	run("nft", "add table inet mtu; add chain inet mtu output { type filter hook output priority 0; }; add rule inet mtu output icmp type destination-unreachable drop")
+	run("nft", "add table inet mtu; add chain inet mtu output { type filter hook output priority 0; }; add rule inet "+
+		"mtu output icmp type destination-unreachable drop")
 	defer run("nft", "delete table inet mtu")
 	run("ip", "link", "set", "dev", overlay, "mtu", narrow)
 	defer run("ip", "link", "set", "dev", overlay, "mtu", wide)
@@ -44,7 +46,8 @@ spec:
   target: {ipv4: true, ipv6: false, nodePort: false, clusterIP: false}
 `)
 	}
-	if usual := finished(t, c, "usual-answers"); usual.Status.LastRoundStatus == nil || *usual.Status.LastRoundStatus != v1beta1.Succeed {
+	if usual := finished(t, c, "usual-answers"); usual.Status.LastRoundStatus == nil ||
+		*usual.Status.LastRoundStatus != v1beta1.Succeed {
 		t.Errorf("with the usual answers: %+v; want a success", usual.Status)
 	}
 	finished(t, c, "large-answers")
@@ -56,7 +59,8 @@ spec:
 		for _, detail := range agent.NetReachTask.Detail {
 			lost := agent.NodeName != node && strings.Contains(detail.TargetName, pod)
 			if detail.Succeed == lost || lost && !strings.Contains(reason(detail), "Timeout") {
-				t.Errorf("%s, %s: success %v (%s); want a failure by timeout: %v", agent.NodeName, detail.TargetName, detail.Succeed, reason(detail), lost)
+				t.Errorf("%s, %s: success %v (%s); want a failure by timeout: %v", agent.NodeName, detail.TargetName,
+					detail.Succeed, reason(detail), lost)
 			}
 		}
 	}

@@ -55,12 +55,14 @@ func nodePorts(t *testing.T, l life) {
 		r := l.report(t, "netreach-"+name)
 		wantPassed(t, r, nodes, lightly)
 		for _, agent := range r.Spec.Report {
-			four, six := []string{"198.18.0.10", "198.18.0.11", "198.18.0.12"}, []string{"fd98:18::10", "fd98:18::11", "fd98:18::12"}
+			four, six := []string{"198.18.0.10", "198.18.0.11", "198.18.0.12"},
+				[]string{"fd98:18::10", "fd98:18::11", "fd98:18::12"}
 			if name == "ports-local" {
 				own := slices.Index(nodeNames(), agent.NodeName)
 				four, six = four[own:own+1], six[own:own+1]
 			}
-			if diff := cmp.Diff([][]string{four, six}, [][]string{hosts(t, agent, "AgentNodePortV4IP_"), hosts(t, agent, "AgentNodePortV6IP_")}); diff != "" {
+			if diff := cmp.Diff([][]string{four, six},
+				[][]string{hosts(t, agent, "AgentNodePortV4IP_"), hosts(t, agent, "AgentNodePortV6IP_")}); diff != "" {
 				t.Errorf("%s, node %s (-want +got):\n%s", name, agent.NodeName, diff)
 			}
 		}
@@ -70,7 +72,8 @@ func nodePorts(t *testing.T, l life) {
 func connections(t *testing.T, l life) {
 	const requests = 20
 	for _, way := range []string{"new", "keepalive"} {
-		l.apply(t, way, "request: {durationInSecond: 2, qps: 10, perRequestTimeoutInMS: 2000, connection: "+way+"}\n  target: {ipv4: true, ipv6: true}")
+		l.apply(t, way, "request: {durationInSecond: 2, qps: 10, perRequestTimeoutInMS: 2000, connection: "+way+
+			"}\n  target: {ipv4: true, ipv6: true}")
 	}
 	for _, way := range []string{"new", "keepalive"} {
 		done := l.finished(t, way, time.Minute)
@@ -82,8 +85,10 @@ func connections(t *testing.T, l life) {
 		}
 		for _, agent := range r.Spec.Report {
 			for _, d := range agent.NetReachTask.Detail {
-				if reused := d.Metrics.Reused; way == "new" && reused != 0 || way == "keepalive" && reused < requests/2 {
-					t.Errorf("%s, node %s, %s: %d requests went over a connection that was open already", way, agent.NodeName, d.TargetName, reused)
+				if reused := d.Metrics.Reused; way == "new" && reused != 0 || way == "keepalive" &&
+					reused < requests/2 {
+					t.Errorf("%s, node %s, %s: %d requests went over a connection that was open already", way,
+						agent.NodeName, d.TargetName, reused)
 				}
 			}
 		}
@@ -91,7 +96,8 @@ func connections(t *testing.T, l life) {
 }
 
 func interfaces(t *testing.T, l life) {
-	l.apply(t, "second", strings.Split(light, "\n")[0]+"\n  target: {ipv4: true, ipv6: true, endpoint: true, multusInterface: true, clusterIP: false, nodePort: false}")
+	l.apply(t, "second", strings.Split(light, "\n")[0]+"\n  target: {ipv4: true, ipv6: true, endpoint: true, "+
+		"multusInterface: true, clusterIP: false, nodePort: false}")
 	l.finished(t, "second", time.Minute)
 	r := l.report(t, "netreach-second")
 	wantPassed(t, r, nodes, lightly)
@@ -103,7 +109,8 @@ func interfaces(t *testing.T, l life) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if second := netip.MustParsePrefix("198.18.64.0/18").Contains(at.Addr()) || netip.MustParsePrefix("fd98:64::/64").Contains(at.Addr()); second != (d.Interface == "net1") {
+			if second := netip.MustParsePrefix("198.18.64.0/18").Contains(at.Addr()) ||
+				netip.MustParsePrefix("fd98:64::/64").Contains(at.Addr()); second != (d.Interface == "net1") {
 				t.Errorf("%s: interface %q", d.TargetUrl, d.Interface)
 			}
 		}
@@ -116,7 +123,8 @@ func interfaces(t *testing.T, l life) {
 // brokenNodePort drops what other nodes' agents send to the node port of one node, as a firewall does.
 func brokenNodePort(t *testing.T, l life) {
 	const node, address = "n2", "198.18.0.12"
-	port := strings.TrimSpace(kubectl(t, l.Cluster, "get", "service", "--namespace", cluster.Namespace, "kdoctor-agent-ipv4", "-o", "jsonpath={.spec.ports[0].nodePort}"))
+	port := strings.TrimSpace(kubectl(t, l.Cluster, "get", "service", "--namespace", cluster.Namespace,
+		"kdoctor-agent-ipv4", "-o", "jsonpath={.spec.ports[0].nodePort}"))
 	nft := func(args ...string) {
 		if _, err := l.Exec(t.Context(), node, append([]string{"nft"}, args...)...); err != nil {
 			t.Fatal(err)
@@ -128,7 +136,8 @@ func brokenNodePort(t *testing.T, l life) {
 	defer nft("delete table inet closed")
 	nft("add chain inet closed pre { type filter hook prerouting priority -300; }")
 	nft("add rule inet closed pre ip daddr", address, "tcp dport", port, "drop")
-	l.apply(t, "closed", "request: {durationInSecond: 2, qps: 4, perRequestTimeoutInMS: 500}\n  target: {"+onlyNodePorts+"}")
+	l.apply(t, "closed", "request: {durationInSecond: 2, qps: 4, perRequestTimeoutInMS: 500}\n  target: {"+
+		onlyNodePorts+"}")
 	done := l.finished(t, "closed", time.Minute)
 	if got := done.Status.History[0].FailedAgentNodeList; !slices.Equal(got, nodeNames()) {
 		t.Errorf("failing agents on %v, want on all nodes", got)
@@ -141,17 +150,19 @@ func brokenNodePort(t *testing.T, l life) {
 	}
 }
 
-// externalLocal asks for node ports and load balancers of Services whose traffic from outside stays on the node that it reached. It does so
-// from the nodes' network: kube-proxy lets pods in on any node, as if the policy were another.
+// externalLocal asks for node ports and load balancers of Services whose traffic from outside stays on the node that it
+// reached. It does so from the nodes' network: kube-proxy lets pods in on any node, as if the policy were another.
 func externalLocal(t *testing.T, l life) {
 	policy := func(name string) {
 		for _, service := range []string{"kdoctor-agent-ipv4", "kdoctor-agent-ipv6"} {
-			kubectl(t, l.Cluster, "patch", "service", "--namespace", cluster.Namespace, service, "--type=merge", "-p", `{"spec":{"externalTrafficPolicy":"`+name+`"}}`)
+			kubectl(t, l.Cluster, "patch", "service", "--namespace", cluster.Namespace, service, "--type=merge", "-p",
+				`{"spec":{"externalTrafficPolicy":"`+name+`"}}`)
 		}
 	}
 	policy("Local")
 	defer policy("Cluster")
-	l.apply(t, "local", "agentSpec: {hostNetwork: true, terminationGracePeriodMinutes: 0}\n  request: {durationInSecond: 2, qps: 10, perRequestTimeoutInMS: 2000}\n"+
+	l.apply(t, "local", "agentSpec: {hostNetwork: true, terminationGracePeriodMinutes: 0}\n  request: "+
+		"{durationInSecond: 2, qps: 10, perRequestTimeoutInMS: 2000}\n"+
 		"  target: {ipv4: true, ipv6: true, loadBalancer: true, "+onlyNodePorts+"}")
 	l.finished(t, "local", 3*time.Minute)
 	r := l.report(t, "netreach-local")
@@ -162,14 +173,17 @@ func externalLocal(t *testing.T, l life) {
 			m := d.Metrics
 			if !strings.HasPrefix(d.TargetName, "AgentNodePort") {
 				if m.BackendsExpected != nodes {
-					t.Errorf("node %s, %s: %d backends are expected, want those on all nodes", agent.NodeName, d.TargetName, m.BackendsExpected)
+					t.Errorf("node %s, %s: %d backends are expected, want those on all nodes", agent.NodeName,
+						d.TargetName, m.BackendsExpected)
 				}
 				continue
 			}
 			// What comes from the node itself is led to agents on any node, and one on its own must be among them.
-			elsewhere := !strings.Contains(d.TargetUrl, fmt.Sprintf("//198.18.0.1%d:", own)) && !strings.Contains(d.TargetUrl, fmt.Sprintf("//[fd98:18::1%d]:", own))
+			elsewhere := !strings.Contains(d.TargetUrl, fmt.Sprintf("//198.18.0.1%d:", own)) &&
+				!strings.Contains(d.TargetUrl, fmt.Sprintf("//[fd98:18::1%d]:", own))
 			if m.BackendsExpected != 1 || m.BackendsAnswered != 1 || elsewhere && len(m.Backends) != 1 {
-				t.Errorf("node %s, %s: %d of %d backends answered, want the one on the port's node: %v", agent.NodeName, d.TargetName, m.BackendsAnswered, m.BackendsExpected, m.Backends)
+				t.Errorf("node %s, %s: %d of %d backends answered, want the one on the port's node: %v", agent.NodeName,
+					d.TargetName, m.BackendsAnswered, m.BackendsExpected, m.Backends)
 			}
 		}
 	}
@@ -179,20 +193,23 @@ func externalLocal(t *testing.T, l life) {
 func internalLocal(t *testing.T, l life) {
 	policy := func(name string) {
 		for _, service := range []string{"kdoctor-agent-ipv4", "kdoctor-agent-ipv6"} {
-			kubectl(t, l.Cluster, "patch", "service", "--namespace", cluster.Namespace, service, "--type=merge", "-p", `{"spec":{"internalTrafficPolicy":"`+name+`"}}`)
+			kubectl(t, l.Cluster, "patch", "service", "--namespace", cluster.Namespace, service, "--type=merge", "-p",
+				`{"spec":{"internalTrafficPolicy":"`+name+`"}}`)
 		}
 	}
 	policy("Local")
 	defer policy("Cluster")
 	l.settle(t)
-	l.apply(t, "inside", "request: {durationInSecond: 2, qps: 10, perRequestTimeoutInMS: 2000}\n  target: {ipv4: true, ipv6: true, endpoint: false, nodePort: false}")
+	l.apply(t, "inside", "request: {durationInSecond: 2, qps: 10, perRequestTimeoutInMS: 2000}\n  target: {ipv4: "+
+		"true, ipv6: true, endpoint: false, nodePort: false}")
 	l.finished(t, "inside", time.Minute)
 	r := l.report(t, "netreach-inside")
 	wantPassed(t, r, nodes, 20)
 	for _, agent := range r.Spec.Report {
 		for _, d := range agent.NetReachTask.Detail {
 			if m := d.Metrics; m.BackendsExpected != 1 || m.Backends[agent.PodName] != 20 {
-				t.Errorf("node %s, %s: of %d backends %v answered, want the agent itself alone", agent.NodeName, d.TargetName, m.BackendsExpected, m.Backends)
+				t.Errorf("node %s, %s: of %d backends %v answered, want the agent itself alone", agent.NodeName,
+					d.TargetName, m.BackendsExpected, m.Backends)
 			}
 		}
 	}
@@ -214,7 +231,8 @@ func sound(t *testing.T, l life) {
 		}
 		for _, container := range pod.Status.ContainerStatuses {
 			if container.RestartCount != 0 {
-				t.Errorf("%s has restarted %d times: %+v", pod.Name, container.RestartCount, container.LastTerminationState)
+				t.Errorf("%s has restarted %d times: %+v", pod.Name, container.RestartCount,
+					container.LastTerminationState)
 			}
 		}
 		text := kubectl(t, l.Cluster, "logs", "--namespace", cluster.Namespace, pod.Name)
@@ -230,7 +248,8 @@ func sound(t *testing.T, l life) {
 func (l life) agentPods(t *testing.T) []corev1.Pod {
 	t.Helper()
 	var pods corev1.PodList
-	if err := l.api.List(t.Context(), &pods, client.InNamespace(cluster.Namespace), client.MatchingLabels{"app.kubernetes.io/name": "kdoctor-agent"}); err != nil {
+	if err := l.api.List(t.Context(), &pods, client.InNamespace(cluster.Namespace),
+		client.MatchingLabels{"app.kubernetes.io/name": "kdoctor-agent"}); err != nil {
 		t.Fatal(err)
 	}
 	return pods.Items

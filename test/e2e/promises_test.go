@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// TestPromisesAreHeldByTestsThatExist keeps docs/promises.md honest: each Go test that it names exists, and it names each scenario of the life cycle.
+// TestPromisesAreHeldByTestsThatExist keeps docs/promises.md honest: each Go test that it names exists, and it names
+// each scenario of the life cycle.
 func TestPromisesAreHeldByTestsThatExist(t *testing.T) {
 	text, err := os.ReadFile("../../docs/promises.md")
 	if err != nil {

@@ -20,26 +20,29 @@ import (
 	"kdoctor.io/kdoctor/test/cluster"
 )
 
-// rotation takes the certificates of agents and controller away while a round runs. New ones are made, the agents are told of them by their
-// kubelets, and each round before, between and after succeeds.
+// rotation takes the certificates of agents and controller away while a round runs. New ones are made, the agents are
+// told of them by their kubelets, and each round before, between and after succeeds.
 func rotation(t *testing.T, l life) {
 	secrets := []string{"kdoctor-agent-tls", "kdoctor-controller-tls", "kdoctor-api-tls"}
 	before := map[string][]byte{}
 	for _, name := range secrets {
 		before[name] = l.certificate(t, name)
 	}
-	l.apply(t, "rotated", "schedule: {schedule: \"0 1\", roundNumber: 2}\n  request: {durationInSecond: 30, qps: 4, perRequestTimeoutInMS: 2000}\n"+
+	l.apply(t, "rotated", "schedule: {schedule: \"0 1\", roundNumber: 2}\n  request: {durationInSecond: 30, qps: 4, "+
+		"perRequestTimeoutInMS: 2000}\n"+
 		"  target: {clusterIP: false, nodePort: false}")
 	l.ongoing(t, "rotated", time.Minute)
 	for _, name := range secrets {
-		if err := l.api.Delete(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: cluster.Namespace, Name: name}}); err != nil {
+		if err := l.api.Delete(t.Context(),
+			&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: cluster.Namespace, Name: name}}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	eventually(t, 90*time.Second, "the certificates are made anew", func() error {
 		for _, name := range secrets {
 			var secret corev1.Secret
-			if err := l.api.Get(t.Context(), client.ObjectKey{Namespace: cluster.Namespace, Name: name}, &secret); err != nil {
+			if err := l.api.Get(t.Context(), client.ObjectKey{Namespace: cluster.Namespace, Name: name},
+				&secret); err != nil {
 				return err
 			}
 			if bytes.Equal(secret.Data[corev1.TLSCertKey], before[name]) {
@@ -49,7 +52,8 @@ func rotation(t *testing.T, l life) {
 		return nil
 	})
 	// A kubelet looks into Secrets at long intervals, and at once where a pod has changed.
-	kubectl(t, l.Cluster, "annotate", "pods", "--namespace", cluster.Namespace, "-l", "app.kubernetes.io/name=kdoctor-agent", "--overwrite", "example.com/looked-at=again")
+	kubectl(t, l.Cluster, "annotate", "pods", "--namespace", cluster.Namespace, "-l",
+		"app.kubernetes.io/name=kdoctor-agent", "--overwrite", "example.com/looked-at=again")
 	wanted := l.certificate(t, "kdoctor-agent-tls")
 	eventually(t, 3*time.Minute, "the agents use the new certificate", func() error {
 		for _, pod := range l.agentPods(t) {
@@ -65,9 +69,10 @@ func rotation(t *testing.T, l life) {
 	})
 	l.finished(t, "rotated", 3*time.Minute)
 	kubectl(t, l.Cluster, "annotate", "netreach", "rotated", "kdoctor.io/run-now=rotated")
-	done := l.until(t, "rotated", 2*time.Minute, "the round with the new certificates is over", func(n v1beta1.NetReach) bool {
-		return n.Status.Finish && *n.Status.DoneRound == 3
-	})
+	done := l.until(t, "rotated", 2*time.Minute, "the round with the new certificates is over",
+		func(n v1beta1.NetReach) bool {
+			return n.Status.Finish && *n.Status.DoneRound == 3
+		})
 	for _, record := range done.Status.History {
 		if record.Status != v1beta1.RecordSucceed {
 			t.Errorf("round %d: %+v; want a success", record.RoundNumber, record)

@@ -19,8 +19,8 @@ import (
 	"kdoctor.io/kdoctor/test/cluster"
 )
 
-// schedules are lanes of about the same length: one or two minutes have to be waited for in most of them. Those with agents of their own,
-// which are much work, begin with what takes longest.
+// schedules are lanes of about the same length: one or two minutes have to be waited for in most of them. Those with
+// agents of their own, which are much work, begin with what takes longest.
 func schedules() [][]scenario {
 	return [][]scenario{
 		{{"a DaemonSet of the task's own reaches itself every way and goes a minute after the end", ownDaemonSet}},
@@ -50,7 +50,8 @@ func schedules() [][]scenario {
 			{"requests that are sent are those that are answered, whichever way connections are used", connections},
 			{"second interfaces are probed and named", interfaces},
 			{"the control port of an agent refuses everyone but the controller", strangers},
-			{"a node port that answers on some nodes only fails for every agent, and nothing else does", brokenNodePort},
+			{"a node port that answers on some nodes only fails for every agent, and nothing else does",
+				brokenNodePort},
 			{"names in the status of Services and Ingress are resolved, and that is timed apart", hostNames},
 		},
 	}
@@ -61,7 +62,8 @@ func twoRounds(t *testing.T, l life) {
   `+light)
 	done := l.finished(t, "two", 150*time.Second)
 	history := done.Status.History
-	if len(history) != 2 || history[0].RoundNumber != 2 || history[1].RoundNumber != 1 || *done.Status.DoneRound != 2 || *done.Status.ExpectedRound != 2 {
+	if len(history) != 2 || history[0].RoundNumber != 2 || history[1].RoundNumber != 1 || *done.Status.DoneRound != 2 ||
+		*done.Status.ExpectedRound != 2 {
 		t.Fatalf("status %+v; want the rounds 2 and 1", done.Status)
 	}
 	if apart := history[0].StartTimeStamp.Sub(history[1].StartTimeStamp.Time); apart != time.Minute {
@@ -69,7 +71,8 @@ func twoRounds(t *testing.T, l life) {
 	}
 	last := l.report(t, "netreach-two")
 	if last.Spec.ReportRoundNumber != 2 || last.Spec.FinishedRoundNumber != 2 || last.Spec.RoundNumber != 2 {
-		t.Errorf("the report is about round %d, %d of %d are over; want 2, 2 and 2", last.Spec.ReportRoundNumber, last.Spec.FinishedRoundNumber, last.Spec.RoundNumber)
+		t.Errorf("the report is about round %d, %d of %d are over; want 2, 2 and 2", last.Spec.ReportRoundNumber,
+			last.Spec.FinishedRoundNumber, last.Spec.RoundNumber)
 	}
 	for _, name := range []string{"netreach-two", "netreach-two:1", "netreach-two:1.2"} {
 		wantPassed(t, l.report(t, name), nodes, lightly)
@@ -82,7 +85,8 @@ func twoRounds(t *testing.T, l life) {
 		t.Errorf("the list holds %d rounds; want the second and the first", len(list.Items))
 	}
 	var none systemv1beta1.KdoctorReport
-	if err := l.api.Get(t.Context(), client.ObjectKey{Name: "netreach-two:9"}, &none); !apierrors.IsNotFound(err) || !strings.Contains(err.Error(), "rounds 1-2") {
+	if err := l.api.Get(t.Context(), client.ObjectKey{Name: "netreach-two:9"}, &none); !apierrors.IsNotFound(err) ||
+		!strings.Contains(err.Error(), "rounds 1-2") {
 		t.Errorf("a round that never was is answered with %v; want that it is not found and which rounds are kept", err)
 	}
 }
@@ -93,13 +97,15 @@ func forever(t *testing.T, l life) {
 	found := l.until(t, "forever", 150*time.Second, "two rounds are over", func(n v1beta1.NetReach) bool {
 		return n.Status.DoneRound != nil && *n.Status.DoneRound == 2
 	})
-	if found.Status.Finish || *found.Status.ExpectedRound != -1 || found.Status.History[0].Status != v1beta1.RecordNotStarted || found.Status.History[0].RoundNumber != 3 {
+	if found.Status.Finish || *found.Status.ExpectedRound != -1 ||
+		found.Status.History[0].Status != v1beta1.RecordNotStarted || found.Status.History[0].RoundNumber != 3 {
 		t.Errorf("status %+v; want a third round to come", found.Status)
 	}
 	kubectl(t, l.Cluster, "delete", "netreach", "forever")
 	eventually(t, 10*time.Second, "the reports go", func() error {
 		var list systemv1beta1.KdoctorReportList
-		if err := l.api.List(t.Context(), &list, client.MatchingFields{"spec.TaskName": "forever"}); err != nil || len(list.Items) != 0 {
+		if err := l.api.List(t.Context(), &list, client.MatchingFields{"spec.TaskName": "forever"}); err != nil ||
+			len(list.Items) != 0 {
 			return fmt.Errorf("%d are left (%w)", len(list.Items), err)
 		}
 		return nil
@@ -114,7 +120,8 @@ func timeZone(t *testing.T, l life) {
 		t.Fatal(err)
 	}
 	at := time.Now().Add(20 * time.Second).Truncate(time.Minute).Add(time.Minute).In(place)
-	l.apply(t, "zone", fmt.Sprintf("schedule: {schedule: \"%d %d * * *\", timeZone: %s}\n  %s", at.Minute(), at.Hour(), zone, light))
+	l.apply(t, "zone", fmt.Sprintf("schedule: {schedule: \"%d %d * * *\", timeZone: %s}\n  %s", at.Minute(), at.Hour(),
+		zone, light))
 	done := l.finished(t, "zone", time.Until(at)+time.Minute)
 	if start := done.Status.History[0].StartTimeStamp; !start.Time.Equal(at) {
 		t.Errorf("the round was planned for %v, want %v", start, at)
@@ -126,7 +133,8 @@ func suspended(t *testing.T, l life) {
 	l.apply(t, "paused", "suspend: true\n  "+light)
 	waits := func(n v1beta1.NetReach) bool {
 		c := meta.FindStatusCondition(n.Status.Conditions, controller.Progressing)
-		return c != nil && c.Reason == controller.Suspended && len(n.Status.History) == 1 && n.Status.History[0].Status == v1beta1.RecordNotStarted
+		return c != nil && c.Reason == controller.Suspended && len(n.Status.History) == 1 &&
+			n.Status.History[0].Status == v1beta1.RecordNotStarted
 	}
 	l.until(t, "paused", 30*time.Second, "the task waits", waits)
 	// The planned start was when the task was made, so that a round would be under way by now.
@@ -143,7 +151,8 @@ func suspended(t *testing.T, l life) {
 	resumed := time.Now().Truncate(time.Second)
 	l.resume(t, "paused")
 	done := l.finished(t, "paused", 90*time.Second)
-	if len(done.Status.History) != 1 || done.Status.History[0].EndTimeStamp.Time.Before(resumed) || !meta.IsStatusConditionTrue(done.Status.Conditions, controller.OnTime) {
+	if len(done.Status.History) != 1 || done.Status.History[0].EndTimeStamp.Time.Before(resumed) ||
+		!meta.IsStatusConditionTrue(done.Status.Conditions, controller.OnTime) {
 		t.Errorf("status %+v; want one round that ended after %v, and no missed one", done.Status, resumed)
 	}
 	wantPassed(t, l.report(t, "netreach-paused"), nodes, lightly)
@@ -156,10 +165,12 @@ func runNow(t *testing.T, l life) {
 	}
 	round := func(token string, number int64) {
 		l.until(t, "now", time.Minute, "round "+token+" is over", func(n v1beta1.NetReach) bool {
-			return n.Status.Finish && n.Status.LastRunNow == token && *n.Status.DoneRound == number && n.Status.History[0].RoundNumber == number
+			return n.Status.Finish && n.Status.LastRunNow == token && *n.Status.DoneRound == number &&
+				n.Status.History[0].RoundNumber == number
 		})
 	}
-	l.until(t, "now", 30*time.Second, "the round is planned", func(n v1beta1.NetReach) bool { return len(n.Status.History) == 1 })
+	l.until(t, "now", 30*time.Second, "the round is planned",
+		func(n v1beta1.NetReach) bool { return len(n.Status.History) == 1 })
 	ask("first")
 	round("first", 1)
 	ask("second")
@@ -179,7 +190,8 @@ func edited(t *testing.T, l life) {
 	done := l.until(t, "edited", 90*time.Second, "the edited task finishes", func(n v1beta1.NetReach) bool {
 		return n.Status.Finish && n.Status.ObservedGeneration == 2
 	})
-	if len(done.Status.History) != 1 || done.Status.History[0].RoundNumber != 1 || *done.Status.DoneRound != 1 || done.Status.RoundsGeneration != 2 {
+	if len(done.Status.History) != 1 || done.Status.History[0].RoundNumber != 1 || *done.Status.DoneRound != 1 ||
+		done.Status.RoundsGeneration != 2 {
 		t.Errorf("status %+v; want round 1 of generation 2 alone", done.Status)
 	}
 	wantPassed(t, l.report(t, "netreach-edited"), nodes, 6)
@@ -193,8 +205,10 @@ func madeAgain(t *testing.T, l life) {
 	wantPassed(t, l.report(t, "netreach-again"), nodes, lightly)
 	kubectl(t, l.Cluster, "delete", "netreach", "again")
 	l.apply(t, "again", "schedule: {schedule: \"60 60\"}\n  "+strings.Replace(light, "qps: 4", "qps: 5", 1))
-	after := l.until(t, "again", 30*time.Second, "the round is planned", func(n v1beta1.NetReach) bool { return len(n.Status.History) == 1 })
-	if after.UID == before.UID || after.Status.Finish || *after.Status.DoneRound != 0 || after.Status.LastRoundStatus != nil {
+	after := l.until(t, "again", 30*time.Second, "the round is planned",
+		func(n v1beta1.NetReach) bool { return len(n.Status.History) == 1 })
+	if after.UID == before.UID || after.Status.Finish || *after.Status.DoneRound != 0 ||
+		after.Status.LastRoundStatus != nil {
 		t.Errorf("status %+v; want that of a new task", after.Status)
 	}
 	var old systemv1beta1.KdoctorReport
@@ -205,13 +219,14 @@ func madeAgain(t *testing.T, l life) {
 	l.finished(t, "again", 90*time.Second)
 	wantPassed(t, l.report(t, "netreach-again"), nodes, 5)
 	var list systemv1beta1.KdoctorReportList
-	if err := l.api.List(t.Context(), &list, client.MatchingFields{"spec.TaskName": "again"}); err != nil || len(list.Items) != 1 {
+	if err := l.api.List(t.Context(), &list, client.MatchingFields{"spec.TaskName": "again"}); err != nil ||
+		len(list.Items) != 1 {
 		t.Errorf("%d rounds are kept (%v), want the one of the new task", len(list.Items), err)
 	}
 }
 
-// deadline stops one of the task's own agents amid a load so long that the agent would be waited for until after the deadline.
-// The kubelet kills it for its silence, but not before the round is over.
+// deadline stops one of the task's own agents amid a load so long that the agent would be waited for until after the
+// deadline. The kubelet kills it for its silence, but not before the round is over.
 func deadline(t *testing.T, l life) {
 	var before v1beta1.NetReach
 	l.making(func() {
@@ -223,7 +238,8 @@ func deadline(t *testing.T, l life) {
 	// An agent that had not begun would not be waited for.
 	l.begun(t, before)
 	const node = "n1"
-	pod := strings.TrimSpace(kubectl(t, l.Cluster, "get", "pods", "--namespace", cluster.Namespace, "-l", "app.kubernetes.io/name=kdoctor-netreach-hung",
+	pod := strings.TrimSpace(kubectl(t, l.Cluster, "get", "pods", "--namespace", cluster.Namespace, "-l",
+		"app.kubernetes.io/name=kdoctor-netreach-hung",
 		"--field-selector", "spec.nodeName="+node, "-o", "jsonpath={.items[0].metadata.name}"))
 	pid := agentProcess(t, pod)
 	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
@@ -242,7 +258,9 @@ func deadline(t *testing.T, l life) {
 	if record.Status != v1beta1.RecordFail || !slices.Equal(record.NotReportAgentNodeList, []string{node}) {
 		t.Errorf("the record is %+v; want a failure with no report from %s", record, node)
 	}
-	if r := l.report(t, "netreach-hung"); len(r.Spec.Report) != nodes-1 || len(r.Spec.NotReported) != 1 || r.Spec.NotReported[0].PodName != pod || r.Spec.NotReported[0].Reason == "" {
-		t.Errorf("%d agents reported, without a report are %+v; want %s with a reason", len(r.Spec.Report), r.Spec.NotReported, pod)
+	if r := l.report(t, "netreach-hung"); len(r.Spec.Report) != nodes-1 || len(r.Spec.NotReported) != 1 ||
+		r.Spec.NotReported[0].PodName != pod || r.Spec.NotReported[0].Reason == "" {
+		t.Errorf("%d agents reported, without a report are %+v; want %s with a reason", len(r.Spec.Report),
+			r.Spec.NotReported, pod)
 	}
 }

@@ -21,7 +21,8 @@ import (
 	"kdoctor.io/kdoctor/test/cluster"
 )
 
-// every is a load over every way, with the expectations of a slow cluster. What comes before is the schedule or the agents.
+// every is a load over every way, with the expectations of a slow cluster. What comes before is the schedule or the
+// agents.
 const every = `request: {durationInSecond: 3, qps: 10, perRequestTimeoutInMS: 15000}
   expect: {successRate: 1, meanAccessDelayInMs: 7000}
   target: {ipv4: true, ipv6: true, enableLatencyMetric: true, endpoint: true, multusInterface: false, clusterIP: true, nodePort: true, loadBalancer: true, ingress: true}`
@@ -29,7 +30,8 @@ const every = `request: {durationInSecond: 3, qps: 10, perRequestTimeoutInMS: 15
 // everyTime is how many requests every sends to each target.
 const everyTime = 30
 
-// ways is how many targets every has: pods, and of each family a ClusterIP, a NodePort for each node, a load balancer and an Ingress.
+// ways is how many targets every has: pods, and of each family a ClusterIP, a NodePort for each node, a load balancer
+// and an Ingress.
 func ways(agents int) int64 { return int64(2 * (agents + 1 + nodes + 1 + 1)) }
 
 // wantEveryWay checks runtime, status and report of a task with the load every that has finished its only round.
@@ -40,12 +42,15 @@ func wantEveryWay(t *testing.T, l life, of v1beta1.NetReach, agents int) {
 	}
 	r := l.report(t, "netreach-"+of.Name)
 	wantPassed(t, r, agents, everyTime)
-	if r.Spec.RoundNumber != 1 || r.Spec.ReportRoundNumber != 1 || r.Spec.FinishedRoundNumber != 1 || r.Spec.Status != "Finished" {
-		t.Errorf("%s: the report is about round %d, %d of %d are over, %s", r.Name, r.Spec.ReportRoundNumber, r.Spec.FinishedRoundNumber, r.Spec.RoundNumber, r.Spec.Status)
+	if r.Spec.RoundNumber != 1 || r.Spec.ReportRoundNumber != 1 || r.Spec.FinishedRoundNumber != 1 ||
+		r.Spec.Status != "Finished" {
+		t.Errorf("%s: the report is about round %d, %d of %d are over, %s", r.Name, r.Spec.ReportRoundNumber,
+			r.Spec.FinishedRoundNumber, r.Spec.RoundNumber, r.Spec.Status)
 	}
 	for _, agent := range r.Spec.Report {
 		if agent.NetReachTask.TargetNumber != ways(agents) {
-			t.Errorf("%s, node %s: %d targets, want %d", r.Name, agent.NodeName, agent.NetReachTask.TargetNumber, ways(agents))
+			t.Errorf("%s, node %s: %d targets, want %d", r.Name, agent.NodeName, agent.NetReachTask.TargetNumber,
+				ways(agents))
 		}
 		var echoed v1beta1.NetReachSpec
 		if err := json.Unmarshal(agent.NetReachTaskSpec.Raw, &echoed); err != nil {
@@ -61,7 +66,8 @@ func wantEveryWay(t *testing.T, l life, of v1beta1.NetReach, agents int) {
 func everyWay(t *testing.T, l life) {
 	l.apply(t, "every", "suspend: true\n  "+every)
 	done := l.alone(t, "every")
-	want := &v1beta1.TaskResource{RuntimeName: "kdoctor-agent", RuntimeType: topology.DaemonSet, RuntimeStatus: "created"}
+	want := &v1beta1.TaskResource{RuntimeName: "kdoctor-agent", RuntimeType: topology.DaemonSet,
+		RuntimeStatus: "created"}
 	four, six := "kdoctor-agent-ipv4", "kdoctor-agent-ipv6"
 	want.ServiceNameV4, want.ServiceNameV6 = &four, &six
 	if diff := cmp.Diff(want, done.Status.Resource); diff != "" {
@@ -77,8 +83,8 @@ func everyWay(t *testing.T, l life) {
 	wantEveryWay(t, l, done, nodes)
 }
 
-// beforeAMinute returns seconds before a minute begins, when no load over every way runs and nobody makes agents; that stays so until the
-// returned function is called.
+// beforeAMinute returns seconds before a minute begins, when no load over every way runs and nobody makes agents; that
+// stays so until the returned function is called.
 func (l life) beforeAMinute() (end func()) {
 	const most, least = 10 * time.Second, 3 * time.Second
 	for {
@@ -91,9 +97,10 @@ func (l life) beforeAMinute() (end func()) {
 	}
 }
 
-// made makes a task that has agents of its own, and returns it with them and what stands in front of them when they are there. Its rounds
-// wait until the task is resumed.
-func (l life) made(t *testing.T, name, agents, load string, annotations map[string]string) (found v1beta1.NetReach, objects []client.Object) {
+// made makes a task that has agents of its own, and returns it with them and what stands in front of them when they are
+// there. Its rounds wait until the task is resumed.
+func (l life) made(t *testing.T, name, agents, load string, annotations map[string]string) (found v1beta1.NetReach,
+	objects []client.Object) {
 	t.Helper()
 	l.apply(t, name, "suspend: true\n  agentSpec: "+agents+"\n  "+load)
 	return l.created(t, name, annotations)
@@ -106,7 +113,8 @@ func (l life) created(t *testing.T, name string, annotations map[string]string) 
 		return n.Status.Resource != nil && n.Status.Resource.RuntimeStatus == "created"
 	})
 	runtime := found.Status.Resource
-	if want := "kdoctor-netreach-" + name; runtime.RuntimeName != want || *runtime.ServiceNameV4 != want+"-ipv4" || *runtime.ServiceNameV6 != want+"-ipv6" {
+	if want := "kdoctor-netreach-" + name; runtime.RuntimeName != want || *runtime.ServiceNameV4 != want+"-ipv4" ||
+		*runtime.ServiceNameV6 != want+"-ipv6" {
 		t.Errorf("the runtime is %+v; want %s and its Services", runtime, want)
 	}
 	workload, template := l.workload(t, *runtime)
@@ -177,7 +185,8 @@ func wantOwn(t *testing.T, l life, name, agents string, count int) {
 	if early := time.Until(done.Status.FinishTime.Add(time.Minute)); early > 0 {
 		t.Errorf("the agents went %v before their minute was over", early)
 	}
-	l.until(t, name, 10*time.Second, "the status tells of it", func(n v1beta1.NetReach) bool { return n.Status.Resource.RuntimeStatus == "deleted" })
+	l.until(t, name, 10*time.Second, "the status tells of it",
+		func(n v1beta1.NetReach) bool { return n.Status.Resource.RuntimeStatus == "deleted" })
 	// The report stays when the agents go.
 	l.report(t, "netreach-"+name)
 }
@@ -185,7 +194,8 @@ func wantOwn(t *testing.T, l life, name, agents string, count int) {
 func goWithTask(t *testing.T, l life) {
 	l.making(func() {
 		l.apply(t, "leaving", "suspend: true\n  agentSpec: {terminationGracePeriodMinutes: 5}\n  "+every)
-		l.apply(t, "leaving2", "suspend: true\n  agentSpec: {kind: Deployment, deploymentReplicas: 2, terminationGracePeriodMinutes: 5}\n  "+every)
+		l.apply(t, "leaving2", "suspend: true\n  agentSpec: {kind: Deployment, deploymentReplicas: 2, "+
+			"terminationGracePeriodMinutes: 5}\n  "+every)
 		for _, name := range []string{"leaving", "leaving2"} {
 			_, objects := l.created(t, name, nil)
 			kubectl(t, l.Cluster, "delete", "netreach", name)
@@ -219,7 +229,8 @@ func allSaid(t *testing.T, l life) {
 		t.Fatalf("the agents are %T and %T", objects[0], objects[1])
 	}
 	pod := deployment.Spec.Template.Spec
-	if !equality.Semantic.DeepEqual(pod.Affinity, asked.Affinity) || !equality.Semantic.DeepEqual(pod.Containers[0].Resources, *asked.Resources) {
+	if !equality.Semantic.DeepEqual(pod.Affinity, asked.Affinity) ||
+		!equality.Semantic.DeepEqual(pod.Containers[0].Resources, *asked.Resources) {
 		t.Errorf("affinity and resources: %+v, %+v", pod.Affinity, pod.Containers[0].Resources)
 	}
 	for _, env := range asked.Env {
@@ -249,7 +260,8 @@ func hostNetwork(t *testing.T, l life) {
 	wantEveryWay(t, l, done, nodes)
 	for _, agent := range l.report(t, "netreach-host").Spec.Report {
 		if !slices.ContainsFunc(agent.NetReachTask.Detail, func(d systemv1beta1.TargetDetail) bool {
-			return strings.HasPrefix(d.TargetName, "AgentPodV4IP_") && strings.HasPrefix(d.TargetUrl, "http://198.18.0.10:")
+			return strings.HasPrefix(d.TargetName, "AgentPodV4IP_") &&
+				strings.HasPrefix(d.TargetUrl, "http://198.18.0.10:")
 		}) {
 			t.Errorf("%s has no target with an address of node n0", agent.PodName)
 		}
@@ -261,13 +273,15 @@ func names(t *testing.T, l life) {
 	tasks := []string{"with.dots", long}
 	l.making(func() {
 		for _, name := range tasks {
-			l.apply(t, name, fmt.Sprintf("suspend: true\n  agentSpec: {kind: Deployment, terminationGracePeriodMinutes: 0}\n  %s", light))
+			l.apply(t, name, fmt.Sprintf("suspend: true\n  agentSpec: {kind: Deployment, "+
+				"terminationGracePeriodMinutes: 0}\n  %s", light))
 		}
 		for _, name := range tasks {
 			made := l.until(t, name, 2*time.Minute, "the agents are there", func(n v1beta1.NetReach) bool {
 				return n.Status.Resource != nil && n.Status.Resource.RuntimeStatus == "created"
 			})
-			if runtime := made.Status.Resource.RuntimeName; strings.Contains(runtime, ".") || len(runtime) > 58 || !strings.HasPrefix(runtime, "kdoctor-netreach-") {
+			if runtime := made.Status.Resource.RuntimeName; strings.Contains(runtime, ".") || len(runtime) > 58 ||
+				!strings.HasPrefix(runtime, "kdoctor-netreach-") {
 				t.Errorf("the workload of %s is named %s", name, runtime)
 			}
 		}

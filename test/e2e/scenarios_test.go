@@ -17,7 +17,8 @@ import (
 )
 
 func TestScenarios(t *testing.T) {
-	c := up(t, "e2e", nodes, []string{"service/kdoctor-agent-ipv4", "service/kdoctor-agent-ipv6", "ingress/kdoctor-agent"})
+	c := up(t, "e2e", nodes,
+		[]string{"service/kdoctor-agent-ipv4", "service/kdoctor-agent-ipv6", "ingress/kdoctor-agent"})
 	scenarios := []struct {
 		name string
 		run  func(*testing.T, *cluster.Cluster)
@@ -42,7 +43,8 @@ func TestScenarios(t *testing.T) {
 
 // wantSuccess checks status and report of a finished task in which every node reached everything,
 // with the number of targets of each shape and of requests per target.
-func wantSuccess(t *testing.T, c *cluster.Cluster, name string, shapes map[string]int, requests int64) systemv1beta1.KdoctorReport {
+func wantSuccess(t *testing.T, c *cluster.Cluster, name string, shapes map[string]int,
+	requests int64) systemv1beta1.KdoctorReport {
 	t.Helper()
 	done := finished(t, c, name)
 	if done.Status.LastRoundStatus == nil || *done.Status.LastRoundStatus != v1beta1.Succeed {
@@ -61,7 +63,8 @@ func wantSuccess(t *testing.T, c *cluster.Cluster, name string, shapes map[strin
 	}
 	for _, agent := range report.Spec.Report {
 		if agent.RoundResult != "succeed" || agent.NetReachTask.TargetNumber != int64(total) {
-			t.Errorf("node %s: result %s with %d targets, want succeed with %d", agent.NodeName, agent.RoundResult, agent.NetReachTask.TargetNumber, total)
+			t.Errorf("node %s: result %s with %d targets, want succeed with %d", agent.NodeName, agent.RoundResult,
+				agent.NetReachTask.TargetNumber, total)
 		}
 		seen := map[string]int{}
 		for _, detail := range agent.NetReachTask.Detail {
@@ -78,11 +81,14 @@ func wantSuccess(t *testing.T, c *cluster.Cluster, name string, shapes map[strin
 func checkDetail(t *testing.T, node string, detail systemv1beta1.TargetDetail, requests int64) {
 	t.Helper()
 	m := detail.Metrics
-	if !detail.Succeed || m.RequestCounts != requests || m.SuccessCounts != requests || m.StatusCodes["200"] != requests || len(m.Errors) != 0 {
-		t.Errorf("node %s, %s: %d sent, %d succeeded, statuses %v, errors %v; want %d of each and no error", node, detail.TargetName, m.RequestCounts, m.SuccessCounts, m.StatusCodes, m.Errors, requests)
+	if !detail.Succeed || m.RequestCounts != requests || m.SuccessCounts != requests ||
+		m.StatusCodes["200"] != requests || len(m.Errors) != 0 {
+		t.Errorf("node %s, %s: %d sent, %d succeeded, statuses %v, errors %v; want %d of each and no error", node,
+			detail.TargetName, m.RequestCounts, m.SuccessCounts, m.StatusCodes, m.Errors, requests)
 	}
 	l := m.Latencies
-	if ordered := []float64{l.MinInMs, l.P50InMs, l.P90InMs, l.P95InMs, l.P99InMs, l.MaxInMs}; ordered[0] <= 0 || !slices.IsSorted(ordered) {
+	if ordered := []float64{l.MinInMs, l.P50InMs, l.P90InMs, l.P95InMs, l.P99InMs, l.MaxInMs}; ordered[0] <= 0 ||
+		!slices.IsSorted(ordered) {
 		t.Errorf("node %s, %s: latencies %+v are not above zero and in order", node, detail.TargetName, l)
 	}
 }
@@ -94,10 +100,12 @@ func seedTask(t *testing.T, c *cluster.Cluster) {
 	}
 	apply(t, c, "task", string(manifest))
 	wantSuccess(t, c, "task", map[string]int{
-		"AgentPodV4IP": nodes, "AgentClusterV4IP": 1, "AgentNodePortV4IP": nodes, "AgentLoadbalancerV4IP": 1, "AgentIngress_http://": 1,
+		"AgentPodV4IP": nodes, "AgentClusterV4IP": 1, "AgentNodePortV4IP": nodes, "AgentLoadbalancerV4IP": 1,
+		"AgentIngress_http://": 1,
 	}, 100)
 	table := strings.Fields(kubectl(t, c, "get", "netreach"))
-	want := []string{"NAME", "FINISH", "EXPECTEDROUND", "DONEROUND", "LASTROUNDSTATUS", "SCHEDULE", "task", "true", "1", "1", "succeed", "0", "1"}
+	want := []string{"NAME", "FINISH", "EXPECTEDROUND", "DONEROUND", "LASTROUNDSTATUS", "SCHEDULE", "task", "true", "1",
+		"1", "succeed", "0", "1"}
 	if diff := cmp.Diff(want, table); diff != "" {
 		t.Errorf("kubectl get netreach (-want +got):\n%s", diff)
 	}
@@ -142,7 +150,8 @@ func wholeMesh(t *testing.T, c *cluster.Cluster) {
 // workerWithoutController returns a node whose network can be cut without cutting the controller off.
 func workerWithoutController(t *testing.T, c *cluster.Cluster) string {
 	t.Helper()
-	where := kubectl(t, c, "get", "pods", "--namespace", cluster.Namespace, "-l", "app.kubernetes.io/component=kdoctor-controller", "-o", "jsonpath={.items[*].spec.nodeName}")
+	where := kubectl(t, c, "get", "pods", "--namespace", cluster.Namespace, "-l",
+		"app.kubernetes.io/component=kdoctor-controller", "-o", "jsonpath={.items[*].spec.nodeName}")
 	for _, node := range []string{"n2", "n1"} {
 		if !strings.Contains(where, node) {
 			return node
@@ -180,7 +189,8 @@ spec:
 `)
 	done := finished(t, c, "broken")
 	latest := done.Status.History[0]
-	if latest.Status != v1beta1.RecordFail || len(latest.NotReportAgentNodeList) != 0 || !slices.Contains(latest.FailedAgentNodeList, node) {
+	if latest.Status != v1beta1.RecordFail || len(latest.NotReportAgentNodeList) != 0 ||
+		!slices.Contains(latest.FailedAgentNodeList, node) {
 		t.Errorf("the round's record is %+v; want a failure of %s with every agent's report in", latest, node)
 	}
 	report := reportOf(t, c, "broken")
@@ -192,7 +202,8 @@ spec:
 		bad := failing(agent)
 		if agent.NodeName == node {
 			if agent.FetchedBy != "port-forward" || len(bad) != 2*(nodes-1) {
-				t.Errorf("the broken node's report came by %q with failing targets %v; want port-forward and the other nodes' pods in both families", agent.FetchedBy, bad)
+				t.Errorf("the broken node's report came by %q with failing targets %v; want port-forward and the "+
+					"other nodes' pods in both families", agent.FetchedBy, bad)
 			}
 			continue
 		}
@@ -217,18 +228,21 @@ func deletedMidRound(t *testing.T, c *cluster.Cluster) {
 		}
 		return out
 	}
-	// Only what agents send counts: a load balancer's health checks reach the pods of this node by way of the others, and never stop.
+	// Only what agents send counts: a load balancer's health checks reach the pods of this node by way of the others,
+	// and never stop.
 	exec("add table inet watch")
 	defer exec("delete table inet watch")
 	exec("add chain inet watch pre { type filter hook prerouting priority -300; }")
 	exec("add counter inet watch requests")
-	for _, address := range strings.Fields(kubectl(t, c, "get", "pods", "--namespace", cluster.Namespace, "-l", "app.kubernetes.io/name=kdoctor-agent",
+	for _, address := range strings.Fields(kubectl(t, c, "get", "pods", "--namespace", cluster.Namespace, "-l",
+		"app.kubernetes.io/name=kdoctor-agent",
 		"-o", "jsonpath={.items[*].status.podIPs[*].ip}")) {
 		family := "ip"
 		if strings.Contains(address, ":") {
 			family = "ip6"
 		}
-		exec("add", "rule", "inet", "watch", "pre", family, "saddr", address, "tcp dport 8080 tcp flags & (syn|ack) == syn counter name requests")
+		exec("add", "rule", "inet", "watch", "pre", family, "saddr", address,
+			"tcp dport 8080 tcp flags & (syn|ack) == syn counter name requests")
 	}
 	counter := func() string { return exec("list counter inet watch requests") }
 
@@ -266,15 +280,18 @@ func deletedMidRound(t *testing.T, c *cluster.Cluster) {
 func killedController(t *testing.T, c *cluster.Cluster) {
 	apply(t, c, "resumed", fmt.Sprintf(everything, "resumed", 12, 5))
 	before := ongoing(t, c, "resumed")
-	kubectl(t, c, "delete", "pod", "--namespace", cluster.Namespace, "-l", "app.kubernetes.io/component=kdoctor-controller", "--force", "--grace-period=0")
+	kubectl(t, c, "delete", "pod", "--namespace", cluster.Namespace, "-l",
+		"app.kubernetes.io/component=kdoctor-controller", "--force", "--grace-period=0")
 	report := wantSuccess(t, c, "resumed", map[string]int{
 		"AgentPodV4IP": 2 * nodes, "AgentPodV6IP": 2 * nodes,
 		"AgentClusterV4IP": 1, "AgentClusterV6IP": 1, "AgentNodePortV4IP": nodes, "AgentNodePortV6IP": nodes,
 		"AgentLoadbalancerV4IP": 1, "AgentLoadbalancerV6IP": 1, "AgentIngress_http://": 1, "AgentIngress_http://[": 1,
 	}, 60)
 	after := task(t, c, "resumed")
-	if len(after.Status.History) != 1 || !after.Status.History[0].StartTimeStamp.Equal(&before.Status.History[0].StartTimeStamp) {
-		t.Errorf("the history is %+v; want the one round that began at %v", after.Status.History, before.Status.History[0].StartTimeStamp)
+	if len(after.Status.History) != 1 ||
+		!after.Status.History[0].StartTimeStamp.Equal(&before.Status.History[0].StartTimeStamp) {
+		t.Errorf("the history is %+v; want the one round that began at %v", after.Status.History,
+			before.Status.History[0].StartTimeStamp)
 	}
 	if report.Spec.ReportRoundNumber != 1 {
 		t.Errorf("the report is about round %d, want 1", report.Spec.ReportRoundNumber)
@@ -282,7 +299,8 @@ func killedController(t *testing.T, c *cluster.Cluster) {
 }
 
 func uninstall(t *testing.T, c *cluster.Cluster) {
-	if _, err := c.Helm(t.Context(), "uninstall", "kdoctor", "--namespace", cluster.Namespace, "--wait", "--timeout", "60s"); err != nil {
+	if _, err := c.Helm(t.Context(), "uninstall", "kdoctor", "--namespace", cluster.Namespace, "--wait", "--timeout",
+		"60s"); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, time.Minute, "nothing of kdoctor is left", func() error {
@@ -302,7 +320,8 @@ func leftovers(t *testing.T, c *cluster.Cluster) []string {
 	}
 	var left []string
 	get := func(keep func(string) bool, args ...string) {
-		for _, name := range strings.Fields(kubectl(t, c, append([]string{"get", "--ignore-not-found", "-o", "name"}, args...)...)) {
+		for _, name := range strings.Fields(kubectl(t, c,
+			append([]string{"get", "--ignore-not-found", "-o", "name"}, args...)...)) {
 			if keep(name) {
 				left = append(left, name)
 			}

@@ -61,7 +61,8 @@ func strangers(t *testing.T, l life) {
 			defer connection.Close()
 			ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
 			defer cancel()
-			_, err = agentv1.NewAgentServiceClient(connection).GetReport(ctx, &agentv1.GetReportRequest{Key: &agentv1.RoundKey{TaskUid: "nobody", Generation: 1, Round: 1}})
+			_, err = agentv1.NewAgentServiceClient(connection).GetReport(ctx,
+				&agentv1.GetReportRequest{Key: &agentv1.RoundKey{TaskUid: "nobody", Generation: 1, Round: 1}})
 			if got := rpcstatus.Code(err); got != c.want {
 				t.Errorf("the answer is %v (%v), want %v", got, err, c.want)
 			}
@@ -72,7 +73,8 @@ func strangers(t *testing.T, l life) {
 // foreign is a controller's certificate by an authority that nobody knows.
 func foreign(t *testing.T) tls.Certificate {
 	t.Helper()
-	issued, err := pki.Issue(newAuthority(t), pki.Profile{DNSNames: []string{pki.ControllerName}, Usage: x509.ExtKeyUsageClientAuth}, time.Now())
+	issued, err := pki.Issue(newAuthority(t),
+		pki.Profile{DNSNames: []string{pki.ControllerName}, Usage: x509.ExtKeyUsageClientAuth}, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +84,8 @@ func foreign(t *testing.T) tls.Certificate {
 func agentCertificate(t *testing.T, l life) tls.Certificate {
 	t.Helper()
 	var secret corev1.Secret
-	if err := l.api.Get(t.Context(), client.ObjectKey{Namespace: cluster.Namespace, Name: "kdoctor-agent-tls"}, &secret); err != nil {
+	if err := l.api.Get(t.Context(), client.ObjectKey{Namespace: cluster.Namespace, Name: "kdoctor-agent-tls"},
+		&secret); err != nil {
 		t.Fatal(err)
 	}
 	return pair(t, secret.Data[corev1.TLSCertKey], secret.Data[corev1.TLSPrivateKeyKey])
@@ -106,5 +109,6 @@ func (l life) shakeHands(ctx context.Context, to netip.AddrPort, authority pki.P
 		return err
 	}
 	defer connection.Close()
-	return tls.Client(connection, &tls.Config{MinVersion: tls.VersionTLS12, ServerName: ingressHost, RootCAs: roots}).HandshakeContext(ctx)
+	return tls.Client(connection,
+		&tls.Config{MinVersion: tls.VersionTLS12, ServerName: ingressHost, RootCAs: roots}).HandshakeContext(ctx)
 }

@@ -35,7 +35,8 @@ func troubles() []scenario {
 // inVain are lanes that wait more than a minute for what does not come, or comes late.
 func inVain() [][]scenario {
 	return [][]scenario{
-		{{"load balancer and Ingress addresses that never come are waited for, and then are gaps with that reason", addressless}},
+		{{"load balancer and Ingress addresses that never come are waited for, and then are gaps with that reason",
+			addressless}},
 		{{"certificates that are made anew while rounds run cost no round", rotation}},
 	}
 }
@@ -72,8 +73,8 @@ func cordoned(t *testing.T, l life) {
 	}
 }
 
-// newNode makes the Node of a machine on which nothing runs yet, while a round is under way and before another begins. All agents tolerate
-// everything, so that the DaemonSet wants one there at once.
+// newNode makes the Node of a machine on which nothing runs yet, while a round is under way and before another begins.
+// All agents tolerate everything, so that the DaemonSet wants one there at once.
 func newNode(t *testing.T, l life) {
 	const joined = "n9"
 	settle := func(wanted int) {
@@ -96,7 +97,8 @@ func newNode(t *testing.T, l life) {
 		kubectl(t, l.Cluster, "delete", "node", joined)
 		for _, pod := range l.agentPods(t) {
 			if !podReady(pod) {
-				kubectl(t, l.Cluster, "delete", "pod", "--namespace", cluster.Namespace, pod.Name, "--force", "--grace-period=0", "--ignore-not-found")
+				kubectl(t, l.Cluster, "delete", "pod", "--namespace", cluster.Namespace, pod.Name, "--force",
+					"--grace-period=0", "--ignore-not-found")
 			}
 		}
 		settle(nodes)
@@ -106,18 +108,24 @@ func newNode(t *testing.T, l life) {
 	l.finished(t, "joined-1", time.Minute)
 	wantPassed(t, l.report(t, "netreach-joined-1"), nodes, 6*lightly)
 
-	l.apply(t, "joined-2", strings.Split(light, "\n")[0]+"\n  target: {endpoint: true, clusterIP: true, nodePort: true}")
+	l.apply(t, "joined-2", strings.Split(light, "\n")[0]+
+		"\n  target: {endpoint: true, clusterIP: true, nodePort: true}")
 	record := l.finished(t, "joined-2", 30*time.Second).Status.History[0]
-	if took := record.EndTimeStamp.Sub(record.StartTimeStamp.Time); record.Status != v1beta1.RecordFail || took > 15*time.Second ||
-		!slices.Equal(record.NotReportAgentNodeList, []string{joined}) || !slices.Equal(record.SucceedAgentNodeList, nodeNames()) {
-		t.Errorf("the record is %+v, after %v; want success of all others, and the failure of the round for want of a report from %s", record, took, joined)
+	if took := record.EndTimeStamp.Sub(record.StartTimeStamp.Time); record.Status != v1beta1.RecordFail ||
+		took > 15*time.Second ||
+		!slices.Equal(record.NotReportAgentNodeList, []string{joined}) ||
+		!slices.Equal(record.SucceedAgentNodeList, nodeNames()) {
+		t.Errorf("the record is %+v, after %v; want success of all others, and the failure of the round for want of "+
+			"a report from %s", record, took, joined)
 	}
-	if r := l.report(t, "netreach-joined-2"); len(r.Spec.NotReported) != 1 || r.Spec.NotReported[0].NodeName != joined || !strings.Contains(r.Spec.NotReported[0].Reason, "Pending") {
+	if r := l.report(t, "netreach-joined-2"); len(r.Spec.NotReported) != 1 ||
+		r.Spec.NotReported[0].NodeName != joined || !strings.Contains(r.Spec.NotReported[0].Reason, "Pending") {
 		t.Errorf("without a report: %+v; want the agent on %s, and that its pod is Pending", r.Spec.NotReported, joined)
 	}
 }
 
-// notReady stops the kubelet of a node. Kubernetes notices after some 50 seconds, and the agent on the node goes on unseen.
+// notReady stops the kubelet of a node. Kubernetes notices after some 50 seconds, and the agent on the node goes on
+// unseen.
 func notReady(t *testing.T, l life) {
 	node := workerWithoutController(t, l.Cluster)
 	resume := stopped(t, l.Cluster, lifeCluster, node)
@@ -147,24 +155,29 @@ func notReady(t *testing.T, l life) {
 		l.settle(t)
 	}()
 	ready(false)
-	l.apply(t, "unready", "request: {durationInSecond: 1, qps: 4, perRequestTimeoutInMS: 2000}\n  target: {endpoint: true, clusterIP: true, nodePort: true}")
+	l.apply(t, "unready", "request: {durationInSecond: 1, qps: 4, perRequestTimeoutInMS: 2000}\n  target: {endpoint: "+
+		"true, clusterIP: true, nodePort: true}")
 	done := l.finished(t, "unready", 30*time.Second)
 	record := done.Status.History[0]
-	if record.Status != v1beta1.RecordFail || !slices.Equal(record.NotReportAgentNodeList, []string{node}) || len(record.SucceedAgentNodeList) != nodes-1 || record.FailureReason == "" {
+	if record.Status != v1beta1.RecordFail || !slices.Equal(record.NotReportAgentNodeList, []string{node}) ||
+		len(record.SucceedAgentNodeList) != nodes-1 || record.FailureReason == "" {
 		t.Errorf("the record is %+v; want success of all others, and the failure of the round for want of a report from %s", record, node)
 	}
-	if r := l.report(t, "netreach-unready"); len(r.Spec.NotReported) != 1 || r.Spec.NotReported[0].NodeName != node || r.Spec.NotReported[0].Reason == "" || r.Spec.NotReported[0].Void {
+	if r := l.report(t, "netreach-unready"); len(r.Spec.NotReported) != 1 || r.Spec.NotReported[0].NodeName != node ||
+		r.Spec.NotReported[0].Reason == "" || r.Spec.NotReported[0].Void {
 		t.Errorf("without a report: %+v; want the agent on %s, with a reason", r.Spec.NotReported, node)
 	}
 }
 
 func podReady(pod corev1.Pod) bool {
-	return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue })
+	return slices.ContainsFunc(pod.Status.Conditions,
+		func(c corev1.PodCondition) bool { return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue })
 }
 
 func deletedPod(t *testing.T, l life) {
 	pod, _ := agentOn(t, l.Cluster, "n1")
-	l.apply(t, "churn", "request: {durationInSecond: 8, qps: 5, perRequestTimeoutInMS: 500}\n  target: {ipv4: true, ipv6: true, loadBalancer: true}")
+	l.apply(t, "churn", "request: {durationInSecond: 8, qps: 5, perRequestTimeoutInMS: 500}\n  target: {ipv4: true, "+
+		"ipv6: true, loadBalancer: true}")
 	l.ongoing(t, "churn", time.Minute)
 	// Some requests are answered before that.
 	<-time.After(3 * time.Second)
@@ -192,7 +205,8 @@ func deletedPod(t *testing.T, l life) {
 	if void == 0 {
 		t.Error("no request is void, though a pod was gone for seconds")
 	}
-	kubectl(t, l.Cluster, "rollout", "status", "--namespace", cluster.Namespace, "daemonset/kdoctor-agent", "--timeout=60s")
+	kubectl(t, l.Cluster, "rollout", "status", "--namespace", cluster.Namespace, "daemonset/kdoctor-agent",
+		"--timeout=60s")
 	l.settle(t)
 }
 
@@ -200,7 +214,8 @@ func deletedPod(t *testing.T, l life) {
 func (l life) controllerProcess(t *testing.T) int {
 	t.Helper()
 	var pods corev1.PodList
-	if err := l.api.List(t.Context(), &pods, client.InNamespace(cluster.Namespace), client.MatchingLabels{"app.kubernetes.io/component": "kdoctor-controller"}); err != nil {
+	if err := l.api.List(t.Context(), &pods, client.InNamespace(cluster.Namespace),
+		client.MatchingLabels{"app.kubernetes.io/component": "kdoctor-controller"}); err != nil {
 		t.Fatal(err)
 	}
 	files, err := filepath.Glob("/proc/[0-9]*/environ")
@@ -226,7 +241,8 @@ func (l life) controllerProcess(t *testing.T) int {
 	return 0
 }
 
-// killedAgain kills the controller's process, whose folder of reports stays: when the first of several tasks has finished, and once it is back.
+// killedAgain kills the controller's process, whose folder of reports stays: when the first of several tasks has
+// finished, and once it is back.
 func killedAgain(t *testing.T, l life) {
 	tasks := []string{"killed-1", "killed-2", "killed-4", "killed-7"}
 	for _, name := range tasks {
@@ -250,7 +266,8 @@ func killedAgain(t *testing.T, l life) {
 	}
 	for _, name := range tasks {
 		done := l.finished(t, name, 90*time.Second)
-		if len(done.Status.History) != 1 || done.Status.History[0].Status != v1beta1.RecordSucceed || *done.Status.DoneRound != 1 {
+		if len(done.Status.History) != 1 || done.Status.History[0].Status != v1beta1.RecordSucceed ||
+			*done.Status.DoneRound != 1 {
 			t.Errorf("%s: status %+v; want one round that succeeded", name, done.Status)
 		}
 		seconds := name[len(name)-1] - '0'
@@ -275,12 +292,15 @@ func (l life) apiBack(t *testing.T, before int) (pid int) {
 	return pid
 }
 
-// missed takes the controller away for the window of one start. A long timeout makes that window short: a quarter of a minute.
+// missed takes the controller away for the window of one start. A long timeout makes that window short: a quarter of a
+// minute.
 func missed(t *testing.T, l life) {
 	l.apply(t, "missed", "schedule: {schedule: \"0 1\", roundNumber: 2}\n  "+strings.Replace(light, "2000", "50000", 1))
-	first := l.until(t, "missed", time.Minute, "the first round is over", func(n v1beta1.NetReach) bool { return n.Status.DoneRound != nil && *n.Status.DoneRound == 1 })
+	first := l.until(t, "missed", time.Minute, "the first round is over",
+		func(n v1beta1.NetReach) bool { return n.Status.DoneRound != nil && *n.Status.DoneRound == 1 })
 	scale := func(replicas string) {
-		kubectl(t, l.Cluster, "scale", "--namespace", cluster.Namespace, "deployment/kdoctor-controller", "--replicas="+replicas, "--timeout=60s")
+		kubectl(t, l.Cluster, "scale", "--namespace", cluster.Namespace, "deployment/kdoctor-controller", "--replicas="+
+			replicas, "--timeout=60s")
 	}
 	scale("0")
 	defer scale("1")
@@ -290,14 +310,16 @@ func missed(t *testing.T, l life) {
 	told := l.until(t, "missed", 90*time.Second, "the missed start is told of", func(n v1beta1.NetReach) bool {
 		return meta.IsStatusConditionFalse(n.Status.Conditions, controller.OnTime)
 	})
-	if c := meta.FindStatusCondition(told.Status.Conditions, controller.OnTime); c.Reason != controller.RoundMissed || !strings.Contains(c.Message, "1 planned start of round 2") {
+	if c := meta.FindStatusCondition(told.Status.Conditions, controller.OnTime); c.Reason != controller.RoundMissed ||
+		!strings.Contains(c.Message, "1 planned start of round 2") {
 		t.Errorf("the condition is %+v", c)
 	}
 	if next := told.Status.History[0].StartTimeStamp; next.Sub(start.Time) != time.Minute {
 		t.Errorf("the next start is %v, want a minute after %v", next, start)
 	}
 	done := l.finished(t, "missed", 2*time.Minute)
-	if !meta.IsStatusConditionTrue(done.Status.Conditions, controller.OnTime) || *done.Status.DoneRound != 2 || len(done.Status.History) != 2 {
+	if !meta.IsStatusConditionTrue(done.Status.Conditions, controller.OnTime) || *done.Status.DoneRound != 2 ||
+		len(done.Status.History) != 2 {
 		t.Errorf("status %+v; want two rounds and the condition true again", done.Status)
 	}
 	wantPassed(t, l.report(t, "netreach-missed:2"), nodes, lightly)
@@ -306,9 +328,11 @@ func missed(t *testing.T, l life) {
 // fullDisk puts the reports into a volume of one megabyte and fills it.
 func fullDisk(t *testing.T, l life) {
 	before := l.controllerProcess(t)
-	kubectl(t, l.Cluster, "patch", "deployment", "--namespace", cluster.Namespace, "kdoctor-controller", "--type=strategic", "-p",
+	kubectl(t, l.Cluster, "patch", "deployment", "--namespace", cluster.Namespace, "kdoctor-controller",
+		"--type=strategic", "-p",
 		`{"spec":{"template":{"spec":{"volumes":[{"name":"reports","emptyDir":{"medium":"Memory","sizeLimit":"1Mi"}}]}}}}`)
-	kubectl(t, l.Cluster, "rollout", "status", "--namespace", cluster.Namespace, "deployment/kdoctor-controller", "--timeout=60s")
+	kubectl(t, l.Cluster, "rollout", "status", "--namespace", cluster.Namespace, "deployment/kdoctor-controller",
+		"--timeout=60s")
 	folder := fmt.Sprintf("/proc/%d/root/var/lib/kdoctor/reports", l.apiBack(t, before))
 	filler := filepath.Join(folder, "filler")
 	file, err := os.Create(filler)
@@ -336,14 +360,16 @@ func fullDisk(t *testing.T, l life) {
 		}
 		wantPassed(t, l.report(t, "netreach-"+name), nodes, lightly)
 		eventually(t, 10*time.Second, "an event tells of it", func() error {
-			out, err := l.Kubectl(t.Context(), "get", "events", "--all-namespaces", "--field-selector", "reason=ReportNotKept,involvedObject.name="+name, "-o", "name")
+			out, err := l.Kubectl(t.Context(), "get", "events", "--all-namespaces", "--field-selector",
+				"reason=ReportNotKept,involvedObject.name="+name, "-o", "name")
 			if err == nil && strings.TrimSpace(out) == "" {
 				err = errors.New("there is no event ReportNotKept")
 			}
 			return err
 		})
 	}
-	if list := kubectl(t, l.Cluster, "get", "kdoctorreports"); !strings.Contains(list, "netreach-full-1") || !strings.Contains(list, "netreach-full-2") {
+	if list := kubectl(t, l.Cluster, "get", "kdoctorreports"); !strings.Contains(list, "netreach-full-1") ||
+		!strings.Contains(list, "netreach-full-2") {
 		t.Errorf("the list lacks reports:\n%s", list)
 	}
 	if err := os.Remove(filler); err != nil {

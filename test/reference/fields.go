@@ -23,7 +23,8 @@ func fields(out io.Writer, path string, schema apiextensionsv1.JSONSchemaProps) 
 		if field.Default != nil && string(field.Default.Raw) != "{}" {
 			value = "`" + string(field.Default.Raw) + "`"
 		}
-		fmt.Fprintf(out, "| `%s` | %s | %s | %s |\n", at, kind, value, strings.ReplaceAll(paragraph(field.Description), "|", `\|`))
+		fmt.Fprintf(out, "| `%s` | %s | %s | %s |\n", at, kind, value,
+			strings.ReplaceAll(paragraph(field.Description), "|", `\|`))
 		if slices.Contains([]string{"affinity", "env", "resources", "conditions"}, name) {
 			continue
 		}

@@ -56,6 +56,7 @@ func add(root map[string]any, rule crdrules.Rule) error {
 	}
 	const key = "x-kubernetes-validations"
 	rules, _ := at[key].([]any)
-	at[key] = append(rules, apiextensionsv1.ValidationRule{Rule: rule.CEL, MessageExpression: rule.Sentence, Message: rule.Fixed})
+	at[key] = append(rules,
+		apiextensionsv1.ValidationRule{Rule: rule.CEL, MessageExpression: rule.Sentence, Message: rule.Fixed})
 	return nil
 }

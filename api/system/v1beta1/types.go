@@ -1,6 +1,7 @@
 // Package v1beta1 holds KdoctorReport, the detailed report of a task's last round, as the aggregated API serves it.
 //
-// The names of its fields begin with capitals and some numbers are strings with units: that is the format that users' tools already read.
+// The names of its fields begin with capitals and some numbers are strings with units: that is the format that users'
+// tools already read.
 //
 // +kubebuilder:object:generate=true
 // +groupName=system.kdoctor.io
@@ -70,7 +71,8 @@ type KdoctorReportSpec struct {
 	Reasons []Reason `json:"Reasons,omitempty"`
 	// NotReported are the agents that were expected and gave no report; left out when all did.
 	NotReported []NotReported `json:"NotReported,omitempty"`
-	// Outside are the nodes that the round did not look at because they run no agent and are not meant to; left out when there are none.
+	// Outside are the nodes that the round did not look at because they run no agent and are not meant to; left out
+	// when there are none.
 	Outside []Outside `json:"Outside,omitempty"`
 	// Notes say what the round does not prove, whatever its result; left out when there is nothing to say.
 	Notes []Note `json:"Notes,omitempty"`
@@ -80,11 +82,11 @@ type KdoctorReportSpec struct {
 	Load *Load `json:"Load,omitempty"`
 	// ReducedLoad says why the load was lower than the task asks for; left out when it was not.
 	ReducedLoad string `json:"ReducedLoad,omitempty"`
-	// LoadOfOthers says how loaded the agents were with other rounds when this one began, and how long it waited for such rounds; left out
-	// when there were none.
+	// LoadOfOthers says how loaded the agents were with other rounds when this one began, and how long it waited for
+	// such rounds; left out when there were none.
 	LoadOfOthers string `json:"LoadOfOthers,omitempty"`
-	// Churn says, one sentence each, which agents were deleted, drained or restarted while the round ran; left out when none was.
-	// What failed because of that fails nothing.
+	// Churn says, one sentence each, which agents were deleted, drained or restarted while the round ran; left out when
+	// none was. What failed because of that fails nothing.
 	Churn []string `json:"Churn,omitempty"`
 	// Report holds one report per agent.
 	Report []Report `json:"Report"`
@@ -92,8 +94,8 @@ type KdoctorReportSpec struct {
 
 // Reason is one thing that kept a round from succeeding.
 type Reason struct {
-	// Code names the kind of reason in one word that stays the same, such as TooFewSucceeded or NotReported; left out for reasons that
-	// an earlier release stored.
+	// Code names the kind of reason in one word that stays the same, such as TooFewSucceeded or NotReported; left out
+	// for reasons that an earlier release stored.
 	Code string `json:"Code,omitempty"`
 	// NodeName and PodName name the agent that it is about, TargetName the target; left out where it is about none.
 	NodeName   string `json:"NodeName,omitempty"`
@@ -129,23 +131,27 @@ type NotReported struct {
 
 // Load is the load that a round's agents were given. What is said of one agent holds for the one with the most targets.
 type Load struct {
-	// RequestsPerSecond is the rate from each agent to each target, AskedRequestsPerSecond the one that the task asks for.
-	// It is 0 where it is below one, or where nothing was sent.
+	// RequestsPerSecond is the rate from each agent to each target, AskedRequestsPerSecond the one that the task asks
+	// for. It is 0 where it is below one, or where nothing was sent.
 	RequestsPerSecond      int64 `json:"RequestsPerSecond"`
 	AskedRequestsPerSecond int64 `json:"AskedRequestsPerSecond"`
-	// SecondsPerRequest is how many seconds there are between two requests to a target where the rate is below one a second; left out elsewhere.
+	// SecondsPerRequest is how many seconds there are between two requests to a target where the rate is below one a
+	// second; left out elsewhere.
 	SecondsPerRequest int64 `json:"SecondsPerRequest,omitempty"`
 	// TargetsPerAgent is how many targets one agent has.
 	TargetsPerAgent int64 `json:"TargetsPerAgent"`
 	// ConnectionsPerSecond is how many new connections one agent opens; 0 where all go over connections that stay open.
 	ConnectionsPerSecond int64 `json:"ConnectionsPerSecond"`
-	// TrackedConnections is the most entries that these hold at a time in the node's table of tracked connections, when all requests are answered.
+	// TrackedConnections is the most entries that these hold at a time in the node's table of tracked connections, when
+	// all requests are answered.
 	TrackedConnections int64 `json:"TrackedConnections"`
 	// PortsPerTarget is the most local ports that connections to one target hold at a time.
 	PortsPerTarget int64 `json:"PortsPerTarget"`
-	// AnswerSizeInByte is how large the body of an answer is at least; left out where answers are as short as they can be.
+	// AnswerSizeInByte is how large the body of an answer is at least; left out where answers are as short as they can
+	// be.
 	AnswerSizeInByte int64 `json:"AnswerSizeInByte,omitempty"`
-	// AnswerBytesPerSecond is how many bytes of such answers one agent receives when all requests are answered; left out with it.
+	// AnswerBytesPerSecond is how many bytes of such answers one agent receives when all requests are answered; left
+	// out with it.
 	AnswerBytesPerSecond int64 `json:"AnswerBytesPerSecond,omitempty"`
 }
 
@@ -165,8 +171,8 @@ type Finding struct {
 	Evidence []string `json:"Evidence,omitempty"`
 }
 
-// ResultVoid is the RoundResult of an agent, and the Result of a target, of which too little is left to judge because agents were deleted, drained
-// or restarted. It fails nothing.
+// ResultVoid is the RoundResult of an agent, and the Result of a target, of which too little is left to judge because
+// agents were deleted, drained or restarted. It fails nothing.
 const ResultVoid = "void"
 
 // AnsweredByNode is the value of TargetDetail.AnsweredBy, StreamPersistent that of TargetDetail.FailureStream.
@@ -218,19 +224,19 @@ type TaskReport struct {
 	TargetType   string `json:"TargetType"`
 	TargetNumber int64  `json:"TargetNumber"`
 	Succeed      bool   `json:"Succeed"`
-	// MaxCPU is the most CPU that the agent used in any one second, in percent of one core, such as 26.203%; empty when the
-	// agent could not measure it. MaxCPUInPercent is the same as a number.
+	// MaxCPU is the most CPU that the agent used in any one second, in percent of one core, such as 26.203%; empty when
+	// the agent could not measure it. MaxCPUInPercent is the same as a number.
 	MaxCPU          string  `json:"MaxCPU"`
 	MaxCPUInPercent float64 `json:"MaxCPUInPercent,omitempty"`
 	// MeanCPU and MeanCPUInPercent are the mean over the whole round.
 	MeanCPU          string  `json:"MeanCPU,omitempty"`
 	MeanCPUInPercent float64 `json:"MeanCPUInPercent,omitempty"`
-	// MaxMemory is in 10^6 bytes, such as 101.00MB; empty when the agent could not measure it. MaxMemoryInByte is the same
-	// as a number.
+	// MaxMemory is in 10^6 bytes, such as 101.00MB; empty when the agent could not measure it. MaxMemoryInByte is the
+	// same as a number.
 	MaxMemory       string `json:"MaxMemory"`
 	MaxMemoryInByte int64  `json:"MaxMemoryInByte,omitempty"`
 	// Observer is how well the agent could observe; left out when it does not tell.
-	Observer *Observer        `json:"Observer,omitempty"`
+	Observer *Observer      `json:"Observer,omitempty"`
 	Detail   []TargetDetail `json:"Detail"`
 }
 
@@ -241,7 +247,8 @@ type Observer struct {
 	Mode string `json:"Mode"`
 	// CPULimit is in cores.
 	CPULimit float64 `json:"CPULimit,omitempty"`
-	// ThrottledShare is the share, from 0 to 1, of the CPU limit's periods in which the agent was stopped; ThrottledInMs is for how long in all.
+	// ThrottledShare is the share, from 0 to 1, of the CPU limit's periods in which the agent was stopped;
+	// ThrottledInMs is for how long in all.
 	ThrottledShare float64 `json:"ThrottledShare,omitempty"`
 	ThrottledInMs  float64 `json:"ThrottledInMs,omitempty"`
 	// LongestPauseInMs is the longest stop of the whole agent by its own garbage collector.
@@ -261,138 +268,34 @@ type TargetDetail struct {
 	TargetName   string `json:"TargetName"`
 	TargetUrl    string `json:"TargetUrl"` //nolint:revive // the seed's spelling
 	TargetMethod string `json:"TargetMethod"`
-	// TargetKind is the kind of path: Endpoint, MultusInterface, ClusterIP, NodePort, LoadBalancer or Ingress. IPFamily is
-	// IPv4 or IPv6. Both are left out of a target that no agent measured.
+	// TargetKind is the kind of path: Endpoint, MultusInterface, ClusterIP, NodePort, LoadBalancer or Ingress. IPFamily
+	// is IPv4 or IPv6. Both are left out of a target that no agent measured.
 	TargetKind string `json:"TargetKind,omitempty"`
 	IPFamily   string `json:"IPFamily,omitempty"`
-	// TargetPodName is the pod that has the address, left out where any of several pods may answer. TargetNodeName is the
-	// node of that pod, or the node that has the address of a NodePort; it is left out elsewhere.
+	// TargetPodName is the pod that has the address, left out where any of several pods may answer. TargetNodeName is
+	// the node of that pod, or the node that has the address of a NodePort; it is left out elsewhere.
 	TargetPodName  string `json:"TargetPodName,omitempty"`
 	TargetNodeName string `json:"TargetNodeName,omitempty"`
 	// Interface is the device inside the pod that has the address, such as net1; left out for the pod's first one.
 	Interface string `json:"Interface,omitempty"`
-	// AnsweredBy is "node" where the Service proxy of the asking agent's own node answers for a load balancer's address (ipMode VIP): requests
-	// never leave for the load balancer, so they prove nothing about it. It is left out elsewhere.
+	// AnsweredBy is "node" where the Service proxy of the asking agent's own node answers for a load balancer's address
+	// (ipMode VIP): requests never leave for the load balancer, so they prove nothing about it. It is left out
+	// elsewhere.
 	AnsweredBy string `json:"AnsweredBy,omitempty"`
 	Succeed    bool   `json:"Succeed"`
-	// Result is left out where Succeed tells it; else it is "tool-limited", which is the agent's own limit and says nothing about the target, "no data",
-	// or "void": too little is left to judge because agents were deleted, drained or restarted, which fails nothing.
+	// Result is left out where Succeed tells it; else it is "tool-limited", which is the agent's own limit and says
+	// nothing about the target, "no data", or "void": too little is left to judge because agents were deleted, drained
+	// or restarted, which fails nothing.
 	Result string `json:"Result,omitempty"`
 	// FailureReason is left out when the target succeeded.
 	FailureReason *string `json:"FailureReason,omitempty"`
-	// FailureCode names the kind of reason, as Reason.Code does; FailureStream is "persistent" where it is about the requests over a connection
-	// that stays open, beside the counted ones. Both are left out where nothing is known of them.
+	// FailureCode names the kind of reason, as Reason.Code does; FailureStream is "persistent" where it is about the
+	// requests over a connection that stays open, beside the counted ones. Both are left out where nothing is known of
+	// them.
 	FailureCode   string  `json:"FailureCode,omitempty"`
 	FailureStream string  `json:"FailureStream,omitempty"`
 	SucceedRate   float64 `json:"SucceedRate"`
 	// MeanDelay is in milliseconds, over the successful requests.
 	MeanDelay float64     `json:"MeanDelay"`
 	Metrics   HTTPMetrics `json:"Metrics"`
-}
-
-// HTTPMetrics are the figures behind a detail.
-type HTTPMetrics struct {
-	StartTime metav1.Time `json:"StartTime"`
-	EndTime   metav1.Time `json:"EndTime"`
-	// Duration is a Go duration, DurationInMs the same as a number.
-	Duration     string  `json:"Duration"`
-	DurationInMs float64 `json:"DurationInMs,omitempty"`
-	// RequestCounts is how many requests were sent, SuccessCounts how many succeeded.
-	RequestCounts int64 `json:"RequestCounts"`
-	SuccessCounts int64 `json:"SuccessCounts"`
-	// VoidRequests is how many of RequestCounts failed because an agent was deleted, drained or restarted. They count for neither side of the rate.
-	VoidRequests int64 `json:"VoidRequests,omitempty"`
-	// Excuses say what explains the void requests; left out where nothing does.
-	Excuses []Excuse `json:"Excuses,omitempty"`
-	// TPS is RequestCounts per second of Duration.
-	TPS float64 `json:"TPS"`
-	// TotalDataSize is the size of the bodies of all successful answers together, such as "36968 byte". Failed answers are
-	// not in it, whatever they brought.
-	// TotalDataSizeInByte is the same as a number.
-	TotalDataSize       string `json:"TotalDataSize"`
-	TotalDataSizeInByte int64  `json:"TotalDataSizeInByte,omitempty"`
-	// StatusCodes counts HTTP statuses.
-	StatusCodes map[string]int64 `json:"StatusCodes"`
-	// Errors counts failures by outcome and phase.
-	Errors map[string]int64 `json:"Errors"`
-	// Latencies are the time of the network and the other side.
-	Latencies Latencies `json:"Latencies"`
-	// Response is counted from when requests were due: Latencies and the agent's own lag together.
-	Response *Latencies `json:"Response,omitempty"`
-	// LagInMs is what the agent itself added to its requests: a late start and late reading.
-	LagInMs *Spread `json:"LagInMs,omitempty"`
-	// PhasesInMs is the time that successful requests spent in each phase: resolve, connect, tls, first byte, body.
-	PhasesInMs map[string]Phase `json:"PhasesInMs,omitempty"`
-	// ClockSource is kernel where the kernel's clock timed the successful requests, user where the agent's did, mixed where both did.
-	ClockSource string `json:"ClockSource,omitempty"`
-	// Retransmits is how many segments were sent again, RetransmittedRequests in how many requests: loss that a success hides.
-	Retransmits           int64 `json:"Retransmits,omitempty"`
-	RetransmittedRequests int64 `json:"RetransmittedRequests,omitempty"`
-	// Backends counts which pod answered how often, where any of several may; left out when more than 100 did.
-	Backends map[string]int64 `json:"Backends,omitempty"`
-	// BackendsAnswered of BackendsExpected pods answered, where any of several may.
-	BackendsAnswered int64 `json:"BackendsAnswered,omitempty"`
-	BackendsExpected int64 `json:"BackendsExpected,omitempty"`
-	// SilentBackends are pods that never answered although there were enough requests for all.
-	SilentBackends []string `json:"SilentBackends,omitempty"`
-	// Reused is how many requests went over a connection that an earlier one had opened.
-	Reused int64 `json:"Reused,omitempty"`
-	// KeptConnection is the slow stream over a connection that stays open, beside the counted requests.
-	KeptConnection *KeptConnection `json:"KeptConnection,omitempty"`
-}
-
-// Excuse is what changes of agents explain of the failures of a path.
-type Excuse struct {
-	// Explained is how many failed requests are excused, Of how many came due within the time of the excuse.
-	Explained int64 `json:"Explained"`
-	Of        int64 `json:"Of"`
-	// Away of Backends that may answer were away at most at any one moment of that time.
-	Away     int64 `json:"Away"`
-	Backends int64 `json:"Backends"`
-	// Message is one sentence: how many requests, when, and what happened to which agents.
-	Message string `json:"Message"`
-}
-
-// Spread is a distribution in short, in milliseconds.
-type Spread struct {
-	Mean float64 `json:"Mean"`
-	P99  float64 `json:"P99"`
-	Max  float64 `json:"Max"`
-}
-
-// Phase is the time in one phase of requests, in milliseconds.
-type Phase struct {
-	Mean float64 `json:"Mean"`
-	Max  float64 `json:"Max"`
-}
-
-// KeptConnection is what came of the requests over a connection that stays open.
-type KeptConnection struct {
-	// RequestCounts is how many requests were sent, SuccessCounts how many succeeded.
-	RequestCounts int64 `json:"RequestCounts"`
-	SuccessCounts int64 `json:"SuccessCounts"`
-	// VoidRequests is how many of them failed because an agent was deleted, drained or restarted.
-	VoidRequests int64 `json:"VoidRequests,omitempty"`
-	// Reused is how many of them went over a connection that an earlier one had opened, ClosedByOtherSide how many of those failed
-	// because the other side had closed it.
-	Reused            int64 `json:"Reused"`
-	ClosedByOtherSide int64 `json:"ClosedByOtherSide,omitempty"`
-	// ResetWhileIdle and ClosedWhileIdle count connections that the other side ended, by a reset or in good order, while no request was under way
-	// on them. No request failed for that, but each is a failure where nothing on the way may end a connection.
-	ResetWhileIdle  int64 `json:"ResetWhileIdle,omitempty"`
-	ClosedWhileIdle int64 `json:"ClosedWhileIdle,omitempty"`
-	// Errors counts failures by outcome and phase.
-	Errors    map[string]int64 `json:"Errors,omitempty"`
-	Latencies *Latencies       `json:"Latencies,omitempty"`
-}
-
-// Latencies are in milliseconds, over the successful requests.
-type Latencies struct {
-	MaxInMs  float64 `json:"MaxInMs"`
-	MeanInMs float64 `json:"MeanInMs"`
-	MinInMs  float64 `json:"MinInMs"`
-	P50InMs  float64 `json:"P50InMs"`
-	P90InMs  float64 `json:"P90InMs"`
-	P95InMs  float64 `json:"P95InMs"`
-	P99InMs  float64 `json:"P99InMs"`
 }

@@ -26,7 +26,8 @@ func find(o options) (part.Programs, error) {
 	if err != nil {
 		return part.Programs{}, fmt.Errorf("find the programs: %w", err)
 	}
-	p := part.Programs{Driver: filepath.Join(dir, "driver"), Serve: filepath.Join(dir, "serve"), Peers: map[string]string{}, Lab: o.lab, Image: o.image}
+	p := part.Programs{Driver: filepath.Join(dir, "driver"), Serve: filepath.Join(dir, "serve"),
+		Peers: map[string]string{}, Lab: o.lab, Image: o.image}
 	for _, own := range []string{p.Driver, p.Serve} {
 		if _, err := exec.LookPath(own); err != nil {
 			return p, fmt.Errorf("%s is not built: %w", own, err)
@@ -48,7 +49,8 @@ func find(o options) (part.Programs, error) {
 
 // describe says where it is measured, and with which versions.
 func describe(ctx context.Context, p part.Programs, foreign float64) study.Machine {
-	m := study.Machine{CPU: "an unknown CPU", Go: runtime.Version(), Date: time.Now().UTC().Format(time.DateOnly), Cores: runtime.NumCPU(), Foreign: foreign}
+	m := study.Machine{CPU: "an unknown CPU", Go: runtime.Version(), Date: time.Now().UTC().Format(time.DateOnly),
+		Cores: runtime.NumCPU(), Foreign: foreign}
 	if text, err := os.ReadFile("/proc/cpuinfo"); err == nil {
 		if name := regexp.MustCompile(`(?m)^model name\s*:\s*(.+)$`).FindStringSubmatch(string(text)); name != nil {
 			m.CPU = name[1]

@@ -1,4 +1,5 @@
-// Command bench measures the engine's claims against other load generators on this machine, in a network namespace of its own (Linux, root).
+// Command bench measures the engine's claims against other load generators on this machine, in a network namespace of
+// its own (Linux, root).
 package main
 
 import (

@@ -48,7 +48,8 @@ func measure(ctx context.Context, o options, out, log io.Writer) error {
 		return err
 	}
 	defer s.file.Close()
-	s.runner = part.Runner{Programs: programs, Gate: rig.Gate{Limit: o.foreign, Waiting: s.waiting, Thrown: s.thrown}, Rounds: o.rounds, Length: o.length, Dir: dir,
+	s.runner = part.Runner{Programs: programs, Gate: rig.Gate{Limit: o.foreign, Waiting: s.waiting, Thrown: s.thrown},
+		Rounds: o.rounds, Length: o.length, Dir: dir,
 		Random:   rand.New(rand.NewPCG(o.seed, o.seed)), // #nosec G404 -- the order of contestants, no secret
 		Progress: s.progress, Record: s.record, Failed: s.fail}
 	err = s.run(ctx, o.chosen())
@@ -62,7 +63,8 @@ func open(dir string, m study.Machine) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("make the folder of results: %w", err)
 	}
-	file, err := os.OpenFile(filepath.Join(dir, m.Date+"-"+slug(m)+".jsonl"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	file, err := os.OpenFile(filepath.Join(dir, m.Date+"-"+slug(m)+".jsonl"), os.O_APPEND|os.O_CREATE|os.O_WRONLY,
+		0o644)
 	if err != nil {
 		return nil, fmt.Errorf("open the file of results: %w", err)
 	}
@@ -105,7 +107,8 @@ func (s *session) progress(p part.Part, round, rounds int, contestant string) {
 		left = time.Duration(float64(left) * float64(time.Since(s.began)) / float64(s.done))
 	}
 	s.done += each
-	fmt.Fprintf(s.log, "%-14s round %2d of %2d  %-16s about %v left\n", p.Name, round, rounds, contestant, left.Round(time.Second))
+	fmt.Fprintf(s.log, "%-14s round %2d of %2d  %-16s about %v left\n", p.Name, round, rounds, contestant,
+		left.Round(time.Second))
 }
 
 func (s *session) record(r study.Record) error {

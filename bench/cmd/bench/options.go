@@ -36,7 +36,8 @@ func parse(args []string) (options, error) {
 	flags.Float64Var(&o.foreign, "foreign", 0.3, "how many CPUs other processes may take during a run that counts")
 	flags.Uint64Var(&o.seed, "seed", 1, "decides the order of contestants")
 	flags.StringVar(&o.programs, "programs", ".build/bench", "folder of the programs that were built")
-	flags.StringVar(&o.lab, "lab", ".build/bin/lab", "the lab program; without it the part that needs a cluster is not measured")
+	flags.StringVar(&o.lab, "lab", ".build/bin/lab", "the lab program; without it the part that needs a cluster is "+
+		"not measured")
 	flags.StringVar(&o.image, "image", ".build/images/agent.tar", "archive with the image of the agents, for that part")
 	flags.StringVar(&o.results, "results", "bench/results", "folder for what is measured, as JSON lines")
 	flags.BoolVar(&o.list, "list", false, "print the parts and their contestants and end")
@@ -66,7 +67,8 @@ func (o options) validate(rest int) error {
 	case o.rounds < 1 || o.rounds > 1000:
 		return fmt.Errorf("-rounds is %d and must be between 1 and 1000", o.rounds)
 	case o.length < time.Second || o.length > time.Minute || o.length%time.Second != 0:
-		return fmt.Errorf("-length is %v and must be whole seconds between 1s and 1m: ab and wrk know no fractions", o.length)
+		return fmt.Errorf("-length is %v and must be whole seconds between 1s and 1m: ab and wrk know no fractions",
+			o.length)
 	case o.foreign < 0:
 		return fmt.Errorf("-foreign is %v and must not be negative", o.foreign)
 	case len(o.chosen()) == 0:
@@ -78,7 +80,8 @@ func (o options) validate(rest int) error {
 // chosen are the parts that are asked for.
 func (o options) chosen() []part.Part {
 	return slices.DeleteFunc(part.All(o.length), func(p part.Part) bool {
-		return len(o.parts) > 0 && !slices.ContainsFunc(o.parts, func(prefix string) bool { return strings.HasPrefix(p.Name, prefix) })
+		return len(o.parts) > 0 &&
+			!slices.ContainsFunc(o.parts, func(prefix string) bool { return strings.HasPrefix(p.Name, prefix) })
 	})
 }
 

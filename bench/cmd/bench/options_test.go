@@ -18,7 +18,8 @@ func TestFlagsBecomeOptions(t *testing.T) {
 	}{
 		{"everything, thoroughly", nil, 15, 2 * time.Second, len(part.All(time.Second)), false},
 		{"everything, quickly", []string{"-quick"}, 5, time.Second, len(part.All(time.Second)), false},
-		{"quickly, but with more rounds", []string{"-quick", "-rounds=9"}, 9, time.Second, len(part.All(time.Second)), false},
+		{"quickly, but with more rounds", []string{"-quick", "-rounds=9"}, 9, time.Second, len(part.All(time.Second)),
+			false},
 		{"parts by the beginning of their names", []string{"-part=speed,starts"}, 15, 2 * time.Second, 3, false},
 		{"no such part", []string{"-part=nothing"}, 0, 0, 0, true},
 		{"no rounds", []string{"-rounds=-1"}, 0, 0, 0, true},

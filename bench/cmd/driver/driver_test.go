@@ -57,7 +57,8 @@ func TestDriverSaysWhatItSentAndTheServerSawIt(t *testing.T) {
 			if err := json.Unmarshal(out.Bytes(), &got); err != nil {
 				t.Fatal(err)
 			}
-			if got.Scheduled != got.Sent+got.Missed || got.Sent == 0 || got.OK != got.Sent || (c.want > 0 && got.Scheduled != c.want) {
+			if got.Scheduled != got.Sent+got.Missed || got.Sent == 0 || got.OK != got.Sent ||
+				(c.want > 0 && got.Scheduled != c.want) {
 				t.Errorf("got %+v", got)
 			}
 			if seen := uint64(len(server.Arrivals())); seen != got.Sent {

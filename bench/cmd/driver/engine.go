@@ -23,7 +23,8 @@ import (
 func engineLoad(o options) (message.Load, error) {
 	e := engine.New(engine.Config{
 		Round: "bench/1/1", Source: "bench", Installation: rig.Installation, Targets: targets(o),
-		Load:     mesh.Load{PerSecond: o.rate, Duration: o.duration, Timeout: o.timeout, Connection: mesh.Connection(o.connection)},
+		Load: mesh.Load{PerSecond: o.rate, Duration: o.duration, Timeout: o.timeout,
+			Connection: mesh.Connection(o.connection)},
 		InFlight: o.inFlight,
 		Saturate: o.saturate, Plain: o.plain, Wake: wake(o),
 	})
@@ -53,7 +54,8 @@ func targets(o options) []target.Target {
 	made := make([]target.Target, o.targets)
 	for i := range made {
 		port := strconv.Itoa(o.port + i)
-		made[i] = target.Target{ID: port, Kind: target.Endpoint, Family: topology.IPv4, Protocol: target.HTTP, Address: "http://" + net.JoinHostPort(o.host, port) + "/"}
+		made[i] = target.Target{ID: port, Kind: target.Endpoint, Family: topology.IPv4, Protocol: target.HTTP,
+			Address: "http://" + net.JoinHostPort(o.host, port) + "/"}
 	}
 	return made
 }

@@ -13,11 +13,13 @@ import (
 	"kdoctor.io/kdoctor/internal/mesh"
 )
 
-// netHTTP keeps o.saturate requests under way with the standard library's client: what a program without an engine of its own would do.
+// netHTTP keeps o.saturate requests under way with the standard library's client: what a program without an engine of
+// its own would do.
 func netHTTP(o options) message.Load {
 	ctx, cancel := context.WithTimeout(context.Background(), o.duration)
 	defer cancel()
-	transport := &http.Transport{MaxIdleConnsPerHost: o.saturate, DisableKeepAlives: o.connection == string(mesh.NewConnection)}
+	transport := &http.Transport{MaxIdleConnsPerHost: o.saturate,
+		DisableKeepAlives: o.connection == string(mesh.NewConnection)}
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport, Timeout: o.timeout}
 	var sent, ok atomic.Uint64
@@ -38,7 +40,8 @@ func netHTTP(o options) message.Load {
 
 // get makes one request, outside the load's context: those under way at its end are made whole.
 func get(client *http.Client, url string) bool {
-	request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, url, http.NoBody) // #nosec G704 -- an address of this machine
+	request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, url,
+		http.NoBody) // #nosec G704 -- an address of this machine
 	if err != nil {
 		return false
 	}

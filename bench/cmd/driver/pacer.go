@@ -13,7 +13,8 @@ import (
 	"kdoctor.io/kdoctor/bench/internal/message"
 )
 
-// paced starts a goroutine that does nothing at every moment of an absolute schedule, and measures how late each started.
+// paced starts a goroutine that does nothing at every moment of an absolute schedule, and measures how late each
+// started.
 func paced(o options, wait func(time.Time)) message.Load {
 	n := int(o.duration.Seconds() * float64(o.rate))
 	late := make([]float64, n)
@@ -34,7 +35,8 @@ func lateness(late []float64) message.Load {
 	return message.Load{Scheduled: n, Sent: n, OK: n, Lag: arrival.Ranks(late)}
 }
 
-// thread measures the same for a thread that sleeps in the kernel until each moment and does nothing else: the floor of the machine.
+// thread measures the same for a thread that sleeps in the kernel until each moment and does nothing else: the floor of
+// the machine.
 func thread(o options) (message.Load, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

@@ -1,5 +1,5 @@
-// Command serve is the other side of the bench where that is not nginx: a server that takes stamps of arrivals, or the agents' own responder.
-// It serves until its input ends.
+// Command serve is the other side of the bench where that is not nginx: a server that takes stamps of arrivals, or the
+// agents' own responder. It serves until its input ends.
 package main
 
 import (
@@ -51,5 +51,6 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 		return err
 	}
 	arrivals := s.Arrivals()
-	return json.NewEncoder(out).Encode(message.Arrivals{Count: uint64(len(arrivals)), Error: arrival.Grid(arrivals, *rate)})
+	return json.NewEncoder(out).Encode(message.Arrivals{Count: uint64(len(arrivals)),
+		Error: arrival.Grid(arrivals, *rate)})
 }

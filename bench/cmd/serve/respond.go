@@ -16,6 +16,7 @@ func respond(ctx context.Context, address string) error {
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
-	r := responder.New(responder.Config{Shards: 1, Identity: echo.Identity{Installation: rig.Installation, Pod: "bench", PodUID: "bench", Node: "bench"}})
+	r := responder.New(responder.Config{Shards: 1,
+		Identity: echo.Identity{Installation: rig.Installation, Pod: "bench", PodUID: "bench", Node: "bench"}})
 	return r.Serve(ctx, l)
 }

@@ -36,7 +36,8 @@ func TestDistanceFromTheGrid(t *testing.T) {
 		{"an even load has no error", even(1300), 0, 0, 1e-9},
 		{"one of ten is late", late, 0, 200e-6, 1e-9},
 		{"bursts of ten are half a burst from their middle at most", bursts, 2.5e-3, 5e-3, 0.6e-3},
-		{"what happens while connections are opened is left out", append([]int64{-int64(time.Second)}, even(1300)...), 0, 0, 1e-9},
+		{"what happens while connections are opened is left out", append([]int64{-int64(time.Second)}, even(1300)...),
+			0, 0, 1e-9},
 		{"one arrival makes no grid", []int64{5}, 0, 0, 0},
 		{"nothing arrived", nil, 0, 0, 0},
 	} {
@@ -85,7 +86,8 @@ func TestServerAnswersOverOneConnectionAndNotesEachArrival(t *testing.T) {
 	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
 	r := bufio.NewReader(conn)
 	before := time.Now().UnixNano()
-	for _, wire := range []string{"GET / HTTP/1.1\r\nHost: h\r\n\r\n", "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"} {
+	for _, wire := range []string{"GET / HTTP/1.1\r\nHost: h\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"} {
 		if _, err := io.WriteString(conn, wire); err != nil {
 			t.Fatal(err)
 		}

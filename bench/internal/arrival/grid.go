@@ -1,4 +1,5 @@
-// Package arrival is a server that knows when requests reached it, by the kernel's clock and not by its own, and that can stall on purpose.
+// Package arrival is a server that knows when requests reached it, by the kernel's clock and not by its own, and that
+// can stall on purpose.
 package arrival
 
 import (
@@ -12,9 +13,9 @@ import (
 // settle is the part at the beginning that is left out: connections are opened then.
 const settle = 300 * time.Millisecond
 
-// Grid measures how far arrivals, in nanoseconds of one clock, are from an even grid of the rate. The grid is laid where it fits best (by the
-// median of all distances), which is in favour of whoever sent them; arrival i belongs to the grid's line i, so requests that were left out shift
-// all that follow.
+// Grid measures how far arrivals, in nanoseconds of one clock, are from an even grid of the rate. The grid is laid
+// where it fits best (by the median of all distances), which is in favour of whoever sent them; arrival i belongs to
+// the grid's line i, so requests that were left out shift all that follow.
 func Grid(arrivals []int64, perSecond int) message.Quantiles {
 	sorted := slices.Sorted(slices.Values(arrivals))
 	for i, a := range sorted {
@@ -48,8 +49,9 @@ func Ranks(values []float64) message.Quantiles {
 	return message.Quantiles{P50: at(0.5), P90: at(0.9), P95: at(0.95), P99: at(0.99), Max: sorted[len(sorted)-1]}
 }
 
-// Stalled is the q-quantile of response times, in seconds, that an even load of the given length shows when the server stalls once and answers
-// at once otherwise: of all requests the share stall/length waits, each time between 0 and the stall being equally frequent.
+// Stalled is the q-quantile of response times, in seconds, that an even load of the given length shows when the server
+// stalls once and answers at once otherwise: of all requests the share stall/length waits, each time between 0 and the
+// stall being equally frequent.
 func Stalled(q float64, stall, length time.Duration) float64 {
 	later := (1 - q) * length.Seconds()
 	return max(0, stall.Seconds()-later)

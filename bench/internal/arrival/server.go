@@ -24,7 +24,8 @@ const maxRequest = 8 << 10
 type Config struct {
 	// Body is what it answers, with status 200.
 	Body string
-	// Stall is how long it answers nothing, once, beginning StallAfter the first request; 0 for never. It goes on accepting and taking stamps.
+	// Stall is how long it answers nothing, once, beginning StallAfter the first request; 0 for never. It goes on
+	// accepting and taking stamps.
 	Stall, StallAfter time.Duration
 }
 
@@ -43,14 +44,19 @@ type Server struct {
 
 // NewServer makes a server.
 func NewServer(c Config) *Server {
-	return &Server{config: c, answer: []byte("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: " + strconv.Itoa(len(c.Body)) + "\r\n\r\n" + c.Body)}
+	return &Server{config: c,
+		answer: []byte("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: " +
+			strconv.Itoa(len(c.Body)) + "\r\n\r\n" + c.Body)}
 }
 
 // Listen opens a listener whose connections carry stamps of the kernel.
 func Listen(ctx context.Context, address string) (net.Listener, error) {
 	config := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
 		var inner error
-		err := c.Control(func(fd uintptr) { inner = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1) })
+		err := c.Control(func(fd uintptr) {
+			inner = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_TIMESTAMPNS,
+				1)
+		})
 		return errors.Join(err, inner)
 	}}
 	config.SetMultipathTCP(false)
@@ -160,7 +166,8 @@ func read(raw syscall.RawConn, buffer, control []byte) (n int, stamp int64, err 
 	}
 	for _, m := range messages {
 		if m.Header.Level == unix.SOL_SOCKET && m.Header.Type == unix.SO_TIMESTAMPNS && len(m.Data) >= 16 {
-			return n, int64(binary.NativeEndian.Uint64(m.Data))*int64(time.Second) + int64(binary.NativeEndian.Uint64(m.Data[8:])), nil // #nosec G115 -- the kernel's own numbers
+			return n, int64(binary.NativeEndian.Uint64(m.Data))*int64(time.Second) +
+				int64(binary.NativeEndian.Uint64(m.Data[8:])), nil // #nosec G115 -- the kernel's own numbers
 		}
 	}
 	return n, time.Now().UnixNano(), nil

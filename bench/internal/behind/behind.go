@@ -1,4 +1,5 @@
-// Package behind puts three agents behind a Service of a real Kubernetes, in the project's lab, and makes faults on the way to them.
+// Package behind puts three agents behind a Service of a real Kubernetes, in the project's lab, and makes faults on the
+// way to them.
 package behind
 
 import (
@@ -29,7 +30,8 @@ const (
 // Pods is how many are behind the Service.
 const Pods = 3
 
-// Ports is how many ports the Service has: each is a target of its own, since kube-proxy chooses for every connection to every port.
+// Ports is how many ports the Service has: each is a target of its own, since kube-proxy chooses for every connection
+// to every port.
 const Ports = 200
 
 // FirstPort is the first of them.
@@ -66,8 +68,9 @@ func Up(ctx context.Context, program, archive string) (*Cluster, error) {
 	return c, nil
 }
 
-// forgetAfter is after how many seconds the clients' node forgets a connection that nobody answered. By default it remembers for two minutes which pod was
-// chosen, and a new connection from the same port would be led to the same silent pod: trials would not be independent of those before.
+// forgetAfter is after how many seconds the clients' node forgets a connection that nobody answered. By default it
+// remembers for two minutes which pod was chosen, and a new connection from the same port would be led to the same
+// silent pod: trials would not be independent of those before.
 const forgetAfter = "1"
 
 func (c *Cluster) begin(ctx context.Context, archive, image string) error {
@@ -77,7 +80,8 @@ func (c *Cluster) begin(ctx context.Context, archive, image string) error {
 			return err
 		}
 	}
-	if err := c.run(ctx, "exec", clientNode, "--", "sysctl", "-w", "net.netfilter.nf_conntrack_tcp_timeout_syn_sent="+forgetAfter); err != nil {
+	if err := c.run(ctx, "exec", clientNode, "--", "sysctl", "-w", "net.netfilter.nf_conntrack_tcp_timeout_syn_sent="+
+		forgetAfter); err != nil {
 		return err
 	}
 	return c.apply(ctx, image)
@@ -118,7 +122,8 @@ func (c *Cluster) apply(ctx context.Context, image string) error {
 	if _, err := c.kube(ctx, manifests(image), "apply", "-f", "-"); err != nil {
 		return err
 	}
-	if _, err := c.kube(ctx, "", "wait", "--for=condition=Ready", "pod", "-l", "app="+name, "--timeout=60s"); err != nil {
+	if _, err := c.kube(ctx, "", "wait", "--for=condition=Ready", "pod", "-l", "app="+name,
+		"--timeout=60s"); err != nil {
 		return err
 	}
 	if c.Service, err = c.kube(ctx, "", "get", "service", name, "-o", "jsonpath={.spec.clusterIP}"); err != nil {
@@ -135,7 +140,8 @@ func (c *Cluster) apply(ctx context.Context, image string) error {
 }
 
 func (c *Cluster) kube(ctx context.Context, in string, args ...string) (string, error) {
-	return rig.Outside(ctx, rig.Command{Path: c.kubectl, Args: append([]string{"--kubeconfig", c.kubeconfig}, args...), Stdin: in})
+	return rig.Outside(ctx,
+		rig.Command{Path: c.kubectl, Args: append([]string{"--kubeconfig", c.kubeconfig}, args...), Stdin: in})
 }
 
 // manifests are the pods and the Service. Nothing but the agent's responder is used of the image.
@@ -158,7 +164,8 @@ spec:
 ---
 `, name, i, podNode, image, rig.Installation, agentPort)
 	}
-	fmt.Fprintf(&b, "apiVersion: v1\nkind: Service\nmetadata: {name: %[1]s}\nspec:\n  selector: {app: %[1]s}\n  ipFamilies: [IPv4]\n  ports:\n", name)
+	fmt.Fprintf(&b, "apiVersion: v1\nkind: Service\nmetadata: {name: %[1]s}\nspec:\n  selector: {app: %[1]s}\n  "+
+		"ipFamilies: [IPv4]\n  ports:\n", name)
 	for port := range Ports {
 		fmt.Fprintf(&b, "    - {name: p%d, port: %d, targetPort: %d}\n", port, FirstPort+port, agentPort)
 	}
@@ -167,7 +174,8 @@ spec:
 
 // Drive is the command that runs a program where requests start.
 func (c *Cluster) Drive(program string, args ...string) rig.Command {
-	return rig.Command{Path: c.lab, Args: append([]string{"exec", "--name", name, clientNode, "--", program}, args...), CPU: rig.ClientCPU}
+	return rig.Command{Path: c.lab, Args: append([]string{"exec", "--name", name, clientNode, "--", program}, args...),
+		CPU: rig.ClientCPU}
 }
 
 // Silence drops all that is sent to one of the pods, until Heal.
@@ -175,10 +183,12 @@ func (c *Cluster) Silence(ctx context.Context) error {
 	return c.rule(ctx, fmt.Sprintf("ip daddr %s tcp dport %d counter name dropped drop", c.pods[0], agentPort))
 }
 
-// Lose drops, at random, one of so many segments that clients would have to send again: those that open a connection, and those with data.
-// Both are longer than 59 bytes; acknowledgements, resets and ends of connections without data are shorter.
+// Lose drops, at random, one of so many segments that clients would have to send again: those that open a connection,
+// and those with data. Both are longer than 59 bytes; acknowledgements, resets and ends of connections without data are
+// shorter.
 func (c *Cluster) Lose(ctx context.Context, oneOf int) error {
-	return c.rule(ctx, fmt.Sprintf("ip daddr { %s } tcp dport %d ip length >= 60 counter name seen numgen random mod %d == 0 counter name dropped drop",
+	return c.rule(ctx, fmt.Sprintf("ip daddr { %s } tcp dport %d ip length >= 60 counter name seen numgen random mod "+
+		"%d == 0 counter name dropped drop",
 		strings.Join(c.pods, ", "), agentPort, oneOf))
 }
 
@@ -189,7 +199,8 @@ func (c *Cluster) Heal(ctx context.Context) error {
 
 // rule makes the table anew, with the rule and counters at 0. It stands before all else on the pods' node.
 func (c *Cluster) rule(ctx context.Context, text string) error {
-	return c.nft(ctx, "add table inet fault; delete table inet fault; add table inet fault; add counter inet fault seen; add counter inet fault dropped; "+
+	return c.nft(ctx, "add table inet fault; delete table inet fault; add table inet fault; add counter inet fault "+
+		"seen; add counter inet fault dropped; "+
 		"add chain inet fault forward { type filter hook forward priority -300; }; add rule inet fault forward "+text)
 }
 
@@ -199,7 +210,9 @@ func (c *Cluster) nft(ctx context.Context, commands string) error {
 
 // Counted is how many segments the fault's rule saw and dropped.
 func (c *Cluster) Counted(ctx context.Context) (seen, dropped uint64, err error) {
-	out, err := rig.Outside(ctx, rig.Command{Path: c.lab, Args: []string{"exec", "--name", name, podNode, "--", "nft", "--json", "list counters table inet fault"}})
+	out, err := rig.Outside(ctx,
+		rig.Command{Path: c.lab,
+			Args: []string{"exec", "--name", name, podNode, "--", "nft", "--json", "list counters table inet fault"}})
 	if err != nil {
 		return 0, 0, err
 	}

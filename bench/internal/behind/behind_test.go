@@ -48,7 +48,8 @@ func archive(t *testing.T, name, content string) io.Reader {
 
 func TestTheImagesNameIsThatOfItsArchive(t *testing.T) {
 	for _, c := range []struct{ name, file, content, want string }{
-		{"as it is built", "manifest.json", `[{"Config":"sha256:1","RepoTags":["docker.io/x/agent:1"],"Layers":["1.tar.gz"]}]`, "docker.io/x/agent:1"},
+		{"as it is built", "manifest.json",
+			`[{"Config":"sha256:1","RepoTags":["docker.io/x/agent:1"],"Layers":["1.tar.gz"]}]`, "docker.io/x/agent:1"},
 		{"without a name", "manifest.json", `[{"Config":"sha256:1"}]`, ""},
 		{"without an image", "manifest.json", `[]`, ""},
 		{"no manifest", "other.json", `[]`, ""},
@@ -63,7 +64,8 @@ func TestTheImagesNameIsThatOfItsArchive(t *testing.T) {
 
 func TestEveryPortAndPodIsInTheManifests(t *testing.T) {
 	text := manifests("docker.io/x/agent:1")
-	for what, want := range map[string]int{"kind: Pod\n": Pods, "image: docker.io/x/agent:1\n": Pods, "kind: Service\n": 1, "targetPort: 8080}": Ports, " port: 20199,": 1} {
+	for what, want := range map[string]int{"kind: Pod\n": Pods, "image: docker.io/x/agent:1\n": Pods,
+		"kind: Service\n": 1, "targetPort: 8080}": Ports, " port: 20199,": 1} {
 		if got := strings.Count(text, what); got != want {
 			t.Errorf("%q stands %d times, want %d", what, got, want)
 		}

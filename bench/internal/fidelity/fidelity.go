@@ -66,7 +66,8 @@ func Measure(seed uint64) (Figures, error) {
 	return f, err
 }
 
-// delay is log-normal around 400 us; one of a hundred takes twenty times as long, one of a thousand a second longer, as a lost segment does.
+// delay is log-normal around 400 us; one of a hundred takes twenty times as long, one of a thousand a second longer, as
+// a lost segment does.
 func delay(random *rand.Rand) time.Duration {
 	us := 400 * math.Exp(0.5*random.NormFloat64())
 	switch p := random.Float64(); {

@@ -15,7 +15,8 @@ type Load struct {
 	Pods int
 	// Failures are counts by outcome.
 	Failures map[string]uint64
-	// Latency, Response and Lag are those of report.Path. For pacers Lag is the error of starts, and there is nothing else.
+	// Latency, Response and Lag are those of report.Path. For pacers Lag is the error of starts, and there is nothing
+	// else.
 	Latency, Response, Lag Quantiles
 	// Kernel is how many successes were timed by the kernel's clock; Grid tells how the engine woke.
 	Kernel uint64

@@ -14,12 +14,13 @@ import (
 )
 
 const (
-	// faultRounds is how many rounds the part has at most, trialLoads and controlLoads how many loads one run has of each: every port of the Service
-	// is a trial of each load.
+	// faultRounds is how many rounds the part has at most, trialLoads and controlLoads how many loads one run has of
+	// each: every port of the Service is a trial of each load.
 	faultRounds, trialLoads, controlLoads = 5, 20, 5
 	// probes is how many requests a trial has, all over new connections and within a second.
 	probes = 10
-	// oneOf is how many segments there are for one that is lost; lossRate, lossPorts and lossLength are the load meanwhile.
+	// oneOf is how many segments there are for one that is lost; lossRate, lossPorts and lossLength are the load
+	// meanwhile.
 	oneOf, lossRate, lossPorts = 100, 20, 50
 	lossLength                 = 10 * time.Second
 	// settleWithin is how long kube-proxy may take until all pods answer on all ports.
@@ -29,26 +30,33 @@ const (
 // faulty is the cluster while the part runs.
 type faulty struct{ *behind.Cluster }
 
-// faults asks whether faults behind a real kube-proxy are found: goal G15. A probe meets the one silent pod of three with a probability of a third,
-// ten probes meet it with 1-(2/3)^10 = 98.3 %.
+// faults asks whether faults behind a real kube-proxy are found: goal G15. A probe meets the one silent pod of three
+// with a probability of a third, ten probes meet it with 1-(2/3)^10 = 98.3 %.
 func faults() Part {
 	f := &faulty{}
 	// A load of one second takes half a second more; the mean of the three contestants is what a run takes.
 	length := ((trialLoads+controlLoads)*3/2*time.Second + lossLength) / 3
-	p := Part{Name: "faults", Title: "faults behind a Service of three pods in the lab", MostRounds: faultRounds, Length: length,
+	p := Part{Name: "faults", Title: "faults behind a Service of three pods in the lab", MostRounds: faultRounds,
+		Length: length,
 		Shared: true, Prepare: f.prepare}
-	p.Contestants = []Contestant{{Name: "silent pod", Run: f.silent}, {Name: "no fault", Run: f.well}, {Name: "loss", Run: f.loss}}
+	p.Contestants = []Contestant{{Name: "silent pod", Run: f.silent}, {Name: "no fault", Run: f.well},
+		{Name: "loss", Run: f.loss}}
 	share := func(goal, of, what, value, trials string, more bool, bound float64, note string) {
-		p.Goals = append(p.Goals, study.Goal{Name: goal, What: what, Part: p.Name, Value: value, Of: of, Share: trials, More: more, Bound: bound, Unit: "%", Note: note})
+		p.Goals = append(p.Goals,
+			study.Goal{Name: goal, What: what, Part: p.Name, Value: value, Of: of, Share: trials, More: more,
+				Bound: bound, Unit: "%", Note: note})
 	}
-	share("G15", "silent pod", "1 of 3 pods silent: found by 10 probes", "blamed", "trials", true, 98, "a trial has 10 probes of a port, and has found the pod when one fails")
+	share("G15", "silent pod", "1 of 3 pods silent: found by 10 probes", "blamed", "trials", true, 98,
+		"a trial has 10 probes of a port, and has found the pod when one fails")
 	share("G15", "no fault", "no fault: blamed by 10 probes", "blamed", "trials", false, 0, "")
 	share("", "silent pod", "1 of 3 pods silent: probes that fail", "failed", "sent", false, 0, "")
 	share("G15", "loss", "1 % loss: requests that succeed", "requests", "sent", true, 100, "")
 	share("", "loss", "1 % loss: segments dropped", "dropped", "seen", false, 0, "")
 	p.Goals = append(p.Goals,
-		study.Goal{Name: "G15", What: "1 % loss: segments sent again, off what was dropped by", Part: p.Name, Value: "off by", Of: "loss", Bound: 0,
-			Note: "dropped at the pods' node, and counted there, is what a client has to send again: segments with data and those that open a connection; " +
+		study.Goal{Name: "G15", What: "1 % loss: segments sent again, off what was dropped by", Part: p.Name,
+			Value: "off by", Of: "loss", Bound: 0,
+			Note: "dropped at the pods' node, and counted there, is what a client has to send again: segments with " +
+				"data and those that open a connection; " +
 				"sent again is what TCP_INFO tells of all connections"},
 		study.Goal{What: "1 % loss: segments dropped in a round", Part: p.Name, Value: "dropped", Of: "loss"},
 		study.Goal{What: "1 % loss: segments sent again in a round", Part: p.Name, Value: "sent again", Of: "loss"})
@@ -76,16 +84,21 @@ func (f *faulty) settle(ctx context.Context, programs Programs) error {
 			good = 0
 		}
 		if good == 0 && (ctx.Err() != nil || time.Now().After(until)) {
-			return errors.Join(err, fmt.Errorf("the Service does not answer: %d of %d requests, from %d pods: %v", said.OK, said.Scheduled, said.Pods, said.Failures))
+			return errors.Join(err,
+				fmt.Errorf("the Service does not answer: %d of %d requests, from %d pods: %v", said.OK, said.Scheduled,
+					said.Pods, said.Failures))
 		}
 	}
 	return nil
 }
 
 // drive makes a load over new connections to the first ports of the Service.
-func (f *faulty) drive(ctx context.Context, programs Programs, ports, rate int, length, timeout time.Duration) (message.Load, error) {
-	_, said, err := heardLoad(ctx, f.Drive(programs.Driver, "-host="+f.Service, "-port="+strconv.Itoa(behind.FirstPort), "-targets="+strconv.Itoa(ports),
-		"-rate="+strconv.Itoa(rate), "-connection=new", "-timeout="+timeout.String(), whole(length)))
+func (f *faulty) drive(ctx context.Context, programs Programs, ports, rate int, length,
+	timeout time.Duration) (message.Load, error) {
+	_, said, err := heardLoad(ctx,
+		f.Drive(programs.Driver, "-host="+f.Service, "-port="+strconv.Itoa(behind.FirstPort), "-targets="+
+			strconv.Itoa(ports),
+			"-rate="+strconv.Itoa(rate), "-connection=new", "-timeout="+timeout.String(), whole(length)))
 	return said, err
 }
 
@@ -134,6 +147,8 @@ func (f *faulty) loss(ctx context.Context, programs Programs) (rig.Finished, Val
 		return rig.Finished{}, nil, err
 	}
 	again := said.Retransmits
-	return rig.Finished{}, Values{"sent": float64(said.Sent), "requests": float64(said.OK), "seen": float64(seen), "dropped": float64(dropped), "sent again": float64(again),
-		"off by": float64(max(again, dropped) - min(again, dropped))}, nil
+	return rig.Finished{},
+		Values{"sent": float64(said.Sent), "requests": float64(said.OK), "seen": float64(seen),
+			"dropped": float64(dropped), "sent again": float64(again),
+			"off by": float64(max(again, dropped) - min(again, dropped))}, nil
 }

@@ -1,4 +1,5 @@
-// Package part holds the parts of the benchmark: who competes in each, under what load, and which goals its figures are held against.
+// Package part holds the parts of the benchmark: who competes in each, under what load, and which goals its figures are
+// held against.
 package part
 
 import (
@@ -64,7 +65,8 @@ type Part struct {
 	// MostRounds bounds the rounds, 0 for no bound. Length is how long one run takes where it is not the usual length.
 	MostRounds int
 	Length     time.Duration
-	// Prepare makes what all runs of the part need, and returns what takes it away again. With an error the part is not measured.
+	// Prepare makes what all runs of the part need, and returns what takes it away again. With an error the part is not
+	// measured.
 	Prepare func(context.Context, Programs) (done func(context.Context) error, err error)
 	// Shared tells that others may use the machine: nothing of the part depends on how fast it is.
 	Shared      bool
@@ -118,8 +120,9 @@ func (e *UnreadyError) Unwrap() error { return e.Err }
 // doneWithin bounds how long it may take to take away what was prepared.
 const doneWithin = time.Minute
 
-// Run runs one part: in each round every contestant once, in an order of its own. It ends early only when the context does,
-// when a server cannot be started, when the machine is too busy or, with an UnreadyError, when the part cannot be prepared.
+// Run runs one part: in each round every contestant once, in an order of its own. It ends early only when the context
+// does, when a server cannot be started, when the machine is too busy or, with an UnreadyError, when the part cannot be
+// prepared.
 func (r Runner) Run(ctx context.Context, p Part) (err error) {
 	if p.Prepare != nil {
 		done, unready := p.Prepare(ctx, r.Programs)
@@ -241,7 +244,8 @@ func derive(v Values, p rig.Passed) {
 func stamping(args ...string) func(context.Context, Programs, string) (*rig.Server, error) {
 	return func(ctx context.Context, programs Programs, _ string) (*rig.Server, error) {
 		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(ownPort))
-		s, err := rig.Serve(ctx, rig.Command{Path: programs.Serve, Args: append([]string{"-address", address}, args...), CPU: rig.ServerCPU})
+		s, err := rig.Serve(ctx,
+			rig.Command{Path: programs.Serve, Args: append([]string{"-address", address}, args...), CPU: rig.ServerCPU})
 		if err != nil {
 			return nil, err
 		}
@@ -259,7 +263,8 @@ func heardArrivals(stdout string) (Values, error) {
 	if err := json.Unmarshal([]byte(stdout), &said); err != nil {
 		return nil, fmt.Errorf("read what the server saw: %w", err)
 	}
-	return Values{"arrived": float64(said.Count), "grid error p50 us": said.Error.P50 * 1e6, "grid error p99 us": said.Error.P99 * 1e6}, nil
+	return Values{"arrived": float64(said.Count), "grid error p50 us": said.Error.P50 * 1e6,
+		"grid error p99 us": said.Error.P99 * 1e6}, nil
 }
 
 // driver is a contestant that is the driver with the arguments.
@@ -297,8 +302,9 @@ func loadValues(l message.Load) (Values, error) {
 		return nil, fmt.Errorf("%d of %d requests failed: %v", failed, l.Sent, l.Failures)
 	}
 	v := Values{
-		"requests": float64(l.OK), "sent": float64(l.Sent), "missed": float64(l.Missed), "resident bytes": float64(l.Resident),
-		"unaccounted": float64(l.Scheduled) - float64(l.Sent) - float64(l.Missed),
+		"requests": float64(l.OK), "sent": float64(l.Sent), "missed": float64(l.Missed),
+		"resident bytes": float64(l.Resident),
+		"unaccounted":    float64(l.Scheduled) - float64(l.Sent) - float64(l.Missed),
 	}
 	if l.Scheduled > 0 {
 		v["delivered %"] = 100 * float64(l.Sent) / float64(l.Scheduled)
@@ -342,7 +348,8 @@ func competitor(name string, load peer.Load) Contestant {
 		}
 		report := finished
 		if p.Second != nil {
-			report, err = rig.Run(ctx, rig.Command{Path: command.Path, Args: p.Second, Stdin: finished.Stdout, CPU: rig.ClientCPU})
+			report, err = rig.Run(ctx,
+				rig.Command{Path: command.Path, Args: p.Second, Stdin: finished.Stdout, CPU: rig.ClientCPU})
 			if err != nil {
 				return rig.Finished{}, nil, err
 			}

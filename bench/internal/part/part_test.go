@@ -39,7 +39,8 @@ func TestEveryGoalIsAboutContestantsOfItsPart(t *testing.T) {
 			}
 		}
 	}
-	for _, want := range []string{"G1", "G2", "G6", "G7", "G8", "G9", "G10", "G11", "G12", "G13", "G14", "G15", "responder"} {
+	for _, want := range []string{"G1", "G2", "G6", "G7", "G8", "G9", "G10", "G11", "G12", "G13", "G14", "G15",
+		"responder"} {
 		if !goals[want] {
 			t.Errorf("no part has goal %s", want)
 		}
@@ -67,7 +68,8 @@ func TestLoadsInWhichTooMuchFailedHaveNoFigures(t *testing.T) {
 }
 
 func TestFiguresOfALoad(t *testing.T) {
-	got, err := loadValues(message.Load{Scheduled: 100, Sent: 80, Missed: 19, OK: 80, Kernel: 40, Response: message.Quantiles{P99: 0.001}})
+	got, err := loadValues(message.Load{Scheduled: 100, Sent: 80, Missed: 19, OK: 80, Kernel: 40,
+		Response: message.Quantiles{P99: 0.001}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +105,8 @@ func scripted(name string, err error) Contestant {
 
 func TestEveryContestantRunsOnceInEachRoundAndFailuresAreTold(t *testing.T) {
 	broken := errors.New("no")
-	p := Part{Name: "p", MostRounds: 3, Contestants: []Contestant{scripted("a", nil), scripted("b", nil), scripted("c", broken)}}
+	p := Part{Name: "p", MostRounds: 3,
+		Contestants: []Contestant{scripted("a", nil), scripted("b", nil), scripted("c", broken)}}
 	var records []study.Record
 	var failed []string
 	r := Runner{Gate: rig.Gate{Limit: 1000}, Rounds: 9, Random: rand.New(rand.NewPCG(1, 1)), Dir: t.TempDir(),
@@ -158,25 +161,30 @@ func TestWhatIsPreparedIsTakenAwayHoweverThePartEnds(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			done, runs := 0, 0
-			p := Part{Name: "p", Shared: true, Prepare: func(context.Context, Programs) (func(context.Context) error, error) {
-				return func(ctx context.Context) error {
-					if done++; ctx.Err() != nil {
-						t.Error("there is no time left to take it away")
-					}
-					return c.away
-				}, c.unready
-			}, Contestants: []Contestant{{Name: "a", Run: func(context.Context, Programs) (rig.Finished, Values, error) {
-				if runs++; c.cancelled {
-					cancel()
-				}
-				return rig.Finished{}, Values{"v": 1}, nil
-			}}}}
+			p := Part{Name: "p", Shared: true,
+				Prepare: func(context.Context, Programs) (func(context.Context) error, error) {
+					return func(ctx context.Context) error {
+						if done++; ctx.Err() != nil {
+							t.Error("there is no time left to take it away")
+						}
+						return c.away
+					}, c.unready
+				}, Contestants: []Contestant{{Name: "a",
+					Run: func(context.Context, Programs) (rig.Finished, Values, error) {
+						if runs++; c.cancelled {
+							cancel()
+						}
+						return rig.Finished{}, Values{"v": 1}, nil
+					}}}}
 			// Nobody's CPU time is below that limit: a run counts only because the part may share the machine.
-			r := Runner{Gate: rig.Gate{Limit: -1, Idle: 1}, Rounds: 1, Random: rand.New(rand.NewPCG(1, 1)), Dir: t.TempDir(),
-				Progress: func(Part, int, int, string) {}, Record: func(study.Record) error { return nil }, Failed: func(_ Part, _ string, err error) { t.Error(err) }}
+			r := Runner{Gate: rig.Gate{Limit: -1, Idle: 1}, Rounds: 1, Random: rand.New(rand.NewPCG(1, 1)),
+				Dir:      t.TempDir(),
+				Progress: func(Part, int, int, string) {}, Record: func(study.Record) error { return nil },
+				Failed: func(_ Part, _ string, err error) { t.Error(err) }}
 			err := r.Run(ctx, p)
 			var unready *UnreadyError
-			if !errors.Is(err, c.want) || errors.As(err, &unready) != (c.unready != nil) || done != c.done || runs != c.done {
+			if !errors.Is(err, c.want) || errors.As(err, &unready) != (c.unready != nil) || done != c.done ||
+				runs != c.done {
 				t.Errorf("error %v, taken away %d times, %d runs; want %v and %d", err, done, runs, c.want, c.done)
 			}
 		})

@@ -35,7 +35,8 @@ func parseWrk(text string) (Result, error) {
 	}
 	bad, _ := number(text, `Non-2xx or 3xx responses: (\d+)`)
 	r.Failed += bad
-	for _, line := range regexp.MustCompile(`(?m)^\s+(\d+)%\s+([\d.]+(?:us|ms|s|m))\s*$`).FindAllStringSubmatch(text, -1) {
+	for _, line := range regexp.MustCompile(`(?m)^\s+(\d+)%\s+([\d.]+(?:us|ms|s|m))\s*$`).FindAllStringSubmatch(text,
+		-1) {
 		d, err := time.ParseDuration(line[2])
 		if err != nil {
 			return Result{}, fmt.Errorf("read latency %q: %w", line[2], err)
@@ -142,7 +143,8 @@ func parseBombardier(text string) (Result, error) {
 		return Result{}, errNoReport
 	}
 	got := said.Result
-	r := Result{Failed: got.Req1xx + got.Req3xx + got.Req4xx + got.Req5xx + got.Others, Quantiles: map[float64]float64{}}
+	r := Result{Failed: got.Req1xx + got.Req3xx + got.Req4xx + got.Req5xx + got.Others,
+		Quantiles: map[float64]float64{}}
 	r.Requests = got.Req2xx + r.Failed
 	for percent, us := range got.Latency.Percentiles {
 		if err := r.quantile(percent, us/1e6); err != nil {
@@ -164,7 +166,8 @@ func parseVegeta(text string) (Result, error) {
 	if said.Requests == 0 {
 		return Result{}, errNoReport
 	}
-	r := Result{Requests: said.Requests, Failed: said.Requests - min(said.Requests, said.StatusCodes["200"]), Quantiles: map[float64]float64{}}
+	r := Result{Requests: said.Requests, Failed: said.Requests - min(said.Requests, said.StatusCodes["200"]),
+		Quantiles: map[float64]float64{}}
 	for name, ns := range said.Latencies {
 		if percent, ok := strings.CutSuffix(name, "th"); ok {
 			if err := r.quantile(percent, ns/1e9); err != nil {

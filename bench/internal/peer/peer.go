@@ -23,9 +23,11 @@ type Load struct {
 
 // Result is what a peer said of its load.
 type Result struct {
-	// Requests is how many were answered, with whatever status; Failed is how many of these, or beside these, went wrong by the peer's own count.
+	// Requests is how many were answered, with whatever status; Failed is how many of these, or beside these, went
+	// wrong by the peer's own count.
 	Requests, Failed uint64
-	// Quantiles are the latencies that it reported, in seconds, by share (0.5 is the median). A peer leaves out what it does not print.
+	// Quantiles are the latencies that it reported, in seconds, by share (0.5 is the median). A peer leaves out what it
+	// does not print.
 	Quantiles map[float64]float64
 }
 
@@ -39,7 +41,8 @@ type Peer struct {
 	Args func(Load) []string
 	// Stdin is what it reads, empty for nothing.
 	Stdin func(Load) string
-	// Second are the arguments for a second run of the same program that reads the first one's output and makes the report; nil without.
+	// Second are the arguments for a second run of the same program that reads the first one's output and makes the
+	// report; nil without.
 	Second []string
 	// Parse reads the report.
 	Parse func(string) (Result, error)
@@ -53,7 +56,8 @@ func All() []Peer {
 		{Name: "hey", Paced: true, Args: heyArgs, Parse: parseHey},
 		{Name: "fortio", Paced: true, Args: fortioArgs, Parse: parseFortio},
 		{Name: "bombardier", Paced: true, Args: bombardierArgs, Parse: parseBombardier},
-		{Name: "vegeta", Paced: true, Args: vegetaArgs, Stdin: func(l Load) string { return "GET " + l.URL + "\n" }, Second: []string{"report", "-type=json"}, Parse: parseVegeta},
+		{Name: "vegeta", Paced: true, Args: vegetaArgs, Stdin: func(l Load) string { return "GET " + l.URL + "\n" },
+			Second: []string{"report", "-type=json"}, Parse: parseVegeta},
 	}
 }
 
@@ -103,7 +107,8 @@ func heyArgs(l Load) []string {
 }
 
 func fortioArgs(l Load) []string {
-	args := []string{"load", "-quiet", "-qps", strconv.Itoa(l.Rate), "-c", strconv.Itoa(l.Connections), "-t", seconds(l.Duration), "-p", "50,90,95,99", "-json", "-"}
+	args := []string{"load", "-quiet", "-qps", strconv.Itoa(l.Rate), "-c", strconv.Itoa(l.Connections), "-t",
+		seconds(l.Duration), "-p", "50,90,95,99", "-json", "-"}
 	if l.New {
 		args = append(args, "-keepalive=false")
 	}
@@ -122,7 +127,8 @@ func bombardierArgs(l Load) []string {
 }
 
 func vegetaArgs(l Load) []string {
-	args := []string{"attack", "-rate=" + strconv.Itoa(l.Rate), "-duration=" + seconds(l.Duration), "-workers=" + strconv.Itoa(l.Connections),
+	args := []string{"attack", "-rate=" + strconv.Itoa(l.Rate), "-duration=" + seconds(l.Duration), "-workers=" +
+		strconv.Itoa(l.Connections),
 		"-connections=" + strconv.Itoa(max(l.Connections, 10000))}
 	if l.Rate == 0 {
 		// As fast as answers come needs a bound.

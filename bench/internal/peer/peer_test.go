@@ -15,12 +15,26 @@ func TestReportsOfPeersAreRead(t *testing.T) {
 		peer, file string
 		want       Result
 	}{
-		{"wrk", "wrk.txt", Result{Requests: 57457, Quantiles: map[float64]float64{0.5: 814e-6, 0.75: 0.88e-3, 0.9: 0.92e-3, 0.99: 2.34e-3}}},
-		{"ab", "ab.txt", Result{Requests: 37752, Quantiles: map[float64]float64{0.5: 2e-3, 0.66: 2e-3, 0.75: 2e-3, 0.8: 2e-3, 0.9: 2e-3, 0.95: 2e-3, 0.98: 2e-3, 0.99: 3e-3}}},
-		{"hey", "hey.txt", Result{Requests: 1000, Quantiles: map[float64]float64{0.1: 0.0003, 0.25: 0.0004, 0.5: 0.0005, 0.75: 0.0006, 0.9: 0.0008, 0.95: 0.0009, 0.99: 0.0038}}},
-		{"fortio", "fortio.json", Result{Requests: 41647, Quantiles: map[float64]float64{0.5: 0.0013341979663830672, 0.9: 0.002208420696652013, 0.95: 0.0029126310449780184, 0.99: 0.009562887029288704}}},
-		{"bombardier", "bombardier.json", Result{Requests: 35650, Quantiles: map[float64]float64{0.5: 1347e-6, 0.75: 1881e-6, 0.9: 2589e-6, 0.95: 4374e-6, 0.99: 10134e-6}}},
-		{"vegeta", "vegeta.json", Result{Requests: 12204, Quantiles: map[float64]float64{0.5: 1591936e-9, 0.9: 5472574e-9, 0.95: 10908146e-9, 0.99: 37569709e-9}}},
+		{"wrk", "wrk.txt", Result{Requests: 57457,
+			Quantiles: map[float64]float64{0.5: 814e-6, 0.75: 0.88e-3, 0.9: 0.92e-3, 0.99: 2.34e-3}}},
+		{"ab", "ab.txt", Result{Requests: 37752,
+			Quantiles: map[float64]float64{0.5: 2e-3, 0.66: 2e-3, 0.75: 2e-3, 0.8: 2e-3, 0.9: 2e-3, 0.95: 2e-3,
+				0.98: 2e-3, 0.99: 3e-3}}},
+		{"hey", "hey.txt", Result{Requests: 1000,
+			Quantiles: map[float64]float64{0.1: 0.0003, 0.25: 0.0004, 0.5: 0.0005, 0.75: 0.0006, 0.9: 0.0008,
+				0.95: 0.0009, 0.99: 0.0038}}},
+		{"fortio", "fortio.json",
+			Result{Requests: 41647,
+				Quantiles: map[float64]float64{0.5: 0.0013341979663830672, 0.9: 0.002208420696652013,
+					0.95: 0.0029126310449780184, 0.99: 0.009562887029288704}}},
+		{"bombardier", "bombardier.json",
+			Result{Requests: 35650,
+				Quantiles: map[float64]float64{0.5: 1347e-6, 0.75: 1881e-6, 0.9: 2589e-6, 0.95: 4374e-6,
+					0.99: 10134e-6}}},
+		{"vegeta", "vegeta.json",
+			Result{Requests: 12204,
+				Quantiles: map[float64]float64{0.5: 1591936e-9, 0.9: 5472574e-9, 0.95: 10908146e-9,
+					0.99: 37569709e-9}}},
 	} {
 		t.Run(c.peer, func(t *testing.T) {
 			text, err := os.ReadFile(filepath.Join("testdata", c.file))
@@ -53,12 +67,17 @@ func TestFailuresThatAPeerReportsAreCounted(t *testing.T) {
 		want             Result
 	}{
 		{"wrk lost connections and met other statuses", "wrk",
-			"  10 requests in 1.00s, 1KB read\n  Socket errors: connect 1, read 2, write 3, timeout 4\n  Non-2xx or 3xx responses: 5\n", Result{Requests: 10, Failed: 15}},
+			"  10 requests in 1.00s, 1KB read\n  Socket errors: connect 1, read 2, write 3, timeout 4\n  Non-2xx or " +
+				"3xx responses: 5\n", Result{Requests: 10, Failed: 15}},
 		{"ab failed", "ab", "Complete requests:      7\nFailed requests:        3\n", Result{Requests: 7, Failed: 3}},
-		{"hey met a 503 and errors", "hey", "Status code distribution:\n  [200]\t5 responses\n  [503]\t2 responses\n\nError distribution:\n  [4]\tGet \"http://h/\": EOF\n", Result{Requests: 7, Failed: 6}},
-		{"fortio met a 503", "fortio", `{"DurationHistogram":{"Count":9},"RetCodes":{"200":8,"503":1}}`, Result{Requests: 9, Failed: 1}},
-		{"bombardier met others", "bombardier", `{"result":{"req2xx":3,"req5xx":1,"others":2}}`, Result{Requests: 6, Failed: 3}},
-		{"vegeta met errors", "vegeta", `{"requests":5,"status_codes":{"200":3,"0":2}}`, Result{Requests: 5, Failed: 2}},
+		{"hey met a 503 and errors", "hey", "Status code distribution:\n  [200]\t5 responses\n  [503]\t2 " +
+			"responses\n\nError distribution:\n  [4]\tGet \"http://h/\": EOF\n", Result{Requests: 7, Failed: 6}},
+		{"fortio met a 503", "fortio", `{"DurationHistogram":{"Count":9},"RetCodes":{"200":8,"503":1}}`,
+			Result{Requests: 9, Failed: 1}},
+		{"bombardier met others", "bombardier", `{"result":{"req2xx":3,"req5xx":1,"others":2}}`,
+			Result{Requests: 6, Failed: 3}},
+		{"vegeta met errors", "vegeta", `{"requests":5,"status_codes":{"200":3,"0":2}}`,
+			Result{Requests: 5, Failed: 2}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p, err := Named(c.peer)
@@ -99,10 +118,12 @@ func TestLoadsBecomeArguments(t *testing.T) {
 		{"ab", fast, []string{"-q", "-c", "64", "-t", "2", "-n", "100000000", fast.URL}},
 		{"hey", kept, []string{"-z", "1.5s", "-c", "10", "-q", "100", kept.URL}},
 		{"hey", fast, []string{"-z", "2s", "-c", "64", "-disable-keepalive", fast.URL}},
-		{"fortio", kept, []string{"load", "-quiet", "-qps", "1000", "-c", "10", "-t", "1.5s", "-p", "50,90,95,99", "-json", "-", kept.URL}},
+		{"fortio", kept, []string{"load", "-quiet", "-qps", "1000", "-c", "10", "-t", "1.5s", "-p", "50,90,95,99",
+			"-json", "-", kept.URL}},
 		{"bombardier", kept, []string{"-c", "10", "-d", "1.5s", "-l", "-p", "r", "-o", "json", "-r", "1000", kept.URL}},
 		{"vegeta", kept, []string{"attack", "-rate=1000", "-duration=1.5s", "-workers=10", "-connections=10000"}},
-		{"vegeta", fast, []string{"attack", "-rate=0", "-duration=2s", "-workers=64", "-connections=10000", "-max-workers=64", "-keepalive=false"}},
+		{"vegeta", fast, []string{"attack", "-rate=0", "-duration=2s", "-workers=64", "-connections=10000",
+			"-max-workers=64", "-keepalive=false"}},
 	} {
 		p, err := Named(c.peer)
 		if err != nil {

@@ -7,13 +7,15 @@ import (
 	"strings"
 )
 
-// perSecond is the unit of times under /proc: USER_HZ, which is 100 on every architecture that Linux still runs on (proc(5)).
+// perSecond is the unit of times under /proc: USER_HZ, which is 100 on every architecture that Linux still runs on
+// (proc(5)).
 const perSecond = 100
 
 var errStat = errors.New("not the format of /proc")
 
-// Busy is how many seconds all CPUs together were busy since the machine began, from the text of /proc/stat. What the hypervisor took away
-// counts as busy: it disturbs a measurement as any other process does. Guests are already in user and nice.
+// Busy is how many seconds all CPUs together were busy since the machine began, from the text of /proc/stat. What the
+// hypervisor took away counts as busy: it disturbs a measurement as any other process does. Guests are already in user
+// and nice.
 func Busy(stat string) (float64, error) {
 	line, _, _ := strings.Cut(stat, "\n")
 	fields := strings.Fields(line)
@@ -32,7 +34,8 @@ func Busy(stat string) (float64, error) {
 	return float64(ticks) / perSecond, nil
 }
 
-// Used is how many CPU seconds a process used, from the text of /proc/<pid>/stat: user and system time of all its threads.
+// Used is how many CPU seconds a process used, from the text of /proc/<pid>/stat: user and system time of all its
+// threads.
 func Used(stat string) (float64, error) {
 	// The program's name stands in parentheses and may hold anything; fields are counted behind it.
 	at := strings.LastIndexByte(stat, ')')
@@ -54,7 +57,8 @@ func Used(stat string) (float64, error) {
 	return float64(ticks) / perSecond, nil
 }
 
-// Foreign is how many CPUs were taken by others on average over the wall seconds, when known is what the processes of the measurement used.
+// Foreign is how many CPUs were taken by others on average over the wall seconds, when known is what the processes of
+// the measurement used.
 func Foreign(busy, known, wall float64) float64 {
 	if wall <= 0 {
 		return 0

@@ -11,7 +11,8 @@ func TestBusyTimeIsReadFromTheKernelsText(t *testing.T) {
 		want       float64
 		bad        bool
 	}{
-		{"idle and waiting for disks are not busy, stolen time is", "cpu  100 20 30 4000 500 6 7 8 90 10\ncpu0 1 2 3 4 5 6 7 8 9 10\n", 1.71, false},
+		{"idle and waiting for disks are not busy, stolen time is", "cpu  100 20 30 4000 500 6 7 8 90 10\ncpu0 1 2 3 " +
+			"4 5 6 7 8 9 10\n", 1.71, false},
 		{"a line without stolen time is refused", "cpu  100 20 30 4000 500 6 7\n", 0, true},
 		{"another file is refused", "MemTotal: 1 kB\n", 0, true},
 		{"no number", "cpu  x 20 30 4000 500 6 7 8 9 10\n", 0, true},
@@ -30,7 +31,8 @@ func TestUsedTimeIsReadWhateverTheProgramIsCalled(t *testing.T) {
 		bad        bool
 	}{
 		{"a plain name", "12 (wrk) S 1 12 12 0 -1 4194304 100 0 0 0 250 50 0 0 20 0 2 0 1 2 3", 3, false},
-		{"a name with parentheses and blanks", "12 (a) b (c)) S 1 12 12 0 -1 4194304 100 0 0 0 1 2 0 0 20 0 2 0 1 2 3", 0.03, false},
+		{"a name with parentheses and blanks", "12 (a) b (c)) S 1 12 12 0 -1 4194304 100 0 0 0 1 2 0 0 20 0 2 0 1 2 3",
+			0.03, false},
 		{"a line that is too short", "12 (wrk) S 1 12", 0, true},
 		{"no parenthesis", "12", 0, true},
 		{"no number", "12 (wrk) S 1 12 12 0 -1 4194304 100 0 0 0 x 50 0 0 20", 0, true},

@@ -29,8 +29,8 @@ type Gate struct {
 	Limit float64
 	// Idle is how long a run waits for a machine that is idle enough; 0 is 20 s.
 	Idle time.Duration
-	// Waiting is told how many CPUs others take before a run that has to wait, Thrown how many they took during one that does not count.
-	// Both may be nil.
+	// Waiting is told how many CPUs others take before a run that has to wait, Thrown how many they took during one
+	// that does not count. Both may be nil.
 	Waiting, Thrown func(foreign float64)
 }
 
@@ -44,8 +44,8 @@ type Passed struct {
 	Repeats int
 }
 
-// Try makes the run until it counts. The servers are processes that serve it and live on; a server that lives within the run adds its CPU time
-// to Finished.Beside.
+// Try makes the run until it counts. The servers are processes that serve it and live on; a server that lives within
+// the run adds its CPU time to Finished.Beside.
 func (g Gate) Try(ctx context.Context, servers []int, run func() (Finished, error)) (Passed, error) {
 	worst := 0.0
 	for repeats := range tries {
@@ -65,11 +65,12 @@ func (g Gate) Try(ctx context.Context, servers []int, run func() (Finished, erro
 		worst = max(worst, p.Foreign)
 		say(g.Thrown, p.Foreign)
 	}
-	return Passed{}, fmt.Errorf("%w: other processes took up to %.2f CPUs in %d runs, the limit is %.2f; stop them, or allow more with -foreign", ErrBusy, worst, tries, g.Limit)
+	return Passed{}, fmt.Errorf("%w: other processes took up to %.2f CPUs in %d runs, the limit is %.2f; stop them, "+
+		"or allow more with -foreign", ErrBusy, worst, tries, g.Limit)
 }
 
-// wait waits until others take less than the limit, for a bounded time, and returns what they took at last. A run that begins on a busy machine
-// is caught afterwards, so running out of time is no error.
+// wait waits until others take less than the limit, for a bounded time, and returns what they took at last. A run that
+// begins on a busy machine is caught afterwards, so running out of time is no error.
 func (g Gate) wait(ctx context.Context) (float64, error) {
 	deadline := time.Now().Add(cmp.Or(g.Idle, idle))
 	for looks := 0; ; looks++ {

@@ -10,18 +10,22 @@ import (
 	"strings"
 )
 
-// Answer is what the servers of the bench answer: the body of one of our agents, since the engine counts nothing else as a success.
-// All contestants get the same one.
-const Answer = `{"kdoctor":{"installation":"` + Installation + `","pod":"bench","podUID":"bench","node":"bench"},"clientAddress":"127.0.0.1:40000","method":"GET","path":"/","host":"127.0.0.1"}`
+// Answer is what the servers of the bench answer: the body of one of our agents, since the engine counts nothing else
+// as a success. All contestants get the same one.
+const Answer = `{"kdoctor":{"installation":"` + Installation +
+	`","pod":"bench","podUID":"bench","node":"bench"},"clientAddress":"127.0.0.1:40000","method":"GET","path":"/","host":"127.0.0.1"}`
 
 // Installation is whose agents the answer claims to come from.
 const Installation = "bench/agent"
 
-// NginxConfig is the configuration of an nginx of one process without logs that answers on count ports of loopback, beginning with first.
+// NginxConfig is the configuration of an nginx of one process without logs that answers on count ports of loopback,
+// beginning with first.
 func NginxConfig(dir string, first, count int) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "daemon off;\nmaster_process off;\nworker_processes 1;\nworker_rlimit_nofile 65536;\npid %s/nginx.pid;\nerror_log %s/nginx.error;\n", dir, dir)
-	b.WriteString("events { worker_connections 32768; multi_accept on; }\nhttp {\n  access_log off;\n  keepalive_requests 1000000000;\n  keepalive_timeout 600s;\n")
+	fmt.Fprintf(&b, "daemon off;\nmaster_process off;\nworker_processes 1;\nworker_rlimit_nofile 65536;\npid "+
+		"%s/nginx.pid;\nerror_log %s/nginx.error;\n", dir, dir)
+	b.WriteString("events { worker_connections 32768; multi_accept on; }\nhttp {\n  access_log off;\n  " +
+		"keepalive_requests 1000000000;\n  keepalive_timeout 600s;\n")
 	for _, folder := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
 		fmt.Fprintf(&b, "  %s_temp_path %s/%s;\n", folder, dir, folder)
 	}

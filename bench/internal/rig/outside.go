@@ -14,8 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Outside runs a program in the network namespace that Isolate left, on any CPU, and returns what it printed. It is for what has to reach the machine's
-// other programs. When the context ends it is asked to end, and it does not hear the terminal's own signals: who started it decides.
+// Outside runs a program in the network namespace that Isolate left, on any CPU, and returns what it printed. It is for
+// what has to reach the machine's other programs. When the context ends it is asked to end, and it does not hear the
+// terminal's own signals: who started it decides.
 func Outside(ctx context.Context, c Command) (stdout string, err error) {
 	var out, errs bytes.Buffer
 	cmd := exec.CommandContext(ctx, c.Path, c.Args...)
@@ -27,12 +28,14 @@ func Outside(ctx context.Context, c Command) (stdout string, err error) {
 		return "", err
 	}
 	if err := cmd.Wait(); err != nil {
-		return out.String(), fmt.Errorf("run %s %s: %w: %s", c.Path, strings.Join(c.Args, " "), err, tail(errs.String()+out.String()))
+		return out.String(), fmt.Errorf("run %s %s: %w: %s", c.Path, strings.Join(c.Args, " "), err,
+			tail(errs.String()+out.String()))
 	}
 	return out.String(), nil
 }
 
-// startOutside starts the process from a thread that is in the parent's namespace for that moment. A thread that cannot come back ends with its goroutine.
+// startOutside starts the process from a thread that is in the parent's namespace for that moment. A thread that cannot
+// come back ends with its goroutine.
 func startOutside(cmd *exec.Cmd) error {
 	started := make(chan error, 1)
 	go func() {

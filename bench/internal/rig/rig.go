@@ -1,5 +1,5 @@
-// Package rig is the measuring stand: a network namespace without a way out, processes that are pinned to CPUs and whose CPU time is known,
-// and a gate that lets a run count only when nobody else used the machine meanwhile.
+// Package rig is the measuring stand: a network namespace without a way out, processes that are pinned to CPUs and
+// whose CPU time is known, and a gate that lets a run count only when nobody else used the machine meanwhile.
 package rig
 
 import (
@@ -34,14 +34,16 @@ const endPatience = 90 * time.Second
 // readyWithin is how long a server may take until it serves.
 const readyWithin = 20 * time.Second
 
-// Isolate runs this program again in a network namespace of its own, with one argument more, and returns its exit status.
-// Nothing there can reach anybody: it has a loopback interface only, and no connection tracking, since no rule asks for it.
+// Isolate runs this program again in a network namespace of its own, with one argument more, and returns its exit
+// status. Nothing there can reach anybody: it has a loopback interface only, and no connection tracking, since no rule
+// asks for it.
 func Isolate(ctx context.Context, mark string) (int, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return 0, fmt.Errorf("find this program: %w", err)
 	}
-	cmd := exec.CommandContext(ctx, self, append([]string{mark}, os.Args[1:]...)...) // #nosec G702 -- this program itself, with its own arguments
+	cmd := exec.CommandContext(ctx, self,
+		append([]string{mark}, os.Args[1:]...)...) // #nosec G702 -- this program itself, with its own arguments
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET, Pdeathsig: syscall.SIGTERM}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
@@ -90,7 +92,8 @@ type Finished struct {
 	Stdout string
 	// CPU is user and system time in seconds, that of children it waited for included; Wall is from start to end.
 	CPU, Wall float64
-	// Beside is the CPU time of processes that began and ended with this one: a server, a second program that makes the report.
+	// Beside is the CPU time of processes that began and ended with this one: a server, a second program that makes the
+	// report.
 	Beside float64
 }
 
@@ -108,7 +111,8 @@ func Run(ctx context.Context, c Command) (Finished, error) {
 	f := Finished{Stdout: stdout.String(), Wall: time.Since(began).Seconds()}
 	f.CPU = used(cmd)
 	if err != nil {
-		return f, fmt.Errorf("run %s %s: %w: %s", c.Path, strings.Join(c.Args, " "), err, tail(stderr.String()+stdout.String()))
+		return f, fmt.Errorf("run %s %s: %w: %s", c.Path, strings.Join(c.Args, " "), err,
+			tail(stderr.String()+stdout.String()))
 	}
 	return f, nil
 }
@@ -156,7 +160,8 @@ type Server struct {
 	stderr bytes.Buffer
 }
 
-// Serve starts a server. It ends when its standard input is closed or, where it does not look there, by a signal; see Stop.
+// Serve starts a server. It ends when its standard input is closed or, where it does not look there, by a signal; see
+// Stop.
 func Serve(ctx context.Context, c Command) (*Server, error) {
 	s := &Server{cmd: exec.CommandContext(ctx, c.Path, c.Args...)}
 	s.cmd.Stdout, s.cmd.Stderr = &s.stdout, &s.stderr
@@ -174,8 +179,8 @@ func Serve(ctx context.Context, c Command) (*Server, error) {
 // PID is the server's process.
 func (s *Server) PID() int { return s.cmd.Process.Pid }
 
-// Stop ends the server and returns what it printed and how many CPU seconds it used in its life. Where ask is true it is asked by the end
-// of its input, otherwise by SIGTERM.
+// Stop ends the server and returns what it printed and how many CPU seconds it used in its life. Where ask is true it
+// is asked by the end of its input, otherwise by SIGTERM.
 func (s *Server) Stop(ask bool) (stdout string, cpu float64, err error) {
 	if ask {
 		_ = s.stdin.Close()

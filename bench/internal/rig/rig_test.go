@@ -17,7 +17,8 @@ import (
 
 func TestNginxListensOnEveryPortAndAnswersWithOneOfOurAgents(t *testing.T) {
 	config := NginxConfig("/d", 20000, 3)
-	for _, want := range []string{"listen 127.0.0.1:20000 backlog=8192;", "listen 127.0.0.1:20001;", "listen 127.0.0.1:20002;", "access_log off;", "return 200 '" + Answer + "'"} {
+	for _, want := range []string{"listen 127.0.0.1:20000 backlog=8192;", "listen 127.0.0.1:20001;",
+		"listen 127.0.0.1:20002;", "access_log off;", "return 200 '" + Answer + "'"} {
 		if !strings.Contains(config, want) {
 			t.Errorf("%q is missing in\n%s", want, config)
 		}
@@ -31,7 +32,8 @@ func TestNginxListensOnEveryPortAndAnswersWithOneOfOurAgents(t *testing.T) {
 }
 
 func TestCPUTimeOfAProcessIsKnown(t *testing.T) {
-	f, err := Run(t.Context(), Command{Path: shell(t), Args: []string{"-c", "read word; i=0; while [ $i -lt 50000 ]; do i=$((i+1)); done; echo $word"}, Stdin: "done\n"})
+	f, err := Run(t.Context(), Command{Path: shell(t), Args: []string{"-c", "read word; i=0; while [ $i -lt 50000 ]; " +
+		"do i=$((i+1)); done; echo $word"}, Stdin: "done\n"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +51,8 @@ func TestProcessThatFailsSaysWhy(t *testing.T) {
 }
 
 func TestServerEndsWithItsInput(t *testing.T) {
-	s, err := Serve(t.Context(), Command{Path: shell(t), Args: []string{"-c", "while read x; do :; done; echo bye"}, CPU: 0})
+	s, err := Serve(t.Context(),
+		Command{Path: shell(t), Args: []string{"-c", "while read x; do :; done; echo bye"}, CPU: 0})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +68,8 @@ func TestGateGivesUpOnABusyMachineAndSaysSo(t *testing.T) {
 		t.Errorf("a run within the limit was made %d times, %v", runs, err)
 	}
 	runs = 0
-	// No machine can be below zero: every run is thrown away. Busy time is read after a run that used nothing, so it may be exactly 0.
+	// No machine can be below zero: every run is thrown away. Busy time is read after a run that used nothing, so it
+	// may be exactly 0.
 	_, err = Gate{Limit: -1, Idle: 1}.Try(t.Context(), nil, func() (Finished, error) { runs++; return Finished{}, nil })
 	if !errors.Is(err, ErrBusy) || runs != tries {
 		t.Errorf("%d runs, %v", runs, err)
@@ -93,14 +97,17 @@ func TestWhatRunsOutsideIsInTheParentsNamespaceAndWeAreNot(t *testing.T) {
 		return name
 	}
 	ours := link("self")
-	out, err := Outside(t.Context(), Command{Path: shell(t), Args: []string{"-c", "cat; readlink /proc/self/ns/net"}, Stdin: "hello\n"})
+	out, err := Outside(t.Context(),
+		Command{Path: shell(t), Args: []string{"-c", "cat; readlink /proc/self/ns/net"}, Stdin: "hello\n"})
 	if want := "hello\n" + link(strconv.Itoa(os.Getppid())) + "\n"; err != nil || out != want {
 		t.Errorf("got %q, %v; want %q", out, err, want)
 	}
 	if now := link("self"); now != ours {
 		t.Errorf("we are in %s and were in %s", now, ours)
 	}
-	if _, err := Outside(t.Context(), Command{Path: shell(t), Args: []string{"-c", "echo no way >&2; exit 3"}}); err == nil || !strings.Contains(err.Error(), "no way") {
+	if _, err := Outside(t.Context(),
+		Command{Path: shell(t), Args: []string{"-c", "echo no way >&2; exit 3"}}); err == nil ||
+		!strings.Contains(err.Error(), "no way") {
 		t.Errorf("a failure is told as %v", err)
 	}
 }
@@ -128,7 +135,8 @@ func TestAThreadComesBackFromAnotherNamespace(t *testing.T) {
 		return name
 	}
 	before, there := here(), ""
-	if err := enter(fmt.Sprintf("/proc/%d/ns/net", away.Process.Pid), func() error { there = here(); return nil }); err != nil {
+	if err := enter(fmt.Sprintf("/proc/%d/ns/net", away.Process.Pid),
+		func() error { there = here(); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	if after := here(); there == before || after != before {

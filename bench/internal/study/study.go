@@ -1,5 +1,5 @@
-// Package study turns what was measured into what can be said: ratios of runs that belong together, their quartiles, and whether a goal is met.
-// It only calculates.
+// Package study turns what was measured into what can be said: ratios of runs that belong together, their quartiles,
+// and whether a goal is met. It only calculates.
 package study
 
 import (
@@ -16,13 +16,14 @@ type Record struct {
 	Contestant string `json:"contestant"`
 	// Values are what was measured, by name; the unit is part of the name.
 	Values map[string]float64 `json:"values"`
-	// Foreign is how many CPUs other processes took meanwhile, Repeats how many runs before this one were thrown away because of that.
+	// Foreign is how many CPUs other processes took meanwhile, Repeats how many runs before this one were thrown away
+	// because of that.
 	Foreign float64 `json:"foreign"`
 	Repeats int     `json:"repeats"`
 }
 
-// Goal is one claim. Value of the contestant Of is divided by that of To in every round; with several in To, by the best of them in that round;
-// with none, it is taken as it is.
+// Goal is one claim. Value of the contestant Of is divided by that of To in every round; with several in To, by the
+// best of them in that round; with none, it is taken as it is.
 type Goal struct {
 	// Name is the goal's number in the design; empty for a row that only informs.
 	Name, What string
@@ -33,10 +34,11 @@ type Goal struct {
 	To   []string
 	// More tells that larger values are better: it also says which of several peers is the best.
 	More bool
-	// Share names a value of Of that counts trials, of which Value counts those that the goal is about: the figure is their share in per cent over all
-	// rounds together, with its interval in place of quartiles. To is not used then.
+	// Share names a value of Of that counts trials, of which Value counts those that the goal is about: the figure is
+	// their share in per cent over all rounds together, with its interval in place of quartiles. To is not used then.
 	Share string
-	// Bound is what the median, or the share, must reach: at least with More, at most without. It is ignored without a name.
+	// Bound is what the median, or the share, must reach: at least with More, at most without. It is ignored without a
+	// name.
 	Bound float64
 	// Unit stands behind absolute values in tables.
 	Unit string
@@ -58,7 +60,8 @@ const (
 // Summary is the spread of one figure over the rounds.
 type Summary struct {
 	Median, Q1, Q3 float64
-	// Wins is in how many of Rounds the contestant was not worse than what it was compared with, or than the bound of an absolute goal.
+	// Wins is in how many of Rounds the contestant was not worse than what it was compared with, or than the bound of
+	// an absolute goal.
 	Wins, Rounds int
 }
 
@@ -100,7 +103,8 @@ func Judge(g Goal, records []Record) Row {
 	if g.Share != "" {
 		return row.share(records, wins, len(figures))
 	}
-	row.Summary = Summary{Median: Quantile(figures, 0.5), Q1: Quantile(figures, 0.25), Q3: Quantile(figures, 0.75), Wins: wins, Rounds: len(figures)}
+	row.Summary = Summary{Median: Quantile(figures, 0.5), Q1: Quantile(figures, 0.25), Q3: Quantile(figures, 0.75),
+		Wins: wins, Rounds: len(figures)}
 	return row.judged()
 }
 
@@ -129,7 +133,8 @@ func (r Row) share(records []Record, wins, rounds int) Row {
 	low, high := Interval(hits, trials)
 	r.Summary = Summary{Median: 100 * hits / trials, Q1: 100 * low, Q3: 100 * high, Wins: wins, Rounds: rounds}
 	r.Unit = "%"
-	said := fmt.Sprintf("%.0f of %.0f over all rounds together, with the 95 %% interval of a binomial share", hits, trials)
+	said := fmt.Sprintf("%.0f of %.0f over all rounds together, with the 95 %% interval of a binomial share", hits,
+		trials)
 	if r.Note != "" {
 		said += "; " + r.Note
 	}
@@ -137,7 +142,8 @@ func (r Row) share(records []Record, wins, rounds int) Row {
 	return r.judged()
 }
 
-// Interval is Wilson's interval, 0 to 1, in which the probability lies with a confidence of 95 % when hits of so many trials (at least one) were seen.
+// Interval is Wilson's interval, 0 to 1, in which the probability lies with a confidence of 95 % when hits of so many
+// trials (at least one) were seen.
 func Interval(hits, trials float64) (low, high float64) {
 	const z = 1.959964
 	p, extra := hits/trials, z*z/trials

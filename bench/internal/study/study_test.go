@@ -45,18 +45,24 @@ func TestGoalsAreJudgedByTheMedianOfPairedRounds(t *testing.T) {
 		want    Summary
 		verdict Verdict
 	}{
-		{"more is better, held against one peer", Goal{Name: "G", Part: "p", Value: "v", Of: "us", To: []string{"wrk"}, More: true, Bound: 1},
+		{"more is better, held against one peer",
+			Goal{Name: "G", Part: "p", Value: "v", Of: "us", To: []string{"wrk"}, More: true, Bound: 1},
 			Summary{Median: 1, Q1: 0.875, Q3: 1.5, Wins: 2, Rounds: 3}, Met},
-		{"more is better, held against the best of two", Goal{Name: "G", Part: "p", Value: "v", Of: "us", To: []string{"wrk", "ab"}, More: true, Bound: 1},
+		{"more is better, held against the best of two",
+			Goal{Name: "G", Part: "p", Value: "v", Of: "us", To: []string{"wrk", "ab"}, More: true, Bound: 1},
 			Summary{Median: 0.75, Q1: 0.625, Q3: 0.875, Wins: 1, Rounds: 3}, Missed},
-		{"less is better, held against the best of two", Goal{Name: "G", Part: "p", Value: "v", Of: "us", To: []string{"wrk", "ab"}, Bound: 1},
+		{"less is better, held against the best of two",
+			Goal{Name: "G", Part: "p", Value: "v", Of: "us", To: []string{"wrk", "ab"}, Bound: 1},
 			Summary{Median: 3, Q1: 2.5, Q3: 3, Wins: 0, Rounds: 3}, Missed},
 		{"an absolute bound", Goal{Name: "G", Part: "p", Value: "v", Of: "us", Bound: 9.5},
 			Summary{Median: 9.5, Q1: 9, Q3: 15, Wins: 2, Rounds: 4}, Met},
-		{"a row without a goal only informs", Goal{Part: "p", Value: "v", Of: "us", To: []string{"wrk"}, More: true, Bound: 100},
+		{"a row without a goal only informs",
+			Goal{Part: "p", Value: "v", Of: "us", To: []string{"wrk"}, More: true, Bound: 100},
 			Summary{Median: 1, Q1: 0.875, Q3: 1.5, Wins: 2, Rounds: 3}, Informs},
-		{"nothing measured is not met", Goal{Name: "G", Part: "p", Value: "v", Of: "hey", To: []string{"wrk"}, Bound: 1}, Summary{}, NotMeasured},
-		{"a value that nobody measured is not met", Goal{Name: "G", Part: "p", Value: "w", Of: "us", Bound: 1}, Summary{}, NotMeasured},
+		{"nothing measured is not met",
+			Goal{Name: "G", Part: "p", Value: "v", Of: "hey", To: []string{"wrk"}, Bound: 1}, Summary{}, NotMeasured},
+		{"a value that nobody measured is not met", Goal{Name: "G", Part: "p", Value: "w", Of: "us", Bound: 1},
+			Summary{}, NotMeasured},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := Judge(c.goal, records)
@@ -72,12 +78,16 @@ func TestGoalsAreJudgedByTheMedianOfPairedRounds(t *testing.T) {
 
 func TestTableHidesNoMiss(t *testing.T) {
 	rows := []Row{
-		{Goal: Goal{Name: "G1", What: "us to wrk", To: []string{"wrk"}, More: true, Bound: 1}, Summary: Summary{Median: 0.912, Q1: 0.8, Q3: 1.041, Wins: 2, Rounds: 5}, Verdict: Missed},
+		{Goal: Goal{Name: "G1", What: "us to wrk", To: []string{"wrk"}, More: true, Bound: 1},
+			Summary: Summary{Median: 0.912, Q1: 0.8, Q3: 1.041, Wins: 2, Rounds: 5}, Verdict: Missed},
 		{Goal: Goal{Name: "G12", What: "p99", Bound: 10, Unit: "ms", Note: "from due to end"}, Verdict: NotMeasured},
-		{Goal: Goal{What: "p50", Unit: "ms"}, Summary: Summary{Median: 250.4, Q1: 12.34, Q3: 0.0123, Rounds: 5}, Verdict: Informs},
+		{Goal: Goal{What: "p50", Unit: "ms"}, Summary: Summary{Median: 250.4, Q1: 12.34, Q3: 0.0123, Rounds: 5},
+			Verdict: Informs},
 	}
 	var got strings.Builder
-	Table(&got, rows, []Record{{Foreign: 0.1}, {Foreign: 0.25}, {Foreign: 0.12}}, 3, Machine{CPU: "a CPU", Kernel: "6.1", Go: "go1.26", Date: "2026-11-25", Cores: 2, Peers: []string{"wrk 4.1.0"}, Foreign: 0.3})
+	Table(&got, rows, []Record{{Foreign: 0.1}, {Foreign: 0.25}, {Foreign: 0.12}}, 3,
+		Machine{CPU: "a CPU", Kernel: "6.1", Go: "go1.26", Date: "2026-11-25", Cores: 2, Peers: []string{"wrk 4.1.0"},
+			Foreign: 0.3})
 	want := `| goal | what is compared | bound      | median [q1..q3]       | wins   | verdict      |
 | ---- | ---------------- | ---------- | --------------------- | ------ | ------------ |
 | G1   | us to wrk        | >= 1.00x   | 0.91x [0.80..1.04]    | 2 of 5 | NOT met      |
@@ -97,7 +107,8 @@ Runs during which other processes took more than 0.30 CPUs do not count: 3.
 
 func TestSharesAreThoseOfAllRoundsTogether(t *testing.T) {
 	trial := func(round int, hits, trials float64) Record {
-		return Record{Part: "p", Round: round, Contestant: "us", Values: map[string]float64{"hits": hits, "trials": trials}}
+		return Record{Part: "p", Round: round, Contestant: "us",
+			Values: map[string]float64{"hits": hits, "trials": trials}}
 	}
 	for _, c := range []struct {
 		name    string
@@ -107,21 +118,27 @@ func TestSharesAreThoseOfAllRoundsTogether(t *testing.T) {
 		want    Summary
 		verdict Verdict
 	}{
-		{"the larger round counts more", []Record{trial(0, 0, 10), trial(1, 90, 90)}, true, 90, Summary{Median: 90, Q1: 82.56, Q3: 94.48, Wins: 1, Rounds: 2}, Met},
-		{"just below the bound", []Record{trial(0, 0, 10), trial(1, 90, 90)}, true, 90.1, Summary{Median: 90, Q1: 82.56, Q3: 94.48, Wins: 1, Rounds: 2}, Missed},
+		{"the larger round counts more", []Record{trial(0, 0, 10), trial(1, 90, 90)}, true, 90,
+			Summary{Median: 90, Q1: 82.56, Q3: 94.48, Wins: 1, Rounds: 2}, Met},
+		{"just below the bound", []Record{trial(0, 0, 10), trial(1, 90, 90)}, true, 90.1,
+			Summary{Median: 90, Q1: 82.56, Q3: 94.48, Wins: 1, Rounds: 2}, Missed},
 		{"none of many", []Record{trial(0, 0, 1000)}, false, 0, Summary{Q3: 0.38, Wins: 1, Rounds: 1}, Met},
-		{"one of many is more than none", []Record{trial(0, 1, 1000)}, false, 0, Summary{Median: 0.1, Q1: 0.02, Q3: 0.56, Rounds: 1}, Missed},
+		{"one of many is more than none", []Record{trial(0, 1, 1000)}, false, 0,
+			Summary{Median: 0.1, Q1: 0.02, Q3: 0.56, Rounds: 1}, Missed},
 		{"without trials there is nothing", []Record{trial(0, 0, 0)}, false, 0, Summary{}, NotMeasured},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got := Judge(Goal{Name: "G", Part: "p", Value: "hits", Share: "trials", Of: "us", More: c.more, Bound: c.bound}, c.records)
+			got := Judge(Goal{Name: "G", Part: "p", Value: "hits", Share: "trials", Of: "us", More: c.more,
+				Bound: c.bound}, c.records)
 			for _, v := range []*float64{&got.Median, &got.Q1, &got.Q3} {
 				*v = math.Round(*v*100) / 100
 			}
 			if got.Summary != c.want || got.Verdict != c.verdict {
 				t.Errorf("got %+v, %s; want %+v, %s", got.Summary, got.Verdict, c.want, c.verdict)
 			}
-			if c.verdict != NotMeasured && (!strings.HasSuffix(got.String(), "]") || !strings.Contains(got.String(), " % [") || !strings.Contains(got.Note, " of ")) {
+			if c.verdict != NotMeasured &&
+				(!strings.HasSuffix(got.String(), "]") || !strings.Contains(got.String(), " % [") ||
+					!strings.Contains(got.Note, " of ")) {
 				t.Errorf("the row is %q with the note %q", got.String(), got.Note)
 			}
 		})

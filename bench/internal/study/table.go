@@ -16,8 +16,8 @@ type Machine struct {
 	Foreign float64
 }
 
-// Table writes the rows and the machine as Markdown that is also readable as text. Of thrown runs it says that they do not count, of those in
-// records how much of the machine others had.
+// Table writes the rows and the machine as Markdown that is also readable as text. Of thrown runs it says that they do
+// not count, of those in records how much of the machine others had.
 func Table(w io.Writer, rows []Row, records []Record, thrown int, m Machine) {
 	head := []string{"goal", "what is compared", "bound", "median [q1..q3]", "wins", "verdict"}
 	lines := [][]string{head}
@@ -50,13 +50,16 @@ func Table(w io.Writer, rows []Row, records []Record, thrown int, m Machine) {
 			fmt.Fprintf(w, "%s, %s: %s.\n", orDash(r.Name), r.What, r.Note)
 		}
 	}
-	fmt.Fprintf(w, "\nMeasured on %s: %s, %d cores, Linux %s, %s. Peers: %s.\n", m.Date, m.CPU, m.Cores, m.Kernel, m.Go, strings.Join(m.Peers, ", "))
+	fmt.Fprintf(w, "\nMeasured on %s: %s, %d cores, Linux %s, %s. Peers: %s.\n", m.Date, m.CPU, m.Cores, m.Kernel, m.Go,
+		strings.Join(m.Peers, ", "))
 	var foreign []float64
 	for _, r := range records {
 		foreign = append(foreign, r.Foreign)
 	}
-	fmt.Fprintf(w, "During the runs other processes took %s CPUs (median; at most %s).\n", Figure(Quantile(foreign, 0.5)), Figure(Quantile(foreign, 1)))
-	fmt.Fprintf(w, "Runs during which other processes took more than %s CPUs do not count: %d.\n", Figure(m.Foreign), thrown)
+	fmt.Fprintf(w, "During the runs other processes took %s CPUs (median; at most %s).\n",
+		Figure(Quantile(foreign, 0.5)), Figure(Quantile(foreign, 1)))
+	fmt.Fprintf(w, "Runs during which other processes took more than %s CPUs do not count: %d.\n", Figure(m.Foreign),
+		thrown)
 }
 
 func write(w io.Writer, cells []string, widths []int) {

@@ -7,7 +7,8 @@ import (
 	"kdoctor.io/kdoctor/internal/verdict"
 )
 
-// mostBackends is how many pods one target names: every agent has every target, so the list grows with the square of the cluster.
+// mostBackends is how many pods one target names: every agent has every target, so the list grows with the square of
+// the cluster.
 const mostBackends = 100
 
 // backends is who ought to answer on targets that stand for several pods, and who never did.

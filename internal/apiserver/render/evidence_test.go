@@ -29,8 +29,9 @@ func histogram(n int, each time.Duration) stats.Histogram {
 
 // observed is the agent with everything that one can tell.
 func observed(a report.Agent) report.Agent {
-	a.Observer = report.Observer{Quota: 0.5, Periods: 200, ThrottledPeriods: 5, Throttled: 75 * time.Millisecond, LongestPause: 250 * time.Microsecond,
-		Files: 120, FileLimit: 1048576, Ports: 28232, Conntrack: 900, ConntrackLimit: 131072}
+	a.Observer = report.Observer{Quota: 0.5, Periods: 200, ThrottledPeriods: 5, Throttled: 75 * time.Millisecond,
+		LongestPause: 250 * time.Microsecond,
+		Files:        120, FileLimit: 1048576, Ports: 28232, Conntrack: 900, ConntrackLimit: 131072}
 	for i := range a.Paths {
 		p := &a.Paths[i]
 		p.Response, p.Lag, p.Kernel = histogram(100, 3*time.Millisecond), histogram(100, 40*time.Microsecond), 100
@@ -38,27 +39,33 @@ func observed(a report.Agent) report.Agent {
 		p.Phases[probe.FirstByte] = report.Phase{Count: 100, Sum: 200 * time.Millisecond, Max: 12 * time.Millisecond}
 		p.Retransmits, p.Retransmitted = 3, 2
 		p.Peers = map[string]uint64{"agent-a": 52, "agent-b": 48}
-		p.Kept = &report.Path{Target: p.Target, Scheduled: 10, Sent: 10, OK: 9, Reused: 9, Closed: 1, Latency: histogram(9, time.Millisecond),
+		p.Kept = &report.Path{Target: p.Target, Scheduled: 10, Sent: 10, OK: 9, Reused: 9, Closed: 1,
+			Latency:  histogram(9, time.Millisecond),
 			Failures: []report.Failure{{Outcome: probe.Reset, Phase: probe.FirstByte, Count: 1}}}
 	}
 	return a
 }
 
-// silent is a round in which a Service leads a third of the requests to a pod that answers nobody, at a rate that was lowered.
+// silent is a round in which a Service leads a third of the requests to a pod that answers nobody, at a rate that was
+// lowered.
 func silent() verdict.StoredRound {
 	round := report.Round{
-		Key: schedule.Key{UID: "0b1f8f4e", Generation: 1, Round: 1}, Started: began(), Ended: began().Add(12 * time.Second),
-		Load:    report.Load{Asked: 100, Given: 10, Limit: 50, Targets: 5, Sends: 50, Connections: 50, Tracked: 500, Others: 70},
+		Key: schedule.Key{UID: "0b1f8f4e", Generation: 1, Round: 1}, Started: began(),
+		Ended: began().Add(12 * time.Second),
+		Load: report.Load{Asked: 100, Given: 10, Limit: 50, Targets: 5, Sends: 50, Connections: 50, Tracked: 500,
+			Others: 70},
 		Missing: []report.Missing{{Pod: "agent-c", Node: "node-3", Reason: "no answer on either way"}},
 	}
 	for i := range 3 {
-		round.Expected = append(round.Expected, report.Expected{Pod: fmt.Sprintf("agent-%c", 'a'+i), Node: fmt.Sprintf("node-%d", i+1)})
+		round.Expected = append(round.Expected,
+			report.Expected{Pod: fmt.Sprintf("agent-%c", 'a'+i), Node: fmt.Sprintf("node-%d", i+1)})
 	}
 	const id = "AgentClusterV4IP_10.0.0.1:80"
 	round.Backends = []report.Backends{{Targets: []string{id}, Pods: []string{"agent-a", "agent-b", "agent-c"}}}
 	for _, e := range round.Expected[:2] {
 		a := agent(e.Pod, e.Node)
-		service, pod := path(target.ClusterIP, id, "http://10.0.0.1:80"), path(target.Endpoint, "AgentPodV4IP_agent-c_172.40.0.9", "http://172.40.0.9:8080")
+		service, pod := path(target.ClusterIP, id, "http://10.0.0.1:80"),
+			path(target.Endpoint, "AgentPodV4IP_agent-c_172.40.0.9", "http://172.40.0.9:8080")
 		service.OK, service.Peers, service.Kernel = 68, map[string]uint64{"agent-a": 33, "agent-b": 35}, 50
 		service.Failures = []report.Failure{{Outcome: probe.Timeout, Phase: probe.Connect, Count: 32}}
 		pod.Target.Pod, pod.OK, pod.Bytes, pod.Latency, pod.Statuses = "agent-c", 0, 0, stats.Histogram{}, nil
@@ -123,11 +130,13 @@ func TestWhoAnsweredIsNamedWhileThatIsFew(t *testing.T) {
 		return render.Report(task(), kept).Spec.Report[0].NetReachTask.Detail[1].Metrics
 	}
 	if m := figures(); m.BackendsAnswered != 99 || m.BackendsExpected != 100 || len(m.Backends) != 100 {
-		t.Errorf("%d of %d answered, %d are named; want 99 of 100, and the stranger named too", m.BackendsAnswered, m.BackendsExpected, len(m.Backends))
+		t.Errorf("%d of %d answered, %d are named; want 99 of 100, and the stranger named too", m.BackendsAnswered,
+			m.BackendsExpected, len(m.Backends))
 	}
 	peers["another stranger"] = 1
 	if m := figures(); m.BackendsAnswered != 99 || m.BackendsExpected != 100 || m.Backends != nil {
-		t.Errorf("%d of %d answered, %d are named; want 99 of 100 and no names", m.BackendsAnswered, m.BackendsExpected, len(m.Backends))
+		t.Errorf("%d of %d answered, %d are named; want 99 of 100 and no names", m.BackendsAnswered, m.BackendsExpected,
+			len(m.Backends))
 	}
 }
 
@@ -149,7 +158,8 @@ func TestTheClockIsTold(t *testing.T) {
 					kept.Round.Agents[i].Paths[j].OK, kept.Round.Agents[i].Paths[j].Kernel = c.ok, c.kernel
 				}
 			}
-			if got := render.Report(task(), kept).Spec.Report[0].NetReachTask.Detail[0].Metrics.ClockSource; got != c.want {
+			if got := render.Report(task(),
+				kept).Spec.Report[0].NetReachTask.Detail[0].Metrics.ClockSource; got != c.want {
 				t.Errorf("got %q, want %q", got, c.want)
 			}
 		})
@@ -163,11 +173,13 @@ func TestAPhaseThatNobodyMeasuredIsLeftOut(t *testing.T) {
 	}{
 		"a body that came with the headers": {time.Nanosecond, nil},
 		"just too short":                    {time.Microsecond - 1, nil},
-		"just long enough":                  {time.Microsecond, map[string]systemv1beta1.Phase{"body": {Mean: 0.0001, Max: 0.001}}},
+		"just long enough": {time.Microsecond,
+			map[string]systemv1beta1.Phase{"body": {Mean: 0.0001, Max: 0.001}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			kept := passed()
-			p := report.Path{Phases: [probe.Phases]report.Phase{probe.Body: {Count: 10, Sum: time.Microsecond, Max: c.longest}}}
+			p := report.Path{Phases: [probe.Phases]report.Phase{probe.Body: {Count: 10, Sum: time.Microsecond,
+				Max: c.longest}}}
 			kept.Round.Agents[0].Paths = []report.Path{p}
 			kept.Round.Agents = kept.Round.Agents[:1]
 			got := render.Report(task(), kept).Spec.Report[0].NetReachTask.Detail[0].Metrics.PhasesInMs
@@ -183,8 +195,10 @@ func TestTheLoadIsTold(t *testing.T) {
 	if got := render.Report(task(), kept).Spec.Load; got != nil {
 		t.Errorf("a load of which nothing is known is told as %+v", got)
 	}
-	kept.Round.Load = report.Load{Asked: 100, Given: 10, Limit: 300, Targets: 27, Sends: 297, Connections: 270, Tracked: 2970, Ports: 10}
-	want := &systemv1beta1.Load{RequestsPerSecond: 10, AskedRequestsPerSecond: 100, TargetsPerAgent: 27, ConnectionsPerSecond: 270, TrackedConnections: 2970, PortsPerTarget: 10}
+	kept.Round.Load = report.Load{Asked: 100, Given: 10, Limit: 300, Targets: 27, Sends: 297, Connections: 270,
+		Tracked: 2970, Ports: 10}
+	want := &systemv1beta1.Load{RequestsPerSecond: 10, AskedRequestsPerSecond: 100, TargetsPerAgent: 27,
+		ConnectionsPerSecond: 270, TrackedConnections: 2970, PortsPerTarget: 10}
 	if diff := cmp.Diff(want, render.Report(task(), kept).Spec.Load); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -205,9 +219,11 @@ func TestAnObserverThatTellsNonsenseTellsNothing(t *testing.T) {
 		told report.Observer
 		want *systemv1beta1.Observer
 	}{
-		"nothing":            {report.Observer{}, nil},
-		"no number":          {report.Observer{Quota: math.NaN(), Files: 1}, &systemv1beta1.Observer{Mode: "precise", Files: 1}},
-		"more than there is": {report.Observer{Files: math.MaxUint64}, &systemv1beta1.Observer{Mode: "precise", Files: math.MaxInt64}},
+		"nothing": {report.Observer{}, nil},
+		"no number": {report.Observer{Quota: math.NaN(), Files: 1},
+			&systemv1beta1.Observer{Mode: "precise", Files: 1}},
+		"more than there is": {report.Observer{Files: math.MaxUint64},
+			&systemv1beta1.Observer{Mode: "precise", Files: math.MaxInt64}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			kept := passed()

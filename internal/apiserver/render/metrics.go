@@ -26,8 +26,10 @@ const (
 func metrics(p report.Path) systemv1beta1.HTTPMetrics {
 	took := p.Ended.Sub(p.Started)
 	m := systemv1beta1.HTTPMetrics{
-		StartTime: metav1.NewTime(p.Started), EndTime: metav1.NewTime(p.Ended), Duration: took.String(), DurationInMs: milliseconds(took),
-		RequestCounts: count(p.Sent), SuccessCounts: count(p.OK), VoidRequests: count(p.Void()), Excuses: excuses(p.Excuses),
+		StartTime: metav1.NewTime(p.Started), EndTime: metav1.NewTime(p.Ended), Duration: took.String(),
+		DurationInMs:  milliseconds(took),
+		RequestCounts: count(p.Sent), SuccessCounts: count(p.OK), VoidRequests: count(p.Void()),
+		Excuses:       excuses(p.Excuses),
 		TotalDataSize: strconv.FormatUint(p.Bytes, 10) + " byte", TotalDataSizeInByte: count(p.Bytes),
 		StatusCodes: make(map[string]int64, len(p.Statuses)),
 		Errors:      failures(p),
@@ -76,10 +78,12 @@ func spread(h stats.Histogram) *systemv1beta1.Spread {
 	if h.Count() == 0 {
 		return nil
 	}
-	return &systemv1beta1.Spread{Mean: milliseconds(h.Mean()), P99: milliseconds(h.Quantile(0.99)), Max: milliseconds(h.Max())}
+	return &systemv1beta1.Spread{Mean: milliseconds(h.Mean()), P99: milliseconds(h.Quantile(0.99)),
+		Max: milliseconds(h.Max())}
 }
 
-// tooShort is the length below which nobody measures a phase: a body that came together with the headers has one of a nanosecond.
+// tooShort is the length below which nobody measures a phase: a body that came together with the headers has one of a
+// nanosecond.
 const tooShort = time.Microsecond
 
 // load is nil where nothing is known of it.
@@ -92,8 +96,10 @@ func load(l report.Load) *systemv1beta1.Load {
 		rate = 0
 	}
 	return &systemv1beta1.Load{
-		RequestsPerSecond: int64(rate), SecondsPerRequest: int64(l.Every), AskedRequestsPerSecond: int64(l.Asked), TargetsPerAgent: int64(l.Targets),
-		ConnectionsPerSecond: int64(l.Connections), TrackedConnections: int64(l.Tracked), PortsPerTarget: int64(l.Ports),
+		RequestsPerSecond: int64(rate), SecondsPerRequest: int64(l.Every), AskedRequestsPerSecond: int64(l.Asked),
+		TargetsPerAgent:      int64(l.Targets),
+		ConnectionsPerSecond: int64(l.Connections), TrackedConnections: int64(l.Tracked),
+		PortsPerTarget:   int64(l.Ports),
 		AnswerSizeInByte: int64(l.AnswerBytes), AnswerBytesPerSecond: int64(l.AnswerBytes) * int64(l.Sends),
 	}
 }
@@ -103,7 +109,8 @@ func phases(p report.Path) map[string]systemv1beta1.Phase {
 	all := map[string]systemv1beta1.Phase{}
 	for i, phase := range p.Phases {
 		if phase.Count > 0 && phase.Max >= tooShort {
-			all[probe.Phase(i).String()] = systemv1beta1.Phase{Mean: milliseconds(phase.Mean()), Max: milliseconds(phase.Max)}
+			all[probe.Phase(i).String()] = systemv1beta1.Phase{Mean: milliseconds(phase.Mean()),
+				Max: milliseconds(phase.Max)}
 		}
 	}
 	return all
@@ -128,7 +135,8 @@ func kept(p *report.Path) *systemv1beta1.KeptConnection {
 		return nil
 	}
 	k := &systemv1beta1.KeptConnection{
-		RequestCounts: count(p.Sent), SuccessCounts: count(p.OK), VoidRequests: count(p.Void()), Reused: count(p.Reused), ClosedByOtherSide: count(p.Closed),
+		RequestCounts: count(p.Sent), SuccessCounts: count(p.OK), VoidRequests: count(p.Void()),
+		Reused: count(p.Reused), ClosedByOtherSide: count(p.Closed),
 		ResetWhileIdle: count(p.IdleResets), ClosedWhileIdle: count(p.IdleCloses), Errors: failures(*p),
 	}
 	if p.Latency.Count() > 0 {
@@ -141,8 +149,9 @@ func kept(p *report.Path) *systemv1beta1.KeptConnection {
 func excuses(all []report.Excuse) []systemv1beta1.Excuse {
 	var told []systemv1beta1.Excuse
 	for _, e := range all {
-		told = append(told, systemv1beta1.Excuse{Explained: count(e.Explained), Of: count(e.Of), Away: int64(e.Away), Backends: int64(e.Backends),
-			Message: verdict.SentenceOf(e)})
+		told = append(told, systemv1beta1.Excuse{Explained: count(e.Explained), Of: count(e.Of), Away: int64(e.Away),
+			Backends: int64(e.Backends),
+			Message:  verdict.SentenceOf(e)})
 	}
 	return told
 }
@@ -153,8 +162,10 @@ func observer(o report.Observer) *systemv1beta1.Observer {
 		return nil
 	}
 	told := &systemv1beta1.Observer{
-		Mode: modePrecise, CPULimit: finite(o.Quota), ThrottledInMs: milliseconds(o.Throttled), LongestPauseInMs: milliseconds(o.LongestPause),
-		Files: count(o.Files), FileLimit: count(o.FileLimit), Ports: count(o.Ports), Conntrack: count(o.Conntrack), ConntrackLimit: count(o.ConntrackLimit),
+		Mode: modePrecise, CPULimit: finite(o.Quota), ThrottledInMs: milliseconds(o.Throttled),
+		LongestPauseInMs: milliseconds(o.LongestPause),
+		Files:            count(o.Files), FileLimit: count(o.FileLimit), Ports: count(o.Ports),
+		Conntrack: count(o.Conntrack), ConntrackLimit: count(o.ConntrackLimit),
 	}
 	if o.Grid {
 		told.Mode = modeGrid

@@ -62,11 +62,13 @@ func Report(task Task, kept verdict.StoredRound) *systemv1beta1.KdoctorReport {
 	for _, reason := range kept.Verdict.Reasons {
 		message := reason.String()
 		r.Spec.FailedReasons = append(r.Spec.FailedReasons, message)
-		r.Spec.Reasons = append(r.Spec.Reasons, systemv1beta1.Reason{Code: string(reason.Code), NodeName: reason.Node, PodName: reason.Pod,
-			TargetName: reason.Target, Message: message})
+		r.Spec.Reasons = append(r.Spec.Reasons,
+			systemv1beta1.Reason{Code: string(reason.Code), NodeName: reason.Node, PodName: reason.Pod,
+				TargetName: reason.Target, Message: message})
 	}
 	for _, m := range kept.Round.Missing {
-		r.Spec.NotReported = append(r.Spec.NotReported, systemv1beta1.NotReported{NodeName: m.Node, PodName: m.Pod, Reason: m.Reason, Void: m.Void})
+		r.Spec.NotReported = append(r.Spec.NotReported,
+			systemv1beta1.NotReported{NodeName: m.Node, PodName: m.Pod, Reason: m.Reason, Void: m.Void})
 	}
 	for _, c := range kept.Round.Churn {
 		r.Spec.Churn = append(r.Spec.Churn, c.Sentence(kept.Round.Started))
@@ -98,7 +100,8 @@ func Bare(task Task) *systemv1beta1.KdoctorReport {
 		},
 		Spec: systemv1beta1.KdoctorReportSpec{
 			TaskName: task.Name, TaskType: task.Kind, Status: status,
-			RoundNumber: task.ExpectedRounds, FinishedRoundNumber: task.DoneRounds, FailedRoundNumber: task.FailedRounds,
+			RoundNumber: task.ExpectedRounds, FinishedRoundNumber: task.DoneRounds,
+			FailedRoundNumber: task.FailedRounds,
 		},
 	}
 }
@@ -123,7 +126,8 @@ func agents(task Task, kept verdict.StoredRound) []systemv1beta1.Report {
 	return reports
 }
 
-func agent(task Task, kept verdict.StoredRound, a report.Agent, paths []systemv1beta1.TargetDetail, v verdict.Agent) systemv1beta1.Report {
+func agent(task Task, kept verdict.StoredRound, a report.Agent, paths []systemv1beta1.TargetDetail,
+	v verdict.Agent) systemv1beta1.Report {
 	passed := v.Result == verdict.Pass
 	r := systemv1beta1.Report{
 		NodeName: a.Node, PodName: a.Pod,
@@ -144,7 +148,8 @@ func agent(task Task, kept verdict.StoredRound, a report.Agent, paths []systemv1
 	if a.Via == report.PortForward {
 		r.FetchedBy = string(a.Via)
 	}
-	measured := &systemv1beta1.TaskReport{TargetType: task.Kind, TargetNumber: int64(len(paths)), Succeed: passed, Detail: paths,
+	measured := &systemv1beta1.TaskReport{TargetType: task.Kind, TargetNumber: int64(len(paths)), Succeed: passed,
+		Detail:   paths,
 		Observer: observer(a.Observer)}
 	if a.Resources.Known {
 		measured.MeanCPU = fmt.Sprintf("%.3f%%", a.Resources.MeanCPU)
@@ -186,7 +191,8 @@ func details(a report.Agent, v verdict.Agent, known known) []systemv1beta1.Targe
 	for _, id := range slices.Sorted(slices.Values(known.expected[a.Pod])) {
 		if !measured[id] {
 			p := report.Path{Target: known.target(id), Started: a.Started, Ended: a.Ended}
-			out = append(out, detail(p, verdict.Path{Result: verdict.NoData, Reason: verdict.Reason{Code: verdict.NotMeasured}}, known))
+			out = append(out, detail(p,
+				verdict.Path{Result: verdict.NoData, Reason: verdict.Reason{Code: verdict.NotMeasured}}, known))
 		}
 	}
 	return out

@@ -53,7 +53,8 @@ func agent(pod, node string) report.Agent {
 	own := path(target.Endpoint, "AgentPodV4IP_"+pod+"_172.40.0.6", "http://172.40.0.6:8080")
 	own.Target.Pod, own.Target.Answer = pod, target.OnePod
 	return report.Agent{
-		Pod: pod, Node: node, Via: report.Direct, Finished: true, Started: began(), Ended: began().Add(11*time.Second + 178657432),
+		Pod: pod, Node: node, Via: report.Direct, Finished: true, Started: began(),
+		Ended: began().Add(11*time.Second + 178657432),
 		Paths: []report.Path{
 			path(target.Ingress, "AgentIngress_http://172.18.0.50/kdoctoragent", "http://172.18.0.50/kdoctoragent"),
 			own,
@@ -72,13 +73,15 @@ func keep(round report.Round) verdict.StoredRound {
 func passed() verdict.StoredRound {
 	a, b := agent("agent-a", "node-1"), agent("agent-b", "node-2")
 	return keep(report.Round{
-		Key: schedule.Key{UID: "0b1f8f4e", Generation: 1, Round: 1}, Started: began(), Ended: began().Add(12 * time.Second),
+		Key: schedule.Key{UID: "0b1f8f4e", Generation: 1, Round: 1}, Started: began(),
+		Ended:    began().Add(12 * time.Second),
 		Expected: []report.Expected{{Pod: "agent-a", Node: "node-1"}, {Pod: "agent-b", Node: "node-2"}},
 		Agents:   []report.Agent{b, a},
 	})
 }
 
-// failed has every way to fail: a silent agent, one fetched through the node with failing, empty and unmeasured paths, and a gap.
+// failed has every way to fail: a silent agent, one fetched through the node with failing, empty and unmeasured paths,
+// and a gap.
 func failed() verdict.StoredRound {
 	hurt := agent("agent-b", "node-2")
 	hurt.Via, hurt.Resources = report.PortForward, report.Resources{}
@@ -86,13 +89,19 @@ func failed() verdict.StoredRound {
 	broken.OK, broken.Statuses = 90, map[int]uint64{200: 90, 503: 3}
 	broken.Failures = []report.Failure{
 		{Outcome: probe.Timeout, Phase: probe.Connect, Count: 7, Examples: []string{"i/o timeout"}},
-		{Outcome: probe.BadStatus, Phase: probe.FirstByte, Count: 2}, {Outcome: probe.BadStatus, Phase: probe.FirstByte, Count: 1},
+		{Outcome: probe.BadStatus, Phase: probe.FirstByte, Count: 2},
+		{Outcome: probe.BadStatus, Phase: probe.FirstByte, Count: 1},
 	}
-	hurt.Paths = append(hurt.Paths, report.Path{Target: target.Target{ID: "AgentNodePortV4IP_172.18.0.3_32713", Kind: target.NodePort, Address: "http://172.18.0.3:32713"}, Scheduled: 100, Missed: 100})
+	hurt.Paths = append(hurt.Paths,
+		report.Path{Target: target.Target{ID: "AgentNodePortV4IP_172.18.0.3_32713", Kind: target.NodePort,
+			Address: "http://172.18.0.3:32713"}, Scheduled: 100, Missed: 100})
 	return keep(report.Round{
-		Key: schedule.Key{UID: "0b1f8f4e", Generation: 1, Round: 2}, Started: began(), Ended: began().Add(12 * time.Second),
+		Key: schedule.Key{UID: "0b1f8f4e", Generation: 1, Round: 2}, Started: began(),
+		Ended: began().Add(12 * time.Second),
 		Expected: []report.Expected{
-			{Pod: "agent-a", Node: "node-1"}, {Pod: "agent-b", Node: "node-2", Targets: []string{"AgentClusterV4IP_10.0.0.1:80"}}, {Pod: "agent-c", Node: "node-3", LeftOut: "pod is Pending"},
+			{Pod: "agent-a", Node: "node-1"},
+			{Pod: "agent-b", Node: "node-2", Targets: []string{"AgentClusterV4IP_10.0.0.1:80"}},
+			{Pod: "agent-c", Node: "node-3", LeftOut: "pod is Pending"},
 		},
 		Agents:  []report.Agent{agent("agent-a", "node-1"), hurt},
 		Missing: []report.Missing{{Pod: "agent-c", Node: "node-3", Reason: "pod is Pending"}},
@@ -147,14 +156,19 @@ func free() []string {
 	}
 }
 
-// additions are the keys that a passed report has beyond those that tools expect: they may be left out, and never replace another.
+// additions are the keys that a passed report has beyond those that tools expect: they may be left out, and never
+// replace another.
 func additions() []string {
 	const task = ".spec.Report[].NetReachTask"
 	return []string{
-		task + ".MeanCPU", task + ".Observer", task + ".Detail[].Metrics.Response", task + ".Detail[].Metrics.LagInMs", task + ".Detail[].Metrics.PhasesInMs",
-		task + ".Detail[].Metrics.ClockSource", task + ".Detail[].Metrics.Retransmits", task + ".Detail[].Metrics.RetransmittedRequests",
-		task + ".Detail[].Metrics.Backends", task + ".Detail[].Metrics.BackendsAnswered", task + ".Detail[].Metrics.BackendsExpected",
-		task + ".Detail[].Metrics.KeptConnection", ".spec.Load", task + ".Detail[].TargetKind", task + ".Detail[].IPFamily",
+		task + ".MeanCPU", task + ".Observer", task + ".Detail[].Metrics.Response", task + ".Detail[].Metrics.LagInMs",
+		task + ".Detail[].Metrics.PhasesInMs",
+		task + ".Detail[].Metrics.ClockSource", task + ".Detail[].Metrics.Retransmits", task +
+			".Detail[].Metrics.RetransmittedRequests",
+		task + ".Detail[].Metrics.Backends", task + ".Detail[].Metrics.BackendsAnswered", task +
+			".Detail[].Metrics.BackendsExpected",
+		task + ".Detail[].Metrics.KeptConnection", ".spec.Load", task + ".Detail[].TargetKind", task +
+			".Detail[].IPFamily",
 		task + ".Detail[].TargetPodName", task + ".Detail[].TargetNodeName", task + ".Detail[].Metrics.DurationInMs",
 		task + ".Detail[].Metrics.TotalDataSizeInByte", task + ".MaxCPUInPercent", task + ".MeanCPUInPercent",
 		task + ".MaxMemoryInByte", ".spec.Report[].RoundDurationInMs",
@@ -208,8 +222,10 @@ func TestAPassedReportHasTheKeysAndTypesThatToolsExpectAndNothingElseButTheAddit
 		rich.Round.Agents[i] = observed(rich.Round.Agents[i])
 	}
 	rich.Round.Load = report.Load{Asked: 10, Given: 10, Targets: 2, Connections: 20, Tracked: 220, Ports: 2}
-	rich.Round.Backends = []report.Backends{{Targets: []string{"AgentIngress_http://172.18.0.50/kdoctoragent"}, Pods: []string{"agent-a", "agent-b"}}}
-	for name, kept := range map[string]verdict.StoredRound{"as an agent reports that tells the least": passed(), "as one reports that tells everything": rich} {
+	rich.Round.Backends = []report.Backends{{Targets: []string{"AgentIngress_http://172.18.0.50/kdoctoragent"},
+		Pods: []string{"agent-a", "agent-b"}}}
+	for name, kept := range map[string]verdict.StoredRound{"as an agent reports that tells the least": passed(),
+		"as one reports that tells everything": rich} {
 		t.Run(name, func(t *testing.T) {
 			text, err := yaml.Marshal(render.Report(task(), kept))
 			if err != nil {
@@ -258,15 +274,18 @@ func TestRoundNumbers(t *testing.T) {
 		done     int64
 		failures []int64
 	}{
-		"a round is over before the status says so":       {render.Task{Generation: 1, DoneRounds: 1, FailedRounds: []int64{1}}, 2, []int64{1, 2}},
-		"a round that the status tells of counts once":    {render.Task{Generation: 1, DoneRounds: 2, FailedRounds: []int64{2}}, 2, []int64{2}},
+		"a round is over before the status says so": {render.Task{Generation: 1, DoneRounds: 1,
+			FailedRounds: []int64{1}}, 2, []int64{1, 2}},
+		"a round that the status tells of counts once": {render.Task{Generation: 1, DoneRounds: 2,
+			FailedRounds: []int64{2}}, 2, []int64{2}},
 		"a round of an earlier generation does not count": {render.Task{Generation: 2}, 0, nil},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			r := render.Report(c.task, failed())
 			if r.Spec.FinishedRoundNumber != c.done || !cmp.Equal(r.Spec.FailedRoundNumber, c.failures) {
-				t.Errorf("got %d finished, %v failed; want %d, %v", r.Spec.FinishedRoundNumber, r.Spec.FailedRoundNumber, c.done, c.failures)
+				t.Errorf("got %d finished, %v failed; want %d, %v", r.Spec.FinishedRoundNumber,
+					r.Spec.FailedRoundNumber, c.done, c.failures)
 			}
 		})
 	}
@@ -287,10 +306,15 @@ func TestSummarize(t *testing.T) {
 		kept verdict.StoredRound
 		want render.Summary
 	}{
-		"a passed round": {task(), passed(), render.Summary{Round: "1/1", Result: "succeed", Reported: 2, Expected: 2, Paths: render.Paths{Passed: 4}, Ended: passed().Round.Agents[0].Ended}},
-		"a failed round": {manyRounds(), failed(), render.Summary{Round: "2/3", Result: "fail", Reported: 2, Expected: 3, Paths: render.Paths{Passed: 3, Failed: 1, NoData: 2}, Ended: passed().Round.Agents[0].Ended,
-			Reason: "no LoadBalancer target over IPv4: the Service has no address"}},
-		"a round without end and without any agent": {render.Task{ExpectedRounds: schedule.Forever}, keep(report.Round{Key: schedule.Key{Round: 7}}),
+		"a passed round": {task(), passed(),
+			render.Summary{Round: "1/1", Result: "succeed", Reported: 2, Expected: 2, Paths: render.Paths{Passed: 4},
+				Ended: passed().Round.Agents[0].Ended}},
+		"a failed round": {manyRounds(), failed(),
+			render.Summary{Round: "2/3", Result: "fail", Reported: 2, Expected: 3,
+				Paths: render.Paths{Passed: 3, Failed: 1, NoData: 2}, Ended: passed().Round.Agents[0].Ended,
+				Reason: "no LoadBalancer target over IPv4: the Service has no address"}},
+		"a round without end and without any agent": {render.Task{ExpectedRounds: schedule.Forever},
+			keep(report.Round{Key: schedule.Key{Round: 7}}),
 			render.Summary{Round: "7", Result: "fail", Reason: "no agent reported"}},
 	}
 	for name, c := range cases {

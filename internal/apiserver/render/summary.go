@@ -12,7 +12,8 @@ import (
 
 // Summary is a report in one line.
 type Summary struct {
-	// Round is the round reported of those asked for, such as 1/3, or 7 where there is no end, or where it was asked for beyond those.
+	// Round is the round reported of those asked for, such as 1/3, or 7 where there is no end, or where it was asked
+	// for beyond those.
 	Round string
 	// Result is succeed or fail.
 	Result string
@@ -57,7 +58,8 @@ func (p Paths) Others() string {
 	for _, class := range []struct {
 		n    int
 		name string
-	}{{p.Failed, string(verdict.Fail)}, {p.NoData, string(verdict.NoData)}, {p.ToolLimited, string(verdict.ToolLimited)}, {p.Void, systemv1beta1.ResultVoid}} {
+	}{{p.Failed, string(verdict.Fail)}, {p.NoData, string(verdict.NoData)},
+		{p.ToolLimited, string(verdict.ToolLimited)}, {p.Void, systemv1beta1.ResultVoid}} {
 		if class.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", class.n, class.name))
 		}

@@ -56,7 +56,8 @@ func TestEveryPathIsCountedOnce(t *testing.T) {
 				is.in(&want)
 				judged.Paths = append(judged.Paths, is.path)
 			}
-			kept.Round.Agents, kept.Round.Expected = append(kept.Round.Agents, measured), append(kept.Round.Expected, expected)
+			kept.Round.Agents, kept.Round.Expected = append(kept.Round.Agents, measured),
+				append(kept.Round.Expected, expected)
 			kept.Verdict.Agents = append(kept.Verdict.Agents, judged)
 		}
 		got := render.Summarize(render.Report(task(), kept)).Paths

@@ -11,7 +11,8 @@ import (
 )
 
 func TestTheInterfaceIsNamedWhereItIsNotTheFirst(t *testing.T) {
-	first, second := path(target.Endpoint, "first", "http://198.19.0.2:8080"), path(target.SecondInterface, "second", "http://198.18.64.10:8080")
+	first, second := path(target.Endpoint, "first", "http://198.19.0.2:8080"),
+		path(target.SecondInterface, "second", "http://198.18.64.10:8080")
 	second.Target.Interface = "net1"
 	got := map[string]string{}
 	kept := keep(report.Round{Agents: []report.Agent{{Pod: "a", Paths: []report.Path{first, second}}}})
@@ -27,7 +28,8 @@ func TestBackendsAreThoseThatTheAgentItselfMeets(t *testing.T) {
 	near := path(target.ClusterIP, "near", "http://198.18.128.7:80")
 	near.Peers = map[string]uint64{"a": 100}
 	kept := keep(report.Round{
-		Agents: []report.Agent{{Pod: "a", Node: "n1", Paths: []report.Path{near}}, {Pod: "c", Node: "n2", Paths: []report.Path{near}}},
+		Agents: []report.Agent{{Pod: "a", Node: "n1", Paths: []report.Path{near}},
+			{Pod: "c", Node: "n2", Paths: []report.Path{near}}},
 		Backends: []report.Backends{{Targets: []string{"near"}, Pods: []string{"a", "b"}, Sources: []string{"a", "b"}},
 			{Targets: []string{"near"}, Pods: []string{"c"}, Sources: []string{"c"}}},
 	})

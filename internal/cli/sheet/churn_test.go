@@ -24,23 +24,27 @@ func voidTarget(d *v1beta1.TargetDetail, requests int64, reason string) {
 	d.Metrics = v1beta1.HTTPMetrics{RequestCounts: requests, VoidRequests: requests}
 }
 
-// drained is the report of a round during which the last node was drained: its agent gave no report, nobody answers at its address after that,
-// and the Service led some requests to it.
+// drained is the report of a round during which the last node was drained: its agent gave no report, nobody answers at
+// its address after that, and the Service led some requests to it.
 func drained(r v1beta1.KdoctorReport) v1beta1.KdoctorReport {
 	last := len(r.Spec.Report)
 	gone := r.Spec.Report[last-1]
 	r.Spec.Report = r.Spec.Report[:last-1]
-	r.Spec.NotReported = append(r.Spec.NotReported, v1beta1.NotReported{NodeName: gone.NodeName, PodName: gone.PodName, Reason: "its node was drained during the round", Void: true})
+	r.Spec.NotReported = append(r.Spec.NotReported,
+		v1beta1.NotReported{NodeName: gone.NodeName, PodName: gone.PodName,
+			Reason: "its node was drained during the round", Void: true})
 	r.Spec.Churn = append(r.Spec.Churn, change(last))
 	for i := range r.Spec.Report {
 		for j := range r.Spec.Report[i].NetReachTask.Detail {
 			d := &r.Spec.Report[i].NetReachTask.Detail[j]
 			switch {
 			case strings.Contains(d.TargetName, gone.PodName):
-				voidTarget(d, 100, fmt.Sprintf("all 100 requests are void: pod %s on node %s: its node was drained", gone.PodName, gone.NodeName))
+				voidTarget(d, 100, fmt.Sprintf("all 100 requests are void: pod %s on node %s: its node was drained",
+					gone.PodName, gone.NodeName))
 			case strings.HasPrefix(d.TargetName, "AgentCluster"):
 				d.Metrics.VoidRequests, d.Metrics.SuccessCounts = 20, d.Metrics.SuccessCounts*8/10
-				d.Metrics.KeptConnection = &v1beta1.KeptConnection{RequestCounts: 10, SuccessCounts: 6, VoidRequests: 4, Reused: 5, ClosedByOtherSide: 1}
+				d.Metrics.KeptConnection = &v1beta1.KeptConnection{RequestCounts: 10, SuccessCounts: 6, VoidRequests: 4,
+					Reused: 5, ClosedByOtherSide: 1}
 			}
 		}
 	}
@@ -74,10 +78,14 @@ func TestChurn(t *testing.T) {
 	}
 	nothing := cutShort(v4(1, nil), 0)
 	nothing.Spec.Churn, nothing.Spec.FailedRoundNumber = []string{change(1)}, []int64{1}
-	because(&nothing.Spec, verdict.Reason{Code: verdict.NothingLeft, Changes: 1, Change: &report.Change{Pod: "kdoctor-agent-x0001", Node: "node-1", What: report.Drained}})
+	because(&nothing.Spec,
+		verdict.Reason{Code: verdict.NothingLeft, Changes: 1,
+			Change: &report.Change{Pod: "kdoctor-agent-x0001", Node: "node-1", What: report.Drained}})
 	silent := drained(v4(3, nil))
-	silent.Spec.NotReported = append(silent.Spec.NotReported, v1beta1.NotReported{PodName: "kdoctor-agent-x0004", Reason: "no node takes its pod"})
-	because(&silent.Spec, verdict.Reason{Code: verdict.NotReported, Pod: "kdoctor-agent-x0004", Text: "no node takes its pod"})
+	silent.Spec.NotReported = append(silent.Spec.NotReported,
+		v1beta1.NotReported{PodName: "kdoctor-agent-x0004", Reason: "no node takes its pod"})
+	because(&silent.Spec,
+		verdict.Reason{Code: verdict.NotReported, Pod: "kdoctor-agent-x0004", Text: "no node takes its pod"})
 	narrow := sheet.Options{Width: 80}
 	cases := []struct {
 		name    string
@@ -92,8 +100,10 @@ func TestChurn(t *testing.T) {
 		{"drained_node_among_many", drained(v4(13, nil)), narrow},
 		{"drained_node_beside_an_agent_without_a_node", silent, narrow},
 		{"agent_that_is_void", manyChanges(cutShort(v4(2, nil), 1)), narrow},
-		{"agent_that_is_void_with_colour", cutShort(v4(2, nil), 1), sheet.Options{Width: 100, Color: true, Node: "node-2"}},
-		{"agent_that_is_void_failed_only", manyChanges(cutShort(v4(2, nil), 1)), sheet.Options{Width: 80, Failed: true}},
+		{"agent_that_is_void_with_colour", cutShort(v4(2, nil), 1),
+			sheet.Options{Width: 100, Color: true, Node: "node-2"}},
+		{"agent_that_is_void_failed_only", manyChanges(cutShort(v4(2, nil), 1)),
+			sheet.Options{Width: 80, Failed: true}},
 		{"changes_wide", manyChanges(v4(1, nil)), sheet.Options{Wide: true}},
 		{"nothing_is_left_to_judge", nothing, narrow},
 	}
@@ -127,14 +137,19 @@ func TestWhatIsShownOfTheLoad(t *testing.T) {
 	}{
 		"nothing, where nothing is known": {nil, true, ""},
 		"nothing, but in the wide form":   {&v1beta1.Load{RequestsPerSecond: 10}, false, ""},
-		"what it costs": {&v1beta1.Load{RequestsPerSecond: 10, AskedRequestsPerSecond: 10, TargetsPerAgent: 27, ConnectionsPerSecond: 270, TrackedConnections: 2970, PortsPerTarget: 10}, true,
+		"what it costs": {&v1beta1.Load{RequestsPerSecond: 10, AskedRequestsPerSecond: 10, TargetsPerAgent: 27,
+			ConnectionsPerSecond: 270, TrackedConnections: 2970, PortsPerTarget: 10}, true,
 			"  load    10 requests/s to each of up to 27 targets from each agent: 270 new connections/s, up to 2970 tracked"},
-		"a rate below one a second": {&v1beta1.Load{SecondsPerRequest: 7, AskedRequestsPerSecond: 1, TargetsPerAgent: 700, ConnectionsPerSecond: 100, TrackedConnections: 1400}, true,
-			"  load    1 request every 7 s to each of up to 700 targets from each agent: 100 new connections/s, up to 1400 tracked"},
+		"a rate below one a second": {&v1beta1.Load{SecondsPerRequest: 7, AskedRequestsPerSecond: 1,
+			TargetsPerAgent: 700, ConnectionsPerSecond: 100, TrackedConnections: 1400}, true,
+			"  load    1 request every 7 s to each of up to 700 targets from each agent: 100 new connections/s, up " +
+				"to 1400 tracked"},
 		"nothing, where nothing was sent": {&v1beta1.Load{AskedRequestsPerSecond: 1, TargetsPerAgent: 700}, true, ""},
-		"how large answers are, in every form": {&v1beta1.Load{RequestsPerSecond: 10, AnswerSizeInByte: 8000, AnswerBytesPerSecond: 2_376_000}, false,
+		"how large answers are, in every form": {&v1beta1.Load{RequestsPerSecond: 10, AnswerSizeInByte: 8000,
+			AnswerBytesPerSecond: 2_376_000}, false,
 			"  load    answers of at least 8000 bytes: up to 2.4 MB/s to each agent"},
-		"that connections stay open": {&v1beta1.Load{RequestsPerSecond: 1, TargetsPerAgent: 3, TrackedConnections: 3}, true,
+		"that connections stay open": {&v1beta1.Load{RequestsPerSecond: 1, TargetsPerAgent: 3, TrackedConnections: 3},
+			true,
 			"  load    1 request/s to each of up to 3 targets from each agent: connections that stay open, up to 3 tracked"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -12,16 +12,18 @@ import (
 // evidence is what failed among what was tested.
 type evidence struct {
 	total figures
-	// faults are the reasons of the targets that failed, or of which there is no data, in the order of sources and paths.
+	// faults are the reasons of the targets that failed, or of which there is no data, in the order of sources and
+	// paths.
 	faults []string
 	// voidAgents is how many of the agents that reported are void.
 	voidAgents int
-	// hidden reports that there is something to know of although nothing failed: a finding, loss, or connections that did not
-	// stay open.
+	// hidden reports that there is something to know of although nothing failed: a finding, loss, or connections that
+	// did not stay open.
 	hidden bool
 	// void reports that something is void.
 	void bool
-	// limited are the nodes whose agents were the limit themselves: what they did not measure is no evidence about the network.
+	// limited are the nodes whose agents were the limit themselves: what they did not measure is no evidence about the
+	// network.
 	limited []string
 }
 
@@ -72,7 +74,8 @@ func survey(r systemv1beta1.KdoctorReport, shown []source) evidence {
 		}
 	}
 	shortCircuit := func(n systemv1beta1.Note) bool { return n.Code == string(verdict.ShortCircuit) }
-	seen.hidden = len(r.Spec.Findings) > 0 || len(loss(seen.total)) > 0 || slices.ContainsFunc(r.Spec.Notes, shortCircuit)
+	seen.hidden = len(r.Spec.Findings) > 0 || len(loss(seen.total)) > 0 ||
+		slices.ContainsFunc(r.Spec.Notes, shortCircuit)
 	return seen
 }
 
@@ -107,7 +110,8 @@ func leftOut(agents int, total figures) string {
 }
 
 // next is one sentence about where to look, and the command for it, empty when there is none.
-func next(r systemv1beta1.KdoctorReport, seen evidence, silent []systemv1beta1.NotReported, o Options) (advice, command string) {
+func next(r systemv1beta1.KdoctorReport, seen evidence, silent []systemv1beta1.NotReported, o Options) (advice,
+	command string) {
 	again := "kubectl kdoctor report " + r.Spec.TaskName
 	if o.Round > 0 {
 		again += fmt.Sprintf(" --round %d", o.Round)
@@ -160,7 +164,8 @@ func ask(silent []systemv1beta1.NotReported) (advice, command string) {
 	const pods = "kubectl get pods -A -o wide "
 	for _, n := range silent {
 		if n.NodeName != "" {
-			return fmt.Sprintf("see why the agent on %s is silent:", n.NodeName), pods + "--field-selector spec.nodeName=" + n.NodeName
+			return fmt.Sprintf("see why the agent on %s is silent:", n.NodeName), pods +
+				"--field-selector spec.nodeName=" + n.NodeName
 		}
 	}
 	return "see why an agent has no node:", pods + "-l app.kubernetes.io/component=kdoctor-agent"
@@ -169,7 +174,8 @@ func ask(silent []systemv1beta1.NotReported) (advice, command string) {
 // limit says what to do where agents were the limit.
 func limit(nodes []string) string {
 	where := several(slices.Compact(slices.Sorted(slices.Values(nodes))))
-	return fmt.Sprintf("an agent was the limit, not the network, in what %s measured: raise the agents' limits (chart value agent.resources) or lower qps.", where)
+	return fmt.Sprintf("an agent was the limit, not the network, in what %s measured: raise the agents' limits "+
+		"(chart value agent.resources) or lower qps.", where)
 }
 
 // begin says where to begin when paths failed. The surest finding is the first.

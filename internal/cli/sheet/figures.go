@@ -10,8 +10,8 @@ import (
 
 // figures are what one row shows: of one target, or of several taken together.
 type figures struct {
-	// targets are all, targetsOK those that passed, targetsVoid those of which nothing is left to judge. Each is counted once:
-	// those that are none of these, have no data and are not the agent's limit, failed.
+	// targets are all, targetsOK those that passed, targetsVoid those of which nothing is left to judge. Each is
+	// counted once: those that are none of these, have no data and are not the agent's limit, failed.
 	targets, targetsOK, targetsVoid, targetsNoData, targetsLimited int
 	// sent and ok are of the requests that count, void is how many were sent beyond these.
 	sent, ok, void int64
@@ -21,8 +21,8 @@ type figures struct {
 	worst outcome
 	// resent is how many segments were sent again, in how many requests.
 	resent, resentIn int64
-	// keptSent, keptOK and keptClosed are of the stream over a connection that stays open: requests that count, successes, and failures
-	// because the other side had closed it.
+	// keptSent, keptOK and keptClosed are of the stream over a connection that stays open: requests that count,
+	// successes, and failures because the other side had closed it.
 	keptSent, keptOK, keptClosed int64
 	// idleReset and idleClosed are how many of its connections the other side ended while idle.
 	idleReset, idleClosed int64
@@ -32,8 +32,10 @@ type figures struct {
 }
 
 func figuresOf(d systemv1beta1.TargetDetail) figures {
-	f := figures{targets: 1, sent: counted(d.Metrics.RequestCounts, d.Metrics.VoidRequests), ok: d.Metrics.SuccessCounts, void: d.Metrics.VoidRequests,
-		mean: d.MeanDelay, p50: d.Metrics.Latencies.P50InMs, p99: d.Metrics.Latencies.P99InMs, max: d.Metrics.Latencies.MaxInMs}
+	f := figures{targets: 1, sent: counted(d.Metrics.RequestCounts, d.Metrics.VoidRequests),
+		ok: d.Metrics.SuccessCounts, void: d.Metrics.VoidRequests,
+		mean: d.MeanDelay, p50: d.Metrics.Latencies.P50InMs, p99: d.Metrics.Latencies.P99InMs,
+		max: d.Metrics.Latencies.MaxInMs}
 	f.worst = outcomeOf(d)
 	switch f.worst {
 	case passed:
@@ -93,7 +95,8 @@ func (f figures) targetsFailed() int {
 	return f.judged() - f.targetsOK - f.targetsNoData - f.targetsLimited
 }
 
-// others tells what became of the targets that are judged and did not pass, such as "2 failed, 1 tool-limited"; it is empty where all passed.
+// others tells what became of the targets that are judged and did not pass, such as "2 failed, 1 tool-limited"; it is
+// empty where all passed.
 func (f figures) others() string {
 	var parts []string
 	for _, class := range []struct {

@@ -76,7 +76,8 @@ func answers(l *systemv1beta1.Load) string {
 	if l == nil || l.AnswerSizeInByte == 0 || l.AnswerBytesPerSecond == 0 {
 		return ""
 	}
-	return fmt.Sprintf("answers of at least %s: up to %.1f MB/s to each agent", count(l.AnswerSizeInByte, "byte"), float64(l.AnswerBytesPerSecond)/1e6)
+	return fmt.Sprintf("answers of at least %s: up to %.1f MB/s to each agent", count(l.AnswerSizeInByte, "byte"),
+		float64(l.AnswerBytesPerSecond)/1e6)
 }
 
 // changes tells of what was deleted, drained or restarted meanwhile.
@@ -142,7 +143,8 @@ func when(s systemv1beta1.KdoctorReportSpec, now time.Time) string {
 	if begin.UTC().Format(time.DateOnly) != end.UTC().Format(time.DateOnly) {
 		until = end.UTC().Format(time.DateTime)
 	}
-	text := fmt.Sprintf("%s to %s UTC, took %s", begin.UTC().Format(time.DateTime), until, end.Sub(begin).Round(time.Second))
+	text := fmt.Sprintf("%s to %s UTC, took %s", begin.UTC().Format(time.DateTime), until,
+		end.Sub(begin).Round(time.Second))
 	if age := now.Sub(end); !now.IsZero() && age >= 0 {
 		text += ", " + ago(age)
 	}
@@ -177,7 +179,8 @@ func agents(s systemv1beta1.KdoctorReportSpec) string {
 		}
 	}
 	if cpu > 0 && memory > 0 {
-		text += fmt.Sprintf("; at most %.0f%% of a core in a second, and a working set of %.0f MB", cpu, float64(memory)/1e6)
+		text += fmt.Sprintf("; at most %.0f%% of a core in a second, and a working set of %.0f MB", cpu,
+			float64(memory)/1e6)
 	}
 	return text
 }

@@ -10,7 +10,8 @@ import (
 	"kdoctor.io/kdoctor/internal/verdict"
 )
 
-// headline says how the round ended, and the one thing that matters most about it. It is about all sources, whatever is shown of them.
+// headline says how the round ended, and the one thing that matters most about it. It is about all sources, whatever is
+// shown of them.
 func headline(r systemv1beta1.KdoctorReport, all []source, o Options) []string {
 	s := r.Spec
 	seen := survey(r, all)
@@ -18,7 +19,8 @@ func headline(r systemv1beta1.KdoctorReport, all []source, o Options) []string {
 	if !Passed(r) {
 		result, as, why = "FAIL", failed, cause
 	}
-	lines := labelled(result+"  ", fmt.Sprintf("%s %s, %s: %s.", s.TaskType, s.TaskName, rounds(s), strings.TrimSuffix(why(s, seen), ".")), o)
+	lines := labelled(result+"  ",
+		fmt.Sprintf("%s %s, %s: %s.", s.TaskType, s.TaskName, rounds(s), strings.TrimSuffix(why(s, seen), ".")), o)
 	lines[0] = paint(result, as, o.Color) + strings.TrimPrefix(lines[0], result)
 	return lines
 }
@@ -47,24 +49,29 @@ func success(s systemv1beta1.KdoctorReportSpec, seen evidence) string {
 	return text
 }
 
-// cause is the most important reason of a failure: what is known to be broken comes first, then what is not there, then what nobody could tell.
+// cause is the most important reason of a failure: what is known to be broken comes first, then what is not there, then
+// what nobody could tell.
 func cause(s systemv1beta1.KdoctorReportSpec, seen evidence) string {
 	silent, _ := apart(s.NotReported)
 	total := seen.total
 	others := slices.DeleteFunc(reasonsOf(s), func(reason systemv1beta1.Reason) bool { return told(reason, s) })
 	switch {
 	case total.targetsFailed() > 0:
-		return fmt.Sprintf("%d of %s failed; %s", total.targetsFailed(), count(total.judged(), "target"), lead(s.Findings))
+		return fmt.Sprintf("%d of %s failed; %s", total.targetsFailed(), count(total.judged(), "target"),
+			lead(s.Findings))
 	case len(silent) > 0:
-		return fmt.Sprintf("%d of %s did not report; %s", len(silent), count(len(s.Report)+len(s.NotReported), "agent"), cmp.Or(silent[0].NodeName, silent[0].PodName)+": "+silent[0].Reason)
+		return fmt.Sprintf("%d of %s did not report; %s", len(silent), count(len(s.Report)+len(s.NotReported), "agent"),
+			cmp.Or(silent[0].NodeName, silent[0].PodName)+": "+silent[0].Reason)
 	case len(others) > 0 && !nothingLeft(others[0]):
 		return others[0].Message
 	case total.targetsNoData > 0 && total.targetsNoData == total.judged():
 		return "nothing was measured: " + seen.faults[0]
 	case total.targetsNoData > 0:
-		return fmt.Sprintf("no data of %d of %s: %s", total.targetsNoData, count(total.judged(), "target"), seen.faults[0])
+		return fmt.Sprintf("no data of %d of %s: %s", total.targetsNoData, count(total.judged(), "target"),
+			seen.faults[0])
 	case total.targetsLimited > 0:
-		return fmt.Sprintf("%d of %s tool-limited: an agent was the limit, which says nothing about the network", total.targetsLimited, count(total.judged(), "target"))
+		return fmt.Sprintf("%d of %s tool-limited: an agent was the limit, which says nothing about the network",
+			total.targetsLimited, count(total.judged(), "target"))
 	case len(s.FailedReasons) > 0:
 		return s.FailedReasons[0]
 	case len(s.Report) == 0:

@@ -17,15 +17,19 @@ import (
 	"kdoctor.io/kdoctor/internal/verdict"
 )
 
-// measure makes the report of a round in which everything succeeds, as agents would send it; edit changes it before it is judged.
+// measure makes the report of a round in which everything succeeds, as agents would send it; edit changes it before it
+// is judged.
 func (r round) measure(edit func(*report.Round)) v1beta1.KdoctorReport {
 	load := mesh.Load{PerSecond: 10, Duration: 10 * time.Second, Timeout: time.Second, Connection: mesh.Both}
 	kinds := []target.Kind{target.Endpoint, target.ClusterIP, target.LoadBalancer}
-	planned := mesh.New(schedule.Key{Generation: 1, Round: 1}, report.Task{Kind: "NetReach", Name: "task"}, r.snapshot(), mesh.Want{Families: r.families, Kinds: kinds, Load: load})
-	measured := report.Round{Key: schedule.Key{Generation: 1, Round: 1}, Started: began, Ended: began.Add(12 * time.Second),
-		Load: planned.Load, Expected: planned.Expected, Backends: planned.Backends}
+	planned := mesh.New(schedule.Key{Generation: 1, Round: 1}, report.Task{Kind: "NetReach", Name: "task"},
+		r.snapshot(), mesh.Want{Families: r.families, Kinds: kinds, Load: load})
+	measured := report.Round{Key: schedule.Key{Generation: 1, Round: 1}, Started: began,
+		Ended: began.Add(12 * time.Second),
+		Load:  planned.Load, Expected: planned.Expected, Backends: planned.Backends}
 	for i, plan := range planned.Plans {
-		a := report.Agent{Pod: plan.Agent.Pod, Node: plan.Agent.Node, Finished: true, Started: began, Ended: began.Add(11 * time.Second)}
+		a := report.Agent{Pod: plan.Agent.Pod, Node: plan.Agent.Node, Finished: true, Started: began,
+			Ended: began.Add(11 * time.Second)}
 		for j, t := range plan.Targets {
 			each := time.Duration(210+110*((i*7+j*3)%9)) * time.Microsecond
 			p := stream(t, 100, each)
@@ -44,11 +48,13 @@ func (r round) measure(edit func(*report.Round)) v1beta1.KdoctorReport {
 	}
 	edit(&measured)
 	judged := verdict.Judge(measured, verdict.Expect{SuccessRate: 1, MeanDelay: 100 * time.Millisecond})
-	return *render.Report(render.Task{Kind: "NetReach", Name: "task", Generation: 1, ExpectedRounds: 1, DoneRounds: 1, Finished: true}, verdict.StoredRound{Round: measured, Verdict: judged})
+	return *render.Report(render.Task{Kind: "NetReach", Name: "task", Generation: 1, ExpectedRounds: 1, DoneRounds: 1,
+		Finished: true}, verdict.StoredRound{Round: measured, Verdict: judged})
 }
 
 func stream(t target.Target, requests uint64, each time.Duration) report.Path {
-	p := report.Path{Target: t, Scheduled: requests, Sent: requests, OK: requests, Statuses: map[int]uint64{200: requests}}
+	p := report.Path{Target: t, Scheduled: requests, Sent: requests, OK: requests,
+		Statuses: map[int]uint64{200: requests}}
 	for range requests {
 		p.Latency.Record(each)
 	}
@@ -59,7 +65,8 @@ func stream(t target.Target, requests uint64, each time.Duration) report.Path {
 func excuse(p *report.Path, n uint64, by report.Change, away, of int) {
 	p.OK, p.Statuses = p.OK-n, map[int]uint64{200: p.OK - n}
 	p.Failures = append(p.Failures, report.Failure{Outcome: probe.Timeout, Phase: probe.Connect, Count: n, Void: n})
-	p.Excuses = []report.Excuse{{Changes: []report.Change{by}, First: began.Add(6 * time.Second), Last: began.Add(10 * time.Second), Explained: n, Of: n, Away: away, Backends: of}}
+	p.Excuses = []report.Excuse{{Changes: []report.Change{by}, First: began.Add(6 * time.Second),
+		Last: began.Add(10 * time.Second), Explained: n, Of: n, Away: away, Backends: of}}
 }
 
 // drain takes the last agent's report away, and lets the others' requests to it fail with an excuse.
@@ -68,7 +75,8 @@ func drain(from uint64) func(*report.Round) {
 		last := r.Agents[len(r.Agents)-1]
 		gone := report.Change{Pod: last.Pod, Node: last.Node, What: report.Drained, From: began.Add(6 * time.Second)}
 		r.Agents = r.Agents[:len(r.Agents)-1]
-		r.Missing = []report.Missing{{Pod: last.Pod, Node: last.Node, Reason: "its node was drained during the round", Void: true, Change: &gone}}
+		r.Missing = []report.Missing{{Pod: last.Pod, Node: last.Node, Reason: "its node was drained during the round",
+			Void: true, Change: &gone}}
 		r.Churn = []report.Change{gone}
 		for i := range r.Agents {
 			for j := range r.Agents[i].Paths {
@@ -84,7 +92,8 @@ func drain(from uint64) func(*report.Round) {
 func TestRoundsAsTheyAreJudged(t *testing.T) {
 	v4 := []topology.Family{topology.IPv4}
 	outside := func(r *report.Round) {
-		r.Outside = []report.Outside{{Node: "node-3", Reason: "its node selector leaves it out"}, {Node: "node-4", Reason: "its node selector leaves it out"}}
+		r.Outside = []report.Outside{{Node: "node-3", Reason: "its node selector leaves it out"},
+			{Node: "node-4", Reason: "its node selector leaves it out"}}
 		for i := range r.Agents {
 			for j := range r.Agents[i].Paths {
 				p := &r.Agents[i].Paths[j]
@@ -114,11 +123,15 @@ func TestRoundsAsTheyAreJudged(t *testing.T) {
 		options sheet.Options
 	}{
 		{"judged_pass_of_two_of_four_nodes", round{nodes: 2, families: v4}.measure(outside), sheet.Options{Width: 120}},
-		{"judged_pass_of_two_of_four_nodes_wide", round{nodes: 2, families: v4}.measure(outside), sheet.Options{Wide: true}},
-		{"judged_one_of_three_nodes_drained", round{nodes: 3, families: v4}.measure(drain(0)), sheet.Options{Width: 100}},
-		{"judged_one_of_three_nodes_drained_late", round{nodes: 3, families: v4}.measure(drain(60)), sheet.Options{Wide: true}},
+		{"judged_pass_of_two_of_four_nodes_wide", round{nodes: 2, families: v4}.measure(outside),
+			sheet.Options{Wide: true}},
+		{"judged_one_of_three_nodes_drained", round{nodes: 3, families: v4}.measure(drain(0)),
+			sheet.Options{Width: 100}},
+		{"judged_one_of_three_nodes_drained_late", round{nodes: 3, families: v4}.measure(drain(60)),
+			sheet.Options{Wide: true}},
 		{"judged_one_of_two_nodes_drained", round{nodes: 2, families: v4}.measure(drain(0)), sheet.Options{Width: 100}},
-		{"judged_connections_that_are_reset_while_idle", round{nodes: 3, families: v4}.measure(idle), sheet.Options{Width: 120}},
+		{"judged_connections_that_are_reset_while_idle", round{nodes: 3, families: v4}.measure(idle),
+			sheet.Options{Width: 120}},
 		{"judged_agent_that_was_cut_at_once", round{nodes: 3, families: v4}.measure(cut), sheet.Options{Width: 100}},
 	}
 	for _, c := range cases {

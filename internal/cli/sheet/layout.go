@@ -46,8 +46,9 @@ type layout struct {
 	total int
 }
 
-// fit finds widths for the lines. When they do not fit, the median goes first, then the wide gaps, then labels get lines of their own,
-// then nodes do. Names are never cut: those of a cloud's nodes differ anywhere, and people copy them.
+// fit finds widths for the lines. When they do not fit, the median goes first, then the wide gaps, then labels get
+// lines of their own, then nodes do. Names are never cut: those of a cloud's nodes differ anywhere, and people copy
+// them.
 func fit(lines []line, total int) layout {
 	natural := layout{gap: 2, total: total}
 	for _, row := range append([]line{{cells: headings()}}, lines...) {
@@ -144,7 +145,8 @@ func pad(s string, width int) string {
 	return s + strings.Repeat(" ", max(0, width-utf8.RuneCountInString(s)))
 }
 
-// wrap breaks the text at spaces to the width, every line indented. Width 0 does not break. Words are never broken: they may be copied.
+// wrap breaks the text at spaces to the width, every line indented. Width 0 does not break. Words are never broken:
+// they may be copied.
 func wrap(text string, width, indent int) []string {
 	margin := strings.Repeat(" ", indent)
 	room := width - indent

@@ -76,8 +76,9 @@ func folds(all []source) []fold {
 	return sorted
 }
 
-// blame covers the pairs with few rows: again and again the source or the target that most of those left have in common.
-// What has nothing to do with each other is not put together: a failure, the want of data and the agent's own limit are told apart.
+// blame covers the pairs with few rows: again and again the source or the target that most of those left have in
+// common. What has nothing to do with each other is not put together: a failure, the want of data and the agent's own
+// limit are told apart.
 func blame(f fold) []line {
 	if len(f.pairs) == 0 {
 		return nil
@@ -102,7 +103,8 @@ func blame(f fold) []line {
 			left = covered(false)
 		}
 		if len(left) > 0 {
-			rows = append(rows, coverRow(fmt.Sprintf("→ %d more: --node NODE shows what one node measured", len(left)), left))
+			rows = append(rows, coverRow(fmt.Sprintf("→ %d more: --node NODE shows what one node measured", len(left)),
+				left))
 		}
 	}
 	return rows
@@ -118,7 +120,8 @@ func coverRow(label string, pairs []pair) line {
 	return row
 }
 
-// widest finds the source or the target that most pairs have in common; the function returns the pairs that do, or those that do not.
+// widest finds the source or the target that most pairs have in common; the function returns the pairs that do, or
+// those that do not.
 func widest(pairs []pair) (label string, covered func(bool) []pair) {
 	type end struct {
 		from bool
@@ -162,7 +165,8 @@ func reasons(pairs []pair) string {
 	for _, p := range pairs {
 		times[p.reason]++
 	}
-	most := slices.MinFunc(slices.Collect(maps.Keys(times)), func(a, b string) int { return cmp.Or(cmp.Compare(times[b], times[a]), strings.Compare(a, b)) })
+	most := slices.MinFunc(slices.Collect(maps.Keys(times)),
+		func(a, b string) int { return cmp.Or(cmp.Compare(times[b], times[a]), strings.Compare(a, b)) })
 	switch {
 	case len(times) > 1:
 		return "most often: " + most
@@ -186,7 +190,8 @@ func foldedNotes(all []source, o Options) []line {
 		}
 	}
 	order := slices.SortedFunc(maps.Keys(nodes), func(a, b about) int {
-		return cmp.Or(cmp.Compare(b.outcome, a.outcome), cmp.Compare(len(nodes[b]), len(nodes[a])), strings.Compare(nodes[a][0], nodes[b][0]))
+		return cmp.Or(cmp.Compare(b.outcome, a.outcome), cmp.Compare(len(nodes[b]), len(nodes[a])),
+			strings.Compare(nodes[a][0], nodes[b][0]))
 	})
 	var rows []line
 	for i, key := range order {
@@ -195,7 +200,8 @@ func foldedNotes(all []source, o Options) []line {
 			break
 		}
 		where := nodes[key]
-		row := line{cells: [columns]string{colNode: where[0], colPath: "(the agent)", colResult: key.String()}, outcome: key.outcome}
+		row := line{cells: [columns]string{colNode: where[0], colPath: "(the agent)", colResult: key.String()},
+			outcome: key.outcome}
 		if len(where) > 1 {
 			row.cells[colNode], row.cells[colPath] = count(len(where), "node"), "(the agents)"
 			rows = append(rows, row, line{note: several(where) + ": " + key.text})

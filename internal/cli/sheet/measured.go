@@ -78,18 +78,21 @@ func sources(spec systemv1beta1.KdoctorReportSpec) []source {
 			s.observer = health(*r.Task().Observer)
 		}
 		if r.FetchedBy != "" {
-			s.notes = append(s.notes, "its report came by "+r.FetchedBy+": the controller could not reach its pod directly")
+			s.notes = append(s.notes, "its report came by "+r.FetchedBy+
+				": the controller could not reach its pod directly")
 		}
 		all = append(all, s)
 	}
-	slices.SortStableFunc(all, func(a, b source) int { return cmp.Or(cmp.Compare(a.node, b.node), cmp.Compare(a.pod, b.pod)) })
+	slices.SortStableFunc(all,
+		func(a, b source) int { return cmp.Or(cmp.Compare(a.node, b.node), cmp.Compare(a.pod, b.pod)) })
 	return all
 }
 
 func groups(r systemv1beta1.Report) []group {
 	byPath := map[path]*group{}
 	for _, d := range r.Task().Detail {
-		o := one{place: placeOf(d), node: d.TargetNodeName, byNode: d.AnsweredBy == systemv1beta1.AnsweredByNode, measured: d.Metrics, figures: figuresOf(d)}
+		o := one{place: placeOf(d), node: d.TargetNodeName, byNode: d.AnsweredBy == systemv1beta1.AnsweredByNode,
+			measured: d.Metrics, figures: figuresOf(d)}
 		if !d.Succeed {
 			o.reason = reasonOf(d.FailureReason)
 		}
@@ -104,7 +107,8 @@ func groups(r systemv1beta1.Report) []group {
 	all := make([]group, 0, len(byPath))
 	for _, g := range byPath {
 		slices.SortStableFunc(g.targets, func(a, b one) int {
-			return cmp.Or(cmp.Compare(standing(a), standing(b)), cmp.Compare(a.node, b.node), cmp.Compare(a.pod, b.pod), cmp.Compare(a.address, b.address))
+			return cmp.Or(cmp.Compare(standing(a), standing(b)), cmp.Compare(a.node, b.node), cmp.Compare(a.pod, b.pod),
+				cmp.Compare(a.address, b.address))
 		})
 		all = append(all, *g)
 	}
@@ -126,7 +130,8 @@ func standing(t one) int {
 
 func comparePaths(a, b path) int {
 	order := kinds()
-	return cmp.Or(cmp.Compare(slices.Index(order, a.kind), slices.Index(order, b.kind)), cmp.Compare(a.device, b.device), cmp.Compare(a.family, b.family))
+	return cmp.Or(cmp.Compare(slices.Index(order, a.kind), slices.Index(order, b.kind)),
+		cmp.Compare(a.device, b.device), cmp.Compare(a.family, b.family))
 }
 
 func reasonOf(reason *string) string {

@@ -86,32 +86,62 @@ func TestAtNight(t *testing.T) {
 		// first is the first line in words, without its line ends.
 		first string
 	}{
-		{"night_one_of_200_nodes_cut_off_in_80_columns", round{nodes: 200, families: both, kinds: few, broken: cutOff("node-3")}.build(), sheet.Options{Width: 80},
-			"FAIL  NetReach task, round 1 of 1: 796 of 80400 targets failed; every failing path between pods starts or ends at node node-3; look at its pod network: CNI agent, routes and firewall."},
-		{"night_one_of_30_nodes_cut_off_failed_only", round{nodes: 30, families: v4, broken: cutOff("node-3")}.build(), sheet.Options{Width: 200, Failed: true},
-			"FAIL  NetReach task, round 1 of 1: 58 of 1890 targets failed; every failing path between pods starts or ends at node node-3; look at its pod network: CNI agent, routes and firewall."},
-		{"night_one_of_30_nodes_cut_off_seen_from_it", round{nodes: 30, families: v4, broken: cutOff("node-3")}.build(), sheet.Options{Width: 100, Node: "node-3", Round: 1},
-			"FAIL  NetReach task, round 1 of 1: 58 of 1890 targets failed; every failing path between pods starts or ends at node node-3; look at its pod network: CNI agent, routes and firewall."},
-		{"night_ipv6_dead_on_40_nodes", forwarded(round{nodes: 40, families: both, broken: sixth}.build()), sheet.Options{Width: 200},
-			"FAIL  NetReach task, round 1 of 1: 3320 of 6640 targets failed; every failing path is over IPv6, while the other family passes; look at its routes and firewall rules, and at neighbour discovery."},
-		{"night_scattered_failures_on_200_nodes", round{nodes: 200, families: v4, kinds: few, broken: scattered}.build(), sheet.Options{Width: 100},
-			"FAIL  NetReach task, round 1 of 1: 203 of 40200 targets failed; every failing path is of kind Pod IP, while paths of other kinds pass; look at that network, and at network policies."},
-		{"night_long_names_on_12_nodes", round{nodes: 12, families: v4, longName: true, broken: cutOff("ip-10-0-130-7.eu-central-1.compute.internal")}.build(), sheet.Options{Width: 80},
-			"FAIL  NetReach task, round 1 of 1: 22 of 324 targets failed; every failing path between pods starts or ends at node ip-10-0-130-7.eu-central-1.compute.internal; look at its pod network: CNI agent, routes and firewall."},
+		{"night_one_of_200_nodes_cut_off_in_80_columns",
+			round{nodes: 200, families: both, kinds: few, broken: cutOff("node-3")}.build(), sheet.Options{Width: 80},
+			"FAIL  NetReach task, round 1 of 1: 796 of 80400 targets failed; every failing path between pods starts " +
+				"or ends at node node-3; look at its pod network: CNI agent, routes and firewall."},
+		{"night_one_of_30_nodes_cut_off_failed_only", round{nodes: 30, families: v4, broken: cutOff("node-3")}.build(),
+			sheet.Options{Width: 200, Failed: true},
+			"FAIL  NetReach task, round 1 of 1: 58 of 1890 targets failed; every failing path between pods starts or " +
+				"ends at node node-3; look at its pod network: CNI agent, routes and firewall."},
+		{"night_one_of_30_nodes_cut_off_seen_from_it", round{nodes: 30, families: v4, broken: cutOff("node-3")}.build(),
+			sheet.Options{Width: 100, Node: "node-3", Round: 1},
+			"FAIL  NetReach task, round 1 of 1: 58 of 1890 targets failed; every failing path between pods starts or " +
+				"ends at node node-3; look at its pod network: CNI agent, routes and firewall."},
+		{"night_ipv6_dead_on_40_nodes", forwarded(round{nodes: 40, families: both, broken: sixth}.build()),
+			sheet.Options{Width: 200},
+			"FAIL  NetReach task, round 1 of 1: 3320 of 6640 targets failed; every failing path is over IPv6, while " +
+				"the other family passes; look at its routes and firewall rules, and at neighbour discovery."},
+		{"night_scattered_failures_on_200_nodes",
+			round{nodes: 200, families: v4, kinds: few, broken: scattered}.build(), sheet.Options{Width: 100},
+			"FAIL  NetReach task, round 1 of 1: 203 of 40200 targets failed; every failing path is of kind Pod IP, " +
+				"while paths of other kinds pass; look at that network, and at network policies."},
+		{"night_long_names_on_12_nodes",
+			round{nodes: 12, families: v4, longName: true,
+				broken: cutOff("ip-10-0-130-7.eu-central-1.compute.internal")}.build(), sheet.Options{Width: 80},
+			"FAIL  NetReach task, round 1 of 1: 22 of 324 targets failed; every failing path between pods starts or " +
+				"ends at node ip-10-0-130-7.eu-central-1.compute.internal; look at its pod network: CNI agent, " +
+				"routes and firewall."},
 		{"night_one_of_200_agents_reported", silent, sheet.Options{Width: 80},
-			"FAIL  NetReach task, round 1 of 1: 199 of 200 agents did not report; node-2: pod is Pending: image cannot be pulled."},
-		{"night_nothing_was_measured", each(round{nodes: 2, families: v4}.build(), "no data", "no request was sent (100 were due)", 0), sheet.Options{Width: 80},
+			"FAIL  NetReach task, round 1 of 1: 199 of 200 agents did not report; node-2: pod is Pending: image " +
+				"cannot be pulled."},
+		{"night_nothing_was_measured",
+			each(round{nodes: 2, families: v4}.build(), "no data", "no request was sent (100 were due)", 0),
+			sheet.Options{Width: 80},
 			"FAIL  NetReach task, round 1 of 1: nothing was measured: no request was sent (100 were due)."},
-		{"night_nothing_was_measured_on_12_nodes", each(round{nodes: 12, families: v4}.build(), "no data", "no request was sent (100 were due)", 0), sheet.Options{Width: 80},
+		{"night_nothing_was_measured_on_12_nodes",
+			each(round{nodes: 12, families: v4}.build(), "no data", "no request was sent (100 were due)", 0),
+			sheet.Options{Width: 80},
 			"FAIL  NetReach task, round 1 of 1: nothing was measured: no request was sent (100 were due)."},
-		{"night_only_tool_limited", each(round{nodes: 2, families: v4}.build(), "tool-limited", "the agent sent only 61 of 100 due requests (39 could not be started in time): give it more CPU or lower the rate", 61), sheet.Options{Width: 80},
-			"FAIL  NetReach task, round 1 of 1: 14 of 14 targets tool-limited: an agent was the limit, which says nothing about the network."},
-		{"night_only_tool_limited_on_12_nodes", each(round{nodes: 12, families: v4}.build(), "tool-limited", "the agent sent only 61 of 100 due requests (39 could not be started in time): give it more CPU or lower the rate", 61), sheet.Options{Width: 100},
-			"FAIL  NetReach task, round 1 of 1: 324 of 324 targets tool-limited: an agent was the limit, which says nothing about the network."},
-		{"night_a_second_interface_is_broken", round{nodes: 2, families: both, second: true, broken: net1}.build(), sheet.Options{Width: 80},
-			"FAIL  NetReach task, round 1 of 1: 4 of 36 targets failed; every failing path is of kind interface net1 over IPv6, while paths of other kinds pass; look at that network, and at network policies."},
+		{"night_only_tool_limited",
+			each(round{nodes: 2, families: v4}.build(), "tool-limited",
+				"the agent sent only 61 of 100 due requests (39 could not be started in time): give it more CPU or "+
+					"lower the rate", 61), sheet.Options{Width: 80},
+			"FAIL  NetReach task, round 1 of 1: 14 of 14 targets tool-limited: an agent was the limit, which says " +
+				"nothing about the network."},
+		{"night_only_tool_limited_on_12_nodes",
+			each(round{nodes: 12, families: v4}.build(), "tool-limited",
+				"the agent sent only 61 of 100 due requests (39 could not be started in time): give it more CPU or "+
+					"lower the rate", 61), sheet.Options{Width: 100},
+			"FAIL  NetReach task, round 1 of 1: 324 of 324 targets tool-limited: an agent was the limit, which says " +
+				"nothing about the network."},
+		{"night_a_second_interface_is_broken", round{nodes: 2, families: both, second: true, broken: net1}.build(),
+			sheet.Options{Width: 80},
+			"FAIL  NetReach task, round 1 of 1: 4 of 36 targets failed; every failing path is of kind interface net1 " +
+				"over IPv6, while paths of other kinds pass; look at that network, and at network policies."},
 		{"night_a_finding_that_is_not_sure", unsure, sheet.Options{Width: 100, Failed: true},
-			"FAIL  NetReach task, round 1 of 1: 4 of 27 targets failed; every failing path between pods starts or ends at node node-3; look at its pod network: CNI agent, routes and firewall (and 1 more finding)."},
+			"FAIL  NetReach task, round 1 of 1: 4 of 27 targets failed; every failing path between pods starts or " +
+				"ends at node node-3; look at its pod network: CNI agent, routes and firewall (and 1 more finding)."},
 		{"night_a_drained_node_in_a_success", two, sheet.Options{Width: 80, Failed: true},
 			"SUCCEED  NetReach task, round 1 of 1: 16 of 16 targets passed, 2 void, 1 agent void."},
 	}

@@ -24,7 +24,8 @@ func findings(spec systemv1beta1.KdoctorReportSpec, o Options) []string {
 	const label = "Finding: "
 	for _, f := range shown {
 		text := wrap(fmt.Sprintf("%s%s (%s; confidence %s).", label, f.Message, f.Component, f.Confidence), o.Width, 0)
-		text[0] = paint(strings.TrimSpace(label), failed, o.Color) + strings.TrimPrefix(text[0], strings.TrimSpace(label))
+		text[0] = paint(strings.TrimSpace(label), failed, o.Color) +
+			strings.TrimPrefix(text[0], strings.TrimSpace(label))
 		lines = append(lines, text...)
 		if o.Wide {
 			for _, e := range f.Evidence {
@@ -60,17 +61,21 @@ func noted(texts []string) []line {
 func loss(f figures) []string {
 	var texts []string
 	if f.resent > 0 {
-		texts = append(texts, fmt.Sprintf("%s sent again, in %d of %s", count(f.resent, "segment"), f.resentIn, count(f.sent, "request")))
+		texts = append(texts,
+			fmt.Sprintf("%s sent again, in %d of %s", count(f.resent, "segment"), f.resentIn, count(f.sent, "request")))
 	}
 	if f.keptOK < f.keptSent {
-		text := fmt.Sprintf("%d of %s failed over persistent connections", f.keptSent-f.keptOK, count(f.keptSent, "request"))
+		text := fmt.Sprintf("%d of %s failed over persistent connections", f.keptSent-f.keptOK,
+			count(f.keptSent, "request"))
 		if f.keptClosed > 0 {
 			text += fmt.Sprintf(", %d because the other side had closed them", f.keptClosed)
 		}
 		texts = append(texts, text)
 	}
 	if f.idleReset+f.idleClosed > 0 {
-		texts = append(texts, fmt.Sprintf("the other side ended %s while idle, %d by a reset", count(f.idleReset+f.idleClosed, "persistent connection"), f.idleReset))
+		texts = append(texts,
+			fmt.Sprintf("the other side ended %s while idle, %d by a reset",
+				count(f.idleReset+f.idleClosed, "persistent connection"), f.idleReset))
 	}
 	return texts
 }
@@ -115,7 +120,8 @@ func wide(t one, o Options) []line {
 		texts = append(texts, backends(m))
 	}
 	if k := m.KeptConnection; k != nil {
-		text := fmt.Sprintf("persistent connection: %s succeeded, %d reused", ratio(k.SuccessCounts, counted(k.RequestCounts, k.VoidRequests)), k.Reused)
+		text := fmt.Sprintf("persistent connection: %s succeeded, %d reused",
+			ratio(k.SuccessCounts, counted(k.RequestCounts, k.VoidRequests)), k.Reused)
 		if k.VoidRequests > 0 {
 			text += fmt.Sprintf(", %d excused", k.VoidRequests)
 		}
@@ -149,10 +155,12 @@ func three(a, b, c float64) string {
 	return milliseconds(a) + "/" + milliseconds(b) + "/" + milliseconds(c)
 }
 
-// tooShort is the length in milliseconds below which nobody measures a phase; see the rendering of reports, which leaves these out too.
+// tooShort is the length in milliseconds below which nobody measures a phase; see the rendering of reports, which
+// leaves these out too.
 const tooShort = 0.001
 
-// phasesOf lists the phases in their order; those of a later release come last. Those that no request had for long enough are left out.
+// phasesOf lists the phases in their order; those of a later release come last. Those that no request had for long
+// enough are left out.
 func phasesOf(m systemv1beta1.HTTPMetrics) string {
 	place := map[string]int{}
 	for p := range probe.Phases {
@@ -166,7 +174,8 @@ func phasesOf(m systemv1beta1.HTTPMetrics) string {
 	}
 	phases := maps.Clone(m.PhasesInMs)
 	maps.DeleteFunc(phases, func(_ string, p systemv1beta1.Phase) bool { return p.Max < tooShort })
-	names := slices.SortedFunc(maps.Keys(phases), func(a, b string) int { return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a, b)) })
+	names := slices.SortedFunc(maps.Keys(phases),
+		func(a, b string) int { return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a, b)) })
 	for i, name := range names {
 		names[i] = fmt.Sprintf("%s %s/%s", name, milliseconds(phases[name].Mean), milliseconds(phases[name].Max))
 	}
@@ -176,7 +185,8 @@ func phasesOf(m systemv1beta1.HTTPMetrics) string {
 // backends tells who answered, the most frequent first.
 func backends(m systemv1beta1.HTTPMetrics) string {
 	text := fmt.Sprintf("answered by %d of %s", m.BackendsAnswered, count(m.BackendsExpected, "pod"))
-	names := slices.SortedFunc(maps.Keys(m.Backends), func(a, b string) int { return cmp.Or(cmp.Compare(m.Backends[b], m.Backends[a]), cmp.Compare(a, b)) })
+	names := slices.SortedFunc(maps.Keys(m.Backends),
+		func(a, b string) int { return cmp.Or(cmp.Compare(m.Backends[b], m.Backends[a]), cmp.Compare(a, b)) })
 	for i, name := range names {
 		names[i] = fmt.Sprintf("%s %d", name, m.Backends[name])
 	}
@@ -189,7 +199,8 @@ func backends(m systemv1beta1.HTTPMetrics) string {
 	return text
 }
 
-// agentNotes are what is to be known about the agent itself. How well it could observe matters where it was the limit; the wide form always tells it.
+// agentNotes are what is to be known about the agent itself. How well it could observe matters where it was the limit;
+// the wide form always tells it.
 func agentNotes(s source, o Options) []string {
 	if o.Failed && !s.failed {
 		return nil
@@ -205,7 +216,8 @@ func health(o systemv1beta1.Observer) string {
 	var parts []string
 	add := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }
 	if o.CPULimit > 0 {
-		add("limit of %g cores, stopped by it in %.0f%% of periods, %s ms in all", o.CPULimit, 100*o.ThrottledShare, milliseconds(o.ThrottledInMs))
+		add("limit of %g cores, stopped by it in %.0f%% of periods, %s ms in all", o.CPULimit, 100*o.ThrottledShare,
+			milliseconds(o.ThrottledInMs))
 	}
 	if o.LongestPauseInMs > 0 {
 		add("longest pause %s ms", milliseconds(o.LongestPauseInMs))

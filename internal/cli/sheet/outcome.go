@@ -21,7 +21,8 @@ func (o outcome) fails() bool { return o > void }
 // fault tells whether the outcome may be the fault of something beyond the agent.
 func (o outcome) fault() bool { return o == noData || o == failed }
 
-// outcomeOf reads the report's word for what is neither a success nor a plain failure; a word of a later release is a failure.
+// outcomeOf reads the report's word for what is neither a success nor a plain failure; a word of a later release is a
+// failure.
 func outcomeOf(d systemv1beta1.TargetDetail) outcome {
 	switch {
 	case d.Succeed:
@@ -61,7 +62,8 @@ func (o outcome) String() string {
 	}
 }
 
-// escape is the terminal's escape for the outcome's colour: green, dim for what says nothing, yellow for what is the tool's own limit, else bold red.
+// escape is the terminal's escape for the outcome's colour: green, dim for what says nothing, yellow for what is the
+// tool's own limit, else bold red.
 func (o outcome) escape() string {
 	switch o {
 	case passed:

@@ -1,6 +1,5 @@
-// Package sheet turns a KdoctorReport into what a person reads: the verdict with its most important reason, a table per node and path,
-// and what to look at next.
-// It is pure: the same report and options give the same text.
+// Package sheet turns a KdoctorReport into what a person reads: the verdict with its most important reason, a table per
+// node and path, and what to look at next. It is pure: the same report and options give the same text.
 package sheet
 
 import (
@@ -21,7 +20,8 @@ import (
 type Options struct {
 	// Node shows only what this node's agents measured; empty shows all.
 	Node string
-	// Round is the round that was asked for by its number; 0 is the last one. Commands that the sheet names ask for it again.
+	// Round is the round that was asked for by its number; 0 is the last one. Commands that the sheet names ask for it
+	// again.
 	Round int64
 	// Failed leaves out what passed, and what is void.
 	Failed bool
@@ -38,7 +38,8 @@ type Options struct {
 // Passed tells whether the report shows a round that succeeded. Anything missing is no success.
 func Passed(r systemv1beta1.KdoctorReport) bool {
 	s := r.Spec
-	return slices.ContainsFunc(s.Report, func(a systemv1beta1.Report) bool { return a.RoundResult == string(v1beta1.Succeed) }) &&
+	return slices.ContainsFunc(s.Report,
+		func(a systemv1beta1.Report) bool { return a.RoundResult == string(v1beta1.Succeed) }) &&
 		len(s.FailedReasons) == 0 && !slices.Contains(s.FailedRoundNumber, s.ReportRoundNumber) &&
 		!slices.ContainsFunc(s.NotReported, func(n systemv1beta1.NotReported) bool { return !n.Void }) &&
 		!slices.ContainsFunc(s.Report, func(a systemv1beta1.Report) bool {
@@ -48,7 +49,8 @@ func Passed(r systemv1beta1.KdoctorReport) bool {
 
 // Empty tells whether the report is about no round at all, because none is over yet.
 func Empty(r systemv1beta1.KdoctorReport) bool {
-	return len(r.Spec.Report) == 0 && len(r.Spec.NotReported) == 0 && len(r.Spec.FailedReasons) == 0 && r.Spec.FinishedRoundNumber == 0
+	return len(r.Spec.Report) == 0 && len(r.Spec.NotReported) == 0 && len(r.Spec.FailedReasons) == 0 &&
+		r.Spec.FinishedRoundNumber == 0
 }
 
 // Nodes are the nodes that the report knows, sorted.
@@ -145,7 +147,8 @@ func listedByReason(agents []systemv1beta1.NotReported, o Options) []string {
 	shown := 0
 	for i, reason := range order {
 		if i == manySources {
-			return append(lines, fmt.Sprintf("  and %s for other reasons: --wide shows all", count(len(agents)-shown, "more agent")))
+			return append(lines, fmt.Sprintf("  and %s for other reasons: --wide shows all",
+				count(len(agents)-shown, "more agent")))
 		}
 		shown += len(nodes[reason])
 		lines = append(lines, wrap(several(nodes[reason]), o.Width, 2)...)
@@ -154,7 +157,8 @@ func listedByReason(agents []systemv1beta1.NotReported, o Options) []string {
 	return lines
 }
 
-// others lists the reasons that neither the table nor the list of silent agents shows, such as a target that was asked for and does not exist.
+// others lists the reasons that neither the table nor the list of silent agents shows, such as a target that was asked
+// for and does not exist.
 func others(spec systemv1beta1.KdoctorReportSpec, o Options) []string {
 	var lines []string
 	for _, reason := range reasonsOf(spec) {
@@ -183,7 +187,8 @@ func reasonsOf(spec systemv1beta1.KdoctorReportSpec) []systemv1beta1.Reason {
 // told reports whether the reason is about one agent that the report shows, and so stands beside that agent.
 func told(reason systemv1beta1.Reason, spec systemv1beta1.KdoctorReportSpec) bool {
 	return reason.PodName != "" &&
-		(slices.ContainsFunc(spec.NotReported, func(n systemv1beta1.NotReported) bool { return n.PodName == reason.PodName }) ||
+		(slices.ContainsFunc(spec.NotReported,
+			func(n systemv1beta1.NotReported) bool { return n.PodName == reason.PodName }) ||
 			slices.ContainsFunc(spec.Report, func(a systemv1beta1.Report) bool {
 				return a.PodName == reason.PodName && a.RoundResult != string(v1beta1.Succeed)
 			}))

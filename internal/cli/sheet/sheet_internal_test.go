@@ -30,7 +30,8 @@ func TestPlaces(t *testing.T) {
 		want   place
 	}{
 		{"a pod address", pod, place{path{target.Endpoint, topology.IPv4, ""}, "agent-a", "10.0.0.1:8080"}},
-		{"a second interface", second, place{path{target.SecondInterface, topology.IPv6, "net1"}, "agent-a", "[fd00::1]:8080"}},
+		{"a second interface", second,
+			place{path{target.SecondInterface, topology.IPv6, "net1"}, "agent-a", "[fd00::1]:8080"}},
 		{"an Ingress is named by its URL", detail(target.Ingress, topology.IPv4, "http://a.example/x"),
 			place{path{target.Ingress, topology.IPv4, ""}, "", "http://a.example/x"}},
 		{"a kind of a later release is shown by its own name", detail("Gateway", topology.IPv4, "http://10.0.0.9:80"),
@@ -77,9 +78,12 @@ func TestFiguresOfOneTargetAmongSilentOnesAreExact(t *testing.T) {
 }
 
 func TestWhatIsVoidCountsForNeitherSide(t *testing.T) {
-	part := systemv1beta1.TargetDetail{Succeed: true, Metrics: systemv1beta1.HTTPMetrics{RequestCounts: 100, SuccessCounts: 80, VoidRequests: 20,
-		KeptConnection: &systemv1beta1.KeptConnection{RequestCounts: 10, SuccessCounts: 6, VoidRequests: 3, ClosedByOtherSide: 3}}}
-	whole := systemv1beta1.TargetDetail{Result: "void", Metrics: systemv1beta1.HTTPMetrics{RequestCounts: 50, VoidRequests: 50}}
+	part := systemv1beta1.TargetDetail{Succeed: true,
+		Metrics: systemv1beta1.HTTPMetrics{RequestCounts: 100, SuccessCounts: 80, VoidRequests: 20,
+			KeptConnection: &systemv1beta1.KeptConnection{RequestCounts: 10, SuccessCounts: 6, VoidRequests: 3,
+				ClosedByOtherSide: 3}}}
+	whole := systemv1beta1.TargetDetail{Result: "void",
+		Metrics: systemv1beta1.HTTPMetrics{RequestCounts: 50, VoidRequests: 50}}
 	failing := systemv1beta1.TargetDetail{Metrics: systemv1beta1.HTTPMetrics{RequestCounts: 10}}
 	cases := []struct {
 		name    string
@@ -90,11 +94,15 @@ func TestWhatIsVoidCountsForNeitherSide(t *testing.T) {
 		notes   []string
 	}{
 		{"a part of the requests", []systemv1beta1.TargetDetail{part}, passed, "1/1", 80,
-			[]string{"1 of 7 requests failed over persistent connections, 1 because the other side had closed them", "excused: 20 of 100 requests"}},
-		{"all of the target", []systemv1beta1.TargetDetail{whole}, void, "0/0", 0, []string{"void: 1 target; excused: 50 of 50 requests"}},
+			[]string{"1 of 7 requests failed over persistent connections, 1 because the other side had closed them",
+				"excused: 20 of 100 requests"}},
+		{"all of the target", []systemv1beta1.TargetDetail{whole}, void, "0/0", 0,
+			[]string{"void: 1 target; excused: 50 of 50 requests"}},
 		{"one of two targets", []systemv1beta1.TargetDetail{whole, part}, passed, "1/1", 80,
-			[]string{"1 of 7 requests failed over persistent connections, 1 because the other side had closed them", "void: 1 target; excused: 70 of 150 requests"}},
-		{"one beside one that fails", []systemv1beta1.TargetDetail{failing, whole}, failed, "0/1", 10, []string{"void: 1 target; excused: 50 of 60 requests"}},
+			[]string{"1 of 7 requests failed over persistent connections, 1 because the other side had closed them",
+				"void: 1 target; excused: 70 of 150 requests"}},
+		{"one beside one that fails", []systemv1beta1.TargetDetail{failing, whole}, failed, "0/1", 10,
+			[]string{"void: 1 target; excused: 50 of 60 requests"}},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -102,8 +110,10 @@ func TestWhatIsVoidCountsForNeitherSide(t *testing.T) {
 			for _, d := range c.details {
 				sum.add(figuresOf(d))
 			}
-			if got := ratio(sum.targetsOK, sum.judged()); sum.outcome() != c.outcome || got != c.targets || sum.sent != c.sent {
-				t.Errorf("%s, %s targets, %d requests; want %s, %s, %d", sum.outcome(), got, sum.sent, c.outcome, c.targets, c.sent)
+			if got := ratio(sum.targetsOK, sum.judged()); sum.outcome() != c.outcome || got != c.targets ||
+				sum.sent != c.sent {
+				t.Errorf("%s, %s targets, %d requests; want %s, %s, %d", sum.outcome(), got, sum.sent, c.outcome,
+					c.targets, c.sent)
 			}
 			if diff := cmp.Diff(c.notes, append(loss(sum), excused(sum)...)); diff != "" {
 				t.Errorf("notes (-want +got):\n%s", diff)
@@ -115,22 +125,26 @@ func TestWhatIsVoidCountsForNeitherSide(t *testing.T) {
 func TestManyVoidTargetsOfOnePathAreCounted(t *testing.T) {
 	g := group{path: path{target.Endpoint, topology.IPv4, ""}}
 	for i := range manyTargets + 2 {
-		d := systemv1beta1.TargetDetail{Succeed: i > 1, Metrics: systemv1beta1.HTTPMetrics{RequestCounts: 10, SuccessCounts: 10}}
+		d := systemv1beta1.TargetDetail{Succeed: i > 1,
+			Metrics: systemv1beta1.HTTPMetrics{RequestCounts: 10, SuccessCounts: 10}}
 		if i < 2 {
-			d = systemv1beta1.TargetDetail{Result: "void", Metrics: systemv1beta1.HTTPMetrics{RequestCounts: 10, VoidRequests: 10}}
+			d = systemv1beta1.TargetDetail{Result: "void",
+				Metrics: systemv1beta1.HTTPMetrics{RequestCounts: 10, VoidRequests: 10}}
 		}
 		o := one{figures: figuresOf(d)}
 		g.targets = append(g.targets, o)
 		g.add(o.figures)
 	}
 	rows := groupRows(g, Options{})
-	if len(rows) != 2 || rows[0].cells[colTargets] != "10/10" || rows[1].note != "void: 2 targets; excused: 20 of 120 requests" {
+	if len(rows) != 2 || rows[0].cells[colTargets] != "10/10" ||
+		rows[1].note != "void: 2 targets; excused: 20 of 120 requests" {
 		t.Errorf("got %+v; want one row, and a note that counts the void targets", rows)
 	}
 }
 
 func TestPhasesThatNobodyMeasuredAreLeftOut(t *testing.T) {
-	m := systemv1beta1.HTTPMetrics{PhasesInMs: map[string]systemv1beta1.Phase{"body": {Mean: 1e-6, Max: 1e-6}, "connect": {Mean: 0.1, Max: 0.2}, "first byte": {Mean: 0.0005, Max: 0.001}}}
+	m := systemv1beta1.HTTPMetrics{PhasesInMs: map[string]systemv1beta1.Phase{"body": {Mean: 1e-6, Max: 1e-6},
+		"connect": {Mean: 0.1, Max: 0.2}, "first byte": {Mean: 0.0005, Max: 0.001}}}
 	if got, want := phasesOf(m), "connect 0.10/0.20, first byte 0.00/0.00"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
@@ -141,7 +155,8 @@ func TestPhasesThatNobodyMeasuredAreLeftOut(t *testing.T) {
 
 func TestAgo(t *testing.T) {
 	cases := map[time.Duration]string{
-		0: "just now", time.Second: "1 second ago", 59 * time.Second: "59 seconds ago", 119 * time.Minute: "1 hour ago", 47 * time.Hour: "1 day ago", 200 * 24 * time.Hour: "200 days ago",
+		0: "just now", time.Second: "1 second ago", 59 * time.Second: "59 seconds ago", 119 * time.Minute: "1 hour ago",
+		47 * time.Hour: "1 day ago", 200 * 24 * time.Hour: "200 days ago",
 	}
 	for age, want := range cases {
 		if got := ago(age); got != want {
@@ -165,7 +180,9 @@ func TestWhatDidNotPassBetweenManyIsBlamedOnce(t *testing.T) {
 		f := fold{group: group{path: path{target.Endpoint, topology.IPv4, ""}}}
 		for from := range 15 {
 			for to := range 15 {
-				o := one{place: place{pod: fmt.Sprint("pod-", to)}, reason: "timed out", figures: figures{targets: 1, sent: int64(random.IntN(9) + 1), worst: outcome(random.IntN(int(failed) + 1))}}
+				o := one{place: place{pod: fmt.Sprint("pod-", to)}, reason: "timed out",
+					figures: figures{targets: 1, sent: int64(random.IntN(9) + 1),
+						worst: outcome(random.IntN(int(failed) + 1))}}
 				f.add(o.figures)
 				if o.worst.fails() {
 					f.pairs = append(f.pairs, pair{from: fmt.Sprint("node-", from), one: o})
@@ -196,7 +213,8 @@ func TestClassesOfTargetsAddUp(t *testing.T) {
 	for seed := range uint64(100) {
 		random := rand.New(rand.NewPCG(seed, 2))
 		var sum figures
-		details := []systemv1beta1.TargetDetail{{Succeed: true}, {}, {Result: "void"}, {Result: "no data"}, {Result: "tool-limited"}, {Result: "of a later release"}}
+		details := []systemv1beta1.TargetDetail{{Succeed: true}, {}, {Result: "void"}, {Result: "no data"},
+			{Result: "tool-limited"}, {Result: "of a later release"}}
 		want := make([]int, len(details))
 		targets := random.IntN(40)
 		for range targets {
@@ -207,7 +225,8 @@ func TestClassesOfTargetsAddUp(t *testing.T) {
 		want[1], want = want[1]+want[5], want[:5]
 		got := []int{sum.targetsOK, sum.targetsFailed(), sum.targetsVoid, sum.targetsNoData, sum.targetsLimited}
 		if diff := cmp.Diff(want, got); diff != "" || sum.targets != targets {
-			t.Errorf("seed %d: of %d targets, passed, failed, void, without data and limited are (-want +got):\n%s", seed, sum.targets, diff)
+			t.Errorf("seed %d: of %d targets, passed, failed, void, without data and limited are (-want +got):\n%s",
+				seed, sum.targets, diff)
 		}
 	}
 }

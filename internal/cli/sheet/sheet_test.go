@@ -55,17 +55,28 @@ func (r round) snapshot() topology.Snapshot {
 		if r.longName {
 			node = fmt.Sprintf("ip-10-0-130-%d.eu-central-1.compute.internal", i)
 		}
-		a := topology.Agent{Pod: fmt.Sprintf("kdoctor-agent-x%04d", i), Node: node, HTTPPort: 8080, NotReady: r.silent[i]}
-		a.Addresses = []netip.Addr{netip.AddrFrom4([4]byte{10, 244, byte(i), 5}), netip.MustParseAddr(fmt.Sprintf("fd00:10:244:%x::5", i))}
-		a.Interfaces = []topology.Interface{{Name: "net1", Addresses: []netip.Addr{netip.AddrFrom4([4]byte{192, 168, 9, byte(i)}), netip.MustParseAddr(fmt.Sprintf("fd00:9::%x", i))}}}
+		a := topology.Agent{Pod: fmt.Sprintf("kdoctor-agent-x%04d", i), Node: node, HTTPPort: 8080,
+			NotReady: r.silent[i]}
+		a.Addresses = []netip.Addr{netip.AddrFrom4([4]byte{10, 244, byte(i), 5}),
+			netip.MustParseAddr(fmt.Sprintf("fd00:10:244:%x::5", i))}
+		a.Interfaces = []topology.Interface{{Name: "net1",
+			Addresses: []netip.Addr{netip.AddrFrom4([4]byte{192, 168, 9, byte(i)}),
+				netip.MustParseAddr(fmt.Sprintf("fd00:9::%x", i))}}}
 		s.Agents = append(s.Agents, a)
-		s.Nodes = append(s.Nodes, topology.Node{Name: node, Addresses: []netip.Addr{netip.AddrFrom4([4]byte{172, 18, 0, byte(i + 1)}), netip.MustParseAddr(fmt.Sprintf("fd00:18::%x", i+1))}})
+		s.Nodes = append(s.Nodes,
+			topology.Node{Name: node,
+				Addresses: []netip.Addr{netip.AddrFrom4([4]byte{172, 18, 0, byte(i + 1)}),
+					netip.MustParseAddr(fmt.Sprintf("fd00:18::%x", i+1))}})
 	}
 	for i, cluster := range []string{"10.96.7.41", "fd00:10:96::7a1"} {
 		load := []string{"172.18.255.1", "fd00:18:ff::1"}[i]
-		s.Services = append(s.Services, topology.Service{Name: "kdoctor-agent", Port: 80, NodePort: uint16(32713 + i), LoadBalancer: true,
-			ClusterIPs: []netip.Addr{netip.MustParseAddr(cluster)}, Ingress: []topology.Entry{{Address: netip.MustParseAddr(load), Proxy: true}}})
-		s.Ingresses = append(s.Ingresses, topology.Ingress{Rules: []topology.Rule{{Path: "/kdoctoragent"}}, Entries: []topology.Entry{{Address: netip.MustParseAddr(load).Next()}}})
+		s.Services = append(s.Services,
+			topology.Service{Name: "kdoctor-agent", Port: 80, NodePort: uint16(32713 + i), LoadBalancer: true,
+				ClusterIPs: []netip.Addr{netip.MustParseAddr(cluster)},
+				Ingress:    []topology.Entry{{Address: netip.MustParseAddr(load), Proxy: true}}})
+		s.Ingresses = append(s.Ingresses,
+			topology.Ingress{Rules: []topology.Rule{{Path: "/kdoctoragent"}},
+				Entries: []topology.Entry{{Address: netip.MustParseAddr(load).Next()}}})
 	}
 	return s
 }
@@ -79,15 +90,18 @@ type fault struct {
 
 // build makes the report of a round by all the code that makes those of production from what agents send.
 func (r round) build() v1beta1.KdoctorReport {
-	want := mesh.Want{Families: r.families, Kinds: []target.Kind{target.Endpoint, target.ClusterIP, target.NodePort, target.LoadBalancer, target.Ingress}}
+	want := mesh.Want{Families: r.families,
+		Kinds: []target.Kind{target.Endpoint, target.ClusterIP, target.NodePort, target.LoadBalancer, target.Ingress}}
 	if r.second {
-		want.Kinds = []target.Kind{target.Endpoint, target.SecondInterface, target.ClusterIP, target.NodePort, target.LoadBalancer, target.Ingress}
+		want.Kinds = []target.Kind{target.Endpoint, target.SecondInterface, target.ClusterIP, target.NodePort,
+			target.LoadBalancer, target.Ingress}
 	}
 	if len(r.kinds) > 0 {
 		want.Kinds = r.kinds
 	}
 	planned := mesh.New(schedule.Key{}, report.Task{}, r.snapshot(), want)
-	measured := report.Round{Key: schedule.Key{Generation: 1, Round: 1}, Started: began, Ended: began.Add(12 * time.Second),
+	measured := report.Round{Key: schedule.Key{Generation: 1, Round: 1}, Started: began,
+		Ended:    began.Add(12 * time.Second),
 		Expected: planned.Expected, Backends: planned.Backends}
 	for _, e := range planned.Expected {
 		if e.LeftOut != "" {
@@ -99,14 +113,17 @@ func (r round) build() v1beta1.KdoctorReport {
 		measured.Agents = append(measured.Agents, r.agent(i, plan, behind, times))
 	}
 	judged := verdict.Judge(measured, verdict.Expect{SuccessRate: 1})
-	return *render.Report(render.Task{Kind: "NetReach", Name: "task", Generation: 1, ExpectedRounds: 1, DoneRounds: 1, Finished: true},
+	return *render.Report(render.Task{Kind: "NetReach", Name: "task", Generation: 1, ExpectedRounds: 1, DoneRounds: 1,
+		Finished: true},
 		verdict.StoredRound{Round: measured, Verdict: judged})
 }
 
 // because adds a reason why the round failed, as reports have it.
 func because(spec *v1beta1.KdoctorReportSpec, r verdict.Reason) {
 	spec.FailedReasons = append(spec.FailedReasons, r.String())
-	spec.Reasons = append(spec.Reasons, v1beta1.Reason{Code: string(r.Code), NodeName: r.Node, PodName: r.Pod, TargetName: r.Target, Message: r.String()})
+	spec.Reasons = append(spec.Reasons,
+		v1beta1.Reason{Code: string(r.Code), NodeName: r.Node, PodName: r.Pod, TargetName: r.Target,
+			Message: r.String()})
 }
 
 // latencies are those of a hundred requests each, on several paths.
@@ -123,7 +140,8 @@ func latencies() (all [9]stats.Histogram) {
 
 func (r round) agent(i int, plan mesh.Plan, behind report.Behind, times [9]stats.Histogram) report.Agent {
 	late := time.Duration(i%3) * time.Second
-	a := report.Agent{Pod: plan.Agent.Pod, Node: plan.Agent.Node, Finished: true, Started: began.Add(late), Ended: began.Add(11*time.Second + late),
+	a := report.Agent{Pod: plan.Agent.Pod, Node: plan.Agent.Node, Finished: true, Started: began.Add(late),
+		Ended:     began.Add(11*time.Second + late),
 		Resources: report.Resources{Known: true, MaxCPU: float64(20+i%7) + 0.203, MeanCPU: 12, MaxMemory: 21_400_000}}
 	for j, t := range plan.Targets {
 		p := report.Path{Target: t, Scheduled: 100, Sent: 100, OK: 100, Started: a.Started, Ended: a.Ended}
@@ -168,7 +186,8 @@ func TestWrite(t *testing.T) {
 		Text: "Service kdoctor/kdoctor-agent-ipv6 has no IPv6 load balancer address in status.loadBalancer.ingress"})
 	stopped := round{nodes: 2, families: v4}.build()
 	reason := "the round was stopped before its end"
-	stopped.Spec.Report[1].RoundResult, stopped.Spec.Report[1].FailedReason, stopped.Spec.Report[1].FetchedBy = "fail", &reason, "port-forward"
+	stopped.Spec.Report[1].RoundResult, stopped.Spec.Report[1].FailedReason, stopped.Spec.Report[1].FetchedBy = "fail",
+		&reason, "port-forward"
 	because(&stopped.Spec, verdict.Reason{Code: verdict.Stopped, Pod: "kdoctor-agent-x0002", Node: "node-2"})
 	endless := round{nodes: 1, families: v4}.build()
 	endless.Spec.RoundNumber, endless.Spec.ReportRoundNumber = -1, 4711
@@ -189,26 +208,37 @@ func TestWrite(t *testing.T) {
 		{"pass", round{nodes: 3, families: v4}.build(), sheet.Options{Width: 120}},
 		{"pass_in_80_columns", round{nodes: 3, families: v4}.build(), sheet.Options{Width: 80}},
 		{"pass_wide", round{nodes: 2, families: both, second: true}.build(), sheet.Options{Wide: true}},
-		{"pass_on_a_terminal_with_colour", round{nodes: 1, families: v4}.build(), sheet.Options{Width: 100, Color: true}},
-		{"both_families_and_second_interface", round{nodes: 2, families: both, second: true}.build(), sheet.Options{Width: 120}},
-		{"one_node_cut_off", round{nodes: 3, families: v4, broken: cutOff("node-3")}.build(), sheet.Options{Width: 120}},
-		{"one_node_cut_off_with_colour", round{nodes: 3, families: v4, broken: cutOff("node-3")}.build(), sheet.Options{Width: 100, Color: true, Failed: true}},
-		{"one_node_cut_off_failed_only", round{nodes: 3, families: v4, broken: cutOff("node-3")}.build(), sheet.Options{Width: 80, Failed: true}},
-		{"one_node_cut_off_seen_from_it", round{nodes: 3, families: v4, broken: cutOff("node-3")}.build(), sheet.Options{Width: 120, Node: "node-3"}},
-		{"node_port_fails_over_ipv6_only", round{nodes: 3, families: both, broken: slow}.build(), sheet.Options{Width: 100, Failed: true}},
-		{"agent_missing", round{nodes: 3, families: v4, silent: map[int]string{2: "pod is Pending: 0/3 nodes are available, 1 of them has too little memory"}}.build(), sheet.Options{Width: 80}},
-		{"nobody_reported", round{nodes: 1, families: v4, silent: map[int]string{1: "pod is Pending"}}.build(), sheet.Options{Width: 80}},
+		{"pass_on_a_terminal_with_colour", round{nodes: 1, families: v4}.build(),
+			sheet.Options{Width: 100, Color: true}},
+		{"both_families_and_second_interface", round{nodes: 2, families: both, second: true}.build(),
+			sheet.Options{Width: 120}},
+		{"one_node_cut_off", round{nodes: 3, families: v4, broken: cutOff("node-3")}.build(),
+			sheet.Options{Width: 120}},
+		{"one_node_cut_off_with_colour", round{nodes: 3, families: v4, broken: cutOff("node-3")}.build(),
+			sheet.Options{Width: 100, Color: true, Failed: true}},
+		{"one_node_cut_off_failed_only", round{nodes: 3, families: v4, broken: cutOff("node-3")}.build(),
+			sheet.Options{Width: 80, Failed: true}},
+		{"one_node_cut_off_seen_from_it", round{nodes: 3, families: v4, broken: cutOff("node-3")}.build(),
+			sheet.Options{Width: 120, Node: "node-3"}},
+		{"node_port_fails_over_ipv6_only", round{nodes: 3, families: both, broken: slow}.build(),
+			sheet.Options{Width: 100, Failed: true}},
+		{"agent_missing", round{nodes: 3, families: v4,
+			silent: map[int]string{2: "pod is Pending: 0/3 nodes are available, 1 of them has too little memory"}}.build(), sheet.Options{Width: 80}},
+		{"nobody_reported", round{nodes: 1, families: v4, silent: map[int]string{1: "pod is Pending"}}.build(),
+			sheet.Options{Width: 80}},
 		{"target_that_does_not_exist", gap, sheet.Options{Width: 80}},
 		{"round_stopped_and_report_by_port_forward", stopped, sheet.Options{Width: 100}},
 		{"endless_task_with_many_failed_rounds", endless, sheet.Options{Width: 100}},
-		{"long_node_names_in_80_columns", round{nodes: 3, families: both, longName: true, broken: slow}.build(), sheet.Options{Width: 80}},
+		{"long_node_names_in_80_columns", round{nodes: 3, families: both, longName: true, broken: slow}.build(),
+			sheet.Options{Width: 80}},
 		{"100_nodes", round{nodes: 100, families: both}.build(), sheet.Options{Width: 120}},
-		{"100_nodes_one_with_a_broken_path", round{nodes: 100, families: v4, broken: func(s topology.Agent, t target.Target) fault {
-			if s.Node == "node-42" && t.Node == "node-17" {
-				return timeout
-			}
-			return fault{}
-		}}.build(), sheet.Options{Width: 100}},
+		{"100_nodes_one_with_a_broken_path",
+			round{nodes: 100, families: v4, broken: func(s topology.Agent, t target.Target) fault {
+				if s.Node == "node-42" && t.Node == "node-17" {
+					return timeout
+				}
+				return fault{}
+			}}.build(), sheet.Options{Width: 100}},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -217,7 +247,8 @@ func TestWrite(t *testing.T) {
 	}
 }
 
-// show writes the sheet 200 seconds after the round began, and holds it against the golden file of the name and against its width.
+// show writes the sheet 200 seconds after the round began, and holds it against the golden file of the name and against
+// its width.
 func show(t *testing.T, name string, report v1beta1.KdoctorReport, options sheet.Options) string {
 	t.Helper()
 	options.Now = began.Add(200 * time.Second)
@@ -267,13 +298,17 @@ func TestPassed(t *testing.T) {
 		want   bool
 	}{
 		{"every agent succeeded", func(*v1beta1.KdoctorReportSpec) {}, true},
-		{"an earlier round failed", func(s *v1beta1.KdoctorReportSpec) { s.ReportRoundNumber, s.FailedRoundNumber = 2, []int64{1} }, true},
-		{"this round is listed as failed", func(s *v1beta1.KdoctorReportSpec) { s.FailedRoundNumber = []int64{1} }, false},
+		{"an earlier round failed",
+			func(s *v1beta1.KdoctorReportSpec) { s.ReportRoundNumber, s.FailedRoundNumber = 2, []int64{1} }, true},
+		{"this round is listed as failed", func(s *v1beta1.KdoctorReportSpec) { s.FailedRoundNumber = []int64{1} },
+			false},
 		{"nobody reported", func(s *v1beta1.KdoctorReportSpec) { s.Report = nil }, false},
-		{"one agent did not report", func(s *v1beta1.KdoctorReportSpec) { s.NotReported = make([]v1beta1.NotReported, 1) }, false},
+		{"one agent did not report",
+			func(s *v1beta1.KdoctorReportSpec) { s.NotReported = make([]v1beta1.NotReported, 1) }, false},
 		{"one agent failed", func(s *v1beta1.KdoctorReportSpec) { s.Report[1].RoundResult = "fail" }, false},
 		{"one agent's result is unknown", func(s *v1beta1.KdoctorReportSpec) { s.Report[1].RoundResult = "" }, false},
-		{"a target was asked for and does not exist", func(s *v1beta1.KdoctorReportSpec) { s.FailedReasons = []string{"no Ingress"} }, false},
+		{"a target was asked for and does not exist",
+			func(s *v1beta1.KdoctorReportSpec) { s.FailedReasons = []string{"no Ingress"} }, false},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

@@ -7,13 +7,13 @@ import (
 	"kdoctor.io/kdoctor/internal/target"
 )
 
-// What is shown of many but in the wide form. Whoever reads a report looks for what is broken, and the one broken node of two hundred
-// is at an end of four hundred paths.
+// What is shown of many but in the wide form. Whoever reads a report looks for what is broken, and the one broken node
+// of two hundred is at an end of four hundred paths.
 const (
 	// manySources is the number of agents above which each path is shown once for all of them.
 	manySources = 10
-	// manyTargets is the number of targets of one path above which those that passed are shown in one row beside those that failed,
-	// and the number of rows of such that failed.
+	// manyTargets is the number of targets of one path above which those that passed are shown in one row beside those
+	// that failed, and the number of rows of such that failed.
 	manyTargets = 10
 )
 
@@ -42,7 +42,8 @@ func table(all []source, o Options) []string {
 		lines = append(lines, l.render(row, o.Color))
 	}
 	if bound {
-		lines = append(append(lines, ""), wrap("≤ marks the highest figure among a row's targets; over all of them together it is no higher.", o.Width, 0)...)
+		lines = append(append(lines, ""), wrap("≤ marks the highest figure among a row's targets; over all of them "+
+			"together it is no higher.", o.Width, 0)...)
 	}
 	return lines
 }
@@ -57,7 +58,8 @@ func sourceRows(s source, o Options) []line {
 	}
 	notes := agentNotes(s, o)
 	if len(notes) > 0 {
-		rows = append(rows, line{cells: [columns]string{colPath: "(the agent)", colResult: s.outcome().String()}, outcome: s.outcome()})
+		rows = append(rows, line{cells: [columns]string{colPath: "(the agent)", colResult: s.outcome().String()},
+			outcome: s.outcome()})
 	}
 	for _, note := range notes {
 		rows = append(rows, line{note: note})
@@ -68,8 +70,8 @@ func sourceRows(s source, o Options) []line {
 	return rows
 }
 
-// groupRows shows one path of one source: one row when all of it passed, one more per target that is void, and when something failed
-// one more per target, with the reasons.
+// groupRows shows one path of one source: one row when all of it passed, one more per target that is void, and when
+// something failed one more per target, with the reasons.
 func groupRows(g group, o Options) []line {
 	rows := []line{groupLine(g)}
 	if !o.Wide {
@@ -87,8 +89,8 @@ func groupRows(g group, o Options) []line {
 	return append(rows, targetRows(g, o)...)
 }
 
-// oneReason is the reason why none of the targets could be judged, where all have the same: then it is about the agent, and no target is
-// worth a row of its own. It is empty otherwise.
+// oneReason is the reason why none of the targets could be judged, where all have the same: then it is about the agent,
+// and no target is worth a row of its own. It is empty otherwise.
 func (g group) oneReason() string {
 	first := g.targets[0]
 	for _, t := range g.targets {

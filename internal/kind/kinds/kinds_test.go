@@ -32,12 +32,15 @@ func TestEveryKindHasADefinitionRightsAndAPage(t *testing.T) {
 	for _, k := range kinds.All() {
 		t.Run(k.Name, func(t *testing.T) {
 			var d definition
-			if err := yaml.Unmarshal(read(t, "charts/kdoctor/files/crds/kdoctor.io_"+k.Plural+".yaml"), &d); err != nil {
+			if err := yaml.Unmarshal(read(t, "charts/kdoctor/files/crds/kdoctor.io_"+k.Plural+".yaml"),
+				&d); err != nil {
 				t.Fatal(err)
 			}
 			names := d.Spec.Names
-			if names.Kind != k.Name || names.Plural != k.Plural || names.Singular != k.Singular() || !slices.Equal(names.ShortNames, k.Short) {
-				t.Errorf("the definition spells it %+v, the table %q, %q, %q, %q", names, k.Name, k.Plural, k.Singular(), k.Short)
+			if names.Kind != k.Name || names.Plural != k.Plural || names.Singular != k.Singular() ||
+				!slices.Equal(names.ShortNames, k.Short) {
+				t.Errorf("the definition spells it %+v, the table %q, %q, %q, %q", names, k.Name, k.Plural,
+					k.Singular(), k.Short)
 			}
 			plural := regexp.MustCompile(`resources:.*\b` + k.Plural + `\b`)
 			for _, file := range []string{"controller-rbac.yaml", "user-rbac.yaml", "limits.yaml"} {

@@ -1,4 +1,5 @@
-// Package netreach is the kind of tasks in which agents send HTTP requests to each other over every path that the cluster offers.
+// Package netreach is the kind of tasks in which agents send HTTP requests to each other over every path that the
+// cluster offers.
 package netreach
 
 import (
@@ -47,7 +48,8 @@ func read(object kind.Object) (kind.Task, error) {
 		OwnAgents: n.Spec.AgentSpec, Spec: spec, Status: n.Status,
 	}
 	if s := n.Spec.Schedule; s != nil {
-		t.Schedule, t.Zone, t.Rounds, t.Timeout = value(s.Schedule), value(s.TimeZone), s.RoundNumber, time.Duration(s.RoundTimeoutMinute)*time.Minute
+		t.Schedule, t.Zone, t.Rounds, t.Timeout = value(s.Schedule), value(s.TimeZone), s.RoundNumber,
+			time.Duration(s.RoundTimeoutMinute)*time.Minute
 	}
 	if r := n.Spec.Request; r != nil {
 		t.Want.Load = mesh.Load{PerSecond: int(r.QPS), Duration: time.Duration(r.DurationInSecond) * time.Second,
@@ -55,7 +57,8 @@ func read(object kind.Object) (kind.Task, error) {
 		t.Want.Answer.Bytes = int(r.AnswerSizeInByte)
 	}
 	if e := n.Spec.Expect; e != nil {
-		t.Expect = verdict.Expect{SuccessRate: value(e.SuccessRate), MeanDelay: time.Duration(value(e.MeanAccessDelayInMs)) * time.Millisecond}
+		t.Expect = verdict.Expect{SuccessRate: value(e.SuccessRate),
+			MeanDelay: time.Duration(value(e.MeanAccessDelayInMs)) * time.Millisecond}
 		t.Want.Status = int(value(e.StatusCode))
 	}
 	if n.Spec.Target != nil {
@@ -111,8 +114,8 @@ func revisionOf(spec v1beta1.NetReachSpec) (string, error) {
 	return hex.EncodeToString(sum[:8]), nil
 }
 
-// targetsOf lists kinds and families in the order in which reports show them. A kind is asked for by the field that the table of target kinds
-// names; its value is read from the JSON of the target, in which the field has that name.
+// targetsOf lists kinds and families in the order in which reports show them. A kind is asked for by the field that the
+// table of target kinds names; its value is read from the JSON of the target, in which the field has that name.
 func targetsOf(t v1beta1.NetReachTarget) (kinds []target.Kind, families []topology.Family, err error) {
 	text, err := json.Marshal(t)
 	if err != nil {

@@ -14,10 +14,12 @@ import (
 
 func TestNetReachAsksForALoad(t *testing.T) {
 	of := func(c v1beta1.Connection) v1beta1.NetReachSpec {
-		return v1beta1.NetReachSpec{Request: &v1beta1.HTTPRequest{QPS: 7, DurationInSecond: 3, PerRequestTimeoutInMS: 250, Connection: c}}
+		return v1beta1.NetReachSpec{Request: &v1beta1.HTTPRequest{QPS: 7, DurationInSecond: 3,
+			PerRequestTimeoutInMS: 250, Connection: c}}
 	}
 	load := func(c mesh.Connection) mesh.Want {
-		return mesh.Want{Load: mesh.Load{PerSecond: 7, Duration: 3 * time.Second, Timeout: 250 * time.Millisecond, Connection: c}}
+		return mesh.Want{Load: mesh.Load{PerSecond: 7, Duration: 3 * time.Second, Timeout: 250 * time.Millisecond,
+			Connection: c}}
 	}
 	for name, c := range map[string]struct {
 		spec v1beta1.NetReachSpec
@@ -28,7 +30,8 @@ func TestNetReachAsksForALoad(t *testing.T) {
 		"both":                       {of(v1beta1.Both), load(mesh.Both)},
 		"connections that are missing are new ones": {of(""), load(mesh.NewConnection)},
 		"answers of a size": {v1beta1.NetReachSpec{Request: &v1beta1.HTTPRequest{QPS: 7, AnswerSizeInByte: 8000}},
-			mesh.Want{Load: mesh.Load{PerSecond: 7, Connection: mesh.NewConnection}, HTTP: mesh.HTTP{Answer: mesh.Answer{Bytes: 8000}}}},
+			mesh.Want{Load: mesh.Load{PerSecond: 7, Connection: mesh.NewConnection},
+				HTTP: mesh.HTTP{Answer: mesh.Answer{Bytes: 8000}}}},
 		"without a request nothing is known": {v1beta1.NetReachSpec{}, mesh.Want{}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -54,7 +57,8 @@ func TestNetReachAsksForNodePortsOnAllNodesOrTheLocalOne(t *testing.T) {
 		"a value of a later release, too": {"Zone", target.AllNodes},
 	} {
 		t.Run(name, func(t *testing.T) {
-			task, err := netreach.Kind().Read(&v1beta1.NetReach{Spec: v1beta1.NetReachSpec{Target: &v1beta1.NetReachTarget{NodePortNodes: c.asked}}})
+			task, err := netreach.Kind().Read(
+				&v1beta1.NetReach{Spec: v1beta1.NetReachSpec{Target: &v1beta1.NetReachTarget{NodePortNodes: c.asked}}})
 			if err != nil || task.Want.NodePorts != c.want {
 				t.Errorf("%q, %v; want %q", task.Want.NodePorts, err, c.want)
 			}
@@ -74,7 +78,8 @@ func TestNetReachAsksForNodePortsByAddressesOfAType(t *testing.T) {
 		"a value of a later release, too": {"Hostname", target.PrimaryAddress},
 	} {
 		t.Run(name, func(t *testing.T) {
-			task, err := netreach.Kind().Read(&v1beta1.NetReach{Spec: v1beta1.NetReachSpec{Target: &v1beta1.NetReachTarget{NodePortAddresses: c.asked}}})
+			task, err := netreach.Kind().Read(
+				&v1beta1.NetReach{Spec: v1beta1.NetReachSpec{Target: &v1beta1.NetReachTarget{NodePortAddresses: c.asked}}})
 			if err != nil || task.Want.NodeAddresses != c.want {
 				t.Errorf("%q, %v; want %q", task.Want.NodeAddresses, err, c.want)
 			}

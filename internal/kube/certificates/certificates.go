@@ -1,5 +1,6 @@
-// Package certificates keeps an installation's certificates in Secrets: it makes them, renews them in time and hands them to the
-// programs' own servers and clients. Several replicas may do so at once; whoever writes first is right, and the others read again.
+// Package certificates keeps an installation's certificates in Secrets: it makes them, renews them in time and hands
+// them to the programs' own servers and clients. Several replicas may do so at once; whoever writes first is right, and
+// the others read again.
 package certificates
 
 import (
@@ -45,7 +46,8 @@ type Config struct {
 	Namespace string
 	// Prefix begins the Secrets' names; empty is "kdoctor", as in kdoctor-agent-tls.
 	Prefix string
-	// Service is the name of the aggregated API's Service. Empty means that there is no aggregated API, and no certificate for it.
+	// Service is the name of the aggregated API's Service. Empty means that there is no aggregated API, and no
+	// certificate for it.
 	Service string
 	// APIService is the registration that is given our bundle of authorities; empty for none.
 	APIService string
@@ -78,8 +80,9 @@ func (a *Authority) Ensure(ctx context.Context) error {
 	return err
 }
 
-// Run ensures again and again until the context ends: that renews certificates in time, repairs Secrets that were deleted or garbled,
-// and learns what another replica has renewed. It returns nil. Every replica runs it, whether it leads or not.
+// Run ensures again and again until the context ends: that renews certificates in time, repairs Secrets that were
+// deleted or garbled, and learns what another replica has renewed. It returns nil. Every replica runs it, whether it
+// leads or not.
 func (a *Authority) Run(ctx context.Context) error {
 	log := logr.FromContextOrDiscard(ctx)
 	wait := soon

@@ -48,7 +48,8 @@ func apiService() *apiregistrationv1.APIService {
 
 func config(c client.Client) certificates.Config {
 	return certificates.Config{Client: c, Namespace: namespace, Service: "kdoctor-controller", APIService: registration,
-		Owner: &metav1.OwnerReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "kdoctor-controller", UID: "one"}}
+		Owner: &metav1.OwnerReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "kdoctor-controller",
+			UID: "one"}}
 }
 
 func ensure(t *testing.T, a *certificates.Authority) {
@@ -89,20 +90,25 @@ func TestEnsureMakesWhatAnInstallationNeeds(t *testing.T) {
 		usage             x509.ExtKeyUsage
 	}{
 		{"the agents serve by their own name", "kdoctor-agent-tls", pki.AgentName, x509.ExtKeyUsageServerAuth},
-		{"the controller dials by its own name", "kdoctor-controller-tls", pki.ControllerName, x509.ExtKeyUsageClientAuth},
-		{"the API serves by its Service's name", "kdoctor-api-tls", "kdoctor-controller.kdoctor.svc", x509.ExtKeyUsageServerAuth},
+		{"the controller dials by its own name", "kdoctor-controller-tls", pki.ControllerName,
+			x509.ExtKeyUsageClientAuth},
+		{"the API serves by its Service's name", "kdoctor-api-tls", "kdoctor-controller.kdoctor.svc",
+			x509.ExtKeyUsageServerAuth},
 	}
 	for _, want := range cases {
 		t.Run(want.name, func(t *testing.T) {
 			secret := made[want.secret]
-			if secret.Type != corev1.SecretTypeTLS || len(secret.OwnerReferences) != 1 || !bytes.Equal(secret.Data["ca.crt"], bundle) {
-				t.Errorf("secret of type %q with %d owners, bundle equal: %v", secret.Type, len(secret.OwnerReferences), bytes.Equal(secret.Data["ca.crt"], bundle))
+			if secret.Type != corev1.SecretTypeTLS || len(secret.OwnerReferences) != 1 ||
+				!bytes.Equal(secret.Data["ca.crt"], bundle) {
+				t.Errorf("secret of type %q with %d owners, bundle equal: %v", secret.Type, len(secret.OwnerReferences),
+					bytes.Equal(secret.Data["ca.crt"], bundle))
 			}
 			leaf, _, err := pki.Pair{Cert: secret.Data["tls.crt"], Key: secret.Data["tls.key"]}.Parse()
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := leaf.Verify(x509.VerifyOptions{Roots: pki.Pool(trusted), DNSName: want.dns, KeyUsages: []x509.ExtKeyUsage{want.usage}}); err != nil {
+			if _, err := leaf.Verify(x509.VerifyOptions{Roots: pki.Pool(trusted), DNSName: want.dns,
+				KeyUsages: []x509.ExtKeyUsage{want.usage}}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -145,8 +151,10 @@ func TestEnsureRepairs(t *testing.T) {
 		{"a garbled key is issued anew", "kdoctor-api-tls", garble("tls.key"), []string{"kdoctor-api-tls"}},
 		{"a garbled bundle of a leaf is put right", "kdoctor-controller-tls", garble("ca.crt"), nil},
 		{"a garbled authority replaces everything", "kdoctor-ca", garble("tls.key"), names()},
-		{"a secret without data is filled", "kdoctor-agent-tls", func(s *corev1.Secret) { s.Data = nil }, []string{"kdoctor-agent-tls"}},
-		{"an owner of an earlier installation is replaced", "kdoctor-ca", func(s *corev1.Secret) { s.OwnerReferences[0].UID = "gone" }, nil},
+		{"a secret without data is filled", "kdoctor-agent-tls", func(s *corev1.Secret) { s.Data = nil },
+			[]string{"kdoctor-agent-tls"}},
+		{"an owner of an earlier installation is replaced", "kdoctor-ca",
+			func(s *corev1.Secret) { s.OwnerReferences[0].UID = "gone" }, nil},
 	}
 	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {
@@ -192,7 +200,8 @@ func TestReplicasThatRaceAgree(t *testing.T) {
 	arrived.Add(2)
 	var mu sync.Mutex
 	reads := 0
-	c := cluster(t, interceptor.Funcs{Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+	c := cluster(t, interceptor.Funcs{Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey,
+		object client.Object, options ...client.GetOption) error {
 		err := c.Get(ctx, key, object, options...)
 		mu.Lock()
 		first := key.Name == "kdoctor-ca" && reads < 2
@@ -269,7 +278,8 @@ func TestRunRenewsBeforeCertificatesExpireAndOldPeersStillTrustUs(t *testing.T) 
 		if err != nil {
 			t.Fatal(err)
 		}
-		options := x509.VerifyOptions{Roots: pki.Pool(trusted), DNSName: pki.ControllerName, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
+		options := x509.VerifyOptions{Roots: pki.Pool(trusted), DNSName: pki.ControllerName,
+			KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
 		if _, err := identity.Leaf.Verify(options); err != nil {
 			t.Errorf("an agent with the old bundle refuses the renewed controller: %v", err)
 		}

@@ -13,7 +13,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// ensureRegistration gives the APIService our bundle. One that does not exist yet is no error: an installer may make it last.
+// ensureRegistration gives the APIService our bundle. One that does not exist yet is no error: an installer may make it
+// last.
 func (a *Authority) ensureRegistration(ctx context.Context, bundle []byte) (complete bool, err error) {
 	if a.config.APIService == "" {
 		return true, nil
@@ -38,11 +39,14 @@ func (a *Authority) ensureRegistration(ctx context.Context, bundle []byte) (comp
 	return true, nil
 }
 
-// OwnerDeployment returns a reference to the Deployment, for Config.Owner: with it nothing is left behind when an installation goes.
-func OwnerDeployment(ctx context.Context, reader client.Reader, namespace, name string) (*metav1.OwnerReference, error) {
+// OwnerDeployment returns a reference to the Deployment, for Config.Owner: with it nothing is left behind when an
+// installation goes.
+func OwnerDeployment(ctx context.Context, reader client.Reader, namespace, name string) (*metav1.OwnerReference,
+	error) {
 	var deployment appsv1.Deployment
 	if err := reader.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &deployment); err != nil {
 		return nil, fmt.Errorf("get deployment %s/%s, which is to own the certificates: %w", namespace, name, err)
 	}
-	return &metav1.OwnerReference{APIVersion: appsv1.SchemeGroupVersion.String(), Kind: "Deployment", Name: name, UID: deployment.UID}, nil
+	return &metav1.OwnerReference{APIVersion: appsv1.SchemeGroupVersion.String(), Kind: "Deployment", Name: name,
+		UID: deployment.UID}, nil
 }

@@ -29,7 +29,8 @@ const attempts = 5
 func (a *Authority) ensureAuthority(ctx context.Context, now time.Time) (pki.Authority, error) {
 	var is pki.Authority
 	err := a.mutate(ctx, authoritySecret, func(data map[string][]byte) (why string, err error) {
-		was := pki.Authority{Active: pairOf(data), Next: pki.Pair{Cert: data[nextCertKey], Key: data[nextKeyKey]}, Bundle: data[bundleKey]}
+		was := pki.Authority{Active: pairOf(data), Next: pki.Pair{Cert: data[nextCertKey], Key: data[nextKeyKey]},
+			Bundle: data[bundleKey]}
 		if is, why, err = pki.Tend(was, now); err != nil || why == "" {
 			return why, err
 		}
@@ -45,7 +46,8 @@ func (a *Authority) ensureAuthority(ctx context.Context, now time.Time) (pki.Aut
 	return is, err
 }
 
-func (a *Authority) ensureLeaf(ctx context.Context, leaf leaf, authority pki.Authority, now time.Time) (pki.Pair, error) {
+func (a *Authority) ensureLeaf(ctx context.Context, leaf leaf, authority pki.Authority, now time.Time) (pki.Pair,
+	error) {
 	trusted, err := pki.ParseBundle(authority.Bundle)
 	if err != nil {
 		return pki.Pair{}, fmt.Errorf("read the trusted authorities: %w", err)
@@ -72,7 +74,8 @@ func (a *Authority) ensureLeaf(ctx context.Context, leaf leaf, authority pki.Aut
 
 // mutate reads the Secret, lets change edit its data and writes it when change gives a reason or the owner is not ours.
 // Where another writer was faster it begins anew with what that one wrote. The reason is logged, the data never.
-func (a *Authority) mutate(ctx context.Context, name string, change func(data map[string][]byte) (why string, err error)) error {
+func (a *Authority) mutate(ctx context.Context, name string,
+	change func(data map[string][]byte) (why string, err error)) error {
 	key := client.ObjectKey{Namespace: a.config.Namespace, Name: a.config.Prefix + "-" + name}
 	for range attempts {
 		done, err := a.try(ctx, key, change)
@@ -83,7 +86,8 @@ func (a *Authority) mutate(ctx context.Context, name string, change func(data ma
 	return fmt.Errorf("write secret %s: others were faster %d times", key, attempts)
 }
 
-func (a *Authority) try(ctx context.Context, key client.ObjectKey, change func(data map[string][]byte) (string, error)) (done bool, err error) {
+func (a *Authority) try(ctx context.Context, key client.ObjectKey,
+	change func(data map[string][]byte) (string, error)) (done bool, err error) {
 	var secret corev1.Secret
 	err = a.config.Client.Get(ctx, key, &secret)
 	absent := apierrors.IsNotFound(err)
@@ -125,8 +129,8 @@ func (a *Authority) try(ctx context.Context, key client.ObjectKey, change func(d
 	}
 }
 
-// own makes the configured owner the only one and tells whether it was so already. An owner of an earlier installation has to go:
-// the garbage collector would take the Secret away with it.
+// own makes the configured owner the only one and tells whether it was so already. An owner of an earlier installation
+// has to go: the garbage collector would take the Secret away with it.
 func (a *Authority) own(secret *corev1.Secret) bool {
 	if a.config.Owner == nil {
 		return true

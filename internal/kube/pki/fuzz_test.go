@@ -6,7 +6,8 @@ import (
 	"kdoctor.io/kdoctor/internal/kube/pki"
 )
 
-// FuzzSecret reads what may stand in a Secret that somebody edited: whatever it is, there is an authority afterwards that can sign.
+// FuzzSecret reads what may stand in a Secret that somebody edited: whatever it is, there is an authority afterwards
+// that can sign.
 func FuzzSecret(f *testing.F) {
 	authority, err := pki.NewAuthority(start())
 	if err != nil {
@@ -19,7 +20,8 @@ func FuzzSecret(f *testing.F) {
 	f.Add(authority.Cert, authority.Key, authority.Cert)
 	f.Add(leaf.Cert, leaf.Key, authority.Cert)
 	f.Add(authority.Cert, leaf.Key, append(append([]byte{}, authority.Cert...), leaf.Cert...))
-	f.Add([]byte("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n"), []byte("-----BEGIN PRIVATE KEY-----\n"), []byte("x"))
+	f.Add([]byte("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n"), []byte("-----BEGIN PRIVATE KEY-----\n"),
+		[]byte("x"))
 	f.Add([]byte(nil), []byte(nil), []byte(nil))
 	f.Fuzz(func(t *testing.T, cert, key, bundle []byte) {
 		pair := pki.Pair{Cert: cert, Key: key}
@@ -31,7 +33,8 @@ func FuzzSecret(f *testing.F) {
 				t.Fatalf("a pair that cannot be read is kept: %v", err)
 			}
 		}
-		is, _, err := pki.Tend(pki.Authority{Active: pair, Next: pki.Pair{Cert: key, Key: cert}, Bundle: bundle}, start().Add(day))
+		is, _, err := pki.Tend(pki.Authority{Active: pair, Next: pki.Pair{Cert: key, Key: cert}, Bundle: bundle},
+			start().Add(day))
 		if err != nil {
 			t.Fatal(err)
 		}

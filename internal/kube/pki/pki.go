@@ -15,7 +15,8 @@ import (
 	"time"
 )
 
-// The names by which the two ends of the control channel know each other. They are in no DNS: they only stand in certificates.
+// The names by which the two ends of the control channel know each other. They are in no DNS: they only stand in
+// certificates.
 const (
 	AgentName      = "agent.kdoctor.internal"
 	ControllerName = "controller.kdoctor.internal"
@@ -30,7 +31,8 @@ const (
 // skew is how far the clocks of two nodes may differ: certificates are valid from that much before they were made.
 const skew = time.Hour
 
-// maxCommonName is X.509's bound on common names, which some verifiers insist on; names that are longer stand as DNS names only.
+// maxCommonName is X.509's bound on common names, which some verifiers insist on; names that are longer stand as DNS
+// names only.
 const maxCommonName = 64
 
 // Pair is a certificate and its private key, each one PEM block.
@@ -108,7 +110,8 @@ func template(now time.Time, life time.Duration) (*x509.Certificate, error) {
 	}
 	// The top bit keeps the serial positive, and long enough to take a name from.
 	serial.SetBit(serial, 120, 1)
-	return &x509.Certificate{SerialNumber: serial, NotBefore: now.Add(-skew), NotAfter: now.Add(life), BasicConstraintsValid: true}, nil
+	return &x509.Certificate{SerialNumber: serial, NotBefore: now.Add(-skew), NotAfter: now.Add(life),
+		BasicConstraintsValid: true}, nil
 }
 
 func sign(template, issuer *x509.Certificate, key, issuerKey *ecdsa.PrivateKey) (Pair, error) {

@@ -48,7 +48,8 @@ func TestAnIssuedCertificateServesItsProfileAndNothingElse(t *testing.T) {
 		t.Fatal(err)
 	}
 	verify := func(name string, usage x509.ExtKeyUsage) error {
-		_, err := certificate.Verify(x509.VerifyOptions{Roots: pki.Pool(bundle(t, authority)), DNSName: name, CurrentTime: start(), KeyUsages: []x509.ExtKeyUsage{usage}})
+		_, err := certificate.Verify(x509.VerifyOptions{Roots: pki.Pool(bundle(t, authority)), DNSName: name,
+			CurrentTime: start(), KeyUsages: []x509.ExtKeyUsage{usage}})
 		return err
 	}
 	cases := []struct {
@@ -112,7 +113,8 @@ func TestRenewLeaves(t *testing.T) {
 		{"one of a stranger's authority is renewed", leaf, agent(), bundle(t, other), 0, true},
 		{"one with other names is renewed", leaf, more, bundle(t, authority), 0, true},
 		{"one for another usage is renewed", leaf, dial, bundle(t, authority), 0, true},
-		{"one with another's key is renewed", pki.Pair{Cert: leaf.Cert, Key: second.Key}, agent(), bundle(t, authority), 0, true},
+		{"one with another's key is renewed", pki.Pair{Cert: leaf.Cert, Key: second.Key}, agent(), bundle(t, authority),
+			0, true},
 		{"garbage is renewed", pki.Pair{Cert: []byte("x"), Key: []byte("y")}, agent(), bundle(t, authority), 0, true},
 		{"nothing is renewed", pki.Pair{}, agent(), bundle(t, authority), 0, true},
 	}
@@ -154,8 +156,10 @@ func TestAnAuthorityIsReplacedWithOverlap(t *testing.T) {
 		trusted      [][]byte
 	}{
 		{"a new installation trusts the one it has", first, first.Active, pki.Pair{}, [][]byte{first.Active.Cert}},
-		{"a new authority is trusted before it signs", known, first.Active, known.Next, [][]byte{first.Active.Cert, known.Next.Cert}},
-		{"a day later it signs and the old one is still trusted", ripe, known.Next, pki.Pair{}, [][]byte{known.Next.Cert, first.Active.Cert}},
+		{"a new authority is trusted before it signs", known, first.Active, known.Next,
+			[][]byte{first.Active.Cert, known.Next.Cert}},
+		{"a day later it signs and the old one is still trusted", ripe, known.Next, pki.Pair{},
+			[][]byte{known.Next.Cert, first.Active.Cert}},
 		{"an expired authority is trusted no longer", old, known.Next, pki.Pair{}, [][]byte{known.Next.Cert}},
 	}
 	for _, c := range cases {
@@ -185,11 +189,14 @@ func TestAnAuthorityThatCannotSignIsMadeAnew(t *testing.T) {
 		after time.Duration
 		same  bool
 	}{
-		{"garbage", pki.Authority{Active: pki.Pair{Cert: []byte("x"), Key: []byte("y")}, Bundle: []byte("z")}, 0, false},
+		{"garbage", pki.Authority{Active: pki.Pair{Cert: []byte("x"), Key: []byte("y")}, Bundle: []byte("z")}, 0,
+			false},
 		{"a leaf in the authority's place", pki.Authority{Active: leaf, Bundle: good.Bundle}, 0, false},
 		{"an expired one", good, pki.AuthorityLife + day, false},
-		{"a good one with a garbled bundle stays and gets its bundle back", pki.Authority{Active: good.Active, Bundle: []byte("z")}, 0, true},
-		{"a garbled successor is forgotten", pki.Authority{Active: good.Active, Next: pki.Pair{Cert: []byte("x")}, Bundle: good.Bundle}, 0, true},
+		{"a good one with a garbled bundle stays and gets its bundle back",
+			pki.Authority{Active: good.Active, Bundle: []byte("z")}, 0, true},
+		{"a garbled successor is forgotten",
+			pki.Authority{Active: good.Active, Next: pki.Pair{Cert: []byte("x")}, Bundle: good.Bundle}, 0, true},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -207,7 +214,8 @@ func TestAnAuthorityThatCannotSignIsMadeAnew(t *testing.T) {
 func TestAKeyIsNeverPrinted(t *testing.T) {
 	pair := must[pki.Pair](t)(pki.NewAuthority(start()))
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
-		if text := fmt.Sprintf(verb, struct{ P pki.Pair }{pair}); strings.Contains(text, "PRIVATE") || strings.Contains(text, string(pair.Key[:8])) {
+		if text := fmt.Sprintf(verb, struct{ P pki.Pair }{pair}); strings.Contains(text, "PRIVATE") ||
+			strings.Contains(text, string(pair.Key[:8])) {
 			t.Errorf("%s prints the key", verb)
 		}
 	}

@@ -19,8 +19,8 @@ type Authority struct {
 	Bundle []byte
 }
 
-// Tend returns the authority as it should be now and one clause that says why it differs from what it was, empty when it does not.
-// What cannot be read is made anew: nothing could be signed with it.
+// Tend returns the authority as it should be now and one clause that says why it differs from what it was, empty when
+// it does not. What cannot be read is made anew: nothing could be signed with it.
 func Tend(was Authority, now time.Time) (Authority, string, error) {
 	active, _, err := was.Active.Parse()
 	trusted, bundleErr := ParseBundle(was.Bundle)
@@ -85,8 +85,8 @@ func due(c *x509.Certificate, now time.Time) bool {
 	return now.Before(c.NotBefore) || !now.Before(c.NotBefore.Add(life/3*2))
 }
 
-// Renew says in one clause why the pair must be issued anew, empty when it serves: it can be read, is signed by a trusted authority,
-// is for exactly the profile, and is within the first two thirds of its life.
+// Renew says in one clause why the pair must be issued anew, empty when it serves: it can be read, is signed by a
+// trusted authority, is for exactly the profile, and is within the first two thirds of its life.
 func Renew(pair Pair, profile Profile, trusted []*x509.Certificate, now time.Time) string {
 	certificate, _, err := pair.Parse()
 	if err != nil {

@@ -30,10 +30,12 @@ func Kept(key schedule.Key) verdict.StoredRound {
 		lag.Record(time.Duration(i) * time.Microsecond)
 	}
 	path := report.Path{
-		Target:    target.Target{ID: "AgentPodV6IP_a_fd00::1", Kind: target.Endpoint, Family: topology.IPv6, Protocol: target.HTTP, Address: "http://[fd00::1]:8080", Pod: "a", Node: "n1"},
+		Target: target.Target{ID: "AgentPodV6IP_a_fd00::1", Kind: target.Endpoint, Family: topology.IPv6,
+			Protocol: target.HTTP, Address: "http://[fd00::1]:8080", Pod: "a", Node: "n1"},
 		Scheduled: 60, Sent: 55, Missed: 5, OK: 50,
-		Failures: []report.Failure{{Outcome: probe.Timeout, Phase: probe.Connect, Count: 5, Examples: []string{"dial: <i/o timeout> \u2028"}}},
-		Latency:  latency, Lag: lag,
+		Failures: []report.Failure{{Outcome: probe.Timeout, Phase: probe.Connect, Count: 5,
+			Examples: []string{"dial: <i/o timeout> \u2028"}}},
+		Latency: latency, Lag: lag,
 		Statuses: map[int]uint64{200: 50, 503: 1}, Peers: map[string]uint64{"a": 50}, Bytes: 1<<63 + 1,
 		Started: began, Ended: began.Add(10 * time.Second),
 	}
@@ -41,10 +43,13 @@ func Kept(key schedule.Key) verdict.StoredRound {
 	round := report.Round{
 		Key: key, Task: report.Task{Kind: "NetReach", Name: "task"},
 		Started: began, Deadline: began.Add(time.Minute), Ended: began.Add(11*time.Second + 7),
-		Expected: []report.Expected{{Pod: "a", Node: "n1", Targets: []string{"x"}}, {Pod: "b", Node: "n2", LeftOut: "pod is Pending"}},
+		Expected: []report.Expected{{Pod: "a", Node: "n1", Targets: []string{"x"}},
+			{Pod: "b", Node: "n2", LeftOut: "pod is Pending"}},
 		Agents: []report.Agent{{
-			Pod: "a", Node: "n1", Via: report.PortForward, Finished: true, Started: began, Ended: began.Add(10 * time.Second),
-			Paths: []report.Path{path, empty}, Resources: report.Resources{MaxCPU: 26.203, MeanCPU: 1.0 / 3, MaxMemory: 101 << 20, Known: true}, Served: 7,
+			Pod: "a", Node: "n1", Via: report.PortForward, Finished: true, Started: began,
+			Ended:     began.Add(10 * time.Second),
+			Paths:     []report.Path{path, empty},
+			Resources: report.Resources{MaxCPU: 26.203, MeanCPU: 1.0 / 3, MaxMemory: 101 << 20, Known: true}, Served: 7,
 		}},
 		Missing: []report.Missing{{Pod: "b", Node: "n2", Reason: "pod is Pending"}},
 		Gaps:    []target.Gap{{Kind: target.LoadBalancer, Family: topology.IPv6, Reason: "no address"}},
@@ -60,9 +65,10 @@ func Kept(key schedule.Key) verdict.StoredRound {
 func Plan(key schedule.Key) store.Plan {
 	agent := topology.Agent{
 		Pod: "a", Namespace: "kdoctor", UID: "pod-uid", Node: "n1",
-		Addresses:  []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("fd00::1%net1"), {}},
-		Interfaces: []topology.Interface{{Network: "kube-system/macvlan", Name: "net1", Addresses: []netip.Addr{netip.MustParseAddr("::ffff:10.1.1.1")}}},
-		HTTPPort:   8080, ControlPort: 5710,
+		Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("fd00::1%net1"), {}},
+		Interfaces: []topology.Interface{{Network: "kube-system/macvlan", Name: "net1",
+			Addresses: []netip.Addr{netip.MustParseAddr("::ffff:10.1.1.1")}}},
+		HTTPPort: 8080, ControlPort: 5710,
 	}
 	started := time.Date(2026, 3, 1, 10, 0, 0, 1, time.FixedZone("", 3600))
 	return store.Plan{
@@ -70,8 +76,10 @@ func Plan(key schedule.Key) store.Plan {
 		Mesh: mesh.Mesh{
 			Plans: []mesh.Plan{{
 				Key: key, Task: report.Task{Kind: "NetReach", Name: "task"}, Agent: agent,
-				Targets: []target.Target{{ID: "x", Kind: target.Ingress, Family: topology.IPv4, Protocol: target.HTTP, Address: "http://10.0.0.9/kdoctoragent"}},
-				Load:    mesh.Load{PerSecond: 10, Duration: 10 * time.Second, Timeout: time.Second}, Limit: time.Minute, HTTP: mesh.HTTP{Status: 204},
+				Targets: []target.Target{{ID: "x", Kind: target.Ingress, Family: topology.IPv4, Protocol: target.HTTP,
+					Address: "http://10.0.0.9/kdoctoragent"}},
+				Load: mesh.Load{PerSecond: 10, Duration: 10 * time.Second, Timeout: time.Second}, Limit: time.Minute,
+				HTTP: mesh.HTTP{Status: 204},
 			}},
 			Expected: []report.Expected{{Pod: "a", Node: "n1", Targets: []string{"x"}}},
 			Gaps:     []target.Gap{{Kind: target.NodePort, Family: topology.IPv4, Node: "n1", Reason: "no node port"}},
@@ -79,9 +87,11 @@ func Plan(key schedule.Key) store.Plan {
 	}
 }
 
-// Exact are the options under which two rounds or plans are the same: to the bucket of a histogram and to the bits of an address.
+// Exact are the options under which two rounds or plans are the same: to the bucket of a histogram and to the bits of
+// an address.
 func Exact() cmp.Options {
-	return cmp.Options{cmp.AllowUnexported(stats.Histogram{}), cmp.Comparer(func(a, b netip.Addr) bool { return a == b })}
+	return cmp.Options{cmp.AllowUnexported(stats.Histogram{}),
+		cmp.Comparer(func(a, b netip.Addr) bool { return a == b })}
 }
 
 // Run holds stores against the contract. Make returns an empty store of its own at every call.
@@ -143,7 +153,8 @@ func replace(t *testing.T, s *store.Store) {
 }
 
 func latest(t *testing.T, s *store.Store) {
-	put(t, s, key("u1", 2, 1), key("u1", 1, 10), key("u1", 1, 9), key("u1", 10, 3), key("u1", 10, 20), key("u2", 99, 99))
+	put(t, s, key("u1", 2, 1), key("u1", 1, 10), key("u1", 1, 9), key("u1", 10, 3), key("u1", 10, 20),
+		key("u2", 99, 99))
 	got, err := s.Latest(t.Context(), "u1")
 	if err != nil {
 		t.Fatal(err)
@@ -223,7 +234,8 @@ func deleteTask(t *testing.T, s *store.Store) {
 }
 
 func badNames(t *testing.T, s *store.Store) {
-	for _, k := range []schedule.Key{key("", 1, 1), key("..", 1, 1), key("a/b", 1, 1), key("a", -1, 1), key("a", 1, 10_000_000_000)} {
+	for _, k := range []schedule.Key{key("", 1, 1), key("..", 1, 1), key("a/b", 1, 1), key("a", -1, 1),
+		key("a", 1, 10_000_000_000)} {
 		if err := s.PutRound(t.Context(), verdict.StoredRound{Round: report.Round{Key: k}}); err == nil {
 			t.Errorf("key %q was accepted", k)
 		}

@@ -9,8 +9,8 @@ import (
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// Targets returns one target per cluster address of the family. A headless Service of the family is a Gap, and so is an address that
-// nobody can reach or that several Services have, and so is it when there is no address at all.
+// Targets returns one target per cluster address of the family. A headless Service of the family is a Gap, and so is an
+// address that nobody can reach or that several Services have, and so is it when there is no address at all.
 func Targets(q target.Query) ([]target.Target, []target.Gap) {
 	var offers []target.Offer
 	var gaps []target.Gap
@@ -26,11 +26,13 @@ func Targets(q target.Query) ([]target.Target, []target.Gap) {
 			missing("%s has a cluster address that agents cannot reach: %s", who, clause)
 		}
 		for _, address := range target.Of(q.Family, service.ClusterIPs) {
-			offers = append(offers, target.Offer{By: who, Target: targetOf(q, service, target.HostPort(address, service.Port))})
+			offers = append(offers,
+				target.Offer{By: who, Target: targetOf(q, service, target.HostPort(address, service.Port))})
 		}
 	}
 	targets, shared := target.Distinct(offers, func(t target.Target, by []string) string {
-		return fmt.Sprintf("%s have the same cluster address %s, so nobody can tell which of them answers there", target.List(by), t.Address)
+		return fmt.Sprintf("%s have the same cluster address %s, so nobody can tell which of them answers there",
+			target.List(by), t.Address)
 	})
 	gaps = append(gaps, shared...)
 	if len(targets) == 0 && len(gaps) == 0 {

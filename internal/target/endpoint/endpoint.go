@@ -7,9 +7,9 @@ import (
 	"kdoctor.io/kdoctor/internal/target"
 )
 
-// Targets returns one target per ready agent, the source itself included: a node that cannot reach itself is a finding too.
-// An agent without an address of the family that others can reach is a Gap, because its silence must not look like success,
-// and so are agents that have one address together.
+// Targets returns one target per ready agent, the source itself included: a node that cannot reach itself is a finding
+// too. An agent without an address of the family that others can reach is a Gap, because its silence must not look like
+// success, and so are agents that have one address together.
 func Targets(q target.Query) ([]target.Target, []target.Gap) {
 	var targets []target.Target
 	var gaps []target.Gap
@@ -42,7 +42,8 @@ func Targets(q target.Query) ([]target.Target, []target.Gap) {
 		})
 	}
 	for _, shared := range claims.Shared() {
-		missing("%s have the same address %s, so nobody can tell which of them answers there", target.List(shared.By), shared.Address)
+		missing("%s have the same address %s, so nobody can tell which of them answers there", target.List(shared.By),
+			shared.Address)
 	}
 	return targets, gaps
 }

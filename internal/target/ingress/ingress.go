@@ -11,12 +11,12 @@ import (
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// Targets returns one target per rule that leads to the agents and entry of the Ingress: the rule's host, or else the entry itself, stands
-// in the URL, and where that is the rule's, the entry is what is connected to. An entry that is a name counts for both families,
-// because only a resolver can tell more.
+// Targets returns one target per rule that leads to the agents and entry of the Ingress: the rule's host, or else the
+// entry itself, stands in the URL, and where that is the rule's, the entry is what is connected to. An entry that is a
+// name counts for both families, because only a resolver can tell more.
 //
-// An Ingress without such a rule or without an entry of the family is a Gap, and so is a rule that cannot be probed, an entry that agents
-// cannot reach, and a URL that several rules lead to.
+// An Ingress without such a rule or without an entry of the family is a Gap, and so is a rule that cannot be probed, an
+// entry that agents cannot reach, and a URL that several rules lead to.
 func Targets(q target.Query) ([]target.Target, []target.Gap) {
 	var offers []target.Offer
 	var gaps []target.Gap
@@ -46,8 +46,9 @@ func Targets(q target.Query) ([]target.Target, []target.Gap) {
 			}
 			for _, entry := range entries {
 				if target.Unreachable(entry) == "" {
-					offers = append(offers, target.Offer{By: fmt.Sprintf("%s%s of Ingress %s", rule.Host, rule.Path, name),
-						Target: targetOf(q.Family, rule, entry, len(ingress.Entries) > 1)})
+					offers = append(offers,
+						target.Offer{By: fmt.Sprintf("%s%s of Ingress %s", rule.Host, rule.Path, name),
+							Target: targetOf(q.Family, rule, entry, len(ingress.Entries) > 1)})
 				}
 			}
 		}
@@ -56,7 +57,8 @@ func Targets(q target.Query) ([]target.Target, []target.Gap) {
 		missing("the agents have no Ingress")
 	}
 	targets, shared := target.Distinct(offers, func(t target.Target, by []string) string {
-		return fmt.Sprintf("the rules %s lead to the same URL %s, so nobody can tell which of them answers there", target.List(by), t.Address)
+		return fmt.Sprintf("the rules %s lead to the same URL %s, so nobody can tell which of them answers there",
+			target.List(by), t.Address)
 	})
 	return targets, append(gaps, shared...)
 }
@@ -74,7 +76,8 @@ func of(family topology.Family, entries []topology.Entry) []topology.Entry {
 
 // targetOf leads through the entry to the rule. several tells that the Ingress has other entries, of whichever family.
 func targetOf(family topology.Family, rule topology.Rule, entry topology.Entry, several bool) target.Target {
-	t := target.Target{Kind: target.Ingress, Family: family, Protocol: target.HTTP, Answer: target.Backends, Trust: rule.Trust}
+	t := target.Target{Kind: target.Ingress, Family: family, Protocol: target.HTTP, Answer: target.Backends,
+		Trust: rule.Trust}
 	port := "80"
 	if rule.TLS {
 		t.Protocol, port = target.HTTPS, "443"
@@ -122,7 +125,8 @@ func concrete(host string) string {
 	return host
 }
 
-// escaped is the path as it stands in a URL. A path that is none there, such as a pattern of an implementation's own, is escaped.
+// escaped is the path as it stands in a URL. A path that is none there, such as a pattern of an implementation's own,
+// is escaped.
 func escaped(path string) string {
 	if u, err := url.Parse("http://host" + path); err == nil && u.Host == "host" && u.EscapedPath() == path {
 		return path

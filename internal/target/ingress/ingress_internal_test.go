@@ -7,7 +7,8 @@ import (
 )
 
 func FuzzEscaped(f *testing.F) {
-	for _, path := range []string{"/", "/kdoctoragent", "/a%20b", "/a b", "/x?y#z", "/foo(/|$)(.*)", "/%zz", "//host/x", "/ä", "/a\x00b"} {
+	for _, path := range []string{"/", "/kdoctoragent", "/a%20b", "/a b", "/x?y#z", "/foo(/|$)(.*)", "/%zz", "//host/x",
+		"/ä", "/a\x00b"} {
 		f.Add(path)
 	}
 	f.Fuzz(func(t *testing.T, path string) {

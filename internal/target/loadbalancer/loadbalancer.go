@@ -1,4 +1,5 @@
-// Package loadbalancer derives targets from the addresses that a load balancer implementation gave to the agents' Services.
+// Package loadbalancer derives targets from the addresses that a load balancer implementation gave to the agents'
+// Services.
 package loadbalancer
 
 import (
@@ -10,16 +11,19 @@ import (
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// Targets returns one target per load balancer entry of the family. An address is of its own family, whichever the Service's is;
-// a host name serves the families of its Service, because only a resolver can tell more. A Service of the family without an entry is a Gap,
-// and so is an entry that agents cannot reach, or that several Services have with the same port.
+// Targets returns one target per load balancer entry of the family. An address is of its own family, whichever the
+// Service's is; a host name serves the families of its Service, because only a resolver can tell more. A Service of the
+// family without an entry is a Gap, and so is an entry that agents cannot reach, or that several Services have with the
+// same port.
 //
-// An address that nodes do not leave to the load balancer (ipMode Proxy) is answered by the Service proxy of the asker's own node.
+// An address that nodes do not leave to the load balancer (ipMode Proxy) is answered by the Service proxy of the
+// asker's own node.
 func Targets(q target.Query) ([]target.Target, []target.Gap) {
 	var offers []target.Offer
 	var gaps []target.Gap
 	missing := func(format string, args ...any) {
-		gaps = append(gaps, target.Gap{Kind: target.LoadBalancer, Family: q.Family, Reason: fmt.Sprintf(format, args...)})
+		gaps = append(gaps, target.Gap{Kind: target.LoadBalancer, Family: q.Family,
+			Reason: fmt.Sprintf(format, args...)})
 	}
 	for _, service := range q.Snapshot.Services {
 		if !service.LoadBalancer {
@@ -44,7 +48,8 @@ func Targets(q target.Query) ([]target.Target, []target.Gap) {
 		}
 	}
 	targets, shared := target.Distinct(offers, func(t target.Target, by []string) string {
-		return fmt.Sprintf("%s have the same load balancer address %s, so nobody can tell which of them answers there", target.List(by), t.Address)
+		return fmt.Sprintf("%s have the same load balancer address %s, so nobody can tell which of them answers there",
+			target.List(by), t.Address)
 	})
 	gaps = append(gaps, shared...)
 	if len(targets) == 0 && len(gaps) == 0 {
@@ -66,9 +71,11 @@ func targetOf(family topology.Family, service topology.Service, entry topology.E
 	}
 }
 
-// shortCircuit reports whether one of the entries with the address leaves it to the nodes: where the status has it twice, one will do.
+// shortCircuit reports whether one of the entries with the address leaves it to the nodes: where the status has it
+// twice, one will do.
 func shortCircuit(service topology.Service, entry topology.Entry) bool {
-	return slices.ContainsFunc(service.Ingress, func(e topology.Entry) bool { return e.Address == entry.Address && !e.Proxy })
+	return slices.ContainsFunc(service.Ingress,
+		func(e topology.Entry) bool { return e.Address == entry.Address && !e.Proxy })
 }
 
 // hostOf is the entry as it stands in a URL, and whether it leads to the Service over the family.

@@ -10,8 +10,8 @@ import (
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// primaryOf returns the node's primary address of the family and whether it has one: the first InternalIP, or the first address where there
-// is no InternalIP, which is the one that kube-proxy takes too.
+// primaryOf returns the node's primary address of the family and whether it has one: the first InternalIP, or the first
+// address where there is no InternalIP, which is the one that kube-proxy takes too.
 func primaryOf(family topology.Family, node topology.Node) (netip.Addr, bool) {
 	all := target.Of(family, node.Addresses)
 	if internal := internalOf(all, node); len(internal) > 0 {
@@ -39,7 +39,8 @@ func addressesOf(q target.Query, node topology.Node) []netip.Addr {
 }
 
 func internalOf(addresses []netip.Addr, node topology.Node) []netip.Addr {
-	return slices.DeleteFunc(slices.Clone(addresses), func(a netip.Addr) bool { return slices.Contains(node.External, a) })
+	return slices.DeleteFunc(slices.Clone(addresses),
+		func(a netip.Addr) bool { return slices.Contains(node.External, a) })
 }
 
 // lacks says that the node has no address that the query asks for.
@@ -52,7 +53,8 @@ func lacks(q target.Query, node topology.Node) string {
 
 // sharedReason says that several nodes have the address.
 func sharedReason(address string, by []string) string {
-	return fmt.Sprintf("nodes %s have the same address %s, so nobody can tell whose node port answers there", target.List(by), address)
+	return fmt.Sprintf("nodes %s have the same address %s, so nobody can tell whose node port answers there",
+		target.List(by), address)
 }
 
 // hostOf is the address as it stands in the target's URL, without brackets.

@@ -10,13 +10,14 @@ import (
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// Targets returns one target per node port and address of the family. A Service serves a family when it has a cluster address of it.
+// Targets returns one target per node port and address of the family. A Service serves a family when it has a cluster
+// address of it.
 //
-// By default this is the primary address of every node, with an agent or without: that a node port answers on some nodes alone is a common
-// fault. Left out is a node that is not ready: its agents, which are not ready either, tell of it, and where none does, a Gap does.
-// Left out without a word is a node without a ready agent of the family where the Service's external traffic policy is Local,
-// because Kubernetes drops what arrives there, and is meant to; and so is one of which Unprobed says why, for the round to tell.
-// An address that several nodes have is a Gap.
+// By default this is the primary address of every node, with an agent or without: that a node port answers on some
+// nodes alone is a common fault. Left out is a node that is not ready: its agents, which are not ready either, tell of
+// it, and where none does, a Gap does. Left out without a word is a node without a ready agent of the family where the
+// Service's external traffic policy is Local, because Kubernetes drops what arrives there, and is meant to; and so is
+// one of which Unprobed says why, for the round to tell. An address that several nodes have is a Gap.
 //
 // With target.LocalNode it is the source's own node, whatever its state: what a source measures there counts.
 func Targets(q target.Query) ([]target.Target, []target.Gap) {
@@ -46,15 +47,18 @@ func Targets(q target.Query) ([]target.Target, []target.Gap) {
 			offers = append(offers, on(q, node, addresses, services, backed)...)
 		}
 	}
-	targets, shared := target.Distinct(offers, func(t target.Target, by []string) string { return sharedReason(hostOf(t), by) })
+	targets, shared := target.Distinct(offers,
+		func(t target.Target, by []string) string { return sharedReason(hostOf(t), by) })
 	gaps = append(gaps, shared...)
 	if len(targets) == 0 && len(gaps) == 0 {
-		gaps = append(gaps, gap(q, "no node that is ready has an agent that its node port may lead to over %s", q.Family))
+		gaps = append(gaps, gap(q, "no node that is ready has an agent that its node port may lead to over %s",
+			q.Family))
 	}
 	return targets, gaps
 }
 
-// Unprobed returns why the node ports of a node are not probed although nothing is missing, as one clause; it is empty for most nodes.
+// Unprobed returns why the node ports of a node are not probed although nothing is missing, as one clause; it is empty
+// for most nodes.
 func Unprobed(node topology.Node) string {
 	switch {
 	case node.NoNodePorts != "":
@@ -87,7 +91,8 @@ func local(q target.Query, services []topology.Service) ([]target.Target, []targ
 		targets = append(targets, offer.Target)
 	}
 	if len(targets) == 0 {
-		return nil, []target.Gap{missing(fmt.Sprintf("node %s has no agent that its node port may lead to over %s", q.Source.Node, q.Family))}
+		return nil, []target.Gap{missing(fmt.Sprintf("node %s has no agent that its node port may lead to over %s",
+			q.Source.Node, q.Family))}
 	}
 	var gaps []target.Gap
 	for _, address := range addresses {
@@ -108,7 +113,8 @@ func local(q target.Query, services []topology.Service) ([]target.Target, []targ
 }
 
 // on returns the targets of one node. backed has, for each Service, the nodes with an agent that it may choose.
-func on(q target.Query, node topology.Node, addresses []netip.Addr, services []topology.Service, backed []map[string]bool) []target.Offer {
+func on(q target.Query, node topology.Node, addresses []netip.Addr, services []topology.Service,
+	backed []map[string]bool) []target.Offer {
 	primary, _ := primaryOf(q.Family, node)
 	var offers []target.Offer
 	for i, service := range services {
@@ -117,8 +123,8 @@ func on(q target.Query, node topology.Node, addresses []netip.Addr, services []t
 			if !backed[i][node.Name] {
 				continue
 			}
-			// The node may treat traffic of pods like that of a client with the policy Cluster and lead it to other agents as well,
-			// which is for it to choose: those on the node are the ones that must do.
+			// The node may treat traffic of pods like that of a client with the policy Cluster and lead it to other
+			// agents as well, which is for it to choose: those on the node are the ones that must do.
 			onlyNode = node.Name
 		}
 		for _, address := range addresses {

@@ -1,4 +1,5 @@
-// Package secondinterface derives targets from the agents' further network interfaces, which a meta-plugin such as Multus attaches.
+// Package secondinterface derives targets from the agents' further network interfaces, which a meta-plugin such as
+// Multus attaches.
 package secondinterface
 
 import (
@@ -11,13 +12,15 @@ import (
 
 // Targets returns one target per further address of every ready agent, on every further network.
 //
-// An agent without a further address of the family that others can reach is a Gap, and so is everything that could not be read of what
-// the meta-plugin wrote, an interface whose addresses of the family nobody can reach, and an address that two pods or two interfaces have.
+// An agent without a further address of the family that others can reach is a Gap, and so is everything that could not
+// be read of what the meta-plugin wrote, an interface whose addresses of the family nobody can reach, and an address
+// that two pods or two interfaces have.
 func Targets(q target.Query) ([]target.Target, []target.Gap) {
 	var offers []target.Offer
 	var gaps []target.Gap
 	missing := func(format string, args ...any) {
-		gaps = append(gaps, target.Gap{Kind: target.SecondInterface, Family: q.Family, Reason: fmt.Sprintf(format, args...)})
+		gaps = append(gaps, target.Gap{Kind: target.SecondInterface, Family: q.Family,
+			Reason: fmt.Sprintf(format, args...)})
 	}
 	var claims target.Claims
 	for _, agent := range q.Snapshot.Agents {
@@ -49,10 +52,12 @@ func Targets(q target.Query) ([]target.Target, []target.Gap) {
 		}
 	}
 	targets, twice := target.Distinct(offers, func(t target.Target, by []string) string {
-		return fmt.Sprintf("pod %s on node %s has the same %s address on %s, and only the first of them is probed", t.Pod, t.Node, q.Family, target.List(by))
+		return fmt.Sprintf("pod %s on node %s has the same %s address on %s, and only the first of them is probed",
+			t.Pod, t.Node, q.Family, target.List(by))
 	})
 	for _, shared := range claims.Shared() {
-		missing("%s have the same address %s on a second interface, so nobody can tell which of them answers there", target.List(shared.By), shared.Address)
+		missing("%s have the same address %s on a second interface, so nobody can tell which of them answers there",
+			target.List(shared.By), shared.Address)
 	}
 	return targets, append(gaps, twice...)
 }

@@ -1,5 +1,5 @@
-// Command debian installs the Debian packages that it is given, without starting their services. It is apart from the lab so that
-// programs which need no Kubernetes need not build it.
+// Command debian installs the Debian packages that it is given, without starting their services. It is apart from the
+// lab so that programs which need no Kubernetes need not build it.
 package main
 
 import (

@@ -1,4 +1,5 @@
-// Command kube is the Kubernetes components and kubectl in one binary; the name it is called by, or its first argument, picks the component.
+// Command kube is the Kubernetes components and kubectl in one binary; the name it is called by, or its first argument,
+// picks the component.
 package main
 
 import (
@@ -24,7 +25,8 @@ func main() {
 	}
 	command := component(name)
 	if command == nil {
-		fmt.Fprintf(os.Stderr, "kube: there is no component %q; use kube-apiserver, kube-controller-manager, kube-scheduler, kubelet, kube-proxy or kubectl\n", name)
+		fmt.Fprintf(os.Stderr, "kube: there is no component %q; use kube-apiserver, kube-controller-manager, "+
+			"kube-scheduler, kubelet, kube-proxy or kubectl\n", name)
 		os.Exit(2)
 	}
 	os.Exit(cli.Run(command))

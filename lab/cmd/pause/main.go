@@ -1,4 +1,5 @@
-// Command pause does nothing until it is told to end: it is the first process of every pod of a lab and holds the pod's namespaces.
+// Command pause does nothing until it is told to end: it is the first process of every pod of a lab and holds the pod's
+// namespaces.
 package main
 
 import (

@@ -52,17 +52,20 @@ type target struct {
 func targets() []target {
 	return []target{
 		{name: "pause", pkg: "./cmd/pause", sources: []string{"cmd/pause"}, image: image.Pause, about: "10 seconds"},
-		{name: "podnet", pkg: "./cmd/podnet", sources: []string{"cmd/podnet", "internal/podnet"}, about: "half a minute"},
+		{name: "podnet", pkg: "./cmd/podnet", sources: []string{"cmd/podnet", "internal/podnet"},
+			about: "half a minute"},
 		{name: "kube", pkg: "./cmd/kube", sources: []string{"cmd/kube"}, about: "10 minutes", versions: []string{
 			"k8s.io/component-base/version.gitVersion", "k8s.io/client-go/pkg/version.gitVersion",
 		}},
-		{name: "coredns", folder: "coredns", pkg: ".", sources: []string{"coredns"}, image: image.CoreDNS, about: "3 minutes"},
+		{name: "coredns", folder: "coredns", pkg: ".", sources: []string{"coredns"}, image: image.CoreDNS,
+			about: "3 minutes"},
 		{name: "helm", folder: "helm", pkg: "helm.sh/helm/v4/cmd/helm", about: "3 minutes"},
 	}
 }
 
 // components are the names by which the multi-call binary is called.
-var components = [...]string{"kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "kubectl"}
+var components = [...]string{"kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy",
+	"kubectl"}
 
 // Builder builds from the sources in a folder.
 type Builder struct {
@@ -73,8 +76,8 @@ type Builder struct {
 	Progress io.Writer
 }
 
-// Build brings everything up to date, one program after the other: each keeps all processors busy by itself. It says whether there
-// was anything to do.
+// Build brings everything up to date, one program after the other: each keeps all processors busy by itself. It says
+// whether there was anything to do.
 func (b Builder) Build(ctx context.Context) (bool, error) {
 	stale, _, err := b.stale(ctx)
 	if err != nil || len(stale) == 0 {
@@ -143,7 +146,8 @@ func (b Builder) update(ctx context.Context) (bool, error) {
 		if err := b.finish(t, keys[t.name]); err != nil {
 			return true, err
 		}
-		fmt.Fprintf(b.Progress, "[%d/%d] %s: built in %s\n", i+1, len(stale), t.name, time.Since(began).Round(time.Second))
+		fmt.Fprintf(b.Progress, "[%d/%d] %s: built in %s\n", i+1, len(stale), t.name,
+			time.Since(began).Round(time.Second))
 	}
 	return true, nil
 }

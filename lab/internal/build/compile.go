@@ -66,7 +66,8 @@ func (b Builder) compile(ctx context.Context, t target, label string) error {
 	}
 	// The program itself is always counted.
 	if total > 1 {
-		fmt.Fprintf(b.Progress, "%s: compiling %d packages; from nothing, on 2 processors, this takes about %s\n", label, total, t.about)
+		fmt.Fprintf(b.Progress, "%s: compiling %d packages; from nothing, on 2 processors, this takes about %s\n",
+			label, total, t.about)
 	} else {
 		fmt.Fprintf(b.Progress, "%s: everything is compiled, linking\n", label)
 	}

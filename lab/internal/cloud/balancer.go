@@ -62,7 +62,8 @@ func newBalancer(cfg Config, fleet *fleet, nodes corelisters.NodeLister, known [
 }
 
 // GetLoadBalancer says whether a Service has addresses here.
-func (b *balancer) GetLoadBalancer(_ context.Context, _ string, svc *corev1.Service) (*corev1.LoadBalancerStatus, bool, error) {
+func (b *balancer) GetLoadBalancer(_ context.Context, _ string, svc *corev1.Service) (*corev1.LoadBalancerStatus, bool,
+	error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	addrs, ok := b.held[serviceName(svc)]
@@ -75,7 +76,8 @@ func (b *balancer) GetLoadBalancerName(_ context.Context, _ string, svc *corev1.
 }
 
 // EnsureLoadBalancer gives the Service its addresses and returns when haproxy listens on them.
-func (b *balancer) EnsureLoadBalancer(ctx context.Context, _ string, svc *corev1.Service, nodes []*corev1.Node) (*corev1.LoadBalancerStatus, error) {
+func (b *balancer) EnsureLoadBalancer(ctx context.Context, _ string, svc *corev1.Service,
+	nodes []*corev1.Node) (*corev1.LoadBalancerStatus, error) {
 	p, err := planOf(svc)
 	if err != nil {
 		return nil, err
@@ -163,8 +165,8 @@ func (b *balancer) assign(p plan) ([]netip.Addr, error) {
 	return addrs, nil
 }
 
-// apply makes interface and haproxy agree with the state; the caller holds mu. An address is there before haproxy binds to it
-// and leaves after haproxy has let go of it.
+// apply makes interface and haproxy agree with the state; the caller holds mu. An address is there before haproxy binds
+// to it and leaves after haproxy has let go of it.
 func (b *balancer) apply(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
 	defer cancel()

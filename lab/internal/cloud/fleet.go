@@ -10,9 +10,10 @@ import (
 	"sync"
 )
 
-// fleet runs one haproxy for each Service. A haproxy that is told of another Service goes on in a new process: at times that resets a
-// connection which is being opened, and it closes those that stay open after a while. Load balancers elsewhere do neither to a Service
-// because of another one. Its method apply is for one caller at a time, and works as long as run does.
+// fleet runs one haproxy for each Service. A haproxy that is told of another Service goes on in a new process: at times
+// that resets a connection which is being opened, and it closes those that stay open after a while. Load balancers
+// elsewhere do neither to a Service because of another one. Its method apply is for one caller at a time, and works as
+// long as run does.
 type fleet struct {
 	binary, stateDir string
 

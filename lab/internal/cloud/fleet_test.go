@@ -13,7 +13,8 @@ import (
 	"kdoctor.io/kdoctor/lab/internal/packages"
 )
 
-// TestServicesComeAndGoWithoutOneAnother runs the real haproxy: a connection to one Service stays open while another comes, changes and goes.
+// TestServicesComeAndGoWithoutOneAnother runs the real haproxy: a connection to one Service stays open while another
+// comes, changes and goes.
 func TestServicesComeAndGoWithoutOneAnother(t *testing.T) {
 	binary, err := packages.Program("haproxy")
 	if err != nil {
@@ -30,7 +31,8 @@ func TestServicesComeAndGoWithoutOneAnother(t *testing.T) {
 	stays, comes := freePort(t), freePort(t)
 	of := func(service string, listen uint16, to netip.AddrPort, nodes ...node) []frontend {
 		nodes = append(nodes, node{"n0", to.Addr()})
-		return []frontend{{Service: service, Address: to.Addr(), Ports: []port{{Listen: listen, Node: to.Port()}}, Nodes: nodes}}
+		return []frontend{{Service: service, Address: to.Addr(), Ports: []port{{Listen: listen, Node: to.Port()}},
+			Nodes: nodes}}
 	}
 	first := of("shop.stays", stays, echo)
 	if err := f.apply(ctx, map[string][]frontend{"shop.stays": first}); err != nil {
@@ -42,7 +44,8 @@ func TestServicesComeAndGoWithoutOneAnother(t *testing.T) {
 	}
 	defer func() { _ = open.Close() }()
 	process := f.members["shop.stays"].proxy.child.Running()
-	for _, second := range [][]frontend{of("shop.comes", comes, named), of("shop.comes", comes, named, node{"n1", named.Addr()}), nil} {
+	for _, second := range [][]frontend{of("shop.comes", comes, named),
+		of("shop.comes", comes, named, node{"n1", named.Addr()}), nil} {
 		if err := f.apply(ctx, map[string][]frontend{"shop.stays": first, "shop.comes": second}); err != nil {
 			t.Fatal(err)
 		}

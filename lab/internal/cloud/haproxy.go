@@ -44,7 +44,8 @@ func (h *haproxy) prepare(ctx context.Context, config string) error {
 	return h.install(ctx, config)
 }
 
-// apply lets haproxy take over a configuration and returns when it serves it. A configuration that haproxy refuses changes nothing.
+// apply lets haproxy take over a configuration and returns when it serves it. A configuration that haproxy refuses
+// changes nothing.
 func (h *haproxy) apply(ctx context.Context, config string) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -72,10 +73,10 @@ func (h *haproxy) install(ctx context.Context, config string) error {
 	return nil
 }
 
-// takeOver waits until the running worker has the installed configuration. A master that runs with an older one is asked to reload,
-// and only when its worker answers: before that it reads the new file anyway. It is asked again after a while, because a master
-// that has only just started its worker does not hear the signal yet. The master hands its listeners to a new worker; the old
-// worker finishes its connections.
+// takeOver waits until the running worker has the installed configuration. A master that runs with an older one is
+// asked to reload, and only when its worker answers: before that it reads the new file anyway. It is asked again after
+// a while, because a master that has only just started its worker does not hear the signal yet. The master hands its
+// listeners to a new worker; the old worker finishes its connections.
 func (h *haproxy) takeOver(ctx context.Context, want string) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

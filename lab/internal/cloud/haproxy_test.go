@@ -21,7 +21,8 @@ func TestHAProxyTakesOverWithoutAGap(t *testing.T) {
 	first, second := backend(t, "first"), backend(t, "second")
 	front := freePort(t)
 	config := func(dir string, to netip.AddrPort) string {
-		return render(dir, []frontend{{Service: "shop.web", Address: to.Addr(), Ports: []port{{Listen: front, Node: to.Port()}}, Nodes: []node{{"n0", to.Addr()}}}})
+		return render(dir, []frontend{{Service: "shop.web", Address: to.Addr(),
+			Ports: []port{{Listen: front, Node: to.Port()}}, Nodes: []node{{"n0", to.Addr()}}}})
 	}
 	dir := t.TempDir()
 	proxy := newHAProxy(binary, dir)
@@ -94,7 +95,8 @@ func freePort(t *testing.T) uint16 {
 
 func ask(t *testing.T, port uint16) string {
 	t.Helper()
-	conn, err := net.DialTimeout("tcp", netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port).String(), 5*time.Second)
+	conn, err := net.DialTimeout("tcp", netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port).String(),
+		5*time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,7 +20,8 @@ func (l link) add(pools []netip.Prefix, want []netip.Addr) error {
 		missing, _ := difference(pools, has, want)
 		var failed []error
 		for _, addr := range missing {
-			// Nobody else on the fabric can have an address of the pool, and waiting for the kernel to find that out takes seconds.
+			// Nobody else on the fabric can have an address of the pool, and waiting for the kernel to find that out
+			// takes seconds.
 			if err := netlink.AddrAdd(on, &netlink.Addr{IPNet: hostNet(addr), Flags: unix.IFA_F_NODAD}); err != nil {
 				failed = append(failed, fmt.Errorf("add %s to %s: %w", addr, l.name, err))
 			}
@@ -61,7 +62,8 @@ func (l link) change(do func(netlink.Link, []netip.Addr) error) error {
 	return do(on, has)
 }
 
-// difference compares the addresses of an interface with those that are wanted, both only as far as they belong to the pools.
+// difference compares the addresses of an interface with those that are wanted, both only as far as they belong to the
+// pools.
 func difference(pools []netip.Prefix, has, want []netip.Addr) (missing, extra []netip.Addr) {
 	ours := func(addr netip.Addr) bool {
 		return slices.ContainsFunc(pools, func(p netip.Prefix) bool { return p.IsValid() && p.Contains(addr) })

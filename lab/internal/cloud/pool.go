@@ -6,8 +6,8 @@ import (
 	"net/netip"
 )
 
-// lowestFree returns the lowest address of pool that is not taken. The first address and, for IPv4, the last one are never given:
-// they would be the network's and the broadcast address on a link of the pool's size.
+// lowestFree returns the lowest address of pool that is not taken. The first address and, for IPv4, the last one are
+// never given: they would be the network's and the broadcast address on a link of the pool's size.
 func lowestFree(pool netip.Prefix, taken func(netip.Addr) bool) (netip.Addr, error) {
 	for addr := pool.Masked().Addr().Next(); usable(pool, addr); addr = addr.Next() {
 		if !taken(addr) {
@@ -25,7 +25,8 @@ func usable(pool netip.Prefix, addr netip.Addr) bool {
 	return !addr.Is4() || pool.Contains(addr.Next())
 }
 
-// choose returns the address for one family of a Service: the one it asks for, else the one it has, else the lowest free one.
+// choose returns the address for one family of a Service: the one it asks for, else the one it has, else the lowest
+// free one.
 func choose(pool netip.Prefix, asked, has netip.Addr, taken func(netip.Addr) bool) (netip.Addr, error) {
 	switch {
 	case !pool.IsValid():

@@ -17,7 +17,8 @@ type frontend struct {
 	Ports   []port
 	// Sources limits who may connect; empty means everybody.
 	Sources []netip.Prefix
-	// HealthPort is the port on which a node says over HTTP whether it has an endpoint of its own; zero checks the node port itself.
+	// HealthPort is the port on which a node says over HTTP whether it has an endpoint of its own; zero checks the node
+	// port itself.
 	HealthPort uint16
 	Nodes      []node
 }
@@ -30,8 +31,8 @@ type node struct {
 }
 
 // globals is haproxy's configuration without frontends; its arguments are the description, that is the configuration's
-// fingerprint by which a reload is recognised, and the control socket. A connection is tried once, on one node: a retry would
-// hide a broken node and make the counts of client and server differ. One thread keeps the round robin exact.
+// fingerprint by which a reload is recognised, and the control socket. A connection is tried once, on one node: a retry
+// would hide a broken node and make the counts of client and server differ. One thread keeps the round robin exact.
 const globals = `global
     description %s
     nbthread 1

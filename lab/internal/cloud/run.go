@@ -1,8 +1,8 @@
-// Package cloud is the lab's cloud provider: it gives every Service of type LoadBalancer an address per family from a pool
-// and forwards connections on it to the nodes through haproxy, in TCP mode.
+// Package cloud is the lab's cloud provider: it gives every Service of type LoadBalancer an address per family from a
+// pool and forwards connections on it to the nodes through haproxy, in TCP mode.
 //
-// Kubernetes' own service controller decides when a load balancer is to be made, changed or deleted. This package fills in its
-// LoadBalancer interface; address choice and haproxy's configuration are pure functions.
+// Kubernetes' own service controller decides when a load balancer is to be made, changed or deleted. This package fills
+// in its LoadBalancer interface; address choice and haproxy's configuration are pure functions.
 package cloud
 
 import (
@@ -30,7 +30,8 @@ import (
 // Config says where the load balancers' addresses come from and where their data path lives.
 type Config struct {
 	Kubeconfig string
-	// PoolV4 and PoolV6 are the addresses that Services may get. The zero value stands for a family that the lab does not have.
+	// PoolV4 and PoolV6 are the addresses that Services may get. The zero value stands for a family that the lab does
+	// not have.
 	PoolV4, PoolV6 netip.Prefix
 	// Interface carries the addresses. It belongs to the calling process' network namespace.
 	Interface string
@@ -39,9 +40,10 @@ type Config struct {
 	// HAProxy is the path of haproxy's binary.
 	HAProxy     string
 	ClusterName string
-	// NodeHealthPort is where a node says over HTTP, at /healthz, whether it forwards: kube-proxy's 10256, on all addresses of the
-	// node. Zero connects to the node port instead, and then a pod that does not answer takes other nodes out, too, because a node
-	// port leads to the pods of all nodes. Services with the policy Local have health ports of their own.
+	// NodeHealthPort is where a node says over HTTP, at /healthz, whether it forwards: kube-proxy's 10256, on all
+	// addresses of the node. Zero connects to the node port instead, and then a pod that does not answer takes other
+	// nodes out, too, because a node port leads to the pods of all nodes. Services with the policy Local have health
+	// ports of their own.
 	NodeHealthPort uint16
 }
 
@@ -65,8 +67,8 @@ func (c Config) validate() error {
 	return errors.Join(problems...)
 }
 
-// Run provides load balancers until ctx ends. haproxy ends with it; the addresses stay on the interface, so that a later Run with
-// the same cluster finds them in place.
+// Run provides load balancers until ctx ends. haproxy ends with it; the addresses stay on the interface, so that a
+// later Run with the same cluster finds them in place.
 func Run(ctx context.Context, cfg Config) error {
 	if err := cfg.validate(); err != nil {
 		return fmt.Errorf("cloud provider's configuration: %w", err)
@@ -95,7 +97,8 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	controller, err := service.New(provider{balancer}, client, factory.Core().V1().Services(), nodes, cfg.ClusterName, featuregate.NewFeatureGate())
+	controller, err := service.New(provider{balancer}, client, factory.Core().V1().Services(), nodes, cfg.ClusterName,
+		featuregate.NewFeatureGate())
 	if err != nil {
 		return fmt.Errorf("make the service controller: %w", err)
 	}
@@ -114,7 +117,8 @@ func Run(ctx context.Context, cfg Config) error {
 	return nil
 }
 
-// listServices returns the Services that have addresses already. The API server may still be starting, so it is asked until it answers.
+// listServices returns the Services that have addresses already. The API server may still be starting, so it is asked
+// until it answers.
 func listServices(ctx context.Context, client kubernetes.Interface) ([]corev1.Service, error) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -132,7 +136,8 @@ func listServices(ctx context.Context, client kubernetes.Interface) ([]corev1.Se
 	}
 }
 
-// watchNodeAddresses returns a channel that is filled when a node's addresses have changed: the service controller compares nodes by name only.
+// watchNodeAddresses returns a channel that is filled when a node's addresses have changed: the service controller
+// compares nodes by name only.
 func watchNodeAddresses(informer cache.SharedIndexInformer) (<-chan struct{}, error) {
 	moved := make(chan struct{}, 1)
 	_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{UpdateFunc: func(before, after any) {

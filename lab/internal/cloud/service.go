@@ -37,10 +37,12 @@ func planOf(svc *corev1.Service) (plan, error) {
 	}
 	for _, sp := range svc.Spec.Ports {
 		if sp.Protocol != corev1.ProtocolTCP {
-			return plan{}, fmt.Errorf("port %d: the lab's load balancer forwards TCP only, not %s", sp.Port, sp.Protocol)
+			return plan{}, fmt.Errorf("port %d: the lab's load balancer forwards TCP only, not %s", sp.Port,
+				sp.Protocol)
 		}
 		if sp.NodePort == 0 {
-			return plan{}, fmt.Errorf("port %d has no node port; the lab's load balancer needs allocateLoadBalancerNodePorts: true", sp.Port)
+			return plan{}, fmt.Errorf("port %d has no node port; the lab's load balancer needs "+
+				"allocateLoadBalancerNodePorts: true", sp.Port)
 		}
 		listen, listenErr := portNumber(sp.Port)
 		node, nodeErr := portNumber(sp.NodePort)
@@ -98,8 +100,8 @@ func internalIP(n *corev1.Node, family corev1.IPFamily) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
-// statusOf is the status for a Service with these addresses. Its mode Proxy keeps kube-proxy from answering for the address
-// itself, so that connections from inside the cluster really pass through the load balancer.
+// statusOf is the status for a Service with these addresses. Its mode Proxy keeps kube-proxy from answering for the
+// address itself, so that connections from inside the cluster really pass through the load balancer.
 func statusOf(addrs []netip.Addr) *corev1.LoadBalancerStatus {
 	status := &corev1.LoadBalancerStatus{}
 	for _, a := range addrs {
@@ -127,5 +129,6 @@ func familyOf(addr netip.Addr) corev1.IPFamily {
 	return corev1.IPv6Protocol
 }
 
-// serviceName names a Service in haproxy's configuration, which knows no slashes. A namespace has no dots, so the name is unique.
+// serviceName names a Service in haproxy's configuration, which knows no slashes. A namespace has no dots, so the name
+// is unique.
 func serviceName(svc *corev1.Service) string { return svc.Namespace + "." + svc.Name }

@@ -20,7 +20,8 @@ func testService(change func(*corev1.Service)) *corev1.Service {
 		Spec: corev1.ServiceSpec{
 			Type:       corev1.ServiceTypeLoadBalancer,
 			IPFamilies: []corev1.IPFamily{corev1.IPv4Protocol, corev1.IPv6Protocol},
-			Ports:      []corev1.ServicePort{{Protocol: corev1.ProtocolTCP, Port: 80, NodePort: 30080}, {Protocol: corev1.ProtocolTCP, Port: 443, NodePort: 30443}},
+			Ports: []corev1.ServicePort{{Protocol: corev1.ProtocolTCP, Port: 80, NodePort: 30080},
+				{Protocol: corev1.ProtocolTCP, Port: 443, NodePort: 30443}},
 		},
 	}
 	if change != nil {
@@ -50,7 +51,8 @@ func TestPlanRefusesWhatItCannotForward(t *testing.T) {
 		{"an address asked for of a family that the Service lacks", func(s *corev1.Service) {
 			s.Spec.IPFamilies, s.Spec.LoadBalancerIP = s.Spec.IPFamilies[:1], "fd98:18:1::1"
 		}},
-		{"a source range that is none", func(s *corev1.Service) { s.Spec.LoadBalancerSourceRanges = []string{"everybody"} }},
+		{"a source range that is none",
+			func(s *corev1.Service) { s.Spec.LoadBalancerSourceRanges = []string{"everybody"} }},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -64,7 +66,8 @@ func TestPlanRefusesWhatItCannotForward(t *testing.T) {
 func TestStatusKeepsKubeProxyOutOfThePath(t *testing.T) {
 	mode := corev1.LoadBalancerIPModeProxy
 	addrs := []netip.Addr{netip.MustParseAddr("198.18.1.1"), netip.MustParseAddr("fd98:18:1::1")}
-	want := &corev1.LoadBalancerStatus{Ingress: []corev1.LoadBalancerIngress{{IP: "198.18.1.1", IPMode: &mode}, {IP: "fd98:18:1::1", IPMode: &mode}}}
+	want := &corev1.LoadBalancerStatus{Ingress: []corev1.LoadBalancerIngress{{IP: "198.18.1.1", IPMode: &mode},
+		{IP: "fd98:18:1::1", IPMode: &mode}}}
 	got := statusOf(addrs)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -75,7 +78,8 @@ func TestStatusKeepsKubeProxyOutOfThePath(t *testing.T) {
 }
 
 func TestRenderGolden(t *testing.T) {
-	nodes := []*corev1.Node{testNode("n1", "198.18.0.11", "fd98:18::11"), testNode("n0", "198.18.0.10", "fd98:18::10"), testNode("n2", "198.18.0.12")}
+	nodes := []*corev1.Node{testNode("n1", "198.18.0.11", "fd98:18::11"), testNode("n0", "198.18.0.10", "fd98:18::10"),
+		testNode("n2", "198.18.0.12")}
 	local := testService(func(s *corev1.Service) {
 		s.Name, s.Spec.Ports = "local", s.Spec.Ports[:1]
 		s.Spec.ExternalTrafficPolicy, s.Spec.HealthCheckNodePort = corev1.ServiceExternalTrafficPolicyLocal, 31000
@@ -88,8 +92,10 @@ func TestRenderGolden(t *testing.T) {
 		nodes    []*corev1.Node
 	}{
 		{"nothing to forward is still a whole configuration", "empty.cfg", nil, nodes},
-		{"a dual-stack Service has a listener per port and family with the nodes of that family", "dual.cfg", []*corev1.Service{testService(nil)}, nodes},
-		{"policy Local asks the health port, source ranges are kept, order is stable", "local.cfg", []*corev1.Service{testService(nil), local}, nodes[:1]},
+		{"a dual-stack Service has a listener per port and family with the nodes of that family", "dual.cfg",
+			[]*corev1.Service{testService(nil)}, nodes},
+		{"policy Local asks the health port, source ranges are kept, order is stable", "local.cfg",
+			[]*corev1.Service{testService(nil), local}, nodes[:1]},
 		{"a Service without nodes refuses connections", "nodeless.cfg", []*corev1.Service{testService(nil)}, nil},
 	}
 	for _, tt := range tests {
@@ -100,7 +106,8 @@ func TestRenderGolden(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				pair := []netip.Addr{netip.AddrFrom4([4]byte{198, 18, 1, byte(i + 1)}), netip.MustParseAddr("fd98:18:1::1")}
+				pair := []netip.Addr{netip.AddrFrom4([4]byte{198, 18, 1, byte(i + 1)}),
+					netip.MustParseAddr("fd98:18:1::1")}
 				for range i {
 					pair[1] = pair[1].Next()
 				}

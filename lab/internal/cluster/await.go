@@ -22,7 +22,8 @@ import (
 // look is how often what is waited for is looked at.
 const look = 100 * time.Millisecond
 
-// await asks until it is told yes. A daemon that ends meanwhile is the reason at once, and so is the last answer at the end.
+// await asks until it is told yes. A daemon that ends meanwhile is the reason at once, and so is the last answer at the
+// end.
 func (l *Lab) await(ctx context.Context, what string, ask func(context.Context) (bool, error)) error {
 	for {
 		done, err := ask(ctx)
@@ -50,7 +51,8 @@ func (l *Lab) awaitAPI(ctx context.Context, client kubernetes.Interface) error {
 	})
 }
 
-// awaitNodes returns when all nodes are ready. Each is given its pod subnets, and the first one its role, once it has registered.
+// awaitNodes returns when all nodes are ready. Each is given its pod subnets, and the first one its role, once it has
+// registered.
 func (l *Lab) awaitNodes(ctx context.Context, client kubernetes.Interface, nodes []node.Node) error {
 	patched := map[string]bool{}
 	return l.await(ctx, "the nodes", func(ctx context.Context) (bool, error) {
@@ -107,7 +109,8 @@ func describe(ctx context.Context, client kubernetes.Interface, n node.Node) err
 	if err != nil {
 		return fmt.Errorf("describe node %s: %w", n.Name, err)
 	}
-	if _, err := client.CoreV1().Nodes().Patch(ctx, n.Name, types.StrategicMergePatchType, data, metav1.PatchOptions{}); err != nil {
+	if _, err := client.CoreV1().Nodes().Patch(ctx, n.Name, types.StrategicMergePatchType, data,
+		metav1.PatchOptions{}); err != nil {
 		return fmt.Errorf("describe node %s: %w", n.Name, err)
 	}
 	return nil
@@ -119,7 +122,8 @@ func (l *Lab) applyDNS(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, l.Cache.Program("kubectl"), "--kubeconfig="+l.State.Kubeconfig(), "create", "--validate=false", "-f", "-")
+	cmd := exec.CommandContext(ctx, l.Cache.Program("kubectl"), "--kubeconfig="+l.State.Kubeconfig(), "create",
+		"--validate=false", "-f", "-")
 	cmd.Stdin = bytes.NewReader(manifest)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("create CoreDNS' objects: %w: %s", err, bytes.TrimSpace(out))
@@ -134,7 +138,8 @@ func (l *Lab) awaitDNS(ctx context.Context, client kubernetes.Interface) error {
 			return false, err
 		}
 		for _, c := range d.Status.Conditions {
-			if c.Type == appsv1.DeploymentAvailable && c.Status == corev1.ConditionTrue && d.Status.AvailableReplicas > 0 {
+			if c.Type == appsv1.DeploymentAvailable && c.Status == corev1.ConditionTrue &&
+				d.Status.AvailableReplicas > 0 {
 				return true, nil
 			}
 		}

@@ -51,7 +51,8 @@ func Find(name string, cache build.Cache, self string, progress io.Writer) (*Lab
 	}
 	record, err := state.Of(name).Read()
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, state.Record{}, fmt.Errorf("%w: there is no lab %q; start it with: lab up --name %s", ErrNotUp, name, name)
+		return nil, state.Record{},
+			fmt.Errorf("%w: there is no lab %q; start it with: lab up --name %s", ErrNotUp, name, name)
 	}
 	if err != nil {
 		return nil, state.Record{}, err
@@ -59,7 +60,8 @@ func Find(name string, cache build.Cache, self string, progress io.Writer) (*Lab
 	return New(record.Settings, cache, self, progress), record, nil
 }
 
-// Up brings the lab up. One that is up already with the same settings is left as it is; what a crash has left is taken away first.
+// Up brings the lab up. One that is up already with the same settings is left as it is; what a crash has left is taken
+// away first.
 func (l *Lab) Up(ctx context.Context, prepare func(context.Context) error) error {
 	if os.Geteuid() != 0 {
 		return errors.New("a lab is made of network namespaces, mounts and cgroups: run as root")
@@ -87,7 +89,8 @@ func (l *Lab) adopt(ctx context.Context) (bool, error) {
 		unwell := l.unwell(ctx, record)
 		differences := l.Settings.Differences(record.Settings)
 		if unwell == nil && len(differences) > 0 {
-			return false, fmt.Errorf("the lab %q is up with other settings (asked for: %s); take it down first: lab down --name %s",
+			return false, fmt.Errorf("the lab %q is up with other settings (asked for: %s); take it down first: lab "+
+				"down --name %s",
 				l.Settings.Name, strings.Join(differences, ", "), l.Settings.Name)
 		}
 		if unwell == nil {

@@ -36,7 +36,8 @@ func (l *Lab) Down(ctx context.Context) (bool, error) {
 // clean takes away whatever there is of the lab, however far it had come, and whatever its settings were.
 func (l *Lab) clean(ctx context.Context) error {
 	was := *l
-	// A record that cannot be read is from a crash while the folder was new: then nothing else was made, or as many nodes as may be.
+	// A record that cannot be read is from a crash while the folder was new: then nothing else was made, or as many
+	// nodes as may be.
 	if record, err := l.State.Read(); err == nil {
 		was.Settings = record.Settings
 	} else {
@@ -66,14 +67,15 @@ func (l *Lab) clean(ctx context.Context) error {
 	return removeShared(ctx)
 }
 
-// stop ends the daemons, then everything else that lives in the lab's namespaces and cgroups: pods, their shims, and what daemons
-// have started.
+// stop ends the daemons, then everything else that lives in the lab's namespaces and cgroups: pods, their shims, and
+// what daemons have started.
 func (l *Lab) stop() error {
 	daemons, err := l.table.Daemons()
 	if err != nil {
 		return err
 	}
-	// Add-ons end their own children when they are asked to end; the rest has nothing to tidy up that is not removed anyway.
+	// Add-ons end their own children when they are asked to end; the rest has nothing to tidy up that is not removed
+	// anyway.
 	const grace = 2 * time.Second
 	var polite, others []process.Identity
 	for _, d := range daemons {
@@ -142,7 +144,8 @@ func unmountBelow(folder string) error {
 		if len(fields) <= mountPoint || !strings.HasPrefix(fields[mountPoint], folder+"/") {
 			continue
 		}
-		if err := unix.Unmount(fields[mountPoint], unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
+		if err := unix.Unmount(fields[mountPoint], unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) &&
+			!errors.Is(err, unix.ENOENT) {
 			return fmt.Errorf("unmount %s: %w", fields[mountPoint], err)
 		}
 	}

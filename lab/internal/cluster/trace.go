@@ -21,15 +21,18 @@ const (
 	devicePlugins = "/var/lib/kubelet/device-plugins"
 )
 
-// removeTraces removes the lab's files from those folders. It has to come before the state folder goes, which says which they are.
+// removeTraces removes the lab's files from those folders. It has to come before the state folder goes, which says
+// which they are.
 func (l *Lab) removeTraces() error {
 	var paths []string
 	// Each task's folder says where the socket of its shim is.
-	tasks, taskErr := filepath.Glob(filepath.Join(string(l.State), "*", "run", "io.containerd.runtime.v2.task", "k8s.io", "*"))
+	tasks, taskErr := filepath.Glob(filepath.Join(string(l.State), "*", "run", "io.containerd.runtime.v2.task",
+		"k8s.io", "*"))
 	for _, task := range tasks {
 		if address, err := os.ReadFile(filepath.Join(task, "address")); err == nil {
 			// Whatever the file says, nothing is removed elsewhere.
-			if socket := filepath.Clean(strings.TrimPrefix(strings.TrimSpace(string(address)), "unix://")); filepath.Dir(socket) == shimSockets {
+			if socket := filepath.Clean(strings.TrimPrefix(strings.TrimSpace(string(address)),
+				"unix://")); filepath.Dir(socket) == shimSockets {
 				paths = append(paths, socket)
 			}
 		}
@@ -51,7 +54,8 @@ func (l *Lab) removeTraces() error {
 	}
 	errs := []error{taskErr, linkErr}
 	for _, path := range paths {
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) { //nolint:gosec // All paths are right below the folders that are named above.
+		if err := os.Remove(path); err != nil &&
+			!errors.Is(err, fs.ErrNotExist) { //nolint:gosec // All paths are right below the folders that are named above.
 			errs = append(errs, err)
 		}
 	}
@@ -73,8 +77,10 @@ func removeShared(ctx context.Context) error {
 		return conn.Close()
 	}
 	for _, path := range []string{
-		socket, filepath.Join(devicePlugins, "kubelet_internal_checkpoint"), filepath.Join(devicePlugins, "DEPRECATION"),
-		devicePlugins, filepath.Dir(devicePlugins), cniResults, filepath.Dir(cniResults), shimSockets, filepath.Dir(shimSockets), containerLogs,
+		socket, filepath.Join(devicePlugins, "kubelet_internal_checkpoint"),
+		filepath.Join(devicePlugins, "DEPRECATION"),
+		devicePlugins, filepath.Dir(devicePlugins), cniResults, filepath.Dir(cniResults), shimSockets,
+		filepath.Dir(shimSockets), containerLogs,
 	} {
 		// A folder in which there is something else is somebody else's, and stays.
 		_ = os.Remove(path)

@@ -53,7 +53,8 @@ func (l *Lab) start(ctx context.Context) error {
 		return err
 	}
 	if err := l.run(ctx, control, nodes, client, step); err != nil {
-		return fmt.Errorf("%w\nwhat there is of the lab is left for a look (logs: %s); lab up starts anew, lab down --name %s takes it away",
+		return fmt.Errorf("%w\nwhat there is of the lab is left for a look (logs: %s); lab up starts anew, lab down "+
+			"--name %s takes it away",
 			err, l.State.Logs(), l.Settings.Name)
 	}
 	if err := l.State.Write(state.Record{Settings: l.Settings, Complete: true, Server: server}); err != nil {
@@ -129,7 +130,8 @@ func (l *Lab) linkPlugins() error {
 }
 
 // run starts the rest, each as soon as what it needs is there, and returns when the cluster works.
-func (l *Lab) run(ctx context.Context, control controlplane.ControlPlane, nodes []node.Node, client kubernetes.Interface, step func(string, ...any)) error {
+func (l *Lab) run(ctx context.Context, control controlplane.ControlPlane, nodes []node.Node,
+	client kubernetes.Interface, step func(string, ...any)) error {
 	group, groupCtx := errgroup.WithContext(ctx)
 	for _, n := range nodes {
 		group.Go(func() error { return l.fill(groupCtx, n) })
@@ -184,8 +186,8 @@ func (l *Lab) launch(specs ...process.Spec) error {
 	return nil
 }
 
-// gate is the way from the machine to the API server: it listens in the machine's namespace, on a socket it was given, and dials in
-// the first node's, where it runs.
+// gate is the way from the machine to the API server: it listens in the machine's namespace, on a socket it was given,
+// and dials in the first node's, where it runs.
 func (l *Lab) gate(listener *os.File) process.Spec {
 	return process.Spec{
 		Name: "gate", Namespace: l.Settings.Namespace(plan.NodeName(0)), Files: []*os.File{listener},

@@ -73,7 +73,8 @@ func runCloud(ctx context.Context, lab *cluster.Lab, s plan.Settings) error {
 		return err
 	}
 	cfg := cloud.Config{
-		Kubeconfig: lab.State.UserKubeconfig(pki.Admin), Interface: "eth0", StateDir: dir, HAProxy: haproxy, ClusterName: s.Name,
+		Kubeconfig: lab.State.UserKubeconfig(pki.Admin), Interface: "eth0", StateDir: dir, HAProxy: haproxy,
+		ClusterName: s.Name,
 	}
 	for _, pool := range s.Pools() {
 		if pool.Addr().Is4() {
@@ -103,7 +104,8 @@ func runIngress(ctx context.Context, lab *cluster.Lab, s plan.Settings) error {
 		}
 	}
 	return ingress.Run(ctx, ingress.Config{
-		Kubeconfig: lab.State.UserKubeconfig(pki.Admin), Addresses: addresses, StateDir: dir, Nginx: nginx, Class: "nginx",
+		Kubeconfig: lab.State.UserKubeconfig(pki.Admin), Addresses: addresses, StateDir: dir, Nginx: nginx,
+		Class: "nginx",
 	})
 }
 

@@ -19,7 +19,8 @@ type environment struct {
 func (a *app) env() *cobra.Command {
 	format, onlyBin := "", false
 	cmd := &cobra.Command{
-		Use: "env", Short: `Print the environment for kubectl and helm; use it as eval "$(lab env)"`, Args: cobra.NoArgs,
+		Use: "env", Short: `Print the environment for kubectl and helm; use it as eval "$(lab env)"`,
+		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			cache, err := build.Default()
 			if err != nil {

@@ -35,8 +35,10 @@ a kubelet and a kube-proxy in a network namespace of its own. Nothing in it can 
 	}
 	root.SetOut(out)
 	root.SetErr(progress)
-	root.PersistentFlags().StringVar(&a.name, "name", "lab", "name of the lab; labs of different names do not touch each other")
-	root.PersistentFlags().StringVar(&a.source, "source", "", "folder of the lab's sources (default: looked for from the current folder upwards)")
+	root.PersistentFlags().StringVar(&a.name, "name", "lab", "name of the lab; labs of different names do not touch "+
+		"each other")
+	root.PersistentFlags().StringVar(&a.source, "source", "", "folder of the lab's sources (default: looked for from "+
+		"the current folder upwards)")
 	root.AddCommand(a.build(), a.up(), a.apiserver(), a.down(), a.status(), a.kubeconfig(), a.load(), a.exec(), a.env())
 	root.AddCommand(a.daemons()...)
 	return root
@@ -78,13 +80,15 @@ func (a *app) up() *cobra.Command {
 	s := plan.Settings{}
 	cmd := &cobra.Command{
 		Use: "up", Short: "Bring a lab up", Args: cobra.NoArgs,
-		Example: "  lab up --nodes 3 --families dual\n  lab up --name second --families ipv6 --proxy-mode iptables --overlay none",
-		RunE:    func(cmd *cobra.Command, _ []string) error { return a.bringUp(cmd.Context(), s) },
+		Example: "  lab up --nodes 3 --families dual\n  lab up --name second --families ipv6 --proxy-mode iptables " +
+			"--overlay none",
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.bringUp(cmd.Context(), s) },
 	}
 	flags := cmd.Flags()
 	flags.IntVar(&s.Nodes, "nodes", 3, fmt.Sprintf("number of nodes, 1 to %d; 0 is an API server alone", plan.MaxNodes))
 	flags.StringVar(&s.Families, "families", plan.DualStack, "address families: dual, ipv4 or ipv6")
-	flags.StringVar(&s.Overlay, "overlay", plan.OverlayVXLAN, "how pods' packets travel between nodes: vxlan or none (plain routes)")
+	flags.StringVar(&s.Overlay, "overlay", plan.OverlayVXLAN, "how pods' packets travel between nodes: vxlan or none "+
+		"(plain routes)")
 	flags.StringVar(&s.ProxyMode, "proxy-mode", plan.ProxyNFTables, "mode of kube-proxy: nftables or iptables")
 	return cmd
 }
@@ -93,7 +97,8 @@ func (a *app) apiserver() *cobra.Command {
 	return &cobra.Command{
 		Use: "apiserver", Short: "Bring up etcd and kube-apiserver alone, for tests of the API", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.bringUp(cmd.Context(), plan.Settings{Families: plan.DualStack, Overlay: plan.OverlayVXLAN, ProxyMode: plan.ProxyNFTables})
+			return a.bringUp(cmd.Context(),
+				plan.Settings{Families: plan.DualStack, Overlay: plan.OverlayVXLAN, ProxyMode: plan.ProxyNFTables})
 		},
 	}
 }
@@ -124,7 +129,8 @@ func (a *app) prepare(ctx context.Context, cache build.Cache) error {
 		if cache.Usable() {
 			return nil
 		}
-		return fmt.Errorf("nothing is built yet, and there is nothing to build from: %w; run this within the project, or say --source", err)
+		return fmt.Errorf("nothing is built yet, and there is nothing to build from: %w; run this within the "+
+			"project, or say --source", err)
 	}
 	_, err = build.Builder{Source: source, Cache: cache, Progress: a.progress}.Build(ctx)
 	return err

@@ -55,13 +55,16 @@ func (a *app) printStatus(s cluster.Status) error {
 	if !s.Healthy {
 		health = "broken: " + s.Problem
 	}
-	fmt.Fprintf(a.out, "lab %s: %s\nnodes %d, families %s, overlay %s, kube-proxy %s\nkubeconfig %s (server https://%s)\n\n",
-		s.Settings.Name, health, s.Settings.Nodes, s.Settings.Families, s.Settings.Overlay, s.Settings.ProxyMode, s.Kubeconfig, s.Server)
+	fmt.Fprintf(a.out, "lab %s: %s\nnodes %d, families %s, overlay %s, kube-proxy %s\nkubeconfig %s (server "+
+		"https://%s)\n\n",
+		s.Settings.Name, health, s.Settings.Nodes, s.Settings.Families, s.Settings.Overlay, s.Settings.ProxyMode,
+		s.Kubeconfig, s.Server)
 	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "HOST\tREADY\tADDRESSES\tPODS\tZONE\tNAMESPACE")
 	for _, n := range s.Nodes {
 		fmt.Fprintln(w, strings.Join([]string{
-			n.Name, dash(n.Ready), strings.Join(n.Addresses, ","), dash(strings.Join(n.Pods, ",")), dash(n.Zone), n.Namespace,
+			n.Name, dash(n.Ready), strings.Join(n.Addresses, ","), dash(strings.Join(n.Pods, ",")), dash(n.Zone),
+			n.Namespace,
 		}, "\t"))
 	}
 	fmt.Fprintln(w, "\nDAEMON\tPID\tRUNS\tLOG")
@@ -134,7 +137,8 @@ func (a *app) load() *cobra.Command {
 
 func (a *app) exec() *cobra.Command {
 	return &cobra.Command{
-		Use: "exec HOST -- COMMAND...", Short: "Run a command in the network namespace of a node, or of fabric, lb or ingress", Args: cobra.MinimumNArgs(2),
+		Use: "exec HOST -- COMMAND...", Short: "Run a command in the network namespace of a node, or of fabric, lb " +
+			"or ingress", Args: cobra.MinimumNArgs(2),
 		Example: "  lab exec n1 -- nft list ruleset\n  lab exec fabric -- curl http://198.18.1.1/",
 		RunE: func(_ *cobra.Command, args []string) error {
 			lab, record, err := a.find()
@@ -154,12 +158,14 @@ func (a *app) exec() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("find the command: %w", err)
 			}
-			// The program takes this one's place, with this thread's namespace, so that signals, terminal and exit status are its own.
+			// The program takes this one's place, with this thread's namespace, so that signals, terminal and exit
+			// status are its own.
 			runtime.LockOSThread()
 			if err := fabric.Enter(namespace); err != nil {
 				return err
 			}
-			return fmt.Errorf("run %s: %w", program, syscall.Exec(program, args[1:], env)) //nolint:gosec // Running what it is given is what exec is for.
+			return fmt.Errorf("run %s: %w", program,
+				syscall.Exec(program, args[1:], env)) //nolint:gosec // Running what it is given is what exec is for.
 		},
 	}
 }

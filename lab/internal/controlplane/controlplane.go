@@ -26,8 +26,10 @@ type ControlPlane struct {
 
 // Store returns etcd.
 func (c ControlPlane) Store() process.Spec {
-	return c.spec("etcd", c.Etcd, "--data-dir="+c.State.Etcd(), "--listen-client-urls="+etcdURL, "--advertise-client-urls="+etcdURL,
-		"--listen-peer-urls=http://127.0.0.1:2380", "--auto-compaction-mode=revision", "--auto-compaction-retention=1000")
+	return c.spec("etcd", c.Etcd, "--data-dir="+c.State.Etcd(), "--listen-client-urls="+etcdURL,
+		"--advertise-client-urls="+etcdURL,
+		"--listen-peer-urls=http://127.0.0.1:2380", "--auto-compaction-mode=revision",
+		"--auto-compaction-retention=1000")
 }
 
 // APIServer returns kube-apiserver.
@@ -41,17 +43,22 @@ func (c ControlPlane) APIServer() process.Spec {
 		"--service-cluster-ip-range=" + plan.Join(c.Settings.Services()),
 		"--tls-cert-file=" + keys.Cert(pki.APIServer), "--tls-private-key-file=" + keys.Key(pki.APIServer),
 		"--client-ca-file=" + keys.CA(),
-		"--service-account-key-file=" + keys.Cert(pki.ServiceAccounts), "--service-account-signing-key-file=" + keys.Key(pki.ServiceAccounts),
+		"--service-account-key-file=" + keys.Cert(pki.ServiceAccounts), "--service-account-signing-key-file=" +
+			keys.Key(pki.ServiceAccounts),
 		"--service-account-issuer=https://kubernetes.default.svc.cluster.local",
 		"--authorization-mode=Node,RBAC", "--allow-privileged=true", "--profiling=false",
 		// The aggregation layer, whose requests go to a Service's pods directly.
-		"--requestheader-client-ca-file=" + keys.Cert(pki.FrontProxyCA), "--requestheader-allowed-names=" + pki.FrontProxyClient,
-		"--requestheader-extra-headers-prefix=X-Remote-Extra-", "--requestheader-group-headers=X-Remote-Group", "--requestheader-username-headers=X-Remote-User",
-		"--proxy-client-cert-file=" + keys.Cert(pki.FrontProxyClient), "--proxy-client-key-file=" + keys.Key(pki.FrontProxyClient),
+		"--requestheader-client-ca-file=" + keys.Cert(pki.FrontProxyCA), "--requestheader-allowed-names=" +
+			pki.FrontProxyClient,
+		"--requestheader-extra-headers-prefix=X-Remote-Extra-", "--requestheader-group-headers=X-Remote-Group",
+		"--requestheader-username-headers=X-Remote-User",
+		"--proxy-client-cert-file=" + keys.Cert(pki.FrontProxyClient), "--proxy-client-key-file=" +
+			keys.Key(pki.FrontProxyClient),
 		"--enable-aggregator-routing=true",
 		// Nodes' names are in no DNS.
 		"--kubelet-preferred-address-types=InternalIP", "--kubelet-certificate-authority=" + keys.CA(),
-		"--kubelet-client-certificate=" + keys.Cert(pki.KubeletClient), "--kubelet-client-key=" + keys.Key(pki.KubeletClient),
+		"--kubelet-client-certificate=" + keys.Cert(pki.KubeletClient), "--kubelet-client-key=" +
+			keys.Key(pki.KubeletClient),
 	}
 	if c.Settings.Nodes == 0 {
 		// Without a controller manager nobody makes the service accounts that this admission plugin asks for.
@@ -69,7 +76,8 @@ func (c ControlPlane) Workers() []process.Spec {
 		"--kubeconfig="+c.State.UserKubeconfig(pki.ControllerManager), "--leader-elect=false", "--profiling=false",
 		// Pod subnets follow from the plan, so that routes can be made before a node has registered.
 		"--allocate-node-cidrs=false",
-		"--service-account-private-key-file="+keys.Key(pki.ServiceAccounts), "--root-ca-file="+keys.CA(), "--use-service-account-credentials=true",
+		"--service-account-private-key-file="+keys.Key(pki.ServiceAccounts), "--root-ca-file="+keys.CA(),
+		"--use-service-account-credentials=true",
 		"--cluster-signing-cert-file="+keys.CA(), "--cluster-signing-key-file="+keys.Key("ca"),
 		"--node-monitor-period=2s", "--node-monitor-grace-period=16s")
 	scheduler := c.spec("kube-scheduler", c.Kube, "kube-scheduler",
@@ -78,7 +86,8 @@ func (c ControlPlane) Workers() []process.Spec {
 }
 
 func (c ControlPlane) spec(name, program string, args ...string) process.Spec {
-	return process.Spec{Name: name, Namespace: c.Settings.Namespace(plan.NodeName(0)), Command: append([]string{program}, args...)}
+	return process.Spec{Name: name, Namespace: c.Settings.Namespace(plan.NodeName(0)),
+		Command: append([]string{program}, args...)}
 }
 
 // Kubeconfigs writes the administrator's kubeconfig for the machine, and everyone's for the lab's own namespaces.
@@ -92,7 +101,8 @@ func (c ControlPlane) Kubeconfigs(machine netip.AddrPort) error {
 		users = append(users, n.Name)
 	}
 	for _, user := range users {
-		if err := keys.Kubeconfig(c.State.UserKubeconfig(user), user, lab, "https://"+c.Settings.APIServer().String()); err != nil {
+		if err := keys.Kubeconfig(c.State.UserKubeconfig(user), user, lab, "https://"+
+			c.Settings.APIServer().String()); err != nil {
 			return fmt.Errorf("kubeconfigs (%s): %w", strings.Join(users, ", "), err)
 		}
 	}

@@ -20,7 +20,8 @@ func Manifest(s plan.Settings, image string) ([]byte, error) {
 		return nil, fmt.Errorf("read CoreDNS' template: %w", err)
 	}
 	var out bytes.Buffer
-	values := map[string]any{"Image": image, "Node": plan.NodeName(0), "Addresses": s.DNS(), "Policy": policy(s), "Families": families(s)}
+	values := map[string]any{"Image": image, "Node": plan.NodeName(0), "Addresses": s.DNS(), "Policy": policy(s),
+		"Families": families(s)}
 	if err := t.Execute(&out, values); err != nil {
 		return nil, fmt.Errorf("render CoreDNS' objects: %w", err)
 	}

@@ -22,7 +22,8 @@ func TestServiceHasTheLabsFamilies(t *testing.T) {
 		if err := yaml.UnmarshalStrict(parts[len(parts)-1], &svc); err != nil {
 			t.Fatal(err)
 		}
-		if len(svc.Spec.ClusterIPs) != want || len(svc.Spec.IPFamilies) != want || svc.Spec.ClusterIP != s.DNS()[0].String() {
+		if len(svc.Spec.ClusterIPs) != want || len(svc.Spec.IPFamilies) != want ||
+			svc.Spec.ClusterIP != s.DNS()[0].String() {
 			t.Errorf("%s: addresses %v, families %v", families, svc.Spec.ClusterIPs, svc.Spec.IPFamilies)
 		}
 	}

@@ -49,8 +49,8 @@ func Build(s plan.Settings) error {
 	return nil
 }
 
-// buildBridge makes the fabric's own namespace. Its addresses are the hosts' default gateway, which forwards nothing: what is sent
-// to an address that the lab does not have goes unanswered, as it would behind a firewall.
+// buildBridge makes the fabric's own namespace. Its addresses are the hosts' default gateway, which forwards nothing:
+// what is sent to an address that the lab does not have goes unanswered, as it would behind a firewall.
 func buildBridge(s plan.Settings, fabric plan.Host) error {
 	if err := create(fabric.Namespace); err != nil {
 		return err
@@ -101,7 +101,8 @@ func attach(fabricNamespace string, host plan.Host, forwarding bool) error {
 	}
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name, attrs.MasterIndex = host.Name, master.Attrs().Index
-	if err := outer.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: uplink, PeerNamespace: netlink.NsFd(ns)}); err != nil {
+	if err := outer.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: uplink,
+		PeerNamespace: netlink.NsFd(ns)}); err != nil {
 		return fmt.Errorf("connect %s to the fabric: %w", host.Name, err)
 	}
 	if err := configure(outer, host.Name, nil); err != nil {
@@ -174,7 +175,8 @@ func plainRoutes(h *netlink.Handle, peer plan.Node) error {
 	return nil
 }
 
-// buildTunnel makes the overlay's device. Nothing is learnt or asked for: every peer's link address and place are written in.
+// buildTunnel makes the overlay's device. Nothing is learnt or asked for: every peer's link address and place are
+// written in.
 func buildTunnel(h *netlink.Handle, s plan.Settings, n plan.Node, nodes []plan.Node) error {
 	under, err := h.LinkByName(uplink)
 	if err != nil {
@@ -288,8 +290,8 @@ func route(h *netlink.Handle, name string, to netip.Prefix, gateway netip.Addr, 
 	return nil
 }
 
-// quiet sets what a namespace does before it has any interface: it forwards or not, takes packets whatever way they come, and
-// neither waits for duplicates of its IPv6 addresses nor listens to routers.
+// quiet sets what a namespace does before it has any interface: it forwards or not, takes packets whatever way they
+// come, and neither waits for duplicates of its IPv6 addresses nor listens to routers.
 func quiet(namespace string, forwarding bool) error {
 	values := map[string]string{
 		"ipv4/conf/all/rp_filter": "0", "ipv4/conf/default/rp_filter": "0",

@@ -1,5 +1,5 @@
-// Package fabric makes the lab's networks: a namespace per host, all on one bridge that leads nowhere else, and between the nodes
-// either an overlay or plain routes for the pods' traffic.
+// Package fabric makes the lab's networks: a namespace per host, all on one bridge that leads nowhere else, and between
+// the nodes either an overlay or plain routes for the pods' traffic.
 package fabric
 
 import (
@@ -26,7 +26,8 @@ func Exists(namespace string) bool {
 	return err == nil
 }
 
-// Inside runs f on a thread of its own within the network namespace. Processes and sockets that f makes belong to the namespace.
+// Inside runs f on a thread of its own within the network namespace. Processes and sockets that f makes belong to the
+// namespace.
 func Inside(namespace string, f func() error) error {
 	return onOwnThread(func() error {
 		if err := Enter(namespace); err != nil {
@@ -49,7 +50,8 @@ func Enter(namespace string) error {
 	return nil
 }
 
-// onOwnThread runs f on a thread that ends with it, so that no other goroutine ever meets what f has changed about the thread.
+// onOwnThread runs f on a thread that ends with it, so that no other goroutine ever meets what f has changed about the
+// thread.
 func onOwnThread(f func() error) error {
 	result := make(chan error)
 	go func() {
@@ -83,7 +85,8 @@ func create(namespace string) error {
 	})
 }
 
-// shareFolder makes the folder a shared mount, as iproute2 does, so that a namespace removed here is removed for everyone.
+// shareFolder makes the folder a shared mount, as iproute2 does, so that a namespace removed here is removed for
+// everyone.
 func shareFolder() error {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return fmt.Errorf("make the folder of network namespaces: %w", err)
@@ -103,7 +106,8 @@ func shareFolder() error {
 // Remove removes a namespace; one that is not there is fine.
 func Remove(namespace string) error {
 	path := Path(namespace)
-	if err := unix.Unmount(path, unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
+	if err := unix.Unmount(path, unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) &&
+		!errors.Is(err, unix.ENOENT) {
 		return fmt.Errorf("remove network namespace %s: %w", namespace, err)
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {

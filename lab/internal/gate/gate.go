@@ -1,6 +1,7 @@
 // Package gate carries connections from the machine into the lab: what comes in on a listener goes on to one address.
 //
-// The listener belongs to the machine's network namespace and the process to the lab's; a socket stays where it was made.
+// The listener belongs to the machine's network namespace and the process to the lab's; a socket stays where it was
+// made.
 package gate
 
 import (

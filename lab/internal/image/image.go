@@ -1,4 +1,5 @@
-// Package image makes container images from single programs, as archives that containerd can import; no registry takes part.
+// Package image makes container images from single programs, as archives that containerd can import; no registry takes
+// part.
 package image
 
 import (
@@ -83,6 +84,9 @@ func (s Spec) layer() (v1.Layer, error) {
 	if err := w.Close(); err != nil {
 		return nil, err
 	}
-	return tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(buf.Bytes())), nil },
+	return tarball.LayerFromOpener(func() (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(buf.Bytes())),
+			nil
+	},
 		tarball.WithCompressionLevel(1))
 }

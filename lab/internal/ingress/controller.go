@@ -73,12 +73,14 @@ func (c *controller) reconcile(ctx context.Context) error {
 	return errors.Join(failed...)
 }
 
-func (c *controller) writeStatus(ctx context.Context, in *networkingv1.Ingress, want networkingv1.IngressLoadBalancerStatus) error {
+func (c *controller) writeStatus(ctx context.Context, in *networkingv1.Ingress,
+	want networkingv1.IngressLoadBalancerStatus) error {
 	patch, err := json.Marshal(map[string]any{"status": map[string]any{"loadBalancer": want}})
 	if err != nil {
 		return fmt.Errorf("write status of Ingress %s/%s: %w", in.Namespace, in.Name, err)
 	}
-	_, err = c.client.NetworkingV1().Ingresses(in.Namespace).Patch(ctx, in.Name, types.MergePatchType, patch, metav1.PatchOptions{}, "status")
+	_, err = c.client.NetworkingV1().Ingresses(in.Namespace).Patch(ctx, in.Name, types.MergePatchType, patch,
+		metav1.PatchOptions{}, "status")
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("write status of Ingress %s/%s: %w", in.Namespace, in.Name, err)
 	}

@@ -39,7 +39,8 @@ func readyIn(slice *discoveryv1.EndpointSlice, port uint16) []netip.AddrPort {
 		if ep.Conditions.Ready != nil && !*ep.Conditions.Ready || len(ep.Addresses) == 0 {
 			continue
 		}
-		// Several addresses of one endpoint are the same backend; a FQDN slice has none that nginx could use without DNS.
+		// Several addresses of one endpoint are the same backend; a FQDN slice has none that nginx could use without
+		// DNS.
 		if addr, err := netip.ParseAddr(ep.Addresses[0]); err == nil {
 			found = append(found, netip.AddrPortFrom(addr, port))
 		}
@@ -47,8 +48,9 @@ func readyIn(slice *discoveryv1.EndpointSlice, port uint16) []netip.AddrPort {
 	return found
 }
 
-// certificate returns the key pair that an Ingress names for a host. An entry without hosts is for every host. A broken key pair
-// counts as none: nginx would refuse the whole configuration because of it, with the paths of every other Ingress.
+// certificate returns the key pair that an Ingress names for a host. An entry without hosts is for every host. A broken
+// key pair counts as none: nginx would refuse the whole configuration because of it, with the paths of every other
+// Ingress.
 func (b *builder) certificate(in *networkingv1.Ingress, hostName string) []byte {
 	for _, t := range in.Spec.TLS {
 		if len(t.Hosts) > 0 && !slices.Contains(t.Hosts, hostName) {

@@ -63,7 +63,8 @@ func ours(s snapshot, class string) []*networkingv1.Ingress {
 		}
 	}
 	slices.SortFunc(mine, func(a, b *networkingv1.Ingress) int {
-		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Namespace, b.Namespace),
+			cmp.Compare(a.Name, b.Name))
 	})
 	return mine
 }
@@ -166,10 +167,12 @@ func (b *builder) upstream(namespace string, backend *networkingv1.IngressServic
 		return ""
 	}
 	for _, sp := range b.snapshot.Services[at].Spec.Ports {
-		if sp.Protocol != corev1.ProtocolTCP || (sp.Name != backend.Port.Name || backend.Port.Name == "") && sp.Port != backend.Port.Number {
+		if sp.Protocol != corev1.ProtocolTCP || (sp.Name != backend.Port.Name || backend.Port.Name == "") &&
+			sp.Port != backend.Port.Number {
 			continue
 		}
-		u := upstream{Name: strings.Join([]string{namespace, backend.Name, portName(sp)}, "."), Endpoints: b.endpoints(namespace, backend.Name, sp.Name)}
+		u := upstream{Name: strings.Join([]string{namespace, backend.Name, portName(sp)}, "."),
+			Endpoints: b.endpoints(namespace, backend.Name, sp.Name)}
 		if len(u.Endpoints) == 0 {
 			return ""
 		}

@@ -42,7 +42,8 @@ func (n *nginx) prepare(ctx context.Context, config string, files map[string][]b
 	return n.install(ctx, config, files)
 }
 
-// apply lets nginx take over a configuration and returns when it serves it. A configuration that nginx refuses changes nothing.
+// apply lets nginx take over a configuration and returns when it serves it. A configuration that nginx refuses changes
+// nothing.
 func (n *nginx) apply(ctx context.Context, config string, files map[string][]byte) error {
 	if config != n.current {
 		if err := n.install(ctx, config, files); err != nil {
@@ -63,7 +64,8 @@ func (n *nginx) install(ctx context.Context, config string, files map[string][]b
 	if err := os.WriteFile(next, []byte(config), 0o600); err != nil {
 		return fmt.Errorf("write nginx' configuration: %w", err)
 	}
-	if out, err := exec.CommandContext(ctx, n.binary, "-t", "-q", "-p", n.stateDir, "-c", next).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(ctx, n.binary, "-t", "-q", "-p", n.stateDir, "-c",
+		next).CombinedOutput(); err != nil {
 		return fmt.Errorf("check nginx' configuration: %w: %s", err, bytes.TrimSpace(out))
 	}
 	if err := os.Rename(next, n.configPath()); err != nil {
@@ -73,12 +75,13 @@ func (n *nginx) install(ctx context.Context, config string, files map[string][]b
 	return nil
 }
 
-// overlap is how long old workers may still accept connections after new ones do: nginx lets 100 ms pass before it tells them to end.
+// overlap is how long old workers may still accept connections after new ones do: nginx lets 100 ms pass before it
+// tells them to end.
 const overlap = 200 * time.Millisecond
 
-// takeOver waits until the workers have the installed configuration. A master that runs with an older one is asked once to reload,
-// and only when a worker answers: before that it reads the new file anyway. After a reload, old and new workers share the listeners
-// for a moment, so only an unbroken row of new answers tells that the old ones have left.
+// takeOver waits until the workers have the installed configuration. A master that runs with an older one is asked once
+// to reload, and only when a worker answers: before that it reads the new file anyway. After a reload, old and new
+// workers share the listeners for a moment, so only an unbroken row of new answers tells that the old ones have left.
 func (n *nginx) takeOver(ctx context.Context, want string) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -111,9 +114,10 @@ func (n *nginx) takeOver(ctx context.Context, want string) error {
 
 // fingerprint asks a worker over the control socket which configuration it has.
 func (n *nginx) fingerprint(ctx context.Context) (string, error) {
-	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", controlSocket(n.stateDir))
-	}}
+	transport := &http.Transport{DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", controlSocket(n.stateDir))
+		}}
 	client := http.Client{Transport: transport, Timeout: time.Second}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://control/", nil)
 	if err != nil {

@@ -23,13 +23,20 @@ func TestNginxTakesOver(t *testing.T) {
 	if err != nil {
 		t.Fatalf("this test runs the real nginx; install it with test/prepare (Debian package nginx-light): %v", err)
 	}
-	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.URL.Path+" "+r.Host) }))
+	backend := httptest.NewServer(
+		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_,
+				_ = io.WriteString(w, r.URL.Path+" "+r.Host)
+		}))
 	defer backend.Close()
 	at := netip.MustParseAddrPort(strings.TrimPrefix(backend.URL, "http://"))
 	cert, key := keyPair(t)
 	s := site{
 		Upstreams: []upstream{{Name: "shop.web.http", Endpoints: []netip.AddrPort{at}}},
-		Hosts:     []host{{Name: "a.example", Paths: []path{{Value: "/x", Exact: true, Upstream: "shop.web.http"}, {Value: `/odd";$ {}`, Upstream: "shop.web.http"}, {Value: "/gone"}}}, {Name: "*.b.example"}, {Name: "good.example", Certificate: slices.Concat(key, cert)}},
+		Hosts: []host{{Name: "a.example",
+			Paths: []path{{Value: "/x", Exact: true, Upstream: "shop.web.http"},
+				{Value: `/odd";$ {}`, Upstream: "shop.web.http"}, {Value: "/gone"}}}, {Name: "*.b.example"},
+			{Name: "good.example", Certificate: slices.Concat(key, cert)}},
 	}
 	dir := t.TempDir()
 	server := newNginx(binary, dir)
@@ -74,9 +81,10 @@ func TestNginxTakesOver(t *testing.T) {
 
 func get(ctx context.Context, t *testing.T, socket, hostName, path string) (int, string) {
 	t.Helper()
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", socket)
-	}}}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", socket)
+		}}}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+hostName+path, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -93,7 +101,9 @@ func get(ctx context.Context, t *testing.T, socket, hostName, path string) (int,
 	return response.StatusCode, string(body)
 }
 
-// unixOnly gives the servers of a site, which has no addresses here, a socket of their own: without a listener nginx would take port 80.
+// unixOnly gives the servers of a site, which has no addresses here, a socket of their own: without a listener nginx
+// would take port 80.
 func unixOnly(config, dir string) string {
-	return strings.ReplaceAll(config, "        server_name ", "        listen unix:"+filepath.Join(dir, "site.sock")+";\n        server_name ")
+	return strings.ReplaceAll(config, "        server_name ", "        listen unix:"+filepath.Join(dir, "site.sock")+
+		";\n        server_name ")
 }

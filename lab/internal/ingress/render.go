@@ -15,10 +15,10 @@ type layout struct {
 }
 
 // globals is nginx' configuration around its servers; its arguments are the state folder, the control socket and the
-// configuration's fingerprint, by which a reload is recognised. Nothing is buffered on disk, and the
-// temporary folders are there because nginx makes them at start even when it does not use them. There is one worker, so that
-// requests go round the endpoints one by one. A request is sent to one endpoint once: a second try would hide a broken
-// endpoint and make the counts of client and server differ.
+// configuration's fingerprint, by which a reload is recognised. Nothing is buffered on disk, and the temporary folders
+// are there because nginx makes them at start even when it does not use them. There is one worker, so that requests go
+// round the endpoints one by one. A request is sent to one endpoint once: a second try would hide a broken endpoint and
+// make the counts of client and server differ.
 const globals = `worker_processes 1;
 daemon off;
 pid %[1]s/nginx.pid;
@@ -107,7 +107,8 @@ func renderHost(b *strings.Builder, l layout, h host, secure bool, files map[str
 	case h.Certificate != nil:
 		file := filepath.Join(l.StateDir, "tls", fmt.Sprintf("%x.pem", sha256.Sum256(h.Certificate)))
 		files[file] = h.Certificate
-		fmt.Fprintf(b, "        ssl_certificate %s;\n        ssl_certificate_key %s;\n        ssl_protocols TLSv1.2 TLSv1.3;\n", file, file)
+		fmt.Fprintf(b, "        ssl_certificate %s;\n        ssl_certificate_key %s;\n        ssl_protocols TLSv1.2 "+
+			"TLSv1.3;\n", file, file)
 	case secure && h.Name == "":
 		fmt.Fprint(b, "        ssl_reject_handshake on;\n")
 	}
@@ -152,7 +153,8 @@ func renderLocation(b *strings.Builder, match, upstream string) {
 }
 
 func renderAnswer(b *strings.Builder, match string, status int, message string) {
-	fmt.Fprintf(b, "        location %s {\n            default_type application/json;\n            return %d '{\"error\":\"%s\"}\\n';\n        }\n", match, status, message)
+	fmt.Fprintf(b, "        location %s {\n            default_type application/json;\n            return %d "+
+		"'{\"error\":\"%s\"}\\n';\n        }\n", match, status, message)
 }
 
 // quote makes a path safe in nginx' configuration, whatever a user has written into an Ingress.

@@ -1,7 +1,8 @@
-// Package ingress is the lab's Ingress controller: it renders nginx' configuration from Ingresses, Services, EndpointSlices and
-// TLS secrets, and writes its addresses into the status of the Ingresses that it serves.
+// Package ingress is the lab's Ingress controller: it renders nginx' configuration from Ingresses, Services,
+// EndpointSlices and TLS secrets, and writes its addresses into the status of the Ingresses that it serves.
 //
-// What nginx has to serve (siteOf) and how that is written down (render) are pure functions; everything else is the edge around them.
+// What nginx has to serve (siteOf) and how that is written down (render) are pure functions; everything else is the
+// edge around them.
 package ingress
 
 import (
@@ -101,8 +102,9 @@ func Run(ctx context.Context, cfg Config) error {
 // ensureClass makes the IngressClass. The API server may still be starting, so it is asked until it answers.
 func ensureClass(ctx context.Context, client kubernetes.Interface, name string) error {
 	class := &networkingv1.IngressClass{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Annotations: map[string]string{networkingv1.AnnotationIsDefaultIngressClass: "true"}},
-		Spec:       networkingv1.IngressClassSpec{Controller: controllerName},
+		ObjectMeta: metav1.ObjectMeta{Name: name,
+			Annotations: map[string]string{networkingv1.AnnotationIsDefaultIngressClass: "true"}},
+		Spec: networkingv1.IngressClassSpec{Controller: controllerName},
 	}
 	for {
 		_, err := client.NetworkingV1().IngressClasses().Create(ctx, class, metav1.CreateOptions{})

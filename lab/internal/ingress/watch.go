@@ -33,9 +33,10 @@ type watch struct {
 
 func newWatch(client kubernetes.Interface) (*watch, error) {
 	all := informers.NewSharedInformerFactory(client, 0)
-	tls := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTweakListOptions(func(o *metav1.ListOptions) {
-		o.FieldSelector = fields.OneTermEqualSelector("type", string(corev1.SecretTypeTLS)).String()
-	}))
+	tls := informers.NewSharedInformerFactoryWithOptions(client, 0,
+		informers.WithTweakListOptions(func(o *metav1.ListOptions) {
+			o.FieldSelector = fields.OneTermEqualSelector("type", string(corev1.SecretTypeTLS)).String()
+		}))
 	w := &watch{
 		factories: []informers.SharedInformerFactory{all, tls},
 		changed:   make(chan struct{}, 1),
@@ -47,7 +48,8 @@ func newWatch(client kubernetes.Interface) (*watch, error) {
 	}
 	for _, informer := range []cache.SharedIndexInformer{
 		all.Networking().V1().Ingresses().Informer(), all.Networking().V1().IngressClasses().Informer(),
-		all.Core().V1().Services().Informer(), all.Discovery().V1().EndpointSlices().Informer(), tls.Core().V1().Secrets().Informer(),
+		all.Core().V1().Services().Informer(), all.Discovery().V1().EndpointSlices().Informer(),
+		tls.Core().V1().Secrets().Informer(),
 	} {
 		handler, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
 			AddFunc:    func(any) { w.note() },

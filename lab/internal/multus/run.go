@@ -1,5 +1,6 @@
-// Package multus writes the annotation by which Multus tells a pod's networks, k8s.v1.cni.cncf.io/network-status, from what the
-// lab's CNI plugin has noted down on the nodes. The lab has no Multus, but what reads its annotation should not see a difference.
+// Package multus writes the annotation by which Multus tells a pod's networks, k8s.v1.cni.cncf.io/network-status, from
+// what the lab's CNI plugin has noted down on the nodes. The lab has no Multus, but what reads its annotation should
+// not see a difference.
 package multus
 
 import (
@@ -16,7 +17,8 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// interval is how often the folders are looked at. They are few and small, and may be made after the daemon has started.
+// interval is how often the folders are looked at. They are few and small, and may be made after the daemon has
+// started.
 const interval = 250 * time.Millisecond
 
 // Config says where the nodes' notes are.
@@ -39,7 +41,8 @@ func Run(ctx context.Context, cfg Config) error {
 	return follow(ctx, client, cfg.StatusDirs)
 }
 
-// follow writes every note once, and again when its file has changed. A note that could not be written is tried again at the next look.
+// follow writes every note once, and again when its file has changed. A note that could not be written is tried again
+// at the next look.
 func follow(ctx context.Context, client kubernetes.Interface, dirs []string) error {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
@@ -76,8 +79,8 @@ func follow(ctx context.Context, client kubernetes.Interface, dirs []string) err
 	}
 }
 
-// annotate writes one note into its pod. A pod that is gone, or that has been made anew under the same name, is not an error:
-// its note will go, too.
+// annotate writes one note into its pod. A pod that is gone, or that has been made anew under the same name, is not an
+// error: its note will go, too.
 func annotate(ctx context.Context, client kubernetes.Interface, f file) error {
 	s, err := read(f.Path)
 	if errors.Is(err, errGone) {

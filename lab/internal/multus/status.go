@@ -43,11 +43,13 @@ type networkStatus struct {
 	DNS       struct{} `json:"dns"`
 }
 
-// statusText is the annotation's value. Multus indents each network by itself and joins them without a break, and so does this.
+// statusText is the annotation's value. Multus indents each network by itself and joins them without a break, and so
+// does this.
 func statusText(networks []network) (string, error) {
 	texts := make([]string, 0, len(networks))
 	for _, n := range networks {
-		text, err := json.MarshalIndent(networkStatus{Name: n.Name, Interface: n.Interface, IPs: n.IPs, MAC: n.MAC, Default: n.Default}, "", "    ")
+		text, err := json.MarshalIndent(networkStatus{Name: n.Name, Interface: n.Interface, IPs: n.IPs, MAC: n.MAC,
+			Default: n.Default}, "", "    ")
 		if err != nil {
 			return "", fmt.Errorf("write network status: %w", err)
 		}
@@ -56,13 +58,15 @@ func statusText(networks []network) (string, error) {
 	return "[" + strings.Join(texts, ",") + "]", nil
 }
 
-// patchOf is the merge patch for a sandbox's pod. It names the UID, so that the API server refuses it for another pod of that name.
+// patchOf is the merge patch for a sandbox's pod. It names the UID, so that the API server refuses it for another pod
+// of that name.
 func patchOf(s sandbox) ([]byte, error) {
 	text, err := statusText(s.Networks)
 	if err != nil {
 		return nil, err
 	}
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": s.UID, "annotations": map[string]string{annotation: text}}})
+	patch, err := json.Marshal(
+		map[string]any{"metadata": map[string]any{"uid": s.UID, "annotations": map[string]string{annotation: text}}})
 	if err != nil {
 		return nil, fmt.Errorf("write patch: %w", err)
 	}

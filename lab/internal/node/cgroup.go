@@ -16,16 +16,18 @@ import (
 
 const cgroups = "/sys/fs/cgroup"
 
-// The weight of a node's pods against everything else on the machine, in version 1 and version 2 of cgroups; the defaults are 1024 and 100.
-// On a cluster of machines of their own the pods of a node would not have to wait for other nodes' daemons, nor for the control plane,
-// and a program that measures in a pod would not measure that. Pods among themselves share as kubelet has it.
+// The weight of a node's pods against everything else on the machine, in version 1 and version 2 of cgroups; the
+// defaults are 1024 and 100. On a cluster of machines of their own the pods of a node would not have to wait for other
+// nodes' daemons, nor for the control plane, and a program that measures in a pod would not measure that. Pods among
+// themselves share as kubelet has it.
 const (
 	podShares = "32768"
 	podWeight = "3200"
 )
 
 // controllers are the cgroup v1 hierarchies that kubelet and runc use.
-var controllers = [...]string{"cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids", "systemd", "hugetlb", "net_cls", "perf_event", "net_prio"}
+var controllers = [...]string{"cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids", "systemd",
+	"hugetlb", "net_cls", "perf_event", "net_prio"}
 
 // unified says whether the machine has cgroup v2 alone.
 func unified() bool {
@@ -56,14 +58,16 @@ func makeCgroups(lab, node string) error {
 		if err != nil {
 			return fmt.Errorf("make the cgroup of %s: %w", node, err)
 		}
-		if err := os.WriteFile(filepath.Join(cgroups, "cpuset", state.Cgroup(lab, node), name), value, 0o644); err != nil { //nolint:gosec // plan.ValidName has bounded the name.
+		if err := os.WriteFile(filepath.Join(cgroups, "cpuset", state.Cgroup(lab, node), name), value,
+			0o644); err != nil { //nolint:gosec // plan.ValidName has bounded the name.
 			return fmt.Errorf("make the cgroup of %s: %w", node, err)
 		}
 	}
 	return weigh(filepath.Join(cgroups, "cpu", state.Cgroup(lab, node), "cpu.shares"), podShares)
 }
 
-// weigh puts a node's pods before other processes. A machine without the file has no CPU controller, and then nothing can be done.
+// weigh puts a node's pods before other processes. A machine without the file has no CPU controller, and then nothing
+// can be done.
 func weigh(file, value string) error {
 	weight, err := os.OpenFile(file, os.O_WRONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -91,7 +95,8 @@ func makeUnified(path string) error {
 	for _, c := range strings.Fields(string(available)) {
 		for _, dir := range []string{cgroups, path} {
 			// One that cannot be handed down is missed by kubelet, which then names it, if it needs it at all.
-			_ = os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte("+"+c), 0o644) //nolint:gosec // plan.ValidName has bounded the name.
+			_ = os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte("+"+c),
+				0o644) //nolint:gosec // plan.ValidName has bounded the name.
 		}
 	}
 	return weigh(filepath.Join(path, "cpu.weight"), podWeight)

@@ -1,5 +1,5 @@
-// Package node turns a network namespace into a Kubernetes node: containerd, kubelet and kube-proxy with their settings, cgroups,
-// and the images that are loaded into it.
+// Package node turns a network namespace into a Kubernetes node: containerd, kubelet and kube-proxy with their
+// settings, cgroups, and the images that are loaded into it.
 package node
 
 import (
@@ -35,8 +35,8 @@ func (n Node) file(parts ...string) string {
 	return filepath.Join(append([]string{n.State.Node(n.Name)}, parts...)...)
 }
 
-// containerd keeps everything below the node's folder: also what it would share with other containerds of the machine by default,
-// the namespaces of pods and runc's state, so that "down" finds it there and nowhere else.
+// containerd keeps everything below the node's folder: also what it would share with other containerds of the machine
+// by default, the namespaces of pods and runc's state, so that "down" finds it there and nowhere else.
 func (n Node) containerd() string {
 	return fmt.Sprintf(`version = 2
 root = %q
@@ -63,7 +63,8 @@ func (n Node) kubelet() ([]byte, error) {
 	yes, no, everything := true, false, int32(100)
 	keys := n.State.PKI()
 	cfg := kubeletconfig.KubeletConfiguration{
-		TypeMeta:                 metav1.TypeMeta{APIVersion: kubeletconfig.SchemeGroupVersion.String(), Kind: "KubeletConfiguration"},
+		TypeMeta: metav1.TypeMeta{APIVersion: kubeletconfig.SchemeGroupVersion.String(),
+			Kind: "KubeletConfiguration"},
 		FailCgroupV1:             &no,
 		FailSwapOn:               &no,
 		CgroupDriver:             "cgroupfs",
@@ -78,8 +79,9 @@ func (n Node) kubelet() ([]byte, error) {
 		RegisterNode:             &yes,
 		// The lab shares its disk with everything else on the machine; a full one is no reason to evict its pods.
 		ImageGCHighThresholdPercent: &everything,
-		EvictionHard:                map[string]string{"nodefs.available": "0%", "nodefs.inodesFree": "0%", "imagefs.available": "0%"},
-		RuntimeRequestTimeout:       metav1.Duration{Duration: 2 * time.Minute},
+		EvictionHard: map[string]string{"nodefs.available": "0%", "nodefs.inodesFree": "0%",
+			"imagefs.available": "0%"},
+		RuntimeRequestTimeout: metav1.Duration{Duration: 2 * time.Minute},
 	}
 	cfg.Authentication.Anonymous.Enabled = &no
 	cfg.Authentication.Webhook.Enabled = &yes
@@ -94,7 +96,8 @@ func (n Node) kubelet() ([]byte, error) {
 func (n Node) proxy() ([]byte, error) {
 	none := int32(0)
 	cfg := proxyconfig.KubeProxyConfiguration{
-		TypeMeta:         metav1.TypeMeta{APIVersion: proxyconfig.SchemeGroupVersion.String(), Kind: "KubeProxyConfiguration"},
+		TypeMeta: metav1.TypeMeta{APIVersion: proxyconfig.SchemeGroupVersion.String(),
+			Kind: "KubeProxyConfiguration"},
 		Mode:             proxyconfig.ProxyMode(n.Settings.ProxyMode),
 		HostnameOverride: n.Name,
 		ClusterCIDR:      plan.Join(n.Settings.PodNetwork()),
@@ -116,7 +119,8 @@ func marshal(cfg any) ([]byte, error) {
 // network is the node's CNI configuration: one plugin that makes both interfaces of a pod, then host ports.
 func (n Node) network() ([]byte, error) {
 	primary := map[string]any{"type": "ptp", "mtu": n.Settings.PodMTU(), "ipam": n.ipam(podRanges(n.Pods), true)}
-	second := map[string]any{"type": "macvlan", "master": "eth0", "mode": "bridge", "ipam": n.ipam(secondRanges(n.Second), false)}
+	second := map[string]any{"type": "macvlan", "master": "eth0", "mode": "bridge",
+		"ipam": n.ipam(secondRanges(n.Second), false)}
 	data, err := json.MarshalIndent(map[string]any{
 		"cniVersion": "1.0.0",
 		"name":       "pod",
@@ -161,7 +165,8 @@ func podRanges(subnets []netip.Prefix) [][]map[string]string {
 func secondRanges(ranges []plan.Range) [][]map[string]string {
 	var out [][]map[string]string
 	for _, r := range ranges {
-		out = append(out, []map[string]string{{"subnet": r.Subnet.String(), "rangeStart": r.Start.String(), "rangeEnd": r.End.String()}})
+		out = append(out, []map[string]string{{"subnet": r.Subnet.String(), "rangeStart": r.Start.String(),
+			"rangeEnd": r.End.String()}})
 	}
 	return out
 }

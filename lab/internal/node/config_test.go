@@ -11,7 +11,8 @@ import (
 
 func TestNetworkGivesBothInterfacesEveryFamily(t *testing.T) {
 	for families, want := range map[string]int{plan.DualStack: 2, plan.IPv4Only: 1, plan.IPv6Only: 1} {
-		s := plan.Settings{Name: "x", Nodes: 1, Families: families, Overlay: plan.OverlayVXLAN, ProxyMode: plan.ProxyNFTables}
+		s := plan.Settings{Name: "x", Nodes: 1, Families: families, Overlay: plan.OverlayVXLAN,
+			ProxyMode: plan.ProxyNFTables}
 		n := All(Node{Settings: s, State: state.Of("x")})[0]
 		data, err := n.network()
 		if err != nil {
@@ -35,7 +36,8 @@ func TestNetworkGivesBothInterfacesEveryFamily(t *testing.T) {
 			ipam, _ := network.Plugin["ipam"].(map[string]any)
 			ranges, _ := ipam["ranges"].([]any)
 			if network.Interface != name || len(ranges) != want || network.Default != (i == 0) {
-				t.Errorf("%s: network %d is %s with %d ranges, default %v", families, i, network.Interface, len(ranges), network.Default)
+				t.Errorf("%s: network %d is %s with %d ranges, default %v", families, i, network.Interface, len(ranges),
+					network.Default)
 			}
 		}
 	}

@@ -33,7 +33,8 @@ func (n Node) Prepare() error {
 		return err
 	}
 	for path, content := range map[string][]byte{
-		n.file("containerd.toml"): []byte(n.containerd()), n.file("kubelet.yaml"): kubelet, n.file("kube-proxy.yaml"): proxy,
+		n.file("containerd.toml"): []byte(n.containerd()), n.file("kubelet.yaml"): kubelet,
+		n.file("kube-proxy.yaml"):          proxy,
 		n.file("net.d", "10-pod.conflist"): network,
 		// Pods do not get the machine's name servers and search domains: nothing of the lab can reach them.
 		n.file("resolv.conf"): nil,
@@ -91,9 +92,11 @@ func (n Node) AwaitRuntime(ctx context.Context) error {
 // Load imports image archives into the node.
 func (n Node) Load(ctx context.Context, archives ...string) error {
 	for _, archive := range archives {
-		cmd := exec.CommandContext(ctx, "ctr", "--address="+n.State.Containerd(n.Name), "--namespace=k8s.io", "images", "import", archive)
+		cmd := exec.CommandContext(ctx, "ctr", "--address="+n.State.Containerd(n.Name), "--namespace=k8s.io", "images",
+			"import", archive)
 		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("load %s into %s: %w: %s", filepath.Base(archive), n.Name, err, strings.TrimSpace(string(out)))
+			return fmt.Errorf("load %s into %s: %w: %s", filepath.Base(archive), n.Name, err,
+				strings.TrimSpace(string(out)))
 		}
 	}
 	return nil

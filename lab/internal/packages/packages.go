@@ -1,4 +1,5 @@
-// Package packages sees to it that the Debian packages which the lab runs are on the machine; cmd/debian installs others in the same way.
+// Package packages sees to it that the Debian packages which the lab runs are on the machine; cmd/debian installs
+// others in the same way.
 package packages
 
 import (
@@ -42,7 +43,8 @@ func Needed() []Package {
 // CNI is where Debian has the CNI plugins.
 const CNI = "/usr/lib/cni"
 
-// SearchPath is where programs are looked for: a search path without the administrators' folders finds neither nft nor haproxy.
+// SearchPath is where programs are looked for: a search path without the administrators' folders finds neither nft nor
+// haproxy.
 const SearchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 // Program returns the path of a program of the packages.
@@ -81,7 +83,8 @@ func Ensure(ctx context.Context, progress io.Writer) error {
 		return err
 	}
 	if missing = Missing(); len(missing) > 0 {
-		return fmt.Errorf("these packages were installed, but their programs are not where the lab looks: %s", strings.Join(missing, " "))
+		return fmt.Errorf("these packages were installed, but their programs are not where the lab looks: %s",
+			strings.Join(missing, " "))
 	}
 	return nil
 }
@@ -90,10 +93,12 @@ func Ensure(ctx context.Context, progress io.Writer) error {
 func Install(ctx context.Context, names []string, progress io.Writer) (err error) {
 	all := strings.Join(names, " ")
 	if _, err := exec.LookPath("apt-get"); err != nil {
-		return fmt.Errorf("programs of these Debian packages are needed, and there is no apt-get to install them: %s", all)
+		return fmt.Errorf("programs of these Debian packages are needed, and there is no apt-get to install them: %s",
+			all)
 	}
 	if os.Geteuid() != 0 {
-		return fmt.Errorf("these Debian packages are needed and not installed; run this as root: apt-get install --no-install-recommends %s", all)
+		return fmt.Errorf("these Debian packages are needed and not installed; run this as root: apt-get install "+
+			"--no-install-recommends %s", all)
 	}
 	fmt.Fprintf(progress, "installing Debian packages: %s\n", all)
 	if err := apt(ctx, "update"); err != nil {
@@ -116,8 +121,8 @@ func apt(ctx context.Context, args ...string) error {
 	return nil
 }
 
-// withoutServices keeps Debian's packages from starting their services, by the policy script that exists for this. A script that is
-// there already is the machine's own decision and is left alone.
+// withoutServices keeps Debian's packages from starting their services, by the policy script that exists for this. A
+// script that is there already is the machine's own decision and is left alone.
 func withoutServices() (restore func() error, err error) {
 	const policy = "/usr/sbin/policy-rc.d"
 	file, err := os.OpenFile(policy, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o755)

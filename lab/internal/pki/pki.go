@@ -94,7 +94,8 @@ type leaf struct {
 func leaves(s plan.Settings) []leaf {
 	nodes := s.ClusterNodes()
 	api := leaf{file: APIServer, user: "kube-apiserver", names: []string{
-		"localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local",
+		"localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc",
+		"kubernetes.default.svc.cluster.local",
 	}, addresses: append(s.APIService(), netip.MustParseAddr("127.0.0.1"), netip.IPv6Loopback())}
 	api.addresses = append(api.addresses, fabricAddresses(nodes[0])...)
 	out := []leaf{
@@ -106,7 +107,8 @@ func leaves(s plan.Settings) []leaf {
 		{file: Proxy, user: "system:kube-proxy"},
 	}
 	for _, n := range nodes {
-		out = append(out, leaf{file: n.Name, user: "system:node:" + n.Name, group: "system:nodes", names: []string{n.Name}, addresses: fabricAddresses(n)})
+		out = append(out, leaf{file: n.Name, user: "system:node:" + n.Name, group: "system:nodes",
+			names: []string{n.Name}, addresses: fabricAddresses(n)})
 	}
 	return out
 }

@@ -6,12 +6,14 @@ import (
 	"net/netip"
 )
 
-// All addresses are from the benchmarking range 198.18.0.0/15 and from fd98::/16. They exist in namespaces without an uplink only.
+// All addresses are from the benchmarking range 198.18.0.0/15 and from fd98::/16. They exist in namespaces without an
+// uplink only.
 
 // APIPort is where the API server listens on the first node.
 const APIPort = 6443
 
-// Fabric is the pseudo node that stands for the network outside of the cluster; LoadBalancer and Ingress carry the add-ons' data paths.
+// Fabric is the pseudo node that stands for the network outside of the cluster; LoadBalancer and Ingress carry the
+// add-ons' data paths.
 const (
 	Fabric       = "fabric"
 	LoadBalancer = "lb"

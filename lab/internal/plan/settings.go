@@ -36,19 +36,22 @@ type Settings struct {
 
 var nameForm = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?$`)
 
-// ValidName says whether name may be the name of a lab. It becomes part of namespaces, cgroups and socket paths, which have to stay short.
+// ValidName says whether name may be the name of a lab. It becomes part of namespaces, cgroups and socket paths, which
+// have to stay short.
 func ValidName(name string) error {
 	if nameForm.MatchString(name) {
 		return nil
 	}
-	return fmt.Errorf("--name %q is not a lab's name: use at most 20 of a-z, 0-9 and '-', beginning and ending with a letter or a digit", name)
+	return fmt.Errorf("--name %q is not a lab's name: use at most 20 of a-z, 0-9 and '-', beginning and ending with "+
+		"a letter or a digit", name)
 }
 
 // Validate returns every reason why a lab cannot be made so.
 func (s Settings) Validate() error {
 	problems := []error{ValidName(s.Name)}
 	if s.Nodes < 0 || s.Nodes > MaxNodes {
-		problems = append(problems, fmt.Errorf("--nodes %d is not possible: use 1 to %d, or 0 for an API server alone", s.Nodes, MaxNodes))
+		problems = append(problems,
+			fmt.Errorf("--nodes %d is not possible: use 1 to %d, or 0 for an API server alone", s.Nodes, MaxNodes))
 	}
 	problems = append(problems,
 		oneOf("families", s.Families, DualStack, IPv4Only, IPv6Only),

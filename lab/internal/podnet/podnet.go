@@ -1,5 +1,5 @@
-// Package podnet is the lab's CNI plugin. It gives a pod several interfaces, each by another plugin that it calls, and notes down what
-// the pod got, as Multus would in an annotation.
+// Package podnet is the lab's CNI plugin. It gives a pod several interfaces, each by another plugin that it calls, and
+// notes down what the pod got, as Multus would in an annotation.
 package podnet
 
 import (
@@ -58,7 +58,8 @@ type Status struct {
 // podArgs is what the container runtime says about the pod.
 type podArgs struct {
 	cni.CommonArgs
-	K8S_POD_NAMESPACE, K8S_POD_NAME, K8S_POD_UID cni.UnmarshallableString //nolint:revive // CNI looks the fields up by these names.
+	K8S_POD_NAMESPACE, K8S_POD_NAME,
+	K8S_POD_UID cni.UnmarshallableString //nolint:revive // CNI looks the fields up by these names.
 }
 
 // Functions are the plugin's entry points.
@@ -104,7 +105,8 @@ func del(args *skel.CmdArgs) error {
 		n := cfg.Networks[i]
 		conf, err := cfg.delegate(n)
 		if err == nil {
-			err = invoke.ExecPluginWithoutResult(context.Background(), cfg.program(n), conf, arguments("DEL", args, n), nil)
+			err = invoke.ExecPluginWithoutResult(context.Background(), cfg.program(n), conf, arguments("DEL", args, n),
+				nil)
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("remove %s: %w", n.Interface, err))
@@ -159,7 +161,8 @@ func (c Config) program(n Network) string {
 
 func arguments(command string, args *skel.CmdArgs, n Network) *invoke.Args {
 	return &invoke.Args{
-		Command: command, ContainerID: args.ContainerID, NetNS: args.Netns, PluginArgsStr: args.Args, IfName: n.Interface, Path: args.Path,
+		Command: command, ContainerID: args.ContainerID, NetNS: args.Netns, PluginArgsStr: args.Args,
+		IfName: n.Interface, Path: args.Path,
 	}
 }
 
@@ -187,7 +190,8 @@ func (c Config) note(args *skel.CmdArgs, statuses []Status) error {
 		return fmt.Errorf("read the runtime's arguments: %w", err)
 	}
 	data, err := json.Marshal(Note{
-		Namespace: string(pod.K8S_POD_NAMESPACE), Pod: string(pod.K8S_POD_NAME), UID: string(pod.K8S_POD_UID), Networks: statuses,
+		Namespace: string(pod.K8S_POD_NAMESPACE), Pod: string(pod.K8S_POD_NAME), UID: string(pod.K8S_POD_UID),
+		Networks: statuses,
 	})
 	if err != nil {
 		return fmt.Errorf("note down the pod's networks: %w", err)
@@ -202,8 +206,8 @@ func (c Config) note(args *skel.CmdArgs, statuses []Status) error {
 	return nil
 }
 
-// withoutDuplicateDetection spares every pod the second or two that IPv6 waits for another owner of a new address; addresses are
-// given out once here.
+// withoutDuplicateDetection spares every pod the second or two that IPv6 waits for another owner of a new address;
+// addresses are given out once here.
 func withoutDuplicateDetection(namespace string) error {
 	result := make(chan error)
 	go func() {

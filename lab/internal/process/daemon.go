@@ -63,7 +63,8 @@ func (t *Table) Start(spec Spec) error {
 		return fmt.Errorf("open the log of %s: %w", spec.Name, err)
 	}
 	defer log.Close()
-	cmd := exec.Command(spec.Command[0], spec.Command[1:]...) //nolint:noctx // Daemons outlive the command that starts them.
+	cmd := exec.Command(spec.Command[0],
+		spec.Command[1:]...) //nolint:noctx // Daemons outlive the command that starts them.
 	cmd.Env = append(os.Environ(), spec.Env...)
 	cmd.Dir = "/"
 	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = log, log, spec.Files
@@ -81,7 +82,8 @@ func (t *Table) Start(spec Spec) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("start %s: %w", spec.Name, err), cmd.Process.Kill())
 	}
-	c := &child{daemon: Daemon{Identity: id, Name: spec.Name, Namespace: spec.Namespace, Log: path}, done: make(chan struct{})}
+	c := &child{daemon: Daemon{Identity: id, Name: spec.Name, Namespace: spec.Namespace, Log: path},
+		done: make(chan struct{})}
 	if err := t.write(c.daemon); err != nil {
 		return errors.Join(err, cmd.Process.Kill())
 	}
@@ -99,7 +101,8 @@ func (t *Table) Start(spec Spec) error {
 	return nil
 }
 
-// Failed returns why a daemon that this table has started is not running any more, with the end of its log; nil when all run.
+// Failed returns why a daemon that this table has started is not running any more, with the end of its log; nil when
+// all run.
 func (t *Table) Failed() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()

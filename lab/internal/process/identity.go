@@ -1,7 +1,7 @@
 // Package process starts the lab's daemons, writes down who they are, and ends exactly those.
 //
-// A process is known by its id together with the time at which it began and the boot in which it ran, so that an id which the
-// kernel has given to another program since is never taken for a daemon of the lab.
+// A process is known by its id together with the time at which it began and the boot in which it ran, so that an id
+// which the kernel has given to another program since is never taken for a daemon of the lab.
 package process
 
 import (
@@ -64,7 +64,8 @@ func (i Identity) Signal(s syscall.Signal) error {
 	return nil
 }
 
-// parseStat reads start time and state from a line of /proc/<pid>/stat. The program's name, in parentheses, may hold anything.
+// parseStat reads start time and state from a line of /proc/<pid>/stat. The program's name, in parentheses, may hold
+// anything.
 func parseStat(stat []byte) (start uint64, state byte, err error) {
 	end := bytes.LastIndexByte(stat, ')')
 	if end < 0 {

@@ -17,7 +17,8 @@ func TestParseStat(t *testing.T) {
 		"a program with spaces and parentheses": {"10 (a) b (c) R " + rest, 4711, 'R', true},
 		"a line that ends early":                {"10 (etcd) S 1 1", 0, 0, false},
 		"a line without a name":                 {"10 etcd S " + rest, 0, 0, false},
-		"a start that is not a number of ticks": {"10 (etcd) S 1 1 1 0 -1 0 0 0 0 0 1 2 0 0 20 0 5 0 soon", 0, 0, false},
+		"a start that is not a number of ticks": {"10 (etcd) S 1 1 1 0 -1 0 0 0 0 0 1 2 0 0 20 0 5 0 soon", 0, 0,
+			false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			start, state, err := parseStat([]byte(c.line))

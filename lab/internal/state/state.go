@@ -141,8 +141,8 @@ func Names() ([]string, error) {
 	return names, nil
 }
 
-// Lock makes sure that only one command changes a lab at a time. The kernel gives it back when the process ends, however it ends,
-// and it leaves no file.
+// Lock makes sure that only one command changes a lab at a time. The kernel gives it back when the process ends,
+// however it ends, and it leaves no file.
 func Lock(ctx context.Context, name string) (release func() error, err error) {
 	l, err := new(net.ListenConfig).Listen(ctx, "unix", "@kdoctor-lab-"+name)
 	if err != nil {
