@@ -11,7 +11,7 @@ import (
 	"kdoctor.io/kdoctor/internal/target"
 )
 
-// Outcome is what came of one attempt. The list is closed, so that every count has a known owner.
+// Outcome is the result of one attempt. The list is closed, so that every count has a known owner.
 type Outcome uint8
 
 // The outcomes.
@@ -21,11 +21,11 @@ const (
 	// Timeout: the attempt's own time ran out.
 	Timeout
 	// Refused: the address answered that nobody listens, or a policy refused the connection, on the agent's own node or
-	// on the way; the message tells.
+	// on the way; the message says which.
 	Refused
 	// Reset: the connection was torn down by the other side or something on the way.
 	Reset
-	// Unreachable: the kernel or a router said that there is no way there.
+	// Unreachable: the kernel or a router answered that there is no route.
 	Unreachable
 	// DNSFailed: the name could not be resolved.
 	DNSFailed
@@ -33,23 +33,23 @@ const (
 	TLSFailed
 	// BadStatus: an HTTP status other than the expected one.
 	BadStatus
-	// BadAnswer: an answer that none of our agents gives, or one that ended early.
+	// BadAnswer: an answer that none of our agents gives, or an answer that ended early.
 	BadAnswer
-	// WrongPeer: one of our agents answered, but not the one that has the address.
+	// WrongPeer: one of our agents answered, but not the agent that has the address.
 	WrongPeer
-	// NotSent: the agent could not send because it, or its node, had no port, descriptor or memory left: the tool's own
-	// limit.
+	// NotSent: the agent could not send because it, or its node, had no port, descriptor or memory left. This is the
+	// tool's own limit.
 	NotSent
 	// Aborted: the round was stopped while the attempt was under way.
 	Aborted
-	// Other: none of the above; the message tells.
+	// Other: none of the above; the message explains it.
 	Other
 
-	// Outcomes is how many outcomes there are.
+	// Outcomes is the number of outcomes.
 	Outcomes
 )
 
-// Phase is where in an attempt its outcome was decided.
+// Phase is the part of an attempt in which its outcome was decided.
 type Phase uint8
 
 // The phases, in their order.
@@ -61,33 +61,36 @@ const (
 	FirstByte
 	Body
 
-	// Phases is how many phases there are.
+	// Phases is the number of phases.
 	Phases
 )
 
 // Sample is one attempt.
 type Sample struct {
-	// Due is when the attempt should have started, Start when it did: their difference is the agent's own lag.
+	// Due is when the attempt should have started, Start when it did. Their difference is the agent's own lag.
 	Due, Start time.Time
-	// Latency is the network's and the other side's time for the whole attempt, from Start to the end of the answer's body:
-	// what this process itself added in between is in Own. Latency plus Own is what a clock beside the process would show.
+	// Latency is the time of the network and of the other side for the whole attempt, from Start to the end of the
+	// answer's body. What this process added in between is in Own. Latency plus Own is what a clock beside the process
+	// would show.
 	Latency time.Duration
-	// Own is how long the attempt waited for this process between Start and its end, such as for a thread that woke up late.
-	// A prober that cannot tell it apart leaves it 0, and it is then part of Latency.
+	// Own is how long the attempt waited for this process between Start and its end, such as for a thread that woke up
+	// late. A prober that cannot measure it leaves it 0; it is then part of Latency.
 	Own time.Duration
-	// Kernel tells that Latency ends when the kernel received the answer, not when this process read it.
+	// Kernel says that Latency ends when the kernel received the answer, not when this process read it.
 	Kernel bool
-	// Phases is how long each phase took, 0 for one that was not reached or not needed.
+	// Phases is how long each phase took, 0 for a phase that was not reached or not needed.
 	Phases [Phases]time.Duration
-	// Retransmits is how many segments of the connection had to be sent again during the attempt: loss that a success hides.
+	// Retransmits is how many segments of the connection were retransmitted during the attempt: loss that a success
+	// hides.
 	Retransmits uint64
-	// Reused is true for an attempt over a connection that an earlier one had opened.
+	// Reused is true for an attempt over a connection that an earlier attempt opened.
 	Reused bool
-	// Closed is true for a failed attempt over a reused connection that the other side closed before it answered anything:
-	// it may have done so before the request arrived, which HTTP allows, so it says little about the way.
+	// Closed is true for a failed attempt over a reused connection that the other side closed before it answered
+	// anything. HTTP allows the other side to close the connection before the request arrives, so that this says little
+	// about the network.
 	Closed bool
-	// Lost are connections of earlier attempts that this one found ended by the other side while they were idle. It
-	// took another.
+	// Lost counts connections of earlier attempts that this attempt found ended by the other side while they were idle.
+	// The attempt used another connection.
 	Lost    Lost
 	Outcome Outcome
 	// Phase is where a failed attempt failed; NoPhase for OK.
@@ -96,31 +99,33 @@ type Sample struct {
 	Status int
 	// Bytes is the length of the answer's body.
 	Bytes int64
-	// Peer is the pod that says it answered, empty without a well-formed answer.
+	// Peer is the pod that the answer names, empty without a well-formed answer.
 	Peer string
-	// Message explains a failure; addresses and ports that differ between attempts are not part of it.
+	// Message explains a failure. It holds no addresses and ports that differ between attempts.
 	Message string
 }
 
-// Lost counts idle connections that the other side ended: those that it, or something on the way, reset, and those that
-// it closed in good order.
+// Lost counts idle connections that the other side ended. Resets are connections that the other side, or something on
+// the way, reset. Closes are connections that the other side closed in good order.
 type Lost struct{ Resets, Closes uint64 }
 
-// Prober makes one attempt. It obeys the context down to the socket and never panics on what the network sends.
+// Prober makes one attempt at a time. It obeys the context down to the socket, and never panics on what the network
+// sends.
 type Prober interface {
 	Probe(ctx context.Context, t target.Target) Sample
 }
 
-// Names of outcomes and phases, as reports show them. They are part of the reports' format.
+// The names of outcomes and phases in reports. They are part of the reports' format.
 func outcomeNames() [Outcomes]string {
-	return [Outcomes]string{"OK", "Timeout", "Refused", "Reset", "Unreachable", "DNSFailed", "TLSFailed", "BadStatus", "BadAnswer", "WrongPeer", "NotSent", "Aborted", "Other"}
+	return [Outcomes]string{"OK", "Timeout", "Refused", "Reset", "Unreachable", "DNSFailed", "TLSFailed", "BadStatus",
+		"BadAnswer", "WrongPeer", "NotSent", "Aborted", "Other"}
 }
 
 func phaseNames() [Phases]string {
 	return [Phases]string{"", "resolve", "connect", "tls", "first byte", "body"}
 }
 
-// String is the outcome's name; values outside the list read as Other.
+// String returns the outcome's name. Values outside the list read as Other.
 func (o Outcome) String() string {
 	if o >= Outcomes {
 		o = Other
@@ -128,7 +133,7 @@ func (o Outcome) String() string {
 	return outcomeNames()[o]
 }
 
-// String is the phase's name, empty for NoPhase and for values outside the list.
+// String returns the phase's name, empty for NoPhase and for values outside the list.
 func (p Phase) String() string {
 	if p >= Phases {
 		p = NoPhase
@@ -154,7 +159,7 @@ func ParsePhase(name string) (Phase, error) {
 	return NoPhase, fmt.Errorf("there is no phase %q", name)
 }
 
-// MarshalText is the outcome's name.
+// MarshalText returns the outcome's name.
 func (o Outcome) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
 
 // UnmarshalText reads the outcome's name.
@@ -163,7 +168,7 @@ func (o *Outcome) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
-// MarshalText is the phase's name.
+// MarshalText returns the phase's name.
 func (p Phase) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 
 // UnmarshalText reads the phase's name.

@@ -17,8 +17,8 @@ import (
 // ErrAddress is for a target that names no port, or whose Dial is not a host and a port.
 var ErrAddress = errors.New("the target does not say where to connect to")
 
-// Address is what to connect to for a URL of the target: what the target says in Dial, or else the URL's own host. Where that is a name,
-// it is the first address that the name has in the target's family; named tells so.
+// Address returns what to connect to for a URL of the target: the target's Dial, or else the URL's own host. Where that
+// is a name, it is the first address that the name has in the target's family, and named is true.
 func Address(ctx context.Context, t target.Target, to *url.URL) (address string, named bool, err error) {
 	host, port, err := hostPort(t.Dial, to)
 	if err != nil {
@@ -32,12 +32,13 @@ func Address(ctx context.Context, t target.Target, to *url.URL) (address string,
 		return "", false, fmt.Errorf("resolve the target's name: %w", err)
 	}
 	if len(found) == 0 {
-		return "", false, &net.DNSError{Err: fmt.Sprintf("the name has no %s address", t.Family), Name: host, IsNotFound: true}
+		return "", false, &net.DNSError{Err: fmt.Sprintf("the name has no %s address", t.Family), Name: host,
+			IsNotFound: true}
 	}
 	return net.JoinHostPort(found[0].Unmap().String(), port), true, nil
 }
 
-// hostPort takes Dial apart or, without it, the URL.
+// hostPort splits Dial or, without it, the URL.
 func hostPort(dial string, to *url.URL) (host, port string, err error) {
 	if dial == "" {
 		if port = cmp.Or(to.Port(), defaultPort(to.Scheme)); port == "" {
@@ -63,7 +64,7 @@ func defaultPort(scheme string) string {
 	}
 }
 
-// Network is the family's network, as package net names it.
+// Network returns the family's network, as package net names it.
 func Network(f topology.Family) string {
 	switch f {
 	case topology.IPv4:

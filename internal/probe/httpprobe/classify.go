@@ -11,16 +11,16 @@ import (
 	"kdoctor.io/kdoctor/internal/probe"
 )
 
-// classify tells what an error of the network in the given phase means. Its message holds no address and no port, so
-// that equal failures read equal. What is no error of the network came from reading the answer: then the answer was
-// none of ours.
+// classify returns what an error of the network in the given phase means. The message holds no address and no port, so
+// that equal failures read equal. Any other error came from reading the answer: none of our agents gave that answer.
 func classify(phase probe.Phase, err error) (probe.Outcome, string) {
 	var errno syscall.Errno
 	if errors.As(err, &errno) {
 		return ofErrno(phase, errno)
 	}
 	var timeout net.Error
-	if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) || (errors.As(err, &timeout) && timeout.Timeout()) {
+	if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) ||
+		(errors.As(err, &timeout) && timeout.Timeout()) {
 		return probe.Timeout, "no answer in time"
 	}
 	var dns *net.DNSError
@@ -44,16 +44,16 @@ func classify(phase probe.Phase, err error) (probe.Outcome, string) {
 // EPERM comes from the node alone: a BPF program at the socket (a policy at connect; Cilium without kube-proxy, for a
 // Service without backends), or seccomp. EACCES comes from a security module or a "prohibit" route of the node; over
 // IPv6 also from a router or firewall, by ICMPv6 "administratively prohibited", which over IPv4 reads EHOSTUNREACH.
-// EINVAL is what a blackhole route of the node gives.
+// EINVAL comes from a blackhole route of the node.
 const (
 	byPolicy    = ": a policy on the agent's own node refused it"
 	byProhibit  = ": a policy or route on the agent's own node refused it, or over IPv6 a router on the way"
 	byBlackhole = ": a route on the agent's own node discards it"
 )
 
-// ofErrno is what came of an attempt for which the system gave the number. What an answer from the network says (ICMP,
-// a reset) and what the node decides (a route, a rule of netfilter that rejects, a BPF program, a security module) are
-// a failure of the way alike. Only what this process or its node ran out of is NotSent.
+// ofErrno returns the outcome of an attempt for which the system returned the error number. What the network answers
+// (ICMP, a reset) and what the node decides (a route, a rejecting rule of netfilter, a BPF program, a security module)
+// are both failures of the path. Only what this process or its node ran out of is NotSent.
 func ofErrno(phase probe.Phase, errno syscall.Errno) (probe.Outcome, string) {
 	message := errno.Error()
 	if errno == noNetwork {
@@ -68,10 +68,11 @@ func ofErrno(phase probe.Phase, errno syscall.Errno) (probe.Outcome, string) {
 		return probe.Refused, message + byProhibit
 	case syscall.ECONNRESET, syscall.EPIPE, syscall.ECONNABORTED:
 		return probe.Reset, message
-	// EAFNOSUPPORT is what a kernel without IPv6 says.
-	case syscall.ENETUNREACH, syscall.EHOSTUNREACH, syscall.EHOSTDOWN, syscall.ENETDOWN, syscall.EAFNOSUPPORT, syscall.ENOPROTOOPT, syscall.EPROTO:
+	// EAFNOSUPPORT comes from a kernel without IPv6.
+	case syscall.ENETUNREACH, syscall.EHOSTUNREACH, syscall.EHOSTDOWN, syscall.ENETDOWN,
+		syscall.EAFNOSUPPORT, syscall.ENOPROTOOPT, syscall.EPROTO:
 		return probe.Unreachable, message
-	// ENOSPC: as many sockets are watched as the user may watch.
+	// ENOSPC: the user watches as many sockets as the kernel allows.
 	case syscall.EADDRNOTAVAIL, syscall.EADDRINUSE, syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM,
 		syscall.EAGAIN, syscall.ENOSPC:
 		return probe.NotSent, message

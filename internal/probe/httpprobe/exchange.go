@@ -8,8 +8,8 @@ import (
 	"kdoctor.io/kdoctor/internal/probe"
 )
 
-// exchange sends the request and judges the answer. whole tells that the answer was read to its end, reusable that
-// another request may follow it on the same connection.
+// exchange sends the request and judges the answer. readToEnd reports that the answer was read to its end, reusable
+// that another request may follow on the same connection.
 func (a *attempt) exchange(conn net.Conn) (readToEnd, reusable bool) {
 	reply, ok := a.head(conn)
 	if !ok {
@@ -33,7 +33,7 @@ func (a *attempt) exchange(conn net.Conn) (readToEnd, reusable bool) {
 	return err == nil, err == nil && reply.Reusable()
 }
 
-// head sends the request and reads up to the final headers; it reports false when that ended the attempt.
+// head sends the request and reads up to the final headers. It reports false when that ended the attempt.
 func (a *attempt) head(conn net.Conn) (*Reply, bool) {
 	reply := NewReply(conn)
 	wire, err := a.config.Request(a.url)

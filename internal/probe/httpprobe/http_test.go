@@ -14,7 +14,8 @@ import (
 
 func TestErrorsOfTheNetworkAreTold(t *testing.T) {
 	errno := func(e syscall.Errno) error {
-		return fmt.Errorf("wrapped: %w", &net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(198, 18, 0, 1), Port: 80}, Err: os.NewSyscallError("connect", e)})
+		return fmt.Errorf("wrapped: %w", &net.OpError{Op: "dial", Net: "tcp",
+			Addr: &net.TCPAddr{IP: net.IPv4(198, 18, 0, 1), Port: 80}, Err: os.NewSyscallError("connect", e)})
 	}
 	cases := []struct {
 		err     error
@@ -29,7 +30,8 @@ func TestErrorsOfTheNetworkAreTold(t *testing.T) {
 		{errno(syscall.ENFILE), probe.NotSent, "too many open files in system"},
 		{errno(syscall.EPERM), probe.Refused, "operation not permitted: a policy on the agent's own node refused it"},
 		{errno(syscall.EACCES), probe.Refused,
-			"permission denied: a policy or route on the agent's own node refused it, or over IPv6 a router on the way"},
+			"permission denied: a policy or route on the agent's own node refused it, " +
+				"or over IPv6 a router on the way"},
 		{errno(syscall.EINVAL), probe.Unreachable, "invalid argument: a route on the agent's own node discards it"},
 		{errno(syscall.ENOSPC), probe.NotSent, "no space left on device"},
 		{errno(syscall.EAGAIN), probe.NotSent, "resource temporarily unavailable"},
@@ -37,7 +39,8 @@ func TestErrorsOfTheNetworkAreTold(t *testing.T) {
 		{errno(syscall.ENOTTY), probe.Other, "inappropriate ioctl for device"},
 		{&net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}, probe.Timeout, "no answer in time"},
 		{context.DeadlineExceeded, probe.Timeout, "no answer in time"},
-		{&net.DNSError{Err: "no such host", Name: "x", Server: "198.18.0.1:53", IsNotFound: true}, probe.DNSFailed, "no such host"},
+		{&net.DNSError{Err: "no such host", Name: "x", Server: "198.18.0.1:53", IsNotFound: true}, probe.DNSFailed,
+			"no such host"},
 		{&net.DNSError{Err: "i/o timeout", Name: "x", IsTimeout: true}, probe.Timeout, "no answer in time"},
 		{errors.New("malformed HTTP response"), probe.BadAnswer, "the answer is not HTTP"},
 	}

@@ -13,9 +13,10 @@ import (
 	"kdoctor.io/kdoctor/internal/target"
 )
 
-// What is wrong with an answer beside errors of the network; JudgeError knows them.
+// What is wrong with an answer, beside errors of the network. JudgeError knows these errors.
 var (
-	// ErrStatus is for an answer whose status is none: interim answers without end, a switch of protocols, a number below 100.
+	// ErrStatus is for an answer without a final status code: too many interim answers, a switch of protocols, a number
+	// below 100.
 	ErrStatus = errors.New("no final HTTP status")
 	// ErrHeaders is for more than MaxHeaderBytes before the body.
 	ErrHeaders = errors.New("the answer's headers are too long")
@@ -23,8 +24,8 @@ var (
 	ErrBody = errors.New("the answer's body is too long")
 )
 
-// Request is what an attempt sends: all implementations of the probe send the same bytes. Where connections are kept it does not ask
-// the other side to close them.
+// Request returns the bytes that an attempt sends: all implementations of the probe send the same. Where connections
+// are persistent the request does not ask the other side to close them.
 func (c Config) Request(to *url.URL) ([]byte, error) {
 	var wire bytes.Buffer
 	if err := c.HTTPRequest(to).Write(&wire); err != nil {
@@ -33,13 +34,14 @@ func (c Config) Request(to *url.URL) ([]byte, error) {
 	return wire.Bytes(), nil
 }
 
-// HTTPRequest is Request for net/http.
+// HTTPRequest returns the same request for net/http.
 func (c Config) HTTPRequest(to *url.URL) *http.Request {
 	return &http.Request{Method: http.MethodGet, URL: to, Host: to.Host, Close: !c.Keep, Header: http.Header{
 		"User-Agent": {"kdoctor-agent"}, echo.RoundHeader: {c.Round}, echo.SourceHeader: {c.Source}}}
 }
 
-// JudgeStatus notes the status of an answer, and reports whether its body is worth reading: any other status is the attempt's end.
+// JudgeStatus sets the status of an answer, and reports whether its body is worth reading. Any other status ends the
+// attempt.
 func (c Config) JudgeStatus(status int, s *probe.Sample) bool {
 	s.Status = status
 	want := cmp.Or(c.Status, http.StatusOK)
@@ -49,7 +51,7 @@ func (c Config) JudgeStatus(status int, s *probe.Sample) bool {
 	return status == want
 }
 
-// JudgeBody decides whether a whole answer with the right status came from the agent that was meant.
+// JudgeBody decides whether a complete answer with the right status came from the expected agent.
 func (c Config) JudgeBody(t target.Target, body []byte, s *probe.Sample) {
 	answer, err := echo.ParseAnswer(body)
 	if err != nil {
@@ -77,13 +79,16 @@ func (c Config) JudgeError(phase probe.Phase, err error, s *probe.Sample) {
 	fail(s, outcome, phase, message)
 }
 
-// JudgeReuse notes of a failed attempt over a reused connection that the other side had closed it before it answered anything.
-// answered tells that at least one byte came. The outcome is left as it is, and nothing is ever sent again because of it.
+// JudgeReuse sets Closed for a failed attempt over a reused connection that the other side had closed before it
+// answered anything. answered says that at least one byte came. The outcome stays, and nothing is ever sent again
+// because of it.
 func JudgeReuse(answered bool, s *probe.Sample) {
-	s.Closed = s.Reused && !answered && s.Phase == probe.FirstByte && (s.Outcome == probe.Reset || s.Outcome == probe.BadAnswer)
+	s.Closed = s.Reused && !answered && s.Phase == probe.FirstByte &&
+		(s.Outcome == probe.Reset || s.Outcome == probe.BadAnswer)
 }
 
-// Abort is for an attempt whose round was stopped in the given phase: what that breaks says nothing about the network.
+// Abort sets the outcome of an attempt whose round was stopped in the given phase: what the stop breaks says nothing
+// about the network.
 func Abort(phase probe.Phase, s *probe.Sample) {
 	fail(s, probe.Aborted, phase, "the round was stopped")
 }

@@ -8,7 +8,7 @@ import (
 	"kdoctor.io/kdoctor/internal/probe/pool"
 )
 
-// retransmits asks the kernel how many segments of the connection were sent again.
+// retransmits asks the kernel how many segments of the connection were retransmitted.
 func retransmits(fd int) uint64 {
 	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
 	if err != nil {
@@ -17,7 +17,7 @@ func retransmits(fd int) uint64 {
 	return uint64(info.Total_retrans)
 }
 
-// peek asks the kernel for the state of the connection, which an end changes whatever has arrived before it.
+// peek asks the kernel for the state of the connection. An end changes the state, whatever has arrived before it.
 func peek(fd int) pool.State {
 	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
 	switch {
@@ -31,5 +31,5 @@ func peek(fd int) pool.State {
 	return pool.Open
 }
 
-// noNetwork is an error that only this system knows: the machine is not on the network.
+// noNetwork is an error that only Linux knows: the machine is not on the network.
 const noNetwork = syscall.ENONET

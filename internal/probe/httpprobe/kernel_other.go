@@ -10,10 +10,10 @@ import (
 	"kdoctor.io/kdoctor/internal/probe/pool"
 )
 
-// retransmits is not known here.
+// retransmits is unknown on this system.
 func retransmits(int) uint64 { return 0 }
 
-// peek sees an end only where nothing unread stands before it.
+// peek sees an end only when nothing unread precedes it.
 func peek(fd int) pool.State {
 	var b [1]byte
 	n, _, err := unix.Recvfrom(fd, b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
@@ -23,5 +23,5 @@ func peek(fd int) pool.State {
 	return pool.Open
 }
 
-// noNetwork stands for an error that only Linux knows; no error has the number 0.
+// noNetwork stands for an error that only Linux knows. No error has the number 0.
 const noNetwork = syscall.Errno(0)

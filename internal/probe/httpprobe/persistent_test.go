@@ -22,7 +22,8 @@ import (
 )
 
 func keepConfig() httpprobe.Config {
-	return httpprobe.Config{Round: "u/1/1" + echo.PersistentSuffix, Source: "a", Installation: "k/a", Timeout: 20 * time.Second, Keep: true}
+	return httpprobe.Config{Round: "u/1/1" + echo.PersistentSuffix, Source: "a", Installation: "k/a",
+		Timeout: 20 * time.Second, Keep: true}
 }
 
 // opened counts the connections of a server whose answers wait until as many requests as want have come.
@@ -98,7 +99,8 @@ func TestTargetsOfOneAddressDoNotShareConnections(t *testing.T) {
 	defer prober.Close()
 	for range 2 {
 		for _, id := range []string{"t1", "t2", "t3"} {
-			if got := prober.Probe(t.Context(), target.Target{ID: id, Address: url, Pod: "b"}); got.Outcome != probe.OK {
+			if got := prober.Probe(t.Context(), target.Target{ID: id, Address: url,
+				Pod: "b"}); got.Outcome != probe.OK {
 				t.Errorf("outcome %v (%s)", got.Outcome, got.Message)
 			}
 		}
@@ -113,7 +115,8 @@ func TestClosedProberKeepsNothing(t *testing.T) {
 	prober := httpprobe.New(keepConfig())
 	prober.Close()
 	for range 2 {
-		if got := prober.Probe(t.Context(), target.Target{ID: "t", Address: url, Pod: "b"}); got.Outcome != probe.OK || got.Reused {
+		if got := prober.Probe(t.Context(), target.Target{ID: "t", Address: url,
+			Pod: "b"}); got.Outcome != probe.OK || got.Reused {
 			t.Errorf("outcome %v (%s), reused %v", got.Outcome, got.Message, got.Reused)
 		}
 	}
@@ -188,7 +191,8 @@ func (s *sayer) ask(t *testing.T, prober probe.Prober, text []byte, hold bool) p
 	s.mu.Lock()
 	s.text, s.hold = text, hold
 	s.mu.Unlock()
-	got := prober.Probe(t.Context(), target.Target{ID: "t", Family: "IPv4", Address: "http://" + s.listener.Addr().String(), Pod: "b"})
+	got := prober.Probe(t.Context(), target.Target{ID: "t", Family: "IPv4",
+		Address: "http://" + s.listener.Addr().String(), Pod: "b"})
 	<-s.written
 	return got
 }
@@ -204,7 +208,8 @@ func selfDelimited(text []byte) bool {
 		body, err := io.ReadAll(answer.Body)
 		_ = answer.Body.Close()
 		if answer.StatusCode >= 200 {
-			return err == nil && len(body) <= echo.MaxBodyBytes && (answer.ContentLength >= 0 || len(answer.TransferEncoding) > 0)
+			return err == nil && len(body) <= echo.MaxBodyBytes &&
+				(answer.ContentLength >= 0 || len(answer.TransferEncoding) > 0)
 		}
 	}
 }
@@ -216,10 +221,23 @@ func FuzzKept(f *testing.F) {
 	good := []byte(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(ours), ours))
 	longer := fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s ", len(ours)+1, ours)
 	for _, seed := range []string{
-		"", "\r\n", "HTTP/1.1", string(good), longer, longer + "\r\n", longer + longer, longer + "HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n", longer[:len(longer)-2],
-		"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\n{}", "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}",
-		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2d\r\n" + ours + " \r\n0\r\n\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2d\r\n" + ours + " \r\n0\r\n\r\n0\r\n\r\n",
-		"HTTP/1.1 200 OK\r\n\r\n" + ours, "HTTP/2.0 200 OK\r\nContent-Length: 44\r\n\r\n" + ours, "HTTP/1.1 204 No\r\nContent-Length: 44\r\n\r\n" + ours, "HTTP/1.1 503 No\r\nContent-Length: 9\r\n\r\n",
+		"",
+		"\r\n",
+		"HTTP/1.1",
+		string(good),
+		longer,
+		longer + "\r\n",
+		longer + longer,
+		longer + "HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n",
+		longer[:len(longer)-2],
+		"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\n{}",
+		"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2d\r\n" + ours + " \r\n0\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2d\r\n" + ours + " \r\n0\r\n\r\n0\r\n\r\n",
+		"HTTP/1.1 200 OK\r\n\r\n" + ours,
+		"HTTP/2.0 200 OK\r\nContent-Length: 44\r\n\r\n" + ours,
+		"HTTP/1.1 204 No\r\nContent-Length: 44\r\n\r\n" + ours,
+		"HTTP/1.1 503 No\r\nContent-Length: 9\r\n\r\n",
 		"HTTP/1.1 100 C\r\n\r\n" + longer, "HTTP/1.1 101 S\r\n\r\n" + longer,
 	} {
 		f.Add([]byte(seed))
@@ -237,11 +255,14 @@ func FuzzKept(f *testing.F) {
 		want := server.ask(t, httpprobe.New(alone), text, hold)
 		for range 2 {
 			got := server.ask(t, prober, text, hold)
-			if got.Outcome != want.Outcome || got.Phase != want.Phase || got.Status != want.Status || got.Bytes != want.Bytes || got.Peer != want.Peer || got.Message != want.Message {
-				t.Errorf("%q is %v at %q (%s) over a kept connection and %v at %q (%s) alone", text, got.Outcome, got.Phase, got.Message, want.Outcome, want.Phase, want.Message)
+			if got.Outcome != want.Outcome || got.Phase != want.Phase || got.Status != want.Status ||
+				got.Bytes != want.Bytes || got.Peer != want.Peer || got.Message != want.Message {
+				t.Errorf("%q is %v at %q (%s) over a persistent connection and %v at %q (%s) alone", text, got.Outcome,
+					got.Phase, got.Message, want.Outcome, want.Phase, want.Message)
 			}
 			after := server.ask(t, prober, good, true)
-			if diff := cmp.Diff([]any{probe.OK, int64(len(ours)), 200}, []any{after.Outcome, after.Bytes, after.Status}); diff != "" {
+			if diff := cmp.Diff([]any{probe.OK, int64(len(ours)), 200},
+				[]any{after.Outcome, after.Bytes, after.Status}); diff != "" {
 				t.Errorf("after %q the good answer is not (-want +got):\n%s%s", text, diff, after.Message)
 			}
 		}

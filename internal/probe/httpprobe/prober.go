@@ -1,5 +1,6 @@
-// Package httpprobe makes attempts over plain HTTP/1.1 and attempts that only connect: Prober sends one request, over a connection of its own
-// or over a persistent one, and judges the answer. Other probers of HTTP share its requests and its judgement.
+// Package httpprobe makes attempts over plain HTTP/1.1 and attempts that only connect. Prober sends one request, over a
+// connection of its own or over a persistent one, and judges the answer. Other probers of HTTP share its requests and
+// its judgement.
 package httpprobe
 
 import (
@@ -17,27 +18,27 @@ import (
 
 // Bounds of what is read of an answer, beside echo.MaxBodyBytes for its body.
 const (
-	// MaxHeaderBytes bounds the headers, those of interim answers included.
+	// MaxHeaderBytes bounds the headers, interim answers included.
 	MaxHeaderBytes = 16 << 10
 	// MaxFraming is room for the chunk sizes around a body.
 	MaxFraming = 64 << 10
-	// MaxInterim bounds the 1xx answers before the real one.
+	// MaxInterim bounds the 1xx answers before the final one.
 	MaxInterim = 4
 )
 
 // Config is what all attempts of one round have in common.
 type Config struct {
-	// Round is the round's key as text, with echo.PersistentSuffix behind it for the persistent stream; Source is the pod that sends.
-	// Both travel in headers, so neither may hold a line break.
+	// Round is the round's key as text, followed by echo.PersistentSuffix for the persistent stream. Source is the pod
+	// that sends. Both travel in headers, so that neither may hold a line break.
 	Round, Source string
-	// Installation is whose agents may answer.
+	// Installation is the installation whose agents may answer.
 	Installation string
 	// Timeout bounds an attempt from name resolution to the end of the body; it must be positive.
 	Timeout time.Duration
 	// Status is the HTTP status that counts as success; 0 is 200.
 	Status int
-	// Keep leaves connections open for later attempts at the same target, as far as answers allow it.
-	// Without it every attempt opens and closes one.
+	// Keep leaves connections open for later attempts at the same target, as far as answers allow it. Without it every
+	// attempt opens and closes one.
 	Keep bool
 }
 
@@ -45,31 +46,34 @@ type Config struct {
 // no proxy and never tries twice: one call is at most one connection and one request on the wire. It is safe for
 // concurrent use.
 //
-// With Config.Keep an attempt takes the idle connection of its target that was used last, or opens another. A
-// connection goes back after a success whose answer was HTTP/1.1, said itself where it ends, did not announce the
-// connection's end and had nothing behind it; after anything else it is closed. What the other side ended while it was
-// idle is replaced, and counted in the sample of the attempt that found it so. It is found when the next attempt looks
-// for a connection, so what ends after the last attempt is not counted, nor is a connection that is never looked at
-// because a younger one is open.
+// With Config.Keep an attempt uses the idle connection of its target that was used last, or opens another. The
+// connection is stored again after a success whose answer was HTTP/1.1, said where it ends, did not announce the
+// connection's end and was followed by nothing. After anything else the connection is closed. A connection that the
+// other side ended while it was idle is replaced, and counted in the sample of the attempt that found it. An end is
+// found when the next attempt looks for a connection. An end after the last attempt is therefore not counted, nor is
+// the end of a connection that is never looked at because a younger one is open.
 type Prober struct {
 	config Config
 	dialer net.Dialer
 	idle   *pool.Pool[destination, *net.TCPConn]
 }
 
-// destination is what a connection leads to. Targets do not share connections, even where they share an address: each is measured on its own.
+// destination is what a connection leads to. Targets do not share connections, even where they share an address: each
+// is measured on its own.
 type destination struct{ id, address, dial string }
 
 func destinationOf(t target.Target) destination { return destination{t.ID, t.Address, t.Dial} }
 
 // New makes a Prober.
 func New(config Config) *Prober {
-	// Neither happy eyeballs nor multipath: an attempt tests one way.
-	return &Prober{config: config, dialer: net.Dialer{FallbackDelay: -1, KeepAlive: -1}, idle: pool.New[destination](CheckIdle,
-		closeByReset)}
+	// An attempt tests one path: no happy eyeballs and no multipath.
+	return &Prober{config: config, dialer: net.Dialer{FallbackDelay: -1, KeepAlive: -1},
+		idle: pool.New[destination](CheckIdle,
+			closeByReset)}
 }
 
-// Close closes the connections that are idle, and those of attempts under way when these end. The prober can be used on, without keeping.
+// Close closes the idle connections, and those of attempts under way when these end. The prober can be used on, without
+// persistent connections.
 func (p *Prober) Close() { p.idle.Close() }
 
 // attempt is one attempt under way.
@@ -78,15 +82,18 @@ type attempt struct {
 	target target.Target
 	url    *url.URL
 	sample probe.Sample
-	// outer is the caller's context: when it is done, the attempt is aborted and has not failed.
+	// outer is the caller's context. When it is done, the attempt is aborted and has not failed.
 	outer context.Context
 	// since is when the phase under way began.
 	since time.Time
 }
 
-// Probe makes one attempt. The sample's Due equals its Start: only the caller knows better.
-// Its Retransmits leave out those of attempts that found no connection, which nobody tells. Its phases follow each other without gaps: FirstByte is from the connection (or, over a reused one, from the start) to the first byte
-// of whatever the other side sends, Body from there to the end of the answer. A failed attempt's last phase ends with the attempt.
+// Probe makes one attempt. The sample's Due equals its Start: only the caller knows better. Its Retransmits leave out
+// those of an attempt that did not connect, which the kernel does not report.
+//
+// Phases follow each other without gaps. FirstByte is from the connection (or, over a reused one, from the start) to
+// the first byte from the other side, Body from there to the end of the answer. A failed attempt's last phase ends with
+// the attempt.
 func (p *Prober) Probe(ctx context.Context, t target.Target) probe.Sample {
 	start := time.Now()
 	a := &attempt{Prober: p, target: t, outer: ctx, since: start, sample: probe.Sample{Start: start, Due: start}}
@@ -120,10 +127,10 @@ func (a *attempt) run(ctx context.Context) {
 		return
 	}
 	_ = conn.SetDeadline(a.sample.Start.Add(a.config.Timeout))
-	// Registered after the deadline, so that an end that came meanwhile is not overwritten.
+	// The interruption is registered after the deadline, so that the deadline does not overwrite it.
 	stop := context.AfterFunc(a.outer, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	readToEnd, reusable := a.exchange(conn)
-	// An interruption that is about to come would hit whoever uses the connection next.
+	// An interruption about to come would hit the next user of the connection.
 	undisturbed := stop()
 	a.sample.Retransmits = Retransmits(conn) - before
 	switch {
@@ -144,14 +151,15 @@ func (a *attempt) understood() bool {
 		return false
 	}
 	scheme := target.Protocol(a.url.Scheme)
-	if protocol := cmp.Or(a.target.Protocol, scheme); protocol != scheme || (scheme != target.HTTP && scheme != target.TCP) {
+	if protocol := cmp.Or(a.target.Protocol, scheme); protocol != scheme ||
+		(scheme != target.HTTP && scheme != target.TCP) {
 		a.notSent(probe.NoPhase, "the address is not a plain http or tcp URL")
 		return false
 	}
 	return true
 }
 
-// reuse returns a connection that an earlier attempt has opened, nil without one.
+// reuse returns a connection that an earlier attempt opened, nil without one.
 func (a *attempt) reuse() *net.TCPConn {
 	if !a.config.Keep || a.url.Scheme != string(target.HTTP) || a.outer.Err() != nil {
 		return nil
@@ -188,7 +196,7 @@ func (a *attempt) connect(ctx context.Context) (*net.TCPConn, bool) {
 	return tcp, true
 }
 
-// passed notes that the phase under way has ended at the time.
+// passed ends the phase under way at the time.
 func (a *attempt) passed(phase probe.Phase, now time.Time) {
 	// 0 would say that there was no such phase.
 	a.sample.Phases[phase] = max(now.Sub(a.since), 1)
@@ -205,7 +213,7 @@ func (a *attempt) end(now time.Time) {
 		return
 	}
 	if a.sample.Latency > a.config.Timeout {
-		// On a busy machine the answer can be read before the timer is heard; it was too late all the same.
+		// On a busy machine the answer can be read before the timer is noticed. The answer was too late all the same.
 		last := probe.Body
 		if a.url.Scheme == string(target.TCP) {
 			last = probe.Connect
@@ -218,7 +226,8 @@ func (a *attempt) notSent(phase probe.Phase, message string) {
 	fail(&a.sample, probe.NotSent, phase, message)
 }
 
-// failed judges an error of the given phase. The caller's end comes first: what it breaks says nothing about the network.
+// failed judges an error of the given phase. The end of the caller's context comes first: what it breaks says nothing
+// about the network.
 func (a *attempt) failed(phase probe.Phase, err error) {
 	if a.outer.Err() != nil {
 		Abort(phase, &a.sample)

@@ -8,18 +8,18 @@ import (
 	"time"
 )
 
-// Reply reads one answer of HTTP/1 from a connection, within the bounds of this package: Head, then Body, then Leave.
+// Reply reads one answer of HTTP/1 from a connection, within the bounds of this package: Head, then Body, then Discard.
 type Reply struct {
 	// Response is the final headers, nil before Head has read them.
 	Response *http.Response
-	// First is when the first byte of whatever the other side sent was read; zero without one.
+	// First is when the first byte from the other side was read; zero without one.
 	First time.Time
 
 	in       io.Reader
 	buffered *bufio.Reader
-	// left is how much may still be read.
+	// left is how much may still be read, in bytes.
 	left int
-	// broken is the connection's own error: parsers replace it by what they make of the rest.
+	// broken is the connection's own error. Parsers hide it behind what they make of the rest.
 	broken error
 }
 
@@ -30,10 +30,10 @@ func NewReply(conn io.Reader) *Reply {
 	return r
 }
 
-// Answered tells whether anything came.
+// Answered reports whether anything arrived.
 func (r *Reply) Answered() bool { return !r.First.IsZero() }
 
-// Head reads up to the headers of the first answer that is not an interim one. The error is one for Config.JudgeError.
+// Head reads up to the headers of the final answer. The error is one for Config.JudgeError.
 func (r *Reply) Head(request *http.Request) error {
 	for range MaxInterim + 1 {
 		answer, err := http.ReadResponse(r.buffered, request) //nolint:bodyclose // Leave does it
@@ -52,7 +52,7 @@ func (r *Reply) Head(request *http.Request) error {
 	return ErrStatus
 }
 
-// Body reads the body, of which more than limit bytes are ErrBody. With an error it returns what came before.
+// Body reads the body. More than limit bytes are ErrBody. With an error it returns what came before.
 func (r *Reply) Body(limit int) ([]byte, error) {
 	r.left = limit + MaxFraming
 	body, err := io.ReadAll(io.LimitReader(r.Response.Body, int64(limit)+1))
@@ -65,14 +65,15 @@ func (r *Reply) Body(limit int) ([]byte, error) {
 	return body, nil
 }
 
-// Reusable tells, when the whole body was read, whether the connection may carry another request: by RFC 9112, section 9.3, after an answer
-// of HTTP/1.1 without "Connection: close", and only where nothing came behind it. net/http counts a body that only the connection's end
-// delimits as closing too. HTTP/1.0 is not kept even where it offers to.
+// Reusable reports, when the whole body was read, whether the connection may carry another request. By RFC 9112,
+// section 9.3, it may after an answer of HTTP/1.1 without "Connection: close", and only where nothing followed the
+// answer. net/http counts a body that ends with the connection as closing too. HTTP/1.0 is not persistent even where it
+// offers to be.
 func (r *Reply) Reusable() bool {
 	return r.Response.ProtoMajor == 1 && r.Response.ProtoMinor == 1 && !r.Response.Close && r.buffered.Buffered() == 0
 }
 
-// Discard closes the body. What of it has not come yet is not waited for.
+// Discard closes the body. It does not wait for what has not arrived.
 func (r *Reply) Discard() {
 	r.left = 0
 	_ = r.Response.Body.Close()

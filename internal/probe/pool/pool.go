@@ -1,4 +1,4 @@
-// Package pool keeps connections that have nothing under way for the next attempt at the same place.
+// Package pool stores idle connections for the next attempt at the same destination.
 package pool
 
 import (
@@ -12,17 +12,17 @@ type State uint8
 
 // The states.
 const (
-	// Open: the other side left it open and sent nothing.
+	// Open: the other side left the connection open and sent nothing.
 	Open State = iota
-	// Reset: the other side, or something on the way, reset it.
+	// Reset: the other side, or something on the way, reset the connection.
 	Reset
-	// Closed: the other side closed it in good order.
+	// Closed: the other side closed the connection in good order.
 	Closed
-	// Unusable: bytes came that nobody asked for, and would be taken for the next answer.
+	// Unusable: bytes arrived that nobody asked for, and that would be taken for the next answer.
 	Unusable
 )
 
-// Note counts a connection in the state. One that is open is not lost, nor one that is spoilt: that is for us to end.
+// Note counts a connection in the state. An open connection is not lost. Neither is an unusable one: this side ends it.
 func (s State) Note(lost *probe.Lost) {
 	switch s {
 	case Reset:
@@ -33,8 +33,8 @@ func (s State) Note(lost *probe.Lost) {
 	}
 }
 
-// Pool holds idle connections by what they lead to. It has as many for a place as attempts were under way there at once, drops those
-// that ended meanwhile when it looks for an open one, and is safe for concurrent use.
+// Pool holds idle connections by destination, as many for each as attempts were under way at once. It drops connections
+// that ended meanwhile when it looks for an open one. It is safe for concurrent use.
 type Pool[Place comparable, Conn any] struct {
 	check func(Conn) State
 	drop  func(Conn)
@@ -44,14 +44,14 @@ type Pool[Place comparable, Conn any] struct {
 	closed bool
 }
 
-// New makes a pool. look finds out what became of an idle connection, drop closes one.
+// New makes a pool. check returns what became of an idle connection, drop closes a connection.
 func New[Place comparable, Conn any](look func(Conn) State, drop func(Conn)) *Pool[Place, Conn] {
 	return &Pool[Place, Conn]{check: look, drop: drop, idle: map[Place][]Conn{}}
 }
 
-// Acquire returns the open connection to the place that was used last, and reports whether there is one. lost are those
-// that it found ended by the other side before it came to that one: how long ago is not known, and those behind it are
-// not looked at.
+// Acquire returns the open connection to the destination that was used last, and reports whether there is one. lost
+// counts the connections that the other side had ended and that Acquire found before. How long ago they ended is not
+// known. Older connections are not checked.
 func (p *Pool[Place, Conn]) Acquire(to Place) (conn Conn, lost probe.Lost, ok bool) {
 	for {
 		if conn, ok = p.pop(to); !ok {
@@ -79,7 +79,7 @@ func (p *Pool[Place, Conn]) pop(to Place) (conn Conn, ok bool) {
 	return conn, true
 }
 
-// Release keeps a connection over which nothing is under way any more, or drops it when the pool is closed.
+// Release stores a connection over which nothing is under way, or drops it when the pool is closed.
 func (p *Pool[Place, Conn]) Release(to Place, conn Conn) {
 	p.mu.Lock()
 	closed := p.closed
@@ -92,7 +92,7 @@ func (p *Pool[Place, Conn]) Release(to Place, conn Conn) {
 	}
 }
 
-// Close drops what is idle, and what becomes idle later.
+// Close drops the idle connections, and those released later.
 func (p *Pool[Place, Conn]) Close() {
 	p.mu.Lock()
 	idle := p.idle

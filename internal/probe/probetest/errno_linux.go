@@ -10,11 +10,11 @@ import (
 // mostErrno is above every error number of Linux.
 const mostErrno = 140
 
-// errnos are the outcomes of attempts at whose connect(2) the system gives a number; all others are probe.Other.
+// errnos are the outcomes of attempts whose connect(2) fails with the number. All others are probe.Other.
 func errnos() map[syscall.Errno]probe.Outcome {
 	return map[syscall.Errno]probe.Outcome{
-		// Somebody answers that there is no way, or the node decides so: netfilter's REJECT of all types, routes of all
-		// types, ICMP of both families.
+		// The network answers that there is no route, or the node decides so: netfilter's REJECT of all types, routes
+		// of all types, ICMP of both families.
 		syscall.ECONNREFUSED: probe.Refused, syscall.ENETUNREACH: probe.Unreachable,
 		syscall.EHOSTUNREACH: probe.Unreachable, syscall.EHOSTDOWN: probe.Unreachable,
 		syscall.ENETDOWN: probe.Unreachable, syscall.EAFNOSUPPORT: probe.Unreachable,
@@ -33,7 +33,7 @@ func errnos() map[syscall.Errno]probe.Outcome {
 	}
 }
 
-// Errnos checks what comes of attempts at whose connect(2) Linux gives each of its error numbers.
+// Errnos checks the outcomes of attempts whose connect(2) fails with each of Linux's error numbers.
 func Errnos(t *testing.T, connect func(syscall.Errno) probe.Sample) {
 	t.Helper()
 	wanted := errnos()

@@ -19,8 +19,8 @@ import (
 // HostileServers is how many servers answer at the same time in Hostile.
 const HostileServers = 200
 
-// heapGrowth is by how much the heap may grow meanwhile, in bytes. An answer may be 64 KiB long, so 200 of them are 13 MiB;
-// the rest is for a buffer that doubles as it grows, and for what the collector has not taken back yet.
+// heapGrowth is how much the heap may grow meanwhile, in bytes. An answer may be 64 KiB long, so that 200 of them are
+// 13 MiB. The rest is for buffers that double as they grow, and for what the collector has not freed yet.
 const heapGrowth = 48 << 20
 
 // hostility is what a server does with a connection once it has read a request.
@@ -29,7 +29,7 @@ type hostility struct {
 	end  func(net.Conn)
 }
 
-// drip writes the text a byte at a time for as long as the client reads, so that no single wait is ever long.
+// drip writes the text a byte at a time as long as the client reads, so that no single wait is long.
 func drip(text string) func(net.Conn) {
 	return func(c net.Conn) {
 		defer func() { _ = c.Close() }()
@@ -48,8 +48,10 @@ func hostilities() []hostility {
 	return []hostility{
 		{"HTTP/1.1 200 OK\r\n\r\n", endless(strings.Repeat("a", 4096))},
 		{"HTTP/1.1 200 OK\r\nContent-Length: 9000000000000000000\r\n\r\n", endless(strings.Repeat("{", 4096))},
-		{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n7fffffffffffffff\r\n", endless(strings.Repeat("[", 4096))},
-		{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", endless("1;" + strings.Repeat("x", 1000) + "\r\na\r\n")},
+		{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n7fffffffffffffff\r\n",
+			endless(strings.Repeat("[", 4096))},
+		{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+			endless("1;" + strings.Repeat("x", 1000) + "\r\na\r\n")},
 		{"HTTP/1.1 200 OK\r\n", endless("X-A: " + strings.Repeat("a", 1000) + "\r\n")},
 		{"HTTP/1.1 200 OK\r\nX-A: ", endless(strings.Repeat("a", 4096))},
 		{"HTTP/1.1 200 OK\r\n", drip("X-A: a\r\n")},
@@ -62,15 +64,16 @@ func hostilities() []hostility {
 	}
 }
 
-// Hostile has a load sent to HostileServers servers, all of which misbehave in one of many ways, and checks that no request counts as a success,
-// that every one is accounted for, and that what is kept of the answers is bounded. run makes one attempt or more on each target,
-// with timeouts of a second at most, and returns what was measured.
+// Hostile sends a load to HostileServers servers that each misbehave in one of many ways. It checks that no request
+// succeeds, that every request is counted, and that the memory for answers is bounded. run makes one attempt or more at
+// each target, with timeouts of a second at most, and returns what was measured.
 func Hostile(t *testing.T, run func(targets []target.Target) []report.Path) {
 	t.Helper()
 	address := hostileServer(t)
 	targets := make([]target.Target, HostileServers)
 	for i := range targets {
-		targets[i] = target.Target{ID: fmt.Sprintf("t%d", i), Kind: target.Endpoint, Family: topology.IPv4, Protocol: target.HTTP, Address: fmt.Sprintf("http://%s/%d", address, i), Pod: pod}
+		targets[i] = target.Target{ID: fmt.Sprintf("t%d", i), Kind: target.Endpoint, Family: topology.IPv4,
+			Protocol: target.HTTP, Address: fmt.Sprintf("http://%s/%d", address, i), Pod: pod}
 	}
 	var paths []report.Path
 	begun := time.Now()
@@ -96,7 +99,8 @@ func Hostile(t *testing.T, run func(targets []target.Target) []report.Path) {
 			}
 		}
 		if p.OK != 0 || failed != p.Sent || p.Sent+p.Missed != p.Scheduled {
-			t.Errorf("%s: %d due, %d sent, %d missed, %d ok, %d failed; want all that were sent failed", p.Target.ID, p.Scheduled, p.Sent, p.Missed, p.OK, failed)
+			t.Errorf("%s: %d due, %d sent, %d missed, %d ok, %d failed; want all that were sent failed", p.Target.ID,
+				p.Scheduled, p.Sent, p.Missed, p.OK, failed)
 		}
 		if p.Kept != nil {
 			if p.Kept.OK != 0 {
@@ -111,7 +115,7 @@ func Hostile(t *testing.T, run func(targets []target.Target) []report.Path) {
 	}
 }
 
-// heapWhile is by how much the heap grows at most while do runs, in bytes.
+// heapWhile returns how much the heap grows at most while do runs, in bytes.
 func heapWhile(do func()) uint64 {
 	var stats runtime.MemStats
 	runtime.GC()
@@ -134,7 +138,7 @@ func heapWhile(do func()) uint64 {
 	}
 }
 
-// hostileServer does to each connection the next of all hostilities until the test ends.
+// hostileServer treats each connection by the next of all hostilities, until the test ends.
 func hostileServer(t *testing.T) string {
 	t.Helper()
 	listener := listen(t)

@@ -1,4 +1,4 @@
-// Package probetest is the contract that every prober keeps, as tests: an implementation passes them or is none.
+// Package probetest is the contract of all probers, as tests.
 package probetest
 
 import (
@@ -39,14 +39,16 @@ func config(timeout time.Duration) httpprobe.Config {
 }
 
 func at(address string) target.Target {
-	return target.Target{ID: "t", Kind: target.Endpoint, Family: topology.IPv4, Protocol: target.HTTP, Address: "http://" + address, Pod: pod}
+	return target.Target{ID: "t", Kind: target.Endpoint, Family: topology.IPv4, Protocol: target.HTTP,
+		Address: "http://" + address, Pod: pod}
 }
 
-// HTTP runs the contract of the HTTP probe. Config.Keep tells the constructor whether connections are to be kept from one attempt of the
-// prober to its next one; a prober that has a method Close is closed at its test's end. It changes the process's descriptor limit for a moment, so it must not run beside other tests.
+// HTTP runs the contract of the HTTP probe. Config.Keep says whether the prober under test keeps connections open from
+// one attempt to the next. A prober that has a method Close is closed at its test's end. HTTP changes the process's
+// descriptor limit for a moment, so that it must not run beside other tests.
 func HTTP(t *testing.T, newProber NewHTTP) {
 	t.Run("answers", func(t *testing.T) { answers(t, newProber) })
-	t.Run("a whole answer of the right agent is OK", func(t *testing.T) { success(t, newProber) })
+	t.Run("a complete answer of the right agent is OK", func(t *testing.T) { success(t, newProber) })
 	t.Run("a redirect is not followed", func(t *testing.T) { redirect(t, newProber) })
 	t.Run("every attempt opens a connection of its own", func(t *testing.T) { connections(t, newProber) })
 	t.Run("nobody listens", func(t *testing.T) { refused(t, newProber) })
@@ -54,11 +56,12 @@ func HTTP(t *testing.T, newProber NewHTTP) {
 	t.Run("an unknown name", func(t *testing.T) { unknownName(t, newProber) })
 	t.Run("an attempt under way is aborted with its round", func(t *testing.T) { aborted(t, newProber) })
 	t.Run("an attempt of a stopped round is aborted", func(t *testing.T) { abortedBefore(t, newProber) })
-	t.Run("a connection is made to where the target says, for the host of its URL", func(t *testing.T) { dial(t, newProber) })
+	t.Run("a connection is made to where the target says, for the host of its URL",
+		func(t *testing.T) { dial(t, newProber) })
 	t.Run("a name to connect to is resolved, for the host of the URL", func(t *testing.T) { dialByName(t, newProber) })
 	t.Run("connections alone", func(t *testing.T) { tcp(t, newProber) })
-	t.Run("a reset follows a whole answer", func(t *testing.T) { resets(t, newProber) })
-	t.Run("kept connections", func(t *testing.T) { persistent(t, newProber) })
+	t.Run("a reset follows a complete answer", func(t *testing.T) { resets(t, newProber) })
+	t.Run("persistent connections", func(t *testing.T) { persistent(t, newProber) })
 	t.Run("no descriptor is left", func(t *testing.T) { noDescriptor(t, newProber) })
 }
 
@@ -86,25 +89,27 @@ func check(t *testing.T, got probe.Sample, w want) {
 		sum += d
 	}
 	if sum > got.Latency+got.Own {
-		t.Errorf("phases %v take longer than the latency of %v and %v of the prober's own", got.Phases, got.Latency, got.Own)
+		t.Errorf("phases %v take longer than the latency of %v and %v of the prober's own", got.Phases, got.Latency,
+			got.Own)
 	}
 }
 
 func body(installation, peer string) string {
-	return fmt.Sprintf(`{"kdoctor":{"installation":%q,"pod":%q,"podUID":"u","node":"n"},"clientAddress":"","method":"GET","path":"/","host":""}`, installation, peer)
+	return fmt.Sprintf(`{"kdoctor":{"installation":%q,"pod":%q,"podUID":"u","node":"n"},`+
+		`"clientAddress":"","method":"GET","path":"/","host":""}`, installation, peer)
 }
 
 func whole(status int, body string) string {
 	return fmt.Sprintf("HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n%s", status, len(body), body)
 }
 
-// large is a body of the largest size, filled up as a responder does it.
+// large is a body of the largest size, padded as by a responder.
 func large() string {
 	text := body(ours, pod)
 	return text + strings.Repeat(" ", echo.MaxBodyBytes-len(text))
 }
 
-// cut leaves the last byte out.
+// cut removes the last byte.
 func cut(text string) string { return text[:len(text)-1] }
 
 const partial = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"
@@ -127,7 +132,7 @@ func reset(c net.Conn) {
 	_ = c.Close()
 }
 
-// stalled holds the connection until the client goes away.
+// stalled keeps the connection open until the client goes away.
 func stalled(c net.Conn) {
 	_, _ = io.Copy(io.Discard, c)
 	_ = c.Close()
@@ -148,17 +153,26 @@ func endless(text string) func(net.Conn) {
 func answers(t *testing.T, newProber NewHTTP) {
 	for _, s := range []script{
 		{"another status", whole(503, body(ours, pod)), closed, long, want{probe.BadStatus, probe.FirstByte, 503}},
-		{"another status with a body that does not come", "HTTP/1.1 503 X\r\nContent-Length: 100\r\n\r\n", stalled, long, want{probe.BadStatus, probe.FirstByte, 503}},
-		{"an interim answer comes before the real one", "HTTP/1.1 100 Continue\r\n\r\n" + whole(200, body(ours, pod)), closed, long, want{probe.OK, probe.NoPhase, 200}},
-		{"nothing but interim answers", "", endless("HTTP/1.1 100 Continue\r\n\r\n"), long, want{probe.BadAnswer, probe.FirstByte, 0}},
-		{"a chunked answer", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(body(ours, pod)), body(ours, pod)), closed, long,
+		{"another status with a body that does not come", "HTTP/1.1 503 X\r\nContent-Length: 100\r\n\r\n", stalled,
+			long, want{probe.BadStatus, probe.FirstByte, 503}},
+		{"an interim answer comes before the real one", "HTTP/1.1 100 Continue\r\n\r\n" + whole(200, body(ours, pod)),
+			closed, long, want{probe.OK, probe.NoPhase, 200}},
+		{"nothing but interim answers", "", endless("HTTP/1.1 100 Continue\r\n\r\n"), long,
+			want{probe.BadAnswer, probe.FirstByte, 0}},
+		{"a chunked answer", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" +
+			fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(body(ours, pod)), body(ours, pod)), closed, long,
 			want{probe.OK, probe.NoPhase, 200}},
-		{"an answer that ends with the connection", "HTTP/1.0 200 OK\r\n\r\n" + body(ours, pod), closed, long, want{probe.OK, probe.NoPhase, 200}},
+		{"an answer that ends with the connection", "HTTP/1.0 200 OK\r\n\r\n" + body(ours, pod), closed, long,
+			want{probe.OK, probe.NoPhase, 200}},
 		{"silence", "", stalled, short, want{probe.Timeout, probe.FirstByte, 0}},
-		{"half of the headers, then silence", "HTTP/1.1 200 OK\r\nContent-", stalled, short, want{probe.Timeout, probe.FirstByte, 0}},
-		{"as large an answer as may be asked for", whole(200, large()), closed, long, want{probe.OK, probe.NoPhase, 200}},
-		{"a large answer without its last byte, then silence", cut(whole(200, large())), stalled, short, want{probe.Timeout, probe.Body, 200}},
-		{"a large answer that is closed before its last byte", cut(whole(200, large())), closed, long, want{probe.BadAnswer, probe.Body, 200}},
+		{"half of the headers, then silence", "HTTP/1.1 200 OK\r\nContent-", stalled, short,
+			want{probe.Timeout, probe.FirstByte, 0}},
+		{"as large an answer as may be asked for", whole(200, large()), closed, long,
+			want{probe.OK, probe.NoPhase, 200}},
+		{"a large answer without its last byte, then silence", cut(whole(200, large())), stalled, short,
+			want{probe.Timeout, probe.Body, 200}},
+		{"a large answer that is closed before its last byte", cut(whole(200, large())), closed, long,
+			want{probe.BadAnswer, probe.Body, 200}},
 		{"half of the body, then silence", partial, stalled, short, want{probe.Timeout, probe.Body, 200}},
 		{"closed without an answer", "", closed, long, want{probe.BadAnswer, probe.FirstByte, 0}},
 		{"closed in the middle of the body", partial, closed, long, want{probe.BadAnswer, probe.Body, 200}},
@@ -166,19 +180,34 @@ func answers(t *testing.T, newProber NewHTTP) {
 		{"reset in the middle of the body", partial, reset, long, want{probe.Reset, probe.Body, 200}},
 		{"garbage", "SSH-2.0-OpenSSH_9.2\r\n", closed, long, want{probe.BadAnswer, probe.FirstByte, 0}},
 		{"a status that is none", "HTTP/1.1 000 X\r\n\r\n", closed, long, want{probe.BadAnswer, probe.FirstByte, 0}},
-		{"headers without end", "HTTP/1.1 200 OK\r\n", endless("X-A: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n"), long, want{probe.BadAnswer, probe.FirstByte, 0}},
-		{"a body without end", "HTTP/1.1 200 OK\r\n\r\n", endless(strings.Repeat("a", 1000)), long, want{probe.BadAnswer, probe.Body, 200}},
-		{"chunks without end", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", endless("1\r\na\r\n"), long, want{probe.BadAnswer, probe.Body, 200}},
-		{"headers that come a byte at a time", "HTTP/1.1 200 OK\r\n", drip("X-A: a\r\n"), short, want{probe.Timeout, probe.FirstByte, 0}},
-		{"a body that comes a byte at a time", "HTTP/1.1 200 OK\r\n\r\n", drip("a"), short, want{probe.Timeout, probe.Body, 200}},
-		{"one redirect after the other", "", endless("HTTP/1.1 302 Found\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n"), long, want{probe.BadStatus, probe.FirstByte, 302}},
-		{"garbage without end", "", endless(strings.Repeat("\xff\x00", 500)), long, want{probe.BadAnswer, probe.FirstByte, 0}},
-		{"a body that would have to be unpacked", "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\n\x1f\x8b\x08\x00\x00", closed, long, want{probe.BadAnswer, probe.Body, 200}},
-		{"another web server", whole(200, "<html>It works!</html>"), closed, long, want{probe.BadAnswer, probe.Body, 200}},
+		{"headers without end", "HTTP/1.1 200 OK\r\n",
+			endless("X-A: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n"), long, want{probe.BadAnswer,
+				probe.FirstByte, 0}},
+		{"a body without end", "HTTP/1.1 200 OK\r\n\r\n", endless(strings.Repeat("a", 1000)), long,
+			want{probe.BadAnswer, probe.Body, 200}},
+		{"chunks without end", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", endless("1\r\na\r\n"), long,
+			want{probe.BadAnswer, probe.Body, 200}},
+		{"headers that come a byte at a time", "HTTP/1.1 200 OK\r\n", drip("X-A: a\r\n"), short,
+			want{probe.Timeout, probe.FirstByte, 0}},
+		{"a body that comes a byte at a time", "HTTP/1.1 200 OK\r\n\r\n", drip("a"), short,
+			want{probe.Timeout, probe.Body, 200}},
+		{"one redirect after the other", "",
+			endless("HTTP/1.1 302 Found\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n"), long,
+			want{probe.BadStatus, probe.FirstByte, 302}},
+		{"garbage without end", "", endless(strings.Repeat("\xff\x00", 500)), long,
+			want{probe.BadAnswer, probe.FirstByte, 0}},
+		{"a body that would have to be unpacked",
+			"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\n\x1f\x8b\x08\x00\x00", closed, long,
+			want{probe.BadAnswer, probe.Body, 200}},
+		{"another web server", whole(200, "<html>It works!</html>"), closed, long,
+			want{probe.BadAnswer, probe.Body, 200}},
 		{"JSON of something else", whole(200, `{"status":"ok"}`), closed, long, want{probe.BadAnswer, probe.Body, 200}},
-		{"an agent of another installation", whole(200, body("other/agent", pod)), closed, long, want{probe.BadAnswer, probe.Body, 200}},
-		{"another agent", whole(200, body(ours, "kdoctor-agent-c")), closed, long, want{probe.WrongPeer, probe.Body, 200}},
-		{"a pod with an impossible name", whole(200, body(ours, strings.Repeat("a", 300))), closed, long, want{probe.BadAnswer, probe.Body, 200}},
+		{"an agent of another installation", whole(200, body("other/agent", pod)), closed, long,
+			want{probe.BadAnswer, probe.Body, 200}},
+		{"another agent", whole(200, body(ours, "kdoctor-agent-c")), closed, long,
+			want{probe.WrongPeer, probe.Body, 200}},
+		{"a pod with an impossible name", whole(200, body(ours, strings.Repeat("a", 300))), closed, long,
+			want{probe.BadAnswer, probe.Body, 200}},
 	} {
 		t.Run(s.name, func(t *testing.T) {
 			address, start := serve(t, s), time.Now()
@@ -211,7 +240,7 @@ func serve(t *testing.T, s script) string {
 	return listener.Addr().String()
 }
 
-// readRequest reads up to the blank line, so that closing does not turn into a reset. It returns nothing when no request came.
+// readRequest reads up to the blank line, so that a close is no reset. It returns nothing when no request came.
 func readRequest(conn net.Conn) string {
 	var read strings.Builder
 	b := make([]byte, 4096)
@@ -249,7 +278,8 @@ func success(t *testing.T, newProber NewHTTP) {
 	to.Pod = ""
 	got := newProber(config(long)).Probe(t.Context(), to)
 	check(t, got, want{probe.OK, probe.NoPhase, 200})
-	if got.Phases[probe.Connect] <= 0 || got.Phases[probe.FirstByte] <= 0 || got.Phases[probe.Resolve] != 0 || got.Phases[probe.TLS] != 0 || got.Reused || got.Closed {
+	if got.Phases[probe.Connect] <= 0 || got.Phases[probe.FirstByte] <= 0 || got.Phases[probe.Resolve] != 0 ||
+		got.Phases[probe.TLS] != 0 || got.Reused || got.Closed {
 		t.Errorf("phases are %v, reused is %v, closed %v", got.Phases, got.Reused, got.Closed)
 	}
 	if got.Peer != pod || got.Bytes < int64(len(pod)) {
@@ -258,7 +288,8 @@ func success(t *testing.T, newProber NewHTTP) {
 	if served := handler.Served("0b5f/1/2"); served != 1 {
 		t.Errorf("the responder counted %d requests of the round, want 1", served)
 	}
-	if source.Load() != "kdoctor-agent-a" || path.Load() != "/kdoctoragent" || host.Load() != server.Listener.Addr().String() {
+	if source.Load() != "kdoctor-agent-a" || path.Load() != "/kdoctoragent" ||
+		host.Load() != server.Listener.Addr().String() {
 		t.Errorf("source is %v, path %v, host %v", source.Load(), path.Load(), host.Load())
 	}
 }
@@ -270,7 +301,8 @@ func redirect(t *testing.T, newProber NewHTTP) {
 		http.Redirect(w, r, "/elsewhere", http.StatusFound)
 	}))
 	defer server.Close()
-	check(t, newProber(config(long)).Probe(t.Context(), at(server.Listener.Addr().String())), want{probe.BadStatus, probe.FirstByte, 302})
+	check(t, newProber(config(long)).Probe(t.Context(), at(server.Listener.Addr().String())),
+		want{probe.BadStatus, probe.FirstByte, 302})
 	if requests.Load() != 1 {
 		t.Errorf("%d requests were sent, want 1", requests.Load())
 	}
@@ -306,8 +338,8 @@ func refused(t *testing.T, newProber NewHTTP) {
 	}
 }
 
-// refusedByPolicy holds what a policy refuses against what the agent itself could not do: the one is a failure of the
-// way, the other is not.
+// refusedByPolicy compares what a policy refuses with what the agent itself could not do: only the first is a failure
+// of the path.
 func refusedByPolicy(t *testing.T, newProber NewHTTP) {
 	address := serve(t, script{text: whole(200, body(ours, pod)), end: closed})
 	for errno, w := range map[syscall.Errno]want{
@@ -356,7 +388,8 @@ func aborted(t *testing.T, newProber NewHTTP) {
 func abortedBefore(t *testing.T, newProber NewHTTP) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	check(t, newProber(config(long)).Probe(ctx, at(serve(t, script{end: stalled}))), want{probe.Aborted, probe.Connect, 0})
+	check(t, newProber(config(long)).Probe(ctx, at(serve(t, script{end: stalled}))),
+		want{probe.Aborted, probe.Connect, 0})
 }
 
 func noDescriptor(t *testing.T, newProber NewHTTP) {

@@ -25,7 +25,7 @@ func open(t *testing.T, newProber NewHTTP, c httpprobe.Config) probe.Prober {
 	return prober
 }
 
-// step is one attempt of several by one prober, and what the server does with it.
+// step is one of several attempts by one prober, and what the server does with it.
 type step struct {
 	// text answers the request; end, unless nil, ends the connection then.
 	text string
@@ -43,7 +43,7 @@ type story struct {
 	name    string
 	timeout time.Duration
 	steps   []step
-	// connections is how many the server saw. Requests are always as many as steps: nothing is tried twice.
+	// connections is how many the server saw. There are as many requests as steps: nothing is tried twice.
 	connections int
 }
 
@@ -51,15 +51,17 @@ func stories() []story {
 	good := whole(200, body(ours, pod))
 	ok := want{probe.OK, probe.NoPhase, 200}
 	first, again := step{text: good, want: ok}, step{text: good, want: ok, reused: true}
-	fails := func(text string, end func(net.Conn), outcome probe.Outcome, phase probe.Phase, status int, closed bool) step {
+	fails := func(text string, end func(net.Conn), outcome probe.Outcome, phase probe.Phase, status int,
+		closed bool) step {
 		return step{text: text, end: end, want: want{outcome, phase, status}, reused: true, closed: closed}
 	}
 	with := func(text string) step { return step{text: text, want: ok} }
-	chunks := fmt.Sprintf("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\nA: b\r\n\r\n", len(body(ours, pod)), body(ours, pod))
+	chunks := fmt.Sprintf("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\nA: b\r\n\r\n",
+		len(body(ours, pod)), body(ours, pod))
 	chunked := step{text: chunks, want: ok, reused: true}
 	length := fmt.Sprintf("Content-Length: %d\r\n", len(body(ours, pod)))
 	idle := func(do func(net.Conn)) step { return step{text: good, want: ok, idle: do} }
-	// after is a step like another, which finds so many connections ended.
+	// after is a step like another that finds connections ended.
 	after := func(s step, resets, closes uint64) step {
 		s.lost = probe.Lost{Resets: resets, Closes: closes}
 		return s
@@ -76,17 +78,21 @@ func stories() []story {
 		{"three attempts need one connection", long, []step{first, again, again}, 1},
 		{"chunks with a trailer end an answer too", long, []step{with(chunks), chunked, again}, 1},
 		{"interim answers belong to the answer behind them", long,
-			[]step{first, {text: "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + good, want: ok, reused: true}, again}, 1},
+			[]step{first, {text: "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + good, want: ok, reused: true},
+				again}, 1},
 		{"a server that announces the end of the connection is believed", long, []step{
 			with("HTTP/1.1 200 OK\r\nConnection: close\r\n" + length + "\r\n" + body(ours, pod)), first, again}, 2},
 		{"the announcement may stand among other words", long, []step{
 			with("HTTP/1.1 200 OK\r\nConnection: x, Close\r\n" + length + "\r\n" + body(ours, pod)), first}, 2},
-		{"an answer of HTTP/1.0 is not kept", long, []step{with("HTTP/1.0 200 OK\r\n" + length + "\r\n" + body(ours, pod)), first}, 2},
+		{"an answer of HTTP/1.0 is not kept", long, []step{with("HTTP/1.0 200 OK\r\n" + length + "\r\n" + body(ours,
+			pod)), first}, 2},
 		{"an answer of HTTP/1.0 is not kept where it offers to", long,
-			[]step{with("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n" + length + "\r\n" + body(ours, pod)), first}, 2},
+			[]step{with("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n" + length + "\r\n" + body(ours, pod)),
+				first}, 2},
 		{"an answer that ends with the connection is not kept", long,
 			[]step{{text: "HTTP/1.1 200 OK\r\n\r\n" + body(ours, pod), end: closed, want: ok}, first, again}, 2},
-		{"a connection with bytes behind the answer is not used again", long, []step{with(good + good), first, again}, 2},
+		{"a connection with bytes behind the answer is not used again", long, []step{with(good + good), first, again},
+			2},
 		{"a blank line behind the answer is a byte too", long, []step{with(good + "\r\n"), first}, 2},
 		{"a connection that is closed while idle is replaced and counted", long, []step{idle(closed), after(first, 0,
 			1), again}, 2},
@@ -117,9 +123,11 @@ func stories() []story {
 		{"silence over a reused connection is a timeout", short,
 			[]step{first, fails("", stalled, probe.Timeout, probe.FirstByte, 0, false), first}, 2},
 		{"another status ends the connection", long,
-			[]step{first, fails(whole(503, body(ours, pod)), stalled, probe.BadStatus, probe.FirstByte, 503, false), first, again}, 2},
+			[]step{first, fails(whole(503, body(ours, pod)), stalled, probe.BadStatus, probe.FirstByte, 503, false),
+				first, again}, 2},
 		{"another agent's answer ends the connection", long,
-			[]step{first, fails(whole(200, body(ours, "c")), stalled, probe.WrongPeer, probe.Body, 200, false), first}, 2},
+			[]step{first, fails(whole(200, body(ours, "c")), stalled, probe.WrongPeer, probe.Body, 200, false),
+				first}, 2},
 		{"the first request's failure is none of a reused connection", long,
 			[]step{{end: closed, want: want{probe.BadAnswer, probe.FirstByte, 0}}, first, again}, 2},
 	}
@@ -135,13 +143,15 @@ func persistent(t *testing.T, newProber NewHTTP) {
 				got := prober.Probe(t.Context(), at(server.address))
 				check(t, got, step.want)
 				if got.Reused != step.reused || got.Closed != step.closed {
-					t.Errorf("attempt %d: reused is %v and closed %v, want %v and %v", i, got.Reused, got.Closed, step.reused, step.closed)
+					t.Errorf("attempt %d: reused is %v and closed %v, want %v and %v", i, got.Reused, got.Closed,
+						step.reused, step.closed)
 				}
 				if got.Lost != step.lost {
 					t.Errorf("attempt %d: found %+v, want %+v", i, got.Lost, step.lost)
 				}
 				if (got.Phases[probe.Connect] > 0) == step.reused {
-					t.Errorf("attempt %d: reused is %v and connecting took %v", i, step.reused, got.Phases[probe.Connect])
+					t.Errorf("attempt %d: reused is %v and connecting took %v", i, step.reused,
+						got.Phases[probe.Connect])
 				}
 				if step.idle != nil {
 					server.last(step.idle)
@@ -149,7 +159,8 @@ func persistent(t *testing.T, newProber NewHTTP) {
 			}
 			connections, requests := server.seen()
 			if connections != s.connections || len(requests) != len(s.steps) {
-				t.Errorf("%d attempts made %d connections and %d requests, want %d and %d", len(s.steps), connections, len(requests), s.connections, len(s.steps))
+				t.Errorf("%d attempts made %d connections and %d requests, want %d and %d", len(s.steps), connections,
+					len(requests), s.connections, len(s.steps))
 			}
 			for _, r := range requests {
 				if strings.Contains(r, "\r\nConnection:") {
@@ -172,7 +183,7 @@ func persistent(t *testing.T, newProber NewHTTP) {
 	})
 }
 
-// resets holds connections of their own against what the nodes on their way need: no entry that waits for minutes.
+// resets checks that connections of their own leave no entry that waits for minutes on nodes on their way.
 func resets(t *testing.T, newProber NewHTTP) {
 	ends := make(chan error, 1)
 	address := serve(t, script{text: whole(200, body(ours, pod)), end: func(c net.Conn) {
@@ -186,7 +197,7 @@ func resets(t *testing.T, newProber NewHTTP) {
 	}
 }
 
-// teller is a server that answers the requests that come, over whatever connections, step by step.
+// teller is a server that answers requests step by step, over whatever connections they come.
 type teller struct {
 	address string
 	steps   []step

@@ -9,14 +9,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// refusing runs the function on a thread on which connect(2) gives the number, as where a policy of the node refuses;
-// the thread ends with it.
+// refusing runs the function on a thread on which connect(2) returns the error number, as where a policy of the node
+// refuses. The thread ends with the function.
 func refusing(t *testing.T, errno syscall.Errno, do func()) {
 	t.Helper()
 	done := make(chan error)
 	go func() {
 		defer close(done)
-		// Never unlocked: the runtime lets the thread end with the goroutine.
+		// The goroutine stays locked, so that the runtime ends its thread.
 		runtime.LockOSThread()
 		if err := refuse(errno); err != nil {
 			done <- err

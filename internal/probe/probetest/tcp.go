@@ -33,13 +33,14 @@ func dial(t *testing.T, newProber NewHTTP) {
 	if host := <-hosts; host != "kdoctor.invalid:8080" {
 		t.Errorf("the host is %q", host)
 	}
-	for _, nowhere := range []string{"127.0.0.1", "localhost", "localhost:http", "127.0.0.1:0", "127.0.0.1:65536", ":80", "[127.0.0.1:80"} {
+	for _, nowhere := range []string{"127.0.0.1", "localhost", "localhost:http", "127.0.0.1:0", "127.0.0.1:65536",
+		":80", "[127.0.0.1:80"} {
 		to.Dial = nowhere
 		check(t, newProber(config(long)).Probe(t.Context(), to), want{probe.NotSent, probe.NoPhase, 0})
 	}
 }
 
-// dialByName connects to a name in the place of the host of the URL.
+// dialByName connects to a name instead of the host of the URL.
 func dialByName(t *testing.T, newProber NewHTTP) {
 	hosts := make(chan string, 1)
 	handler := responder.NewHandler(echo.Identity{Installation: ours, Pod: pod})
@@ -67,7 +68,7 @@ func dialByName(t *testing.T, newProber NewHTTP) {
 	unresolved(t, newProber(config(long)).Probe(t.Context(), to))
 }
 
-// tcpAt is a target that is only connected to.
+// tcpAt is a target that attempts only connect to.
 func tcpAt(address string) target.Target {
 	to := at("")
 	to.Protocol, to.Address = target.TCP, "tcp://"+address
@@ -97,7 +98,8 @@ func tcp(t *testing.T, newProber NewHTTP) {
 	for range 2 {
 		got := prober.Probe(t.Context(), tcpAt(listener.Addr().String()))
 		check(t, got, want{probe.OK, probe.NoPhase, 0})
-		if got.Phases[probe.Connect] <= 0 || got.Phases[probe.FirstByte] != 0 || got.Reused || got.Peer != "" || got.Bytes != 0 {
+		if got.Phases[probe.Connect] <= 0 || got.Phases[probe.FirstByte] != 0 || got.Reused || got.Peer != "" ||
+			got.Bytes != 0 {
 			t.Errorf("phases are %v, reused is %v, peer %q, %d bytes", got.Phases, got.Reused, got.Peer, got.Bytes)
 		}
 		if n := <-sent; n != 0 {

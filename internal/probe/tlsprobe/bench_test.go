@@ -37,7 +37,8 @@ func BenchmarkServerOfAttempts(t *testing.B) {
 // startServer starts the server in a process of its own.
 func startServer(b *testing.B) (plain, secure string, authority []byte) {
 	b.Helper()
-	command := exec.CommandContext(b.Context(), os.Args[0], "-test.run=^$", "-test.bench=^BenchmarkServerOfAttempts$", "-test.benchtime=1x")
+	command := exec.CommandContext(b.Context(), os.Args[0], "-test.run=^$", "-test.bench=^BenchmarkServerOfAttempts$",
+		"-test.benchtime=1x")
 	command.Env = append(os.Environ(), serverVariable+"=1")
 	stdin, err := command.StdinPipe()
 	if err != nil {
@@ -73,7 +74,8 @@ func BenchmarkAttempt(b *testing.B) {
 		keep, tickets bool
 	}{
 		{"http new", target.HTTP, false, false}, {"http kept", target.HTTP, true, false},
-		{"https new", target.HTTPS, false, false}, {"https resumed", target.HTTPS, false, true}, {"https kept", target.HTTPS, true, false},
+		{"https new", target.HTTPS, false, false}, {"https resumed", target.HTTPS, false, true}, {"https kept",
+			target.HTTPS, true, false},
 		{"h2 new", target.HTTP2, false, false}, {"h2 kept", target.HTTP2, true, false},
 	} {
 		b.Run(strings.ReplaceAll(c.name, " ", "-"), func(b *testing.B) {

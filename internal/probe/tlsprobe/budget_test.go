@@ -22,7 +22,7 @@ func TestBudget(t *testing.T) {
 		{"two carry twice as many", 2, 1666, false, true},
 		{"a tenth of a core carries a tenth", 0.1, 83, false, true},
 		{"a tenth of a core carries no more", 0.1, 84, false, false},
-		{"kept connections carry several times as many", 1, 5555, true, true},
+		{"persistent connections carry several times as many", 1, 5555, true, true},
 		{"and no more than that", 1, 5556, true, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -18,7 +18,8 @@ import (
 	"kdoctor.io/kdoctor/internal/target"
 )
 
-// destination is what a connection leads to. Targets do not share connections, even where they share an address: each is measured on its own.
+// destination is what a connection leads to. Targets do not share connections, even where they share an address: each
+// is measured on its own.
 type destination struct{ id, scheme, host, dial string }
 
 // connection is one connection.
@@ -28,22 +29,21 @@ type connection struct {
 	secure *tls.Conn
 	// client speaks HTTP/2; it is nil for HTTP/1.1.
 	client *http.ClientConn
-	// opener is the attempt that opened it.
+	// opener is the attempt that opened the connection.
 	opener *attempt
-	// http2 tells that HTTP/2 was agreed on.
+	// http2 says that both sides agreed on HTTP/2.
 	http2 bool
-	// asked tells that the server asked for a client certificate, proven that it has answered something since.
+	// asked says that the server asked for a client certificate, proven that it has answered something since.
 	asked, proven bool
 }
 
-// state finds out what became of the idle connection. The client of HTTP/2 watches its connection itself and answers
-// what the other side asks in between; where the other side has announced the end (GOAWAY) without having come to it,
-// that is an end in good order too.
+// state returns what became of the idle connection. The client of HTTP/2 watches its connection itself and answers what
+// the other side asks in between. An announced end (GOAWAY) is an end in good order, even before the connection ends.
 func (c *connection) state() pool.State {
 	if c.client == nil {
 		return httpprobe.CheckIdle(c.wire.tcp)
 	}
-	// What the client has read of the end comes first; then what it has not read yet.
+	// What the client has read of the end comes first, then what it has not read yet.
 	unusable, state := c.client.Err() != nil, httpprobe.PeekIdle(c.wire.tcp)
 	switch err := c.wire.broken(); {
 	case errors.Is(err, io.EOF):
@@ -56,10 +56,11 @@ func (c *connection) state() pool.State {
 	return state
 }
 
-// usable tells whether the connection of a client of HTTP/2 can carry another request.
+// usable reports whether the connection of a client of HTTP/2 can carry another request.
 func (c *connection) usable() bool { return c.client.Err() == nil }
 
-// drained tells whether TLS holds nothing that came behind the answer. Reading with the time over takes what is there and waits for nothing.
+// drained reports whether TLS holds nothing that followed the answer. A read after its deadline returns what is there
+// and waits for nothing.
 func (c *connection) drained() bool {
 	if c.secure == nil {
 		return true
@@ -69,7 +70,7 @@ func (c *connection) drained() bool {
 	return n == 0 && errors.Is(err, os.ErrDeadlineExceeded)
 }
 
-// stream is what carries HTTP/1.1.
+// stream returns what carries HTTP/1.1.
 func (c *connection) stream() net.Conn {
 	if c.secure != nil {
 		return c.secure
@@ -77,8 +78,8 @@ func (c *connection) stream() net.Conn {
 	return c.wire
 }
 
-// reset closes a connection with nothing under way: everything was read, so a reset loses nothing, and neither a port here
-// nor conntrack entries on the way linger for minutes.
+// reset closes a connection with nothing under way. Everything was read, so that a reset loses nothing, and neither a
+// port here nor conntrack entries on the way linger for minutes.
 func (c *connection) reset() {
 	_ = c.wire.tcp.SetLinger(0)
 	c.close()
@@ -91,11 +92,11 @@ func (c *connection) close() {
 	_ = c.wire.tcp.Close()
 }
 
-// wire is a TCP connection that its user above cannot close, only end: how it is closed is for the attempt to say.
+// wire is a TCP connection that its user above cannot close, only end: the attempt decides how to close it.
 type wire struct {
 	net.Conn
 	tcp *net.TCPConn
-	// failure is the first error of reading or writing that the network had, which says more than what clients make of it.
+	// failure is the network's first error of reading or writing. It says more than what clients make of it.
 	failure atomic.Pointer[error]
 }
 
@@ -112,7 +113,7 @@ func (w *wire) Write(b []byte) (int, error) {
 }
 
 func (w *wire) note(err error) {
-	// Deadlines are its user's own doing.
+	// Deadlines are set by the wire's own user.
 	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 		w.failure.CompareAndSwap(nil, &err)
 	}
@@ -121,7 +122,7 @@ func (w *wire) note(err error) {
 // Close ends all that waits for the connection.
 func (w *wire) Close() error { return w.SetDeadline(time.Unix(1, 0)) }
 
-// broken is what ended the connection, nil where only its user did.
+// broken returns what ended the connection, nil where only its user did.
 func (w *wire) broken() error {
 	if err := w.failure.Load(); err != nil {
 		return *err
@@ -129,10 +130,10 @@ func (w *wire) broken() error {
 	return nil
 }
 
-// readyKey is where a context has the connection that the transport is to use.
+// readyKey is the key of the connection that the transport is to use, in a context.
 type readyKey struct{}
 
-// newTransport makes a transport that turns connections into clients of HTTP/2; it opens none itself and holds none.
+// newTransport makes a transport that turns connections into clients of HTTP/2. It opens and holds no connection.
 func newTransport() *http.Transport {
 	ready := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		conn, ok := ctx.Value(readyKey{}).(*tls.Conn)
@@ -147,7 +148,7 @@ func newTransport() *http.Transport {
 		DisableCompression: true, MaxResponseHeaderBytes: httpprobe.MaxHeaderBytes}
 }
 
-// connect returns a connection for a request to the URL: one that is kept, or another.
+// connect returns a connection for a request to the URL: an idle one, or a new one.
 func (a *attempt) connect(ctx context.Context, to *url.URL) (*connection, probe.Phase, error) {
 	if a.config.Keep && a.outer.Err() == nil {
 		c, lost, ok := a.idle.Acquire(a.destination(to))
@@ -165,7 +166,7 @@ func (a *attempt) destination(to *url.URL) destination {
 	return destination{a.target.ID, to.Scheme, to.Host, a.dialFor(to)}
 }
 
-// dialFor is the target's Dial where the URL is still that of the target and not one that it redirects to.
+// dialFor returns the target's Dial where the URL is the target's own, and nothing where the target redirected to it.
 func (a *attempt) dialFor(to *url.URL) string {
 	if own, err := url.Parse(a.target.Address); err != nil || own.Host != to.Host || own.Scheme != to.Scheme {
 		return ""
@@ -203,7 +204,8 @@ func (a *attempt) open(ctx context.Context, to *url.URL) (*connection, probe.Pha
 	}
 	a.passed(probe.TLS, time.Now())
 	if c.http2 {
-		if c.client, err = a.transport.NewClientConn(context.WithValue(ctx, readyKey{}, c.secure), to.Scheme, address); err != nil {
+		if c.client, err = a.transport.NewClientConn(context.WithValue(ctx, readyKey{}, c.secure), to.Scheme,
+			address); err != nil {
 			_ = tcp.Close()
 			return nil, probe.FirstByte, cause(c, err)
 		}
@@ -211,7 +213,8 @@ func (a *attempt) open(ctx context.Context, to *url.URL) (*connection, probe.Pha
 	return c, probe.NoPhase, nil
 }
 
-// handshake speaks TLS as the target's protocol wants it: HTTP/2 or HTTP/1.1 and nothing else, because an attempt tests one way.
+// handshake speaks TLS as the target's protocol wants it: HTTP/2 alone or HTTP/1.1 alone, because an attempt tests one
+// path.
 func (a *attempt) handshake(ctx context.Context, c *connection, to *url.URL) error {
 	protocol := "http/1.1"
 	if a.target.Protocol == target.HTTP2 {

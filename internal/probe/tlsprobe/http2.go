@@ -11,9 +11,9 @@ import (
 	"kdoctor.io/kdoctor/internal/probe/httpprobe"
 )
 
-// sendHTTP2 is send over HTTP/2. net/http tries nothing again on a connection of its caller's.
+// sendHTTP2 is send over HTTP/2. net/http never retries on a connection of its caller.
 func (a *attempt) sendHTTP2(ctx context.Context, c *connection, to *url.URL) (r reply, answered bool, err error) {
-	// first is when the first byte came, in nanoseconds from the attempt's start.
+	// first is when the first byte arrived, in nanoseconds from the attempt's start.
 	var first atomic.Int64
 	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotFirstResponseByte: func() {
 		first.CompareAndSwap(0, max(int64(time.Since(a.sample.Start)), 1))

@@ -47,7 +47,8 @@ func TestRedirects(t *testing.T) {
 		{"none is followed unless asked for", 1, 0, false, want{probe.BadStatus, probe.FirstByte, 307, ""}, 1, 1},
 		{"one is followed", 1, 1, false, ok, 2, 2},
 		{"as many as asked for", 10, 10, false, ok, 11, 11},
-		{"one more than asked for is a wrong status", 10, 9, false, want{probe.BadStatus, probe.FirstByte, 307, ""}, 10, 10},
+		{"one more than asked for is a wrong status", 10, 9, false, want{probe.BadStatus, probe.FirstByte, 307, ""},
+			10, 10},
 		{"a hundred", 100, 100, true, ok, 101, 1},
 		{"thirty over new connections", 30, 100, false, ok, 31, 31},
 		{"never more than a hundred", 101, 200, true, want{probe.BadStatus, probe.FirstByte, 307, ""}, 101, 1},
@@ -63,7 +64,8 @@ func TestRedirects(t *testing.T) {
 				got := prober.Probe(t.Context(), at(protocol, server+"/"+strconv.Itoa(c.length)))
 				check(t, got, c.want)
 				if seen.Load() != c.requests || conns.Load() != c.conns || got.Reused {
-					t.Errorf("%d requests over %d connections, want %d over %d; reused is %v", seen.Load(), conns.Load(), c.requests, c.conns, got.Reused)
+					t.Errorf("%d requests over %d connections, want %d over %d; reused is %v", seen.Load(),
+						conns.Load(), c.requests, c.conns, got.Reused)
 				}
 			})
 		})
@@ -80,13 +82,15 @@ func TestRedirects(t *testing.T) {
 			}), &tls.Config{Certificates: []tls.Certificate{w.good}})
 			config := w.config(long)
 			config.Redirects = 5
-			check(t, tlsprobe.New(config).Probe(t.Context(), at(target.HTTPS, server.URL)), want{probe.BadStatus, probe.FirstByte, 302, ""})
+			check(t, tlsprobe.New(config).Probe(t.Context(), at(target.HTTPS, server.URL)),
+				want{probe.BadStatus, probe.FirstByte, 302, ""})
 		})
 	}
 	t.Run("what is dialled is for the target's own host only", func(t *testing.T) {
 		var seen atomic.Int64
 		final, _ := counted(t, w, chain(&seen))
-		first := serve(t, http.RedirectHandler(final+"/0", http.StatusFound), &tls.Config{Certificates: []tls.Certificate{w.known.sign(t, "name.example", long)}})
+		first := serve(t, http.RedirectHandler(final+"/0", http.StatusFound),
+			&tls.Config{Certificates: []tls.Certificate{w.known.sign(t, "name.example", long)}})
 		to := at(target.HTTPS, "https://name.example/")
 		to.Dial = first.Listener.Addr().String()
 		config := w.config(long)
@@ -99,7 +103,8 @@ func TestRedirects(t *testing.T) {
 		config := w.config(long)
 		config.Redirects, config.Status = 5, http.StatusTemporaryRedirect
 		// The answer is not an agent's, which its status does not excuse.
-		check(t, tlsprobe.New(config).Probe(t.Context(), at(target.HTTPS, server+"/3")), want{probe.BadAnswer, probe.Body, 307, ""})
+		check(t, tlsprobe.New(config).Probe(t.Context(), at(target.HTTPS, server+"/3")),
+			want{probe.BadAnswer, probe.Body, 307, ""})
 	})
 }
 
@@ -107,10 +112,11 @@ func TestRedirects(t *testing.T) {
 func counted(t *testing.T, w world, handler http.Handler) (url string, connections *atomic.Int64) {
 	t.Helper()
 	connections = new(atomic.Int64)
-	server := serve(t, handler, &tls.Config{Certificates: []tls.Certificate{w.good}, GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
-		connections.Add(1)
-		return nil, nil //nolint:nilnil // it stands for the configuration itself
-	}})
+	server := serve(t, handler, &tls.Config{Certificates: []tls.Certificate{w.good},
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			connections.Add(1)
+			return nil, nil //nolint:nilnil // it stands for the configuration itself
+		}})
 	return server.URL, connections
 }
 
@@ -123,7 +129,7 @@ func TestConnectionsAreNewUnlessKept(t *testing.T) {
 	}{
 		{"each attempt has a connection and a full handshake", false, false, 3, 0},
 		{"tickets make later handshakes short", false, true, 3, 2},
-		{"a kept connection serves all", true, false, 1, 0},
+		{"a persistent connection serves all", true, false, 1, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			both(t, func(t *testing.T, protocol target.Protocol) {
@@ -146,7 +152,8 @@ func TestConnectionsAreNewUnlessKept(t *testing.T) {
 					}
 				}
 				if conns.Load() != c.conns || resumed.Load() != c.resumed {
-					t.Errorf("%d connections, %d resumed, want %d and %d", conns.Load(), resumed.Load(), c.conns, c.resumed)
+					t.Errorf("%d connections, %d resumed, want %d and %d", conns.Load(), resumed.Load(), c.conns,
+						c.resumed)
 				}
 			})
 		})
@@ -166,11 +173,16 @@ func TestKeptConnectionsOverTLS(t *testing.T) {
 		reused, closed bool
 		connections    int64
 	}{
-		{"a connection is used again", []string{good, good, good}, want{probe.OK, probe.NoPhase, 200, ""}, true, false, 1},
-		{"bytes behind the answer in the same record end it", []string{good + good, good}, want{probe.OK, probe.NoPhase, 200, ""}, false, false, 2},
-		{"bytes behind the answer in another record end it", []string{good + "\x00" + good, good}, want{probe.OK, probe.NoPhase, 200, ""}, false, false, 2},
-		{"many bytes behind the answer end it", []string{good + strings.Repeat("x", 10_000), good}, want{probe.OK, probe.NoPhase, 200, ""}, false, false, 2},
-		{"a connection that is closed when the next request comes fails that attempt alone", []string{good, ""}, want{probe.BadAnswer, probe.FirstByte, 0, ""}, true, true, 2},
+		{"a connection is used again", []string{good, good, good}, want{probe.OK, probe.NoPhase, 200, ""}, true,
+			false, 1},
+		{"bytes behind the answer in the same record end it", []string{good + good, good},
+			want{probe.OK, probe.NoPhase, 200, ""}, false, false, 2},
+		{"bytes behind the answer in another record end it", []string{good + "\x00" + good, good},
+			want{probe.OK, probe.NoPhase, 200, ""}, false, false, 2},
+		{"many bytes behind the answer end it", []string{good + strings.Repeat("x", 10_000), good},
+			want{probe.OK, probe.NoPhase, 200, ""}, false, false, 2},
+		{"a connection that is closed when the next request comes fails that attempt alone", []string{good, ""},
+			want{probe.BadAnswer, probe.FirstByte, 0, ""}, true, true, 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			listener, err := tls.Listen("tcp4", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{w.good}})
@@ -250,7 +262,8 @@ func TestWholeAnswersAreFollowedByAReset(t *testing.T) {
 		_, err := conn.Read(request)
 		ends <- err
 	})
-	check(t, tlsprobe.New(w.config(long)).Probe(t.Context(), at(target.HTTPS, "https://"+listener.Addr().String())), want{probe.OK, probe.NoPhase, 200, ""})
+	check(t, tlsprobe.New(w.config(long)).Probe(t.Context(), at(target.HTTPS, "https://"+listener.Addr().String())),
+		want{probe.OK, probe.NoPhase, 200, ""})
 	if err := <-ends; !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("the connection ended by %v", err)
 	}

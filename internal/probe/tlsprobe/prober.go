@@ -1,7 +1,8 @@
-// Package tlsprobe is the prober for what plain HTTP/1.1 to an address is not: HTTPS, HTTP/2 over TLS, certificates of its own, redirects and
-// long answers. It stands on net/http and crypto/tls and costs far more CPU than package engine: Budget says how much.
+// Package tlsprobe is the prober for what plain HTTP/1.1 to an address is not: HTTPS, HTTP/2 over TLS, certificates of
+// its own, redirects and long answers. It stands on net/http and crypto/tls and costs far more CPU than package engine:
+// Budget says how much.
 //
-// What an answer means is decided by package httpprobe, as for every other prober. Certificates are always verified.
+// Package httpprobe decides what an answer means, as for every other prober. Certificates are always verified.
 package tlsprobe
 
 import (
@@ -22,25 +23,25 @@ import (
 )
 
 const (
-	// DefaultMaxBody is the least that Config.MaxBody can be, in bytes.
+	// DefaultMaxBody is the least value of Config.MaxBody, in bytes.
 	DefaultMaxBody = echo.MaxBodyBytes
-	// MostMaxBody is the most that it can be.
+	// MostMaxBody is the largest value of Config.MaxBody, in bytes.
 	MostMaxBody = 1 << 20
-	// MaxRedirects is the most that Config.Redirects can be.
+	// MaxRedirects is the largest value of Config.Redirects.
 	MaxRedirects = 100
 )
 
 // Config is what all attempts of one round have in common.
 type Config struct {
 	httpprobe.Config
-	// MaxBody bounds the answer's body in bytes; it counts as at least DefaultMaxBody and at most MostMaxBody.
+	// MaxBody bounds the answer's body in bytes. It counts as at least DefaultMaxBody and at most MostMaxBody.
 	MaxBody int64
-	// Redirects is how many redirects an attempt follows, MaxRedirects at most. The answer behind them is judged by its status,
-	// so that with 0 a redirect is a wrong status. Config.Timeout is for all of them together.
+	// Redirects is how many redirects an attempt follows, at most MaxRedirects. The answer after them is judged by its
+	// status, so that with 0 a redirect is a wrong status. Config.Timeout bounds all requests together.
 	Redirects int
 	// Certificate is shown to a server that asks for one; nil shows none.
 	Certificate *tls.Certificate
-	// Authorities are certificates in PEM by the name that targets have in Trust.
+	// Authorities are certificates in PEM, by the name that targets have in Trust.
 	Authorities map[string][]byte
 	// Tickets lets later attempts resume the TLS session of earlier ones. Without it every handshake is a full one.
 	Tickets bool
@@ -49,11 +50,11 @@ type Config struct {
 // Prober makes attempts over HTTP/1.1, HTTPS and HTTP/2 over TLS. It knows no proxy and tries nothing twice. It is safe
 // for concurrent use.
 //
-// Every request has a connection of its own, which a reset ends after a whole answer, unless Config.Keep leaves it
-// open: then an attempt takes the idle connection of its target that was used last, or opens another, also for HTTP/2,
-// where a connection carries one request at a time. Connections that the other side ended while they were idle are
-// replaced, and counted as those of httpprobe.Prober; over HTTP/2 an announced end (GOAWAY) counts as a close, whether
-// it has come or not.
+// Every request has a connection of its own, which a reset ends after a complete answer, unless Config.Keep leaves it
+// open. With Config.Keep an attempt uses the idle connection of its target that was used last, or opens another. This
+// holds for HTTP/2 too, where a connection carries one request at a time. Connections that the other side ended while
+// they were idle are replaced, and counted as httpprobe.Prober counts them. Over HTTP/2 an announced end (GOAWAY)
+// counts as a close, whether or not the end has come.
 type Prober struct {
 	config    Config
 	dialer    net.Dialer
@@ -69,7 +70,7 @@ func New(config Config) *Prober {
 	config.Redirects = min(config.Redirects, MaxRedirects)
 	p := &Prober{
 		config: config,
-		// Neither happy eyeballs nor multipath: an attempt tests one way.
+		// An attempt tests one path: no happy eyeballs and no multipath.
 		dialer:    net.Dialer{FallbackDelay: -1, KeepAlive: -1},
 		transport: newTransport(),
 		trust:     trusts(config.Authorities),
@@ -81,7 +82,7 @@ func New(config Config) *Prober {
 	return p
 }
 
-// Close closes the connections that are idle, and those of attempts under way when these end.
+// Close closes the idle connections, and those of attempts under way when these end.
 func (p *Prober) Close() { p.idle.Close() }
 
 // attempt is one attempt under way.
@@ -89,14 +90,15 @@ type attempt struct {
 	*Prober
 	target target.Target
 	sample probe.Sample
-	// outer is the caller's context: when it is done, the attempt is aborted and has not failed.
+	// outer is the caller's context. When it is done, the attempt is aborted and has not failed.
 	outer context.Context
 	// since is when the phase under way began.
 	since time.Time
 }
 
-// Probe makes one attempt. The sample's Due equals its Start: only the caller knows better.
-// Its phases follow each other without gaps, as those of httpprobe.Prober do; where redirects are followed, each phase is the sum of all requests'.
+// Probe makes one attempt. The sample's Due equals its Start: only the caller knows better. Its phases follow each
+// other without gaps, as those of httpprobe.Prober do. Where redirects are followed, each phase is the sum over all
+// requests.
 func (p *Prober) Probe(ctx context.Context, t target.Target) probe.Sample {
 	start := time.Now()
 	a := &attempt{Prober: p, target: t, outer: ctx, since: start, sample: probe.Sample{Start: start, Due: start}}
@@ -133,7 +135,7 @@ func (a *attempt) understood() (*url.URL, bool) {
 		a.fail(probe.NotSent, probe.NoPhase, "the address is not one of the target's protocol")
 		return nil, false
 	}
-	// Asked for plain targets too: they may redirect to others.
+	// This holds for plain targets too: they may redirect to others.
 	if _, ok := a.trust[a.target.Trust]; !ok {
 		a.fail(probe.NotSent, probe.NoPhase, "the target's authority is not known or holds no certificate")
 		return nil, false
@@ -141,7 +143,7 @@ func (a *attempt) understood() (*url.URL, bool) {
 	return to, true
 }
 
-// schemeOf is the scheme of URLs of the protocol, and no scheme of any for one that is not spoken here.
+// schemeOf returns the scheme of URLs of the protocol, and what is no scheme for a protocol that is not spoken here.
 func schemeOf(p target.Protocol) string {
 	switch p {
 	case target.HTTP:
@@ -153,7 +155,7 @@ func schemeOf(p target.Protocol) string {
 	return "-"
 }
 
-// passed notes that the phase under way has ended at the time. Phases of several requests add up.
+// passed ends the phase under way at the time. Phases of several requests add up.
 func (a *attempt) passed(phase probe.Phase, now time.Time) {
 	// 0 would say that there was no such phase.
 	a.sample.Phases[phase] += max(now.Sub(a.since), 1)
@@ -167,7 +169,7 @@ func (a *attempt) end(now time.Time) {
 	case a.sample.Outcome != probe.OK && phase != probe.NoPhase:
 		a.passed(phase, now)
 	case a.sample.Outcome == probe.OK && a.sample.Latency > a.config.Timeout:
-		// On a busy machine the answer can be read before the timer is heard; it was too late all the same.
+		// On a busy machine the answer can be read before the timer is noticed. The answer was too late all the same.
 		a.failed(probe.Body, context.DeadlineExceeded)
 	}
 }
@@ -176,7 +178,8 @@ func (a *attempt) fail(outcome probe.Outcome, phase probe.Phase, message string)
 	a.sample.Outcome, a.sample.Phase, a.sample.Message = outcome, phase, message
 }
 
-// failed judges an error of the given phase. The caller's end comes first: what it breaks says nothing about the network.
+// failed judges an error of the given phase. The end of the caller's context comes first: what it breaks says nothing
+// about the network.
 func (a *attempt) failed(phase probe.Phase, err error) {
 	switch {
 	case a.outer.Err() != nil:

@@ -58,7 +58,8 @@ type want struct {
 
 func check(t *testing.T, got probe.Sample, w want) {
 	t.Helper()
-	if got.Outcome != w.outcome || got.Phase != w.phase || got.Status != w.status || !strings.Contains(got.Message, w.message) {
+	if got.Outcome != w.outcome || got.Phase != w.phase || got.Status != w.status ||
+		!strings.Contains(got.Message, w.message) {
 		t.Errorf("sample is %v in phase %q with status %d (%s), want %v in phase %q with status %d (%s)",
 			got.Outcome, got.Phase, got.Status, got.Message, w.outcome, w.phase, w.status, w.message)
 	}
@@ -126,7 +127,8 @@ func TestCertificates(t *testing.T) {
 	failed := func(message string) want { return want{probe.TLSFailed, probe.TLS, 0, message} }
 	certificate := func(c tls.Certificate) *tls.Config { return &tls.Config{Certificates: []tls.Certificate{c}} }
 	asking := func(version uint16) *tls.Config {
-		return &tls.Config{Certificates: []tls.Certificate{w.good}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: w.known.pool(), MaxVersion: version}
+		return &tls.Config{Certificates: []tls.Certificate{w.good}, ClientAuth: tls.RequireAndVerifyClientCert,
+			ClientCAs: w.known.pool(), MaxVersion: version}
 	}
 	mine, theirs := w.known.sign(t, "client", time.Hour), w.foreign.sign(t, "client", time.Hour)
 	for _, c := range []struct {
@@ -137,10 +139,14 @@ func TestCertificates(t *testing.T) {
 		want   want
 	}{
 		{name: "a certificate of the right authority for the address", server: certificate(w.good), want: ok},
-		{name: "a certificate of another authority", server: certificate(w.foreign.sign(t, "127.0.0.1", time.Hour)), want: failed("authority that is not trusted")},
-		{name: "a certificate that has expired", server: certificate(w.known.sign(t, "127.0.0.1", -time.Hour)), want: failed("expired")},
-		{name: "a certificate for another name", server: certificate(w.known.sign(t, "other.example", time.Hour)), want: failed("not one for 127.0.0.1")},
-		{name: "the name is the URL's, not what is dialled", server: certificate(w.known.sign(t, "name.example", time.Hour)),
+		{name: "a certificate of another authority", server: certificate(w.foreign.sign(t, "127.0.0.1", time.Hour)),
+			want: failed("authority that is not trusted")},
+		{name: "a certificate that has expired", server: certificate(w.known.sign(t, "127.0.0.1", -time.Hour)),
+			want: failed("expired")},
+		{name: "a certificate for another name", server: certificate(w.known.sign(t, "other.example", time.Hour)),
+			want: failed("not one for 127.0.0.1")},
+		{name: "the name is the URL's, not what is dialled", server: certificate(w.known.sign(t, "name.example",
+			time.Hour)),
 			change: func(to *target.Target) {
 				to.Dial = strings.TrimPrefix(to.Address, "https://")
 				to.Address = "https://name.example:8443/"
@@ -150,18 +156,27 @@ func TestCertificates(t *testing.T) {
 				to.Dial = strings.TrimPrefix(to.Address, "https://")
 				to.Address = "https://name.example/"
 			}, want: failed("not one for name.example")},
-		{name: "the system does not know the authority", server: certificate(w.good), change: func(to *target.Target) { to.Trust = "" },
-			want: failed("authority that is not trusted")},
-		{name: "an authority that the plan does not have", server: certificate(w.good), change: func(to *target.Target) { to.Trust = "nobody" },
-			want: want{probe.NotSent, probe.NoPhase, 0, "authority"}},
-		{name: "an authority without a certificate", server: certificate(w.good), change: func(to *target.Target) { to.Trust = "broken" },
-			want: want{probe.NotSent, probe.NoPhase, 0, "authority"}},
+		{name: "the system does not know the authority", server: certificate(w.good),
+			change: func(to *target.Target) { to.Trust = "" },
+			want:   failed("authority that is not trusted")},
+		{name: "an authority that the plan does not have", server: certificate(w.good),
+			change: func(to *target.Target) { to.Trust = "nobody" },
+			want:   want{probe.NotSent, probe.NoPhase, 0, "authority"}},
+		{name: "an authority without a certificate", server: certificate(w.good),
+			change: func(to *target.Target) { to.Trust = "broken" },
+			want:   want{probe.NotSent, probe.NoPhase, 0, "authority"}},
 		{name: "a client certificate that is asked for", server: asking(0), client: &mine, want: ok},
-		{name: "a client certificate that is asked for, with TLS 1.2", server: asking(tls.VersionTLS12), client: &mine, want: ok},
+		{name: "a client certificate that is asked for, with TLS 1.2", server: asking(tls.VersionTLS12),
+			client: &mine, want: ok},
 		{name: "a client certificate that is missing", server: asking(0), want: failed("")},
-		{name: "a client certificate that is missing, with TLS 1.2", server: asking(tls.VersionTLS12), want: failed("")},
+		{name: "a client certificate that is missing, with TLS 1.2", server: asking(tls.VersionTLS12),
+			want: failed("")},
 		{name: "a client certificate of another authority", server: asking(0), client: &theirs, want: failed("")},
-		{name: "a server that is too old", server: &tls.Config{Certificates: []tls.Certificate{w.good}, MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}, want: failed("refused")}, // #nosec G402 -- it is what must be refused
+		{name: "a server that is too old", want: failed("refused"), server: &tls.Config{ // #nosec G402 -- refused
+			Certificates: []tls.Certificate{w.good},
+			MaxVersion:   tls.VersionTLS11,
+			MinVersion:   tls.VersionTLS10, // #nosec G402 -- must be refused
+		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			both(t, func(t *testing.T, protocol target.Protocol) {
@@ -174,10 +189,12 @@ func TestCertificates(t *testing.T) {
 				}
 				got := tlsprobe.New(config).Probe(t.Context(), to)
 				check(t, got, c.want)
-				if c.want.outcome == probe.OK && (got.Peer != "b" || got.Phases[probe.TLS] <= 0 || got.Phases[probe.Connect] <= 0 || got.Phases[probe.FirstByte] <= 0) {
+				if c.want.outcome == probe.OK && (got.Peer != "b" || got.Phases[probe.TLS] <= 0 ||
+					got.Phases[probe.Connect] <= 0 || got.Phases[probe.FirstByte] <= 0) {
 					t.Errorf("peer is %q, phases are %v", got.Peer, got.Phases)
 				}
-				if strings.Contains(got.Message, "2026") || strings.Contains(got.Message, server.Listener.Addr().String()) {
+				if strings.Contains(got.Message, "2026") || strings.Contains(got.Message,
+					server.Listener.Addr().String()) {
 					t.Errorf("message %q differs between equal failures", got.Message)
 				}
 			})
@@ -196,8 +213,10 @@ func TestProtocolIsTheOneAskedFor(t *testing.T) {
 	}{
 		{"HTTP/2 where it is offered", target.HTTP2, nil, want{probe.OK, probe.NoPhase, 200, ""}, 2},
 		{"HTTP/1.1 where HTTP/2 is offered too", target.HTTPS, nil, want{probe.OK, probe.NoPhase, 200, ""}, 1},
-		{"HTTP/1.1 where nothing else is offered", target.HTTPS, []string{"http/1.1"}, want{probe.OK, probe.NoPhase, 200, ""}, 1},
-		{"HTTP/2 where it is not offered", target.HTTP2, []string{"http/1.1"}, want{probe.TLSFailed, probe.TLS, 0, ""}, 0},
+		{"HTTP/1.1 where nothing else is offered", target.HTTPS, []string{"http/1.1"},
+			want{probe.OK, probe.NoPhase, 200, ""}, 1},
+		{"HTTP/2 where it is not offered", target.HTTP2, []string{"http/1.1"},
+			want{probe.TLSFailed, probe.TLS, 0, ""}, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var major atomic.Int64
@@ -217,7 +236,9 @@ func TestProtocolIsTheOneAskedFor(t *testing.T) {
 			t.Fatal(err)
 		}
 		accept(t, listener, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
-		check(t, tlsprobe.New(w.config(long)).Probe(t.Context(), at(target.HTTP2, "https://"+listener.Addr().String())), want{probe.TLSFailed, probe.TLS, 0, "does not speak HTTP/2"})
+		check(t, tlsprobe.New(w.config(long)).Probe(t.Context(),
+			at(target.HTTP2, "https://"+listener.Addr().String())),
+			want{probe.TLSFailed, probe.TLS, 0, "does not speak HTTP/2"})
 	})
 }
 
@@ -253,13 +274,15 @@ func TestHandshakesThatFail(t *testing.T) {
 		timeout time.Duration
 		want    want
 	}{
-		{"a handshake that stalls", func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }, short, want{probe.Timeout, probe.TLS, 0, "within 300ms"}},
+		{"a handshake that stalls", func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }, short,
+			want{probe.Timeout, probe.TLS, 0, "within 300ms"}},
 		{"plain HTTP on a TLS port", func(c net.Conn) {
 			_, _ = io.WriteString(c, "HTTP/1.1 400 Bad Request\r\n\r\n")
 			_, _ = c.Read(make([]byte, 4096))
 		}, long,
 			want{probe.TLSFailed, probe.TLS, 0, "does not speak TLS"}},
-		{"a connection that is closed during the handshake", func(c net.Conn) { _, _ = c.Read(make([]byte, 4096)) }, long, want{probe.TLSFailed, probe.TLS, 0, "closed"}},
+		{"a connection that is closed during the handshake", func(c net.Conn) { _, _ = c.Read(make([]byte, 4096)) },
+			long, want{probe.TLSFailed, probe.TLS, 0, "closed"}},
 		{"a connection that is reset during the handshake", reset, long, want{probe.Reset, probe.TLS, 0, "reset"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -269,7 +292,8 @@ func TestHandshakesThatFail(t *testing.T) {
 					t.Fatal(err)
 				}
 				accept(t, listener, c.handle)
-				check(t, tlsprobe.New(w.config(c.timeout)).Probe(t.Context(), at(protocol, "https://"+listener.Addr().String())), c.want)
+				check(t, tlsprobe.New(w.config(c.timeout)).Probe(t.Context(),
+					at(protocol, "https://"+listener.Addr().String())), c.want)
 			})
 		})
 	}
@@ -277,7 +301,8 @@ func TestHandshakesThatFail(t *testing.T) {
 		both(t, func(t *testing.T, protocol target.Protocol) {
 			offers := map[target.Protocol]string{target.HTTPS: "http/1.1", target.HTTP2: "h2"}
 			listener, err := tls.Listen("tcp4", "127.0.0.1:0",
-				&tls.Config{Certificates: []tls.Certificate{w.good}, ClientAuth: tls.RequestClientCert, NextProtos: []string{offers[protocol]}})
+				&tls.Config{Certificates: []tls.Certificate{w.good}, ClientAuth: tls.RequestClientCert,
+					NextProtos: []string{offers[protocol]}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -292,8 +317,14 @@ func TestHandshakesThatFail(t *testing.T) {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
-		accept(t, listener, func(c net.Conn) { _, _ = c.Read(make([]byte, 1)); cancel(); _, _ = io.Copy(io.Discard, c) })
-		check(t, tlsprobe.New(w.config(long)).Probe(ctx, at(target.HTTPS, "https://"+listener.Addr().String())), want{probe.Aborted, probe.TLS, 0, "stopped"})
+		accept(t, listener, func(c net.Conn) {
+			_, _ = c.Read(make([]byte, 1))
+			cancel()
+			_,
+				_ = io.Copy(io.Discard, c)
+		})
+		check(t, tlsprobe.New(w.config(long)).Probe(ctx, at(target.HTTPS, "https://"+listener.Addr().String())),
+			want{probe.Aborted, probe.TLS, 0, "stopped"})
 	})
 }
 
@@ -325,18 +356,28 @@ func TestAnswers(t *testing.T) {
 		timeout time.Duration
 		want    want
 	}{
-		{"another status", func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusServiceUnavailable) }, 0, long, want{probe.BadStatus, probe.FirstByte, 503, ""}},
-		{"another web server", func(rw http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(rw, "<html>") }, 0, long, want{probe.BadAnswer, probe.Body, 200, "JSON"}},
-		{"another agent", responder.NewHandler(echo.Identity{Installation: "k/a", Pod: "c"}).ServeHTTP, 0, long, want{probe.WrongPeer, probe.Body, 200, ""}},
+		{"another status", func(rw http.ResponseWriter,
+			_ *http.Request) {
+			rw.WriteHeader(http.StatusServiceUnavailable)
+		}, 0, long, want{probe.BadStatus, probe.FirstByte, 503, ""}},
+		{"another web server", func(rw http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(rw, "<html>") },
+			0, long, want{probe.BadAnswer, probe.Body, 200, "JSON"}},
+		{"another agent", responder.NewHandler(echo.Identity{Installation: "k/a", Pod: "c"}).ServeHTTP, 0, long,
+			want{probe.WrongPeer, probe.Body, 200, ""}},
 		{"as much as is allowed", padded(64 << 10), 0, long, want{probe.OK, probe.NoPhase, 200, ""}},
-		{"a byte more than is allowed", padded(64<<10 + 1), 0, long, want{probe.BadAnswer, probe.Body, 200, "too long"}},
+		{"a byte more than is allowed", padded(64<<10 + 1), 0, long,
+			want{probe.BadAnswer, probe.Body, 200, "too long"}},
 		{"as much as is allowed at most", padded(1 << 20), 5 << 20, long, want{probe.OK, probe.NoPhase, 200, ""}},
-		{"a byte more than is allowed at most", padded(1<<20 + 1), 5 << 20, long, want{probe.BadAnswer, probe.Body, 200, "too long"}},
+		{"a byte more than is allowed at most", padded(1<<20 + 1), 5 << 20, long,
+			want{probe.BadAnswer, probe.Body, 200, "too long"}},
 		{"a body without end", endless, 0, long, want{probe.BadAnswer, probe.Body, 200, "too long"}},
-		{"silence", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, 0, short, want{probe.Timeout, probe.FirstByte, 0, ""}},
+		{"silence", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, 0, short,
+			want{probe.Timeout, probe.FirstByte, 0, ""}},
 		{"headers, then silence", stall, 0, short, want{probe.Timeout, probe.Body, 200, ""}},
-		{"a redirect that is not to be followed", http.RedirectHandler("/x", http.StatusFound).ServeHTTP, 0, long, want{probe.BadStatus, probe.FirstByte, 302, ""}},
-		{"no answer", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, 0, long, want{probe.BadAnswer, probe.FirstByte, 0, ""}},
+		{"a redirect that is not to be followed", http.RedirectHandler("/x", http.StatusFound).ServeHTTP, 0, long,
+			want{probe.BadStatus, probe.FirstByte, 302, ""}},
+		{"no answer", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, 0, long,
+			want{probe.BadAnswer, probe.FirstByte, 0, ""}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			both(t, func(t *testing.T, protocol target.Protocol) {
@@ -354,8 +395,13 @@ func TestAnswers(t *testing.T) {
 	t.Run("a round that is stopped while the answer is awaited", func(t *testing.T) {
 		both(t, func(t *testing.T, protocol target.Protocol) {
 			ctx, cancel := context.WithCancel(t.Context())
-			server := serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { cancel(); <-r.Context().Done() }), &tls.Config{Certificates: []tls.Certificate{w.good}})
-			check(t, tlsprobe.New(w.config(long)).Probe(ctx, at(protocol, server.URL)), want{probe.Aborted, probe.FirstByte, 0, "stopped"})
+			server := serve(t, http.HandlerFunc(func(_ http.ResponseWriter,
+				r *http.Request) {
+				cancel()
+				<-r.Context().Done()
+			}), &tls.Config{Certificates: []tls.Certificate{w.good}})
+			check(t, tlsprobe.New(w.config(long)).Probe(ctx, at(protocol, server.URL)),
+				want{probe.Aborted, probe.FirstByte, 0, "stopped"})
 		})
 	})
 }
@@ -363,7 +409,8 @@ func TestAnswers(t *testing.T) {
 func TestTargetsThatAreNotUnderstoodAreNotSent(t *testing.T) {
 	w := newWorld(t)
 	for _, to := range []target.Target{
-		at(target.TCP, "tcp://127.0.0.1:80"), at(target.HTTPS, "http://127.0.0.1:80"), at(target.HTTP2, "http://127.0.0.1:80"), at(target.HTTP, "https://127.0.0.1:80"),
+		at(target.TCP, "tcp://127.0.0.1:80"), at(target.HTTPS, "http://127.0.0.1:80"), at(target.HTTP2,
+			"http://127.0.0.1:80"), at(target.HTTP, "https://127.0.0.1:80"),
 		at("", "ftp://127.0.0.1:80"), at(target.HTTPS, "https://"), at(target.HTTPS, "::"), {},
 	} {
 		t.Run(fmt.Sprintf("%s by %q", to.Address, to.Protocol), func(t *testing.T) {

@@ -18,16 +18,17 @@ import (
 // reply is the answer to one request, up to its headers.
 type reply struct {
 	response *http.Response
-	// first is when the first byte came.
+	// first is when the first byte arrived.
 	first time.Time
 	// body reads the body up to the bound, with an error that JudgeError knows.
 	body func(limit int) ([]byte, error)
-	// reusable tells, when the body was read, whether the connection may carry another request.
+	// reusable reports, when the body was read, whether the connection may carry another request.
 	reusable func() bool
 	discard  func()
 }
 
-// request makes one request to the URL. It returns where a redirect leads to, if one may be followed, or else when the attempt ended.
+// request makes one request to the URL. It returns where a redirect leads to, if the attempt may follow one, or else
+// when the attempt ended.
 func (a *attempt) request(ctx context.Context, to *url.URL, follow bool) (next *url.URL, ended time.Time) {
 	c, phase, err := a.connect(ctx, to)
 	if err != nil {
@@ -37,7 +38,7 @@ func (a *attempt) request(ctx context.Context, to *url.URL, follow bool) (next *
 	before := httpprobe.Retransmits(c.wire.tcp)
 	stop := a.limit(c)
 	next, now, readToEnd, reusable := a.exchange(ctx, c, to, follow)
-	// An interruption that is about to come would hit whoever uses the connection next.
+	// An interruption about to come would hit the next user of the connection.
 	undisturbed := stop()
 	a.sample.Retransmits += httpprobe.Retransmits(c.wire.tcp) - before
 	switch {
@@ -54,20 +55,22 @@ func (a *attempt) request(ctx context.Context, to *url.URL, follow bool) (next *
 	return nil, now
 }
 
-// limit ends what is under way on the connection with the attempt's time or its round. The client of HTTP/2 obeys the context itself,
-// and would take its connection's deadline for the connection's end.
+// limit ends what is under way on the connection with the attempt's time or its round. The client of HTTP/2 obeys the
+// context itself, and would take its connection's deadline for the connection's end.
 func (a *attempt) limit(c *connection) (stop func() bool) {
 	if c.client != nil {
 		return func() bool { return a.outer.Err() == nil }
 	}
 	_ = c.wire.SetDeadline(a.sample.Start.Add(a.config.Timeout))
-	// Registered after the deadline, so that an end that came meanwhile is not overwritten.
+	// The interruption is registered after the deadline, so that the deadline does not overwrite it.
 	return context.AfterFunc(a.outer, func() { _ = c.wire.SetDeadline(time.Unix(1, 0)) })
 }
 
-// exchange sends the request and judges the answer, or finds where it redirects to. whole tells that the answer was read to its end,
-// reusable that another request may follow it on the same connection; now is when its end was read.
-func (a *attempt) exchange(ctx context.Context, c *connection, to *url.URL, follow bool) (next *url.URL, now time.Time, readToEnd, reusable bool) {
+// exchange sends the request and judges the answer, or returns where the answer redirects to. now is when the answer's
+// end was read. readToEnd reports that the answer was read to its end, reusable that another request may follow on the
+// same connection.
+func (a *attempt) exchange(ctx context.Context, c *connection, to *url.URL, follow bool) (next *url.URL,
+	now time.Time, readToEnd, reusable bool) {
 	r, answered, err := a.send(ctx, c, to)
 	c.proven = c.proven || answered
 	if err != nil {
@@ -101,7 +104,7 @@ func (a *attempt) exchange(ctx context.Context, c *connection, to *url.URL, foll
 	return next, now, true, a.config.Keep && r.reusable()
 }
 
-// send sends the request and reads up to the final headers. answered tells that at least one byte came.
+// send sends the request and reads up to the final headers. answered reports that at least one byte arrived.
 func (a *attempt) send(ctx context.Context, c *connection, to *url.URL) (r reply, answered bool, err error) {
 	if c.client != nil {
 		return a.sendHTTP2(ctx, c, to)
@@ -122,12 +125,14 @@ func (a *attempt) send(ctx context.Context, c *connection, to *url.URL) (r reply
 		reusable: func() bool { return plain.Reusable() && c.drained() }}, true, nil
 }
 
-// cause is what an error of a connection means, where TLS or the client of HTTP/2 makes something else of it.
+// cause returns what an error of a connection means, where TLS or the client of HTTP/2 hides it.
 //
-// With TLS 1.3 a server judges the client's certificate when the client has already begun to speak. It says why it ends the connection,
-// but that can be lost; so the end of a connection that never answered is put down to the certificate, where one was asked for.
+// With TLS 1.3 a server judges the client's certificate when the client has already begun to speak. The server says why
+// it ends the connection, but the network can lose that. The end of a connection that never answered is therefore put
+// down to the certificate, where the server asked for one.
 func cause(c *connection, err error) error {
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) ||
+		errors.Is(err, os.ErrDeadlineExceeded) {
 		return err
 	}
 	if remoteAlert(err) {
@@ -144,10 +149,11 @@ func cause(c *connection, err error) error {
 	return err
 }
 
-// location is where a redirect leads to, nil for an answer that is none or says it badly.
+// location returns where a redirect leads to, nil for an answer that is no redirect or has no valid Location.
 func location(answer *http.Response, from *url.URL) *url.URL {
 	switch answer.StatusCode {
-	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther,
+		http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
 	default:
 		return nil
 	}

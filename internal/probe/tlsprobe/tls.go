@@ -13,18 +13,21 @@ import (
 )
 
 var (
-	// errTLS is for a failure of TLS itself; those of the network below it, and running out of time, are none.
+	// errTLS is for a failure of TLS itself. Failures of the network below TLS, and running out of time, are no such
+	// failures.
 	errTLS = errors.New("TLS")
 	// errNoHTTP2 is for a server that completed the handshake without agreeing to HTTP/2.
 	errNoHTTP2 = fmt.Errorf("%w: the other side does not speak HTTP/2", errTLS)
-	// errCertificateAsked is for a connection that was torn down after the server had asked for a client certificate.
-	errCertificateAsked = fmt.Errorf("%w: the other side asked for a client certificate and then ended the connection", errTLS)
+	// errCertificateAsked is for a connection that ended after the server had asked for a client certificate.
+	errCertificateAsked = fmt.Errorf("%w: the other side asked for a client certificate and then ended the connection",
+		errTLS)
 )
 
-// trust is whom targets with the same name in Trust believe: a nil pool stands for the system's.
+// trust is the authorities that targets with the same name in Trust believe; a nil pool stands for the system's.
 type trust struct{ roots *x509.CertPool }
 
-// trusts reads the authorities. What holds no certificate is left out, so that targets that want it cannot be probed.
+// trusts reads the authorities. It leaves out an authority without a certificate, so that targets that need it cannot
+// be probed.
 func trusts(authorities map[string][]byte) map[string]trust {
 	all := map[string]trust{"": {}}
 	for name, text := range authorities {
@@ -35,12 +38,13 @@ func trusts(authorities map[string][]byte) map[string]trust {
 	return all
 }
 
-// handshakeError tells failures of TLS from those of the network.
+// handshakeError separates failures of TLS from failures of the network.
 func handshakeError(err error) error {
 	var errno syscall.Errno
 	var timeout net.Error
 	switch {
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &errno):
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err,
+		os.ErrDeadlineExceeded), errors.As(err, &errno):
 		return err
 	case !remoteAlert(err) && errors.As(err, &timeout) && timeout.Timeout():
 		return err
@@ -48,13 +52,14 @@ func handshakeError(err error) error {
 	return fmt.Errorf("%w: %w", errTLS, err)
 }
 
-// remoteAlert tells whether the error is what the other side said was wrong.
+// remoteAlert reports whether the error is an alert of the other side.
 func remoteAlert(err error) bool {
 	var operation *net.OpError
 	return errors.As(err, &operation) && operation.Op == "remote error"
 }
 
-// tlsMessage says in few words what went wrong. It holds no times, addresses or keys, so that equal failures read equal.
+// tlsMessage says in few words what went wrong. It holds no times, addresses or keys, so that equal failures read
+// equal.
 func tlsMessage(err error) string {
 	var invalid x509.CertificateInvalidError
 	var name x509.HostnameError
