@@ -13,7 +13,8 @@ import (
 	"kdoctor.io/kdoctor/internal/echo"
 )
 
-// options are the agent's flags and environment. Who it is comes from the environment, which the pod's own fields fill.
+// options are the agent's flags and environment. The agent's identity comes from the environment, which the pod's own
+// fields fill.
 type options struct {
 	ports    agent.Ports
 	tlsDir   string
@@ -41,8 +42,8 @@ func (o *options) parse(args []string, out io.Writer) error {
 	flags.IntVar(&o.ports.HTTP, "http-port", o.ports.HTTP, "port of the echo responder that other agents probe")
 	flags.IntVar(&o.ports.Control, "control-port", o.ports.Control, "port of the control server (gRPC, mutual TLS)")
 	flags.IntVar(&o.ports.Health, "health-port", o.ports.Health, "port of /healthz and /readyz")
-	flags.StringVar(&o.tlsDir, "tls-dir", o.tlsDir, "directory of ca.crt, tls.crt and tls.key, which are read anew "+
-		"when they change")
+	flags.StringVar(&o.tlsDir, "tls-dir", o.tlsDir,
+		"directory of ca.crt, tls.crt and tls.key, which are read again when they change")
 	flags.StringVar(&o.identity.Installation, "installation", o.identity.Installation,
 		"installation that this agent belongs to, as <namespace>/<workload>")
 	flags.StringVar(&o.level, "log-level", o.level, "least level that is logged: debug, info, warn or error")

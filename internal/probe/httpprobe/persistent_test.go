@@ -197,7 +197,7 @@ func (s *sayer) ask(t *testing.T, prober probe.Prober, text []byte, hold bool) p
 	return got
 }
 
-// selfDelimited tells whether the text has a whole answer that does not need the connection's end.
+// selfDelimited reports whether the text has a complete answer that does not need the connection's end.
 func selfDelimited(text []byte) bool {
 	r := bufio.NewReader(bytes.NewReader(text))
 	for {
