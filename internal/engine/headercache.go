@@ -15,7 +15,7 @@ type headerCache struct {
 
 // feed is parser.feed, with the cache's help.
 func (m *headerCache) feed(p *parser, b []byte) (n int, v verdict, err error) {
-	if p.stage != atStatus || p.messages != 0 || p.lines.scan != 0 {
+	if p.stage != atStatus || p.messages != 0 || p.header.scan != 0 {
 		return p.feed(b)
 	}
 	if len(m.head) > 0 && bytes.HasPrefix(b, m.head) {
@@ -26,8 +26,8 @@ func (m *headerCache) feed(p *parser, b []byte) (n int, v verdict, err error) {
 		return len(b), v, err
 	}
 	// Where lines were joined in place, the buffer no longer holds what was received.
-	if head := b[:p.lines.pos]; p.messages == 0 && !p.lines.joined && len(head) <= maxCachedHeader {
+	if head := b[:p.header.pos]; p.messages == 0 && !p.header.joined && len(head) <= maxCachedHeader {
 		m.head, m.after = append(m.head[:0], head...), *p
 	}
-	return copy(b, b[p.lines.pos:]), final, nil
+	return copy(b, b[p.header.pos:]), final, nil
 }

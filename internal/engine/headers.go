@@ -17,10 +17,10 @@ var (
 // span is a piece of the buffer.
 type span struct{ from, to int }
 
-// lines reads the header lines of one message, in pieces as they arrive and in place: folded lines are joined in the
-// buffer itself. It accepts exactly what net/textproto accepts, at the same byte: a line is complete when the byte
+// headerReader reads the header lines of one message, in pieces as they arrive and in place: folded lines are joined in
+// the buffer itself. It accepts exactly what net/textproto accepts, at the same byte: a line is complete when the byte
 // after it shows that the line is not continued, so that both implementations wait for the same byte.
-type lines struct {
+type headerReader struct {
 	// pos is where the line being read starts, scan where the search for its end goes on.
 	pos, scan int
 	// field is the logical line so far. It waits for the next byte while pending.
@@ -48,7 +48,7 @@ type framing struct {
 }
 
 // read goes on until the blank line. done reports that the blank line was read; pos is then after it.
-func (l *lines) read(b []byte) (done bool, err error) {
+func (l *headerReader) read(b []byte) (done bool, err error) {
 	for {
 		continued := false
 		if l.pending {
@@ -85,7 +85,7 @@ func (l *lines) read(b []byte) (done bool, err error) {
 }
 
 // join appends a continuation to the field. The line break between them leaves room for a space.
-func (l *lines) join(b []byte, line span) {
+func (l *headerReader) join(b []byte, line span) {
 	line = trim(b, line)
 	l.joined = true
 	b[l.field.to] = ' '

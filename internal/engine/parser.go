@@ -33,7 +33,7 @@ type parser struct {
 	version  version
 	status   int
 	messages int
-	lines    lines
+	header   headerReader
 	// left is how much of a body or chunk is missing.
 	left uint64
 	// body is the length of the decoded body, which stands at the buffer's front. raw is where the bytes start that are
@@ -66,7 +66,7 @@ func (p *parser) feed(b []byte) (n int, v verdict, err error) {
 			return len(b), v, err
 		}
 		// The body starts at the front.
-		n = copy(b, b[p.lines.pos:])
+		n = copy(b, b[p.header.pos:])
 		return n, final, nil
 	}
 	v, err = p.decode(b)
@@ -83,35 +83,35 @@ func (p *parser) ended() bool { return p.stage == atRest }
 
 // persistent reports whether the connection may outlive a complete answer (RFC 9112, section 9.3).
 func (p *parser) persistent() bool {
-	return p.stage == atEnd && p.version.current && !p.lines.framing.closes
+	return p.stage == atEnd && p.version.current && !p.header.framing.closes
 }
 
 // head reads up to the end of the final headers.
 func (p *parser) head(b []byte) (verdict, error) {
 	for {
 		if p.stage == atStatus {
-			end := bytes.IndexByte(b[p.lines.scan:], '\n')
+			end := bytes.IndexByte(b[p.header.scan:], '\n')
 			if end < 0 {
-				p.lines.scan = len(b)
+				p.header.scan = len(b)
 				return p.tooLong(b)
 			}
-			end += p.lines.scan
+			end += p.header.scan
 			var err error
-			if p.status, p.version, err = statusLine(b[p.lines.pos:httpbytes.LineEnd(b, p.lines.pos,
+			if p.status, p.version, err = statusLine(b[p.header.pos:httpbytes.LineEnd(b, p.header.pos,
 				end)]); err != nil {
 				return broken, err
 			}
-			p.lines = lines{pos: end + 1, scan: end + 1}
+			p.header = headerReader{pos: end + 1, scan: end + 1}
 			p.stage = atHeaders
 		}
-		done, err := p.lines.read(b)
+		done, err := p.header.read(b)
 		if err != nil {
 			return broken, err
 		}
 		if !done {
 			return p.tooLong(b)
 		}
-		length, err := p.lines.framing.body(b, p.status, p.version.encoded)
+		length, err := p.header.framing.body(b, p.status, p.version.encoded)
 		if err != nil {
 			return broken, err
 		}
@@ -122,7 +122,7 @@ func (p *parser) head(b []byte) (verdict, error) {
 		if p.messages++; p.status < 100 || p.status == 101 || p.messages == maxMessages {
 			return broken, httpprobe.ErrStatus
 		}
-		p.stage, p.lines = atStatus, lines{pos: p.lines.pos, scan: p.lines.pos}
+		p.stage, p.header = atStatus, headerReader{pos: p.header.pos, scan: p.header.pos}
 	}
 }
 
@@ -155,7 +155,7 @@ func (p *parser) decode(b []byte) (verdict, error) {
 		case atEnd:
 			return complete, nil
 		case atRest:
-			p.take(b, len(b)-p.raw)
+			p.appendBody(b, len(b)-p.raw)
 			v = more
 		case atFixed, atChunkData:
 			v = p.data(b)
@@ -179,8 +179,8 @@ func (p *parser) decode(b []byte) (verdict, error) {
 	}
 }
 
-// take moves up to n raw bytes to the body. One byte above the bound is enough to know that the body is too long.
-func (p *parser) take(b []byte, n int) int {
+// appendBody moves up to n raw bytes to the body. One byte above the bound is enough to know that the body is too long.
+func (p *parser) appendBody(b []byte, n int) int {
 	n = min(n, len(b)-p.raw, echo.MaxBodyBytes+1-p.body)
 	copy(b[p.body:], b[p.raw:p.raw+n])
 	p.body += n
@@ -195,7 +195,7 @@ func (p *parser) data(b []byte) verdict {
 	if p.left < uint64(want) { // #nosec G115 -- a length is not negative
 		want = int(p.left) // #nosec G115 -- it is smaller than a length
 	}
-	p.left -= uint64(p.take(b, want)) // #nosec G115 -- a length is not negative
+	p.left -= uint64(p.appendBody(b, want)) // #nosec G115 -- a length is not negative
 	if p.left > 0 {
 		return more
 	}
@@ -276,7 +276,7 @@ func (p *parser) trailer(b []byte) (verdict, error) {
 		}
 		return more, nil
 	}
-	var l lines
+	var l headerReader
 	if done, err := l.read(window[:end+4]); err != nil || !done {
 		return broken, errMalformed
 	}

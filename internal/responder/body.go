@@ -43,8 +43,8 @@ type body struct {
 	digits uint8
 	// sum is the length of all chunks.
 	sum uint64
-	// line is the length of the line or trailer being read, framing the length of all framing.
-	line, framing int32
+	// lineLength is the length of the line or trailer being read, framing the length of all framing.
+	lineLength, framing int32
 }
 
 // begin starts a body of the length, which is at most echo.MaxRequestBody, or chunked.
@@ -99,7 +99,7 @@ func (o *body) step(c byte) int {
 	case chunkSize:
 		return o.size(c)
 	case chunkExtension:
-		if o.line++; c == '\n' || o.line > maxExtension {
+		if o.lineLength++; c == '\n' || o.lineLength > maxExtension {
 			return http.StatusBadRequest
 		}
 		if c == '\r' {
@@ -107,11 +107,11 @@ func (o *body) step(c byte) int {
 		}
 		return http.StatusOK
 	case chunkSizeEnd:
-		return o.expect(c, '\n', o.sized())
+		return o.expect(c, '\n', o.afterSize())
 	case chunkReturn:
 		return o.expect(c, '\r', chunkEnd)
 	case chunkEnd:
-		o.left, o.digits, o.line = 0, 0, 0
+		o.left, o.digits, o.lineLength = 0, 0, 0
 		return o.expect(c, '\n', chunkSize)
 	case bodyEnd, bodyData, chunkData, trailerStart, trailerName, trailerValue, trailerLineEnd, trailerEnd:
 	}
@@ -132,10 +132,10 @@ func (o *body) expect(c, want byte, next bodyState) int {
 	return http.StatusOK
 }
 
-// sized returns what follows the line of a size.
-func (o *body) sized() bodyState {
+// afterSize returns what follows the line of a size.
+func (o *body) afterSize() bodyState {
 	if o.left == 0 {
-		o.line = 0
+		o.lineLength = 0
 		return trailerStart
 	}
 	return chunkData
@@ -165,7 +165,7 @@ func (o *body) size(c byte) int {
 
 // trailer consumes a byte of the fields after the last chunk, which nobody needs.
 func (o *body) trailer(c byte) int {
-	if o.line++; o.line > maxTrailer {
+	if o.lineLength++; o.lineLength > maxTrailer {
 		return http.StatusBadRequest
 	}
 	switch o.state {

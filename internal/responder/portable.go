@@ -45,32 +45,32 @@ func (r *Responder) serveHandler(ctx context.Context, l net.Listener) error {
 
 // Limit bounds the connections of a listener. Further ones wait in the kernel's queue, where they cost nothing.
 func Limit(l net.Listener, connections int) net.Listener {
-	return &limited{Listener: l, places: make(chan struct{}, connections), closed: make(chan struct{})}
+	return &limited{Listener: l, open: make(chan struct{}, connections), closed: make(chan struct{})}
 }
 
 type limited struct {
 	net.Listener
-	places chan struct{}
+	open   chan struct{}
 	once   sync.Once
 	closed chan struct{}
 }
 
-// Accept waits for a free place, then for a connection.
+// Accept waits until fewer connections are open than the bound, then for a connection.
 func (l *limited) Accept() (net.Conn, error) {
 	select {
-	case l.places <- struct{}{}:
+	case l.open <- struct{}{}:
 	case <-l.closed:
 		return nil, net.ErrClosed
 	}
 	conn, err := l.Listener.Accept()
 	if err != nil {
-		<-l.places
+		<-l.open
 		return nil, err
 	}
-	return &limitedConn{Conn: conn, release: sync.OnceFunc(func() { <-l.places })}, nil
+	return &limitedConn{Conn: conn, release: sync.OnceFunc(func() { <-l.open })}, nil
 }
 
-// Close also wakes an Accept that waits for a place.
+// Close also wakes an Accept that waits.
 func (l *limited) Close() error {
 	l.once.Do(func() { close(l.closed) })
 	return l.Listener.Close()
@@ -81,7 +81,7 @@ type limitedConn struct {
 	release func()
 }
 
-// Close frees the place, once.
+// Close makes room for another connection, once.
 func (c *limitedConn) Close() error {
 	defer c.release()
 	return c.Conn.Close()

@@ -76,7 +76,7 @@ func ownListener(l *net.TCPListener) (int, error) {
 	defer func() { _ = l.Close() }()
 	raw, err := l.SyscallConn()
 	if err != nil {
-		return -1, fmt.Errorf("take listener: %w", err)
+		return -1, fmt.Errorf("own listener: %w", err)
 	}
 	fd := -1
 	var failed error
@@ -84,12 +84,12 @@ func ownListener(l *net.TCPListener) (int, error) {
 		fd, failed = unix.FcntlInt(from, unix.F_DUPFD_CLOEXEC, 0)
 	})
 	if err := errors.Join(err, failed); err != nil {
-		return -1, fmt.Errorf("take listener: %w", err)
+		return -1, fmt.Errorf("own listener: %w", err)
 	}
 	// Connections inherit the option: an answer never waits for the acknowledgement of the answer before it.
 	if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil {
 		_ = unix.Close(fd)
-		return -1, fmt.Errorf("take listener: %w", err)
+		return -1, fmt.Errorf("own listener: %w", err)
 	}
 	return fd, nil
 }

@@ -35,24 +35,24 @@ func (s State) Note(lost *probe.Lost) {
 
 // Pool holds idle connections by destination, as many for each as attempts were under way at once. It drops connections
 // that ended meanwhile when it looks for an open one. It is safe for concurrent use.
-type Pool[Place comparable, Conn any] struct {
+type Pool[Destination comparable, Conn any] struct {
 	check func(Conn) State
 	drop  func(Conn)
 
 	mu     sync.Mutex
-	idle   map[Place][]Conn
+	idle   map[Destination][]Conn
 	closed bool
 }
 
 // New makes a pool. check returns what became of an idle connection, drop closes a connection.
-func New[Place comparable, Conn any](look func(Conn) State, drop func(Conn)) *Pool[Place, Conn] {
-	return &Pool[Place, Conn]{check: look, drop: drop, idle: map[Place][]Conn{}}
+func New[Destination comparable, Conn any](check func(Conn) State, drop func(Conn)) *Pool[Destination, Conn] {
+	return &Pool[Destination, Conn]{check: check, drop: drop, idle: map[Destination][]Conn{}}
 }
 
 // Acquire returns the open connection to the destination that was used last, and reports whether there is one. lost
 // counts the connections that the other side had ended and that Acquire found before. How long ago they ended is not
 // known. Older connections are not checked.
-func (p *Pool[Place, Conn]) Acquire(to Place) (conn Conn, lost probe.Lost, ok bool) {
+func (p *Pool[Destination, Conn]) Acquire(to Destination) (conn Conn, lost probe.Lost, ok bool) {
 	for {
 		if conn, ok = p.pop(to); !ok {
 			return conn, lost, false
@@ -66,7 +66,7 @@ func (p *Pool[Place, Conn]) Acquire(to Place) (conn Conn, lost probe.Lost, ok bo
 	}
 }
 
-func (p *Pool[Place, Conn]) pop(to Place) (conn Conn, ok bool) {
+func (p *Pool[Destination, Conn]) pop(to Destination) (conn Conn, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	idle := p.idle[to]
@@ -80,7 +80,7 @@ func (p *Pool[Place, Conn]) pop(to Place) (conn Conn, ok bool) {
 }
 
 // Release stores a connection over which nothing is under way, or drops it when the pool is closed.
-func (p *Pool[Place, Conn]) Release(to Place, conn Conn) {
+func (p *Pool[Destination, Conn]) Release(to Destination, conn Conn) {
 	p.mu.Lock()
 	closed := p.closed
 	if !closed {
@@ -93,7 +93,7 @@ func (p *Pool[Place, Conn]) Release(to Place, conn Conn) {
 }
 
 // Close drops the idle connections, and those released later.
-func (p *Pool[Place, Conn]) Close() {
+func (p *Pool[Destination, Conn]) Close() {
 	p.mu.Lock()
 	idle := p.idle
 	p.idle, p.closed = nil, true

@@ -179,7 +179,7 @@ func refused(t *testing.T, newProber NewHTTP) {
 // refusedByPolicy compares what a policy refuses with what the agent itself could not do: only the first is a failure
 // of the path.
 func refusedByPolicy(t *testing.T, newProber NewHTTP) {
-	address := serve(t, script{text: whole(200, body(ours, pod)), end: closed})
+	address := serve(t, script{text: complete(200, body(ours, pod)), end: closed})
 	for errno, w := range map[syscall.Errno]want{
 		syscall.EPERM: {probe.Refused, probe.Connect, 0}, syscall.EACCES: {probe.Refused, probe.Connect, 0},
 		syscall.EINVAL: {probe.Unreachable, probe.Connect, 0}, syscall.EADDRNOTAVAIL: {probe.NotSent, probe.Connect, 0},

@@ -48,7 +48,7 @@ type story struct {
 }
 
 func stories() []story {
-	good := whole(200, body(ours, pod))
+	good := complete(200, body(ours, pod))
 	ok := want{probe.OK, probe.NoPhase, 200}
 	first, again := step{text: good, want: ok}, step{text: good, want: ok, reused: true}
 	fails := func(text string, end func(net.Conn), outcome probe.Outcome, phase probe.Phase, status int,
@@ -123,10 +123,10 @@ func stories() []story {
 		{"silence over a reused connection is a timeout", short,
 			[]step{first, fails("", stalled, probe.Timeout, probe.FirstByte, 0, false), first}, 2},
 		{"another status ends the connection", long,
-			[]step{first, fails(whole(503, body(ours, pod)), stalled, probe.BadStatus, probe.FirstByte, 503, false),
+			[]step{first, fails(complete(503, body(ours, pod)), stalled, probe.BadStatus, probe.FirstByte, 503, false),
 				first, again}, 2},
 		{"another agent's answer ends the connection", long,
-			[]step{first, fails(whole(200, body(ours, "c")), stalled, probe.WrongPeer, probe.Body, 200, false),
+			[]step{first, fails(complete(200, body(ours, "c")), stalled, probe.WrongPeer, probe.Body, 200, false),
 				first}, 2},
 		{"the first request's failure is none of a reused connection", long,
 			[]step{{end: closed, want: want{probe.BadAnswer, probe.FirstByte, 0}}, first, again}, 2},
@@ -170,7 +170,7 @@ func persistent(t *testing.T, newProber NewHTTP) {
 		})
 	}
 	t.Run("without keeping, the request asks to close", func(t *testing.T) {
-		good := step{text: whole(200, body(ours, pod))}
+		good := step{text: complete(200, body(ours, pod))}
 		server := newTeller(t, []step{good, good})
 		prober := open(t, newProber, config(long))
 		for range 2 {
@@ -186,7 +186,7 @@ func persistent(t *testing.T, newProber NewHTTP) {
 // resets checks that connections of their own leave no entry that waits for minutes on nodes on their way.
 func resets(t *testing.T, newProber NewHTTP) {
 	ends := make(chan error, 1)
-	address := serve(t, script{text: whole(200, body(ours, pod)), end: func(c net.Conn) {
+	address := serve(t, script{text: complete(200, body(ours, pod)), end: func(c net.Conn) {
 		_, err := c.Read(make([]byte, 1))
 		ends <- err
 		_ = c.Close()

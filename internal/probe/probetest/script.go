@@ -17,7 +17,7 @@ func body(installation, peer string) string {
 		`"clientAddress":"","method":"GET","path":"/","host":""}`, installation, peer)
 }
 
-func whole(status int, body string) string {
+func complete(status int, body string) string {
 	return fmt.Sprintf("HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n%s", status, len(body), body)
 }
 
@@ -70,10 +70,10 @@ func endless(text string) func(net.Conn) {
 
 func answers(t *testing.T, newProber NewHTTP) {
 	for _, s := range []script{
-		{"another status", whole(503, body(ours, pod)), closed, long, want{probe.BadStatus, probe.FirstByte, 503}},
+		{"another status", complete(503, body(ours, pod)), closed, long, want{probe.BadStatus, probe.FirstByte, 503}},
 		{"another status with a body that does not come", "HTTP/1.1 503 X\r\nContent-Length: 100\r\n\r\n", stalled,
 			long, want{probe.BadStatus, probe.FirstByte, 503}},
-		{"an interim answer comes before the real one", "HTTP/1.1 100 Continue\r\n\r\n" + whole(200, body(ours, pod)),
+		{"an interim answer comes before the real one", "HTTP/1.1 100 Continue\r\n\r\n" + complete(200, body(ours, pod)),
 			closed, long, want{probe.OK, probe.NoPhase, 200}},
 		{"nothing but interim answers", "", endless("HTTP/1.1 100 Continue\r\n\r\n"), long,
 			want{probe.BadAnswer, probe.FirstByte, 0}},
@@ -85,11 +85,11 @@ func answers(t *testing.T, newProber NewHTTP) {
 		{"silence", "", stalled, short, want{probe.Timeout, probe.FirstByte, 0}},
 		{"half of the headers, then silence", "HTTP/1.1 200 OK\r\nContent-", stalled, short,
 			want{probe.Timeout, probe.FirstByte, 0}},
-		{"as large an answer as may be asked for", whole(200, large()), closed, long,
+		{"as large an answer as may be asked for", complete(200, large()), closed, long,
 			want{probe.OK, probe.NoPhase, 200}},
-		{"a large answer without its last byte, then silence", cut(whole(200, large())), stalled, short,
+		{"a large answer without its last byte, then silence", cut(complete(200, large())), stalled, short,
 			want{probe.Timeout, probe.Body, 200}},
-		{"a large answer that is closed before its last byte", cut(whole(200, large())), closed, long,
+		{"a large answer that is closed before its last byte", cut(complete(200, large())), closed, long,
 			want{probe.BadAnswer, probe.Body, 200}},
 		{"half of the body, then silence", partial, stalled, short, want{probe.Timeout, probe.Body, 200}},
 		{"closed without an answer", "", closed, long, want{probe.BadAnswer, probe.FirstByte, 0}},
@@ -117,14 +117,14 @@ func answers(t *testing.T, newProber NewHTTP) {
 		{"a body that would have to be unpacked",
 			"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\n\x1f\x8b\x08\x00\x00", closed, long,
 			want{probe.BadAnswer, probe.Body, 200}},
-		{"another web server", whole(200, "<html>It works!</html>"), closed, long,
+		{"another web server", complete(200, "<html>It works!</html>"), closed, long,
 			want{probe.BadAnswer, probe.Body, 200}},
-		{"JSON of something else", whole(200, `{"status":"ok"}`), closed, long, want{probe.BadAnswer, probe.Body, 200}},
-		{"an agent of another installation", whole(200, body("other/agent", pod)), closed, long,
+		{"JSON of something else", complete(200, `{"status":"ok"}`), closed, long, want{probe.BadAnswer, probe.Body, 200}},
+		{"an agent of another installation", complete(200, body("other/agent", pod)), closed, long,
 			want{probe.BadAnswer, probe.Body, 200}},
-		{"another agent", whole(200, body(ours, "kdoctor-agent-c")), closed, long,
+		{"another agent", complete(200, body(ours, "kdoctor-agent-c")), closed, long,
 			want{probe.WrongPeer, probe.Body, 200}},
-		{"a pod with an impossible name", whole(200, body(ours, strings.Repeat("a", 300))), closed, long,
+		{"a pod with an impossible name", complete(200, body(ours, strings.Repeat("a", 300))), closed, long,
 			want{probe.BadAnswer, probe.Body, 200}},
 	} {
 		t.Run(s.name, func(t *testing.T) {

@@ -1,13 +1,13 @@
 package tlsprobe
 
-// What one attempt costs of this process's CPU at most, in microseconds, whatever the protocol. Measured by
-// BenchmarkAttempt on a virtual machine with 2 CPUs that others used too, the server in a process of its own, three
-// runs of 2 s each, lowest to highest:
+// What one attempt costs of this process's CPU at most, in microseconds, whatever the protocol. BenchmarkAttempt measured
+// it on a virtual machine with 2 CPUs that others used too, with the server in a process of its own, in three runs of 2 s
+// each, lowest to highest:
 //
-//	new connection     resumed session     persistent connection 	HTTP/1.1     166 to 173         -
-//
-// 62 to 76 	HTTPS        831 to 985         702 to 744          83 to 102 	HTTP/2       1098 to 1165       -
-// 133 to 179
+//	             new connection     resumed session     persistent connection
+//	HTTP/1.1     166 to 173         -                   62 to 76
+//	HTTPS        831 to 985         702 to 744          83 to 102
+//	HTTP/2       1098 to 1165       -                   133 to 179
 const (
 	newMicroseconds        = 1200
 	persistentMicroseconds = 180
