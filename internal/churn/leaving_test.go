@@ -84,3 +84,38 @@ func TestAnAgentThatWasSilentBeforeGoesWithItsNode(t *testing.T) {
 		})
 	}
 }
+
+// What takes a pod's place on its own node shows that the node is not emptied, though it is cordoned.
+func TestAPodThatIsReplacedOnItsNodeWasDeleted(t *testing.T) {
+	a, cordoned := topology.Agent{Pod: "a", Node: "n", UID: "1"}, topology.Node{Name: "n", Cordoned: true}
+	on := func(node string) topology.Agent { return topology.Agent{Pod: "b", Node: node, UID: "2"} }
+	old := topology.Agent{Pod: "old", Node: "n", UID: "3"}
+	leaving := on("n")
+	leaving.Deleted = at(15)
+	for _, c := range []struct {
+		name string
+		then topology.Snapshot
+		want report.Happening
+	}{
+		{"another pod is on the node", topology.Snapshot{Agents: []topology.Agent{on("n")}}, report.Deleted},
+		{"another pod is on another node", topology.Snapshot{Agents: []topology.Agent{on("m")}}, report.Drained},
+		{"no other pod is there", topology.Snapshot{}, report.Drained},
+		{"another pod was on the node before", topology.Snapshot{Agents: []topology.Agent{old}}, report.Drained},
+		{"another pod on the node is being deleted as well", topology.Snapshot{Agents: []topology.Agent{leaving}}, report.Drained},
+	} {
+		for _, late := range []float64{20, 30} {
+			w := churn.NewWatch([]topology.Agent{a}, at(0))
+			first := topology.Snapshot{Taken: at(10), Agents: []topology.Agent{a, old}, Nodes: []topology.Node{cordoned}}
+			w.See(first)
+			if late > 20 {
+				w.See(topology.Snapshot{Taken: at(20), Nodes: []topology.Node{cordoned}})
+			}
+			c.then.Taken, c.then.Nodes = at(late), []topology.Node{cordoned}
+			w.See(c.then)
+			want := []report.Change{{Pod: "a", Node: "n", What: c.want, From: at(10), To: at(20)}}
+			if diff := cmp.Diff(want, w.Changes(nil)); diff != "" {
+				t.Errorf("%s, seen at %v s: changes (-want +got):\n%s", c.name, late, diff)
+			}
+		}
+	}
+}

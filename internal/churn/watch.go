@@ -36,6 +36,8 @@ type Watch struct {
 	// cordoned are the nodes that were cordoned when they were first seen, and have been ever since. nil before the
 	// first snapshot.
 	cordoned map[string]bool
+	// pods are those that snapshots showed, nil before the first.
+	pods map[string]bool
 }
 
 // life is one agent.
@@ -108,6 +110,31 @@ func (w *Watch) See(s topology.Snapshot) {
 		l.see(now, found, at, s.Taken)
 		if !at.leaving {
 			l.used = s.Taken
+		}
+	}
+	w.replaced(s.Agents)
+}
+
+// replaced takes note of pods that are new on the nodes of agents which are gone: such a node is not emptied, though
+// it is cordoned.
+func (w *Watch) replaced(agents []topology.Agent) {
+	first := w.pods == nil
+	if first {
+		w.pods = map[string]bool{}
+	}
+	filled := map[string]bool{}
+	for _, a := range agents {
+		if !first && !w.pods[a.Pod] && a.Deleted.IsZero() {
+			filled[a.Node] = true
+		}
+		w.pods[a.Pod] = true
+	}
+	for _, l := range w.lives {
+		if !l.over || !filled[l.agent.Node] {
+			continue
+		}
+		if c := &l.changes[len(l.changes)-1]; c.What == report.Drained && !c.NodeLeft {
+			c.What = report.Deleted
 		}
 	}
 }
