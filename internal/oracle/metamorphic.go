@@ -9,13 +9,13 @@ import (
 	"kdoctor.io/kdoctor/internal/verdict"
 )
 
-// rank orders results: a higher one is worse. What was not measured, and what was not measured well, are neither
-// success nor blame.
+// rank orders results: a higher one is worse. What was not measured, what was not measured well, and that of which too
+// little is left are neither success nor blame: a failure more that a change explains may make one of them another.
 func rank(r verdict.Result) int {
-	if r == verdict.NoData {
+	if r == verdict.NoData || r == voided {
 		r = verdict.ToolLimited
 	}
-	return slices.Index([]verdict.Result{verdict.Pass, voided, verdict.ToolLimited, verdict.Fail}, r)
+	return slices.Index([]verdict.Result{verdict.Pass, verdict.ToolLimited, verdict.Fail}, r)
 }
 
 // metamorphic changes what was reported a little, and checks that the judgement follows as it must.
