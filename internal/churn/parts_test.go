@@ -101,8 +101,8 @@ func TestAnAnswerAfterTheSilenceIsNoStartOfIt(t *testing.T) {
 	}
 }
 
-// One of four pods is away from 49 s to 61 s. Where it is known to 2.5 s when the agent started, failures may have begun
-// with the first of these moments and ended with the last one.
+// One of four pods is away from 49 s to 61 s. Where it is known to 2.5 s when the agent started, failures may have
+// begun with the first of these moments and ended with the last one.
 func TestFailuresOfAnAgentWhoseStartIsKnownAlmost(t *testing.T) {
 	for _, c := range []struct {
 		name        string
