@@ -76,7 +76,7 @@ bench: ## Hold the engine against other load generators (Linux, root, 2 CPUs); B
 lint: $(BIN) ## Run go mod tidy, go vet and golangci-lint; nothing is changed.
 	@go mod tidy -diff && go -C lab mod tidy -diff && go -C bench mod tidy -diff
 	@go vet ./... && go -C lab vet $(LAB_PACKAGES) && go -C bench vet ./...
-	@go build -modfile=.ci/lint.mod -o $(BIN)/ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	@go build -modfile=.ci/lint.mod -o $(BIN)/golangci-lint sigs.k8s.io/kube-api-linter/cmd/golangci-lint-kube-api-linter
 	@$(BIN)/golangci-lint run ./... && cd lab && ../$(BIN)/golangci-lint run -c ../.golangci.yaml $(LAB_PACKAGES) && cd ../bench && ../$(BIN)/golangci-lint run -c ../.golangci.yaml ./...
 
 test-api: build ## Run the API tests against a real kube-apiserver.

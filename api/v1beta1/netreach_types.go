@@ -4,37 +4,37 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // NetReachTarget says over which paths the agents reach each other.
 type NetReachTarget struct {
-	// IPv4 probes over IPv4.
+	// ipv4 probes over IPv4.
 	// +optional
 	// +kubebuilder:default=true
 	IPv4 *bool `json:"ipv4,omitempty"`
-	// IPv6 probes over IPv6.
+	// ipv6 probes over IPv6.
 	// +optional
 	// +kubebuilder:default=false
 	IPv6 *bool `json:"ipv6,omitempty"`
-	// Endpoint probes every agent's pod address.
+	// endpoint probes every agent's pod address.
 	// +optional
 	// +kubebuilder:default=true
 	Endpoint *bool `json:"endpoint,omitempty"`
-	// MultusInterface probes every agent's further interfaces.
+	// multusInterface probes every agent's further interfaces.
 	// +optional
 	// +kubebuilder:default=false
 	MultusInterface *bool `json:"multusInterface,omitempty"`
-	// ClusterIP probes the cluster addresses of the agents' Services.
+	// clusterIP probes the cluster addresses of the agents' Services.
 	// +optional
 	// +kubebuilder:default=true
 	ClusterIP *bool `json:"clusterIP,omitempty"`
-	// NodePort probes the node ports of the agents' Services.
+	// nodePort probes the node ports of the agents' Services.
 	// +optional
 	// +kubebuilder:default=true
 	NodePort *bool `json:"nodePort,omitempty"`
-	// NodePortNodes is on which nodes node ports are probed, from each agent: All is every node of the cluster,
+	// nodePortNodes is on which nodes node ports are probed, from each agent: All is every node of the cluster,
 	// Local is the agent's own node; nodePortAddresses says by which addresses.
 	// +optional
 	// +kubebuilder:default=All
 	// +kubebuilder:validation:MaxLength=256
 	NodePortNodes NodePortNodes `json:"nodePortNodes,omitempty"`
-	// NodePortAddresses is by which addresses of a node its node ports are probed: Primary is the first InternalIP of
+	// nodePortAddresses is by which addresses of a node its node ports are probed: Primary is the first InternalIP of
 	// the family, or the node's first address of the family where it has no InternalIP; Internal is every InternalIP;
 	// All is every InternalIP and ExternalIP. kube-proxy with nftables answers on primary addresses alone, unless it is
 	// told otherwise, and an ExternalIP may be behind a firewall.
@@ -42,15 +42,15 @@ type NetReachTarget struct {
 	// +kubebuilder:default=Primary
 	// +kubebuilder:validation:MaxLength=256
 	NodePortAddresses NodePortAddresses `json:"nodePortAddresses,omitempty"`
-	// LoadBalancer probes the load balancer addresses of the agents' Services.
+	// loadBalancer probes the load balancer addresses of the agents' Services.
 	// +optional
 	// +kubebuilder:default=false
 	LoadBalancer *bool `json:"loadBalancer,omitempty"`
-	// Ingress probes the agents' Ingress.
+	// ingress probes the agents' Ingress.
 	// +optional
 	// +kubebuilder:default=false
 	Ingress *bool `json:"ingress,omitempty"`
-	// EnableLatencyMetric is accepted for compatibility and changes nothing: latencies are always recorded.
+	// enableLatencyMetric is accepted for compatibility and changes nothing: latencies are always recorded.
 	// +optional
 	// +kubebuilder:default=false
 	EnableLatencyMetric bool `json:"enableLatencyMetric,omitempty"`
@@ -82,26 +82,26 @@ const (
 
 // NetReachSpec is one full-mesh test of the cluster's data plane. Every part of it may be left out.
 type NetReachSpec struct {
-	// AgentSpec asks for agents of the task's own; without it the default agents do the work.
+	// agentSpec asks for agents of the task's own; without it the default agents do the work.
 	// +optional
 	AgentSpec *AgentSpec `json:"agentSpec,omitempty"`
-	// Suspend keeps further rounds from starting; the one that is running goes on to its end.
+	// suspend keeps further rounds from starting; the one that is running goes on to its end.
 	// +optional
 	// +kubebuilder:default=false
 	Suspend bool `json:"suspend,omitempty"`
-	// Schedule says when rounds start.
+	// schedule says when rounds start.
 	// +optional
 	// +kubebuilder:default={}
 	Schedule *Schedule `json:"schedule,omitempty"`
-	// Request is the load.
+	// request is the load.
 	// +optional
 	// +kubebuilder:default={}
 	Request *HTTPRequest `json:"request,omitempty"`
-	// Expect is what makes a round succeed.
+	// expect is what makes a round succeed.
 	// +optional
 	// +kubebuilder:default={}
 	Expect *Expect `json:"expect,omitempty"`
-	// Target says which paths are probed.
+	// target says which paths are probed.
 	// +optional
 	// +kubebuilder:default={}
 	Target *NetReachTarget `json:"target,omitempty"`
@@ -117,12 +117,16 @@ type NetReachSpec struct {
 // +kubebuilder:printcolumn:name="lastRoundStatus",type=string,JSONPath=".status.lastRoundStatus",description="how the last round ended"
 // +kubebuilder:printcolumn:name="schedule",type=string,JSONPath=".spec.schedule.schedule",description="when rounds start"
 type NetReach struct {
-	metav1.TypeMeta   `json:",inline"`
-	metav1.ObjectMeta `json:"metadata"`
+	metav1.TypeMeta `json:",inline"`
+	// metadata is the standard metadata of objects.
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty"`
 
+	// spec is what is tested, when, and what is expected.
 	// +optional
 	// +kubebuilder:default={}
 	Spec NetReachSpec `json:"spec,omitempty"`
+	// status is what became of it; the controller writes it.
 	// +optional
 	Status TaskStatus `json:"status,omitempty"`
 }

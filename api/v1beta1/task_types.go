@@ -7,39 +7,40 @@ import (
 
 // AgentSpec asks for agents of the task's own; without it the default agents do the work.
 type AgentSpec struct {
-	// Annotation is added to the workload, its pods and its Services.
+	// annotation is added to the workload, its pods and its Services.
 	// +optional
 	Annotation map[string]string `json:"annotation,omitempty"`
 
-	// Kind is the kind of workload that runs the agents.
+	// kind is the kind of workload that runs the agents.
 	// +optional
 	// +kubebuilder:default=DaemonSet
 	// +kubebuilder:validation:Enum=Deployment;DaemonSet
 	Kind string `json:"kind,omitempty"`
 
-	// DeploymentReplicas is the number of replicas of a Deployment.
+	// deploymentReplicas is the number of replicas of a Deployment.
 	// +optional
 	DeploymentReplicas *int32 `json:"deploymentReplicas,omitempty"`
 
-	// Affinity replaces the affinity of the agents' pods.
+	// affinity replaces the affinity of the agents' pods.
 	// +optional
 	Affinity *corev1.Affinity `json:"affinity,omitempty"`
 
-	// Env is added to the environment of the agents.
+	// env is added to the environment of the agents.
 	// +optional
 	// +kubebuilder:validation:MaxItems=100
+	// +listType=atomic
 	Env []corev1.EnvVar `json:"env,omitempty"`
 
-	// HostNetwork runs the agents in the nodes' own network namespaces.
+	// hostNetwork runs the agents in the nodes' own network namespaces.
 	// +optional
 	// +kubebuilder:default=false
 	HostNetwork bool `json:"hostNetwork,omitempty"`
 
-	// Resources replaces the resources of the agents' container.
+	// resources replaces the resources of the agents' container.
 	// +optional
 	Resources *corev1.ResourceRequirements `json:"resources,omitempty"`
 
-	// TerminationGracePeriodMinutes is how long the agents stay after the task has finished.
+	// terminationGracePeriodMinutes is how long the agents stay after the task has finished.
 	// +optional
 	// +kubebuilder:default=60
 	TerminationGracePeriodMinutes *int64 `json:"terminationGracePeriodMinutes,omitempty"`
@@ -47,13 +48,13 @@ type AgentSpec struct {
 
 // Schedule says when rounds start, how many there are and how long one may take.
 type Schedule struct {
-	// Schedule is "M N" (start in M minutes, then repeat every N minutes) or the five fields of cron.
+	// schedule is "M N" (start in M minutes, then repeat every N minutes) or the five fields of cron.
 	// +optional
 	// +kubebuilder:default="0 1"
 	// +kubebuilder:validation:MaxLength=256
 	Schedule *string `json:"schedule,omitempty"`
 
-	// TimeZone is the IANA name of the time zone in which cron is read, such as Europe/Berlin; without it that is UTC.
+	// timeZone is the IANA name of the time zone in which cron is read, such as Europe/Berlin; without it that is UTC.
 	// The form "M N" does not depend on it. A time of day that summer time skips has no start that day, and one that
 	// winter time repeats has one, the first; where the hour field holds * or ?, or all hours, rounds go on through the
 	// repeated hour.
@@ -61,12 +62,12 @@ type Schedule struct {
 	// +kubebuilder:validation:MaxLength=64
 	TimeZone *string `json:"timeZone,omitempty"`
 
-	// RoundTimeoutMinute is the time in minutes after which a round is over, whatever is still missing.
+	// roundTimeoutMinute is the time in minutes after which a round is over, whatever is still missing.
 	// +optional
 	// +kubebuilder:default=1
 	RoundTimeoutMinute int64 `json:"roundTimeoutMinute,omitempty"`
 
-	// RoundNumber is the number of rounds; -1 goes on for ever.
+	// roundNumber is the number of rounds; -1 goes on for ever.
 	// +optional
 	// +kubebuilder:default=1
 	RoundNumber int64 `json:"roundNumber,omitempty"`
@@ -74,22 +75,22 @@ type Schedule struct {
 
 // HTTPRequest is the load that each agent puts on each target.
 type HTTPRequest struct {
-	// DurationInSecond is how long the load lasts.
+	// durationInSecond is how long the load lasts.
 	// +optional
 	// +kubebuilder:default=2
 	DurationInSecond int64 `json:"durationInSecond,omitempty"`
 
-	// QPS is the number of requests per second, from each agent to each target.
+	// qps is the number of requests per second, from each agent to each target.
 	// +optional
 	// +kubebuilder:default=5
 	QPS int64 `json:"qps,omitempty"`
 
-	// PerRequestTimeoutInMS is the time in milliseconds after which a request has failed.
+	// perRequestTimeoutInMS is the time in milliseconds after which a request has failed.
 	// +optional
 	// +kubebuilder:default=500
 	PerRequestTimeoutInMS int64 `json:"perRequestTimeoutInMS,omitempty"`
 
-	// Connection is how requests use connections: new opens one for every request, keepalive keeps them open from
+	// connection is how requests use connections: new opens one for every request, keepalive keeps them open from
 	// request to request, both opens one for every request and beside that sends a tenth as many over one that stays
 	// open.
 	// +optional
@@ -97,7 +98,7 @@ type HTTPRequest struct {
 	// +kubebuilder:validation:MaxLength=256
 	Connection Connection `json:"connection,omitempty"`
 
-	// AnswerSizeInByte is how large the body of an answer is at least; without it, or with 0, answers are as short as
+	// answerSizeInByte is how large the body of an answer is at least; without it, or with 0, answers are as short as
 	// they can be. Answers of several packets show paths that lose full packets alone, such as those with a wrong MTU,
 	// and links that are too thin. Agents that do not know the round give their usual answer.
 	// +optional
@@ -120,17 +121,17 @@ const (
 
 // Expect is what every target must reach for a round to succeed.
 type Expect struct {
-	// SuccessRate is the least share of requests that must succeed.
+	// successRate is the least share of requests that must succeed.
 	// +optional
 	// +kubebuilder:default=1
 	SuccessRate *float64 `json:"successRate,omitempty"`
 
-	// MeanAccessDelayInMs is the largest mean delay, in milliseconds, of the successful requests.
+	// meanAccessDelayInMs is the largest mean delay, in milliseconds, of the successful requests.
 	// +optional
 	// +kubebuilder:default=5000
 	MeanAccessDelayInMs *int64 `json:"meanAccessDelayInMs,omitempty"`
 
-	// StatusCode is the HTTP status that counts as success; without it that is 200.
+	// statusCode is the HTTP status that counts as success; without it that is 200.
 	// +optional
 	StatusCode *int32 `json:"statusCode,omitempty"`
 }
@@ -160,89 +161,103 @@ const (
 
 // Record is one round in the history of a task.
 type Record struct {
-	// Status is where the round stands.
+	// status is where the round stands.
+	// +required
 	Status RecordStatus `json:"status"`
-	// FailureReason is the first thing that kept the round from succeeding.
+	// failureReason is the first thing that kept the round from succeeding.
 	// +optional
 	FailureReason string `json:"failureReason,omitempty"`
-	// RoundNumber counts from 1.
+	// roundNumber counts from 1.
+	// +required
 	RoundNumber int64 `json:"roundNumber"`
-	// StartTimeStamp is the planned start.
+	// startTimeStamp is the planned start.
+	// +required
 	StartTimeStamp metav1.Time `json:"startTimeStamp"`
-	// EndTimeStamp is when the round was closed.
+	// endTimeStamp is when the round was closed.
 	// +optional
 	EndTimeStamp *metav1.Time `json:"endTimeStamp,omitempty"`
-	// Duration runs from the planned start to the end.
+	// duration runs from the planned start to the end.
 	// +optional
 	Duration *string `json:"duration,omitempty"`
-	// DeadLineTimeStamp is when the round is closed at the latest.
+	// deadLineTimeStamp is when the round is closed at the latest.
+	// +required
 	DeadLineTimeStamp metav1.Time `json:"deadLineTimeStamp"`
-	// ExpectedActorNumber is how many agents were expected to report.
+	// expectedActorNumber is how many agents were expected to report.
 	// +optional
 	ExpectedActorNumber *int64 `json:"expectedActorNumber,omitempty"`
-	// FailedAgentNodeList are the nodes whose agents saw a failure.
+	// failedAgentNodeList are the nodes whose agents saw a failure.
+	// +required
+	// +listType=atomic
 	FailedAgentNodeList []string `json:"failedAgentNodeList"`
-	// SucceedAgentNodeList are the nodes whose agents saw none.
+	// succeedAgentNodeList are the nodes whose agents saw none.
+	// +required
+	// +listType=atomic
 	SucceedAgentNodeList []string `json:"succeedAgentNodeList"`
-	// NotReportAgentNodeList are the nodes whose agents gave no report.
+	// notReportAgentNodeList are the nodes whose agents gave no report.
+	// +required
+	// +listType=atomic
 	NotReportAgentNodeList []string `json:"notReportAgentNodeList"`
 }
 
 // TaskResource says which workload and Services do the work.
 type TaskResource struct {
-	// RuntimeName is the name of the workload.
+	// runtimeName is the name of the workload.
+	// +required
 	RuntimeName string `json:"runtimeName"`
-	// RuntimeType is its kind.
+	// runtimeType is its kind.
 	// +kubebuilder:validation:Enum=Deployment;DaemonSet
+	// +required
 	RuntimeType string `json:"runtimeType"`
-	// ServiceNameV4 is the Service over IPv4.
+	// serviceNameV4 is the Service over IPv4.
 	// +optional
 	ServiceNameV4 *string `json:"serviceNameV4,omitempty"`
-	// ServiceNameV6 is the Service over IPv6.
+	// serviceNameV6 is the Service over IPv6.
 	// +optional
 	ServiceNameV6 *string `json:"serviceNameV6,omitempty"`
-	// RuntimeStatus is where the workload stands.
+	// runtimeStatus is where the workload stands.
 	// +kubebuilder:validation:Enum=creating;created;deleted
+	// +required
 	RuntimeStatus string `json:"runtimeStatus"`
 }
 
 // TaskStatus is what the controller writes about a task.
 type TaskStatus struct {
-	// ExpectedRound is the number of rounds asked for; -1 is for ever.
+	// expectedRound is the number of rounds asked for; -1 is for ever.
 	// +optional
 	ExpectedRound *int64 `json:"expectedRound,omitempty"`
-	// DoneRound is the number of rounds that are over, however they ended.
+	// doneRound is the number of rounds that are over, however they ended.
 	// +optional
 	DoneRound *int64 `json:"doneRound,omitempty"`
-	// Finish is true once all rounds are over.
+	// finish is true once all rounds are over.
+	// +required
 	Finish bool `json:"finish"`
-	// FinishTime is when the last round was over.
+	// finishTime is when the last round was over.
 	// +optional
 	FinishTime *metav1.Time `json:"finishTime,omitempty"`
-	// LastRoundStatus is how the last round ended.
+	// lastRoundStatus is how the last round ended.
 	// +optional
 	LastRoundStatus *RoundResult `json:"lastRoundStatus,omitempty"`
-	// History holds the last rounds, newest first.
+	// history holds the last rounds, newest first.
 	// +optional
 	// +kubebuilder:validation:MaxItems=10
 	// +listType=atomic
 	History []Record `json:"history,omitempty"`
-	// Resource says which workload does the work.
+	// resource says which workload does the work.
 	// +optional
 	Resource *TaskResource `json:"resource,omitempty"`
-	// Revision names the spec that the rounds are about, without what only pauses them.
+	// revision names the spec that the rounds are about, without what only pauses them.
 	// +optional
 	Revision string `json:"revision,omitempty"`
-	// RoundsGeneration is the generation with which these rounds began: suspending a task begins no new ones.
+	// roundsGeneration is the generation with which these rounds began: suspending a task begins no new ones.
 	// +optional
 	RoundsGeneration int64 `json:"roundsGeneration,omitempty"`
-	// LastRunNow is the last value of the annotation kdoctor.io/run-now that a round was started for.
+	// lastRunNow is the last value of the annotation kdoctor.io/run-now that a round was started for.
 	// +optional
 	LastRunNow string `json:"lastRunNow,omitempty"`
-	// ObservedGeneration is the generation of the spec that this status is about.
+	// observedGeneration is the generation of the spec that this status is about.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-	// Conditions say in words how the task stands.
+	// conditions say in words how the task stands.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
