@@ -17,16 +17,17 @@ func TestOptionsAreCheckedBeforeTheyCount(t *testing.T) {
 		o     echo.Options
 		ok    bool
 	}{
-		{"nothing special", "u/1/1", echo.Options{}, true},
-		{"the largest of all", "u/1/1", echo.Options{Bytes: echo.MaxBodyBytes, Delay: echo.MaxDelay, Status: 599},
+		{"the zero value is accepted", "u/1/1", echo.Options{}, true},
+		{"the largest values are accepted", "u/1/1",
+			echo.Options{Bytes: echo.MaxBodyBytes, Delay: echo.MaxDelay, Status: 599},
 			true},
-		{"too long an answer", "u/1/1", echo.Options{Bytes: echo.MaxBodyBytes + 1}, false},
-		{"less than nothing", "u/1/1", echo.Options{Bytes: -1}, false},
-		{"too long a delay", "u/1/1", echo.Options{Delay: echo.MaxDelay + 1}, false},
-		{"a delay into the past", "u/1/1", echo.Options{Delay: -1}, false},
-		{"an interim status", "u/1/1", echo.Options{Status: 199}, false},
-		{"no status", "u/1/1", echo.Options{Status: 600}, false},
-		{"no round", "u", echo.Options{}, false},
+		{"an answer of one byte too many is refused", "u/1/1", echo.Options{Bytes: echo.MaxBodyBytes + 1}, false},
+		{"a negative length is refused", "u/1/1", echo.Options{Bytes: -1}, false},
+		{"a delay that is too long is refused", "u/1/1", echo.Options{Delay: echo.MaxDelay + 1}, false},
+		{"a negative delay is refused", "u/1/1", echo.Options{Delay: -1}, false},
+		{"an interim status is refused", "u/1/1", echo.Options{Status: 199}, false},
+		{"a status above 599 is refused", "u/1/1", echo.Options{Status: 600}, false},
+		{"a key of the wrong form is refused", "u", echo.Options{}, false},
 	} {
 		var r Rounds
 		if err := r.SetOptions(c.round, c.o); (err == nil) != c.ok {
@@ -42,7 +43,7 @@ func TestOptionsAreCheckedBeforeTheyCount(t *testing.T) {
 	}
 }
 
-func TestOptionsHoldForTheKeptStreamAndUntilForgotten(t *testing.T) {
+func TestOptionsHoldForThePersistentStreamAndUntilForgotten(t *testing.T) {
 	var r Rounds
 	o := echo.Options{Delay: time.Second}
 	if err := r.SetOptions("u/1/1", o); err != nil {
