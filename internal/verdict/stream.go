@@ -19,10 +19,11 @@ func (j judge) stream(r *reported, i int, planned uint64, s suspects) (Result, R
 	if !p.Target.Persistent() || (p.Kept == nil && planned == 0) {
 		return Pass, Reason{}
 	}
-	whole := &report.Path{}
-	if p.Kept != nil {
-		whole = r.whole[i].Kept
+	if p.Kept == nil {
+		// Also of an agent that was cut: agents report both streams from their first moment on.
+		return NoData, Reason{Code: NothingSent, Persistent: true}.but(s.agent)
 	}
+	whole := r.whole[i].Kept
 	result, reason := j.persistent(r, &p.Target, requestsOf(whole, planned), whole, s)
 	reason.Persistent = result != Pass
 	return result, reason
