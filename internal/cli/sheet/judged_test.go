@@ -115,6 +115,8 @@ func TestRoundsAsTheyAreJudged(t *testing.T) {
 		a.Cut, a.Finished = "its pod was deleted during the round", false
 		for j := range a.Paths {
 			a.Paths[j] = stream(a.Paths[j].Target, 1, time.Millisecond)
+			// Agents report both streams from their first moment on.
+			a.Paths[j].Kept = &report.Path{Target: a.Paths[j].Target}
 		}
 	}
 	cases := []struct {
