@@ -56,7 +56,7 @@ const (
 const keptShare = 10
 
 // Kept is how many requests are due on the kept stream of each target, and the time between two of them: a tenth of the counted ones,
-// but at least three, without which no connection would have to last, and no further apart than probe.LongestPause.
+// but at least three, without which no connection would have to last, and no further apart than echo.LongestPause.
 // It is 0 without a kept stream.
 func (l Load) Kept() (requests uint64, every time.Duration) {
 	if l.Connection != Both {
