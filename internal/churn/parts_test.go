@@ -20,6 +20,8 @@ func TestBoundsOfAPartOfTheTime(t *testing.T) {
 		span   [3]float64
 		want   uint64
 	}{
+		{"the first moment: 8 failed", 0, [3]float64{49, 49, 8}, 8},
+		{"the first moment: 9 failed", 0, [3]float64{49, 49, 9}, 0},
 		{"28 of the 120 requests: 15 failed", 0, [3]float64{50, 52.7, 15}, 15},
 		{"28 of the 120 requests: 16 failed", 0, [3]float64{50, 52.7, 16}, 0},
 		{"50 of the 120 requests: 23 failed", 0, [3]float64{50, 54.9, 23}, 23},
