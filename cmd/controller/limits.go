@@ -83,7 +83,7 @@ func addFigures(mgr ctrl.Manager, o *options) error {
 	if err != nil {
 		return err
 	}
-	figures := &controller.Figures{
+	figures := &controller.LoadLimitWriter{
 		Snapshots: inventory.New(mgr.GetAPIReader(), o.namespace), Client: direct, Name: o.limits.name,
 		PerAgent: o.limits.perAgent, Total: o.limits.total, Workload: o.agents(),
 		Log: mgr.GetLogger().WithName("figures"),

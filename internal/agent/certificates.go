@@ -37,7 +37,7 @@ func newCertificates(dir string, log *slog.Logger) *certificates {
 	return &certificates{dir: dir, log: log}
 }
 
-// ready tells whether there is a certificate to serve with.
+// ready reports whether there is a certificate to serve with.
 func (c *certificates) ready() error {
 	_, err := c.current()
 	return err

@@ -28,7 +28,7 @@ const (
 type measurement interface {
 	Run(ctx context.Context) (complete bool)
 	Paths() []report.Path
-	// Grid tells whether the load was too high for a wake-up per event; see report.Observer.
+	// Grid reports whether the load was too high for a wake-up per event; see report.Observer.
 	Grid() bool
 }
 
@@ -112,7 +112,7 @@ func (s *rounds) start(plan mesh.Plan) (known bool, err error) {
 	return false, nil
 }
 
-// newer tells whether round a of a task comes after round b of it.
+// newer reports whether round a of a task comes after round b of it.
 func newer(a, b schedule.Key) bool {
 	return cmp.Or(cmp.Compare(a.Generation, b.Generation), cmp.Compare(a.Round, b.Round)) > 0
 }

@@ -57,7 +57,7 @@ type entry struct {
 	task    render.Task
 	summary render.Summary
 	version uint64
-	// visible tells whether the task has a round that can be read.
+	// visible reports whether the task has a round that can be read.
 	visible bool
 	// err is why its round cannot be read, and again when it is tried once more.
 	err   error

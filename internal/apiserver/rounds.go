@@ -73,7 +73,7 @@ func namedRound(name string) (report string, generation, number int64, ok bool) 
 	return parts[1], generation, number, true
 }
 
-// wantsRounds tells whether a selector asks for kept rounds, and not for the report of each task: it names a task, a
+// wantsRounds reports whether a selector asks for kept rounds, and not for the report of each task: it names a task, a
 // number of a round, or the name of a kept round.
 func wantsRounds(selector fields.Selector) bool {
 	if selector == nil {

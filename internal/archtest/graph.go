@@ -55,16 +55,16 @@ func parse(r io.Reader) (Graph, error) {
 	}
 }
 
-// own tells whether the package belongs to the module.
+// own reports whether the package belongs to the module.
 func own(path string) bool { return within(path, Module) }
 
-// standard tells whether the package is of the standard library: its first element has no dot.
+// standard reports whether the package is of the standard library: its first element has no dot.
 func standard(path string) bool {
 	first, _, _ := strings.Cut(path, "/")
 	return !strings.Contains(first, ".")
 }
 
-// within tells whether the path is the root or below it.
+// within reports whether the path is the root or below it.
 func within(path, root string) bool { return path == root || strings.HasPrefix(path, root+"/") }
 
 // chain returns the shortest way of imports from a package to one that is forbidden, nil when there is none.

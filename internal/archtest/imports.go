@@ -10,11 +10,11 @@ import (
 type ImportRule struct {
 	// Name says in a few words what is forbidden.
 	Name string
-	// Applies tells whether the package is under the rule.
+	// Applies reports whether the package is under the rule.
 	Applies func(path string) bool
-	// Forbidden tells whether the package at from may not import the one at to.
+	// Forbidden reports whether the package at from may not import the one at to.
 	Forbidden func(from, to string) bool
-	// Through tells whether imports of the package at path are followed; nil follows all.
+	// Through reports whether imports of the package at path are followed; nil follows all.
 	Through func(path string) bool
 }
 
@@ -111,7 +111,7 @@ func role(path string) string {
 	return first
 }
 
-// pure tells whether the package only decides.
+// pure reports whether the package only decides.
 func pure(path string) bool {
 	return slices.Contains([]string{"stats", "target", "topology", "mesh", "schedule", "report", "churn", "verdict",
 		"diagnose", "echo"}, role(path))
@@ -128,7 +128,7 @@ func groundwork(path string) bool {
 	return slices.Contains([]string{"epoll", "httpbytes", "buffers", "slots"}, role(path))
 }
 
-// adapter tells whether the package touches the world.
+// adapter reports whether the package touches the world.
 func adapter(path string) bool {
 	return slices.Contains([]string{"agent", "controller", "apiserver", "store", "cli", "inventory", "control"},
 		role(path))
@@ -138,7 +138,7 @@ func kubernetes(path string) bool {
 	return strings.HasPrefix(path, "k8s.io/") || strings.HasPrefix(path, "sigs.k8s.io/")
 }
 
-// outside tells whether the package is a way to the world outside, or a logger.
+// outside reports whether the package is a way to the world outside, or a logger.
 func outside(path string) bool {
 	for _, root := range []string{"log", "os", "net/http", "net/rpc", "net/smtp", "database", "syscall", "io/ioutil",
 		"plugin", "crypto/rand",

@@ -132,7 +132,7 @@ func variables(p Package) []string {
 	return found
 }
 
-// sentinel tells whether the name is that of an error to compare with: errX or ErrX.
+// sentinel reports whether the name is that of an error to compare with: errX or ErrX.
 func sentinel(name string) bool {
 	rest, ok := strings.CutPrefix(strings.ToLower(name[:1])+name[1:], "err")
 	return ok && rest != "" && strings.ToUpper(rest[:1]) == rest[:1]

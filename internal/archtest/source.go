@@ -18,7 +18,7 @@ type Package struct {
 	Dir   string
 	Name  string
 	Files []File
-	// documented tells whether any file, a generated one included, has a package comment.
+	// documented reports whether any file, a generated one included, has a package comment.
 	documented bool
 }
 

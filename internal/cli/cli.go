@@ -31,7 +31,7 @@ type Screen struct {
 	Out, Err io.Writer
 	// Width is the number of characters in a line; 0 is without a limit.
 	Width int
-	// Color tells whether results may be painted.
+	// Color reports whether results may be painted.
 	Color bool
 }
 

@@ -130,7 +130,7 @@ func explain(err error, of kind.Kind) error {
 	case apierrors.IsUnauthorized(err):
 		return fmt.Errorf("the cluster does not know you; log in again or choose another user with --user: %w", err)
 	case errors.As(err, &status) && status.Status().Code >= http.StatusInternalServerError:
-		return fmt.Errorf("the API server failed; kubectl get apiservice v1beta1.system.kdoctor.io tells whether "+
+		return fmt.Errorf("the API server failed; kubectl get apiservice v1beta1.system.kdoctor.io reports whether "+
 			"kdoctor's part of it works: %w", err)
 	case errors.Is(err, context.Canceled):
 		return errors.New("interrupted")

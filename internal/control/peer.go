@@ -223,7 +223,7 @@ func (p *peer) close() {
 	p.conns = nil
 }
 
-// broken tells whether the error is one of the connection, so that another way may do better.
+// broken reports whether the error is one of the connection, so that another way may do better.
 func broken(err error) bool {
 	switch status.Code(err) {
 	case codes.Unavailable, codes.DeadlineExceeded:

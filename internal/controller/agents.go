@@ -42,30 +42,30 @@ const (
 // Agents are the agents of tasks' own.
 type Agents interface {
 	// Ensure makes the agents what the wish says, as far as they are not, and tells how they stand.
-	Ensure(ctx context.Context, wish workload.Wish) (workload.Standing, error)
+	Ensure(ctx context.Context, wish workload.DesiredAgents) (workload.RolloutStatus, error)
 	// Remove deletes them and all that stands in front of them.
-	Remove(ctx context.Context, wish workload.Wish) error
+	Remove(ctx context.Context, wish workload.DesiredAgents) error
 }
 
 // step is what is to be done about agents of the task's own, before the decision about its rounds.
 type step int
 
 const (
-	// leave does nothing: the task has none, or a round is under way, or it has finished and they may stay a while.
-	leave step = iota
+	// noop does nothing: the task has none, or a round is under way, or it has finished and they may stay a while.
+	noop step = iota
 	ensure
 	remove
 )
 
-// own is what came of the step: how the agents stand, or why the API server will not have them.
-type own struct {
+// agentState is what came of the step: how the agents stand, or why the API server will not have them.
+type agentState struct {
 	step     step
-	standing workload.Standing
+	standing workload.RolloutStatus
 	refused  error
 }
 
-// fresh tells whether the status is not yet about the task's revision.
-func fresh(t Task) bool {
+// specChanged reports whether the status is not yet about the task's revision.
+func specChanged(t Task) bool {
 	return t.Status.ObservedGeneration == 0 || t.Status.Revision != t.Revision
 }
 
@@ -85,32 +85,32 @@ func stepOf(task Task, standard topology.Workload, now time.Time) step {
 	switch {
 	case task.Deleting:
 		// Their owner goes, and they go with it.
-		return leave
+		return noop
 	case task.OwnAgents == nil:
 		if before != nil && before.RuntimeName != standard.Name && before.RuntimeStatus != runtimeDeleted {
 			return remove
 		}
-		return leave
+		return noop
 	case !understood(task):
-		return leave
-	case underWay(task) && !fresh(task):
+		return noop
+	case underWay(task) && !specChanged(task):
 		// What the agents measure would be of two makes.
-		return leave
-	case !task.Status.Finish || fresh(task) || asked:
+		return noop
+	case !task.Status.Finish || specChanged(task) || asked:
 		return ensure
 	case before == nil || before.RuntimeStatus == runtimeDeleted ||
 		now.Before(value(task.Status.FinishTime).Add(grace(task))):
-		return leave
+		return noop
 	}
 	return remove
 }
 
-// underWay tells whether the newest round has begun and is not over.
+// underWay reports whether the newest round has begun and is not over.
 func underWay(t Task) bool {
 	return len(t.Status.History) > 0 && t.Status.History[0].Status == v1beta1.RecordOngoing
 }
 
-// understood tells whether the task has a schedule that can be read: for any other no agents are made.
+// understood reports whether the task has a schedule that can be read: for any other no agents are made.
 func understood(t Task) bool {
 	_, err := schedule.Parse(t.Schedule, t.Zone)
 	return err == nil
@@ -143,8 +143,8 @@ func resourceOf(of topology.Workload, status string) *v1beta1.TaskResource {
 	return r
 }
 
-// tend notes how the task's own agents stand and holds the rounds back as long as they are not ready.
-func (d *decider) tend() {
+// recordAgentState notes how the task's own agents stand and holds the rounds back as long as they are not ready.
+func (d *decider) recordAgentState() {
 	switch {
 	case d.task.OwnAgents == nil:
 	case d.own.refused != nil:
@@ -163,7 +163,7 @@ func (d *decider) tend() {
 // start follows the agents from their making until rounds may start. What happens to them after that, the rounds tell.
 func (d *decider) start() {
 	standing := d.own.standing
-	if d.anew() {
+	if d.startsOver() {
 		// The transition of the condition is where the waiting counts from.
 		meta.RemoveStatusCondition(&d.status.Conditions, AgentsReady)
 		d.wait()
@@ -175,14 +175,14 @@ func (d *decider) start() {
 	d.status.Resource = resourceOf(d.workload, runtimeCreated)
 	switch {
 	case before.Status == metav1.ConditionTrue:
-	case whole(standing) && !d.now.Before(standing.Since.Add(agentsSettle)) &&
+	case allReady(standing) && !d.now.Before(standing.Since.Add(agentsSettle)) &&
 		!d.now.Before(before.LastTransitionTime.Add(agentsSettle)):
 		d.condition(AgentsReady, metav1.ConditionTrue, AgentsCreated,
 			fmt.Sprintf("All agents are ready: %d.", standing.Wanted))
 		d.event(normal, AgentsCreated, "All agents of %s %s are ready: %d.", d.workload.Kind, d.workload.Name,
 			standing.Wanted)
 	case isCreated:
-	case enough(standing, d.now.Sub(before.LastTransitionTime.Time)):
+	case quorumReached(standing, d.now.Sub(before.LastTransitionTime.Time)):
 		sentence := fmt.Sprintf("Rounds run with what there is: %s.", progress(standing))
 		d.condition(AgentsReady, metav1.ConditionFalse, AgentsIncomplete, sentence)
 		d.event(warning, AgentsIncomplete, "%s", sentence)
@@ -191,14 +191,14 @@ func (d *decider) start() {
 	}
 }
 
-// anew tells whether the agents are to be waited for from now on: they were just made or changed, or the status is
+// startsOver reports whether the agents are to be waited for from now on: they were just made or changed, or the status is
 // about others.
-func (d *decider) anew() bool {
+func (d *decider) startsOver() bool {
 	before := d.status.Resource
 	switch {
 	case d.own.standing.Made, before == nil, meta.FindStatusCondition(d.status.Conditions, AgentsReady) == nil:
 		return true
-	case d.fresh && !whole(d.own.standing):
+	case d.fresh && !allReady(d.own.standing):
 		return true
 	}
 	return before.RuntimeName != d.workload.Name || before.RuntimeType != d.workload.Kind ||
@@ -213,20 +213,20 @@ func (d *decider) wait() {
 		fmt.Sprintf("Agents are starting: %s.", progress(d.own.standing)))
 }
 
-// whole tells whether nothing is waited for.
-func whole(s workload.Standing) bool { return s.Whole && len(s.Missing) == 0 }
+// allReady reports whether nothing is waited for.
+func allReady(s workload.RolloutStatus) bool { return s.Whole && len(s.Missing) == 0 }
 
-// enough tells whether rounds may start without what is not there yet.
-func enough(s workload.Standing, waited time.Duration) bool {
+// quorumReached reports whether rounds may start without what is not there yet.
+func quorumReached(s workload.RolloutStatus, waited time.Duration) bool {
 	return waited >= agentsLimit || waited >= agentsSome && s.Ready > 0
 }
 
-func progress(s workload.Standing) string {
+func progress(s workload.RolloutStatus) string {
 	return strings.Join(slices.Concat([]string{fmt.Sprintf("%d of %d are ready", s.Ready, s.Wanted)}, s.Missing), "; ")
 }
 
-// stay comes back when the agents of a task that has finished are to go.
-func (d *decider) stay() {
+// scheduleRemoval comes back when the agents of a task that has finished are to go.
+func (d *decider) scheduleRemoval() {
 	if d.task.OwnAgents == nil || !d.status.Finish || d.held || d.status.Resource == nil ||
 		d.status.Resource.RuntimeStatus == runtimeDeleted {
 		return

@@ -28,20 +28,20 @@ func standard() topology.Workload {
 
 // crew is agents of a task's own in memory: what is to come of the next call, and which calls were made.
 type crew struct {
-	standing workload.Standing
+	standing workload.RolloutStatus
 	err      error
 	calls    []string
-	wish     workload.Wish
+	wish     workload.DesiredAgents
 }
 
-func (c *crew) Ensure(_ context.Context, wish workload.Wish) (workload.Standing, error) {
+func (c *crew) Ensure(_ context.Context, wish workload.DesiredAgents) (workload.RolloutStatus, error) {
 	c.calls, c.wish = append(c.calls, "ensure "+wish.Names.Name), wish
 	standing := c.standing
 	c.standing.Made = false
 	return standing, c.err
 }
 
-func (c *crew) Remove(_ context.Context, wish workload.Wish) error {
+func (c *crew) Remove(_ context.Context, wish workload.DesiredAgents) error {
 	c.calls, c.wish = append(c.calls, "remove "+wish.Names.Name), wish
 	return c.err
 }
@@ -78,14 +78,14 @@ func finished(t Task, at metav1.Time) Task {
 }
 
 // stand is how two of the task's agents stand, of which some are ready since the time given.
-func stand(ready int, since time.Duration, missing ...string) own {
-	return own{step: ensure,
-		standing: workload.Standing{Wanted: 2, Ready: ready, Whole: ready == 2, Since: created().Add(since),
+func stand(ready int, since time.Duration, missing ...string) agentState {
+	return agentState{step: ensure,
+		standing: workload.RolloutStatus{Wanted: 2, Ready: ready, Whole: ready == 2, Since: created().Add(since),
 			Missing: missing}}
 }
 
-func justMade() own {
-	return own{step: ensure, standing: workload.Standing{Made: true, Wanted: 2}}
+func justMade() agentState {
+	return agentState{step: ensure, standing: workload.RolloutStatus{Made: true, Wanted: 2}}
 }
 
 func refusal() error {
@@ -97,7 +97,7 @@ func refusal() error {
 type agentsCase struct {
 	name string
 	task Task
-	own  own
+	own  agentState
 	now  time.Duration
 	// agents is status.resource.runtimeStatus and the reason of the condition AgentsReady.
 	agents string
@@ -205,7 +205,7 @@ func agentsCases() []agentsCase {
 				Events:     []string{"RoundStarted"},
 				Conditions: agentsConditions(accepted, started, none, onTime, allThere)}},
 		{name: "agents that the API server refuses are said so, and tried again", task: privately(minutely()),
-			own: own{step: ensure, refused: refusal()}, now: time.Second,
+			own: agentState{step: ensure, refused: refusal()}, now: time.Second,
 			want: glance{After: agentsRetry, Events: []string{"AgentsNotMade"},
 				Conditions: agentsConditions("False AgentsNotMade", "False NotReady", none, onTime, "")}},
 		{name: "agents of a task that has finished stay a while",
@@ -215,7 +215,7 @@ func agentsCases() []agentsCase {
 				Conditions: agentsConditions(accepted, "False Finished", "", "", allThere)}},
 		{name: "then they are removed",
 			task: finished(withAgents(under(3, record(3, v1beta1.RecordSucceed, 0)), runtimeCreated,
-				metav1.ConditionTrue, AgentsCreated, 0), at(0)), own: own{step: remove}, now: 10 * time.Minute,
+				metav1.ConditionTrue, AgentsCreated, 0), at(0)), own: agentState{step: remove}, now: 10 * time.Minute,
 			agents: "deleted",
 			want: glance{History: []string{"3 succeed 0s"}, Done: 3, Finish: true, Events: []string{"AgentsRemoved"},
 				Conditions: agentsConditions(accepted, "False Finished", "", "", gone)}},
@@ -245,7 +245,7 @@ func agentsCases() []agentsCase {
 			t := withAgents(under(1, second), runtimeCreated, metav1.ConditionTrue, AgentsCreated, 0)
 			t.Generation, t.Revision, t.OwnAgents = 2, "two", nil
 			return t
-		}(), own: own{step: remove}, now: 70 * time.Second, agents: "created",
+		}(), own: agentState{step: remove}, now: 70 * time.Second, agents: "created",
 			want: glance{History: []string{"1 ongoing 1m10s"}, Begin: "u/2/1", Deadline: 130 * time.Second,
 				Events: []string{"RoundStarted"}, Conditions: agentsConditions(accepted, started, none, onTime, "")}},
 	}
@@ -289,37 +289,37 @@ func TestWhatIsDueForAgentsOfATasksOwn(t *testing.T) {
 		now  time.Duration
 		want step
 	}{
-		{"nothing for a task on the default agents", under(1), 0, leave},
-		{"nothing for a new task on the default agents", minutely(), 0, leave},
+		{"nothing for a task on the default agents", under(1), 0, noop},
+		{"nothing for a new task on the default agents", minutely(), 0, noop},
 		{"a new task has its agents made", privately(minutely()), 0, ensure},
 		{"a task that runs has them looked after",
 			withAgents(under(1), runtimeCreated, metav1.ConditionTrue, AgentsCreated, 0), 0, ensure},
 		{"nothing is changed under a round",
 			withAgents(under(0, record(1, v1beta1.RecordOngoing, 0)), runtimeCreated, metav1.ConditionTrue,
-				AgentsCreated, 0), 0, leave},
+				AgentsCreated, 0), 0, noop},
 		{"an edit takes the agents from under a round of the old spec",
 			change(withAgents(under(0, record(1, v1beta1.RecordOngoing, 0)), runtimeCreated, metav1.ConditionTrue,
 				AgentsCreated, 0),
 				func(t *Task) { t.Revision = "two" }), 0, ensure},
 		{"no agents are made for a schedule that cannot be read",
-			change(privately(minutely()), func(t *Task) { t.Schedule = "soon" }), 0, leave},
-		{"a finished task keeps them for its grace period", done(nothing), before, leave},
+			change(privately(minutely()), func(t *Task) { t.Schedule = "soon" }), 0, noop},
+		{"a finished task keeps them for its grace period", done(nothing), before, noop},
 		{"and not longer", done(nothing), after, remove},
 		{"without a grace period they go at once", done(func(t *Task) {
 			zero := int64(0)
 			t.OwnAgents = &v1beta1.AgentSpec{TerminationGracePeriodMinutes: &zero}
 		}), 0, remove},
 		{"without a word about it the grace period is an hour",
-			done(func(t *Task) { t.OwnAgents = &v1beta1.AgentSpec{} }), after, leave},
+			done(func(t *Task) { t.OwnAgents = &v1beta1.AgentSpec{} }), after, noop},
 		{"what is removed is not removed again",
-			done(func(t *Task) { t.Status.Resource.RuntimeStatus = runtimeDeleted }), after, leave},
+			done(func(t *Task) { t.Status.Resource.RuntimeStatus = runtimeDeleted }), after, noop},
 		{"a new token makes them again", done(func(t *Task) { t.RunNow = "a" }), after, ensure},
 		{"a token that was obeyed does not", done(func(t *Task) { t.RunNow, t.Status.LastRunNow = "a", "a" }), after,
 			remove},
 		{"an edited task has them made again", done(func(t *Task) { t.Revision = "two" }), after, ensure},
 		{"a task that no longer wants them has them removed", done(func(t *Task) { t.OwnAgents = nil }), 0, remove},
 		{"a task that is being deleted has its owner's references do it", done(func(t *Task) { t.Deleting = true }),
-			after, leave},
+			after, noop},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -336,7 +336,7 @@ func TestATaskOnAgentsOfItsOwnFromStartToRemoval(t *testing.T) {
 		yes := true
 		task.Spec.AgentSpec, task.Spec.Target.Ingress = &v1beta1.AgentSpec{TerminationGracePeriodMinutes: &grace}, &yes
 		s := newStage(t, task)
-		s.agents.standing = workload.Standing{Made: true, Wanted: 1}
+		s.agents.standing = workload.RolloutStatus{Made: true, Wanted: 1}
 		if result := s.reconcile(t); result.RequeueAfter != agentsPoll {
 			t.Errorf("looked at again after %v, want %v", result.RequeueAfter, agentsPoll)
 		}
@@ -349,7 +349,7 @@ func TestATaskOnAgentsOfItsOwnFromStartToRemoval(t *testing.T) {
 			!*owner.Controller || owner.BlockOwnerDeletion != nil {
 			t.Errorf("owner %+v, want the task", owner)
 		}
-		s.agents.standing = workload.Standing{Wanted: 1, Ready: 1, Whole: true, Since: time.Now()}
+		s.agents.standing = workload.RolloutStatus{Wanted: 1, Ready: 1, Whole: true, Since: time.Now()}
 		time.Sleep(agentsSettle + time.Second)
 		s.reconcile(t)
 		time.Sleep(roundTakes + time.Second)
@@ -393,7 +393,7 @@ func TestAgentsThatCannotBeMadeAreTriedAgain(t *testing.T) {
 			t.Errorf("condition %+v, want it to say that the agents were not made", c)
 		}
 		s.agents.err = nil
-		s.agents.standing = workload.Standing{Made: true, Wanted: 1}
+		s.agents.standing = workload.RolloutStatus{Made: true, Wanted: 1}
 		s.reconcile(t)
 		if c := meta.FindStatusCondition(s.task(t).Status.Conditions, Ready); c.Status != metav1.ConditionTrue {
 			t.Errorf("condition %+v, want it true once they could be made", c)
@@ -410,7 +410,7 @@ func TestARestartedControllerTakesUpTheRoundOnTheTasksOwnAgents(t *testing.T) {
 		task := netReach("u")
 		task.Spec.AgentSpec = &v1beta1.AgentSpec{}
 		s := newStage(t, task)
-		s.agents.standing = workload.Standing{Made: true, Wanted: 1}
+		s.agents.standing = workload.RolloutStatus{Made: true, Wanted: 1}
 		s.reconcile(t)
 		time.Sleep(agentsLimit)
 		s.reconcile(t)

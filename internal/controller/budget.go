@@ -28,15 +28,15 @@ type Budget struct {
 	limits mesh.Limits
 
 	mu     sync.Mutex
-	rounds map[schedule.Key]*spender
+	rounds map[schedule.Key]*holder
 	// expected are rounds under way that nobody has taken up yet: what they send is not known.
 	expected map[schedule.Key]bool
 	// more is closed when there may be more to take than before.
 	more chan struct{}
 }
 
-// spender is a round with its part of the budget.
-type spender struct {
+// holder is a round with its part of the budget.
+type holder struct {
 	task report.Task
 	// agents names the workload of its agents.
 	agents string
@@ -46,7 +46,7 @@ type spender struct {
 
 // NewBudget returns a budget of the limits, in requests a second; 0 is no limit.
 func NewBudget(perAgent, total int) *Budget {
-	return &Budget{limits: mesh.Limits{PerAgent: perAgent, Total: total}, rounds: map[schedule.Key]*spender{},
+	return &Budget{limits: mesh.Limits{PerAgent: perAgent, Total: total}, rounds: map[schedule.Key]*holder{},
 		expected: map[schedule.Key]bool{}, more: make(chan struct{})}
 }
 
@@ -65,7 +65,7 @@ func (b *Budget) Expect(keys []schedule.Key) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		clear(b.expected)
-		b.giveBack()
+		b.releaseSurplus()
 	})
 }
 
@@ -86,23 +86,23 @@ func (b *Budget) await(ctx context.Context, key schedule.Key) {
 	}
 }
 
-// Enter counts a round that begins: rounds that are planned meanwhile leave it a fair part.
-func (b *Budget) Enter(key schedule.Key, task report.Task, of topology.Workload) {
+// Register counts a round that begins: rounds that are planned meanwhile leave it a fair part.
+func (b *Budget) Register(key schedule.Key, task report.Task, of topology.Workload) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.rounds[key] = &spender{task: task, agents: of.Kind + "/" + of.Name, agent: mesh.Claim{Open: true},
+	b.rounds[key] = &holder{task: task, agents: of.Kind + "/" + of.Name, agent: mesh.Claim{Open: true},
 		total: mesh.Claim{Open: true}}
 }
 
-// Take gives a round that has entered its part of the budget. Where others leave less than its lowest rate needs, it
+// Acquire gives a round that has entered its part of the budget. Where others leave less than its lowest rate needs, it
 // waits for them until the context ends; the limits are then such that no rate fits. A round that could not begin even
 // alone is told so at once.
-func (b *Budget) Take(ctx context.Context, key schedule.Key, ask mesh.Ask) mesh.Limits {
+func (b *Budget) Acquire(ctx context.Context, key schedule.Key, ask mesh.Ask) mesh.Limits {
 	if !ask.Running {
 		b.await(ctx, key)
 	}
 	for {
-		limits, more := b.take(key, ask)
+		limits, more := b.acquire(key, ask)
 		if more == nil || ctx.Err() != nil {
 			return limits
 		}
@@ -113,8 +113,8 @@ func (b *Budget) Take(ctx context.Context, key schedule.Key, ask mesh.Ask) mesh.
 	}
 }
 
-// take gives what there is now. It returns what to wait for where that is too little and will not always be.
-func (b *Budget) take(key schedule.Key, ask mesh.Ask) (mesh.Limits, <-chan struct{}) {
+// acquire gives what there is now. It returns what to wait for where that is too little and will not always be.
+func (b *Budget) acquire(key schedule.Key, ask mesh.Ask) (mesh.Limits, <-chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	round := b.rounds[key]
@@ -126,7 +126,7 @@ func (b *Budget) take(key schedule.Key, ask mesh.Ask) (mesh.Limits, <-chan struc
 	givenAgent, givenTotal := ask.Within(limits)
 	if givenAgent < round.agent.Given || givenTotal < round.total.Given || b.expected[key] {
 		delete(b.expected, key)
-		b.giveBack()
+		b.releaseSurplus()
 	}
 	round.agent, round.total = mesh.Claim{Asked: agent, Given: givenAgent}, mesh.Claim{Asked: total, Given: givenTotal}
 	if givenTotal > 0 || total <= 0 {
@@ -140,7 +140,7 @@ func (b *Budget) take(key schedule.Key, ask mesh.Ask) (mesh.Limits, <-chan struc
 }
 
 // share is the round's part of both limits beside the claims of the others.
-func (b *Budget) share(key schedule.Key, round *spender, ask mesh.Ask) mesh.Limits {
+func (b *Budget) share(key schedule.Key, round *holder, ask mesh.Ask) mesh.Limits {
 	limits := mesh.Limits{Cap: b.limits.PerAgent, CapTotal: b.limits.Total}
 	var same, all []mesh.Claim
 	var users, usersTotal []string
@@ -181,17 +181,17 @@ func named(tasks []string) string {
 	return strings.Join(tasks, ", ")
 }
 
-// Leave gives the round's part back.
-func (b *Budget) Leave(key schedule.Key) {
+// Release gives the round's part back.
+func (b *Budget) Release(key schedule.Key) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.rounds, key)
 	delete(b.expected, key)
-	b.giveBack()
+	b.releaseSurplus()
 }
 
-// giveBack has those who wait look again. The caller holds the lock.
-func (b *Budget) giveBack() {
+// releaseSurplus has those who wait look again. The caller holds the lock.
+func (b *Budget) releaseSurplus() {
 	close(b.more)
 	b.more = make(chan struct{})
 }

@@ -27,7 +27,7 @@ func asks(perAgent int) mesh.Ask {
 func roundOf(task string) schedule.Key { return schedule.Key{UID: task, Generation: 1, Round: 1} }
 
 func (b *Budget) enter(task, agents string) {
-	b.Enter(roundOf(task), report.Task{Kind: "NetReach", Name: task},
+	b.Register(roundOf(task), report.Task{Kind: "NetReach", Name: task},
 		topology.Workload{Kind: topology.DaemonSet, Name: agents})
 }
 
@@ -88,7 +88,7 @@ func TestRoundsShareTheBudget(t *testing.T) {
 			for i, s := range c.steps {
 				k := roundOf(s.task)
 				if s.over {
-					b.Leave(k)
+					b.Release(k)
 					continue
 				}
 				if b.rounds[k] == nil {
@@ -99,7 +99,7 @@ func TestRoundsShareTheBudget(t *testing.T) {
 				}
 				ask := asks(s.ask)
 				ask.Running = s.running
-				got := b.Take(atOnce(t), k, ask)
+				got := b.Acquire(atOnce(t), k, ask)
 				got.Cap, got.CapTotal, got.Users, got.UsersTotal = 0, 0, "", ""
 				if diff := cmp.Diff(s.want, got); diff != "" {
 					t.Errorf("step %d (-want +got):\n%s", i, diff)
@@ -114,31 +114,31 @@ func TestARoundWaitsForOthersThatLeaveItTooLittle(t *testing.T) {
 		b := NewBudget(1000, 0)
 		for _, task := range []string{"a", "b"} {
 			b.enter(task, "agents")
-			b.Take(atOnce(t), roundOf(task), asks(500))
+			b.Acquire(atOnce(t), roundOf(task), asks(500))
 		}
 		b.enter("late", "agents")
 		limits := make(chan mesh.Limits)
-		go func() { limits <- b.Take(t.Context(), roundOf("late"), asks(2000)) }()
+		go func() { limits <- b.Acquire(t.Context(), roundOf("late"), asks(2000)) }()
 		synctest.Wait()
 		select {
 		case l := <-limits:
 			t.Fatalf("it did not wait, and got %+v", l)
 		default:
 		}
-		b.Leave(roundOf("a"))
+		b.Release(roundOf("a"))
 		if l := <-limits; l.PerAgent != 500 || l.Others != 500 || l.Users != "NetReach b" || l.Cap != 1000 {
 			t.Errorf("it got %+v, want half", l)
 		}
 		huge := mesh.Ask{Load: mesh.Load{PerSecond: 1, Duration: time.Second}, Most: 1001, All: 1001}
 		b.enter("huge", "agents")
-		if l := b.Take(t.Context(), roundOf("huge"), huge); l.PerAgent != -1 {
+		if l := b.Acquire(t.Context(), roundOf("huge"), huge); l.PerAgent != -1 {
 			t.Errorf("a round that is too large even alone got %+v", l)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		b.enter("later", "agents")
 		began := time.Now()
-		if l := b.Take(ctx, roundOf("later"), asks(2000)); l.PerAgent != -1 || time.Since(began) != time.Minute ||
+		if l := b.Acquire(ctx, roundOf("later"), asks(2000)); l.PerAgent != -1 || time.Since(began) != time.Minute ||
 			l.Users != "NetReach b, NetReach late" {
 			t.Errorf("after %v it got %+v; want nothing after a minute", time.Since(began), l)
 		}
@@ -157,13 +157,13 @@ func TestRoundsWaitForThoseThatAnotherProcessBegan(t *testing.T) {
 			ask := asks(900)
 			ask.Running = true
 			b.enter("before", "agents")
-			b.Take(t.Context(), roundOf("before"), ask)
+			b.Acquire(t.Context(), roundOf("before"), ask)
 		}, mesh.Limits{PerAgent: 100, Others: 900, OthersTotal: 9000}, 3 * time.Second},
 		{"one whose plan is lost is planned anew", func(b *Budget) {
 			b.enter("before", "agents")
-			b.Take(t.Context(), roundOf("before"), asks(2000))
+			b.Acquire(t.Context(), roundOf("before"), asks(2000))
 		}, mesh.Limits{PerAgent: 500, Others: 500, OthersTotal: 5000}, 3 * time.Second},
-		{"one that is over leaves all", func(b *Budget) { b.Leave(roundOf("before")) }, mesh.Limits{PerAgent: 1000},
+		{"one that is over leaves all", func(b *Budget) { b.Release(roundOf("before")) }, mesh.Limits{PerAgent: 1000},
 			3 * time.Second},
 		{"one that never comes is not waited for for ever", func(*Budget) {}, mesh.Limits{PerAgent: 1000},
 			expectWithin},
@@ -176,7 +176,7 @@ func TestRoundsWaitForThoseThatAnotherProcessBegan(t *testing.T) {
 				b.enter("new", "agents")
 				time.AfterFunc(3*time.Second, func() { c.then(b) })
 				began := time.Now()
-				got := b.Take(t.Context(), roundOf("new"), asks(2000))
+				got := b.Acquire(t.Context(), roundOf("new"), asks(2000))
 				got.Cap, got.CapTotal, got.Users, got.UsersTotal = 0, 0, "", ""
 				if diff := cmp.Diff(c.want, got); diff != "" || time.Since(began) != c.wait {
 					t.Errorf("after %v, want %v (-want +got):\n%s", time.Since(began), c.wait, diff)
@@ -218,9 +218,9 @@ func TestRoundsNeverExceedTheLimitsTogether(t *testing.T) {
 			case !known:
 				b.enter(task, agents)
 			case r.IntN(3) == 0:
-				b.Leave(roundOf(task))
+				b.Release(roundOf(task))
 			default:
-				limits := b.Take(atOnce(t), roundOf(task), ask)
+				limits := b.Acquire(atOnce(t), roundOf(task), ask)
 				if a, all := ask.Within(limits); all > 0 && (a < 1 || all < a) {
 					t.Fatalf("seed %d, step %d: %d for an agent and %d in all", seed, step, a, all)
 				}
@@ -252,14 +252,14 @@ func TestRoundsHaveFairPartsOnceAllArePlannedAnew(t *testing.T) {
 				All: 1}
 			all = append(all, mesh.Claim{Asked: asked[task].Load.PerSecond})
 			b.enter(task, "agents")
-			b.Take(atOnce(t), roundOf(task), asked[task])
+			b.Acquire(atOnce(t), roundOf(task), asked[task])
 		}
 		// The first time that all are planned anew, some may still keep more than their part from the others.
 		for range 2 {
 			for _, i := range r.Perm(len(tasks)) {
-				b.Leave(roundOf(tasks[i]))
+				b.Release(roundOf(tasks[i]))
 				b.enter(tasks[i], "agents")
-				b.Take(atOnce(t), roundOf(tasks[i]), asked[tasks[i]])
+				b.Acquire(atOnce(t), roundOf(tasks[i]), asked[tasks[i]])
 			}
 		}
 		for i, task := range tasks {

@@ -13,17 +13,17 @@ import (
 
 // The types of conditions.
 const (
-	// Ready tells whether the task can run.
+	// Ready reports whether the task can run.
 	Ready = "Ready"
-	// Progressing tells whether rounds are under way or to come.
+	// Progressing reports whether rounds are under way or to come.
 	Progressing = "Progressing"
 	// Succeeded tells how the last round ended.
 	Succeeded = "Succeeded"
 	// OnTime is False from a missed start until a round is over.
 	OnTime = "OnTime"
-	// LoadReduced tells whether the last round got less load than the task asks for.
+	// LoadReduced reports whether the last round got less load than the task asks for.
 	LoadReduced = "LoadReduced"
-	// AgentsReady tells whether the agents of the task's own are ready; a task without such agents does not have it.
+	// AgentsReady reports whether the agents of the task's own are ready; a task without such agents does not have it.
 	AgentsReady = "AgentsReady"
 )
 
@@ -64,7 +64,7 @@ func (d *decider) event(kind, reason, format string, args ...any) {
 	d.events = append(d.events, event{kind: kind, reason: reason, note: short(fmt.Sprintf(format, args...))})
 }
 
-// condition sets a condition and tells whether its status or reason is another than before.
+// condition sets a condition and reports whether its status or reason is another than before.
 func (d *decider) condition(kind string, status metav1.ConditionStatus, reason, message string) bool {
 	before := meta.FindStatusCondition(d.status.Conditions, kind)
 	differs := before == nil || before.Status != status || before.Reason != reason ||
@@ -76,9 +76,9 @@ func (d *decider) condition(kind string, status metav1.ConditionStatus, reason, 
 	return differs
 }
 
-// tellLoad tells whether the round got all the load that the task asks for, by an event only where that is another than
+// reportLoad reports whether the round got all the load that the task asks for, by an event only where that is another than
 // before. A round without an outcome says nothing about it.
-func (d *decider) tellLoad(number int64, result Result) {
+func (d *decider) reportLoad(number int64, result Result) {
 	switch {
 	case !result.Judged():
 	case result.Reduced != "":

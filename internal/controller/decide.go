@@ -22,7 +22,7 @@ type state struct {
 	task Task
 	// workload runs the agents, own is how they stand when they are the task's own.
 	workload topology.Workload
-	own      own
+	own      agentState
 	// running is the key of the task's round that is being run, the zero key when there is none.
 	running schedule.Key
 	// result is that of the last round that was run, nil when there was none since the controller started.
@@ -73,14 +73,14 @@ func (d *decider) run() {
 	if !d.accept() {
 		return
 	}
-	d.tend()
+	d.recordAgentState()
 	if len(d.status.History) == 0 && !d.status.Finish && !d.held {
 		d.plan(1, d.timetable.First(seen))
 	}
 	d.resume()
 	for d.runNow() || d.step() {
 	}
-	d.stay()
+	d.scheduleRemoval()
 	d.describe()
 }
 
@@ -96,7 +96,7 @@ func (d *decider) observe() (seen time.Time) {
 	if d.status.ObservedGeneration == 0 && d.task.OwnAgents == nil {
 		seen = d.task.Created
 	}
-	d.fresh = fresh(d.task)
+	d.fresh = specChanged(d.task)
 	d.status.ObservedGeneration = d.task.Generation
 	if d.fresh {
 		d.status = v1beta1.TaskStatus{ObservedGeneration: d.task.Generation, Revision: d.task.Revision,
@@ -117,7 +117,7 @@ func (d *decider) observe() (seen time.Time) {
 	return seen
 }
 
-// accept tells whether the task can be understood; why not, and why it cannot run all the same, goes to the conditions.
+// accept reports whether the task can be understood; why not, and why it cannot run all the same, goes to the conditions.
 func (d *decider) accept() bool {
 	timetable, err := schedule.Parse(d.task.Schedule, d.task.Zone)
 	if err != nil {
@@ -183,7 +183,7 @@ func (d *decider) runNow() bool {
 	return true
 }
 
-// step moves the newest round on by one state and tells whether it may move again.
+// step moves the newest round on by one state and reports whether it may move again.
 func (d *decider) step() bool {
 	if d.status.Finish || len(d.status.History) == 0 {
 		return false
@@ -290,7 +290,7 @@ func (d *decider) close(record *v1beta1.Record, result Result) {
 		d.event(normal, RoundSucceeded, "%s", sentence)
 	}
 	d.status.LastRoundStatus = &last
-	d.tellLoad(record.RoundNumber, result)
+	d.reportLoad(record.RoundNumber, result)
 	if result.Err != nil && result.Judged() {
 		d.event(warning, ReportNotKept, "The report of round %d is not kept: %s.", record.RoundNumber,
 			short(result.Err.Error()))

@@ -22,9 +22,9 @@ const (
 	figuresWithin = 30 * time.Second
 )
 
-// Figures keeps in a LoadLimit how many agents there are and how many targets each of them has, beside the limits, so
+// LoadLimitWriter keeps in a LoadLimit how many agents there are and how many targets each of them has, beside the limits, so
 // that the API server can tell when a task is applied how much it would load them.
-type Figures struct {
+type LoadLimitWriter struct {
 	// Snapshots tells what the cluster has right now.
 	Snapshots interface {
 		Snapshot(ctx context.Context, of topology.Workload) (topology.Snapshot, error)
@@ -40,10 +40,10 @@ type Figures struct {
 }
 
 // NeedLeaderElection is true: one writer is enough.
-func (f *Figures) NeedLeaderElection() bool { return true }
+func (f *LoadLimitWriter) NeedLeaderElection() bool { return true }
 
 // Start looks until the context is over.
-func (f *Figures) Start(ctx context.Context) error {
+func (f *LoadLimitWriter) Start(ctx context.Context) error {
 	ticker := time.NewTicker(figuresEvery)
 	defer ticker.Stop()
 	for {
@@ -58,7 +58,7 @@ func (f *Figures) Start(ctx context.Context) error {
 	}
 }
 
-func (f *Figures) once(ctx context.Context) error {
+func (f *LoadLimitWriter) once(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, figuresWithin)
 	defer cancel()
 	snapshot, err := f.Snapshots.Snapshot(ctx, f.Workload)
@@ -80,7 +80,7 @@ func (f *Figures) once(ctx context.Context) error {
 // spec has targets by the names of the fields of spec.target and the family, such as endpoint.ipv4. Those of node ports
 // end in what nodePortAddresses and nodePortNodes say, where that is not the default: nodePortInternal, nodePortLocal,
 // nodePortAllLocal.
-func (f *Figures) spec(snapshot topology.Snapshot) map[string]any {
+func (f *LoadLimitWriter) spec(snapshot topology.Snapshot) map[string]any {
 	spec, targets := map[string]any{"requestsPerSecondPerAgent": int64(f.PerAgent),
 		"requestsPerSecond": int64(f.Total)}, map[string]any{}
 	count := func(name string, want mesh.Want) {

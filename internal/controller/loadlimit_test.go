@@ -53,7 +53,7 @@ func TestFiguresAreKeptBesideTheLimits(t *testing.T) {
 	kind := v1beta1.GroupVersion().WithKind("LoadLimit")
 	scheme.AddKnownTypeWithName(kind, &unstructured.Unstructured{})
 	api := fake.NewClientBuilder().WithScheme(scheme).Build()
-	f := &Figures{Snapshots: still{threeAgents()}, Client: api, Name: "kdoctor-limits", PerAgent: 100, Total: 7,
+	f := &LoadLimitWriter{Snapshots: still{threeAgents()}, Client: api, Name: "kdoctor-limits", PerAgent: 100, Total: 7,
 		Log: logr.Discard()}
 	read := func() *unstructured.Unstructured {
 		got := &unstructured.Unstructured{}

@@ -40,10 +40,10 @@ const (
 	// workers is how many tasks are looked at at a time, tendAtOnce for how many of them agents of their own are made
 	// or looked at: the others are free for what needs no such calls, above all to begin rounds.
 	workers    = 24
-	tendAtOnce = 16
-	// tendAgain is when it is tried again where there was no place, tendWithin how long one may be held.
-	tendAgain  = 500 * time.Millisecond
-	tendWithin = 15 * time.Second
+	ensureAtOnce = 16
+	// ensureRetry is when it is tried again where there was no place, tendWithin how long one may be held.
+	ensureRetry  = 500 * time.Millisecond
+	ensureTimeout = 15 * time.Second
 	// reconcileWithin is how long a worker may be held in all.
 	reconcileWithin = 30 * time.Second
 	// retryFirst and retryLast are the shortest and the longest wait after an error. The longest is well below the time
@@ -52,8 +52,8 @@ const (
 	retryLast  = 15 * time.Second
 )
 
-// errNoPlace tells that the task's own agents could not be looked at, because those of too many others are.
-var errNoPlace = errors.New("agents of too many other tasks are being made or looked at")
+// errBusy tells that the task's own agents could not be looked at, because those of too many others are.
+var errBusy = errors.New("agents of too many other tasks are being made or looked at")
 
 // FieldOwner is the name under which the controller owns the status.
 const FieldOwner = "kdoctor-controller"
@@ -79,8 +79,8 @@ type Config struct {
 // Reconciler brings the tasks of one kind to life.
 type Reconciler struct {
 	Config
-	// tending has a place for each task whose own agents are made or looked at.
-	tending chan struct{}
+	// ensuring has a place for each task whose own agents are made or looked at.
+	ensuring chan struct{}
 	// first guards told, which is true once Expect was told.
 	first sync.Mutex
 	told  bool
@@ -95,7 +95,7 @@ func New(c Config) *Reconciler {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Reconciler{Config: c, tending: make(chan struct{}, tendAtOnce), uids: map[string]string{}}
+	return &Reconciler{Config: c, ensuring: make(chan struct{}, ensureAtOnce), uids: map[string]string{}}
 }
 
 // Register adds the reconciler to the manager.
@@ -133,7 +133,7 @@ func (r *Reconciler) wake(name string) {
 // Reconcile reads, makes or removes agents of the task's own, decides, writes the status, and only then begins a round:
 // a crash in between repeats a step and skips none.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
-	if err := r.tell(ctx); err != nil {
+	if err := r.announce(ctx); err != nil {
 		return ctrl.Result{}, err
 	}
 	object := r.Kind.New()
@@ -152,9 +152,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		return ctrl.Result{}, reconcile.TerminalError(err)
 	}
 	in := state{task: task, workload: workloadOf(task, r.Workload), now: r.Now()}
-	in.own, err = r.tend(ctx, object, task, in.now)
-	if errors.Is(err, errNoPlace) {
-		return ctrl.Result{RequeueAfter: tendAgain}, nil
+	in.own, err = r.ensureAgents(ctx, object, task, in.now)
+	if errors.Is(err, errBusy) {
+		return ctrl.Result{RequeueAfter: ensureRetry}, nil
 	}
 	if err != nil {
 		return ctrl.Result{}, err
@@ -178,8 +178,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	return ctrl.Result{RequeueAfter: d.after}, nil
 }
 
-// tell tells once which rounds are under way by what the tasks say.
-func (r *Reconciler) tell(ctx context.Context) error {
+// announce tells once which rounds are under way by what the tasks say.
+func (r *Reconciler) announce(ctx context.Context) error {
 	r.first.Lock()
 	defer r.first.Unlock()
 	if r.told || r.Expect == nil {
@@ -206,26 +206,26 @@ func (r *Reconciler) tell(ctx context.Context) error {
 	return nil
 }
 
-// tend takes the step that is due for agents of the task's own. What the API server refuses is for the decision; other
+// ensureAgents takes the step that is due for agents of the task's own. What the API server refuses is for the decision; other
 // errors are tried again. It waits for no other task: the error is errNoPlace where too many are at it.
-func (r *Reconciler) tend(ctx context.Context, object client.Object, task Task, now time.Time) (own, error) {
-	did := own{step: stepOf(task, r.Workload, now)}
-	if did.step == leave {
+func (r *Reconciler) ensureAgents(ctx context.Context, object client.Object, task Task, now time.Time) (agentState, error) {
+	did := agentState{step: stepOf(task, r.Workload, now)}
+	if did.step == noop {
 		return did, nil
 	}
 	select {
-	case r.tending <- struct{}{}:
-		defer func() { <-r.tending }()
+	case r.ensuring <- struct{}{}:
+		defer func() { <-r.ensuring }()
 	default:
-		return own{}, errNoPlace
+		return agentState{}, errBusy
 	}
-	ctx, cancel := context.WithTimeout(ctx, tendWithin)
+	ctx, cancel := context.WithTimeout(ctx, ensureTimeout)
 	defer cancel()
 	gvk, err := apiutil.GVKForObject(object, r.Client.Scheme())
 	if err != nil {
-		return own{}, fmt.Errorf("find the kind of the task: %w", err)
+		return agentState{}, fmt.Errorf("find the kind of the task: %w", err)
 	}
-	wish := workload.Wish{
+	wish := workload.DesiredAgents{
 		Owner: *metav1.NewControllerRef(object, gvk), Spec: value(task.OwnAgents),
 		Names: privateWorkload(task, r.Workload), Families: task.Want.Families,
 		LoadBalancer: slices.Contains(task.Want.Kinds, target.LoadBalancer),

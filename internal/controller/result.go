@@ -100,7 +100,7 @@ type Result struct {
 	Err error
 }
 
-// Judged tells whether there is an outcome.
+// Judged reports whether there is an outcome.
 func (r Result) Judged() bool { return r.Result != "" }
 
 // write closes the record of a round.

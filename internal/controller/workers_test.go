@@ -30,7 +30,7 @@ type hung struct {
 	tried     map[string]int
 }
 
-func (h *hung) Ensure(ctx context.Context, wish workload.Wish) (workload.Standing, error) {
+func (h *hung) Ensure(ctx context.Context, wish workload.DesiredAgents) (workload.RolloutStatus, error) {
 	h.mu.Lock()
 	h.now++
 	h.most = max(h.most, h.now)
@@ -40,10 +40,10 @@ func (h *hung) Ensure(ctx context.Context, wish workload.Wish) (workload.Standin
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.now--
-	return workload.Standing{}, ctx.Err()
+	return workload.RolloutStatus{}, ctx.Err()
 }
 
-func (h *hung) Remove(ctx context.Context, wish workload.Wish) error {
+func (h *hung) Remove(ctx context.Context, wish workload.DesiredAgents) error {
 	_, err := h.Ensure(ctx, wish)
 	return err
 }
@@ -118,9 +118,9 @@ func TestTasksWhoseCallsHangHoldNobodyUp(t *testing.T) {
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
 		api.mu.Lock()
-		if len(api.tried) != private || api.most != tendAtOnce {
+		if len(api.tried) != private || api.most != ensureAtOnce {
 			t.Errorf("%d of %d tasks were tried, %d at a time; want all, and %d", len(api.tried), private, api.most,
-				tendAtOnce)
+				ensureAtOnce)
 		}
 		api.mu.Unlock()
 		cancel()

@@ -25,10 +25,10 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 type cluster struct {
 	pods, requests int
 	kinds          []target.Kind
-	// silent tells whether the pod never answers the agent on the path, lost whether the requests that are led to it fail.
+	// silent reports whether the pod never answers the agent on the path, lost whether the requests that are led to it fail.
 	silent func(agent, pod string, kind target.Kind) bool
 	lost   bool
-	// direct tells whether the pod's own address answers the agent; nil does not probe it.
+	// direct reports whether the pod's own address answers the agent; nil does not probe it.
 	direct func(agent, pod string) bool
 	// failure is how lost requests fail; the zero value is a timeout while connecting.
 	failure report.Failure

@@ -99,7 +99,7 @@ func ruleOf(host, path string) topology.Rule {
 	return rule
 }
 
-// secretOf tells whether the host is served over TLS, and the Secret that has its certificate; empty for the
+// secretOf reports whether the host is served over TLS, and the Secret that has its certificate; empty for the
 // implementation's own one. As the API has it, hosts under TLS match those of rules, and without hosts all of them are
 // meant. A host of its own wins over a wildcard.
 func secretOf(tls []networkingv1.IngressTLS, host string) (secret string, secure bool) {

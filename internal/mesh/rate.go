@@ -79,7 +79,7 @@ func (l Load) apart(targets, limit int) (seconds int, ok bool) {
 	return max(ceil((keptShare+1)*targets, keptShare*limit), ceil(targets*l.seconds(), left)), true
 }
 
-// slower tells whether the rate is lower than the other's.
+// slower reports whether the rate is lower than the other's.
 func (l Load) slower(than Load) bool { return l.PerSecond*than.every() < than.PerSecond*l.every() }
 
 // seconds is the duration in whole seconds, every the divisor of the rate; both are at least 1.

@@ -147,7 +147,7 @@ func candidates(at string, m mount) []string {
 	return dirs
 }
 
-// member tells whether the process is in a list of one number a line.
+// member reports whether the process is in a list of one number a line.
 func member(procs string, pid int) bool {
 	number := strconv.Itoa(pid)
 	for line := range strings.Lines(procs) {
@@ -158,7 +158,7 @@ func member(procs string, pid int) bool {
 	return false
 }
 
-// topmost tells whether the folder is the root of its hierarchy, by a file that only roots have (version 1) or that
+// topmost reports whether the folder is the root of its hierarchy, by a file that only roots have (version 1) or that
 // they lack (version 2).
 func topmost(root fs.FS, dir, controller string) bool {
 	if controller == unified {

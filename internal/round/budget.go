@@ -13,23 +13,23 @@ import (
 
 // Budget shares what agents may send between rounds that run at the same time.
 type Budget interface {
-	// Enter tells that the task's round begins on agents of the workload, before it is known how much it asks for.
-	Enter(key schedule.Key, task report.Task, of topology.Workload)
-	// Take tells how much of what it asks for the round may send. Rounds that take later leave it that. It may wait, until the context ends,
+	// Register tells that the task's round begins on agents of the workload, before it is known how much it asks for.
+	Register(key schedule.Key, task report.Task, of topology.Workload)
+	// Acquire tells how much of what it asks for the round may send. Rounds that take later leave it that. It may wait, until the context ends,
 	// for others that leave too little. A round that has taken already may take again, for what it asks for then.
-	Take(ctx context.Context, key schedule.Key, ask mesh.Ask) mesh.Limits
-	// Leave tells that the round is over.
-	Leave(key schedule.Key)
+	Acquire(ctx context.Context, key schedule.Key, ask mesh.Ask) mesh.Limits
+	// Release tells that the round is over.
+	Release(key schedule.Key)
 }
 
 // unlimited is the budget where there is none.
 type unlimited struct{}
 
-func (unlimited) Enter(schedule.Key, report.Task, topology.Workload) {}
+func (unlimited) Register(schedule.Key, report.Task, topology.Workload) {}
 
-func (unlimited) Take(context.Context, schedule.Key, mesh.Ask) mesh.Limits { return mesh.Limits{} }
+func (unlimited) Acquire(context.Context, schedule.Key, mesh.Ask) mesh.Limits { return mesh.Limits{} }
 
-func (unlimited) Leave(schedule.Key) {}
+func (unlimited) Release(schedule.Key) {}
 
 // underWay tells the budget of a round whose plan is known already.
 func (c *Conductor) underWay(ctx context.Context, key schedule.Key, m mesh.Mesh) {
@@ -38,7 +38,7 @@ func (c *Conductor) underWay(ctx context.Context, key schedule.Key, m mesh.Mesh)
 	}
 	ask := m.Ask(m.Plans[0].Load)
 	ask.Running = true
-	c.Budget.Take(ctx, key, ask)
+	c.Budget.Acquire(ctx, key, ask)
 }
 
 // draft plans the round for the cluster as it is, with what the budget has for it. Where others leave too little, that is waited for as long as
@@ -68,7 +68,7 @@ func (c *Conductor) draft(ctx context.Context, req Request) (mesh.Mesh, topology
 			return m, snapshot, nil
 		}
 		asked := time.Now()
-		m.Give(load, c.Budget.Take(waiting, req.Key, m.Ask(load)))
+		m.Give(load, c.Budget.Acquire(waiting, req.Key, m.Ask(load)))
 		if ctx.Err() != nil {
 			return mesh.Mesh{}, topology.Snapshot{}, context.Cause(ctx)
 		}

@@ -35,11 +35,11 @@ func (p *purse) note(what string) {
 	p.asked = append(p.asked, what)
 }
 
-func (p *purse) Enter(schedule.Key, report.Task, topology.Workload) { p.note("enter") }
+func (p *purse) Register(schedule.Key, report.Task, topology.Workload) { p.note("enter") }
 
-func (p *purse) Leave(schedule.Key) { p.note("leave") }
+func (p *purse) Release(schedule.Key) { p.note("leave") }
 
-func (p *purse) Take(ctx context.Context, _ schedule.Key, ask mesh.Ask) mesh.Limits {
+func (p *purse) Acquire(ctx context.Context, _ schedule.Key, ask mesh.Ask) mesh.Limits {
 	p.note("take")
 	p.mu.Lock()
 	p.loads = append(p.loads, ask)

@@ -17,7 +17,7 @@ import (
 // result is what came of one agent's part.
 type result struct {
 	report report.Agent
-	// have tells whether there is a report, whole or in part.
+	// have reports whether there is a report, whole or in part.
 	have bool
 	// gone is true where asking again is of no use.
 	gone bool
@@ -144,7 +144,7 @@ func (m *member) untilNextPoll() time.Duration {
 	return min(left, max(heartbeat, time.Duration(len(m.crew.members))*heartbeatEach))
 }
 
-// start tells whether the agent has the round. A round taken up again is started only where the agent does not have it
+// start reports whether the agent has the round. A round taken up again is started only where the agent does not have it
 // and there is time left for all of it: its start may have been what the earlier process did not get to.
 func (m *member) start(ctx context.Context, resumed bool) bool {
 	if resumed {

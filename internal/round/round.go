@@ -119,8 +119,8 @@ func (c *Conductor) Run(ctx context.Context, req Request) (verdict.StoredRound, 
 	if ctx.Err() != nil {
 		return verdict.StoredRound{}, context.Cause(ctx)
 	}
-	c.Budget.Enter(req.Key, req.Task, req.Workload)
-	defer c.Budget.Leave(req.Key)
+	c.Budget.Register(req.Key, req.Task, req.Workload)
+	defer c.Budget.Release(req.Key)
 	plan, seen, err := c.plan(ctx, req)
 	if err != nil {
 		return verdict.StoredRound{}, cancelled(ctx, err)

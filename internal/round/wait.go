@@ -45,7 +45,7 @@ const (
 	stale = time.Second
 )
 
-// sleep waits and tells whether the context was alive all the while.
+// sleep waits and reports whether the context was alive all the while.
 func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

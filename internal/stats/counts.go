@@ -35,7 +35,7 @@ func (c *counts) reach(from, to int) {
 	c.narrow, c.low = grown, low
 }
 
-// has tells whether there is room for the bucket.
+// has reports whether there is room for the bucket.
 func (c *counts) has(bucket int) bool { return bucket >= c.low && bucket < c.low+c.len() }
 
 // add counts in a bucket that there is room for.

@@ -65,7 +65,7 @@ func (h *Histogram) Merge(other Histogram) {
 	h.sum += other.sum
 }
 
-// Equal tells whether both counted the same.
+// Equal reports whether both counted the same.
 func (h Histogram) Equal(other Histogram) bool {
 	return h.n == other.n && h.sum == other.sum && h.min == other.min && h.max == other.max && h.counts.low == other.counts.low &&
 		slices.Equal(h.counts.narrow, other.counts.narrow) && slices.Equal(h.counts.wide, other.counts.wide)

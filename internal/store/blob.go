@@ -49,7 +49,7 @@ func compare(a, b schedule.Key) int {
 	return cmp.Or(cmp.Compare(a.Generation, b.Generation), cmp.Compare(a.Round, b.Round))
 }
 
-// validUID tells whether a UID can be a folder's name that stays inside the store.
+// validUID reports whether a UID can be a folder's name that stays inside the store.
 func validUID(uid string) bool {
 	if uid == "" || len(uid) > maxUID {
 		return false

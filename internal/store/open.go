@@ -46,7 +46,7 @@ type place struct {
 	client url.Values
 }
 
-// CheckLocation tells whether Open could make sense of a location, without touching what it leads to.
+// CheckLocation reports whether Open could make sense of a location, without touching what it leads to.
 // Like all errors of Open, its error quotes neither user names nor the values of parameters, for both might be secrets.
 func CheckLocation(location string) error {
 	_, err := locate(location)
@@ -225,7 +225,7 @@ func removeHalves(dir string) {
 	})
 }
 
-// halfWritten tells whether a name is that of a temporary file as fileblob makes it: the blob's own, a time in
+// halfWritten reports whether a name is that of a temporary file as fileblob makes it: the blob's own, a time in
 // hexadecimal digits, and ".tmp".
 func halfWritten(name string) bool {
 	stem, ok := strings.CutSuffix(name, ".tmp")

@@ -176,7 +176,7 @@ func (u *usage) set(bytes int64) {
 	}
 }
 
-// add counts what was written and tells whether it may be too much now; it may be as long as nothing was listed.
+// add counts what was written and reports whether it may be too much now; it may be as long as nothing was listed.
 func (u *usage) add(bytes int64) bool {
 	u.mu.Lock()
 	u.bytes += bytes

@@ -18,7 +18,7 @@ const (
 // NotKeptError is returned, wrapped, by PutRound when a round could not be written.
 type NotKeptError struct {
 	Key schedule.Key
-	// Held tells whether the round is held in memory: it can be read as if it were kept, and is written as soon as that
+	// Held reports whether the round is held in memory: it can be read as if it were kept, and is written as soon as that
 	// is possible. It is lost with the process.
 	Held bool
 	// Dropped are rounds that were held and had to make room for this one; they are lost.
@@ -127,7 +127,7 @@ func (h *holding) remove(key schedule.Key, suffix string) {
 	}
 }
 
-// forget forgets all that is held of a task, and tells whether there was anything.
+// forget forgets all that is held of a task, and reports whether there was anything.
 func (h *holding) forget(uid string) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()

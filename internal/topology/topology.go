@@ -72,7 +72,7 @@ type Agent struct {
 	EndReason string    `json:"EndReason"`
 }
 
-// Ready tells whether the agent can take part in a round.
+// Ready reports whether the agent can take part in a round.
 func (a Agent) Ready() bool { return a.NotReady == "" }
 
 // Interface is one further network interface of a pod.
@@ -111,7 +111,7 @@ type Service struct {
 	ClusterIPs      []netip.Addr
 	// Port is the Service's port for HTTP, NodePort its node port (0 when it has none).
 	Port, NodePort uint16
-	// LoadBalancer tells whether the Service is of type LoadBalancer.
+	// LoadBalancer reports whether the Service is of type LoadBalancer.
 	LoadBalancer bool
 	// Headless are the families of a Service that has no cluster address by its own wish; empty for every other
 	// Service.
@@ -194,7 +194,7 @@ func (s Snapshot) Backed(by Service, family Family) map[string]bool {
 	return nodes
 }
 
-// Serves tells whether the Service has a cluster address of the family.
+// Serves reports whether the Service has a cluster address of the family.
 func (s Service) Serves(family Family) bool { return slices.Contains(FamiliesOf(s.ClusterIPs), family) }
 
 // FamiliesOf returns the families of the addresses, without repetition, in order of appearance.

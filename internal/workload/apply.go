@@ -13,7 +13,7 @@ import (
 )
 
 // apply makes the object what it ought to be by server-side apply, unless that was applied to the current one already,
-// and tells whether it did. What others add to an object, such as an address, stays theirs. Current is nil when there
+// and reports whether it did. What others add to an object, such as an address, stays theirs. Current is nil when there
 // is no object yet.
 func (k *Keeper) apply(ctx context.Context, want, current client.Object) (bool, error) {
 	kind := want.GetObjectKind().GroupVersionKind().Kind

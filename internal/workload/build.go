@@ -17,7 +17,7 @@ import (
 
 // build makes the workload after the default agents' DaemonSet. The ports are those of the nodes, nil for agents with a
 // network of their own.
-func build(standard *appsv1.DaemonSet, wish Wish, ports *Ports) (client.Object, error) {
+func build(standard *appsv1.DaemonSet, wish DesiredAgents, ports *Ports) (client.Object, error) {
 	namespace, name := standard.Namespace, wish.Names.Name
 	selector := &metav1.LabelSelector{MatchLabels: map[string]string{}}
 	if standard.Spec.Selector != nil {
@@ -65,7 +65,7 @@ func labelsOf(labels map[string]string, name string) map[string]string {
 }
 
 // templateOf is the default agents' pod with what the task replaces. Its annotations are the task's and no other.
-func templateOf(standard *appsv1.DaemonSet, wish Wish, selector *metav1.LabelSelector,
+func templateOf(standard *appsv1.DaemonSet, wish DesiredAgents, selector *metav1.LabelSelector,
 	ports *Ports) (corev1.PodTemplateSpec, error) {
 	template := standard.Spec.Template.DeepCopy()
 	template.ObjectMeta = metav1.ObjectMeta{Labels: labelsOf(template.Labels, wish.Names.Name),

@@ -11,7 +11,7 @@ import (
 
 // serviceOf makes a Service after that of the default agents, without what the cluster gave to it: addresses and node
 // ports.
-func serviceOf(standard *corev1.Service, wish Wish, name string, owner metav1.OwnerReference) *corev1.Service {
+func serviceOf(standard *corev1.Service, wish DesiredAgents, name string, owner metav1.OwnerReference) *corev1.Service {
 	spec := standard.Spec.DeepCopy()
 	spec.Selector = labelsOf(spec.Selector, wish.Names.Name)
 	spec.ClusterIP, spec.ClusterIPs, spec.LoadBalancerIP, spec.HealthCheckNodePort = "", nil, "", 0
@@ -31,7 +31,7 @@ func serviceOf(standard *corev1.Service, wish Wish, name string, owner metav1.Ow
 
 // ingressOf makes an Ingress after that of the default agents. Of two Ingresses with one path an implementation refuses
 // one or serves the older, so each of ours has a path of its own; an agent answers any.
-func ingressOf(standard *networkingv1.Ingress, wish Wish, owner metav1.OwnerReference) *networkingv1.Ingress {
+func ingressOf(standard *networkingv1.Ingress, wish DesiredAgents, owner metav1.OwnerReference) *networkingv1.Ingress {
 	spec := standard.Spec.DeepCopy()
 	if spec.DefaultBackend != nil && spec.DefaultBackend.Service != nil {
 		spec.DefaultBackend.Service.Name = wish.Names.Services[0]

@@ -20,7 +20,7 @@ import (
 // errStranger is returned, wrapped, when an object of somebody else has the name of one of ours.
 var errStranger = errors.New("it exists and belongs to somebody else; remove it, or give the task another name")
 
-// Refused tells whether the error will stay until somebody does something: the API server said no, the default agents
+// Refused reports whether the error will stay until somebody does something: the API server said no, the default agents
 // are not there, a name is taken. Any other error may be gone with the next try.
 func Refused(err error) bool {
 	if errors.Is(err, errStranger) || errors.Is(err, errNoPorts) {
@@ -65,54 +65,54 @@ func NewKeeper(c Config) *Keeper { return &Keeper{Config: c, choosing: make(chan
 // Ensure makes the agents what the wish says, as far as they are not, and tells how they stand. It may be called at any
 // time and any number of times. What an earlier wish of the same task made and this one does not want is removed. Where
 // nothing is to be done, it reads five lists.
-func (k *Keeper) Ensure(ctx context.Context, wish Wish) (Standing, error) {
+func (k *Keeper) Ensure(ctx context.Context, wish DesiredAgents) (RolloutStatus, error) {
 	if wish.Spec.HostNetwork {
 		select {
 		case k.choosing <- struct{}{}:
 			defer func() { <-k.choosing }()
 		case <-ctx.Done():
-			return Standing{}, fmt.Errorf("wait for others to choose their host ports: %w", ctx.Err())
+			return RolloutStatus{}, fmt.Errorf("wait for others to choose their host ports: %w", ctx.Err())
 		}
 	}
-	seen, err := k.look(ctx)
+	seen, err := k.listNamespace(ctx)
 	if err != nil {
-		return Standing{}, err
+		return RolloutStatus{}, err
 	}
 	if err := k.dropKind(ctx, seen, otherThan(wish.Names.Kind), wish); err != nil {
-		return Standing{}, err
+		return RolloutStatus{}, err
 	}
 	current := seen.workload(wish.Names.Kind, wish.Names.Name)
 	switch {
 	case current == nil:
 	case current.GetDeletionTimestamp() != nil:
-		return Standing{}, nil
+		return RolloutStatus{}, nil
 	case !controlledBy(current, wish.Owner.UID):
 		// The task was made anew under its old name before the agents of the one before were gone.
-		return Standing{}, k.succeed(ctx, current, wish)
+		return RolloutStatus{}, k.succeed(ctx, current, wish)
 	}
 	current, made, err := k.ensureWorkload(ctx, seen, current, wish)
 	if err != nil {
-		return Standing{}, err
+		return RolloutStatus{}, err
 	}
 	changed, err := k.ensureFront(ctx, seen, current, wish)
 	if err != nil {
-		return Standing{}, err
+		return RolloutStatus{}, err
 	}
 	if made || changed {
 		// What was read is no longer how they stand.
-		if seen, err = k.look(ctx); err != nil {
-			return Standing{}, err
+		if seen, err = k.listNamespace(ctx); err != nil {
+			return RolloutStatus{}, err
 		}
 	}
-	standing, err := k.standing(ctx, seen, current, wish)
+	standing, err := k.rolloutStatus(ctx, seen, current, wish)
 	standing.Made = made || changed
 	return standing, err
 }
 
 // Remove deletes the task's agents and all that stands in front of them. What does not exist, or belongs to another
 // task, is left alone.
-func (k *Keeper) Remove(ctx context.Context, wish Wish) error {
-	seen, err := k.look(ctx)
+func (k *Keeper) Remove(ctx context.Context, wish DesiredAgents) error {
+	seen, err := k.listNamespace(ctx)
 	if err != nil {
 		return err
 	}
@@ -148,7 +148,7 @@ func (k *Keeper) workload(ctx context.Context, kind, name string) (client.Object
 }
 
 // ensureWorkload applies the workload when it is not what it ought to be, and returns it as it is then.
-func (k *Keeper) ensureWorkload(ctx context.Context, seen *view, current client.Object, wish Wish) (client.Object, bool,
+func (k *Keeper) ensureWorkload(ctx context.Context, seen *view, current client.Object, wish DesiredAgents) (client.Object, bool,
 	error) {
 	standard := seen.set(k.Standard.Name)
 	if standard == nil {
@@ -174,7 +174,7 @@ func (k *Keeper) ensureWorkload(ctx context.Context, seen *view, current client.
 }
 
 // ports returns the ports of the nodes that the agents use: those that they have, as long as nobody else has them too.
-func (k *Keeper) ports(seen *view, current client.Object, wish Wish) (*Ports, error) {
+func (k *Keeper) ports(seen *view, current client.Object, wish DesiredAgents) (*Ports, error) {
 	if !wish.Spec.HostNetwork {
 		return nil, nil //nolint:nilnil // No ports and no error: agents with a network of their own need none of the nodes'.
 	}
@@ -199,9 +199,9 @@ func templateIn(workload client.Object) corev1.PodTemplateSpec {
 	return corev1.PodTemplateSpec{}
 }
 
-// ensureFront applies the Services and the Ingress that are wanted and removes the others. It tells whether it applied
+// ensureFront applies the Services and the Ingress that are wanted and removes the others. It reports whether it applied
 // anything.
-func (k *Keeper) ensureFront(ctx context.Context, seen *view, owner client.Object, wish Wish) (changed bool,
+func (k *Keeper) ensureFront(ctx context.Context, seen *view, owner client.Object, wish DesiredAgents) (changed bool,
 	err error) {
 	yes := true
 	reference := metav1.OwnerReference{APIVersion: "apps/v1", Kind: wish.Names.Kind, Name: owner.GetName(),
@@ -250,7 +250,7 @@ func (k *Keeper) ensureOne(ctx context.Context, want, current client.Object) (bo
 }
 
 // succeed makes room for a task by deleting the agents of one that is no more.
-func (k *Keeper) succeed(ctx context.Context, current client.Object, wish Wish) error {
+func (k *Keeper) succeed(ctx context.Context, current client.Object, wish DesiredAgents) error {
 	before := metav1.GetControllerOfNoCopy(current)
 	if before == nil || before.Kind != wish.Owner.Kind || before.Name != wish.Owner.Name {
 		return fmt.Errorf("make %s %s/%s: %w", wish.Names.Kind, k.Namespace, current.GetName(), errStranger)
@@ -259,7 +259,7 @@ func (k *Keeper) succeed(ctx context.Context, current client.Object, wish Wish) 
 }
 
 // dropKind deletes the task's workload of the kind.
-func (k *Keeper) dropKind(ctx context.Context, seen *view, kind string, wish Wish) error {
+func (k *Keeper) dropKind(ctx context.Context, seen *view, kind string, wish DesiredAgents) error {
 	current := seen.workload(kind, wish.Names.Name)
 	if current == nil || !controlledBy(current, wish.Owner.UID) {
 		return nil
@@ -268,7 +268,7 @@ func (k *Keeper) dropKind(ctx context.Context, seen *view, kind string, wish Wis
 }
 
 // dropFront deletes Services and Ingresses of the agents but for those to keep, as "Service name" and "Ingress name".
-func (k *Keeper) dropFront(ctx context.Context, seen *view, wish Wish, keep []string) error {
+func (k *Keeper) dropFront(ctx context.Context, seen *view, wish DesiredAgents, keep []string) error {
 	for _, suffix := range []string{suffixIPv4, suffixIPv6} {
 		name := wish.Names.Name + suffix
 		for _, kind := range []string{kindService, kindIngress} {

@@ -46,7 +46,7 @@ func newStage(t *testing.T, objects ...client.Object) stage {
 		HostPorts: Range{First: 21000, Last: 21008}, FieldOwner: "kdoctor-controller"}), api: api}
 }
 
-func (s stage) ensure(t *testing.T, wish Wish) Standing {
+func (s stage) ensure(t *testing.T, wish DesiredAgents) RolloutStatus {
 	t.Helper()
 	standing, err := s.Ensure(t.Context(), wish)
 	if err != nil {
@@ -324,7 +324,7 @@ func TestHowTheAgentsStand(t *testing.T) {
 	if err := s.api.Status().Update(t.Context(), &applied); err != nil {
 		t.Fatal(err)
 	}
-	want := Standing{Wanted: 2, Ready: 1, Since: time.Unix(200, 0),
+	want := RolloutStatus{Wanted: 2, Ready: 1, Since: time.Unix(200, 0),
 		Missing: []string{"Service kdoctor-netreach-t-ipv4 has no load balancer address yet",
 			"Service kdoctor-netreach-t-ipv6 has no load balancer address yet",
 			"Ingress kdoctor-netreach-t-ipv4 has no address yet"}}
@@ -341,7 +341,7 @@ func TestHowTheAgentsStand(t *testing.T) {
 		t.Fatal(err)
 	}
 	wish.Families = []topology.Family{topology.IPv4}
-	if diff := cmp.Diff(Standing{Wanted: 2, Ready: 2, Whole: true, Since: time.Unix(200, 0)},
+	if diff := cmp.Diff(RolloutStatus{Wanted: 2, Ready: 2, Whole: true, Since: time.Unix(200, 0)},
 		s.ensure(t, wish)); diff != "" {
 		t.Errorf("all are there, and nobody probes IPv6 (-want +got):\n%s", diff)
 	}

@@ -65,7 +65,7 @@ func (r Range) pick(name string, taken map[int32]bool) (Ports, error) {
 	return Ports{}, errNoPorts
 }
 
-// holds tells whether the ports lie within the range and nobody else has taken one.
+// holds reports whether the ports lie within the range and nobody else has taken one.
 func (r Range) holds(p Ports, taken map[int32]bool) bool {
 	return !slices.ContainsFunc([]int32{p.HTTP, p.Control, p.Health}, func(port int32) bool {
 		return port < r.First || port > r.Last || taken[port]

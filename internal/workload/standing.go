@@ -12,13 +12,13 @@ import (
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// standing reads how far the agents have come.
-func (k *Keeper) standing(ctx context.Context, seen *view, workload client.Object, wish Wish) (Standing, error) {
+// rolloutStatus reads how far the agents have come.
+func (k *Keeper) rolloutStatus(ctx context.Context, seen *view, workload client.Object, wish DesiredAgents) (RolloutStatus, error) {
 	standing := countsOf(workload)
 	var pods corev1.PodList
 	err := k.Client.List(ctx, &pods, client.InNamespace(k.Namespace), client.MatchingLabels{nameLabel: wish.Names.Name})
 	if err != nil {
-		return Standing{}, fmt.Errorf("list agent pods: %w", err)
+		return RolloutStatus{}, fmt.Errorf("list agent pods: %w", err)
 	}
 	for _, pod := range pods.Items {
 		for _, c := range pod.Status.Conditions {
@@ -33,7 +33,7 @@ func (k *Keeper) standing(ctx context.Context, seen *view, workload client.Objec
 }
 
 // countsOf reads the counts of the workload's controller. They say nothing as long as it has not seen the newest spec.
-func countsOf(workload client.Object) (s Standing) {
+func countsOf(workload client.Object) (s RolloutStatus) {
 	switch w := workload.(type) {
 	case *appsv1.DaemonSet:
 		s.Wanted = int(w.Status.DesiredNumberScheduled)
@@ -55,7 +55,7 @@ func countsOf(workload client.Object) (s Standing) {
 
 // missing lists the addresses that the task probes, that the cluster gives to objects of this kind, and that are not
 // there yet.
-func missing(seen *view, wish Wish) []string {
+func missing(seen *view, wish DesiredAgents) []string {
 	var missing []string
 	for _, name := range wish.Names.Services {
 		service := seen.service(name)

@@ -25,8 +25,8 @@ type view struct {
 	ingresses   []networkingv1.Ingress
 }
 
-// look reads the namespace.
-func (k *Keeper) look(ctx context.Context) (*view, error) {
+// listNamespace reads the namespace.
+func (k *Keeper) listNamespace(ctx context.Context) (*view, error) {
 	var sets appsv1.DaemonSetList
 	var deployments appsv1.DeploymentList
 	var services corev1.ServiceList

@@ -29,8 +29,8 @@ const (
 	kindIngress = "Ingress"
 )
 
-// Wish is what a task asks for.
-type Wish struct {
+// DesiredAgents is what a task asks for.
+type DesiredAgents struct {
 	// Owner is the task, as the controller of its workload: when the task goes, the workload goes.
 	Owner metav1.OwnerReference
 	Spec  v1beta1.AgentSpec
@@ -41,8 +41,8 @@ type Wish struct {
 	Families              []topology.Family
 }
 
-// Standing tells how far the agents have come.
-type Standing struct {
+// RolloutStatus tells how far the agents have come.
+type RolloutStatus struct {
 	// Made tells that something was made or changed just now.
 	Made bool
 	// Wanted is how many agents there ought to be, Ready how many are ready, those of an earlier make left out.

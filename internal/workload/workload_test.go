@@ -96,9 +96,9 @@ func standardIngress() *networkingv1.Ingress {
 }
 
 // wishFor is what the named task, of the UID, asks for.
-func wishFor(task, uid string, spec v1beta1.AgentSpec) Wish {
+func wishFor(task, uid string, spec v1beta1.AgentSpec) DesiredAgents {
 	yes := true
-	return Wish{
+	return DesiredAgents{
 		Owner: metav1.OwnerReference{APIVersion: "kdoctor.io/v1beta1", Kind: "NetReach", Name: task,
 			UID: types.UID(uid), Controller: &yes},
 		Spec: spec, Names: Names("NetReach", task, spec.Kind, standard(), true), LoadBalancer: true, Ingress: true,

@@ -99,10 +99,10 @@ func standsAt(status string) func(v1beta1.TaskStatus) bool {
 }
 
 // wish is what the task asks for, as the controller puts it.
-func (s *stage) wish(task *v1beta1.NetReach, spec v1beta1.AgentSpec) workload.Wish {
+func (s *stage) wish(task *v1beta1.NetReach, spec v1beta1.AgentSpec) workload.DesiredAgents {
 	owner := *metav1.NewControllerRef(task, v1beta1.GroupVersion().WithKind("NetReach"))
 	owner.BlockOwnerDeletion = nil
-	return workload.Wish{Owner: owner, Spec: spec,
+	return workload.DesiredAgents{Owner: owner, Spec: spec,
 		Names: workload.Names("NetReach", task.Name, spec.Kind, s.agents.Standard, true), Ingress: true,
 		Families: []topology.Family{topology.IPv4}}
 }
@@ -231,7 +231,7 @@ func TestEveryFormOfAgentsIsTakenByTheAPIServerAndAppliedOnce(t *testing.T) {
 }
 
 // checkForm looks at what the API server made of the wish.
-func (s *stage) checkForm(t *testing.T, step string, wish workload.Wish) {
+func (s *stage) checkForm(t *testing.T, step string, wish workload.DesiredAgents) {
 	t.Helper()
 	var template corev1.PodTemplateSpec
 	if wish.Names.Kind == topology.Deployment {

@@ -37,7 +37,7 @@ func ownAgents(t *testing.T, config *rest.Config) {
 		HostPorts: workload.Range{First: 21000, Last: 21999}, FieldOwner: "kdoctor-controller"})
 	yes := true
 	for _, kind := range []string{topology.DaemonSet, topology.Deployment} {
-		wish := workload.Wish{
+		wish := workload.DesiredAgents{
 			Owner: metav1.OwnerReference{APIVersion: "kdoctor.io/v1beta1", Kind: "NetReach", Name: "t",
 				UID: "0b3f1a66-2f0c-4f43-9d0e-1f2f3e4a5b6c", Controller: &yes},
 			Spec:  v1beta1.AgentSpec{Kind: kind, HostNetwork: kind == topology.Deployment},

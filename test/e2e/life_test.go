@@ -240,7 +240,7 @@ func sent(r systemv1beta1.KdoctorReport) (total sum) {
 	return total
 }
 
-// relayed tells whether the target is reached through something that is told of other Services, and then closes
+// relayed reports whether the target is reached through something that is told of other Services, and then closes
 // connections which are idle: nginx does, and HTTP allows it to. A request that was under way then reached nobody, and
 // the report says so. The load balancer of the lab has a process for each Service.
 func relayed(target string) bool { return strings.HasPrefix(target, "AgentIngress") }

@@ -34,7 +34,7 @@ type Task struct {
 	Generation      int64
 	// ExpectedRounds is how many rounds are asked for, negative for no end; DoneRounds is how many are over.
 	ExpectedRounds, DoneRounds int64
-	// Finished tells whether all rounds are over.
+	// Finished reports whether all rounds are over.
 	Finished bool
 	// FailedRounds are the numbers of the rounds that failed, ascending.
 	FailedRounds []int64

@@ -110,7 +110,7 @@ func (f figures) others() string {
 	return strings.Join(parts, ", ")
 }
 
-// allVoid tells whether there are targets, and nothing is left of any.
+// allVoid reports whether there are targets, and nothing is left of any.
 func (f figures) allVoid() bool { return f.targets > 0 && f.judged() == 0 }
 
 // outcome is that of all targets together.

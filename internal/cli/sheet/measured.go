@@ -40,7 +40,7 @@ type source struct {
 	failed, void bool
 }
 
-// limited tells whether the agent itself was the limit on one of its targets.
+// limited reports whether the agent itself was the limit on one of its targets.
 func (s source) limited() bool { return s.any(func(o outcome) bool { return o == toolLimited }) }
 
 // outcome is that of the agent's round.
@@ -55,7 +55,7 @@ func (s source) outcome() outcome {
 	}
 }
 
-// any tells whether one of the targets has such an outcome.
+// any reports whether one of the targets has such an outcome.
 func (s source) any(such func(outcome) bool) bool {
 	return slices.ContainsFunc(s.groups, func(g group) bool {
 		return slices.ContainsFunc(g.targets, func(t one) bool { return such(t.outcome()) })

@@ -15,10 +15,10 @@ const (
 	failed
 )
 
-// fails tells whether the round fails because of the outcome.
+// fails reports whether the round fails because of the outcome.
 func (o outcome) fails() bool { return o > void }
 
-// fault tells whether the outcome may be the fault of something beyond the agent.
+// fault reports whether the outcome may be the fault of something beyond the agent.
 func (o outcome) fault() bool { return o == noData || o == failed }
 
 // outcomeOf reads the report's word for what is neither a success nor a plain failure; a word of a later release is a

@@ -35,7 +35,7 @@ type Options struct {
 	Now time.Time
 }
 
-// Passed tells whether the report shows a round that succeeded. Anything missing is no success.
+// Passed reports whether the report shows a round that succeeded. Anything missing is no success.
 func Passed(r systemv1beta1.KdoctorReport) bool {
 	s := r.Spec
 	return slices.ContainsFunc(s.Report,
@@ -47,7 +47,7 @@ func Passed(r systemv1beta1.KdoctorReport) bool {
 		})
 }
 
-// Empty tells whether the report is about no round at all, because none is over yet.
+// Empty reports whether the report is about no round at all, because none is over yet.
 func Empty(r systemv1beta1.KdoctorReport) bool {
 	return len(r.Spec.Report) == 0 && len(r.Spec.NotReported) == 0 && len(r.Spec.FailedReasons) == 0 &&
 		r.Spec.FinishedRoundNumber == 0

@@ -103,7 +103,7 @@ func (a *Authority) Run(ctx context.Context) error {
 	}
 }
 
-// ensure tells whether all is done: the APIService may appear only after us.
+// ensure reports whether all is done: the APIService may appear only after us.
 func (a *Authority) ensure(ctx context.Context) (complete bool, err error) {
 	now := time.Now()
 	authority, err := a.ensureAuthority(ctx, now)

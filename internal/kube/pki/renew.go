@@ -79,7 +79,7 @@ func order(active, next *x509.Certificate, trusted []*x509.Certificate) []*x509.
 	return append(ordered, trusted...)
 }
 
-// due tells whether two thirds of the certificate's life are over, or it is not valid yet.
+// due reports whether two thirds of the certificate's life are over, or it is not valid yet.
 func due(c *x509.Certificate, now time.Time) bool {
 	life := c.NotAfter.Sub(c.NotBefore)
 	return now.Before(c.NotBefore) || !now.Before(c.NotBefore.Add(life/3*2))

@@ -65,7 +65,7 @@ func (c *Child) once(ctx context.Context) error {
 	return cmd.Wait()
 }
 
-// Running tells whether the program runs right now.
+// Running reports whether the program runs right now.
 func (c *Child) Running() bool { return c.process.Load() != nil }
 
 // Signal sends a signal; a program that does not run gets none, and that is no error.
