@@ -1,5 +1,5 @@
-// Package agent is the program that runs on every node: an echo responder that other agents probe, a control server that the
-// controller starts rounds through, and a health server. It knows nothing of Kubernetes.
+// Package agent is the program that runs on every node: an echo responder that other agents probe, a control server
+// that the controller starts rounds through, and a health server. It knows nothing of Kubernetes.
 package agent
 
 import (
@@ -102,9 +102,11 @@ func Run(ctx context.Context, config Config, listeners Listeners) error {
 	defer endAnswers()
 	serve("echo responder", func() error { return answers.Serve(answering, listeners.HTTP) })
 	serve("control server", func() error { return control.Serve(listeners.Control) })
-	serve("health server", func() error { return health.Serve(responder.Limit(listeners.Health, maxHealthConnections)) })
+	serve("health server",
+		func() error { return health.Serve(responder.Limit(listeners.Health, maxHealthConnections)) })
 	config.Log.Info("agent is up", "pod", config.Identity.Pod, "node", config.Identity.Node,
-		"http", listeners.HTTP.Addr().String(), "control", listeners.Control.Addr().String(), "health", listeners.Health.Addr().String())
+		"http", listeners.HTTP.Addr().String(), "control", listeners.Control.Addr().String(), "health",
+		listeners.Health.Addr().String())
 
 	<-ctx.Done()
 	config.Log.Info("agent stops")

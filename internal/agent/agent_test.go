@@ -55,13 +55,15 @@ func startAgent(t *testing.T, pod, host string, a *authority) running {
 		a.install(t, dir)
 	}
 	r := running{dir: dir, listeners: Listeners{
-		HTTP: listenOn(t, net.JoinHostPort(host, "0")), Control: listenOn(t, "127.0.0.1:0"), Health: listenOn(t, "127.0.0.1:0")}}
+		HTTP: listenOn(t, net.JoinHostPort(host, "0")), Control: listenOn(t, "127.0.0.1:0"),
+		Health: listenOn(t, "127.0.0.1:0")}}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	var failure error
 	go func() {
 		defer close(ended)
-		failure = Run(ctx, Config{Identity: echo.Identity{Installation: "k/kdoctor-agent", Pod: pod, PodUID: "u-" + pod, Node: "n-" + pod},
+		failure = Run(ctx, Config{Identity: echo.Identity{Installation: "k/kdoctor-agent", Pod: pod, PodUID: "u-" + pod,
+			Node: "n-" + pod},
 			TLSDir: dir, Log: slog.New(slog.DiscardHandler)}, r.listeners)
 	}()
 	r.end = func() error { cancel(); <-ended; return failure }
@@ -75,7 +77,8 @@ func startAgent(t *testing.T, pod, host string, a *authority) running {
 
 func (r running) dial(t *testing.T, creds credentials.TransportCredentials) agentv1.AgentServiceClient {
 	t.Helper()
-	conn, err := grpc.NewClient("passthrough:///"+r.listeners.Control.Addr().String(), grpc.WithTransportCredentials(creds),
+	conn, err := grpc.NewClient("passthrough:///"+r.listeners.Control.Addr().String(),
+		grpc.WithTransportCredentials(creds),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(wire.MaxMessageBytes)))
 	if err != nil {
 		t.Fatal(err)
@@ -92,8 +95,9 @@ func (r running) target(pod string, family topology.Family) target.Target {
 func key(round int64) schedule.Key { return schedule.Key{UID: "0b5f4a56", Generation: 1, Round: round} }
 
 func planFor(pod string, k schedule.Key, targets ...target.Target) mesh.Plan {
-	return mesh.Plan{Key: k, Task: report.Task{Kind: "NetReach", Name: "task"}, Agent: topology.Agent{Pod: pod}, Targets: targets,
-		Load: mesh.Load{PerSecond: 50, Duration: time.Second, Timeout: 10 * time.Second}, Limit: time.Minute}
+	return mesh.Plan{Key: k, Task: report.Task{Kind: "NetReach", Name: "task"}, Agent: topology.Agent{Pod: pod},
+		Targets: targets,
+		Load:    mesh.Load{PerSecond: 50, Duration: time.Second, Timeout: 10 * time.Second}, Limit: time.Minute}
 }
 
 // forever is a plan that a test stops long before its end.
@@ -104,7 +108,8 @@ func forever(pod string, k schedule.Key, targets ...target.Target) mesh.Plan {
 }
 
 // await fetches reports until the condition holds; the test's own deadline bounds it.
-func await(t *testing.T, client agentv1.AgentServiceClient, k schedule.Key, until func(report.Agent) bool) report.Agent {
+func await(t *testing.T, client agentv1.AgentServiceClient, k schedule.Key,
+	until func(report.Agent) bool) report.Agent {
 	t.Helper()
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
@@ -159,13 +164,17 @@ func TestTwoAgentsProbeEachOtherAndTheirCountsAgree(t *testing.T) {
 			sent, served := map[string]uint64{}, map[string]uint64{}
 			for pod, r := range pods {
 				got := await(t, r.dial(t, creds), key(1), ended)
-				if got.Pod != pod || got.Node != "n-"+pod || !got.Finished || !got.Resources.Known || got.Resources.MaxMemory == 0 {
-					t.Errorf("report of %s: pod %s, node %s, finished %v, resources %+v", pod, got.Pod, got.Node, got.Finished, got.Resources)
+				if got.Pod != pod || got.Node != "n-"+pod || !got.Finished || !got.Resources.Known ||
+					got.Resources.MaxMemory == 0 {
+					t.Errorf("report of %s: pod %s, node %s, finished %v, resources %+v", pod, got.Pod, got.Node,
+						got.Finished, got.Resources)
 				}
 				for i, p := range got.Paths {
 					sent[p.Target.Pod] += p.Sent
-					if p.Scheduled != 50 || p.OK != p.Sent || p.OK == 0 || p.Peers[p.Target.Pod] != p.OK || p.Target != targets[i] {
-						t.Errorf("path %s of %s: %d scheduled, %d sent, %d ok, failures %v", p.Target.ID, pod, p.Scheduled, p.Sent, p.OK, p.Failures)
+					if p.Scheduled != 50 || p.OK != p.Sent || p.OK == 0 || p.Peers[p.Target.Pod] != p.OK ||
+						p.Target != targets[i] {
+						t.Errorf("path %s of %s: %d scheduled, %d sent, %d ok, failures %v", p.Target.ID, pod,
+							p.Scheduled, p.Sent, p.OK, p.Failures)
 					}
 				}
 				served[pod] = got.Served
@@ -191,11 +200,15 @@ func TestOnlyTheControllerIsObeyed(t *testing.T) {
 		{"the controller is obeyed", credentials.NewTLS(ours.controller(t)), codes.NotFound},
 		{"plain TCP is not", insecure.NewCredentials(), codes.Unavailable},
 		{"a client without a certificate is not", credentials.NewTLS(ours.client(t, nil, "")), codes.Unavailable},
-		{"a controller of another installation is not", credentials.NewTLS(ours.client(t, &foreign, ControllerName, client)), codes.Unavailable},
+		{"a controller of another installation is not",
+			credentials.NewTLS(ours.client(t, &foreign, ControllerName, client)), codes.Unavailable},
 		{"another agent is not", credentials.NewTLS(ours.client(t, &ours, agentName, server)), codes.Unavailable},
-		{"another client of the same authority is not", credentials.NewTLS(ours.client(t, &ours, "page.kdoctor.internal", client)), codes.Unavailable},
-		{"the controller's name on a server's certificate is not", credentials.NewTLS(ours.client(t, &ours, ControllerName, server)), codes.Unavailable},
-		{"the controller's name on a certificate for everything is not", credentials.NewTLS(ours.client(t, &ours, ControllerName)), codes.Unavailable},
+		{"another client of the same authority is not",
+			credentials.NewTLS(ours.client(t, &ours, "page.kdoctor.internal", client)), codes.Unavailable},
+		{"the controller's name on a server's certificate is not",
+			credentials.NewTLS(ours.client(t, &ours, ControllerName, server)), codes.Unavailable},
+		{"the controller's name on a certificate for everything is not",
+			credentials.NewTLS(ours.client(t, &ours, ControllerName)), codes.Unavailable},
 		{"TLS 1.2 is not", credentials.NewTLS(old), codes.Unavailable},
 	}
 	for _, c := range cases {
@@ -212,7 +225,8 @@ func TestNewCertificatesAreUsedWithoutARestart(t *testing.T) {
 	before, after := newAuthority(t), newAuthority(t)
 	agent := startAgent(t, "a", "127.0.0.1", &before)
 	ask := func(a authority) codes.Code {
-		_, err := agent.dial(t, credentials.NewTLS(a.controller(t))).GetReport(t.Context(), &agentv1.GetReportRequest{Key: wire.Key(key(1))})
+		_, err := agent.dial(t, credentials.NewTLS(a.controller(t))).GetReport(t.Context(),
+			&agentv1.GetReportRequest{Key: wire.Key(key(1))})
 		return status.Code(err)
 	}
 	if code := ask(before); code != codes.NotFound {
@@ -235,7 +249,8 @@ func TestBrokenFilesLeaveTheOldCertificateInForce(t *testing.T) {
 		t.Fatalf("readyz is %d before the change", code)
 	}
 	writeFile(t, filepath.Join(agent.dir, "tls.crt"), "half a certif")
-	_, err := agent.dial(t, credentials.NewTLS(creds)).GetReport(t.Context(), &agentv1.GetReportRequest{Key: wire.Key(key(1))})
+	_, err := agent.dial(t, credentials.NewTLS(creds)).GetReport(t.Context(),
+		&agentv1.GetReportRequest{Key: wire.Key(key(1))})
 	if status.Code(err) != codes.NotFound {
 		t.Errorf("after a broken change: %v", err)
 	}
@@ -246,7 +261,8 @@ func TestBrokenFilesLeaveTheOldCertificateInForce(t *testing.T) {
 
 func get(t *testing.T, r running, path string) int {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+r.listeners.Health.Addr().String()+path, nil)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+
+		r.listeners.Health.Addr().String()+path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -276,7 +292,8 @@ func TestRoundIsStoppedAtOnce(t *testing.T) {
 	silent := listenOn(t, "127.0.0.1:0") // Connections are made by the kernel and never answered.
 	defer func() { _ = silent.Close() }()
 	client := agent.dial(t, credentials.NewTLS(a.controller(t)))
-	hole := target.Target{ID: "hole", Kind: target.Endpoint, Family: topology.IPv4, Protocol: target.HTTP, Address: "http://" + silent.Addr().String()}
+	hole := target.Target{ID: "hole", Kind: target.Endpoint, Family: topology.IPv4, Protocol: target.HTTP,
+		Address: "http://" + silent.Addr().String()}
 	start(t, client, forever("a", key(1), agent.target("a", topology.IPv4), hole))
 	await(t, client, key(1), func(r report.Agent) bool { return r.Paths[0].OK > 3 })
 
@@ -289,7 +306,8 @@ func TestRoundIsStoppedAtOnce(t *testing.T) {
 	}
 	got := await(t, client, key(1), func(report.Agent) bool { return true })
 	if got.Finished || got.Ended.IsZero() || got.Paths[0].OK == 0 {
-		t.Errorf("a stopped round is finished %v, ended %v, with %d successes", got.Finished, got.Ended, got.Paths[0].OK)
+		t.Errorf("a stopped round is finished %v, ended %v, with %d successes", got.Finished, got.Ended,
+			got.Paths[0].OK)
 	}
 	if f := got.Paths[1].Failures; len(f) == 0 || f[0].Outcome.String() != "Aborted" {
 		t.Errorf("attempts under way are %v, want Aborted", f)

@@ -43,8 +43,8 @@ func (c *certificates) ready() error {
 	return err
 }
 
-// current is the TLS configuration of the newest files. Files that cannot be used, as in the middle of a change, leave the one before
-// in force.
+// current is the TLS configuration of the newest files. Files that cannot be used, as in the middle of a change, leave
+// the one before in force.
 func (c *certificates) current() (*tls.Config, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

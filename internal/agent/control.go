@@ -31,8 +31,10 @@ func controlServer(certificates *certificates, rounds *rounds) *grpc.Server {
 		grpc.MaxConcurrentStreams(maxCalls),
 		grpc.ConnectionTimeout(5*time.Second),
 		// A controller that is gone, or cut off, is noticed within half a minute.
-		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: 5 * time.Minute, Time: 20 * time.Second, Timeout: 10 * time.Second}),
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: 5 * time.Minute, Time: 20 * time.Second,
+			Timeout: 10 * time.Second}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second,
+			PermitWithoutStream: true}),
 	)
 	agentv1.RegisterAgentServiceServer(server, &control{rounds: rounds})
 	return server
@@ -55,13 +57,15 @@ type control struct {
 }
 
 // StartRound implements agentv1.AgentServiceServer.
-func (c *control) StartRound(_ context.Context, request *agentv1.StartRoundRequest) (*agentv1.StartRoundResponse, error) {
+func (c *control) StartRound(_ context.Context, request *agentv1.StartRoundRequest) (*agentv1.StartRoundResponse,
+	error) {
 	plan, err := wire.ParsePlan(request.GetPlan())
 	if err != nil {
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
 	if plan.Agent.Pod != c.rounds.identity.Pod {
-		return nil, status.Errorf(codes.FailedPrecondition, "the plan is for pod %s, this is %s", plan.Agent.Pod, c.rounds.identity.Pod)
+		return nil, status.Errorf(codes.FailedPrecondition, "the plan is for pod %s, this is %s", plan.Agent.Pod,
+			c.rounds.identity.Pod)
 	}
 	known, err := c.rounds.start(plan)
 	switch {
@@ -92,7 +96,8 @@ func (c *control) GetReport(_ context.Context, request *agentv1.GetReportRequest
 }
 
 // StopRound implements agentv1.AgentServiceServer.
-func (c *control) StopRound(ctx context.Context, request *agentv1.StopRoundRequest) (*agentv1.StopRoundResponse, error) {
+func (c *control) StopRound(ctx context.Context, request *agentv1.StopRoundRequest) (*agentv1.StopRoundResponse,
+	error) {
 	key, err := wire.ParseKey(request.GetKey())
 	if err != nil {
 		return nil, status.Error(codes.InvalidArgument, err.Error())

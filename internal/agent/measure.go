@@ -15,8 +15,8 @@ import (
 	"kdoctor.io/kdoctor/internal/target"
 )
 
-// measure prepares the plan's load: by the engine what it supports, by the other probers what is left, such as TLS and names that must be resolved.
-// Both share the bound on attempts in flight in proportion to their targets.
+// measure prepares the plan's load: by the engine what it supports, by the other probers what is left, such as TLS and
+// names that must be resolved. Both share the bound on attempts in flight in proportion to their targets.
 func measure(plan mesh.Plan, identity echo.Identity, inFlight int) measurement {
 	m := mixed{fast: make([]bool, len(plan.Targets))}
 	var quick, rest []target.Target
@@ -70,7 +70,8 @@ func (s *slowLoad) Grid() bool { return false }
 
 // prober serves every protocol of the plan, for requests that count for the round.
 func (s *slowLoad) prober(plan mesh.Plan, identity echo.Identity, round string, keep bool) probe.Prober {
-	config := httpprobe.Config{Round: round, Source: identity.Pod, Installation: identity.Installation, Timeout: plan.Load.Timeout, Status: plan.Status, Keep: keep}
+	config := httpprobe.Config{Round: round, Source: identity.Pod, Installation: identity.Installation,
+		Timeout: plan.Load.Timeout, Status: plan.Status, Keep: keep}
 	plain, secure := httpprobe.New(config), tlsprobe.New(tlsprobe.Config{Config: config, Authorities: plan.Authorities})
 	s.probers = append(s.probers, plain, secure)
 	return byProtocol{plain: plain, secure: secure}

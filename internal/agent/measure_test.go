@@ -21,9 +21,11 @@ func TestPlansOfAddressesAndNamesAreMeasuredTogetherInTheirOrder(t *testing.T) {
 	server := httptest.NewServer(handler)
 	defer server.Close()
 	byName := strings.Replace(server.URL, "127.0.0.1", "localhost", 1)
-	for _, c := range []struct{ name, kinds string }{{"both", "anan"}, {"addresses", "aaa"}, {"names", "nn"}, {"nothing", ""}} {
+	for _, c := range []struct{ name, kinds string }{{"both", "anan"}, {"addresses", "aaa"}, {"names", "nn"},
+		{"nothing", ""}} {
 		t.Run(c.name, func(t *testing.T) {
-			plan := mesh.Plan{Key: schedule.Key{UID: c.name, Generation: 1, Round: 1}, Load: mesh.Load{PerSecond: 10, Duration: time.Second, Timeout: 10 * time.Second}}
+			plan := mesh.Plan{Key: schedule.Key{UID: c.name, Generation: 1, Round: 1},
+				Load: mesh.Load{PerSecond: 10, Duration: time.Second, Timeout: 10 * time.Second}}
 			for i, kind := range c.kinds {
 				to := target.Target{ID: fmt.Sprintf("t%d", i), Family: "IPv4", Address: server.URL}
 				if kind == 'n' {
@@ -40,8 +42,10 @@ func TestPlansOfAddressesAndNamesAreMeasuredTogetherInTheirOrder(t *testing.T) {
 				t.Fatalf("%d paths of %d targets", len(paths), len(plan.Targets))
 			}
 			for i, p := range paths {
-				if p.Target != plan.Targets[i] || p.Scheduled != 10 || p.OK != p.Sent || p.Started.IsZero() || p.Ended.IsZero() {
-					t.Errorf("path %d is of %s: %d scheduled, %d sent, %d ok, %v", i, p.Target.ID, p.Scheduled, p.Sent, p.OK, p.Failures)
+				if p.Target != plan.Targets[i] || p.Scheduled != 10 || p.OK != p.Sent || p.Started.IsZero() ||
+					p.Ended.IsZero() {
+					t.Errorf("path %d is of %s: %d scheduled, %d sent, %d ok, %v", i, p.Target.ID, p.Scheduled, p.Sent,
+						p.OK, p.Failures)
 				}
 				sent += p.Sent
 			}

@@ -19,7 +19,8 @@ func TestAgentsKeepIdleConnectionsForLongerThanTheyPause(t *testing.T) {
 			pace := load.KeptPaceOf(l)
 			if pause := pace.Every + pace.Lateness(); pace.Requests < 3 || pause >= responder.DefaultIdle ||
 				pace.Every > echo.LongestPause {
-				t.Fatalf("a load of %v with a request every %d s pauses for %v, up to %v with one that is late, and idle connections are kept for %v",
+				t.Fatalf("a load of %v with a request every %d s pauses for %v, up to %v with one that is late, and "+
+					"idle connections are kept for %v",
 					l.Duration, l.Every, pace.Every, pause, responder.DefaultIdle)
 			}
 		}

@@ -34,8 +34,10 @@ func newKey(t *testing.T) *ecdsa.PrivateKey {
 func newAuthority(t *testing.T) authority {
 	t.Helper()
 	key := newKey(t)
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "kdoctor"}, IsCA: true, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageCertSign, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "kdoctor"}, IsCA: true,
+		BasicConstraintsValid: true,
+		KeyUsage:              x509.KeyUsageCertSign, NotBefore: time.Now().Add(-time.Hour),
+		NotAfter: time.Now().Add(time.Hour)}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
 		t.Fatal(err)
@@ -56,7 +58,8 @@ func (a authority) sign(t *testing.T, name string, usages ...x509.ExtKeyUsage) (
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{SerialNumber: serial, DNSNames: []string{name}, ExtKeyUsage: usages,
-		KeyUsage: x509.KeyUsageDigitalSignature, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
+		KeyUsage: x509.KeyUsageDigitalSignature, NotBefore: time.Now().Add(-time.Hour),
+		NotAfter: time.Now().Add(time.Hour)}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.certificate, &key.PublicKey, a.key)
 	if err != nil {
 		t.Fatal(err)
@@ -65,7 +68,8 @@ func (a authority) sign(t *testing.T, name string, usages ...x509.ExtKeyUsage) (
 	if err != nil {
 		t.Fatal(err)
 	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})
 }
 
 const agentName = "agent.kdoctor.internal"
@@ -81,7 +85,8 @@ func (a authority) install(t *testing.T, dir string) {
 	}
 }
 
-// client is the configuration of a client that trusts this authority and shows a certificate of the signer; nil shows none.
+// client is the configuration of a client that trusts this authority and shows a certificate of the signer; nil shows
+// none.
 func (a authority) client(t *testing.T, signer *authority, name string, usages ...x509.ExtKeyUsage) *tls.Config {
 	t.Helper()
 	roots := x509.NewCertPool()

@@ -6,8 +6,8 @@ import (
 	"kdoctor.io/kdoctor/internal/load"
 )
 
-// inFlight is how many attempts the descriptors of this process allow at once: half of them, the rest is for those that probe us.
-// It is 0, the load's own default, where the limit cannot be read or is larger.
+// inFlight is how many attempts the descriptors of this process allow at once: half of them, the rest is for those that
+// probe us. It is 0, the load's own default, where the limit cannot be read or is larger.
 func inFlight() int {
 	var files syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil || files.Cur/2 >= load.DefaultInFlight {

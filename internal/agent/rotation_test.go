@@ -65,7 +65,8 @@ func (a *tended) dial() {
 func (a *tended) serve(dir string) {
 	a.t.Helper()
 	pair := a.issue(pki.AgentName, x509.ExtKeyUsageServerAuth)
-	for name, content := range map[string][]byte{"ca.crt": a.authority.Bundle, "tls.crt": pair.Cert, "tls.key": pair.Key} {
+	for name, content := range map[string][]byte{"ca.crt": a.authority.Bundle, "tls.crt": pair.Cert,
+		"tls.key": pair.Key} {
 		writeFile(a.t, filepath.Join(dir, name), string(content))
 	}
 }
@@ -74,14 +75,16 @@ func (a *tended) serve(dir string) {
 func (a *tended) client() *dialler.Client {
 	a.t.Helper()
 	c := dialler.New(dialler.Config{TLS: func() (*tls.Config, error) {
-		return &tls.Config{MinVersion: tls.VersionTLS13, ServerName: pki.AgentName, RootCAs: a.roots, Certificates: []tls.Certificate{a.identity}}, nil
+		return &tls.Config{MinVersion: tls.VersionTLS13, ServerName: pki.AgentName, RootCAs: a.roots,
+			Certificates: []tls.Certificate{a.identity}}, nil
 	}})
 	a.t.Cleanup(func() { _ = c.Close() })
 	return c
 }
 
-// TestCertificatesRotateWhileARoundRuns renews the leaves, makes a new authority known, and has it sign, one side before the other each time.
-// After every step the connection that stands and a new one must both work, and in the end the report must be whole.
+// TestCertificatesRotateWhileARoundRuns renews the leaves, makes a new authority known, and has it sign, one side
+// before the other each time. After every step the connection that stands and a new one must both work, and in the end
+// the report must be whole.
 func TestCertificatesRotateWhileARoundRuns(t *testing.T) {
 	now := time.Now()
 	a := &tended{t: t}
@@ -96,7 +99,8 @@ func TestCertificatesRotateWhileARoundRuns(t *testing.T) {
 	agent := startAgent(t, "a", "127.0.0.1", &first)
 	a.serve(agent.dir)
 	place := netip.MustParseAddrPort(agent.listeners.Control.Addr().(*net.TCPAddr).String())
-	at := topology.Agent{Namespace: "k", Pod: "a", UID: "u-a", Addresses: []netip.Addr{place.Addr()}, ControlPort: place.Port()}
+	at := topology.Agent{Namespace: "k", Pod: "a", UID: "u-a", Addresses: []netip.Addr{place.Addr()},
+		ControlPort: place.Port()}
 	standing := a.client()
 	plan := planFor("a", key(1), agent.target("a", topology.IPv4))
 	plan.Load.Duration = 2 * time.Second
@@ -126,19 +130,24 @@ func TestCertificatesRotateWhileARoundRuns(t *testing.T) {
 		{"the agent has a certificate of it", func() { a.serve(agent.dir) }},
 	} {
 		step.do()
-		for which, c := range map[string]*dialler.Client{"the connection that stands": standing, "a new connection": a.client()} {
+		for which, c := range map[string]*dialler.Client{"the connection that stands": standing,
+			"a new connection": a.client()} {
 			if _, err := c.Fetch(t.Context(), at, key(1)); err != nil {
 				t.Errorf("after the step %q, %s fails: %v", step.name, which, err)
 			}
 		}
 	}
-	client := agent.dial(t, credentials.NewTLS(&tls.Config{MinVersion: tls.VersionTLS13, ServerName: pki.AgentName, RootCAs: a.roots, Certificates: []tls.Certificate{a.identity}}))
+	client := agent.dial(t,
+		credentials.NewTLS(&tls.Config{MinVersion: tls.VersionTLS13, ServerName: pki.AgentName, RootCAs: a.roots,
+			Certificates: []tls.Certificate{a.identity}}))
 	await(t, client, key(1), ended)
 	got, err := a.client().Fetch(t.Context(), at, key(1))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p := got.Paths[0]; got.Via != report.Direct || !got.Finished || p.Scheduled != 100 || p.Sent+p.Missed != 100 || p.OK != p.Sent || p.OK == 0 || got.Served != p.Sent {
-		t.Errorf("via %s, finished %v, %d scheduled, %d sent, %d missed, %d ok, %d served; want all of 100", got.Via, got.Finished, p.Scheduled, p.Sent, p.Missed, p.OK, got.Served)
+	if p := got.Paths[0]; got.Via != report.Direct || !got.Finished || p.Scheduled != 100 || p.Sent+p.Missed != 100 ||
+		p.OK != p.Sent || p.OK == 0 || got.Served != p.Sent {
+		t.Errorf("via %s, finished %v, %d scheduled, %d sent, %d missed, %d ok, %d served; want all of 100", got.Via,
+			got.Finished, p.Scheduled, p.Sent, p.Missed, p.OK, got.Served)
 	}
 }

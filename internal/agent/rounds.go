@@ -16,7 +16,8 @@ import (
 	"kdoctor.io/kdoctor/internal/schedule"
 )
 
-// What is kept of rounds: the controller fetches a report within seconds of the round's end, or within the time that it takes to restart.
+// What is kept of rounds: the controller fetches a report within seconds of the round's end, or within the time that it
+// takes to restart.
 const (
 	keepRounds = 64
 	keepFor    = time.Hour
@@ -58,7 +59,8 @@ type rounds struct {
 	mu     sync.Mutex
 	closed bool
 	known  map[schedule.Key]*round
-	// refused are rounds that were stopped before they began: a plan that was held up on its way must not start them after all.
+	// refused are rounds that were stopped before they began: a plan that was held up on its way must not start them
+	// after all.
 	refused []schedule.Key
 }
 
@@ -94,7 +96,8 @@ func (s *rounds) start(plan mesh.Plan) (known bool, err error) {
 		}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), plan.Limit)
-	r := &round{key: plan.Key, identity: s.identity, load: s.measure(plan), started: time.Now(), cancel: cancel, done: make(chan struct{})}
+	r := &round{key: plan.Key, identity: s.identity, load: s.measure(plan), started: time.Now(), cancel: cancel,
+		done: make(chan struct{})}
 	s.known[plan.Key] = r
 	for _, o := range older {
 		o.cancel()
@@ -104,8 +107,10 @@ func (s *rounds) start(plan mesh.Plan) (known bool, err error) {
 		for _, o := range older {
 			<-o.done
 		}
-		s.log.Info("round starts", "round", plan.Key.String(), "kind", plan.Task.Kind, "task", plan.Task.Name, "targets", len(plan.Targets),
-			"qps", plan.Load.PerSecond, "everySeconds", max(plan.Load.Every, 1), "duration", plan.Load.Duration, "limit", plan.Limit)
+		s.log.Info("round starts", "round", plan.Key.String(), "kind", plan.Task.Kind, "task", plan.Task.Name,
+			"targets", len(plan.Targets),
+			"qps", plan.Load.PerSecond, "everySeconds", max(plan.Load.Every, 1), "duration", plan.Load.Duration,
+			"limit", plan.Limit)
 		r.run(ctx)
 		s.log.Info("round ends", "round", plan.Key.String(), "finished", r.finished(), "after", time.Since(r.started))
 	})

@@ -26,7 +26,8 @@ func writeFile(t *testing.T, path, content string) {
 	}
 }
 
-// waiting is a load that lasts as long as its plan says and measures nothing; its target's name makes it as large as wanted.
+// waiting is a load that lasts as long as its plan says and measures nothing; its target's name makes it as large as
+// wanted.
 type waiting struct {
 	plan    mesh.Plan
 	running *atomic.Int64
@@ -85,7 +86,8 @@ func TestRoundIsOverAtItsLimit(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if took := m.GetEnded().AsTime().Sub(m.GetStarted().AsTime()); took != time.Minute || m.GetState().String() != "ROUND_STATE_STOPPED" {
+		if took := m.GetEnded().AsTime().Sub(m.GetStarted().AsTime()); took != time.Minute ||
+			m.GetState().String() != "ROUND_STATE_STOPPED" {
 			t.Errorf("the round lasted %v and is %s", took, m.GetState())
 		}
 	})

@@ -33,7 +33,8 @@ func (a absence) lasted(first, last time.Duration) time.Duration {
 
 // merged returns the windows sorted, with those that touch made one.
 func merged(windows []window) []window {
-	slices.SortFunc(windows, func(a, b window) int { return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(a.to, b.to)) })
+	slices.SortFunc(windows,
+		func(a, b window) int { return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(a.to, b.to)) })
 	var all []window
 	for _, w := range windows {
 		if n := len(all); n > 0 && w.from <= all[n-1].to {
@@ -117,7 +118,8 @@ func (e *excuser) absences(c report.Change, after time.Duration) []absence {
 		return []absence{{window: window{from: begin, to: end + after}, last: end + grace, change: c}}
 	case c.What != report.Restarted:
 		// The pod went at one moment between the two, so it is not away all the time in which it may have gone.
-		return []absence{{window: window{from: begin, to: end + after}, last: end + grace, change: c, longest: slack + after}}
+		return []absence{{window: window{from: begin, to: end + after}, last: end + grace, change: c, longest: slack +
+			after}}
 	case open(c):
 		return []absence{down}
 	case up.from > down.to:

@@ -163,7 +163,8 @@ func (b *backendSet) explain(t target.Target, s *stream, leftOut func(report.Fai
 
 // excused returns the stream's spans with those marked that lie within the windows, and that begin and end while the
 // share leads requests to pods that were away.
-func (b *backendSet) excused(s stream, by share, shift time.Duration, out func(span) bool) (spans []span, count uint64) {
+func (b *backendSet) excused(s stream, by share, shift time.Duration, out func(span) bool) (spans []span,
+	count uint64) {
 	spans = slices.Clone(s.spans)
 	for i, at := range spans {
 		if out(at) {
@@ -243,7 +244,8 @@ func (b *backendSet) sole(pod string, s stream) bool {
 			quiet = max(a.from-s.start, 0)
 		}
 	}
-	return quiet >= 0 && float64(s.path.Peers[pod]) >= s.rate()*float64(min(quiet, s.end-s.start))-float64(s.path.Failed()+s.path.Missed)-1
+	return quiet >= 0 && float64(s.path.Peers[pod]) >= s.rate()*float64(min(quiet,
+		s.end-s.start))-float64(s.path.Failed()+s.path.Missed)-1
 }
 
 // pinned reports whether all requests may have been led to one pod at a time. Each change may lead the client to

@@ -13,7 +13,8 @@ import (
 // asked is a round in which one agent measured the path, beside the changes and who may answer.
 func asked(agent string, p report.Path, backends []report.Backends, changes ...report.Change) report.Round {
 	return report.Round{Churn: changes, Backends: backends, Agents: []report.Agent{
-		{Pod: agent, Finished: true, Started: at(0), Ended: at(101), Earliest: at(0), Latest: at(0), Paths: []report.Path{p}}}}
+		{Pod: agent, Finished: true, Started: at(0), Ended: at(101), Earliest: at(0), Latest: at(0),
+			Paths: []report.Path{p}}}}
 }
 
 // void is how many requests of the round's only path are void, of both its streams.
@@ -55,7 +56,8 @@ func TestOnlyPodsThatMayAnswerTheAgentExplainItsFailures(t *testing.T) {
 		{"the other pod on the node does not explain all", "a1", service, "a2", [3]float64{50, 54, 40}, 0},
 		{"the agent's own pod is one of the two", "a1", service, "a1", [3]float64{50, 52, 9}, 9},
 		{"the only pod on the node explains all", "b", service, "b", [3]float64{50, 60, 100}, 100},
-		{"an agent of which nobody knows where it is led to has no excuse", "x", service, "b", [3]float64{50, 50, 1}, 0},
+		{"an agent of which nobody knows where it is led to has no excuse", "x", service, "b", [3]float64{50, 50, 1},
+			0},
 		{"where anyone may answer nobody is missed", "b", anyone, "b", [3]float64{50, 50, 1}, 0},
 	}
 	for _, c := range cases {
@@ -91,10 +93,12 @@ func TestPodsThatChangeOneAfterTheOtherDoNotExplainABrokenService(t *testing.T) 
 		return func(pod string, i int) report.Change { return deletedAt(pod, 35+every*float64(i)) }
 	}
 	spans := map[string][][3]float64{
-		"in eight spans":                     {{45, 46, 8}, {46.2, 48, 14}, {48.2, 50, 15}, {50.1, 53, 24}, {53.1, 56, 24}, {56.1, 59, 24}, {59.1, 62, 24}, {62.1, 65, 24}},
-		"in one span":                        {{45, 65, 157}},
-		"in two spans":                       {{45, 53, 66}, {53.5, 65, 91}},
-		"for five seconds, with short spans": {{45, 45.5, 5}, {45.7, 46.5, 8}, {46.7, 47.6, 9}, {47.8, 48, 3}, {48.2, 49, 8}, {49.1, 50, 9}},
+		"in eight spans": {{45, 46, 8}, {46.2, 48, 14}, {48.2, 50, 15}, {50.1, 53, 24},
+			{53.1, 56, 24}, {56.1, 59, 24}, {59.1, 62, 24}, {62.1, 65, 24}},
+		"in one span":  {{45, 65, 157}},
+		"in two spans": {{45, 53, 66}, {53.5, 65, 91}},
+		"for five seconds, with short spans": {{45, 45.5, 5}, {45.7, 46.5, 8}, {46.7, 47.6, 9}, {47.8, 48, 3},
+			{48.2, 49, 8}, {49.1, 50, 9}},
 	}
 	for _, c := range []struct {
 		name   string
@@ -117,7 +121,8 @@ func TestPodsThatChangeOneAfterTheOtherDoNotExplainABrokenService(t *testing.T) 
 				p := measured(target.Target{ID: "service", Kind: target.ClusterIP}, failure(probe.Refused, spans...))
 				kept := p
 				p.Kept = &kept
-				if got := void(asked("p00", p, []report.Backends{{Targets: []string{"service"}, Pods: pods}}, changes...)); got != 0 {
+				if got := void(asked("p00", p, []report.Backends{{Targets: []string{"service"}, Pods: pods}},
+					changes...)); got != 0 {
 					t.Errorf("%d requests are void", got)
 				}
 			})

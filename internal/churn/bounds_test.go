@@ -19,7 +19,8 @@ func behindFour() []report.Backends {
 	return []report.Backends{{Targets: []string{"service"}, Pods: []string{"a", "b", "c", "d"}}}
 }
 
-// Ten requests a second come due. From 50 s to 59.9 s these are 100: with one of four pods away 25 of them may fail, give or take 13.
+// Ten requests a second come due. From 50 s to 59.9 s these are 100: with one of four pods away 25 of them may fail,
+// give or take 13.
 func TestBoundsOfTheShare(t *testing.T) {
 	type spans = [][3]float64
 	b, c := deletedAt("b", 50), deletedAt("c", 50)
@@ -43,10 +44,14 @@ func TestBoundsOfTheShare(t *testing.T) {
 		{"nine of twelve", []report.Change{b}, spans{{50, 51.1, 9}}, 9},
 		{"ten of twelve", []report.Change{b}, spans{{50, 51.1, 10}}, 0},
 		{"nine in a row in two spans", []report.Change{b}, spans{{50, 50.3, 4}, {50.4, 50.8, 5}, {58, 58, 1}}, 0},
-		{"two deletions apart: 37 and 38", []report.Change{deletedAt("b", 15), deletedAt("c", 65)}, spans{{15, 24.9, 37}, {65, 74.9, 38}}, 75},
-		{"two deletions apart: 38 each", []report.Change{deletedAt("b", 15), deletedAt("c", 65)}, spans{{15, 24.9, 38}, {65, 74.9, 38}}, 0},
-		{"two deletions apart: one does not explain its 40", []report.Change{deletedAt("b", 15), deletedAt("c", 65)}, spans{{15, 24.9, 40}, {65, 74.9, 1}}, 0},
-		{"two deletions apart: one of two is chosen for its failures", []report.Change{deletedAt("b", 15), deletedAt("c", 65)}, spans{{15, 24.9, 39}, {65, 74.9, 1}}, 40},
+		{"two deletions apart: 37 and 38", []report.Change{deletedAt("b", 15), deletedAt("c", 65)},
+			spans{{15, 24.9, 37}, {65, 74.9, 38}}, 75},
+		{"two deletions apart: 38 each", []report.Change{deletedAt("b", 15), deletedAt("c", 65)},
+			spans{{15, 24.9, 38}, {65, 74.9, 38}}, 0},
+		{"two deletions apart: one does not explain its 40", []report.Change{deletedAt("b", 15), deletedAt("c", 65)},
+			spans{{15, 24.9, 40}, {65, 74.9, 1}}, 0},
+		{"two deletions apart: one of two is chosen for its failures",
+			[]report.Change{deletedAt("b", 15), deletedAt("c", 65)}, spans{{15, 24.9, 39}, {65, 74.9, 1}}, 40},
 		{"a second before the deletion", []report.Change{b}, spans{{49, 49, 1}}, 1},
 		{"just before that", []report.Change{b}, spans{{48.9, 48.9, 1}}, 0},
 		{"eleven seconds after it", []report.Change{b}, spans{{61, 61, 1}}, 1},
@@ -57,11 +62,15 @@ func TestBoundsOfTheShare(t *testing.T) {
 		{"until just after that", []report.Change{b}, spans{{50, 61.1, 20}}, 0},
 		{"until another pod is away", []report.Change{b, deletedAt("c", 70)}, spans{{50, 69, 20}}, 20},
 		{"until just before that", []report.Change{b, deletedAt("c", 70)}, spans{{50, 68.9, 20}}, 0},
-		{"from a moment on at which nobody was away until another pod is", []report.Change{b, deletedAt("c", 70)}, spans{{61.1, 71, 20}}, 0},
+		{"from a moment on at which nobody was away until another pod is", []report.Change{b, deletedAt("c", 70)},
+			spans{{61.1, 71, 20}}, 0},
 		{"from just before the deletion until just after it", []report.Change{b}, spans{{48.9, 52, 5}, {53, 53, 1}}, 1},
-		{"more than the deletion explains from before it on disproves it", []report.Change{b}, spans{{40, 55, 35}, {56, 56, 1}}, 0},
-		{"failures that end before anybody was away disprove nothing", []report.Change{b}, spans{{20, 48.9, 200}, {53, 53, 1}}, 1},
-		{"failures that begin when nobody is away any more disprove nothing", []report.Change{b}, spans{{53, 53, 1}, {61.1, 99, 200}}, 1},
+		{"more than the deletion explains from before it on disproves it", []report.Change{b},
+			spans{{40, 55, 35}, {56, 56, 1}}, 0},
+		{"failures that end before anybody was away disprove nothing", []report.Change{b},
+			spans{{20, 48.9, 200}, {53, 53, 1}}, 1},
+		{"failures that begin when nobody is away any more disprove nothing", []report.Change{b},
+			spans{{53, 53, 1}, {61.1, 99, 200}}, 1},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -74,7 +83,8 @@ func TestBoundsOfTheShare(t *testing.T) {
 
 func TestBoundsOfRestarts(t *testing.T) {
 	type spans = [][3]float64
-	short, open, long := restartedAt("b", 40, 42), report.Change{Pod: "b", What: report.Restarted, From: at(40)}, restartedAt("b", 10, 70)
+	short, open, long := restartedAt("b", 40, 42), report.Change{Pod: "b", What: report.Restarted, From: at(40)},
+		restartedAt("b", 10, 70)
 	endpoint := target.Target{ID: "b", Kind: target.Endpoint, Answer: target.OnePod, Pod: "b"}
 	service := target.Target{ID: "service", Kind: target.ClusterIP}
 	cases := []struct {
@@ -92,22 +102,33 @@ func TestBoundsOfRestarts(t *testing.T) {
 		{"a Service, until just after that", service, []report.Change{short}, spans{{40, 47.1, 9}}, 0},
 		{"a Service, half a minute after the pod went down", service, []report.Change{open}, spans{{70, 70, 1}}, 1},
 		{"a Service, just after that", service, []report.Change{open}, spans{{70.1, 70.1, 1}}, 0},
-		{"a Service, half a minute after the pod went down for long", service, []report.Change{long}, spans{{40, 40, 1}}, 1},
-		{"a Service, while the pod is down for long", service, []report.Change{long}, spans{{40.1, 40.1, 1}, {68.9, 68.9, 1}}, 0},
-		{"a Service, when the pod that was down for long comes back", service, []report.Change{long}, spans{{69, 69, 1}, {75, 75, 1}}, 2},
-		{"a Service, after the pod that was down for long came back", service, []report.Change{long}, spans{{75.1, 75.1, 1}}, 0},
-		{"a Service, a pod that is down for half a minute is away all the time", service, []report.Change{restartedAt("b", 10, 41)}, spans{{40.1, 40.1, 1}}, 1},
-		{"a Service, one that restarts twice is one", service, []report.Change{restartedAt("b", 49, 50), restartedAt("b", 51, 57)}, spans{{50, 59.9, 39}}, 0},
+		{"a Service, half a minute after the pod went down for long", service, []report.Change{long},
+			spans{{40, 40, 1}}, 1},
+		{"a Service, while the pod is down for long", service, []report.Change{long},
+			spans{{40.1, 40.1, 1}, {68.9, 68.9, 1}}, 0},
+		{"a Service, when the pod that was down for long comes back", service, []report.Change{long},
+			spans{{69, 69, 1}, {75, 75, 1}}, 2},
+		{"a Service, after the pod that was down for long came back", service, []report.Change{long},
+			spans{{75.1, 75.1, 1}}, 0},
+		{"a Service, a pod that is down for half a minute is away all the time", service,
+			[]report.Change{restartedAt("b", 10, 41)}, spans{{40.1, 40.1, 1}}, 1},
+		{"a Service, one that restarts twice is one", service,
+			[]report.Change{restartedAt("b", 49, 50), restartedAt("b", 51, 57)}, spans{{50, 59.9, 39}}, 0},
 		{"a Pod IP, a second before the restart", endpoint, []report.Change{short}, spans{{39, 39, 1}}, 1},
 		{"a Pod IP, just before that", endpoint, []report.Change{short}, spans{{38.9, 38.9, 1}}, 0},
 		{"a Pod IP, until ten seconds after it", endpoint, []report.Change{short}, spans{{39, 52, 130}}, 130},
 		{"a Pod IP, until just after that", endpoint, []report.Change{short}, spans{{39, 52.1, 130}}, 0},
 		{"a Pod IP, a pod that did not come back", endpoint, []report.Change{open}, spans{{39, 99.9, 600}}, 600},
-		{"a Pod IP, a pod that restarts again and again", endpoint, []report.Change{short, restartedAt("b", 50, 58)}, spans{{39, 68, 290}}, 290},
-		{"a Pod IP, restarts whose times touch", endpoint, []report.Change{short, restartedAt("b", 53, 54)}, spans{{39, 64, 250}}, 250},
-		{"a Pod IP, restarts whose times do not touch", endpoint, []report.Change{short, restartedAt("b", 53.1, 54)}, spans{{39, 64, 250}}, 0},
-		{"a Pod IP, between two restarts", endpoint, []report.Change{short, restartedAt("b", 54, 58)}, spans{{52, 54, 20}}, 0},
-		{"a Pod IP, restarted and then deleted", endpoint, []report.Change{short, deletedAt("b", 50)}, spans{{39, 99.9, 600}}, 600},
+		{"a Pod IP, a pod that restarts again and again", endpoint, []report.Change{short, restartedAt("b", 50, 58)},
+			spans{{39, 68, 290}}, 290},
+		{"a Pod IP, restarts whose times touch", endpoint, []report.Change{short, restartedAt("b", 53, 54)},
+			spans{{39, 64, 250}}, 250},
+		{"a Pod IP, restarts whose times do not touch", endpoint, []report.Change{short, restartedAt("b", 53.1, 54)},
+			spans{{39, 64, 250}}, 0},
+		{"a Pod IP, between two restarts", endpoint, []report.Change{short, restartedAt("b", 54, 58)},
+			spans{{52, 54, 20}}, 0},
+		{"a Pod IP, restarted and then deleted", endpoint, []report.Change{short, deletedAt("b", 50)},
+			spans{{39, 99.9, 600}}, 600},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -142,7 +163,8 @@ func TestWhatDisprovesOneStreamDisprovesTheOther(t *testing.T) {
 	}
 }
 
-// Nobody knows exactly when an agent started. One that asked at 52 to 54 s, or up to five seconds later, may have met two pods that were away.
+// Nobody knows exactly when an agent started. One that asked at 52 to 54 s, or up to five seconds later, may have met
+// two pods that were away.
 func TestTheShareHoldsAtSomeMomentAtWhichTheAgentMayHaveStarted(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -202,7 +224,8 @@ func TestFailuresThatMayHaveComeWhileSomebodyWasAwayDisproveIt(t *testing.T) {
 		round := asked("a", four([3]float64{45, 48, 40}, [3]float64{53, 53, 1}), behindFour(), deletedAt("b", 50))
 		round.Agents[0].Latest = at(c.latest)
 		if got := void(round); got != c.want {
-			t.Errorf("an agent that may have started up to %v s later: %d requests are void, want %d", c.latest, got, c.want)
+			t.Errorf("an agent that may have started up to %v s later: %d requests are void, want %d", c.latest, got,
+				c.want)
 		}
 	}
 }
@@ -226,9 +249,11 @@ func TestGroupsMayShareTheirPods(t *testing.T) {
 	const sticky = "sessionAffinity is ClientIP"
 	pods := []string{"b", "a", "c", "d"}
 	groups := []report.Backends{
-		{Targets: []string{"even", "balancer"}, Pods: pods}, {Targets: []string{"sticky"}, Pods: pods, Uneven: sticky}, {Targets: []string{"none"}},
+		{Targets: []string{"even", "balancer"}, Pods: pods}, {Targets: []string{"sticky"}, Pods: pods, Uneven: sticky},
+		{Targets: []string{"none"}},
 		{Targets: []string{"one"}, Pods: pods[:1]}, {Targets: []string{"other"}, Pods: []string{"a"}},
-		{Targets: []string{"further"}, Pods: []string{"x"}, Also: pods[:1]}, {Targets: []string{"furthest"}, Pods: []string{"x"}, Also: pods[:3]},
+		{Targets: []string{"further"}, Pods: []string{"x"}, Also: pods[:1]},
+		{Targets: []string{"furthest"}, Pods: []string{"x"}, Also: pods[:3]},
 		{Targets: []string{"elsewhere"}, Pods: []string{"x"}, Also: []string{"a"}},
 	}
 	groups[6].Pods, groups[7].Pods = groups[5].Pods, groups[5].Pods

@@ -80,7 +80,8 @@ func TestAnAgentThatAnswersAfterItsRestartHasAClockThatIsWrong(t *testing.T) {
 			}
 			w.See(looked(10, &pod))
 			w.See(looked(20, &a))
-			if diff := cmp.Diff([]report.Change{want}, w.Changes(map[string]time.Time{"a": at(c.answered)})); diff != "" {
+			if diff := cmp.Diff([]report.Change{want},
+				w.Changes(map[string]time.Time{"a": at(c.answered)})); diff != "" {
 				t.Errorf("changes (-want +got):\n%s", diff)
 			}
 		})

@@ -29,7 +29,8 @@ func TestADeletionOfUnknownTimeExplainsNoMoreThanOneOfKnownTime(t *testing.T) {
 		failed      float64
 		want        uint64
 	}{
-		{"half of all requests fail while two pods are replaced one after the other", []report.Change{b, c}, 0.1, 19.6, 212, 0},
+		{"half of all requests fail while two pods are replaced one after the other", []report.Change{b, c}, 0.1, 19.6,
+			212, 0},
 		{"what two deletions explain at most", []report.Change{b, c}, 0, 20, 183, 183},
 		{"one more", []report.Change{b, c}, 0, 20, 184, 0},
 		{"what one deletion explains at most", []report.Change{b}, 0, 20, 103, 103},

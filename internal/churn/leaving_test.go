@@ -25,14 +25,17 @@ func TestANodeThatWasSeenLeavingIsGone(t *testing.T) {
 		from, to float64
 	}{
 		{"it was to be removed since the look before",
-			[]topology.Snapshot{nodes(20, pod, up), nodes(30, pod, up), nodes(40, pod, removing), nodes(50, nil, nil)}, 30, 50},
+			[]topology.Snapshot{nodes(20, pod, up), nodes(30, pod, up), nodes(40, pod, removing), nodes(50, nil, nil)},
+			30, 50},
 		{"it was cordoned since the look before",
-			[]topology.Snapshot{nodes(20, pod, up), nodes(30, pod, up), nodes(40, pod, cordoned), nodes(50, pod, nil)}, 30, 50},
+			[]topology.Snapshot{nodes(20, pod, up), nodes(30, pod, up), nodes(40, pod, cordoned), nodes(50, pod, nil)},
+			30, 50},
 		{"it was cordoned before the round, and to be removed since the look before",
 			[]topology.Snapshot{nodes(0, pod, cordoned), nodes(30, pod, cordoned), nodes(40, pod, removing),
 				nodes(50, nil, nil)}, 30, 50},
 		{"its cordon was taken away, and nothing announced that it would go",
-			[]topology.Snapshot{nodes(60, pod, up), nodes(70, pod, cordoned), nodes(80, pod, up), nodes(90, nil, nil)}, 30, 90},
+			[]topology.Snapshot{nodes(60, pod, up), nodes(70, pod, cordoned), nodes(80, pod, up), nodes(90, nil, nil)},
+			30, 90},
 		{"it was not ready before it was to be removed, so it stopped up to a minute before that",
 			[]topology.Snapshot{nodes(20, pod, up), nodes(30, pod, down), nodes(40, pod, removingDown),
 				nodes(50, nil, nil)}, 0, 30},
@@ -46,7 +49,8 @@ func TestANodeThatWasSeenLeavingIsGone(t *testing.T) {
 			for _, s := range c.looks {
 				w.See(s)
 			}
-			want := []report.Change{{Pod: "a", Node: "n", What: report.Drained, From: at(c.from), To: at(c.to), NodeLeft: true}}
+			want := []report.Change{{Pod: "a", Node: "n", What: report.Drained, From: at(c.from), To: at(c.to),
+				NodeLeft: true}}
 			if diff := cmp.Diff(want, w.Changes(map[string]time.Time{})); diff != "" {
 				t.Errorf("changes (-want +got):\n%s", diff)
 			}
@@ -101,11 +105,13 @@ func TestAPodThatIsReplacedOnItsNodeWasDeleted(t *testing.T) {
 		{"another pod is on another node", topology.Snapshot{Agents: []topology.Agent{on("m")}}, report.Drained},
 		{"no other pod is there", topology.Snapshot{}, report.Drained},
 		{"another pod was on the node before", topology.Snapshot{Agents: []topology.Agent{old}}, report.Drained},
-		{"another pod on the node is being deleted as well", topology.Snapshot{Agents: []topology.Agent{leaving}}, report.Drained},
+		{"another pod on the node is being deleted as well", topology.Snapshot{Agents: []topology.Agent{leaving}},
+			report.Drained},
 	} {
 		for _, late := range []float64{20, 30} {
 			w := churn.NewWatch([]topology.Agent{a}, at(0))
-			first := topology.Snapshot{Taken: at(10), Agents: []topology.Agent{a, old}, Nodes: []topology.Node{cordoned}}
+			first := topology.Snapshot{Taken: at(10), Agents: []topology.Agent{a, old},
+				Nodes: []topology.Node{cordoned}}
 			w.See(first)
 			if late > 20 {
 				w.See(topology.Snapshot{Taken: at(20), Nodes: []topology.Node{cordoned}})

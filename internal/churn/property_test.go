@@ -20,7 +20,8 @@ import (
 // seeds is how many rounds each property is tried on.
 const seeds = 200
 
-// anyRound is a round of some agents in which some changed and requests failed at random, most of them when somebody was away.
+// anyRound is a round of some agents in which some changed and requests failed at random, most of them when somebody
+// was away.
 func anyRound(random *rand.Rand) (report.Round, map[string]time.Time) {
 	round := report.Round{}
 	var pods []string
@@ -59,12 +60,18 @@ func anyRound(random *rand.Rand) (report.Round, map[string]time.Time) {
 			silent[pod] = at(100 * random.Float64())
 			continue
 		}
-		a := report.Agent{Pod: pod, Finished: true, Started: at(0), Ended: at(100), Earliest: at(0), Latest: at(2 * random.Float64())}
+		a := report.Agent{Pod: pod, Finished: true, Started: at(0), Ended: at(100), Earliest: at(0),
+			Latest: at(2 * random.Float64())}
 		for _, kind := range kinds {
-			a.Paths = append(a.Paths, anyPath(random, round, pods, target.Target{ID: string(kind), Kind: kind, Answer: target.Backends, AtNode: "n" + pods[len(pods)-1]}))
+			a.Paths = append(a.Paths,
+				anyPath(random, round, pods,
+					target.Target{ID: string(kind), Kind: kind, Answer: target.Backends, AtNode: "n" +
+						pods[len(pods)-1]}))
 		}
 		for _, peer := range pods {
-			a.Paths = append(a.Paths, anyPath(random, round, pods, target.Target{ID: peer, Kind: target.Endpoint, Answer: target.OnePod, Pod: peer}))
+			a.Paths = append(a.Paths,
+				anyPath(random, round, pods,
+					target.Target{ID: peer, Kind: target.Endpoint, Answer: target.OnePod, Pod: peer}))
 		}
 		round.Agents = append(round.Agents, a)
 	}
@@ -112,7 +119,8 @@ func judged(round report.Round, silent map[string]time.Time) report.Round {
 	slices.SortFunc(got.Agents, func(a, b report.Agent) int { return cmp.Compare(a.Pod, b.Pod) })
 	slices.SortFunc(got.Missing, func(a, b report.Missing) int { return cmp.Compare(a.Pod, b.Pod) })
 	for i := range got.Agents {
-		slices.SortFunc(got.Agents[i].Paths, func(a, b report.Path) int { return cmp.Compare(a.Target.ID, b.Target.ID) })
+		slices.SortFunc(got.Agents[i].Paths,
+			func(a, b report.Path) int { return cmp.Compare(a.Target.ID, b.Target.ID) })
 	}
 	got.Churn, got.Backends = nil, nil
 	return got
@@ -165,10 +173,12 @@ func TestChangesThatCannotTouchAPathNeverChangeIt(t *testing.T) {
 	each(t, func(t *testing.T, seed uint64, random *rand.Rand) {
 		round, silent := anyRound(random)
 		want := judged(round, silent)
-		round.Churn = append(slices.Clone(round.Churn), deletedAt("stranger", 10+80*random.Float64()), restartedAt("stranger", 1, 99))
+		round.Churn = append(slices.Clone(round.Churn), deletedAt("stranger", 10+80*random.Float64()),
+			restartedAt("stranger", 1, 99))
 		shuffle(random, round.Churn)
 		if got := judged(round, silent); !reflect.DeepEqual(want, got) {
-			t.Errorf("seed %d: the change of a pod that answers nobody changes the result (-without +with):\n%s", seed, gocmp.Diff(want, got))
+			t.Errorf("seed %d: the change of a pod that answers nobody changes the result (-without +with):\n%s", seed,
+				gocmp.Diff(want, got))
 		}
 	})
 }
@@ -186,8 +196,10 @@ func TestAnotherFailureNeverExcusesOthers(t *testing.T) {
 		after := churn.Void(round, silent)
 		for i, a := range after.Agents {
 			for j, p := range a.Paths {
-				if old := before.Agents[i].Paths[j]; p.Void() > old.Void()+1 || (p.Kept != nil && p.Kept.Void() > old.Kept.Void()) {
-					t.Errorf("seed %d: agent %s, target %s: with one failure more, %d instead of %d requests are void\nbefore: %+v\nafter: %+v",
+				if old := before.Agents[i].Paths[j]; p.Void() > old.Void()+1 ||
+					(p.Kept != nil && p.Kept.Void() > old.Kept.Void()) {
+					t.Errorf("seed %d: agent %s, target %s: with one failure more, %d instead of %d requests are "+
+						"void\nbefore: %+v\nafter: %+v",
 						seed, a.Pod, p.Target.ID, p.Void(), old.Void(), old.Failures, p.Failures)
 				}
 			}

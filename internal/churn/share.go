@@ -104,7 +104,8 @@ func (s share) most(first, last time.Duration) float64 {
 
 // index returns the step that the moment lies in, -1 before the first.
 func (s share) index(t time.Duration) int {
-	i, found := slices.BinarySearchFunc(s.steps, t, func(at step, t time.Duration) int { return cmp.Compare(at.from, t) })
+	i, found := slices.BinarySearchFunc(s.steps, t,
+		func(at step, t time.Duration) int { return cmp.Compare(at.from, t) })
 	if found {
 		return i
 	}
@@ -132,7 +133,8 @@ func (s share) explains(all stream, away []window, shift time.Duration) bool {
 	for _, from := range all.spans {
 		var failed uint64
 		for _, to := range byEnd {
-			// A span that began earlier belongs to another part: from its end back to this beginning there is no time at all.
+			// A span that began earlier belongs to another part: from its end back to this beginning there is no time
+			// at all.
 			if to.first < from.first {
 				continue
 			}

@@ -64,11 +64,13 @@ func (e *excuser) stream(a report.Agent, whole, p report.Path, planned float64) 
 		timed := uint64(0)
 		for _, at := range f.Spans {
 			timed += at.Count
-			s.spans = append(s.spans, span{failure: i, first: s.start + at.First, last: s.start + at.Last, count: at.Count})
+			s.spans = append(s.spans,
+				span{failure: i, first: s.start + at.First, last: s.start + at.Last, count: at.Count})
 		}
 		s.untimed = s.untimed || timed < f.Count
 	}
-	slices.SortStableFunc(s.spans, func(a, b span) int { return cmp.Or(cmp.Compare(a.first, b.first), cmp.Compare(a.last, b.last)) })
+	slices.SortStableFunc(s.spans,
+		func(a, b span) int { return cmp.Or(cmp.Compare(a.first, b.first), cmp.Compare(a.last, b.last)) })
 	return s
 }
 
@@ -119,7 +121,8 @@ func (s stream) touches(at span, w window) bool {
 
 // excuse adds what the absences explain: the spans that are excused and lie within the window.
 // away tells how many backends were away at most between two moments, backends is how many may answer in all.
-func (s *stream) excuse(zero time.Time, w window, absences []absence, away func(first, last time.Duration) int, backends int) {
+func (s *stream) excuse(zero time.Time, w window, absences []absence, away func(first, last time.Duration) int,
+	backends int) {
 	var found report.Excuse
 	first, last := forever, -forever
 	pending := func(at span) bool { return at.excused && !at.told && s.within(at, w) }

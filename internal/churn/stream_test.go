@@ -29,7 +29,8 @@ func TestTheRateIsThatOfTheLoad(t *testing.T) {
 		{"ten a second: as many as a quarter explains", load(10, 1), nil, 38, 0, 38},
 		{"ten a second: one more", load(10, 1), nil, 39, 0, 0},
 		{"ten every second second are five a second", load(10, 2), nil, 23, 0, 0},
-		{"a tenth over persistent connections: as many as a quarter explains", load(10, 0), expected("x", 1000, 100), 0, 8,
+		{"a tenth over persistent connections: as many as a quarter explains", load(10, 0), expected("x", 1000, 100), 0,
+			8,
 			8},
 		{"a tenth over persistent connections: one more", load(10, 0), expected("x", 1000, 100), 0, 9, 0},
 		{"persistent connections of another agent", load(10, 0), expected("y", 1000, 100), 0, 5, 5},
@@ -102,7 +103,8 @@ func TestDoubtAboutTheStartOfAnAgent(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := measured(endpoint, report.Failure{Outcome: probe.Refused, Phase: probe.Connect, Count: 1,
-				Spans: []report.Span{{First: time.Duration(c.first * 1e9), Last: time.Duration(c.last * 1e9), Count: 1}}})
+				Spans: []report.Span{{First: time.Duration(c.first * 1e9), Last: time.Duration(c.last * 1e9),
+					Count: 1}}})
 			round := asked("x", p, nil, restartedAt("b", 50, 52))
 			round.Agents[0].Latest = at(0).Add(c.unsure)
 			if got := void(round); got != c.want {

@@ -12,7 +12,8 @@ import (
 // excused.
 func TestFailuresWithoutATimeLeaveNothingExcused(t *testing.T) {
 	timed, untimed := four([3]float64{50, 52, 5}), four()
-	untimed.OK, untimed.Failures = untimed.OK-5, []report.Failure{{Outcome: probe.Refused, Phase: probe.Connect, Count: 5}}
+	untimed.OK, untimed.Failures = untimed.OK-5,
+		[]report.Failure{{Outcome: probe.Refused, Phase: probe.Connect, Count: 5}}
 	partly := four([3]float64{50, 52, 5})
 	partly.OK, partly.Failures[0].Count = partly.OK-1, 6
 	other := four([3]float64{50, 52, 5})

@@ -178,7 +178,8 @@ func (l *life) leftWith(silent time.Time) bool {
 func (l *life) doubtClock(silent time.Time) {
 	for i := range l.changes {
 		c := &l.changes[i]
-		if silent.IsZero() || c.What != report.Restarted || !c.hint.After(silent.Add(second)) || silent.Before(c.earliest) {
+		if silent.IsZero() || c.What != report.Restarted || !c.hint.After(silent.Add(second)) ||
+			silent.Before(c.earliest) {
 			continue
 		}
 		c.doubtClock()
@@ -250,7 +251,8 @@ func (l *life) drained(at place, taken time.Time) {
 	c := l.change(report.Drained, time.Time{}, taken)
 	c.earliest, c.NodeLeft = latest(l.began, taken.Add(-unseen)), true
 	if at.leaving && l.stopped.IsZero() {
-		// It was in use until then. One that stopped before it was to leave had done so long before a snapshot showed it.
+		// It was in use until then. One that stopped before it was to leave had done so long before a snapshot showed
+		// it.
 		c.earliest = latest(c.earliest, l.used)
 	}
 	l.end(c)

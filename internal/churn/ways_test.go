@@ -11,7 +11,8 @@ import (
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// A load balancer may lead a client whose pod went to one that is about to go as well. It counts a deleted pod as there for half a minute.
+// A load balancer may lead a client whose pod went to one that is about to go as well. It counts a deleted pod as there
+// for half a minute.
 func TestAClientMayBeLedFromOnePodThatWentToTheNext(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -19,9 +20,12 @@ func TestAClientMayBeLedFromOnePodThatWentToTheNext(t *testing.T) {
 		span    [3]float64
 		want    uint64
 	}{
-		{"the next pod goes while the first is away", []report.Change{deletedAt("b", 50), deletedAt("c", 70)}, [3]float64{50, 95, 451}, 451},
-		{"the next pod goes at the very end of that", []report.Change{deletedAt("b", 50), deletedAt("c", 81)}, [3]float64{50, 95, 451}, 451},
-		{"the next pod goes after the first was replaced", []report.Change{deletedAt("b", 50), deletedAt("c", 81.1)}, [3]float64{50, 95, 451}, 0},
+		{"the next pod goes while the first is away", []report.Change{deletedAt("b", 50), deletedAt("c", 70)},
+			[3]float64{50, 95, 451}, 451},
+		{"the next pod goes at the very end of that", []report.Change{deletedAt("b", 50), deletedAt("c", 81)},
+			[3]float64{50, 95, 451}, 451},
+		{"the next pod goes after the first was replaced", []report.Change{deletedAt("b", 50), deletedAt("c", 81.1)},
+			[3]float64{50, 95, 451}, 0},
 		{"no other pod goes", []report.Change{deletedAt("b", 50)}, [3]float64{50, 95, 451}, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -36,7 +40,8 @@ func TestAClientMayBeLedFromOnePodThatWentToTheNext(t *testing.T) {
 
 // The only pod that is near answers all until it is changed for the first time.
 func TestThePodThatAnsweredAlone(t *testing.T) {
-	near := report.Backends{Targets: []string{"service"}, Pods: []string{"a", "b", "c", "d", "e", "f"}, Uneven: "trafficDistribution is PreferClose"}
+	near := report.Backends{Targets: []string{"service"}, Pods: []string{"a", "b", "c", "d", "e", "f"},
+		Uneven: "trafficDistribution is PreferClose"}
 	for _, c := range []struct {
 		name    string
 		changes []report.Change
@@ -44,11 +49,15 @@ func TestThePodThatAnsweredAlone(t *testing.T) {
 		span    [3]float64
 		want    uint64
 	}{
-		{"until its own change, whenever others were changed", []report.Change{deletedAt("c", 10), deletedAt("b", 50)}, 100, [3]float64{50, 54.9, 50}, 0},
-		{"until the first of its changes", []report.Change{restartedAt("b", 21, 22), restartedAt("b", 60, 61)}, 200, [3]float64{60, 62.9, 30}, 30},
-		{"until the first of its changes, and no fewer requests", []report.Change{restartedAt("b", 21, 22), restartedAt("b", 60, 61)}, 160,
+		{"until its own change, whenever others were changed", []report.Change{deletedAt("c", 10), deletedAt("b", 50)},
+			100, [3]float64{50, 54.9, 50}, 0},
+		{"until the first of its changes", []report.Change{restartedAt("b", 21, 22), restartedAt("b", 60, 61)}, 200,
+			[3]float64{60, 62.9, 30}, 30},
+		{"until the first of its changes, and no fewer requests",
+			[]report.Change{restartedAt("b", 21, 22), restartedAt("b", 60, 61)}, 160,
 			[3]float64{60, 62.9, 30}, 0},
-		{"a pod that was away from the start on answered nothing until then", []report.Change{restartedAt("b", 0.5, 1), restartedAt("b", 60, 61)}, 1,
+		{"a pod that was away from the start on answered nothing until then",
+			[]report.Change{restartedAt("b", 0.5, 1), restartedAt("b", 60, 61)}, 1,
 			[3]float64{60, 62.9, 30}, 30},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -61,7 +70,8 @@ func TestThePodThatAnsweredAlone(t *testing.T) {
 	}
 }
 
-// An agent that its CPU quota stopped lets requests time out. These disprove no change, and are none of its failures either.
+// An agent that its CPU quota stopped lets requests time out. These disprove no change, and are none of its failures
+// either.
 func TestTimeoutsOfAnAgentThatWasThrottled(t *testing.T) {
 	for _, c := range []struct {
 		throttled uint64
@@ -82,9 +92,11 @@ func TestEveryFailureThatAPodsEndCanCauseIsExcused(t *testing.T) {
 	endpoint := target.Target{ID: "b", Kind: target.Endpoint, Pod: "b"}
 	service := target.Target{ID: "service", Kind: target.ClusterIP}
 	for outcome, want := range map[probe.Outcome][2]uint64{
-		probe.Timeout: {3, 3}, probe.Refused: {3, 3}, probe.Reset: {3, 3}, probe.Unreachable: {3, 3}, probe.BadAnswer: {3, 3},
+		probe.Timeout: {3, 3}, probe.Refused: {3, 3}, probe.Reset: {3, 3}, probe.Unreachable: {3, 3},
+		probe.BadAnswer: {3, 3},
 		probe.WrongPeer: {3, 0}, probe.BadStatus: {3, 0},
-		probe.DNSFailed: {0, 0}, probe.TLSFailed: {0, 0}, probe.NotSent: {0, 0}, probe.Aborted: {0, 0}, probe.Other: {0, 0},
+		probe.DNSFailed: {0, 0}, probe.TLSFailed: {0, 0}, probe.NotSent: {0, 0}, probe.Aborted: {0, 0},
+		probe.Other: {0, 0},
 	} {
 		span := [3]float64{50, 51, 3}
 		got := [2]uint64{void(asked("a", measured(endpoint, failure(outcome, span)), nil, deletedAt("b", 50))),
@@ -109,7 +121,8 @@ func TestAnExcuseCountsTheBackendsThatMayHaveBeenAway(t *testing.T) {
 func TestAnAgentThatAnswersOnANodeThatIsToBeRemoved(t *testing.T) {
 	agent := topology.Agent{Pod: "b", Node: "n", UID: "u"}
 	w := churn.NewWatch([]topology.Agent{agent}, at(0))
-	w.See(topology.Snapshot{Taken: at(10), Agents: []topology.Agent{agent}, Nodes: []topology.Node{{Name: "n", Removing: "the autoscaler removes it"}}})
+	w.See(topology.Snapshot{Taken: at(10), Agents: []topology.Agent{agent},
+		Nodes: []topology.Node{{Name: "n", Removing: "the autoscaler removes it"}}})
 	w.Silent(map[string]time.Time{"c": at(5)})
 	if changes := w.Changes(nil); len(changes) != 0 {
 		t.Errorf("changes are %+v, want none", changes)
@@ -128,7 +141,8 @@ func TestAPodWithoutAUIDThatIsGoneWasDeleted(t *testing.T) {
 	}
 }
 
-// A request over a connection that is kept open fails for what happened since the one before, a tenth of a second ago here.
+// A request over a connection that is kept open fails for what happened since the one before, a tenth of a second ago
+// here.
 func TestRequestsOverOldConnections(t *testing.T) {
 	type spans = [][3]float64
 	endpoint, restart := target.Target{ID: "b", Kind: target.Endpoint, Pod: "b"}, restartedAt("b", 40, 42)
@@ -146,13 +160,18 @@ func TestRequestsOverOldConnections(t *testing.T) {
 		{"a new connection, just after it", endpoint, 0, 0, true, spans{{52.1, 52.1, 1}}, 0},
 		{"an old connection, just after it", endpoint, 1, 0, true, spans{{52.1, 52.1, 1}}, 1},
 		{"an old connection, later", endpoint, 1, 0, true, spans{{52.2, 52.2, 1}}, 0},
-		{"an old connection of an agent that may have started later, just before the end", endpoint, 1, 5, true, spans{{47.1, 47.1, 1}}, 1},
+		{"an old connection of an agent that may have started later, just before the end", endpoint, 1, 5, true,
+			spans{{47.1, 47.1, 1}}, 1},
 		{"and later", endpoint, 1, 5, true, spans{{47.2, 47.2, 1}}, 0},
-		{"an old connection of a path without an end: nobody knows how old", endpoint, 1, 0, false, spans{{52, 52, 1}}, 1},
+		{"an old connection of a path without an end: nobody knows how old", endpoint, 1, 0, false, spans{{52, 52, 1}},
+			1},
 		{"and just after the change", endpoint, 1, 0, false, spans{{52.1, 52.1, 1}}, 0},
-		{"a Service, what fails over new connections after the change disproves nothing", service, 0, 0, true, spans{{42, 44, 5}, {47.1, 60, 130}}, 5},
-		{"a Service, what fails over old connections just after the change may disprove it", service, 1, 0, true, spans{{42, 44, 5}, {47.1, 60, 130}}, 0},
-		{"a Service, over old connections the pod was away a moment ago", service, 1, 0, true, spans{{47.1, 47.1, 2}}, 2},
+		{"a Service, what fails over new connections after the change disproves nothing", service, 0, 0, true,
+			spans{{42, 44, 5}, {47.1, 60, 130}}, 5},
+		{"a Service, what fails over old connections just after the change may disprove it", service, 1, 0, true,
+			spans{{42, 44, 5}, {47.1, 60, 130}}, 0},
+		{"a Service, over old connections the pod was away a moment ago", service, 1, 0, true, spans{{47.1, 47.1, 2}},
+			2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := measured(c.target, failure(probe.Reset, c.spans...))
@@ -170,7 +189,8 @@ func TestRequestsOverOldConnections(t *testing.T) {
 
 // The only near pod answered 490 requests until then, but for those that had no answer, give or take one.
 func TestThePodThatAnsweredAloneAtTheBound(t *testing.T) {
-	near := report.Backends{Targets: []string{"service"}, Pods: []string{"a", "b", "c", "d", "e", "f"}, Uneven: "trafficDistribution is PreferClose"}
+	near := report.Backends{Targets: []string{"service"}, Pods: []string{"a", "b", "c", "d", "e", "f"},
+		Uneven: "trafficDistribution is PreferClose"}
 	for answered, want := range map[uint64]uint64{379: 100, 378: 0} {
 		p := four([3]float64{50, 59.9, 100})
 		p.Missed, p.Sent, p.OK = 10, 990, 890
@@ -183,10 +203,12 @@ func TestThePodThatAnsweredAloneAtTheBound(t *testing.T) {
 
 // Where all pods and those that answered explain the same, what happened to all is told.
 func TestAllChangesAreToldWhereSeveralWaysExplainTheSame(t *testing.T) {
-	near := report.Backends{Targets: []string{"service"}, Pods: []string{"a", "b", "c", "d", "e", "f"}, Uneven: "trafficDistribution is PreferClose"}
+	near := report.Backends{Targets: []string{"service"}, Pods: []string{"a", "b", "c", "d", "e", "f"},
+		Uneven: "trafficDistribution is PreferClose"}
 	p := four([3]float64{50, 59.9, 20})
 	p.Peers = map[string]uint64{"a": 320, "b": 330, "c": 330}
-	excuses := churn.Void(asked("x", p, []report.Backends{near}, deletedAt("b", 50), deletedAt("e", 50)), nil).Agents[0].Paths[0].Excuses
+	excuses := churn.Void(asked("x", p, []report.Backends{near}, deletedAt("b", 50), deletedAt("e", 50)),
+		nil).Agents[0].Paths[0].Excuses
 	if len(excuses) != 1 || excuses[0].Explained != 20 || len(excuses[0].Changes) != 2 || excuses[0].Backends != 6 {
 		t.Errorf("excuses %+v, want 20 requests by two changes among six backends", excuses)
 	}
@@ -194,7 +216,8 @@ func TestAllChangesAreToldWhereSeveralWaysExplainTheSame(t *testing.T) {
 
 func TestWhatDisprovesOneStreamOfAThrottledAgentDisprovesTheOther(t *testing.T) {
 	few, many := four([3]float64{50, 59.9, 38}), four([3]float64{50, 59.9, 39})
-	for name, c := range map[string]struct{ counted, kept report.Path }{"the counted requests": {many, few}, "the persistent stream": {few, many}} {
+	for name, c := range map[string]struct{ counted, kept report.Path }{"the counted requests": {many, few},
+		"the persistent stream": {few, many}} {
 		c.counted.Kept = &c.kept
 		round := asked("a", c.counted, behindFour(), deletedAt("b", 50))
 		round.Agents[0].Observer = report.Observer{Quota: 0.1, Periods: 1000, ThrottledPeriods: 500}

@@ -191,8 +191,8 @@ func (d *decider) start() {
 	}
 }
 
-// startsOver reports whether the agents are to be waited for from now on: they were just made or changed, or the status is
-// about others.
+// startsOver reports whether the agents are to be waited for from now on: they were just made or changed, or the status
+// is about others.
 func (d *decider) startsOver() bool {
 	before := d.status.Resource
 	switch {

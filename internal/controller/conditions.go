@@ -76,8 +76,8 @@ func (d *decider) condition(kind string, status metav1.ConditionStatus, reason, 
 	return differs
 }
 
-// reportLoad reports whether the round got all the load that the task asks for, by an event only where that is another than
-// before. A round without an outcome says nothing about it.
+// reportLoad reports whether the round got all the load that the task asks for, by an event only where that is another
+// than before. A round without an outcome says nothing about it.
 func (d *decider) reportLoad(number int64, result Result) {
 	switch {
 	case !result.Judged():

@@ -117,7 +117,8 @@ func (d *decider) observe() (seen time.Time) {
 	return seen
 }
 
-// accept reports whether the task can be understood; why not, and why it cannot run all the same, goes to the conditions.
+// accept reports whether the task can be understood; why not, and why it cannot run all the same, goes to the
+// conditions.
 func (d *decider) accept() bool {
 	timetable, err := schedule.Parse(d.task.Schedule, d.task.Zone)
 	if err != nil {

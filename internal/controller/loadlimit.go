@@ -22,8 +22,8 @@ const (
 	figuresWithin = 30 * time.Second
 )
 
-// LoadLimitWriter keeps in a LoadLimit how many agents there are and how many targets each of them has, beside the limits, so
-// that the API server can tell when a task is applied how much it would load them.
+// LoadLimitWriter keeps in a LoadLimit how many agents there are and how many targets each of them has, beside the
+// limits, so that the API server can tell when a task is applied how much it would load them.
 type LoadLimitWriter struct {
 	// Snapshots tells what the cluster has right now.
 	Snapshots interface {

@@ -39,10 +39,10 @@ import (
 const (
 	// workers is how many tasks are looked at at a time, tendAtOnce for how many of them agents of their own are made
 	// or looked at: the others are free for what needs no such calls, above all to begin rounds.
-	workers    = 24
+	workers      = 24
 	ensureAtOnce = 16
 	// ensureRetry is when it is tried again where there was no place, tendWithin how long one may be held.
-	ensureRetry  = 500 * time.Millisecond
+	ensureRetry   = 500 * time.Millisecond
 	ensureTimeout = 15 * time.Second
 	// reconcileWithin is how long a worker may be held in all.
 	reconcileWithin = 30 * time.Second
@@ -206,9 +206,10 @@ func (r *Reconciler) announce(ctx context.Context) error {
 	return nil
 }
 
-// ensureAgents takes the step that is due for agents of the task's own. What the API server refuses is for the decision; other
-// errors are tried again. It waits for no other task: the error is errNoPlace where too many are at it.
-func (r *Reconciler) ensureAgents(ctx context.Context, object client.Object, task Task, now time.Time) (agentState, error) {
+// ensureAgents takes the step that is due for agents of the task's own. What the API server refuses is for the
+// decision; other errors are tried again. It waits for no other task: the error is errNoPlace where too many are at it.
+func (r *Reconciler) ensureAgents(ctx context.Context, object client.Object, task Task, now time.Time) (agentState,
+	error) {
 	did := agentState{step: stepOf(task, r.Workload, now)}
 	if did.step == noop {
 		return did, nil

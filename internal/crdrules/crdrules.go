@@ -1,5 +1,6 @@
-// Package crdrules holds what the API server refuses in a task, beyond types: rules in CEL, each with the sentence that a
-// user reads. test/rules writes them into the CRDs. What the fields of cron may hold is the table of internal/schedule.
+// Package crdrules holds what the API server refuses in a task, beyond types: rules in CEL, each with the sentence that
+// a user reads. test/rules writes them into the CRDs. What the fields of cron may hold is the table of
+// internal/schedule.
 package crdrules
 
 import (
@@ -16,8 +17,8 @@ type Rule struct {
 	At string
 	// CEL is true for what is accepted.
 	CEL string
-	// Sentence is CEL for the text that a user reads. Fixed is the same without the value, for where Sentence fails; empty
-	// where the API server's own will do.
+	// Sentence is CEL for the text that a user reads. Fixed is the same without the value, for where Sentence fails;
+	// empty where the API server's own will do.
 	Sentence, Fixed string
 }
 
@@ -96,7 +97,8 @@ func expectations() []Rule {
 func requests() []Rule {
 	return []Rule{
 		{At: "spec.request", CEL: "!has(self.answerSizeInByte) || self.answerSizeInByte < 0 || " +
-			"self.answerSizeInByte > 65536 || self.qps < 1 || self.qps > 1000 || self.answerSizeInByte * self.qps <= 10000000",
+			"self.answerSizeInByte > 65536 || self.qps < 1 || self.qps > 1000 || self.answerSizeInByte * self.qps <= " +
+			"10000000",
 			Sentence: "'spec.request.answerSizeInByte is %d, which makes %d bytes a second from each target to each agent " +
 				"with the qps of %d; use at most %d, or a qps of at most %d, so that it is no more than 10000000'" +
 				".format([self.answerSizeInByte, self.answerSizeInByte * self.qps, self.qps, 10000000 / self.qps, " +
@@ -120,7 +122,8 @@ func targets() []Rule {
 		{At: "spec.target", CEL: "!has(self.ipv4) || !has(self.ipv6) || self.ipv4 || self.ipv6",
 			Fixed: "spec.target.ipv4 and spec.target.ipv6 are both false; set at least one of them to true"},
 		{At: "spec.target", CEL: "!has(self." + fields[0] + ") || " + strings.Join(asked, " || "),
-			Fixed: "every kind in spec.target is false; set at least one of " + strings.Join(fields[:last], ", ") + " and " +
+			Fixed: "every kind in spec.target is false; set at least one of " + strings.Join(fields[:last], ", ") +
+				" and " +
 				fields[last] + " to true"},
 		oneOf("spec.target.nodePortAddresses", "Primary", "Internal", "All"),
 		oneOf("spec.target.nodePortNodes", "All", "Local"),

@@ -33,7 +33,8 @@ func TestNumbersMatchesWhatIsBetweenTheBoundsAlone(t *testing.T) {
 
 func TestListTakesWhatTheParserTakes(t *testing.T) {
 	fields := schedule.CronFields()
-	items := strings.Fields("* ? 0 1 9 09 23 24 31 32 59 60 jan DEC sun sat jan-dec 1-5 1-5/2 */2 */0 */12345 1,2 1,*/3 , 1, -1 1- x")
+	items := strings.Fields("* ? 0 1 9 09 23 24 31 32 59 60 jan DEC sun sat jan-dec 1-5 1-5/2 */2 */0 */12345 1,2 " +
+		"1,*/3 , 1, -1 1- x")
 	for i, field := range fields {
 		accepts := regexp.MustCompile("(?i)^" + list(field) + "$").MatchString
 		for _, item := range items {
@@ -64,7 +65,8 @@ func TestBackwardsNamesEveryRangeThatGoesBack(t *testing.T) {
 func TestEveryRuleHasASentenceThatNamesTheFieldAndTheCure(t *testing.T) {
 	for _, rule := range NetReach() {
 		for _, text := range []string{rule.Sentence, rule.Fixed} {
-			if text != "" && (!strings.Contains(text, "spec.") || !strings.Contains(text, "use ") && !strings.Contains(text, "set ") &&
+			if text != "" && (!strings.Contains(text, "spec.") || !strings.Contains(text, "use ") &&
+				!strings.Contains(text, "set ") &&
 				!strings.Contains(text, "must ")) {
 				t.Errorf("%s: %q names no field, or no cure", rule.At, text)
 			}

@@ -19,15 +19,18 @@ func schedules() []Rule {
 	const at, most = "spec.schedule.schedule", "525600"
 	second := strings.Replace(words, "self", "self.schedule", 1) + "[1]"
 	rules := []Rule{
-		{At: "spec.schedule", CEL: "!has(self.roundNumber) || self.roundNumber == 1 || !self.schedule.matches('" + pair + "') || " +
+		{At: "spec.schedule", CEL: "!has(self.roundNumber) || self.roundNumber == 1 || !self.schedule.matches('" +
+			pair + "') || " +
 			"self.roundTimeoutMinute <= int(" + second + ")",
 			Sentence: `'spec.schedule.roundTimeoutMinute is %d, but spec.schedule.schedule "%s" starts a round every %s ` +
 				`minutes; use at most %s or a larger second number'` +
 				`.format([self.roundTimeoutMinute, self.schedule, ` + second + ", " + second + "])",
-			Fixed: "spec.schedule.roundTimeoutMinute is longer than the time between two rounds in spec.schedule.schedule; " +
+			Fixed: "spec.schedule.roundTimeoutMinute is longer than the time between two rounds in " +
+				"spec.schedule.schedule; " +
 				"use at most that time"},
 		{At: "spec.schedule.roundNumber", CEL: "self == -1 || (self >= 1 && self <= 1000000)",
-			Sentence: "'spec.schedule.roundNumber is %d; use -1 (for ever) or a number from 1 to 1000000'.format([self])"},
+			Sentence: "'spec.schedule.roundNumber is %d; use -1 (for ever) or a number from 1 to " +
+				"1000000'.format([self])"},
 		between("spec.schedule.roundTimeoutMinute", "1", "1440", "a number of minutes"),
 		quoted(at, "self.matches('"+two+"') || self.matches('"+five+"')", " is not in a known form;",
 			"use two numbers of minutes (start in M minutes, repeat every N) or the five fields of cron "+

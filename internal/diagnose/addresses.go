@@ -119,8 +119,9 @@ func closedDoors(closed []*door, open int) Finding {
 		addresses = append(addresses, place)
 		external, agents = external || d.target.External, max(agents, d.agents)
 		if len(lines) < mostNamed {
-			lines = append(lines, fmt.Sprintf("%s: none of %s from %s succeeded; %d were refused, %d had no answer", d.target.ID,
-				plural(d.tried, "request"), plural(d.agents, "agent"), d.refused, d.tried-d.refused))
+			lines = append(lines,
+				fmt.Sprintf("%s: none of %s from %s succeeded; %d were refused, %d had no answer", d.target.ID,
+					plural(d.tried, "request"), plural(d.agents, "agent"), d.refused, d.tried-d.refused))
 		}
 	}
 	addresses = slices.Compact(addresses)
@@ -141,6 +142,7 @@ func closedDoors(closed []*door, open int) Finding {
 	found.Message = fmt.Sprintf("NodePort: %s did not answer, while the primary addresses of the same nodes did: %s; "+
 		"look whether kube-proxy's "+
 		"nodePortAddresses leaves them out, as it does by default with nftables%s, or probe primary addresses alone "+
-		"(spec.target.nodePortAddresses: Primary)", plural(len(addresses), "further node address"), several(addresses), also)
+		"(spec.target.nodePortAddresses: Primary)", plural(len(addresses), "further node address"), several(addresses),
+		also)
 	return found
 }

@@ -34,10 +34,12 @@ func addressed(agents int, addresses ...nodeAddress) report.Round {
 		r.Expected = append(r.Expected, report.Expected{Pod: a.Pod, Node: a.Node})
 		for _, at := range addresses {
 			port := cmp.Or(at.port, "30080")
-			p := report.Path{Target: target.Target{ID: "AgentNodePortV4IP_" + at.host + "_" + port, Kind: target.NodePort,
+			p := report.Path{Target: target.Target{ID: "AgentNodePortV4IP_" + at.host + "_" + port,
+				Kind:   target.NodePort,
 				Family: topology.IPv4,
-				Answer: target.Backends, Address: "http://" + at.host + ":" + port, Further: at.further, External: at.external,
-				AtNode: node(at.node)},
+				Answer: target.Backends, Address: "http://" + at.host + ":" + port, Further: at.further,
+				External: at.external,
+				AtNode:   node(at.node)},
 				OK: at.ok, Sent: at.ok + at.failure.Count + at.more.Count}
 			p.Failures = []report.Failure{at.more, at.failure}
 			a.Paths = append(a.Paths, p)
@@ -86,7 +88,8 @@ func TestNodePortAddresses(t *testing.T) {
 			addressed(2, primary(1), primary(2), further(1, timeout), further(2, timeout)),
 			[]string{"high NodePortAddresses at " + two}},
 		{"one is rejected by something on the way",
-			addressed(2, primary(1), further(1, with(refused, func(f *report.Failure) { f.Outcome = probe.Unreachable }))),
+			addressed(2, primary(1),
+				further(1, with(refused, func(f *report.Failure) { f.Outcome = probe.Unreachable }))),
 			[]string{"high NodePortAddresses at 10.1.0.1 of node node-01"}},
 		{"one agent alone sees it", addressed(1, primary(1), further(1, refused)),
 			[]string{"medium NodePortAddresses at 10.1.0.1 of node node-01"}},
@@ -116,16 +119,21 @@ func TestNodePortAddresses(t *testing.T) {
 		{"the primary one answers less than that",
 			addressed(2, ok(nodeAddress{node: 1, host: "10.0.0.1", failure: refused}, 9), further(1, refused)), nil},
 		{"the primary one of another node answers", addressed(2, primary(2), further(1, refused)), nil},
-		{"a primary one is refused", addressed(2, primary(2), nodeAddress{node: 1, host: "10.0.0.1", failure: refused}), nil},
+		{"a primary one is refused", addressed(2, primary(2), nodeAddress{node: 1, host: "10.0.0.1", failure: refused}),
+			nil},
 		{"another port at the primary address is refused",
 			addressed(2, primary(1), nodeAddress{node: 1, host: "10.0.0.3", failure: refused}), nil},
 		{"a further one resets later",
-			addressed(2, primary(1), further(1, with(refused, func(f *report.Failure) { f.Phase = probe.FirstByte }))), nil},
+			addressed(2, primary(1), further(1, with(refused, func(f *report.Failure) { f.Phase = probe.FirstByte }))),
+			nil},
 		{"a further one fails otherwise",
-			addressed(2, primary(1), further(1, with(refused, func(f *report.Failure) { f.Outcome = probe.Reset }))), nil},
+			addressed(2, primary(1), further(1, with(refused, func(f *report.Failure) { f.Outcome = probe.Reset }))),
+			nil},
 		{"nothing could be sent",
-			addressed(2, primary(1), further(1, with(refused, func(f *report.Failure) { f.Outcome = probe.NotSent }))), nil},
-		{"changes explain it", addressed(2, primary(1), further(1, with(refused, func(f *report.Failure) { f.Void = 10 }))),
+			addressed(2, primary(1), further(1, with(refused, func(f *report.Failure) { f.Outcome = probe.NotSent }))),
+			nil},
+		{"changes explain it",
+			addressed(2, primary(1), further(1, with(refused, func(f *report.Failure) { f.Void = 10 }))),
 			nil},
 		{"one agent was changed", single, []string{"medium NodePortAddresses at 10.1.0.1 of node node-01"}},
 		{"one request to each address",
@@ -139,8 +147,9 @@ func TestNodePortAddresses(t *testing.T) {
 			[]string{"medium NodePortAddresses at 10.1.0.1 of node node-01"}},
 		{"the further one of another node answers once in a while", odd,
 			[]string{"medium NodePortAddresses at 10.1.0.1 of node node-01"}},
-		{"nobody knows the address", unnamed, []string{"high NodePortAddresses at AgentNodePortV4IP_10.1.0.1_30080 of " +
-			"node node-01"}},
+		{"nobody knows the address", unnamed,
+			[]string{"high NodePortAddresses at AgentNodePortV4IP_10.1.0.1_30080 of " +
+				"node node-01"}},
 		{"the agents were changed", changed, nil},
 	}
 	for _, c := range cases {

@@ -93,14 +93,16 @@ func TestExplained(t *testing.T) {
 		share   float64
 		want    bool
 	}{
-		{0, 100, 0.25, false}, {11, 100, 0.25, false}, {12, 100, 0.25, false}, {13, 100, 0.25, true}, {25, 100, 0.25, true},
+		{0, 100, 0.25, false}, {11, 100, 0.25, false}, {12, 100, 0.25, false}, {13, 100, 0.25, true},
+		{25, 100, 0.25, true},
 		{37, 100, 0.25, true}, {38, 100, 0.25, false}, {0, 4, 0.01, false}, {1, 4, 0.25, true},
 		{110, 335, 0.25, false}, {107, 335, 0.25, true}, {108, 335, 0.25, false}, {59, 335, 0.25, false},
 		{60, 335, 0.25, true},
 		{100, 100, 1, true}, {99, 100, 1, false},
 	} {
 		if got := explained(c.lost, c.n, c.share); got != c.want {
-			t.Errorf("%d of %d lost where %v of the turns are silent: explained is %v, want %v", c.lost, c.n, c.share, got,
+			t.Errorf("%d of %d lost where %v of the turns are silent: explained is %v, want %v", c.lost, c.n, c.share,
+				got,
 				c.want)
 		}
 	}
@@ -165,7 +167,8 @@ func TestLost(t *testing.T) {
 				}
 				got := lost(&report.Path{Target: target.Target{Kind: kind},
 					Failures: []report.Failure{{Outcome: probe.DNSFailed, Phase: phase, Count: 5},
-						{Outcome: outcome, Phase: phase, Count: 10, Void: 3}, {Outcome: outcome, Phase: phase, Count: 2, Void: 4}}})
+						{Outcome: outcome, Phase: phase, Count: 10, Void: 3},
+						{Outcome: outcome, Phase: phase, Count: 2, Void: 4}}})
 				if got != want {
 					t.Errorf("%s: outcome %d in phase %d: %d of 12 are lost, want %d", kind, outcome, phase, got, want)
 				}

@@ -58,11 +58,15 @@ func TestWhatWasChangedIsNotSilent(t *testing.T) {
 	}{
 		{"a pod that was not changed is silent", with(anywhere("agent-c")), nil, []found{c}, []string{"agent-c"}},
 		{"a pod that was changed is not called silent", with(anywhere("agent-c")), []string{"agent-c"}, nil, nil},
-		{"another pod is, beside it", void(with(anywhere("agent-c", "agent-d")), 100), []string{"agent-d"}, []found{c}, []string{"agent-c"}},
+		{"another pod is, beside it", void(with(anywhere("agent-c", "agent-d")), 100), []string{"agent-d"}, []found{c},
+			[]string{"agent-c"}},
 		{"a pod that only a changed agent misses is not", with(from("agent-a")), []string{"agent-a"}, nil, nil},
-		{"a pod that an unchanged agent misses too is, by what that one saw", with(from("agent-a", "agent-b")), []string{"agent-b"}, []found{c}, []string{"agent-c"}},
-		{"where one pod alone was not changed there is nobody to compare it with", two.build(), []string{"agent-a"}, nil, nil},
-		{"the change of a pod that is no part of this changes nothing", with(anywhere("agent-c")), []string{"other"}, []found{c}, []string{"agent-c"}},
+		{"a pod that an unchanged agent misses too is, by what that one saw", with(from("agent-a", "agent-b")),
+			[]string{"agent-b"}, []found{c}, []string{"agent-c"}},
+		{"where one pod alone was not changed there is nobody to compare it with", two.build(), []string{"agent-a"},
+			nil, nil},
+		{"the change of a pod that is no part of this changes nothing", with(anywhere("agent-c")), []string{"other"},
+			[]found{c}, []string{"agent-c"}},
 	}
 	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {

@@ -113,7 +113,8 @@ func TestWhereServicesLead(t *testing.T) {
 		peers[i] = 1
 		once = append(once, view{id: fmt.Sprintf("NodePort-%d", i), peers: peers})
 	}
-	merged := counted(6, append(append(everyone(5, a, 20), everyone(5, b, 20)...), everyone(6, "ClusterIP-b", 20)...)...)
+	merged := counted(6, append(append(everyone(5, a, 20), everyone(5, b, 20)...),
+		everyone(6, "ClusterIP-b", 20)...)...)
 	merged.Backends = []report.Backends{{Targets: []string{a, b}, Pods: merged.Backends[0].Pods[:5]},
 		{Targets: []string{"ClusterIP-b"}, Pods: merged.Backends[0].Pods}}
 	var seven []view
@@ -165,7 +166,8 @@ func TestWhereServicesLead(t *testing.T) {
 			[]string{"medium FewBackends at node-03", "medium FewBackends at NodePort-c"}},
 		{"a node leads to one pod, and all others leave out another", counted(6, stale...),
 			[]string{"medium FewBackends at node-04", "low SilentBackend at pod agent-01 on node node-01"}},
-		{"three node ports lead each client to itself, which turns may do", counted(3, local(3, 10, "NodePort")...), nil},
+		{"three node ports lead each client to itself, which turns may do", counted(3, local(3, 10, "NodePort")...),
+			nil},
 		{"eight node ports lead each client to itself", counted(8, local(8, 10, "NodePort")...),
 			[]string{"low LocalOnly at the Service's NodePort"}},
 		{"three node ports do what the cluster address does",
@@ -209,13 +211,14 @@ func TestHowSureAServiceLeadsToOnePod(t *testing.T) {
 		round report.Round
 		want  diagnose.Confidence
 	}{
-		"nobody asked the others' own addresses":    {all(), diagnose.Medium},
-		"one of the others answers one agent":       {reaching(all(), 1, 2, true), diagnose.High},
-		"one of the others does not answer one":     {reaching(reaching(all(), 1, 2, true), 3, 2, false), diagnose.Low},
-		"the pod itself does not answer, by itself": {reaching(reaching(all(), 1, 2, true), 1, 0, false), diagnose.High},
-		"an agent does not reach itself":            {reaching(reaching(all(), 1, 2, true), 1, 1, false), diagnose.High},
-		"one agent asked":                           {reaching(one, 0, 2, true), diagnose.Medium},
-		"one request was lost":                      {reaching(counted(5, lost...), 1, 2, true), diagnose.Low},
+		"nobody asked the others' own addresses": {all(), diagnose.Medium},
+		"one of the others answers one agent":    {reaching(all(), 1, 2, true), diagnose.High},
+		"one of the others does not answer one":  {reaching(reaching(all(), 1, 2, true), 3, 2, false), diagnose.Low},
+		"the pod itself does not answer, by itself": {reaching(reaching(all(), 1, 2, true), 1, 0, false),
+			diagnose.High},
+		"an agent does not reach itself": {reaching(reaching(all(), 1, 2, true), 1, 1, false), diagnose.High},
+		"one agent asked":                {reaching(one, 0, 2, true), diagnose.Medium},
+		"one request was lost":           {reaching(counted(5, lost...), 1, 2, true), diagnose.Low},
 	} {
 		found := patterns(c.round)
 		if len(found) != 1 || found[0].Reason != "OneBackendOnly" || found[0].Confidence != c.want {
@@ -248,7 +251,8 @@ func TestPoolsThatAreDealtInTurnHideNoOthers(t *testing.T) {
 }
 
 func TestServicesThatLeadToOnePodHideNoOthers(t *testing.T) {
-	round := counted(9, append(everyone(5, "ClusterIP-a", 20), everyone(9, "ClusterIP-b", 0, 0, 0, 0, 0, 9, 0, 9, 9)...)...)
+	round := counted(9, append(everyone(5, "ClusterIP-a", 20),
+		everyone(9, "ClusterIP-b", 0, 0, 0, 0, 0, 9, 0, 9, 9)...)...)
 	pods := names(9)
 	round.Backends = []report.Backends{{Targets: []string{"ClusterIP-a"}, Pods: pods[:5]},
 		{Targets: []string{"ClusterIP-b"}, Pods: pods[5:]}}
@@ -261,7 +265,8 @@ func TestServicesThatLeadToOnePodHideNoOthers(t *testing.T) {
 
 func TestFamiliesAreTakenTogether(t *testing.T) {
 	both := func(n uint64) report.Round {
-		round := counted(4, append(everyone(4, "ClusterIP-4", n, 0, n, n), everyone(4, "ClusterIP-6", n, 0, n, n)...)...)
+		round := counted(4, append(everyone(4, "ClusterIP-4", n, 0, n, n),
+			everyone(4, "ClusterIP-6", n, 0, n, n)...)...)
 		for i := range round.Agents {
 			round.Agents[i].Paths[1].Target.Family = topology.IPv6
 		}
@@ -503,7 +508,8 @@ func TestSilenceIsNotCleanWhereAnythingFails(t *testing.T) {
 			reaching(round, i, 2, true)
 		}
 		if found := patterns(round); len(found) != 1 || found[0].Confidence != want {
-			t.Errorf("a request of agent %d fails within an answer, in a pool: want confidence %s, got %+v", agent, want, found)
+			t.Errorf("a request of agent %d fails within an answer, in a pool: want confidence %s, got %+v", agent,
+				want, found)
 		}
 	}
 }
@@ -573,9 +579,11 @@ func TestShares(t *testing.T) {
 			[]string{"low UnevenService at pod agent-01 on node node-01, pod agent-02 on node node-02"}},
 		"much less, but the spec says that it may": {unevenly(of(4, 100, 0)), nil},
 		"of two ways, one is uneven": {counted(4,
-			append(everyone(4, "ClusterIP", 50, 50, 50, 50), everyone(4, "NodePort", 90, 9, 90, 90)...)...), []string{skewed}},
+			append(everyone(4, "ClusterIP", 50, 50, 50, 50), everyone(4, "NodePort", 90, 9, 90, 90)...)...),
+			[]string{skewed}},
 		"a pod that does not meet itself at the cluster address": {counted(4, hairpin("ClusterIP")...), nil},
-		"a pod that does not meet itself at a node port":         {counted(4, hairpin("NodePort")...), []string{skewed}},
+		"a pod that does not meet itself at a node port": {counted(4, hairpin("NodePort")...),
+			[]string{skewed}},
 	} {
 		if diff := cmp.Diff(c.want, reasons(c.round)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", title, diff)

@@ -52,7 +52,8 @@ type Component string
 const (
 	// PodOrNode is one pod, or the node that it is on.
 	PodOrNode Component = "pod or node"
-	// ServicePath is what leads from a Service's address to its pods: endpoints, and kube-proxy or what stands in for it.
+	// ServicePath is what leads from a Service's address to its pods: endpoints, and kube-proxy or what stands in for
+	// it.
 	ServicePath Component = "Service path"
 	// LoadBalancerPath is the same for the load balancer's address, IngressPath for the Ingress.
 	LoadBalancerPath Component = "load balancer path"
@@ -111,7 +112,8 @@ func Findings(round report.Round, judged verdict.Verdict) []Finding {
 	}
 	sure := slices.ContainsFunc(all, func(f Finding) bool { return f.Confidence == High })
 	for _, f := range Localise(round, judged) {
-		if property := slices.ContainsFunc(properties(), func(p place) bool { return p.reason == f.Reason }); !property || !sure {
+		if property := slices.ContainsFunc(properties(),
+			func(p place) bool { return p.reason == f.Reason }); !property || !sure {
 			all = append(all, f)
 		}
 	}

@@ -19,12 +19,13 @@ type facts struct {
 	sets sets
 	// direct are the paths to pods' own addresses, by the pod that asked and the one that ought to answer.
 	direct map[pair][]*report.Path
-	// changed are the pods that were deleted or restarted meanwhile. That one of them is silent, or sees another silent,
-	// means nothing.
+	// changed are the pods that were deleted or restarted meanwhile. That one of them is silent, or sees another
+	// silent, means nothing.
 	changed map[string]bool
 	// views are those of agents that were not changed on targets with several backends, sorted by agent, then target.
 	views []look
-	// cells are the same views, added up; led is where whole Services lead, and silent are pods that never answer others.
+	// cells are the same views, added up; led is where whole Services lead, and silent are pods that never answer
+	// others.
 	cells  []*cell
 	led    []course
 	silent []silentPod

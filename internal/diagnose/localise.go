@@ -40,7 +40,8 @@ func onlyPersistent(failed routes) (Finding, bool) {
 	if failed.any(func(r route) bool { return !r.persistent }) {
 		return Finding{}, false
 	}
-	return Finding{Reason: "OnlyPersistent", Component: Unclear, Where: "persistent connections", Confidence: spreadOut(failed),
+	return Finding{Reason: "OnlyPersistent", Component: Unclear, Where: "persistent connections",
+		Confidence: spreadOut(failed),
 		Message: "every failing path fails for its persistent connection alone, while new connections are well; look for " +
 			"what ends idle connections on the way, such as connection tracking, NAT or a firewall",
 		Evidence: []string{plural(len(failed), "path") + " failed, each for its persistent connection alone"}}, true
@@ -61,8 +62,8 @@ func properties() []place { return []place{{"OnlyKind", onlyKind}, {"OnlyFamily"
 
 // route is one path that was judged to have passed or failed.
 type route struct {
-	// from is the node that asked, to the node of the pod, or of the address, that ought to answer; to is empty where any
-	// of several may.
+	// from is the node that asked, to the node of the pod, or of the address, that ought to answer; to is empty where
+	// any of several may.
 	from, to string
 	kind     target.Kind
 	// title is the kind's name for people, with the interface where there is one.
@@ -103,7 +104,8 @@ func routesOf(round report.Round, judged verdict.Verdict) routes {
 				title = "interface " + t.Interface
 			}
 			all = append(all,
-				route{from: a.Node, to: cmp.Or(t.Node, nodes[t.Pod], t.AtNode), kind: t.Kind, title: title, family: t.Family,
+				route{from: a.Node, to: cmp.Or(t.Node, nodes[t.Pod], t.AtNode), kind: t.Kind, title: title,
+					family: t.Family,
 					failed: result.Result == verdict.Fail, persistent: result.Reason.Persistent})
 		}
 	}
@@ -230,8 +232,9 @@ func oneSource(failed, passed routes) (Finding, bool) {
 	case passed.between().any(func(r route) bool { return r.from == node }):
 		found.Component, advice = ServicePath, "kube-proxy there, or what stands in for it: Pod IPs answer from there"
 	default:
-		found.Component, advice = Unclear, "kube-proxy there, or what stands in for it, and at its network: no Pod IP was "+
-			"probed from there"
+		found.Component, advice = Unclear,
+			"kube-proxy there, or what stands in for it, and at its network: no Pod IP was "+
+				"probed from there"
 	}
 	found.Message = fmt.Sprintf("every failing path starts at node %s, and no other node sees a failure%s; look at %s",
 		node, only(failed, passed), advice)
@@ -265,8 +268,9 @@ func commonNode(failed, passed routes) (Finding, bool) {
 	case len(pods) >= len(here):
 		found.Confidence = Medium
 	}
-	found.Message = fmt.Sprintf("every failing path between pods starts or ends at node %s%s; look at its pod network: "+
-		"CNI agent, routes and firewall%s",
+	found.Message = fmt.Sprintf(
+		"every failing path between pods starts or ends at node %s%s; look at its pod network: "+
+			"CNI agent, routes and firewall%s",
 		node, only(pods, passed.between()), services(failed, pods))
 	return found, true
 }
@@ -372,7 +376,8 @@ func onlyFamily(failed, passed routes) (Finding, bool) {
 			tallied("over "+string(family), failed, passed.that(func(r route) bool { return r.family == family })),
 			fmt.Sprintf("all %s over the other family passed",
 				plural(len(passed.that(func(r route) bool { return r.family != family })), "path"))},
-			Message: fmt.Sprintf("every failing path is over %s, while the other family passes; look at %s", family, advice)},
+			Message: fmt.Sprintf("every failing path is over %s, while the other family passes; look at %s", family,
+				advice)},
 		true
 }
 

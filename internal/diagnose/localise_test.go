@@ -132,11 +132,13 @@ func TestFailuresOfPersistentConnectionsAlone(t *testing.T) {
 }
 
 func TestTheSurestFindingComesFirst(t *testing.T) {
-	round, judged := matrix{nodes: 4, result: fails(func(w way) bool { return w.kind == target.Endpoint && w.from == 0 && w.to == 1 }),
+	round, judged := matrix{nodes: 4,
+		result:     fails(func(w way) bool { return w.kind == target.Endpoint && w.from == 0 && w.to == 1 }),
 		persistent: func(way) bool { return true }}.build()
 	rank := map[diagnose.Confidence]int{diagnose.High: 0, diagnose.Medium: 1, diagnose.Low: 2}
 	found := diagnose.Findings(round, judged)
-	if len(found) < 2 || !slices.IsSortedFunc(found, func(a, b diagnose.Finding) int { return rank[a.Confidence] - rank[b.Confidence] }) {
+	if len(found) < 2 || !slices.IsSortedFunc(found,
+		func(a, b diagnose.Finding) int { return rank[a.Confidence] - rank[b.Confidence] }) {
 		t.Errorf("findings %+v; want several, the surest first", found)
 	}
 }
@@ -161,12 +163,14 @@ func TestLocalise(t *testing.T) {
 			matrix{nodes: 4, result: fails(func(w way) bool { return cut(w) || w.kind == target.ClusterIP })},
 			"high CommonNode node node-01"},
 		{"a node is cut off over IPv6",
-			matrix{nodes: 4, families: both, result: fails(func(w way) bool { return cut(w) && w.family == topology.IPv6 })},
+			matrix{nodes: 4, families: both,
+				result: fails(func(w way) bool { return cut(w) && w.family == topology.IPv6 })},
 			"high CommonNode node node-01"},
 		{"nobody reaches a node, which reaches all", matrix{nodes: 4,
 			result: fails(func(w way) bool { return cut(w) && w.to == 1 })}, "medium CommonNode node node-01"},
 		{"some do not reach a node", matrix{nodes: 6,
-			result: fails(func(w way) bool { return cut(w) && w.to == 1 && w.from > 3 })}, "low CommonNode node node-01"},
+			result: fails(func(w way) bool { return cut(w) && w.to == 1 && w.from > 3 })},
+			"low CommonNode node node-01"},
 		{"two of three nodes do not reach each other", matrix{nodes: 3, result: fails(pair)},
 			"high BetweenTwoNodes nodes node-00 and node-01"},
 		{"one of three nodes does not reach another",
@@ -192,7 +196,8 @@ func TestLocalise(t *testing.T) {
 			result: fails(func(w way) bool { return w.kind == target.NodePort && w.to == 2 && w.from != 2 })},
 			"high CommonNode node node-02"},
 		{"only node ports fail, on all nodes",
-			matrix{nodes: 3, result: fails(func(w way) bool { return w.kind == target.NodePort })}, "high OnlyKind NodePort"},
+			matrix{nodes: 3, result: fails(func(w way) bool { return w.kind == target.NodePort })},
+			"high OnlyKind NodePort"},
 		{"only Services fail", matrix{nodes: 3, result: fails(func(w way) bool { return w.kind != target.Endpoint })},
 			"high OnlyKind ClusterIP, NodePort"},
 		{"only the load balancer fails", matrix{nodes: 3, kinds: []target.Kind{target.Endpoint, target.LoadBalancer},
@@ -228,14 +233,18 @@ func TestLocalise(t *testing.T) {
 			matrix{nodes: 3, result: fails(func(w way) bool { return w.kind == target.NodePort && w.from > 0 })},
 			"high OnlyKind NodePort"},
 		{"the node ports of one node fail over IPv6", matrix{nodes: 3, families: both,
-			result: fails(func(w way) bool { return w.kind == target.NodePort && w.to == 2 && w.family == topology.IPv6 })},
+			result: fails(func(w way) bool {
+				return w.kind == target.NodePort && w.to == 2 &&
+					w.family == topology.IPv6
+			})},
 			"high CommonNode node node-02"},
 		{"a node port fails from the one node that asked",
 			matrix{nodes: 3, kinds: []target.Kind{target.NodePort}, result: func(w way) verdict.Result {
 				return known(w.to == 2 && w.from == 0, w.from == 0)
 			}}, "medium CommonNode node node-02"},
 		{"a node is cut off on one of two networks over IPv6", matrix{nodes: 4, families: both, kinds: net1,
-			result: fails(func(w way) bool { return cut(w) && w.family == topology.IPv6 })}, "high CommonNode node node-01"},
+			result: fails(func(w way) bool { return cut(w) && w.family == topology.IPv6 })},
+			"high CommonNode node node-01"},
 		{"both families fail for a part", matrix{nodes: 3, families: both, kinds: []target.Kind{target.ClusterIP},
 			result: fails(func(w way) bool { return (w.from == 0) == (w.family == topology.IPv4) })}, ""},
 		{"one node of two was asked from, and does not reach the other",
@@ -246,19 +255,22 @@ func TestLocalise(t *testing.T) {
 			matrix{nodes: 3, kinds: pods, result: func(w way) verdict.Result {
 				return known(w.to == 1 && w.from != 1, w.from == w.to)
 			}}, ""},
-		{"two nodes reach each other on one network, one way", matrix{nodes: 3, kinds: net1, result: fails(func(w way) bool {
-			return w.from != w.to && w.from < 2 && w.to < 2 && (w.kind == target.Endpoint || w.from == 0)
-		})}, "medium BetweenTwoNodes nodes node-00 and node-01"},
+		{"two nodes reach each other on one network, one way",
+			matrix{nodes: 3, kinds: net1, result: fails(func(w way) bool {
+				return w.from != w.to && w.from < 2 && w.to < 2 && (w.kind == target.Endpoint || w.from == 0)
+			})}, "medium BetweenTwoNodes nodes node-00 and node-01"},
 		{"one of three nodes does not reach another, and the way back is not known",
 			matrix{nodes: 3, kinds: pods, result: func(w way) verdict.Result {
 				return known(w.from == 0 && w.to == 1, w.from != 1 || w.to != 0)
 			}}, "medium BetweenTwoNodes nodes node-00 and node-01"},
 		{"one agent, whose load balancer alone fails",
 			matrix{nodes: 1, kinds: []target.Kind{target.Endpoint, target.LoadBalancer},
-				result: fails(func(w way) bool { return w.kind == target.LoadBalancer })}, "medium OnlyKind LoadBalancer"},
+				result: fails(func(w way) bool { return w.kind == target.LoadBalancer })},
+			"medium OnlyKind LoadBalancer"},
 		{"two paths of one node fail",
 			matrix{nodes: 3, kinds: []target.Kind{target.Endpoint, target.ClusterIP, target.LoadBalancer},
-				result: fails(func(w way) bool { return w.kind != target.Endpoint && w.from == 2 })}, "high OneSource node node-02"},
+				result: fails(func(w way) bool { return w.kind != target.Endpoint && w.from == 2 })},
+			"high OneSource node node-02"},
 		{"the node ports of the one node that was asked fail", matrix{nodes: 3, result: func(w way) verdict.Result {
 			return known(w.kind == target.NodePort && w.to == 2, w.kind != target.NodePort)
 		}}, "high OnlyKind NodePort"},

@@ -91,7 +91,8 @@ func cellsOf(views []look) []*cell {
 		k := key{l.set.key, wayOf(l.target), l.target.Family}
 		c := byKey[k]
 		if c == nil {
-			c = &cell{set: l.set, way: k.way, family: k.family, agents: map[string]*tally{}, targets: map[string]*tally{}}
+			c = &cell{set: l.set, way: k.way, family: k.family, agents: map[string]*tally{},
+				targets: map[string]*tally{}}
 			byKey[k], cells = c, append(cells, c)
 		}
 		c.add(l)

@@ -21,8 +21,8 @@ type silentPod struct {
 	// judged is how many other agents can say something, silent are those of them that it never answered, sorted.
 	judged int
 	silent []string
-	// explained reports that lost requests bear the silence out, clean that no request failed, uneven that something other
-	// than a fault may lead to some of the pods only.
+	// explained reports that lost requests bear the silence out, clean that no request failed, uneven that something
+	// other than a fault may lead to some of the pods only.
 	explained, clean, uneven bool
 	evidence                 []string
 }

@@ -25,7 +25,8 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 type cluster struct {
 	pods, requests int
 	kinds          []target.Kind
-	// silent reports whether the pod never answers the agent on the path, lost whether the requests that are led to it fail.
+	// silent reports whether the pod never answers the agent on the path, lost whether the requests that are led to it
+	// fail.
 	silent func(agent, pod string, kind target.Kind) bool
 	lost   bool
 	// direct reports whether the pod's own address answers the agent; nil does not probe it.
@@ -57,8 +58,9 @@ func (c cluster) build() report.Round {
 			if c.direct == nil {
 				continue
 			}
-			p := report.Path{Target: target.Target{ID: "AgentPodV4IP_" + to, Kind: target.Endpoint, Family: topology.IPv4,
-				Pod: to}, Scheduled: 10, Sent: 10, OK: 10}
+			p := report.Path{Target: target.Target{ID: "AgentPodV4IP_" + to, Kind: target.Endpoint,
+				Family: topology.IPv4,
+				Pod:    to}, Scheduled: 10, Sent: 10, OK: 10}
 			if !c.direct(agent, to) {
 				p.OK, p.Failures = 0, []report.Failure{{Outcome: probe.Timeout, Phase: probe.Connect, Count: 10}}
 			}
@@ -154,8 +156,9 @@ func TestSilentBackend(t *testing.T) {
 			cluster{pods: 4, requests: onC, kinds: service, silent: from("agent-a"), lost: true,
 				direct: func(agent, to string) bool { return agent != "agent-a" || to != "agent-c" }},
 			one(diagnose.BetweenNodes, diagnose.High)},
-		{"nobody probed the pod's own address", cluster{pods: 4, requests: onC, kinds: service, silent: anywhere("agent-c"),
-			lost: true}, one(diagnose.Unclear, diagnose.Low)},
+		{"nobody probed the pod's own address",
+			cluster{pods: 4, requests: onC, kinds: service, silent: anywhere("agent-c"),
+				lost: true}, one(diagnose.Unclear, diagnose.Low)},
 		{"some reach the pod's own address and some do not",
 			cluster{pods: 4, requests: onC, kinds: service, silent: anywhere("agent-c"), lost: true,
 				direct: func(agent, to string) bool { return to != "agent-c" || agent == "agent-a" }},
@@ -167,7 +170,8 @@ func TestSilentBackend(t *testing.T) {
 		{"most pods are dead, and everyone says so", cluster{pods: 4, requests: onC, kinds: service, lost: true,
 			silent: func(_, to string, _ target.Kind) bool { return to != "agent-a" },
 			direct: func(_, to string) bool { return to == "agent-a" }},
-			[]found{{"pod agent-b on node node-2", diagnose.PodOrNode, diagnose.High}, {c, diagnose.PodOrNode, diagnose.High},
+			[]found{{"pod agent-b on node node-2", diagnose.PodOrNode, diagnose.High},
+				{c, diagnose.PodOrNode, diagnose.High},
 				{"pod agent-d on node node-4", diagnose.PodOrNode, diagnose.High}}},
 		{"seen by one other agent alone", cluster{pods: 2, requests: onC, kinds: service, lost: true,
 			silent: func(agent, to string, _ target.Kind) bool { return agent == "agent-a" && to == "agent-b" },
@@ -184,7 +188,8 @@ func TestSilentBackend(t *testing.T) {
 			cluster{pods: 4, requests: 12, kinds: service, silent: anywhere("agent-c"), direct: always},
 			one(diagnose.ServicePath, diagnose.High)},
 		{"connections that stay open choose no backend",
-			cluster{pods: 4, requests: onC, kinds: service, silent: anywhere("agent-c"), direct: always, reused: 1}, nil},
+			cluster{pods: 4, requests: onC, kinds: service, silent: anywhere("agent-c"), direct: always, reused: 1},
+			nil},
 		{"losses that have another reason leave it at what was not answered",
 			cluster{pods: 4, requests: onC, kinds: service, silent: anywhere("agent-c"), lost: true, dropped: 200,
 				direct: always},
@@ -193,16 +198,19 @@ func TestSilentBackend(t *testing.T) {
 			silent: func(string, string, target.Kind) bool { return true }, lost: true}, nil},
 		{"a load balancer that leaves a pod out may pin", cluster{pods: 4, requests: onC,
 			kinds: []target.Kind{target.LoadBalancer}, silent: anywhere("agent-c"), direct: always}, nil},
-		{"an Ingress that leaves a pod out may pin", cluster{pods: 4, requests: onC, kinds: []target.Kind{target.Ingress},
-			silent: anywhere("agent-c"), direct: always}, nil},
+		{"an Ingress that leaves a pod out may pin",
+			cluster{pods: 4, requests: onC, kinds: []target.Kind{target.Ingress},
+				silent: anywhere("agent-c"), direct: always}, nil},
 		{"a load balancer whose share for a pod fails", cluster{pods: 4, requests: onC,
 			kinds: []target.Kind{target.LoadBalancer}, silent: anywhere("agent-c"), lost: true, direct: always},
 			one(diagnose.LoadBalancerPath, diagnose.Medium)},
 		{"an Ingress answers with a status of its own in the place of a silent pod",
-			cluster{pods: 4, requests: onC, kinds: []target.Kind{target.Ingress}, silent: anywhere("agent-c"), lost: true,
+			cluster{pods: 4, requests: onC, kinds: []target.Kind{target.Ingress}, silent: anywhere("agent-c"),
+				lost:   true,
 				direct: always, failure: badStatus}, one(diagnose.IngressPath, diagnose.Medium)},
-		{"a kind of path that this release does not know", cluster{pods: 4, requests: onC, kinds: []target.Kind{"Other"},
-			silent: anywhere("agent-c"), lost: true, direct: always},
+		{"a kind of path that this release does not know",
+			cluster{pods: 4, requests: onC, kinds: []target.Kind{"Other"},
+				silent: anywhere("agent-c"), lost: true, direct: always},
 			one(diagnose.ServicePath, diagnose.High)},
 		{"the last node is cut off", cluster{pods: 4, requests: onC, kinds: service, silent: cut("agent-d"), lost: true,
 			direct: func(agent, to string) bool { return agent == to || (agent != "agent-d" && to != "agent-d") }},
@@ -213,7 +221,8 @@ func TestSilentBackend(t *testing.T) {
 			one(diagnose.Unclear, diagnose.Low)},
 		{"two pods, one of which is reached at its own address alone",
 			cluster{pods: 2, requests: onC, kinds: service, lost: true,
-				silent: func(agent, to string, _ target.Kind) bool { return agent == "agent-a" && to == "agent-b" }, direct: always},
+				silent: func(agent, to string, _ target.Kind) bool { return agent == "agent-a" && to == "agent-b" },
+				direct: always},
 			[]found{{"pod agent-b on node node-2", diagnose.ServicePath, diagnose.Medium}}},
 		{"a Service answers with no status of its own, so it is a pod that does",
 			cluster{pods: 4, requests: onC, kinds: service, silent: anywhere("agent-c"), lost: true,
@@ -250,7 +259,8 @@ func TestSilentBackend(t *testing.T) {
 
 func TestWhatThePodsOwnAddressTells(t *testing.T) {
 	to := func(family topology.Family, sent, ok, notSent uint64) report.Path {
-		p := report.Path{Target: target.Target{Kind: target.Endpoint, Family: family, Pod: "agent-c"}, Sent: sent, OK: ok}
+		p := report.Path{Target: target.Target{Kind: target.Endpoint, Family: family, Pod: "agent-c"}, Sent: sent,
+			OK: ok}
 		p.Failures = []report.Failure{{Outcome: probe.NotSent, Phase: probe.Connect, Count: notSent},
 			{Outcome: probe.Timeout, Phase: probe.Connect, Count: sent - ok - notSent}}
 		return p
@@ -272,8 +282,9 @@ func TestWhatThePodsOwnAddressTells(t *testing.T) {
 			to(topology.IPv4, 10, 10, 0)}, diagnose.ServicePath},
 	} {
 		t.Run(name, func(t *testing.T) {
-			round := cluster{pods: 4, requests: 300, kinds: []target.Kind{target.ClusterIP}, silent: anywhere("agent-c"),
-				lost: true}.build()
+			round := cluster{pods: 4, requests: 300, kinds: []target.Kind{target.ClusterIP},
+				silent: anywhere("agent-c"),
+				lost:   true}.build()
 			for i := range round.Agents {
 				round.Agents[i].Paths = append(round.Agents[i].Paths, c.direct...)
 			}
@@ -306,7 +317,8 @@ func TestAViewTellsOfSilenceFromSoManyAnswersOn(t *testing.T) {
 			kinds := []target.Kind{target.ClusterIP, target.NodePort}[:c.views/c.pods]
 			round := cluster{pods: c.pods, requests: requests, kinds: kinds, silent: anywhere("agent-b")}.build()
 			if got := len(diagnose.SilentBackends(round)) > 0; got != want {
-				t.Errorf("%d answers in each of %d views of %d pods: a silent pod is seen %v, want %v", requests, c.views, c.pods,
+				t.Errorf("%d answers in each of %d views of %d pods: a silent pod is seen %v, want %v", requests,
+					c.views, c.pods,
 					got, want)
 			}
 		}
@@ -334,10 +346,14 @@ func TestWords(t *testing.T) {
 	dead.Agents = dead.Agents[:4]
 	cases := map[string]report.Round{
 		"silent_backend_dead_pod": dead,
-		"silent_backend_not_in_the_service": cluster{pods: 3, requests: 300, kinds: kinds[:1], silent: anywhere("agent-c"),
+		"silent_backend_not_in_the_service": cluster{pods: 3, requests: 300, kinds: kinds[:1],
+			silent: anywhere("agent-c"),
 			direct: always}.build(),
 		"silent_backend_from_one_node": cluster{pods: 3, requests: 300, kinds: kinds[:1], lost: true, direct: always,
-			silent: func(agent, to string, _ target.Kind) bool { return agent == "agent-a" && to == "agent-b" }}.build(),
+			silent: func(agent, to string, _ target.Kind) bool {
+				return agent == "agent-a" &&
+					to == "agent-b"
+			}}.build(),
 	}
 	one := weight(func(_, to int) bool { return to == 0 })
 	cases["silent_backend_between_nodes"] = lottery{pods: 4, requests: 200,

@@ -17,12 +17,14 @@ import (
 type lottery struct {
 	// pods is how many agents there are, one on each node; requests how many each sends to each target.
 	pods, requests int
-	// kinds are those of the default when empty: a ClusterIP, and a node port on each node. families are IPv4 when empty.
+	// kinds are those of the default when empty: a ClusterIP, and a node port on each node. families are IPv4 when
+	// empty.
 	kinds    []target.Kind
 	families []topology.Family
 	// leads is a weight for the pod, for requests of the agent to the target; nil is 1.
 	leads func(agent, to int, t target.Target) float64
-	// lost reports whether the request gets no answer, reached whether the pod's own address answers; nil is that all do.
+	// lost reports whether the request gets no answer, reached whether the pod's own address answers; nil is that all
+	// do.
 	lost, unreached func(agent, to int) bool
 	// deals leads to the pods in turn, each place that selects from the first on: the agents ask one after the other,
 	// or paced by turns.
@@ -52,7 +54,8 @@ func (l lottery) targets() []target.Target {
 				many = l.pods
 			}
 			for i := range many {
-				all = append(all, target.Target{ID: fmt.Sprintf("Agent%s%s_%02d", kind, family, i), Kind: kind, Family: family,
+				all = append(all, target.Target{ID: fmt.Sprintf("Agent%s%s_%02d", kind, family, i), Kind: kind,
+					Family: family,
 					Answer: target.Backends})
 			}
 		}
@@ -80,7 +83,8 @@ func (l lottery) round(random *rand.Rand) report.Round {
 				break
 			}
 			for _, family := range []topology.Family{topology.IPv4, topology.IPv6} {
-				p := report.Path{Target: target.Target{ID: fmt.Sprintf("AgentPod%s_%02d", family, to), Kind: target.Endpoint,
+				p := report.Path{Target: target.Target{ID: fmt.Sprintf("AgentPod%s_%02d", family, to),
+					Kind:   target.Endpoint,
 					Family: family,
 					Answer: target.OnePod, Pod: name(to)}, Scheduled: 10, Sent: 10, OK: 10}
 				if l.unreached != nil && l.unreached(i, to) {

@@ -12,7 +12,8 @@ import (
 
 func TestAServiceThatLeadsEveryoneToOnePodIsFound(t *testing.T) {
 	for pods := 3; pods <= 20; pods++ {
-		round := cluster{pods: pods, requests: 1000, kinds: []target.Kind{target.ClusterIP, target.NodePort}, direct: always,
+		round := cluster{pods: pods, requests: 1000, kinds: []target.Kind{target.ClusterIP, target.NodePort},
+			direct: always,
 			silent: func(_, to string, _ target.Kind) bool { return to != "agent-a" }}.build()
 		if found := patterns(round); len(found) != 1 || found[0].Reason != "OneBackendOnly" ||
 			found[0].Confidence != diagnose.High {

@@ -108,10 +108,12 @@ func (f facts) courseEvidence(c course) []string {
 			break
 		}
 		lines = append(lines,
-			fmt.Sprintf("%s gave %s to %s", f.place(pod), plural(c.counts[i], "answer"), plural(len(c.agents), "agent")))
+			fmt.Sprintf("%s gave %s to %s", f.place(pod), plural(c.counts[i], "answer"),
+				plural(len(c.agents), "agent")))
 	}
 	if c.lost > 0 {
-		return append(lines, fmt.Sprintf("%d of %d requests were lost, which does not explain it", c.lost, c.answered+c.lost))
+		return append(lines, fmt.Sprintf("%d of %d requests were lost, which does not explain it", c.lost, c.answered+
+			c.lost))
 	}
 	return append(lines, "no request was lost")
 }
@@ -180,7 +182,8 @@ func (f facts) skewed(p *pool, comparisons int) (Finding, bool) {
 		}
 		pods = append(pods, f.place(pod))
 		lines = append(lines,
-			fmt.Sprintf("%s gave %.0f of %.0f answers, where about %.0f would be its share", f.place(pod), got, n, n*share))
+			fmt.Sprintf("%s gave %.0f of %.0f answers, where about %.0f would be its share", f.place(pod), got, n,
+				n*share))
 	}
 	if len(pods) == 0 {
 		return Finding{}, false
@@ -191,7 +194,8 @@ func (f facts) skewed(p *pool, comparisons int) (Finding, bool) {
 	}
 	return Finding{Component: ServicePath, Where: several(pods), Confidence: Low,
 		Evidence: lines[:min(len(lines), mostNamed)], Message: fmt.Sprintf(
-			"%s: %s; look at readiness during the round, and at weights or affinity in kube-proxy, or in what stands in for it",
+			"%s: %s; look at readiness during the round, and at weights or affinity in kube-proxy, or in what stands "+
+				"in for it",
 			p.names(), what)}, true
 }
 

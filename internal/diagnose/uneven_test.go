@@ -56,21 +56,24 @@ func TestAPodThatIsNeverSelectedIsFoundAtTheDefaultLoad(t *testing.T) {
 		{"over IPv6 alone", lottery{leads: six, families: both}, "ClusterIP, NodePort"},
 		{"over node ports and IPv6 alone", lottery{leads: sixPort, families: both}, "NodePort"},
 		{"over the cluster address alone, at 20 a second", lottery{leads: clusterIP, requests: 40}, "ClusterIP"},
-		{"where only the cluster address is a target, at 20 a second", lottery{leads: silent, requests: 40, kinds: service},
+		{"where only the cluster address is a target, at 20 a second",
+			lottery{leads: silent, requests: 40, kinds: service},
 			"ClusterIP"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			for _, pods := range []int{2, 3, 4, 7, 12, 20, 40} {
 				c.pods, c.requests = pods, max(c.requests, 10)
-				if pods == 2 && c.leads(0, 1, target.Target{Kind: target.NodePort, Family: topology.IPv4}) > 0 && c.requests < 20 {
+				if pods == 2 && c.leads(0, 1, target.Target{Kind: target.NodePort, Family: topology.IPv4}) > 0 &&
+					c.requests < 20 {
 					// 2 x 10 requests of the one other agent.
 					continue
 				}
 				findings := patterns(c.round(seeded(uint64(pods))))
 				if len(findings) != 1 || findings[0].Reason != "SilentBackend" ||
 					findings[0].Where != "pod agent-01 on node node-01" ||
-					!strings.HasPrefix(findings[0].Message, c.paths+": ") || findings[0].Component != diagnose.ServicePath {
+					!strings.HasPrefix(findings[0].Message, c.paths+": ") ||
+					findings[0].Component != diagnose.ServicePath {
 					t.Errorf("%d pods: %+v", pods, findings)
 				}
 				if want := diagnose.High; pods > 2 && findings[0].Confidence != want {
@@ -90,7 +93,8 @@ func TestAPodThatSomeNodesNeverSelectIsFoundAtTheDefaultLoad(t *testing.T) {
 		if len(findings) != 1 || findings[0].Reason != "SilentBackend" ||
 			findings[0].Where != "pod "+name(pods-1)+" on node "+node(pods-1) ||
 			findings[0].Confidence != diagnose.Medium || findings[0].Component != diagnose.ServicePath ||
-			!strings.Contains(findings[0].Message, fmt.Sprintf("never answered %d of %d other agents", pods/3, pods-1)) {
+			!strings.Contains(findings[0].Message,
+				fmt.Sprintf("never answered %d of %d other agents", pods/3, pods-1)) {
 			t.Errorf("%d pods: %+v", pods, findings)
 		}
 	}
@@ -192,9 +196,11 @@ func TestAServiceThatLeadsToFewPods(t *testing.T) {
 		{"everybody to one pod, and the spec says so",
 			explained(lottery{pods: 5, requests: 10, leads: one}.round(seeded(1))), nil},
 		{"everybody to one pod, whose own paths are all that work",
-			lottery{pods: 5, requests: 10, leads: one, unreached: func(_, to int) bool { return to > 0 }}.round(seeded(1)),
+			lottery{pods: 5, requests: 10, leads: one,
+				unreached: func(_, to int) bool { return to > 0 }}.round(seeded(1)),
 			[]string{"low OneBackendOnly at pod agent-00 on node node-00"}},
-		{"each node to itself", lottery{pods: 3, requests: 10, leads: local, kinds: kinds(target.ClusterIP)}.round(seeded(1)),
+		{"each node to itself",
+			lottery{pods: 3, requests: 10, leads: local, kinds: kinds(target.ClusterIP)}.round(seeded(1)),
 			[]string{"medium LocalOnly at the Service's ClusterIP"}},
 		{"each of two nodes to itself",
 			lottery{pods: 2, requests: 20, leads: local, kinds: kinds(target.ClusterIP)}.round(seeded(1)),
@@ -206,7 +212,8 @@ func TestAServiceThatLeadsToFewPods(t *testing.T) {
 		{"each node to itself, and the spec says so",
 			explained(lottery{pods: 3, requests: 10, leads: local}.round(seeded(1))), nil},
 		{"each node to itself, since the way to all others is broken",
-			lottery{pods: 6, requests: 30, lost: away, unreached: away, kinds: kinds(target.ClusterIP)}.round(seeded(1)), nil},
+			lottery{pods: 6, requests: 30, lost: away, unreached: away,
+				kinds: kinds(target.ClusterIP)}.round(seeded(1)), nil},
 		{"each of three nodes to itself, and a fourth gets no answer",
 			lottery{pods: 4, requests: 20, leads: local, lost: func(agent, _ int) bool { return agent == 0 },
 				kinds: kinds(target.ClusterIP)}.round(seeded(1)),
@@ -229,7 +236,8 @@ func TestAServiceThatLeadsToFewPods(t *testing.T) {
 			[]string{"high OneBackendOnly at pod agent-00 on node node-00",
 				"medium LocalOnly at the Service's ClusterIP over IPv4"}},
 		{"each node to itself over both families",
-			lottery{pods: 3, requests: 10, families: both, leads: local, kinds: kinds(target.ClusterIP)}.round(seeded(1)),
+			lottery{pods: 3, requests: 10, families: both, leads: local,
+				kinds: kinds(target.ClusterIP)}.round(seeded(1)),
 			[]string{"medium LocalOnly at the Service's ClusterIP"}},
 		{"everybody to three of ten pods over IPv6 alone",
 			lottery{pods: 10, requests: 10, families: both, leads: over(topology.IPv6, few, evenly)}.round(seeded(1)),

@@ -81,8 +81,9 @@ func (f facts) unexpected(s *strangers) Finding {
 		return cmp.Or(cmp.Compare(a.agent, b.agent), cmp.Compare(a.id, b.id), cmp.Compare(a.pod, b.pod))
 	})
 	for _, g := range s.figures[:min(len(s.figures), mostNamed)] {
-		lines = append(lines, fmt.Sprintf("%s on %s: %s gave %s", cmp.Or(f.nodes[g.agent], g.agent), g.id, f.place(g.pod),
-			plural(g.n, "answer")))
+		lines = append(lines,
+			fmt.Sprintf("%s on %s: %s gave %s", cmp.Or(f.nodes[g.agent], g.agent), g.id, f.place(g.pod),
+				plural(g.n, "answer")))
 	}
 	found := Finding{Component: s.way.component(), Where: several(places), Confidence: Medium,
 		Evidence: append(lines, "seen on "+several(sorted(s.ids)))}

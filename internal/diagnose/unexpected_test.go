@@ -62,7 +62,8 @@ func elsewhere(pods int) report.Round {
 	ids := r.Backends[0].Targets
 	r.Backends = nil
 	for i := range pods {
-		r.Backends = append(r.Backends, report.Backends{Targets: ids, Pods: []string{name(i)}, Sources: []string{name(i)}})
+		r.Backends = append(r.Backends,
+			report.Backends{Targets: ids, Pods: []string{name(i)}, Sources: []string{name(i)}})
 	}
 	return r
 }
@@ -93,7 +94,8 @@ func TestUnexpectedBackend(t *testing.T) {
 		{"one answer to each of two agents",
 			base(func(r *report.Round) { r.Agents[0].Paths[0].Peers = map[string]uint64{name(0): 9, name(2): 1} }),
 			[]string{"high UnexpectedBackend at " + two}},
-		{"the pod may answer beside the backends", base(func(r *report.Round) { r.Backends[1].Also = []string{name(2)} }),
+		{"the pod may answer beside the backends",
+			base(func(r *report.Round) { r.Backends[1].Also = []string{name(2)} }),
 			nil},
 		{"the pod was changed", base(func(r *report.Round) { r.Churn = []report.Change{{Pod: name(2)}} }), nil},
 		{"the agent was changed", base(func(r *report.Round) { r.Churn = []report.Change{{Pod: name(1)}} }), nil},
@@ -102,7 +104,8 @@ func TestUnexpectedBackend(t *testing.T) {
 		{"a backend that was changed", base(func(r *report.Round) {
 			r.Churn, r.Backends[1].Pods = []report.Change{{Pod: name(2)}}, []string{name(1), name(2)}
 		}), nil},
-		{"the pod was left out of the round", base(func(r *report.Round) { r.Expected[2].LeftOut = "pod is not ready" }),
+		{"the pod was left out of the round",
+			base(func(r *report.Round) { r.Expected[2].LeftOut = "pod is not ready" }),
 			nil},
 		{"nobody knows the pod", base(func(r *report.Round) { r.Expected = r.Expected[:2] }), nil},
 		{"nobody knows the backends", base(func(r *report.Round) { r.Backends = nil }), nil},

@@ -49,7 +49,8 @@ func TestRequestsThatAreDealtInTurnAreNoFault(t *testing.T) {
 				l.requests, l.deals, l.paced, l.services = requests, true, paced, true
 				for seed := range uint64(3) {
 					for _, f := range patterns(l.round(seeded(seed))) {
-						t.Errorf("%d pods, %d requests, %d kinds, paced %v: %s: %s", l.pods, requests, len(l.kinds), paced, f.Reason,
+						t.Errorf("%d pods, %d requests, %d kinds, paced %v: %s: %s", l.pods, requests, len(l.kinds),
+							paced, f.Reason,
 							f.Message)
 					}
 				}

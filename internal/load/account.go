@@ -70,7 +70,8 @@ func (a *Account) Begin(start time.Time) {
 	a.started = start
 }
 
-// End sets the end to that of the load's, counted by the monotonic clock: setting the wall clock must not turn time around.
+// End sets the end to that of the load's, counted by the monotonic clock: setting the wall clock must not turn time
+// around.
 func (a *Account) End(start, end time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -36,28 +36,34 @@ func TestWhatAnAccountSaysOfItsAttempts(t *testing.T) {
 		{name: "missed ones alone", missed: 3, want: report.Path{Scheduled: 3, Missed: 3}},
 		{
 			name: "a success: what a user would have waited is its latency and what the agent added",
-			samples: []probe.Sample{{Due: at(0), Start: at(5 * ms), Own: 2 * ms, Latency: 30 * ms, Status: 200, Peer: "b", Bytes: 7, Kernel: true,
+			samples: []probe.Sample{{Due: at(0), Start: at(5 * ms), Own: 2 * ms, Latency: 30 * ms, Status: 200,
+				Peer: "b", Bytes: 7, Kernel: true,
 				Phases: phases(ms, 0)}},
 			missed: 1,
-			want: report.Path{Scheduled: 2, Sent: 1, Missed: 1, OK: 1, Bytes: 7, Kernel: 1, Statuses: map[int]uint64{200: 1}, Peers: map[string]uint64{"b": 1},
+			want: report.Path{Scheduled: 2, Sent: 1, Missed: 1, OK: 1, Bytes: 7, Kernel: 1,
+				Statuses: map[int]uint64{200: 1}, Peers: map[string]uint64{"b": 1},
 				Phases: [probe.Phases]report.Phase{probe.Connect: {Count: 1, Sum: ms, Max: ms}}},
 			latencies: []time.Duration{30 * ms}, responses: []time.Duration{37 * ms}, lags: []time.Duration{7 * ms},
 		},
 		{
 			name: "phases add up, and the longest one stays",
 			samples: []probe.Sample{
-				{Due: at(0), Start: at(0), Latency: 3 * ms, Phases: phases(ms, 1)}, {Due: at(0), Start: at(0), Latency: 3 * ms, Phases: phases(2*ms, 0)},
+				{Due: at(0), Start: at(0), Latency: 3 * ms, Phases: phases(ms, 1)},
+				{Due: at(0), Start: at(0), Latency: 3 * ms, Phases: phases(2*ms, 0)},
 				{Due: at(0), Start: at(0), Latency: 3 * ms, Phases: phases(ms, 0)}},
 			want: report.Path{Scheduled: 3, Sent: 3, OK: 3,
-				Phases: [probe.Phases]report.Phase{probe.Connect: {Count: 3, Sum: 4 * ms, Max: 2 * ms}, probe.Body: {Count: 1, Sum: 1, Max: 1}}},
-			latencies: []time.Duration{3 * ms, 3 * ms, 3 * ms}, responses: []time.Duration{3 * ms, 3 * ms, 3 * ms}, lags: []time.Duration{0, 0, 0},
+				Phases: [probe.Phases]report.Phase{probe.Connect: {Count: 3, Sum: 4 * ms, Max: 2 * ms},
+					probe.Body: {Count: 1, Sum: 1, Max: 1}}},
+			latencies: []time.Duration{3 * ms, 3 * ms, 3 * ms}, responses: []time.Duration{3 * ms, 3 * ms, 3 * ms},
+			lags: []time.Duration{0, 0, 0},
 		},
 		{
 			name: "segments that were sent again, in successes and failures",
 			samples: []probe.Sample{{Due: at(0), Start: at(0), Retransmits: 1}, {Due: at(0), Start: at(0)},
 				{Due: at(0), Start: at(0), Outcome: probe.Timeout, Phase: probe.Connect, Retransmits: 3}},
 			want: report.Path{Scheduled: 3, Sent: 3, OK: 2, Retransmits: 4, Retransmitted: 2,
-				Failures: []report.Failure{{Outcome: probe.Timeout, Phase: probe.Connect, Count: 1, Spans: []report.Span{{Count: 1}}}}},
+				Failures: []report.Failure{{Outcome: probe.Timeout, Phase: probe.Connect, Count: 1,
+					Spans: []report.Span{{Count: 1}}}}},
 			latencies: []time.Duration{0, 0}, responses: []time.Duration{0, 0}, lags: []time.Duration{0, 0, 0},
 		},
 		{
@@ -69,14 +75,16 @@ func TestWhatAnAccountSaysOfItsAttempts(t *testing.T) {
 				{Due: at(0), Start: at(0), Reused: true, Outcome: probe.Timeout, Phase: probe.FirstByte},
 				{Due: at(0), Start: at(0), Closed: true, Outcome: probe.Reset, Phase: probe.FirstByte}},
 			want: report.Path{Scheduled: 5, Sent: 5, OK: 2, Reused: 4, Closed: 1,
-				Failures: []report.Failure{{Outcome: probe.Timeout, Phase: probe.FirstByte, Count: 1, Spans: []report.Span{{Count: 1}}},
+				Failures: []report.Failure{{Outcome: probe.Timeout, Phase: probe.FirstByte, Count: 1,
+					Spans: []report.Span{{Count: 1}}},
 					{Outcome: probe.Reset, Phase: probe.FirstByte, Count: 2, Spans: []report.Span{{Count: 2}}}}},
 			latencies: []time.Duration{0, 0}, responses: []time.Duration{0, 0}, lags: []time.Duration{0, 0, 0, 0, 0},
 		},
 		{
 			name: "failures have no latency, but are counted by kind, in time, and with three different messages",
 			samples: []probe.Sample{
-				{Due: at(0), Start: at(-ms), Latency: ms, Outcome: probe.Refused, Phase: probe.Connect, Kernel: true, Phases: phases(ms, 0), Message: "a"},
+				{Due: at(0), Start: at(-ms), Latency: ms, Outcome: probe.Refused, Phase: probe.Connect, Kernel: true,
+					Phases: phases(ms, 0), Message: "a"},
 				{Due: at(ms), Start: at(ms), Latency: ms, Outcome: probe.Refused, Phase: probe.Connect, Message: "a"},
 				{Due: at(2 * ms), Start: at(2 * ms), Outcome: probe.Refused, Phase: probe.Connect},
 				{Due: at(2 * ms), Start: at(2 * ms), Outcome: probe.Refused, Phase: probe.Connect, Message: "b"},
@@ -84,11 +92,13 @@ func TestWhatAnAccountSaysOfItsAttempts(t *testing.T) {
 				{Due: at(2 * ms), Start: at(2 * ms), Outcome: probe.Refused, Phase: probe.Connect, Message: "d"},
 				{Due: at(0), Start: at(0), Outcome: probe.BadStatus, Phase: probe.FirstByte, Status: 503, Peer: "c"},
 				{Due: at(0), Start: at(0), Outcome: probe.BadStatus, Phase: probe.Body, Status: 500}},
-			want: report.Path{Scheduled: 8, Sent: 8, Statuses: map[int]uint64{500: 1, 503: 1}, Peers: map[string]uint64{"c": 1}, Failures: []report.Failure{
-				{Outcome: probe.Refused, Phase: probe.Connect, Count: 6, Examples: []string{"a", "b", "c"},
-					Spans: []report.Span{{Count: 1}, {First: ms, Last: ms, Count: 1}, {First: 2 * ms, Last: 2 * ms, Count: 4}}},
-				{Outcome: probe.BadStatus, Phase: probe.FirstByte, Count: 1, Spans: []report.Span{{Count: 1}}},
-				{Outcome: probe.BadStatus, Phase: probe.Body, Count: 1, Spans: []report.Span{{Count: 1}}}}},
+			want: report.Path{Scheduled: 8, Sent: 8, Statuses: map[int]uint64{500: 1, 503: 1},
+				Peers: map[string]uint64{"c": 1}, Failures: []report.Failure{
+					{Outcome: probe.Refused, Phase: probe.Connect, Count: 6, Examples: []string{"a", "b", "c"},
+						Spans: []report.Span{{Count: 1}, {First: ms, Last: ms, Count: 1},
+							{First: 2 * ms, Last: 2 * ms, Count: 4}}},
+					{Outcome: probe.BadStatus, Phase: probe.FirstByte, Count: 1, Spans: []report.Span{{Count: 1}}},
+					{Outcome: probe.BadStatus, Phase: probe.Body, Count: 1, Spans: []report.Span{{Count: 1}}}}},
 			lags: []time.Duration{-ms, 0, 0, 0, 0, 0, 0, 0},
 		},
 	}
@@ -166,7 +176,8 @@ func TestPace(t *testing.T) {
 			t.Errorf("%s: interval %v, lateness %v", c.name, p.Interval(), p.Lateness())
 		}
 	}
-	for every, want := range map[time.Duration]time.Duration{100 * ms: 250 * ms, 250 * ms: 250 * ms, 300 * ms: 300 * ms} {
+	for every, want := range map[time.Duration]time.Duration{100 * ms: 250 * ms, 250 * ms: 250 * ms,
+		300 * ms: 300 * ms} {
 		if got := (load.KeptPace{Every: every}).Lateness(); got != want {
 			t.Errorf("a persistent stream every %v may be %v late, want %v", every, got, want)
 		}
@@ -191,7 +202,8 @@ func TestPhasesAreTheseForEver(t *testing.T) {
 
 func TestNoMoreThan8192AttemptsAreUnderWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := load.New(load.Config{Prober: &network{delay: time.Minute}, Targets: targets(1), Load: mesh.Load{PerSecond: 1000, Duration: 9 * time.Second}})
+		l := load.New(load.Config{Prober: &network{delay: time.Minute}, Targets: targets(1),
+			Load: mesh.Load{PerSecond: 1000, Duration: 9 * time.Second}})
 		l.Run(t.Context())
 		if p := l.Paths()[0]; p.Sent != 8192 || p.Missed != 9000-8192 {
 			t.Errorf("%d were sent and %d missed, want 8192 and the rest of 9000", p.Sent, p.Missed)

@@ -26,8 +26,10 @@ func TestKeptStreamRunsBesideTheCountedOne(t *testing.T) {
 		requests int
 		every    time.Duration
 	}{
-		{"a tenth of the requests", mesh.Load{PerSecond: 10, Duration: 20 * time.Second, Connection: mesh.Both}, 20, time.Second},
-		{"three at least", mesh.Load{PerSecond: 1, Duration: 10 * time.Second, Connection: mesh.Both}, 3, 10 * time.Second / 3},
+		{"a tenth of the requests", mesh.Load{PerSecond: 10, Duration: 20 * time.Second, Connection: mesh.Both}, 20,
+			time.Second},
+		{"three at least", mesh.Load{PerSecond: 1, Duration: 10 * time.Second, Connection: mesh.Both}, 3,
+			10 * time.Second / 3},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -43,10 +45,13 @@ func TestKeptStreamRunsBesideTheCountedOne(t *testing.T) {
 				var phases []time.Duration
 				for _, p := range l.Paths() {
 					consistent(t, []report.Path{p, *p.Kept})
-					if p.OK != c.load.Requests() || p.Latency.Min() != 3*time.Millisecond || p.Kept.OK != uint64(c.requests) || p.Kept.Latency.Max() != time.Millisecond {
-						t.Errorf("%d ok from %v on, %d kept ok up to %v", p.OK, p.Latency.Min(), p.Kept.OK, p.Kept.Latency.Max())
+					if p.OK != c.load.Requests() || p.Latency.Min() != 3*time.Millisecond ||
+						p.Kept.OK != uint64(c.requests) || p.Kept.Latency.Max() != time.Millisecond {
+						t.Errorf("%d ok from %v on, %d kept ok up to %v", p.OK, p.Latency.Min(), p.Kept.OK,
+							p.Kept.Latency.Max())
 					}
-					if p.Kept.Target != p.Target || p.Kept.Kept != nil || !p.Kept.Started.Equal(p.Started) || !p.Kept.Ended.Equal(p.Ended) {
+					if p.Kept.Target != p.Target || p.Kept.Kept != nil || !p.Kept.Started.Equal(p.Started) ||
+						!p.Kept.Ended.Equal(p.Ended) {
 						t.Errorf("%s has the kept path %+v", p.Target.ID, p.Kept.Target)
 					}
 					starts := kept.starts[p.Target.ID]
@@ -121,7 +126,8 @@ func (c *chaos) Probe(ctx context.Context, t target.Target) probe.Sample {
 		c.now--
 		c.mu.Unlock()
 	}()
-	s := probe.Sample{Start: time.Now(), Outcome: probe.Outcome(x % uint64(probe.Outcomes)), Phase: probe.Phase(x >> 8 % uint64(probe.Phases)),
+	s := probe.Sample{Start: time.Now(), Outcome: probe.Outcome(x % uint64(probe.Outcomes)),
+		Phase:  probe.Phase(x >> 8 % uint64(probe.Phases)),
 		Reused: x>>16&1 == 0, Closed: x>>17&1 == 0, Lost: probe.Lost{Resets: x >> 40 % 2, Closes: x >> 41 % 3},
 		Bytes: 10, Peer: fmt.Sprintf("p%d", x>>20%8), Message: fmt.Sprintf("m%d", x>>24%8)}
 	if s.Outcome == probe.OK {
@@ -192,8 +198,9 @@ func TestCountsAddUpAtEveryMomentWhateverHappens(t *testing.T) {
 				}
 				// 2200 attempts a second of 150 ms each want 330 places of the 200.
 				prober := &chaos{}
-				l := load.New(load.Config{Prober: prober, Kept: prober, Source: "a", Targets: targets(20), InFlight: inFlight,
-					Load: mesh.Load{PerSecond: 100, Duration: 3 * time.Second, Connection: mesh.Both}})
+				l := load.New(load.Config{Prober: prober, Kept: prober, Source: "a", Targets: targets(20),
+					InFlight: inFlight,
+					Load:     mesh.Load{PerSecond: 100, Duration: 3 * time.Second, Connection: mesh.Both}})
 				if complete := watched(ctx, t, l); complete != (c.stop == 0) {
 					t.Errorf("the load says %v of its completeness", complete)
 				}
@@ -202,7 +209,8 @@ func TestCountsAddUpAtEveryMomentWhateverHappens(t *testing.T) {
 					sent, missed = sent+p.Sent, missed+p.Missed
 				}
 				if sent != prober.n || prober.now != 0 || prober.highest != inFlight || missed == 0 {
-					t.Errorf("%d of %d attempts are counted, %d are under way at the end and %d were at most, %d were missed", sent, prober.n, prober.now, prober.highest, missed)
+					t.Errorf("%d of %d attempts are counted, %d are under way at the end and %d were at most, %d "+
+						"were missed", sent, prober.n, prober.now, prober.highest, missed)
 				}
 				if c.stop == 0 && sent+missed != 20*(300+30) {
 					t.Errorf("%d sent and %d missed of %d", sent, missed, 20*(300+30))
@@ -233,6 +241,7 @@ func TestCountsAddUpOnABusyMachine(t *testing.T) {
 		scheduled, sent = scheduled+p.Scheduled, sent+p.Sent
 	}
 	if !complete || scheduled != 5*(500+50) || sent != prober.n || prober.now != 0 {
-		t.Errorf("complete is %v, %d scheduled, %d of %d sent are counted, %d are under way", complete, scheduled, sent, prober.n, prober.now)
+		t.Errorf("complete is %v, %d scheduled, %d of %d sent are counted, %d are under way", complete, scheduled, sent,
+			prober.n, prober.now)
 	}
 }

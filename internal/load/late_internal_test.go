@@ -29,13 +29,16 @@ func TestAnAttemptThatIsTooLateIsMissed(t *testing.T) {
 		{"a moment too late", mesh.Load{PerSecond: 10}, 250*time.Millisecond + 1, 0, 1},
 		{"just in time at a low rate", mesh.Load{PerSecond: 1}, time.Second, 1, 0},
 		{"a moment too late at a low rate", mesh.Load{PerSecond: 1}, time.Second + 1, 0, 1},
-		{"just in time on the persistent stream", mesh.Load{PerSecond: 10, Duration: 10 * time.Second, Connection: mesh.Both}, time.Second, 1, 0},
-		{"a moment too late on the persistent stream", mesh.Load{PerSecond: 10, Duration: 10 * time.Second, Connection: mesh.Both},
+		{"just in time on the persistent stream",
+			mesh.Load{PerSecond: 10, Duration: 10 * time.Second, Connection: mesh.Both}, time.Second, 1, 0},
+		{"a moment too late on the persistent stream",
+			mesh.Load{PerSecond: 10, Duration: 10 * time.Second, Connection: mesh.Both},
 			time.Second + 1, 0, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				l := New(Config{Prober: prompt{}, Kept: prompt{}, Targets: []target.Target{{}}, Load: c.load, InFlight: 1})
+				l := New(Config{Prober: prompt{}, Kept: prompt{}, Targets: []target.Target{{}}, Load: c.load,
+					InFlight: 1})
 				s := l.streams[len(l.streams)-1]
 				path := func() report.Path {
 					if p := l.Paths()[0]; p.Kept == nil {

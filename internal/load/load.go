@@ -1,17 +1,20 @@
 // Package load makes attempts at a fixed pace, whatever their answers do: an open loop.
 //
-// On every target, attempt i is due at start + phase + i/rate, where the phase, less than one interval, comes from a hash of the
-// source and the target: agents and targets do not beat in step, and the same pair always has the same phase.
-// What is due while the bound of attempts in flight is reached, or is looked at later than the lateness bound, is counted as
-// missed and never made up for, so that no backlog builds up: a burst of late requests would measure something else than what was asked for.
+// On every target, attempt i is due at start + phase + i/rate, where the phase, less than one interval, comes from a
+// hash of the source and the target: agents and targets do not beat in step, and the same pair always has the same
+// phase. What is due while the bound of attempts in flight is reached, or is looked at later than the lateness bound,
+// is counted as missed and never made up for, so that no backlog builds up: a burst of late requests would measure
+// something else than what was asked for.
 //
-// Beside the counted attempts there may be a kept stream, slower and over connections that stay open (report.Path.Kept). Attempt i of it is due
-// at start + its own phase + i x its interval, and nothing of the one stream waits for the other.
+// Beside the counted attempts there may be a kept stream, slower and over connections that stay open
+// (report.Path.Kept). Attempt i of it is due at start + its own phase + i x its interval, and nothing of the one stream
+// waits for the other.
 //
-// Each stream waits by one timer of the runtime, set anew for every attempt to the moment when it is due, so that errors do not add up.
-// The runtime waits in whole milliseconds (its netpoller rounds shorter waits up to one), so that attempts start
-// 0.6 to 0.8 ms late at the median, at 10 as at 1000 a second on one target (measured on a virtual machine with 2 CPUs),
-// and later where CPU is short: Lag tells by how much. Where that is too coarse, package engine is the scheduler.
+// Each stream waits by one timer of the runtime, set anew for every attempt to the moment when it is due, so that
+// errors do not add up. The runtime waits in whole milliseconds (its netpoller rounds shorter waits up to one), so that
+// attempts start 0.6 to 0.8 ms late at the median, at 10 as at 1000 a second on one target (measured on a virtual
+// machine with 2 CPUs), and later where CPU is short: Lag tells by how much. Where that is too coarse, package engine
+// is the scheduler.
 package load
 
 import (
@@ -31,7 +34,8 @@ import (
 // DefaultInFlight is the bound on attempts in flight where Config names none. Each holds one descriptor and one port.
 const DefaultInFlight = 8192
 
-// Lateness is the least that an attempt may start late before it is missed; at rates below 4 a second it is one interval.
+// Lateness is the least that an attempt may start late before it is missed; at rates below 4 a second it is one
+// interval.
 const Lateness = 250 * time.Millisecond
 
 // Config is one load.
@@ -46,7 +50,8 @@ type Config struct {
 	Targets []target.Target
 	// Load's rate must be 1 or more. Its timeout is the probers' business.
 	Load mesh.Load
-	// InFlight bounds the attempts under way at once, on all targets and of both streams together; 0 is DefaultInFlight.
+	// InFlight bounds the attempts under way at once, on all targets and of both streams together; 0 is
+	// DefaultInFlight.
 	InFlight int
 }
 
@@ -84,8 +89,10 @@ type lane struct {
 func New(config Config) *Load {
 	l := &Load{limit: int64(cmp.Or(config.InFlight, DefaultInFlight))}
 	pace, keptPace := PaceOf(config.Load), KeptPaceOf(config.Load)
-	counted := stream{prober: config.Prober, requests: config.Load.Requests(), lateness: pace.Lateness(), offset: pace.Offset}
-	kept := stream{prober: config.Kept, requests: keptPace.Requests, lateness: keptPace.Lateness(), offset: keptPace.Offset}
+	counted := stream{prober: config.Prober, requests: config.Load.Requests(), lateness: pace.Lateness(),
+		offset: pace.Offset}
+	kept := stream{prober: config.Kept, requests: keptPace.Requests, lateness: keptPace.Lateness(),
+		offset: keptPace.Offset}
 	for _, t := range config.Targets {
 		p := path{counted: NewAccount(t)}
 		counted.lanes = append(counted.lanes, lane{p.counted, pace.Phase(config.Source, t.ID)})
@@ -105,9 +112,10 @@ func New(config Config) *Load {
 	return l
 }
 
-// Run makes all attempts that are due, waits for the last one, and reports whether the load came to its end.
-// When the context ends first, attempts under way are aborted by the prober and counted so (they are Sent, and failed as Aborted);
-// attempts that would have become due later are counted nowhere: Scheduled ends with them. Run must be called once.
+// Run makes all attempts that are due, waits for the last one, and reports whether the load came to its end. When the
+// context ends first, attempts under way are aborted by the prober and counted so (they are Sent, and failed as
+// Aborted); attempts that would have become due later are counted nowhere: Scheduled ends with them. Run must be called
+// once.
 func (l *Load) Run(ctx context.Context) (complete bool) {
 	start := time.Now()
 	l.each(func(a *Account) { a.Begin(start) })
@@ -145,8 +153,8 @@ func (l *Load) Paths() []report.Path {
 	return paths
 }
 
-// keepPace starts every attempt of the stream when it is due. Phases are shorter than the interval, so going round the targets
-// in their order goes forward in time.
+// keepPace starts every attempt of the stream when it is due. Phases are shorter than the interval, so going round the
+// targets in their order goes forward in time.
 func (l *Load) keepPace(ctx context.Context, start time.Time, s stream) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()

@@ -68,7 +68,8 @@ func consistent(t *testing.T, paths []report.Path) {
 		for _, f := range p.Failures {
 			failed += f.Count
 		}
-		if p.Scheduled != p.Sent+p.Missed || p.Sent != p.OK+failed || p.Latency.Count() != p.OK || p.Lag.Count() != p.Sent {
+		if p.Scheduled != p.Sent+p.Missed || p.Sent != p.OK+failed || p.Latency.Count() != p.OK ||
+			p.Lag.Count() != p.Sent {
 			t.Errorf("%s does not add up: %d scheduled, %d sent, %d missed, %d ok, %d failed, %d latencies, %d lags",
 				p.Target.ID, p.Scheduled, p.Sent, p.Missed, p.OK, failed, p.Latency.Count(), p.Lag.Count())
 		}
@@ -80,11 +81,13 @@ func consistent(t *testing.T, paths []report.Path) {
 }
 
 func TestEveryDueRequestIsSentWhenItIsDue(t *testing.T) {
-	for _, c := range []struct{ rate, every, due int }{{1, 0, 10}, {3, 0, 30}, {7, 1, 70}, {10, 0, 100}, {1000, 0, 10_000}, {1, 2, 5}, {1, 3, 3}, {2, 3, 6}, {1, 10, 1}} {
+	for _, c := range []struct{ rate, every, due int }{{1, 0, 10}, {3, 0, 30}, {7, 1, 70}, {10, 0, 100},
+		{1000, 0, 10_000}, {1, 2, 5}, {1, 3, 3}, {2, 3, 6}, {1, 10, 1}} {
 		t.Run(fmt.Sprintf("%d every %d seconds", c.rate, max(c.every, 1)), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				n := &network{delay: 3 * time.Millisecond}
-				l := load.New(load.Config{Prober: n, Source: "a", Targets: targets(5), Load: mesh.Load{PerSecond: c.rate, Every: c.every, Duration: 10 * time.Second}})
+				l := load.New(load.Config{Prober: n, Source: "a", Targets: targets(5),
+					Load: mesh.Load{PerSecond: c.rate, Every: c.every, Duration: 10 * time.Second}})
 				start := time.Now()
 				if !l.Run(t.Context()) {
 					t.Error("the load says that it was cut short")
@@ -97,11 +100,14 @@ func TestEveryDueRequestIsSentWhenItIsDue(t *testing.T) {
 				paths := l.Paths()
 				consistent(t, paths)
 				for _, p := range paths {
-					if due := uint64(c.due); p.Scheduled != due || p.OK != due || p.Bytes != 100*due || p.Statuses[200] != due || p.Peers["b"] != due {
+					if due := uint64(c.due); p.Scheduled != due || p.OK != due || p.Bytes != 100*due ||
+						p.Statuses[200] != due || p.Peers["b"] != due {
 						t.Errorf("%s: %d scheduled, %d ok, want %d", p.Target.ID, p.Scheduled, p.OK, due)
 					}
-					if p.Lag.Max() != 0 || p.Latency.Min() != 3*time.Millisecond || p.Latency.Max() != 3*time.Millisecond {
-						t.Errorf("%s: lag up to %v, latency %v to %v", p.Target.ID, p.Lag.Max(), p.Latency.Min(), p.Latency.Max())
+					if p.Lag.Max() != 0 || p.Latency.Min() != 3*time.Millisecond ||
+						p.Latency.Max() != 3*time.Millisecond {
+						t.Errorf("%s: lag up to %v, latency %v to %v", p.Target.ID, p.Lag.Max(), p.Latency.Min(),
+							p.Latency.Max())
 					}
 					starts := n.starts[p.Target.ID]
 					slices.SortFunc(starts, time.Time.Compare)
@@ -111,7 +117,8 @@ func TestEveryDueRequestIsSentWhenItIsDue(t *testing.T) {
 					}
 					for i, at := range starts {
 						if want := start.Add(phase + time.Duration(i)*every/time.Duration(c.rate)); !at.Equal(want) {
-							t.Fatalf("%s: attempt %d started at %v, was due at %v", p.Target.ID, i, at.Sub(start), want.Sub(start))
+							t.Fatalf("%s: attempt %d started at %v, was due at %v", p.Target.ID, i, at.Sub(start),
+								want.Sub(start))
 						}
 					}
 				}
@@ -125,7 +132,8 @@ func TestPhasesAreSpreadAndStayTheSame(t *testing.T) {
 		run := func(source string) []time.Duration {
 			n := &network{}
 			start := time.Now()
-			l := load.New(load.Config{Prober: n, Source: source, Targets: targets(1000), Load: mesh.Load{PerSecond: 1, Duration: time.Second}})
+			l := load.New(load.Config{Prober: n, Source: source, Targets: targets(1000),
+				Load: mesh.Load{PerSecond: 1, Duration: time.Second}})
 			l.Run(t.Context())
 			var phases []time.Duration
 			for _, to := range targets(1000) {
@@ -154,7 +162,8 @@ func TestPhasesAreSpreadAndStayTheSame(t *testing.T) {
 
 func TestSlowAnswersNeitherDelayNorDropRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := load.New(load.Config{Prober: &network{delay: 5 * time.Second}, Targets: targets(2), Load: mesh.Load{PerSecond: 10, Duration: 2 * time.Second}})
+		l := load.New(load.Config{Prober: &network{delay: 5 * time.Second}, Targets: targets(2),
+			Load: mesh.Load{PerSecond: 10, Duration: 2 * time.Second}})
 		l.Run(t.Context())
 		consistent(t, l.Paths())
 		for _, p := range l.Paths() {
@@ -168,8 +177,9 @@ func TestSlowAnswersNeitherDelayNorDropRequests(t *testing.T) {
 func TestWhatCannotBeSentInTimeIsMissed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		// Four places, each taken for 1 s, serve 4 of the 10 that are due every second.
-		l := load.New(load.Config{Prober: &network{delay: time.Second - time.Millisecond}, Targets: targets(1), InFlight: 4,
-			Load: mesh.Load{PerSecond: 10, Duration: 3 * time.Second}})
+		l := load.New(load.Config{Prober: &network{delay: time.Second - time.Millisecond}, Targets: targets(1),
+			InFlight: 4,
+			Load:     mesh.Load{PerSecond: 10, Duration: 3 * time.Second}})
 		if !l.Run(t.Context()) {
 			t.Error("a load that missed requests has still come to its end")
 		}
@@ -186,21 +196,25 @@ func TestFailuresAreCountedByKindWithFewExamples(t *testing.T) {
 		n := &network{result: func(_ string, i int) probe.Sample {
 			switch i % 5 {
 			case 0:
-				return probe.Sample{Outcome: probe.Timeout, Phase: probe.Body, Status: 200, Message: fmt.Sprintf("message %d", i)}
+				return probe.Sample{Outcome: probe.Timeout, Phase: probe.Body, Status: 200,
+					Message: fmt.Sprintf("message %d", i)}
 			case 1:
 				return probe.Sample{Outcome: probe.Timeout, Phase: probe.Connect, Message: "no answer"}
 			case 2:
-				return probe.Sample{Outcome: probe.WrongPeer, Phase: probe.Body, Status: 200, Peer: "c", Message: "wrong"}
+				return probe.Sample{Outcome: probe.WrongPeer, Phase: probe.Body, Status: 200, Peer: "c",
+					Message: "wrong"}
 			}
 			return probe.Sample{Status: 200, Peer: "b"}
 		}}
-		l := load.New(load.Config{Prober: n, Targets: targets(1), Load: mesh.Load{PerSecond: 5, Duration: 8 * time.Second}})
+		l := load.New(load.Config{Prober: n, Targets: targets(1),
+			Load: mesh.Load{PerSecond: 5, Duration: 8 * time.Second}})
 		l.Run(t.Context())
 		consistent(t, l.Paths())
 		p := l.Paths()[0]
 		want := []report.Failure{
 			{Outcome: probe.Timeout, Phase: probe.Connect, Count: 8, Examples: []string{"no answer"}},
-			{Outcome: probe.Timeout, Phase: probe.Body, Count: 8, Examples: []string{"message 0", "message 5", "message 10"}},
+			{Outcome: probe.Timeout, Phase: probe.Body, Count: 8,
+				Examples: []string{"message 0", "message 5", "message 10"}},
 			{Outcome: probe.WrongPeer, Phase: probe.Body, Count: 8, Examples: []string{"wrong"}},
 		}
 		if diff := cmp.Diff(want, p.Failures, cmpopts.IgnoreFields(report.Failure{}, "Spans")); diff != "" {
@@ -219,7 +233,8 @@ func TestStoppedLoadAbortsWhatIsUnderWayAndForgetsTheRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		// With answers after 2.5 intervals two or three attempts are under way at any moment.
-		l := load.New(load.Config{Prober: &network{delay: 250 * time.Millisecond}, Targets: targets(1), Load: mesh.Load{PerSecond: 10, Duration: 10 * time.Second}})
+		l := load.New(load.Config{Prober: &network{delay: 250 * time.Millisecond}, Targets: targets(1),
+			Load: mesh.Load{PerSecond: 10, Duration: 10 * time.Second}})
 		done := make(chan bool)
 		go func() { done <- l.Run(ctx) }()
 		time.Sleep(3 * time.Second)
@@ -239,7 +254,8 @@ func TestStoppedLoadAbortsWhatIsUnderWayAndForgetsTheRest(t *testing.T) {
 		}
 		consistent(t, l.Paths())
 		p := l.Paths()[0]
-		if p.Scheduled != 30 || p.Missed != 0 || len(p.Failures) != 1 || p.Failures[0].Outcome != probe.Aborted || p.Failures[0].Count != 30-p.OK {
+		if p.Scheduled != 30 || p.Missed != 0 || len(p.Failures) != 1 || p.Failures[0].Outcome != probe.Aborted ||
+			p.Failures[0].Count != 30-p.OK {
 			t.Errorf("%d scheduled, %d missed, failures %v", p.Scheduled, p.Missed, p.Failures)
 		}
 		if p.Ended.Sub(p.Started) != 3*time.Second {

@@ -7,8 +7,8 @@ import (
 	"kdoctor.io/kdoctor/internal/mesh"
 )
 
-// Pace is when attempts are due. Everything that keeps a pace takes it from here, so that a target is asked at the same moments
-// whoever asks.
+// Pace is when attempts are due. Everything that keeps a pace takes it from here, so that a target is asked at the same
+// moments whoever asks.
 type Pace struct {
 	// PerSecond is how many attempts are due on each target every Every seconds, 1 or more.
 	PerSecond int
@@ -31,7 +31,8 @@ func (p Pace) Lateness() time.Duration { return max(p.Interval(), Lateness) }
 // Offset is when attempt i of every target is due, counted from the load's start and without the target's phase.
 func (p Pace) Offset(i uint64) time.Duration {
 	// Multiplied before it is divided, so that no rounding adds up.
-	return time.Duration(i) * p.every() / time.Duration(p.PerSecond) // #nosec G115 -- it is no more than PerSecond times the load's duration: a day at 1000 a second
+	return time.Duration(i) * p.every() / time.Duration(
+		p.PerSecond) // #nosec G115 -- it is no more than PerSecond times the load's duration: a day at 1000 a second
 }
 
 // Phase spreads pairs of source and target evenly over one interval.

@@ -22,7 +22,8 @@ func TestFailuresTellWhenTheirAttemptsStarted(t *testing.T) {
 			}
 			return s
 		}}
-		l := load.New(load.Config{Prober: n, Targets: targets(1), Load: mesh.Load{PerSecond: 1, Duration: 40 * time.Second}})
+		l := load.New(load.Config{Prober: n, Targets: targets(1),
+			Load: mesh.Load{PerSecond: 1, Duration: 40 * time.Second}})
 		l.Run(t.Context())
 		phase := load.Pace{PerSecond: 1}.Phase("", targets(1)[0].ID)
 		var got []report.Span
@@ -30,7 +31,8 @@ func TestFailuresTellWhenTheirAttemptsStarted(t *testing.T) {
 			got = append(got, report.Span{First: s.First - phase, Last: s.Last - phase, Count: s.Count})
 		}
 		// With eight spans at most, what is far apart stays apart.
-		if len(got) != report.MaxSpans || got[0] != (report.Span{First: 2 * time.Second, Last: 2 * time.Second, Count: 1}) {
+		if len(got) != report.MaxSpans ||
+			got[0] != (report.Span{First: 2 * time.Second, Last: 2 * time.Second, Count: 1}) {
 			t.Fatalf("spans %+v", got)
 		}
 		all := report.Span{First: got[1].First, Last: got[len(got)-1].Last}

@@ -1,7 +1,7 @@
 package load
 
-// tally counts keys. Mostly the same key comes again, which costs a comparison; more than bound different keys are not told apart any more,
-// and the counts of further ones are dropped.
+// tally counts keys. Mostly the same key comes again, which costs a comparison; more than bound different keys are not
+// told apart any more, and the counts of further ones are dropped.
 type tally[K comparable] struct {
 	last  K
 	n     uint64

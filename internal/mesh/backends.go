@@ -10,8 +10,9 @@ import (
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// backends tells who ought to answer on the targets that any of several pods may answer on. Targets that lead to the same pods, for the
-// same agents, are told together. The groups are sorted by their pods, then agents, targets and pods by name, whatever order the snapshot has.
+// backends tells who ought to answer on the targets that any of several pods may answer on. Targets that lead to the
+// same pods, for the same agents, are told together. The groups are sorted by their pods, then agents, targets and pods
+// by name, whatever order the snapshot has.
 func backends(snapshot topology.Snapshot, plans []Plan) []report.Backends {
 	groups := map[string]*report.Backends{}
 	behind := newBehind(snapshot)
@@ -45,7 +46,8 @@ type differing struct {
 	sources []string
 }
 
-// shared are the targets that any of several pods may answer on, once each: those that lead all agents to the same pods, and the others.
+// shared are the targets that any of several pods may answer on, once each: those that lead all agents to the same
+// pods, and the others.
 func shared(plans []Plan) (same []target.Target, others []differing) {
 	first := map[string]target.Target{}
 	differ := map[string]bool{}

@@ -80,11 +80,12 @@ func (b behind) service(t target.Target) int {
 	return -1
 }
 
-// choose returns the pods that the choice leads to: all agents that are ready and that the Service selects, or those of the one node.
-// An agent without an address of the family is no backend over that family.
+// choose returns the pods that the choice leads to: all agents that are ready and that the Service selects, or those of
+// the one node. An agent without an address of the family is no backend over that family.
 //
-// Others may answer as well: agents that are not ready, where the Service leads to them all the same, and on a node port with the external
-// traffic policy Local those of other nodes, because the node may treat pods like clients of the policy Cluster.
+// Others may answer as well: agents that are not ready, where the Service leads to them all the same, and on a node
+// port with the external traffic policy Local those of other nodes, because the node may treat pods like clients of the
+// policy Cluster.
 func (b behind) choose(c choice) *backendSet {
 	var set backendSet
 	service := b.all()
@@ -111,7 +112,8 @@ func (b behind) choose(c choice) *backendSet {
 	return &set
 }
 
-// leads reports whether the Service leads to the agent's pod over the family, or over any where it is empty, wherever the pod runs.
+// leads reports whether the Service leads to the agent's pod over the family, or over any where it is empty, wherever
+// the pod runs.
 func leads(service topology.Service, family topology.Family, agent topology.Agent) bool {
 	if family == "" {
 		return service.Selects(agent, topology.IPv4) || service.Selects(agent, topology.IPv6)
@@ -119,8 +121,8 @@ func leads(service topology.Service, family topology.Family, agent topology.Agen
 	return service.Selects(agent, family)
 }
 
-// all stands for the Services that an Ingress may lead to: a pod that one of them selects may answer, and what is said of one of them
-// may hold for the Ingress.
+// all stands for the Services that an Ingress may lead to: a pod that one of them selects may answer, and what is said
+// of one of them may hold for the Ingress.
 func (b behind) all() topology.Service {
 	var all topology.Service
 	for i, s := range b.snapshot.Services {
@@ -131,7 +133,8 @@ func (b behind) all() topology.Service {
 		if i == 0 {
 			all.Unselected = s.Unselected
 		}
-		all.Unselected = slices.DeleteFunc(slices.Clone(all.Unselected), func(pod string) bool { return !slices.Contains(s.Unselected, pod) })
+		all.Unselected = slices.DeleteFunc(slices.Clone(all.Unselected),
+			func(pod string) bool { return !slices.Contains(s.Unselected, pod) })
 	}
 	return all
 }

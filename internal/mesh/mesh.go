@@ -29,7 +29,8 @@ type Want struct {
 type Load struct {
 	// PerSecond is the rate in requests per second, 1 or more.
 	PerSecond int `json:"PerSecond"`
-	// Every makes the rate lower than 1 a second: PerSecond requests are due every so many seconds, which are no more than the load lasts. 0 is 1.
+	// Every makes the rate lower than 1 a second: PerSecond requests are due every so many seconds, which are no more
+	// than the load lasts. 0 is 1.
 	Every int `json:"Every"`
 	// Duration is how long the load lasts, in whole seconds.
 	Duration time.Duration `json:"Duration"`
@@ -55,9 +56,9 @@ const (
 // keptShare is how many counted requests there are for one of the kept stream.
 const keptShare = 10
 
-// Kept is how many requests are due on the kept stream of each target, and the time between two of them: a tenth of the counted ones,
-// but at least three, without which no connection would have to last, and no further apart than echo.LongestPause.
-// It is 0 without a kept stream.
+// Kept is how many requests are due on the kept stream of each target, and the time between two of them: a tenth of the
+// counted ones, but at least three, without which no connection would have to last, and no further apart than
+// echo.LongestPause. It is 0 without a kept stream.
 func (l Load) Kept() (requests uint64, every time.Duration) {
 	if l.Connection != Both {
 		return 0, 0
@@ -86,8 +87,8 @@ type Plan struct {
 	Authorities map[string][]byte `json:"Authorities"`
 }
 
-// HTTP is the part of a plan that is about HTTP. A plan for another protocol has a part of its own beside it; the rest of
-// a plan is the same for all.
+// HTTP is the part of a plan that is about HTTP. A plan for another protocol has a part of its own beside it; the rest
+// of a plan is the same for all.
 type HTTP struct {
 	// Status is the HTTP status that counts as success; 0 is 200.
 	Status int `json:"Status"`
@@ -115,7 +116,8 @@ type Mesh struct {
 	Backends []report.Backends `json:"Backends"`
 	// Gaps are sorted by kind as asked, then family, without repetition.
 	Gaps []target.Gap `json:"Gaps"`
-	// Outside are the nodes that run no agent and are not meant to, and those of which node ports are not probed, sorted by name.
+	// Outside are the nodes that run no agent and are not meant to, and those of which node ports are not probed,
+	// sorted by name.
 	Outside []report.Outside `json:"Outside"`
 }
 
@@ -138,8 +140,9 @@ func New(key schedule.Key, task report.Task, snapshot topology.Snapshot, want Wa
 			}
 		}
 		m.Expected = append(m.Expected, report.Expected{Pod: agent.Pod, Node: agent.Node, Targets: made.names})
-		m.Plans = append(m.Plans, Plan{Key: key, Task: task, Agent: agent, Targets: made.targets, Limit: want.Limit, HTTP: want.HTTP,
-			Authorities: authorities(snapshot, made.targets)})
+		m.Plans = append(m.Plans,
+			Plan{Key: key, Task: task, Agent: agent, Targets: made.targets, Limit: want.Limit, HTTP: want.HTTP,
+				Authorities: authorities(snapshot, made.targets)})
 	}
 	m.Outside = outside(snapshot, want)
 	m.Give(want.Load, Limits{})
@@ -166,8 +169,9 @@ func authorities(snapshot topology.Snapshot, targets []target.Target) map[string
 	return trusted
 }
 
-// Give sets the load of all plans, lowered as far as the limits need it, and what it makes expected. It may be repeated.
-// Where even the lowest rate is more than the limits leave, Load.Withheld tells it, and the round must not run: see Withhold.
+// Give sets the load of all plans, lowered as far as the limits need it, and what it makes expected. It may be
+// repeated. Where even the lowest rate is more than the limits leave, Load.Withheld tells it, and the round must not
+// run: see Withhold.
 func (m *Mesh) Give(asked Load, limits Limits) {
 	load, told := within(m.Ask(asked), limits)
 	m.Load = told
@@ -183,7 +187,8 @@ func (m *Mesh) Give(asked Load, limits Limits) {
 	}
 }
 
-// Withhold takes the plans away, so that nothing is sent. Nobody is expected to report then but those who could not even have begun.
+// Withhold takes the plans away, so that nothing is sent. Nobody is expected to report then but those who could not
+// even have begun.
 func (m *Mesh) Withhold() {
 	m.Plans, m.Backends = nil, nil
 	m.Expected = slices.DeleteFunc(m.Expected, func(e report.Expected) bool { return e.LeftOut == "" })

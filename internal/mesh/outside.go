@@ -10,7 +10,8 @@ import (
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// outside are the nodes that the round does not look at, or not by all ways that are asked for, sorted by name, each once.
+// outside are the nodes that the round does not look at, or not by all ways that are asked for, sorted by name, each
+// once.
 func outside(snapshot topology.Snapshot, want Want) []report.Outside {
 	var nodes []report.Outside
 	for _, node := range snapshot.Nodes {
@@ -41,5 +42,6 @@ func portsAskedFor(snapshot topology.Snapshot, node topology.Node, want Want) bo
 	case want.NodePorts != target.LocalNode:
 		return true
 	}
-	return node.NoNodePorts != "" && slices.ContainsFunc(snapshot.Agents, func(a topology.Agent) bool { return a.Ready() && a.Node == node.Name })
+	return node.NoNodePorts != "" &&
+		slices.ContainsFunc(snapshot.Agents, func(a topology.Agent) bool { return a.Ready() && a.Node == node.Name })
 }

@@ -31,7 +31,8 @@ type planner struct {
 	snapshot topology.Snapshot
 	want     Want
 	queries  []query
-	// same has what queries that do not depend on the agent gave, all what all of them together gave where none depends on it.
+	// same has what queries that do not depend on the agent gave, all what all of them together gave where none depends
+	// on it.
 	same map[query]made
 	all  *made
 }
@@ -62,7 +63,8 @@ func newPlanner(snapshot topology.Snapshot, want Want) *planner {
 	return p
 }
 
-// of returns what the agent probes. Where two of the targets have one name there is a gap: they would be counted together and hide each other.
+// of returns what the agent probes. Where two of the targets have one name there is a gap: they would be counted
+// together and hide each other.
 func (p *planner) of(agent topology.Agent) made {
 	if p.all != nil {
 		return *p.all
@@ -100,7 +102,8 @@ func (p *planner) part(q query, agent topology.Agent) made {
 		part.targets, part.gaps = build(target.Query{Snapshot: p.snapshot, Source: agent, Family: q.family,
 			NodePorts: p.want.NodePorts, NodeAddresses: p.want.NodeAddresses})
 	} else {
-		part.gaps = []target.Gap{{Kind: q.kind, Family: q.family, Reason: fmt.Sprintf("this release has no target kind %s", q.kind)}}
+		part.gaps = []target.Gap{{Kind: q.kind, Family: q.family,
+			Reason: fmt.Sprintf("this release has no target kind %s", q.kind)}}
 	}
 	if !p.own(q) {
 		p.same[q] = part
@@ -108,8 +111,8 @@ func (p *planner) part(q query, agent topology.Agent) made {
 	return part
 }
 
-// own reports whether each agent has targets of its own of the kind: a Service may keep traffic on the agent's node, and node ports
-// may be probed there alone.
+// own reports whether each agent has targets of its own of the kind: a Service may keep traffic on the agent's node,
+// and node ports may be probed there alone.
 func (p *planner) own(q query) bool {
 	switch q.kind {
 	case target.ClusterIP:

@@ -14,8 +14,8 @@ func (l Load) keptLeast() int {
 	return max(3, ceil(l.seconds(), int(echo.LongestPause/time.Second)))
 }
 
-// Sends is how many requests a second the load sends to so many targets, rounded up. The kept stream of Both counts as a tenth of
-// the counted requests, and as no less than its least requests over the load's duration.
+// Sends is how many requests a second the load sends to so many targets, rounded up. The kept stream of Both counts as
+// a tenth of the counted requests, and as no less than its least requests over the load's duration.
 func (l Load) Sends(targets int) int {
 	counted, every := targets*l.PerSecond, l.every()
 	if l.Connection != Both {
@@ -26,9 +26,10 @@ func (l Load) Sends(targets int) int {
 	return max(ceil(counted*(keptShare+1), keptShare*every), ceil(counted*seconds+least, every*seconds))
 }
 
-// Within is the load with the highest rate up to its own at which so many targets get at most limit requests a second, by the count of Sends:
-// a whole number of requests a second or, below that, one request every so many whole seconds, down to a single one in the whole load.
-// Where even that is too much, it is that, and fits is false. Without a limit (0) or without targets every rate fits; below 0 none does.
+// Within is the load with the highest rate up to its own at which so many targets get at most limit requests a second,
+// by the count of Sends: a whole number of requests a second or, below that, one request every so many whole seconds,
+// down to a single one in the whole load. Where even that is too much, it is that, and fits is false. Without a limit
+// (0) or without targets every rate fits; below 0 none does.
 func (l Load) Within(targets, limit int) (lower Load, fits bool) {
 	if limit == 0 || targets <= 0 {
 		return l, true
@@ -66,8 +67,8 @@ func (l Load) fits(targets, limit int) int {
 	return min(limit*keptShare/((keptShare+1)*targets), (limit*seconds-l.keptLeast()*targets)/(targets*seconds))
 }
 
-// apart is the least number of seconds between two requests to a target with which so many targets get at most limit requests a second;
-// it is not ok where the kept stream alone is too much.
+// apart is the least number of seconds between two requests to a target with which so many targets get at most limit
+// requests a second; it is not ok where the kept stream alone is too much.
 func (l Load) apart(targets, limit int) (seconds int, ok bool) {
 	if l.Connection != Both {
 		return ceil(targets, limit), true
@@ -89,13 +90,14 @@ func (l Load) every() int { return max(l.Every, 1) }
 
 func ceil(a, b int) int { return (a + b - 1) / b }
 
-// within lowers the load as far as the limits need it. It tells both rates, and what the lower one costs. Where no rate fits, none is told
-// to be given, and the load is the lowest one.
+// within lowers the load as far as the limits need it. It tells both rates, and what the lower one costs. Where no rate
+// fits, none is told to be given, and the load is the lowest one.
 func within(ask Ask, limits Limits) (Load, report.Load) {
 	asked := ask.Load
 	given, fits := asked.Within(ask.Most, limits.PerAgent)
 	total, fitsTotal := asked.Within(ask.All, limits.Total)
-	told := report.Load{Asked: asked.PerSecond, Limit: max(limits.PerAgent, 0), Targets: ask.Most, TotalLimit: max(limits.Total, 0), TotalTargets: ask.All,
+	told := report.Load{Asked: asked.PerSecond, Limit: max(limits.PerAgent, 0), Targets: ask.Most,
+		TotalLimit: max(limits.Total, 0), TotalTargets: ask.All,
 		Others: limits.Others, OthersTotal: limits.OthersTotal, ByTotal: total.slower(given)}
 	if told.ByTotal {
 		given = total
@@ -120,8 +122,8 @@ func within(ask Ask, limits Limits) (Load, report.Load) {
 	return given, told
 }
 
-// fair is what who asks for so much gets when the limit is filled like a vessel: all rise together until they have what they want.
-// wanted is what all want, this one too, sorted.
+// fair is what who asks for so much gets when the limit is filled like a vessel: all rise together until they have what
+// they want. wanted is what all want, this one too, sorted.
 func fair(limit, asked int, wanted []int) int {
 	for i, w := range wanted {
 		level := limit / (len(wanted) - i)

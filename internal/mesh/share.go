@@ -10,10 +10,11 @@ import (
 type Limits struct {
 	// PerAgent is for each agent, Total for all agents together.
 	PerAgent, Total int
-	// Others and OthersTotal are what other rounds send at the same time from each of the same agents, and from all agents together.
-	// They are already taken into account in what is above.
+	// Others and OthersTotal are what other rounds send at the same time from each of the same agents, and from all
+	// agents together. They are already taken into account in what is above.
 	Others, OthersTotal int
-	// Cap and CapTotal are the limits of the installation, Users and UsersTotal name the tasks that send what others send.
+	// Cap and CapTotal are the limits of the installation, Users and UsersTotal name the tasks that send what others
+	// send.
 	Cap, CapTotal     int
 	Users, UsersTotal string
 }
@@ -63,11 +64,11 @@ type Claim struct {
 	Open bool
 }
 
-// Share is how much of the limit a round may use that asks for so much, and can be planned with no less than least, while the others
-// have their claims. It is its part by max-min fairness, in which nobody gets more than it asks for and what one does not ask for is shared
-// equally by those who want more; or what the others do not ask for, or least, where that is more. It is never more than is left of what
-// the others were given, so that all together stay within the limit, and below 0 where nothing is left.
-// A limit of 0 is none, and so is the share of it.
+// Share is how much of the limit a round may use that asks for so much, and can be planned with no less than least,
+// while the others have their claims. It is its part by max-min fairness, in which nobody gets more than it asks for
+// and what one does not ask for is shared equally by those who want more; or what the others do not ask for, or least,
+// where that is more. It is never more than is left of what the others were given, so that all together stay within the
+// limit, and below 0 where nothing is left. A limit of 0 is none, and so is the share of it.
 func Share(limit, asked, least int, others []Claim) int {
 	if limit <= 0 {
 		return 0
@@ -89,7 +90,8 @@ func Share(limit, asked, least int, others []Claim) int {
 	return -1
 }
 
-// Count is how many agents are ready, and how many targets the one with the most has of the kinds and families that are wanted.
+// Count is how many agents are ready, and how many targets the one with the most has of the kinds and families that are
+// wanted.
 func Count(snapshot topology.Snapshot, want Want) (agents, most int) {
 	planner := newPlanner(snapshot, want)
 	for _, agent := range snapshot.Agents {

@@ -20,7 +20,8 @@ import (
 func everybody(agents int, load mesh.Load) mesh.Mesh {
 	var all []topology.Agent
 	for i := range agents {
-		all = append(all, topology.Agent{Pod: fmt.Sprintf("p%03d", i), Node: "n", HTTPPort: 80, Addresses: []netip.Addr{netip.AddrFrom4([4]byte{192, 0, 2, byte(i)})}})
+		all = append(all, topology.Agent{Pod: fmt.Sprintf("p%03d", i), Node: "n", HTTPPort: 80,
+			Addresses: []netip.Addr{netip.AddrFrom4([4]byte{192, 0, 2, byte(i)})}})
 	}
 	return mesh.New(schedule.Key{}, report.Task{}, topology.Snapshot{Agents: all},
 		mesh.Want{Kinds: []target.Kind{target.Endpoint}, Families: []topology.Family{topology.IPv4}, Load: load})
@@ -41,37 +42,54 @@ func TestLoadStaysWithinTheLimits(t *testing.T) {
 	}{
 		{"a load below the limit is planned as it is asked for", 10, load(10, ten, ""), mesh.Limits{PerAgent: 100},
 			report.Load{Given: 10, Sends: 100, TotalSends: 1000, Connections: 100, Tracked: 1000, Ports: 1}, false},
-		{"a load above the limit gets the largest whole rate below it", 10, load(10, ten, ""), mesh.Limits{PerAgent: 99},
+		{"a load above the limit gets the largest whole rate below it", 10, load(10, ten, ""),
+			mesh.Limits{PerAgent: 99},
 			report.Load{Given: 9, Sends: 90, TotalSends: 900, Connections: 90, Tracked: 900, Ports: 1}, true},
-		{"more targets than the limit get less than a request a second each", 200, load(10, ten, ""), mesh.Limits{PerAgent: 60},
-			report.Load{Given: 1, Every: 4, Sends: 50, TotalSends: 10000, Connections: 50, Tracked: 400, Ports: 1}, true},
-		{"a load below a request a second has its kept stream all the same", 100, load(10, time.Minute, mesh.Both), mesh.Limits{PerAgent: 20},
-			report.Load{Given: 1, Every: 7, Sends: 20, TotalSends: 1929, Connections: 15, Tracked: 400, Ports: 2}, true},
-		{"the limit for all agents together leads below a request a second too", 10, load(10, ten, ""), mesh.Limits{PerAgent: 30, Total: 50},
-			report.Load{Given: 1, Every: 2, Sends: 5, TotalSends: 50, ByTotal: true, Connections: 5, Tracked: 50, Ports: 1}, true},
+		{"more targets than the limit get less than a request a second each", 200, load(10, ten, ""),
+			mesh.Limits{PerAgent: 60},
+			report.Load{Given: 1, Every: 4, Sends: 50, TotalSends: 10000, Connections: 50, Tracked: 400, Ports: 1},
+			true},
+		{"a load below a request a second has its kept stream all the same", 100, load(10, time.Minute, mesh.Both),
+			mesh.Limits{PerAgent: 20},
+			report.Load{Given: 1, Every: 7, Sends: 20, TotalSends: 1929, Connections: 15, Tracked: 400, Ports: 2},
+			true},
+		{"the limit for all agents together leads below a request a second too", 10, load(10, ten, ""),
+			mesh.Limits{PerAgent: 30, Total: 50},
+			report.Load{Given: 1, Every: 2, Sends: 5, TotalSends: 50, ByTotal: true, Connections: 5, Tracked: 50,
+				Ports: 1}, true},
 		{"the lowest rate is one request to each target", 200, load(10, ten, ""), mesh.Limits{PerAgent: 20},
-			report.Load{Given: 1, Every: 10, Sends: 20, TotalSends: 4000, Connections: 20, Tracked: 200, Ports: 1}, true},
-		{"where that is too much nothing is given", 200, load(10, ten, ""), mesh.Limits{PerAgent: 19, Cap: 19, CapTotal: 7},
+			report.Load{Given: 1, Every: 10, Sends: 20, TotalSends: 4000, Connections: 20, Tracked: 200, Ports: 1},
+			true},
+		{"where that is too much nothing is given", 200, load(10, ten, ""),
+			mesh.Limits{PerAgent: 19, Cap: 19, CapTotal: 7},
 			report.Load{Needs: 20, Cap: 19}, true},
 		{"where that is too much without others nobody is named", 200, load(10, ten, ""),
-			mesh.Limits{PerAgent: 9, Cap: 19, Others: 10, Users: "T a"}, report.Load{Needs: 20, Cap: 19, Others: 10}, true},
+			mesh.Limits{PerAgent: 9, Cap: 19, Others: 10, Users: "T a"}, report.Load{Needs: 20, Cap: 19, Others: 10},
+			true},
 		{"where that just fits without others they are named", 200, load(10, ten, ""),
 			mesh.Limits{PerAgent: 10, Cap: 20, Others: 10, Users: "T a"},
 			report.Load{Needs: 20, Cap: 20, Others: 10, Users: "T a"}, true},
-		{"where that is too much beside others they are named", 10, load(10, ten, ""), mesh.Limits{PerAgent: 20, Total: 9, Cap: 20, CapTotal: 30, OthersTotal: 21, Users: "T a", UsersTotal: "T a, T b"},
+		{"where that is too much beside others they are named", 10, load(10, ten, ""),
+			mesh.Limits{PerAgent: 20, Total: 9, Cap: 20, CapTotal: 30, OthersTotal: 21, Users: "T a",
+				UsersTotal: "T a, T b"},
 			report.Load{Needs: 10, Cap: 30, OthersTotal: 21, Users: "T a, T b", ByTotal: true}, true},
-		{"where nothing is left nothing is given", 10, load(10, ten, ""), mesh.Limits{PerAgent: -1, Cap: 20, Others: 20, Users: "T a"},
+		{"where nothing is left nothing is given", 10, load(10, ten, ""),
+			mesh.Limits{PerAgent: -1, Cap: 20, Others: 20, Users: "T a"},
 			report.Load{Needs: 1, Cap: 20, Others: 20, Users: "T a"}, true},
 		{"without a limit nothing is lowered", 10, load(1000, ten, ""), mesh.Limits{},
-			report.Load{Given: 1000, Sends: 10000, TotalSends: 100000, Connections: 10000, Tracked: 100000, Ports: 1}, false},
-		{"requests over connections that stay open count like others", 10, load(1000, ten, mesh.KeepAlive), mesh.Limits{PerAgent: 50},
+			report.Load{Given: 1000, Sends: 10000, TotalSends: 100000, Connections: 10000, Tracked: 100000, Ports: 1},
+			false},
+		{"requests over connections that stay open count like others", 10, load(1000, ten, mesh.KeepAlive),
+			mesh.Limits{PerAgent: 50},
 			report.Load{Given: 5, Sends: 50, TotalSends: 500, Tracked: 10, Ports: 1}, true},
 		{"the kept stream counts too", 10, load(10, ten, mesh.Both), mesh.Limits{PerAgent: 50},
 			report.Load{Given: 4, Sends: 44, TotalSends: 440, Connections: 40, Tracked: 410, Ports: 2}, true},
 		{"a kept stream has three requests at least", 10, load(5, time.Second, mesh.Both), mesh.Limits{PerAgent: 50},
 			report.Load{Given: 2, Sends: 50, TotalSends: 500, Connections: 20, Tracked: 30, Ports: 2}, true},
-		{"the limit for all agents together is shared by their targets", 10, load(10, ten, ""), mesh.Limits{PerAgent: 100, Total: 500},
-			report.Load{Given: 5, Sends: 50, TotalSends: 500, ByTotal: true, Connections: 50, Tracked: 500, Ports: 1}, true},
+		{"the limit for all agents together is shared by their targets", 10, load(10, ten, ""),
+			mesh.Limits{PerAgent: 100, Total: 500},
+			report.Load{Given: 5, Sends: 50, TotalSends: 500, ByTotal: true, Connections: 50, Tracked: 500, Ports: 1},
+			true},
 		{"of two limits the lower one counts", 10, load(10, ten, ""), mesh.Limits{PerAgent: 30, Total: 500},
 			report.Load{Given: 3, Sends: 30, TotalSends: 300, Connections: 30, Tracked: 300, Ports: 1}, true},
 		{"a load shorter than an entry lasts leaves fewer of them", 10, load(10, 2*time.Second, ""), mesh.Limits{},
@@ -80,23 +98,33 @@ func TestLoadStaysWithinTheLimits(t *testing.T) {
 			report.Load{Given: 10, Sends: 100, TotalSends: 1000, Connections: 100, Tracked: 1010, Ports: 1}, false},
 		{"a rate of one a second is said as a rate", 10, load(10, ten, ""), mesh.Limits{PerAgent: 10},
 			report.Load{Given: 1, Sends: 10, TotalSends: 100, Connections: 10, Tracked: 100, Ports: 1}, true},
-		{"of two limits below a request a second the lower one counts", 10, load(10, ten, ""), mesh.Limits{PerAgent: 4, Total: 30},
-			report.Load{Given: 1, Every: 4, Sends: 3, TotalSends: 25, ByTotal: true, Connections: 3, Tracked: 20, Ports: 1}, true},
-		{"and where they lead to the same rate it is the agent's", 10, load(10, ten, ""), mesh.Limits{PerAgent: 5, Total: 50},
+		{"of two limits below a request a second the lower one counts", 10, load(10, ten, ""),
+			mesh.Limits{PerAgent: 4, Total: 30},
+			report.Load{Given: 1, Every: 4, Sends: 3, TotalSends: 25, ByTotal: true, Connections: 3, Tracked: 20,
+				Ports: 1}, true},
+		{"and where they lead to the same rate it is the agent's", 10, load(10, ten, ""),
+			mesh.Limits{PerAgent: 5, Total: 50},
 			report.Load{Given: 1, Every: 2, Sends: 5, TotalSends: 50, Connections: 5, Tracked: 50, Ports: 1}, true},
-		{"one request every second is a rate of one a second", 10, mesh.Load{PerSecond: 1, Every: 1, Duration: ten}, mesh.Limits{},
+		{"one request every second is a rate of one a second", 10, mesh.Load{PerSecond: 1, Every: 1, Duration: ten},
+			mesh.Limits{},
 			report.Load{Given: 1, Sends: 10, TotalSends: 100, Connections: 10, Tracked: 100, Ports: 1}, false},
-		{"a request that takes any longer than the time between two holds another port", 1, mesh.Load{PerSecond: 1, Duration: ten, Connection: mesh.KeepAlive, Timeout: time.Second + 1}, mesh.Limits{},
+		{"a request that takes any longer than the time between two holds another port", 1,
+			mesh.Load{PerSecond: 1, Duration: ten, Connection: mesh.KeepAlive, Timeout: time.Second + 1}, mesh.Limits{},
 			report.Load{Given: 1, Sends: 1, TotalSends: 1, Tracked: 2, Ports: 2}, false},
-		{"where others left too little of what would just do they are named", 10, load(10, ten, ""), mesh.Limits{Total: 9, CapTotal: 10, OthersTotal: 1, UsersTotal: "T b"},
+		{"where others left too little of what would just do they are named", 10, load(10, ten, ""),
+			mesh.Limits{Total: 9, CapTotal: 10, OthersTotal: 1, UsersTotal: "T b"},
 			report.Load{Needs: 10, Cap: 10, OthersTotal: 1, Users: "T b", ByTotal: true}, true},
-		{"where the lowest rate fits an agent and not all of them that is told of all", 10, load(10, ten, ""), mesh.Limits{PerAgent: 1, Total: 9, Cap: 1, CapTotal: 9},
+		{"where the lowest rate fits an agent and not all of them that is told of all", 10, load(10, ten, ""),
+			mesh.Limits{PerAgent: 1, Total: 9, Cap: 1, CapTotal: 9},
 			report.Load{Needs: 10, Cap: 9, ByTotal: true}, true},
-		{"requests that take long each hold an entry and a port", 10, mesh.Load{PerSecond: 10, Duration: ten, Connection: mesh.KeepAlive, Timeout: time.Second}, mesh.Limits{},
+		{"requests that take long each hold an entry and a port", 10,
+			mesh.Load{PerSecond: 10, Duration: ten, Connection: mesh.KeepAlive, Timeout: time.Second}, mesh.Limits{},
 			report.Load{Given: 10, Sends: 100, TotalSends: 1000, Tracked: 100, Ports: 10}, false},
-		{"without agents there is nothing to lower", 0, load(10, ten, ""), mesh.Limits{PerAgent: 5, Total: 5}, report.Load{Given: 10, Ports: 1}, false},
+		{"without agents there is nothing to lower", 0, load(10, ten, ""), mesh.Limits{PerAgent: 5, Total: 5},
+			report.Load{Given: 10, Ports: 1}, false},
 		{"what others send is told", 2, load(10, ten, ""), mesh.Limits{PerAgent: 100, Others: 7, OthersTotal: 9},
-			report.Load{Given: 10, Sends: 20, TotalSends: 40, Connections: 20, Tracked: 200, Ports: 1, Others: 7, OthersTotal: 9}, false},
+			report.Load{Given: 10, Sends: 20, TotalSends: 40, Connections: 20, Tracked: 200, Ports: 1, Others: 7,
+				OthersTotal: 9}, false},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -120,7 +148,8 @@ func TestLoadStaysWithinTheLimits(t *testing.T) {
 			}
 			for i, p := range m.Plans {
 				if p.Load != given || m.Expected[i].Requests != given.Requests() {
-					t.Errorf("plan %d has %+v with %d requests, want %+v with %d", i, p.Load, m.Expected[i].Requests, given, given.Requests())
+					t.Errorf("plan %d has %+v with %d requests, want %+v with %d", i, p.Load, m.Expected[i].Requests,
+						given, given.Requests())
 				}
 			}
 		})
@@ -143,12 +172,15 @@ func TestTheRateThatFitsIsTheHighestOne(t *testing.T) {
 		for _, seconds := range []int{1, 2, 4, 7, 60, 400} {
 			for targets := 1; targets < 200; targets += 3 {
 				for limit := 1; limit < 500; limit += 7 {
-					l := mesh.Load{PerSecond: 40, Duration: time.Duration(seconds) * time.Second, Connection: connection}
+					l := mesh.Load{PerSecond: 40, Duration: time.Duration(seconds) * time.Second,
+						Connection: connection}
 					got, fits := l.Within(targets, limit)
 					kept, _ := got.Kept()
 					requests := got.Requests() + kept
-					if got.Requests() < 1 || fits && float64(targets)*float64(requests)/float64(seconds) > float64(limit)+1e-9 {
-						t.Fatalf("%+v sends %d requests to each of %d targets, and the limit is %d", got, requests, targets, limit)
+					if got.Requests() < 1 || fits &&
+						float64(targets)*float64(requests)/float64(seconds) > float64(limit)+1e-9 {
+						t.Fatalf("%+v sends %d requests to each of %d targets, and the limit is %d", got, requests,
+							targets, limit)
 					}
 					want, wantFits := l, false
 					for _, rate := range rates(seconds) {
@@ -161,7 +193,8 @@ func TestTheRateThatFitsIsTheHighestOne(t *testing.T) {
 						got.Every = want.Every / max(want.Every, 1)
 					}
 					if fits != wantFits || got.PerSecond*max(want.Every, 1) != want.PerSecond*max(got.Every, 1) {
-						t.Fatalf("%d targets within %d: %+v, %t; want %+v, %t", targets, limit, got, fits, want, wantFits)
+						t.Fatalf("%d targets within %d: %+v, %t; want %+v, %t", targets, limit, got, fits, want,
+							wantFits)
 					}
 				}
 			}
@@ -187,15 +220,19 @@ func TestRoundsShareALimit(t *testing.T) {
 		{"what one round was not given it may want the next time", 100, 500, 10, []mesh.Claim{claim(500, 20)}, 50},
 		{"what a modest round leaves goes to the others", 100, 500, 1, []mesh.Claim{claim(10, 10)}, 90},
 		{"what a modest round that waits asks for is left to it", 100, 500, 1, []mesh.Claim{claim(10, 0)}, 90},
-		{"what cannot be shared equally goes to those who want more", 5, 500, 1, []mesh.Claim{claim(1, 0), claim(500, 0)}, 2},
+		{"what cannot be shared equally goes to those who want more", 5, 500, 1,
+			[]mesh.Claim{claim(1, 0), claim(500, 0)}, 2},
 		{"who asks for nothing gets nothing", 10, 0, 0, []mesh.Claim{claim(10, 0)}, -1},
 		{"a limit of one is one", 1, 5, 1, nil, 1},
-		{"what several leave is shared by those who want more", 90, 500, 1, []mesh.Claim{claim(10, 10), claim(500, 40)}, 40},
+		{"what several leave is shared by those who want more", 90, 500, 1, []mesh.Claim{claim(10, 10), claim(500, 40)},
+			40},
 		{"what nobody asks for is told, even beyond what is asked for", 100, 20, 1, []mesh.Claim{claim(30, 30)}, 70},
-		{"a part that is too small to begin with grows to the least, where that is left", 100, 500, 20, []mesh.Claim{open, open, open, open, open, open, open, open, open}, 20},
+		{"a part that is too small to begin with grows to the least, where that is left", 100, 500, 20,
+			[]mesh.Claim{open, open, open, open, open, open, open, open, open}, 20},
 		{"but not beyond what is left", 100, 500, 20, []mesh.Claim{claim(90, 90)}, 10},
 		{"rounds that are planned at the same time have equal parts", 100, 500, 1, []mesh.Claim{open, open, open}, 25},
-		{"the largest numbers are no trouble", math.MaxInt32, math.MaxInt32, 1, []mesh.Claim{open, open}, math.MaxInt32 / 3},
+		{"the largest numbers are no trouble", math.MaxInt32, math.MaxInt32, 1, []mesh.Claim{open, open},
+			math.MaxInt32 / 3},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

@@ -23,7 +23,8 @@ func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Se
 // of is a healthy cluster of n nodes on which the kinds are probed, ten times a second for 100 s.
 func of(n int, kinds ...target.Kind) oracle.Scenario {
 	s := oracle.Scenario{Seed: 1, Kinds: kinds, Families: []topology.Family{topology.IPv4},
-		Load:   mesh.Load{PerSecond: 10, Duration: 100 * time.Second, Timeout: time.Second, Connection: mesh.NewConnection},
+		Load: mesh.Load{PerSecond: 10, Duration: 100 * time.Second, Timeout: time.Second,
+			Connection: mesh.NewConnection},
 		Expect: verdict.Expect{SuccessRate: 1, MeanDelay: 100 * time.Millisecond}}
 	for range n {
 		s.Nodes = append(s.Nodes, oracle.Node{})
@@ -117,7 +118,8 @@ func ofChanges() []situation {
 				s.Faults = []oracle.Fault{{Kind: oracle.BrokenService, Node: 1, Peer: all, Rate: 1, From: seconds(55),
 					To: seconds(75), How: oracle.ByRefusal}}
 			})},
-		{name: "one of two pods of the node is deleted behind a local Service: no fail", not: []verdict.Result{verdict.Fail},
+		{name: "one of two pods of the node is deleted behind a local Service: no fail",
+			not: []verdict.Result{verdict.Fail},
 			scenario: with(of(2, target.ClusterIP), func(s *oracle.Scenario) {
 				local(s)
 				s.Nodes[1].On = 1
@@ -135,7 +137,8 @@ func ofChanges() []situation {
 		{name: "a node that was cordoned long before the round dies: fail", want: verdict.Fail,
 			scenario: with(of(3, target.Endpoint), func(s *oracle.Scenario) {
 				s.Nodes[2].Cordoned = true
-				s.Faults = []oracle.Fault{{Kind: oracle.DeadNode, Node: 2, Peer: all, Rate: 1, From: seconds(30), To: never}}
+				s.Faults = []oracle.Fault{{Kind: oracle.DeadNode, Node: 2, Peer: all, Rate: 1, From: seconds(30),
+					To: never}}
 			})},
 		{name: "a node is taken away by Karpenter as the round begins: no fail", not: []verdict.Result{verdict.Fail},
 			quiet: true,
@@ -196,7 +199,8 @@ func ofMeasurements() []situation {
 			})},
 		{name: "a policy refuses a tenth of all requests: fail", want: verdict.Fail,
 			scenario: with(of(2, target.Endpoint), func(s *oracle.Scenario) {
-				s.Faults = []oracle.Fault{{Kind: oracle.PolicyRefuses, Node: 0, Peer: all, Rate: 0.1, From: long, To: never,
+				s.Faults = []oracle.Fault{{Kind: oracle.PolicyRefuses, Node: 0, Peer: all, Rate: 0.1, From: long,
+					To:  never,
 					How: oracle.ByUnreachable}}
 			})},
 	}
@@ -206,7 +210,8 @@ func ofStreams() []situation {
 	return []situation{
 		{name: "every idle connection is reset: no pass", not: []verdict.Result{verdict.Pass},
 			scenario: with(kept(of(2, target.Endpoint)), func(s *oracle.Scenario) {
-				s.Faults = []oracle.Fault{{Kind: oracle.IdleReset, Node: all, Peer: all, Rate: 1, From: long, To: never}}
+				s.Faults = []oracle.Fault{{Kind: oracle.IdleReset, Node: all, Peer: all, Rate: 1, From: long,
+					To: never}}
 			})},
 		{name: "nothing of the persistent stream is sent: no pass", not: []verdict.Result{verdict.Pass},
 			scenario: with(kept(of(2, target.Endpoint)), func(s *oracle.Scenario) {
@@ -219,14 +224,16 @@ func ofStreams() []situation {
 			})},
 		{name: "all requests of the persistent stream time out: no pass", not: []verdict.Result{verdict.Pass},
 			scenario: with(kept(of(2, target.Endpoint)), func(s *oracle.Scenario) {
-				s.Faults = []oracle.Fault{{Kind: oracle.PolicyRefuses, Node: 0, Peer: all, Rate: 1, OnlyKept: true, From: long,
-					To: never}}
+				s.Faults = []oracle.Fault{{Kind: oracle.PolicyRefuses, Node: 0, Peer: all, Rate: 1, OnlyKept: true,
+					From: long,
+					To:   never}}
 			})},
 		{name: "the persistent stream alone takes 4 s: no pass", not: []verdict.Result{verdict.Pass},
 			scenario: with(kept(of(2, target.Endpoint)), func(s *oracle.Scenario) {
 				s.Load.Timeout = 10 * time.Second
-				s.Faults = []oracle.Fault{{Kind: oracle.SlowPod, Node: 1, Peer: all, Rate: 1, OnlyKept: true, From: long,
-					To: never, Delay: seconds(4)}}
+				s.Faults = []oracle.Fault{{Kind: oracle.SlowPod, Node: 1, Peer: all, Rate: 1, OnlyKept: true,
+					From: long,
+					To:   never, Delay: seconds(4)}}
 			})},
 	}
 }
@@ -241,7 +248,8 @@ func ofInventory() []situation {
 			})},
 		{name: "a load balancer is down that nodes leave requests to: fail", want: verdict.Fail,
 			scenario: with(of(2, target.LoadBalancer), func(s *oracle.Scenario) { s.Faults = down })},
-		{name: "a load balancer is down whose address nodes answer for themselves: no request meets it", want: verdict.Pass,
+		{name: "a load balancer is down whose address nodes answer for themselves: no request meets it",
+			want: verdict.Pass,
 			scenario: with(of(2, target.LoadBalancer),
 				func(s *oracle.Scenario) { s.Faults, s.Balancer.ShortCircuit = down, true })},
 		{name: "two nodes have the same address: no pass", not: []verdict.Result{verdict.Pass},
@@ -265,7 +273,8 @@ func ofFindings() []situation {
 			scenario: with(of(5, target.Endpoint, target.ClusterIP, target.NodePort), spread(oracle.OneOnly))},
 		{name: "a Service leads each node to itself and nothing says so: found", found: true,
 			scenario: with(of(3, target.Endpoint, target.ClusterIP), spread(oracle.SameNode))},
-		{name: "a Service leads each node to itself as its spec says: nothing is found", want: verdict.Pass, quiet: true,
+		{name: "a Service leads each node to itself as its spec says: nothing is found", want: verdict.Pass,
+			quiet: true,
 			scenario: with(of(3, target.Endpoint, target.ClusterIP),
 				func(s *oracle.Scenario) { s.Service.Spread = oracle.SameNode })},
 		{name: "25 agents, one silent, 100 requests each: found", found: true,

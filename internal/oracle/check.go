@@ -56,8 +56,8 @@ type Problem struct {
 type Outcome struct {
 	Problems []Problem
 	Result   verdict.Result
-	// Unlucky reports that a path fails that chance alone cost more than the margin allows, or for what nobody can know:
-	// that is no error.
+	// Unlucky reports that a path fails that chance alone cost more than the margin allows, or for what nobody can
+	// know: that is no error.
 	Unlucky bool
 	// Quiet reports a round without a fault, Blames how many findings it has all the same.
 	Quiet  bool
@@ -236,8 +236,8 @@ func (c *checker) path(a AgentTruth, p PathTruth, judged verdict.Path) {
 	shared := p.r.kind == target.NodePort && len(t.world.faults[SharedAddress]) > 0
 	// A fault that takes a pod from a Service or a proxy that sticks to pods leads their clients to another one.
 	moved := t.world.pinned(p.r) && p.r.pod == nobody && t.world.unlists()
-	// A pod that a fault keeps out of the plan may be led to all the same, once it is there again, and nobody follows what
-	// becomes of it.
+	// A pod that a fault keeps out of the plan may be led to all the same, once it is there again, and nobody follows
+	// what becomes of it.
 	unplanned := p.r.pod == nobody && t.world.unplanned()
 	touched := uneven || shared || moved || unplanned ||
 		counted.faults+counted.slow+kept.faults+kept.slow+p.Kept.idleFaults+p.Counted.idleFaults > 0
@@ -251,19 +251,22 @@ func (c *checker) path(a AgentTruth, p PathTruth, judged verdict.Path) {
 	ok := counted.made - counted.failed
 	switch {
 	case counted.broken(expect.SuccessRate):
-		c.problem(FalseGreen, "%s: %d of %d failed, %d by a fault; changes explain at most %d of %d inside; the path is "+
-			"%q and the round %q",
+		c.problem(FalseGreen,
+			"%s: %d of %d failed, %d by a fault; changes explain at most %d of %d inside; the path is "+
+				"%q and the round %q",
 			where, counted.failed, counted.made, counted.faults, counted.excused(), counted.inside, judged.Result,
 			c.judged.Verdict.Result)
 	case counted.slow > 0 && expect.MeanDelay > 0 && ok > 0 && counted.sum/time.Duration(ok) > expect.MeanDelay:
 		c.problem(FalseGreen, "%s: the mean delay is %v where %v are allowed, and the path is a pass", where,
 			counted.sum/time.Duration(ok), expect.MeanDelay)
 	case p.HasKept && kept.broken(expect.SuccessRate) && !t.world.proxied(p.r):
-		c.problem(FalseGreen, "%s: of the persistent stream %d of %d failed, %d by a fault; changes explain at most %d, "+
-			"and the path is a pass",
+		c.problem(FalseGreen,
+			"%s: of the persistent stream %d of %d failed, %d by a fault; changes explain at most %d, "+
+				"and the path is a pass",
 			where, kept.failed, kept.made, kept.faults, kept.excused())
 	case p.HasKept && !t.world.proxied(p.r) && kept.dropped(c.idle(p), expect.SuccessRate):
-		c.problem(FalseGreen, "%s: %d persistent connections were reset while idle beside %d requests, of which %d failed, "+
+		c.problem(FalseGreen, "%s: %d persistent connections were reset while idle beside %d requests, of which %d "+
+			"failed, "+
 			"and the path is a pass", where, p.Kept.idleFaults, kept.made, kept.failed)
 	}
 }
@@ -372,6 +375,7 @@ func (c *checker) findings() {
 	c.outcome.Blames = len(c.judged.Findings)
 	if c.outcome.Blames > 0 {
 		f := c.judged.Findings[0]
-		c.problem(FalseBlame, "there is no fault, and %s (%s) blames %s: %s", f.Reason, f.Confidence, f.Component, f.Message)
+		c.problem(FalseBlame, "there is no fault, and %s (%s) blames %s: %s", f.Reason, f.Confidence, f.Component,
+			f.Message)
 	}
 }

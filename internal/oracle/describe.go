@@ -16,7 +16,8 @@ func Describe(out io.Writer, s Scenario) {
 	fmt.Fprintf(out, "scenario %s\n", name)
 	fmt.Fprintf(out, "  %d nodes, families %v, kinds %v\n", len(s.Nodes), s.Families, s.Kinds)
 	fmt.Fprintf(out, "  load: %d per %d s for %v, timeout %v, connections %s; expected rate %v, mean delay %v\n",
-		s.Load.PerSecond, max(s.Load.Every, 1), s.Load.Duration, s.Load.Timeout, s.Load.Connection, s.Expect.SuccessRate,
+		s.Load.PerSecond, max(s.Load.Every, 1), s.Load.Duration, s.Load.Timeout, s.Load.Connection,
+		s.Expect.SuccessRate,
 		s.Expect.MeanDelay)
 	fmt.Fprintf(out, "  Service %+v\n  load balancer %+v\n  Ingress %+v\n", s.Service, s.Balancer, s.Ingress)
 	for i, n := range s.Nodes {
@@ -32,7 +33,8 @@ func Describe(out io.Writer, s Scenario) {
 	for i, c := range s.Changes {
 		fmt.Fprintf(out, "  change %d: %s of node %d at %v, stops after %v, endpoints follow after %v, back after %v, "+
 			"announced %v before, told %v, partial %v, reused %v, %s\n",
-			i, c.Kind, c.Node, c.At.Round(time.Millisecond), c.Stops.Round(time.Millisecond), c.Follows.Round(time.Millisecond),
+			i, c.Kind, c.Node, c.At.Round(time.Millisecond), c.Stops.Round(time.Millisecond),
+			c.Follows.Round(time.Millisecond),
 			c.Back.Round(time.Millisecond),
 			c.Announced.Round(time.Second), c.Told, c.Partial, c.Reused, c.How)
 	}
@@ -100,7 +102,8 @@ func Show(out io.Writer, s Scenario) {
 				until(a.Silent))
 			continue
 		}
-		fmt.Fprintf(out, "  %s: %s %v (stopped %s)\n", podName(a.Number), judged.Result, judged.Reason, until(a.Stopped))
+		fmt.Fprintf(out, "  %s: %s %v (stopped %s)\n", podName(a.Number), judged.Result, judged.Reason,
+			until(a.Stopped))
 		for _, p := range a.Paths {
 			t.showPath(out, a, p, windows, fmt.Sprint(pathOf(judged, p.Target.ID)))
 		}
@@ -124,12 +127,14 @@ func (t *Truth) showPath(out io.Writer, a AgentTruth, p PathTruth, windows []win
 		}
 		fmt.Fprintf(out, "    %s%s may be answered by %v; made %d of %d, failed %d: %d by faults, %d by changes, %d by "+
 			"limits; inside %d, bound %.1f, idle resets %d; judged %s\n",
-			p.Target.ID, name, p.r.may, sum.made, len(s.attempts), sum.failed, sum.faults, sum.changes, sum.limits, sum.inside,
+			p.Target.ID, name, p.r.may, sum.made, len(s.attempts), sum.failed, sum.faults, sum.changes, sum.limits,
+			sum.inside,
 			sum.bound, s.idleResets, judged)
 		shown := 0
 		for _, x := range s.attempts {
 			if x.outcome != 0 && shown < 12 {
-				fmt.Fprintf(out, "      %v %s %s %d/%d\n", x.at.Round(time.Millisecond), x.outcome, x.phase, x.cause.Culprit,
+				fmt.Fprintf(out, "      %v %s %s %d/%d\n", x.at.Round(time.Millisecond), x.outcome, x.phase,
+					x.cause.Culprit,
 					x.cause.Index)
 				shown++
 			}

@@ -157,7 +157,8 @@ func (d dice) changes(s *Scenario) {
 		d.one(s, Delete, d.IntN(len(s.Nodes)), d.between(time.Second, s.Load.Duration))
 	case 7:
 		for range d.upTo(2, 3) {
-			d.one(s, pick(d, Delete, Restart, Drain, Remove), d.IntN(len(s.Nodes)), d.between(time.Second, s.Load.Duration))
+			d.one(s, pick(d, Delete, Restart, Drain, Remove), d.IntN(len(s.Nodes)),
+				d.between(time.Second, s.Load.Duration))
 		}
 	}
 }

@@ -77,7 +77,8 @@ func (c *checker) excused(a *AgentTruth, p *PathTruth, got report.Path, s stream
 		unsure := a.Latest - a.Earliest
 		first, last := e.First.Sub(epoch())-unsure, e.Last.Sub(epoch())+unsure
 		if n := failedWithin(s, first, last); e.Explained > n {
-			c.problem(Unproven, "%s: %d failures are excused between %v and %v, where %d requests failed", where, e.Explained,
+			c.problem(Unproven, "%s: %d failures are excused between %v and %v, where %d requests failed", where,
+				e.Explained,
 				first, last, n)
 		}
 		if e.Away > len(p.r.known) || e.Away > len(c.windows) {

@@ -64,7 +64,8 @@ func (c *checker) oneMoreFailure(d dice, e evidence) {
 	}
 	before, after := pathOf(resultOf(was, r.Pod), p.Target.ID), pathOf(resultOf(is, r.Pod), p.Target.ID)
 	if rank(after.Result) < rank(before.Result) {
-		c.problem(Improved, "%s to %s: a failure more (%v) at %v makes the path %q, which was %q: %v", r.Pod, p.Target.ID,
+		c.problem(Improved, "%s to %s: a failure more (%v) at %v makes the path %q, which was %q: %v", r.Pod,
+			p.Target.ID,
 			p.Counted.attempts[i].outcome, p.Counted.attempts[i].at, after.Result, before.Result, reasonOf(before))
 	}
 }
@@ -140,8 +141,10 @@ func (c *checker) lessMeasured(d dice, e evidence) {
 	switch d.IntN(5) {
 	case 0:
 		what = "without the report"
-		less.round.Agents = slices.DeleteFunc(slices.Clone(e.round.Agents), func(a report.Agent) bool { return a.Pod == pod })
-		less.round.Missing = append(slices.Clone(e.round.Missing), report.Missing{Pod: pod, Node: "", Reason: "no report"})
+		less.round.Agents = slices.DeleteFunc(slices.Clone(e.round.Agents),
+			func(a report.Agent) bool { return a.Pod == pod })
+		less.round.Missing = append(slices.Clone(e.round.Missing),
+			report.Missing{Pod: pod, Node: "", Reason: "no report"})
 	case 1:
 		what = "without a path"
 		less = e.with(pod, func(a *report.Agent) {
@@ -179,7 +182,8 @@ func (c *checker) lessMeasured(d dice, e evidence) {
 	}
 	judged, was := less.judge(c.truth.Scenario.Expect), c.judged.Verdict.Result
 	if timeless && was != verdict.Fail {
-		// Without their times no failure is excused: all count, and a path that passes all the same had no need of an excuse.
+		// Without their times no failure is excused: all count, and a path that passes all the same had no need of an
+		// excuse.
 		return
 	}
 	if judged.Verdict.Result == verdict.Pass && was != verdict.Pass {
@@ -261,12 +265,14 @@ func (c *checker) shuffled(d dice, e evidence) {
 		}
 		for _, p := range a.Paths {
 			if results[p.Target] != p.Result {
-				c.problem(Disorder, "%s to %s is %q, and in another order %q", a.Pod, p.Target, p.Result, results[p.Target])
+				c.problem(Disorder, "%s to %s is %q, and in another order %q", a.Pod, p.Target, p.Result,
+					results[p.Target])
 			}
 		}
 	}
 	if len(c.judged.Findings) != len(judged.Findings) {
-		c.problem(Disorder, "there are %d findings, and in another order %d", len(c.judged.Findings), len(judged.Findings))
+		c.problem(Disorder, "there are %d findings, and in another order %d", len(c.judged.Findings),
+			len(judged.Findings))
 		return
 	}
 	for i, f := range c.judged.Findings {

@@ -39,7 +39,8 @@ func (t *Truth) evidence() (evidence, error) {
 	for _, a := range t.Agents {
 		if !a.Reports {
 			pod := podName(a.Number)
-			lost[pod], silent[pod], answered[pod] = "no answer on either way", epoch().Add(a.Silent), epoch().Add(a.Answered)
+			lost[pod], silent[pod], answered[pod] = "no answer on either way", epoch().Add(a.Silent),
+				epoch().Add(a.Answered)
 			continue
 		}
 		r, err := t.Record(a)
@@ -54,8 +55,9 @@ func (t *Truth) evidence() (evidence, error) {
 	}
 	m := t.mesh
 	return evidence{silent: silent,
-		round: report.Round{Started: epoch(), Deadline: epoch().Add(t.Length + time.Minute), Ended: epoch().Add(t.Length),
-			Load: m.Load, Expected: m.Expected, Backends: m.Backends, Agents: agents, Missing: missing, Gaps: m.Gaps,
+		round: report.Round{Started: epoch(), Deadline: epoch().Add(t.Length + time.Minute),
+			Ended: epoch().Add(t.Length),
+			Load:  m.Load, Expected: m.Expected, Backends: m.Backends, Agents: agents, Missing: missing, Gaps: m.Gaps,
 			Churn: t.watched(), Outside: m.Outside}}, nil
 }
 

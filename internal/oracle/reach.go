@@ -43,7 +43,8 @@ func (p *path) reach(a *attempt, from, pod int, t time.Duration) {
 func (p *path) meetsNobody(a *attempt, o outage) {
 	if o.cause.Culprit == ByChange {
 		c := p.w.s.Changes[o.cause.Index]
-		if i, ok := p.w.replacement(int(o.cause.Index)); ok && c.Reused && p.r.pod != nobody && a.at >= p.w.pods[i].born {
+		if i, ok := p.w.replacement(int(o.cause.Index)); ok && c.Reused && p.r.pod != nobody &&
+			a.at >= p.w.pods[i].born {
 			a.outcome, a.phase, a.status, a.peer, a.cause = probe.WrongPeer, probe.Body, 200, int16(i),
 				o.cause // #nosec G115 -- there are at most 250 pods
 			return

@@ -24,8 +24,9 @@ func (t *Truth) Record(a AgentTruth) (report.Agent, error) {
 	if a.Stopped != forever && own.Add(a.Stopped).Before(ended) {
 		ended = own.Add(a.Stopped)
 	}
-	r := report.Agent{Pod: podName(a.Number), Node: nodeName(t.world.pods[a.Number].node), Finished: a.Stopped == forever,
-		Started: began, Ended: ended,
+	r := report.Agent{Pod: podName(a.Number), Node: nodeName(t.world.pods[a.Number].node),
+		Finished: a.Stopped == forever,
+		Started:  began, Ended: ended,
 		Resources: report.Resources{Known: true, MeanCPU: 5, MaxCPU: 20, MaxMemory: 30 << 20}, Observer: t.observer(a)}
 	for _, p := range a.Paths {
 		made := t.book(p.Target, p.Counted, own, began, ended)
@@ -81,7 +82,8 @@ func (t *Truth) observer(a AgentTruth) report.Observer {
 		o.Quota = 0.1
 		o.Periods = uint64(max(t.Scenario.Load.Duration/(100*time.Millisecond), 1))
 		o.ThrottledPeriods = uint64(float64(o.Periods) * l.Throttled)
-		o.Throttled = time.Duration(o.ThrottledPeriods) * 40 * time.Millisecond // #nosec G115 -- a round has few periods
+		o.Throttled = time.Duration(
+			o.ThrottledPeriods) * 40 * time.Millisecond // #nosec G115 -- a round has few periods
 	}
 	return o
 }

@@ -26,8 +26,8 @@ type route struct {
 	asker, from int
 	// pod is the only one that may answer, node the one whose port it is; nobody elsewhere.
 	pod, node int
-	// may are the pods of the plan that may answer this agent; known are those that may for all that anybody can know, and
-	// policy those that the traffic policy leads to.
+	// may are the pods of the plan that may answer this agent; known are those that may for all that anybody can know,
+	// and policy those that the traffic policy leads to.
 	may, known, policy []int
 	// pinned reports that all requests of the agent may be led to any one of them.
 	pinned bool

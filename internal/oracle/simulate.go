@@ -120,7 +120,8 @@ func (t *Truth) agent(plan mesh.Plan, seeds *rand.Rand) AgentTruth {
 		if kept.Requests > 0 {
 			p.HasKept = true
 			made.kept = true
-			p.Kept = made.persistent(dues(kept.Requests, start.At+kept.Phase(plan.Agent.Pod, to.ID), a.Stopped, kept.Offset))
+			p.Kept = made.persistent(dues(kept.Requests, start.At+kept.Phase(plan.Agent.Pod, to.ID), a.Stopped,
+				kept.Offset))
 		}
 		a.Paths = append(a.Paths, p)
 	}

@@ -117,7 +117,8 @@ func (w *world) restarted(a *topology.Agent, i int, c Change, t time.Duration) {
 
 // nodeAt is the node, unless it was taken out of the cluster.
 func (w *world) nodeAt(i int, t time.Duration) (topology.Node, bool) {
-	n := topology.Node{Name: nodeName(i), Zone: fmt.Sprintf("zone-%d", w.s.Nodes[i].Zone), Outside: w.s.Nodes[i].Outside,
+	n := topology.Node{Name: nodeName(i), Zone: fmt.Sprintf("zone-%d", w.s.Nodes[i].Zone),
+		Outside:  w.s.Nodes[i].Outside,
 		Cordoned: w.s.Nodes[i].Cordoned}
 	for _, f := range w.s.Families {
 		n.Addresses = append(n.Addresses, nodeAddress(f, w.addressOwner(i)))

@@ -90,7 +90,8 @@ func (t *Truth) absences() []window {
 // and it should be replaced.
 func (t *Truth) late(r route, at *attempt, early time.Duration) bool {
 	i := int(at.cause.Index)
-	return r.pod == nobody && t.Scenario.Changes[i].Kind == Delete && at.at-early >= t.window(i).until(t.world.balances(r))
+	return r.pod == nobody && t.Scenario.Changes[i].Kind == Delete &&
+		at.at-early >= t.window(i).until(t.world.balances(r))
 }
 
 // chance reports whether between two failures that changes caused there are more of them than the share of the pods

@@ -13,7 +13,8 @@ import (
 type window struct {
 	period
 	pod, change int
-	// left is until when what leads to several pods may still lead to the changed one; a load balancer may until the end.
+	// left is until when what leads to several pods may still lead to the changed one; a load balancer may until the
+	// end.
 	left time.Duration
 	// longest is how long the pod was away at most while something led to it, somewhere within the window, and
 	// longestBalanced the same behind a load balancer; 0 where it was away all the time.

@@ -145,7 +145,8 @@ func (w *world) change(i int, c Change) {
 	case Restart:
 		p.outages = append(p.outages, outage{period{stop, stop + c.Back}, ByRefusal, cause})
 		if c.Follows < c.Stops+c.Back {
-			p.unlisted = append(p.unlisted, outage{period{c.At + c.Follows, stop + c.Back + time.Second}, ByRefusal, cause})
+			p.unlisted = append(p.unlisted,
+				outage{period{c.At + c.Follows, stop + c.Back + time.Second}, ByRefusal, cause})
 		}
 	case Delete, Drain:
 		// The kernel of the pod refuses until its network is taken away.

@@ -20,8 +20,8 @@ type Span struct {
 	Count uint64        `json:"Count"`
 }
 
-// AddTo adds one failure to spans that are sorted and do not overlap, and keeps them so. Where there would be more than MaxSpans,
-// the two with the shortest time between them become one: failures that are far apart stay apart.
+// AddTo adds one failure to spans that are sorted and do not overlap, and keeps them so. Where there would be more than
+// MaxSpans, the two with the shortest time between them become one: failures that are far apart stay apart.
 func AddTo(spans []Span, at time.Duration) []Span {
 	i, _ := slices.BinarySearchFunc(spans, at, func(s Span, at time.Duration) int { return cmp.Compare(s.Last, at) })
 	if i < len(spans) && spans[i].First <= at {
@@ -44,8 +44,8 @@ func addToFull(spans []Span, i int, at time.Duration) []Span {
 	if i < len(spans) {
 		right = spans[i].First - at
 	}
-	// closest is the span before the shortest gap between two spans that are there already. If the failure lies in that very gap,
-	// it is closer to one of the two than they are to each other.
+	// closest is the span before the shortest gap between two spans that are there already. If the failure lies in that
+	// very gap, it is closer to one of the two than they are to each other.
 	closest, gap := -1, never
 	for j := range len(spans) - 1 {
 		if g := spans[j+1].First - spans[j].Last; g < gap {
@@ -71,8 +71,8 @@ func addToFull(spans []Span, i int, at time.Duration) []Span {
 	return spans
 }
 
-// Excuse is what changes explain of the failures of one path. It is proven, bounded and shown: it names the changes, the time in which
-// they held, and how many requests of how many they explain.
+// Excuse is what changes explain of the failures of one path. It is proven, bounded and shown: it names the changes,
+// the time in which they held, and how many requests of how many they explain.
 type Excuse struct {
 	// Changes happened to backends that may answer the agent on the path.
 	Changes []Change `json:"Changes"`
@@ -82,7 +82,8 @@ type Excuse struct {
 	// Explained is how many failed attempts are excused, Of how many attempts came due within that time.
 	Explained uint64 `json:"Explained"`
 	Of        uint64 `json:"Of"`
-	// Away is how many backends the changes had taken away at most at any one moment of that time, Backends how many may answer in all.
+	// Away is how many backends the changes had taken away at most at any one moment of that time, Backends how many
+	// may answer in all.
 	Away     int `json:"Away"`
 	Backends int `json:"Backends"`
 }
@@ -96,8 +97,8 @@ func (p Path) Void() uint64 {
 	return n
 }
 
-// WithoutVoid is the path as it would be had the void attempts never been made; what they add to the distributions is too little to matter
-// and stays. Its counts keep what Path promises.
+// WithoutVoid is the path as it would be had the void attempts never been made; what they add to the distributions is
+// too little to matter and stays. Its counts keep what Path promises.
 func (p Path) WithoutVoid() Path {
 	if p.Kept != nil {
 		kept := p.Kept.WithoutVoid()
@@ -142,13 +143,15 @@ type Change struct {
 	Pod  string    `json:"Pod"`
 	Node string    `json:"Node"`
 	What Happening `json:"What"`
-	// NodeLeft reports that the pod's node left the cluster, or stopped as it was meant to: nothing answers at its addresses any more.
+	// NodeLeft reports that the pod's node left the cluster, or stopped as it was meant to: nothing answers at its
+	// addresses any more.
 	NodeLeft bool `json:"NodeLeft"`
 	// Detail is why a container ended, in Kubernetes' word for it, such as OOMKilled; it may be empty.
 	Detail string `json:"Detail"`
 	// From is the earliest moment at which it may have happened, by the controller's clock.
 	From time.Time `json:"From"`
-	// To is when it was over: for a restart, when the agent was back, zero if it did not come back; else when it was noticed.
+	// To is when it was over: for a restart, when the agent was back, zero if it did not come back; else when it was
+	// noticed.
 	To time.Time `json:"To"`
 }
 

@@ -18,7 +18,8 @@ func TestAddTo(t *testing.T) {
 		}
 		return all
 	}
-	full := spans([3]int{0, 0, 1}, [3]int{100, 110, 2}, [3]int{200, 200, 1}, [3]int{220, 220, 1}, [3]int{300, 300, 1}, [3]int{400, 400, 1}, [3]int{500, 500, 1}, [3]int{600, 600, 1})
+	full := spans([3]int{0, 0, 1}, [3]int{100, 110, 2}, [3]int{200, 200, 1}, [3]int{220, 220, 1}, [3]int{300, 300, 1},
+		[3]int{400, 400, 1}, [3]int{500, 500, 1}, [3]int{600, 600, 1})
 	with := func(change func([]report.Span) []report.Span) []report.Span {
 		return change(append([]report.Span(nil), full...))
 	}
@@ -32,16 +33,22 @@ func TestAddTo(t *testing.T) {
 		{"a later one is another", spans([3]int{5, 5, 1}), 7, spans([3]int{5, 5, 1}, [3]int{7, 7, 1})},
 		{"an earlier one comes before", spans([3]int{5, 5, 1}), 3, spans([3]int{3, 3, 1}, [3]int{5, 5, 1})},
 		{"one at the same time counts there", spans([3]int{5, 5, 1}), 5, spans([3]int{5, 5, 2})},
-		{"one within a span counts there", full, 105, with(func(s []report.Span) []report.Span { s[1].Count++; return s })},
+		{"one within a span counts there", full, 105,
+			with(func(s []report.Span) []report.Span { s[1].Count++; return s })},
 		{"when all are taken, the closest span is made longer at its end", full, 111,
 			with(func(s []report.Span) []report.Span { s[1].Last, s[1].Count = 111, 3; return s })},
-		{"or at its beginning", full, 297, with(func(s []report.Span) []report.Span { s[4].First, s[4].Count = 297, 2; return s })},
-		{"or the last one goes on", full, 601, with(func(s []report.Span) []report.Span { s[7].Last, s[7].Count = 601, 2; return s })},
+		{"or at its beginning", full, 297,
+			with(func(s []report.Span) []report.Span { s[4].First, s[4].Count = 297, 2; return s })},
+		{"or the last one goes on", full, 601,
+			with(func(s []report.Span) []report.Span { s[7].Last, s[7].Count = 601, 2; return s })},
 		{"when all are farther away than two are from each other, these become one, before it", full, 550,
-			spans([3]int{0, 0, 1}, [3]int{100, 110, 2}, [3]int{200, 220, 2}, [3]int{300, 300, 1}, [3]int{400, 400, 1}, [3]int{500, 500, 1}, [3]int{550, 550, 1}, [3]int{600, 600, 1})},
+			spans([3]int{0, 0, 1}, [3]int{100, 110, 2}, [3]int{200, 220, 2}, [3]int{300, 300, 1}, [3]int{400, 400, 1},
+				[3]int{500, 500, 1}, [3]int{550, 550, 1}, [3]int{600, 600, 1})},
 		{"or after it", full, 50,
-			spans([3]int{0, 0, 1}, [3]int{50, 50, 1}, [3]int{100, 110, 2}, [3]int{200, 220, 2}, [3]int{300, 300, 1}, [3]int{400, 400, 1}, [3]int{500, 500, 1}, [3]int{600, 600, 1})},
-		{"what comes between those two joins one of them", full, 212, with(func(s []report.Span) []report.Span { s[3].First, s[3].Count = 212, 2; return s })},
+			spans([3]int{0, 0, 1}, [3]int{50, 50, 1}, [3]int{100, 110, 2}, [3]int{200, 220, 2}, [3]int{300, 300, 1},
+				[3]int{400, 400, 1}, [3]int{500, 500, 1}, [3]int{600, 600, 1})},
+		{"what comes between those two joins one of them", full, 212,
+			with(func(s []report.Span) []report.Span { s[3].First, s[3].Count = 212, 2; return s })},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -92,11 +99,15 @@ func TestAChangeReadsAsASentence(t *testing.T) {
 		change report.Change
 		want   string
 	}{
-		{report.Change{Pod: "a", Node: "n", What: report.Deleted, From: start.Add(14600 * time.Millisecond)}, "pod a on node n: its pod was deleted during the round, 15s after its start"},
-		{report.Change{Pod: "a", Node: "n", What: report.Drained, From: start.Add(-time.Second)}, "pod a on node n: its node was drained during the round, 0s after its start"},
-		{report.Change{Pod: "a", Node: "n", What: report.Restarted, From: start, To: start}, "pod a on node n: its agent was restarted during the round, 0s after its start"},
+		{report.Change{Pod: "a", Node: "n", What: report.Deleted, From: start.Add(14600 * time.Millisecond)},
+			"pod a on node n: its pod was deleted during the round, 15s after its start"},
+		{report.Change{Pod: "a", Node: "n", What: report.Drained, From: start.Add(-time.Second)},
+			"pod a on node n: its node was drained during the round, 0s after its start"},
+		{report.Change{Pod: "a", Node: "n", What: report.Restarted, From: start, To: start},
+			"pod a on node n: its agent was restarted during the round, 0s after its start"},
 		{report.Change{Pod: "a", Node: "n", What: report.Restarted, Detail: "OOMKilled", From: start.Add(time.Minute)},
-			"pod a on node n: its agent was restarted (OOMKilled) during the round, 1m0s after its start, and was not back by its end"},
+			"pod a on node n: its agent was restarted (OOMKilled) during the round, 1m0s after its start, and was " +
+				"not back by its end"},
 	}
 	for _, c := range cases {
 		if got := c.change.Sentence(start); got != c.want {

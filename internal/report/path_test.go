@@ -18,7 +18,8 @@ func TestMeanOfAPhase(t *testing.T) {
 	}{
 		"a phase that no attempt had has the mean 0": {report.Phase{}, 0},
 		"of one attempt it is the attempt's time":    {report.Phase{Count: 1, Sum: 7 * time.Second}, 7 * time.Second},
-		"of four it is a quarter of the sum":         {report.Phase{Count: 4, Sum: 10 * time.Second}, 2500 * time.Millisecond},
+		"of four it is a quarter of the sum": {report.Phase{Count: 4, Sum: 10 * time.Second},
+			2500 * time.Millisecond},
 	} {
 		if got := c.phase.Mean(); got != c.want {
 			t.Errorf("%s: got %v, want %v", name, got, c.want)
@@ -42,28 +43,41 @@ func TestGateway(t *testing.T) {
 		path report.Path
 		want bool
 	}{
-		"no unexpected status":             {report.Path{Statuses: map[int]uint64{200: 9}}, true},
-		"only attempts without an answer":  {report.Path{Failures: failures(timeouts)}, true},
-		"502 alone":                        {report.Path{Failures: failures(bad(3)), Statuses: map[int]uint64{502: 3}}, true},
-		"503 alone":                        {report.Path{Failures: failures(bad(3)), Statuses: map[int]uint64{503: 3}}, true},
-		"504 alone":                        {report.Path{Failures: failures(bad(3)), Statuses: map[int]uint64{504: 3}}, true},
-		"502, 503 and 504 beside timeouts": {report.Path{Failures: failures(bad(6), timeouts), Statuses: map[int]uint64{502: 1, 503: 2, 504: 3}}, true},
-		"a status that the application may have sent": {report.Path{Failures: failures(bad(3)), Statuses: map[int]uint64{500: 3}}, false},
-		"501 is no gateway's":                         {report.Path{Failures: failures(bad(3)), Statuses: map[int]uint64{501: 3}}, false},
-		"505 is no gateway's":                         {report.Path{Failures: failures(bad(3)), Statuses: map[int]uint64{505: 3}}, false},
-		"one of four is another status":               {report.Path{Failures: failures(bad(4)), Statuses: map[int]uint64{503: 3, 404: 1}}, false},
-		"503 is the expected status, 502 is not":      {report.Path{OK: 9, Failures: failures(bad(1)), Statuses: map[int]uint64{503: 9, 502: 1}}, true},
-		"503 is the expected status, 504 too often":   {report.Path{OK: 1, Failures: failures(bad(9)), Statuses: map[int]uint64{503: 1, 504: 9}}, true},
-		"503 is the expected status, 200 is not":      {report.Path{OK: 9, Failures: failures(bad(1)), Statuses: map[int]uint64{503: 9, 200: 1}}, false},
+		"no unexpected status":            {report.Path{Statuses: map[int]uint64{200: 9}}, true},
+		"only attempts without an answer": {report.Path{Failures: failures(timeouts)}, true},
+		"502 alone": {report.Path{Failures: failures(bad(3)), Statuses: map[int]uint64{502: 3}},
+			true},
+		"503 alone": {report.Path{Failures: failures(bad(3)), Statuses: map[int]uint64{503: 3}},
+			true},
+		"504 alone": {report.Path{Failures: failures(bad(3)),
+			Statuses: map[int]uint64{504: 3}}, true},
+		"502, 503 and 504 beside timeouts": {report.Path{Failures: failures(bad(6), timeouts),
+			Statuses: map[int]uint64{502: 1, 503: 2, 504: 3}}, true},
+		"a status that the application may have sent": {report.Path{Failures: failures(bad(3)),
+			Statuses: map[int]uint64{500: 3}}, false},
+		"501 is no gateway's": {report.Path{Failures: failures(bad(3)),
+			Statuses: map[int]uint64{501: 3}}, false},
+		"505 is no gateway's": {report.Path{Failures: failures(bad(3)),
+			Statuses: map[int]uint64{505: 3}}, false},
+		"one of four is another status": {report.Path{Failures: failures(bad(4)),
+			Statuses: map[int]uint64{503: 3, 404: 1}}, false},
+		"503 is the expected status, 502 is not": {report.Path{OK: 9, Failures: failures(bad(1)),
+			Statuses: map[int]uint64{503: 9, 502: 1}}, true},
+		"503 is the expected status, 504 too often": {report.Path{OK: 1, Failures: failures(bad(9)),
+			Statuses: map[int]uint64{503: 1, 504: 9}}, true},
+		"503 is the expected status, 200 is not": {report.Path{OK: 9, Failures: failures(bad(1)),
+			Statuses: map[int]uint64{503: 9, 200: 1}}, false},
 		"503 is the expected status, beside 502 another one is not": {report.Path{OK: 9, Failures: failures(bad(2)),
 			Statuses: map[int]uint64{503: 9, 502: 1, 404: 1}}, false},
 		"503 is the expected status, beside 502 another one is not three times": {report.Path{OK: 4,
 			Failures: failures(bad(4)), Statuses: map[int]uint64{503: 4, 502: 1, 404: 3}}, false},
 		"502 is the expected status and the only one": {report.Path{OK: 9, Statuses: map[int]uint64{502: 9}}, true},
-		"504 is the expected status and times out in the body": {report.Path{OK: 8, Failures: failures(bad(1), report.Failure{Outcome: probe.Timeout,
-			Phase: probe.Body, Count: 1}), Statuses: map[int]uint64{504: 9, 503: 1}}, true},
+		"504 is the expected status and times out in the body": {report.Path{OK: 8,
+			Failures: failures(bad(1), report.Failure{Outcome: probe.Timeout,
+				Phase: probe.Body, Count: 1}), Statuses: map[int]uint64{504: 9, 503: 1}}, true},
 		"two phases of bad statuses are added": {report.Path{Failures: failures(bad(1),
-			report.Failure{Outcome: probe.BadStatus, Phase: probe.Body, Count: 2}), Statuses: map[int]uint64{503: 3}}, true},
+			report.Failure{Outcome: probe.BadStatus, Phase: probe.Body, Count: 2}), Statuses: map[int]uint64{503: 3}},
+			true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := c.path.Gateway(); got != c.want {
@@ -93,18 +107,22 @@ func TestWithoutVoid(t *testing.T) {
 		{"a kind of failure that is all void goes, the others stay",
 			path(10, 10, 4, failure(probe.Timeout, probe.Connect, 3, 3), failure(probe.Refused, probe.Connect, 3, 2)),
 			path(5, 5, 4, failure(probe.Refused, probe.Connect, 1, 0)), 5},
-		{"all failures are void: none is left", path(10, 10, 8, failure(probe.Refused, probe.Connect, 2, 2)), path(8, 8, 8), 2},
+		{"all failures are void: none is left", path(10, 10, 8, failure(probe.Refused, probe.Connect, 2, 2)),
+			path(8, 8, 8), 2},
 		{"connections that were reset before the answer are taken from the closed ones",
 			closed(3, path(10, 10, 6, failure(probe.Reset, probe.FirstByte, 4, 2))),
 			closed(1, path(8, 8, 6, failure(probe.Reset, probe.FirstByte, 2, 0))), 2},
-		{"and those that ended before the answer", closed(3, path(10, 10, 6, failure(probe.BadAnswer, probe.FirstByte, 4, 1))),
+		{"and those that ended before the answer",
+			closed(3, path(10, 10, 6, failure(probe.BadAnswer, probe.FirstByte, 4, 1))),
 			closed(2, path(9, 9, 6, failure(probe.BadAnswer, probe.FirstByte, 3, 0))), 1},
 		{"more void resets than closed ones: none is left of these",
 			closed(1, path(10, 10, 6, failure(probe.Reset, probe.FirstByte, 4, 2))),
 			closed(0, path(8, 8, 6, failure(probe.Reset, probe.FirstByte, 2, 0))), 2},
-		{"a timeout before the answer closed nothing", closed(3, path(10, 10, 6, failure(probe.Timeout, probe.FirstByte, 4, 2))),
+		{"a timeout before the answer closed nothing",
+			closed(3, path(10, 10, 6, failure(probe.Timeout, probe.FirstByte, 4, 2))),
 			closed(3, path(8, 8, 6, failure(probe.Timeout, probe.FirstByte, 2, 0))), 2},
-		{"a reset while connecting closed nothing", closed(3, path(10, 10, 6, failure(probe.Reset, probe.Connect, 4, 2))),
+		{"a reset while connecting closed nothing",
+			closed(3, path(10, 10, 6, failure(probe.Reset, probe.Connect, 4, 2))),
 			closed(3, path(8, 8, 6, failure(probe.Reset, probe.Connect, 2, 0))), 2},
 	}
 	for _, c := range cases {
@@ -112,8 +130,10 @@ func TestWithoutVoid(t *testing.T) {
 			if got := c.path.Void(); got != c.void {
 				t.Errorf("%d attempts are void, want %d", got, c.void)
 			}
-			// The stream over a connection that stays open loses its own void attempts, whatever the counted requests lose.
-			for name, beside := range map[string]report.Path{"nothing void beside it": path(4, 4, 4), "void ones beside it": c.path} {
+			// The stream over a connection that stays open loses its own void attempts, whatever the counted requests
+			// lose.
+			for name, beside := range map[string]report.Path{"nothing void beside it": path(4, 4, 4),
+				"void ones beside it": c.path} {
 				with, want := c.path, c.want
 				with.Kept = &beside
 				without := path(4, 4, 4)

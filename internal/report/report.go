@@ -22,10 +22,11 @@ type Resources struct {
 	Known bool `json:"Known"`
 }
 
-// Observer is how well the agent could observe: what kept it from sending or looking in time is not the network's fault.
+// Observer is how well the agent could observe: what kept it from sending or looking in time is not the network's
+// fault.
 type Observer struct {
-	// Quota is the CPU limit in cores, 0 without one. The rest of CPU throttling is as the kernel counts it, during the round:
-	// enforcement periods, those in which the agent was stopped, and for how long in all.
+	// Quota is the CPU limit in cores, 0 without one. The rest of CPU throttling is as the kernel counts it, during the
+	// round: enforcement periods, those in which the agent was stopped, and for how long in all.
 	Quota            float64       `json:"Quota"`
 	Periods          uint64        `json:"Periods"`
 	ThrottledPeriods uint64        `json:"ThrottledPeriods"`
@@ -37,10 +38,12 @@ type Observer struct {
 	FileLimit uint64 `json:"FileLimit"`
 	// Ports is how many local ports connections to one address may use.
 	Ports uint64 `json:"Ports"`
-	// Conntrack is how many connections the kernel tracked at most on the agent's side, ConntrackLimit how many it can; 0 where unknown.
+	// Conntrack is how many connections the kernel tracked at most on the agent's side, ConntrackLimit how many it can;
+	// 0 where unknown.
 	Conntrack      uint64 `json:"Conntrack"`
 	ConntrackLimit uint64 `json:"ConntrackLimit"`
-	// Grid tells that the load was too high for a wake-up per event, so that the agent woke at fixed moments and relied on the kernel's clock.
+	// Grid tells that the load was too high for a wake-up per event, so that the agent woke at fixed moments and relied
+	// on the kernel's clock.
 	Grid bool `json:"Grid"`
 }
 
@@ -51,7 +54,8 @@ type Via string
 const (
 	// Direct is a connection to the agent's pod address.
 	Direct Via = "direct"
-	// PortForward goes through the API server and the node's kubelet; it works while the pod network of the node is broken.
+	// PortForward goes through the API server and the node's kubelet; it works while the pod network of the node is
+	// broken.
 	PortForward Via = "port-forward"
 )
 
@@ -68,7 +72,8 @@ type Agent struct {
 	Cut string `json:"Cut"`
 	// CutBy is the change that stopped the agent, one of Round.Churn; nil for an agent that was not stopped by one.
 	CutBy *Change `json:"CutBy"`
-	// Earliest and Latest are moments of the controller's clock between which the agent started; zero where the controller does not know.
+	// Earliest and Latest are moments of the controller's clock between which the agent started; zero where the
+	// controller does not know.
 	Earliest  time.Time `json:"Earliest"`
 	Latest    time.Time `json:"Latest"`
 	Paths     []Path    `json:"Paths"`
@@ -90,8 +95,8 @@ type Missing struct {
 	Void bool `json:"Void"`
 	// Change is what explains it, one of Round.Churn; nil where nothing does.
 	Change *Change `json:"Change"`
-	// Answered is until when the agent is known to have been well: the moment at which it was last asked and then answered, or at which
-	// the round was planned. It is by the controller's clock, and zero where nobody knows.
+	// Answered is until when the agent is known to have been well: the moment at which it was last asked and then
+	// answered, or at which the round was planned. It is by the controller's clock, and zero where nobody knows.
 	Answered time.Time `json:"Answered"`
 }
 
@@ -101,7 +106,8 @@ type Expected struct {
 	Node string `json:"Node"`
 	// Targets are the IDs of the targets it was to probe.
 	Targets []string `json:"Targets"`
-	// Requests is how many requests were to come due on each target, Kept how many on its persistent stream; 0 without one.
+	// Requests is how many requests were to come due on each target, Kept how many on its persistent stream; 0 without
+	// one.
 	Requests uint64 `json:"Requests"`
 	Kept     uint64 `json:"Kept"`
 	// LeftOut is why the agent took no part; empty for one that was given a plan.
@@ -121,13 +127,14 @@ type Backends struct {
 	Targets []string `json:"Targets"`
 	// Pods are sorted.
 	Pods []string `json:"Pods"`
-	// Sources are the pods of the agents for which this holds, sorted; empty where it holds for all. They differ where a Service
-	// leads each client to the pods on its own node.
+	// Sources are the pods of the agents for which this holds, sorted; empty where it holds for all. They differ where
+	// a Service leads each client to the pods on its own node.
 	Sources []string `json:"Sources"`
-	// Also are pods that may answer although nothing leads to them in the first place, sorted: a node port with the traffic policy Local
-	// may treat pods as it treats clients of the policy Cluster.
+	// Also are pods that may answer although nothing leads to them in the first place, sorted: a node port with the
+	// traffic policy Local may treat pods as it treats clients of the policy Cluster.
 	Also []string `json:"Also"`
-	// Uneven is why not all clients are led to all pods alike, as one clause; empty where nothing says so. See topology.Service.
+	// Uneven is why not all clients are led to all pods alike, as one clause; empty where nothing says so. See
+	// topology.Service.
 	Uneven string `json:"Uneven"`
 }
 
@@ -153,12 +160,13 @@ type Round struct {
 	Gaps     []target.Gap `json:"Gaps"`
 	// Churn is what was changed on purpose, or restarted, among the agents while the round ran; sorted by time.
 	Churn []Change `json:"Churn"`
-	// Outside are the nodes that run no agent and are not meant to, and those of which node ports are not probed, sorted by name.
+	// Outside are the nodes that run no agent and are not meant to, and those of which node ports are not probed,
+	// sorted by name.
 	Outside []Outside `json:"Outside"`
 }
 
-// Merge joins reports with what was expected. Reports of agents that nobody expected are left out: they belong to no plan.
-// lost tells, by pod, why a report could not be had.
+// Merge joins reports with what was expected. Reports of agents that nobody expected are left out: they belong to no
+// plan. lost tells, by pod, why a report could not be had.
 func Merge(expected []Expected, reports []Agent, lost map[string]string) (agents []Agent, missing []Missing) {
 	byPod := make(map[string]Agent, len(reports))
 	for _, r := range reports {
@@ -173,8 +181,10 @@ func Merge(expected []Expected, reports []Agent, lost map[string]string) (agents
 		reason := cmp.Or(e.LeftOut, lost[e.Pod], "no report")
 		missing = append(missing, Missing{Pod: e.Pod, Node: e.Node, Reason: reason})
 	}
-	slices.SortFunc(agents, func(a, b Agent) int { return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.Pod, b.Pod)) })
-	slices.SortFunc(missing, func(a, b Missing) int { return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.Pod, b.Pod)) })
+	slices.SortFunc(agents,
+		func(a, b Agent) int { return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.Pod, b.Pod)) })
+	slices.SortFunc(missing,
+		func(a, b Missing) int { return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.Pod, b.Pod)) })
 	return agents, missing
 }
 

@@ -15,8 +15,9 @@ import (
 type Budget interface {
 	// Register tells that the task's round begins on agents of the workload, before it is known how much it asks for.
 	Register(key schedule.Key, task report.Task, of topology.Workload)
-	// Acquire tells how much of what it asks for the round may send. Rounds that take later leave it that. It may wait, until the context ends,
-	// for others that leave too little. A round that has taken already may take again, for what it asks for then.
+	// Acquire tells how much of what it asks for the round may send. Rounds that take later leave it that. It may wait,
+	// until the context ends, for others that leave too little. A round that has taken already may take again, for what
+	// it asks for then.
 	Acquire(ctx context.Context, key schedule.Key, ask mesh.Ask) mesh.Limits
 	// Release tells that the round is over.
 	Release(key schedule.Key)
@@ -41,10 +42,10 @@ func (c *Conductor) underWay(ctx context.Context, key schedule.Key, m mesh.Mesh)
 	c.Budget.Acquire(ctx, key, ask)
 }
 
-// draft plans the round for the cluster as it is, with what the budget has for it. Where others leave too little, that is waited for as long as
-// the whole load fits in before the deadline, and the cluster is read again after that. A round that gets nothing all the same is planned
-// without any agent: it has no data, and its report says why. After the deadline nothing is sent any more, and no limit counts.
-// The snapshot that the plan is for comes with it.
+// draft plans the round for the cluster as it is, with what the budget has for it. Where others leave too little, that
+// is waited for as long as the whole load fits in before the deadline, and the cluster is read again after that. A
+// round that gets nothing all the same is planned without any agent: it has no data, and its report says why. After the
+// deadline nothing is sent any more, and no limit counts. The snapshot that the plan is for comes with it.
 func (c *Conductor) draft(ctx context.Context, req Request) (mesh.Mesh, topology.Snapshot, error) {
 	load := req.Want.Load
 	waiting, cancel := context.WithDeadline(ctx, req.Deadline.Add(-load.Duration-load.Timeout-2*reserve))

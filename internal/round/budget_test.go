@@ -61,7 +61,8 @@ func (p *purse) Acquire(ctx context.Context, _ schedule.Key, ask mesh.Ask) mesh.
 func TestARoundKeepsToTheBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network, kept, budget := newAgents(nil), newMemory(), &purse{gives: mesh.Limits{PerAgent: 8, Others: 3}}
-		c := round.New(round.Config{Snapshots: pods("a", "b"), Agents: network, Plans: kept, Rounds: kept, Unknown: errUnknown, Budget: budget})
+		c := round.New(round.Config{Snapshots: pods("a", "b"), Agents: network, Plans: kept, Rounds: kept,
+			Unknown: errUnknown, Budget: budget})
 		got, err := c.Run(t.Context(), request(time.Minute))
 		if err != nil {
 			t.Fatal(err)
@@ -76,8 +77,10 @@ func TestARoundKeepsToTheBudget(t *testing.T) {
 				}
 			}
 		}
-		if want := []string{"enter", "take", "leave"}; !slices.Equal(budget.asked, want) || budget.loads[0].Most != 2 || budget.loads[0].All != 4 {
-			t.Errorf("the budget was asked to %v for %+v; want %v for 2 targets an agent and 4 in all", budget.asked, budget.loads, want)
+		if want := []string{"enter", "take", "leave"}; !slices.Equal(budget.asked, want) || budget.loads[0].Most != 2 ||
+			budget.loads[0].All != 4 {
+			t.Errorf("the budget was asked to %v for %+v; want %v for 2 targets an agent and 4 in all", budget.asked,
+				budget.loads, want)
 		}
 	})
 }
@@ -98,8 +101,10 @@ func (g *growing) Snapshot(ctx context.Context, of topology.Workload) (topology.
 
 func TestARoundWaitsForItsPartAndIsPlannedForWhatIsThereThen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		network, kept, budget := newAgents(nil), newMemory(), &purse{gives: mesh.Limits{PerAgent: 9}, waits: 20 * time.Second}
-		c := round.New(round.Config{Snapshots: &growing{pods: []string{"a", "b"}}, Agents: network, Plans: kept, Rounds: kept, Unknown: errUnknown, Budget: budget})
+		network, kept, budget := newAgents(nil), newMemory(),
+			&purse{gives: mesh.Limits{PerAgent: 9}, waits: 20 * time.Second}
+		c := round.New(round.Config{Snapshots: &growing{pods: []string{"a", "b"}}, Agents: network, Plans: kept,
+			Rounds: kept, Unknown: errUnknown, Budget: budget})
 		began := time.Now()
 		got, err := c.Run(t.Context(), request(time.Minute))
 		if err != nil {
@@ -109,7 +114,8 @@ func TestARoundWaitsForItsPartAndIsPlannedForWhatIsThereThen(t *testing.T) {
 			t.Errorf("the round began after %v: %s; want it to pass after 20 s", waited, got.Verdict.Result)
 		}
 		if n := len(got.Round.Agents); n != 3 || got.Round.Load.Given != 3 || got.Round.Load.Waited != 20*time.Second {
-			t.Errorf("%d agents had the load %+v; want the 3 that are there after waiting for 20 s to send 3 a second", n, got.Round.Load)
+			t.Errorf("%d agents had the load %+v; want the 3 that are there after waiting for 20 s to send 3 a second",
+				n, got.Round.Load)
 		}
 		if want := []string{"enter", "take", "take", "leave"}; !slices.Equal(budget.asked, want) {
 			t.Errorf("the budget was asked to %v, want %v", budget.asked, want)
@@ -120,7 +126,8 @@ func TestARoundWaitsForItsPartAndIsPlannedForWhatIsThereThen(t *testing.T) {
 func TestARoundForWhichNothingIsLeftHasNoData(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network, kept, budget := newAgents(nil), newMemory(), &purse{waits: time.Hour}
-		c := round.New(round.Config{Snapshots: pods("a", "b"), Agents: network, Plans: kept, Rounds: kept, Unknown: errUnknown, Budget: budget})
+		c := round.New(round.Config{Snapshots: pods("a", "b"), Agents: network, Plans: kept, Rounds: kept,
+			Unknown: errUnknown, Budget: budget})
 		began, req := time.Now(), request(time.Minute)
 		got, err := c.Run(t.Context(), req)
 		if err != nil {
@@ -130,13 +137,16 @@ func TestARoundForWhichNothingIsLeftHasNoData(t *testing.T) {
 		if waited := time.Since(began); waited != 45*time.Second {
 			t.Errorf("the round waited for %v, want 45 s", waited)
 		}
-		const why = "nothing was sent: each agent may send 8 requests a second (limits.requestsPerSecondPerAgent), of which the rounds of NetReach other had 8 until it was too late to begin, " +
+		const why = "nothing was sent: each agent may send 8 requests a second (limits.requestsPerSecondPerAgent), " +
+			"of which the rounds of NetReach other had 8 until it was too late to begin, " +
 			"and an agent with 2 targets would have sent 1 at the lowest rate"
-		if got.Verdict.Result != verdict.NoData || len(got.Verdict.Reasons) != 1 || got.Verdict.Reasons[0].String() != why {
+		if got.Verdict.Result != verdict.NoData || len(got.Verdict.Reasons) != 1 ||
+			got.Verdict.Reasons[0].String() != why {
 			t.Errorf("%s: %q; want no data, and why", got.Verdict.Result, got.Verdict.Reasons)
 		}
 		if len(got.Round.Agents) != 0 || len(got.Round.Missing) != 0 {
-			t.Errorf("%d agents reported, missing are %+v; want none, because none was asked to", len(got.Round.Agents), got.Round.Missing)
+			t.Errorf("%d agents reported, missing are %+v; want none, because none was asked to", len(got.Round.Agents),
+				got.Round.Missing)
 		}
 		if network.started("a")+network.started("b") != 0 {
 			t.Error("an agent was started")
@@ -154,7 +164,8 @@ func TestARoundThatIsTakenUpCountsAsItIs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network, kept := newAgents(nil), newMemory()
 		before := &purse{gives: mesh.Limits{PerAgent: 8}}
-		first := round.New(round.Config{Snapshots: pods("a", "b"), Agents: network, Plans: kept, Rounds: kept, Unknown: errUnknown, Budget: before})
+		first := round.New(round.Config{Snapshots: pods("a", "b"), Agents: network, Plans: kept, Rounds: kept,
+			Unknown: errUnknown, Budget: before})
 		ctx, cancel := context.WithCancelCause(t.Context())
 		time.AfterFunc(3*time.Second, func() { cancel(round.ErrHandedOver) })
 		req := request(time.Minute)
@@ -162,13 +173,15 @@ func TestARoundThatIsTakenUpCountsAsItIs(t *testing.T) {
 			t.Fatalf("the round ended by %v", err)
 		}
 		after := &purse{gives: mesh.Limits{PerAgent: 1}}
-		second := round.New(round.Config{Snapshots: pods("a", "b"), Agents: network, Plans: kept, Rounds: kept, Unknown: errUnknown, Budget: after})
+		second := round.New(round.Config{Snapshots: pods("a", "b"), Agents: network, Plans: kept, Rounds: kept,
+			Unknown: errUnknown, Budget: after})
 		got, err := second.Run(t.Context(), req)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if got.Round.Load.Given != 4 || !after.loads[0].Running || after.loads[0].Load.PerSecond != 4 {
-			t.Errorf("load %+v, asked of the budget %+v; want the 4 a second with which the round runs, as they are", got.Round.Load, after.loads)
+			t.Errorf("load %+v, asked of the budget %+v; want the 4 a second with which the round runs, as they are",
+				got.Round.Load, after.loads)
 		}
 	})
 }

@@ -96,39 +96,64 @@ func TestChangesWhileARoundRuns(t *testing.T) {
 	deleted := report.Missing{Pod: "b", Node: "node-b", Reason: "its pod was deleted during the round", Void: true}
 	cases := []changing{
 		{name: "nothing changes", duration: 10 * second, result: verdict.Pass},
-		{name: "a pod that is deleted fails nothing", moments: []moment{{5 * second, terminating(5 * second)}, {7 * second, gone}},
-			habits: without(5*second, 5*second), duration: 10 * second, result: verdict.Pass, missing: []report.Missing{deleted}, churn: 1, void: 50},
+		{name: "a pod that is deleted fails nothing",
+			moments: []moment{{5 * second, terminating(5 * second)}, {7 * second, gone}},
+			habits:  without(5*second, 5*second), duration: 10 * second, result: verdict.Pass,
+			missing: []report.Missing{deleted}, churn: 1, void: 50},
 		{name: "a pod whose deletion is seen in the middle of a long round fails nothing, though it is gone at its end",
 			moments: []moment{{20 * second, terminating(20 * second)}, {31 * second, gone}},
-			habits:  without(20*second, 20*second), duration: 60 * second, result: verdict.Pass, missing: []report.Missing{deleted}, churn: 1, void: 400},
-		{name: "an agent that runs out of memory fails nothing, and says so", moments: []moment{{5 * second, ranOut(5 * second)}},
-			habits: map[string]habit{"a": {lost: lost(5 * second)}, "b": {forgetAfter: 5 * second}}, duration: 10 * second, result: verdict.Pass,
-			missing: []report.Missing{{Pod: "b", Node: "node-b", Reason: "its agent was restarted (OOMKilled) during the round", Void: true}}, churn: 1, void: 50},
-		{name: "a pod that is deleted before its agent is started fails nothing", moments: []moment{{second / 2, terminating(second / 2)}},
-			habits: map[string]habit{"a": {lost: lost(0)}, "b": {refuses: true}}, duration: 10 * second, result: verdict.Pass, missing: []report.Missing{deleted}, churn: 1, void: 100},
-		{name: "an agent that does not answer for a moment long before its pod is deleted fails nothing", moments: []moment{{20 * second, terminating(20 * second)}},
-			habits:   map[string]habit{"a": {lost: lost(20 * second)}, "b": {hiccup: 5 * second, goneAfter: 20 * second}, "c": {lost: lost(20 * second)}},
+			habits:  without(20*second, 20*second), duration: 60 * second, result: verdict.Pass,
+			missing: []report.Missing{deleted}, churn: 1, void: 400},
+		{name: "an agent that runs out of memory fails nothing, and says so",
+			moments:  []moment{{5 * second, ranOut(5 * second)}},
+			habits:   map[string]habit{"a": {lost: lost(5 * second)}, "b": {forgetAfter: 5 * second}},
+			duration: 10 * second, result: verdict.Pass,
+			missing: []report.Missing{{Pod: "b", Node: "node-b", Reason: "its agent was restarted (OOMKilled) during " +
+				"the round", Void: true}}, churn: 1, void: 50},
+		{name: "a pod that is deleted before its agent is started fails nothing",
+			moments: []moment{{second / 2, terminating(second / 2)}},
+			habits:  map[string]habit{"a": {lost: lost(0)}, "b": {refuses: true}}, duration: 10 * second,
+			result: verdict.Pass, missing: []report.Missing{deleted}, churn: 1, void: 100},
+		{name: "an agent that does not answer for a moment long before its pod is deleted fails nothing",
+			moments: []moment{{20 * second, terminating(20 * second)}},
+			habits: map[string]habit{"a": {lost: lost(20 * second)},
+				"b": {hiccup: 5 * second, goneAfter: 20 * second}, "c": {lost: lost(20 * second)}},
 			duration: 60 * second, result: verdict.Pass, missing: []report.Missing{deleted}, churn: 1, void: 400},
-		{name: "an agent whose clock is an hour behind is understood all the same", moments: []moment{{5 * second, terminating(5 * second)}},
-			habits:   map[string]habit{"a": {lost: lost(5 * second), ahead: -time.Hour}, "b": {goneAfter: 5 * second}, "c": {lost: lost(5 * second), ahead: time.Hour}},
+		{name: "an agent whose clock is an hour behind is understood all the same",
+			moments: []moment{{5 * second, terminating(5 * second)}},
+			habits: map[string]habit{"a": {lost: lost(5 * second), ahead: -time.Hour}, "b": {goneAfter: 5 * second},
+				"c": {lost: lost(5 * second), ahead: time.Hour}},
 			duration: 10 * second, result: verdict.Pass, missing: []report.Missing{deleted}, churn: 1, void: 50},
-		{name: "a pod that could not be reached from the start and is deleted at the end is a fault", moments: []moment{{9 * second, terminating(9 * second)}},
-			habits: without(9*second, 0), duration: 10 * second, result: verdict.Fail, missing: []report.Missing{deleted}, churn: 1},
-		{name: "a pod that is gone before anybody looks went after its agent last answered", moments: []moment{{7 * second, gone}},
-			habits: without(7*second, 0), duration: 8 * second, result: verdict.Fail, missing: []report.Missing{deleted}, churn: 1},
-		{name: "a change after the last look of the load is seen at the end", moments: []moment{{12 * second, terminating(12 * second)}},
-			habits: without(12*second, 12*second), duration: 15 * second, result: verdict.Pass, missing: []report.Missing{deleted}, churn: 1, void: 30},
-		{name: "a node that dies is a fault", moments: []moment{{5 * second, dead}}, habits: without(5*second, 5*second), duration: 10 * second,
+		{name: "a pod that could not be reached from the start and is deleted at the end is a fault",
+			moments: []moment{{9 * second, terminating(9 * second)}},
+			habits:  without(9*second, 0), duration: 10 * second, result: verdict.Fail,
+			missing: []report.Missing{deleted}, churn: 1},
+		{name: "a pod that is gone before anybody looks went after its agent last answered",
+			moments: []moment{{7 * second, gone}},
+			habits:  without(7*second, 0), duration: 8 * second, result: verdict.Fail,
+			missing: []report.Missing{deleted}, churn: 1},
+		{name: "a change after the last look of the load is seen at the end",
+			moments: []moment{{12 * second, terminating(12 * second)}},
+			habits:  without(12*second, 12*second), duration: 15 * second, result: verdict.Pass,
+			missing: []report.Missing{deleted}, churn: 1, void: 30},
+		{name: "a node that dies is a fault", moments: []moment{{5 * second, dead}},
+			habits: without(5*second, 5*second), duration: 10 * second,
 			result: verdict.Fail, missing: []report.Missing{silent}},
-		{name: "an agent that falls silent and was not touched is a fault", habits: without(5*second, 5*second), duration: 10 * second,
+		{name: "an agent that falls silent and was not touched is a fault", habits: without(5*second, 5*second),
+			duration: 10 * second,
+			result:   verdict.Fail, missing: []report.Missing{silent}},
+		{name: "a cluster that cannot be read any more excuses nothing", moments: []moment{{5 * second, nil}},
+			habits: without(5*second, 5*second), duration: 10 * second,
 			result: verdict.Fail, missing: []report.Missing{silent}},
-		{name: "a cluster that cannot be read any more excuses nothing", moments: []moment{{5 * second, nil}}, habits: without(5*second, 5*second), duration: 10 * second,
-			result: verdict.Fail, missing: []report.Missing{silent}},
-		{name: "an agent that fell silent long before its pod was deleted is a fault", moments: []moment{{50 * second, terminating(50 * second)}},
-			habits: without(20*second, 20*second), duration: 60 * second, result: verdict.Fail, missing: []report.Missing{silent}, churn: 1},
+		{name: "an agent that fell silent long before its pod was deleted is a fault",
+			moments: []moment{{50 * second, terminating(50 * second)}},
+			habits:  without(20*second, 20*second), duration: 60 * second, result: verdict.Fail,
+			missing: []report.Missing{silent}, churn: 1},
 		{name: "a round that loses all its agents has no data", moments: []moment{{5 * second, allGone}},
-			habits: map[string]habit{"a": {goneAfter: 5 * second}, "b": {goneAfter: 5 * second}, "c": {goneAfter: 5 * second}}, duration: 10 * second, result: verdict.NoData,
-			missing: []report.Missing{{Pod: "a", Node: "node-a", Reason: deleted.Reason, Void: true}, deleted, {Pod: "c", Node: "node-c", Reason: deleted.Reason, Void: true}}, churn: 3},
+			habits: map[string]habit{"a": {goneAfter: 5 * second}, "b": {goneAfter: 5 * second},
+				"c": {goneAfter: 5 * second}}, duration: 10 * second, result: verdict.NoData,
+			missing: []report.Missing{{Pod: "a", Node: "node-a", Reason: deleted.Reason, Void: true}, deleted,
+				{Pod: "c", Node: "node-c", Reason: deleted.Reason, Void: true}}, churn: 3},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) { synctest.Test(t, c.run) })
@@ -144,9 +169,11 @@ func TestThePlanningSnapshotIsTheFirstLook(t *testing.T) {
 	drained := []report.Missing{{Pod: "b", Node: "node-b", Reason: "its node was drained during the round", Void: true}}
 	for _, c := range []changing{
 		{name: "a node that is cordoned soon after the start, and stops before anybody looks, was drained",
-			moments: []moment{{3 * second, cordoned}, {5 * second, cordonedAndDead}}, result: verdict.Pass, missing: drained, churn: 1, void: 150},
+			moments: []moment{{3 * second, cordoned}, {5 * second, cordonedAndDead}}, result: verdict.Pass,
+			missing: drained, churn: 1, void: 150},
 		{name: "a node that is cordoned soon after the start and then stops was drained",
-			moments: []moment{{3 * second, cordoned}, {12 * second, cordonedAndDead}}, result: verdict.Pass, missing: drained, churn: 1, void: 150},
+			moments: []moment{{3 * second, cordoned}, {12 * second, cordonedAndDead}}, result: verdict.Pass,
+			missing: drained, churn: 1, void: 150},
 		{name: "a node that was cordoned before and dies is a fault",
 			moments: []moment{{0, cordoned}, {5 * second, cordonedAndDead}}, result: verdict.Fail, missing: silent},
 		{name: "a node that was to be removed and stops was drained, though nobody but its agent's silence tells",
@@ -175,14 +202,16 @@ type changing struct {
 func (c changing) run(t *testing.T) {
 	req := request(5 * time.Minute)
 	req.Want.Load.Duration = c.duration
-	got, err := conductor(history{began: time.Now(), moments: c.moments}, newAgents(c.habits), newMemory()).Run(t.Context(), req)
+	got, err := conductor(history{began: time.Now(), moments: c.moments}, newAgents(c.habits),
+		newMemory()).Run(t.Context(), req)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got.Verdict.Result != c.result || (c.result != verdict.Pass) != (len(got.Verdict.Reasons) > 0) {
 		t.Errorf("verdict %q with reasons %q, want %q", got.Verdict.Result, got.Verdict.Reasons, c.result)
 	}
-	if diff := cmp.Diff(c.missing, got.Round.Missing, cmpopts.IgnoreFields(report.Missing{}, "Change", "Answered")); diff != "" {
+	if diff := cmp.Diff(c.missing, got.Round.Missing,
+		cmpopts.IgnoreFields(report.Missing{}, "Change", "Answered")); diff != "" {
 		t.Errorf("agents that are missing (-want +got):\n%s", diff)
 	}
 	for _, m := range got.Round.Missing {
@@ -209,7 +238,8 @@ func (c changing) run(t *testing.T) {
 	}
 }
 
-// The failures of an agent have times by its own clock. How exactly they are known by the controller's depends on when it started.
+// The failures of an agent have times by its own clock. How exactly they are known by the controller's depends on when
+// it started.
 func TestItIsKnownWhenAnAgentStarted(t *testing.T) {
 	const second = time.Second
 	cases := []struct {
@@ -220,13 +250,15 @@ func TestItIsKnownWhenAnAgentStarted(t *testing.T) {
 		earliest, latest time.Duration
 	}{
 		{"one that starts at once", habit{ahead: time.Hour}, 0, 0, 0},
-		{"one that starts after some tries was still running shortly before it was done", habit{refusesFor: 6 * second, ahead: time.Hour}, 0, 5 * second, 6 * second},
+		{"one that starts after some tries was still running shortly before it was done",
+			habit{refusesFor: 6 * second, ahead: time.Hour}, 0, 5 * second, 6 * second},
 		{"one that another process started", habit{ahead: -time.Hour}, 3 * second, 0, 0},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				conduct, req := conductor(pods("a"), newAgents(map[string]habit{"a": c.habit}), newMemory()), request(time.Minute)
+				conduct, req := conductor(pods("a"), newAgents(map[string]habit{"a": c.habit}), newMemory()),
+					request(time.Minute)
 				req.Want.Load.Duration = 11 * second
 				if c.handed > 0 {
 					handOver(t, conduct, req, c.handed)
@@ -238,7 +270,8 @@ func TestItIsKnownWhenAnAgentStarted(t *testing.T) {
 				a := got.Round.Agents[0]
 				earliest, latest := a.Earliest.Sub(got.Round.Started), a.Latest.Sub(got.Round.Started)
 				if earliest != c.earliest || latest != c.latest {
-					t.Errorf("it started %v to %v after the round, want %v to %v", earliest, latest, c.earliest, c.latest)
+					t.Errorf("it started %v to %v after the round, want %v to %v", earliest, latest, c.earliest,
+						c.latest)
 				}
 			})
 		})

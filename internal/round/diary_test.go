@@ -30,7 +30,8 @@ type diary struct {
 	mu sync.Mutex
 	// calls are by pod; those to the cluster are under the empty name.
 	calls map[string][]string
-	// dead is how many calls were made with a context that was over, most is how many calls to agents were under way at once.
+	// dead is how many calls were made with a context that was over, most is how many calls to agents were under way at
+	// once.
 	dead, underWay, most int
 }
 
@@ -111,31 +112,42 @@ func TestWhenAnAgentIsAsked(t *testing.T) {
 		// ends is when the round is over.
 		ends time.Duration
 	}{
-		{"an agent is asked every 2 s, soon after its load of 11 s, and once more when all are done", habit{}, time.Minute,
-			slices.Concat(start, every("fetch", 2*second, 10*second, 2*second), []string{"fetch 11.2s", "fetch 11.2s"}), 112 * tenth},
+		{"an agent is asked every 2 s, soon after its load of 11 s, and once more when all are done", habit{},
+			time.Minute,
+			slices.Concat(start, every("fetch", 2*second, 10*second, 2*second), []string{"fetch 11.2s", "fetch 11.2s"}),
+			112 * tenth},
 		{"one that is not done after its load is asked twice a second, until a tenth of the round is left, and stopped",
 			habit{endless: true}, 15 * second,
-			slices.Concat(start, every("fetch", 2*second, 10*second, 2*second), every("fetch", 112*tenth, 132*tenth, 5*tenth),
+			slices.Concat(start, every("fetch", 2*second, 10*second, 2*second),
+				every("fetch", 112*tenth, 132*tenth, 5*tenth),
 				[]string{"fetch 13.5s", "stop 13.5s"}), 135 * tenth},
 		{"and in a longer round until 2 s are left", habit{endless: true}, 21 * second,
-			slices.Concat(start, every("fetch", 2*second, 10*second, 2*second), every("fetch", 112*tenth, 187*tenth, 5*tenth),
+			slices.Concat(start, every("fetch", 2*second, 10*second, 2*second),
+				every("fetch", 112*tenth, 187*tenth, 5*tenth),
 				[]string{"fetch 19s", "stop 19s"}), 19 * second},
-		{"one that falls silent is given up 15 s after its last request could have ended", habit{goneAfter: 5 * second}, time.Minute,
-			slices.Concat(start, every("fetch", 2*second, 10*second, 2*second), every("fetch", 112*tenth, 272*tenth, 5*tenth),
+		{"one that falls silent is given up 15 s after its last request could have ended", habit{goneAfter: 5 * second},
+			time.Minute,
+			slices.Concat(start, every("fetch", 2*second, 10*second, 2*second),
+				every("fetch", 112*tenth, 272*tenth, 5*tenth),
 				[]string{"fetch 27.2s"}), 272 * tenth},
-		{"one that falls silent later is given up 15 s after it last answered", habit{endless: true, goneAfter: 20 * second}, time.Minute,
-			slices.Concat(start, every("fetch", 2*second, 10*second, 2*second), every("fetch", 112*tenth, 352*tenth, 5*tenth),
+		{"one that falls silent later is given up 15 s after it last answered",
+			habit{endless: true, goneAfter: 20 * second}, time.Minute,
+			slices.Concat(start, every("fetch", 2*second, 10*second, 2*second),
+				every("fetch", 112*tenth, 352*tenth, 5*tenth),
 				[]string{"fetch 35.2s"}), 352 * tenth},
 		{"one that cannot be started is tried for 15 s and then told to stop", habit{refuses: true}, time.Minute,
 			append(every("start", 0, 15*second, second), "stop 15s"), 15 * second},
-		{"one that cannot be started is tried no longer than the round lasts", habit{refuses: true}, 9500 * time.Millisecond,
+		{"one that cannot be started is tried no longer than the round lasts", habit{refuses: true},
+			9500 * time.Millisecond,
 			every("start", 0, 8*second, second), 8550 * time.Millisecond},
 		{"one that starts late is asked by its own time", habit{refusesFor: 5 * second}, time.Minute,
 			slices.Concat(every("start", 0, 5*second, second), every("fetch", 7*second, 15*second, 2*second),
 				[]string{"fetch 16.2s", "fetch 16.2s"}), 162 * tenth},
-		{"one that does not answer is waited for 30 s, and 2 s more to be told to stop", habit{mute: true}, 5 * time.Minute,
+		{"one that does not answer is waited for 30 s, and 2 s more to be told to stop", habit{mute: true},
+			5 * time.Minute,
 			[]string{"start 0s", "stop 30s"}, 32 * second},
-		{"one that no longer answers at the end is waited for until the deadline", habit{muteAfter: 5 * second}, 30 * second,
+		{"one that no longer answers at the end is waited for until the deadline", habit{muteAfter: 5 * second},
+			30 * second,
 			slices.Concat(start, every("fetch", 2*second, 6*second, 2*second), []string{"fetch 28s"}), 30 * second},
 	}
 	for _, c := range cases {
@@ -184,8 +196,10 @@ func TestManyAgentsAreAskedLessOftenAndNotAllAtOnce(t *testing.T) {
 		agents, at, of int
 		want           []string
 	}{
-		{"200 agents are asked every 2 s", 200, 0, 200, append(every("fetch", 2*time.Second, 10*time.Second, 2*time.Second), "fetch 10s")},
-		{"300 agents are asked every 3 s, 256 at a time", 300, 0, 256, append(every("fetch", 3*time.Second, 9*time.Second, 3*time.Second), "fetch 10.2s", "fetch 10.2s")},
+		{"200 agents are asked every 2 s", 200, 0, 200,
+			append(every("fetch", 2*time.Second, 10*time.Second, 2*time.Second), "fetch 10s")},
+		{"300 agents are asked every 3 s, 256 at a time", 300, 0, 256,
+			append(every("fetch", 3*time.Second, 9*time.Second, 3*time.Second), "fetch 10.2s", "fetch 10.2s")},
 		{"three agents are asked one at a time where one is allowed", 3, 1, 1, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -194,7 +208,8 @@ func TestManyAgentsAreAskedLessOftenAndNotAllAtOnce(t *testing.T) {
 				req.Want.Kinds = nil
 				// Calls that overlap, and are over before the next moment that counts.
 				d.takes = time.Nanosecond
-				got, err := round.New(round.Config{Snapshots: d, Agents: quiet{d}, Plans: m, Rounds: m, Unknown: errUnknown, Parallel: c.at}).
+				got, err := round.New(round.Config{Snapshots: d, Agents: quiet{d}, Plans: m, Rounds: m,
+					Unknown: errUnknown, Parallel: c.at}).
 					Run(t.Context(), req)
 				if err != nil || len(got.Round.Agents) != c.agents {
 					t.Fatalf("%d agents reported, %v", len(got.Round.Agents), err)
@@ -263,19 +278,26 @@ func TestWhenTheClusterIsLookedAt(t *testing.T) {
 		ends               time.Duration
 	}{
 		{name: "it is looked at every 10 s, and once more at the end", duration: 35 * second, deadline: time.Minute,
-			want: []string{"look 0s", "look 10s", "look 20s", "look 30s", "look 35.2s"}, ends: 35200 * time.Millisecond},
-		{name: "a cluster that takes a second to read is looked at as often", takes: second, duration: 35 * second, deadline: time.Minute,
-			want: []string{"look 0s", "look 11s", "look 22s", "look 33s", "look 36.2s"}, ends: 37200 * time.Millisecond},
-		{name: "a cluster that takes 2 s to read is looked at every 20 s", takes: 2 * second, duration: 45 * second, deadline: time.Minute,
-			want: []string{"look 0s", "look 12s", "look 34s", "look 47.2s"}, ends: 49200 * time.Millisecond},
-		{name: "a look is given up after 10 s, the last one too", hangs: second, duration: 30 * second, deadline: 2 * time.Minute,
-			want: []string{"look 0s", "look 10s", "look 30s"}, ends: 40 * second},
+			want: []string{"look 0s", "look 10s", "look 20s", "look 30s", "look 35.2s"},
+			ends: 35200 * time.Millisecond},
+		{name: "a cluster that takes a second to read is looked at as often", takes: second, duration: 35 * second,
+			deadline: time.Minute,
+			want:     []string{"look 0s", "look 11s", "look 22s", "look 33s", "look 36.2s"},
+			ends:     37200 * time.Millisecond},
+		{name: "a cluster that takes 2 s to read is looked at every 20 s", takes: 2 * second, duration: 45 * second,
+			deadline: time.Minute,
+			want:     []string{"look 0s", "look 12s", "look 34s", "look 47.2s"}, ends: 49200 * time.Millisecond},
+		{name: "a look is given up after 10 s, the last one too", hangs: second, duration: 30 * second,
+			deadline: 2 * time.Minute,
+			want:     []string{"look 0s", "look 10s", "look 30s"}, ends: 40 * second},
 		{name: "the last look ends by the deadline", hangs: second, duration: 4 * second, deadline: 12 * second,
 			want: []string{"look 0s", "look 4s"}, ends: 12 * second},
 		{name: "but has a second at least", hangs: second, duration: 4 * second, deadline: 7 * second,
-			habits: map[string]habit{"a": {muteAfter: 3 * second}}, want: []string{"look 0s", "look 7s"}, ends: 8 * second},
-		{name: "no look is left behind", hangs: second, lingers: 3 * second, duration: 15 * second, deadline: time.Minute,
-			want: []string{"look 0s", "look 10s", "look 18.2s"}, ends: 31200 * time.Millisecond},
+			habits: map[string]habit{"a": {muteAfter: 3 * second}}, want: []string{"look 0s", "look 7s"},
+			ends: 8 * second},
+		{name: "no look is left behind", hangs: second, lingers: 3 * second, duration: 15 * second,
+			deadline: time.Minute,
+			want:     []string{"look 0s", "look 10s", "look 18.2s"}, ends: 31200 * time.Millisecond},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -312,19 +334,25 @@ func TestWhyAReportIsMissing(t *testing.T) {
 		answered time.Duration
 		want     string
 	}{
-		{"another agent answers at its address", habit{poses: "b"}, time.Minute, 0, "no answer: agent b answered in its place"},
-		{"the last of several errors is the reason", habit{muteAfter: 5 * second, goneAfter: second}, time.Minute, 0, "no answer: context deadline exceeded"},
-		{"an answer that the end of the round cut off is not", habit{goneAfter: 5 * second, muteAfter: 15 * second}, 20 * second, 4 * second,
+		{"another agent answers at its address", habit{poses: "b"}, time.Minute, 0,
+			"no answer: agent b answered in its place"},
+		{"the last of several errors is the reason", habit{muteAfter: 5 * second, goneAfter: second}, time.Minute, 0,
+			"no answer: context deadline exceeded"},
+		{"an answer that the end of the round cut off is not", habit{goneAfter: 5 * second, muteAfter: 15 * second},
+			20 * second, 4 * second,
 			"no answer: no route to host"},
-		{"unless it is all there is", habit{muteAfter: 17 * second, endless: true}, 20 * second, 16700 * time.Millisecond, "no answer: context deadline exceeded"},
+		{"unless it is all there is", habit{muteAfter: 17 * second, endless: true}, 20 * second,
+			16700 * time.Millisecond, "no answer: context deadline exceeded"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				got, err := conductor(pods("a"), newAgents(map[string]habit{"a": c.habit}), newMemory()).Run(t.Context(), request(c.deadline))
+				got, err := conductor(pods("a"), newAgents(map[string]habit{"a": c.habit}),
+					newMemory()).Run(t.Context(), request(c.deadline))
 				if err != nil {
 					t.Fatal(err)
 				}
-				want := []report.Missing{{Pod: "a", Node: "node-a", Reason: c.want, Answered: got.Round.Started.Add(c.answered)}}
+				want := []report.Missing{{Pod: "a", Node: "node-a", Reason: c.want,
+					Answered: got.Round.Started.Add(c.answered)}}
 				if diff := cmp.Diff(want, got.Round.Missing); diff != "" {
 					t.Errorf("missing (-want +got):\n%s", diff)
 				}
@@ -353,12 +381,15 @@ func TestARestartAfterTheLastRegularLookIsSeen(t *testing.T) {
 		req.Want.Load.Duration = 15 * time.Second
 		h := history{began: time.Now(), moments: []moment{{at, ranOut(at)}}}
 		lost := habit{lost: map[string]time.Duration{"b": at}}
-		got, err := conductor(h, newAgents(map[string]habit{"a": lost, "b": {forgetAfter: at}, "c": lost}), newMemory()).Run(t.Context(), req)
+		got, err := conductor(h, newAgents(map[string]habit{"a": lost, "b": {forgetAfter: at}, "c": lost}),
+			newMemory()).Run(t.Context(), req)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got.Verdict.Result != verdict.Pass || len(got.Round.Churn) != 1 || len(got.Round.Missing) != 1 || !got.Round.Missing[0].Void {
-			t.Errorf("%s: churn %+v, missing %+v; want the restart to explain the report of b", got.Verdict.Result, got.Round.Churn, got.Round.Missing)
+		if got.Verdict.Result != verdict.Pass || len(got.Round.Churn) != 1 || len(got.Round.Missing) != 1 ||
+			!got.Round.Missing[0].Void {
+			t.Errorf("%s: churn %+v, missing %+v; want the restart to explain the report of b", got.Verdict.Result,
+				got.Round.Churn, got.Round.Missing)
 		}
 	})
 }

@@ -28,10 +28,13 @@ func TestTheKeptRoundTellsWhatWasPlanned(t *testing.T) {
 			Gaps:     []target.Gap{{Kind: target.Ingress, Reason: "there is no Ingress"}},
 			Outside:  []report.Outside{{Node: "m", Reason: "its node selector leaves it out"}},
 		}}
-		req := Request{Key: schedule.Key{UID: "u", Round: 3}, Task: report.Task{Kind: "NetReach", Name: "x"}, Spec: json.RawMessage(`{"a":1}`)}
+		req := Request{Key: schedule.Key{UID: "u", Round: 3}, Task: report.Task{Kind: "NetReach", Name: "x"},
+			Spec: json.RawMessage(`{"a":1}`)}
 		want := report.Round{
-			Key: req.Key, Task: req.Task, Started: plan.Started, Deadline: plan.Deadline, Ended: now, Load: plan.Mesh.Load,
-			Expected: plan.Mesh.Expected, Backends: plan.Mesh.Backends, Gaps: plan.Mesh.Gaps, Outside: plan.Mesh.Outside,
+			Key: req.Key, Task: req.Task, Started: plan.Started, Deadline: plan.Deadline, Ended: now,
+			Load:     plan.Mesh.Load,
+			Expected: plan.Mesh.Expected, Backends: plan.Mesh.Backends, Gaps: plan.Mesh.Gaps,
+			Outside: plan.Mesh.Outside,
 			Missing: []report.Missing{{Pod: "a", Node: "n", Reason: "pod is Pending"}},
 		}
 		kept := judge(req, plan, nil, nil)
@@ -69,10 +72,12 @@ func TestWhenAnAgentStarted(t *testing.T) {
 		wantEarliest, wantLatest        time.Time
 	}{
 		{"a start that was acknowledged late is told by the end", at(0), at(12), at(13), at(14), at(3), at(4)},
-		{"a start that was acknowledged at once is known better than the end", at(0), at(0.1), at(9), at(11), at(0), at(0.1)},
+		{"a start that was acknowledged at once is known better than the end", at(0), at(0.1), at(9), at(11), at(0),
+			at(0.1)},
 		{"an agent that nobody saw running ended at some time before", at(0), at(12), never, at(14), at(0), at(4)},
 		{"a start that another process sent is told by the end", never, never, at(13), at(14), at(3), at(4)},
-		{"a start of which nothing is known but the end has no earliest moment", never, never, never, at(14), never, at(4)},
+		{"a start of which nothing is known but the end has no earliest moment", never, never, never, at(14), never,
+			at(4)},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

@@ -23,8 +23,8 @@ type result struct {
 	gone bool
 	// lost is why there is no report, as one clause.
 	lost string
-	// answered is when the agent was last asked that then answered, or when the round was planned, for it was ready then. silent is when it
-	// was first asked in vain after that; zero for never.
+	// answered is when the agent was last asked that then answered, or when the round was planned, for it was ready
+	// then. silent is when it was first asked in vain after that; zero for never.
 	answered, silent time.Time
 }
 
@@ -46,8 +46,8 @@ type member struct {
 	plan mesh.Plan
 	// began is when the agent's load began, as far as is known.
 	began time.Time
-	// earliest and latest are moments between which the agent started: when the start was first sent, or the round planned where another process
-	// did that, and when it was acknowledged; latest is zero until that is known.
+	// earliest and latest are moments between which the agent started: when the start was first sent, or the round
+	// planned where another process did that, and when it was acknowledged; latest is zero until that is known.
 	earliest, latest time.Time
 	// running is when the agent was last asked that then was not done yet; zero for never.
 	running time.Time
@@ -57,10 +57,12 @@ type member struct {
 }
 
 func newCrew(config Config, plan store.Plan) *crew {
-	c := &crew{config: config, slots: make(chan struct{}, config.Parallel), unknown: "the agent restarted during the round"}
+	c := &crew{config: config, slots: make(chan struct{}, config.Parallel),
+		unknown: "the agent restarted during the round"}
 	c.softEnd = plan.Deadline.Add(-min(reserve, plan.Deadline.Sub(plan.Started)/10))
 	for _, p := range plan.Mesh.Plans {
-		c.members = append(c.members, &member{crew: c, plan: p, began: plan.Started, answered: plan.Started, earliest: plan.Started})
+		c.members = append(c.members,
+			&member{crew: c, plan: p, began: plan.Started, answered: plan.Started, earliest: plan.Started})
 	}
 	return c
 }
@@ -74,10 +76,12 @@ func (c *crew) each(do func(*member)) {
 	all.Wait()
 }
 
-// collect follows all agents to their ends and returns what came of each, in the order of the plans.
-// The last asking is for all at once, after the last request of anyone, so that the counts of served requests are whole.
-// With it comes what happened to the agents meanwhile. seen is the snapshot that the plan was made for; nil for a round that is taken up again.
-func (c *Conductor) collect(ctx context.Context, plan store.Plan, of topology.Workload, seen *topology.Snapshot) ([]result, []report.Change) {
+// collect follows all agents to their ends and returns what came of each, in the order of the plans. The last asking is
+// for all at once, after the last request of anyone, so that the counts of served requests are whole. With it comes
+// what happened to the agents meanwhile. seen is the snapshot that the plan was made for; nil for a round that is taken
+// up again.
+func (c *Conductor) collect(ctx context.Context, plan store.Plan, of topology.Workload,
+	seen *topology.Snapshot) ([]result, []report.Change) {
 	all := newCrew(c.Config, plan)
 	members, resumed := c.watch(plan, of, seen), seen == nil
 	if time.Now().Before(all.softEnd) {
@@ -144,8 +148,8 @@ func (m *member) untilNextPoll() time.Duration {
 	return min(left, max(heartbeat, time.Duration(len(m.crew.members))*heartbeatEach))
 }
 
-// start reports whether the agent has the round. A round taken up again is started only where the agent does not have it
-// and there is time left for all of it: its start may have been what the earlier process did not get to.
+// start reports whether the agent has the round. A round taken up again is started only where the agent does not have
+// it and there is time left for all of it: its start may have been what the earlier process did not get to.
 func (m *member) start(ctx context.Context, resumed bool) bool {
 	if resumed {
 		if err := m.fetch(ctx); !m.result.gone {
@@ -186,7 +190,8 @@ func (m *member) startOnce(ctx context.Context) error {
 	})
 }
 
-// fetch asks once and keeps the answer. An agent that does not have the round has restarted, and what it measured is gone.
+// fetch asks once and keeps the answer. An agent that does not have the round has restarted, and what it measured is
+// gone.
 func (m *member) fetch(ctx context.Context) error {
 	var got report.Agent
 	asked := time.Now()
@@ -224,8 +229,8 @@ func (m *member) fetch(ctx context.Context) error {
 	return err
 }
 
-// started narrows between which moments an agent started. It was still running at one moment, zero where nobody saw it, and done at another one,
-// and ran for so long by its own clock. A moment that nobody knows is zero.
+// started narrows between which moments an agent started. It was still running at one moment, zero where nobody saw it,
+// and done at another one, and ran for so long by its own clock. A moment that nobody knows is zero.
 func started(earliest, latest, running, done time.Time, ran time.Duration) (time.Time, time.Time) {
 	if !running.IsZero() {
 		earliest = later(earliest, running.Add(-ran))
@@ -252,7 +257,8 @@ func (m *member) last(ctx context.Context) {
 	}
 }
 
-// stop asks the agent to end the round. There is nobody to tell of a failure: the limit in the agent's plan ends it then.
+// stop asks the agent to end the round. There is nobody to tell of a failure: the limit in the agent's plan ends it
+// then.
 func (m *member) stop(ctx context.Context) {
 	_ = m.call(ctx, func(ctx context.Context) error {
 		return m.crew.config.Agents.Stop(ctx, m.plan.Agent, m.plan.Key)

@@ -11,8 +11,9 @@ import (
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// membership looks at the cluster from time to time while a round runs, so that it is known what happened to its agents and when.
-// A look that fails is no error: what it would have shown is then seen later, or not at all, and excuses nothing.
+// membership looks at the cluster from time to time while a round runs, so that it is known what happened to its agents
+// and when. A look that fails is no error: what it would have shown is then seen later, or not at all, and excuses
+// nothing.
 type membership struct {
 	snapshots Snapshots
 	of        topology.Workload
@@ -22,8 +23,9 @@ type membership struct {
 	looking sync.WaitGroup
 }
 
-// watch compares with the agents as the plan has them. A plan that was made only to ask the agents by is of now, so it shows no change.
-// seen is the snapshot that the plan was made for: what is other in the next one happened since then. It is nil where nobody has it any more.
+// watch compares with the agents as the plan has them. A plan that was made only to ask the agents by is of now, so it
+// shows no change. seen is the snapshot that the plan was made for: what is other in the next one happened since then.
+// It is nil where nobody has it any more.
 func (c *Conductor) watch(plan store.Plan, of topology.Workload, seen *topology.Snapshot) *membership {
 	m := &membership{snapshots: c.Snapshots, of: of, stop: func() {}}
 	if plan.Started.IsZero() {
@@ -75,9 +77,10 @@ func (m *membership) look(ctx context.Context, within time.Duration) {
 	m.watch.See(snapshot)
 }
 
-// changes looks once more and tells what happened. answered is when each agent was last asked that answered, silent when each that no longer
-// answers was first asked in vain.
-func (m *membership) changes(ctx context.Context, deadline time.Time, answered, silent map[string]time.Time) []report.Change {
+// changes looks once more and tells what happened. answered is when each agent was last asked that answered, silent
+// when each that no longer answers was first asked in vain.
+func (m *membership) changes(ctx context.Context, deadline time.Time, answered,
+	silent map[string]time.Time) []report.Change {
 	if m.watch == nil {
 		return nil
 	}

@@ -64,7 +64,8 @@ type agents struct {
 }
 
 func newAgents(habits map[string]habit) *agents {
-	return &agents{habits: habits, loads: map[string]*load{}, called: map[string]time.Time{}, starts: map[string]int{}, fetches: map[string]int{}, ended: map[string]int{}}
+	return &agents{habits: habits, loads: map[string]*load{}, called: map[string]time.Time{}, starts: map[string]int{},
+		fetches: map[string]int{}, ended: map[string]int{}}
 }
 
 func (a *agents) reach(ctx context.Context, pod string) error {
@@ -79,7 +80,8 @@ func (a *agents) reach(ctx context.Context, pod string) error {
 		<-ctx.Done()
 		return ctx.Err()
 	}
-	if h.refuses || time.Since(first) < h.refusesFor || (h.goneAfter > 0 && l != nil && time.Since(l.began) > h.goneAfter) {
+	if h.refuses || time.Since(first) < h.refusesFor ||
+		(h.goneAfter > 0 && l != nil && time.Since(l.began) > h.goneAfter) {
 		return errCut
 	}
 	if h.hiccup > 0 && l != nil && time.Since(l.began) > h.hiccup && time.Since(l.began) < h.hiccup+2*time.Second {
@@ -114,7 +116,8 @@ func (a *agents) Fetch(ctx context.Context, agent topology.Agent, key schedule.K
 	if l == nil || l.plan.Key != key || (h.forgetAfter > 0 && time.Since(l.began) > h.forgetAfter) {
 		return report.Agent{}, fmt.Errorf("fetch: %w", errUnknown)
 	}
-	r := report.Agent{Pod: cmp.Or(h.poses, agent.Pod), Node: agent.Node, Via: report.Direct, Started: l.began.Add(h.ahead)}
+	r := report.Agent{Pod: cmp.Or(h.poses, agent.Pod), Node: agent.Node, Via: report.Direct,
+		Started: l.began.Add(h.ahead)}
 	r.Finished = h.boasts
 	end := l.began.Add(l.plan.Load.Duration)
 	if time.Now().Before(end) || h.endless {

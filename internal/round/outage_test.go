@@ -36,7 +36,8 @@ func TestAStoreThatCannotBeReadStopsNoRound(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				network, kept, req := newAgents(nil), newMemory(), request(time.Minute)
 				blind := unreadable{memory: kept, err: err}
-				c := round.New(round.Config{Snapshots: pods("a", "b"), Agents: network, Plans: blind, Rounds: blind, Unknown: errUnknown})
+				c := round.New(round.Config{Snapshots: pods("a", "b"), Agents: network, Plans: blind, Rounds: blind,
+					Unknown: errUnknown})
 				got, err := c.Run(t.Context(), req)
 				if err != nil || got.Verdict.Result != verdict.Pass || len(got.Round.Agents) != 2 {
 					t.Fatalf("got %q of %d agents, %v", got.Verdict.Result, len(got.Round.Agents), err)

@@ -35,7 +35,8 @@ func TestAnAgentOfARoundThatIsTakenUp(t *testing.T) {
 	const noTime = "the agent does not have the round, and there was no time left to start it"
 	cases := []struct {
 		name string
-		// at is when the next process takes the round up, after one second of the first; the load lasts 11 s and its timeout is 1 s.
+		// at is when the next process takes the round up, after one second of the first; the load lasts 11 s and its
+		// timeout is 1 s.
 		at      time.Duration
 		restart bool
 		habit   habit
@@ -46,31 +47,42 @@ func TestAnAgentOfARoundThatIsTakenUp(t *testing.T) {
 		ends   time.Duration
 	}{
 		{name: "it is asked as one that began when the round did", at: 6 * second,
-			want: []string{"fetch 6s", "fetch 8s", "fetch 10s", "fetch 11.2s", "fetch 11.2s"}, result: verdict.Pass, ends: 11200 * time.Millisecond},
-		{name: "after its load it is asked at once", at: 30 * second, want: []string{"fetch 30s", "fetch 30s"}, result: verdict.Pass, ends: 30 * second},
+			want: []string{"fetch 6s", "fetch 8s", "fetch 10s", "fetch 11.2s", "fetch 11.2s"}, result: verdict.Pass,
+			ends: 11200 * time.Millisecond},
+		{name: "after its load it is asked at once", at: 30 * second, want: []string{"fetch 30s", "fetch 30s"},
+			result: verdict.Pass, ends: 30 * second},
 		{name: "one that does not answer at first is asked on", at: 30 * second, habit: habit{hiccup: 29 * second},
-			want: []string{"fetch 30s", "fetch 30.5s", "fetch 31s", "fetch 31s"}, result: verdict.Pass, ends: 31 * second},
+			want: []string{"fetch 30s", "fetch 30.5s", "fetch 31s", "fetch 31s"}, result: verdict.Pass,
+			ends: 31 * second},
 		{name: "one that does not answer is given up 15 s later", at: 30 * second, habit: habit{goneAfter: 29 * second},
 			want:   append(every("fetch", 30*second, 45500*time.Millisecond, 500*time.Millisecond), "fetch 45.5s"),
 			result: verdict.Fail, lost: "no answer: no route to host", ends: 45500 * time.Millisecond},
 		{name: "one that lost the round is started while there is just enough time", at: 46 * second, restart: true,
-			want:   append([]string{"fetch 46s", "start 46s"}, "fetch 48s", "fetch 50s", "fetch 52s", "fetch 54s", "fetch 56s", "fetch 57.2s", "fetch 57.2s"),
+			want: append([]string{"fetch 46s", "start 46s"}, "fetch 48s", "fetch 50s", "fetch 52s", "fetch 54s",
+				"fetch 56s", "fetch 57.2s", "fetch 57.2s"),
 			result: verdict.Pass, ends: 57200 * time.Millisecond},
 		{name: "one that lost the round is not started when there is too little time", at: 46*second + 1, restart: true,
 			want: []string{"fetch 46.000000001s"}, result: verdict.Fail, lost: noTime, ends: 46*second + 1},
-		{name: "one that is started again and does not answer at first keeps its chance", at: 6 * second, restart: true, habit: habit{hiccup: second},
-			want:   []string{"fetch 6s", "start 6s", "fetch 8s", "fetch 10s", "fetch 12s", "fetch 14s", "fetch 16s", "fetch 17.2s", "fetch 17.2s"},
+		{name: "one that is started again and does not answer at first keeps its chance", at: 6 * second, restart: true,
+			habit: habit{hiccup: second},
+			want: []string{"fetch 6s", "start 6s", "fetch 8s", "fetch 10s", "fetch 12s", "fetch 14s", "fetch 16s",
+				"fetch 17.2s", "fetch 17.2s"},
 			result: verdict.Pass, ends: 17200 * time.Millisecond},
-		{name: "at the deadline it is asked once more", at: 60 * second, want: []string{"fetch 1m0s"}, result: verdict.Pass, ends: 60 * second},
-		{name: "after the deadline it has 5 s to answer", at: 70 * second, habit: habit{muteAfter: 20 * second}, want: []string{"fetch 1m10s"},
+		{name: "at the deadline it is asked once more", at: 60 * second, want: []string{"fetch 1m0s"},
+			result: verdict.Pass, ends: 60 * second},
+		{name: "after the deadline it has 5 s to answer", at: 70 * second, habit: habit{muteAfter: 20 * second},
+			want:   []string{"fetch 1m10s"},
 			result: verdict.Fail, lost: "no answer: context deadline exceeded", ends: 75 * second},
-		{name: "after the deadline, one that lost the round says so", at: 70 * second, restart: true, want: []string{"fetch 1m10s"},
-			result: verdict.Fail, lost: "the controller was down until after the deadline, and the agent no longer has its report", ends: 70 * second},
+		{name: "after the deadline, one that lost the round says so", at: 70 * second, restart: true,
+			want:   []string{"fetch 1m10s"},
+			result: verdict.Fail, lost: "the controller was down until after the deadline, and the agent no longer " +
+				"has its report", ends: 70 * second},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				d, kept, req := newDiary(pods("a"), newAgents(map[string]habit{"a": c.habit})), newMemory(), request(time.Minute)
+				d, kept, req := newDiary(pods("a"), newAgents(map[string]habit{"a": c.habit})), newMemory(),
+					request(time.Minute)
 				req.Want.Load.Duration = 11 * second
 				handOver(t, d.conductor(kept), req, second)
 				time.Sleep(c.at - second)
@@ -99,7 +111,8 @@ func TestAnAgentOfARoundThatIsTakenUp(t *testing.T) {
 func TestAChangeIsNoOlderThanTheSnapshotOfThePlan(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := history{began: time.Now(), moments: []moment{{5 * time.Second, gone}}}
-		got, err := conductor(h, newAgents(map[string]habit{"b": {mute: true}}), newMemory()).Run(t.Context(), request(time.Minute))
+		got, err := conductor(h, newAgents(map[string]habit{"b": {mute: true}}), newMemory()).Run(t.Context(),
+			request(time.Minute))
 		if err != nil || len(got.Round.Churn) != 1 {
 			t.Fatalf("changes %+v, %v", got.Round.Churn, err)
 		}
@@ -114,22 +127,26 @@ func TestWhatIsCollectedWithoutAPlanAfterTheDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		// While b is waited for, its pod goes.
 		h := history{began: time.Now(), moments: []moment{{122 * time.Second, gone}}}
-		network, kept, req := newAgents(map[string]habit{"b": {muteAfter: 20 * time.Second}}), newMemory(), request(time.Minute)
+		network, kept, req := newAgents(map[string]habit{"b": {muteAfter: 20 * time.Second}}), newMemory(),
+			request(time.Minute)
 		req.Planned = time.Now().Add(-time.Second)
 		handOver(t, conductor(h, network, kept), req, time.Second)
 		kept.plans = map[schedule.Key]store.Plan{}
 		time.Sleep(2 * time.Minute)
 		budget := &purse{}
-		c := round.New(round.Config{Snapshots: h, Agents: network, Plans: kept, Rounds: kept, Unknown: errUnknown, Budget: budget})
+		c := round.New(round.Config{Snapshots: h, Agents: network, Plans: kept, Rounds: kept, Unknown: errUnknown,
+			Budget: budget})
 		got, err := c.Run(t.Context(), req)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if !got.Round.Started.Equal(req.Planned) {
-			t.Errorf("the round started at %v, want the time for which it was planned, %v", got.Round.Started, req.Planned)
+			t.Errorf("the round started at %v, want the time for which it was planned, %v", got.Round.Started,
+				req.Planned)
 		}
 		if len(got.Round.Churn) != 0 || len(got.Round.Missing) != 1 || got.Round.Missing[0].Void {
-			t.Errorf("changes are %+v and missing %+v, want no change that explains why b is missing", got.Round.Churn, got.Round.Missing)
+			t.Errorf("changes are %+v and missing %+v, want no change that explains why b is missing", got.Round.Churn,
+				got.Round.Missing)
 		}
 		if want := []string{"enter", "leave"}; !slices.Equal(budget.asked, want) {
 			t.Errorf("the budget was asked to %v, want %v: nothing is sent any more", budget.asked, want)
@@ -144,8 +161,10 @@ func TestTheBudgetOfARoundThatIsTakenUp(t *testing.T) {
 		plan func(store.Plan) store.Plan
 		want []string
 	}{
-		{"a single agent counts", []string{"a"}, func(p store.Plan) store.Plan { return p }, []string{"enter", "take", "leave"}},
-		{"a round for which nothing was left takes nothing", []string{"a", "b"}, func(p store.Plan) store.Plan { p.Mesh.Withhold(); return p },
+		{"a single agent counts", []string{"a"}, func(p store.Plan) store.Plan { return p },
+			[]string{"enter", "take", "leave"}},
+		{"a round for which nothing was left takes nothing", []string{"a", "b"},
+			func(p store.Plan) store.Plan { p.Mesh.Withhold(); return p },
 			[]string{"enter", "leave"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -153,7 +172,8 @@ func TestTheBudgetOfARoundThatIsTakenUp(t *testing.T) {
 				network, kept, req, budget := newAgents(nil), newMemory(), request(time.Minute), &purse{}
 				handOver(t, conductor(pods(c.pods...), network, kept), req, time.Second)
 				kept.plans[req.Key] = c.plan(kept.plans[req.Key])
-				after := round.New(round.Config{Snapshots: pods(), Agents: network, Plans: kept, Rounds: kept, Unknown: errUnknown, Budget: budget})
+				after := round.New(round.Config{Snapshots: pods(), Agents: network, Plans: kept, Rounds: kept,
+					Unknown: errUnknown, Budget: budget})
 				if _, err := after.Run(t.Context(), req); err != nil {
 					t.Fatal(err)
 				}
@@ -171,11 +191,14 @@ func TestARoundThatWaitedForASecondIsPlannedAgain(t *testing.T) {
 		want  int
 	}{{time.Second - 1, 2}, {time.Second, 3}} {
 		synctest.Test(t, func(t *testing.T) {
-			network, kept, budget := newAgents(nil), newMemory(), &purse{gives: mesh.Limits{PerAgent: 9}, waits: c.waits}
-			got, err := round.New(round.Config{Snapshots: &growing{pods: []string{"a", "b"}}, Agents: network, Plans: kept, Rounds: kept,
+			network, kept, budget := newAgents(nil), newMemory(),
+				&purse{gives: mesh.Limits{PerAgent: 9}, waits: c.waits}
+			got, err := round.New(round.Config{Snapshots: &growing{pods: []string{"a", "b"}}, Agents: network,
+				Plans: kept, Rounds: kept,
 				Unknown: errUnknown, Budget: budget}).Run(t.Context(), request(time.Minute))
 			if err != nil || len(got.Round.Agents) != c.want {
-				t.Errorf("after waiting for %v %d agents take part, %v; want %d", c.waits, len(got.Round.Agents), err, c.want)
+				t.Errorf("after waiting for %v %d agents take part, %v; want %d", c.waits, len(got.Round.Agents), err,
+					c.want)
 			}
 		})
 	}
@@ -188,7 +211,8 @@ func TestNothingIsAskedOfAnyoneOnceARoundIsHandedOver(t *testing.T) {
 		names = append(names, fmt.Sprint("pod-", i))
 		habits[names[i]] = habit{refuses: i%2 == 0}
 	}
-	for name, after := range map[string]time.Duration{"while agents are started": 4500 * time.Millisecond, "while they work": 20 * time.Second} {
+	for name, after := range map[string]time.Duration{"while agents are started": 4500 * time.Millisecond,
+		"while they work": 20 * time.Second} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				d, req := newDiary(pods(names...), newAgents(habits)), request(time.Minute)
@@ -212,7 +236,8 @@ func TestARoundThatIsCancelledBeforeItsPlan(t *testing.T) {
 	}{
 		{"before it begins: nothing is asked", pods("a"), &purse{}, 0, nil},
 		{"while the cluster cannot be read", cluster(nil), &purse{}, time.Second, []string{"enter", "leave"}},
-		{"while others leave nothing: no plan is left behind", pods("a"), &purse{waits: time.Hour}, 5 * time.Second, []string{"enter", "take", "leave"}},
+		{"while others leave nothing: no plan is left behind", pods("a"), &purse{waits: time.Hour}, 5 * time.Second,
+			[]string{"enter", "take", "leave"}},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -223,13 +248,15 @@ func TestARoundThatIsCancelledBeforeItsPlan(t *testing.T) {
 					cancel(round.ErrHandedOver)
 				}
 				time.AfterFunc(c.after, func() { cancel(round.ErrHandedOver) })
-				_, err := round.New(round.Config{Snapshots: d, Agents: d, Plans: kept, Rounds: kept, Unknown: errUnknown, Budget: c.budget}).
+				_, err := round.New(round.Config{Snapshots: d, Agents: d, Plans: kept, Rounds: kept,
+					Unknown: errUnknown, Budget: c.budget}).
 					Run(ctx, request(time.Minute))
 				if !errors.Is(err, round.ErrHandedOver) {
 					t.Errorf("error %v, want the cause", err)
 				}
 				if !slices.Equal(c.budget.asked, c.want) || len(kept.plans) != 0 || len(d.of("a")) != 0 || d.dead > 0 {
-					t.Errorf("the budget was asked to %v, kept are %d plans, agent a was called %v, %d calls came too late; want %v and nothing else",
+					t.Errorf("the budget was asked to %v, kept are %d plans, agent a was called %v, %d calls came "+
+						"too late; want %v and nothing else",
 						c.budget.asked, len(kept.plans), d.of("a"), d.dead, c.want)
 				}
 			})
@@ -276,7 +303,8 @@ func TestHowOftenAStoreIsTried(t *testing.T) {
 		want     []time.Duration
 	}{
 		{"a plan is tried five times", 0, time.Minute, []time.Duration{0, 500 * ms, 1500 * ms, 3500 * ms, 7500 * ms}},
-		{"a plan is tried at the deadline for the last time", 0, 3500 * ms, []time.Duration{0, 500 * ms, 1500 * ms, 3500 * ms}},
+		{"a plan is tried at the deadline for the last time", 0, 3500 * ms,
+			[]time.Duration{0, 500 * ms, 1500 * ms, 3500 * ms}},
 		{"a plan is not tried after the deadline", 0, 3500*ms - 1, []time.Duration{0, 500 * ms, 1500 * ms}},
 		{"a round is tried for ten seconds, whatever its deadline", time.Second, 12 * time.Second,
 			[]time.Duration{10000 * ms, 10500 * ms, 11500 * ms, 13500 * ms, 17500 * ms}},
@@ -284,7 +312,8 @@ func TestHowOftenAStoreIsTried(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := &stubborn{memory: newMemory(), began: time.Now(), from: time.Now().Add(c.from)}
-				got, err := round.New(round.Config{Snapshots: pods("a", "b"), Agents: newAgents(nil), Plans: s, Rounds: s, Unknown: errUnknown}).
+				got, err := round.New(round.Config{Snapshots: pods("a", "b"), Agents: newAgents(nil), Plans: s,
+					Rounds: s, Unknown: errUnknown}).
 					Run(t.Context(), request(c.deadline))
 				if !errors.Is(err, errFull) {
 					t.Errorf("error %v, want %v", err, errFull)
@@ -296,7 +325,8 @@ func TestHowOftenAStoreIsTried(t *testing.T) {
 					t.Errorf("it took %v, longer than the last try", took)
 				}
 				if c.from > 0 && (got.Verdict.Result != verdict.Pass || len(s.plans) != 1) {
-					t.Errorf("%q comes back and %d plans are kept; want the round, and its plan to try again with", got.Verdict.Result, len(s.plans))
+					t.Errorf("%q comes back and %d plans are kept; want the round, and its plan to try again with",
+						got.Verdict.Result, len(s.plans))
 				}
 			})
 		})
@@ -308,7 +338,8 @@ func TestAStoreIsNotTriedAgainForARoundThatNobodyWants(t *testing.T) {
 		s := &stubborn{memory: newMemory(), began: time.Now(), from: time.Now().Add(time.Second)}
 		ctx, cancel := context.WithCancelCause(t.Context())
 		time.AfterFunc(11*time.Second, func() { cancel(errGone) })
-		c := round.New(round.Config{Snapshots: pods("a"), Agents: newAgents(nil), Plans: s, Rounds: s, Unknown: errUnknown})
+		c := round.New(round.Config{Snapshots: pods("a"), Agents: newAgents(nil), Plans: s, Rounds: s,
+			Unknown: errUnknown})
 		if _, err := c.Run(ctx, request(time.Minute)); !errors.Is(err, errGone) || len(s.tries) != 2 {
 			t.Errorf("error %v after %d tries, want %v after the 2 before", err, len(s.tries), errGone)
 		}
@@ -341,7 +372,8 @@ func TestAClusterThatCanBeReadAgainIsTested(t *testing.T) {
 	}{
 		{"after 7.5 s the fifth try succeeds", 7500 * time.Millisecond, time.Minute, 0, 5, true},
 		{"after more there is no round", 7500*time.Millisecond + 1, time.Minute, 0, 5, false},
-		{"after the deadline it is tried for ten seconds all the same", 7500 * time.Millisecond, time.Minute, 2 * time.Minute, 5, true},
+		{"after the deadline it is tried for ten seconds all the same", 7500 * time.Millisecond, time.Minute,
+			2 * time.Minute, 5, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -1,8 +1,8 @@
 // Package round conducts one round of a task from its start to the kept report.
 //
-// It knows nothing of reconcilers or commands: given where snapshots come from, a way to the agents and a store,
-// a round is planned, started on all agents, followed until every agent is done or given up, judged and kept.
-// The plan is kept before the first agent is told of it, so that another process can take up a round that this one left.
+// It knows nothing of reconcilers or commands: given where snapshots come from, a way to the agents and a store, a
+// round is planned, started on all agents, followed until every agent is done or given up, judged and kept. The plan is
+// kept before the first agent is told of it, so that another process can take up a round that this one left.
 package round
 
 import (
@@ -22,11 +22,12 @@ import (
 	"kdoctor.io/kdoctor/internal/verdict"
 )
 
-// ErrHandedOver is the cause to cancel Run's context with when another process is to take the round up: the agents go on.
-// Any other cause means that nobody wants the round any more, and the agents are told to stop.
+// ErrHandedOver is the cause to cancel Run's context with when another process is to take the round up: the agents go
+// on. Any other cause means that nobody wants the round any more, and the agents are told to stop.
 var ErrHandedOver = errors.New("the round is handed over")
 
-// ErrOverdue is returned, wrapped, for a round whose deadline had passed before it was planned, and of which no agent has a report.
+// ErrOverdue is returned, wrapped, for a round whose deadline had passed before it was planned, and of which no agent
+// has a report.
 var ErrOverdue = errors.New("the deadline passed before the round could start")
 
 // Snapshots tells what the cluster has right now, as a task sees it whose agents the workload runs.
@@ -102,20 +103,21 @@ type Request struct {
 	Spec json.RawMessage
 }
 
-// Run conducts the round and returns it as it was kept. A round that is kept already is returned as it is, one whose plan is kept
-// is taken up where it stands, so Run may be called again for a key after a crash at any point.
+// Run conducts the round and returns it as it was kept. A round that is kept already is returned as it is, one whose
+// plan is kept is taken up where it stands, so Run may be called again for a key after a crash at any point.
 //
-// Agents that could not be started or did not report are data in the round. An error means that there is no round to keep:
-// the cluster could not be read, the plan could not be kept, ErrOverdue, or the context's cause when it was cancelled.
-// When only the keeping failed, the round comes back with the error.
+// Agents that could not be started or did not report are data in the round. An error means that there is no round to
+// keep: the cluster could not be read, the plan could not be kept, ErrOverdue, or the context's cause when it was
+// cancelled. When only the keeping failed, the round comes back with the error.
 func (c *Conductor) Run(ctx context.Context, req Request) (verdict.StoredRound, error) {
 	kept, err := c.Rounds.Round(ctx, req.Key)
 	if err == nil {
 		c.forget(ctx, req.Key)
 		return kept, nil
 	}
-	// A round that cannot be read is run, or collected, once more: it is replaced. The reason does not matter: where the store is out of reach
-	// the network must be tested all the more, and agents that have the round under its key do not run it twice.
+	// A round that cannot be read is run, or collected, once more: it is replaced. The reason does not matter: where
+	// the store is out of reach the network must be tested all the more, and agents that have the round under its key
+	// do not run it twice.
 	if ctx.Err() != nil {
 		return verdict.StoredRound{}, context.Cause(ctx)
 	}
@@ -143,9 +145,9 @@ func (c *Conductor) Run(ctx context.Context, req Request) (verdict.StoredRound, 
 	return kept, nil
 }
 
-// plan returns the round's kept plan, or makes one and keeps it. After the deadline, when the store that held the plan may have gone
-// with the process before, a plan is made to ask the agents by; it has no start and is not kept.
-// seen is the snapshot that the plan was made for just now; nil for a round that is taken up again.
+// plan returns the round's kept plan, or makes one and keeps it. After the deadline, when the store that held the plan
+// may have gone with the process before, a plan is made to ask the agents by; it has no start and is not kept. seen is
+// the snapshot that the plan was made for just now; nil for a round that is taken up again.
 func (c *Conductor) plan(ctx context.Context, req Request) (plan store.Plan, seen *topology.Snapshot, err error) {
 	plan, err = c.Plans.Plan(ctx, req.Key)
 	if err == nil {
@@ -204,7 +206,8 @@ func judge(req Request, plan store.Plan, collected []result, changes []report.Ch
 	}
 	round := report.Round{
 		Key: req.Key, Task: req.Task, Started: plan.Started, Deadline: plan.Deadline, Ended: time.Now(),
-		Load: plan.Mesh.Load, Expected: plan.Mesh.Expected, Backends: plan.Mesh.Backends, Agents: agents, Missing: missing, Gaps: plan.Mesh.Gaps,
+		Load: plan.Mesh.Load, Expected: plan.Mesh.Expected, Backends: plan.Mesh.Backends, Agents: agents,
+		Missing: missing, Gaps: plan.Mesh.Gaps,
 		Churn: changes, Outside: plan.Mesh.Outside,
 	}
 	round = churn.Void(round, silent)

@@ -53,33 +53,51 @@ func TestRound(t *testing.T) {
 		// least and most bound how long the round takes.
 		least, most time.Duration
 	}{
-		{name: "a round in which all goes well passes soon after the end of the load", cluster: pods("a", "b"), deadline: time.Minute,
-			result: verdict.Pass, reported: []string{"a", "b"}, least: 10 * time.Second, most: 11 * time.Second},
-		{name: "requests that fail make the round fail", cluster: pods("a", "b"), habits: map[string]habit{"b": {fails: true}}, deadline: time.Minute,
+		{name: "a round in which all goes well passes soon after the end of the load", cluster: pods("a", "b"),
+			deadline: time.Minute,
+			result:   verdict.Pass, reported: []string{"a", "b"}, least: 10 * time.Second, most: 11 * time.Second},
+		{name: "requests that fail make the round fail", cluster: pods("a", "b"),
+			habits: map[string]habit{"b": {fails: true}}, deadline: time.Minute,
 			result: verdict.Fail, reported: []string{"a", "b"}, least: 10 * time.Second, most: 11 * time.Second},
-		{name: "an agent that cannot be started is missing, with the reason", cluster: pods("a", "b"), habits: map[string]habit{"b": {refuses: true}}, deadline: time.Minute,
-			result: verdict.Fail, reported: []string{"a"}, missing: map[string]string{"b": "the round could not be started: no route to host"},
-			least: 14 * time.Second, most: 16 * time.Second},
-		{name: "an agent that never answers is missing and does not hold the round to its deadline", cluster: pods("a", "b"), habits: map[string]habit{"b": {mute: true}}, deadline: 10 * time.Minute,
-			result: verdict.Fail, reported: []string{"a"}, missing: map[string]string{"b": "the round could not be started: context deadline exceeded"},
-			least: 15 * time.Second, most: 35 * time.Second},
-		{name: "an agent that falls silent is given up some time after its load", cluster: pods("a", "b"), habits: map[string]habit{"b": {muteAfter: 5 * time.Second}}, deadline: 10 * time.Minute,
-			result: verdict.Fail, reported: []string{"a"}, missing: map[string]string{"b": "no answer: context deadline exceeded"},
-			least: 26 * time.Second, most: 50 * time.Second},
-		{name: "an agent that restarts is missing at once", cluster: pods("a", "b"), habits: map[string]habit{"b": {forgetAfter: 5 * time.Second}}, deadline: time.Minute,
-			result: verdict.Fail, reported: []string{"a"}, missing: map[string]string{"b": "the agent restarted during the round"},
-			least: 10 * time.Second, most: 11 * time.Second},
-		{name: "an agent that finished and then restarted keeps its report", cluster: pods("a", "b"), habits: map[string]habit{"a": {forgetAfter: 10500 * time.Millisecond}, "b": {refuses: true}}, deadline: time.Minute,
-			result: verdict.Fail, reported: []string{"a"}, missing: map[string]string{"b": "the round could not be started: no route to host"},
-			least: 14 * time.Second, most: 16 * time.Second},
-		{name: "an agent that does not finish is stopped before the deadline and its report is no success", cluster: pods("a", "b"), habits: map[string]habit{"b": {endless: true}}, deadline: time.Minute,
+		{name: "an agent that cannot be started is missing, with the reason", cluster: pods("a", "b"),
+			habits: map[string]habit{"b": {refuses: true}}, deadline: time.Minute,
+			result: verdict.Fail, reported: []string{"a"},
+			missing: map[string]string{"b": "the round could not be started: no route to host"},
+			least:   14 * time.Second, most: 16 * time.Second},
+		{name: "an agent that never answers is missing and does not hold the round to its deadline",
+			cluster: pods("a", "b"), habits: map[string]habit{"b": {mute: true}}, deadline: 10 * time.Minute,
+			result: verdict.Fail, reported: []string{"a"},
+			missing: map[string]string{"b": "the round could not be started: context deadline exceeded"},
+			least:   15 * time.Second, most: 35 * time.Second},
+		{name: "an agent that falls silent is given up some time after its load", cluster: pods("a", "b"),
+			habits: map[string]habit{"b": {muteAfter: 5 * time.Second}}, deadline: 10 * time.Minute,
+			result: verdict.Fail, reported: []string{"a"},
+			missing: map[string]string{"b": "no answer: context deadline exceeded"},
+			least:   26 * time.Second, most: 50 * time.Second},
+		{name: "an agent that restarts is missing at once", cluster: pods("a", "b"),
+			habits: map[string]habit{"b": {forgetAfter: 5 * time.Second}}, deadline: time.Minute,
+			result: verdict.Fail, reported: []string{"a"},
+			missing: map[string]string{"b": "the agent restarted during the round"},
+			least:   10 * time.Second, most: 11 * time.Second},
+		{name: "an agent that finished and then restarted keeps its report", cluster: pods("a", "b"),
+			habits:   map[string]habit{"a": {forgetAfter: 10500 * time.Millisecond}, "b": {refuses: true}},
+			deadline: time.Minute,
+			result:   verdict.Fail, reported: []string{"a"},
+			missing: map[string]string{"b": "the round could not be started: no route to host"},
+			least:   14 * time.Second, most: 16 * time.Second},
+		{name: "an agent that does not finish is stopped before the deadline and its report is no success",
+			cluster: pods("a", "b"), habits: map[string]habit{"b": {endless: true}}, deadline: time.Minute,
 			result: verdict.NoData, reported: []string{"a", "b"}, least: 58 * time.Second, most: time.Minute},
-		{name: "an agent that answers nothing when the deadline is near is missing by the deadline", cluster: pods("a", "b"), habits: map[string]habit{"b": {muteAfter: time.Second}}, deadline: 20 * time.Second,
-			result: verdict.Fail, reported: []string{"a"}, missing: map[string]string{"b": "no answer: context deadline exceeded"},
-			least: 18 * time.Second, most: 20 * time.Second},
+		{name: "an agent that answers nothing when the deadline is near is missing by the deadline",
+			cluster: pods("a", "b"), habits: map[string]habit{"b": {muteAfter: time.Second}},
+			deadline: 20 * time.Second,
+			result:   verdict.Fail, reported: []string{"a"},
+			missing: map[string]string{"b": "no answer: context deadline exceeded"},
+			least:   18 * time.Second, most: 20 * time.Second},
 		{name: "a round without agents is kept and is no success", cluster: pods(), deadline: time.Minute,
 			result: verdict.NoData, most: time.Second},
-		{name: "an agent that is not ready is missing with its reason", cluster: cluster{{Pod: "", Node: "n", NotReady: "node n has no agent"}}, deadline: time.Minute,
+		{name: "an agent that is not ready is missing with its reason",
+			cluster: cluster{{Pod: "", Node: "n", NotReady: "node n has no agent"}}, deadline: time.Minute,
 			result: verdict.Fail, missing: map[string]string{"": "node n has no agent"}, most: time.Second},
 	}
 	for _, c := range cases {
@@ -114,7 +132,8 @@ func TestRound(t *testing.T) {
 				if diff := cmp.Diff(c.missing, missing); diff != "" {
 					t.Errorf("agents that are missing (-want +got):\n%s", diff)
 				}
-				if stored, err := kept.Round(t.Context(), got.Round.Key); err != nil || stored.Verdict.Result != c.result {
+				if stored, err := kept.Round(t.Context(), got.Round.Key); err != nil ||
+					stored.Verdict.Result != c.result {
 					t.Errorf("kept %q, %v; want what was returned", stored.Verdict.Result, err)
 				}
 				if len(kept.plans) != 0 {
@@ -133,7 +152,8 @@ func TestServedCountsComeFromALastAsking(t *testing.T) {
 			t.Fatal(err)
 		}
 		if served, first := got.Round.Agents[0].Served, network.ended["a"]; served != uint64(first)+1 {
-			t.Errorf("the kept count of served requests is that of asking %d, want the one after %d, made after all agents were done", served, first)
+			t.Errorf("the kept count of served requests is that of asking %d, want the one after %d, made after all "+
+				"agents were done", served, first)
 		}
 	})
 }
@@ -157,7 +177,8 @@ func TestCancelledRound(t *testing.T) {
 		stopped int
 		plans   int
 	}{
-		{name: "a round that nobody wants is stopped on all agents that can be reached, within two seconds", cause: errGone, stopped: 2},
+		{name: "a round that nobody wants is stopped on all agents that can be reached, within two seconds",
+			cause: errGone, stopped: 2},
 		{name: "a round that is handed over goes on, and its plan stays", cause: round.ErrHandedOver, plans: 1},
 	}
 	for _, c := range cases {
@@ -175,7 +196,8 @@ func TestCancelledRound(t *testing.T) {
 					t.Errorf("it took %v to end the round, want 2 s at most", took)
 				}
 				if len(network.stopped) != c.stopped || len(kept.plans) != c.plans || len(kept.rounds) != 0 {
-					t.Errorf("%d agents stopped, %d plans and %d rounds kept; want %d, %d and none", len(network.stopped), len(kept.plans), len(kept.rounds), c.stopped, c.plans)
+					t.Errorf("%d agents stopped, %d plans and %d rounds kept; want %d, %d and none",
+						len(network.stopped), len(kept.plans), len(kept.rounds), c.stopped, c.plans)
 				}
 			})
 		})
@@ -195,14 +217,22 @@ func TestRoundTakenUpByAnotherProcess(t *testing.T) {
 		result   verdict.Result
 		reported int
 	}{
-		{name: "while the agents work, nothing is started anew", away: away, deadline: time.Minute, starts: 1, result: verdict.Pass, reported: 2},
-		{name: "after the load, the reports are fetched", away: 30 * time.Second, deadline: time.Minute, starts: 1, result: verdict.Pass, reported: 2},
-		{name: "after the deadline, what the agents still have is collected", away: 2 * time.Minute, deadline: time.Minute, starts: 1, result: verdict.Pass, reported: 2},
-		{name: "without the kept plan, the agents' work is found all the same", away: 2 * time.Second, lost: true, deadline: time.Minute, starts: 2, result: verdict.Pass, reported: 2},
-		{name: "without the kept plan and after the deadline, what the agents still have is collected", away: 2 * time.Minute, lost: true, deadline: time.Minute, starts: 1, result: verdict.Pass, reported: 2},
-		{name: "an agent that does not have the round is started while there is time", away: away, restart: "b", deadline: time.Minute, starts: 2, result: verdict.Pass, reported: 2},
-		{name: "an agent that does not have the round is missing when there is no time", away: 50 * time.Second, restart: "b", deadline: time.Minute, starts: 1, result: verdict.Fail, reported: 1},
-		{name: "an agent that does not have the round after the deadline is missing", away: 2 * time.Minute, restart: "b", deadline: time.Minute, starts: 1, result: verdict.Fail, reported: 1},
+		{name: "while the agents work, nothing is started anew", away: away, deadline: time.Minute, starts: 1,
+			result: verdict.Pass, reported: 2},
+		{name: "after the load, the reports are fetched", away: 30 * time.Second, deadline: time.Minute, starts: 1,
+			result: verdict.Pass, reported: 2},
+		{name: "after the deadline, what the agents still have is collected", away: 2 * time.Minute,
+			deadline: time.Minute, starts: 1, result: verdict.Pass, reported: 2},
+		{name: "without the kept plan, the agents' work is found all the same", away: 2 * time.Second, lost: true,
+			deadline: time.Minute, starts: 2, result: verdict.Pass, reported: 2},
+		{name: "without the kept plan and after the deadline, what the agents still have is collected",
+			away: 2 * time.Minute, lost: true, deadline: time.Minute, starts: 1, result: verdict.Pass, reported: 2},
+		{name: "an agent that does not have the round is started while there is time", away: away, restart: "b",
+			deadline: time.Minute, starts: 2, result: verdict.Pass, reported: 2},
+		{name: "an agent that does not have the round is missing when there is no time", away: 50 * time.Second,
+			restart: "b", deadline: time.Minute, starts: 1, result: verdict.Fail, reported: 1},
+		{name: "an agent that does not have the round after the deadline is missing", away: 2 * time.Minute,
+			restart: "b", deadline: time.Minute, starts: 1, result: verdict.Fail, reported: 1},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -210,7 +240,8 @@ func TestRoundTakenUpByAnotherProcess(t *testing.T) {
 				network, kept, req := newAgents(nil), newMemory(), request(c.deadline)
 				ctx, cancel := context.WithCancelCause(t.Context())
 				time.AfterFunc(time.Second, func() { cancel(round.ErrHandedOver) })
-				if _, err := conductor(pods("a", "b"), network, kept).Run(ctx, req); !errors.Is(err, round.ErrHandedOver) {
+				if _, err := conductor(pods("a", "b"), network, kept).Run(ctx, req); !errors.Is(err,
+					round.ErrHandedOver) {
 					t.Fatal(err)
 				}
 				time.Sleep(c.away)
@@ -226,9 +257,11 @@ func TestRoundTakenUpByAnotherProcess(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if got.Verdict.Result != c.result || len(got.Round.Agents) != c.reported || network.started("b") != c.starts {
+				if got.Verdict.Result != c.result || len(got.Round.Agents) != c.reported ||
+					network.started("b") != c.starts {
 					t.Errorf("%q with %d reports, b started %d times; want %q, %d, %d; reasons %q",
-						got.Verdict.Result, len(got.Round.Agents), network.started("b"), c.result, c.reported, c.starts, got.Verdict.Reasons)
+						got.Verdict.Result, len(got.Round.Agents), network.started("b"), c.result, c.reported, c.starts,
+						got.Verdict.Reasons)
 				}
 				again, err := conductor(nil, newAgents(nil), kept).Run(t.Context(), req)
 				if diff := cmp.Diff(got, again, cmp.AllowUnexported(stats.Histogram{})); err != nil || diff != "" {
@@ -248,8 +281,10 @@ func TestRoundThatCannotBeKept(t *testing.T) {
 		want    error
 	}{
 		{name: "a cluster that cannot be read is an error", want: errAPI},
-		{name: "a plan that cannot be kept is an error, and no agent is started", cluster: pods("a"), full: true, want: errFull},
-		{name: "a round first seen after its deadline is overdue", cluster: pods("a"), late: 2 * time.Minute, want: round.ErrOverdue},
+		{name: "a plan that cannot be kept is an error, and no agent is started", cluster: pods("a"), full: true,
+			want: errFull},
+		{name: "a round first seen after its deadline is overdue", cluster: pods("a"), late: 2 * time.Minute,
+			want: round.ErrOverdue},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

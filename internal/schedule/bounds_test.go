@@ -8,7 +8,8 @@ import (
 	"kdoctor.io/kdoctor/internal/schedule"
 )
 
-// What a field does not take is refused with a sentence that names the field and says what it takes: the library below does neither.
+// What a field does not take is refused with a sentence that names the field and says what it takes: the library below
+// does neither.
 func TestCronFieldsAtTheirBounds(t *testing.T) {
 	const rest = ", a range such as 2-4, a step such as */2, or a list of these with commas"
 	for _, c := range []struct {
@@ -19,11 +20,13 @@ func TestCronFieldsAtTheirBounds(t *testing.T) {
 	}{
 		{"minute", "*, a number from 0 to 59", "# * * * *",
 			[]string{"0", "59", "00", "5-5", "0-59", "*", "?", "*/1", "*/9999", "1/10", "58,59"},
-			[]string{"60", "-", "x", "0-x", "x-1", "0-60", "6-5", "*/0", "*/05", "*/10000", "*/x", "*/", "/2", "1-", "000", "mon", "1,", ",1"}},
+			[]string{"60", "-", "x", "0-x", "x-1", "0-60", "6-5", "*/0", "*/05", "*/10000", "*/x", "*/", "/2", "1-",
+				"000", "mon", "1,", ",1"}},
 		{"hour", "*, a number from 0 to 23", "0 # * * *", []string{"0", "23"}, []string{"24", "-1"}},
 		{"day of month", "*, a number from 1 to 31", "0 0 # * *", []string{"1", "31"}, []string{"0", "32", "0-1"}},
 		{"month", "*, a number from 1 to 12, a name from jan to dec", "0 0 1 # *",
-			[]string{"1", "12", "jan", "DEC", "jan-dec", "feb,Mar"}, []string{"0", "13", "sun", "jan-12", "1-dec", "dec-jan", "ja", "janu"}},
+			[]string{"1", "12", "jan", "DEC", "jan-dec", "feb,Mar"},
+			[]string{"0", "13", "sun", "jan-12", "1-dec", "dec-jan", "ja", "janu"}},
 		{"day of week", "*, a number from 0 to 6 (0 is Sunday), a name from sun to sat", "0 0 * * #",
 			[]string{"0", "6", "sun", "sat", "sun-sat", "mon-fri"}, []string{"7", "0-7", "sun-6", "jan", "fri-mon"}},
 	} {
@@ -36,7 +39,8 @@ func TestCronFieldsAtTheirBounds(t *testing.T) {
 		for _, item := range c.refused {
 			text := strings.Replace(c.text, "#", item, 1)
 			_, err := schedule.Parse(text, "")
-			if want := " is not a " + c.field + "; use " + c.allowed + rest; err == nil || !strings.HasSuffix(err.Error(), want) {
+			if want := " is not a " + c.field + "; use " + c.allowed + rest; err == nil ||
+				!strings.HasSuffix(err.Error(), want) {
 				t.Errorf("%q: %v; want it to be refused with ...%s", text, err, want)
 			}
 		}
@@ -45,7 +49,8 @@ func TestCronFieldsAtTheirBounds(t *testing.T) {
 
 func TestMinutesAtTheirBounds(t *testing.T) {
 	for text, want := range map[string]bool{
-		"0 1": true, "525600 1": true, "525601 1": false, "0525600 1": false, "0 525600": true, "0 525601": false, "0 0": false, "0 x": false,
+		"0 1": true, "525600 1": true, "525601 1": false, "0525600 1": false, "0 525600": true, "0 525601": false,
+		"0 0": false, "0 x": false,
 	} {
 		if _, err := schedule.Parse(text, ""); (err == nil) != want {
 			t.Errorf("%q: %v, want taken %t", text, err, want)

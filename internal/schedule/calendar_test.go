@@ -87,7 +87,8 @@ func TestClocksThatAreTurned(t *testing.T) {
 			"2028-03-01T00:00:00Z", []string{"2032-02-29T02:00:00Z"}},
 		{"the last day of a leap year far away", "0 12 * * *", "Europe/Berlin", "2040-12-30T00:00:00Z",
 			[]string{"2040-12-30T11:00:00Z", "2040-12-31T11:00:00Z", "2041-01-01T11:00:00Z"}},
-		{"the summer after it", "0 12 1 7 *", "Europe/Berlin", "2040-12-31T12:00:00Z", []string{"2041-07-01T10:00:00Z"}},
+		{"the summer after it", "0 12 1 7 *", "Europe/Berlin", "2040-12-31T12:00:00Z",
+			[]string{"2041-07-01T10:00:00Z"}},
 		{"every hour of it", "0 */12 * * *", "Australia/Lord_Howe", "2096-12-30T12:00:00Z",
 			[]string{"2096-12-30T13:00:00Z", "2096-12-31T01:00:00Z", "2096-12-31T13:00:00Z", "2097-01-01T01:00:00Z"}},
 		{"a clock that is turned far away", "30 2 * * *", "Europe/Berlin", "2096-10-27T12:00:00Z",
@@ -114,8 +115,8 @@ func TestClocksThatAreTurned(t *testing.T) {
 	}
 }
 
-// TestEveryTurnOfManyClocks walks in steps of five minutes through the hours around every change of offset of many zones and
-// years.
+// TestEveryTurnOfManyClocks walks in steps of five minutes through the hours around every change of offset of many
+// zones and years.
 func TestEveryTurnOfManyClocks(t *testing.T) {
 	hour := func(hours ...int) func(time.Time) bool {
 		return func(at time.Time) bool { return slices.Contains(hours, at.Hour()) }

@@ -26,12 +26,13 @@ func CronFields() [5]Field {
 		{Name: "hour", Least: 0, Most: 23},
 		{Name: "day of month", Least: 1, Most: 31},
 		{Name: "month", Least: 1, Most: 12, Words: strings.Fields("jan feb mar apr may jun jul aug sep oct nov dec")},
-		{Name: "day of week", Least: 0, Most: 6, Words: strings.Fields("sun mon tue wed thu fri sat"), About: " (0 is Sunday)"},
+		{Name: "day of week", Least: 0, Most: 6, Words: strings.Fields("sun mon tue wed thu fri sat"),
+			About: " (0 is Sunday)"},
 	}
 }
 
-// parseCron reads five fields. It is stricter than the cron library, which takes "," for "never", "*-5" for "*" and "+5" for "5":
-// it takes exactly what the rules of the CRD take, and refuses what never comes, such as 30 February.
+// parseCron reads five fields. It is stricter than the cron library, which takes "," for "never", "*-5" for "*" and
+// "+5" for "5": it takes exactly what the rules of the CRD take, and refuses what never comes, such as 30 February.
 func parseCron(text string, parts []string) (cron.Schedule, error) {
 	for i, f := range CronFields() {
 		for _, item := range strings.Split(parts[i], ",") {
@@ -44,8 +45,8 @@ func parseCron(text string, parts []string) (cron.Schedule, error) {
 	if err != nil {
 		return nil, fmt.Errorf("schedule %q is not valid cron: %w", text, err)
 	}
-	// The library looks five years ahead; 29 February, the rarest day, may be eight years away around a century that is no leap year.
-	// From the year 1 on, all days of a calendar come within four.
+	// The library looks five years ahead; 29 February, the rarest day, may be eight years away around a century that is
+	// no leap year. From the year 1 on, all days of a calendar come within four.
 	if parsed.Next(time.Time{}).IsZero() {
 		return nil, fmt.Errorf("schedule %q never comes; use a day of month that the month has", text)
 	}

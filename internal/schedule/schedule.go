@@ -16,7 +16,8 @@ import (
 // Forever is the number of rounds of a task that never finishes.
 const Forever = -1
 
-// Key names one round of one task for ever: a task that is deleted and made again has another UID, an edited one another generation.
+// Key names one round of one task for ever: a task that is deleted and made again has another UID, an edited one
+// another generation.
 type Key struct {
 	UID        string `json:"UID"`
 	Generation int64  `json:"Generation"`
@@ -37,8 +38,8 @@ type Schedule struct {
 // LongestMinutes is the largest number of minutes, a year, that either number of the form "M N" may be.
 const LongestMinutes = 525600
 
-// Parse reads either form; fields are separated by spaces. The zone is an IANA name such as Europe/Berlin, empty for UTC; the form "M N"
-// does not depend on it. The error is one sentence that says what is wrong and what would be right.
+// Parse reads either form; fields are separated by spaces. The zone is an IANA name such as Europe/Berlin, empty for
+// UTC; the form "M N" does not depend on it. The error is one sentence that says what is wrong and what would be right.
 func Parse(text, zone string) (Schedule, error) {
 	location, err := time.LoadLocation(zone)
 	if err != nil || zone == "Local" {
@@ -54,18 +55,22 @@ func Parse(text, zone string) (Schedule, error) {
 		}
 		return Schedule{cron: &calendar{fields: parsed, open: openHours(parts[1], parsed), zone: location}}, nil
 	default:
-		return Schedule{}, fmt.Errorf(`schedule %q has %d fields; use "M N" (start in M minutes, repeat every N) or the five fields of cron`, text, len(parts))
+		return Schedule{}, fmt.Errorf(
+			`schedule %q has %d fields; use "M N" (start in M minutes, repeat every N) or the five fields of cron`,
+			text, len(parts))
 	}
 }
 
 func parseSimple(text string, parts []string) (Schedule, error) {
 	delay, ok := minutes(parts[0])
 	if !ok {
-		return Schedule{}, fmt.Errorf("schedule %q: the first field must be a number of minutes from 0 to %d", text, LongestMinutes)
+		return Schedule{}, fmt.Errorf("schedule %q: the first field must be a number of minutes from 0 to %d", text,
+			LongestMinutes)
 	}
 	interval, ok := minutes(parts[1])
 	if !ok || interval == 0 {
-		return Schedule{}, fmt.Errorf("schedule %q: the second field must be a number of minutes from 1 to %d", text, LongestMinutes)
+		return Schedule{}, fmt.Errorf("schedule %q: the second field must be a number of minutes from 1 to %d", text,
+			LongestMinutes)
 	}
 	return Schedule{delay: delay, interval: interval}, nil
 }
@@ -86,8 +91,8 @@ func (s Schedule) First(seen time.Time) time.Time {
 	return seen.Add(s.delay)
 }
 
-// Next is the first planned start after the previous planned start whose window has not wholly passed,
-// and how many windows in between were missed. A round whose window [start, start+window) is still open at now starts late.
+// Next is the first planned start after the previous planned start whose window has not wholly passed, and how many
+// windows in between were missed. A round whose window [start, start+window) is still open at now starts late.
 func (s Schedule) Next(previous, now time.Time, window time.Duration) (start time.Time, missed int64) {
 	start = s.after(previous)
 	if s.cron == nil {

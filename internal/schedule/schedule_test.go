@@ -16,13 +16,20 @@ func TestNext(t *testing.T) {
 		start         time.Duration
 		missed        int64
 	}{
-		{name: "the next start counts from the planned one, however late that began", text: "0 5", now: 4 * time.Minute, window: time.Minute, start: 5 * time.Minute},
-		{name: "a window that is still open is used late", text: "0 5", now: 5*time.Minute + 59*time.Second, window: time.Minute, start: 5 * time.Minute},
-		{name: "a window that has just closed is missed", text: "0 5", now: 6 * time.Minute, window: time.Minute, start: 10 * time.Minute, missed: 1},
-		{name: "a long outage is skipped in one step", text: "0 1", now: 24*time.Hour + 10*time.Second, window: time.Minute, start: 24 * time.Hour, missed: 1439},
-		{name: "cron goes on from the planned start", text: "*/5 * * * *", now: time.Minute, window: time.Minute, start: 4*time.Minute + 30*time.Second},
-		{name: "cron uses a window that is still open", text: "*/5 * * * *", now: 5 * time.Minute, window: time.Minute, start: 4*time.Minute + 30*time.Second},
-		{name: "cron counts what it missed", text: "*/5 * * * *", now: 16 * time.Minute, window: time.Minute, start: 19*time.Minute + 30*time.Second, missed: 3},
+		{name: "the next start counts from the planned one, however late that began", text: "0 5", now: 4 * time.Minute,
+			window: time.Minute, start: 5 * time.Minute},
+		{name: "a window that is still open is used late", text: "0 5", now: 5*time.Minute + 59*time.Second,
+			window: time.Minute, start: 5 * time.Minute},
+		{name: "a window that has just closed is missed", text: "0 5", now: 6 * time.Minute, window: time.Minute,
+			start: 10 * time.Minute, missed: 1},
+		{name: "a long outage is skipped in one step", text: "0 1", now: 24*time.Hour + 10*time.Second,
+			window: time.Minute, start: 24 * time.Hour, missed: 1439},
+		{name: "cron goes on from the planned start", text: "*/5 * * * *", now: time.Minute, window: time.Minute,
+			start: 4*time.Minute + 30*time.Second},
+		{name: "cron uses a window that is still open", text: "*/5 * * * *", now: 5 * time.Minute, window: time.Minute,
+			start: 4*time.Minute + 30*time.Second},
+		{name: "cron counts what it missed", text: "*/5 * * * *", now: 16 * time.Minute, window: time.Minute,
+			start: 19*time.Minute + 30*time.Second, missed: 3},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -40,7 +47,8 @@ func TestNext(t *testing.T) {
 
 func TestFirst(t *testing.T) {
 	seen := time.Date(2026, time.March, 1, 12, 0, 30, 0, time.UTC)
-	for text, want := range map[string]time.Duration{"0 1": 0, "7 1": 7 * time.Minute, "*/5 * * * *": 4*time.Minute + 30*time.Second} {
+	for text, want := range map[string]time.Duration{"0 1": 0, "7 1": 7 * time.Minute, "*/5 * * * *": 4*time.Minute +
+		30*time.Second} {
 		s, err := schedule.Parse(text, "")
 		if err != nil {
 			t.Fatal(err)
@@ -62,9 +70,12 @@ func TestCronFollowsItsTimeZone(t *testing.T) {
 		name, text, zone, seen string
 		want                   []string
 	}{
-		{"a zone east of UTC comes earlier", "0 3 * * *", "Asia/Tokyo", "2026-01-10T00:00:00Z", []string{"2026-01-10T18:00:00Z", "2026-01-11T18:00:00Z"}},
-		{"summer time moves the start in UTC", "0 9 * * *", "Europe/Berlin", "2026-03-28T00:00:00Z", []string{"2026-03-28T08:00:00Z", "2026-03-29T07:00:00Z"}},
-		{"an hour that summer time skips has no start", "30 2 * * *", "Europe/Berlin", "2026-03-28T12:00:00Z", []string{"2026-03-30T00:30:00Z"}},
+		{"a zone east of UTC comes earlier", "0 3 * * *", "Asia/Tokyo", "2026-01-10T00:00:00Z",
+			[]string{"2026-01-10T18:00:00Z", "2026-01-11T18:00:00Z"}},
+		{"summer time moves the start in UTC", "0 9 * * *", "Europe/Berlin", "2026-03-28T00:00:00Z",
+			[]string{"2026-03-28T08:00:00Z", "2026-03-29T07:00:00Z"}},
+		{"an hour that summer time skips has no start", "30 2 * * *", "Europe/Berlin", "2026-03-28T12:00:00Z",
+			[]string{"2026-03-30T00:30:00Z"}},
 		{"no zone is UTC", "0 9 * * *", "", "2026-03-28T00:00:00Z", []string{"2026-03-28T09:00:00Z"}},
 	}
 	for _, c := range cases {

@@ -2,8 +2,8 @@ package stats
 
 import "math"
 
-// counts are the counters of the buckets, as far as they are needed: whole octaves, from that of the lowest bucket to that of the highest.
-// Counters have 32 bits until one needs more. The form depends on nothing but what was counted.
+// counts are the counters of the buckets, as far as they are needed: whole octaves, from that of the lowest bucket to
+// that of the highest. Counters have 32 bits until one needs more. The form depends on nothing but what was counted.
 type counts struct {
 	low    int
 	narrow []uint32

@@ -20,8 +20,8 @@ const (
 	Buckets = perOctave + (highestBits-linearBits)*perOctave + 1
 )
 
-// Histogram counts durations. The zero value is empty and ready; it grows with the range of what it counts, so that one of few
-// values close together takes some hundred bytes. It is not safe for concurrent use.
+// Histogram counts durations. The zero value is empty and ready; it grows with the range of what it counts, so that one
+// of few values close together takes some hundred bytes. It is not safe for concurrent use.
 type Histogram struct {
 	counts   counts
 	n        uint64
@@ -67,7 +67,8 @@ func (h *Histogram) Merge(other Histogram) {
 
 // Equal reports whether both counted the same.
 func (h Histogram) Equal(other Histogram) bool {
-	return h.n == other.n && h.sum == other.sum && h.min == other.min && h.max == other.max && h.counts.low == other.counts.low &&
+	return h.n == other.n && h.sum == other.sum && h.min == other.min && h.max == other.max &&
+		h.counts.low == other.counts.low &&
 		slices.Equal(h.counts.narrow, other.counts.narrow) && slices.Equal(h.counts.wide, other.counts.wide)
 }
 
@@ -91,8 +92,8 @@ func (h Histogram) Mean() time.Duration {
 	return time.Duration(float64(h.sum) / float64(h.n) * float64(time.Microsecond))
 }
 
-// Quantile is the q-quantile (0 < q <= 1) by the nearest-rank method: the middle of the bucket that holds the value of rank ceil(q*n),
-// never outside [Min, Max]; 0 when empty.
+// Quantile is the q-quantile (0 < q <= 1) by the nearest-rank method: the middle of the bucket that holds the value of
+// rank ceil(q*n), never outside [Min, Max]; 0 when empty.
 func (h Histogram) Quantile(q float64) time.Duration {
 	if h.n == 0 {
 		return 0

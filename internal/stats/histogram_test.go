@@ -13,7 +13,8 @@ import (
 // exact compares what a histogram is made of, where its own Equal would only say that there is a difference.
 func exact() cmp.Option {
 	type plain Histogram
-	return cmp.Options{cmp.AllowUnexported(plain{}, counts{}), cmp.Transformer("plain", func(h Histogram) plain { return plain(h) })}
+	return cmp.Options{cmp.AllowUnexported(plain{}, counts{}),
+		cmp.Transformer("plain", func(h Histogram) plain { return plain(h) })}
 }
 
 // samples are durations of every size, from nothing to beyond the last bucket.
@@ -52,7 +53,8 @@ func TestCountsSumsAndExtremesAreExact(t *testing.T) {
 			sum, least, most = sum+us, min(least, us), max(most, us)
 		}
 		if h.Count() != uint64(len(all)) || h.Sum() != sum || h.Min() != least || h.Max() != most {
-			t.Fatalf("count %d, sum %v, min %v, max %v, want %d, %v, %v, %v", h.Count(), h.Sum(), h.Min(), h.Max(), len(all), sum, least, most)
+			t.Fatalf("count %d, sum %v, min %v, max %v, want %d, %v, %v, %v", h.Count(), h.Sum(), h.Min(), h.Max(),
+				len(all), sum, least, most)
 		}
 		if mean := float64(sum) / float64(len(all)); math.Abs(float64(h.Mean())-mean) > 1 {
 			t.Fatalf("mean %v, want %v", h.Mean(), time.Duration(mean))
@@ -103,7 +105,8 @@ func TestEveryValueFallsIntoABucketAroundIt(t *testing.T) {
 
 func TestNegativeDurationsCountAsZeroAndHugeOnesInTheLastBucket(t *testing.T) {
 	h := of([]time.Duration{-time.Second, math.MaxInt64})
-	if h.Count() != 2 || h.Min() != 0 || h.Max() != time.Duration(math.MaxInt64).Truncate(time.Microsecond) || h.counts.of(0) != 1 || h.counts.of(Buckets-1) != 1 {
+	if h.Count() != 2 || h.Min() != 0 || h.Max() != time.Duration(math.MaxInt64).Truncate(time.Microsecond) ||
+		h.counts.of(0) != 1 || h.counts.of(Buckets-1) != 1 {
 		t.Errorf("count %d, min %v, max %v", h.Count(), h.Min(), h.Max())
 	}
 }
@@ -167,7 +170,8 @@ func TestMergingIsAssociativeAndCommutative(t *testing.T) {
 	for range 60 {
 		a, b, c := of(samples(r, r.IntN(30))), of(samples(r, r.IntN(30))), of(samples(r, r.IntN(30)))
 		want := merge(a, b, c)
-		for name, got := range map[string]Histogram{"(ab)c": merge(merge(a, b), c), "a(bc)": merge(a, merge(b, c)), "cba": merge(c, b, a)} {
+		for name, got := range map[string]Histogram{"(ab)c": merge(merge(a, b), c), "a(bc)": merge(a, merge(b, c)),
+			"cba": merge(c, b, a)} {
 			if diff := cmp.Diff(want, got, exact()); diff != "" {
 				t.Fatalf("%s (-want +got):\n%s", name, diff)
 			}
@@ -192,8 +196,10 @@ func TestCountsBeyond32BitsAreExact(t *testing.T) {
 		t.Fatal(err)
 	}
 	got.Record(time.Microsecond)
-	if n := got.counts.of(bucket(1000)); n != 2*math.MaxUint32 || got.Count() != 2*math.MaxUint32+3 || got.Quantile(0.5).Round(100*time.Microsecond) != time.Millisecond {
-		t.Errorf("%d of %d with median %v, want %d of %d", n, got.Count(), got.Quantile(0.5), uint64(2*math.MaxUint32), uint64(2*math.MaxUint32+3))
+	if n := got.counts.of(bucket(1000)); n != 2*math.MaxUint32 || got.Count() != 2*math.MaxUint32+3 ||
+		got.Quantile(0.5).Round(100*time.Microsecond) != time.Millisecond {
+		t.Errorf("%d of %d with median %v, want %d of %d", n, got.Count(), got.Quantile(0.5), uint64(2*math.MaxUint32),
+			uint64(2*math.MaxUint32+3))
 	}
 }
 
@@ -236,25 +242,26 @@ func TestHistogramSurvivesTheWire(t *testing.T) {
 func TestForgedHistogramIsRefused(t *testing.T) {
 	// version, n, sum, min, max, then gap and count of each bucket.
 	cases := map[string][]byte{
-		"nothing":                               {},
-		"an unknown version":                    {2, 0},
-		"a version alone":                       {1},
-		"bytes after the end":                   {1, 0, 0},
-		"a count without buckets":               {1, 1, 5, 5, 5},
-		"a bucket without a count":              {1, 1, 5, 5, 5, 5},
-		"an empty bucket":                       {1, 1, 5, 5, 5, 4, 0, 1, 1},
-		"a bucket twice":                        {1, 2, 10, 5, 5, 5, 1, 0, 1},
-		"a bucket beyond the last":              {1, 1, 5, 5, 5, 0xff, 0x7f, 1},
-		"fewer samples than counted":            {1, 2, 10, 5, 5, 5, 1},
-		"more samples than counted":             {1, 1, 5, 5, 5, 5, 2},
-		"a minimum above the maximum":           {1, 2, 11, 6, 5, 5, 1, 1, 1},
-		"a minimum that no bucket has":          {1, 1, 5, 4, 5, 5, 1},
-		"a maximum that no bucket has":          {1, 1, 5, 5, 6, 5, 1},
-		"a sum below the least possible":        {1, 2, 9, 5, 5, 5, 2},
-		"a sum above the largest possible":      {1, 2, 11, 5, 5, 5, 2},
-		"a number that is longer than 64 bits":  {1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1},
-		"a number that is cut short":            {1, 0x80},
-		"a maximum beyond the longest duration": {1, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 5, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 5, 1},
+		"nothing":                              {},
+		"an unknown version":                   {2, 0},
+		"a version alone":                      {1},
+		"bytes after the end":                  {1, 0, 0},
+		"a count without buckets":              {1, 1, 5, 5, 5},
+		"a bucket without a count":             {1, 1, 5, 5, 5, 5},
+		"an empty bucket":                      {1, 1, 5, 5, 5, 4, 0, 1, 1},
+		"a bucket twice":                       {1, 2, 10, 5, 5, 5, 1, 0, 1},
+		"a bucket beyond the last":             {1, 1, 5, 5, 5, 0xff, 0x7f, 1},
+		"fewer samples than counted":           {1, 2, 10, 5, 5, 5, 1},
+		"more samples than counted":            {1, 1, 5, 5, 5, 5, 2},
+		"a minimum above the maximum":          {1, 2, 11, 6, 5, 5, 1, 1, 1},
+		"a minimum that no bucket has":         {1, 1, 5, 4, 5, 5, 1},
+		"a maximum that no bucket has":         {1, 1, 5, 5, 6, 5, 1},
+		"a sum below the least possible":       {1, 2, 9, 5, 5, 5, 2},
+		"a sum above the largest possible":     {1, 2, 11, 5, 5, 5, 2},
+		"a number that is longer than 64 bits": {1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1},
+		"a number that is cut short":           {1, 0x80},
+		"a maximum beyond the longest duration": {1, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 5,
+			0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 5, 1},
 	}
 	for name, b := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -291,7 +298,8 @@ func FuzzUnmarshalBinary(f *testing.F) {
 			return
 		}
 		if h.Count() > 0 && (h.Mean() < h.Min() || h.Quantile(0.5) < h.Min() || h.Quantile(0.5) > h.Max()) {
-			t.Errorf("accepted bytes %x give mean %v and median %v outside %v to %v", b, h.Mean(), h.Quantile(0.5), h.Min(), h.Max())
+			t.Errorf("accepted bytes %x give mean %v and median %v outside %v to %v", b, h.Mean(), h.Quantile(0.5),
+				h.Min(), h.Max())
 		}
 		written, err := h.MarshalBinary()
 		if err != nil {

@@ -36,7 +36,8 @@ func (h Histogram) AppendBinary(b []byte) ([]byte, error) {
 // MarshalBinary returns the wire form of AppendBinary.
 func (h Histogram) MarshalBinary() ([]byte, error) { return h.AppendBinary(nil) }
 
-// UnmarshalBinary reads the wire form and refuses anything that Record could not have led to: it comes from another machine.
+// UnmarshalBinary reads the wire form and refuses anything that Record could not have led to: it comes from another
+// machine.
 func (h *Histogram) UnmarshalBinary(b []byte) error {
 	var read Histogram
 	if err := read.MergeBinary(b); err != nil {
@@ -46,7 +47,8 @@ func (h *Histogram) UnmarshalBinary(b []byte) error {
 	return nil
 }
 
-// MergeBinary adds a histogram in its wire form without unpacking it first. It refuses what UnmarshalBinary refuses, and then changes nothing.
+// MergeBinary adds a histogram in its wire form without unpacking it first. It refuses what UnmarshalBinary refuses,
+// and then changes nothing.
 func (h *Histogram) MergeBinary(b []byte) error {
 	head, body, err := check(b)
 	if err != nil || head.n == 0 {
@@ -115,8 +117,9 @@ func (h header) check(body []byte) error {
 	return nil
 }
 
-// walk goes through the buckets and returns the last one and the sum of their counts. None may be empty, repeated or beyond the highest,
-// and together they may not count more than n. It is most of the work of merging, so that it calls nobody for small numbers.
+// walk goes through the buckets and returns the last one and the sum of their counts. None may be empty, repeated or
+// beyond the highest, and together they may not count more than n. It is most of the work of merging, so that it calls
+// nobody for small numbers.
 func walk(body []byte, highest, n uint64) (at, total uint64, err error) {
 	if len(body) == 0 {
 		return 0, 0, errors.New("histogram: no buckets")

@@ -58,8 +58,9 @@ func CheckLocation(location string) error {
 //
 //   - a path or file:///a/folder; the folder is made when it does not exist, and one process at a time may open it;
 //   - s3://bucket or s3://bucket/below/this with the parameters endpoint, region, use_path_style, ssetype, kmskeyid,
-//     request_checksum_calculation and response_checksum_validation. Credentials come from where Amazon's libraries look for them,
-//     such as the variables AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; a location that holds some is refused.
+//     request_checksum_calculation and response_checksum_validation. Credentials come from where Amazon's libraries
+//     look for them, such as the variables AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; a location that holds some is
+//     refused.
 //
 // A bucket is not asked for anything yet, so an object store that is down keeps nobody from starting.
 func Open(ctx context.Context, location string) (*Store, error) {

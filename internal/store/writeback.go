@@ -18,8 +18,8 @@ const (
 // NotKeptError is returned, wrapped, by PutRound when a round could not be written.
 type NotKeptError struct {
 	Key schedule.Key
-	// Held reports whether the round is held in memory: it can be read as if it were kept, and is written as soon as that
-	// is possible. It is lost with the process.
+	// Held reports whether the round is held in memory: it can be read as if it were kept, and is written as soon as
+	// that is possible. It is lost with the process.
 	Held bool
 	// Dropped are rounds that were held and had to make room for this one; they are lost.
 	Dropped []schedule.Key

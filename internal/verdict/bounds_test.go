@@ -25,15 +25,21 @@ func TestBoundsOfPaths(t *testing.T) {
 	}{
 		{"the one request is too slow", path("x", 1, 1, 1, 5*time.Second), strict(), verdict.Fail},
 		{"the one request is as slow as allowed", path("x", 1, 1, 1, 100*time.Millisecond), strict(), verdict.Pass},
-		{"7000 of 100000 succeed where 0.07 is expected", path("x", 100_000, 100_000, 7000, time.Millisecond), verdict.Expect{SuccessRate: 0.07}, verdict.Pass},
-		{"6999 of 100000 succeed where 0.07 is expected", path("x", 100_000, 100_000, 6999, time.Millisecond), verdict.Expect{SuccessRate: 0.07}, verdict.Fail},
+		{"7000 of 100000 succeed where 0.07 is expected", path("x", 100_000, 100_000, 7000, time.Millisecond),
+			verdict.Expect{SuccessRate: 0.07}, verdict.Pass},
+		{"6999 of 100000 succeed where 0.07 is expected", path("x", 100_000, 100_000, 6999, time.Millisecond),
+			verdict.Expect{SuccessRate: 0.07}, verdict.Fail},
 		{"10 of 10000 are missed", path("x", 10_000, 9990, 9990, time.Millisecond), strict(), verdict.Pass},
 		{"11 of 10000 are missed", path("x", 10_000, 9989, 9989, time.Millisecond), strict(), verdict.ToolLimited},
 		{"one of 1000 has no port", path("x", 1000, 1000, 999, time.Millisecond, unsent(1)), strict(), verdict.Pass},
-		{"one of 999 has no port", path("x", 999, 999, 998, time.Millisecond, unsent(1)), strict(), verdict.ToolLimited},
-		{"nothing succeeded where nothing has to", path("x", 10, 10, 0, 0, timedOut(10)), verdict.Expect{MeanDelay: time.Second}, verdict.NoData},
-		{"nothing succeeded where nothing has to and no delay is judged", path("x", 10, 10, 0, 0, timedOut(10)), verdict.Expect{}, verdict.Pass},
-		{"failures that are not excused, and excused ones beside them", path("x", 10, 10, 8, time.Millisecond, excused(1), refused(1)), strict(), verdict.Fail},
+		{"one of 999 has no port", path("x", 999, 999, 998, time.Millisecond, unsent(1)), strict(),
+			verdict.ToolLimited},
+		{"nothing succeeded where nothing has to", path("x", 10, 10, 0, 0, timedOut(10)),
+			verdict.Expect{MeanDelay: time.Second}, verdict.NoData},
+		{"nothing succeeded where nothing has to and no delay is judged", path("x", 10, 10, 0, 0, timedOut(10)),
+			verdict.Expect{}, verdict.Pass},
+		{"failures that are not excused, and excused ones beside them",
+			path("x", 10, 10, 8, time.Millisecond, excused(1), refused(1)), strict(), verdict.Fail},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -66,8 +72,10 @@ func TestBoundsOfLimits(t *testing.T) {
 		{"two of 199 late", agent("a", lagging(good(199), 2, 40*time.Millisecond)), verdict.ToolLimited},
 		{"two of 200 late", agent("a", lagging(good(200), 2, 40*time.Millisecond)), verdict.Pass},
 		{"three of 200 late", agent("a", lagging(good(200), 3, 40*time.Millisecond)), verdict.ToolLimited},
-		{"late by as much as a tenth of the allowed delay", agent("a", lagging(good(100), 50, 10*time.Millisecond)), verdict.Pass},
-		{"late by more than a tenth of the allowed delay", agent("a", lagging(good(100), 50, 11*time.Millisecond)), verdict.ToolLimited},
+		{"late by as much as a tenth of the allowed delay", agent("a", lagging(good(100), 50, 10*time.Millisecond)),
+			verdict.Pass},
+		{"late by more than a tenth of the allowed delay", agent("a", lagging(good(100), 50, 11*time.Millisecond)),
+			verdict.ToolLimited},
 		{"2000 requests of a throttled agent, five answers late and one without a port",
 			throttledAgent(path("x", 2000, 2000, 1994, time.Millisecond, late, unsent(1))), verdict.ToolLimited},
 		{"2000 requests of a throttled agent, five answers late and one cut off",
@@ -82,21 +90,27 @@ func TestBoundsOfLimits(t *testing.T) {
 	}
 }
 
-// What one path could not send is a limit of all the agent's paths, if it is more than one in a thousand of all that was due.
+// What one path could not send is a limit of all the agent's paths, if it is more than one in a thousand of all that
+// was due.
 func TestBoundOfWhatTheAgentCouldNotSend(t *testing.T) {
 	for unsentOnes, want := range map[uint64]verdict.Result{2: verdict.Pass, 3: verdict.ToolLimited} {
-		got := first(strict(), agent("a", path("x", 1500, 1500, 1500, time.Millisecond), path("y", 500, 500, 500-unsentOnes, time.Millisecond, unsent(unsentOnes))))
+		got := first(strict(),
+			agent("a", path("x", 1500, 1500, 1500, time.Millisecond),
+				path("y", 500, 500, 500-unsentOnes, time.Millisecond, unsent(unsentOnes))))
 		if got.Result != want {
 			t.Errorf("%d of 2000 without a port: got %s: %s; want %s", unsentOnes, got.Result, got.Reason, want)
 		}
 	}
 	// A path on which nothing at all can be sent has a reason of its own.
-	if got := first(strict(), agent("a", path("x", 100, 100, 100, time.Millisecond), path("y", 100, 100, 0, 0, unsent(100)))); got.Result != verdict.Pass {
+	if got := first(strict(),
+		agent("a", path("x", 100, 100, 100, time.Millisecond),
+			path("y", 100, 100, 0, 0, unsent(100)))); got.Result != verdict.Pass {
 		t.Errorf("beside a path on which nothing can be sent: got %s: %s", got.Result, got.Reason)
 	}
 }
 
-// Slow answers of one of three throttled agents explain at most a third of the requests, give or take three standard deviations, and one more.
+// Slow answers of one of three throttled agents explain at most a third of the requests, give or take three standard
+// deviations, and one more.
 func TestBoundOfWhatSlowAnswerersExplain(t *testing.T) {
 	late := func(n uint64) report.Failure {
 		return report.Failure{Outcome: probe.Timeout, Phase: probe.FirstByte, Count: n}
@@ -107,8 +121,10 @@ func TestBoundOfWhatSlowAnswerersExplain(t *testing.T) {
 	for _, c := range []struct {
 		late, of uint64
 		want     verdict.Result
-	}{{48, 100, verdict.ToolLimited}, {49, 100, verdict.Fail}, {125, 300, verdict.ToolLimited}, {126, 300, verdict.Fail}} {
-		v := verdict.Judge(report.Round{Agents: []report.Agent{agent("a", path("service", c.of, c.of, c.of-c.late, time.Millisecond, late(c.late))), limited},
+	}{{48, 100, verdict.ToolLimited}, {49, 100, verdict.Fail}, {125, 300, verdict.ToolLimited},
+		{126, 300, verdict.Fail}} {
+		v := verdict.Judge(report.Round{Agents: []report.Agent{agent("a",
+			path("service", c.of, c.of, c.of-c.late, time.Millisecond, late(c.late))), limited},
 			Backends: []report.Backends{{Targets: []string{"service"}, Pods: []string{"a", "b", "c"}}}}, strict())
 		if got := v.Agents[0].Paths[0]; got.Result != c.want {
 			t.Errorf("%d of %d answers late: got %s: %s; want %s", c.late, c.of, got.Result, got.Reason, c.want)
@@ -135,7 +151,8 @@ func TestBoundOfShortAnswers(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			v := verdict.Judge(report.Round{Agents: []report.Agent{agent("a", c.path)}, Load: report.Load{Asked: 10, Given: 10, AnswerBytes: 8000}}, verdict.Expect{SuccessRate: c.rate})
+			v := verdict.Judge(report.Round{Agents: []report.Agent{agent("a", c.path)},
+				Load: report.Load{Asked: 10, Given: 10, AnswerBytes: 8000}}, verdict.Expect{SuccessRate: c.rate})
 			if got := v.Agents[0].Paths[0]; got.Result != c.want {
 				t.Errorf("got %s: %s; want %s", got.Result, got.Reason, c.want)
 			}
@@ -145,7 +162,8 @@ func TestBoundOfShortAnswers(t *testing.T) {
 
 func TestReasonsNameTheirFigures(t *testing.T) {
 	files := func(open uint64) report.Agent {
-		return observed(agent("a", path("x", 100, 100, 90, time.Millisecond, unsent(10))), report.Observer{Ports: 28232, Files: open, FileLimit: 1000})
+		return observed(agent("a", path("x", 100, 100, 90, time.Millisecond, unsent(10))),
+			report.Observer{Ports: 28232, Files: open, FileLimit: 1000})
 	}
 	both := path("x", 100, 99, 98, time.Millisecond, unsent(1))
 	cases := []struct {
@@ -153,15 +171,19 @@ func TestReasonsNameTheirFigures(t *testing.T) {
 		agent report.Agent
 		want  string
 	}{
-		{"one missed and one without a port", throttledless(both), "the agent sent only 98 of 100 due requests (1 could not be started in time, 1 had no port, descriptor or memory for a large answer)"},
-		{"one missed", agent("a", path("x", 100, 99, 99, time.Millisecond)), "the agent sent only 99 of 100 due requests (1 could not be started in time)"},
-		{"one without a port", throttledless(path("x", 100, 100, 99, time.Millisecond, unsent(1))), "the agent sent only 99 of 100 due requests (1 had no port, descriptor or memory for a large answer)"},
+		{"one missed and one without a port", throttledless(both), "the agent sent only 98 of 100 due requests (1 " +
+			"could not be started in time, 1 had no port, descriptor or memory for a large answer)"},
+		{"one missed", agent("a", path("x", 100, 99, 99, time.Millisecond)),
+			"the agent sent only 99 of 100 due requests (1 could not be started in time)"},
+		{"one without a port", throttledless(path("x", 100, 100, 99, time.Millisecond, unsent(1))),
+			"the agent sent only 99 of 100 due requests (1 had no port, descriptor or memory for a large answer)"},
 		{"nine tenths of the descriptors open", files(900), "900 of its 1000 descriptors were open"},
 		{"fewer open", files(899), "it ran out of ports (it has 28232), descriptors or memory"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			if got := first(strict(), c.agent); got.Result != verdict.ToolLimited || !strings.Contains(got.Reason.String(), c.want) {
+			if got := first(strict(), c.agent); got.Result != verdict.ToolLimited ||
+				!strings.Contains(got.Reason.String(), c.want) {
 				t.Errorf("got %s: %s; want %s", got.Result, got.Reason, c.want)
 			}
 		})
@@ -169,12 +191,14 @@ func TestReasonsNameTheirFigures(t *testing.T) {
 }
 
 func TestJudgePathKnowsNothingOfTheAgent(t *testing.T) {
-	if got := verdict.JudgePath(path("x", 100, 100, 99, time.Millisecond, unsent(1)), strict()); got.Reason.Code != verdict.Unsent {
+	if got := verdict.JudgePath(path("x", 100, 100, 99, time.Millisecond, unsent(1)),
+		strict()); got.Reason.Code != verdict.Unsent {
 		t.Errorf("got %s: %s; want the limit of the path", got.Result, got.Reason)
 	}
 }
 
-// throttledless is an agent whose one path could not send a request, and that sent so many elsewhere that this is no limit of the agent.
+// throttledless is an agent whose one path could not send a request, and that sent so many elsewhere that this is no
+// limit of the agent.
 func throttledless(p report.Path) report.Agent {
 	return agent("a", p, path("y", 10_000, 10_000, 10_000, time.Millisecond))
 }
@@ -188,9 +212,12 @@ func TestTheWorstFailureIsNamed(t *testing.T) {
 	}{
 		{"the most frequent", []report.Failure{refused(2), timedOut(3)}, "(3 Timeout at connect)"},
 		{"the first of as many", []report.Failure{reset(2), timedOut(2)}, "(2 Timeout at connect)"},
-		{"the first phase of as many", []report.Failure{{Outcome: probe.Timeout, Phase: probe.Body, Count: 2}, timedOut(2)}, "(2 Timeout at connect)"},
+		{"the first phase of as many",
+			[]report.Failure{{Outcome: probe.Timeout, Phase: probe.Body, Count: 2}, timedOut(2)},
+			"(2 Timeout at connect)"},
 		{"one without a phase", []report.Failure{{Outcome: probe.Other, Count: 2}}, "(2 Other)"},
-		{"a kind that happened not at all is none", []report.Failure{{Outcome: probe.Timeout, Phase: probe.Connect}, refused(1)}, "(1 Refused at connect)"},
+		{"a kind that happened not at all is none",
+			[]report.Failure{{Outcome: probe.Timeout, Phase: probe.Connect}, refused(1)}, "(1 Refused at connect)"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -199,7 +226,9 @@ func TestTheWorstFailureIsNamed(t *testing.T) {
 				reversed = append([]report.Failure{f}, reversed...)
 			}
 			for _, failures := range [][]report.Failure{c.failures, reversed} {
-				if got := first(strict(), agent("a", path("x", 10, 10, 5, time.Millisecond, failures...))).Reason.String(); !strings.HasSuffix(got, c.want) {
+				if got := first(strict(),
+					agent("a", path("x", 10, 10, 5, time.Millisecond,
+						failures...))).Reason.String(); !strings.HasSuffix(got, c.want) {
 					t.Errorf("got %q, want it to end with %q", got, c.want)
 				}
 			}
@@ -207,7 +236,8 @@ func TestTheWorstFailureIsNamed(t *testing.T) {
 	}
 }
 
-// A proxy gives a gateway's status in the name of a slow agent; where that is the expected status, only unexpected ones count.
+// A proxy gives a gateway's status in the name of a slow agent; where that is the expected status, only unexpected ones
+// count.
 func TestGatewayStatusesWhereTheyAreExpected(t *testing.T) {
 	limited := throttledAgent(path("x", 100, 100, 100, time.Millisecond))
 	limited.Pod, limited.Node = "b", "node-b"

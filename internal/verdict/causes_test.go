@@ -23,12 +23,17 @@ func TestWhatTakesTheBlameForTooFewRequests(t *testing.T) {
 		result verdict.Result
 		code   verdict.Code
 	}{
-		{"one request did not come due, and most are excused", reported(999, 299, 700), false, verdict.Void, verdict.Excused},
-		{"all came due before the agent was cut, and most are excused", reported(1000, 250, 700), true, verdict.Void, verdict.Excused},
-		{"not all came due before the agent was cut, and most are excused", reported(999, 250, 700), true, verdict.Void, verdict.Cut},
+		{"one request did not come due, and most are excused", reported(999, 299, 700), false, verdict.Void,
+			verdict.Excused},
+		{"all came due before the agent was cut, and most are excused", reported(1000, 250, 700), true, verdict.Void,
+			verdict.Excused},
+		{"not all came due before the agent was cut, and most are excused", reported(999, 250, 700), true, verdict.Void,
+			verdict.Cut},
 		{"not all came due before the agent was cut", reported(500, 300, 0), true, verdict.Void, verdict.Cut},
-		{"all came due before the agent was cut, and nothing is excused", reported(1000, 333, 0), true, verdict.NoData, verdict.TooFewJudged},
-		{"too few came due and were judged before the agent was cut", reported(990, 100, 0), true, verdict.NoData, verdict.TooFewJudged},
+		{"all came due before the agent was cut, and nothing is excused", reported(1000, 333, 0), true, verdict.NoData,
+			verdict.TooFewJudged},
+		{"too few came due and were judged before the agent was cut", reported(990, 100, 0), true, verdict.NoData,
+			verdict.TooFewJudged},
 		{"too few came due", reported(990, 100, 0), false, verdict.NoData, verdict.NotDue},
 	}
 	for _, c := range cases {
@@ -37,12 +42,15 @@ func TestWhatTakesTheBlameForTooFewRequests(t *testing.T) {
 			if c.cut {
 				a = cutShort(a)
 			}
-			v := verdict.Judge(report.Round{Churn: deleted("b"), Expected: []report.Expected{planned(1000, "a", "x", "y")}, Agents: []report.Agent{a}}, strict())
+			v := verdict.Judge(report.Round{Churn: deleted("b"),
+				Expected: []report.Expected{planned(1000, "a", "x", "y")}, Agents: []report.Agent{a}}, strict())
 			got := v.Agents[0].Paths[0]
 			if got.Result != c.result || got.Reason.Code != c.code {
 				t.Errorf("got %s, %s: %s; want %s, %s", got.Result, got.Reason.Code, got.Reason, c.result, c.code)
 			}
-			if c.code == verdict.Cut && (got.Reason.Text != a.Cut || got.Reason.Change != a.CutBy || got.Reason.Count != c.path.Scheduled || got.Reason.Of != 1000) {
+			if c.code == verdict.Cut &&
+				(got.Reason.Text != a.Cut || got.Reason.Change != a.CutBy || got.Reason.Count != c.path.Scheduled ||
+					got.Reason.Of != 1000) {
 				t.Errorf("the reason is %+v", got.Reason)
 			}
 		})
@@ -53,7 +61,8 @@ func TestWhatTakesTheBlameForTooFewRequests(t *testing.T) {
 func TestRatesOfManyRequestsAreExact(t *testing.T) {
 	const day = 86_400_000
 	for ok, want := range map[uint64]verdict.Result{day * 55 / 100: verdict.Pass, day*55/100 - 1: verdict.Fail} {
-		p := report.Path{Target: target.Target{ID: "x"}, Scheduled: day, Sent: day, OK: ok, Failures: []report.Failure{refused(day - ok)}}
+		p := report.Path{Target: target.Target{ID: "x"}, Scheduled: day, Sent: day, OK: ok,
+			Failures: []report.Failure{refused(day - ok)}}
 		if got := first(verdict.Expect{SuccessRate: 0.55}, agent("a", p)); got.Result != want {
 			t.Errorf("%d of %d: got %s: %s; want %s", ok, day, got.Result, got.Reason, want)
 		}
@@ -62,10 +71,13 @@ func TestRatesOfManyRequestsAreExact(t *testing.T) {
 
 func TestTheWorstOfAsManyFailuresIsTheFirstOutcome(t *testing.T) {
 	failures := []report.Failure{
-		{Outcome: probe.Reset, Phase: probe.Connect, Count: 2}, {Outcome: probe.Timeout, Phase: probe.Body, Count: 2}, {Outcome: probe.Refused, Phase: probe.Connect},
+		{Outcome: probe.Reset, Phase: probe.Connect, Count: 2}, {Outcome: probe.Timeout, Phase: probe.Body, Count: 2},
+		{Outcome: probe.Refused, Phase: probe.Connect},
 	}
-	if worst := first(strict(), agent("a", path("x", 10, 10, 6, time.Millisecond, failures...))).Reason.Worst; worst == nil || *worst != (verdict.Failures{
-		Outcome: probe.Timeout, Phase: probe.Body, Count: 2}) {
+	if worst := first(strict(),
+		agent("a", path("x", 10, 10, 6, time.Millisecond, failures...))).Reason.Worst; worst == nil ||
+		*worst != (verdict.Failures{
+			Outcome: probe.Timeout, Phase: probe.Body, Count: 2}) {
 		t.Errorf("the worst failure is %+v, want the timeouts", worst)
 	}
 	none := path("x", 10, 10, 6, time.Millisecond, report.Failure{Outcome: probe.Timeout})
@@ -89,18 +101,22 @@ func TestAConnectionThatIsLostIsAFaultWhateverWasSentOverIt(t *testing.T) {
 func TestChangesExplainAsManyConnectionsThatDidNotLast(t *testing.T) {
 	plain := by(target.Endpoint, "b", path("x", 100, 100, 100, time.Millisecond))
 	for ok, want := range map[uint64]verdict.Result{3: verdict.Pass, 4: verdict.Fail} {
-		round := report.Round{Churn: deleted("b", "b"), Agents: []report.Agent{agent("a", kept(plain, path("x", ok, ok, ok, time.Millisecond)))}}
+		round := report.Round{Churn: deleted("b", "b"),
+			Agents: []report.Agent{agent("a", kept(plain, path("x", ok, ok, ok, time.Millisecond)))}}
 		if got := verdict.Judge(round, strict()).Agents[0].Paths[0]; got.Result != want {
-			t.Errorf("%d requests, each over a connection of its own: got %s: %s; want %s", ok, got.Result, got.Reason, want)
+			t.Errorf("%d requests, each over a connection of its own: got %s: %s; want %s", ok, got.Result, got.Reason,
+				want)
 		}
 	}
 }
 
 // A node whose agent is missing was to be looked at.
 func TestANodeWhoseAgentIsMissingIsLookedAtInPart(t *testing.T) {
-	round := report.Round{Missing: []report.Missing{{Pod: "a", Node: "n"}}, Outside: []report.Outside{{Node: "m"}, {Node: "n"}}}
+	round := report.Round{Missing: []report.Missing{{Pod: "a", Node: "n"}},
+		Outside: []report.Outside{{Node: "m"}, {Node: "n"}}}
 	notes := verdict.Notes(round, verdict.Verdict{})
-	if len(notes) != 2 || notes[0].Code != verdict.NodesLeftOut || notes[0].Count != 1 || notes[0].Of != 2 || notes[1].Code != verdict.NodesInPart {
+	if len(notes) != 2 || notes[0].Code != verdict.NodesLeftOut || notes[0].Count != 1 || notes[0].Of != 2 ||
+		notes[1].Code != verdict.NodesInPart {
 		t.Errorf("notes are %+v, want m left out of two nodes, and n in part", notes)
 	}
 }

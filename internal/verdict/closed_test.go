@@ -14,14 +14,16 @@ func early(n uint64) report.Failure {
 	return report.Failure{Outcome: probe.BadAnswer, Phase: probe.FirstByte, Count: n}
 }
 
-// A proxy may close a connection that nobody uses; a request that finds it closed is reset, or ends, before the first byte of an answer.
+// A proxy may close a connection that nobody uses; a request that finds it closed is reset, or ends, before the first
+// byte of an answer.
 func TestWhatAConnectionThatAProxyClosedLeadsTo(t *testing.T) {
 	proxied := func(closed uint64, failures ...report.Failure) report.Agent {
 		ok := uint64(100)
 		for _, f := range failures {
 			ok -= f.Count
 		}
-		return agent("a", by(target.Ingress, "", kept(path("x", 1000, 1000, 1000, time.Millisecond), reused(100, ok, closed, failures...))))
+		return agent("a", by(target.Ingress, "",
+			kept(path("x", 1000, 1000, 1000, time.Millisecond), reused(100, ok, closed, failures...))))
 	}
 	for _, c := range []struct {
 		name  string
@@ -33,8 +35,10 @@ func TestWhatAConnectionThatAProxyClosedLeadsTo(t *testing.T) {
 		{"one of each", proxied(2, reset(1), early(1)), verdict.Pass},
 		{"two of each, and only two were closed", proxied(2, reset(2), early(2)), verdict.Fail},
 		{"one more than were closed", proxied(2, reset(3)), verdict.Fail},
-		{"two resets while connecting", proxied(2, report.Failure{Outcome: probe.Reset, Phase: probe.Connect, Count: 2}), verdict.Fail},
-		{"two timeouts before the first byte", proxied(2, report.Failure{Outcome: probe.Timeout, Phase: probe.FirstByte, Count: 2}), verdict.Fail},
+		{"two resets while connecting",
+			proxied(2, report.Failure{Outcome: probe.Reset, Phase: probe.Connect, Count: 2}), verdict.Fail},
+		{"two timeouts before the first byte",
+			proxied(2, report.Failure{Outcome: probe.Timeout, Phase: probe.FirstByte, Count: 2}), verdict.Fail},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if got := first(strict(), c.agent); got.Result != c.want {
@@ -50,7 +54,8 @@ func TestGatewayStatusesOfBothStreams(t *testing.T) {
 	slow.Pod, slow.Node = "b", "node-b"
 	bad := report.Failure{Outcome: probe.BadStatus, Phase: probe.FirstByte, Count: 20}
 	for status, want := range map[int]verdict.Result{502: verdict.ToolLimited, 500: verdict.Fail} {
-		p := through(target.Ingress, path("service", 100, 100, 80, time.Millisecond, bad), map[int]uint64{200: 80, 504: 20}, "a", "c")
+		p := through(target.Ingress, path("service", 100, 100, 80, time.Millisecond, bad),
+			map[int]uint64{200: 80, 504: 20}, "a", "c")
 		stream := reused(100, 80, 0, bad)
 		stream.Statuses = map[int]uint64{200: 80, status: 20}
 		v := verdict.Judge(report.Round{Agents: []report.Agent{agent("a", kept(p, stream)), slow},
@@ -65,7 +70,8 @@ func TestGatewayStatusesOfBothStreams(t *testing.T) {
 func TestPathsOfOtherProtocolsAreNotAlike(t *testing.T) {
 	https := func(timeouts uint64) report.Path { return speaking(ofWhich(timeouts, 1000), target.HTTPS) }
 	others := append(times(1, https(200)), times(3, https(0))...)
-	if got := last(strict(), throttledAgent(paths(ofWhich(1000, 1000), others...)...)); got.Target != "x" || got.Result != verdict.ToolLimited {
+	if got := last(strict(), throttledAgent(paths(ofWhich(1000, 1000), others...)...)); got.Target != "x" ||
+		got.Result != verdict.ToolLimited {
 		t.Errorf("%s: got %s: %s; want tool-limited", got.Target, got.Result, got.Reason)
 	}
 }
@@ -83,7 +89,8 @@ func TestBoundOfWhatOneOfTwoSlowAgentsExplains(t *testing.T) {
 	slow := throttledAgent(path("x", 100, 100, 100, time.Millisecond))
 	slow.Pod, slow.Node = "b", "node-b"
 	for late, want := range map[uint64]verdict.Result{66: verdict.ToolLimited, 67: verdict.Fail} {
-		p := path("service", 100, 100, 100-late, time.Millisecond, report.Failure{Outcome: probe.Timeout, Phase: probe.FirstByte, Count: late})
+		p := path("service", 100, 100, 100-late, time.Millisecond,
+			report.Failure{Outcome: probe.Timeout, Phase: probe.FirstByte, Count: late})
 		v := verdict.Judge(report.Round{Agents: []report.Agent{agent("a", p), slow},
 			Backends: []report.Backends{{Targets: []string{"service"}, Pods: []string{"a", "b"}}}}, strict())
 		if got := v.Agents[0].Paths[0]; got.Result != want {
@@ -91,10 +98,12 @@ func TestBoundOfWhatOneOfTwoSlowAgentsExplains(t *testing.T) {
 		}
 	}
 	// One answer shows that pods answer that nothing leads to.
-	p := path("service", 60, 60, 57, time.Millisecond, report.Failure{Outcome: probe.Timeout, Phase: probe.FirstByte, Count: 3})
+	p := path("service", 60, 60, 57, time.Millisecond,
+		report.Failure{Outcome: probe.Timeout, Phase: probe.FirstByte, Count: 3})
 	p.Peers = map[string]uint64{"a": 56, "c": 1}
 	v := verdict.Judge(report.Round{Agents: []report.Agent{agent("a", p), slow},
-		Backends: []report.Backends{{Targets: []string{"service"}, Pods: []string{"a"}, Also: []string{"b", "c"}}}}, strict())
+		Backends: []report.Backends{{Targets: []string{"service"}, Pods: []string{"a"}, Also: []string{"b", "c"}}}},
+		strict())
 	if got := v.Agents[0].Paths[0]; got.Result != verdict.ToolLimited {
 		t.Errorf("one answer of another pod: got %s: %s; want tool-limited", got.Result, got.Reason)
 	}
@@ -105,14 +114,17 @@ func TestASingleExcusedRequestIsNoEvidence(t *testing.T) {
 	mixed := func(n uint64) report.Failure {
 		return report.Failure{Outcome: probe.Timeout, Phase: probe.Connect, Count: n, Void: 1}
 	}
-	if got := one(path("x", 10, 10, 7, time.Millisecond, mixed(3)), 10); got.Result != verdict.Fail || got.Reason.Worst == nil || got.Reason.Worst.Count != 2 {
+	if got := one(path("x", 10, 10, 7, time.Millisecond, mixed(3)), 10); got.Result != verdict.Fail ||
+		got.Reason.Worst == nil || got.Reason.Worst.Count != 2 {
 		t.Errorf("got %s: %s; want 2 timeouts", got.Result, got.Reason)
 	}
 	// Ten timeouts would make the stream stand out, nine do not.
 	good := path("x", 1000, 1000, 1000, time.Millisecond)
 	for timeouts, want := range map[uint64]verdict.Result{10: verdict.ToolLimited, 11: verdict.Fail} {
 		x := by(target.Endpoint, "c", kept(good, reused(100, 100-timeouts, 0, mixed(timeouts))))
-		if got := last(strict(), throttledAgent(paths(x, times(4, by(target.Endpoint, "c", kept(good, reused(100, 100, 0))))...)...)); got.Result != want {
+		if got := last(strict(),
+			throttledAgent(paths(x,
+				times(4, by(target.Endpoint, "c", kept(good, reused(100, 100, 0))))...)...)); got.Result != want {
 			t.Errorf("%d timeouts and one of them excused: got %s: %s; want %s", timeouts, got.Result, got.Reason, want)
 		}
 	}

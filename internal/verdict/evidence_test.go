@@ -41,7 +41,8 @@ func TestRequestsThatEndedBeforeTheyCouldTimeOutAreNoEvidence(t *testing.T) {
 			slow.Pod, slow.Node = "z", "node-z"
 			other := c.other
 			other.Target.ID = "x"
-			round := report.Round{Agents: []report.Agent{agent("a", toward(x(), "z")), agent("b", toward(other, "z")), slow}}
+			round := report.Round{Agents: []report.Agent{agent("a", toward(x(), "z")), agent("b", toward(other, "z")),
+				slow}}
 			if got := verdict.Judge(round, strict()).Agents[0].Paths[0]; got.Result != c.answerer {
 				t.Errorf("the agent that answers is throttled: got %s: %s; want %s", got.Result, got.Reason, c.answerer)
 			}
@@ -78,7 +79,8 @@ func TestAnUnevenServiceMayLeadAllToSlowAgents(t *testing.T) {
 			p := path("service", 100, 100, 100-c.lost, time.Millisecond, late)
 			p.Peers = c.peers
 			set := report.Backends{Targets: []string{"service"}, Pods: []string{"a", "b", "c", "d"}, Uneven: c.uneven}
-			v := verdict.Judge(report.Round{Agents: []report.Agent{agent("a", p), slow}, Backends: []report.Backends{set}},
+			v := verdict.Judge(report.Round{Agents: []report.Agent{agent("a", p), slow},
+				Backends: []report.Backends{set}},
 				strict())
 			if got := v.Agents[0].Paths[0]; got.Result != c.want {
 				t.Errorf("got %s: %s; want %s", got.Result, got.Reason, c.want)
@@ -101,9 +103,11 @@ func TestATimeoutDoesNotHideALongDelay(t *testing.T) {
 			if name == "persistent" {
 				y = kept(fast, fast)
 			}
-			got := verdict.Judge(report.Round{Agents: []report.Agent{throttledAgent(x, y)}}, strict()).Agents[0].Paths[0]
+			got := verdict.Judge(report.Round{Agents: []report.Agent{throttledAgent(x, y)}},
+				strict()).Agents[0].Paths[0]
 			if got.Result != verdict.Fail || got.Reason.Code != verdict.TooSlow {
-				t.Errorf("%s, %d of 100 time out: got %s: %s; want fail for the delay", name, failed, got.Result, got.Reason)
+				t.Errorf("%s, %d of 100 time out: got %s: %s; want fail for the delay", name, failed, got.Result,
+					got.Reason)
 			}
 		}
 	}
@@ -113,7 +117,8 @@ func TestATimeoutDoesNotHideALongDelay(t *testing.T) {
 // deviations.
 func TestTheWorstOfManyPathsIsNoEvidence(t *testing.T) {
 	for timeouts, want := range map[uint64]verdict.Result{22: verdict.ToolLimited, 23: verdict.Fail} {
-		// 120 of 800 requests time out on the others: of 100, 15 do on average, and 22.1 are two standard deviations more.
+		// 120 of 800 requests time out on the others: of 100, 15 do on average, and 22.1 are two standard deviations
+		// more.
 		others := append(times(2, ofWhich(0, 100)), times(6, ofWhich(20, 100))...)
 		throttled := throttledAgent(paths(ofWhich(timeouts, 100), others...)...)
 		v := verdict.Judge(report.Round{Agents: []report.Agent{throttled}}, strict())

@@ -25,7 +25,8 @@ func TestWhatIsExcusedIsLeftOutOnce(t *testing.T) {
 	for _, outcome := range []probe.Outcome{probe.Aborted, probe.NotSent} {
 		p := path("x", 30, 30, 10, time.Millisecond, report.Failure{Outcome: outcome, Count: 20, Void: 20})
 		if got := one(p, 30); got.Result != verdict.Pass {
-			t.Errorf("20 of 30 requests are %v and excused: got %s: %s; want the 10 others to pass", outcome, got.Result, got.Reason)
+			t.Errorf("20 of 30 requests are %v and excused: got %s: %s; want the 10 others to pass", outcome,
+				got.Result, got.Reason)
 		}
 	}
 }
@@ -36,15 +37,19 @@ func TestBoundOfWhatAPersistentStreamCouldNotSend(t *testing.T) {
 	for _, c := range []struct {
 		missed, unsent uint64
 		want           verdict.Code
-	}{{0, 0, verdict.TooFewJudged}, {1, 0, verdict.TooFewJudged}, {0, 1, verdict.TooFewJudged}, {1, 1, verdict.Unsent}, {2, 0, verdict.Unsent}} {
+	}{{0, 0, verdict.TooFewJudged}, {1, 0, verdict.TooFewJudged}, {0, 1, verdict.TooFewJudged}, {1, 1, verdict.Unsent},
+		{2, 0, verdict.Unsent}} {
 		ok := uint64(199)
-		stream := path("x", 1000, 1000-c.missed, ok, time.Millisecond, unsent(c.unsent), aborted(1000-c.missed-c.unsent-ok))
+		stream := path("x", 1000, 1000-c.missed, ok, time.Millisecond, unsent(c.unsent),
+			aborted(1000-c.missed-c.unsent-ok))
 		stream.Reused = 100
 		got := first(strict(), agent("a", kept(plain, stream)))
 		if got.Reason.Code != c.want || !got.Reason.Persistent {
-			t.Errorf("%d missed and %d without a port: got %s: %s; want %s", c.missed, c.unsent, got.Result, got.Reason, c.want)
+			t.Errorf("%d missed and %d without a port: got %s: %s; want %s", c.missed, c.unsent, got.Result, got.Reason,
+				c.want)
 		}
-		if want := 1000 - c.missed - c.unsent; c.want == verdict.Unsent && (got.Reason.Count != want || got.Reason.Of != 1000) {
+		if want := 1000 - c.missed - c.unsent; c.want == verdict.Unsent &&
+			(got.Reason.Count != want || got.Reason.Of != 1000) {
 			t.Errorf("the reason names %d of %d sent, want %d of 1000", got.Reason.Count, got.Reason.Of, want)
 		}
 	}
@@ -62,7 +67,8 @@ func TestAnAgentThatWasCutAndWhosePeerChanged(t *testing.T) {
 			e.Requests = 1100
 			p.Scheduled, p.Missed = 800, 100
 		}
-		v := verdict.Judge(report.Round{Churn: deleted("b"), Expected: []report.Expected{e}, Agents: []report.Agent{cutShort(agent("a", p))}}, strict())
+		v := verdict.Judge(report.Round{Churn: deleted("b"), Expected: []report.Expected{e},
+			Agents: []report.Agent{cutShort(agent("a", p))}}, strict())
 		if got := v.Agents[0].Paths[0]; got.Result != want {
 			t.Errorf("%d cut off: got %s: %s; want %s", aborts, got.Result, got.Reason, want)
 		}
@@ -76,7 +82,8 @@ func TestRefusedRequestsOfLikePathsAreNoTimeouts(t *testing.T) {
 	if got := last(expect, throttledAgent(paths(ofWhich(100, 100), times(3, half)...)...)); got.Result != verdict.Fail {
 		t.Errorf("beside paths that refuse half: got %s: %s; want fail", got.Result, got.Reason)
 	}
-	if got := last(expect, throttledAgent(paths(ofWhich(100, 100), times(3, ofWhich(50, 100))...)...)); got.Result != verdict.ToolLimited {
+	if got := last(expect,
+		throttledAgent(paths(ofWhich(100, 100), times(3, ofWhich(50, 100))...)...)); got.Result != verdict.ToolLimited {
 		t.Errorf("beside paths on which half times out: got %s: %s; want tool-limited", got.Result, got.Reason)
 	}
 }
@@ -89,11 +96,14 @@ func TestFewLikePathsAndSmallOnes(t *testing.T) {
 		others []report.Path
 		want   verdict.Result
 	}{
-		{"the only like path is clean and has half as many requests", ofWhich(20, 20), times(1, ofWhich(0, 10)), verdict.Fail},
+		{"the only like path is clean and has half as many requests", ofWhich(20, 20), times(1, ofWhich(0, 10)),
+			verdict.Fail},
 		{"the only like path is clean and has fewer", ofWhich(20, 20), times(1, ofWhich(0, 9)), verdict.ToolLimited},
 		{"one of two is clean", ofWhich(20, 20), []report.Path{ofWhich(0, 20), ofWhich(20, 20)}, verdict.ToolLimited},
-		{"a small clean path comes before larger ones", ofWhich(100, 100), append(times(1, small(0)), times(3, ofWhich(1, 100))...), verdict.Fail},
-		{"many small clean paths are no evidence", ofWhich(100, 100), append(times(6, small(0)), times(3, ofWhich(20, 100))...), verdict.ToolLimited},
+		{"a small clean path comes before larger ones", ofWhich(100, 100),
+			append(times(1, small(0)), times(3, ofWhich(1, 100))...), verdict.Fail},
+		{"many small clean paths are no evidence", ofWhich(100, 100),
+			append(times(6, small(0)), times(3, ofWhich(20, 100))...), verdict.ToolLimited},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -108,10 +118,12 @@ func TestFewLikePathsAndSmallOnes(t *testing.T) {
 func TestBoundOfTheLag(t *testing.T) {
 	p := lagging(path("x", 100, 100, 100, time.Millisecond), 50, 20*time.Millisecond)
 	lag := p.Lag.Quantile(0.9)
-	for allowed, want := range map[time.Duration]verdict.Result{10 * lag: verdict.Pass, 10*lag - 10: verdict.ToolLimited} {
+	for allowed, want := range map[time.Duration]verdict.Result{10 * lag: verdict.Pass,
+		10*lag - 10: verdict.ToolLimited} {
 		got := first(verdict.Expect{SuccessRate: 1, MeanDelay: allowed}, agent("a", p))
 		if got.Result != want {
-			t.Errorf("half of the requests %v late, %v allowed: got %s: %s; want %s", lag, allowed, got.Result, got.Reason, want)
+			t.Errorf("half of the requests %v late, %v allowed: got %s: %s; want %s", lag, allowed, got.Result,
+				got.Reason, want)
 		}
 	}
 }
@@ -129,14 +141,17 @@ func TestBoundOfWhatWasMissedBesideExcusedRequests(t *testing.T) {
 func TestReasonsHoldTheirFigures(t *testing.T) {
 	short := path("x", 10, 10, 10, time.Millisecond)
 	short.Bytes = 1005
-	v := verdict.Judge(report.Round{Agents: []report.Agent{agent("a", short)}, Load: report.Load{Asked: 10, Given: 10, AnswerBytes: 8000}}, strict())
-	if diff := cmp.Diff(verdict.Reason{Code: verdict.ShortAnswers, Count: 100, Of: 8000}, v.Agents[0].Paths[0].Reason); diff != "" {
+	v := verdict.Judge(report.Round{Agents: []report.Agent{agent("a", short)},
+		Load: report.Load{Asked: 10, Given: 10, AnswerBytes: 8000}}, strict())
+	if diff := cmp.Diff(verdict.Reason{Code: verdict.ShortAnswers, Count: 100, Of: 8000},
+		v.Agents[0].Paths[0].Reason); diff != "" {
 		t.Errorf("short answers (-want +got):\n%s", diff)
 	}
 	for quota, cores := range map[float64]float64{0.5: 0.5, 0: 0, -1: 0, math.Inf(1): 0} {
 		a := throttledAgent(path("x", 10, 10, 10, time.Millisecond))
 		a.Observer.Quota = quota
-		if got := first(strict(), a).Reason; got.Code != verdict.Throttled || got.Cores != cores || got.Count != 61 || got.Of != 100 {
+		if got := first(strict(), a).Reason; got.Code != verdict.Throttled || got.Cores != cores || got.Count != 61 ||
+			got.Of != 100 {
 			t.Errorf("a quota of %v: reason %+v, want %v cores", quota, got, cores)
 		}
 	}
@@ -145,7 +160,7 @@ func TestReasonsHoldTheirFigures(t *testing.T) {
 func ExampleReason_String() {
 	fmt.Println(verdict.Reason{Code: verdict.OutOfPorts, Count: 1, Of: 10, Room: 1})
 	fmt.Println(verdict.Reason{Code: verdict.OutOfPorts, Count: 1, Of: 10})
-	// Output:
-	// the agent could not send 1 of 10 due requests: it ran out of ports (it has 1), descriptors or memory for large answers: lower the rate
-	// the agent could not send 1 of 10 due requests: it ran out of ports, descriptors or memory for large answers: lower the rate
+	// Output: the agent could not send 1 of 10 due requests: it ran out of ports (it has 1), descriptors or memory for
+	// large answers: lower the rate the agent could not send 1 of 10 due requests: it ran out of ports, descriptors or
+	// memory for large answers: lower the rate
 }

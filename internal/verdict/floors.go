@@ -8,10 +8,12 @@ import (
 // floor is one in how many must have been measured for a success to be one, below which there is no data, or nothing
 // but an excuse:
 //
-//   - of a path's planned requests, so many must have been sent and judged. What is excused, could not be sent or was cut off by the end of
-//     the round is not judged. The same holds for the planned requests of the path's persistent stream;
-//   - of the round's planned paths of each kind and family, so many must have been judged: with one of three nodes drained, four of nine
-//     paths between pods are left, which is enough; with one of two, only one of four is, which leads from a pod to itself;
+//   - of a path's planned requests, so many must have been sent and judged. A request that is excused, that could not
+//     be sent, or that the end of the round cut off, is not judged. The same holds for the planned requests of the
+//     path's persistent stream;
+//   - of the round's planned paths of each kind and family, so many must have been judged: with one of three nodes
+//     drained, four of nine paths between pods are left, which is enough; with one of two, only one of four is, which
+//     leads from a pod to itself;
 //   - of the expected agents, so many must have a report that was judged.
 //
 // docs/use.md tells users.

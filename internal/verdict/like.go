@@ -11,24 +11,27 @@ import (
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// When like paths show that a limit is not why requests on one path time out or are slow. A limit of the asker shows on all of its like
-// paths, a limit of the answerer on the paths of all who ask it.
+// When like paths show that a limit is not why requests on one path time out or are slow. A limit of the asker shows on
+// all of its like paths, a limit of the answerer on the paths of all who ask it.
 const (
-	// aloneLeast is how many requests must have timed out on the path, or have been measured where it is about the delay, and aloneTimes
-	// how many times as often, or as long, as on like paths. Were the limit the reason, each path would have its share, and one with ten
-	// beside one with a single one would come once in a hundred and seventy pairs, against several far more seldom.
+	// aloneLeast is how many requests must have timed out on the path, or have been measured where it is about the
+	// delay, and aloneTimes how many times as often, or as long, as on like paths. Were the limit the reason, each path
+	// would have its share, and one with ten beside one with a single one would come once in a hundred and seventy
+	// pairs, against several far more seldom.
 	aloneLeast = 10
 	aloneTimes = 10
 	// aboveAll is how many standard deviations more timeouts it takes than all like paths have on average: of many
 	// paths, chance makes one ten times as bad as the cleanest.
 	aboveAll = 2
-	// likeLeast is how many like paths there must be for the cleanest of them to be evidence; of fewer, most must be clean.
+	// likeLeast is how many like paths there must be for the cleanest of them to be evidence; of fewer, most must be
+	// clean.
 	likeLeast = 3
-	// cleanLeast is how many clean paths it takes, and cleanOneIn one in how many requests of all like paths these must have made;
-	// so one lucky path is no evidence against nine others.
+	// cleanLeast is how many clean paths it takes, and cleanOneIn one in how many requests of all like paths these must
+	// have made; so one lucky path is no evidence against nine others.
 	cleanLeast = 2
 	cleanOneIn = 4
-	// enoughOneIn is one in how many of the path's requests a like path must have made: with few there are few timeouts by chance.
+	// enoughOneIn is one in how many of the path's requests a like path must have made: with few there are few timeouts
+	// by chance.
 	enoughOneIn = 2
 )
 
@@ -45,7 +48,8 @@ const (
 type measure int
 
 const (
-	// timeouts are all requests that timed out, ownTimeouts those that no slow answerer can cause, and answerTimeouts the others.
+	// timeouts are all requests that timed out, ownTimeouts those that no slow answerer can cause, and answerTimeouts
+	// the others.
 	timeouts measure = iota
 	ownTimeouts
 	answerTimeouts
@@ -105,8 +109,9 @@ type ranked struct {
 	evidence
 }
 
-// rankings are like paths, the cleanest first, as far as they were asked for. Paths of one agent are like those of the same protocol, for
-// protocols cost an agent differently; paths of several agents are like those that reach the same pod in the same way.
+// rankings are like paths, the cleanest first, as far as they were asked for. Paths of one agent are like those of the
+// same protocol, for protocols cost an agent differently; paths of several agents are like those that reach the same
+// pod in the same way.
 type rankings map[rankingKey][]ranked
 
 type rankingKey struct {
@@ -129,13 +134,14 @@ func (r rankings) of(key rankingKey, paths func() []like) []ranked {
 			ranking = append(ranking, ranked{p.path, e})
 		}
 	}
-	slices.SortStableFunc(ranking, func(a, b ranked) int { return cmp.Or(cmp.Compare(a.bad*b.of, b.bad*a.of), cmp.Compare(b.of, a.of)) })
+	slices.SortStableFunc(ranking,
+		func(a, b ranked) int { return cmp.Or(cmp.Compare(a.bad*b.of, b.bad*a.of), cmp.Compare(b.of, a.of)) })
 	r[key] = ranking
 	return ranking
 }
 
-// standsOut reports whether the path is so much worse than like ones that nothing which all of them share can be why. The ranking may have
-// the path itself in it, which is left out.
+// standsOut reports whether the path is so much worse than like ones that nothing which all of them share can be why.
+// The ranking may have the path itself in it, which is left out.
 func standsOut(path *report.Path, s stream, by measure, like []ranked) bool {
 	own := evidenceOf(path, s, by)
 	if own.least < aloneLeast {

@@ -117,5 +117,6 @@ func small(p *report.Path, least int) Reason {
 	if !p.Target.Answers() || float64(p.Bytes) >= answeredShare*float64(p.OK)*float64(least) {
 		return Reason{}
 	}
-	return Reason{Code: ShortAnswers, Count: p.Bytes / p.OK, Of: uint64(least)} // #nosec G115 -- it is positive: more than no byte was missing
+	return Reason{Code: ShortAnswers, Count: p.Bytes / p.OK,
+		Of: uint64(least)} // #nosec G115 -- it is positive: more than no byte was missing
 }

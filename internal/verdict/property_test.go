@@ -18,7 +18,8 @@ import (
 // rounds is how many random rounds each property is tried on.
 const rounds = 300
 
-// draw makes a round of some agents that reach each other's pods and a Service, in which a few things go wrong. limits says whether agents may be.
+// draw makes a round of some agents that reach each other's pods and a Service, in which a few things go wrong. limits
+// says whether agents may be.
 func draw(random *rand.Rand, limits bool) report.Round {
 	odds := func(n int) bool { return random.IntN(n) == 0 }
 	agents := 2 + random.IntN(4)
@@ -28,7 +29,8 @@ func draw(random *rand.Rand, limits bool) report.Round {
 		e := report.Expected{Pod: pod, Node: "n" + pod, Requests: 30, Kept: 3}
 		a := report.Agent{Pod: pod, Node: "n" + pod, Finished: !odds(30)}
 		for k := range agents + 1 {
-			t := target.Target{ID: fmt.Sprintf("AgentPodV4IP_p%d", k), Kind: target.Endpoint, Family: topology.IPv4, Answer: target.OnePod, Pod: fmt.Sprintf("p%d", k)}
+			t := target.Target{ID: fmt.Sprintf("AgentPodV4IP_p%d", k), Kind: target.Endpoint, Family: topology.IPv4,
+				Answer: target.OnePod, Pod: fmt.Sprintf("p%d", k)}
 			if k == agents {
 				kind := []target.Kind{target.ClusterIP, target.LoadBalancer}[random.IntN(2)]
 				t = target.Target{ID: "Service", Kind: kind, Family: topology.IPv4, Answer: target.Backends}
@@ -64,7 +66,8 @@ func drawStream(random *rand.Rand, t target.Target, due uint64) report.Path {
 	p := report.Path{Target: t, Scheduled: due, Sent: due, OK: due}
 	for random.IntN(6) == 0 && p.OK > 0 {
 		f := report.Failure{Count: 1 + random.Uint64N(p.OK)}
-		f.Outcome = []probe.Outcome{probe.Timeout, probe.Refused, probe.Reset, probe.NotSent, probe.Aborted}[random.IntN(5)]
+		f.Outcome = []probe.Outcome{probe.Timeout, probe.Refused, probe.Reset, probe.NotSent,
+			probe.Aborted}[random.IntN(5)]
 		f.Phase = []probe.Phase{probe.Connect, probe.FirstByte}[random.IntN(2)]
 		if random.IntN(2) == 0 && f.Outcome != probe.NotSent && f.Outcome != probe.Aborted {
 			f.Void = f.Count
@@ -92,7 +95,8 @@ func try(t *testing.T, limits bool, property func(random *rand.Rand, whole, chan
 
 // rank orders results, the worst last.
 func rank(r verdict.Result) int {
-	return slices.Index([]verdict.Result{verdict.Pass, verdict.Void, verdict.NoData, verdict.ToolLimited, verdict.Fail}, r)
+	return slices.Index([]verdict.Result{verdict.Pass, verdict.Void, verdict.NoData, verdict.ToolLimited, verdict.Fail},
+		r)
 }
 
 func shuffle[T any](random *rand.Rand, all []T) {
@@ -142,9 +146,12 @@ func TestAFailureNeverImprovesAVerdict(t *testing.T) {
 			}
 			n := 1 + random.Uint64N(p.OK)
 			p.OK -= n
-			p.Failures = append(p.Failures, report.Failure{Outcome: []probe.Outcome{probe.Timeout, probe.Refused}[random.IntN(2)], Phase: probe.Connect, Count: n})
+			p.Failures = append(p.Failures,
+				report.Failure{Outcome: []probe.Outcome{probe.Timeout, probe.Refused}[random.IntN(2)],
+					Phase: probe.Connect, Count: n})
 			before, after := verdict.Judge(whole, strict()), verdict.Judge(changed, strict())
-			// Beside a limit, further failures can make it the reason of others: then the worst is what could not be told.
+			// Beside a limit, further failures can make it the reason of others: then the worst is what could not be
+			// told.
 			limited := after.Result == verdict.ToolLimited
 			if rank(after.Result) < rank(before.Result) && !limited {
 				return fmt.Errorf("%d failures on %s make %s of %s", n, p.Target.ID, after.Result, before.Result)
@@ -215,7 +222,8 @@ func TestEachResultHasItsReason(t *testing.T) {
 			return fmt.Errorf("the round is %s for %q", v.Result, v.Reasons)
 		}
 		for _, a := range v.Agents {
-			if (a.Result == verdict.Pass) != a.Reason.IsZero() || (a.Result == verdict.Pass) != (a.Reason.String() == "") {
+			if (a.Result == verdict.Pass) != a.Reason.IsZero() ||
+				(a.Result == verdict.Pass) != (a.Reason.String() == "") {
 				return fmt.Errorf("agent %s is %s for %q", a.Pod, a.Result, a.Reason)
 			}
 			for _, p := range a.Paths {

@@ -37,16 +37,20 @@ func TestVerdictsOfTheFirstReleaseAreRead(t *testing.T) {
 			{Text: "no Ingress target over IPv6: the agents have no Ingress"},
 			{Code: verdict.NotReported, Pod: "c", Node: "node-c", Text: "pod is Pending: 0/3 nodes"},
 			{Code: verdict.NotReported, Pod: "d", Text: "no node takes its pod"},
-			{Pod: "a", Node: "node-a", Text: "x: 7 of 10 requests succeeded, expected a rate of at least 1 (3 Timeout at connect)"},
+			{Pod: "a", Node: "node-a", Text: "x: 7 of 10 requests succeeded, expected a rate of at least 1 (3 " +
+				"Timeout at connect)"},
 			{Code: verdict.NothingLeft, Text: "pod b on node node-b: its pod was deleted"},
 		},
 		Agents: []verdict.Agent{
-			{Pod: "a", Node: "node-a", Result: verdict.Fail, Reason: verdict.Reason{Text: "x: 7 of 10 requests succeeded"}, Paths: []verdict.Path{
-				{Target: "x", Result: verdict.Fail, Reason: verdict.Reason{Text: "7 of 10 requests succeeded"}},
-				{Target: "y", Result: verdict.Void, Reason: verdict.Reason{Text: "all 10 requests are void: pod b on node node-b: its pod was deleted"}},
-				{Target: "z", Result: verdict.Pass},
-			}},
-			{Pod: "b", Node: "node-b", Result: verdict.Void, Reason: verdict.Reason{Text: "its pod was deleted during the round"}},
+			{Pod: "a", Node: "node-a", Result: verdict.Fail,
+				Reason: verdict.Reason{Text: "x: 7 of 10 requests succeeded"}, Paths: []verdict.Path{
+					{Target: "x", Result: verdict.Fail, Reason: verdict.Reason{Text: "7 of 10 requests succeeded"}},
+					{Target: "y", Result: verdict.Void,
+						Reason: verdict.Reason{Text: "all 10 requests are void: pod b on node node-b: its pod was deleted"}},
+					{Target: "z", Result: verdict.Pass},
+				}},
+			{Pod: "b", Node: "node-b", Result: verdict.Void,
+				Reason: verdict.Reason{Text: "its pod was deleted during the round"}},
 		}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
@@ -76,7 +80,8 @@ func TestSentencesThatNameNoAgentStayAsTheyAre(t *testing.T) {
 }
 
 func TestWhatIsNoVerdictIsAnError(t *testing.T) {
-	for _, raw := range []string{`{"Reasons":[1]}`, `{"Reasons":["\ud800`, `{"Agents":[1]}`, `{"Agents":[{"Paths":[1]}]}`} {
+	for _, raw := range []string{`{"Reasons":[1]}`, `{"Reasons":["\ud800`, `{"Agents":[1]}`,
+		`{"Agents":[{"Paths":[1]}]}`} {
 		var got verdict.Verdict
 		if json.Unmarshal([]byte(raw), &got) == nil {
 			t.Errorf("%s: got %+v and no error", raw, got)
@@ -85,10 +90,14 @@ func TestWhatIsNoVerdictIsAnError(t *testing.T) {
 }
 
 func TestVerdictsAreStoredWhole(t *testing.T) {
-	limited := throttledAgent(path("x", 100, 100, 95, time.Millisecond, timedOut(5)), path("y", 100, 100, 100, time.Second))
+	limited := throttledAgent(path("x", 100, 100, 95, time.Millisecond, timedOut(5)),
+		path("y", 100, 100, 100, time.Second))
 	limited.Observer.Quota = math.Inf(1)
-	round := report.Round{Churn: deleted("b", "c"), Expected: []report.Expected{expected("a", "x", "z"), planned(10, "d", "x")},
-		Agents: []report.Agent{limited, agent("d", by("", "b", path("x", 10, 10, 0, 0, excused(10))), path("w", 10, 10, 9, time.Millisecond, report.Failure{Outcome: probe.Other, Count: 1}))}}
+	round := report.Round{Churn: deleted("b", "c"),
+		Expected: []report.Expected{expected("a", "x", "z"), planned(10, "d", "x")},
+		Agents: []report.Agent{limited,
+			agent("d", by("", "b", path("x", 10, 10, 0, 0, excused(10))),
+				path("w", 10, 10, 9, time.Millisecond, report.Failure{Outcome: probe.Other, Count: 1}))}}
 	want := verdict.Judge(round, strict())
 	raw, err := json.Marshal(want)
 	if err != nil {

@@ -44,11 +44,14 @@ func TestPersistentStream(t *testing.T) {
 		direct, proxied verdict.Result
 	}{
 		{"every request finds the connection of the one before", used(requests(10), 9, 0), verdict.Pass, verdict.Pass},
-		{"the mean delay is as long as allowed", used(path("x", 10, 10, 10, 100*time.Millisecond), 9, 0), verdict.Pass, verdict.Pass},
+		{"the mean delay is as long as allowed", used(path("x", 10, 10, 10, 100*time.Millisecond), 9, 0), verdict.Pass,
+			verdict.Pass},
 		{"the mean delay is too long", used(slow, 9, 0), verdict.Fail, verdict.Fail},
 		{"a request finds its connection reset", used(requests(9, reset(1)), 9, 1), verdict.Fail, verdict.Pass},
-		{"a request finds its connection reset, another is reset amid its answer", used(requests(8, reset(2)), 9, 1), verdict.Fail, verdict.Fail},
-		{"99 of 100 requests find their connection reset", used(requests(1, reset(99)), 99, 99), verdict.Fail, verdict.Pass},
+		{"a request finds its connection reset, another is reset amid its answer", used(requests(8, reset(2)), 9, 1),
+			verdict.Fail, verdict.Fail},
+		{"99 of 100 requests find their connection reset", used(requests(1, reset(99)), 99, 99), verdict.Fail,
+			verdict.Pass},
 		{"a connection is reset while idle", idle(used(requests(10), 8, 0), 1, 0), verdict.Fail, verdict.Pass},
 		{"a connection is closed while idle", idle(used(requests(10), 8, 0), 0, 1), verdict.Fail, verdict.Pass},
 		{"no connection lasts until the next request", used(requests(10), 0, 0), verdict.Fail, verdict.Pass},
@@ -58,16 +61,24 @@ func TestPersistentStream(t *testing.T) {
 		{"all first connections time out", used(requests(0, timedOut(10)), 0, 0), verdict.Fail, verdict.Fail},
 		{"all requests are missed", report.Path{Scheduled: 10, Missed: 10}, verdict.NoData, verdict.NoData},
 		{"nothing came due", report.Path{}, verdict.NoData, verdict.NoData},
-		{"a third is sent, the rest missed", func() report.Path { p := used(requests(4), 3, 0); p.Scheduled, p.Missed = 12, 8; return p }(), verdict.Pass, verdict.Pass},
-		{"less than a third is sent, the rest missed", func() report.Path { p := used(requests(3), 2, 0); p.Scheduled, p.Missed = 12, 9; return p }(), verdict.ToolLimited, verdict.ToolLimited},
-		{"less than a third is left, the rest could not be sent", used(requests(3, unsent(9)), 2, 0), verdict.ToolLimited, verdict.ToolLimited},
-		{"less than a third is left, the rest was cut off", used(requests(3, aborted(9)), 2, 0), verdict.NoData, verdict.NoData},
-		{"less than a third is left, the rest is excused", used(requests(3, excused(9)), 2, 0), verdict.Void, verdict.Void},
+		{"a third is sent, the rest missed",
+			func() report.Path { p := used(requests(4), 3, 0); p.Scheduled, p.Missed = 12, 8; return p }(),
+			verdict.Pass, verdict.Pass},
+		{"less than a third is sent, the rest missed",
+			func() report.Path { p := used(requests(3), 2, 0); p.Scheduled, p.Missed = 12, 9; return p }(),
+			verdict.ToolLimited, verdict.ToolLimited},
+		{"less than a third is left, the rest could not be sent", used(requests(3, unsent(9)), 2, 0),
+			verdict.ToolLimited, verdict.ToolLimited},
+		{"less than a third is left, the rest was cut off", used(requests(3, aborted(9)), 2, 0), verdict.NoData,
+			verdict.NoData},
+		{"less than a third is left, the rest is excused", used(requests(3, excused(9)), 2, 0), verdict.Void,
+			verdict.Void},
 		{"all is excused", requests(0, excused(12)), verdict.Void, verdict.Void},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			for kind, want := range map[target.Kind]verdict.Result{target.Endpoint: c.direct, target.ClusterIP: c.direct, target.NodePort: c.direct,
+			for kind, want := range map[target.Kind]verdict.Result{target.Endpoint: c.direct,
+				target.ClusterIP: c.direct, target.NodePort: c.direct,
 				target.LoadBalancer: c.proxied, target.Ingress: c.proxied} {
 				got := verdict.JudgePath(by(kind, "", kept(good, c.stream)), strict())
 				if got.Result != want || got.Reason.Persistent != (want != verdict.Pass) {
@@ -105,11 +116,13 @@ func TestPersistentStreamThatWasPlanned(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			e := planned(100, "a", "x")
 			e.Kept = c.planned
-			v := verdict.Judge(report.Round{Expected: []report.Expected{e}, Agents: []report.Agent{agent("a", c.path)}}, strict())
+			v := verdict.Judge(report.Round{Expected: []report.Expected{e}, Agents: []report.Agent{agent("a", c.path)}},
+				strict())
 			if v.Result != c.want {
 				t.Errorf("got %s: %s; want %s", v.Result, v.Reasons, c.want)
 			}
-			cut := verdict.Judge(report.Round{Expected: []report.Expected{e}, Agents: []report.Agent{cutShort(agent("a", c.path))}}, strict())
+			cut := verdict.Judge(report.Round{Expected: []report.Expected{e},
+				Agents: []report.Agent{cutShort(agent("a", c.path))}}, strict())
 			if got := cut.Agents[0].Paths[0].Result; got != c.cut {
 				t.Errorf("of an agent that was cut: got %s, want %s", got, c.cut)
 			}
@@ -131,18 +144,23 @@ func TestAChangeExplainsOneConnectionLostWhileIdle(t *testing.T) {
 	}{
 		{"its own pod was deleted", by(target.Endpoint, "b", lost(0, 1)), deleted("b"), verdict.Pass},
 		{"another pod was deleted", by(target.Endpoint, "b", lost(0, 1)), deleted("c"), verdict.Fail},
-		{"its own pod was deleted, and two connections were lost", by(target.Endpoint, "b", lost(1, 1)), deleted("b"), verdict.Fail},
-		{"its own pod was restarted twice", by(target.Endpoint, "b", lost(1, 1)), append(deleted("b"), deleted("b")...), verdict.Pass},
+		{"its own pod was deleted, and two connections were lost", by(target.Endpoint, "b", lost(1, 1)), deleted("b"),
+			verdict.Fail},
+		{"its own pod was restarted twice", by(target.Endpoint, "b", lost(1, 1)), append(deleted("b"), deleted("b")...),
+			verdict.Pass},
 		{"a backend was deleted", by(target.ClusterIP, "", lost(0, 1)), deleted("c"), verdict.Pass},
 		{"a pod was deleted that may answer too", by(target.ClusterIP, "", lost(0, 1)), deleted("e"), verdict.Pass},
 		{"a pod was deleted that is no backend", by(target.ClusterIP, "", lost(0, 1)), deleted("d"), verdict.Fail},
-		{"two connections never lasted, and one pod was deleted", by(target.Endpoint, "b", never), deleted("b"), verdict.Fail},
-		{"two connections never lasted, and it was deleted twice", by(target.Endpoint, "b", never), append(deleted("b"), deleted("b")...), verdict.Pass},
+		{"two connections never lasted, and one pod was deleted", by(target.Endpoint, "b", never), deleted("b"),
+			verdict.Fail},
+		{"two connections never lasted, and it was deleted twice", by(target.Endpoint, "b", never),
+			append(deleted("b"), deleted("b")...), verdict.Pass},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			v := verdict.Judge(report.Round{Churn: c.churn, Agents: []report.Agent{agent("a", c.path)},
-				Backends: []report.Backends{{Targets: []string{"x"}, Pods: []string{"b", "c"}, Also: []string{"e"}}}}, strict())
+				Backends: []report.Backends{{Targets: []string{"x"}, Pods: []string{"b", "c"}, Also: []string{"e"}}}},
+				strict())
 			if got := v.Agents[0].Paths[0]; got.Result != c.want {
 				t.Errorf("got %s: %s; want %s", got.Result, got.Reason, c.want)
 			}
@@ -161,14 +179,18 @@ func TestIdleConnectionsOfCountedRequests(t *testing.T) {
 	}{
 		{"reset", by(target.Endpoint, "b", idle(requests, 1, 0)), nil, 1, verdict.Fail},
 		{"reset, within the rate", by(target.Endpoint, "b", idle(requests, 1, 0)), nil, 0.99, verdict.Pass},
-		{"closed, as the agent that answers does with surplus ones", by(target.Endpoint, "b", idle(requests, 0, 5)), nil, 1, verdict.Pass},
+		{"closed, as the agent that answers does with surplus ones", by(target.Endpoint, "b", idle(requests, 0, 5)),
+			nil, 1, verdict.Pass},
 		{"reset by a load balancer", by(target.LoadBalancer, "", idle(requests, 5, 0)), nil, 1, verdict.Pass},
-		{"reset as their pod was deleted", by(target.Endpoint, "b", idle(requests, 5, 0)), deleted("b"), 1, verdict.Pass},
-		{"reset as another pod was deleted", by(target.Endpoint, "b", idle(requests, 5, 0)), deleted("c"), 1, verdict.Fail},
+		{"reset as their pod was deleted", by(target.Endpoint, "b", idle(requests, 5, 0)), deleted("b"), 1,
+			verdict.Pass},
+		{"reset as another pod was deleted", by(target.Endpoint, "b", idle(requests, 5, 0)), deleted("c"), 1,
+			verdict.Fail},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			v := verdict.Judge(report.Round{Churn: c.churn, Agents: []report.Agent{agent("a", c.path)}}, verdict.Expect{SuccessRate: c.rate})
+			v := verdict.Judge(report.Round{Churn: c.churn, Agents: []report.Agent{agent("a", c.path)}},
+				verdict.Expect{SuccessRate: c.rate})
 			if got := v.Agents[0].Paths[0]; got.Result != c.want {
 				t.Errorf("got %s: %s; want %s", got.Result, got.Reason, c.want)
 			}
@@ -183,7 +205,9 @@ func TestIdleLossesAgainstTheRate(t *testing.T) {
 		for _, f := range failures {
 			failed += f.Count
 		}
-		return by(target.Endpoint, "b", kept(path("x", 100, 100, 100, time.Millisecond), idle(used(path("x", 90, 90, 90-failed, time.Millisecond, failures...), 50, 0), losses, 0)))
+		return by(target.Endpoint, "b",
+			kept(path("x", 100, 100, 100, time.Millisecond),
+				idle(used(path("x", 90, 90, 90-failed, time.Millisecond, failures...), 50, 0), losses, 0)))
 	}
 	cases := []struct {
 		name  string
@@ -193,8 +217,10 @@ func TestIdleLossesAgainstTheRate(t *testing.T) {
 		{"90 of 100 with ten lost", agent("a", stream(10)), verdict.Pass},
 		{"90 of 101 with eleven lost", agent("a", stream(11)), verdict.Fail},
 		{"90 of 101 with eleven lost by a throttled agent", throttledAgent(stream(11)), verdict.Fail},
-		{"89 of 100 with ten lost and one timeout of a throttled agent", throttledAgent(stream(10, timedOut(1))), verdict.ToolLimited},
-		{"89 of 101 with eleven lost and one timeout of a throttled agent", throttledAgent(stream(11, timedOut(1))), verdict.Fail},
+		{"89 of 100 with ten lost and one timeout of a throttled agent", throttledAgent(stream(10, timedOut(1))),
+			verdict.ToolLimited},
+		{"89 of 101 with eleven lost and one timeout of a throttled agent", throttledAgent(stream(11, timedOut(1))),
+			verdict.Fail},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -206,10 +232,13 @@ func TestIdleLossesAgainstTheRate(t *testing.T) {
 	}
 }
 
-// A kept stream of a throttled agent with timeouts at the first byte, resets, and as many closed connections: the resets are the closed ones.
+// A kept stream of a throttled agent with timeouts at the first byte, resets, and as many closed connections: the
+// resets are the closed ones.
 func TestTimeoutsAreNotTakenForClosedConnections(t *testing.T) {
 	late := report.Failure{Outcome: timedOut(0).Outcome, Phase: reset(0).Phase, Count: 2}
-	p := by(target.LoadBalancer, "", kept(path("x", 100, 100, 100, time.Millisecond), used(path("x", 10, 10, 6, time.Millisecond, late, reset(2)), 9, 2)))
+	p := by(target.LoadBalancer, "",
+		kept(path("x", 100, 100, 100, time.Millisecond),
+			used(path("x", 10, 10, 6, time.Millisecond, late, reset(2)), 9, 2)))
 	v := verdict.Judge(report.Round{Agents: []report.Agent{throttledAgent(p)}}, strict())
 	if got := v.Agents[0].Paths[0]; got.Result != verdict.ToolLimited {
 		t.Errorf("got %s: %s", got.Result, got.Reason)

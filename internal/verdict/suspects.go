@@ -11,21 +11,22 @@ import (
 
 // suspects are the limits of agents that may be why requests on a path are slow or time out.
 type suspects struct {
-	// agent is the limit that the asking agent met on all of its paths, asker the first limit of the asking agent that affects this path:
-	// the agent's, if set. Both make it doubtful what passes.
+	// agent is the limit that the asking agent met on all of its paths, asker the first limit of the asking agent that
+	// affects this path: the agent's, if set. Both make it doubtful what passes.
 	agent, asker *Reason
 	// answerer is the limit of an agent that may answer. What it answers in time all the same is not made doubtful.
 	answerer *Reason
 	proxy
-	// path is the path itself; same ranks the asker's paths of the same protocol, others those of all who reach the same pod.
+	// path is the path itself; same ranks the asker's paths of the same protocol, others those of all who reach the
+	// same pod.
 	path         *report.Path
 	same, others func(stream, measure) []ranked
 }
 
 // proxy is what stands between an agent and those that answer it.
 type proxy struct {
-	// proxied reports that something on the path ends connections itself and speaks for the agents behind it, and gateway that all
-	// unexpected statuses are such as it gives when it hears nothing from them.
+	// proxied reports that something on the path ends connections itself and speaks for the agents behind it, and
+	// gateway that all unexpected statuses are such as it gives when it hears nothing from them.
 	proxied, gateway bool
 }
 
@@ -93,8 +94,8 @@ func (s suspects) ofDelay(of stream) (asker, answerer *Reason) {
 	return asker, answerer
 }
 
-// failed is the result of requests of which too few succeeded. Where an agent met a limit, they fail only when enough of them failed in ways
-// that no slow agent can cause.
+// failed is the result of requests of which too few succeeded. Where an agent met a limit, they fail only when enough
+// of them failed in ways that no slow agent can cause.
 func (s suspects) failed(reason Reason, failures []report.Failure, of stream) (Result, Reason) {
 	asker, answerer := s.ofTimeouts(of)
 	certain := reason.Lost
@@ -126,11 +127,13 @@ func first(a, b *Reason) *Reason {
 	return b
 }
 
-// byAsker reports whether requests can have failed so because the agent that asked was slow. All else somebody else answered, or refused to.
+// byAsker reports whether requests can have failed so because the agent that asked was slow. All else somebody else
+// answered, or refused to.
 func byAsker(f report.Failure) bool { return f.Outcome == probe.Timeout }
 
-// byAnswerer reports whether requests can have failed so because an agent was slow that may answer them. Its kernel takes connections, however
-// slow it is. Load balancers and Ingresses do not wait as long as the asker: they close the connection without a byte, or answer for the agent.
+// byAnswerer reports whether requests can have failed so because an agent was slow that may answer them. Its kernel
+// takes connections, however slow it is. Load balancers and Ingresses do not wait as long as the asker: they close the
+// connection without a byte, or answer for the agent.
 func (b proxy) byAnswerer(f report.Failure) bool {
 	if f.Outcome == probe.Timeout {
 		return f.Phase > probe.Connect
@@ -152,7 +155,8 @@ type slow struct {
 
 // slowAnswers finds the agents whose answers were slow.
 func slowAnswers(round report.Round, agents []reported) slow {
-	s := slow{byPod: map[string]*Reason{}, behind: round.Behind(), asked: map[way][]*report.Path{}, rankings: rankings{}}
+	s := slow{byPod: map[string]*Reason{}, behind: round.Behind(), asked: map[way][]*report.Path{},
+		rankings: rankings{}}
 	for _, a := range agents {
 		if limit := throttled(a.Observer); limit != nil {
 			named := limit.of(a.Pod, a.Node)
@@ -169,10 +173,10 @@ func slowAnswers(round report.Round, agents []reported) slow {
 	return s
 }
 
-// on is the limit that made answers on the path slow, nil for none. Where any of several pods may answer, those that are slow explain no more
-// than their share of the requests, up to three standard deviations of a uniform choice and one more: what is beyond that has another reason.
-// Where pods answered that may do so although nothing leads to them, they are counted in.
-// What timed out is not counted where the asker met a limit too, which may be why.
+// on is the limit that made answers on the path slow, nil for none. Where any of several pods may answer, those that
+// are slow explain no more than their share of the requests, up to three standard deviations of a uniform choice and
+// one more: what is beyond that has another reason. Where pods answered that may do so although nothing leads to them,
+// they are counted in. What timed out is not counted where the asker met a limit too, which may be why.
 func (s slow) on(agent string, p *report.Path, stands proxy, limited bool) *Reason {
 	if !p.Target.Answers() {
 		// A kernel answers, not the agent.
@@ -209,9 +213,9 @@ func (s slow) on(agent string, p *report.Path, stands proxy, limited bool) *Reas
 	return limit
 }
 
-// share is which part of the requests slow agents can be why they fail, where so many of those that may answer are slow.
-// A proxy may lead all requests of one client to the same agent: if slow ones alone answered, all went to them. Where a
-// Service's spec leads clients to some pods alone, those that answered are these.
+// share is which part of the requests slow agents can be why they fail, where so many of those that may answer are
+// slow. A proxy may lead all requests of one client to the same agent: if slow ones alone answered, all went to them.
+// Where a Service's spec leads clients to some pods alone, those that answered are these.
 func (s slow) share(p *report.Path, stands proxy, uneven bool, slow, of int) float64 {
 	even := float64(slow) / float64(of)
 	if len(p.Peers) == 0 || (!stands.proxied && !uneven) {

@@ -27,7 +27,8 @@ func TestSlowAgentsThatMayAnswerInstead(t *testing.T) {
 			p := path("service", 60, 60, 57, time.Millisecond, late)
 			p.Peers = c.peers
 			v := verdict.Judge(report.Round{Agents: []report.Agent{agent("a", p), slow},
-				Backends: []report.Backends{{Targets: []string{"service"}, Pods: []string{"a"}, Also: []string{"b", "c"}}}},
+				Backends: []report.Backends{{Targets: []string{"service"}, Pods: []string{"a"},
+					Also: []string{"b", "c"}}}},
 				strict())
 			if got := v.Agents[0].Paths[0]; got.Result != c.want {
 				t.Errorf("got %s: %s; want %s", got.Result, got.Reason, c.want)
@@ -74,7 +75,8 @@ func TestTimeoutsAtConnectAreComparedByConnection(t *testing.T) {
 			p.Failures = nil
 		}
 		if answer > 0 {
-			p.Failures = append(p.Failures, report.Failure{Outcome: probe.Timeout, Phase: probe.FirstByte, Count: answer})
+			p.Failures = append(p.Failures,
+				report.Failure{Outcome: probe.Timeout, Phase: probe.FirstByte, Count: answer})
 		}
 		p.Reused = reused
 		p.Target.Kind, p.Target.Answer, p.Target.Pod = target.Endpoint, target.OnePod, "c"

@@ -152,7 +152,8 @@ func newJudge(round report.Round, expect Expect) judge {
 	for i := range round.Agents {
 		j.agents = append(j.agents, newReported(&round.Agents[i], expect))
 	}
-	slices.SortStableFunc(j.agents, func(a, b reported) int { return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.Pod, b.Pod)) })
+	slices.SortStableFunc(j.agents,
+		func(a, b reported) int { return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.Pod, b.Pod)) })
 	j.slow = slowAnswers(round, j.agents)
 	return j
 }

@@ -45,7 +45,8 @@ func (r Reason) clause() string {
 	case NothingLeft:
 		return "nothing is left to judge: " + r.changed()
 	case FewAgents:
-		return fmt.Sprintf("only %d of %d agents have a report that could be judged, which is fewer than a third: %s", r.Count, r.Of, r.changed())
+		return fmt.Sprintf("only %d of %d agents have a report that could be judged, which is fewer than a third: %s",
+			r.Count, r.Of, r.changed())
 	case FewPaths:
 		return fmt.Sprintf("only %d of %d planned %spaths%s could be judged, which is less than a third: %s",
 			r.Count, r.Of, spaced(string(r.Kind)), over(string(r.Family)), r.changed())
@@ -78,9 +79,11 @@ func (r Reason) path() string {
 		}
 		return text + fmt.Sprintf(", expected a rate of at least %v", r.Rate) + r.worst() + r.joined(", but ")
 	case TooSlow:
-		return fmt.Sprintf("mean delay %.3f ms is above the expected %d ms", milliseconds(r.Delay), r.Allowed.Milliseconds()) + r.joined(", but ")
+		return fmt.Sprintf("mean delay %.3f ms is above the expected %d ms", milliseconds(r.Delay),
+			r.Allowed.Milliseconds()) + r.joined(", but ")
 	case NeverReused:
-		return fmt.Sprintf("none of %s lasted until the next request, although nothing on the way may end one", count(r.Count, "connection"))
+		return fmt.Sprintf("none of %s lasted until the next request, although nothing on the way may end one",
+			count(r.Count, "connection"))
 	case NothingSent:
 		return fmt.Sprintf("no request was sent (%d were due)", r.Of) + r.worst() + r.joined("; ")
 	case NothingSucceeded:
@@ -88,15 +91,18 @@ func (r Reason) path() string {
 	case NotDue:
 		return fmt.Sprintf("only %d of the %d planned requests came due", r.Count, r.Of)
 	case TooFewJudged:
-		return fmt.Sprintf("only %d of the %d planned requests could be judged, which is less than a third", r.Count, r.Of) + r.worst() + r.joined("; ")
+		return fmt.Sprintf("only %d of the %d planned requests could be judged, which is less than a third", r.Count,
+			r.Of) + r.worst() + r.joined("; ")
 	case ShortAnswers:
-		return fmt.Sprintf("answers had %d bytes on average instead of at least %d: agents that do not know the round, as after a restart, "+
+		return fmt.Sprintf("answers had %d bytes on average instead of at least %d: agents that do not know the "+
+			"round, as after a restart, "+
 			"give short ones: run the task again", r.Count, r.Of)
 	case Excused:
 		if r.Excused >= r.Of {
 			return fmt.Sprintf("all %d requests are excused: %s", r.Excused, r.changed())
 		}
-		return fmt.Sprintf("%d of %d planned requests are excused, and %d are left: %s", r.Excused, r.Of, r.Count, r.changed())
+		return fmt.Sprintf("%d of %d planned requests are excused, and %d are left: %s", r.Excused, r.Of, r.Count,
+			r.changed())
 	}
 	return string(r.Code)
 }
@@ -110,23 +116,28 @@ func (r Reason) limit(who string) string {
 			cores = fmt.Sprintf(" (limit %.2f cores)", r.Cores)
 		}
 		share := min(1, float64(r.Count)/float64(max(r.Of, 1)))
-		return fmt.Sprintf("%s was throttled in %.0f %% of its CPU periods%s, for %v in all: raise its CPU limit or lower the rate",
+		return fmt.Sprintf("%s was throttled in %.0f %% of its CPU periods%s, for %v in all: raise its CPU limit or "+
+			"lower the rate",
 			who, 100*share, cores, r.Delay.Round(time.Millisecond))
 	case OutOfFiles:
-		return fmt.Sprintf("%s could not send %d of %d due requests: %d of its %d descriptors were open: raise its limit of open files or lower the rate",
+		return fmt.Sprintf("%s could not send %d of %d due requests: %d of its %d descriptors were open: raise its "+
+			"limit of open files or lower the rate",
 			who, r.Count, r.Of, r.Used, r.Room)
 	case OutOfPorts:
 		has := ""
 		if r.Room > 0 {
 			has = fmt.Sprintf(" (it has %d)", r.Room)
 		}
-		return fmt.Sprintf("%s could not send %d of %d due requests: it ran out of ports%s, descriptors or memory for large answers: lower the rate",
+		return fmt.Sprintf("%s could not send %d of %d due requests: it ran out of ports%s, descriptors or memory "+
+			"for large answers: lower the rate",
 			who, r.Count, r.Of, has)
 	case Late:
-		return fmt.Sprintf("the agent itself was at least %.1f ms late with %d of %d requests (limit %.1f ms): give it more CPU or lower the rate",
+		return fmt.Sprintf("the agent itself was at least %.1f ms late with %d of %d requests (limit %.1f ms): give "+
+			"it more CPU or lower the rate",
 			milliseconds(r.Delay), r.Count, r.Of, milliseconds(r.Allowed))
 	}
-	return fmt.Sprintf("the agent sent only %d of %d due requests (%s): give it more CPU or lower the rate", r.Count, r.Of, r.unsent())
+	return fmt.Sprintf("the agent sent only %d of %d due requests (%s): give it more CPU or lower the rate", r.Count,
+		r.Of, r.unsent())
 }
 
 // unsent says why requests were not sent.
@@ -145,11 +156,14 @@ func (r Reason) unsent() string {
 func (n Note) String() string {
 	switch n.Code {
 	case NodesLeftOut:
-		return fmt.Sprintf("%d of %s %s not looked at: %s", n.Count, count(n.Of, "node"), was(n.Count == 1), left(n.Outside))
+		return fmt.Sprintf("%d of %s %s not looked at: %s", n.Count, count(n.Of, "node"), was(n.Count == 1),
+			left(n.Outside))
 	case NodesInPart:
-		return fmt.Sprintf("%d of %s %s looked at in part: %s", n.Count, count(n.Of, "node"), was(n.Count == 1), left(n.Outside))
+		return fmt.Sprintf("%d of %s %s looked at in part: %s", n.Count, count(n.Of, "node"), was(n.Count == 1),
+			left(n.Outside))
 	}
-	return fmt.Sprintf("LoadBalancer %s was answered by the nodes themselves (ipMode VIP): %s nothing about the load balancer",
+	return fmt.Sprintf("LoadBalancer %s was answered by the nodes themselves (ipMode VIP): %s nothing about the load "+
+		"balancer",
 		n.Address, proves(n.Count))
 }
 

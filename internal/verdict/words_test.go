@@ -34,13 +34,15 @@ func TestWhatReasonsSay(t *testing.T) {
 		{Code: verdict.NothingLeft},
 		{Code: verdict.NothingLeft, Text: "pod b on node node-b: its pod was deleted"},
 		{Code: verdict.FewAgents, Count: 1, Of: 100, Changes: 99},
-		{Code: verdict.FewPaths, Count: 1, Of: 4, Kind: target.Endpoint, Family: topology.IPv4, Changes: 1, Change: &change},
+		{Code: verdict.FewPaths, Count: 1, Of: 4, Kind: target.Endpoint, Family: topology.IPv4, Changes: 1,
+			Change: &change},
 		{Code: verdict.FewPaths, Count: 1, Of: 4},
 		{Code: verdict.Stopped, Pod: "a", Node: "node-a"},
 		{Code: verdict.NotMeasured, Pod: "a", Node: "node-a", Target: "x"},
 		{Code: verdict.NoTargets},
 		{Code: verdict.TooFewSucceeded, Count: 7, Of: 10, Rate: 0.95, Worst: worst},
-		{Code: verdict.TooFewSucceeded, Count: 7, Of: 10, Rate: 1, Worst: worst, Limit: throttled, Pod: "a", Node: "node-a", Target: "x"},
+		{Code: verdict.TooFewSucceeded, Count: 7, Of: 10, Rate: 1, Worst: worst, Limit: throttled, Pod: "a",
+			Node: "node-a", Target: "x"},
 		{Code: verdict.TooFewSucceeded, Count: 7, Of: 10, Rate: 1, Limit: &answerer},
 		{Code: verdict.TooFewSucceeded, Count: 10, Of: 10, Rate: 1, Lost: 1, Persistent: true, Target: "x"},
 		{Code: verdict.TooFewSucceeded, Count: 10, Of: 10, Rate: 1, Lost: 2, Persistent: true},
@@ -48,7 +50,8 @@ func TestWhatReasonsSay(t *testing.T) {
 		{Code: verdict.TooSlow, Delay: time.Second, Allowed: 100 * time.Millisecond, Limit: throttled},
 		{Code: verdict.NeverReused, Count: 100, Persistent: true},
 		{Code: verdict.NothingSent, Of: 10},
-		{Code: verdict.NothingSent, Of: 10, Worst: &verdict.Failures{Outcome: probe.NotSent, Count: 10}, Limit: throttled},
+		{Code: verdict.NothingSent, Of: 10, Worst: &verdict.Failures{Outcome: probe.NotSent, Count: 10},
+			Limit: throttled},
 		{Code: verdict.NothingSucceeded, Worst: worst, Limit: throttled},
 		{Code: verdict.NotDue, Count: 10, Of: 100},
 		{Code: verdict.TooFewJudged, Count: 10, Of: 100, Worst: &verdict.Failures{Outcome: probe.Aborted, Count: 90}},
@@ -93,9 +96,11 @@ func TestWhatNotesSay(t *testing.T) {
 		{Code: verdict.NodesLeftOut, Count: 3, Of: 3, Outside: outside(selector, virtual, selector)},
 		{Code: verdict.NodesLeftOut, Count: 3, Of: 9, Outside: outside(selector, selector, selector)},
 		{Code: verdict.NodesLeftOut, Count: 3, Of: 9, Outside: outside("a", "b", "c")},
-		{Code: verdict.NodesLeftOut, Count: 5, Of: 50, Outside: outside(selector, selector, selector, selector, virtual)},
+		{Code: verdict.NodesLeftOut, Count: 5, Of: 50,
+			Outside: outside(selector, selector, selector, selector, virtual)},
 		{Code: verdict.NodesLeftOut, Count: 4, Of: 50, Outside: outside("a", "b", "c", "d")},
-		{Code: verdict.NodesInPart, Count: 1, Of: 3, Outside: outside("its node ports are not probed, because it is virtual")},
+		{Code: verdict.NodesInPart, Count: 1, Of: 3,
+			Outside: outside("its node ports are not probed, because it is virtual")},
 		{Code: verdict.ShortCircuit, Address: "172.18.255.1:80", Count: 9},
 		{Code: verdict.ShortCircuit, Address: "172.18.255.1:80", Count: 1},
 	}
@@ -110,7 +115,8 @@ func TestWhatExcusesSay(t *testing.T) {
 	at := time.Date(2026, time.March, 1, 3, 0, 6, 0, time.FixedZone("CET", 3600))
 	excuses := []report.Excuse{
 		{Explained: 33, Of: 100, First: at, Last: at.Add(6 * time.Second), Away: 1, Backends: 3, Changes: deleted("b")},
-		{Explained: 66, Of: 100, First: at, Last: at.Add(6 * time.Second), Away: 2, Backends: 3, Changes: deleted("b", "c")},
+		{Explained: 66, Of: 100, First: at, Last: at.Add(6 * time.Second), Away: 2, Backends: 3,
+			Changes: deleted("b", "c")},
 		{Explained: 90, Of: 100, First: at, Last: at, Away: 4, Backends: 5, Changes: deleted("b", "c", "d", "e", "f")},
 		{Explained: 1, Of: 1, First: at, Last: at, Changes: deleted("b")},
 		{Explained: 1, Of: 1, First: at, Last: at, Away: 1, Backends: 1, Changes: deleted("b", "c", "d")},
@@ -133,15 +139,18 @@ func TestNotes(t *testing.T) {
 	round := report.Round{
 		Expected: []report.Expected{expected("a"), expected("b"), {Pod: "pending"}},
 		Outside:  []report.Outside{{Node: "n3", Reason: "r"}, {Node: "n4", Reason: "r"}, {Node: "node-a", Reason: "p"}},
-		Agents: []report.Agent{agent("b", load("x", "http://172.18.255.1:80", true), failing, load("z", "http://172.18.255.3:80", false)),
-			agent("a", load("x", "http://172.18.255.1:80", true), load("w", "172.18.255.0", true), load("v", "", true))},
+		Agents: []report.Agent{agent("b", load("x", "http://172.18.255.1:80", true), failing,
+			load("z", "http://172.18.255.3:80", false)),
+			agent("a", load("x", "http://172.18.255.1:80", true), load("w", "172.18.255.0", true),
+				load("v", "", true))},
 		Missing: []report.Missing{{Pod: "c", Node: "node-c"}},
 	}
 	var got []string
 	for _, n := range verdict.Notes(round, verdict.Judge(round, strict())) {
 		got = append(got, fmt.Sprintf("%s %d of %d %s", n.Code, n.Count, n.Of, n.Address))
 	}
-	want := []string{"NodesLeftOut 2 of 5 ", "NodesInPart 1 of 5 ", "ShortCircuit 1 of 0 172.18.255.0", "ShortCircuit 2 of 0 172.18.255.1:80", "ShortCircuit 1 of 0 v"}
+	want := []string{"NodesLeftOut 2 of 5 ", "NodesInPart 1 of 5 ", "ShortCircuit 1 of 0 172.18.255.0",
+		"ShortCircuit 2 of 0 172.18.255.1:80", "ShortCircuit 1 of 0 v"}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
@@ -151,8 +160,11 @@ func TestNotes(t *testing.T) {
 }
 
 func TestCounts(t *testing.T) {
-	v := verdict.Judge(report.Round{Churn: deleted("b"), Agents: []report.Agent{agent("a", path("x", 10, 10, 10, time.Millisecond), path("y", 10, 10, 0, 0, excused(10))),
-		agent("c", path("x", 10, 10, 10, time.Millisecond), path("y", 10, 10, 9, time.Millisecond, refused(1)))}}, strict())
+	v := verdict.Judge(report.Round{Churn: deleted("b"),
+		Agents: []report.Agent{agent("a", path("x", 10, 10, 10, time.Millisecond),
+			path("y", 10, 10, 0, 0, excused(10))),
+			agent("c", path("x", 10, 10, 10, time.Millisecond), path("y", 10, 10, 9, time.Millisecond, refused(1)))}},
+		strict())
 	if got := fmt.Sprint(verdict.Counts(v)); got != "map[fail:1 pass:2 void:1]" {
 		t.Errorf("got %s", got)
 	}

@@ -105,8 +105,9 @@ func manyAuthorities(p *agentv1.Plan, n int64) {
 func manyTargets(p *agentv1.Plan, n int64) {
 	p.Targets = nil
 	for i := range n {
-		p.Targets = append(p.Targets, &agentv1.Target{Id: strconv.Itoa(int(i)), Kind: "k", Family: "IPv4", Protocol: "http",
-			Address: "http://198.18.0.1"})
+		p.Targets = append(p.Targets,
+			&agentv1.Target{Id: strconv.Itoa(int(i)), Kind: "k", Family: "IPv4", Protocol: "http",
+				Address: "http://198.18.0.1"})
 	}
 }
 

@@ -50,7 +50,8 @@ func TestWhereToConnectToIsAnAddressOfTheFamilyOrAName(t *testing.T) {
 }
 
 func FuzzDial(f *testing.F) {
-	for _, dial := range []string{"198.18.0.3:443", "[2001:db8::1]:443", "lb.example:80", "[::ffff:198.18.0.3]:80", "[fe80::1%eth0]:1"} {
+	for _, dial := range []string{"198.18.0.3:443", "[2001:db8::1]:443", "lb.example:80", "[::ffff:198.18.0.3]:80",
+		"[fe80::1%eth0]:1"} {
 		f.Add(dial)
 	}
 	f.Fuzz(func(t *testing.T, dial string) {
@@ -60,7 +61,8 @@ func FuzzDial(f *testing.F) {
 			return
 		}
 		host, port, err := net.SplitHostPort(dial)
-		if number, parse := strconv.Atoi(port); err != nil || parse != nil || number < 1 || number > 65535 || host == "" {
+		if number, parse := strconv.Atoi(port); err != nil || parse != nil || number < 1 || number > 65535 ||
+			host == "" {
 			t.Fatalf("%q is taken, and nobody can connect to it", dial)
 		}
 		if ip, err := netip.ParseAddr(host); err == nil && (topology.FamilyOf(ip) != topology.IPv4 || ip.Zone() != "") {

@@ -101,10 +101,13 @@ func healthy(requests uint64) report.Agent {
 
 func TestWhatNoCountShowsIsRefusedAllTheSame(t *testing.T) {
 	for name, spoil := range map[string]func(*agentv1.Path){
-		"latencies that are garbage, of no successes":         func(p *agentv1.Path) { p.Latency = []byte{1} },
-		"responses that are garbage, of no successes":         func(p *agentv1.Path) { p.Response = []byte{1} },
-		"lags that are garbage, of no requests":               func(p *agentv1.Path) { p.Lag = []byte{1} },
-		"fewer scheduled than sent, and missed that overflow": func(p *agentv1.Path) { p.Sent, p.Missed = 1, math.MaxUint64 },
+		"latencies that are garbage, of no successes": func(p *agentv1.Path) { p.Latency = []byte{1} },
+		"responses that are garbage, of no successes": func(p *agentv1.Path) { p.Response = []byte{1} },
+		"lags that are garbage, of no requests":       func(p *agentv1.Path) { p.Lag = []byte{1} },
+		"fewer scheduled than sent, and missed that overflow": func(p *agentv1.Path) {
+			p.Sent, p.Missed = 1,
+				math.MaxUint64
+		},
 		"a failure that no request had": func(p *agentv1.Path) {
 			p.Failures = []*agentv1.Failure{{Outcome: "Timeout", Phase: "connect"}}
 		},
@@ -193,7 +196,8 @@ func TestBoundsThatBothSidesKeep(t *testing.T) {
 	}
 	p, kept := full(200), full(20)
 	p.Kept = &kept
-	if size := proto.Size(wire.Report(report.Agent{Paths: []report.Path{p}})) * wire.MaxTargets; size > wire.MaxMessageBytes {
+	if size := proto.Size(
+		wire.Report(report.Agent{Paths: []report.Path{p}})) * wire.MaxTargets; size > wire.MaxMessageBytes {
 		t.Errorf("a report of the most targets has %d bytes, allowed are %d", size, wire.MaxMessageBytes)
 	}
 }

@@ -36,7 +36,8 @@ func Plan(p mesh.Plan) *agentv1.Plan {
 			Duration:  durationpb.New(p.Load.Duration),
 			Timeout:   durationpb.New(p.Load.Timeout),
 
-			Connection: string(p.Load.Connection), Every: uint32(max(p.Load.Every, 0)), // #nosec G115 -- ParsePlan bounds it
+			Connection: string(p.Load.Connection),
+			Every:      uint32(max(p.Load.Every, 0)), // #nosec G115 -- ParsePlan bounds it
 		},
 		Limit:          durationpb.New(p.Limit),
 		ExpectedStatus: uint32(max(p.Status, 0)), // #nosec G115 -- ParsePlan bounds it
@@ -45,7 +46,8 @@ func Plan(p mesh.Plan) *agentv1.Plan {
 		m.Targets[i] = targetMessage(t)
 	}
 	if p.Answer != (mesh.Answer{}) {
-		m.Answer = &agentv1.Answer{Bytes: uint32(max(p.Answer.Bytes, 0)), Delay: durationpb.New(p.Answer.Delay), Status: uint32(max(p.Answer.Status, 0))} // #nosec G115 -- ParsePlan bounds both
+		m.Answer = &agentv1.Answer{Bytes: uint32(max(p.Answer.Bytes, 0)), Delay: durationpb.New(p.Answer.Delay),
+			Status: uint32(max(p.Answer.Status, 0))} // #nosec G115 -- ParsePlan bounds both
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Authorities)) {
 		m.Authorities = append(m.Authorities, &agentv1.Authority{Name: name, Certificates: p.Authorities[name]})
@@ -53,9 +55,10 @@ func Plan(p mesh.Plan) *agentv1.Plan {
 	return m
 }
 
-// ParsePlan reads a plan and refuses one that this release could not carry out: 1 to MaxTargets targets with different names,
-// URLs that fit their protocol, authorities that the plan has, 1 to MaxPerSecond requests a second, or every so many seconds as the load lasts at most, a load of 1 s to MaxDuration, a timeout of 1 ms to MaxTimeout,
-// a limit of 1 ms to MaxLimit, an HTTP status of 100 to 599 or 0. Agent holds nothing but Pod.
+// ParsePlan reads a plan and refuses one that this release could not carry out: 1 to MaxTargets targets with different
+// names, URLs that fit their protocol, authorities that the plan has, 1 to MaxPerSecond requests a second, or every so
+// many seconds as the load lasts at most, a load of 1 s to MaxDuration, a timeout of 1 ms to MaxTimeout, a limit of 1
+// ms to MaxLimit, an HTTP status of 100 to 599 or 0. Agent holds nothing but Pod.
 func ParsePlan(m *agentv1.Plan) (mesh.Plan, error) {
 	if m == nil {
 		return mesh.Plan{}, errors.New("plan is missing")
@@ -69,7 +72,8 @@ func ParsePlan(m *agentv1.Plan) (mesh.Plan, error) {
 	if p.Key, err = ParseKey(m.GetKey()); err != nil {
 		return mesh.Plan{}, fmt.Errorf("plan: %w", err)
 	}
-	if err := errors.Join(text("task kind", p.Task.Kind, 0, maxNameBytes), text("task name", p.Task.Name, 0, maxNameBytes),
+	if err := errors.Join(text("task kind", p.Task.Kind, 0, maxNameBytes),
+		text("task name", p.Task.Name, 0, maxNameBytes),
 		text("pod", p.Agent.Pod, 1, maxNameBytes)); err != nil {
 		return mesh.Plan{}, fmt.Errorf("plan: %w", err)
 	}
@@ -126,8 +130,10 @@ func parseAuthorities(messages []*agentv1.Authority) (map[string][]byte, error) 
 		if _, twice := authorities[m.GetName()]; twice {
 			return nil, fmt.Errorf("authority %q stands twice", m.GetName())
 		}
-		if n := len(m.GetCertificates()); n > MaxAuthorityBytes || !x509.NewCertPool().AppendCertsFromPEM(m.GetCertificates()) {
-			return nil, fmt.Errorf("authority %q: its %d bytes hold no certificate, or are more than %d", m.GetName(), n, MaxAuthorityBytes)
+		if n := len(m.GetCertificates()); n > MaxAuthorityBytes ||
+			!x509.NewCertPool().AppendCertsFromPEM(m.GetCertificates()) {
+			return nil, fmt.Errorf("authority %q: its %d bytes hold no certificate, or are more than %d", m.GetName(),
+				n, MaxAuthorityBytes)
 		}
 		authorities[m.GetName()] = m.GetCertificates()
 	}
@@ -153,7 +159,8 @@ func parseLoad(m *agentv1.Load) (mesh.Load, error) {
 	if !slices.Contains([]mesh.Connection{"", mesh.NewConnection, mesh.KeepAlive, mesh.Both}, connection) {
 		return mesh.Load{}, fmt.Errorf("there is no way %q to use connections", connection)
 	}
-	return mesh.Load{PerSecond: int(m.GetPerSecond()), Every: int(m.GetEvery()), Duration: lasts, Timeout: timeout, Connection: connection}, nil
+	return mesh.Load{PerSecond: int(m.GetPerSecond()), Every: int(m.GetEvery()), Duration: lasts, Timeout: timeout,
+		Connection: connection}, nil
 }
 
 func parseTargets(messages []*agentv1.Target) ([]target.Target, error) {
@@ -198,8 +205,10 @@ func parseTarget(m *agentv1.Target) (target.Target, error) {
 		Interface: m.GetInterface(), Answer: target.Answer(m.GetAnswer()), OnlyNode: m.GetOnlyNode(),
 		ShortCircuit: m.GetShortCircuit(), Further: m.GetFurther(), AtNode: m.GetAtNode(), External: m.GetExternal(),
 	}
-	if err := errors.Join(text("trust", t.Trust, 0, maxNameBytes), text("interface", t.Interface, 0, maxNameBytes), text("name", t.ID, 1, maxIDBytes), text("kind", m.GetKind(), 1, maxNameBytes),
-		text("address", t.Address, 1, maxAddressBytes), text("pod", t.Pod, 0, maxNameBytes), text("node", t.Node, 0, maxNameBytes),
+	if err := errors.Join(text("trust", t.Trust, 0, maxNameBytes), text("interface", t.Interface, 0, maxNameBytes),
+		text("name", t.ID, 1, maxIDBytes), text("kind", m.GetKind(), 1, maxNameBytes),
+		text("address", t.Address, 1, maxAddressBytes), text("pod", t.Pod, 0, maxNameBytes),
+		text("node", t.Node, 0, maxNameBytes),
 		text("only node", t.OnlyNode, 0, maxNameBytes), text("at node", t.AtNode, 0, maxNameBytes)); err != nil {
 		return target.Target{}, err
 	}
@@ -249,7 +258,8 @@ func checkDial(t target.Target) error {
 		}
 		return nil
 	}
-	if host == "" || len(host) > maxNameBytes || strings.ContainsFunc(host, func(r rune) bool { return !strings.ContainsRune(nameCharacters, r) }) {
+	if host == "" || len(host) > maxNameBytes ||
+		strings.ContainsFunc(host, func(r rune) bool { return !strings.ContainsRune(nameCharacters, r) }) {
 		return fmt.Errorf("%q is no name and port to connect to", t.Dial)
 	}
 	return nil

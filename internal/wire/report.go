@@ -15,8 +15,9 @@ import (
 	"kdoctor.io/kdoctor/internal/stats"
 )
 
-// Report is the message for an agent's report, without its Key, which the caller adds. A report without an end is of a running round;
-// one with an end is of a finished round where Finished says so, else of a stopped one. Via stays behind: the receiver knows it.
+// Report is the message for an agent's report, without its Key, which the caller adds. A report without an end is of a
+// running round; one with an end is of a finished round where Finished says so, else of a stopped one. Via stays
+// behind: the receiver knows it.
 func Report(r report.Agent) *agentv1.AgentReport {
 	m := &agentv1.AgentReport{
 		Pod: r.Pod, Node: r.Node,
@@ -76,8 +77,10 @@ func stream(p report.Path) *agentv1.Path {
 	}
 	for phase, spent := range p.Phases {
 		if spent.Count > 0 {
-			m.Phases = append(m.Phases, &agentv1.PhaseTime{Phase: probe.Phase(phase).String(), Count: spent.Count, // #nosec G115 -- an index of the array
-				Sum: durationpb.New(spent.Sum), Max: durationpb.New(spent.Max)})
+			m.Phases = append(m.Phases,
+				&agentv1.PhaseTime{Phase: probe.Phase(phase).String(),
+					Count: spent.Count, // #nosec G115 -- an index of the array
+					Sum:   durationpb.New(spent.Sum), Max: durationpb.New(spent.Max)})
 		}
 	}
 	if len(p.Statuses) > 0 {
@@ -91,8 +94,9 @@ func stream(p report.Path) *agentv1.Path {
 
 func observer(o report.Observer) *agentv1.Observer {
 	return &agentv1.Observer{QuotaCores: o.Quota, Periods: o.Periods, ThrottledPeriods: o.ThrottledPeriods,
-		Throttled: durationpb.New(o.Throttled), LongestPause: durationpb.New(o.LongestPause), Files: o.Files, FileLimit: o.FileLimit,
-		Ports: o.Ports, Conntrack: o.Conntrack, ConntrackLimit: o.ConntrackLimit, Grid: o.Grid}
+		Throttled: durationpb.New(o.Throttled), LongestPause: durationpb.New(o.LongestPause), Files: o.Files,
+		FileLimit: o.FileLimit,
+		Ports:     o.Ports, Conntrack: o.Conntrack, ConntrackLimit: o.ConntrackLimit, Grid: o.Grid}
 }
 
 func histogram(h stats.Histogram) []byte {
@@ -114,8 +118,8 @@ func Printable(s string) string {
 	return strings.ToValidUTF8(s[:min(len(s), MaxExampleBytes)], "")
 }
 
-// ParseReport reads an agent's report. It refuses one whose counts do not add up: a report that is not consistent in itself
-// proves nothing about the network.
+// ParseReport reads an agent's report. It refuses one whose counts do not add up: a report that is not consistent in
+// itself proves nothing about the network.
 func ParseReport(m *agentv1.AgentReport) (report.Agent, error) {
 	if m == nil {
 		return report.Agent{}, errors.New("report is missing")
@@ -160,7 +164,8 @@ func parseResources(m *agentv1.Resources) (report.Resources, error) {
 	if !m.GetKnown() {
 		return report.Resources{}, nil
 	}
-	r := report.Resources{Known: true, MaxCPU: m.GetMaxCpuPercent(), MeanCPU: m.GetMeanCpuPercent(), MaxMemory: m.GetMaxMemoryBytes()}
+	r := report.Resources{Known: true, MaxCPU: m.GetMaxCpuPercent(), MeanCPU: m.GetMeanCpuPercent(),
+		MaxMemory: m.GetMaxMemoryBytes()}
 	for _, share := range []float64{r.MaxCPU, r.MeanCPU} {
 		if math.IsNaN(share) || share < 0 || share > 1e6 {
 			return report.Resources{}, fmt.Errorf("resources: CPU use of %v %% cannot be", share)
@@ -171,13 +176,15 @@ func parseResources(m *agentv1.Resources) (report.Resources, error) {
 
 func parseObserver(m *agentv1.Observer) (report.Observer, error) {
 	o := report.Observer{Quota: m.GetQuotaCores(), Periods: m.GetPeriods(), ThrottledPeriods: m.GetThrottledPeriods(),
-		Throttled: m.GetThrottled().AsDuration(), LongestPause: m.GetLongestPause().AsDuration(), Files: m.GetFiles(), FileLimit: m.GetFileLimit(),
-		Ports: m.GetPorts(), Conntrack: m.GetConntrack(), ConntrackLimit: m.GetConntrackLimit(), Grid: m.GetGrid()}
+		Throttled: m.GetThrottled().AsDuration(), LongestPause: m.GetLongestPause().AsDuration(), Files: m.GetFiles(),
+		FileLimit: m.GetFileLimit(),
+		Ports:     m.GetPorts(), Conntrack: m.GetConntrack(), ConntrackLimit: m.GetConntrackLimit(), Grid: m.GetGrid()}
 	switch {
 	case math.IsNaN(o.Quota), o.Quota < 0, o.Quota > 1e6:
 		return report.Observer{}, fmt.Errorf("observer: a CPU limit of %v cores cannot be", o.Quota)
 	case o.ThrottledPeriods > o.Periods:
-		return report.Observer{}, fmt.Errorf("observer: %d of %d periods cannot be throttled", o.ThrottledPeriods, o.Periods)
+		return report.Observer{},
+			fmt.Errorf("observer: %d of %d periods cannot be throttled", o.ThrottledPeriods, o.Periods)
 	case o.Throttled < 0, o.LongestPause < 0:
 		return report.Observer{}, errors.New("observer: a time is negative")
 	}
@@ -206,8 +213,10 @@ func parsePath(m *agentv1.Path) (report.Path, error) {
 
 // parseStream reads a path without its target and its kept stream.
 func parseStream(m *agentv1.Path) (report.Path, error) {
-	p := report.Path{Scheduled: m.GetScheduled(), Sent: m.GetSent(), Missed: m.GetMissed(), OK: m.GetOk(), Bytes: m.GetBytes(), Kernel: m.GetKernel(),
-		Retransmits: m.GetRetransmits(), Retransmitted: m.GetRetransmitted(), Reused: m.GetReused(), Closed: m.GetClosed(),
+	p := report.Path{Scheduled: m.GetScheduled(), Sent: m.GetSent(), Missed: m.GetMissed(), OK: m.GetOk(),
+		Bytes: m.GetBytes(), Kernel: m.GetKernel(),
+		Retransmits: m.GetRetransmits(), Retransmitted: m.GetRetransmitted(), Reused: m.GetReused(),
+		Closed:     m.GetClosed(),
 		IdleResets: m.GetIdleResets(), IdleCloses: m.GetIdleCloses()}
 	var err error
 	if p.Started, p.Ended, err = parseTimes("path", m.GetStarted(), m.GetEnded()); err != nil {
@@ -243,7 +252,8 @@ func parsePhases(messages []*agentv1.PhaseTime, most uint64) (phases [probe.Phas
 		}
 		spent := report.Phase{Count: m.GetCount(), Sum: m.GetSum().AsDuration(), Max: m.GetMax().AsDuration()}
 		if spent.Count == 0 || spent.Count > most || spent.Max < 0 || spent.Sum < spent.Max || phases[phase].Count > 0 {
-			return phases, fmt.Errorf("phase %q, %d times, %v in all and %v at most, cannot be", phase, spent.Count, spent.Sum, spent.Max)
+			return phases, fmt.Errorf("phase %q, %d times, %v in all and %v at most, cannot be", phase, spent.Count,
+				spent.Sum, spent.Max)
 		}
 		phases[phase] = spent
 	}
@@ -269,7 +279,8 @@ func parseFailures(messages []*agentv1.Failure, longest time.Duration) ([]report
 		if err != nil {
 			return nil, fmt.Errorf("failure: %w", err)
 		}
-		if outcome == probe.OK || m.GetCount() == 0 || len(m.GetExamples()) > MaxExamples || seen[kind{outcome, phase}] {
+		if outcome == probe.OK || m.GetCount() == 0 || len(m.GetExamples()) > MaxExamples ||
+			seen[kind{outcome, phase}] {
 			return nil, fmt.Errorf("failure %s %s: it is none, stands twice, or has too many examples", outcome, phase)
 		}
 		seen[kind{outcome, phase}] = true
@@ -282,7 +293,9 @@ func parseFailures(messages []*agentv1.Failure, longest time.Duration) ([]report
 		if err != nil {
 			return nil, fmt.Errorf("failure %s: %w", outcome, err)
 		}
-		failures = append(failures, report.Failure{Outcome: outcome, Phase: phase, Count: m.GetCount(), Examples: m.GetExamples(), Spans: spans})
+		failures = append(failures,
+			report.Failure{Outcome: outcome, Phase: phase, Count: m.GetCount(), Examples: m.GetExamples(),
+				Spans: spans})
 	}
 	return failures, nil
 }
@@ -319,7 +332,8 @@ func parseAnswers(m *agentv1.Path, p *report.Path) error {
 	return nil
 }
 
-// checkCounts holds the path against what report.Path promises. Differences, not sums: sums of foreign numbers may overflow.
+// checkCounts holds the path against what report.Path promises. Differences, not sums: sums of foreign numbers may
+// overflow.
 func checkCounts(p report.Path) error {
 	if p.Sent > p.Scheduled || p.Scheduled-p.Sent != p.Missed {
 		return fmt.Errorf("%d scheduled are not %d sent and %d missed", p.Scheduled, p.Sent, p.Missed)
@@ -347,8 +361,10 @@ func checkCounts(p report.Path) error {
 	if p.Lag.Count() != p.Sent {
 		return fmt.Errorf("%d lags for %d sent", p.Lag.Count(), p.Sent)
 	}
-	if p.Kernel > p.OK || p.Retransmitted > p.Sent || p.Retransmits < p.Retransmitted || p.Reused > p.Sent || p.Closed > p.Reused || p.Closed > p.Sent-p.OK {
-		return fmt.Errorf("%d timed by the kernel, %d retransmits in %d attempts, %d reused and %d closed connections cannot be of %d sent with %d successes",
+	if p.Kernel > p.OK || p.Retransmitted > p.Sent || p.Retransmits < p.Retransmitted || p.Reused > p.Sent ||
+		p.Closed > p.Reused || p.Closed > p.Sent-p.OK {
+		return fmt.Errorf("%d timed by the kernel, %d retransmits in %d attempts, %d reused and %d closed "+
+			"connections cannot be of %d sent with %d successes",
 			p.Kernel, p.Retransmits, p.Retransmitted, p.Reused, p.Closed, p.Sent, p.OK)
 	}
 	// A connection ends once, and a request opened it.

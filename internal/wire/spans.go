@@ -13,12 +13,14 @@ import (
 func spans(all []report.Span) []*agentv1.Span {
 	var messages []*agentv1.Span
 	for _, s := range all {
-		messages = append(messages, &agentv1.Span{First: durationpb.New(s.First), Last: durationpb.New(s.Last), Count: s.Count})
+		messages = append(messages,
+			&agentv1.Span{First: durationpb.New(s.First), Last: durationpb.New(s.Last), Count: s.Count})
 	}
 	return messages
 }
 
-// longest is how long after the start of the path an attempt may have started: up to its end, or up to MaxLimit while it has none.
+// longest is how long after the start of the path an attempt may have started: up to its end, or up to MaxLimit while
+// it has none.
 func longest(p report.Path) time.Duration {
 	if p.Ended.IsZero() {
 		return MaxLimit
@@ -26,8 +28,8 @@ func longest(p report.Path) time.Duration {
 	return p.Ended.Sub(p.Started)
 }
 
-// parseSpans reads when the attempts of one kind of failure started. An agent may leave it out, but not tell a part of it:
-// it is what attempts are taken out of a judgement by.
+// parseSpans reads when the attempts of one kind of failure started. An agent may leave it out, but not tell a part of
+// it: it is what attempts are taken out of a judgement by.
 func parseSpans(m *agentv1.Failure, longest time.Duration) ([]report.Span, error) {
 	messages := m.GetSpans()
 	if len(messages) == 0 {
@@ -40,7 +42,8 @@ func parseSpans(m *agentv1.Failure, longest time.Duration) ([]report.Span, error
 	left, before := m.GetCount(), time.Duration(-1)
 	for _, m := range messages {
 		s := report.Span{First: m.GetFirst().AsDuration(), Last: m.GetLast().AsDuration(), Count: m.GetCount()}
-		if m.GetFirst() == nil || m.GetLast() == nil || s.First <= before || s.Last < s.First || s.Last > longest || s.Count == 0 || s.Count > left {
+		if m.GetFirst() == nil || m.GetLast() == nil || s.First <= before || s.Last < s.First || s.Last > longest ||
+			s.Count == 0 || s.Count > left {
 			return nil, fmt.Errorf("a span from %v to %v with %d attempts cannot be", s.First, s.Last, s.Count)
 		}
 		left, before = left-s.Count, s.Last

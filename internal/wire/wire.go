@@ -1,7 +1,7 @@
 // Package wire maps between the control channel's messages (api/agent/v1) and our own types.
 //
-// What comes from the network is foreign: every Parse function bounds sizes and counts and refuses what no correct peer sends,
-// so that nothing behind this package needs to ask again.
+// What comes from the network is foreign: every Parse function bounds sizes and counts and refuses what no correct peer
+// sends, so that nothing behind this package needs to ask again.
 package wire
 
 import (
@@ -49,14 +49,16 @@ func Key(k schedule.Key) *agentv1.RoundKey {
 	return &agentv1.RoundKey{TaskUid: k.UID, Generation: k.Generation, Round: k.Round}
 }
 
-// ParseKey reads a key: a UID of 1 to 64 letters, digits, dots, dashes or underscores, a generation of 0 or more, a round of 1 or more.
+// ParseKey reads a key: a UID of 1 to 64 letters, digits, dots, dashes or underscores, a generation of 0 or more, a
+// round of 1 or more.
 func ParseKey(m *agentv1.RoundKey) (schedule.Key, error) {
 	k := schedule.Key{UID: m.GetTaskUid(), Generation: m.GetGeneration(), Round: m.GetRound()}
 	switch {
 	case m == nil:
 		return schedule.Key{}, errors.New("round key is missing")
 	case k.UID == "" || len(k.UID) > maxUIDBytes || strings.ContainsFunc(k.UID, notInUID):
-		return schedule.Key{}, fmt.Errorf("round key: task UID must be 1 to %d letters, digits, dots, dashes or underscores", maxUIDBytes)
+		return schedule.Key{}, fmt.Errorf("round key: task UID must be 1 to %d letters, digits, dots, dashes or "+
+			"underscores", maxUIDBytes)
 	case k.Generation < 0:
 		return schedule.Key{}, fmt.Errorf("round key: generation %d is negative", k.Generation)
 	case k.Round < 1:
@@ -69,7 +71,8 @@ const uidCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234
 
 func notInUID(r rune) bool { return !strings.ContainsRune(uidCharacters, r) }
 
-// text checks a string from outside: its length in bytes, and that no control character can mess up a terminal or a log.
+// text checks a string from outside: its length in bytes, and that no control character can mess up a terminal or a
+// log.
 func text(what, s string, least, most int) error {
 	if len(s) < least || len(s) > most {
 		return fmt.Errorf("%s has %d bytes, allowed are %d to %d", what, len(s), least, most)

@@ -148,7 +148,8 @@ func (k *Keeper) workload(ctx context.Context, kind, name string) (client.Object
 }
 
 // ensureWorkload applies the workload when it is not what it ought to be, and returns it as it is then.
-func (k *Keeper) ensureWorkload(ctx context.Context, seen *view, current client.Object, wish DesiredAgents) (client.Object, bool,
+func (k *Keeper) ensureWorkload(ctx context.Context, seen *view, current client.Object,
+	wish DesiredAgents) (client.Object, bool,
 	error) {
 	standard := seen.set(k.Standard.Name)
 	if standard == nil {
@@ -199,8 +200,8 @@ func templateIn(workload client.Object) corev1.PodTemplateSpec {
 	return corev1.PodTemplateSpec{}
 }
 
-// ensureFront applies the Services and the Ingress that are wanted and removes the others. It reports whether it applied
-// anything.
+// ensureFront applies the Services and the Ingress that are wanted and removes the others. It reports whether it
+// applied anything.
 func (k *Keeper) ensureFront(ctx context.Context, seen *view, owner client.Object, wish DesiredAgents) (changed bool,
 	err error) {
 	yes := true

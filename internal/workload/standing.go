@@ -13,7 +13,8 @@ import (
 )
 
 // rolloutStatus reads how far the agents have come.
-func (k *Keeper) rolloutStatus(ctx context.Context, seen *view, workload client.Object, wish DesiredAgents) (RolloutStatus, error) {
+func (k *Keeper) rolloutStatus(ctx context.Context, seen *view, workload client.Object,
+	wish DesiredAgents) (RolloutStatus, error) {
 	standing := countsOf(workload)
 	var pods corev1.PodList
 	err := k.Client.List(ctx, &pods, client.InNamespace(k.Namespace), client.MatchingLabels{nameLabel: wish.Names.Name})

@@ -185,7 +185,8 @@ func TestImpossibleValuesAreRefused(t *testing.T) {
 		"large answers too often": {"{request: {answerSizeInByte: 65536, qps: 153}}",
 			[]string{"spec.request.answerSizeInByte is 65536", "10027008 bytes a second", "the qps of 153",
 				"at most 65359", "a qps of at most 152", "no more than 10000000"}},
-		"the largest number of bytes": {"{request: {answerSizeInByte: 9223372036854775807, qps: 1000}}", []string{"spec.request.answerSizeInByte is 9223372036854775807", "from 0 to 65536"}},
+		"the largest number of bytes": {"{request: {answerSizeInByte: 9223372036854775807, qps: 1000}}",
+			[]string{"spec.request.answerSizeInByte is 9223372036854775807", "from 0 to 65536"}},
 		"the largest number of queries, large answers": {"{request: {answerSizeInByte: 65536, qps: " +
 			"9223372036854775807}}", []string{"spec.request.qps is 9223372036854775807", "from 1 to 1000"}},
 		"a success rate above all": {"{expect: {successRate: 1.5}}",

@@ -123,7 +123,8 @@ func (f *finder) around(n ast.Node) ast.Node {
 				return at
 			}
 			return n
-		case *ast.CaseClause, *ast.BlockStmt, *ast.FuncLit, *ast.CompositeLit, *ast.ForStmt, *ast.IfStmt, *ast.SwitchStmt,
+		case *ast.CaseClause, *ast.BlockStmt, *ast.FuncLit, *ast.CompositeLit, *ast.ForStmt, *ast.IfStmt,
+			*ast.SwitchStmt,
 			*ast.FuncDecl, *ast.GenDecl:
 			return n
 		default:

@@ -46,7 +46,8 @@ func run(args []string, out, progress io.Writer) error {
 	debug.SetGCPercent(400)
 	start := time.Now()
 	tally := oracle.Run(*seed, *first, *rounds, *examples, func(done uint64) {
-		fmt.Fprintf(progress, "%d of %d rounds, %.0f a second\n", done, *rounds, float64(done)/time.Since(start).Seconds())
+		fmt.Fprintf(progress, "%d of %d rounds, %.0f a second\n", done, *rounds,
+			float64(done)/time.Since(start).Seconds())
 	})
 	tally.Write(out, *seed, time.Since(start))
 	if tally.Failed() {

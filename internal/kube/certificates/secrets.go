@@ -129,8 +129,8 @@ func (a *Authority) try(ctx context.Context, key client.ObjectKey,
 	}
 }
 
-// own makes the configured owner the only one and reports whether it was so already. An owner of an earlier installation
-// has to go: the garbage collector would take the Secret away with it.
+// own makes the configured owner the only one and reports whether it was so already. An owner of an earlier
+// installation has to go: the garbage collector would take the Secret away with it.
 func (a *Authority) own(secret *corev1.Secret) bool {
 	if a.config.Owner == nil {
 		return true

@@ -1,8 +1,8 @@
 package tlsprobe
 
-// What one attempt costs of this process's CPU at most, in microseconds, whatever the protocol. BenchmarkAttempt measured
-// it on a virtual machine with 2 CPUs that others used too, with the server in a process of its own, in three runs of 2 s
-// each, lowest to highest:
+// What one attempt costs of this process's CPU at most, in microseconds, whatever the protocol. BenchmarkAttempt
+// measured it on a virtual machine with 2 CPUs that others used too, with the server in a process of its own, in three
+// runs of 2 s each, lowest to highest:
 //
 //	             new connection     resumed session     persistent connection
 //	HTTP/1.1     166 to 173         -                   62 to 76
