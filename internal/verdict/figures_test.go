@@ -158,9 +158,17 @@ func TestReasonsHoldTheirFigures(t *testing.T) {
 }
 
 func ExampleReason_String() {
-	fmt.Println(verdict.Reason{Code: verdict.OutOfPorts, Count: 1, Of: 10, Room: 1})
-	fmt.Println(verdict.Reason{Code: verdict.OutOfPorts, Count: 1, Of: 10})
-	// Output: the agent could not send 1 of 10 due requests: it ran out of ports (it has 1), descriptors or memory for
-	// large answers: lower the rate the agent could not send 1 of 10 due requests: it ran out of ports, descriptors or
-	// memory for large answers: lower the rate
+	fmt.Println(verdict.Reason{Code: verdict.NotDue, Count: 3, Of: 10})
+	// Output:
+	// only 3 of the 10 planned requests came due
+}
+
+func TestRoomForPortsIsSaidWhereItIsKnown(t *testing.T) {
+	const start, end = "the agent could not send 1 of 10 due requests: it ran out of ports",
+		", descriptors or memory for large answers: lower the rate"
+	for room, want := range map[uint64]string{1: start + " (it has 1)" + end, 0: start + end} {
+		if got := (verdict.Reason{Code: verdict.OutOfPorts, Count: 1, Of: 10, Room: room}).String(); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
 }
