@@ -278,7 +278,8 @@ func commonNode(failed, passed routes) (Finding, bool) {
 func nodePortsOf(failed, passed routes) (Finding, bool) {
 	node := failed[0].to
 	elsewhere := func(r route) bool { return r.to != node }
-	if failed.any(func(r route) bool { return r.to != node }) || !passed.like(failed).any(elsewhere) {
+	other := func(r route) bool { return r.kind != target.NodePort || r.to != node }
+	if node == "" || failed.any(other) || !passed.like(failed).any(elsewhere) {
 		return Finding{}, false
 	}
 	alike := passed.like(failed)
