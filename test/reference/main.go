@@ -30,7 +30,7 @@ func run(in io.Reader, out io.Writer) error {
 	}
 	root := crd.Spec.Versions[0].Schema.OpenAPIV3Schema
 	fmt.Fprintf(out, "# %s\n\n%s\n", crd.Spec.Names.Kind, paragraph(root.Description))
-	fmt.Fprintf(out, "\nGroup `%s`, version `%s`, scope %s, short names: %s. What is out of range is refused when "+
+	fmt.Fprintf(out, "\nGroup `%s`, version `%s`, scope %s, short names: %s. What is out of range is refused when\n"+
 		"the object is applied, with a sentence that says what would do.\n",
 		crd.Spec.Group, crd.Spec.Versions[0].Name, crd.Spec.Scope, strings.Join(crd.Spec.Names.ShortNames, ", "))
 	for _, part := range []string{"spec", "status"} {
