@@ -1,10 +1,12 @@
 package docs
 
 import (
+	"io/fs"
 	"os"
 	"regexp"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -83,5 +85,39 @@ func TestTheFrontPageIsShort(t *testing.T) {
 	}
 	if n := strings.Count(string(text), "\n"); n >= 120 {
 		t.Errorf("README.md has %d lines, fewer than 120 are allowed: move what a newcomer does not need to docs", n)
+	}
+}
+
+// TestLinesOfPagesFitAnEditor: rows of tables cannot be broken, code is what a program printed, and Chinese has no blanks
+// to break at.
+func TestLinesOfPagesFitAnEditor(t *testing.T) {
+	const most = 120
+	root := os.DirFS("../..")
+	err := fs.WalkDir(root, ".", func(page string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && (entry.Name() == "testdata" || entry.Name() != "." && strings.HasPrefix(entry.Name(), ".")):
+			return fs.SkipDir
+		case !strings.HasSuffix(page, ".md") || strings.HasSuffix(page, ".zh-CN.md"):
+			return nil
+		}
+		text, err := fs.ReadFile(root, page)
+		if err != nil {
+			return err
+		}
+		code := false
+		for i, line := range strings.Split(string(text), "\n") {
+			if strings.HasPrefix(strings.TrimSpace(line), "```") {
+				code = !code
+			}
+			if !code && !strings.HasPrefix(line, "|") && utf8.RuneCountInString(line) > most {
+				t.Errorf("%s:%d has %d columns, more than %d", page, i+1, utf8.RuneCountInString(line), most)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
