@@ -1,5 +1,5 @@
 // Package apiserver serves KdoctorReport of system.kdoctor.io/v1beta1 behind the Kubernetes API server's aggregation
-// layer. It keeps no state of its own: reports are rendered from kept rounds when they are asked for.
+// layer. It keeps no state of its own: reports are rendered from stored rounds when they are asked for.
 package apiserver
 
 import (
@@ -27,13 +27,13 @@ import (
 	"kdoctor.io/kdoctor/internal/verdict"
 )
 
-// Reports is where rounds are kept.
+// Reports is where rounds are stored.
 type Reports interface {
-	// Latest returns the latest finished round of a task; false when none is kept.
+	// Latest returns the latest finished round of a task; false when none is stored.
 	Latest(ctx context.Context, uid string) (verdict.StoredRound, bool, error)
-	// Rounds returns the keys of all rounds that are kept of a task, by generation and number; none is no error.
+	// Rounds returns the keys of all stored rounds of a task, by generation and number; none is no error.
 	Rounds(ctx context.Context, uid string) ([]schedule.Key, error)
-	// Round returns a kept round; false when it is not kept.
+	// Round returns a stored round; false when it is not kept.
 	Round(ctx context.Context, key schedule.Key) (verdict.StoredRound, bool, error)
 	// Watch calls changed with the UIDs of tasks whose rounds changed, until the context is over, and returns its
 	// error. It calls changed once with no UIDs as soon as no change can be missed any more.

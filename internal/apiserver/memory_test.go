@@ -19,7 +19,7 @@ type memory struct {
 	rounds map[string]verdict.StoredRound
 	kept   map[schedule.Key]verdict.StoredRound
 	broken map[string]error
-	// unreadable are the kept rounds that cannot be read;
+	// unreadable are the stored rounds that cannot be read;
 	unreadable map[schedule.Key]error
 	reads      int
 

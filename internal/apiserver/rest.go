@@ -63,7 +63,7 @@ func (*reportREST) GetSingularName() string { return "kdoctorreport" }
 // Categories lets "kubectl get kdoctor" find reports.
 func (*reportREST) Categories() []string { return []string{"kdoctor"} }
 
-// Get returns the report of one task's latest round, or a kept round by its own name, or NotFound.
+// Get returns the report of one task's latest round, or a stored round by its own name, or NotFound.
 func (r *reportREST) Get(ctx context.Context, name string, _ *metav1.GetOptions) (runtime.Object, error) {
 	if strings.Contains(name, ":") {
 		return r.getRound(ctx, name)
@@ -127,7 +127,7 @@ func (r *reportREST) object(ctx context.Context, e entry) (*systemv1beta1.Kdocto
 }
 
 // List returns the reports that the selectors match, by name, at most Limit at a time. A report that cannot be read is
-// left out and logged. It is one report a task, unless the selectors ask for kept rounds.
+// left out and logged. It is one report a task, unless the selectors ask for stored rounds.
 func (r *reportREST) List(ctx context.Context, options *metainternalversion.ListOptions) (runtime.Object, error) {
 	if err := r.hub.refresh(ctx); err != nil {
 		klog.FromContext(ctx).Error(err, "Some reports are left out of the list")

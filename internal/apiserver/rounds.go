@@ -33,10 +33,10 @@ const (
 )
 
 const (
-	// pageLines is how many kept rounds one answer holds at most as lines of a table, pageReports how many as reports;
-	// no further report is added to an answer that holds pagePaths paths, at some 1.5 kB each.
+	// pageLines is how many stored rounds one answer holds at most as lines of a table, pageReports how many as
+	// reports; no further report is added to an answer that holds pagePaths paths, at some 1.5 kB each.
 	pageLines, pageReports, pagePaths = 100, 20, 20_000
-	// maxLines bounds the lines of kept rounds that are remembered.
+	// maxLines bounds the lines of stored rounds that are remembered.
 	maxLines = 10_000
 	// maxRanges bounds how many ranges of rounds a sentence names.
 	maxRanges = 8
@@ -53,13 +53,13 @@ func fieldLabel(label, value string) (internalLabel, internalValue string, err e
 		fieldKind, fieldNumber)
 }
 
-// roundName is the name of one kept round: that of its task's report, a colon, which no task's name holds, and
+// roundName is the name of one stored round: that of its task's report, a colon, which no task's name holds, and
 // generation and number.
 func roundName(report string, key schedule.Key) string {
 	return fmt.Sprintf("%s:%d.%d", report, key.Generation, key.Round)
 }
 
-// namedRound reads the name of a kept round, in which the generation may be left out; it is 0 then.
+// namedRound reads the name of a stored round, in which the generation may be left out; it is 0 then.
 // It is not ok for the name of a task's report.
 func namedRound(name string) (report string, generation, number int64, ok bool) {
 	parts := regexp.MustCompile(`^([^:]+):(?:([0-9]{1,10})\.)?([0-9]{1,10})$`).FindStringSubmatch(name)
@@ -73,8 +73,8 @@ func namedRound(name string) (report string, generation, number int64, ok bool) 
 	return parts[1], generation, number, true
 }
 
-// wantsRounds reports whether a selector asks for kept rounds, and not for the report of each task: it names a task, a
-// number of a round, or the name of a kept round.
+// wantsRounds reports whether a selector asks for stored rounds, and not for the report of each task: it names a task,
+// a number of a round, or the name of a stored round.
 func wantsRounds(selector fields.Selector) bool {
 	if selector == nil {
 		return false
@@ -89,13 +89,13 @@ func wantsRounds(selector fields.Selector) bool {
 		func(r fields.Requirement) bool { return r.Field == fieldNumber })
 }
 
-// getRound returns one kept round by its name. Without a generation it is that of the newest generation that has a
+// getRound returns one stored round by its name. Without a generation it is that of the newest generation that has a
 // round of the number.
 func (r *reportREST) getRound(ctx context.Context, name string) (runtime.Object, error) {
 	report, generation, number, ok := namedRound(name)
 	if !ok {
 		err := apierrors.NewNotFound(groupResource(), name)
-		err.ErrStatus.Message += ": a kept round is named <report>:<round> or <report>:<generation>.<round>"
+		err.ErrStatus.Message += ": a stored round is named <report>:<round> or <report>:<generation>.<round>"
 		return nil, err
 	}
 	refreshed := r.hub.refresh(ctx)
@@ -108,7 +108,7 @@ func (r *reportREST) getRound(ctx context.Context, name string) (runtime.Object,
 	}
 	keys, err := r.hub.reports.Rounds(ctx, e.task.UID)
 	if err != nil {
-		return nil, apierrors.NewInternalError(fmt.Errorf("list the kept rounds of %s: %w", report, err))
+		return nil, apierrors.NewInternalError(fmt.Errorf("list the stored rounds of %s: %w", report, err))
 	}
 	for _, key := range slices.Backward(keys) {
 		if key.Round != number || generation != 0 && key.Generation != generation {
@@ -116,7 +116,7 @@ func (r *reportREST) getRound(ctx context.Context, name string) (runtime.Object,
 		}
 		found, err := r.round(ctx, e, key)
 		if err != nil {
-			return nil, apierrors.NewInternalError(fmt.Errorf("the kept round %s cannot be read: %w",
+			return nil, apierrors.NewInternalError(fmt.Errorf("the stored round %s cannot be read: %w",
 				roundName(report, key), err))
 		}
 		if found != nil {
@@ -124,11 +124,11 @@ func (r *reportREST) getRound(ctx context.Context, name string) (runtime.Object,
 		}
 	}
 	missing := apierrors.NewNotFound(groupResource(), name)
-	missing.ErrStatus.Message += fmt.Sprintf(": kept of %s %s are %s", e.task.Kind, e.task.Name, ranges(keys))
+	missing.ErrStatus.Message += fmt.Sprintf(": stored rounds of %s %s: %s", e.task.Kind, e.task.Name, ranges(keys))
 	return nil, missing
 }
 
-// round renders one kept round as far as the caller will see it; nil when it is gone.
+// round renders one stored round as far as the caller will see it; nil when it is gone.
 func (r *reportREST) round(ctx context.Context, e entry, key schedule.Key) (*systemv1beta1.KdoctorReport, error) {
 	report := render.Bare(e.task)
 	if !lineIsEnough(ctx) {
@@ -151,7 +151,7 @@ type keptRound struct {
 	key schedule.Key
 }
 
-// listRounds returns the kept rounds that the selectors match, by task and newest first. One that cannot be read is
+// listRounds returns the stored rounds that the selectors match, by task and newest first. One that cannot be read is
 // left out and logged; in a table it has a line that says so.
 func (r *reportREST) listRounds(ctx context.Context, options *metainternalversion.ListOptions,
 	version uint64) (runtime.Object, error) {
@@ -192,7 +192,7 @@ func (r *reportREST) listRounds(ctx context.Context, options *metainternalversio
 			return nil, ctx.Err()
 		}
 		if err != nil || report == nil {
-			klog.FromContext(ctx).Info("A kept round is left out of the list", "round",
+			klog.FromContext(ctx).Info("A stored round is left out of the list", "round",
 				roundName(kept.name(), kept.key), "reason", err)
 			continue
 		}
@@ -208,11 +208,11 @@ func (r *reportREST) listRounds(ctx context.Context, options *metainternalversio
 
 // tooMany says that a list without a limit would take more memory than the server has.
 func tooMany(rounds int, page int64) error {
-	return apierrors.NewBadRequest(fmt.Sprintf("%d rounds are kept; ask for at most %d at a time with limit and "+
+	return apierrors.NewBadRequest(fmt.Sprintf("%d rounds are stored; ask for at most %d at a time with limit and "+
 		"continue, as kubectl does unless told otherwise", rounds, page))
 }
 
-// matchingRounds returns the kept rounds that the selector matches and that come behind the name at which an earlier
+// matchingRounds returns the stored rounds that the selector matches and that come behind the name at which an earlier
 // list ended.
 func (r *reportREST) matchingRounds(ctx context.Context, selector fields.Selector, after string) ([]keptRound, error) {
 	lastReport, lastGeneration, lastNumber, _ := namedRound(after)
@@ -225,10 +225,10 @@ func (r *reportREST) matchingRounds(ctx context.Context, selector fields.Selecto
 		}
 		keys, err := r.hub.reports.Rounds(ctx, e.task.UID)
 		if err != nil && (one || ctx.Err() != nil) {
-			return nil, apierrors.NewInternalError(fmt.Errorf("list the kept rounds of %s: %w", e.name(), err))
+			return nil, apierrors.NewInternalError(fmt.Errorf("list the stored rounds of %s: %w", e.name(), err))
 		}
 		if err != nil {
-			klog.FromContext(ctx).Error(err, "The kept rounds of a task are left out of the list", "report", e.name())
+			klog.FromContext(ctx).Error(err, "The stored rounds of a task are left out of the list", "report", e.name())
 		}
 		for _, key := range slices.Backward(keys) {
 			if e.name() == lastReport &&
@@ -247,10 +247,10 @@ func (r *reportREST) matchingRounds(ctx context.Context, selector fields.Selecto
 	return rounds, nil
 }
 
-// ranges puts the numbers of kept rounds into words, such as "rounds 1-3, 5".
+// ranges puts the numbers of stored rounds into words, such as "1-3, 5".
 func ranges(keys []schedule.Key) string {
 	if len(keys) == 0 {
-		return "no rounds"
+		return "none"
 	}
 	var spans []string
 	several := keys[0].Generation != keys[len(keys)-1].Generation
@@ -273,17 +273,17 @@ func ranges(keys []schedule.Key) string {
 		spans = append([]string{fmt.Sprintf("%d ranges of older ones", len(spans)-maxRanges)},
 			spans[len(spans)-maxRanges:]...)
 	}
-	return "rounds " + strings.Join(spans, ", ")
+	return strings.Join(spans, ", ")
 }
 
-// lines remembers kept rounds in one line each, so that a table need not read them again: they do not change.
+// lines remembers stored rounds in one line each, so that a table need not read them again: they do not change.
 // Its zero value is empty.
 type lines struct {
 	mu    sync.Mutex
 	known map[schedule.Key]render.Summary
 }
 
-// of returns the line of a kept round, of which it reads the blob unless it is remembered.
+// of returns the line of a stored round, of which it reads the blob unless it is remembered.
 func (l *lines) of(ctx context.Context, reports Reports, task render.Task, key schedule.Key) (render.Summary, error) {
 	l.mu.Lock()
 	s, ok := l.known[key]

@@ -49,10 +49,10 @@ func TestKeptRoundsByName(t *testing.T) {
 		})
 	}
 	missing := map[string]string{
-		"netreach-a:9":     "kept of NetReach a are rounds 1-3 of generation 1, 1 of generation 2, 3 of generation 2",
-		"netreach-a:2.2":   "kept of NetReach a are",
-		"netreach-b:1":     "kept of NetReach b are rounds 2",
-		"netreach-new:1":   "kept of NetReach new are no rounds",
+		"netreach-a:9":     "stored rounds of NetReach a: 1-3 of generation 1, 1 of generation 2, 3 of generation 2",
+		"netreach-a:2.2":   "stored rounds of NetReach a:",
+		"netreach-b:1":     "stored rounds of NetReach b: 2",
+		"netreach-new:1":   "stored rounds of NetReach new: none",
 		"netreach-a:x":     "<report>:<round>",
 		"netreach-a:1.2.3": "<report>:<round>",
 		"nobody:1":         "not found",
@@ -98,7 +98,7 @@ func TestKeptRoundsBySelector(t *testing.T) {
 	}
 	if err := c.Get().Resource("kdoctorreports").Param("fieldSelector", "spec.TaskName=a").Param("watch",
 		"true").Do(t.Context()).Error(); !apierrors.IsBadRequest(err) {
-		t.Errorf("a watch of kept rounds: got %v, want BadRequest", err)
+		t.Errorf("a watch of stored rounds: got %v, want BadRequest", err)
 	}
 }
 
@@ -134,7 +134,7 @@ func TestManyKeptRoundsComeInPages(t *testing.T) {
 	}
 	if err := c.Get().Resource("kdoctorreports").Param("fieldSelector",
 		"spec.TaskName=b").Do(t.Context()).Error(); !apierrors.IsBadRequest(err) ||
-		!strings.Contains(err.Error(), "250 rounds are kept") {
+		!strings.Contains(err.Error(), "250 rounds are stored") {
 		t.Errorf("all at once: got %v, want BadRequest", err)
 	}
 	tables := tableClient(t, config)
@@ -186,10 +186,10 @@ func TestRanges(t *testing.T) {
 		scattered = append(scattered, schedule.Key{Generation: 1, Round: 2 * n})
 	}
 	for want, keys := range map[string][]schedule.Key{
-		"no rounds":     nil,
-		"rounds 4":      {{Generation: 1, Round: 4}},
-		"rounds 1-2, 5": {{Generation: 1, Round: 1}, {Generation: 1, Round: 2}, {Generation: 1, Round: 5}},
-		"rounds 12 ranges of older ones, 24, 26, 28, 30, 32, 34, 36, 38": scattered,
+		"none":     nil,
+		"4":      {{Generation: 1, Round: 4}},
+		"1-2, 5": {{Generation: 1, Round: 1}, {Generation: 1, Round: 2}, {Generation: 1, Round: 5}},
+		"12 ranges of older ones, 24, 26, 28, 30, 32, 34, 36, 38": scattered,
 	} {
 		if got := ranges(keys); got != want {
 			t.Errorf("got %q, want %q", got, want)
@@ -213,7 +213,7 @@ func FuzzNamedRound(f *testing.F) {
 	})
 }
 
-// The line of a kept round is read from the blob once; a round that is kept anew is read anew.
+// The line of a stored round is read from the blob once; a round that is kept anew is read anew.
 func TestLinesForgetTheNewestRoundOfATask(t *testing.T) {
 	m := rounds()
 	var l lines

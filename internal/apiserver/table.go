@@ -15,7 +15,7 @@ import (
 	"kdoctor.io/kdoctor/internal/schedule"
 )
 
-// unreadableRound is the result of a kept round that cannot be read.
+// unreadableRound is the result of a stored round that cannot be read.
 const unreadableRound = "unreadable"
 
 // ConvertToTable makes what kubectl get prints.
@@ -81,7 +81,7 @@ func (r *reportREST) row(ctx context.Context, report *systemv1beta1.KdoctorRepor
 	return row
 }
 
-// lineOfRound is the line of a kept round; it is not ok for the name of a task's report. A round that cannot be read
+// lineOfRound is the line of a stored round; it is not ok for the name of a task's report. A round that cannot be read
 // has a line that says so.
 func (r *reportREST) lineOfRound(ctx context.Context, name string) (render.Summary, bool) {
 	report, generation, number, ok := namedRound(name)

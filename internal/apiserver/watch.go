@@ -38,7 +38,7 @@ func (r *reportREST) Watch(ctx context.Context, options *metainternalversion.Lis
 		options = &metainternalversion.ListOptions{}
 	}
 	if wantsRounds(options.FieldSelector) {
-		return nil, apierrors.NewBadRequest("kept rounds do not change; watch the reports of tasks, without a " +
+		return nil, apierrors.NewBadRequest("stored rounds do not change; watch the reports of tasks, without a " +
 			"selector of " + fieldTask + " or " + fieldNumber)
 	}
 	from, err := parseVersion(options.ResourceVersion)

@@ -66,7 +66,7 @@ func (c *client) report(ctx context.Context, of kind.Kind, task string, round in
 	case err == nil:
 		return raw, nil
 	case round > 0 && apierrors.IsNotFound(err):
-		// The API knows which rounds are kept, and says so.
+		// The API knows which rounds are stored, and says so.
 		var status metav1.Status
 		if json.Unmarshal(raw, &status) == nil && status.Message != "" {
 			return nil, errors.New(status.Message)

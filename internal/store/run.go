@@ -19,7 +19,7 @@ const (
 
 // Run writes what is held in memory as soon as that is possible, and removes the oldest rounds when all together are
 // larger than the retention allows. It runs until the context is over and logs to the context's logger. Without it
-// rounds are kept all the same.
+// rounds are stored all the same.
 func (s *Store) Run(ctx context.Context, keep Retention) error {
 	log := logr.FromContextOrDiscard(ctx)
 	s.usage.watch(keep.MaxBytes)

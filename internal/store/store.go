@@ -105,7 +105,7 @@ func (s *Store) Latest(ctx context.Context, uid string) (verdict.StoredRound, er
 	return s.Round(ctx, keys[len(keys)-1])
 }
 
-// Rounds returns the keys of all rounds that are kept of a task, oldest first; none is no error.
+// Rounds returns the keys of all stored rounds of a task, oldest first; none is no error.
 // It reads names only, so a blob that cannot be read is in the list.
 func (s *Store) Rounds(ctx context.Context, uid string) ([]schedule.Key, error) {
 	names, err := s.names(ctx, uid)

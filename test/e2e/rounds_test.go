@@ -87,7 +87,8 @@ func twoRounds(t *testing.T, l life) {
 	var none systemv1beta1.KdoctorReport
 	if err := l.api.Get(t.Context(), client.ObjectKey{Name: "netreach-two:9"}, &none); !apierrors.IsNotFound(err) ||
 		!strings.Contains(err.Error(), "rounds 1-2") {
-		t.Errorf("a round that never was is answered with %v; want that it is not found and which rounds are kept", err)
+		t.Errorf("a round that never was is answered with %v; want that it is not found and which rounds are stored",
+			err)
 	}
 }
 
@@ -221,7 +222,7 @@ func madeAgain(t *testing.T, l life) {
 	var list systemv1beta1.KdoctorReportList
 	if err := l.api.List(t.Context(), &list, client.MatchingFields{"spec.TaskName": "again"}); err != nil ||
 		len(list.Items) != 1 {
-		t.Errorf("%d rounds are kept (%v), want the one of the new task", len(list.Items), err)
+		t.Errorf("%d rounds are stored (%v), want the one of the new task", len(list.Items), err)
 	}
 }
 

@@ -1,4 +1,4 @@
-// Package render turns a kept round into the KdoctorReport that users read, in the format that their tools know:
+// Package render turns a stored round into the KdoctorReport that users read, in the format that their tools know:
 // durations are Go durations, sizes and shares are strings with units, latencies are milliseconds.
 package render
 
@@ -48,7 +48,7 @@ func Report(task Task, kept verdict.StoredRound) *systemv1beta1.KdoctorReport {
 	key := kept.Round.Key
 	done, failed := task.DoneRounds, task.FailedRounds
 	if key.Generation == task.Generation {
-		// A round is kept a moment before the task's status tells of it.
+		// A round is stored a moment before the task's status tells of it.
 		done = max(done, key.Round)
 		if kept.Verdict.Result != verdict.Pass && !slices.Contains(failed, key.Round) {
 			failed = append(slices.Clone(failed), key.Round)
