@@ -35,7 +35,7 @@ type limits struct {
 	// perAgent and total are in requests a second, 0 without a limit.
 	perAgent, total int
 	onExcess        string
-	// name is that of the LoadLimit by which the API server refuses.
+	// name is the name of the LoadLimit by which the API server refuses tasks.
 	name string
 }
 

@@ -55,7 +55,7 @@ type Certificate interface {
 	// CurrentCertKeyContent returns the certificate chain and its key in PEM. It is called on every change and once a
 	// minute.
 	CurrentCertKeyContent() (cert, key []byte)
-	// AddListener takes who is to be told of a change; it may do nothing, then a change is found within a minute.
+	// AddListener registers a listener for changes. It may do nothing; then a change is found within a minute.
 	AddListener(dynamiccertificates.Listener)
 }
 

@@ -6,8 +6,8 @@ import (
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
 )
 
-// KeyPair is a Certificate that whoever rotates it sets anew. The zero value holds none: handshakes fail until the
-// first Set. It is safe for concurrent use.
+// KeyPair is a Certificate that can be replaced while it is in use. The zero value has no key pair: handshakes fail
+// until the first Set. It is safe for concurrent use.
 type KeyPair struct {
 	mu        sync.Mutex
 	cert, key []byte
@@ -37,7 +37,7 @@ func (k *KeyPair) CurrentCertKeyContent() (cert, key []byte) {
 	return k.cert, k.key
 }
 
-// AddListener takes who is to be told of a Set.
+// AddListener registers a listener that every Set calls.
 func (k *KeyPair) AddListener(l dynamiccertificates.Listener) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

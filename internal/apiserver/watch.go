@@ -29,7 +29,7 @@ func (s *stream) ResultChan() <-chan watch.Event { return s.events }
 func (s *stream) Stop() { s.cancel() }
 
 // Watch follows the reports that the selectors match. Without a resource version it begins with all there are;
-// from one that the server no longer knows it fails with Expired, upon which clients list anew.
+// from one that the server no longer knows it fails with Expired, upon which clients list again.
 func (r *reportREST) Watch(ctx context.Context, options *metainternalversion.ListOptions) (watch.Interface, error) {
 	if err := r.hub.refresh(ctx); err != nil && ctx.Err() != nil {
 		return nil, err

@@ -52,7 +52,7 @@ type Forwarder interface {
 type Config struct {
 	// TLS gives the client's configuration; it is asked for each connection, so that renewed certificates are taken up.
 	TLS func() (*tls.Config, error)
-	// Forward is the second way; nil means that there is none.
+	// Forward is the second way; nil is no second way.
 	Forward Forwarder
 	// DirectTimeout bounds the connection to a pod's addresses, all of them together; 0 is 2 s.
 	DirectTimeout time.Duration

@@ -18,7 +18,7 @@ import (
 	"kdoctor.io/kdoctor/internal/wire"
 )
 
-// peerKey tells agents apart: a pod that was made anew under its old name is another one.
+// peerKey identifies an agent: a pod that was replaced under its old name is another agent.
 type peerKey struct{ namespace, pod, uid string }
 
 // peer is what the client remembers of one agent.

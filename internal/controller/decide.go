@@ -55,7 +55,7 @@ type decider struct {
 	state
 	decision
 	timetable schedule.Schedule
-	// asked tells that the newest round was asked for by token.
+	// asked reports that a token asked for the newest round.
 	asked bool
 	// fresh tells that the task is of a new revision, held that no round may start because the task's own agents are
 	// not ready.
@@ -211,7 +211,7 @@ func (d *decider) begins(key schedule.Key, record *v1beta1.Record) {
 	d.begin, d.planned, d.deadline = key, record.StartTimeStamp.Time, record.DeadLineTimeStamp.Time
 }
 
-// await starts the round when its time has come, and plans it anew when that has passed.
+// await starts the round when its time has come, and plans it again when the time has passed.
 func (d *decider) await(record *v1beta1.Record, key schedule.Key) bool {
 	start := record.StartTimeStamp.Time
 	switch {

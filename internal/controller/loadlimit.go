@@ -34,7 +34,7 @@ type LoadLimitWriter struct {
 	Name   string
 	// PerAgent and Total are the limits in requests a second, 0 without a limit.
 	PerAgent, Total int
-	// Workload is that of the default agents.
+	// Workload is the workload of the default agents.
 	Workload topology.Workload
 	Log      logr.Logger
 }

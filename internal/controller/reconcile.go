@@ -52,7 +52,7 @@ const (
 	retryLast  = 15 * time.Second
 )
 
-// errBusy tells that the task's own agents could not be looked at, because those of too many others are.
+// errBusy is returned where the agents of too many other tasks are being made or looked at.
 var errBusy = errors.New("agents of too many other tasks are being made or looked at")
 
 // FieldOwner is the name under which the controller owns the status.
@@ -65,7 +65,7 @@ type Config struct {
 	Client client.Client
 	Rounds *Rounds
 	Events events.EventRecorder
-	// Workload is that of the default agents.
+	// Workload is the workload of the default agents.
 	Workload topology.Workload
 	// Agents makes agents of tasks' own and removes them.
 	Agents Agents

@@ -24,7 +24,7 @@ const longestReason = 1000
 type Outcome struct {
 	Result  verdict.Result
 	Reasons []string
-	// Finding says where to look, by the surest finding; it is empty where there is none.
+	// Finding says where to look, by the surest finding; it is empty without a finding.
 	Finding string
 	// Succeeded, Failed and Silent are nodes: all agents passed, one did not, one gave no report.
 	Succeeded, Failed, Silent []string

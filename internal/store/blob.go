@@ -122,11 +122,11 @@ func (s *Store) names(ctx context.Context, uid string) ([]name, error) {
 	return names, nil
 }
 
-// listAttempts bounds how often a listing begins anew because a file vanished under it.
+// listAttempts bounds how often a listing begins again because a file vanished under it.
 const listAttempts = 20
 
 // list returns all objects. A listing of files fails when one of them, such as a temporary one, is gone between being
-// seen and being looked at; such a listing begins anew.
+// seen and being looked at; such a listing begins again.
 func (s *Store) list(ctx context.Context, options *blob.ListOptions) ([]*blob.ListObject, error) {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()

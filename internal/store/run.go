@@ -100,7 +100,7 @@ func (s *Store) flushOne(ctx context.Context, b held) error {
 func (s *Store) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), lastWords)
 	defer cancel()
-	_, _ = s.flush(ctx) // what could not be written is told of below
+	_, _ = s.flush(ctx) // the error is reported below
 	var errs []error
 	for _, b := range s.holding.all() {
 		if b.suffix == roundSuffix {

@@ -183,7 +183,7 @@ func (s *Store) DeleteTask(ctx context.Context, uid string) error {
 	return nil
 }
 
-// Tasks returns the UIDs of all tasks of which anything is kept, sorted.
+// Tasks returns the UIDs of all tasks that have stored rounds or plans, sorted.
 func (s *Store) Tasks(ctx context.Context) ([]string, error) {
 	objects, err := s.list(ctx, &blob.ListOptions{Delimiter: "/"})
 	if err != nil {

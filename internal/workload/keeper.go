@@ -42,7 +42,7 @@ func Refused(err error) bool {
 type Config struct {
 	// Client asks the API server itself: what a cache does not show yet would be made twice.
 	Client client.Client
-	// Namespace is that of the installation.
+	// Namespace is the namespace of the installation.
 	Namespace string
 	// Standard names the default agents, after which all others are made.
 	Standard topology.Workload
@@ -87,7 +87,7 @@ func (k *Keeper) Ensure(ctx context.Context, wish DesiredAgents) (RolloutStatus,
 	case current.GetDeletionTimestamp() != nil:
 		return RolloutStatus{}, nil
 	case !controlledBy(current, wish.Owner.UID):
-		// The task was made anew under its old name before the agents of the one before were gone.
+		// The task was replaced under its old name before the agents of the earlier task were gone.
 		return RolloutStatus{}, k.succeed(ctx, current, wish)
 	}
 	current, made, err := k.ensureWorkload(ctx, seen, current, wish)
@@ -131,7 +131,7 @@ func otherThan(kind string) string {
 	return topology.Deployment
 }
 
-// workload reads the workload as it is now, nil when there is none.
+// workload reads the workload as it is now, nil without one.
 func (k *Keeper) workload(ctx context.Context, kind, name string) (client.Object, error) {
 	var object client.Object = &appsv1.DaemonSet{}
 	if kind == topology.Deployment {

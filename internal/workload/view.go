@@ -43,7 +43,7 @@ func (k *Keeper) listNamespace(ctx context.Context) (*view, error) {
 		ingresses: ingresses.Items}, nil
 }
 
-// set, deployment, service and ingress return the object of the name, nil when there is none.
+// set, deployment, service and ingress return the object of the name, nil without one.
 func (v *view) set(name string) *appsv1.DaemonSet {
 	for i := range v.sets {
 		if v.sets[i].Name == name {
@@ -80,7 +80,7 @@ func (v *view) ingress(name string) *networkingv1.Ingress {
 	return nil
 }
 
-// workload is the DaemonSet or Deployment of the name, nil when there is none.
+// workload is the DaemonSet or Deployment of the name, nil without one.
 func (v *view) workload(kind, name string) client.Object {
 	if kind == topology.Deployment {
 		if found := v.deployment(name); found != nil {
@@ -94,7 +94,7 @@ func (v *view) workload(kind, name string) client.Object {
 	return nil
 }
 
-// front is the Service or Ingress of the name, nil when there is none.
+// front is the Service or Ingress of the name, nil without one.
 func (v *view) front(kind, name string) client.Object {
 	if kind == kindIngress {
 		if found := v.ingress(name); found != nil {

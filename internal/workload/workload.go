@@ -43,7 +43,7 @@ type DesiredAgents struct {
 
 // RolloutStatus tells how far the agents have come.
 type RolloutStatus struct {
-	// Made tells that something was made or changed just now.
+	// Made reports that something was made or changed just now.
 	Made bool
 	// Wanted is how many agents there ought to be, Ready how many are ready, those of an earlier make left out.
 	Wanted, Ready int

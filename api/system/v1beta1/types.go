@@ -125,7 +125,7 @@ type NotReported struct {
 	NodeName string `json:"NodeName"`
 	PodName  string `json:"PodName"`
 	Reason   string `json:"Reason"`
-	// Void tells that there is no report because the agent was deleted, drained or restarted, which fails nothing.
+	// Void reports that the report is missing because the agent was deleted, drained or restarted, which fails nothing.
 	Void bool `json:"Void,omitempty"`
 }
 

@@ -29,7 +29,7 @@ type Summary struct {
 // Paths counts the paths of the agents that reported. Each is counted once, so that the counts add up to all of them.
 type Paths struct {
 	Passed, Failed, NoData, ToolLimited int
-	// Void are those of which nothing is left to judge, because agents were deleted, drained or restarted.
+	// Void are the paths that have nothing left to judge, because agents were deleted, drained or restarted.
 	Void int
 }
 

@@ -12,7 +12,7 @@ import (
 // evidence is what failed among what was tested.
 type evidence struct {
 	total figures
-	// faults are the reasons of the targets that failed, or of which there is no data, in the order of sources and
+	// faults are the reasons of the targets that failed or have no data, in the order of sources and
 	// paths.
 	faults []string
 	// voidAgents is how many of the agents that reported are void.
@@ -109,7 +109,7 @@ func leftOut(agents int, total figures) string {
 	return text
 }
 
-// next is one sentence about where to look, and the command for it, empty when there is none.
+// next is one sentence about where to look, and the command for it; the command is empty where no command helps.
 func next(r systemv1beta1.KdoctorReport, seen evidence, silent []systemv1beta1.NotReported, o Options) (advice,
 	command string) {
 	again := "kubectl kdoctor report " + r.Spec.TaskName

@@ -51,7 +51,7 @@ func figuresOf(d systemv1beta1.TargetDetail) figures {
 	f.resent, f.resentIn = d.Metrics.Retransmits, d.Metrics.RetransmittedRequests
 	if k := d.Metrics.KeptConnection; k != nil {
 		f.keptSent, f.keptOK = counted(k.RequestCounts, k.VoidRequests), k.SuccessCounts
-		// Who closed is not told of each request: it may have been a pod that is gone.
+		// The report does not say who closed the connection of each request: it may have been a pod that is gone.
 		f.idleReset, f.idleClosed = k.ResetWhileIdle, k.ClosedWhileIdle
 		f.keptClosed = max(0, min(k.ClosedByOtherSide, f.keptSent-f.keptOK))
 	}
@@ -87,7 +87,7 @@ func (f *figures) add(o figures) {
 	f.idleClosed += o.idleClosed
 }
 
-// judged is how many targets there are of which something is left to judge.
+// judged is how many targets are not void.
 func (f figures) judged() int { return f.targets - f.targetsVoid }
 
 // targetsFailed is how many failed.
@@ -113,7 +113,7 @@ func (f figures) others() string {
 // allVoid reports whether there are targets, and nothing is left of any.
 func (f figures) allVoid() bool { return f.targets > 0 && f.judged() == 0 }
 
-// outcome is that of all targets together.
+// outcome is the outcome of all targets together.
 func (f figures) outcome() outcome {
 	switch {
 	case f.allVoid():

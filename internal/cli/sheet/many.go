@@ -159,7 +159,7 @@ func widest(pairs []pair) (label string, covered func(bool) []pair) {
 	return label, covered
 }
 
-// reasons is the most frequent reason of the pairs, marked where it is that of several.
+// reasons is the most frequent reason of the pairs. A prefix says whether all or several of them have it.
 func reasons(pairs []pair) string {
 	times := map[string]int{}
 	for _, p := range pairs {
@@ -176,7 +176,7 @@ func reasons(pairs []pair) string {
 	return most
 }
 
-// foldedNotes shows what is to be known about agents, once for all of whom the same is to be known.
+// foldedNotes prints each distinct note about agents once, with the agents it applies to.
 func foldedNotes(all []source, o Options) []line {
 	type about struct {
 		outcome

@@ -32,7 +32,7 @@ type group struct {
 type source struct {
 	node, pod string
 	groups    []group
-	// notes are what is to be known about the agent itself.
+	// notes are remarks about the agent itself.
 	notes []string
 	// observer is how well the agent could observe, empty when it does not tell.
 	observer string
@@ -43,7 +43,7 @@ type source struct {
 // limited reports whether the agent itself was the limit on one of its targets.
 func (s source) limited() bool { return s.any(func(o outcome) bool { return o == toolLimited }) }
 
-// outcome is that of the agent's round.
+// outcome is how the agent's round ended.
 func (s source) outcome() outcome {
 	switch {
 	case s.void:

@@ -8,7 +8,7 @@ import (
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// unknown is the kind of a target of which the report says no kind, as of one that no agent measured.
+// unknown is the kind of a target whose kind the report does not say, such as one that no agent measured.
 const unknown target.Kind = "Other"
 
 // path is one way through the cluster over one family.

@@ -73,7 +73,7 @@ func (a *Authority) ensureLeaf(ctx context.Context, leaf leaf, authority pki.Aut
 }
 
 // mutate reads the Secret, lets change edit its data and writes it when change gives a reason or the owner is not ours.
-// Where another writer was faster it begins anew with what that one wrote. The reason is logged, the data never.
+// Where another writer was faster, it begins again with what that writer wrote. The reason is logged, the data never.
 func (a *Authority) mutate(ctx context.Context, name string,
 	change func(data map[string][]byte) (why string, err error)) error {
 	key := client.ObjectKey{Namespace: a.config.Namespace, Name: a.config.Prefix + "-" + name}

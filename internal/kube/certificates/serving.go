@@ -28,7 +28,7 @@ func (s *Serving) CurrentCertKeyContent() (cert, key []byte) {
 	return s.pair.Cert, s.pair.Key
 }
 
-// AddListener adds one that is told of every change.
+// AddListener registers a listener that every change calls.
 func (s *Serving) AddListener(listener dynamiccertificates.Listener) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

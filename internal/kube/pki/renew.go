@@ -13,14 +13,14 @@ const ripe = 24 * time.Hour
 
 // Authority is an installation's authority with those before and after it.
 type Authority struct {
-	// Active signs. Next is known to all and does not sign yet; its zero value means that there is none.
+	// Active signs. Next is known to all and does not sign yet; its zero value is no pair.
 	Active, Next Pair
 	// Bundle are the certificates of all authorities that are to be trusted, PEM.
 	Bundle []byte
 }
 
 // Tend returns the authority as it should be now and one clause that says why it differs from what it was, empty when
-// it does not. What cannot be read is made anew: nothing could be signed with it.
+// it does not. What cannot be read is replaced: nothing could be signed with it.
 func Tend(was Authority, now time.Time) (Authority, string, error) {
 	active, _, err := was.Active.Parse()
 	trusted, bundleErr := ParseBundle(was.Bundle)
@@ -85,8 +85,8 @@ func due(c *x509.Certificate, now time.Time) bool {
 	return now.Before(c.NotBefore) || !now.Before(c.NotBefore.Add(life/3*2))
 }
 
-// Renew says in one clause why the pair must be issued anew, empty when it serves: it can be read, is signed by a
-// trusted authority, is for exactly the profile, and is within the first two thirds of its life.
+// Renew says in one clause why the pair must be replaced. The clause is empty for a pair that serves: it can be read,
+// is signed by a trusted authority, is for exactly the profile, and is within the first two thirds of its life.
 func Renew(pair Pair, profile Profile, trusted []*x509.Certificate, now time.Time) string {
 	certificate, _, err := pair.Parse()
 	if err != nil {
