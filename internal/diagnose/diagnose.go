@@ -97,6 +97,18 @@ func rules() []rule {
 	}
 }
 
+// Reasons are the reasons of all findings that there can be.
+func Reasons() []string {
+	var all []string
+	for _, r := range rules() {
+		all = append(all, r.reason)
+	}
+	for _, p := range append(places(), properties()...) {
+		all = append(all, p.reason)
+	}
+	return append(all, onlyPersistentReason)
+}
+
 // Findings applies all rules, and says what the paths that failed have in common; that this is a kind or a family says
 // nothing new where a rule is sure of what it found. The surest finding comes first: it is
 // the one that people are shown where there is room for one. The same round gives the same findings, whatever order its

@@ -35,12 +35,14 @@ func Localise(round report.Round, judged verdict.Verdict) []Finding {
 	return all
 }
 
+const onlyPersistentReason = "OnlyPersistent"
+
 // onlyPersistent is that all paths fail for nothing but requests over a persistent connection.
 func onlyPersistent(failed routes) (Finding, bool) {
 	if failed.any(func(r route) bool { return !r.persistent }) {
 		return Finding{}, false
 	}
-	return Finding{Reason: "OnlyPersistent", Component: Unclear, Where: "persistent connections",
+	return Finding{Reason: onlyPersistentReason, Component: Unclear, Where: "persistent connections",
 		Confidence: spreadOut(failed),
 		Message: "every failing path fails for its persistent connection alone, while new connections are well; look for " +
 			"what ends idle connections on the way, such as connection tracking, NAT or a firewall",

@@ -2,6 +2,7 @@ package diagnose_test
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -329,5 +330,19 @@ func TestLocalise(t *testing.T) {
 				t.Errorf("in another order:\n%s", again)
 			}
 		})
+	}
+}
+
+func TestEveryFindingIsExplainedToUsers(t *testing.T) {
+	for _, page := range []string{"../../docs/use.md", "../../docs/use.zh-CN.md"} {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, reason := range diagnose.Reasons() {
+			if !strings.Contains(string(text), "| `"+reason+"` |") {
+				t.Errorf("%s has no row for the finding %s", page, reason)
+			}
+		}
 	}
 }
