@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"kdoctor.io/kdoctor/internal/churn"
+	"kdoctor.io/kdoctor/internal/phrases"
 	"kdoctor.io/kdoctor/internal/report"
 )
 
@@ -63,7 +64,7 @@ func TestAgentsWithoutAWholeReport(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			want := report.Missing{Pod: "b", Reason: "no answer", Answered: c.answered}
 			if c.by.Pod != "" {
-				want.Void, want.Change, want.Reason = true, &c.by, c.by.Clause()+" during the round"
+				want.Void, want.Change, want.Reason = true, &c.by, phrases.ChangeDuringRound(c.by)
 			}
 			round := report.Round{Churn: c.changes,
 				Missing: []report.Missing{{Pod: "b", Reason: "no answer", Answered: c.answered}}}

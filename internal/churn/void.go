@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"kdoctor.io/kdoctor/internal/phrases"
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/target"
 )
@@ -98,7 +99,7 @@ func (e *excuser) missing(m report.Missing, silent time.Time) report.Missing {
 		well = m.Answered
 	}
 	if c := e.stopped(m.Pod, well, silent); c != nil && !e.outlived(*c, silent) {
-		m.Void, m.Change, m.Reason = true, c, c.Clause()+" during the round"
+		m.Void, m.Change, m.Reason = true, c, phrases.ChangeDuringRound(*c)
 	}
 	return m
 }
@@ -131,7 +132,7 @@ func (e *excuser) agent(a report.Agent) report.Agent {
 	if !a.Finished {
 		earliest, latest := clock(a, a.Ended)
 		if c := e.stopped(a.Pod, earliest, latest); c != nil {
-			a.CutBy, a.Cut = c, c.Clause()+" during the round"
+			a.CutBy, a.Cut = c, phrases.ChangeDuringRound(*c)
 		}
 	}
 	counted, kept := e.rates(a.Pod)

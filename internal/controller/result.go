@@ -11,6 +11,7 @@ import (
 
 	"kdoctor.io/kdoctor/api/v1beta1"
 	"kdoctor.io/kdoctor/internal/diagnose"
+	"kdoctor.io/kdoctor/internal/phrases"
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/round"
 	"kdoctor.io/kdoctor/internal/schedule"
@@ -40,7 +41,7 @@ type Outcome struct {
 
 // Summarize reduces a round to its outcome.
 func Summarize(r report.Round, v verdict.Verdict) Outcome {
-	o := Outcome{Result: v.Result, Expected: len(r.Expected), Reduced: r.Load.Reduction(), Ended: r.Ended}
+	o := Outcome{Result: v.Result, Expected: len(r.Expected), Reduced: phrases.Reduction(r.Load), Ended: r.Ended}
 	if v.Result == verdict.Pass {
 		o.Success = success(r, v)
 	}

@@ -2,7 +2,6 @@ package report
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"time"
 
@@ -153,29 +152,4 @@ type Change struct {
 	// To is when it was over: for a restart, when the agent was back, zero if it did not come back; else when it was
 	// noticed.
 	To time.Time `json:"To"`
-}
-
-// Clause says what happened, to follow "because".
-func (c Change) Clause() string {
-	switch c.What {
-	case Restarted:
-		if c.Detail != "" {
-			return fmt.Sprintf("its agent was restarted (%s)", c.Detail)
-		}
-		return "its agent was restarted"
-	case Drained:
-		return "its node was drained"
-	case Deleted:
-	}
-	return "its pod was deleted"
-}
-
-// Sentence tells of the change, with its time counted from the start of the round.
-func (c Change) Sentence(started time.Time) string {
-	after := max(0, c.From.Sub(started)).Round(time.Second)
-	text := fmt.Sprintf("pod %s on node %s: %s during the round, %v after its start", c.Pod, c.Node, c.Clause(), after)
-	if c.What == Restarted && c.To.IsZero() {
-		text += ", and was not back by its end"
-	}
-	return text
 }

@@ -1,9 +1,6 @@
 package report
 
-import (
-	"fmt"
-	"time"
-)
+import "time"
 
 // Load is the load of a round, as its task asks for it and as it was planned. The zero value is one of which nothing is
 // known.
@@ -49,76 +46,8 @@ type Load struct {
 	Waited time.Duration `json:"Waited"`
 }
 
-// Reduction says in one sentence without a final stop why less was given than was asked for; it is empty where all was
-// given.
-func (l Load) Reduction() string {
-	if nothing := l.Withheld(); nothing != "" {
-		return nothing
-	}
-	if l.Given >= l.Asked && l.Every <= 1 {
-		return ""
-	}
-	who, limit, others := fmt.Sprintf("an agent with %d targets", l.Targets), l.Limit, l.Others
-	if l.ByTotal {
-		who, limit, others = fmt.Sprintf("all agents together, with %d targets,", l.TotalTargets), l.TotalLimit,
-			l.OthersTotal
-	}
-	got := fmt.Sprintf("%s a second instead of %d", requests(l.Given), l.Asked)
-	if l.Every > 1 {
-		got = fmt.Sprintf("%s every %d seconds instead of %d a second", requests(l.Given), l.Every, l.Asked)
-	}
-	text := fmt.Sprintf("each target got %s: %s may send %s a second for this task", got, who, requests(limit))
-	if others > 0 {
-		text += fmt.Sprintf(" beside %d for others", others)
-	}
-	return text
-}
+// Reduced reports whether less was granted than was asked for.
+func (l Load) Reduced() bool { return l.Given < l.Asked || l.Every > 1 }
 
-// Withheld says in one sentence without a final stop why nothing at all was sent, because even the least would have
-// been above a limit; it is empty for any other round.
-func (l Load) Withheld() string {
-	if l.Given > 0 || l.Asked <= 0 {
-		return ""
-	}
-	who, limit, setting, targets, others := "an agent", "each agent", "limits.requestsPerSecondPerAgent", l.Targets,
-		l.Others
-	if l.ByTotal {
-		who, limit, setting, targets, others = "all agents together", "all agents together", "limits.requestsPerSecond",
-			l.TotalTargets, l.OthersTotal
-	}
-	text := fmt.Sprintf("nothing was sent: %s may send %s a second (%s)", limit, requests(l.Cap), setting)
-	if l.Users != "" {
-		text += fmt.Sprintf(", of which the rounds of %s had %d until it was too late to begin", l.Users, others)
-	}
-	return text + fmt.Sprintf(", and %s with %d targets would have sent %d at the lowest rate", who, targets, l.Needs)
-}
-
-// Company says in one sentence without a final stop how loaded the agents were with other rounds when this one was
-// planned, and how long it waited for others; it is empty where there were none.
-func (l Load) Company() string {
-	if l.Given <= 0 && l.Asked > 0 {
-		// Withheld says what others had.
-		return ""
-	}
-	waited := ""
-	if l.Waited > 0 {
-		waited = fmt.Sprintf("waited %v until other rounds left it enough", l.Waited.Round(time.Second))
-	}
-	switch {
-	case l.Others <= 0 && waited == "":
-		return ""
-	case l.Others <= 0:
-		return "this round " + waited
-	case waited != "":
-		waited = ", which had " + waited
-	}
-	return fmt.Sprintf("other rounds sent %s a second from each of these agents when this one began, beside the %d "+
-		"of this round%s", requests(l.Others), l.Sends, waited)
-}
-
-func requests(n int) string {
-	if n == 1 {
-		return "1 request"
-	}
-	return fmt.Sprintf("%d requests", n)
-}
+// Withheld reports whether nothing at all was sent, because even the lowest rate would have been above a limit.
+func (l Load) Withheld() bool { return l.Given <= 0 && l.Asked > 0 }

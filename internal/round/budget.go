@@ -73,7 +73,7 @@ func (c *Conductor) draft(ctx context.Context, req Request) (mesh.Mesh, topology
 		if ctx.Err() != nil {
 			return mesh.Mesh{}, topology.Snapshot{}, context.Cause(ctx)
 		}
-		if m.Load.Withheld() != "" {
+		if m.Load.Withheld() {
 			m.Withhold()
 			return m, snapshot, nil
 		}

@@ -67,7 +67,7 @@ func TestARoundKeepsToTheBudget(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if load := got.Round.Load; load.Asked != 10 || load.Given != 4 || load.Others != 3 || load.Reduction() == "" {
+		if load := got.Round.Load; load.Asked != 10 || load.Given != 4 || load.Others != 3 || !load.Reduced() {
 			t.Errorf("load %+v; want 4 a second given of the 10 that were asked for", load)
 		}
 		for _, a := range got.Round.Agents {

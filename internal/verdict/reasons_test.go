@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"kdoctor.io/kdoctor/internal/phrases"
 	"kdoctor.io/kdoctor/internal/probe"
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/target"
@@ -141,7 +142,7 @@ func TestReasonsOfRounds(t *testing.T) {
 				{Code: verdict.NotReported, Pod: "c", Node: "n2", Text: "r"}}},
 		{"nothing was given", report.Round{Load: report.Load{Asked: 10, Cap: 8, Needs: 9, Targets: 9}},
 			[]verdict.Reason{{Code: verdict.NothingGiven,
-				Text: report.Load{Asked: 10, Cap: 8, Needs: 9, Targets: 9}.Withheld()}}},
+				Text: phrases.NothingSent(report.Load{Asked: 10, Cap: 8, Needs: 9, Targets: 9})}}},
 		{"nobody reported", report.Round{}, []verdict.Reason{{Code: verdict.NobodyReported}}},
 		{"nobody could report",
 			report.Round{Churn: deleted("b"), Missing: []report.Missing{{Pod: "b", Node: "node-b", Void: true}}},

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"kdoctor.io/kdoctor/internal/phrases"
 	"kdoctor.io/kdoctor/internal/report"
 )
 
@@ -103,8 +104,8 @@ func Judge(round report.Round, expect Expect) Verdict {
 			v.worsen(Fail, Reason{Code: NotReported, Pod: missing.Pod, Node: missing.Node, Text: missing.Reason})
 		}
 	}
-	if nothing := round.Load.Withheld(); nothing != "" {
-		v.worsen(NoData, Reason{Code: NothingGiven, Text: nothing})
+	if round.Load.Withheld() {
+		v.worsen(NoData, Reason{Code: NothingGiven, Text: phrases.NothingSent(round.Load)})
 		return v
 	}
 	j := newJudge(round, expect)

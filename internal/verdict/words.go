@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"kdoctor.io/kdoctor/internal/phrases"
 	"kdoctor.io/kdoctor/internal/report"
 )
 
@@ -75,7 +76,7 @@ func (r Reason) path() string {
 	case TooFewSucceeded:
 		text := fmt.Sprintf("%d of %d requests succeeded", r.Count, r.Of)
 		if r.Lost > 0 {
-			text += fmt.Sprintf(", but the other side ended %s while idle", count(r.Lost, "connection"))
+			text += fmt.Sprintf(", but the other side ended %s while idle", phrases.Count(r.Lost, "connection"))
 		}
 		return text + fmt.Sprintf(", expected a rate of at least %v", r.Rate) + r.worst() + r.joined(", but ")
 	case TooSlow:
@@ -83,7 +84,7 @@ func (r Reason) path() string {
 			r.Allowed.Milliseconds()) + r.joined(", but ")
 	case NeverReused:
 		return fmt.Sprintf("none of %s lasted until the next request, although nothing on the way may end one",
-			count(r.Count, "connection"))
+			phrases.Count(r.Count, "connection"))
 	case NothingSent:
 		return fmt.Sprintf("no request was sent (%d were due)", r.Of) + r.worst() + r.joined("; ")
 	case NothingSucceeded:
@@ -156,10 +157,10 @@ func (r Reason) unsent() string {
 func (n Note) String() string {
 	switch n.Code {
 	case NodesLeftOut:
-		return fmt.Sprintf("%d of %s %s not looked at: %s", n.Count, count(n.Of, "node"), was(n.Count == 1),
+		return fmt.Sprintf("%d of %s %s not looked at: %s", n.Count, phrases.Count(n.Of, "node"), phrases.WasOrWere(n.Count == 1),
 			left(n.Outside))
 	case NodesInPart:
-		return fmt.Sprintf("%d of %s %s looked at in part: %s", n.Count, count(n.Of, "node"), was(n.Count == 1),
+		return fmt.Sprintf("%d of %s %s looked at in part: %s", n.Count, phrases.Count(n.Of, "node"), phrases.WasOrWere(n.Count == 1),
 			left(n.Outside))
 	}
 	return fmt.Sprintf("LoadBalancer %s was answered by the nodes themselves (ipMode VIP): %s nothing about the load "+
@@ -199,13 +200,6 @@ func several(names []string) string {
 	return fmt.Sprintf("%s and %d more", strings.Join(names[:mostNames], ", "), len(names)-mostNames)
 }
 
-func was(one bool) string {
-	if one {
-		return "was"
-	}
-	return "were"
-}
-
 func proves(targets uint64) string {
 	if targets == 1 {
 		return "this target proves"
@@ -242,46 +236,11 @@ func (r Reason) changed() string {
 	case r.Text != "":
 		return r.Text
 	case r.Change != nil:
-		return ChangeOf(*r.Change)
+		return phrases.ChangeOfPod(*r.Change)
 	case r.Changes == 0:
 		return "too little was measured"
 	}
 	return fmt.Sprintf("agents were deleted or restarted %d times during the round", r.Changes)
-}
-
-// ChangeOf says what happened to which agent.
-func ChangeOf(c report.Change) string {
-	return fmt.Sprintf("pod %s on node %s: %s", c.Pod, c.Node, c.Clause())
-}
-
-// SentenceOf says what changes excuse of the failures of a path, and when.
-func SentenceOf(e report.Excuse) string {
-	const clock = "15:04:05"
-	first, last := e.First.UTC().Format(clock), e.Last.UTC().Format(clock)
-	when := "at " + first
-	if last != first {
-		when = "from " + first + " to " + last
-	}
-	text := fmt.Sprintf("%d of %s %s UTC", e.Explained, count(e.Of, "request"), when)
-	if e.Backends > 0 {
-		text += fmt.Sprintf(", while %d of %d backends %s away", e.Away, e.Backends, was(e.Away == 1))
-	}
-	var names []string
-	for _, c := range e.Changes {
-		names = append(names, ChangeOf(c))
-	}
-	if len(names) > mostNames {
-		names = append(names[:mostNames], fmt.Sprintf("and %d more", len(names)-mostNames))
-	}
-	return text + ": " + strings.Join(names, ", ")
-}
-
-// count is the number with its noun.
-func count(n uint64, noun string) string {
-	if n != 1 {
-		noun += "s"
-	}
-	return fmt.Sprintf("%d %s", n, noun)
 }
 
 // spaced is the word with a space behind it, or nothing.

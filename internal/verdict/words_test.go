@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"kdoctor.io/kdoctor/internal/phrases"
 	"kdoctor.io/kdoctor/internal/probe"
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/target"
@@ -123,7 +124,7 @@ func TestWhatExcusesSay(t *testing.T) {
 	}
 	var b strings.Builder
 	for _, e := range excuses {
-		fmt.Fprintln(&b, verdict.SentenceOf(e))
+		fmt.Fprintln(&b, phrases.Excuse(e))
 	}
 	golden(t, "what excuses say", b.String())
 }

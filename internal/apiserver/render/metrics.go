@@ -8,10 +8,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
+	"kdoctor.io/kdoctor/internal/phrases"
 	"kdoctor.io/kdoctor/internal/probe"
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/stats"
-	"kdoctor.io/kdoctor/internal/verdict"
 )
 
 // The values of ClockSource and of Observer.Mode.
@@ -151,7 +151,7 @@ func excuses(all []report.Excuse) []systemv1beta1.Excuse {
 	for _, e := range all {
 		told = append(told, systemv1beta1.Excuse{Explained: count(e.Explained), Of: count(e.Of), Away: int64(e.Away),
 			Backends: int64(e.Backends),
-			Message:  verdict.SentenceOf(e)})
+			Message:  phrases.Excuse(e)})
 	}
 	return told
 }

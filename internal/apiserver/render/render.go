@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
+	"kdoctor.io/kdoctor/internal/phrases"
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/verdict"
 )
@@ -71,7 +72,7 @@ func Report(task Task, kept verdict.StoredRound) *systemv1beta1.KdoctorReport {
 			systemv1beta1.NotReported{NodeName: m.Node, PodName: m.Pod, Reason: m.Reason, Void: m.Void})
 	}
 	for _, c := range kept.Round.Churn {
-		r.Spec.Churn = append(r.Spec.Churn, c.Sentence(kept.Round.Started))
+		r.Spec.Churn = append(r.Spec.Churn, phrases.ChangeWithTime(c, kept.Round.Started))
 	}
 	for _, o := range kept.Round.Outside {
 		r.Spec.Outside = append(r.Spec.Outside, systemv1beta1.Outside{NodeName: o.Node, Reason: o.Reason})
@@ -81,8 +82,8 @@ func Report(task Task, kept verdict.StoredRound) *systemv1beta1.KdoctorReport {
 	}
 	r.Spec.Findings = findings(kept)
 	r.Spec.Load = load(kept.Round.Load)
-	r.Spec.ReducedLoad = kept.Round.Load.Reduction()
-	r.Spec.LoadOfOthers = kept.Round.Load.Company()
+	r.Spec.ReducedLoad = phrases.Reduction(kept.Round.Load)
+	r.Spec.LoadOfOthers = phrases.OtherRounds(kept.Round.Load)
 	r.Spec.Report = agents(task, kept)
 	return r
 }

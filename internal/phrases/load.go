@@ -1,0 +1,74 @@
+package phrases
+
+import (
+	"fmt"
+	"time"
+
+	"kdoctor.io/kdoctor/internal/report"
+)
+
+// Reduction says in one sentence why a round was granted less than its task asks for. Reduction is empty where all was
+// granted.
+func Reduction(l report.Load) string {
+	if l.Withheld() {
+		return NothingSent(l)
+	}
+	if !l.Reduced() {
+		return ""
+	}
+	who, limit, others := fmt.Sprintf("an agent with %d targets", l.Targets), l.Limit, l.Others
+	if l.ByTotal {
+		who, limit, others = fmt.Sprintf("all agents together, with %d targets,", l.TotalTargets), l.TotalLimit,
+			l.OthersTotal
+	}
+	got := fmt.Sprintf("%s a second instead of %d", requests(l.Given), l.Asked)
+	if l.Every > 1 {
+		got = fmt.Sprintf("%s every %d seconds instead of %d a second", requests(l.Given), l.Every, l.Asked)
+	}
+	text := fmt.Sprintf("each target got %s: %s may send %s a second for this task", got, who, requests(limit))
+	if others > 0 {
+		text += fmt.Sprintf(" beside %d for others", others)
+	}
+	return text
+}
+
+// NothingSent says in one sentence why a round was withheld. NothingSent is empty for any other round.
+func NothingSent(l report.Load) string {
+	if !l.Withheld() {
+		return ""
+	}
+	who, limit, setting, targets, others := "an agent", "each agent", "limits.requestsPerSecondPerAgent", l.Targets,
+		l.Others
+	if l.ByTotal {
+		who, limit, setting, targets, others = "all agents together", "all agents together", "limits.requestsPerSecond",
+			l.TotalTargets, l.OthersTotal
+	}
+	text := fmt.Sprintf("nothing was sent: %s may send %s a second (%s)", limit, requests(l.Cap), setting)
+	if l.Users != "" {
+		text += fmt.Sprintf(", of which the rounds of %s had %d until it was too late to begin", l.Users, others)
+	}
+	return text + fmt.Sprintf(", and %s with %d targets would have sent %d at the lowest rate", who, targets, l.Needs)
+}
+
+// OtherRounds says in one sentence how loaded the agents were with other rounds when this round was planned, and how
+// long this round waited for the others. OtherRounds is empty for a round without others, and for a withheld round:
+// NothingSent says what the others had.
+func OtherRounds(l report.Load) string {
+	if l.Withheld() {
+		return ""
+	}
+	waited := ""
+	if l.Waited > 0 {
+		waited = fmt.Sprintf("waited %v until other rounds left it enough", l.Waited.Round(time.Second))
+	}
+	switch {
+	case l.Others <= 0 && waited == "":
+		return ""
+	case l.Others <= 0:
+		return "this round " + waited
+	case waited != "":
+		waited = ", which had " + waited
+	}
+	return fmt.Sprintf("other rounds sent %s a second from each of these agents when this one began, beside the %d "+
+		"of this round%s", requests(l.Others), l.Sends, waited)
+}
