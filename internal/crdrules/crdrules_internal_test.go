@@ -3,6 +3,7 @@ package crdrules
 import (
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -15,7 +16,7 @@ func TestNumbersMatchesWhatIsBetweenTheBoundsAlone(t *testing.T) {
 			accepts := regexp.MustCompile("^(" + numbers(field.Least, field.Most) + ")$").MatchString
 			for n := range 130 {
 				want := n >= field.Least && n <= field.Most
-				if got := accepts(fmt.Sprint(n)); got != want {
+				if got := accepts(strconv.Itoa(n)); got != want {
 					t.Errorf("%d is accepted: %t", n, got)
 				}
 				if padded := fmt.Sprintf("%02d", n); accepts(padded) != want {

@@ -2,6 +2,7 @@ package crdrules
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"kdoctor.io/kdoctor/internal/schedule"
@@ -87,7 +88,7 @@ func list(field schedule.Field) string {
 func numbers(least, most int) string {
 	digit := func(from, to int) string {
 		if from == to {
-			return fmt.Sprint(from)
+			return strconv.Itoa(from)
 		}
 		return fmt.Sprintf("[%d-%d]", from, to)
 	}
@@ -97,7 +98,7 @@ func numbers(least, most int) string {
 		all = append(all, digit(1, full)+"[0-9]")
 	}
 	if last := most % 10; most >= 10 && last != 9 {
-		all = append(all, fmt.Sprint(most/10)+digit(0, last))
+		all = append(all, strconv.Itoa(most/10)+digit(0, last))
 	}
 	return strings.Join(all, "|")
 }
