@@ -8,6 +8,7 @@ import (
 
 	agentv1 "kdoctor.io/kdoctor/api/agent/v1"
 	"kdoctor.io/kdoctor/internal/load"
+	"kdoctor.io/kdoctor/internal/mesh"
 	"kdoctor.io/kdoctor/internal/probe"
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/target"
@@ -37,6 +38,9 @@ func (t *Truth) Record(a AgentTruth) (report.Agent, error) {
 		r.Paths = append(r.Paths, made)
 	}
 	sent, err := overWire(r)
+	if err == nil {
+		err = t.planOf(r.Pod).Attach(&sent)
+	}
 	if err != nil {
 		return report.Agent{}, fmt.Errorf("report of %s: %w", r.Pod, err)
 	}
@@ -56,6 +60,16 @@ func (a AgentTruth) lastEnd(from time.Duration) time.Duration {
 		}
 	}
 	return last
+}
+
+// planOf returns the plan of the agent in the pod.
+func (t *Truth) planOf(pod string) mesh.Plan {
+	for _, plan := range t.mesh.Plans {
+		if plan.Agent.Pod == pod {
+			return plan
+		}
+	}
+	return mesh.Plan{}
 }
 
 // overWire sends a report and reads it again.

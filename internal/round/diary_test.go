@@ -177,6 +177,11 @@ func TestWhenAnAgentIsAsked(t *testing.T) {
 // quiet are agents that answer without any measurements, so that many of them cost little.
 type quiet struct{ *diary }
 
+func (q quiet) Start(ctx context.Context, agent topology.Agent, _ mesh.Plan) error {
+	q.note(ctx, agent.Pod, "start")()
+	return nil
+}
+
 func (q quiet) Fetch(ctx context.Context, agent topology.Agent, _ schedule.Key) (report.Agent, error) {
 	defer q.note(ctx, agent.Pod, "fetch")()
 	r := report.Agent{Pod: agent.Pod, Node: agent.Node, Started: q.began}

@@ -199,8 +199,12 @@ func (m *member) fetch(ctx context.Context) error {
 		got, err = m.crew.config.Agents.Fetch(ctx, m.plan.Agent, m.plan.Key)
 		return err
 	})
-	if err == nil && got.Pod != m.plan.Agent.Pod {
+	switch {
+	case err != nil:
+	case got.Pod != m.plan.Agent.Pod:
 		err = fmt.Errorf("agent %s answered in its place", got.Pod)
+	default:
+		err = m.plan.Attach(&got)
 	}
 	switch {
 	case err == nil:

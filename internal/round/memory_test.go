@@ -16,6 +16,7 @@ import (
 	"kdoctor.io/kdoctor/internal/store"
 	"kdoctor.io/kdoctor/internal/topology"
 	"kdoctor.io/kdoctor/internal/verdict"
+	"kdoctor.io/kdoctor/internal/wire"
 )
 
 // habit is how an agent in memory behaves.
@@ -97,15 +98,30 @@ func (a *agents) Start(ctx context.Context, agent topology.Agent, plan mesh.Plan
 	if err := a.reach(ctx, agent.Pod); err != nil {
 		return err
 	}
+	received, err := wire.ParsePlan(wire.Plan(plan))
+	if err != nil {
+		return err
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.loads[agent.Pod] == nil {
-		a.loads[agent.Pod] = &load{plan: plan, began: time.Now()}
+		a.loads[agent.Pod] = &load{plan: received, began: time.Now()}
 	}
 	return nil
 }
 
+// Fetch returns the report as it comes over the wire.
 func (a *agents) Fetch(ctx context.Context, agent topology.Agent, key schedule.Key) (report.Agent, error) {
+	made, err := a.report(ctx, agent, key)
+	if err != nil {
+		return report.Agent{}, err
+	}
+	r, err := wire.ParseReport(wire.Report(made))
+	r.Via = report.Direct
+	return r, err
+}
+
+func (a *agents) report(ctx context.Context, agent topology.Agent, key schedule.Key) (report.Agent, error) {
 	if err := a.reach(ctx, agent.Pod); err != nil {
 		return report.Agent{}, err
 	}
@@ -116,8 +132,7 @@ func (a *agents) Fetch(ctx context.Context, agent topology.Agent, key schedule.K
 	if l == nil || l.plan.Key != key || (h.forgetAfter > 0 && time.Since(l.began) > h.forgetAfter) {
 		return report.Agent{}, fmt.Errorf("fetch: %w", errUnknown)
 	}
-	r := report.Agent{Pod: cmp.Or(h.poses, agent.Pod), Node: agent.Node, Via: report.Direct,
-		Started: l.began.Add(h.ahead)}
+	r := report.Agent{Pod: cmp.Or(h.poses, agent.Pod), Node: agent.Node, Started: l.began.Add(h.ahead)}
 	r.Finished = h.boasts
 	end := l.began.Add(l.plan.Load.Duration)
 	if time.Now().Before(end) || h.endless {
@@ -132,6 +147,8 @@ func (a *agents) Fetch(ctx context.Context, agent topology.Agent, key schedule.K
 		p := report.Path{Target: t, Scheduled: n, Sent: n, Started: r.Started, Ended: r.Ended}
 		if !h.fails {
 			p.OK = n
+		} else {
+			p.Failures = []report.Failure{{Outcome: probe.Refused, Phase: probe.Connect, Count: n}}
 		}
 		if from, ok := h.lost[t.Pod]; ok {
 			p.OK = uint64(from/time.Second) * uint64(l.plan.Load.PerSecond)
@@ -140,6 +157,10 @@ func (a *agents) Fetch(ctx context.Context, agent topology.Agent, key schedule.K
 		}
 		for range p.OK {
 			p.Latency.Record(time.Millisecond)
+			p.Response.Record(time.Millisecond)
+		}
+		for range p.Sent {
+			p.Lag.Record(0)
 		}
 		r.Paths = append(r.Paths, p)
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -123,12 +124,7 @@ func TestTextsOfAPlanAtTheirBounds(t *testing.T) {
 		{"pod", func(p *agentv1.Plan, s string) { p.Pod = s }, name, append(long, "")},
 		{"target", func(p *agentv1.Plan, s string) { p.Targets[0].Id = s }, []string{of(1), of(1024)}, []string{"",
 			of(1025), "a\x07"}},
-		{"kind", func(p *agentv1.Plan, s string) { p.Targets[0].Kind = s }, name, append(long, "")},
 		{"pod of a target", func(p *agentv1.Plan, s string) { p.Targets[0].Pod = s }, append(name, ""), long},
-		{"node", func(p *agentv1.Plan, s string) { p.Targets[0].Node = s }, append(name, ""), long},
-		{"only node", func(p *agentv1.Plan, s string) { p.Targets[0].OnlyNode = s }, append(name, ""), long},
-		{"at node", func(p *agentv1.Plan, s string) { p.Targets[0].AtNode = s }, append(name, ""), long},
-		{"interface", func(p *agentv1.Plan, s string) { p.Targets[0].Interface = s }, append(name, ""), long},
 		{"trust", func(p *agentv1.Plan, s string) { p.Targets[2].Trust, p.Authorities[0].Name = s, s }, name, long},
 		{"authority", func(p *agentv1.Plan, s string) {
 			p.Authorities = append(p.Authorities, &agentv1.Authority{Name: s,
@@ -217,8 +213,7 @@ func TestCountsOfAReportAtTheirBounds(t *testing.T) {
 			r.Paths = nil
 			for i := range n {
 				r.Paths = append(r.Paths, &agentv1.Path{Latency: none, Response: none, Lag: none,
-					Target: &agentv1.Target{Id: strconv.Itoa(int(i)), Kind: "k", Family: "IPv4", Protocol: "http",
-						Address: "http://198.18.0.1"}})
+					TargetId: strconv.Itoa(int(i))})
 			}
 		}, []uint64{0, wire.MaxTargets}, []uint64{wire.MaxTargets + 1}},
 		{"peers", func(r *agentv1.AgentReport, n uint64) {
@@ -284,6 +279,8 @@ func TestMeasurementsOfAReportAtTheirBounds(t *testing.T) {
 			strings.Repeat("a", 253)}, []string{"", strings.Repeat("a", 254)}},
 		{"phase", func(r *agentv1.AgentReport, s string) { r.Paths[0].Phases[0].Phase = s }, []string{"body"},
 			[]string{"moon"}},
+		{"target ID", func(r *agentv1.AgentReport, s string) { r.Paths[0].TargetId = s }, []string{"a",
+			strings.Repeat("a", 1024)}, []string{"", strings.Repeat("a", 1025), "\n"}},
 	})
 	r := reportMessage()
 	r.Started = nil
@@ -292,15 +289,49 @@ func TestMeasurementsOfAReportAtTheirBounds(t *testing.T) {
 	}
 }
 
-func TestWhoMayAnswerReachesTheReport(t *testing.T) {
-	for _, want := range plan().Targets {
-		back, err := wire.ParseReport(wire.Report(report.Agent{Pod: "a", Node: "n1",
-			Paths: []report.Path{{Target: want}}}))
-		if err != nil {
-			t.Fatal(err)
+// Agents know what they were sent, and report the ID of it. What else the plan knows of a target comes from the plan.
+func TestWhatThePlanKnowsOfATargetReachesTheReport(t *testing.T) {
+	atAgent, err := wire.ParsePlan(planMessage())
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := report.Agent{Pod: "a", Node: "n1"}
+	for _, known := range atAgent.Targets {
+		made.Paths = append(made.Paths, report.Path{Target: known})
+	}
+	message := wire.Report(made)
+	for _, path := range message.GetPaths() {
+		if path.GetTarget() != nil {
+			t.Errorf("the agent sends the target %v whole", path.GetTarget())
 		}
-		if got := back.Paths[0].Target; got != want {
+	}
+	back, err := readReport(message, plan())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range plan().Targets {
+		if got := back.Paths[i].Target; got != want {
 			t.Errorf("target %+v arrives as %+v", want, got)
 		}
+	}
+}
+
+// Agents of the release before send whole targets and no IDs beside them, and refuse a plan with a target of no kind.
+func TestAgentsOfTheReleaseBeforeAreUnderstood(t *testing.T) {
+	for i, sent := range planMessage().GetTargets() {
+		if sent.GetKind() != string(plan().Targets[i].Kind) {
+			t.Errorf("target %s is sent with the kind %q", sent.GetId(), sent.GetKind())
+		}
+	}
+	message := reportMessage()
+	for _, path := range message.GetPaths() {
+		path.Target, path.TargetId = &agentv1.Target{Id: path.GetTargetId(), Kind: "k", Address: "anything"}, ""
+	}
+	got, err := readReport(message, plan())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(agentReport(), got, exact()); diff != "" {
+		t.Errorf("report (-sent +received):\n%s", diff)
 	}
 }

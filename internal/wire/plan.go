@@ -183,33 +183,19 @@ func parseTargets(messages []*agentv1.Target) ([]target.Target, error) {
 	return targets, nil
 }
 
+// targetMessage has what an agent needs to probe the target. What only the judgement reads stays behind: see
+// mesh.Plan.Attach. Agents of the release before refuse a target without its kind.
 func targetMessage(t target.Target) *agentv1.Target {
 	return &agentv1.Target{Id: t.ID, Kind: string(t.Kind), Family: string(t.Family), Protocol: string(t.Protocol),
-		Address: t.Address, Pod: t.Pod, Node: t.Node, Dial: t.Dial, Trust: t.Trust, Interface: t.Interface,
-		Answer: string(t.Answer), OnlyNode: t.OnlyNode, ShortCircuit: t.ShortCircuit, Further: t.Further,
-		AtNode: t.AtNode, External: t.External}
+		Address: t.Address, Pod: t.Pod, Dial: t.Dial, Trust: t.Trust, Answer: string(t.Answer)}
 }
 
 func parseTarget(m *agentv1.Target) (target.Target, error) {
-	t := target.Target{
-		ID:       m.GetId(),
-		Kind:     target.Kind(m.GetKind()),
-		Family:   topology.Family(m.GetFamily()),
-		Protocol: target.Protocol(m.GetProtocol()),
-		Address:  m.GetAddress(),
-		Pod:      m.GetPod(),
-		Node:     m.GetNode(),
-		Dial:     m.GetDial(),
-		Trust:    m.GetTrust(),
-
-		Interface: m.GetInterface(), Answer: target.Answer(m.GetAnswer()), OnlyNode: m.GetOnlyNode(),
-		ShortCircuit: m.GetShortCircuit(), Further: m.GetFurther(), AtNode: m.GetAtNode(), External: m.GetExternal(),
-	}
-	if err := errors.Join(text("trust", t.Trust, 0, maxNameBytes), text("interface", t.Interface, 0, maxNameBytes),
-		text("name", t.ID, 1, maxIDBytes), text("kind", m.GetKind(), 1, maxNameBytes),
-		text("address", t.Address, 1, maxAddressBytes), text("pod", t.Pod, 0, maxNameBytes),
-		text("node", t.Node, 0, maxNameBytes),
-		text("only node", t.OnlyNode, 0, maxNameBytes), text("at node", t.AtNode, 0, maxNameBytes)); err != nil {
+	t := target.Target{ID: m.GetId(), Family: topology.Family(m.GetFamily()),
+		Protocol: target.Protocol(m.GetProtocol()), Address: m.GetAddress(), Pod: m.GetPod(), Dial: m.GetDial(),
+		Trust: m.GetTrust(), Answer: target.Answer(m.GetAnswer())}
+	if err := errors.Join(text("trust", t.Trust, 0, maxNameBytes), text("name", t.ID, 1, maxIDBytes),
+		text("address", t.Address, 1, maxAddressBytes), text("pod", t.Pod, 0, maxNameBytes)); err != nil {
 		return target.Target{}, err
 	}
 	if err := checkAnswer(t); err != nil {

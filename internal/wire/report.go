@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -50,14 +51,14 @@ func stateOf(r report.Agent) agentv1.RoundState {
 
 func path(p report.Path) *agentv1.Path {
 	m := stream(p)
-	m.Target = targetMessage(p.Target)
+	m.TargetId = p.Target.ID
 	if p.Kept != nil {
 		m.Kept = stream(*p.Kept)
 	}
 	return m
 }
 
-// stream is a path without its target and its kept stream.
+// stream is a path without its target's ID and its kept stream.
 func stream(p report.Path) *agentv1.Path {
 	m := &agentv1.Path{
 		Scheduled: p.Scheduled, Sent: p.Sent, Missed: p.Missed, Ok: p.OK,
@@ -118,8 +119,9 @@ func Printable(s string) string {
 	return strings.ToValidUTF8(s[:min(len(s), MaxExampleBytes)], "")
 }
 
-// ParseReport reads an agent's report. It refuses one whose counts do not add up: a report that is not consistent in
-// itself proves nothing about the network.
+// ParseReport reads an agent's report. It refuses a report whose counts do not add up, or in which a target stands
+// twice: a report that is not consistent in itself proves nothing about the network. The paths' targets have nothing
+// but their ID: mesh.Plan.Attach adds what the plan knows of them.
 func ParseReport(m *agentv1.AgentReport) (report.Agent, error) {
 	if m == nil {
 		return report.Agent{}, errors.New("report is missing")
@@ -196,8 +198,10 @@ func parsePath(m *agentv1.Path) (report.Path, error) {
 	if err != nil {
 		return report.Path{}, err
 	}
-	if p.Target, err = parseTarget(m.GetTarget()); err != nil {
-		return report.Path{}, fmt.Errorf("target: %w", err)
+	// Agents of the release before send the whole target in place of its ID.
+	p.Target.ID = cmp.Or(m.GetTargetId(), m.GetTarget().GetId())
+	if err := text("target ID", p.Target.ID, 1, maxIDBytes); err != nil {
+		return report.Path{}, err
 	}
 	if m.GetKept() == nil {
 		return p, nil

@@ -140,34 +140,27 @@ func (x *RoundKey) GetRound() int64 {
 	return 0
 }
 
+// Target is what an agent needs to know to send requests to it. What the controller knows beyond that stays with the plan
+// that it stored.
 type Target struct {
-	state    protoimpl.MessageState `protogen:"open.v1"`
-	Id       string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Kind     string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
-	Family   string                 `protobuf:"bytes,3,opt,name=family,proto3" json:"family,omitempty"`
-	Protocol string                 `protobuf:"bytes,4,opt,name=protocol,proto3" json:"protocol,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// id names the target in the agent's report; no other target of the plan has the same.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// kind is for agents of the release before, which refuse a target without it.
+	Kind     string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	Family   string `protobuf:"bytes,3,opt,name=family,proto3" json:"family,omitempty"`
+	Protocol string `protobuf:"bytes,4,opt,name=protocol,proto3" json:"protocol,omitempty"`
 	// address is the URL to request.
 	Address string `protobuf:"bytes,5,opt,name=address,proto3" json:"address,omitempty"`
-	// pod and node name the only agent that may answer; empty where any may.
-	Pod  string `protobuf:"bytes,6,opt,name=pod,proto3" json:"pod,omitempty"`
-	Node string `protobuf:"bytes,7,opt,name=node,proto3" json:"node,omitempty"`
-	// dial is the host and port to connect to where it is not the URL's own host: an address of the family, or a name to resolve in it.
+	// pod names the only agent that may answer; empty where any may.
+	Pod string `protobuf:"bytes,6,opt,name=pod,proto3" json:"pod,omitempty"`
+	// dial is the host and port to connect to where it is not the URL's own host: an address of the family, or a name to
+	// resolve in it.
 	Dial string `protobuf:"bytes,8,opt,name=dial,proto3" json:"dial,omitempty"`
 	// trust names the authority of the plan that must have signed the other side's certificate; empty: the system's.
 	Trust string `protobuf:"bytes,9,opt,name=trust,proto3" json:"trust,omitempty"`
-	// interface is the device inside the pod that has the address; empty for the pod's first one.
-	Interface string `protobuf:"bytes,10,opt,name=interface,proto3" json:"interface,omitempty"`
 	// answer says who may answer: pod, backends or anyone.
-	Answer string `protobuf:"bytes,11,opt,name=answer,proto3" json:"answer,omitempty"`
-	// only_node names the node whose agents alone stand behind an address; empty where those of all nodes do.
-	OnlyNode string `protobuf:"bytes,12,opt,name=only_node,json=onlyNode,proto3" json:"only_node,omitempty"`
-	// short_circuit reports that the asking agent's own node answers for the address of a load balancer.
-	ShortCircuit bool `protobuf:"varint,13,opt,name=short_circuit,json=shortCircuit,proto3" json:"short_circuit,omitempty"`
-	// further reports that the address of a node port is not the node's primary one of the family.
-	Further bool `protobuf:"varint,14,opt,name=further,proto3" json:"further,omitempty"`
-	// at_node names the node that has the address of a node port; external reports that the address is an ExternalIP of it.
-	AtNode        string `protobuf:"bytes,15,opt,name=at_node,json=atNode,proto3" json:"at_node,omitempty"`
-	External      bool   `protobuf:"varint,16,opt,name=external,proto3" json:"external,omitempty"`
+	Answer        string `protobuf:"bytes,11,opt,name=answer,proto3" json:"answer,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -244,13 +237,6 @@ func (x *Target) GetPod() string {
 	return ""
 }
 
-func (x *Target) GetNode() string {
-	if x != nil {
-		return x.Node
-	}
-	return ""
-}
-
 func (x *Target) GetDial() string {
 	if x != nil {
 		return x.Dial
@@ -265,53 +251,11 @@ func (x *Target) GetTrust() string {
 	return ""
 }
 
-func (x *Target) GetInterface() string {
-	if x != nil {
-		return x.Interface
-	}
-	return ""
-}
-
 func (x *Target) GetAnswer() string {
 	if x != nil {
 		return x.Answer
 	}
 	return ""
-}
-
-func (x *Target) GetOnlyNode() string {
-	if x != nil {
-		return x.OnlyNode
-	}
-	return ""
-}
-
-func (x *Target) GetShortCircuit() bool {
-	if x != nil {
-		return x.ShortCircuit
-	}
-	return false
-}
-
-func (x *Target) GetFurther() bool {
-	if x != nil {
-		return x.Further
-	}
-	return false
-}
-
-func (x *Target) GetAtNode() string {
-	if x != nil {
-		return x.AtNode
-	}
-	return ""
-}
-
-func (x *Target) GetExternal() bool {
-	if x != nil {
-		return x.External
-	}
-	return false
 }
 
 type Load struct {
@@ -1136,13 +1080,14 @@ func (x *Observer) GetGrid() bool {
 }
 
 type Path struct {
-	state     protoimpl.MessageState `protogen:"open.v1"`
-	Target    *Target                `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
-	Scheduled uint64                 `protobuf:"varint,2,opt,name=scheduled,proto3" json:"scheduled,omitempty"`
-	Sent      uint64                 `protobuf:"varint,3,opt,name=sent,proto3" json:"sent,omitempty"`
-	Missed    uint64                 `protobuf:"varint,4,opt,name=missed,proto3" json:"missed,omitempty"`
-	Ok        uint64                 `protobuf:"varint,5,opt,name=ok,proto3" json:"ok,omitempty"`
-	Failures  []*Failure             `protobuf:"bytes,6,rep,name=failures,proto3" json:"failures,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// target is sent by agents of the release before, in place of target_id; only its id is read.
+	Target    *Target    `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
+	Scheduled uint64     `protobuf:"varint,2,opt,name=scheduled,proto3" json:"scheduled,omitempty"`
+	Sent      uint64     `protobuf:"varint,3,opt,name=sent,proto3" json:"sent,omitempty"`
+	Missed    uint64     `protobuf:"varint,4,opt,name=missed,proto3" json:"missed,omitempty"`
+	Ok        uint64     `protobuf:"varint,5,opt,name=ok,proto3" json:"ok,omitempty"`
+	Failures  []*Failure `protobuf:"bytes,6,rep,name=failures,proto3" json:"failures,omitempty"`
 	// latency and lag are histograms in the wire form of internal/stats.
 	Latency  []byte                 `protobuf:"bytes,7,opt,name=latency,proto3" json:"latency,omitempty"`
 	Lag      []byte                 `protobuf:"bytes,8,opt,name=lag,proto3" json:"lag,omitempty"`
@@ -1160,11 +1105,13 @@ type Path struct {
 	Retransmitted uint64       `protobuf:"varint,18,opt,name=retransmitted,proto3" json:"retransmitted,omitempty"`
 	Reused        uint64       `protobuf:"varint,19,opt,name=reused,proto3" json:"reused,omitempty"`
 	Closed        uint64       `protobuf:"varint,20,opt,name=closed,proto3" json:"closed,omitempty"`
-	// kept is the stream over a connection that stays open; it has neither a target nor a stream of its own.
+	// kept is the stream over a connection that stays open; it has neither a target_id nor a stream of its own.
 	Kept *Path `protobuf:"bytes,21,opt,name=kept,proto3" json:"kept,omitempty"`
 	// idle_resets and idle_closes count persistent connections that the other side reset, or closed, while no request was under way on them.
-	IdleResets    uint64 `protobuf:"varint,22,opt,name=idle_resets,json=idleResets,proto3" json:"idle_resets,omitempty"`
-	IdleCloses    uint64 `protobuf:"varint,23,opt,name=idle_closes,json=idleCloses,proto3" json:"idle_closes,omitempty"`
+	IdleResets uint64 `protobuf:"varint,22,opt,name=idle_resets,json=idleResets,proto3" json:"idle_resets,omitempty"`
+	IdleCloses uint64 `protobuf:"varint,23,opt,name=idle_closes,json=idleCloses,proto3" json:"idle_closes,omitempty"`
+	// target_id is the id of one of the plan's targets.
+	TargetId      string `protobuf:"bytes,24,opt,name=target_id,json=targetId,proto3" json:"target_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1358,6 +1305,13 @@ func (x *Path) GetIdleCloses() uint64 {
 		return x.IdleCloses
 	}
 	return 0
+}
+
+func (x *Path) GetTargetId() string {
+	if x != nil {
+		return x.TargetId
+	}
+	return ""
 }
 
 // PhaseTime is the time spent in one phase, by its name in internal/probe.
@@ -1646,7 +1600,7 @@ const file_agent_proto_rawDesc = "" +
 	"\n" +
 	"generation\x18\x02 \x01(\x03R\n" +
 	"generation\x12\x14\n" +
-	"\x05round\x18\x03 \x01(\x03R\x05round\"\x91\x03\n" +
+	"\x05round\x18\x03 \x01(\x03R\x05round\"\xa7\x02\n" +
 	"\x06Target\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x16\n" +
@@ -1654,17 +1608,10 @@ const file_agent_proto_rawDesc = "" +
 	"\bprotocol\x18\x04 \x01(\tR\bprotocol\x12\x18\n" +
 	"\aaddress\x18\x05 \x01(\tR\aaddress\x12\x10\n" +
 	"\x03pod\x18\x06 \x01(\tR\x03pod\x12\x12\n" +
-	"\x04node\x18\a \x01(\tR\x04node\x12\x12\n" +
 	"\x04dial\x18\b \x01(\tR\x04dial\x12\x14\n" +
-	"\x05trust\x18\t \x01(\tR\x05trust\x12\x1c\n" +
-	"\tinterface\x18\n" +
-	" \x01(\tR\tinterface\x12\x16\n" +
-	"\x06answer\x18\v \x01(\tR\x06answer\x12\x1b\n" +
-	"\tonly_node\x18\f \x01(\tR\bonlyNode\x12#\n" +
-	"\rshort_circuit\x18\r \x01(\bR\fshortCircuit\x12\x18\n" +
-	"\afurther\x18\x0e \x01(\bR\afurther\x12\x17\n" +
-	"\aat_node\x18\x0f \x01(\tR\x06atNode\x12\x1a\n" +
-	"\bexternal\x18\x10 \x01(\bR\bexternal\"\xc7\x01\n" +
+	"\x05trust\x18\t \x01(\tR\x05trust\x12\x16\n" +
+	"\x06answer\x18\v \x01(\tR\x06answerJ\x04\b\a\x10\bJ\x04\b\n" +
+	"\x10\vJ\x04\b\f\x10\x11R\x04nodeR\tinterfaceR\tonly_nodeR\rshort_circuitR\afurtherR\aat_nodeR\bexternal\"\xc7\x01\n" +
 	"\x04Load\x12\x1d\n" +
 	"\n" +
 	"per_second\x18\x01 \x01(\rR\tperSecond\x125\n" +
@@ -1732,7 +1679,7 @@ const file_agent_proto_rawDesc = "" +
 	"\tconntrack\x18\t \x01(\x04R\tconntrack\x12'\n" +
 	"\x0fconntrack_limit\x18\n" +
 	" \x01(\x04R\x0econntrackLimit\x12\x12\n" +
-	"\x04grid\x18\v \x01(\bR\x04grid\"\xb4\a\n" +
+	"\x04grid\x18\v \x01(\bR\x04grid\"\xd1\a\n" +
 	"\x04Path\x120\n" +
 	"\x06target\x18\x01 \x01(\v2\x18.kdoctor.agent.v1.TargetR\x06target\x12\x1c\n" +
 	"\tscheduled\x18\x02 \x01(\x04R\tscheduled\x12\x12\n" +
@@ -1759,7 +1706,8 @@ const file_agent_proto_rawDesc = "" +
 	"\vidle_resets\x18\x16 \x01(\x04R\n" +
 	"idleResets\x12\x1f\n" +
 	"\vidle_closes\x18\x17 \x01(\x04R\n" +
-	"idleCloses\x1a;\n" +
+	"idleCloses\x12\x1b\n" +
+	"\ttarget_id\x18\x18 \x01(\tR\btargetId\x1a;\n" +
 	"\rStatusesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\x05R\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\x1a8\n" +
