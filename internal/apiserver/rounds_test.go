@@ -186,7 +186,7 @@ func TestRanges(t *testing.T) {
 		scattered = append(scattered, schedule.Key{Generation: 1, Round: 2 * n})
 	}
 	for want, keys := range map[string][]schedule.Key{
-		"none":     nil,
+		"none":   nil,
 		"4":      {{Generation: 1, Round: 4}},
 		"1-2, 5": {{Generation: 1, Round: 1}, {Generation: 1, Round: 2}, {Generation: 1, Round: 5}},
 		"12 ranges of older ones, 24, 26, 28, 30, 32, 34, 36, 38": scattered,

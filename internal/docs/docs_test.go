@@ -88,8 +88,8 @@ func TestTheFrontPageIsShort(t *testing.T) {
 	}
 }
 
-// TestLinesOfPagesFitAnEditor: rows of tables cannot be broken, code is what a program printed, and Chinese has no blanks
-// to break at.
+// TestLinesOfPagesFitAnEditor: rows of tables cannot be broken, code is what a program printed, and Chinese has no
+// blanks to break at.
 func TestLinesOfPagesFitAnEditor(t *testing.T) {
 	const most = 120
 	root := os.DirFS("../..")
@@ -97,7 +97,8 @@ func TestLinesOfPagesFitAnEditor(t *testing.T) {
 		switch {
 		case err != nil:
 			return err
-		case entry.IsDir() && (entry.Name() == "testdata" || entry.Name() != "." && strings.HasPrefix(entry.Name(), ".")):
+		case entry.IsDir() &&
+			(entry.Name() == "testdata" || entry.Name() != "." && strings.HasPrefix(entry.Name(), ".")):
 			return fs.SkipDir
 		case !strings.HasSuffix(page, ".md") || strings.HasSuffix(page, ".zh-CN.md"):
 			return nil

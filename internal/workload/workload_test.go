@@ -51,7 +51,8 @@ func standardSet() *appsv1.DaemonSet {
 						Args: []string{"--http-port=8080", "--control-port=5710", "--health-port=5711",
 							"--tls-dir=/etc/kdoctor/tls", "--installation=kdoctor/kdoctor-agent"},
 						Env: []corev1.EnvVar{{Name: "POD_NAME",
-							ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.name"}}}},
+							ValueFrom: &corev1.EnvVarSource{
+								FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.name"}}}},
 						Ports: []corev1.ContainerPort{{Name: "http", ContainerPort: 8080, Protocol: corev1.ProtocolTCP},
 							{Name: "control", ContainerPort: 5710, Protocol: corev1.ProtocolTCP},
 							{Name: "health", ContainerPort: 5711, Protocol: corev1.ProtocolTCP}},

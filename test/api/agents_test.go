@@ -57,7 +57,8 @@ func (s *stage) install(t *testing.T) {
 						Args: []string{"--http-port=8080", "--control-port=5710", "--health-port=5711",
 							"--installation=x/kdoctor-agent"},
 						Env: []corev1.EnvVar{{Name: "POD_NAME",
-							ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.name"}}}},
+							ValueFrom: &corev1.EnvVarSource{
+								FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.name"}}}},
 						Ports: []corev1.ContainerPort{{Name: "http", ContainerPort: 8080},
 							{Name: "control", ContainerPort: 5710}, {Name: "health", ContainerPort: 5711}},
 						ReadinessProbe: &corev1.Probe{ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/readyz", Port: intstr.FromString("health")}}},
@@ -193,7 +194,8 @@ func TestEveryFormOfAgentsIsTakenByTheAPIServerAndAppliedOnce(t *testing.T) {
 			Operator: corev1.NodeSelectorOpExists}}}}}}}
 	all := v1beta1.AgentSpec{Annotation: map[string]string{"a": "b"}, DeploymentReplicas: &two, Affinity: affinity,
 		Env:         []corev1.EnvVar{{Name: "X", Value: "1"}, {Name: "X", Value: "2"}},
-		HostNetwork: true, Resources: &corev1.ResourceRequirements{Limits: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("128Mi")}}}
+		HostNetwork: true, Resources: &corev1.ResourceRequirements{
+			Limits: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("128Mi")}}}
 	deployed := all
 	deployed.Kind = topology.Deployment
 	for _, step := range []struct {

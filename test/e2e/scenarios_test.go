@@ -125,7 +125,8 @@ spec:
   schedule: {schedule: "0 1", roundNumber: 1, roundTimeoutMinute: 1}
   request: {durationInSecond: %d, qps: %d, perRequestTimeoutInMS: 1000}
   expect: {successRate: 1, meanAccessDelayInMs: 1500}
-  target: {ipv4: true, ipv6: true, endpoint: true, multusInterface: true, clusterIP: true, nodePort: true, loadBalancer: true, ingress: true}
+  target: {ipv4: true, ipv6: true, endpoint: true, multusInterface: true, clusterIP: true, nodePort: true,
+    loadBalancer: true, ingress: true}
 `
 
 func wholeMesh(t *testing.T, c *cluster.Cluster) {

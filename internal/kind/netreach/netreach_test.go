@@ -78,8 +78,8 @@ func TestNetReachAsksForNodePortsByAddressesOfAType(t *testing.T) {
 		"a value of a later release, too": {"Hostname", target.PrimaryAddress},
 	} {
 		t.Run(name, func(t *testing.T) {
-			task, err := netreach.Kind().Read(
-				&v1beta1.NetReach{Spec: v1beta1.NetReachSpec{Target: &v1beta1.NetReachTarget{NodePortAddresses: c.asked}}})
+			asked := &v1beta1.NetReachTarget{NodePortAddresses: c.asked}
+			task, err := netreach.Kind().Read(&v1beta1.NetReach{Spec: v1beta1.NetReachSpec{Target: asked}})
 			if err != nil || task.Want.NodeAddresses != c.want {
 				t.Errorf("%q, %v; want %q", task.Want.NodeAddresses, err, c.want)
 			}
