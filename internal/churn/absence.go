@@ -58,7 +58,7 @@ func overlap(windows []window, first, last time.Duration) time.Duration {
 // byTime orders changes by their time, and by all else where that is the same.
 func byTime(a, b report.Change) int {
 	return cmp.Or(a.From.Compare(b.From), a.To.Compare(b.To), cmp.Compare(a.Node, b.Node), cmp.Compare(a.Pod, b.Pod),
-		cmp.Compare(a.What, b.What), cmp.Compare(a.Detail, b.Detail))
+		cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Detail, b.Detail))
 }
 
 // alone returns when nobody needs to answer at the pod's own addresses: from a deletion on, and until an agent that
@@ -67,7 +67,7 @@ func (e *excuser) alone(pod string) []absence {
 	var all []absence
 	for _, c := range e.changes[pod] {
 		a := absence{window: window{from: c.From.Add(-slack).Sub(e.zero), to: forever}, change: c}
-		if c.What == report.Restarted && !open(c) {
+		if c.Kind == report.Restarted && !open(c) {
 			a.to = over(c).Add(listen).Sub(e.zero)
 		}
 		all = append(all, a)
@@ -114,9 +114,9 @@ func (e *excuser) absences(c report.Change, after time.Duration) []absence {
 	down := absence{window: window{from: begin, to: begin + slack + grace}, last: begin + slack + grace, change: c}
 	up := absence{window: window{from: end - slack, to: end + settle}, last: end + grace, change: c}
 	switch {
-	case c.What != report.Restarted && c.NodeLeft:
+	case c.Kind != report.Restarted && c.NodeLeft:
 		return []absence{{window: window{from: begin, to: end + after}, last: end + grace, change: c}}
-	case c.What != report.Restarted:
+	case c.Kind != report.Restarted:
 		// The pod went at one moment between the two, so it is not away all the time in which it may have gone.
 		return []absence{{window: window{from: begin, to: end + after}, last: end + grace, change: c, longest: slack +
 			after}}
@@ -135,9 +135,9 @@ func (e *excuser) absences(c report.Change, after time.Duration) []absence {
 func (e *excuser) lasting(c report.Change, after time.Duration, alone bool) window {
 	w := window{from: c.From.Add(-slack).Sub(e.zero), to: over(c).Sub(e.zero)}
 	switch {
-	case open(c) || c.What == report.Drained:
+	case open(c) || c.Kind == report.Drained:
 		w.to = forever
-	case c.What == report.Restarted:
+	case c.Kind == report.Restarted:
 	case alone:
 		w.to += grace
 	default:

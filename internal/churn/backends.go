@@ -19,7 +19,7 @@ type setKey struct {
 
 // backendSet is the churn among the pods that may answer one agent on one target.
 type backendSet struct {
-	report.Backends
+	report.BackendSet
 	absences []absence
 	// windows are when requests may fail because of any of the absences, away is when anybody was away; both sorted
 	// and apart.
@@ -30,7 +30,7 @@ type backendSet struct {
 
 // set returns the agent's backend set on the target; nil where nobody knows it, or none of it was changed.
 func (e *excuser) set(agent string, t target.Target) *backendSet {
-	group, known := e.behind.Set(agent, t.ID)
+	group, known := e.behind.Of(agent, t.ID)
 	if !known || len(group.Pods) == 0 {
 		return nil
 	}
@@ -38,9 +38,10 @@ func (e *excuser) set(agent string, t target.Target) *backendSet {
 	if t.Kind == target.LoadBalancer && t.Proxied() {
 		after = grace
 	}
-	key := setKey{pods: &group.Pods[0], n: len(group.Pods), m: len(group.Also), uneven: group.Uneven, after: after}
+	key := setKey{pods: &group.Pods[0], n: len(group.Pods), m: len(group.MayAlsoAnswer), uneven: group.UnevenWhy,
+		after: after}
 	if key.m > 0 {
-		key.also = &group.Also[0]
+		key.also = &group.MayAlsoAnswer[0]
 	}
 	set, ok := e.sets[key]
 	if !ok {
@@ -53,9 +54,9 @@ func (e *excuser) set(agent string, t target.Target) *backendSet {
 	return set
 }
 
-func (e *excuser) newSet(group report.Backends, after time.Duration) *backendSet {
-	set := &backendSet{Backends: group}
-	for _, pod := range slices.Concat(group.Pods, group.Also) {
+func (e *excuser) newSet(group report.BackendSet, after time.Duration) *backendSet {
+	set := &backendSet{BackendSet: group}
+	for _, pod := range slices.Concat(group.Pods, group.MayAlsoAnswer) {
 		for _, c := range e.changes[pod] {
 			set.absences = append(set.absences, e.absences(c, after)...)
 		}
@@ -130,7 +131,7 @@ func (e *excuser) slowness(asker string, set *backendSet) func(report.Failure) b
 	switch {
 	case e.slow[asker]:
 		return timedOut
-	case slices.ContainsFunc(slices.Concat(set.Pods, set.Also), func(pod string) bool { return e.slow[pod] }):
+	case slices.ContainsFunc(slices.Concat(set.Pods, set.MayAlsoAnswer), func(pod string) bool { return e.slow[pod] }):
 		return func(f report.Failure) bool { return timedOut(f) && f.Phase > probe.Connect }
 	}
 	return nil
@@ -188,15 +189,15 @@ func timedOut(f report.Failure) bool { return f.Outcome == probe.Timeout }
 func (b *backendSet) uneven(t target.Target, s stream) []share {
 	var all []share
 	pods := slices.Clone(b.Pods)
-	if slices.ContainsFunc(b.Also, func(pod string) bool { return s.path.Peers[pod] > 0 }) {
-		pods = append(pods, b.Also...)
+	if slices.ContainsFunc(b.MayAlsoAnswer, func(pod string) bool { return s.path.Peers[pod] > 0 }) {
+		pods = append(pods, b.MayAlsoAnswer...)
 		all = append(all, b.share(pods, false))
 	}
-	if b.Uneven == "" && !t.Proxied() {
+	if b.UnevenWhy == "" && !t.Proxied() {
 		return all
 	}
 	pods = slices.DeleteFunc(pods, func(pod string) bool { return !b.answered(pod, s) })
-	if b.Uneven != "" && len(pods) > 0 {
+	if b.UnevenWhy != "" && len(pods) > 0 {
 		all = append(all, b.share(pods, false))
 		for _, pod := range pods {
 			if b.sole(pod, s) {

@@ -11,7 +11,7 @@ import (
 )
 
 // asked is a round in which one agent measured the path, beside the changes and who may answer.
-func asked(agent string, p report.Path, backends []report.Backends, changes ...report.Change) report.Round {
+func asked(agent string, p report.Path, backends []report.BackendSet, changes ...report.Change) report.Round {
 	return report.Round{Churn: changes, Backends: backends, Agents: []report.Agent{
 		{Pod: agent, Finished: true, Started: at(0), Ended: at(101), Earliest: at(0), Latest: at(0),
 			Paths: []report.Path{p}}}}
@@ -20,26 +20,26 @@ func asked(agent string, p report.Path, backends []report.Backends, changes ...r
 // void is how many requests of the round's only path are void, of both its streams.
 func void(r report.Round) uint64 {
 	p := churn.Void(r, nil).Agents[0].Paths[0]
-	if p.Kept != nil {
-		return p.Void() + p.Kept.Void()
+	if p.Persistent != nil {
+		return p.Excused() + p.Persistent.Excused()
 	}
-	return p.Void()
+	return p.Excused()
 }
 
 func deletedAt(pod string, second float64) report.Change {
-	return report.Change{Pod: pod, Node: "n" + pod, What: report.Deleted, From: at(second), To: at(second)}
+	return report.Change{Pod: pod, Node: "n" + pod, Kind: report.Deleted, From: at(second), To: at(second)}
 }
 
 func restartedAt(pod string, from, to float64) report.Change {
-	return report.Change{Pod: pod, Node: "n" + pod, What: report.Restarted, From: at(from), To: at(to)}
+	return report.Change{Pod: pod, Node: "n" + pod, Kind: report.Restarted, From: at(from), To: at(to)}
 }
 
 // With internalTrafficPolicy Local a Service leads each agent to the pods on its own node.
 func TestOnlyPodsThatMayAnswerTheAgentExplainItsFailures(t *testing.T) {
-	local := []report.Backends{
-		{Targets: []string{"service"}, Pods: []string{"a1", "a2"}, Sources: []string{"a1", "a2"}},
-		{Targets: []string{"service"}, Pods: []string{"b"}, Sources: []string{"b"}},
-		{Targets: []string{"service"}, Pods: []string{"z"}, Sources: []string{"z"}},
+	local := []report.BackendSet{
+		{Targets: []string{"service"}, Pods: []string{"a1", "a2"}, Askers: []string{"a1", "a2"}},
+		{Targets: []string{"service"}, Pods: []string{"b"}, Askers: []string{"b"}},
+		{Targets: []string{"service"}, Pods: []string{"z"}, Askers: []string{"z"}},
 	}
 	service := target.Target{ID: "service", Kind: target.ClusterIP, Answer: target.Backends}
 	anyone := target.Target{ID: "service", Kind: target.Ingress, Answer: target.Anyone}
@@ -120,8 +120,8 @@ func TestPodsThatChangeOneAfterTheOtherDoNotExplainABrokenService(t *testing.T) 
 				pods, changes := rolled(c.pods, c.change)
 				p := measured(target.Target{ID: "service", Kind: target.ClusterIP}, failure(probe.Refused, spans...))
 				kept := p
-				p.Kept = &kept
-				if got := void(asked("p00", p, []report.Backends{{Targets: []string{"service"}, Pods: pods}},
+				p.Persistent = &kept
+				if got := void(asked("p00", p, []report.BackendSet{{Targets: []string{"service"}, Pods: pods}},
 					changes...)); got != 0 {
 					t.Errorf("%d requests are void", got)
 				}

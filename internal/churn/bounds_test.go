@@ -15,8 +15,8 @@ func four(spans ...[3]float64) report.Path {
 	return measured(target.Target{ID: "service", Kind: target.ClusterIP}, failure(probe.Refused, spans...))
 }
 
-func behindFour() []report.Backends {
-	return []report.Backends{{Targets: []string{"service"}, Pods: []string{"a", "b", "c", "d"}}}
+func behindFour() []report.BackendSet {
+	return []report.BackendSet{{Targets: []string{"service"}, Pods: []string{"a", "b", "c", "d"}}}
 }
 
 // Ten requests a second come due. From 50 s to 59.9 s these are 100: with one of four pods away 25 of them may fail,
@@ -83,7 +83,7 @@ func TestBoundsOfTheShare(t *testing.T) {
 
 func TestBoundsOfRestarts(t *testing.T) {
 	type spans = [][3]float64
-	short, open, long := restartedAt("b", 40, 42), report.Change{Pod: "b", What: report.Restarted, From: at(40)},
+	short, open, long := restartedAt("b", 40, 42), report.Change{Pod: "b", Kind: report.Restarted, From: at(40)},
 		restartedAt("b", 10, 70)
 	endpoint := target.Target{ID: "b", Kind: target.Endpoint, Answer: target.OnePod, Pod: "b"}
 	service := target.Target{ID: "service", Kind: target.ClusterIP}
@@ -155,7 +155,7 @@ func TestWhatDisprovesOneStreamDisprovesTheOther(t *testing.T) {
 		{"nothing else failed", four(), few, 38},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			c.counted.Kept = &c.kept
+			c.counted.Persistent = &c.kept
 			if got := void(asked("a", c.counted, behindFour(), deletedAt("b", 50))); got != c.want {
 				t.Errorf("%d requests are void, want %d", got, c.want)
 			}
@@ -248,13 +248,14 @@ func TestAPathWithoutAnEnd(t *testing.T) {
 func TestGroupsMayShareTheirPods(t *testing.T) {
 	const sticky = "sessionAffinity is ClientIP"
 	pods := []string{"b", "a", "c", "d"}
-	groups := []report.Backends{
-		{Targets: []string{"even", "balancer"}, Pods: pods}, {Targets: []string{"sticky"}, Pods: pods, Uneven: sticky},
+	groups := []report.BackendSet{
+		{Targets: []string{"even", "balancer"}, Pods: pods},
+		{Targets: []string{"sticky"}, Pods: pods, UnevenWhy: sticky},
 		{Targets: []string{"none"}},
 		{Targets: []string{"one"}, Pods: pods[:1]}, {Targets: []string{"other"}, Pods: []string{"a"}},
-		{Targets: []string{"further"}, Pods: []string{"x"}, Also: pods[:1]},
-		{Targets: []string{"furthest"}, Pods: []string{"x"}, Also: pods[:3]},
-		{Targets: []string{"elsewhere"}, Pods: []string{"x"}, Also: []string{"a"}},
+		{Targets: []string{"further"}, Pods: []string{"x"}, MayAlsoAnswer: pods[:1]},
+		{Targets: []string{"furthest"}, Pods: []string{"x"}, MayAlsoAnswer: pods[:3]},
+		{Targets: []string{"elsewhere"}, Pods: []string{"x"}, MayAlsoAnswer: []string{"a"}},
 	}
 	groups[6].Pods, groups[7].Pods = groups[5].Pods, groups[5].Pods
 	round := asked("a", report.Path{}, groups, deletedAt("b", 50))
@@ -277,8 +278,8 @@ func TestGroupsMayShareTheirPods(t *testing.T) {
 	add("furthest", target.NodePort, [3]float64{50, 59.9, 39}, 0)
 	add("elsewhere", target.NodePort, [3]float64{50, 50, 1}, 0)
 	for i, want := range wants {
-		if p := churn.Void(round, nil).Agents[0].Paths[i]; p.Void() != want {
-			t.Errorf("path %d to %s: %d requests are void, want %d", i, p.Target.ID, p.Void(), want)
+		if p := churn.Void(round, nil).Agents[0].Paths[i]; p.Excused() != want {
+			t.Errorf("path %d to %s: %d requests are void, want %d", i, p.Target.ID, p.Excused(), want)
 		}
 	}
 }

@@ -10,14 +10,14 @@ import (
 
 // deletedWithin is a deletion that happened at some moment between the two, and nobody knows when.
 func deletedWithin(pod string, from, to float64) report.Change {
-	return report.Change{Pod: pod, Node: "n" + pod, What: report.Deleted, From: at(from), To: at(to)}
+	return report.Change{Pod: pod, Node: "n" + pod, Kind: report.Deleted, From: at(from), To: at(to)}
 }
 
 // Twenty requests a second come due for twenty seconds. A deleted pod of three is away for 12 s: of the 240 requests
 // that come due then, 80 are led to it, give or take 22, and one more; to two deleted ones 160, give or take 22.
 func TestADeletionOfUnknownTimeExplainsNoMoreThanOneOfKnownTime(t *testing.T) {
 	drained := deletedWithin("b", 0, 10)
-	drained.What = report.Drained
+	drained.Kind = report.Drained
 	left := drained
 	left.NodeLeft = true
 	known := deletedAt("b", 5)
@@ -47,7 +47,7 @@ func TestADeletionOfUnknownTimeExplainsNoMoreThanOneOfKnownTime(t *testing.T) {
 			p := report.Path{Target: target.Target{ID: "service", Kind: target.ClusterIP, Answer: target.Backends},
 				Scheduled: 400, Sent: 400, OK: 400 - uint64(c.failed), Started: at(0), Ended: at(20),
 				Failures: []report.Failure{failure(probe.Timeout, [3]float64{c.first, c.last, c.failed})}}
-			behind := []report.Backends{{Targets: []string{"service"}, Pods: []string{"a", "b", "c"}}}
+			behind := []report.BackendSet{{Targets: []string{"service"}, Pods: []string{"a", "b", "c"}}}
 			if got := void(asked("a", p, behind, c.changes...)); got != c.want {
 				t.Errorf("%d requests are void, want %d", got, c.want)
 			}

@@ -13,7 +13,7 @@ import (
 )
 
 func drainedAt(pod string, from, to float64) report.Change {
-	return report.Change{Pod: pod, Node: "n" + pod, What: report.Drained, From: at(from), To: at(to)}
+	return report.Change{Pod: pod, Node: "n" + pod, Kind: report.Drained, From: at(from), To: at(to)}
 }
 
 // left is a drain after which the node is gone.
@@ -27,7 +27,7 @@ func left(pod string, from, to float64) report.Change {
 func TestSetsOfWhichNobodyIsLeft(t *testing.T) {
 	type spans = [][3]float64
 	one, two := []string{"b"}, []string{"b", "c"}
-	open := report.Change{Pod: "b", What: report.Restarted, From: at(50)}
+	open := report.Change{Pod: "b", Kind: report.Restarted, From: at(50)}
 	for _, c := range []struct {
 		name    string
 		pods    []string
@@ -61,7 +61,7 @@ func TestSetsOfWhichNobodyIsLeft(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := measured(target.Target{ID: "local", Kind: target.NodePort}, failure(probe.Timeout, c.spans...))
-			if got := void(asked("a", p, []report.Backends{{Targets: []string{"local"}, Pods: c.pods}},
+			if got := void(asked("a", p, []report.BackendSet{{Targets: []string{"local"}, Pods: c.pods}},
 				c.changes...)); got != c.want {
 				t.Errorf("%d requests are void, want %d", got, c.want)
 			}
@@ -140,7 +140,7 @@ func TestAnAgentThatOthersStillReachIsNotGone(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			round := asked("a", c.path, behindFour(), c.change)
 			round.Missing = []report.Missing{{Pod: "b"}}
-			if got := churn.Void(round, map[string]time.Time{"b": at(c.silent)}).Missing[0].Void; got != c.void {
+			if got := churn.Void(round, map[string]time.Time{"b": at(c.silent)}).Missing[0].Excused; got != c.void {
 				t.Errorf("void is %v, want %v", got, c.void)
 			}
 		})

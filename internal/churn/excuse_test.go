@@ -56,21 +56,21 @@ func TestExcusesSayWhatTheyExplain(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			kept := c.path
-			c.path.Kept = &kept
+			c.path.Persistent = &kept
 			p := churn.Void(asked("a", c.path, behindFour(), c.changes...), nil).Agents[0].Paths[0]
 			if diff := cmp.Diff(c.want, p.Excuses); diff != "" {
 				t.Errorf("excuses (-want +got):\n%s", diff)
 			}
-			if diff := cmp.Diff(p.Excuses, p.Kept.Excuses); diff != "" {
+			if diff := cmp.Diff(p.Excuses, p.Persistent.Excuses); diff != "" {
 				t.Errorf("excuses of persistent connections are others (-counted +persistent):\n%s", diff)
 			}
 			var explained uint64
 			for _, e := range p.Excuses {
 				explained += e.Explained
 			}
-			if explained != p.Void() || explained != p.Kept.Void() {
-				t.Errorf("%d requests are explained, %d counted and %d others are void", explained, p.Void(),
-					p.Kept.Void())
+			if explained != p.Excused() || explained != p.Persistent.Excused() {
+				t.Errorf("%d requests are explained, %d counted and %d others are void", explained, p.Excused(),
+					p.Persistent.Excused())
 			}
 		})
 	}
@@ -93,11 +93,12 @@ func TestOtherFailuresStay(t *testing.T) {
 		failure(probe.Reset, [3]float64{51, 52, 2}, [3]float64{90, 91, 2}))
 	p.Excuses = []report.Excuse{{Explained: 9}}
 	got := churn.Void(asked("a", p, behindFour(), deletedAt("b", 50)), nil).Agents[0].Paths[0]
-	if got.Failures[0].Void != 0 || got.Failures[1].Void != 5 || got.Failures[2].Void != 2 || len(got.Excuses) != 1 ||
+	if got.Failures[0].Excused != 0 || got.Failures[1].Excused != 5 || got.Failures[2].Excused != 2 ||
+		len(got.Excuses) != 1 ||
 		got.Excuses[0].Explained != 7 {
 		t.Errorf("failures %+v, excuses %+v", got.Failures, got.Excuses)
 	}
-	if p.Failures[1].Void != 0 {
+	if p.Failures[1].Excused != 0 {
 		t.Error("the path that was given is changed")
 	}
 }
@@ -106,20 +107,20 @@ func TestOtherFailuresStay(t *testing.T) {
 func TestExcusesCountAllThatMayAnswer(t *testing.T) {
 	for _, c := range []struct {
 		name  string
-		set   report.Backends
+		set   report.BackendSet
 		peers map[string]uint64
 		want  int
 	}{
 		{"one pod of a session",
-			report.Backends{Pods: []string{"a", "b", "c", "d", "e"}, Uneven: "sessionAffinity is ClientIP"},
+			report.BackendSet{Pods: []string{"a", "b", "c", "d", "e"}, UnevenWhy: "sessionAffinity is ClientIP"},
 			map[string]uint64{"b": 950}, 5},
-		{"pods that may answer instead", report.Backends{Pods: []string{"a"}, Also: []string{"b", "c"}},
+		{"pods that may answer instead", report.BackendSet{Pods: []string{"a"}, MayAlsoAnswer: []string{"b", "c"}},
 			map[string]uint64{"a": 600, "c": 350}, 3},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := four([3]float64{20, 20, 2})
 			p.Peers, c.set.Targets = c.peers, []string{"service"}
-			excuses := churn.Void(asked("x", p, []report.Backends{c.set}, deletedAt("b", 20)),
+			excuses := churn.Void(asked("x", p, []report.BackendSet{c.set}, deletedAt("b", 20)),
 				nil).Agents[0].Paths[0].Excuses
 			if len(excuses) != 1 || excuses[0].Backends != c.want || excuses[0].Away != 1 {
 				t.Errorf("excuses %+v, want one with %d backends", excuses, c.want)

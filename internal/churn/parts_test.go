@@ -43,7 +43,7 @@ func TestBoundsOfAPartOfTheTime(t *testing.T) {
 func TestAChangeThatExplainsTwiceIsToldOnce(t *testing.T) {
 	gone := deletedAt("b", 50)
 	p := measured(target.Target{ID: "local", Kind: target.NodePort}, failure(probe.Timeout, [3]float64{50, 55, 51}))
-	round := asked("a", p, []report.Backends{{Targets: []string{"local"}, Pods: []string{"b"}}}, gone)
+	round := asked("a", p, []report.BackendSet{{Targets: []string{"local"}, Pods: []string{"b"}}}, gone)
 	want := []report.Excuse{{Changes: []report.Change{gone}, First: at(50), Last: at(55), Explained: 51, Of: 51,
 		Away: 1, Backends: 1}}
 	if diff := cmp.Diff(want, churn.Void(round, nil).Agents[0].Paths[0].Excuses); diff != "" {
@@ -63,17 +63,17 @@ func TestARoundWithoutChangesStaysAsItIs(t *testing.T) {
 func TestTheRateOfTheSmallestLoads(t *testing.T) {
 	for _, c := range []struct {
 		name          string
-		load          report.Load
+		load          report.RequestBudget
 		expected      []report.Expected
 		counted, kept float64
 		want          uint64
 	}{
-		{"one a second: as many as a quarter explains", report.Load{Given: 1}, nil, 8, 0, 8},
-		{"one a second: one more", report.Load{Given: 1}, nil, 9, 0, 0},
-		{"thirty over persistent connections: as many as a quarter explains", report.Load{Given: 10},
-			[]report.Expected{{Pod: "x", Requests: 1, Kept: 3}}, 0, 97, 97},
-		{"thirty over persistent connections: one more", report.Load{Given: 10},
-			[]report.Expected{{Pod: "x", Requests: 1, Kept: 3}}, 0, 98, 0},
+		{"one a second: as many as a quarter explains", report.RequestBudget{Granted: 1}, nil, 8, 0, 8},
+		{"one a second: one more", report.RequestBudget{Granted: 1}, nil, 9, 0, 0},
+		{"thirty over persistent connections: as many as a quarter explains", report.RequestBudget{Granted: 10},
+			[]report.Expected{{Pod: "x", Requests: 1, Persistent: 3}}, 0, 97, 97},
+		{"thirty over persistent connections: one more", report.RequestBudget{Granted: 10},
+			[]report.Expected{{Pod: "x", Requests: 1, Persistent: 3}}, 0, 98, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := four()
@@ -84,7 +84,7 @@ func TestTheRateOfTheSmallestLoads(t *testing.T) {
 			if c.kept > 0 {
 				kept = four([3]float64{50, 59.9, c.kept})
 			}
-			p.Kept = &kept
+			p.Persistent = &kept
 			round := asked("x", p, behindFour(), deletedAt("b", 50))
 			round.Load, round.Expected = c.load, c.expected
 			if got := void(round); got != c.want {
@@ -97,8 +97,8 @@ func TestTheRateOfTheSmallestLoads(t *testing.T) {
 // An agent that was silent from the restart on was not well again because it answered once much later.
 func TestAnAnswerAfterTheSilenceIsNoStartOfIt(t *testing.T) {
 	round := report.Round{Churn: []report.Change{restartedAt("b", 50, 52)},
-		Missing: []report.Missing{{Pod: "b", Answered: at(90)}}}
-	if !churn.Void(round, since("b", 51)).Missing[0].Void {
+		Missing: []report.Missing{{Pod: "b", LastAnswered: at(90)}}}
+	if !churn.Void(round, since("b", 51)).Missing[0].Excused {
 		t.Error("the restart does not explain the silence that began with it")
 	}
 }

@@ -36,20 +36,20 @@ func anyRound(random *rand.Rand) (report.Round, map[string]time.Time) {
 			c = restartedAt(pod, from, from+5*random.Float64())
 		case 1:
 			c.To = time.Time{}
-			c.What = report.Restarted
+			c.Kind = report.Restarted
 		case 2:
-			c.What, c.To = report.Drained, at(from+10)
+			c.Kind, c.To = report.Drained, at(from+10)
 		}
 		round.Churn = append(round.Churn, c)
 	}
 	kinds := []target.Kind{target.ClusterIP, target.NodePort, target.LoadBalancer, target.Ingress}
 	for i, kind := range kinds {
-		set := report.Backends{Targets: []string{string(kind)}, Pods: slices.Clone(pods[:1+random.IntN(len(pods))])}
+		set := report.BackendSet{Targets: []string{string(kind)}, Pods: slices.Clone(pods[:1+random.IntN(len(pods))])}
 		if i == 0 && random.IntN(2) == 0 {
-			set.Uneven = "sessionAffinity is ClientIP"
+			set.UnevenWhy = "sessionAffinity is ClientIP"
 		}
 		if i == 1 && random.IntN(2) == 0 {
-			set.Also = slices.Clone(pods[len(set.Pods):])
+			set.MayAlsoAnswer = slices.Clone(pods[len(set.Pods):])
 		}
 		round.Backends = append(round.Backends, set)
 	}
@@ -89,7 +89,7 @@ func anyPath(random *rand.Rand, round report.Round, pods []string, t target.Targ
 			if random.IntN(40) == 0 {
 				moment = 100 * random.Float64()
 			}
-			f.Spans = report.AddTo(f.Spans, time.Duration(moment*1e9))
+			f.Spans = report.AddFailure(f.Spans, time.Duration(moment*1e9))
 			f.Count++
 		}
 		if f.Count > 0 {
@@ -107,7 +107,7 @@ func anyPath(random *rand.Rand, round report.Round, pods []string, t target.Targ
 	if random.IntN(3) == 0 {
 		kept := p
 		kept.Failures = slices.Clone(p.Failures[:len(p.Failures)/2])
-		p.Kept = &kept
+		p.Persistent = &kept
 	}
 	return p
 }
@@ -196,11 +196,11 @@ func TestAnotherFailureNeverExcusesOthers(t *testing.T) {
 		after := churn.Void(round, silent)
 		for i, a := range after.Agents {
 			for j, p := range a.Paths {
-				if old := before.Agents[i].Paths[j]; p.Void() > old.Void()+1 ||
-					(p.Kept != nil && p.Kept.Void() > old.Kept.Void()) {
+				if old := before.Agents[i].Paths[j]; p.Excused() > old.Excused()+1 ||
+					(p.Persistent != nil && p.Persistent.Excused() > old.Persistent.Excused()) {
 					t.Errorf("seed %d: agent %s, target %s: with one failure more, %d instead of %d requests are "+
 						"void\nbefore: %+v\nafter: %+v",
-						seed, a.Pod, p.Target.ID, p.Void(), old.Void(), old.Failures, p.Failures)
+						seed, a.Pod, p.Target.ID, p.Excused(), old.Excused(), old.Failures, p.Failures)
 				}
 			}
 		}

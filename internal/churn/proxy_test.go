@@ -101,7 +101,7 @@ func TestAProxyThatSpreadsRequestsLeadsNobodyToOnePod(t *testing.T) {
 			}
 			p := measured(target.Target{ID: "lb", Kind: target.LoadBalancer}, failure(probe.Refused, span))
 			p.Peers = c.peers
-			if got := void(asked("p00", p, []report.Backends{{Targets: []string{"lb"}, Pods: pods}},
+			if got := void(asked("p00", p, []report.BackendSet{{Targets: []string{"lb"}, Pods: pods}},
 				changes...)); got != c.want {
 				t.Errorf("%d requests are void, want %d", got, c.want)
 			}
@@ -112,12 +112,14 @@ func TestAProxyThatSpreadsRequestsLeadsNobodyToOnePod(t *testing.T) {
 func TestBackendSetsThatAreNotEven(t *testing.T) {
 	pods := []string{"a", "b", "c", "d", "e", "f"}
 	near := map[string]uint64{"a": 320, "b": 310, "c": 325}
-	zones := report.Backends{Targets: []string{"service"}, Pods: pods, Uneven: "trafficDistribution is PreferClose"}
-	affine := report.Backends{Targets: []string{"service"}, Pods: pods, Uneven: "sessionAffinity is ClientIP"}
-	local := report.Backends{Targets: []string{"service"}, Pods: []string{"a"}, Also: []string{"b", "c", "d"}}
+	zones := report.BackendSet{Targets: []string{"service"}, Pods: pods,
+		UnevenWhy: "trafficDistribution is PreferClose"}
+	affine := report.BackendSet{Targets: []string{"service"}, Pods: pods, UnevenWhy: "sessionAffinity is ClientIP"}
+	local := report.BackendSet{Targets: []string{"service"}, Pods: []string{"a"},
+		MayAlsoAnswer: []string{"b", "c", "d"}}
 	for _, c := range []struct {
 		name    string
-		set     report.Backends
+		set     report.BackendSet
 		peers   map[string]uint64
 		changed string
 		count   float64
@@ -142,7 +144,7 @@ func TestBackendSetsThatAreNotEven(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			p := four([3]float64{50, 59.9, c.count})
 			p.Peers = c.peers
-			if got := void(asked("x", p, []report.Backends{c.set}, deletedAt(c.changed, 50))); got != c.want {
+			if got := void(asked("x", p, []report.BackendSet{c.set}, deletedAt(c.changed, 50))); got != c.want {
 				t.Errorf("%d requests are void, want %d", got, c.want)
 			}
 		})
@@ -153,19 +155,19 @@ func TestBackendSetsThatAreNotEven(t *testing.T) {
 func TestTheWayThatExplainsMostCounts(t *testing.T) {
 	p := four([3]float64{50, 50, 1}, [3]float64{80, 80, 1})
 	p.Peers = map[string]uint64{"b": 998}
-	set := report.Backends{Targets: []string{"service"}, Pods: []string{"a", "b", "c", "d"},
-		Uneven: "sessionAffinity is ClientIP"}
-	if got := void(asked("x", p, []report.Backends{set}, deletedAt("a", 50), deletedAt("b", 80))); got != 2 {
+	set := report.BackendSet{Targets: []string{"service"}, Pods: []string{"a", "b", "c", "d"},
+		UnevenWhy: "sessionAffinity is ClientIP"}
+	if got := void(asked("x", p, []report.BackendSet{set}, deletedAt("a", 50), deletedAt("b", 80))); got != 2 {
 		t.Errorf("%d requests are void, want 2", got)
 	}
 	p.Peers = map[string]uint64{"a": 997, "c": 1}
-	set = report.Backends{Targets: []string{"service"}, Pods: []string{"a"}, Also: []string{"b", "c"}}
-	if got := void(asked("x", four([3]float64{50, 50, 1}), []report.Backends{set}, deletedAt("b", 50))); got != 0 {
+	set = report.BackendSet{Targets: []string{"service"}, Pods: []string{"a"}, MayAlsoAnswer: []string{"b", "c"}}
+	if got := void(asked("x", four([3]float64{50, 50, 1}), []report.BackendSet{set}, deletedAt("b", 50))); got != 0 {
 		t.Errorf("%d requests are void, want 0", got)
 	}
 	one := four([3]float64{50, 50, 1})
 	one.Peers = p.Peers
-	if got := void(asked("x", one, []report.Backends{set}, deletedAt("b", 50))); got != 1 {
+	if got := void(asked("x", one, []report.BackendSet{set}, deletedAt("b", 50))); got != 1 {
 		t.Errorf("%d requests are void, want 1", got)
 	}
 }

@@ -13,12 +13,12 @@ import (
 )
 
 func TestAgentsWithoutAWholeReport(t *testing.T) {
-	gone := report.Change{Pod: "b", Node: "nb", What: report.Deleted, From: at(50), To: at(52)}
-	drained := report.Change{Pod: "b", Node: "nb", What: report.Drained, From: at(50), To: at(52)}
-	oom := report.Change{Pod: "b", Node: "nb", What: report.Restarted, Detail: "OOMKilled", From: at(50), To: at(52)}
-	crashed := report.Change{Pod: "b", Node: "nb", What: report.Restarted, From: at(50)}
-	again := report.Change{Pod: "b", Node: "nb", What: report.Restarted, Detail: "Error", From: at(60), To: at(62)}
-	endless := report.Change{Pod: "b", Node: "nb", What: report.Deleted, From: at(50)}
+	gone := report.Change{Pod: "b", Node: "nb", Kind: report.Deleted, From: at(50), To: at(52)}
+	drained := report.Change{Pod: "b", Node: "nb", Kind: report.Drained, From: at(50), To: at(52)}
+	oom := report.Change{Pod: "b", Node: "nb", Kind: report.Restarted, Detail: "OOMKilled", From: at(50), To: at(52)}
+	crashed := report.Change{Pod: "b", Node: "nb", Kind: report.Restarted, From: at(50)}
+	again := report.Change{Pod: "b", Node: "nb", Kind: report.Restarted, Detail: "Error", From: at(60), To: at(62)}
+	endless := report.Change{Pod: "b", Node: "nb", Kind: report.Deleted, From: at(50)}
 	never := time.Time{}
 	cases := []struct {
 		name             string
@@ -32,7 +32,7 @@ func TestAgentsWithoutAWholeReport(t *testing.T) {
 		{"an agent that ran out of memory cannot report", []report.Change{oom}, never, at(51), oom},
 		{"an agent that could not be reached before it was deleted is a fault", []report.Change{gone}, never, at(10),
 			report.Change{}},
-		{"an agent that was not changed is a fault", []report.Change{{Pod: "c", What: report.Deleted, From: at(50)}},
+		{"an agent that was not changed is a fault", []report.Change{{Pod: "c", Kind: report.Deleted, From: at(50)}},
 			never, at(51), report.Change{}},
 		{"an agent that is not known to have been silent is a fault", []report.Change{gone}, never, never,
 			report.Change{}},
@@ -62,17 +62,17 @@ func TestAgentsWithoutAWholeReport(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			want := report.Missing{Pod: "b", Reason: "no answer", Answered: c.answered}
+			want := report.Missing{Pod: "b", Reason: "no answer", LastAnswered: c.answered}
 			if c.by.Pod != "" {
-				want.Void, want.Change, want.Reason = true, &c.by, phrases.ChangeDuringRound(c.by)
+				want.Excused, want.Change, want.Reason = true, &c.by, phrases.ChangeDuringRound(c.by)
 			}
 			round := report.Round{Churn: c.changes,
-				Missing: []report.Missing{{Pod: "b", Reason: "no answer", Answered: c.answered}}}
+				Missing: []report.Missing{{Pod: "b", Reason: "no answer", LastAnswered: c.answered}}}
 			got := churn.Void(round, map[string]time.Time{"b": c.silent})
 			if diff := cmp.Diff([]report.Missing{want}, got.Missing); diff != "" {
 				t.Errorf("missing (-want +got):\n%s", diff)
 			}
-			if round.Missing[0].Void {
+			if round.Missing[0].Excused {
 				t.Error("the round that was given is changed")
 			}
 		})
@@ -80,7 +80,7 @@ func TestAgentsWithoutAWholeReport(t *testing.T) {
 }
 
 func TestAgentsThatWereStopped(t *testing.T) {
-	gone := report.Change{Pod: "b", Node: "nb", What: report.Deleted, From: at(50), To: at(52)}
+	gone := report.Change{Pod: "b", Node: "nb", Kind: report.Deleted, From: at(50), To: at(52)}
 	cases := []struct {
 		name             string
 		ended            time.Time
@@ -107,7 +107,7 @@ func TestAgentsThatWereStopped(t *testing.T) {
 				Latest: c.latest}
 			round := report.Round{Churn: []report.Change{gone}, Agents: []report.Agent{want}}
 			if c.cut {
-				want.CutBy, want.Cut = &gone, "its pod was deleted during the round"
+				want.StoppedBy, want.StoppedWhy = &gone, "its pod was deleted during the round"
 			}
 			if diff := cmp.Diff([]report.Agent{want}, churn.Void(round, nil).Agents,
 				cmpopts.EquateEmpty()); diff != "" {

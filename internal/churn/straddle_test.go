@@ -15,7 +15,7 @@ import (
 func spansOf(seconds []float64) report.Failure {
 	f := report.Failure{Outcome: probe.Timeout, Phase: probe.Connect, Count: uint64(len(seconds))}
 	for _, s := range slices.Sorted(slices.Values(seconds)) {
-		f.Spans = report.AddTo(f.Spans, time.Duration(s*float64(time.Second)))
+		f.Spans = report.AddFailure(f.Spans, time.Duration(s*float64(time.Second)))
 	}
 	return f
 }
@@ -37,7 +37,7 @@ func TestAFailureMoreThatJoinsSpansExcusesNoPath(t *testing.T) {
 			f := spansOf(failed)
 			p := four([3]float64{0, 0, 1})
 			p.OK, p.Failures = p.OK+1-f.Count, []report.Failure{f}
-			return f.Count - churn.Void(asked("a", p, behindFour(), changes...), nil).Agents[0].Paths[0].Void()
+			return f.Count - churn.Void(asked("a", p, behindFour(), changes...), nil).Agents[0].Paths[0].Excused()
 		}
 		whole := left(failed)
 		if whole > 0 {

@@ -155,11 +155,11 @@ func (s stream) marked() report.Path {
 	p := s.path
 	p.Failures = slices.Clone(p.Failures)
 	for i := range p.Failures {
-		p.Failures[i].Void = 0
+		p.Failures[i].Excused = 0
 	}
 	for _, at := range s.spans {
 		if at.excused {
-			p.Failures[at.failure].Void += at.count
+			p.Failures[at.failure].Excused += at.count
 		}
 	}
 	return p

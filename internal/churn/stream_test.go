@@ -12,20 +12,20 @@ import (
 // A path ends with the last attempt of its agent. Ten requests a second came due for 100 s, and the last attempt timed
 // out 100 s after that.
 func TestTheRateIsThatOfTheLoad(t *testing.T) {
-	load := func(given, every int) report.Load { return report.Load{Given: given, Every: every} }
+	load := func(given, every int) report.RequestBudget { return report.RequestBudget{Granted: given, Every: every} }
 	expected := func(pod string, requests, kept uint64) []report.Expected {
-		return []report.Expected{{Pod: pod, Requests: requests, Kept: kept}}
+		return []report.Expected{{Pod: pod, Requests: requests, Persistent: kept}}
 	}
 	for _, c := range []struct {
 		name     string
-		load     report.Load
+		load     report.RequestBudget
 		expected []report.Expected
 		// counted and kept are how many of each stream fail while one of four pods is away for 10 s.
 		counted, kept uint64
 		want          uint64
 	}{
-		{"of an unknown load it is what came due until the end", report.Load{}, nil, 22, 0, 22},
-		{"of an unknown load it may be too low", report.Load{}, nil, 23, 0, 0},
+		{"of an unknown load it is what came due until the end", report.RequestBudget{}, nil, 22, 0, 22},
+		{"of an unknown load it may be too low", report.RequestBudget{}, nil, 23, 0, 0},
 		{"ten a second: as many as a quarter explains", load(10, 1), nil, 38, 0, 38},
 		{"ten a second: one more", load(10, 1), nil, 39, 0, 0},
 		{"ten every second second are five a second", load(10, 2), nil, 23, 0, 0},
@@ -46,7 +46,7 @@ func TestTheRateIsThatOfTheLoad(t *testing.T) {
 			if c.kept > 0 {
 				kept := measured(target.Target{}, failure(probe.Refused, [3]float64{50, 59.9, float64(c.kept)}))
 				kept.Scheduled, kept.Ended = 100, at(200)
-				p.Kept = &kept
+				p.Persistent = &kept
 			}
 			round := asked("x", p, behindFour(), deletedAt("b", 50))
 			round.Load, round.Expected = c.load, c.expected
@@ -74,7 +74,7 @@ func TestOldConnectionsFailForWhatHappenedSinceTheyWereUsed(t *testing.T) {
 			p := four()
 			kept := measured(target.Target{}, failure(probe.Timeout, [3]float64{c.second, c.second, 1}))
 			kept.Scheduled, kept.Sent, kept.OK, kept.Reused = 5, 5, 4, c.reused
-			p.Kept = &kept
+			p.Persistent = &kept
 			if got := void(asked("x", p, behindFour(), deletedAt("b", 50))); got != c.want {
 				t.Errorf("%d requests are void, want %d", got, c.want)
 			}
@@ -155,8 +155,8 @@ func TestRequestsThatFailOneAfterTheOtherAreExplained(t *testing.T) {
 				p.Failures[0].Spans = append(p.Failures[0].Spans, report.Span{First: due, Last: due, Count: 1})
 			}
 			p.Failures[0].Count = 2
-			round := asked("x", p, []report.Backends{{Targets: []string{"service"}, Pods: names}}, deletedAt("b", 50))
-			round.Load = report.Load{Given: rate}
+			round := asked("x", p, []report.BackendSet{{Targets: []string{"service"}, Pods: names}}, deletedAt("b", 50))
+			round.Load = report.RequestBudget{Granted: rate}
 			if got := void(round); got != 2 {
 				t.Errorf("%d pods, %d requests a second: %d of 2 requests are void", pods, rate, got)
 			}

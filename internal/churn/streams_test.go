@@ -27,7 +27,7 @@ func TestAChangeExcusesEitherStreamOfAPod(t *testing.T) {
 		{"a node is drained: the others failed", left("b", 50, 52), measured(nodePort), failed(nodePort), 9},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			c.counted.Kept = &c.kept
+			c.counted.Persistent = &c.kept
 			if got := void(asked("a", c.counted, nil, c.change)); got != c.want {
 				t.Errorf("%d requests are void, want %d", got, c.want)
 			}
@@ -43,7 +43,7 @@ func TestAnAgentThatAskedLateAndHadNoAnswerReachedNobody(t *testing.T) {
 		round := asked("a", p, nil, drainedAt("b", 10, 95))
 		round.Agents[0].Started, round.Agents[0].Earliest, round.Agents[0].Latest = at(90), at(90), at(90)
 		round.Missing = []report.Missing{{Pod: "b"}}
-		if got := churn.Void(round, since("b", 30)).Missing[0].Void; got != void {
+		if got := churn.Void(round, since("b", 30)).Missing[0].Excused; got != void {
 			t.Errorf("%d of 1 requests succeeded: void is %v, want %v", ok, got, void)
 		}
 	}

@@ -30,7 +30,7 @@ func TestFailuresWithoutATimeLeaveNothingExcused(t *testing.T) {
 		{"those that no change can cause have none", other, timed, 10},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			c.counted.Kept = &c.kept
+			c.counted.Persistent = &c.kept
 			if got := void(asked("a", c.counted, behindFour(), deletedAt("b", 50))); got != c.want {
 				t.Errorf("%d requests are void, want %d", got, c.want)
 			}

@@ -58,9 +58,9 @@ type excuser struct {
 	// reached is until when, at least, other agents reached each pod at its own addresses.
 	reached map[string]time.Time
 	// behind knows who may answer whom.
-	behind report.Behind
+	behind report.BackendSets
 	// load is that of the round, expected what was expected of each agent.
-	load     report.Load
+	load     report.RequestBudget
 	expected map[string]report.Expected
 	// zero is the moment from which all others are counted.
 	zero time.Time
@@ -70,7 +70,7 @@ type excuser struct {
 
 func newExcuser(round report.Round) *excuser {
 	e := &excuser{changes: map[string][]report.Change{}, drains: map[string][]report.Change{},
-		reached: reached(round.Agents), behind: round.Behind(), load: round.Load,
+		reached: reached(round.Agents), behind: round.BackendSets(), load: round.Load,
 		expected: make(map[string]report.Expected, len(round.Expected)), sets: map[setKey]*backendSet{},
 		slow: map[string]bool{}}
 	for _, a := range round.Agents {
@@ -95,11 +95,11 @@ func newExcuser(round report.Round) *excuser {
 // not answer at a later one fell silent between the two.
 func (e *excuser) missing(m report.Missing, silent time.Time) report.Missing {
 	well := silent
-	if !m.Answered.IsZero() && m.Answered.Before(silent) {
-		well = m.Answered
+	if !m.LastAnswered.IsZero() && m.LastAnswered.Before(silent) {
+		well = m.LastAnswered
 	}
 	if c := e.stopped(m.Pod, well, silent); c != nil && !e.outlived(*c, silent) {
-		m.Void, m.Change, m.Reason = true, c, phrases.ChangeDuringRound(*c)
+		m.Excused, m.Change, m.Reason = true, c, phrases.ChangeDuringRound(*c)
 	}
 	return m
 }
@@ -107,7 +107,7 @@ func (e *excuser) missing(m report.Missing, silent time.Time) report.Missing {
 // outlived reports whether others still reached the pod long after it had fallen silent, so that it was not gone: its
 // deletion, or that of its node, of which nobody knows the time, came after that.
 func (e *excuser) outlived(c report.Change, silent time.Time) bool {
-	return c.What != report.Restarted && c.From.Before(c.To) && e.reached[c.Pod].After(silent.Add(grace))
+	return c.Kind != report.Restarted && c.From.Before(c.To) && e.reached[c.Pod].After(silent.Add(grace))
 }
 
 // reached returns until when, at least, each pod answered at its own addresses: as many answers as came take at least
@@ -132,15 +132,15 @@ func (e *excuser) agent(a report.Agent) report.Agent {
 	if !a.Finished {
 		earliest, latest := clock(a, a.Ended)
 		if c := e.stopped(a.Pod, earliest, latest); c != nil {
-			a.CutBy, a.Cut = c, phrases.ChangeDuringRound(*c)
+			a.StoppedBy, a.StoppedWhy = c, phrases.ChangeDuringRound(*c)
 		}
 	}
 	counted, kept := e.rates(a.Pod)
 	a.Paths = slices.Clone(a.Paths)
 	for i, p := range a.Paths {
 		streams := []stream{e.stream(a, p, p, counted)}
-		if p.Kept != nil {
-			streams = append(streams, e.stream(a, p, *p.Kept, kept))
+		if p.Persistent != nil {
+			streams = append(streams, e.stream(a, p, *p.Persistent, kept))
 		}
 		a.Paths[i] = e.path(a, p, streams)
 	}
@@ -149,12 +149,12 @@ func (e *excuser) agent(a report.Agent) report.Agent {
 
 // rates returns how many requests of each stream of a path were to come due in a nanosecond; 0 where nobody knows.
 func (e *excuser) rates(pod string) (counted, kept float64) {
-	if e.load.Given <= 0 {
+	if e.load.Granted <= 0 {
 		return 0, 0
 	}
-	counted = float64(e.load.Given) / float64(max(e.load.Every, 1)) / float64(time.Second)
+	counted = float64(e.load.Granted) / float64(max(e.load.Every, 1)) / float64(time.Second)
 	if x, ok := e.expected[pod]; ok && x.Requests > 0 {
-		kept = counted * float64(x.Kept) / float64(x.Requests)
+		kept = counted * float64(x.Persistent) / float64(x.Requests)
 	}
 	return counted, kept
 }
@@ -171,7 +171,7 @@ func (e *excuser) stopped(pod string, earliest, latest time.Time) *report.Change
 }
 
 // open reports whether the change is a restart that is not over yet.
-func open(c report.Change) bool { return c.What == report.Restarted && c.To.IsZero() }
+func open(c report.Change) bool { return c.Kind == report.Restarted && c.To.IsZero() }
 
 // over is when the change was over; a restart that is still under way counts from when it began.
 func over(c report.Change) time.Time { return latest(c.From, c.To) }
@@ -204,9 +204,9 @@ func (e *excuser) path(a report.Agent, p report.Path, streams []stream) report.P
 		return p
 	}
 	marked := streams[0].marked()
-	if p.Kept != nil {
+	if p.Persistent != nil {
 		kept := streams[1].marked()
-		marked.Kept = &kept
+		marked.Persistent = &kept
 	}
 	return marked
 }

@@ -36,10 +36,10 @@ func TestVoid(t *testing.T) {
 	endpoint := target.Target{ID: "AgentPodV4IP_b", Kind: target.Endpoint, Pod: "b", Node: "nb"}
 	service := func(kind target.Kind) target.Target { return target.Target{ID: "service", Kind: kind} }
 	local := target.Target{ID: "local", Kind: target.NodePort, OnlyNode: "nb"}
-	gone := report.Change{Pod: "b", Node: "nb", What: report.Deleted, From: at(50), To: at(52)}
-	restart := report.Change{Pod: "b", Node: "nb", What: report.Restarted, From: at(50), To: at(52)}
-	crashed := report.Change{Pod: "b", Node: "nb", What: report.Restarted, From: at(50)}
-	late := report.Change{Pod: "b", Node: "nb", What: report.Deleted, From: at(99), To: at(99)}
+	gone := report.Change{Pod: "b", Node: "nb", Kind: report.Deleted, From: at(50), To: at(52)}
+	restart := report.Change{Pod: "b", Node: "nb", Kind: report.Restarted, From: at(50), To: at(52)}
+	crashed := report.Change{Pod: "b", Node: "nb", Kind: report.Restarted, From: at(50)}
+	late := report.Change{Pod: "b", Node: "nb", Kind: report.Deleted, From: at(99), To: at(99)}
 	withStatus := func(p report.Path, status int, n uint64) report.Path {
 		p.Statuses = map[int]uint64{200: p.OK, status: n}
 		return p
@@ -116,20 +116,21 @@ func TestVoid(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			kept := c.path
-			c.path.Kept = &kept
+			c.path.Persistent = &kept
 			round := report.Round{Churn: []report.Change{c.change},
 				Agents: []report.Agent{{Pod: "a", Finished: true, Started: at(0), Ended: at(101),
 					Paths: []report.Path{c.path}}},
-				Backends: []report.Backends{{Targets: []string{"service"}, Pods: []string{"a", "b", "c", "d"}},
+				Backends: []report.BackendSet{{Targets: []string{"service"}, Pods: []string{"a", "b", "c", "d"}},
 					{Targets: []string{"local"}, Pods: []string{"b"}}}}
 			p := churn.Void(round, nil).Agents[0].Paths[0]
-			if p.Void() != c.want || p.Kept.Void() != c.want {
-				t.Errorf("%d counted and %d kept requests are void, want %d", p.Void(), p.Kept.Void(), c.want)
+			if p.Excused() != c.want || p.Persistent.Excused() != c.want {
+				t.Errorf("%d counted and %d kept requests are void, want %d", p.Excused(), p.Persistent.Excused(),
+					c.want)
 			}
-			if round.Agents[0].Paths[0].Void() != 0 {
+			if round.Agents[0].Paths[0].Excused() != 0 {
 				t.Error("the round that was given is changed")
 			}
-			rest := p.WithoutVoid()
+			rest := p.WithoutExcused()
 			failed := uint64(0)
 			for _, f := range rest.Failures {
 				failed += f.Count
@@ -145,7 +146,7 @@ func TestVoid(t *testing.T) {
 func TestOnlyPodsThatChangedAtTheTimeExplainFailures(t *testing.T) {
 	service := target.Target{ID: "service", Kind: target.ClusterIP}
 	deleted := func(pod string, second float64) report.Change {
-		return report.Change{Pod: pod, Node: "n" + pod, What: report.Deleted, From: at(second), To: at(second)}
+		return report.Change{Pod: pod, Node: "n" + pod, Kind: report.Deleted, From: at(second), To: at(second)}
 	}
 	// Of 100 requests in ten seconds, one of four pods explains 25 give or take 13, two of them 50 give or take 15.
 	path := measured(service, failure(probe.Refused, [3]float64{50, 60, 55}))
@@ -160,15 +161,15 @@ func TestOnlyPodsThatChangedAtTheTimeExplainFailures(t *testing.T) {
 			0},
 		{"a second one that is deleted later explains nothing", []report.Change{deleted("b", 50), deleted("c", 90)}, 0},
 		{"one that is restarted twice is one",
-			[]report.Change{{Pod: "b", What: report.Restarted, From: at(49), To: at(50)},
-				{Pod: "b", What: report.Restarted, From: at(51), To: at(52)}}, 0},
+			[]report.Change{{Pod: "b", Kind: report.Restarted, From: at(49), To: at(50)},
+				{Pod: "b", Kind: report.Restarted, From: at(51), To: at(52)}}, 0},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			round := report.Round{Churn: c.changes,
 				Agents:   []report.Agent{{Pod: "a", Finished: true, Started: at(0), Paths: []report.Path{path}}},
-				Backends: []report.Backends{{Targets: []string{"service"}, Pods: []string{"a", "b", "c", "d"}}}}
-			if got := churn.Void(round, nil).Agents[0].Paths[0].Void(); got != c.want {
+				Backends: []report.BackendSet{{Targets: []string{"service"}, Pods: []string{"a", "b", "c", "d"}}}}
+			if got := churn.Void(round, nil).Agents[0].Paths[0].Excused(); got != c.want {
 				t.Errorf("%d requests are void, want %d", got, c.want)
 			}
 		})
@@ -177,7 +178,7 @@ func TestOnlyPodsThatChangedAtTheTimeExplainFailures(t *testing.T) {
 
 func TestTimesOfAnAgentAreThoseOfTheControllersClock(t *testing.T) {
 	endpoint := target.Target{ID: "AgentPodV4IP_b", Kind: target.Endpoint, Pod: "b", Node: "nb"}
-	gone := report.Change{Pod: "b", Node: "nb", What: report.Deleted, From: at(50), To: at(52)}
+	gone := report.Change{Pod: "b", Node: "nb", Kind: report.Deleted, From: at(50), To: at(52)}
 	cases := []struct {
 		name             string
 		earliest, latest time.Time
@@ -199,7 +200,7 @@ func TestTimesOfAnAgentAreThoseOfTheControllersClock(t *testing.T) {
 				Agents: []report.Agent{{Pod: "a", Finished: true, Started: p.Started, Ended: p.Ended,
 					Earliest: c.earliest, Latest: c.latest,
 					Paths: []report.Path{p}}}}
-			if got := churn.Void(round, nil).Agents[0].Paths[0].Void(); got != c.want {
+			if got := churn.Void(round, nil).Agents[0].Paths[0].Excused(); got != c.want {
 				t.Errorf("%d requests are void, want %d", got, c.want)
 			}
 		})

@@ -133,8 +133,8 @@ func (w *Watch) replaced(agents []topology.Agent) {
 		if !l.over || !filled[l.agent.Node] {
 			continue
 		}
-		if c := &l.changes[len(l.changes)-1]; c.What == report.Drained && !c.NodeLeft {
-			c.What = report.Deleted
+		if c := &l.changes[len(l.changes)-1]; c.Kind == report.Drained && !c.NodeLeft {
+			c.Kind = report.Deleted
 		}
 	}
 }
@@ -178,7 +178,7 @@ func (l *life) leftWith(silent time.Time) bool {
 func (l *life) doubtClock(silent time.Time) {
 	for i := range l.changes {
 		c := &l.changes[i]
-		if silent.IsZero() || c.What != report.Restarted || !c.hint.After(silent.Add(second)) ||
+		if silent.IsZero() || c.Kind != report.Restarted || !c.hint.After(silent.Add(second)) ||
 			silent.Before(c.earliest) {
 			continue
 		}
@@ -221,7 +221,7 @@ func (l *life) see(now topology.Agent, found bool, at place, taken time.Time) {
 	switch {
 	case l.over && left:
 		// The pod was deleted because its node was to go.
-		l.changes[len(l.changes)-1].What, l.changes[len(l.changes)-1].NodeLeft = report.Drained, true
+		l.changes[len(l.changes)-1].Kind, l.changes[len(l.changes)-1].NodeLeft = report.Drained, true
 	case l.over:
 	case left:
 		l.drained(at, taken)
@@ -258,7 +258,7 @@ func (l *life) drained(at place, taken time.Time) {
 	l.end(c)
 }
 
-func deletion(node topology.Node) report.Happening {
+func deletion(node topology.Node) report.ChangeKind {
 	if node.Cordoned || node.Removing != "" {
 		return report.Drained
 	}
@@ -272,8 +272,8 @@ func (l *life) end(c change) {
 
 // change returns a change of the pod since it was last seen. What the cluster tells is believed where it fits what
 // was seen, for clocks may be wrong.
-func (l *life) change(what report.Happening, hint, noticed time.Time) change {
-	c := change{Change: report.Change{Pod: l.agent.Pod, Node: l.agent.Node, What: what}, noticed: noticed,
+func (l *life) change(what report.ChangeKind, hint, noticed time.Time) change {
+	c := change{Change: report.Change{Pod: l.agent.Pod, Node: l.agent.Node, Kind: what}, noticed: noticed,
 		told: l.agent.Pod}
 	c.earliest = latest(l.well, noticed.Add(-uncertain))
 	if fits := hint.After(l.well.Add(-second)) && hint.Before(noticed.Add(second)); fits {
@@ -326,7 +326,7 @@ func (w *Watch) Changes(answered map[string]time.Time) []report.Change {
 // at fills in the time of the change.
 func (c change) at(answered time.Time) report.Change {
 	alive := answered.Add(-stopping)
-	if c.What == report.Restarted && !c.hint.IsZero() && alive.After(c.hint.Add(second)) && alive.Before(c.noticed) {
+	if c.Kind == report.Restarted && !c.hint.IsZero() && alive.After(c.hint.Add(second)) && alive.Before(c.noticed) {
 		// An agent that restarted does not know the round any more, and this one answered for it.
 		c.doubtClock()
 	}
@@ -338,8 +338,8 @@ func (c change) at(answered time.Time) report.Change {
 		}
 	}
 	switch {
-	case c.What == report.Restarted && c.To.IsZero():
-	case c.What == report.Restarted:
+	case c.Kind == report.Restarted && c.To.IsZero():
+	case c.Kind == report.Restarted:
 		c.To = latest(c.From, c.To)
 	case c.hint.IsZero():
 		c.To = c.noticed

@@ -40,8 +40,8 @@ func TestAClientMayBeLedFromOnePodThatWentToTheNext(t *testing.T) {
 
 // The only pod that is near answers all until it is changed for the first time.
 func TestThePodThatAnsweredAlone(t *testing.T) {
-	near := report.Backends{Targets: []string{"service"}, Pods: []string{"a", "b", "c", "d", "e", "f"},
-		Uneven: "trafficDistribution is PreferClose"}
+	near := report.BackendSet{Targets: []string{"service"}, Pods: []string{"a", "b", "c", "d", "e", "f"},
+		UnevenWhy: "trafficDistribution is PreferClose"}
 	for _, c := range []struct {
 		name    string
 		changes []report.Change
@@ -63,7 +63,7 @@ func TestThePodThatAnsweredAlone(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			p := four(c.span)
 			p.Peers = map[string]uint64{"b": c.b, "a": 200, "d": 200, "e": 200, "f": 200}
-			if got := void(asked("x", p, []report.Backends{near}, c.changes...)); got != c.want {
+			if got := void(asked("x", p, []report.BackendSet{near}, c.changes...)); got != c.want {
 				t.Errorf("%d requests are void, want %d", got, c.want)
 			}
 		})
@@ -128,7 +128,7 @@ func TestAnAgentThatAnswersOnANodeThatIsToBeRemoved(t *testing.T) {
 		t.Errorf("changes are %+v, want none", changes)
 	}
 	w.Silent(map[string]time.Time{"b": at(12)})
-	if changes := w.Changes(nil); len(changes) != 1 || changes[0].What != report.Drained {
+	if changes := w.Changes(nil); len(changes) != 1 || changes[0].Kind != report.Drained {
 		t.Errorf("changes are %+v, want that the node was drained", changes)
 	}
 }
@@ -136,7 +136,7 @@ func TestAnAgentThatAnswersOnANodeThatIsToBeRemoved(t *testing.T) {
 func TestAPodWithoutAUIDThatIsGoneWasDeleted(t *testing.T) {
 	w := churn.NewWatch([]topology.Agent{{Pod: "b", Node: "n"}}, at(0))
 	w.See(topology.Snapshot{Taken: at(10), Nodes: []topology.Node{{Name: "n"}}})
-	if changes := w.Changes(nil); len(changes) != 1 || changes[0].What != report.Deleted {
+	if changes := w.Changes(nil); len(changes) != 1 || changes[0].Kind != report.Deleted {
 		t.Errorf("changes are %+v, want a deletion", changes)
 	}
 }
@@ -189,13 +189,13 @@ func TestRequestsOverOldConnections(t *testing.T) {
 
 // The only near pod answered 490 requests until then, but for those that had no answer, give or take one.
 func TestThePodThatAnsweredAloneAtTheBound(t *testing.T) {
-	near := report.Backends{Targets: []string{"service"}, Pods: []string{"a", "b", "c", "d", "e", "f"},
-		Uneven: "trafficDistribution is PreferClose"}
+	near := report.BackendSet{Targets: []string{"service"}, Pods: []string{"a", "b", "c", "d", "e", "f"},
+		UnevenWhy: "trafficDistribution is PreferClose"}
 	for answered, want := range map[uint64]uint64{379: 100, 378: 0} {
 		p := four([3]float64{50, 59.9, 100})
 		p.Missed, p.Sent, p.OK = 10, 990, 890
 		p.Peers = map[string]uint64{"b": answered, "a": 200, "c": 200, "d": 890 - 400 - answered}
-		if got := void(asked("x", p, []report.Backends{near}, deletedAt("b", 50))); got != want {
+		if got := void(asked("x", p, []report.BackendSet{near}, deletedAt("b", 50))); got != want {
 			t.Errorf("a pod that answered %d times: %d requests are void, want %d", answered, got, want)
 		}
 	}
@@ -203,11 +203,11 @@ func TestThePodThatAnsweredAloneAtTheBound(t *testing.T) {
 
 // Where all pods and those that answered explain the same, what happened to all is told.
 func TestAllChangesAreToldWhereSeveralWaysExplainTheSame(t *testing.T) {
-	near := report.Backends{Targets: []string{"service"}, Pods: []string{"a", "b", "c", "d", "e", "f"},
-		Uneven: "trafficDistribution is PreferClose"}
+	near := report.BackendSet{Targets: []string{"service"}, Pods: []string{"a", "b", "c", "d", "e", "f"},
+		UnevenWhy: "trafficDistribution is PreferClose"}
 	p := four([3]float64{50, 59.9, 20})
 	p.Peers = map[string]uint64{"a": 320, "b": 330, "c": 330}
-	excuses := churn.Void(asked("x", p, []report.Backends{near}, deletedAt("b", 50), deletedAt("e", 50)),
+	excuses := churn.Void(asked("x", p, []report.BackendSet{near}, deletedAt("b", 50), deletedAt("e", 50)),
 		nil).Agents[0].Paths[0].Excuses
 	if len(excuses) != 1 || excuses[0].Explained != 20 || len(excuses[0].Changes) != 2 || excuses[0].Backends != 6 {
 		t.Errorf("excuses %+v, want 20 requests by two changes among six backends", excuses)
@@ -218,7 +218,7 @@ func TestWhatDisprovesOneStreamOfAThrottledAgentDisprovesTheOther(t *testing.T) 
 	few, many := four([3]float64{50, 59.9, 38}), four([3]float64{50, 59.9, 39})
 	for name, c := range map[string]struct{ counted, kept report.Path }{"the counted requests": {many, few},
 		"the persistent stream": {few, many}} {
-		c.counted.Kept = &c.kept
+		c.counted.Persistent = &c.kept
 		round := asked("a", c.counted, behindFour(), deletedAt("b", 50))
 		round.Agents[0].Observer = report.Observer{Quota: 0.1, Periods: 1000, ThrottledPeriods: 500}
 		if got := void(round); got != 0 {

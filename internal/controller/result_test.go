@@ -27,7 +27,7 @@ func TestASuccessSaysWhatItIsWorth(t *testing.T) {
 		target.Target{ID: "lb", Kind: target.LoadBalancer, Address: "http://172.18.255.1:80", ShortCircuit: true}
 	void := measured("b", x, target.Target{ID: "y"})
 	void.Paths[1] = report.Path{Target: target.Target{ID: "y"}, Scheduled: 10, Sent: 10,
-		Failures: []report.Failure{{Outcome: probe.Timeout, Count: 10, Void: 10}}}
+		Failures: []report.Failure{{Outcome: probe.Timeout, Count: 10, Excused: 10}}}
 	cases := []struct {
 		name  string
 		round report.Round
@@ -91,7 +91,7 @@ func TestSummarizeTellsNodesApart(t *testing.T) {
 	failed.Paths[0].OK, failed.Paths[0].Failures = 9,
 		[]report.Failure{{Outcome: probe.Refused, Phase: probe.Connect, Count: 1}}
 	void := measured("d", x)
-	void.Paths[0].OK, void.Paths[0].Failures = 0, []report.Failure{{Outcome: probe.Timeout, Count: 10, Void: 10}}
+	void.Paths[0].OK, void.Paths[0].Failures = 0, []report.Failure{{Outcome: probe.Timeout, Count: 10, Excused: 10}}
 	round := report.Round{Agents: []report.Agent{measured("a", x), failed, void, measured("e", x)},
 		Missing:  []report.Missing{{Pod: "f", Node: "node-e", Reason: "no answer"}},
 		Expected: []report.Expected{{Pod: "a", Node: "node-a"}, {Pod: "c", Node: "node-c"}}}

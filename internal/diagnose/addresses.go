@@ -75,7 +75,7 @@ type door struct {
 }
 
 func (d doors) with(p *report.Path) doors {
-	clear := p.WithoutVoid()
+	clear := p.WithoutExcused()
 	made := tried(&clear)
 	if made == 0 {
 		return d

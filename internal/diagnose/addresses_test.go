@@ -133,7 +133,7 @@ func TestNodePortAddresses(t *testing.T) {
 			addressed(2, primary(1), further(1, with(refused, func(f *report.Failure) { f.Outcome = probe.NotSent }))),
 			nil},
 		{"changes explain it",
-			addressed(2, primary(1), further(1, with(refused, func(f *report.Failure) { f.Void = 10 }))),
+			addressed(2, primary(1), further(1, with(refused, func(f *report.Failure) { f.Excused = 10 }))),
 			nil},
 		{"one agent was changed", single, []string{"medium NodePortAddresses at 10.1.0.1 of node node-01"}},
 		{"one request to each address",

@@ -167,8 +167,8 @@ func TestLost(t *testing.T) {
 				}
 				got := lost(&report.Path{Target: target.Target{Kind: kind},
 					Failures: []report.Failure{{Outcome: probe.DNSFailed, Phase: phase, Count: 5},
-						{Outcome: outcome, Phase: phase, Count: 10, Void: 3},
-						{Outcome: outcome, Phase: phase, Count: 2, Void: 4}}})
+						{Outcome: outcome, Phase: phase, Count: 10, Excused: 3},
+						{Outcome: outcome, Phase: phase, Count: 2, Excused: 4}}})
 				if got != want {
 					t.Errorf("%s: outcome %d in phase %d: %d of 12 are lost, want %d", kind, outcome, phase, got, want)
 				}

@@ -17,7 +17,7 @@ func void(r report.Round, each uint64) report.Round {
 		for _, p := range a.Paths {
 			for i, f := range p.Failures {
 				if p.Target.Kind == target.ClusterIP && f.Outcome == probe.Timeout {
-					p.Failures[i].Void = min(f.Count, each)
+					p.Failures[i].Excused = min(f.Count, each)
 				}
 			}
 		}
@@ -71,7 +71,7 @@ func TestWhatWasChangedIsNotSilent(t *testing.T) {
 	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {
 			for _, pod := range tc.changed {
-				tc.round.Churn = append(tc.round.Churn, report.Change{Pod: pod, What: report.Deleted})
+				tc.round.Churn = append(tc.round.Churn, report.Change{Pod: pod, Kind: report.Deleted})
 			}
 			backends := append([]string(nil), tc.round.Backends[0].Pods...)
 			var got []found

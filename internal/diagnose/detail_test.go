@@ -28,7 +28,7 @@ type view struct {
 // kind.
 func counted(pods int, views ...view) report.Round {
 	var r report.Round
-	var backends report.Backends
+	var backends report.BackendSet
 	for i := range pods {
 		backends.Pods = append(backends.Pods, name(i))
 		r.Expected = append(r.Expected, report.Expected{Pod: name(i), Node: node(i)})
@@ -54,7 +54,7 @@ func counted(pods int, views ...view) report.Round {
 			backends.Targets = append(backends.Targets, v.id)
 		}
 	}
-	r.Backends = []report.Backends{backends}
+	r.Backends = []report.BackendSet{backends}
 	return r
 }
 
@@ -89,7 +89,7 @@ func TestWhereServicesLead(t *testing.T) {
 		return counted(3, views...)
 	}
 	twoSets := counted(6, append(everyone(5, a, 20), everyone(6, "ClusterIP-b", 20)...)...)
-	twoSets.Backends = []report.Backends{{Targets: []string{a}, Pods: twoSets.Backends[0].Pods[:5]},
+	twoSets.Backends = []report.BackendSet{{Targets: []string{a}, Pods: twoSets.Backends[0].Pods[:5]},
 		{Targets: []string{"ClusterIP-b"}, Pods: twoSets.Backends[0].Pods}}
 	elsewhere := append(everyone(5, a, 10, 10, 10, 10, 10), everyone(5, b, 10, 10, 10, 10, 10)...)
 	elsewhere[3].peers = []uint64{0, 50}
@@ -115,7 +115,7 @@ func TestWhereServicesLead(t *testing.T) {
 	}
 	merged := counted(6, append(append(everyone(5, a, 20), everyone(5, b, 20)...),
 		everyone(6, "ClusterIP-b", 20)...)...)
-	merged.Backends = []report.Backends{{Targets: []string{a, b}, Pods: merged.Backends[0].Pods[:5]},
+	merged.Backends = []report.BackendSet{{Targets: []string{a, b}, Pods: merged.Backends[0].Pods[:5]},
 		{Targets: []string{"ClusterIP-b"}, Pods: merged.Backends[0].Pods}}
 	var seven []view
 	for i := range 8 {
@@ -127,8 +127,8 @@ func TestWhereServicesLead(t *testing.T) {
 	other.Backends = nil
 	for i := range 4 {
 		other.Backends = append(other.Backends,
-			report.Backends{Targets: []string{fmt.Sprintf("ClusterIP-%d", i)}, Pods: names(4)},
-			report.Backends{Targets: []string{fmt.Sprintf("NodePort-%d", i)}, Pods: names(3)})
+			report.BackendSet{Targets: []string{fmt.Sprintf("ClusterIP-%d", i)}, Pods: names(4)},
+			report.BackendSet{Targets: []string{fmt.Sprintf("NodePort-%d", i)}, Pods: names(3)})
 	}
 	cases := []struct {
 		name  string
@@ -243,7 +243,7 @@ func TestFamiliesOfWaysThatLeadAlike(t *testing.T) {
 func TestPoolsThatAreDealtInTurnHideNoOthers(t *testing.T) {
 	turns := everyone(12, "ClusterIP", 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)
 	round := counted(12, append(turns, everyone(12, "NodePort", 0, 0, 0, 0, 0, 0, 0, 0, 5, 0, 5, 5)...)...)
-	round.Backends = []report.Backends{{Targets: []string{"ClusterIP"}, Pods: names(12)},
+	round.Backends = []report.BackendSet{{Targets: []string{"ClusterIP"}, Pods: names(12)},
 		{Targets: []string{"NodePort"}, Pods: names(12)[8:]}}
 	if diff := cmp.Diff([]string{"low SilentBackend at pod agent-09 on node node-09"}, reasons(round)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -254,7 +254,7 @@ func TestServicesThatLeadToOnePodHideNoOthers(t *testing.T) {
 	round := counted(9, append(everyone(5, "ClusterIP-a", 20),
 		everyone(9, "ClusterIP-b", 0, 0, 0, 0, 0, 9, 0, 9, 9)...)...)
 	pods := names(9)
-	round.Backends = []report.Backends{{Targets: []string{"ClusterIP-a"}, Pods: pods[:5]},
+	round.Backends = []report.BackendSet{{Targets: []string{"ClusterIP-a"}, Pods: pods[:5]},
 		{Targets: []string{"ClusterIP-b"}, Pods: pods[5:]}}
 	want := []string{"medium OneBackendOnly at pod agent-00 on node node-00",
 		"low SilentBackend at pod agent-06 on node node-06"}
@@ -331,7 +331,7 @@ func TestOneViewIsEnough(t *testing.T) {
 	}
 	alone := counted(4, single...)
 	alone.Backends[0].Targets = []string{"ClusterIP"}
-	alone.Backends = append(alone.Backends, report.Backends{Targets: []string{"NodePort"}, Pods: []string{name(0)}})
+	alone.Backends = append(alone.Backends, report.BackendSet{Targets: []string{"NodePort"}, Pods: []string{name(0)}})
 	first := slices.Clone(views)
 	first[0].peers = []uint64{1}
 	halves := append(everyone(4, "NodePort", 20, 0, 20, 20), []view{
@@ -339,8 +339,8 @@ func TestOneViewIsEnough(t *testing.T) {
 		{agent: 5, id: "NodePort", peers: []uint64{4: 20, 5: 20, 6: 20, 7: 20}}}...)
 	apart := counted(8, halves...)
 	pods := apart.Backends[0].Pods
-	apart.Backends = []report.Backends{{Targets: []string{"NodePort"}, Pods: pods[:4], Sources: pods[:4]},
-		{Targets: []string{"NodePort"}, Pods: pods[4:], Sources: pods[4:]}}
+	apart.Backends = []report.BackendSet{{Targets: []string{"NodePort"}, Pods: pods[:4], Askers: pods[:4]},
+		{Targets: []string{"NodePort"}, Pods: pods[4:], Askers: pods[4:]}}
 	turns := func(own uint64) report.Round {
 		views := everyone(4, "NodePort", 14, 0, 13, 13)
 		views[1].peers = []uint64{0, own, 0, 40 - own}
@@ -353,7 +353,7 @@ func TestOneViewIsEnough(t *testing.T) {
 	beside := counted(4, view{agent: 0, id: "ClusterIP-a", peers: []uint64{20}},
 		view{agent: 1, id: "ClusterIP-a", peers: []uint64{0, 20}},
 		view{agent: 2, id: "ClusterIP-b", peers: []uint64{20}}, view{agent: 3, id: "ClusterIP-b", peers: []uint64{20}})
-	beside.Backends = []report.Backends{{Targets: []string{"ClusterIP-a"}, Pods: names(4)},
+	beside.Backends = []report.BackendSet{{Targets: []string{"ClusterIP-a"}, Pods: names(4)},
 		{Targets: []string{"ClusterIP-b"}, Pods: names(2)}}
 	of := func(agents []int, id string, pod int) []string {
 		var all []string
@@ -531,9 +531,9 @@ func TestTheLeastSureViewDecides(t *testing.T) {
 	same := func([]view) {}
 	uneven := from(same)
 	pods := names(4)
-	uneven.Backends = []report.Backends{{Targets: []string{id}, Pods: pods, Sources: pods[:1],
-		Uneven: "sessionAffinity is ClientIP"},
-		{Targets: []string{id}, Pods: pods, Sources: pods[1:]}}
+	uneven.Backends = []report.BackendSet{{Targets: []string{id}, Pods: pods, Askers: pods[:1],
+		UnevenWhy: "sessionAffinity is ClientIP"},
+		{Targets: []string{id}, Pods: pods, Askers: pods[1:]}}
 	clean := counted(4, everyone(4, id, 100, 100, 0, 100)...)
 	for title, c := range map[string]struct {
 		round report.Round
@@ -599,6 +599,6 @@ func hairpin(id string) []view {
 }
 
 func unevenly(r report.Round) report.Round {
-	r.Backends[0].Uneven = "trafficDistribution is PreferClose"
+	r.Backends[0].UnevenWhy = "trafficDistribution is PreferClose"
 	return r
 }

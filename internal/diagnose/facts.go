@@ -74,7 +74,8 @@ func (f facts) view(agent string, p *report.Path) (look, bool) {
 	if set == nil || len(set.pods) < 2 || p.Reused > 0 || named(p) < p.OK {
 		return look{}, false
 	}
-	l := look{agent: agent, target: &p.Target, set: set, peers: p.Peers, lost: lost(p), clean: p.Failed() == p.Void()}
+	l := look{agent: agent, target: &p.Target, set: set, peers: p.Peers, lost: lost(p),
+		clean: p.Failed() == p.Excused()}
 	for pod, n := range p.Peers {
 		if _, ok := set.index[pod]; ok {
 			l.answered += n
@@ -150,7 +151,7 @@ func newSet(pods []string, may map[string]bool, uneven string) *backendSet {
 	return set
 }
 
-func setsOf(groups []report.Backends, changed map[string]bool, nodes map[string]string) sets {
+func setsOf(groups []report.BackendSet, changed map[string]bool, nodes map[string]string) sets {
 	s := sets{byTarget: map[asked]*backendSet{}, onNode: map[onNode]*backendSet{}, nodes: nodes}
 	for _, group := range groups {
 		may := map[string]bool{}
@@ -161,12 +162,12 @@ func setsOf(groups []report.Backends, changed map[string]bool, nodes map[string]
 				pods = append(pods, pod)
 			}
 		}
-		for _, pod := range group.Also {
+		for _, pod := range group.MayAlsoAnswer {
 			may[pod] = true
 		}
 		slices.Sort(pods)
-		set := newSet(slices.Compact(pods), may, group.Uneven)
-		sources := group.Sources
+		set := newSet(slices.Compact(pods), may, group.UnevenWhy)
+		sources := group.Askers
 		if len(sources) == 0 {
 			sources = []string{""}
 		}

@@ -100,10 +100,10 @@ func lost(p *report.Path) uint64 {
 		}
 		switch f.Outcome {
 		case probe.Timeout, probe.Refused, probe.Reset, probe.Unreachable, probe.BadAnswer:
-			n += f.Count - min(f.Count, f.Void)
+			n += f.Count - min(f.Count, f.Excused)
 		case probe.BadStatus:
 			if p.Target.Kind == target.Ingress {
-				n += f.Count - min(f.Count, f.Void)
+				n += f.Count - min(f.Count, f.Excused)
 			}
 		}
 	}

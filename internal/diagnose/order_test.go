@@ -17,7 +17,7 @@ func TestTheOrderOfARoundChangesNoWord(t *testing.T) {
 	onePod := func() report.Round {
 		r := counted(5, append(everyone(5, "ClusterIP", 20), everyone(5, "NodePort", 20)...)...)
 		pods := r.Backends[0].Pods
-		r.Backends = []report.Backends{{Targets: []string{"ClusterIP"}, Pods: pods},
+		r.Backends = []report.BackendSet{{Targets: []string{"ClusterIP"}, Pods: pods},
 			{Targets: []string{"NodePort"}, Pods: slices.Clone(pods)}}
 		return r
 	}

@@ -69,7 +69,7 @@ func (c cluster) build() report.Round {
 		r.Agents = append(r.Agents, a)
 	}
 	slices.Sort(ids)
-	r.Backends = []report.Backends{{Targets: slices.Compact(ids), Pods: pods}}
+	r.Backends = []report.BackendSet{{Targets: slices.Compact(ids), Pods: pods}}
 	return r
 }
 

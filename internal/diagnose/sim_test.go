@@ -65,7 +65,7 @@ func (l lottery) targets() []target.Target {
 
 func (l lottery) round(random *rand.Rand) report.Round {
 	var r report.Round
-	backends := report.Backends{}
+	backends := report.BackendSet{}
 	targets := l.targets()
 	for _, t := range targets {
 		backends.Targets = append(backends.Targets, t.ID)
@@ -95,7 +95,7 @@ func (l lottery) round(random *rand.Rand) report.Round {
 		}
 		r.Agents = append(r.Agents, a)
 	}
-	r.Backends = []report.Backends{backends}
+	r.Backends = []report.BackendSet{backends}
 	return r
 }
 

@@ -16,9 +16,9 @@ func TestOnlyPodsThatAnAgentIsLedToAreSilentToIt(t *testing.T) {
 	round := cluster{pods: 4, requests: 200, kinds: []target.Kind{target.ClusterIP},
 		silent: func(agent, to string, _ target.Kind) bool { return half[agent] != half[to] || to == pod(1) }}.build()
 	ids := round.Backends[0].Targets
-	round.Backends = []report.Backends{
-		{Targets: ids, Pods: []string{pod(0), pod(1)}, Sources: []string{pod(0), pod(1)}},
-		{Targets: ids, Pods: []string{pod(2), pod(3)}, Sources: []string{pod(2), pod(3)}},
+	round.Backends = []report.BackendSet{
+		{Targets: ids, Pods: []string{pod(0), pod(1)}, Askers: []string{pod(0), pod(1)}},
+		{Targets: ids, Pods: []string{pod(2), pod(3)}, Askers: []string{pod(2), pod(3)}},
 	}
 	want := map[diagnose.Seen][]string{{Agent: pod(0), Target: ids[0]}: {pod(1)},
 		{Agent: pod(1), Target: ids[0]}: {pod(1)}}

@@ -105,7 +105,7 @@ func TestWhatBecomesOfASilentPod(t *testing.T) {
 	cut := func(agent, to int) bool { return agent != to && (to == 1 || agent == 1) }
 	changed := func(r report.Round, pods ...string) report.Round {
 		for _, pod := range pods {
-			r.Churn = append(r.Churn, report.Change{Pod: pod, What: report.Restarted})
+			r.Churn = append(r.Churn, report.Change{Pod: pod, Kind: report.Restarted})
 		}
 		return r
 	}
@@ -113,7 +113,7 @@ func TestWhatBecomesOfASilentPod(t *testing.T) {
 	found := []string{"high SilentBackend at pod agent-01 on node node-01"}
 	many := lottery{pods: 8, requests: 10}.round(seeded(1))
 	uneven := silent.round(seeded(1))
-	uneven.Backends[0].Uneven = "sessionAffinity is ClientIP"
+	uneven.Backends[0].UnevenWhy = "sessionAffinity is ClientIP"
 	proxied := lottery{pods: 8, requests: 10, leads: silent.leads,
 		kinds: []target.Kind{target.LoadBalancer, target.Ingress}}.round(seeded(1))
 	kept := silent.round(seeded(1))
@@ -182,7 +182,7 @@ func TestAServiceThatLeadsToFewPods(t *testing.T) {
 	}
 	evenly := weight(func(int, int) bool { return true })
 	explained := func(r report.Round) report.Round {
-		r.Backends[0].Uneven = "trafficDistribution is PreferClose"
+		r.Backends[0].UnevenWhy = "trafficDistribution is PreferClose"
 		return r
 	}
 	away := func(agent, to int) bool { return agent != to }

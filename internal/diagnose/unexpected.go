@@ -30,7 +30,7 @@ type figure struct {
 func unexpectedBackend(f facts) []Finding {
 	steady := map[string]bool{}
 	for _, e := range f.round.Expected {
-		steady[e.Pod] = e.LeftOut == "" && !f.changed[e.Pod]
+		steady[e.Pod] = e.LeftOutWhy == "" && !f.changed[e.Pod]
 	}
 	byWay := map[way]*strangers{}
 	for _, a := range f.round.Agents {

@@ -63,7 +63,7 @@ func elsewhere(pods int) report.Round {
 	r.Backends = nil
 	for i := range pods {
 		r.Backends = append(r.Backends,
-			report.Backends{Targets: ids, Pods: []string{name(i)}, Sources: []string{name(i)}})
+			report.BackendSet{Targets: ids, Pods: []string{name(i)}, Askers: []string{name(i)}})
 	}
 	return r
 }
@@ -95,7 +95,7 @@ func TestUnexpectedBackend(t *testing.T) {
 			base(func(r *report.Round) { r.Agents[0].Paths[0].Peers = map[string]uint64{name(0): 9, name(2): 1} }),
 			[]string{"high UnexpectedBackend at " + two}},
 		{"the pod may answer beside the backends",
-			base(func(r *report.Round) { r.Backends[1].Also = []string{name(2)} }),
+			base(func(r *report.Round) { r.Backends[1].MayAlsoAnswer = []string{name(2)} }),
 			nil},
 		{"the pod was changed", base(func(r *report.Round) { r.Churn = []report.Change{{Pod: name(2)}} }), nil},
 		{"the agent was changed", base(func(r *report.Round) { r.Churn = []report.Change{{Pod: name(1)}} }), nil},
@@ -105,7 +105,7 @@ func TestUnexpectedBackend(t *testing.T) {
 			r.Churn, r.Backends[1].Pods = []report.Change{{Pod: name(2)}}, []string{name(1), name(2)}
 		}), nil},
 		{"the pod was left out of the round",
-			base(func(r *report.Round) { r.Expected[2].LeftOut = "pod is not ready" }),
+			base(func(r *report.Round) { r.Expected[2].LeftOutWhy = "pod is not ready" }),
 			nil},
 		{"nobody knows the pod", base(func(r *report.Round) { r.Expected = r.Expected[:2] }), nil},
 		{"nobody knows the backends", base(func(r *report.Round) { r.Backends = nil }), nil},

@@ -223,7 +223,7 @@ func (e *Engine) Paths() []report.Path {
 		paths[i] = p.counted.Report()
 		if p.persistent != nil {
 			persistent := p.persistent.Report()
-			paths[i].Kept = &persistent
+			paths[i].Persistent = &persistent
 		}
 	}
 	return paths

@@ -76,7 +76,7 @@ func TestConnectionsThatEndWhileIdleAreCountedAndJudged(t *testing.T) {
 			e := run(t, Config{Targets: []target.Target{to}, Load: mesh.Load{PerSecond: 50, Duration: 2 * time.Second,
 				Timeout: time.Second, Connection: mesh.Both}})
 			p := e.Paths()[0]
-			k := p.Kept
+			k := p.Persistent
 			t.Logf("of %d requests %d succeeded and %d reused a connection; %d resets and %d closes are counted",
 				k.Sent, k.OK, k.Reused, k.IdleResets, k.IdleCloses)
 			if (k.IdleResets > 0) != c.resets || (k.IdleCloses > 0) != c.closes || p.IdleResets+p.IdleCloses != 0 {
@@ -97,14 +97,14 @@ func TestConnectionsThatEndWhileIdleAreCountedAndJudged(t *testing.T) {
 // judged is the verdict over a round of the path alone, by an agent that was never late: this machine has others to
 // serve.
 func judged(p report.Path) judging.Verdict {
-	for _, s := range []*report.Path{&p, p.Kept} {
+	for _, s := range []*report.Path{&p, p.Persistent} {
 		s.Lag = stats.Histogram{}
 		for range s.Sent {
 			s.Lag.Record(0)
 		}
 	}
 	return judging.Judge(report.Round{Expected: []report.Expected{{Pod: "a", Node: "n", Targets: []string{p.Target.ID},
-		Requests: p.Scheduled, Kept: p.Kept.Scheduled}},
+		Requests: p.Scheduled, Persistent: p.Persistent.Scheduled}},
 		Agents: []report.Agent{{Pod: "a", Node: "n", Finished: true, Paths: []report.Path{p}}}},
 		judging.Expect{SuccessRate: 1})
 }

@@ -195,21 +195,21 @@ func TestKeptStreamRunsBesideTheCountedOne(t *testing.T) {
 		}
 		if p.Target.ID == "tcp" {
 			connects = p.Sent
-			if p.Kept != nil || p.Phases[probe.Connect].Count != p.OK || p.Phases[probe.FirstByte].Count != 0 {
-				t.Errorf("a connection alone has phases %v and the persistent stream %v", p.Phases, p.Kept)
+			if p.Persistent != nil || p.Phases[probe.Connect].Count != p.OK || p.Phases[probe.FirstByte].Count != 0 {
+				t.Errorf("a connection alone has phases %v and the persistent stream %v", p.Phases, p.Persistent)
 			}
 			continue
 		}
-		if p.Kept == nil || p.Kept.Kept != nil {
+		if p.Persistent == nil || p.Persistent.Persistent != nil {
 			t.Fatalf("%s has no persistent stream, or one too many", p.Target.ID)
 		}
-		consistent(t, []report.Path{*p.Kept})
-		if p.Kept.Scheduled != 4 || p.Kept.OK != p.Kept.Sent || p.Kept.Target != p.Target ||
-			p.Kept.Started.IsZero() || p.Kept.Ended.IsZero() {
+		consistent(t, []report.Path{*p.Persistent})
+		if p.Persistent.Scheduled != 4 || p.Persistent.OK != p.Persistent.Sent || p.Persistent.Target != p.Target ||
+			p.Persistent.Started.IsZero() || p.Persistent.Ended.IsZero() {
 			t.Errorf("%s: of the persistent stream, %d scheduled, %d of %d succeeded, failures %v", p.Target.ID,
-				p.Kept.Scheduled, p.Kept.OK, p.Kept.Sent, p.Kept.Failures)
+				p.Persistent.Scheduled, p.Persistent.OK, p.Persistent.Sent, p.Persistent.Failures)
 		}
-		sent, kept, reused = sent+p.Sent, kept+p.Kept.Sent, reused+p.Kept.Reused
+		sent, kept, reused = sent+p.Sent, kept+p.Persistent.Sent, reused+p.Persistent.Reused
 	}
 	if got, gotKept := handler.Served(roundOfTest), handler.Served(roundOfTest+echo.PersistentSuffix); got != sent ||
 		gotKept != kept {

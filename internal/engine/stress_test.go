@@ -57,8 +57,8 @@ func hostile(t *testing.T) *host {
 func add(paths []report.Path) (scheduled, sent, ok uint64) {
 	for _, p := range paths {
 		scheduled, sent, ok = scheduled+p.Scheduled, sent+p.Sent, ok+p.OK
-		if p.Kept != nil {
-			scheduled, sent, ok = scheduled+p.Kept.Scheduled, sent+p.Kept.Sent, ok+p.Kept.OK
+		if p.Persistent != nil {
+			scheduled, sent, ok = scheduled+p.Persistent.Scheduled, sent+p.Persistent.Sent, ok+p.Persistent.OK
 		}
 	}
 	return scheduled, sent, ok
@@ -69,8 +69,8 @@ func allConsistent(t *testing.T, paths []report.Path) {
 	t.Helper()
 	consistent(t, paths)
 	for _, p := range paths {
-		if p.Kept != nil {
-			consistent(t, []report.Path{*p.Kept})
+		if p.Persistent != nil {
+			consistent(t, []report.Path{*p.Persistent})
 		}
 	}
 }

@@ -149,7 +149,7 @@ func (a *Account) failed(s *probe.Sample) {
 	f.count++
 	// By the monotonic clock, like the end. An account that was not begun has no time to count from.
 	if !a.started.IsZero() {
-		f.spans = report.AddTo(f.spans, max(0, s.Start.Sub(a.started)))
+		f.spans = report.AddFailure(f.spans, max(0, s.Start.Sub(a.started)))
 	}
 	if s.Message != "" && len(f.examples) < maxExamples && !slices.Contains(f.examples, s.Message) {
 		f.examples = append(f.examples, s.Message)

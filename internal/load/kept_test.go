@@ -44,15 +44,16 @@ func TestKeptStreamRunsBesideTheCountedOne(t *testing.T) {
 				}
 				var phases []time.Duration
 				for _, p := range l.Paths() {
-					consistent(t, []report.Path{p, *p.Kept})
+					consistent(t, []report.Path{p, *p.Persistent})
 					if p.OK != c.load.Requests() || p.Latency.Min() != 3*time.Millisecond ||
-						p.Kept.OK != uint64(c.requests) || p.Kept.Latency.Max() != time.Millisecond {
-						t.Errorf("%d ok from %v on, %d kept ok up to %v", p.OK, p.Latency.Min(), p.Kept.OK,
-							p.Kept.Latency.Max())
+						p.Persistent.OK != uint64(c.requests) || p.Persistent.Latency.Max() != time.Millisecond {
+						t.Errorf("%d ok from %v on, %d kept ok up to %v", p.OK, p.Latency.Min(), p.Persistent.OK,
+							p.Persistent.Latency.Max())
 					}
-					if p.Kept.Target != p.Target || p.Kept.Kept != nil || !p.Kept.Started.Equal(p.Started) ||
-						!p.Kept.Ended.Equal(p.Ended) {
-						t.Errorf("%s has the kept path %+v", p.Target.ID, p.Kept.Target)
+					if p.Persistent.Target != p.Target || p.Persistent.Persistent != nil ||
+						!p.Persistent.Started.Equal(p.Started) ||
+						!p.Persistent.Ended.Equal(p.Ended) {
+						t.Errorf("%s has the kept path %+v", p.Target.ID, p.Persistent.Target)
 					}
 					starts := kept.starts[p.Target.ID]
 					slices.SortFunc(starts, time.Time.Compare)
@@ -96,8 +97,8 @@ func TestLoadsWithoutKeptStreamSayNothingOfIt(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				l := load.New(load.Config{Prober: &network{}, Kept: c.kept, Targets: c.targets, Load: c.load})
 				l.Run(t.Context())
-				if p := l.Paths()[0]; p.Kept != nil || p.OK != 10 {
-					t.Errorf("%d ok, kept %+v", p.OK, p.Kept)
+				if p := l.Paths()[0]; p.Persistent != nil || p.OK != 10 {
+					t.Errorf("%d ok, kept %+v", p.OK, p.Persistent)
 				}
 			})
 		})
@@ -175,8 +176,8 @@ func watched(ctx context.Context, t *testing.T, l *load.Load) (complete bool) {
 func all(l *load.Load) (paths []report.Path) {
 	for _, p := range l.Paths() {
 		paths = append(paths, p)
-		if p.Kept != nil {
-			paths = append(paths, *p.Kept)
+		if p.Persistent != nil {
+			paths = append(paths, *p.Persistent)
 		}
 	}
 	return paths

@@ -41,10 +41,10 @@ func TestAnAttemptThatIsTooLateIsMissed(t *testing.T) {
 					InFlight: 1})
 				s := l.streams[len(l.streams)-1]
 				path := func() report.Path {
-					if p := l.Paths()[0]; p.Kept == nil {
+					if p := l.Paths()[0]; p.Persistent == nil {
 						return p
 					}
-					return *l.Paths()[0].Kept
+					return *l.Paths()[0].Persistent
 				}
 				l.attempt(t.Context(), s, s.lanes[0], time.Now().Add(-c.late))
 				l.attempts.Wait()

@@ -147,7 +147,7 @@ func (l *Load) Paths() []report.Path {
 		paths[i] = p.counted.Report()
 		if p.kept != nil {
 			kept := p.kept.Report()
-			paths[i].Kept = &kept
+			paths[i].Persistent = &kept
 		}
 	}
 	return paths

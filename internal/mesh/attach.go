@@ -19,8 +19,8 @@ func (p Plan) Attach(r *report.Agent) error {
 			return fmt.Errorf("path %d: the plan has no target %q", i, path.Target.ID)
 		}
 		path.Target = t
-		if path.Kept != nil {
-			path.Kept.Target = t
+		if path.Persistent != nil {
+			path.Persistent.Target = t
 		}
 	}
 	return nil

@@ -34,7 +34,7 @@ func TestAttach(t *testing.T) {
 			var r report.Agent
 			for _, id := range c.paths {
 				path := report.Path{Target: target.Target{ID: id}}
-				path.Kept = &report.Path{Target: target.Target{ID: id}}
+				path.Persistent = &report.Path{Target: target.Target{ID: id}}
 				r.Paths = append(r.Paths, path)
 			}
 			err := plan.Attach(&r)
@@ -45,8 +45,8 @@ func TestAttach(t *testing.T) {
 				if diff := cmp.Diff(plan.Targets[place], r.Paths[i].Target); diff != "" {
 					t.Errorf("target of path %d (-plan +attached):\n%s", i, diff)
 				}
-				if r.Paths[i].Kept.Target != r.Paths[i].Target {
-					t.Errorf("the persistent stream of path %d has the target %+v", i, r.Paths[i].Kept.Target)
+				if r.Paths[i].Persistent.Target != r.Paths[i].Target {
+					t.Errorf("the persistent stream of path %d has the target %+v", i, r.Paths[i].Persistent.Target)
 				}
 			}
 		})

@@ -13,14 +13,15 @@ import (
 // backends tells who ought to answer on the targets that any of several pods may answer on. Targets that lead to the
 // same pods, for the same agents, are told together. The groups are sorted by their pods, then agents, targets and pods
 // by name, whatever order the snapshot has.
-func backends(snapshot topology.Snapshot, plans []Plan) []report.Backends {
-	groups := map[string]*report.Backends{}
+func backends(snapshot topology.Snapshot, plans []Plan) []report.BackendSet {
+	groups := map[string]*report.BackendSet{}
 	behind := newBehind(snapshot)
 	add := func(t target.Target, sources []string) {
 		set := behind.of(t)
 		key := set.key + "\n" + strings.Join(sources, "/")
 		if groups[key] == nil {
-			groups[key] = &report.Backends{Pods: set.pods, Also: set.also, Uneven: set.uneven, Sources: sources}
+			groups[key] = &report.BackendSet{Pods: set.pods, MayAlsoAnswer: set.also, UnevenWhy: set.uneven,
+				Askers: sources}
 		}
 		groups[key].Targets = append(groups[key].Targets, t.ID)
 	}
@@ -32,7 +33,7 @@ func backends(snapshot topology.Snapshot, plans []Plan) []report.Backends {
 		slices.Sort(d.sources)
 		add(d.target, d.sources)
 	}
-	var all []report.Backends
+	var all []report.BackendSet
 	for _, key := range slices.Sorted(maps.Keys(groups)) {
 		slices.Sort(groups[key].Targets)
 		all = append(all, *groups[key])

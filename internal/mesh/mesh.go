@@ -111,9 +111,9 @@ type Mesh struct {
 	Plans    []Plan            `json:"Plans"`
 	Expected []report.Expected `json:"Expected"`
 	// Load is what was asked for and what was planned; all plans have the same rate.
-	Load report.Load `json:"Load"`
+	Load report.RequestBudget `json:"Load"`
 	// Backends tell who ought to answer on targets that no single agent has.
-	Backends []report.Backends `json:"Backends"`
+	Backends []report.BackendSet `json:"Backends"`
 	// Gaps are sorted by kind as asked, then family, without repetition.
 	Gaps []target.Gap `json:"Gaps"`
 	// Outside are the nodes that run no agent and are not meant to, and those of which node ports are not probed,
@@ -129,7 +129,8 @@ func New(key schedule.Key, task report.Task, snapshot topology.Snapshot, want Wa
 	planner := newPlanner(snapshot, want)
 	for _, agent := range snapshot.Agents {
 		if !agent.Ready() {
-			m.Expected = append(m.Expected, report.Expected{Pod: agent.Pod, Node: agent.Node, LeftOut: agent.NotReady})
+			m.Expected = append(m.Expected,
+				report.Expected{Pod: agent.Pod, Node: agent.Node, LeftOutWhy: agent.NotReady})
 			continue
 		}
 		made := planner.of(agent)
@@ -180,9 +181,9 @@ func (m *Mesh) Give(asked Load, limits Limits) {
 		m.Load.AnswerBytes = m.Plans[i].Answer.Bytes
 	}
 	for i := range m.Expected {
-		if m.Expected[i].LeftOut == "" {
+		if m.Expected[i].LeftOutWhy == "" {
 			m.Expected[i].Requests = load.Requests()
-			m.Expected[i].Kept, _ = load.Kept()
+			m.Expected[i].Persistent, _ = load.Kept()
 		}
 	}
 }
@@ -191,5 +192,5 @@ func (m *Mesh) Give(asked Load, limits Limits) {
 // even have begun.
 func (m *Mesh) Withhold() {
 	m.Plans, m.Backends = nil, nil
-	m.Expected = slices.DeleteFunc(m.Expected, func(e report.Expected) bool { return e.LeftOut == "" })
+	m.Expected = slices.DeleteFunc(m.Expected, func(e report.Expected) bool { return e.LeftOutWhy == "" })
 }

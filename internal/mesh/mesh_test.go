@@ -42,7 +42,7 @@ func TestNew(t *testing.T) {
 			agents: []topology.Agent{a, pending}, kinds: []target.Kind{target.Endpoint}, families: v4,
 			plans: map[string][]string{"a": {toA}},
 			expected: []report.Expected{{Pod: "a", Node: "node-a", Requests: 10, Targets: []string{toA}},
-				{Pod: "c", Node: "node-c", LeftOut: "pod is Pending"}}},
+				{Pod: "c", Node: "node-c", LeftOutWhy: "pod is Pending"}}},
 		{name: "a gap that all agents see is told once", agents: []topology.Agent{a, b},
 			kinds: []target.Kind{target.Ingress}, families: v4,
 			plans: map[string][]string{"a": nil, "b": nil},
@@ -100,9 +100,9 @@ func TestNew(t *testing.T) {
 
 func TestWhatIsExpectedOfThePersistentStream(t *testing.T) {
 	m := everybody(2, mesh.Load{PerSecond: 10, Duration: 10 * time.Second, Connection: mesh.Both})
-	if m.Expected[0].Requests != 100 || m.Expected[0].Kept != 10 {
+	if m.Expected[0].Requests != 100 || m.Expected[0].Persistent != 10 {
 		t.Errorf("%d requests and %d of the persistent stream are expected, want 100 and 10", m.Expected[0].Requests,
-			m.Expected[0].Kept)
+			m.Expected[0].Persistent)
 	}
 }
 
@@ -112,7 +112,7 @@ func TestAMeshThatIsWithheldExpectsThoseWhoCouldNotHaveBegun(t *testing.T) {
 	m := mesh.New(schedule.Key{}, report.Task{}, s,
 		mesh.Want{Kinds: []target.Kind{target.ClusterIP}, Families: []topology.Family{topology.IPv4}})
 	m.Withhold()
-	if diff := cmp.Diff(mesh.Mesh{Expected: []report.Expected{{Pod: "b", Node: "n1", LeftOut: "pod is Pending"}},
+	if diff := cmp.Diff(mesh.Mesh{Expected: []report.Expected{{Pod: "b", Node: "n1", LeftOutWhy: "pod is Pending"}},
 		Load: m.Load}, m); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -171,7 +171,7 @@ func TestBackends(t *testing.T) {
 		target.Ingress},
 		Families: []topology.Family{topology.IPv4, topology.IPv6}}
 	got := mesh.New(schedule.Key{}, report.Task{}, snapshot, want).Backends
-	all := []report.Backends{
+	all := []report.BackendSet{
 		{Pods: []string{"a", "b"},
 			Targets: []string{"AgentClusterV4IP_203.0.113.1:80", "AgentIngress_http://203.0.113.10/x",
 				"AgentIngress_http://[2001:db8:2::1]/x", "AgentLoadbalancerV4IP_203.0.113.9:80",

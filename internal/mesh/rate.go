@@ -92,11 +92,11 @@ func ceil(a, b int) int { return (a + b - 1) / b }
 
 // within lowers the load as far as the limits need it. It tells both rates, and what the lower one costs. Where no rate
 // fits, none is told to be given, and the load is the lowest one.
-func within(ask Ask, limits Limits) (Load, report.Load) {
+func within(ask Ask, limits Limits) (Load, report.RequestBudget) {
 	asked := ask.Load
 	given, fits := asked.Within(ask.Most, limits.PerAgent)
 	total, fitsTotal := asked.Within(ask.All, limits.Total)
-	told := report.Load{Asked: asked.PerSecond, Limit: max(limits.PerAgent, 0), Targets: ask.Most,
+	told := report.RequestBudget{Asked: asked.PerSecond, Limit: max(limits.PerAgent, 0), Targets: ask.Most,
 		TotalLimit: max(limits.Total, 0), TotalTargets: ask.All,
 		Others: limits.Others, OthersTotal: limits.OthersTotal, ByTotal: total.slower(given)}
 	if told.ByTotal {
@@ -104,17 +104,17 @@ func within(ask Ask, limits Limits) (Load, report.Load) {
 	}
 	if !fits || !fitsTotal {
 		told.ByTotal = fits
-		told.Needs, told.Cap, told.Users = given.lowest().Sends(ask.Most), limits.Cap, limits.Users
+		told.LowestRate, told.Cap, told.UsedBy = given.lowest().Sends(ask.Most), limits.Cap, limits.Users
 		if told.ByTotal {
-			told.Needs, told.Cap, told.Users = given.lowest().Sends(ask.All), limits.CapTotal, limits.UsersTotal
+			told.LowestRate, told.Cap, told.UsedBy = given.lowest().Sends(ask.All), limits.CapTotal, limits.UsersTotal
 		}
-		if told.Needs > told.Cap {
-			told.Users = ""
+		if told.LowestRate > told.Cap {
+			told.UsedBy = ""
 		}
 		return given.lowest(), told
 	}
 	cost := given.Footprint(ask.Most)
-	told.Given, told.Sends, told.TotalSends = given.PerSecond, given.Sends(ask.Most), given.Sends(ask.All)
+	told.Granted, told.Sends, told.TotalSends = given.PerSecond, given.Sends(ask.Most), given.Sends(ask.All)
 	if given.every() > 1 {
 		told.Every = given.Every
 	}

@@ -41,70 +41,70 @@ func TestBackendsFollowTrafficPolicies(t *testing.T) {
 	cases := []struct {
 		name   string
 		change func(*topology.Snapshot, *mesh.Want)
-		want   []report.Backends
+		want   []report.BackendSet
 	}{
 		{"all agents are behind all addresses, for all agents", func(*topology.Snapshot, *mesh.Want) {},
-			[]report.Backends{{Pods: []string{"a", "b", "c"}, Targets: []string{cluster, port1, port2, port3}}}},
+			[]report.BackendSet{{Pods: []string{"a", "b", "c"}, Targets: []string{cluster, port1, port2, port3}}}},
 		{"an internal policy of Local leads each agent to those on its own node",
 			func(s *topology.Snapshot, _ *mesh.Want) { s.Services[0].InternalLocal = true },
-			[]report.Backends{{Pods: []string{"a", "b"}, Sources: []string{"a", "b"}, Targets: []string{cluster}},
+			[]report.BackendSet{{Pods: []string{"a", "b"}, Askers: []string{"a", "b"}, Targets: []string{cluster}},
 				{Pods: []string{"a", "b", "c"}, Targets: []string{port1, port2, port3}},
-				{Pods: []string{"c"}, Sources: []string{"c"}, Targets: []string{cluster}}}},
+				{Pods: []string{"c"}, Askers: []string{"c"}, Targets: []string{cluster}}}},
 		{"an external policy of Local leads all agents to those on the port's node",
 			func(s *topology.Snapshot, _ *mesh.Want) { s.Services[0].ExternalLocal = true },
-			[]report.Backends{{Pods: []string{"a", "b"}, Also: []string{"c"}, Targets: []string{port1}},
+			[]report.BackendSet{{Pods: []string{"a", "b"}, MayAlsoAnswer: []string{"c"}, Targets: []string{port1}},
 				{Pods: []string{"a", "b", "c"}, Targets: []string{cluster}},
-				{Pods: []string{"c"}, Also: []string{"a", "b"}, Targets: []string{port2}}}},
+				{Pods: []string{"c"}, MayAlsoAnswer: []string{"a", "b"}, Targets: []string{port2}}}},
 		{"whatever the order of kinds is", func(s *topology.Snapshot, w *mesh.Want) {
 			s.Services[0].InternalLocal = true
 			slices.Reverse(w.Kinds)
 		},
-			[]report.Backends{{Pods: []string{"a", "b"}, Sources: []string{"a", "b"}, Targets: []string{cluster}},
+			[]report.BackendSet{{Pods: []string{"a", "b"}, Askers: []string{"a", "b"}, Targets: []string{cluster}},
 				{Pods: []string{"a", "b", "c"}, Targets: []string{port1, port2, port3}},
-				{Pods: []string{"c"}, Sources: []string{"c"}, Targets: []string{cluster}}}},
+				{Pods: []string{"c"}, Askers: []string{"c"}, Targets: []string{cluster}}}},
 		{"both policies", func(s *topology.Snapshot, _ *mesh.Want) {
 			s.Services[0].InternalLocal, s.Services[0].ExternalLocal = true, true
 		},
-			[]report.Backends{{Pods: []string{"a", "b"}, Sources: []string{"a", "b"}, Targets: []string{cluster}},
-				{Pods: []string{"a", "b"}, Also: []string{"c"}, Targets: []string{port1}},
-				{Pods: []string{"c"}, Sources: []string{"c"}, Targets: []string{cluster}},
-				{Pods: []string{"c"}, Also: []string{"a", "b"}, Targets: []string{port2}}}},
+			[]report.BackendSet{{Pods: []string{"a", "b"}, Askers: []string{"a", "b"}, Targets: []string{cluster}},
+				{Pods: []string{"a", "b"}, MayAlsoAnswer: []string{"c"}, Targets: []string{port1}},
+				{Pods: []string{"c"}, Askers: []string{"c"}, Targets: []string{cluster}},
+				{Pods: []string{"c"}, MayAlsoAnswer: []string{"a", "b"}, Targets: []string{port2}}}},
 		{"an agent that is not ready may answer where the Service leads to it all the same",
 			func(s *topology.Snapshot, _ *mesh.Want) {
 				s.Services[0].NotReadyToo, s.Agents[1].NotReady = true, "pod is not Ready"
 			},
-			[]report.Backends{{Pods: []string{"a", "c"}, Also: []string{"b"},
+			[]report.BackendSet{{Pods: []string{"a", "c"}, MayAlsoAnswer: []string{"b"},
 				Targets: []string{cluster, port1, port2, port3}}}},
 		{"on its node alone, where the policy says so", func(s *topology.Snapshot, _ *mesh.Want) {
 			s.Services[0].NotReadyToo, s.Services[0].InternalLocal, s.Agents[2].NotReady = true, true,
 				"pod is not Ready"
 		},
-			[]report.Backends{{Pods: []string{"a", "b"}, Targets: []string{cluster}},
-				{Pods: []string{"a", "b"}, Also: []string{"c"}, Targets: []string{port1, port2, port3}}}},
+			[]report.BackendSet{{Pods: []string{"a", "b"}, Targets: []string{cluster}},
+				{Pods: []string{"a", "b"}, MayAlsoAnswer: []string{"c"}, Targets: []string{port1, port2, port3}}}},
 		{"an agent that does not exist is nobody", func(s *topology.Snapshot, _ *mesh.Want) {
 			s.Services[0].NotReadyToo = true
 			s.Agents = append(s.Agents,
 				topology.Agent{Pod: "(none on n3)", Node: "n3", NotReady: "no agent pod runs on the node"})
 		},
-			[]report.Backends{{Pods: []string{"a", "b", "c"}, Targets: []string{cluster, port1, port2, port3}}}},
+			[]report.BackendSet{{Pods: []string{"a", "b", "c"}, Targets: []string{cluster, port1, port2, port3}}}},
 		{"an agent that the selector leaves out is no backend",
 			func(s *topology.Snapshot, _ *mesh.Want) { s.Services[0].Unselected = []string{"b"} },
-			[]report.Backends{{Pods: []string{"a", "c"}, Targets: []string{cluster, port1, port2, port3}}}},
+			[]report.BackendSet{{Pods: []string{"a", "c"}, Targets: []string{cluster, port1, port2, port3}}}},
 		{"and its node has no node port with an external policy of Local", func(s *topology.Snapshot, _ *mesh.Want) {
 			s.Services[0].ExternalLocal, s.Services[0].Unselected = true, []string{"c"}
 		},
-			[]report.Backends{{Pods: []string{"a", "b"}, Targets: []string{cluster, port1}}}},
+			[]report.BackendSet{{Pods: []string{"a", "b"}, Targets: []string{cluster, port1}}}},
 		{"what the Service says of its choice is told",
 			func(s *topology.Snapshot, _ *mesh.Want) { s.Services[0].Uneven = "it is so" },
-			[]report.Backends{{Pods: []string{"a", "b", "c"}, Uneven: "it is so",
+			[]report.BackendSet{{Pods: []string{"a", "b", "c"}, UnevenWhy: "it is so",
 				Targets: []string{cluster, port1, port2, port3}}}},
 		{"for its own targets alone", func(s *topology.Snapshot, _ *mesh.Want) {
 			s.Services = append(s.Services,
 				topology.Service{Port: 80, ClusterIPs: []netip.Addr{netip.MustParseAddr("203.0.113.2")},
 					Uneven: "it is so"})
 		},
-			[]report.Backends{{Pods: []string{"a", "b", "c"}, Targets: []string{cluster, port1, port2, port3}},
-				{Pods: []string{"a", "b", "c"}, Uneven: "it is so",
+			[]report.BackendSet{{Pods: []string{"a", "b", "c"}, Targets: []string{cluster, port1, port2, port3}},
+				{Pods: []string{"a", "b", "c"}, UnevenWhy: "it is so",
 					Targets: []string{"AgentClusterV4IP_203.0.113.2:80"}}}},
 		{"two Services with an internal policy of Local lead to the same pods",
 			func(s *topology.Snapshot, w *mesh.Want) {
@@ -112,12 +112,12 @@ func TestBackendsFollowTrafficPolicies(t *testing.T) {
 				s.Services = append(s.Services, s.Services[0])
 				s.Services[1].ClusterIPs = []netip.Addr{netip.MustParseAddr("203.0.113.2")}
 			},
-			[]report.Backends{
-				{Pods: []string{"a", "b"}, Sources: []string{"a", "b"}, Targets: []string{cluster, second}},
-				{Pods: []string{"c"}, Sources: []string{"c"}, Targets: []string{cluster, second}}}},
+			[]report.BackendSet{
+				{Pods: []string{"a", "b"}, Askers: []string{"a", "b"}, Targets: []string{cluster, second}},
+				{Pods: []string{"c"}, Askers: []string{"c"}, Targets: []string{cluster, second}}}},
 		{"with local nodes only the agents of a node meet its port",
 			func(_ *topology.Snapshot, w *mesh.Want) { w.NodePorts = target.LocalNode },
-			[]report.Backends{{Pods: []string{"a", "b", "c"}, Targets: []string{cluster, port1, port2}}}},
+			[]report.BackendSet{{Pods: []string{"a", "b", "c"}, Targets: []string{cluster, port1, port2}}}},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -141,20 +141,20 @@ func TestBackendsOfLoadBalancersAndIngresses(t *testing.T) {
 		"AgentIngress_https://h.example/"
 	for name, c := range map[string]struct {
 		change func(*topology.Snapshot)
-		want   []report.Backends
+		want   []report.BackendSet
 	}{
 		"all agents are behind them": {func(*topology.Snapshot) {},
-			[]report.Backends{{Pods: []string{"a", "b", "c"}, Targets: []string{in, balancer, byName}}}},
+			[]report.BackendSet{{Pods: []string{"a", "b", "c"}, Targets: []string{in, balancer, byName}}}},
 		"an external policy of Local is the load balancer's to know": {func(
 			s *topology.Snapshot) {
 			s.Services[0].ExternalLocal = true
 		},
-			[]report.Backends{{Pods: []string{"a", "b", "c"}, Targets: []string{in, balancer, byName}}}},
+			[]report.BackendSet{{Pods: []string{"a", "b", "c"}, Targets: []string{in, balancer, byName}}}},
 		"what the Service says of its choice may hold for both": {func(
 			s *topology.Snapshot) {
 			s.Services[0].Uneven = "it is so"
 		},
-			[]report.Backends{{Pods: []string{"a", "b", "c"}, Uneven: "it is so",
+			[]report.BackendSet{{Pods: []string{"a", "b", "c"}, UnevenWhy: "it is so",
 				Targets: []string{in, balancer, byName}}}},
 		"an Ingress may lead to what one of several Services selects": {func(s *topology.Snapshot) {
 			s.Services[0].Unselected = []string{"a", "b"}
@@ -162,13 +162,13 @@ func TestBackendsOfLoadBalancersAndIngresses(t *testing.T) {
 				topology.Service{Unselected: []string{"a"}, NotReadyToo: true, Uneven: "it is so"})
 			s.Agents[2].NotReady = "pod is not Ready"
 		},
-			[]report.Backends{{Pods: nil, Targets: []string{balancer, byName}},
-				{Pods: []string{"b"}, Also: []string{"c"}, Uneven: "it is so", Targets: []string{in}}}},
+			[]report.BackendSet{{Pods: nil, Targets: []string{balancer, byName}},
+				{Pods: []string{"b"}, MayAlsoAnswer: []string{"c"}, UnevenWhy: "it is so", Targets: []string{in}}}},
 		"an Ingress leads to agents of the other family": {func(
 			s *topology.Snapshot) {
 			s.Agents[0].Addresses = []netip.Addr{netip.MustParseAddr("2001:db8::1")}
 		},
-			[]report.Backends{{Pods: []string{"a", "b", "c"}, Targets: []string{in}},
+			[]report.BackendSet{{Pods: []string{"a", "b", "c"}, Targets: []string{in}},
 				{Pods: []string{"b", "c"}, Targets: []string{balancer, byName}}}},
 		"an Ingress may lead to agents that are not ready, as the first of several Services does": {func(
 			s *topology.Snapshot) {
@@ -176,18 +176,18 @@ func TestBackendsOfLoadBalancersAndIngresses(t *testing.T) {
 			s.Services = append(s.Services, topology.Service{Uneven: "it is otherwise"})
 			s.Agents[2].NotReady = "pod is not Ready"
 		},
-			[]report.Backends{{Pods: []string{"a", "b"}, Also: []string{"c"}, Uneven: "it is so",
+			[]report.BackendSet{{Pods: []string{"a", "b"}, MayAlsoAnswer: []string{"c"}, UnevenWhy: "it is so",
 				Targets: []string{in, balancer, byName}}}},
 		"what no Service selects no Ingress leads to": {func(s *topology.Snapshot) {
 			s.Services[0].Unselected = []string{"a"}
 			s.Services = append(s.Services, topology.Service{Unselected: []string{"a", "b"}})
 		},
-			[]report.Backends{{Pods: []string{"b", "c"}, Targets: []string{in, balancer, byName}}}},
+			[]report.BackendSet{{Pods: []string{"b", "c"}, Targets: []string{in, balancer, byName}}}},
 		"an Ingress may lead to what the second of several Services selects": {func(s *topology.Snapshot) {
 			s.Services[0].Unselected = []string{"a"}
 			s.Services = append(s.Services, topology.Service{})
 		},
-			[]report.Backends{{Pods: []string{"a", "b", "c"}, Targets: []string{in}},
+			[]report.BackendSet{{Pods: []string{"a", "b", "c"}, Targets: []string{in}},
 				{Pods: []string{"b", "c"}, Targets: []string{balancer, byName}}}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -11,19 +11,19 @@ import (
 // excuses checks that each excuse happened.
 func (c *checker) excuses() {
 	for _, m := range c.judged.Round.Missing {
-		if m.Void && !c.changed(m.Pod, nil) {
+		if m.Excused && !c.changed(m.Pod, nil) {
 			c.problem(Unproven, "the missing report of %s is excused, and nothing was done to it", m.Pod)
 		}
 	}
 	for _, r := range c.judged.Round.Agents {
-		if r.Cut != "" && !c.changed(r.Pod, nil) {
-			c.problem(Unproven, "%s was cut: %s; nothing was done to it", r.Pod, r.Cut)
+		if r.StoppedWhy != "" && !c.changed(r.Pod, nil) {
+			c.problem(Unproven, "%s was cut: %s; nothing was done to it", r.Pod, r.StoppedWhy)
 		}
 		a := c.agent(r.Pod)
 		for i, p := range r.Paths {
 			c.excused(a, &a.Paths[i], p, a.Paths[i].Counted)
-			if p.Kept != nil {
-				c.excused(a, &a.Paths[i], *p.Kept, a.Paths[i].Kept)
+			if p.Persistent != nil {
+				c.excused(a, &a.Paths[i], *p.Persistent, a.Paths[i].Kept)
 			}
 		}
 	}
@@ -51,7 +51,7 @@ func (c *checker) changed(pod string, claimed *report.Change) bool {
 		}
 		at := claimed.From.Sub(epoch())
 		if at >= change.At-unseenNode-lookEvery-before && at <= t.noticed(i)+before &&
-			(claimed.What == report.Restarted) == (change.Kind == Restart) {
+			(claimed.Kind == report.Restarted) == (change.Kind == Restart) {
 			return true
 		}
 	}
@@ -67,7 +67,7 @@ func (c *checker) excused(a *AgentTruth, p *PathTruth, got report.Path, s stream
 		for i := range e.Changes {
 			pod := e.Changes[i].Pod
 			if !c.changed(pod, &e.Changes[i]) {
-				c.problem(Unproven, "%s: %s of %s at %v did not happen", where, e.Changes[i].What, pod,
+				c.problem(Unproven, "%s: %s of %s at %v did not happen", where, e.Changes[i].Kind, pod,
 					e.Changes[i].From.Sub(epoch()))
 			}
 			if !c.mayTouch(p.r, pod) {
@@ -85,7 +85,7 @@ func (c *checker) excused(a *AgentTruth, p *PathTruth, got report.Path, s stream
 			c.problem(Unproven, "%s: %d of %d backends are said to be away", where, e.Away, e.Backends)
 		}
 	}
-	if void := got.Void(); void > uint64(len(s.attempts)) || (len(got.Excuses) > 0 && explained != void) {
+	if void := got.Excused(); void > uint64(len(s.attempts)) || (len(got.Excuses) > 0 && explained != void) {
 		c.problem(Unproven, "%s: %d requests are void, and the excuses explain %d", where, void, explained)
 	}
 }

@@ -112,7 +112,7 @@ func (c *checker) foreignChange(d dice, e evidence) {
 	}
 	at := epoch().Add(d.between(0, c.truth.Length))
 	change := report.Change{Pod: pod, Node: nodeName(node),
-		What: pick(d, report.Deleted, report.Drained, report.Restarted), From: at, To: at.Add(time.Second)}
+		Kind: pick(d, report.Deleted, report.Drained, report.Restarted), From: at, To: at.Add(time.Second)}
 	with := e
 	with.round.Churn = slices.Clone(e.round.Churn)
 	i, _ := slices.BinarySearchFunc(with.round.Churn, change,
@@ -128,7 +128,7 @@ func (c *checker) foreignChange(d dice, e evidence) {
 			before, after := pathOf(was, p.Target.ID), pathOf(is, p.Target.ID)
 			if !c.mayTouch(p.r, pod) && before.Result != after.Result {
 				c.problem(Touched, "%s to %s: %s of %s, which may not answer there, makes the path %q, which was %q",
-					was.Pod, p.Target.ID, change.What, pod, after.Result, before.Result)
+					was.Pod, p.Target.ID, change.Kind, pod, after.Result, before.Result)
 			}
 		}
 	}
@@ -161,7 +161,7 @@ func (c *checker) lessMeasured(d dice, e evidence) {
 		less = e.with(pod, func(a *report.Agent) {
 			if len(a.Paths) > 0 {
 				a.Paths = slices.Clone(a.Paths)
-				a.Paths[d.IntN(len(a.Paths))].Kept = nil
+				a.Paths[d.IntN(len(a.Paths))].Persistent = nil
 			}
 		})
 	case 4:
@@ -172,10 +172,10 @@ func (c *checker) lessMeasured(d dice, e evidence) {
 			for i := range a.Paths {
 				p := &a.Paths[i]
 				p.Failures = timelessly(p.Failures)
-				if both && p.Kept != nil {
-					kept := *p.Kept
+				if both && p.Persistent != nil {
+					kept := *p.Persistent
 					kept.Failures = timelessly(kept.Failures)
-					p.Kept = &kept
+					p.Persistent = &kept
 				}
 			}
 		})
@@ -244,8 +244,8 @@ func (c *checker) shuffled(d dice, e evidence) {
 		}
 	}
 	for i := range r.Backends {
-		r.Backends[i].Pods, r.Backends[i].Targets, r.Backends[i].Sources = shuffle(d, r.Backends[i].Pods),
-			shuffle(d, r.Backends[i].Targets), shuffle(d, r.Backends[i].Sources)
+		r.Backends[i].Pods, r.Backends[i].Targets, r.Backends[i].Askers = shuffle(d, r.Backends[i].Pods),
+			shuffle(d, r.Backends[i].Targets), shuffle(d, r.Backends[i].Askers)
 	}
 	judged := other.judge(c.truth.Scenario.Expect)
 	was, is := c.judged.Verdict, judged.Verdict

@@ -51,7 +51,7 @@ func (t *Truth) evidence() (evidence, error) {
 	}
 	agents, missing := report.Merge(t.mesh.Expected, reports, lost)
 	for i, m := range missing {
-		missing[i].Answered = answered[m.Pod]
+		missing[i].LastAnswered = answered[m.Pod]
 	}
 	m := t.mesh
 	return evidence{silent: silent,

@@ -33,7 +33,7 @@ func (t *Truth) Record(a AgentTruth) (report.Agent, error) {
 		made := t.book(p.Target, p.Counted, own, began, ended)
 		if p.HasKept {
 			kept := t.book(p.Target, p.Kept, own, began, ended)
-			made.Kept = &kept
+			made.Persistent = &kept
 		}
 		r.Paths = append(r.Paths, made)
 	}

@@ -13,7 +13,7 @@ const maxChanges = 3
 
 // ChangeClause says what happened, in a clause: "its pod was deleted".
 func ChangeClause(c report.Change) string {
-	switch c.What {
+	switch c.Kind {
 	case report.Restarted:
 		if c.Detail != "" {
 			return fmt.Sprintf("its agent was restarted (%s)", c.Detail)
@@ -38,7 +38,7 @@ func ChangeOfPod(c report.Change) string {
 func ChangeWithTime(c report.Change, started time.Time) string {
 	after := max(0, c.From.Sub(started)).Round(time.Second)
 	text := fmt.Sprintf("pod %s on node %s: %s, %v after its start", c.Pod, c.Node, ChangeDuringRound(c), after)
-	if c.What == report.Restarted && c.To.IsZero() {
+	if c.Kind == report.Restarted && c.To.IsZero() {
 		text += ", and was not back by its end"
 	}
 	return text

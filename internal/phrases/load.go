@@ -9,7 +9,7 @@ import (
 
 // Reduction says in one sentence why a round was granted less than its task asks for. Reduction is empty where all was
 // granted.
-func Reduction(l report.Load) string {
+func Reduction(l report.RequestBudget) string {
 	if l.Withheld() {
 		return NothingSent(l)
 	}
@@ -21,9 +21,9 @@ func Reduction(l report.Load) string {
 		who, limit, others = fmt.Sprintf("all agents together, with %d targets,", l.TotalTargets), l.TotalLimit,
 			l.OthersTotal
 	}
-	got := fmt.Sprintf("%s a second instead of %d", requests(l.Given), l.Asked)
+	got := fmt.Sprintf("%s a second instead of %d", requests(l.Granted), l.Asked)
 	if l.Every > 1 {
-		got = fmt.Sprintf("%s every %d seconds instead of %d a second", requests(l.Given), l.Every, l.Asked)
+		got = fmt.Sprintf("%s every %d seconds instead of %d a second", requests(l.Granted), l.Every, l.Asked)
 	}
 	text := fmt.Sprintf("each target got %s: %s may send %s a second for this task", got, who, requests(limit))
 	if others > 0 {
@@ -33,7 +33,7 @@ func Reduction(l report.Load) string {
 }
 
 // NothingSent says in one sentence why a round was withheld. NothingSent is empty for any other round.
-func NothingSent(l report.Load) string {
+func NothingSent(l report.RequestBudget) string {
 	if !l.Withheld() {
 		return ""
 	}
@@ -44,16 +44,17 @@ func NothingSent(l report.Load) string {
 			l.TotalTargets, l.OthersTotal
 	}
 	text := fmt.Sprintf("nothing was sent: %s may send %s a second (%s)", limit, requests(l.Cap), setting)
-	if l.Users != "" {
-		text += fmt.Sprintf(", of which the rounds of %s had %d until it was too late to begin", l.Users, others)
+	if l.UsedBy != "" {
+		text += fmt.Sprintf(", of which the rounds of %s had %d until it was too late to begin", l.UsedBy, others)
 	}
-	return text + fmt.Sprintf(", and %s with %d targets would have sent %d at the lowest rate", who, targets, l.Needs)
+	return text + fmt.Sprintf(", and %s with %d targets would have sent %d at the lowest rate", who, targets,
+		l.LowestRate)
 }
 
 // OtherRounds says in one sentence how loaded the agents were with other rounds when this round was planned, and how
 // long this round waited for the others. OtherRounds is empty for a round without others, and for a withheld round:
 // NothingSent says what the others had.
-func OtherRounds(l report.Load) string {
+func OtherRounds(l report.RequestBudget) string {
 	if l.Withheld() {
 		return ""
 	}

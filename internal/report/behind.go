@@ -1,23 +1,23 @@
 package report
 
-// Behind tells, by agent and target, which pods ought to answer on targets that stand for several of them.
-type Behind struct {
+// BackendSets tells, by agent and target, which pods ought to answer on targets that stand for several of them.
+type BackendSets struct {
 	// sets holds what holds for all agents under the empty name.
-	sets map[behindKey]Backends
+	sets map[backendSetKey]BackendSet
 }
 
-type behindKey struct{ agent, target string }
+type backendSetKey struct{ agent, target string }
 
-// Behind returns who ought to answer in the round.
-func (r Round) Behind() Behind {
-	b := Behind{sets: map[behindKey]Backends{}}
+// BackendSets returns who ought to answer in the round.
+func (r Round) BackendSets() BackendSets {
+	b := BackendSets{sets: map[backendSetKey]BackendSet{}}
 	for _, group := range r.Backends {
 		for _, id := range group.Targets {
-			if len(group.Sources) == 0 {
-				b.sets[behindKey{"", id}] = group
+			if len(group.Askers) == 0 {
+				b.sets[backendSetKey{"", id}] = group
 			}
-			for _, agent := range group.Sources {
-				b.sets[behindKey{agent, id}] = group
+			for _, agent := range group.Askers {
+				b.sets[backendSetKey{agent, id}] = group
 			}
 		}
 	}
@@ -26,16 +26,16 @@ func (r Round) Behind() Behind {
 
 // Pods returns the pods that ought to answer the agent on the target, sorted, and whether anything is known of them:
 // of a target that is one agent's own, nothing is.
-func (b Behind) Pods(agent, target string) (pods []string, known bool) {
-	set, known := b.Set(agent, target)
+func (b BackendSets) Pods(agent, target string) (pods []string, known bool) {
+	set, known := b.Of(agent, target)
 	return set.Pods, known
 }
 
-// Set returns all that is known of who may answer the agent on the target, and whether anything is.
-func (b Behind) Set(agent, target string) (set Backends, known bool) {
-	if set, known = b.sets[behindKey{agent, target}]; known {
+// Of returns all that is known of who may answer the agent on the target, and whether anything is.
+func (b BackendSets) Of(agent, target string) (set BackendSet, known bool) {
+	if set, known = b.sets[backendSetKey{agent, target}]; known {
 		return set, true
 	}
-	set, known = b.sets[behindKey{"", target}]
+	set, known = b.sets[backendSetKey{"", target}]
 	return set, known
 }

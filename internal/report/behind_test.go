@@ -9,11 +9,11 @@ import (
 )
 
 func TestWhoOughtToAnswerDependsOnTheAgentWhereTheRoundSaysSo(t *testing.T) {
-	behind := report.Round{Backends: []report.Backends{
+	behind := report.Round{Backends: []report.BackendSet{
 		{Targets: []string{"all"}, Pods: []string{"a", "b"}},
-		{Targets: []string{"near", "next"}, Pods: []string{"a"}, Sources: []string{"a", "c"}},
-		{Targets: []string{"near"}, Pods: nil, Sources: []string{"b"}},
-	}}.Behind()
+		{Targets: []string{"near", "next"}, Pods: []string{"a"}, Askers: []string{"a", "c"}},
+		{Targets: []string{"near"}, Pods: nil, Askers: []string{"b"}},
+	}}.BackendSets()
 	type answer struct {
 		Pods  []string
 		Known bool

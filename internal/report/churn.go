@@ -19,9 +19,9 @@ type Span struct {
 	Count uint64        `json:"Count"`
 }
 
-// AddTo adds one failure to spans that are sorted and do not overlap, and keeps them so. Where there would be more than
-// MaxSpans, the two with the shortest time between them become one: failures that are far apart stay apart.
-func AddTo(spans []Span, at time.Duration) []Span {
+// AddFailure adds one failure to spans that are sorted and do not overlap, and keeps them so. Where there would be more
+// than MaxSpans, the two with the shortest time between them become one: failures that are far apart stay apart.
+func AddFailure(spans []Span, at time.Duration) []Span {
 	i, _ := slices.BinarySearchFunc(spans, at, func(s Span, at time.Duration) int { return cmp.Compare(s.Last, at) })
 	if i < len(spans) && spans[i].First <= at {
 		spans[i].Count++
@@ -30,11 +30,11 @@ func AddTo(spans []Span, at time.Duration) []Span {
 	if len(spans) < MaxSpans {
 		return slices.Insert(spans, i, Span{First: at, Last: at, Count: 1})
 	}
-	return addToFull(spans, i, at)
+	return addToFullSpans(spans, i, at)
 }
 
-// addToFull adds a failure between spans[i-1] and spans[i], where there is no room for one more span.
-func addToFull(spans []Span, i int, at time.Duration) []Span {
+// addToFullSpans adds a failure between spans[i-1] and spans[i], where there is no room for one more span.
+func addToFullSpans(spans []Span, i int, at time.Duration) []Span {
 	const never = time.Duration(1<<63 - 1)
 	left, right := never, never
 	if i > 0 {
@@ -87,23 +87,23 @@ type Excuse struct {
 	Backends int `json:"Backends"`
 }
 
-// Void is how many attempts on the path say nothing.
-func (p Path) Void() uint64 {
+// Excused is how many attempts on the path say nothing.
+func (p Path) Excused() uint64 {
 	var n uint64
 	for _, f := range p.Failures {
-		n += f.Void
+		n += f.Excused
 	}
 	return n
 }
 
-// WithoutVoid is the path as it would be had the void attempts never been made; what they add to the distributions is
-// too little to matter and stays. Its counts keep what Path promises.
-func (p Path) WithoutVoid() Path {
-	if p.Kept != nil {
-		kept := p.Kept.WithoutVoid()
-		p.Kept = &kept
+// WithoutExcused is the path as it would be had the void attempts never been made; what they add to the distributions
+// is too little to matter and stays. Its counts keep what Path promises.
+func (p Path) WithoutExcused() Path {
+	if p.Persistent != nil {
+		kept := p.Persistent.WithoutExcused()
+		p.Persistent = &kept
 	}
-	void := p.Void()
+	void := p.Excused()
 	if void == 0 {
 		return p
 	}
@@ -113,10 +113,10 @@ func (p Path) WithoutVoid() Path {
 	for _, f := range p.Failures {
 		if f.Phase == probe.FirstByte && (f.Outcome == probe.Reset || f.Outcome == probe.BadAnswer) {
 			// Who closed is not told of each attempt. That it was the changed peer is what excuses least of the rest.
-			p.Closed -= min(p.Closed, f.Void)
+			p.Closed -= min(p.Closed, f.Excused)
 		}
-		if f.Count -= f.Void; f.Count > 0 {
-			f.Void = 0
+		if f.Count -= f.Excused; f.Count > 0 {
+			f.Excused = 0
 			failures = append(failures, f)
 		}
 	}
@@ -124,24 +124,24 @@ func (p Path) WithoutVoid() Path {
 	return p
 }
 
-// Happening is what happened to an agent.
-type Happening string
+// ChangeKind is what happened to an agent.
+type ChangeKind string
 
 // What can happen to an agent that is no fault of the network.
 const (
 	// Deleted: the pod was deleted, or is being deleted; whether another takes its place is of no concern to the round.
-	Deleted Happening = "deleted"
+	Deleted ChangeKind = "deleted"
 	// Drained: the same, and the node takes no new pods.
-	Drained Happening = "drained"
+	Drained ChangeKind = "drained"
 	// Restarted: the agent's container ended and was started again, or will be.
-	Restarted Happening = "restarted"
+	Restarted ChangeKind = "restarted"
 )
 
 // Change is something that happened to an agent during a round.
 type Change struct {
-	Pod  string    `json:"Pod"`
-	Node string    `json:"Node"`
-	What Happening `json:"What"`
+	Pod  string     `json:"Pod"`
+	Node string     `json:"Node"`
+	Kind ChangeKind `json:"What"`
 	// NodeLeft reports that the pod's node left the cluster, or stopped as it was meant to: nothing answers at its
 	// addresses any more.
 	NodeLeft bool `json:"NodeLeft"`

@@ -52,7 +52,7 @@ func TestAddTo(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			got := report.AddTo(append([]report.Span(nil), c.spans...), c.at)
+			got := report.AddFailure(append([]report.Span(nil), c.spans...), c.at)
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Errorf("spans (-want +got):\n%s", diff)
 			}
@@ -68,7 +68,7 @@ func TestSpansHoldEveryFailureInWhateverOrderTheyCome(t *testing.T) {
 		for range 300 {
 			at := time.Duration(random.IntN(1000))
 			all = append(all, at)
-			spans = report.AddTo(spans, at)
+			spans = report.AddFailure(spans, at)
 		}
 		var count uint64
 		before := time.Duration(-1)

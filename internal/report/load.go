@@ -2,14 +2,14 @@ package report
 
 import "time"
 
-// Load is the load of a round, as its task asks for it and as it was planned. The zero value is one of which nothing is
-// known.
-type Load struct {
+// RequestBudget is the load of a round, as its task asks for it and as it was planned. The zero value is one of which
+// nothing is known.
+type RequestBudget struct {
 	// Asked and Given are the rates in requests per second from each agent to each target: the task's, and the one that
 	// was planned. Given is smaller where the task's would have been above a limit, and 0 where even the lowest rate
 	// would have been.
-	Asked int `json:"Asked"`
-	Given int `json:"Given"`
+	Asked   int `json:"Asked"`
+	Granted int `json:"Given"`
 	// Every is how many seconds there are between two requests to a target, where that is more than one; Given is 1
 	// then.
 	Every int `json:"Every"`
@@ -36,18 +36,18 @@ type Load struct {
 	OthersTotal int `json:"OthersTotal"`
 	// AnswerBytes is how many bytes the body of an answer has at least, 0 where answers are as short as they can be.
 	AnswerBytes int `json:"AnswerBytes"`
-	// Needs is told where nothing was given: how many requests a second the lowest rate would have been, of one agent
-	// or, ByTotal, of all. Cap is the limit of the installation that is below it. Users name the tasks whose rounds
-	// left too little of it, as "NetReach a, NetReach b"; it is empty where no part of the limit would do.
-	Needs int    `json:"Needs"`
-	Cap   int    `json:"Cap"`
-	Users string `json:"Users"`
+	// LowestRate is told where nothing was given: how many requests a second the lowest rate would have been, of one
+	// agent or, ByTotal, of all. Cap is the limit of the installation that is below it. Users name the tasks whose
+	// rounds left too little of it, as "NetReach a, NetReach b"; it is empty where no part of the limit would do.
+	LowestRate int    `json:"Needs"`
+	Cap        int    `json:"Cap"`
+	UsedBy     string `json:"Users"`
 	// Waited is how long the round waited until other rounds left it enough to begin.
 	Waited time.Duration `json:"Waited"`
 }
 
 // Reduced reports whether less was granted than was asked for.
-func (l Load) Reduced() bool { return l.Given < l.Asked || l.Every > 1 }
+func (l RequestBudget) Reduced() bool { return l.Granted < l.Asked || l.Every > 1 }
 
 // Withheld reports whether nothing at all was sent, because even the lowest rate would have been above a limit.
-func (l Load) Withheld() bool { return l.Given <= 0 && l.Asked > 0 }
+func (l RequestBudget) Withheld() bool { return l.Granted <= 0 && l.Asked > 0 }

@@ -22,9 +22,9 @@ type Failure struct {
 	// Spans tell when the attempts started, in their order; their counts add up to Count. They are empty where the
 	// agent does not tell.
 	Spans []Span `json:"Spans"`
-	// Void is how many of Count say nothing, because the peer was changed; see Round.Churn. They count for neither side
-	// of a rate.
-	Void uint64 `json:"Void"`
+	// Excused is how many of Count say nothing, because the peer was changed; see Round.Churn. They count for neither
+	// side of a rate.
+	Excused uint64 `json:"Void"`
 }
 
 // Path is what one agent measured on one target.
@@ -70,9 +70,9 @@ type Path struct {
 	IdleCloses uint64 `json:"IdleCloses"`
 	// Excuses say what explains the void failures; agents send none.
 	Excuses []Excuse `json:"Excuses"`
-	// Kept is the same for the slow stream over a connection that stays open, beside the counted attempts; nil without
-	// one. Its Target is this path's, and it has no Kept itself.
-	Kept *Path `json:"Kept"`
+	// Persistent is the same for the slow stream over a connection that stays open, beside the counted attempts; nil
+	// without one. Its Target is this path's, and it has no Persistent itself.
+	Persistent *Path `json:"Kept"`
 }
 
 // Phase is the time spent in one phase of attempts.

@@ -89,7 +89,7 @@ func TestGateway(t *testing.T) {
 
 func TestWithoutVoid(t *testing.T) {
 	failure := func(o probe.Outcome, p probe.Phase, count, void uint64) report.Failure {
-		return report.Failure{Outcome: o, Phase: p, Count: count, Void: void}
+		return report.Failure{Outcome: o, Phase: p, Count: count, Excused: void}
 	}
 	path := func(scheduled, sent, ok uint64, failures ...report.Failure) report.Path {
 		return report.Path{Scheduled: scheduled, Sent: sent, Missed: scheduled - sent, OK: ok, Failures: failures}
@@ -127,7 +127,7 @@ func TestWithoutVoid(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			if got := c.path.Void(); got != c.void {
+			if got := c.path.Excused(); got != c.void {
 				t.Errorf("%d attempts are void, want %d", got, c.void)
 			}
 			// The stream over a connection that stays open loses its own void attempts, whatever the counted requests
@@ -135,17 +135,17 @@ func TestWithoutVoid(t *testing.T) {
 			for name, beside := range map[string]report.Path{"nothing void beside it": path(4, 4, 4),
 				"void ones beside it": c.path} {
 				with, want := c.path, c.want
-				with.Kept = &beside
+				with.Persistent = &beside
 				without := path(4, 4, 4)
 				if beside.Scheduled == c.path.Scheduled {
 					without = c.want
 				}
-				want.Kept = &without
-				if diff := cmp.Diff(want, with.WithoutVoid(), cmp.AllowUnexported(stats.Histogram{})); diff != "" {
+				want.Persistent = &without
+				if diff := cmp.Diff(want, with.WithoutExcused(), cmp.AllowUnexported(stats.Histogram{})); diff != "" {
 					t.Errorf("%s (-want +got):\n%s", name, diff)
 				}
 			}
-			if diff := cmp.Diff(c.want, c.path.WithoutVoid(), cmp.AllowUnexported(stats.Histogram{})); diff != "" {
+			if diff := cmp.Diff(c.want, c.path.WithoutExcused(), cmp.AllowUnexported(stats.Histogram{})); diff != "" {
 				t.Errorf("alone (-want +got):\n%s", diff)
 			}
 		})

@@ -68,10 +68,10 @@ type Agent struct {
 	Finished bool      `json:"Finished"`
 	Started  time.Time `json:"Started"`
 	Ended    time.Time `json:"Ended"`
-	// Cut is why the agent itself was stopped during the round, as one clause; empty for one that was not.
-	Cut string `json:"Cut"`
-	// CutBy is the change that stopped the agent, one of Round.Churn; nil for an agent that was not stopped by one.
-	CutBy *Change `json:"CutBy"`
+	// StoppedWhy is why the agent itself was stopped during the round, as one clause; empty for one that was not.
+	StoppedWhy string `json:"Cut"`
+	// StoppedBy is the change that stopped the agent, one of Round.Churn; nil for an agent that was not stopped by one.
+	StoppedBy *Change `json:"CutBy"`
 	// Earliest and Latest are moments of the controller's clock between which the agent started; zero where the
 	// controller does not know.
 	Earliest  time.Time `json:"Earliest"`
@@ -81,8 +81,8 @@ type Agent struct {
 	Observer  Observer  `json:"Observer"`
 	// Served is how many counted requests of this round the agent's own responder answered, whoever sent them;
 	// ServedKept is how many of the kept streams.
-	Served     uint64 `json:"Served"`
-	ServedKept uint64 `json:"ServedKept"`
+	Served           uint64 `json:"Served"`
+	ServedPersistent uint64 `json:"ServedKept"`
 }
 
 // Missing is an agent that was expected and gave no report.
@@ -91,13 +91,13 @@ type Missing struct {
 	Node string `json:"Node"`
 	// Reason is one clause: "pod is Pending", "no answer on either way: ...".
 	Reason string `json:"Reason"`
-	// Void reports whether a change during the round explains that there is no report.
-	Void bool `json:"Void"`
+	// Excused reports whether a change during the round explains that there is no report.
+	Excused bool `json:"Void"`
 	// Change is what explains it, one of Round.Churn; nil where nothing does.
 	Change *Change `json:"Change"`
-	// Answered is until when the agent is known to have been well: the moment at which it was last asked and then
+	// LastAnswered is until when the agent is known to have been well: the moment at which it was last asked and then
 	// answered, or at which the round was planned. It is by the controller's clock, and zero where nobody knows.
-	Answered time.Time `json:"Answered"`
+	LastAnswered time.Time `json:"Answered"`
 }
 
 // Expected is an agent that the plan of the round counts on, or that was left out of it with a reason.
@@ -108,10 +108,10 @@ type Expected struct {
 	Targets []string `json:"Targets"`
 	// Requests is how many requests were to come due on each target, Kept how many on its persistent stream; 0 without
 	// one.
-	Requests uint64 `json:"Requests"`
-	Kept     uint64 `json:"Kept"`
-	// LeftOut is why the agent took no part; empty for one that was given a plan.
-	LeftOut string `json:"LeftOut"`
+	Requests   uint64 `json:"Requests"`
+	Persistent uint64 `json:"Kept"`
+	// LeftOutWhy is why the agent took no part; empty for one that was given a plan.
+	LeftOutWhy string `json:"LeftOut"`
 }
 
 // Task names the task that a round belongs to.
@@ -121,21 +121,21 @@ type Task struct {
 	Name string `json:"Name"`
 }
 
-// Backends tells which pods ought to answer on targets that stand for several of them.
-type Backends struct {
+// BackendSet tells which pods ought to answer on targets that stand for several of them.
+type BackendSet struct {
 	// Targets are IDs of targets that lead to the same pods.
 	Targets []string `json:"Targets"`
 	// Pods are sorted.
 	Pods []string `json:"Pods"`
-	// Sources are the pods of the agents for which this holds, sorted; empty where it holds for all. They differ where
+	// Askers are the pods of the agents for which this holds, sorted; empty where it holds for all. They differ where
 	// a Service leads each client to the pods on its own node.
-	Sources []string `json:"Sources"`
-	// Also are pods that may answer although nothing leads to them in the first place, sorted: a node port with the
-	// traffic policy Local may treat pods as it treats clients of the policy Cluster.
-	Also []string `json:"Also"`
-	// Uneven is why not all clients are led to all pods alike, as one clause; empty where nothing says so. See
+	Askers []string `json:"Sources"`
+	// MayAlsoAnswer are pods that may answer although nothing leads to them in the first place, sorted: a node port
+	// with the traffic policy Local may treat pods as it treats clients of the policy Cluster.
+	MayAlsoAnswer []string `json:"Also"`
+	// UnevenWhy is why not all clients are led to all pods alike, as one clause; empty where nothing says so. See
 	// topology.Service.
-	Uneven string `json:"Uneven"`
+	UnevenWhy string `json:"Uneven"`
 }
 
 // Outside is a node that the round does not look at, or not by every way that is asked for.
@@ -147,17 +147,17 @@ type Outside struct {
 
 // Round is the report of a whole round.
 type Round struct {
-	Key      schedule.Key `json:"Key"`
-	Task     Task         `json:"Task"`
-	Started  time.Time    `json:"Started"`
-	Deadline time.Time    `json:"Deadline"`
-	Ended    time.Time    `json:"Ended"`
-	Load     Load         `json:"Load"`
-	Expected []Expected   `json:"Expected"`
-	Backends []Backends   `json:"Backends"`
-	Agents   []Agent      `json:"Agents"`
-	Missing  []Missing    `json:"Missing"`
-	Gaps     []target.Gap `json:"Gaps"`
+	Key      schedule.Key  `json:"Key"`
+	Task     Task          `json:"Task"`
+	Started  time.Time     `json:"Started"`
+	Deadline time.Time     `json:"Deadline"`
+	Ended    time.Time     `json:"Ended"`
+	Load     RequestBudget `json:"Load"`
+	Expected []Expected    `json:"Expected"`
+	Backends []BackendSet  `json:"Backends"`
+	Agents   []Agent       `json:"Agents"`
+	Missing  []Missing     `json:"Missing"`
+	Gaps     []target.Gap  `json:"Gaps"`
 	// Churn is what was changed on purpose, or restarted, among the agents while the round ran; sorted by time.
 	Churn []Change `json:"Churn"`
 	// Outside are the nodes that run no agent and are not meant to, and those of which node ports are not probed,
@@ -174,11 +174,11 @@ func Merge(expected []Expected, reports []Agent, lost map[string]string) (agents
 	}
 	for _, e := range expected {
 		r, ok := byPod[e.Pod]
-		if ok && e.LeftOut == "" {
+		if ok && e.LeftOutWhy == "" {
 			agents = append(agents, r)
 			continue
 		}
-		reason := cmp.Or(e.LeftOut, lost[e.Pod], "no report")
+		reason := cmp.Or(e.LeftOutWhy, lost[e.Pod], "no report")
 		missing = append(missing, Missing{Pod: e.Pod, Node: e.Node, Reason: reason})
 	}
 	slices.SortFunc(agents,

@@ -29,14 +29,14 @@ func TestMerge(t *testing.T) {
 			missing: []report.Missing{{Pod: "a", Node: "n0", Reason: "no report"},
 				{Pod: "b", Node: "n1", Reason: "no answer"}}},
 		{name: "an agent that was left out is missing even if it reports",
-			expected: []report.Expected{{Pod: "a", Node: "n0", LeftOut: "pod is Pending"}},
+			expected: []report.Expected{{Pod: "a", Node: "n0", LeftOutWhy: "pod is Pending"}},
 			reports:  []report.Agent{of("a", "n0")},
 			missing:  []report.Missing{{Pod: "a", Node: "n0", Reason: "pod is Pending"}}},
 		{name: "a report that nobody expected is left out",
 			expected: []report.Expected{{Pod: "a", Node: "n0"}}, reports: []report.Agent{of("a", "n0"), of("x", "n9")},
 			agents: []report.Agent{of("a", "n0")}},
 		{name: "nodes without an agent are missing one by one",
-			expected: []report.Expected{{Node: "n1", LeftOut: "no agent"}, {Node: "n0", LeftOut: "no agent"}},
+			expected: []report.Expected{{Node: "n1", LeftOutWhy: "no agent"}, {Node: "n0", LeftOutWhy: "no agent"}},
 			missing:  []report.Missing{{Node: "n0", Reason: "no agent"}, {Node: "n1", Reason: "no agent"}}},
 	}
 	for _, c := range cases {

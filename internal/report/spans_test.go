@@ -52,7 +52,7 @@ func TestEightSpansTellWhenAPathFailed(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			var spans, want []report.Span
 			for _, at := range c.at {
-				spans = report.AddTo(spans, time.Duration(at)*time.Second)
+				spans = report.AddFailure(spans, time.Duration(at)*time.Second)
 			}
 			for _, w := range c.want {
 				want = append(want, report.Span{First: time.Duration(w[0]) * time.Second,

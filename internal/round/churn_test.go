@@ -93,7 +93,7 @@ func TestChangesWhileARoundRuns(t *testing.T) {
 		return map[string]habit{"a": {lost: lost(missed)}, "b": {goneAfter: goes}, "c": {lost: lost(missed)}}
 	}
 	silent := report.Missing{Pod: "b", Node: "node-b", Reason: "no answer: no route to host"}
-	deleted := report.Missing{Pod: "b", Node: "node-b", Reason: "its pod was deleted during the round", Void: true}
+	deleted := report.Missing{Pod: "b", Node: "node-b", Reason: "its pod was deleted during the round", Excused: true}
 	cases := []changing{
 		{name: "nothing changes", duration: 10 * second, result: verdict.Pass},
 		{name: "a pod that is deleted fails nothing",
@@ -109,7 +109,7 @@ func TestChangesWhileARoundRuns(t *testing.T) {
 			habits:   map[string]habit{"a": {lost: lost(5 * second)}, "b": {forgetAfter: 5 * second}},
 			duration: 10 * second, result: verdict.Pass,
 			missing: []report.Missing{{Pod: "b", Node: "node-b", Reason: "its agent was restarted (OOMKilled) during " +
-				"the round", Void: true}}, churn: 1, void: 50},
+				"the round", Excused: true}}, churn: 1, void: 50},
 		{name: "a pod that is deleted before its agent is started fails nothing",
 			moments: []moment{{second / 2, terminating(second / 2)}},
 			habits:  map[string]habit{"a": {lost: lost(0)}, "b": {refuses: true}}, duration: 10 * second,
@@ -152,8 +152,8 @@ func TestChangesWhileARoundRuns(t *testing.T) {
 		{name: "a round that loses all its agents has no data", moments: []moment{{5 * second, allGone}},
 			habits: map[string]habit{"a": {goneAfter: 5 * second}, "b": {goneAfter: 5 * second},
 				"c": {goneAfter: 5 * second}}, duration: 10 * second, result: verdict.NoData,
-			missing: []report.Missing{{Pod: "a", Node: "node-a", Reason: deleted.Reason, Void: true}, deleted,
-				{Pod: "c", Node: "node-c", Reason: deleted.Reason, Void: true}}, churn: 3},
+			missing: []report.Missing{{Pod: "a", Node: "node-a", Reason: deleted.Reason, Excused: true}, deleted,
+				{Pod: "c", Node: "node-c", Reason: deleted.Reason, Excused: true}}, churn: 3},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) { synctest.Test(t, c.run) })
@@ -166,7 +166,8 @@ func TestThePlanningSnapshotIsTheFirstLook(t *testing.T) {
 	lost := map[string]time.Duration{"b": 5 * second}
 	habits := map[string]habit{"a": {lost: lost}, "b": {goneAfter: 5 * second}, "c": {lost: lost}}
 	silent := []report.Missing{{Pod: "b", Node: "node-b", Reason: "no answer: no route to host"}}
-	drained := []report.Missing{{Pod: "b", Node: "node-b", Reason: "its node was drained during the round", Void: true}}
+	drained := []report.Missing{{Pod: "b", Node: "node-b", Reason: "its node was drained during the round",
+		Excused: true}}
 	for _, c := range []changing{
 		{name: "a node that is cordoned soon after the start, and stops before anybody looks, was drained",
 			moments: []moment{{3 * second, cordoned}, {5 * second, cordonedAndDead}}, result: verdict.Pass,
@@ -211,15 +212,15 @@ func (c changing) run(t *testing.T) {
 		t.Errorf("verdict %q with reasons %q, want %q", got.Verdict.Result, got.Verdict.Reasons, c.result)
 	}
 	if diff := cmp.Diff(c.missing, got.Round.Missing,
-		cmpopts.IgnoreFields(report.Missing{}, "Change", "Answered")); diff != "" {
+		cmpopts.IgnoreFields(report.Missing{}, "Change", "LastAnswered")); diff != "" {
 		t.Errorf("agents that are missing (-want +got):\n%s", diff)
 	}
 	for _, m := range got.Round.Missing {
-		if m.Void != (m.Change != nil && slices.Contains(got.Round.Churn, *m.Change)) {
-			t.Errorf("void %v because of %+v", m.Void, m.Change)
+		if m.Excused != (m.Change != nil && slices.Contains(got.Round.Churn, *m.Change)) {
+			t.Errorf("void %v because of %+v", m.Excused, m.Change)
 		}
-		if m.Answered.Before(got.Round.Started) || m.Answered.After(got.Round.Ended) {
-			t.Errorf("last known to be well at %v", m.Answered)
+		if m.LastAnswered.Before(got.Round.Started) || m.LastAnswered.After(got.Round.Ended) {
+			t.Errorf("last known to be well at %v", m.LastAnswered)
 		}
 	}
 	if len(got.Round.Churn) != c.churn {
@@ -229,7 +230,7 @@ func (c changing) run(t *testing.T) {
 	for _, a := range got.Round.Agents {
 		for _, p := range a.Paths {
 			if a.Pod == "a" {
-				void += p.Void()
+				void += p.Excused()
 			}
 		}
 	}

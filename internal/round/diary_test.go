@@ -357,7 +357,7 @@ func TestWhyAReportIsMissing(t *testing.T) {
 					t.Fatal(err)
 				}
 				want := []report.Missing{{Pod: "a", Node: "node-a", Reason: c.want,
-					Answered: got.Round.Started.Add(c.answered)}}
+					LastAnswered: got.Round.Started.Add(c.answered)}}
 				if diff := cmp.Diff(want, got.Round.Missing); diff != "" {
 					t.Errorf("missing (-want +got):\n%s", diff)
 				}
@@ -392,7 +392,7 @@ func TestARestartAfterTheLastRegularLookIsSeen(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got.Verdict.Result != verdict.Pass || len(got.Round.Churn) != 1 || len(got.Round.Missing) != 1 ||
-			!got.Round.Missing[0].Void {
+			!got.Round.Missing[0].Excused {
 			t.Errorf("%s: churn %+v, missing %+v; want the restart to explain the report of b", got.Verdict.Result,
 				got.Round.Churn, got.Round.Missing)
 		}

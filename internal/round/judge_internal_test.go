@@ -22,9 +22,10 @@ func TestTheKeptRoundTellsWhatWasPlanned(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		now := time.Now()
 		plan := store.Plan{Started: now.Add(-time.Minute), Deadline: now.Add(time.Minute), Mesh: mesh.Mesh{
-			Load:     report.Load{Asked: 100, Given: 25, Limit: 50, Targets: 2, Connections: 50, Tracked: 500},
-			Expected: []report.Expected{{Pod: "a", Node: "n", LeftOut: "pod is Pending"}},
-			Backends: []report.Backends{{Targets: []string{"t"}, Pods: []string{"a", "b"}}},
+			Load: report.RequestBudget{Asked: 100, Granted: 25, Limit: 50, Targets: 2, Connections: 50,
+				Tracked: 500},
+			Expected: []report.Expected{{Pod: "a", Node: "n", LeftOutWhy: "pod is Pending"}},
+			Backends: []report.BackendSet{{Targets: []string{"t"}, Pods: []string{"a", "b"}}},
 			Gaps:     []target.Gap{{Kind: target.Ingress, Reason: "there is no Ingress"}},
 			Outside:  []report.Outside{{Node: "m", Reason: "its node selector leaves it out"}},
 		}}

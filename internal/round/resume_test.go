@@ -144,7 +144,7 @@ func TestWhatIsCollectedWithoutAPlanAfterTheDeadline(t *testing.T) {
 			t.Errorf("the round started at %v, want the time for which it was planned, %v", got.Round.Started,
 				req.Planned)
 		}
-		if len(got.Round.Churn) != 0 || len(got.Round.Missing) != 1 || got.Round.Missing[0].Void {
+		if len(got.Round.Churn) != 0 || len(got.Round.Missing) != 1 || got.Round.Missing[0].Excused {
 			t.Errorf("changes are %+v and missing %+v, want no change that explains why b is missing", got.Round.Churn,
 				got.Round.Missing)
 		}

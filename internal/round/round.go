@@ -202,7 +202,7 @@ func judge(req Request, plan store.Plan, collected []result, changes []report.Ch
 	}
 	agents, missing := report.Merge(plan.Mesh.Expected, reports, lost)
 	for i, m := range missing {
-		missing[i].Answered = answered[m.Pod]
+		missing[i].LastAnswered = answered[m.Pod]
 	}
 	round := report.Round{
 		Key: req.Key, Task: req.Task, Started: plan.Started, Deadline: plan.Deadline, Ended: time.Now(),

@@ -95,7 +95,7 @@ func TestAPathOfATargetThatNobodyPlannedIsRefused(t *testing.T) {
 		want := []report.Missing{{Pod: "b", Node: "node-b",
 			Reason: `no answer: path 0: the plan has no target "moon"`}}
 		for i := range got.Round.Missing {
-			got.Round.Missing[i].Answered = time.Time{}
+			got.Round.Missing[i].LastAnswered = time.Time{}
 		}
 		if diff := cmp.Diff(want, got.Round.Missing); diff != "" {
 			t.Errorf("missing agents (-want +got):\n%s", diff)

@@ -125,7 +125,7 @@ func TestBoundOfWhatSlowAnswerersExplain(t *testing.T) {
 		{126, 300, verdict.Fail}} {
 		v := verdict.Judge(report.Round{Agents: []report.Agent{agent("a",
 			path("service", c.of, c.of, c.of-c.late, time.Millisecond, late(c.late))), limited},
-			Backends: []report.Backends{{Targets: []string{"service"}, Pods: []string{"a", "b", "c"}}}}, strict())
+			Backends: []report.BackendSet{{Targets: []string{"service"}, Pods: []string{"a", "b", "c"}}}}, strict())
 		if got := v.Agents[0].Paths[0]; got.Result != c.want {
 			t.Errorf("%d of %d answers late: got %s: %s; want %s", c.late, c.of, got.Result, got.Reason, c.want)
 		}
@@ -152,7 +152,7 @@ func TestBoundOfShortAnswers(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			v := verdict.Judge(report.Round{Agents: []report.Agent{agent("a", c.path)},
-				Load: report.Load{Asked: 10, Given: 10, AnswerBytes: 8000}}, verdict.Expect{SuccessRate: c.rate})
+				Load: report.RequestBudget{Asked: 10, Granted: 10, AnswerBytes: 8000}}, verdict.Expect{SuccessRate: c.rate})
 			if got := v.Agents[0].Paths[0]; got.Result != c.want {
 				t.Errorf("got %s: %s; want %s", got.Result, got.Reason, c.want)
 			}
@@ -251,7 +251,7 @@ func TestGatewayStatusesWhereTheyAreExpected(t *testing.T) {
 	} {
 		p := through(target.Ingress, path("service", 100, 100, 80, time.Millisecond, bad), c.statuses, "a", "c")
 		v := verdict.Judge(report.Round{Agents: []report.Agent{agent("a", p), limited},
-			Backends: []report.Backends{{Targets: []string{"service"}, Pods: []string{"a", "b", "c"}}}}, strict())
+			Backends: []report.BackendSet{{Targets: []string{"service"}, Pods: []string{"a", "b", "c"}}}}, strict())
 		if got := v.Agents[0].Paths[0]; got.Result != c.want {
 			t.Errorf("%s: got %s: %s; want %s", name, got.Result, got.Reason, c.want)
 		}

@@ -49,7 +49,8 @@ func TestWhatTakesTheBlameForTooFewRequests(t *testing.T) {
 				t.Errorf("got %s, %s: %s; want %s, %s", got.Result, got.Reason.Code, got.Reason, c.result, c.code)
 			}
 			if c.code == verdict.Cut &&
-				(got.Reason.Text != a.Cut || got.Reason.Change != a.CutBy || got.Reason.Count != c.path.Scheduled ||
+				(got.Reason.Text != a.StoppedWhy || got.Reason.Change != a.StoppedBy ||
+					got.Reason.Count != c.path.Scheduled ||
 					got.Reason.Of != 1000) {
 				t.Errorf("the reason is %+v", got.Reason)
 			}

@@ -15,9 +15,9 @@ func (j judge) mayAnswer(agent string, t *target.Target) []report.Change {
 	case target.OnePod:
 		answers = func(c report.Change) bool { return c.Pod == t.Pod }
 	case target.Backends:
-		if set, known := j.slow.behind.Set(agent, t.ID); known {
+		if set, known := j.slow.behind.Of(agent, t.ID); known {
 			answers = func(c report.Change) bool {
-				return slices.Contains(set.Pods, c.Pod) || slices.Contains(set.Also, c.Pod)
+				return slices.Contains(set.Pods, c.Pod) || slices.Contains(set.MayAlsoAnswer, c.Pod)
 			}
 		}
 	case target.Anyone:
@@ -75,7 +75,7 @@ func missing(round report.Round) []report.Missing {
 	all := slices.Clone(round.Missing)
 	for _, e := range round.Expected {
 		if !known[e.Pod] {
-			all = append(all, report.Missing{Pod: e.Pod, Node: e.Node, Reason: cmp.Or(e.LeftOut, "no report")})
+			all = append(all, report.Missing{Pod: e.Pod, Node: e.Node, Reason: cmp.Or(e.LeftOutWhy, "no report")})
 		}
 	}
 	slices.SortStableFunc(all, func(a, b report.Missing) int {

@@ -59,7 +59,7 @@ func TestGatewayStatusesOfBothStreams(t *testing.T) {
 		stream := reused(100, 80, 0, bad)
 		stream.Statuses = map[int]uint64{200: 80, status: 20}
 		v := verdict.Judge(report.Round{Agents: []report.Agent{agent("a", kept(p, stream)), slow},
-			Backends: []report.Backends{{Targets: []string{"service"}, Pods: []string{"a", "b", "c"}}}}, strict())
+			Backends: []report.BackendSet{{Targets: []string{"service"}, Pods: []string{"a", "b", "c"}}}}, strict())
 		if got := v.Agents[0].Paths[0]; got.Result != want {
 			t.Errorf("%d over the persistent connection: got %s: %s; want %s", status, got.Result, got.Reason, want)
 		}
@@ -92,7 +92,7 @@ func TestBoundOfWhatOneOfTwoSlowAgentsExplains(t *testing.T) {
 		p := path("service", 100, 100, 100-late, time.Millisecond,
 			report.Failure{Outcome: probe.Timeout, Phase: probe.FirstByte, Count: late})
 		v := verdict.Judge(report.Round{Agents: []report.Agent{agent("a", p), slow},
-			Backends: []report.Backends{{Targets: []string{"service"}, Pods: []string{"a", "b"}}}}, strict())
+			Backends: []report.BackendSet{{Targets: []string{"service"}, Pods: []string{"a", "b"}}}}, strict())
 		if got := v.Agents[0].Paths[0]; got.Result != want {
 			t.Errorf("%d late: got %s: %s; want %s", late, got.Result, got.Reason, want)
 		}
@@ -102,7 +102,8 @@ func TestBoundOfWhatOneOfTwoSlowAgentsExplains(t *testing.T) {
 		report.Failure{Outcome: probe.Timeout, Phase: probe.FirstByte, Count: 3})
 	p.Peers = map[string]uint64{"a": 56, "c": 1}
 	v := verdict.Judge(report.Round{Agents: []report.Agent{agent("a", p), slow},
-		Backends: []report.Backends{{Targets: []string{"service"}, Pods: []string{"a"}, Also: []string{"b", "c"}}}},
+		Backends: []report.BackendSet{{Targets: []string{"service"}, Pods: []string{"a"},
+			MayAlsoAnswer: []string{"b", "c"}}}},
 		strict())
 	if got := v.Agents[0].Paths[0]; got.Result != verdict.ToolLimited {
 		t.Errorf("one answer of another pod: got %s: %s; want tool-limited", got.Result, got.Reason)
@@ -112,7 +113,7 @@ func TestBoundOfWhatOneOfTwoSlowAgentsExplains(t *testing.T) {
 // What is excused is no failure of the path.
 func TestASingleExcusedRequestIsNoEvidence(t *testing.T) {
 	mixed := func(n uint64) report.Failure {
-		return report.Failure{Outcome: probe.Timeout, Phase: probe.Connect, Count: n, Void: 1}
+		return report.Failure{Outcome: probe.Timeout, Phase: probe.Connect, Count: n, Excused: 1}
 	}
 	if got := one(path("x", 10, 10, 7, time.Millisecond, mixed(3)), 10); got.Result != verdict.Fail ||
 		got.Reason.Worst == nil || got.Reason.Worst.Count != 2 {

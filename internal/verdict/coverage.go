@@ -67,7 +67,7 @@ func coverage(round report.Round, agents []Agent) (planned, passed map[group]uin
 		for _, id := range e.Targets {
 			paths[pathKey{e.Pod, id}] = false
 		}
-		if e.LeftOut == "" {
+		if e.LeftOutWhy == "" {
 			plans++
 		} else {
 			leftOut++

@@ -78,9 +78,10 @@ func TestAnUnevenServiceMayLeadAllToSlowAgents(t *testing.T) {
 			late := report.Failure{Outcome: probe.Timeout, Phase: probe.FirstByte, Count: c.lost}
 			p := path("service", 100, 100, 100-c.lost, time.Millisecond, late)
 			p.Peers = c.peers
-			set := report.Backends{Targets: []string{"service"}, Pods: []string{"a", "b", "c", "d"}, Uneven: c.uneven}
+			set := report.BackendSet{Targets: []string{"service"}, Pods: []string{"a", "b", "c", "d"},
+				UnevenWhy: c.uneven}
 			v := verdict.Judge(report.Round{Agents: []report.Agent{agent("a", p), slow},
-				Backends: []report.Backends{set}},
+				Backends: []report.BackendSet{set}},
 				strict())
 			if got := v.Agents[0].Paths[0]; got.Result != c.want {
 				t.Errorf("got %s: %s; want %s", got.Result, got.Reason, c.want)

@@ -23,7 +23,7 @@ func last(expect verdict.Expect, a report.Agent) verdict.Path {
 // What was not sent, or was cut off, and is excused as well is left out once.
 func TestWhatIsExcusedIsLeftOutOnce(t *testing.T) {
 	for _, outcome := range []probe.Outcome{probe.Aborted, probe.NotSent} {
-		p := path("x", 30, 30, 10, time.Millisecond, report.Failure{Outcome: outcome, Count: 20, Void: 20})
+		p := path("x", 30, 30, 10, time.Millisecond, report.Failure{Outcome: outcome, Count: 20, Excused: 20})
 		if got := one(p, 30); got.Result != verdict.Pass {
 			t.Errorf("20 of 30 requests are %v and excused: got %s: %s; want the 10 others to pass", outcome,
 				got.Result, got.Reason)
@@ -142,7 +142,7 @@ func TestReasonsHoldTheirFigures(t *testing.T) {
 	short := path("x", 10, 10, 10, time.Millisecond)
 	short.Bytes = 1005
 	v := verdict.Judge(report.Round{Agents: []report.Agent{agent("a", short)},
-		Load: report.Load{Asked: 10, Given: 10, AnswerBytes: 8000}}, strict())
+		Load: report.RequestBudget{Asked: 10, Granted: 10, AnswerBytes: 8000}}, strict())
 	if diff := cmp.Diff(verdict.Reason{Code: verdict.ShortAnswers, Count: 100, Of: 8000},
 		v.Agents[0].Paths[0].Reason); diff != "" {
 		t.Errorf("short answers (-want +got):\n%s", diff)

@@ -35,13 +35,13 @@ type requests struct {
 // requestsOf counts the requests of a path whose excused ones are still in it; planned is 0 where the plan is not
 // known.
 func requestsOf(p *report.Path, planned uint64) requests {
-	r := requests{planned: max(planned, p.Scheduled), due: p.Scheduled, excused: p.Void(), missed: p.Missed}
+	r := requests{planned: max(planned, p.Scheduled), due: p.Scheduled, excused: p.Excused(), missed: p.Missed}
 	for _, f := range p.Failures {
 		switch f.Outcome {
 		case probe.NotSent:
-			r.notSent += f.Count - min(f.Count, f.Void)
+			r.notSent += f.Count - min(f.Count, f.Excused)
 		case probe.Aborted:
-			r.aborted += f.Count - min(f.Count, f.Void)
+			r.aborted += f.Count - min(f.Count, f.Excused)
 		}
 	}
 	r.judged = p.Sent - min(p.Sent, r.excused+r.notSent+r.aborted)

@@ -63,7 +63,7 @@ type evidence struct{ bad, of, least float64 }
 // evidenceOf is that of one stream of the path.
 func evidenceOf(p *report.Path, s stream, by measure) evidence {
 	if s == persistent {
-		p = p.Kept
+		p = p.Persistent
 	}
 	if p == nil {
 		return evidence{}

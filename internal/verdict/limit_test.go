@@ -37,7 +37,7 @@ func throttledAgent(paths ...report.Path) report.Agent {
 
 // kept adds a kept stream to the path.
 func kept(p, stream report.Path) report.Path {
-	p.Kept = &stream
+	p.Persistent = &stream
 	return p
 }
 
@@ -243,7 +243,7 @@ func TestSlowAnswersOfALimitedAgentAreNotPutDownToTheNetwork(t *testing.T) {
 		{"answers that any of three may give, of which no one is throttled, and that do not come fail",
 			path("others", 100, 100, 65, time.Millisecond, late(35))},
 	}
-	backends := []report.Backends{{Targets: []string{"service"}, Pods: []string{"a", "b", "c"}},
+	backends := []report.BackendSet{{Targets: []string{"service"}, Pods: []string{"a", "b", "c"}},
 		{Targets: []string{"others"}, Pods: []string{"a", "c", "d"}}}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -324,7 +324,7 @@ func TestWhatIsSaidForASlowAgentIsNotPutDownToWhoeverSaysIt(t *testing.T) {
 		{"a kept connection that a load balancer resets before a throttled one of three is tool-limited",
 			kept(through(target.LoadBalancer, good(), nil, "a", "c"), reused(10, 8, 0, reset(2)))},
 	}
-	backends := []report.Backends{{Targets: []string{"service"}, Pods: []string{"a", "b", "c"}}}
+	backends := []report.BackendSet{{Targets: []string{"service"}, Pods: []string{"a", "b", "c"}}}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			limited := throttledAgent(path("x", 100, 100, 100, time.Millisecond))
@@ -360,7 +360,7 @@ func TestShortAnswersShowNothingOfLargeOnes(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			v := verdict.Judge(report.Round{Agents: []report.Agent{agent("a", c.path)},
-				Load: report.Load{Asked: 10, Given: 10, AnswerBytes: c.asks}}, verdict.Expect{SuccessRate: 1})
+				Load: report.RequestBudget{Asked: 10, Granted: 10, AnswerBytes: c.asks}}, verdict.Expect{SuccessRate: 1})
 			if got := v.Agents[0].Paths[0]; got.Result != c.want {
 				t.Errorf("got %+v, want %s", got, c.want)
 			}

@@ -19,7 +19,7 @@ func (j judge) path(r *reported, i int, expected report.Expected) Path {
 	judged := Path{Target: r.whole[i].Target.ID}
 	s := j.suspects(r, i)
 	judged.Result, judged.Reason = j.counted(r, i, expected.Requests, s)
-	if result, reason := j.stream(r, i, expected.Kept, s); worse(result, judged.Result) {
+	if result, reason := j.stream(r, i, expected.Persistent, s); worse(result, judged.Result) {
 		judged.Result, judged.Reason = result, reason
 	}
 	return judged
@@ -46,7 +46,7 @@ func (j judge) counted(r *reported, i int, planned uint64, s suspects) (Result, 
 		return ToolLimited, *s.asker
 	case !n.enough():
 		return j.tooFew(r, &p.Target, n, r.whole[i])
-	case n.due < planned && r.Cut == "":
+	case n.due < planned && r.StoppedWhy == "":
 		return NoData, Reason{Code: NotDue, Count: n.due, Of: planned}
 	}
 	if reason := small(r.whole[i], j.round.Load.AnswerBytes); !reason.IsZero() {
@@ -57,28 +57,28 @@ func (j judge) counted(r *reported, i int, planned uint64, s suspects) (Result, 
 
 // nothing is the result where no request says anything about the path.
 func (j judge) nothing(r *reported, t *target.Target, n requests, p *report.Path, s suspects) (Result, Reason) {
-	if n.void(r.Cut != "") {
+	if n.void(r.StoppedWhy != "") {
 		return Void, j.excuse(r, t, p, n)
 	}
-	nothing := Reason{Code: NothingSent, Of: n.due - min(n.due, n.excused), Worst: worst(p.WithoutVoid().Failures)}
+	nothing := Reason{Code: NothingSent, Of: n.due - min(n.due, n.excused), Worst: worst(p.WithoutExcused().Failures)}
 	return NoData, nothing.but(s.agent)
 }
 
 // tooFew is the result where what was judged is well, and too little.
 func (j judge) tooFew(r *reported, t *target.Target, n requests, p *report.Path) (Result, Reason) {
 	switch {
-	case n.void(r.Cut != ""):
+	case n.void(r.StoppedWhy != ""):
 		return Void, j.excuse(r, t, p, n)
-	case n.due < n.planned && r.Cut == "":
+	case n.due < n.planned && r.StoppedWhy == "":
 		return NoData, Reason{Code: NotDue, Count: n.due, Of: n.planned}
 	}
-	return NoData, Reason{Code: TooFewJudged, Count: n.judged, Of: n.planned, Worst: worst(p.WithoutVoid().Failures)}
+	return NoData, Reason{Code: TooFewJudged, Count: n.judged, Of: n.planned, Worst: worst(p.WithoutExcused().Failures)}
 }
 
 // excuse is why a path is void.
 func (j judge) excuse(r *reported, t *target.Target, p *report.Path, n requests) Reason {
-	if r.Cut != "" && (n.due < n.planned || n.excused == 0) {
-		return Reason{Code: Cut, Text: r.Cut, Change: r.CutBy, Count: n.due, Of: n.planned}
+	if r.StoppedWhy != "" && (n.due < n.planned || n.excused == 0) {
+		return Reason{Code: Cut, Text: r.StoppedWhy, Change: r.StoppedBy, Count: n.due, Of: n.planned}
 	}
 	of := n.planned
 	if n.judged == 0 {

@@ -26,7 +26,7 @@ func draw(random *rand.Rand, limits bool) report.Round {
 	r := report.Round{}
 	for i := range agents {
 		pod := fmt.Sprintf("p%d", i)
-		e := report.Expected{Pod: pod, Node: "n" + pod, Requests: 30, Kept: 3}
+		e := report.Expected{Pod: pod, Node: "n" + pod, Requests: 30, Persistent: 3}
 		a := report.Agent{Pod: pod, Node: "n" + pod, Finished: !odds(30)}
 		for k := range agents + 1 {
 			t := target.Target{ID: fmt.Sprintf("AgentPodV4IP_p%d", k), Kind: target.Endpoint, Family: topology.IPv4,
@@ -39,17 +39,17 @@ func draw(random *rand.Rand, limits bool) report.Round {
 			if !odds(20) {
 				kept := drawStream(random, t, 3)
 				kept.Reused = uint64(random.IntN(int(kept.Sent) + 1))
-				p.Kept = &kept
+				p.Persistent = &kept
 			}
 			a.Paths, e.Targets = append(a.Paths, p), append(e.Targets, t.ID)
 		}
 		if limits && odds(4) {
 			a.Observer = report.Observer{Periods: 100, ThrottledPeriods: 50}
 		}
-		if change := (report.Change{Pod: pod, Node: a.Node, What: report.Deleted}); odds(8) {
+		if change := (report.Change{Pod: pod, Node: a.Node, Kind: report.Deleted}); odds(8) {
 			r.Churn = append(r.Churn, change)
 			if odds(2) {
-				a.Finished, a.Cut, a.CutBy = false, "its pod was deleted", &change
+				a.Finished, a.StoppedWhy, a.StoppedBy = false, "its pod was deleted", &change
 			}
 		}
 		r.Expected = append(r.Expected, e)
@@ -57,7 +57,7 @@ func draw(random *rand.Rand, limits bool) report.Round {
 			r.Agents = append(r.Agents, a)
 			continue
 		}
-		r.Missing = append(r.Missing, report.Missing{Pod: pod, Node: a.Node, Reason: "no answer", Void: odds(2)})
+		r.Missing = append(r.Missing, report.Missing{Pod: pod, Node: a.Node, Reason: "no answer", Excused: odds(2)})
 	}
 	return r
 }
@@ -70,7 +70,7 @@ func drawStream(random *rand.Rand, t target.Target, due uint64) report.Path {
 			probe.Aborted}[random.IntN(5)]
 		f.Phase = []probe.Phase{probe.Connect, probe.FirstByte}[random.IntN(2)]
 		if random.IntN(2) == 0 && f.Outcome != probe.NotSent && f.Outcome != probe.Aborted {
-			f.Void = f.Count
+			f.Excused = f.Count
 		}
 		p.OK -= f.Count
 		p.Failures = append(p.Failures, f)
@@ -131,8 +131,8 @@ func somePath(random *rand.Rand, r report.Round) *report.Path {
 	}
 	a := r.Agents[random.IntN(len(r.Agents))]
 	p := &a.Paths[random.IntN(len(a.Paths))]
-	if p.Kept != nil && random.IntN(3) == 0 {
-		return p.Kept
+	if p.Persistent != nil && random.IntN(3) == 0 {
+		return p.Persistent
 	}
 	return p
 }
@@ -180,7 +180,7 @@ func TestTakingMeasurementsAwayNeverMakesAPass(t *testing.T) {
 		},
 		"a persistent stream": func(random *rand.Rand, r *report.Round) {
 			if p := somePath(random, *r); p != nil {
-				p.Kept = nil
+				p.Persistent = nil
 			}
 		},
 		"requests that failed": func(random *rand.Rand, r *report.Round) {

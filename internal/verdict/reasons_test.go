@@ -105,11 +105,11 @@ func TestReasonsAreData(t *testing.T) {
 	t.Run("an agent that was cut", func(t *testing.T) {
 		v := verdict.Judge(report.Round{Expected: []report.Expected{planned(10, "a", "x"), planned(10, "c", "x")},
 			Agents: []report.Agent{cutShort(agent("a", path("x", 1, 1, 1, 0))), agent("c", good)}}, strict())
-		want := verdict.Reason{Code: verdict.Cut, Text: cut.Cut, Change: cut.CutBy, Count: 1, Of: 10}
+		want := verdict.Reason{Code: verdict.Cut, Text: cut.StoppedWhy, Change: cut.StoppedBy, Count: 1, Of: 10}
 		if diff := cmp.Diff(want, v.Agents[0].Paths[0].Reason); diff != "" {
 			t.Errorf("path (-want +got):\n%s", diff)
 		}
-		if diff := cmp.Diff(verdict.Reason{Code: verdict.Cut, Text: cut.Cut}, v.Agents[0].Reason); diff != "" {
+		if diff := cmp.Diff(verdict.Reason{Code: verdict.Cut, Text: cut.StoppedWhy}, v.Agents[0].Reason); diff != "" {
 			t.Errorf("agent (-want +got):\n%s", diff)
 		}
 	})
@@ -140,23 +140,23 @@ func TestReasonsOfRounds(t *testing.T) {
 			[]verdict.Reason{{Code: verdict.NotReported, Pod: "b", Node: "n1", Text: "r"},
 				{Code: verdict.NotReported, Pod: "d", Node: "n1", Text: "r"},
 				{Code: verdict.NotReported, Pod: "c", Node: "n2", Text: "r"}}},
-		{"nothing was given", report.Round{Load: report.Load{Asked: 10, Cap: 8, Needs: 9, Targets: 9}},
+		{"nothing was given", report.Round{Load: report.RequestBudget{Asked: 10, Cap: 8, LowestRate: 9, Targets: 9}},
 			[]verdict.Reason{{Code: verdict.NothingGiven,
-				Text: phrases.NothingSent(report.Load{Asked: 10, Cap: 8, Needs: 9, Targets: 9})}}},
+				Text: phrases.NothingSent(report.RequestBudget{Asked: 10, Cap: 8, LowestRate: 9, Targets: 9})}}},
 		{"nobody reported", report.Round{}, []verdict.Reason{{Code: verdict.NobodyReported}}},
 		{"nobody could report",
-			report.Round{Churn: deleted("b"), Missing: []report.Missing{{Pod: "b", Node: "node-b", Void: true}}},
+			report.Round{Churn: deleted("b"), Missing: []report.Missing{{Pod: "b", Node: "node-b", Excused: true}}},
 			[]verdict.Reason{{Code: verdict.NobodyReported}}},
 		{"nobody reported, for a reason that is known",
 			report.Round{Missing: []report.Missing{{Pod: "b", Node: "node-b", Reason: "r"}}},
 			[]verdict.Reason{{Code: verdict.NotReported, Pod: "b", Node: "node-b", Text: "r"}}},
 		{"agents that were not expected and are void are missing too",
 			report.Round{Agents: []report.Agent{good},
-				Missing: []report.Missing{{Pod: "b", Void: true}, {Pod: "c", Void: true}, {Pod: "d", Void: true}}},
+				Missing: []report.Missing{{Pod: "b", Excused: true}, {Pod: "c", Excused: true}, {Pod: "d", Excused: true}}},
 			[]verdict.Reason{{Code: verdict.FewAgents, Count: 1, Of: 4}}},
 		{"two such agents are not too many",
 			report.Round{Agents: []report.Agent{good},
-				Missing: []report.Missing{{Pod: "b", Void: true}, {Pod: "c", Void: true}}}, nil},
+				Missing: []report.Missing{{Pod: "b", Excused: true}, {Pod: "c", Excused: true}}}, nil},
 		{"an agent that had no target", report.Round{Agents: []report.Agent{good, agent("b")}},
 			[]verdict.Reason{{Code: verdict.NoTargets, Pod: "b", Node: "node-b"}}},
 		{"an agent's targets that were not measured: the first is named",

@@ -16,14 +16,14 @@ import (
 // agents may close it, and the agent that answers keeps it longer than the round pauses: there each is a failure.
 func (j judge) stream(r *reported, i int, planned uint64, s suspects) (Result, Reason) {
 	p := r.left[i]
-	if !p.Target.Persistent() || (p.Kept == nil && planned == 0) {
+	if !p.Target.Persistent() || (p.Persistent == nil && planned == 0) {
 		return Pass, Reason{}
 	}
-	if p.Kept == nil {
+	if p.Persistent == nil {
 		// Also of an agent that was cut: agents report both streams from their first moment on.
 		return NoData, Reason{Code: NothingSent, Persistent: true}.but(s.agent)
 	}
-	whole := r.whole[i].Kept
+	whole := r.whole[i].Persistent
 	result, reason := j.persistent(r, &p.Target, requestsOf(whole, planned), whole, s)
 	reason.Persistent = result != Pass
 	return result, reason
@@ -31,7 +31,7 @@ func (j judge) stream(r *reported, i int, planned uint64, s suspects) (Result, R
 
 // persistent judges the stream, whose excused requests are still in it.
 func (j judge) persistent(r *reported, t *target.Target, n requests, whole *report.Path, s suspects) (Result, Reason) {
-	kept := whole.WithoutVoid()
+	kept := whole.WithoutExcused()
 	failures, closed := judgedFailures(kept.Failures), uint64(0)
 	if !direct(t) {
 		failures, closed = withoutClosed(failures, kept.Closed)

@@ -115,7 +115,7 @@ func TestPersistentStreamThatWasPlanned(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			e := planned(100, "a", "x")
-			e.Kept = c.planned
+			e.Persistent = c.planned
 			v := verdict.Judge(report.Round{Expected: []report.Expected{e}, Agents: []report.Agent{agent("a", c.path)}},
 				strict())
 			if v.Result != c.want {
@@ -159,7 +159,8 @@ func TestAChangeExplainsOneConnectionLostWhileIdle(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			v := verdict.Judge(report.Round{Churn: c.churn, Agents: []report.Agent{agent("a", c.path)},
-				Backends: []report.Backends{{Targets: []string{"x"}, Pods: []string{"b", "c"}, Also: []string{"e"}}}},
+				Backends: []report.BackendSet{{Targets: []string{"x"}, Pods: []string{"b", "c"},
+					MayAlsoAnswer: []string{"e"}}}},
 				strict())
 			if got := v.Agents[0].Paths[0]; got.Result != c.want {
 				t.Errorf("got %s: %s; want %s", got.Result, got.Reason, c.want)

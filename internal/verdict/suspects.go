@@ -32,7 +32,7 @@ type proxy struct {
 
 // proxyOf is what stands on the path, whose excused requests must still be in it.
 func proxyOf(p *report.Path) proxy {
-	return proxy{proxied: p.Target.Proxied(), gateway: p.Gateway() && (p.Kept == nil || p.Kept.Gateway())}
+	return proxy{proxied: p.Target.Proxied(), gateway: p.Gateway() && (p.Persistent == nil || p.Persistent.Gateway())}
 }
 
 // suspects finds out which limits may be why the i-th path of the agent is as it is.
@@ -146,7 +146,7 @@ func (b proxy) byAnswerer(f report.Failure) bool {
 type slow struct {
 	// byPod are the limits that they met.
 	byPod  map[string]*Reason
-	behind report.Behind
+	behind report.BackendSets
 	// asked are the paths to these agents, by the way that they take.
 	asked map[way][]*report.Path
 	// rankings hold these against each other.
@@ -155,7 +155,7 @@ type slow struct {
 
 // slowAnswers finds the agents whose answers were slow.
 func slowAnswers(round report.Round, agents []reported) slow {
-	s := slow{byPod: map[string]*Reason{}, behind: round.Behind(), asked: map[way][]*report.Path{},
+	s := slow{byPod: map[string]*Reason{}, behind: round.BackendSets(), asked: map[way][]*report.Path{},
 		rankings: rankings{}}
 	for _, a := range agents {
 		if limit := throttled(a.Observer); limit != nil {
@@ -185,10 +185,10 @@ func (s slow) on(agent string, p *report.Path, stands proxy, limited bool) *Reas
 	if p.Target.MayAnswer() == target.OnePod {
 		return s.byPod[p.Target.Pod]
 	}
-	set, _ := s.behind.Set(agent, p.Target.ID)
+	set, _ := s.behind.Of(agent, p.Target.ID)
 	pods := set.Pods
-	if slices.ContainsFunc(set.Also, func(pod string) bool { return p.Peers[pod] > 0 }) {
-		pods = slices.Concat(set.Pods, set.Also)
+	if slices.ContainsFunc(set.MayAlsoAnswer, func(pod string) bool { return p.Peers[pod] > 0 }) {
+		pods = slices.Concat(set.Pods, set.MayAlsoAnswer)
 	}
 	var limit *Reason
 	hit := 0
@@ -206,7 +206,7 @@ func (s slow) on(agent string, p *report.Path, stands proxy, limited bool) *Reas
 			explained += float64(f.Count)
 		}
 	}
-	share, made := s.share(p, stands, set.Uneven != "", hit, len(pods)), float64(p.Sent)
+	share, made := s.share(p, stands, set.UnevenWhy != "", hit, len(pods)), float64(p.Sent)
 	if explained > made*share+3*math.Sqrt(made*share*(1-share))+1 {
 		return nil
 	}

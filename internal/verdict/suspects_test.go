@@ -27,8 +27,8 @@ func TestSlowAgentsThatMayAnswerInstead(t *testing.T) {
 			p := path("service", 60, 60, 57, time.Millisecond, late)
 			p.Peers = c.peers
 			v := verdict.Judge(report.Round{Agents: []report.Agent{agent("a", p), slow},
-				Backends: []report.Backends{{Targets: []string{"service"}, Pods: []string{"a"},
-					Also: []string{"b", "c"}}}},
+				Backends: []report.BackendSet{{Targets: []string{"service"}, Pods: []string{"a"},
+					MayAlsoAnswer: []string{"b", "c"}}}},
 				strict())
 			if got := v.Agents[0].Paths[0]; got.Result != c.want {
 				t.Errorf("got %s: %s; want %s", got.Result, got.Reason, c.want)
@@ -41,7 +41,7 @@ func TestSlowAgentsThatMayAnswerInstead(t *testing.T) {
 // look worse.
 func TestWhatIsExcusedElsewhereIsStillCompared(t *testing.T) {
 	late := func(void uint64) report.Failure {
-		return report.Failure{Outcome: probe.Timeout, Phase: probe.Connect, Count: 20, Void: void}
+		return report.Failure{Outcome: probe.Timeout, Phase: probe.Connect, Count: 20, Excused: void}
 	}
 	paths := func(void uint64) []report.Path {
 		var all []report.Path
@@ -62,7 +62,7 @@ func TestWhatIsExcusedElsewhereIsStillCompared(t *testing.T) {
 }
 
 func aDeletion() []report.Change {
-	return []report.Change{{Pod: "b", Node: "node-b", What: report.Deleted}}
+	return []report.Change{{Pod: "b", Node: "node-b", Kind: report.Deleted}}
 }
 
 // Only a request that opens a connection can time out while it does. On the path with slow answers each of these is
@@ -128,7 +128,7 @@ func TestTimeoutsOfALimitedAskerDoNotClearAnswerers(t *testing.T) {
 			p.Target.Kind = target.Ingress
 			c.asker.Paths = []report.Path{p}
 			v := verdict.Judge(report.Round{Agents: []report.Agent{c.asker, slow},
-				Backends: []report.Backends{{Targets: []string{"ingress"}, Pods: []string{"b", "c", "d"}}}}, strict())
+				Backends: []report.BackendSet{{Targets: []string{"ingress"}, Pods: []string{"b", "c", "d"}}}}, strict())
 			if got := v.Agents[0].Paths[0]; got.Result != c.want {
 				t.Errorf("got %s: %s; want %s", got.Result, got.Reason, c.want)
 			}

@@ -18,7 +18,7 @@ func strict() verdict.Expect {
 
 // excused are requests that timed out because a change excuses it.
 func excused(n uint64) report.Failure {
-	return report.Failure{Outcome: probe.Timeout, Phase: probe.Connect, Count: n, Void: n}
+	return report.Failure{Outcome: probe.Timeout, Phase: probe.Connect, Count: n, Excused: n}
 }
 
 func aborted(n uint64) report.Failure { return report.Failure{Outcome: probe.Aborted, Count: n} }
@@ -27,7 +27,7 @@ func aborted(n uint64) report.Failure { return report.Failure{Outcome: probe.Abo
 func deleted(pods ...string) []report.Change {
 	var changes []report.Change
 	for _, pod := range pods {
-		changes = append(changes, report.Change{Pod: pod, Node: "node-" + pod, What: report.Deleted})
+		changes = append(changes, report.Change{Pod: pod, Node: "node-" + pod, Kind: report.Deleted})
 	}
 	return changes
 }
@@ -42,7 +42,7 @@ func planned(requests uint64, pod string, targets ...string) report.Expected {
 // cutShort is an agent that was deleted during the round.
 func cutShort(a report.Agent) report.Agent {
 	change := deleted(a.Pod)[0]
-	a.Finished, a.Cut, a.CutBy = false, "its pod was deleted during the round", &change
+	a.Finished, a.StoppedWhy, a.StoppedBy = false, "its pod was deleted during the round", &change
 	return a
 }
 
@@ -224,12 +224,12 @@ func fullMesh(agents, gone int, leftOut bool) report.Round {
 			Answer: target.Backends}, false)
 		if i >= agents-gone {
 			if leftOut {
-				e.LeftOut, e.Targets, e.Requests = "its node is drained", nil, 0
+				e.LeftOutWhy, e.Targets, e.Requests = "its node is drained", nil, 0
 			}
 			change := deleted(name(i))[0]
 			r.Churn = append(r.Churn, change)
 			r.Missing = append(r.Missing,
-				report.Missing{Pod: e.Pod, Node: e.Node, Reason: "its pod was deleted", Void: true, Change: &change})
+				report.Missing{Pod: e.Pod, Node: e.Node, Reason: "its pod was deleted", Excused: true, Change: &change})
 		} else {
 			r.Agents = append(r.Agents, a)
 		}
@@ -348,7 +348,7 @@ func TestEachKindAndFamilyIsJudged(t *testing.T) {
 			r := report.Round{Churn: deleted("b"), Agents: []report.Agent{agent("a", c.paths...)}}
 			if c.expected != nil {
 				r.Expected = []report.Expected{expected("a"), expected("b", c.expected...)}
-				r.Missing = []report.Missing{{Pod: "b", Node: "node-b", Void: true}}
+				r.Missing = []report.Missing{{Pod: "b", Node: "node-b", Excused: true}}
 			}
 			if v := verdict.Judge(r, strict()); v.Result != c.want ||
 				(v.Result == verdict.NoData && v.Reasons[0].Code != verdict.FewPaths) {
@@ -360,7 +360,7 @@ func TestEachKindAndFamilyIsJudged(t *testing.T) {
 
 func TestWhoIsExpectedIsNeverForgotten(t *testing.T) {
 	r := report.Round{Expected: []report.Expected{expected("a", "x"), expected("b", "x"),
-		{Pod: "c", Node: "node-c", LeftOut: "pod is Pending"}},
+		{Pod: "c", Node: "node-c", LeftOutWhy: "pod is Pending"}},
 		Agents: []report.Agent{agent("a", path("x", 10, 10, 10, time.Millisecond))}}
 	v := verdict.Judge(r, strict())
 	want := `["agent b on node node-b did not report: no report" "agent c on node node-c did not report: pod is Pending"]`

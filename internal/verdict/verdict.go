@@ -100,7 +100,7 @@ func Judge(round report.Round, expect Expect) Verdict {
 		v.worsen(Fail, Reason{Code: NoTarget, Kind: gap.Kind, Family: gap.Family, Text: gap.Reason})
 	}
 	for _, missing := range missing(round) {
-		if !missing.Void {
+		if !missing.Excused {
 			v.worsen(Fail, Reason{Code: NotReported, Pod: missing.Pod, Node: missing.Node, Text: missing.Reason})
 		}
 	}
@@ -166,8 +166,8 @@ func newReported(a *report.Agent, expect Expect) reported {
 	}
 	slices.SortStableFunc(r.whole, func(a, b *report.Path) int { return cmp.Compare(a.Target.ID, b.Target.ID) })
 	for _, p := range r.whole {
-		if p.Void() > 0 || (p.Kept != nil && p.Kept.Void() > 0) {
-			left := p.WithoutVoid()
+		if p.Excused() > 0 || (p.Persistent != nil && p.Persistent.Excused() > 0) {
+			left := p.WithoutExcused()
 			p = &left
 		}
 		r.left = append(r.left, p)
@@ -199,7 +199,7 @@ func (j judge) agent(r reported) Agent {
 		agent.Reason = *r.limit
 	}
 	// Before what is not measured, whose cause it is.
-	if r.Cut == "" && !r.Finished {
+	if r.StoppedWhy == "" && !r.Finished {
 		worsen(NoData, Reason{Code: Stopped})
 	}
 	// Also of an agent that was cut: agents report all of their targets from their first moment on.
@@ -208,11 +208,11 @@ func (j judge) agent(r reported) Agent {
 			worsen(NoData, Reason{Code: NotMeasured, Target: id})
 		}
 	}
-	if r.Cut == "" && len(r.whole) == 0 {
+	if r.StoppedWhy == "" && len(r.whole) == 0 {
 		worsen(NoData, Reason{Code: NoTargets})
 	}
 	if agent.Result == Pass && !left {
-		agent.Result, agent.Reason = Void, allVoid(agent.Paths, r.Cut)
+		agent.Result, agent.Reason = Void, allVoid(agent.Paths, r.StoppedWhy)
 	}
 	return agent
 }

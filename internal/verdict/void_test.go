@@ -12,25 +12,25 @@ import (
 func TestJudgeChurn(t *testing.T) {
 	strict := verdict.Expect{SuccessRate: 1, MeanDelay: 100 * time.Millisecond}
 	void := func(n, of uint64) report.Failure {
-		return report.Failure{Outcome: probe.Timeout, Phase: probe.Connect, Count: of, Void: n}
+		return report.Failure{Outcome: probe.Timeout, Phase: probe.Connect, Count: of, Excused: n}
 	}
 	to := func(pod string, p report.Path) report.Path {
 		p.Target.Pod = pod
 		return p
 	}
-	gone := report.Change{Pod: "b", Node: "node-b", What: report.Deleted}
-	oom := report.Change{Pod: "c", Node: "node-c", What: report.Restarted, Detail: "OOMKilled"}
+	gone := report.Change{Pod: "b", Node: "node-b", Kind: report.Deleted}
+	oom := report.Change{Pod: "c", Node: "node-c", Kind: report.Restarted, Detail: "OOMKilled"}
 	good := path("x", 10, 10, 10, time.Millisecond)
 	notReported := []report.Missing{{Pod: "b", Node: "node-b", Reason: "its pod was deleted during the round",
-		Void: true}}
+		Excused: true}}
 	cut := func(a report.Agent) report.Agent {
-		a.Finished, a.Cut = false, "its pod was deleted during the round"
+		a.Finished, a.StoppedWhy = false, "its pod was deleted during the round"
 		return a
 	}
 	kept := path("x", 10, 10, 6, time.Millisecond, void(4, 4))
 	kept.Reused = 6
 	withKept := good
-	withKept.Kept = &kept
+	withKept.Persistent = &kept
 	asked := func(e report.Expected) report.Expected {
 		e.Requests = 10
 		return e
@@ -95,11 +95,11 @@ func TestJudgeChurn(t *testing.T) {
 
 func TestJudgePathLeavesOutVoidRequests(t *testing.T) {
 	p := path("x", 10, 10, 4, time.Millisecond,
-		report.Failure{Outcome: probe.Timeout, Phase: probe.Connect, Count: 6, Void: 6})
+		report.Failure{Outcome: probe.Timeout, Phase: probe.Connect, Count: 6, Excused: 6})
 	if got := verdict.JudgePath(p, verdict.Expect{SuccessRate: 1}); got.Result != verdict.Pass {
 		t.Errorf("judged %+v", got)
 	}
-	p.Failures[0].Void = 5
+	p.Failures[0].Excused = 5
 	if got := verdict.JudgePath(p, verdict.Expect{SuccessRate: 1}); got.Result != verdict.Fail {
 		t.Errorf("judged %+v", got)
 	}

@@ -219,7 +219,7 @@ func TestCountsOfAReportAtTheirBounds(t *testing.T) {
 		{"peers", func(r *agentv1.AgentReport, n uint64) {
 			agent := agentReport()
 			p := &agent.Paths[0]
-			p.Kept, p.Statuses, p.Peers = nil, nil, map[string]uint64{}
+			p.Persistent, p.Statuses, p.Peers = nil, nil, map[string]uint64{}
 			p.Sent, p.Scheduled, p.Failures[1].Count = wire.MaxTargets+2, wire.MaxTargets+3, wire.MaxTargets-1
 			for range wire.MaxTargets - 2 {
 				p.Lag.Record(time.Millisecond)

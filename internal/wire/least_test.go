@@ -195,7 +195,7 @@ func TestBoundsThatBothSidesKeep(t *testing.T) {
 		return p
 	}
 	p, kept := full(200), full(20)
-	p.Kept = &kept
+	p.Persistent = &kept
 	if size := proto.Size(
 		wire.Report(report.Agent{Paths: []report.Path{p}})) * wire.MaxTargets; size > wire.MaxMessageBytes {
 		t.Errorf("a report of the most targets has %d bytes, allowed are %d", size, wire.MaxMessageBytes)

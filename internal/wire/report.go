@@ -25,7 +25,7 @@ func Report(r report.Agent) *agentv1.AgentReport {
 		State:   stateOf(r),
 		Started: timestamp(r.Started), Ended: timestamp(r.Ended),
 		Paths:  make([]*agentv1.Path, len(r.Paths)),
-		Served: r.Served, ServedKept: r.ServedKept,
+		Served: r.Served, ServedKept: r.ServedPersistent,
 		Observer: observer(r.Observer),
 	}
 	for i, p := range r.Paths {
@@ -52,8 +52,8 @@ func stateOf(r report.Agent) agentv1.RoundState {
 func path(p report.Path) *agentv1.Path {
 	m := stream(p)
 	m.TargetId = p.Target.ID
-	if p.Kept != nil {
-		m.Kept = stream(*p.Kept)
+	if p.Persistent != nil {
+		m.Kept = stream(*p.Persistent)
 	}
 	return m
 }
@@ -126,7 +126,7 @@ func ParseReport(m *agentv1.AgentReport) (report.Agent, error) {
 	if m == nil {
 		return report.Agent{}, errors.New("report is missing")
 	}
-	r := report.Agent{Pod: m.GetPod(), Node: m.GetNode(), Served: m.GetServed(), ServedKept: m.GetServedKept()}
+	r := report.Agent{Pod: m.GetPod(), Node: m.GetNode(), Served: m.GetServed(), ServedPersistent: m.GetServedKept()}
 	if err := errors.Join(text("pod", r.Pod, 1, maxNameBytes), text("node", r.Node, 0, maxNameBytes)); err != nil {
 		return report.Agent{}, fmt.Errorf("report: %w", err)
 	}
@@ -211,7 +211,7 @@ func parsePath(m *agentv1.Path) (report.Path, error) {
 		return report.Path{}, fmt.Errorf("kept stream: %w", err)
 	}
 	kept.Target = p.Target
-	p.Kept = &kept
+	p.Persistent = &kept
 	return p, nil
 }
 

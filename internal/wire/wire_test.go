@@ -110,7 +110,7 @@ func agentReport() report.Agent {
 	p.Phases[probe.Connect] = report.Phase{Count: 2, Sum: 3 * time.Millisecond, Max: 2 * time.Millisecond}
 	p.Response.Merge(p.Latency)
 	kept := p
-	p.Kept = &kept
+	p.Persistent = &kept
 	return report.Agent{
 		Pod: "a", Node: "n0", Finished: true, Started: start, Ended: start.Add(2 * time.Second),
 		Paths:     []report.Path{p},
@@ -118,7 +118,7 @@ func agentReport() report.Agent {
 		Observer: report.Observer{Quota: 0.5, Periods: 20, ThrottledPeriods: 3, Throttled: time.Second,
 			LongestPause: time.Millisecond,
 			Files:        30, FileLimit: 1024, Ports: 28232, Conntrack: 100, ConntrackLimit: 131072, Grid: true},
-		Served: 7, ServedKept: 2,
+		Served: 7, ServedPersistent: 2,
 	}
 }
 

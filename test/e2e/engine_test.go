@@ -301,11 +301,13 @@ func hundredTargets(t *testing.T, c *cluster.Cluster) {
 					p.Target.ID, p.Scheduled, p.Sent, p.OK, p.Failures, each*seconds)
 			}
 			sent += p.Sent
-			if p.Kept == nil || p.Kept.OK != p.Kept.Scheduled || p.Kept.Reused+1 < p.Kept.OK {
-				t.Errorf("%s, %s: kept stream %+v; want all of it over one connection", agent.Node, p.Target.ID, p.Kept)
+			if p.Persistent == nil || p.Persistent.OK != p.Persistent.Scheduled || p.Persistent.Reused+
+				1 < p.Persistent.OK {
+				t.Errorf("%s, %s: kept stream %+v; want all of it over one connection", agent.Node, p.Target.ID,
+					p.Persistent)
 				continue
 			}
-			sentKept += p.Kept.Sent
+			sentKept += p.Persistent.Sent
 		}
 	}
 	for _, agent := range found.all {
@@ -314,7 +316,7 @@ func hundredTargets(t *testing.T, c *cluster.Cluster) {
 			t.Fatal(err)
 		}
 		answered += got.Served
-		answeredKept += got.ServedKept
+		answeredKept += got.ServedPersistent
 	}
 	if sent != answered || sentKept != answeredKept {
 		t.Errorf("%d requests were sent and %d answered, %d and %d over kept connections; want the same", sent,

@@ -296,7 +296,7 @@ func (l life) answered(t *testing.T, of v1beta1.NetReach) (counted, kept uint64)
 			t.Errorf("ask %s: %v", agent.Pod, err)
 		}
 		counted += fetched.Served
-		kept += fetched.ServedKept
+		kept += fetched.ServedPersistent
 	}
 	return counted, kept
 }

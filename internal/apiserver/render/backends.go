@@ -13,12 +13,12 @@ const mostBackends = 100
 
 // backends is who ought to answer on targets that stand for several pods, and who never did.
 type backends struct {
-	expected report.Behind
+	expected report.BackendSets
 	silent   map[diagnose.Seen][]string
 }
 
 func expectedBackends(round report.Round) backends {
-	return backends{expected: round.Behind(), silent: diagnose.SilentBackends(round)}
+	return backends{expected: round.BackendSets(), silent: diagnose.SilentBackends(round)}
 }
 
 // tell adds who answered the agent, where any of several pods may.

@@ -16,19 +16,19 @@ import (
 )
 
 func TestWhatWasChangedIsShownAndFailsNothing(t *testing.T) {
-	void := report.Failure{Outcome: probe.Timeout, Phase: probe.Connect, Count: 40, Void: 40}
+	void := report.Failure{Outcome: probe.Timeout, Phase: probe.Connect, Count: 40, Excused: 40}
 	part := report.Path{Target: target.Target{ID: "part"}, Scheduled: 100, Sent: 100, OK: 60,
 		Failures: []report.Failure{void}, Latency: histogram(60, time.Millisecond)}
 	kept := part
-	part.Kept = &kept
+	part.Persistent = &kept
 	whole := report.Path{Target: target.Target{ID: "whole", Pod: "agent-c"}, Scheduled: 40, Sent: 40,
 		Failures: []report.Failure{void}}
 	round := report.Round{
 		Key: schedule.Key{UID: "u", Generation: 1, Round: 1}, Started: began(), Ended: began().Add(12 * time.Second),
-		Churn: []report.Change{{Pod: "agent-c", Node: "node-3", What: report.Deleted,
+		Churn: []report.Change{{Pod: "agent-c", Node: "node-3", Kind: report.Deleted,
 			From: began().Add(6 * time.Second)}},
 		Missing: []report.Missing{{Pod: "agent-c", Node: "node-3", Reason: "its pod was deleted during the round",
-			Void: true}},
+			Excused: true}},
 		Expected: []report.Expected{{Pod: "agent-a", Node: "node-1", Targets: []string{"part"}},
 			{Pod: "agent-b", Node: "node-2", Targets: []string{"whole"}}},
 		Agents: []report.Agent{{Pod: "agent-a", Node: "node-1", Finished: true, Paths: []report.Path{part}},

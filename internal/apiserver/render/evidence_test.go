@@ -39,7 +39,7 @@ func observed(a report.Agent) report.Agent {
 		p.Phases[probe.FirstByte] = report.Phase{Count: 100, Sum: 200 * time.Millisecond, Max: 12 * time.Millisecond}
 		p.Retransmits, p.Retransmitted = 3, 2
 		p.Peers = map[string]uint64{"agent-a": 52, "agent-b": 48}
-		p.Kept = &report.Path{Target: p.Target, Scheduled: 10, Sent: 10, OK: 9, Reused: 9, Closed: 1,
+		p.Persistent = &report.Path{Target: p.Target, Scheduled: 10, Sent: 10, OK: 9, Reused: 9, Closed: 1,
 			Latency:  histogram(9, time.Millisecond),
 			Failures: []report.Failure{{Outcome: probe.Reset, Phase: probe.FirstByte, Count: 1}}}
 	}
@@ -52,8 +52,9 @@ func silent() verdict.StoredRound {
 	round := report.Round{
 		Key: schedule.Key{UID: "0b1f8f4e", Generation: 1, Round: 1}, Started: began(),
 		Ended: began().Add(12 * time.Second),
-		Load: report.Load{Asked: 100, Given: 10, Limit: 50, Targets: 5, Sends: 50, Connections: 50, Tracked: 500,
-			Others: 70},
+		Load: report.RequestBudget{Asked: 100, Granted: 10, Limit: 50, Targets: 5, Sends: 50, Connections: 50,
+			Tracked: 500,
+			Others:  70},
 		Missing: []report.Missing{{Pod: "agent-c", Node: "node-3", Reason: "no answer on either way"}},
 	}
 	for i := range 3 {
@@ -61,7 +62,7 @@ func silent() verdict.StoredRound {
 			report.Expected{Pod: fmt.Sprintf("agent-%c", 'a'+i), Node: fmt.Sprintf("node-%d", i+1)})
 	}
 	const id = "AgentClusterV4IP_10.0.0.1:80"
-	round.Backends = []report.Backends{{Targets: []string{id}, Pods: []string{"agent-a", "agent-b", "agent-c"}}}
+	round.Backends = []report.BackendSet{{Targets: []string{id}, Pods: []string{"agent-a", "agent-b", "agent-c"}}}
 	for _, e := range round.Expected[:2] {
 		a := agent(e.Pod, e.Node)
 		service, pod := path(target.ClusterIP, id, "http://10.0.0.1:80"),
@@ -122,7 +123,7 @@ func TestWhoAnsweredIsNamedWhileThatIsFew(t *testing.T) {
 		expected = append(expected, fmt.Sprintf("p%d", i))
 		peers[fmt.Sprintf("p%d", i)] = 1
 	}
-	kept.Round.Backends = []report.Backends{{Targets: []string{id}, Pods: expected}}
+	kept.Round.Backends = []report.BackendSet{{Targets: []string{id}, Pods: expected}}
 	figures := func() systemv1beta1.HTTPMetrics {
 		for i := range kept.Round.Agents {
 			kept.Round.Agents[i].Paths[0].Peers = peers
@@ -195,15 +196,16 @@ func TestTheLoadIsTold(t *testing.T) {
 	if got := render.Report(task(), kept).Spec.Load; got != nil {
 		t.Errorf("a load of which nothing is known is told as %+v", got)
 	}
-	kept.Round.Load = report.Load{Asked: 100, Given: 10, Limit: 300, Targets: 27, Sends: 297, Connections: 270,
-		Tracked: 2970, Ports: 10}
+	kept.Round.Load = report.RequestBudget{Asked: 100, Granted: 10, Limit: 300, Targets: 27, Sends: 297,
+		Connections: 270,
+		Tracked:     2970, Ports: 10}
 	want := &systemv1beta1.Load{RequestsPerSecond: 10, AskedRequestsPerSecond: 100, TargetsPerAgent: 27,
 		ConnectionsPerSecond: 270, TrackedConnections: 2970, PortsPerTarget: 10}
 	if diff := cmp.Diff(want, render.Report(task(), kept).Spec.Load); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	slow := kept
-	slow.Round.Load = report.Load{Asked: 1, Given: 1, Every: 7, Targets: 700, Sends: 100, Connections: 100}
+	slow.Round.Load = report.RequestBudget{Asked: 1, Granted: 1, Every: 7, Targets: 700, Sends: 100, Connections: 100}
 	if got := render.Report(task(), slow).Spec.Load; got.RequestsPerSecond != 0 || got.SecondsPerRequest != 7 {
 		t.Errorf("a request every 7 s is told as %+v", got)
 	}

@@ -28,7 +28,7 @@ func metrics(p report.Path) systemv1beta1.HTTPMetrics {
 	m := systemv1beta1.HTTPMetrics{
 		StartTime: metav1.NewTime(p.Started), EndTime: metav1.NewTime(p.Ended), Duration: took.String(),
 		DurationInMs:  milliseconds(took),
-		RequestCounts: count(p.Sent), SuccessCounts: count(p.OK), VoidRequests: count(p.Void()),
+		RequestCounts: count(p.Sent), SuccessCounts: count(p.OK), VoidRequests: count(p.Excused()),
 		Excuses:       excuses(p.Excuses),
 		TotalDataSize: strconv.FormatUint(p.Bytes, 10) + " byte", TotalDataSizeInByte: count(p.Bytes),
 		StatusCodes: make(map[string]int64, len(p.Statuses)),
@@ -38,7 +38,7 @@ func metrics(p report.Path) systemv1beta1.HTTPMetrics {
 		PhasesInMs:  phases(p),
 		ClockSource: clock(p),
 		Retransmits: count(p.Retransmits), RetransmittedRequests: count(p.Retransmitted),
-		Reused: count(p.Reused), KeptConnection: kept(p.Kept),
+		Reused: count(p.Reused), KeptConnection: kept(p.Persistent),
 	}
 	if took > 0 {
 		m.TPS = float64(p.Sent) / took.Seconds()
@@ -87,11 +87,11 @@ func spread(h stats.Histogram) *systemv1beta1.Spread {
 const tooShort = time.Microsecond
 
 // load is nil where nothing is known of it.
-func load(l report.Load) *systemv1beta1.Load {
-	if l == (report.Load{}) {
+func load(l report.RequestBudget) *systemv1beta1.Load {
+	if l == (report.RequestBudget{}) {
 		return nil
 	}
-	rate := l.Given
+	rate := l.Granted
 	if l.Every > 1 {
 		rate = 0
 	}
@@ -135,7 +135,7 @@ func kept(p *report.Path) *systemv1beta1.KeptConnection {
 		return nil
 	}
 	k := &systemv1beta1.KeptConnection{
-		RequestCounts: count(p.Sent), SuccessCounts: count(p.OK), VoidRequests: count(p.Void()),
+		RequestCounts: count(p.Sent), SuccessCounts: count(p.OK), VoidRequests: count(p.Excused()),
 		Reused: count(p.Reused), ClosedByOtherSide: count(p.Closed),
 		ResetWhileIdle: count(p.IdleResets), ClosedWhileIdle: count(p.IdleCloses), Errors: failures(*p),
 	}

@@ -69,7 +69,7 @@ func Report(task Task, kept verdict.StoredRound) *systemv1beta1.KdoctorReport {
 	}
 	for _, m := range kept.Round.Missing {
 		r.Spec.NotReported = append(r.Spec.NotReported,
-			systemv1beta1.NotReported{NodeName: m.Node, PodName: m.Pod, Reason: m.Reason, Void: m.Void})
+			systemv1beta1.NotReported{NodeName: m.Node, PodName: m.Pod, Reason: m.Reason, Void: m.Excused})
 	}
 	for _, c := range kept.Round.Churn {
 		r.Spec.Churn = append(r.Spec.Churn, phrases.ChangeWithTime(c, kept.Round.Started))
@@ -211,7 +211,7 @@ func detail(p report.Path, v verdict.Path, known known) systemv1beta1.TargetDeta
 	if p.Target.ShortCircuit {
 		d.AnsweredBy = systemv1beta1.AnsweredByNode
 	}
-	if counted := p.Sent - p.Void(); counted > 0 {
+	if counted := p.Sent - p.Excused(); counted > 0 {
 		d.SucceedRate = float64(p.OK) / float64(counted)
 	}
 	if v.Result != verdict.Pass && v.Result != verdict.Fail {

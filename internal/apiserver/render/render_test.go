@@ -101,7 +101,7 @@ func failed() verdict.StoredRound {
 		Expected: []report.Expected{
 			{Pod: "agent-a", Node: "node-1"},
 			{Pod: "agent-b", Node: "node-2", Targets: []string{"AgentClusterV4IP_10.0.0.1:80"}},
-			{Pod: "agent-c", Node: "node-3", LeftOut: "pod is Pending"},
+			{Pod: "agent-c", Node: "node-3", LeftOutWhy: "pod is Pending"},
 		},
 		Agents:  []report.Agent{agent("agent-a", "node-1"), hurt},
 		Missing: []report.Missing{{Pod: "agent-c", Node: "node-3", Reason: "pod is Pending"}},
@@ -221,8 +221,8 @@ func TestAPassedReportHasTheKeysAndTypesThatToolsExpectAndNothingElseButTheAddit
 	for i := range rich.Round.Agents {
 		rich.Round.Agents[i] = observed(rich.Round.Agents[i])
 	}
-	rich.Round.Load = report.Load{Asked: 10, Given: 10, Targets: 2, Connections: 20, Tracked: 220, Ports: 2}
-	rich.Round.Backends = []report.Backends{{Targets: []string{"AgentIngress_http://172.18.0.50/kdoctoragent"},
+	rich.Round.Load = report.RequestBudget{Asked: 10, Granted: 10, Targets: 2, Connections: 20, Tracked: 220, Ports: 2}
+	rich.Round.Backends = []report.BackendSet{{Targets: []string{"AgentIngress_http://172.18.0.50/kdoctoragent"},
 		Pods: []string{"agent-a", "agent-b"}}}
 	for name, kept := range map[string]verdict.StoredRound{"as an agent reports that tells the least": passed(),
 		"as one reports that tells everything": rich} {

@@ -30,8 +30,8 @@ func TestBackendsAreThoseThatTheAgentItselfMeets(t *testing.T) {
 	kept := keep(report.Round{
 		Agents: []report.Agent{{Pod: "a", Node: "n1", Paths: []report.Path{near}},
 			{Pod: "c", Node: "n2", Paths: []report.Path{near}}},
-		Backends: []report.Backends{{Targets: []string{"near"}, Pods: []string{"a", "b"}, Sources: []string{"a", "b"}},
-			{Targets: []string{"near"}, Pods: []string{"c"}, Sources: []string{"c"}}},
+		Backends: []report.BackendSet{{Targets: []string{"near"}, Pods: []string{"a", "b"}, Askers: []string{"a", "b"}},
+			{Targets: []string{"near"}, Pods: []string{"c"}, Askers: []string{"c"}}},
 	})
 	type counts struct{ Answered, Expected int64 }
 	got := map[string]counts{}

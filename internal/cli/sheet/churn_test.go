@@ -80,7 +80,7 @@ func TestChurn(t *testing.T) {
 	nothing.Spec.Churn, nothing.Spec.FailedRoundNumber = []string{change(1)}, []int64{1}
 	because(&nothing.Spec,
 		verdict.Reason{Code: verdict.NothingLeft, Changes: 1,
-			Change: &report.Change{Pod: "kdoctor-agent-x0001", Node: "node-1", What: report.Drained}})
+			Change: &report.Change{Pod: "kdoctor-agent-x0001", Node: "node-1", Kind: report.Drained}})
 	silent := drained(v4(3, nil))
 	silent.Spec.NotReported = append(silent.Spec.NotReported,
 		v1beta1.NotReported{PodName: "kdoctor-agent-x0004", Reason: "no node takes its pod"})

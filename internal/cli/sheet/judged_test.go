@@ -35,8 +35,8 @@ func (r round) measure(edit func(*report.Round)) v1beta1.KdoctorReport {
 			p := stream(t, 100, each)
 			kept := stream(t, 10, each)
 			kept.Reused = 9
-			p.Kept = &kept
-			if pods, several := measured.Behind().Pods(a.Pod, t.ID); several {
+			p.Persistent = &kept
+			if pods, several := measured.BackendSets().Pods(a.Pod, t.ID); several {
 				p.Peers = map[string]uint64{}
 				for k := range p.OK {
 					p.Peers[pods[int(k)%len(pods)]]++
@@ -64,7 +64,7 @@ func stream(t target.Target, requests uint64, each time.Duration) report.Path {
 // excuse makes so many of the path's requests fail with an excuse.
 func excuse(p *report.Path, n uint64, by report.Change, away, of int) {
 	p.OK, p.Statuses = p.OK-n, map[int]uint64{200: p.OK - n}
-	p.Failures = append(p.Failures, report.Failure{Outcome: probe.Timeout, Phase: probe.Connect, Count: n, Void: n})
+	p.Failures = append(p.Failures, report.Failure{Outcome: probe.Timeout, Phase: probe.Connect, Count: n, Excused: n})
 	p.Excuses = []report.Excuse{{Changes: []report.Change{by}, First: began.Add(6 * time.Second),
 		Last: began.Add(10 * time.Second), Explained: n, Of: n, Away: away, Backends: of}}
 }
@@ -73,16 +73,16 @@ func excuse(p *report.Path, n uint64, by report.Change, away, of int) {
 func drain(from uint64) func(*report.Round) {
 	return func(r *report.Round) {
 		last := r.Agents[len(r.Agents)-1]
-		gone := report.Change{Pod: last.Pod, Node: last.Node, What: report.Drained, From: began.Add(6 * time.Second)}
+		gone := report.Change{Pod: last.Pod, Node: last.Node, Kind: report.Drained, From: began.Add(6 * time.Second)}
 		r.Agents = r.Agents[:len(r.Agents)-1]
 		r.Missing = []report.Missing{{Pod: last.Pod, Node: last.Node, Reason: "its node was drained during the round",
-			Void: true, Change: &gone}}
+			Excused: true, Change: &gone}}
 		r.Churn = []report.Change{gone}
 		for i := range r.Agents {
 			for j := range r.Agents[i].Paths {
 				if p := &r.Agents[i].Paths[j]; p.Target.Pod == last.Pod {
 					excuse(p, 100-from, gone, 1, 1)
-					excuse(p.Kept, 10-from/10, gone, 1, 1)
+					excuse(p.Persistent, 10-from/10, gone, 1, 1)
 				}
 			}
 		}
@@ -105,18 +105,18 @@ func TestRoundsAsTheyAreJudged(t *testing.T) {
 		for i := range r.Agents {
 			for j := range r.Agents[i].Paths {
 				if p := &r.Agents[i].Paths[j]; p.Target.Node != "" && p.Target.Node != r.Agents[i].Node {
-					p.Kept.Reused, p.Kept.IdleResets, p.Kept.IdleCloses = 2, 6, 1
+					p.Persistent.Reused, p.Persistent.IdleResets, p.Persistent.IdleCloses = 2, 6, 1
 				}
 			}
 		}
 	}
 	cut := func(r *report.Round) {
 		a := &r.Agents[1]
-		a.Cut, a.Finished = "its pod was deleted during the round", false
+		a.StoppedWhy, a.Finished = "its pod was deleted during the round", false
 		for j := range a.Paths {
 			a.Paths[j] = stream(a.Paths[j].Target, 1, time.Millisecond)
 			// Agents report both streams from their first moment on.
-			a.Paths[j].Kept = &report.Path{Target: a.Paths[j].Target}
+			a.Paths[j].Persistent = &report.Path{Target: a.Paths[j].Target}
 		}
 	}
 	cases := []struct {

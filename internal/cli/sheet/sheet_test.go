@@ -104,11 +104,11 @@ func (r round) build() v1beta1.KdoctorReport {
 		Ended:    began.Add(12 * time.Second),
 		Expected: planned.Expected, Backends: planned.Backends}
 	for _, e := range planned.Expected {
-		if e.LeftOut != "" {
-			measured.Missing = append(measured.Missing, report.Missing{Pod: e.Pod, Node: e.Node, Reason: e.LeftOut})
+		if e.LeftOutWhy != "" {
+			measured.Missing = append(measured.Missing, report.Missing{Pod: e.Pod, Node: e.Node, Reason: e.LeftOutWhy})
 		}
 	}
-	behind, times := measured.Behind(), latencies()
+	behind, times := measured.BackendSets(), latencies()
 	for i, plan := range planned.Plans {
 		measured.Agents = append(measured.Agents, r.agent(i, plan, behind, times))
 	}
@@ -138,7 +138,7 @@ func latencies() (all [9]stats.Histogram) {
 	return all
 }
 
-func (r round) agent(i int, plan mesh.Plan, behind report.Behind, times [9]stats.Histogram) report.Agent {
+func (r round) agent(i int, plan mesh.Plan, behind report.BackendSets, times [9]stats.Histogram) report.Agent {
 	late := time.Duration(i%3) * time.Second
 	a := report.Agent{Pod: plan.Agent.Pod, Node: plan.Agent.Node, Finished: true, Started: began.Add(late),
 		Ended:     began.Add(11*time.Second + late),

@@ -102,11 +102,11 @@ func Hostile(t *testing.T, run func(targets []target.Target) []report.Path) {
 			t.Errorf("%s: %d due, %d sent, %d missed, %d ok, %d failed; want all that were sent failed", p.Target.ID,
 				p.Scheduled, p.Sent, p.Missed, p.OK, failed)
 		}
-		if p.Kept != nil {
-			if p.Kept.OK != 0 {
-				t.Errorf("%s: %d requests of the kept stream are a success", p.Target.ID, p.Kept.OK)
+		if p.Persistent != nil {
+			if p.Persistent.OK != 0 {
+				t.Errorf("%s: %d requests of the kept stream are a success", p.Target.ID, p.Persistent.OK)
 			}
-			sent += p.Kept.Sent
+			sent += p.Persistent.Sent
 		}
 		sent += p.Sent
 	}

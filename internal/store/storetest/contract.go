@@ -44,7 +44,7 @@ func Kept(key schedule.Key) verdict.StoredRound {
 		Key: key, Task: report.Task{Kind: "NetReach", Name: "task"},
 		Started: began, Deadline: began.Add(time.Minute), Ended: began.Add(11*time.Second + 7),
 		Expected: []report.Expected{{Pod: "a", Node: "n1", Targets: []string{"x"}},
-			{Pod: "b", Node: "n2", LeftOut: "pod is Pending"}},
+			{Pod: "b", Node: "n2", LeftOutWhy: "pod is Pending"}},
 		Agents: []report.Agent{{
 			Pod: "a", Node: "n1", Via: report.PortForward, Finished: true, Started: began,
 			Ended:     began.Add(10 * time.Second),
