@@ -27,6 +27,24 @@ func NetReach() []Rule {
 	return slices.Concat(rounds(), agents(), expectations(), requests(), schedules(), targets())
 }
 
+// KindsAsked is CEL for the list of the kinds of targets that a task asks for, in the names by which a LoadLimit counts
+// targets. Those of node ports end in what nodePortAddresses and nodePortNodes say, where that is not the default.
+func KindsAsked() string {
+	var parts []string
+	for _, kind := range target.Kinds() {
+		asked := fmt.Sprintf("object.spec.?target.?%s.orValue(%t)", kind.Field, kind.Default)
+		name := "'" + kind.Field + "'"
+		if kind.Kind == target.NodePort {
+			const by, on = "nodePortAddresses", "nodePortNodes"
+			name += fmt.Sprintf(" +\n  (object.spec.?target.?%s.orValue('%s') in ['%s', '%s'] ? object.spec.target.%s : '') +\n"+
+				"  (object.spec.?target.?%s.orValue('%s') == '%s' ? '%s' : '')", by, target.PrimaryAddress,
+				target.InternalAddresses, target.AllAddresses, by, on, target.AllNodes, target.LocalNode, target.LocalNode)
+		}
+		parts = append(parts, fmt.Sprintf("(%s ? [%s] : [])", asked, name))
+	}
+	return strings.Join(parts, " +\n") + "\n"
+}
+
 // between is that the field's number is from least to most, both with the same number of decimals.
 func between(field, least, most, use string) Rule {
 	verb := "%d"

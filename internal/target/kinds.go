@@ -1,10 +1,21 @@
 package target
 
+// The kinds of targets. A new one has a row in the table below, and a line with its builder in internal/mesh.
+const (
+	Endpoint        Kind = "Endpoint"
+	SecondInterface Kind = "MultusInterface"
+	ClusterIP       Kind = "ClusterIP"
+	NodePort        Kind = "NodePort"
+	LoadBalancer    Kind = "LoadBalancer"
+	Ingress         Kind = "Ingress"
+)
+
 // Traits are all that differs between kinds of targets, but for how their targets are made, which internal/mesh has.
 type Traits struct {
 	Kind Kind
-	// Field is the field of spec.target that asks for the kind.
-	Field string
+	// Field is the field of spec.target that asks for the kind; Default reports that a task asks for it without saying so.
+	Field   string
+	Default bool
 	// Place is the kind's place among the details of a KdoctorReport, from 0 on: tools that read the format know its
 	// order.
 	Place int
@@ -28,10 +39,10 @@ const known = 6
 func table() [known]Traits {
 	const service, chooser = "Service path", "the Service's endpoints and at kube-proxy"
 	return [...]Traits{
-		{Kind: Endpoint, Field: "endpoint", Place: 2, Title: "Pod IP", Direct: true},
+		{Kind: Endpoint, Field: "endpoint", Default: true, Place: 2, Title: "Pod IP", Direct: true},
 		{Kind: SecondInterface, Field: "multusInterface", Place: 3, Title: "2nd interface", Direct: true},
-		{Kind: ClusterIP, Field: "clusterIP", Place: 4, Title: "ClusterIP", Component: service, Chooser: chooser},
-		{Kind: NodePort, Field: "nodePort", Place: 1, Title: "NodePort", Component: service, Chooser: chooser},
+		{Kind: ClusterIP, Field: "clusterIP", Default: true, Place: 4, Title: "ClusterIP", Component: service, Chooser: chooser},
+		{Kind: NodePort, Field: "nodePort", Default: true, Place: 1, Title: "NodePort", Component: service, Chooser: chooser},
 		{Kind: LoadBalancer, Field: "loadBalancer", Place: 0, Title: "LoadBalancer", Proxied: true,
 			Component: "load balancer path", Chooser: "the load balancer's list of backends"},
 		{Kind: Ingress, Field: "ingress", Place: 5, Title: "Ingress", Proxied: true, AnyFamily: true,

@@ -1,6 +1,7 @@
 package target_test
 
 import (
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -15,7 +16,7 @@ import (
 // constants are the values of all constants of the type Kind, from the source.
 func constants(t *testing.T) []target.Kind {
 	t.Helper()
-	file, err := parser.ParseFile(token.NewFileSet(), "target.go", nil, 0)
+	file, err := parser.ParseFile(token.NewFileSet(), "kinds.go", nil, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +48,7 @@ func TestEveryKindHasARowAFieldARuleAndADoc(t *testing.T) {
 		}
 		return string(text)
 	}
-	limits, reference, use := read("charts/kdoctor/templates/limits.yaml"), read("docs/netreach.md"),
+	limits, reference, use := read("charts/kdoctor/files/kinds.cel"), read("docs/netreach.md"),
 		read("docs/use.md")
 	kinds := constants(t)
 	if len(kinds) != len(target.Kinds()) {
@@ -59,11 +60,11 @@ func TestEveryKindHasARowAFieldARuleAndADoc(t *testing.T) {
 			t.Errorf("%s has no row in the table of kinds", kind)
 			continue
 		}
-		if !strings.Contains(limits, "object.spec.?target.?"+row.Field+".orValue(") {
+		if !strings.Contains(limits, fmt.Sprintf("object.spec.?target.?%s.orValue(%t)", row.Field, row.Default)) {
 			t.Errorf("%s: the policy on loads does not count spec.target.%s", kind, row.Field)
 		}
-		if !strings.Contains(reference, "`"+row.Field+"`") && !strings.Contains(reference, "target."+row.Field) {
-			t.Errorf("%s: docs/netreach.md does not have spec.target.%s", kind, row.Field)
+		if want := fmt.Sprintf("| `spec.target.%s` | boolean | `%t` |", row.Field, row.Default); !strings.Contains(reference, want) {
+			t.Errorf("%s: the API's default of spec.target.%s is not %t", kind, row.Field, row.Default)
 		}
 		if !row.Direct && (row.Component == "" || row.Chooser == "" || !strings.Contains(use, "`"+row.Title+"`")) {
 			t.Errorf("%s: no component, nothing that chooses, or docs/use.md does not explain %q", kind, row.Title)

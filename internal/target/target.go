@@ -14,16 +14,6 @@ import (
 // Kind is one way through the cluster to an agent.
 type Kind string
 
-// The kinds of targets; Kinds has the table of what differs between them.
-const (
-	Endpoint        Kind = "Endpoint"
-	SecondInterface Kind = "MultusInterface"
-	ClusterIP       Kind = "ClusterIP"
-	NodePort        Kind = "NodePort"
-	LoadBalancer    Kind = "LoadBalancer"
-	Ingress         Kind = "Ingress"
-)
-
 // Protocol is how a target is spoken to.
 type Protocol string
 
