@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"kdoctor.io/kdoctor/internal/mesh"
+	"kdoctor.io/kdoctor/internal/limits"
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/schedule"
 	"kdoctor.io/kdoctor/internal/topology"
@@ -25,7 +25,8 @@ const mostUsers = 3
 // keeps what it was given. One that begins beside it gets no more than what is left, so that all together stay within
 // the limits, and waits where that is too little for it.
 type Budget struct {
-	limits mesh.Limits
+	// caps has the caps of the installation, as the share of a round that is alone.
+	caps limits.Share
 
 	mu     sync.Mutex
 	rounds map[schedule.Key]*holder
@@ -40,13 +41,13 @@ type holder struct {
 	task report.Task
 	// agents names the workload of its agents.
 	agents string
-	// agent is its claim on each of its agents, total that on the whole cluster.
-	agent, total mesh.Claim
+	// agent is the round's claim on each of its agents, total its claim on the whole cluster.
+	agent, total limits.Claim
 }
 
 // NewBudget returns a budget of the limits, in requests a second; 0 is no limit.
 func NewBudget(perAgent, total int) *Budget {
-	return &Budget{limits: mesh.Limits{PerAgent: perAgent, Total: total}, rounds: map[schedule.Key]*holder{},
+	return &Budget{caps: limits.Share{PerAgent: perAgent, Total: total}, rounds: map[schedule.Key]*holder{},
 		expected: map[schedule.Key]bool{}, more: make(chan struct{})}
 }
 
@@ -90,21 +91,21 @@ func (b *Budget) await(ctx context.Context, key schedule.Key) {
 func (b *Budget) Register(key schedule.Key, task report.Task, of topology.Workload) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.rounds[key] = &holder{task: task, agents: of.Kind + "/" + of.Name, agent: mesh.Claim{Open: true},
-		total: mesh.Claim{Open: true}}
+	b.rounds[key] = &holder{task: task, agents: of.Kind + "/" + of.Name, agent: limits.Claim{Open: true},
+		total: limits.Claim{Open: true}}
 }
 
-// Acquire gives a round that has entered its part of the budget. Where others leave less than its lowest rate needs, it
-// waits for them until the context ends; the limits are then such that no rate fits. A round that could not begin even
-// alone is told so at once.
-func (b *Budget) Acquire(ctx context.Context, key schedule.Key, ask mesh.Ask) mesh.Limits {
-	if !ask.Running {
+// Acquire returns the share of a round that has registered, for its demand. Where other rounds leave less than its
+// lowest rate needs, Acquire waits for them until the context ends; no rate fits the share then. A round that could not
+// begin even alone gets such a share at once.
+func (b *Budget) Acquire(ctx context.Context, key schedule.Key, demand limits.Demand) limits.Share {
+	if !demand.Running {
 		b.await(ctx, key)
 	}
 	for {
-		limits, more := b.acquire(key, ask)
+		share, more := b.acquire(key, demand)
 		if more == nil || ctx.Err() != nil {
-			return limits
+			return share
 		}
 		select {
 		case <-ctx.Done():
@@ -113,36 +114,38 @@ func (b *Budget) Acquire(ctx context.Context, key schedule.Key, ask mesh.Ask) me
 	}
 }
 
-// acquire gives what there is now. It returns what to wait for where that is too little and will not always be.
-func (b *Budget) acquire(key schedule.Key, ask mesh.Ask) (mesh.Limits, <-chan struct{}) {
+// acquire returns the share that there is now. Where the share is too little and will not always be, acquire also
+// returns what to wait for.
+func (b *Budget) acquire(key schedule.Key, demand limits.Demand) (limits.Share, <-chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	round := b.rounds[key]
 	if round == nil {
-		return b.limits, nil
+		return b.caps, nil
 	}
-	limits := b.share(key, round, ask)
-	agent, total := ask.Rates()
-	givenAgent, givenTotal := ask.Within(limits)
-	if givenAgent < round.agent.Given || givenTotal < round.total.Given || b.expected[key] {
+	share := b.share(key, round, demand)
+	agent, total := demand.Rates()
+	grantedAgent, grantedTotal := demand.GrantedRates(share)
+	if grantedAgent < round.agent.Granted || grantedTotal < round.total.Granted || b.expected[key] {
 		delete(b.expected, key)
 		b.releaseSurplus()
 	}
-	round.agent, round.total = mesh.Claim{Asked: agent, Given: givenAgent}, mesh.Claim{Asked: total, Given: givenTotal}
-	if givenTotal > 0 || total <= 0 {
-		return limits, nil
+	round.agent = limits.Claim{Demand: agent, Granted: grantedAgent}
+	round.total = limits.Claim{Demand: total, Granted: grantedTotal}
+	if grantedTotal > 0 || total <= 0 {
+		return share, nil
 	}
-	leastAgent, leastTotal := ask.Least()
-	if b.limits.PerAgent > 0 && leastAgent > b.limits.PerAgent || b.limits.Total > 0 && leastTotal > b.limits.Total {
-		return limits, nil
+	lowestAgent, lowestTotal := demand.LowestRates()
+	if b.caps.PerAgent > 0 && lowestAgent > b.caps.PerAgent || b.caps.Total > 0 && lowestTotal > b.caps.Total {
+		return share, nil
 	}
-	return limits, b.more
+	return share, b.more
 }
 
-// share is the round's part of both limits beside the claims of the others.
-func (b *Budget) share(key schedule.Key, round *holder, ask mesh.Ask) mesh.Limits {
-	limits := mesh.Limits{Cap: b.limits.PerAgent, CapTotal: b.limits.Total}
-	var same, all []mesh.Claim
+// share returns the round's part of both caps beside the claims of the others.
+func (b *Budget) share(key schedule.Key, round *holder, demand limits.Demand) limits.Share {
+	share := limits.Share{Cap: b.caps.PerAgent, CapTotal: b.caps.Total}
+	var same, all []limits.Claim
 	var users, usersTotal []string
 	for other, s := range b.rounds {
 		if other == key {
@@ -150,25 +153,25 @@ func (b *Budget) share(key schedule.Key, round *holder, ask mesh.Ask) mesh.Limit
 		}
 		name := s.task.Kind + " " + s.task.Name
 		all = append(all, s.total)
-		limits.OthersTotal += s.total.Given
-		if s.total.Given > 0 {
+		share.OthersTotal += s.total.Granted
+		if s.total.Granted > 0 {
 			usersTotal = append(usersTotal, name)
 		}
 		if s.agents != round.agents {
 			continue
 		}
 		same = append(same, s.agent)
-		limits.Others += s.agent.Given
-		if s.agent.Given > 0 {
+		share.Others += s.agent.Granted
+		if s.agent.Granted > 0 {
 			users = append(users, name)
 		}
 	}
-	limits.Users, limits.UsersTotal = named(users), named(usersTotal)
-	agent, total := ask.Rates()
-	leastAgent, leastTotal := ask.Least()
-	limits.PerAgent = mesh.Share(b.limits.PerAgent, agent, leastAgent, same)
-	limits.Total = mesh.Share(b.limits.Total, total, leastTotal, all)
-	return limits
+	share.Users, share.UsersTotal = named(users), named(usersTotal)
+	agent, total := demand.Rates()
+	lowestAgent, lowestTotal := demand.LowestRates()
+	share.PerAgent = limits.FairShare(b.caps.PerAgent, agent, lowestAgent, same)
+	share.Total = limits.FairShare(b.caps.Total, total, lowestTotal, all)
+	return share
 }
 
 // named lists tasks, sorted, the first few by name.

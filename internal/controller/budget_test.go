@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/api/meta"
 
+	"kdoctor.io/kdoctor/internal/limits"
 	"kdoctor.io/kdoctor/internal/mesh"
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/schedule"
@@ -19,8 +20,9 @@ import (
 )
 
 // asks is what a round asks for that sends so many requests a second from each of ten agents, with ten targets each.
-func asks(perAgent int) mesh.Ask {
-	return mesh.Ask{Load: mesh.Load{PerSecond: perAgent / 10, Duration: time.Second, Connection: mesh.NewConnection},
+func asks(perAgent int) limits.Demand {
+	return limits.Demand{Load: mesh.Load{PerSecond: perAgent / 10, Duration: time.Second,
+		Connection: mesh.NewConnection},
 		Most: 10, All: 100}
 }
 
@@ -44,7 +46,7 @@ func TestRoundsShareTheBudget(t *testing.T) {
 		ask          int
 		// begun tells that the round only begins, over that it ends; running that another process began it.
 		begun, over, running bool
-		want                 mesh.Limits
+		want                 limits.Share
 	}
 	cases := []struct {
 		name            string
@@ -52,35 +54,35 @@ func TestRoundsShareTheBudget(t *testing.T) {
 		steps           []taken
 	}{
 		{"a round that is alone may use all", 1000, 5000,
-			[]taken{{task: "a", ask: 500, want: mesh.Limits{PerAgent: 1000, Total: 5000}}}},
+			[]taken{{task: "a", ask: 500, want: limits.Share{PerAgent: 1000, Total: 5000}}}},
 		{"no limit stays none", 0, 0,
-			[]taken{{task: "a", ask: 500}, {task: "b", ask: 700, want: mesh.Limits{Others: 500, OthersTotal: 5000}}}},
+			[]taken{{task: "a", ask: 500}, {task: "b", ask: 700, want: limits.Share{Others: 500, OthersTotal: 5000}}}},
 		{"a second round has what the first one does not ask for", 1000, 0,
-			[]taken{{task: "a", ask: 300, want: mesh.Limits{PerAgent: 1000}},
-				{task: "b", ask: 900, want: mesh.Limits{PerAgent: 700, Others: 300, OthersTotal: 3000}}}},
+			[]taken{{task: "a", ask: 300, want: limits.Share{PerAgent: 1000}},
+				{task: "b", ask: 900, want: limits.Share{PerAgent: 700, Others: 300, OthersTotal: 3000}}}},
 		{"a second round has nothing of what the first one took whole", 1000, 0,
-			[]taken{{task: "a", ask: 2000, want: mesh.Limits{PerAgent: 1000}},
-				{task: "b", ask: 2000, want: mesh.Limits{PerAgent: -1, Others: 1000, OthersTotal: 10000}}}},
+			[]taken{{task: "a", ask: 2000, want: limits.Share{PerAgent: 1000}},
+				{task: "b", ask: 2000, want: limits.Share{PerAgent: -1, Others: 1000, OthersTotal: 10000}}}},
 		{"and its fair part once the first one is planned anew", 1000, 0,
-			[]taken{{task: "a", ask: 2000, want: mesh.Limits{PerAgent: 1000}},
-				{task: "b", ask: 2000, want: mesh.Limits{PerAgent: -1, Others: 1000, OthersTotal: 10000}},
+			[]taken{{task: "a", ask: 2000, want: limits.Share{PerAgent: 1000}},
+				{task: "b", ask: 2000, want: limits.Share{PerAgent: -1, Others: 1000, OthersTotal: 10000}},
 				{task: "a", over: true},
-				{task: "a", ask: 2000, want: mesh.Limits{PerAgent: 500}},
-				{task: "b", ask: 2000, want: mesh.Limits{PerAgent: 500, Others: 500, OthersTotal: 5000}}}},
+				{task: "a", ask: 2000, want: limits.Share{PerAgent: 500}},
+				{task: "b", ask: 2000, want: limits.Share{PerAgent: 500, Others: 500, OthersTotal: 5000}}}},
 		{"rounds that begin together have equal parts and stay within the limit", 1000, 0,
 			[]taken{{task: "a", begun: true}, {task: "b", begun: true},
-				{task: "a", ask: 2000, want: mesh.Limits{PerAgent: 500}},
-				{task: "b", ask: 2000, want: mesh.Limits{PerAgent: 500, Others: 500, OthersTotal: 5000}}}},
+				{task: "a", ask: 2000, want: limits.Share{PerAgent: 500}},
+				{task: "b", ask: 2000, want: limits.Share{PerAgent: 500, Others: 500, OthersTotal: 5000}}}},
 		{"agents of a task's own have a budget of their own, and share that of the cluster", 1000, 10000, []taken{
-			{task: "a", ask: 800, want: mesh.Limits{PerAgent: 1000, Total: 10000}},
-			{task: "b", agents: "own", ask: 900, want: mesh.Limits{PerAgent: 1000, Total: 2000, OthersTotal: 8000}}}},
+			{task: "a", ask: 800, want: limits.Share{PerAgent: 1000, Total: 10000}},
+			{task: "b", agents: "own", ask: 900, want: limits.Share{PerAgent: 1000, Total: 2000, OthersTotal: 8000}}}},
 		{"a round that is over gives its part back", 1000, 0,
-			[]taken{{task: "a", ask: 900, want: mesh.Limits{PerAgent: 1000}}, {task: "a", over: true},
-				{task: "b", ask: 900, want: mesh.Limits{PerAgent: 1000}}}},
+			[]taken{{task: "a", ask: 900, want: limits.Share{PerAgent: 1000}}, {task: "a", over: true},
+				{task: "b", ask: 900, want: limits.Share{PerAgent: 1000}}}},
 		{"a round that was under way before counts as it is", 1000, 0,
 			[]taken{{task: "a", begun: true}, {task: "b", begun: true},
-				{task: "a", ask: 900, running: true, want: mesh.Limits{PerAgent: 500}},
-				{task: "b", ask: 900, want: mesh.Limits{PerAgent: 100, Others: 900, OthersTotal: 9000}}}},
+				{task: "a", ask: 900, running: true, want: limits.Share{PerAgent: 500}},
+				{task: "b", ask: 900, want: limits.Share{PerAgent: 100, Others: 900, OthersTotal: 9000}}}},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -117,19 +119,19 @@ func TestARoundWaitsForOthersThatLeaveItTooLittle(t *testing.T) {
 			b.Acquire(atOnce(t), roundOf(task), asks(500))
 		}
 		b.enter("late", "agents")
-		limits := make(chan mesh.Limits)
-		go func() { limits <- b.Acquire(t.Context(), roundOf("late"), asks(2000)) }()
+		shares := make(chan limits.Share)
+		go func() { shares <- b.Acquire(t.Context(), roundOf("late"), asks(2000)) }()
 		synctest.Wait()
 		select {
-		case l := <-limits:
+		case l := <-shares:
 			t.Fatalf("it did not wait, and got %+v", l)
 		default:
 		}
 		b.Release(roundOf("a"))
-		if l := <-limits; l.PerAgent != 500 || l.Others != 500 || l.Users != "NetReach b" || l.Cap != 1000 {
+		if l := <-shares; l.PerAgent != 500 || l.Others != 500 || l.Users != "NetReach b" || l.Cap != 1000 {
 			t.Errorf("it got %+v, want half", l)
 		}
-		huge := mesh.Ask{Load: mesh.Load{PerSecond: 1, Duration: time.Second}, Most: 1001, All: 1001}
+		huge := limits.Demand{Load: mesh.Load{PerSecond: 1, Duration: time.Second}, Most: 1001, All: 1001}
 		b.enter("huge", "agents")
 		if l := b.Acquire(t.Context(), roundOf("huge"), huge); l.PerAgent != -1 {
 			t.Errorf("a round that is too large even alone got %+v", l)
@@ -150,7 +152,7 @@ func TestRoundsWaitForThoseThatAnotherProcessBegan(t *testing.T) {
 		name string
 		// then is what happens after three seconds.
 		then func(b *Budget)
-		want mesh.Limits
+		want limits.Share
 		wait time.Duration
 	}{
 		{"one that is taken up keeps what it has", func(b *Budget) {
@@ -158,14 +160,14 @@ func TestRoundsWaitForThoseThatAnotherProcessBegan(t *testing.T) {
 			ask.Running = true
 			b.enter("before", "agents")
 			b.Acquire(t.Context(), roundOf("before"), ask)
-		}, mesh.Limits{PerAgent: 100, Others: 900, OthersTotal: 9000}, 3 * time.Second},
+		}, limits.Share{PerAgent: 100, Others: 900, OthersTotal: 9000}, 3 * time.Second},
 		{"one whose plan is lost is planned anew", func(b *Budget) {
 			b.enter("before", "agents")
 			b.Acquire(t.Context(), roundOf("before"), asks(2000))
-		}, mesh.Limits{PerAgent: 500, Others: 500, OthersTotal: 5000}, 3 * time.Second},
-		{"one that is over leaves all", func(b *Budget) { b.Release(roundOf("before")) }, mesh.Limits{PerAgent: 1000},
+		}, limits.Share{PerAgent: 500, Others: 500, OthersTotal: 5000}, 3 * time.Second},
+		{"one that is over leaves all", func(b *Budget) { b.Release(roundOf("before")) }, limits.Share{PerAgent: 1000},
 			3 * time.Second},
-		{"one that never comes is not waited for for ever", func(*Budget) {}, mesh.Limits{PerAgent: 1000},
+		{"one that never comes is not waited for for ever", func(*Budget) {}, limits.Share{PerAgent: 1000},
 			expectWithin},
 	}
 	for _, c := range cases {
@@ -191,19 +193,19 @@ func TestRoundsWaitForThoseThatAnotherProcessBegan(t *testing.T) {
 func (b *Budget) given() (byAgents map[string]int, total int) {
 	byAgents = map[string]int{}
 	for _, s := range b.rounds {
-		byAgents[s.agents] += s.agent.Given
-		total += s.total.Given
+		byAgents[s.agents] += s.agent.Granted
+		total += s.total.Granted
 	}
 	return byAgents, total
 }
 
 // anyAsk is what some round asks for, below and above what may be sent, of one of three workloads.
-func anyAsk(r *rand.Rand) (mesh.Ask, string) {
+func anyAsk(r *rand.Rand) (limits.Demand, string) {
 	agents := 1 + r.IntN(40)
 	most := 1 + r.IntN(200)
 	load := mesh.Load{PerSecond: 1 + r.IntN(30), Duration: time.Duration(1+r.IntN(30)) * time.Second,
 		Connection: []mesh.Connection{mesh.NewConnection, mesh.KeepAlive, mesh.Both}[r.IntN(3)]}
-	return mesh.Ask{Load: load, Most: most, All: agents * most}, string("xyz"[r.IntN(3)])
+	return limits.Demand{Load: load, Most: most, All: agents * most}, string("xyz"[r.IntN(3)])
 }
 
 func TestRoundsNeverExceedTheLimitsTogether(t *testing.T) {
@@ -220,8 +222,8 @@ func TestRoundsNeverExceedTheLimitsTogether(t *testing.T) {
 			case r.IntN(3) == 0:
 				b.Release(roundOf(task))
 			default:
-				limits := b.Acquire(atOnce(t), roundOf(task), ask)
-				if a, all := ask.Within(limits); all > 0 && (a < 1 || all < a) {
+				share := b.Acquire(atOnce(t), roundOf(task), ask)
+				if a, all := ask.GrantedRates(share); all > 0 && (a < 1 || all < a) {
 					t.Fatalf("seed %d, step %d: %d for an agent and %d in all", seed, step, a, all)
 				}
 			}
@@ -245,12 +247,13 @@ func TestRoundsHaveFairPartsOnceAllArePlannedAnew(t *testing.T) {
 		const limit = 10_000
 		tasks := strings.Split("abcdefgh", "")[:2+r.IntN(7)]
 		b := NewBudget(limit, 0)
-		asked := map[string]mesh.Ask{}
-		var all []mesh.Claim
+		asked := map[string]limits.Demand{}
+		var all []limits.Claim
 		for _, task := range tasks {
-			asked[task] = mesh.Ask{Load: mesh.Load{PerSecond: 1 + r.IntN(5000), Duration: 10 * time.Second}, Most: 1,
-				All: 1}
-			all = append(all, mesh.Claim{Asked: asked[task].Load.PerSecond})
+			asked[task] = limits.Demand{Load: mesh.Load{PerSecond: 1 + r.IntN(5000), Duration: 10 * time.Second},
+				Most: 1,
+				All:  1}
+			all = append(all, limits.Claim{Demand: asked[task].Load.PerSecond})
 			b.enter(task, "agents")
 			b.Acquire(atOnce(t), roundOf(task), asked[task])
 		}
@@ -264,10 +267,10 @@ func TestRoundsHaveFairPartsOnceAllArePlannedAnew(t *testing.T) {
 		}
 		for i, task := range tasks {
 			others := slices.Delete(slices.Clone(all), i, i+1)
-			want := min(all[i].Asked, mesh.Share(limit, all[i].Asked, 1, others))
+			want := min(all[i].Demand, limits.FairShare(limit, all[i].Demand, 1, others))
 			// What does not divide evenly goes to somebody.
-			if got := b.rounds[roundOf(task)].agent.Given; got < want-len(tasks) || got > want+len(tasks) {
-				t.Errorf("seed %d: task %s has %d of %d, want %d", seed, task, got, all[i].Asked, want)
+			if got := b.rounds[roundOf(task)].agent.Granted; got < want-len(tasks) || got > want+len(tasks) {
+				t.Errorf("seed %d: task %s has %d of %d, want %d", seed, task, got, all[i].Demand, want)
 			}
 		}
 	}

@@ -48,7 +48,7 @@ type KeptPace struct {
 
 // KeptPaceOf is the pace of the load's kept stream.
 func KeptPaceOf(l mesh.Load) KeptPace {
-	requests, every := l.Kept()
+	requests, every := l.Persistent()
 	return KeptPace{Requests: requests, Every: every}
 }
 

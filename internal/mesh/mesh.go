@@ -1,4 +1,5 @@
-// Package mesh decides which agent probes which targets in a round: here every agent probes all of them.
+// Package mesh decides which agent probes which targets in a round, and who ought to answer: every agent probes all
+// targets.
 package mesh
 
 import (
@@ -23,53 +24,6 @@ type Want struct {
 	// Limit is the one of Plan.
 	Limit time.Duration
 	HTTP
-}
-
-// Load is the load on each target, from each agent.
-type Load struct {
-	// PerSecond is the rate in requests per second, 1 or more.
-	PerSecond int `json:"PerSecond"`
-	// Every makes the rate lower than 1 a second: PerSecond requests are due every so many seconds, which are no more
-	// than the load lasts. 0 is 1.
-	Every int `json:"Every"`
-	// Duration is how long the load lasts, in whole seconds.
-	Duration time.Duration `json:"Duration"`
-	// Timeout bounds each request.
-	Timeout time.Duration `json:"Timeout"`
-	// Connection tells how requests use connections; empty is NewConnection.
-	Connection Connection `json:"Connection"`
-}
-
-// Connection is how requests use connections.
-type Connection string
-
-// The ways to use connections.
-const (
-	// NewConnection opens a connection for every request.
-	NewConnection Connection = "new"
-	// KeepAlive sends requests over connections that stay open.
-	KeepAlive Connection = "keepalive"
-	// Both opens a connection for every counted request, and beside them sends a slow stream over one that stays open.
-	Both Connection = "both"
-)
-
-// keptShare is how many counted requests there are for one of the kept stream.
-const keptShare = 10
-
-// Kept is how many requests are due on the kept stream of each target, and the time between two of them: a tenth of the
-// counted ones, but at least three, without which no connection would have to last, and no further apart than
-// echo.LongestPause. It is 0 without a kept stream.
-func (l Load) Kept() (requests uint64, every time.Duration) {
-	if l.Connection != Both {
-		return 0, 0
-	}
-	requests = max(l.Requests()/keptShare, uint64(l.keptLeast())) // #nosec G115 -- a positive number
-	return requests, l.Duration / time.Duration(requests)
-}
-
-// Requests is how many requests are due on each target. What would be due when the load is over is not.
-func (l Load) Requests() uint64 {
-	return uint64(l.PerSecond) * uint64(l.Duration/time.Second) / uint64(l.every())
 }
 
 // Plan is what one agent is to do in one round.
@@ -110,7 +64,7 @@ type Answer struct {
 type Mesh struct {
 	Plans    []Plan            `json:"Plans"`
 	Expected []report.Expected `json:"Expected"`
-	// Load is what was asked for and what was planned; all plans have the same rate.
+	// Load is what was asked for and what was granted, once limits.Grant has granted it; all plans have the same rate.
 	Load report.RequestBudget `json:"Load"`
 	// Backends tell who ought to answer on targets that no single agent has.
 	Backends []report.BackendSet `json:"Backends"`
@@ -121,8 +75,8 @@ type Mesh struct {
 	Outside []report.Outside `json:"Outside"`
 }
 
-// New plans a round in which every ready agent probes every target, with the load that is asked for: Give lowers it.
-// Agents that are not ready are expected all the same, with the reason. Plans with the same targets share them.
+// New plans a round in which every ready agent probes every target, with the load that is asked for: limits.Grant
+// lowers it. Agents that are not ready are expected as well, with the reason. Plans with the same targets share them.
 func New(key schedule.Key, task report.Task, snapshot topology.Snapshot, want Want) Mesh {
 	var m Mesh
 	seen := map[target.Gap]bool{}
@@ -146,7 +100,7 @@ func New(key schedule.Key, task report.Task, snapshot topology.Snapshot, want Wa
 				Authorities: authorities(snapshot, made.targets)})
 	}
 	m.Outside = outside(snapshot, want)
-	m.Give(want.Load, Limits{})
+	m.SetLoad(want.Load)
 	m.Backends = backends(snapshot, m.Plans)
 	return m
 }
@@ -170,27 +124,22 @@ func authorities(snapshot topology.Snapshot, targets []target.Target) map[string
 	return trusted
 }
 
-// Give sets the load of all plans, lowered as far as the limits need it, and what it makes expected. It may be
-// repeated. Where even the lowest rate is more than the limits leave, Load.Withheld tells it, and the round must not
-// run: see Withhold.
-func (m *Mesh) Give(asked Load, limits Limits) {
-	load, told := within(m.Ask(asked), limits)
-	m.Load = told
+// SetLoad gives all plans the load, and says in Expected how many requests it makes.
+func (m *Mesh) SetLoad(load Load) {
 	for i := range m.Plans {
 		m.Plans[i].Load = load
-		m.Load.AnswerBytes = m.Plans[i].Answer.Bytes
 	}
 	for i := range m.Expected {
 		if m.Expected[i].LeftOutWhy == "" {
 			m.Expected[i].Requests = load.Requests()
-			m.Expected[i].Persistent, _ = load.Kept()
+			m.Expected[i].Persistent, _ = load.Persistent()
 		}
 	}
 }
 
-// Withhold takes the plans away, so that nothing is sent. Nobody is expected to report then but those who could not
-// even have begun.
-func (m *Mesh) Withhold() {
+// DropPlans takes all plans away, so that nothing is sent. Only agents that could not even have begun are expected
+// then.
+func (m *Mesh) DropPlans() {
 	m.Plans, m.Backends = nil, nil
 	m.Expected = slices.DeleteFunc(m.Expected, func(e report.Expected) bool { return e.LeftOutWhy == "" })
 }

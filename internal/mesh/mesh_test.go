@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"kdoctor.io/kdoctor/internal/limits"
 	"kdoctor.io/kdoctor/internal/mesh"
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/schedule"
@@ -81,7 +82,7 @@ func TestNew(t *testing.T) {
 						p.Agent.Pod, p)
 				}
 			}
-			m.Give(want.Load, mesh.Limits{})
+			limits.Grant(&m, want.Load, limits.Share{})
 			if len(m.Plans) > 0 && m.Load.AnswerBytes != want.Answer.Bytes {
 				t.Errorf("answers of %d bytes are told, want %d", m.Load.AnswerBytes, want.Answer.Bytes)
 			}
@@ -99,7 +100,8 @@ func TestNew(t *testing.T) {
 }
 
 func TestWhatIsExpectedOfThePersistentStream(t *testing.T) {
-	m := everybody(2, mesh.Load{PerSecond: 10, Duration: 10 * time.Second, Connection: mesh.Both})
+	m := mesh.New(schedule.Key{}, report.Task{}, twoNodes(),
+		mesh.Want{Load: mesh.Load{PerSecond: 10, Duration: 10 * time.Second, Connection: mesh.Both}})
 	if m.Expected[0].Requests != 100 || m.Expected[0].Persistent != 10 {
 		t.Errorf("%d requests and %d of the persistent stream are expected, want 100 and 10", m.Expected[0].Requests,
 			m.Expected[0].Persistent)
@@ -111,23 +113,17 @@ func TestAMeshThatIsWithheldExpectsThoseWhoCouldNotHaveBegun(t *testing.T) {
 	s.Agents[1].NotReady = "pod is Pending"
 	m := mesh.New(schedule.Key{}, report.Task{}, s,
 		mesh.Want{Kinds: []target.Kind{target.ClusterIP}, Families: []topology.Family{topology.IPv4}})
-	m.Withhold()
+	m.DropPlans()
 	if diff := cmp.Diff(mesh.Mesh{Expected: []report.Expected{{Pod: "b", Node: "n1", LeftOutWhy: "pod is Pending"}},
 		Load: m.Load}, m); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 
-func TestALoadWithoutADurationCountsAsOneOfASecond(t *testing.T) {
-	if got := (mesh.Load{PerSecond: 5, Connection: mesh.Both}).Sends(2); got != 16 {
-		t.Errorf("%d requests a second, want 10 and 6 of the persistent streams", got)
-	}
-}
-
 func TestThereIsNoPersistentStreamUnlessBothAreAskedFor(t *testing.T) {
 	for connection, want := range map[mesh.Connection][2]time.Duration{"": {}, mesh.NewConnection: {},
 		mesh.KeepAlive: {}, mesh.Both: {10, time.Second}} {
-		requests, every := (mesh.Load{PerSecond: 10, Duration: 10 * time.Second, Connection: connection}).Kept()
+		requests, every := (mesh.Load{PerSecond: 10, Duration: 10 * time.Second, Connection: connection}).Persistent()
 		if requests != uint64(want[0]) || every != want[1] {
 			t.Errorf("%q: %d requests every %v, want %d every %v", connection, requests, every, want[0], want[1])
 		}

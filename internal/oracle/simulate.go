@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"kdoctor.io/kdoctor/internal/limits"
 	"kdoctor.io/kdoctor/internal/load"
 	"kdoctor.io/kdoctor/internal/mesh"
 	"kdoctor.io/kdoctor/internal/report"
@@ -63,6 +64,7 @@ func Simulate(s Scenario) *Truth {
 	t := &Truth{Scenario: s, world: w}
 	t.mesh = mesh.New(schedule.Key{UID: "oracle", Round: 1}, report.Task{Kind: "NetReach", Name: "oracle"}, planned,
 		mesh.Want{Kinds: s.Kinds, Families: s.Families, Load: s.Load, Limit: time.Hour})
+	limits.Grant(&t.mesh, s.Load, limits.Share{})
 	seeds := rand.New(rand.NewPCG(s.Seed, s.Number^0x5bd1e995)) // #nosec G404 -- rounds must be repeatable
 	for _, plan := range t.mesh.Plans {
 		a := t.agent(plan, seeds)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"kdoctor.io/kdoctor/internal/limits"
 	"kdoctor.io/kdoctor/internal/mesh"
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/schedule"
@@ -13,13 +14,13 @@ import (
 
 // Budget shares what agents may send between rounds that run at the same time.
 type Budget interface {
-	// Register tells that the task's round begins on agents of the workload, before it is known how much it asks for.
+	// Register announces that the task's round begins on agents of the workload, before its demand is known.
 	Register(key schedule.Key, task report.Task, of topology.Workload)
-	// Acquire tells how much of what it asks for the round may send. Rounds that take later leave it that. It may wait,
-	// until the context ends, for others that leave too little. A round that has taken already may take again, for what
-	// it asks for then.
-	Acquire(ctx context.Context, key schedule.Key, ask mesh.Ask) mesh.Limits
-	// Release tells that the round is over.
+	// Acquire returns the round's share. Rounds that acquire theirs later leave the round what it was granted. Acquire
+	// may wait, until the context ends, for other rounds that leave too little. A round may acquire again, with another
+	// demand.
+	Acquire(ctx context.Context, key schedule.Key, demand limits.Demand) limits.Share
+	// Release announces that the round is over.
 	Release(key schedule.Key)
 }
 
@@ -28,7 +29,9 @@ type unlimited struct{}
 
 func (unlimited) Register(schedule.Key, report.Task, topology.Workload) {}
 
-func (unlimited) Acquire(context.Context, schedule.Key, mesh.Ask) mesh.Limits { return mesh.Limits{} }
+func (unlimited) Acquire(context.Context, schedule.Key, limits.Demand) limits.Share {
+	return limits.Share{}
+}
 
 func (unlimited) Release(schedule.Key) {}
 
@@ -37,9 +40,9 @@ func (c *Conductor) underWay(ctx context.Context, key schedule.Key, m mesh.Mesh)
 	if len(m.Plans) == 0 {
 		return
 	}
-	ask := m.Ask(m.Plans[0].Load)
-	ask.Running = true
-	c.Budget.Acquire(ctx, key, ask)
+	demand := limits.DemandOf(m, m.Plans[0].Load)
+	demand.Running = true
+	c.Budget.Acquire(ctx, key, demand)
 }
 
 // draft plans the round for the cluster as it is, with what the budget has for it. Where others leave too little, that
@@ -66,15 +69,16 @@ func (c *Conductor) draft(ctx context.Context, req Request) (mesh.Mesh, topology
 		snapshot.Taken = taken
 		m := mesh.New(req.Key, req.Task, snapshot, req.Want)
 		if !time.Now().Before(req.Deadline) {
+			limits.Grant(&m, load, limits.Share{})
 			return m, snapshot, nil
 		}
 		asked := time.Now()
-		m.Give(load, c.Budget.Acquire(waiting, req.Key, m.Ask(load)))
+		limits.Grant(&m, load, c.Budget.Acquire(waiting, req.Key, limits.DemandOf(m, load)))
 		if ctx.Err() != nil {
 			return mesh.Mesh{}, topology.Snapshot{}, context.Cause(ctx)
 		}
 		if m.Load.Withheld() {
-			m.Withhold()
+			m.DropPlans()
 			return m, snapshot, nil
 		}
 		took := time.Since(asked)

@@ -10,7 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"kdoctor.io/kdoctor/internal/mesh"
+	"kdoctor.io/kdoctor/internal/limits"
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/round"
 	"kdoctor.io/kdoctor/internal/schedule"
@@ -20,13 +20,13 @@ import (
 
 // purse is a budget that gives always the same, after a while, and notes what is asked of it.
 type purse struct {
-	gives mesh.Limits
+	gives limits.Share
 	// waits is how long others leave nothing.
 	waits time.Duration
 
 	mu    sync.Mutex
 	asked []string
-	loads []mesh.Ask
+	loads []limits.Demand
 }
 
 func (p *purse) note(what string) {
@@ -39,7 +39,7 @@ func (p *purse) Register(schedule.Key, report.Task, topology.Workload) { p.note(
 
 func (p *purse) Release(schedule.Key) { p.note("leave") }
 
-func (p *purse) Acquire(ctx context.Context, _ schedule.Key, ask mesh.Ask) mesh.Limits {
+func (p *purse) Acquire(ctx context.Context, _ schedule.Key, ask limits.Demand) limits.Share {
 	p.note("take")
 	p.mu.Lock()
 	p.loads = append(p.loads, ask)
@@ -53,14 +53,14 @@ func (p *purse) Acquire(ctx context.Context, _ schedule.Key, ask mesh.Ask) mesh.
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.waits -= time.Since(began); p.waits > 0 {
-		return mesh.Limits{PerAgent: -1, Cap: 8, Others: 8, Users: "NetReach other"}
+		return limits.Share{PerAgent: -1, Cap: 8, Others: 8, Users: "NetReach other"}
 	}
 	return p.gives
 }
 
 func TestARoundKeepsToTheBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		network, kept, budget := newAgents(nil), newMemory(), &purse{gives: mesh.Limits{PerAgent: 8, Others: 3}}
+		network, kept, budget := newAgents(nil), newMemory(), &purse{gives: limits.Share{PerAgent: 8, Others: 3}}
 		c := round.New(round.Config{Snapshots: pods("a", "b"), Agents: network, Plans: kept, Rounds: kept,
 			Unknown: errUnknown, Budget: budget})
 		got, err := c.Run(t.Context(), request(time.Minute))
@@ -102,7 +102,7 @@ func (g *growing) Snapshot(ctx context.Context, of topology.Workload) (topology.
 func TestARoundWaitsForItsPartAndIsPlannedForWhatIsThereThen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network, kept, budget := newAgents(nil), newMemory(),
-			&purse{gives: mesh.Limits{PerAgent: 9}, waits: 20 * time.Second}
+			&purse{gives: limits.Share{PerAgent: 9}, waits: 20 * time.Second}
 		c := round.New(round.Config{Snapshots: &growing{pods: []string{"a", "b"}}, Agents: network, Plans: kept,
 			Rounds: kept, Unknown: errUnknown, Budget: budget})
 		began := time.Now()
@@ -164,7 +164,7 @@ func TestARoundForWhichNothingIsLeftHasNoData(t *testing.T) {
 func TestARoundThatIsTakenUpCountsAsItIs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network, kept := newAgents(nil), newMemory()
-		before := &purse{gives: mesh.Limits{PerAgent: 8}}
+		before := &purse{gives: limits.Share{PerAgent: 8}}
 		first := round.New(round.Config{Snapshots: pods("a", "b"), Agents: network, Plans: kept, Rounds: kept,
 			Unknown: errUnknown, Budget: before})
 		ctx, cancel := context.WithCancelCause(t.Context())
@@ -173,7 +173,7 @@ func TestARoundThatIsTakenUpCountsAsItIs(t *testing.T) {
 		if _, err := first.Run(ctx, req); !errors.Is(err, round.ErrHandedOver) {
 			t.Fatalf("the round ended by %v", err)
 		}
-		after := &purse{gives: mesh.Limits{PerAgent: 1}}
+		after := &purse{gives: limits.Share{PerAgent: 1}}
 		second := round.New(round.Config{Snapshots: pods("a", "b"), Agents: network, Plans: kept, Rounds: kept,
 			Unknown: errUnknown, Budget: after})
 		got, err := second.Run(t.Context(), req)

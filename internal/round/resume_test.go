@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"kdoctor.io/kdoctor/internal/mesh"
+	"kdoctor.io/kdoctor/internal/limits"
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/round"
 	"kdoctor.io/kdoctor/internal/schedule"
@@ -164,7 +164,7 @@ func TestTheBudgetOfARoundThatIsTakenUp(t *testing.T) {
 		{"a single agent counts", []string{"a"}, func(p store.Plan) store.Plan { return p },
 			[]string{"enter", "take", "leave"}},
 		{"a round for which nothing was left takes nothing", []string{"a", "b"},
-			func(p store.Plan) store.Plan { p.Mesh.Withhold(); return p },
+			func(p store.Plan) store.Plan { p.Mesh.DropPlans(); return p },
 			[]string{"enter", "leave"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -192,7 +192,7 @@ func TestARoundThatWaitedForASecondIsPlannedAgain(t *testing.T) {
 	}{{time.Second - 1, 2}, {time.Second, 3}} {
 		synctest.Test(t, func(t *testing.T) {
 			network, kept, budget := newAgents(nil), newMemory(),
-				&purse{gives: mesh.Limits{PerAgent: 9}, waits: c.waits}
+				&purse{gives: limits.Share{PerAgent: 9}, waits: c.waits}
 			got, err := round.New(round.Config{Snapshots: &growing{pods: []string{"a", "b"}}, Agents: network,
 				Plans: kept, Rounds: kept,
 				Unknown: errUnknown, Budget: budget}).Run(t.Context(), request(time.Minute))

@@ -17,14 +17,15 @@ import (
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// served is a cluster of two agents with a Service that keeps traffic on the node, node ports at ExternalIPs, and a load
-// balancer that the asking node answers for itself.
+// served is a cluster of two agents with a Service that keeps traffic on the node, node ports at ExternalIPs, and a
+// load balancer that the asking node answers for itself.
 type served struct{}
 
 func (served) Snapshot(context.Context, topology.Workload) (topology.Snapshot, error) {
 	s := topology.Snapshot{Taken: time.Now(), Agents: pods("a", "b")}
 	for i, name := range []string{"a", "b"} {
-		internal, external := netip.AddrFrom4([4]byte{198, 19, 1, byte(i)}), netip.AddrFrom4([4]byte{198, 19, 2, byte(i)})
+		internal, external := netip.AddrFrom4([4]byte{198, 19, 1, byte(i)}),
+			netip.AddrFrom4([4]byte{198, 19, 2, byte(i)})
 		s.Nodes = append(s.Nodes, topology.Node{Name: "node-" + name, Addresses: []netip.Addr{internal, external},
 			External: []netip.Addr{external}})
 	}

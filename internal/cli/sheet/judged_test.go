@@ -8,6 +8,7 @@ import (
 	"kdoctor.io/kdoctor/api/system/v1beta1"
 	"kdoctor.io/kdoctor/internal/apiserver/render"
 	"kdoctor.io/kdoctor/internal/cli/sheet"
+	"kdoctor.io/kdoctor/internal/limits"
 	"kdoctor.io/kdoctor/internal/mesh"
 	"kdoctor.io/kdoctor/internal/probe"
 	"kdoctor.io/kdoctor/internal/report"
@@ -24,6 +25,7 @@ func (r round) measure(edit func(*report.Round)) v1beta1.KdoctorReport {
 	kinds := []target.Kind{target.Endpoint, target.ClusterIP, target.LoadBalancer}
 	planned := mesh.New(schedule.Key{Generation: 1, Round: 1}, report.Task{Kind: "NetReach", Name: "task"},
 		r.snapshot(), mesh.Want{Families: r.families, Kinds: kinds, Load: load})
+	limits.Grant(&planned, load, limits.Share{})
 	measured := report.Round{Key: schedule.Key{Generation: 1, Round: 1}, Started: began,
 		Ended: began.Add(12 * time.Second),
 		Load:  planned.Load, Expected: planned.Expected, Backends: planned.Backends}
