@@ -57,7 +57,7 @@ func overlap(windows []window, first, last time.Duration) time.Duration {
 
 // byTime orders changes by their time, and by all else where that is the same.
 func byTime(a, b report.Change) int {
-	return cmp.Or(a.From.Compare(b.From), a.To.Compare(b.To), cmp.Compare(a.Node, b.Node), cmp.Compare(a.Pod, b.Pod),
+	return cmp.Or(a.WindowStart.Compare(b.WindowStart), a.WindowEnd.Compare(b.WindowEnd), cmp.Compare(a.Node, b.Node), cmp.Compare(a.Pod, b.Pod),
 		cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Detail, b.Detail))
 }
 
@@ -66,7 +66,7 @@ func byTime(a, b report.Change) int {
 func (e *excuser) alone(pod string) []absence {
 	var all []absence
 	for _, c := range e.changes[pod] {
-		a := absence{window: window{from: c.From.Add(-slack).Sub(e.zero), to: forever}, change: c}
+		a := absence{window: window{from: c.WindowStart.Add(-slack).Sub(e.zero), to: forever}, change: c}
 		if c.Kind == report.Restarted && !open(c) {
 			a.to = over(c).Add(listen).Sub(e.zero)
 		}
@@ -79,7 +79,7 @@ func (e *excuser) alone(pod string) []absence {
 func (e *excuser) drained(node string) []absence {
 	var all []absence
 	for _, c := range e.drains[node] {
-		all = append(all, absence{window: window{from: c.From.Add(-slack).Sub(e.zero), to: forever}, change: c})
+		all = append(all, absence{window: window{from: c.WindowStart.Add(-slack).Sub(e.zero), to: forever}, change: c})
 	}
 	return all
 }
@@ -110,7 +110,7 @@ func (e *excuser) during(absences []absence, streams []stream) bool {
 // how long what leads to backends may lead to one that was deleted. A backend that is down for long is left out in
 // the meantime.
 func (e *excuser) absences(c report.Change, after time.Duration) []absence {
-	begin, end := c.From.Add(-slack).Sub(e.zero), over(c).Sub(e.zero)
+	begin, end := c.WindowStart.Add(-slack).Sub(e.zero), over(c).Sub(e.zero)
 	down := absence{window: window{from: begin, to: begin + slack + grace}, last: begin + slack + grace, change: c}
 	up := absence{window: window{from: end - slack, to: end + settle}, last: end + grace, change: c}
 	switch {
@@ -133,7 +133,7 @@ func (e *excuser) absences(c report.Change, after time.Duration) []absence {
 // end on a node that was drained. alone reports that the backend is the only one; a deleted one of several is
 // replaced before the next, or counts as away with it.
 func (e *excuser) lasting(c report.Change, after time.Duration, alone bool) window {
-	w := window{from: c.From.Add(-slack).Sub(e.zero), to: over(c).Sub(e.zero)}
+	w := window{from: c.WindowStart.Add(-slack).Sub(e.zero), to: over(c).Sub(e.zero)}
 	switch {
 	case open(c) || c.Kind == report.Drained:
 		w.to = forever

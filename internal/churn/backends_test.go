@@ -27,11 +27,11 @@ func void(r report.Round) uint64 {
 }
 
 func deletedAt(pod string, second float64) report.Change {
-	return report.Change{Pod: pod, Node: "n" + pod, Kind: report.Deleted, From: at(second), To: at(second)}
+	return report.Change{Pod: pod, Node: "n" + pod, Kind: report.Deleted, WindowStart: at(second), WindowEnd: at(second)}
 }
 
 func restartedAt(pod string, from, to float64) report.Change {
-	return report.Change{Pod: pod, Node: "n" + pod, Kind: report.Restarted, From: at(from), To: at(to)}
+	return report.Change{Pod: pod, Node: "n" + pod, Kind: report.Restarted, WindowStart: at(from), WindowEnd: at(to)}
 }
 
 // With internalTrafficPolicy Local a Service leads each agent to the pods on its own node.

@@ -83,7 +83,7 @@ func TestBoundsOfTheShare(t *testing.T) {
 
 func TestBoundsOfRestarts(t *testing.T) {
 	type spans = [][3]float64
-	short, open, long := restartedAt("b", 40, 42), report.Change{Pod: "b", Kind: report.Restarted, From: at(40)},
+	short, open, long := restartedAt("b", 40, 42), report.Change{Pod: "b", Kind: report.Restarted, WindowStart: at(40)},
 		restartedAt("b", 10, 70)
 	endpoint := target.Target{ID: "b", Kind: target.Endpoint, Answer: target.OnePod, Pod: "b"}
 	service := target.Target{ID: "service", Kind: target.ClusterIP}

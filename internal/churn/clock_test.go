@@ -21,7 +21,7 @@ func TestAnAgentThatIsSilentBeforeItsRestartHasAClockThatIsWrong(t *testing.T) {
 		return looked(second, &a)
 	}
 	restart := func(from, to float64) []report.Change {
-		return []report.Change{{Pod: "a", Node: "n", Kind: report.Restarted, From: at(from), To: at(to)}}
+		return []report.Change{{Pod: "a", Node: "n", Kind: report.Restarted, WindowStart: at(from), WindowEnd: at(to)}}
 	}
 	for _, c := range []struct {
 		name   string
@@ -49,7 +49,7 @@ func TestAnAgentThatIsSilentBeforeItsRestartHasAClockThatIsWrong(t *testing.T) {
 		w.See(seen(10, 0, time.Time{}, at(-1000)))
 		w.See(seen(20, 0, at(17), time.Time{}))
 		w.Silent(map[string]time.Time{"a": at(14)})
-		want := []report.Change{{Pod: "a", Node: "n", Kind: report.Restarted, From: at(10)}}
+		want := []report.Change{{Pod: "a", Node: "n", Kind: report.Restarted, WindowStart: at(10)}}
 		if diff := cmp.Diff(want, w.Changes(nil)); diff != "" {
 			t.Errorf("changes (-want +got):\n%s", diff)
 		}
@@ -73,10 +73,10 @@ func TestAnAgentThatAnswersAfterItsRestartHasAClockThatIsWrong(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := churn.NewWatch([]topology.Agent{pod}, at(0))
-			a, want := pod, report.Change{Pod: "a", Node: "n", Kind: report.Restarted, From: at(c.from)}
+			a, want := pod, report.Change{Pod: "a", Node: "n", Kind: report.Restarted, WindowStart: at(c.from)}
 			a.Ended, a.Started = at(12), time.Time{}
 			if c.back {
-				a.Restarts, a.Started, want.To = 1, at(13), at(c.to)
+				a.Restarts, a.Started, want.WindowEnd = 1, at(13), at(c.to)
 			}
 			w.See(looked(10, &pod))
 			w.See(looked(20, &a))

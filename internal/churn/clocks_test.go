@@ -26,7 +26,7 @@ func TestADeletionAfterTheSilenceKeepsItsTime(t *testing.T) {
 	w.See(looked(10, &pod))
 	w.See(looked(20, &gone))
 	w.Silent(since("a", 14))
-	want := []report.Change{{Pod: "a", Node: "n", Kind: report.Deleted, From: at(17), To: at(17)}}
+	want := []report.Change{{Pod: "a", Node: "n", Kind: report.Deleted, WindowStart: at(17), WindowEnd: at(17)}}
 	if diff := cmp.Diff(want, w.Changes(nil)); diff != "" {
 		t.Errorf("changes (-want +got):\n%s", diff)
 	}
@@ -42,8 +42,8 @@ func TestTheClockIsDoubtedForEachRestart(t *testing.T) {
 	w.See(looked(10, &first))
 	w.See(looked(20, &second))
 	w.Silent(since("a", 14))
-	want := []report.Change{{Pod: "a", Node: "n", Kind: report.Restarted, From: at(4), To: at(5)},
-		{Pod: "a", Node: "n", Kind: report.Restarted, From: at(10), To: at(20)}}
+	want := []report.Change{{Pod: "a", Node: "n", Kind: report.Restarted, WindowStart: at(4), WindowEnd: at(5)},
+		{Pod: "a", Node: "n", Kind: report.Restarted, WindowStart: at(10), WindowEnd: at(20)}}
 	if diff := cmp.Diff(want, w.Changes(nil)); diff != "" {
 		t.Errorf("changes (-want +got):\n%s", diff)
 	}
@@ -58,7 +58,7 @@ func TestASilenceFromBeforeTheWatchIsNotOfARemovedNode(t *testing.T) {
 		want   []report.Change
 	}{
 		{"since the watch began", 0,
-			[]report.Change{{Pod: "a", Node: "n", Kind: report.Drained, From: at(0), To: at(10), NodeLeft: true}}},
+			[]report.Change{{Pod: "a", Node: "n", Kind: report.Drained, WindowStart: at(0), WindowEnd: at(10), NodeLeft: true}}},
 		{"since before that", -1, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -78,7 +78,7 @@ func TestAPodThatIsDeletedFromANodeThatIsToBeRemovedWasDrained(t *testing.T) {
 	gone.Deleted = at(7)
 	w := churn.NewWatch([]topology.Agent{pod}, at(0))
 	w.See(on(looked(10, &gone), topology.Node{Removing: "the autoscaler removes it"}))
-	want := []report.Change{{Pod: "a", Node: "n", Kind: report.Drained, From: at(7), To: at(7)}}
+	want := []report.Change{{Pod: "a", Node: "n", Kind: report.Drained, WindowStart: at(7), WindowEnd: at(7)}}
 	if diff := cmp.Diff(want, w.Changes(nil)); diff != "" {
 		t.Errorf("changes (-want +got):\n%s", diff)
 	}
@@ -91,7 +91,7 @@ func TestAnAnswerAfterAPodIsGoneIsNotItsOwn(t *testing.T) {
 		w := churn.NewWatch([]topology.Agent{pod}, at(0))
 		w.See(looked(10, &pod))
 		w.See(looked(20, nil))
-		want := []report.Change{{Pod: "a", Node: "n", Kind: report.Deleted, From: at(from), To: at(20)}}
+		want := []report.Change{{Pod: "a", Node: "n", Kind: report.Deleted, WindowStart: at(from), WindowEnd: at(20)}}
 		if diff := cmp.Diff(want, w.Changes(since("a", answered))); diff != "" {
 			t.Errorf("answered at %v s: changes (-want +got):\n%s", answered, diff)
 		}

@@ -10,7 +10,7 @@ import (
 
 // deletedWithin is a deletion that happened at some moment between the two, and nobody knows when.
 func deletedWithin(pod string, from, to float64) report.Change {
-	return report.Change{Pod: pod, Node: "n" + pod, Kind: report.Deleted, From: at(from), To: at(to)}
+	return report.Change{Pod: pod, Node: "n" + pod, Kind: report.Deleted, WindowStart: at(from), WindowEnd: at(to)}
 }
 
 // Twenty requests a second come due for twenty seconds. A deleted pod of three is away for 12 s: of the 240 requests

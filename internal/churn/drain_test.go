@@ -13,7 +13,7 @@ import (
 )
 
 func drainedAt(pod string, from, to float64) report.Change {
-	return report.Change{Pod: pod, Node: "n" + pod, Kind: report.Drained, From: at(from), To: at(to)}
+	return report.Change{Pod: pod, Node: "n" + pod, Kind: report.Drained, WindowStart: at(from), WindowEnd: at(to)}
 }
 
 // left is a drain after which the node is gone.
@@ -27,7 +27,7 @@ func left(pod string, from, to float64) report.Change {
 func TestSetsOfWhichNobodyIsLeft(t *testing.T) {
 	type spans = [][3]float64
 	one, two := []string{"b"}, []string{"b", "c"}
-	open := report.Change{Pod: "b", Kind: report.Restarted, From: at(50)}
+	open := report.Change{Pod: "b", Kind: report.Restarted, WindowStart: at(50)}
 	for _, c := range []struct {
 		name    string
 		pods    []string

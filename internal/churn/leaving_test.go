@@ -49,7 +49,7 @@ func TestANodeThatWasSeenLeavingIsGone(t *testing.T) {
 			for _, s := range c.looks {
 				w.See(s)
 			}
-			want := []report.Change{{Pod: "a", Node: "n", Kind: report.Drained, From: at(c.from), To: at(c.to),
+			want := []report.Change{{Pod: "a", Node: "n", Kind: report.Drained, WindowStart: at(c.from), WindowEnd: at(c.to),
 				NodeLeft: true}}
 			if diff := cmp.Diff(want, w.Changes(map[string]time.Time{})); diff != "" {
 				t.Errorf("changes (-want +got):\n%s", diff)
@@ -63,7 +63,7 @@ func TestANodeThatWasSeenLeavingIsGone(t *testing.T) {
 func TestAnAgentThatWasSilentBeforeGoesWithItsNode(t *testing.T) {
 	a, b := topology.Agent{Pod: "a", Node: "n", UID: "1"}, topology.Agent{Pod: "b", Node: "n", UID: "2"}
 	left := func(pod string) report.Change {
-		return report.Change{Pod: pod, Node: "n", Kind: report.Drained, From: at(21), To: at(25), NodeLeft: true}
+		return report.Change{Pod: pod, Node: "n", Kind: report.Drained, WindowStart: at(21), WindowEnd: at(25), NodeLeft: true}
 	}
 	type silent map[string]time.Time
 	for _, c := range []struct {
@@ -118,7 +118,7 @@ func TestAPodThatIsReplacedOnItsNodeWasDeleted(t *testing.T) {
 			}
 			c.then.Taken, c.then.Nodes = at(late), []topology.Node{cordoned}
 			w.See(c.then)
-			want := []report.Change{{Pod: "a", Node: "n", Kind: c.want, From: at(10), To: at(20)}}
+			want := []report.Change{{Pod: "a", Node: "n", Kind: c.want, WindowStart: at(10), WindowEnd: at(20)}}
 			if diff := cmp.Diff(want, w.Changes(nil)); diff != "" {
 				t.Errorf("%s, seen at %v s: changes (-want +got):\n%s", c.name, late, diff)
 			}

@@ -46,7 +46,7 @@ func TestNodes(t *testing.T) {
 		n.Removing, n.Cordoned, n.NotReady = "the cluster autoscaler removes it", true, true
 	})
 	change := func(what report.ChangeKind, from, to float64) []report.Change {
-		return []report.Change{{Pod: "a", Node: "n", Kind: what, From: at(from), To: at(to)}}
+		return []report.Change{{Pod: "a", Node: "n", Kind: what, WindowStart: at(from), WindowEnd: at(to)}}
 	}
 	emptied := func(from, to float64) []report.Change { return change(report.Drained, from, to) }
 	drained := func(from, to float64) []report.Change {
@@ -188,7 +188,7 @@ func TestEachAgentThatFallsSilentIsLookedAt(t *testing.T) {
 	w.See(topology.Snapshot{Taken: at(10), Agents: agents,
 		Nodes: []topology.Node{{Name: "n", Cordoned: true, Removing: "the cluster autoscaler removes it"}}})
 	w.Silent(map[string]time.Time{"b": at(12)})
-	want := []report.Change{{Pod: "b", Node: "n", Kind: report.Drained, From: at(0), To: at(12), NodeLeft: true}}
+	want := []report.Change{{Pod: "b", Node: "n", Kind: report.Drained, WindowStart: at(0), WindowEnd: at(12), NodeLeft: true}}
 	if diff := cmp.Diff(want, w.Changes(nil)); diff != "" {
 		t.Errorf("changes (-want +got):\n%s", diff)
 	}

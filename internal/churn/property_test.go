@@ -35,10 +35,10 @@ func anyRound(random *rand.Rand) (report.Round, map[string]time.Time) {
 		case 0:
 			c = restartedAt(pod, from, from+5*random.Float64())
 		case 1:
-			c.To = time.Time{}
+			c.WindowEnd = time.Time{}
 			c.Kind = report.Restarted
 		case 2:
-			c.Kind, c.To = report.Drained, at(from+10)
+			c.Kind, c.WindowEnd = report.Drained, at(from+10)
 		}
 		round.Churn = append(round.Churn, c)
 	}
@@ -82,7 +82,7 @@ func anyPath(random *rand.Rand, round report.Round, pods []string, t target.Targ
 	p := measured(t)
 	for _, outcome := range []probe.Outcome{probe.Timeout, probe.Refused, probe.TLSFailed}[:random.IntN(4)] {
 		f := report.Failure{Outcome: outcome, Phase: probe.Connect}
-		from := round.Churn[random.IntN(len(round.Churn))].From.Sub(at(0)).Seconds() + 6*(random.Float64()-0.3)
+		from := round.Churn[random.IntN(len(round.Churn))].WindowStart.Sub(at(0)).Seconds() + 6*(random.Float64()-0.3)
 		took := 12 * random.Float64()
 		for range random.IntN(40) {
 			moment := from + took*random.Float64()

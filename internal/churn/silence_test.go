@@ -13,12 +13,12 @@ import (
 )
 
 func TestAgentsWithoutAWholeReport(t *testing.T) {
-	gone := report.Change{Pod: "b", Node: "nb", Kind: report.Deleted, From: at(50), To: at(52)}
-	drained := report.Change{Pod: "b", Node: "nb", Kind: report.Drained, From: at(50), To: at(52)}
-	oom := report.Change{Pod: "b", Node: "nb", Kind: report.Restarted, Detail: "OOMKilled", From: at(50), To: at(52)}
-	crashed := report.Change{Pod: "b", Node: "nb", Kind: report.Restarted, From: at(50)}
-	again := report.Change{Pod: "b", Node: "nb", Kind: report.Restarted, Detail: "Error", From: at(60), To: at(62)}
-	endless := report.Change{Pod: "b", Node: "nb", Kind: report.Deleted, From: at(50)}
+	gone := report.Change{Pod: "b", Node: "nb", Kind: report.Deleted, WindowStart: at(50), WindowEnd: at(52)}
+	drained := report.Change{Pod: "b", Node: "nb", Kind: report.Drained, WindowStart: at(50), WindowEnd: at(52)}
+	oom := report.Change{Pod: "b", Node: "nb", Kind: report.Restarted, Detail: "OOMKilled", WindowStart: at(50), WindowEnd: at(52)}
+	crashed := report.Change{Pod: "b", Node: "nb", Kind: report.Restarted, WindowStart: at(50)}
+	again := report.Change{Pod: "b", Node: "nb", Kind: report.Restarted, Detail: "Error", WindowStart: at(60), WindowEnd: at(62)}
+	endless := report.Change{Pod: "b", Node: "nb", Kind: report.Deleted, WindowStart: at(50)}
 	never := time.Time{}
 	cases := []struct {
 		name             string
@@ -32,7 +32,7 @@ func TestAgentsWithoutAWholeReport(t *testing.T) {
 		{"an agent that ran out of memory cannot report", []report.Change{oom}, never, at(51), oom},
 		{"an agent that could not be reached before it was deleted is a fault", []report.Change{gone}, never, at(10),
 			report.Change{}},
-		{"an agent that was not changed is a fault", []report.Change{{Pod: "c", Kind: report.Deleted, From: at(50)}},
+		{"an agent that was not changed is a fault", []report.Change{{Pod: "c", Kind: report.Deleted, WindowStart: at(50)}},
 			never, at(51), report.Change{}},
 		{"an agent that is not known to have been silent is a fault", []report.Change{gone}, never, never,
 			report.Change{}},
@@ -80,7 +80,7 @@ func TestAgentsWithoutAWholeReport(t *testing.T) {
 }
 
 func TestAgentsThatWereStopped(t *testing.T) {
-	gone := report.Change{Pod: "b", Node: "nb", Kind: report.Deleted, From: at(50), To: at(52)}
+	gone := report.Change{Pod: "b", Node: "nb", Kind: report.Deleted, WindowStart: at(50), WindowEnd: at(52)}
 	cases := []struct {
 		name             string
 		ended            time.Time

@@ -81,7 +81,7 @@ func newExcuser(round report.Round) *excuser {
 	}
 	changes := slices.Clone(round.Churn)
 	slices.SortFunc(changes, byTime)
-	e.zero = changes[0].From
+	e.zero = changes[0].WindowStart
 	for _, c := range changes {
 		e.changes[c.Pod] = append(e.changes[c.Pod], c)
 		if c.NodeLeft {
@@ -107,7 +107,7 @@ func (e *excuser) missing(m report.Missing, silent time.Time) report.Missing {
 // outlived reports whether others still reached the pod long after it had fallen silent, so that it was not gone: its
 // deletion, or that of its node, of which nobody knows the time, came after that.
 func (e *excuser) outlived(c report.Change, silent time.Time) bool {
-	return c.Kind != report.Restarted && c.From.Before(c.To) && e.reached[c.Pod].After(silent.Add(grace))
+	return c.Kind != report.Restarted && c.WindowStart.Before(c.WindowEnd) && e.reached[c.Pod].After(silent.Add(grace))
 }
 
 // reached returns until when, at least, each pod answered at its own addresses: as many answers as came take at least
@@ -163,7 +163,7 @@ func (e *excuser) rates(pod string) (counted, kept float64) {
 // where none does.
 func (e *excuser) stopped(pod string, earliest, latest time.Time) *report.Change {
 	for _, c := range slices.Backward(e.changes[pod]) {
-		if !latest.Before(c.From.Add(-slack)) && (open(c) || !earliest.After(over(c).Add(grace))) {
+		if !latest.Before(c.WindowStart.Add(-slack)) && (open(c) || !earliest.After(over(c).Add(grace))) {
 			return &c
 		}
 	}
@@ -171,10 +171,10 @@ func (e *excuser) stopped(pod string, earliest, latest time.Time) *report.Change
 }
 
 // open reports whether the change is a restart that is not over yet.
-func open(c report.Change) bool { return c.Kind == report.Restarted && c.To.IsZero() }
+func open(c report.Change) bool { return c.Kind == report.Restarted && c.WindowEnd.IsZero() }
 
 // over is when the change was over; a restart that is still under way counts from when it began.
-func over(c report.Change) time.Time { return latest(c.From, c.To) }
+func over(c report.Change) time.Time { return latest(c.WindowStart, c.WindowEnd) }
 
 // clock returns the two moments of the controller's clock between which a moment of the agent's clock lies. Only
 // differences of the agent's clock are used, unless nobody knows when it started.

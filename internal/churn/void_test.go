@@ -36,10 +36,10 @@ func TestVoid(t *testing.T) {
 	endpoint := target.Target{ID: "AgentPodV4IP_b", Kind: target.Endpoint, Pod: "b", Node: "nb"}
 	service := func(kind target.Kind) target.Target { return target.Target{ID: "service", Kind: kind} }
 	local := target.Target{ID: "local", Kind: target.NodePort, OnlyNode: "nb"}
-	gone := report.Change{Pod: "b", Node: "nb", Kind: report.Deleted, From: at(50), To: at(52)}
-	restart := report.Change{Pod: "b", Node: "nb", Kind: report.Restarted, From: at(50), To: at(52)}
-	crashed := report.Change{Pod: "b", Node: "nb", Kind: report.Restarted, From: at(50)}
-	late := report.Change{Pod: "b", Node: "nb", Kind: report.Deleted, From: at(99), To: at(99)}
+	gone := report.Change{Pod: "b", Node: "nb", Kind: report.Deleted, WindowStart: at(50), WindowEnd: at(52)}
+	restart := report.Change{Pod: "b", Node: "nb", Kind: report.Restarted, WindowStart: at(50), WindowEnd: at(52)}
+	crashed := report.Change{Pod: "b", Node: "nb", Kind: report.Restarted, WindowStart: at(50)}
+	late := report.Change{Pod: "b", Node: "nb", Kind: report.Deleted, WindowStart: at(99), WindowEnd: at(99)}
 	withStatus := func(p report.Path, status int, n uint64) report.Path {
 		p.Statuses = map[int]uint64{200: p.OK, status: n}
 		return p
@@ -146,7 +146,7 @@ func TestVoid(t *testing.T) {
 func TestOnlyPodsThatChangedAtTheTimeExplainFailures(t *testing.T) {
 	service := target.Target{ID: "service", Kind: target.ClusterIP}
 	deleted := func(pod string, second float64) report.Change {
-		return report.Change{Pod: pod, Node: "n" + pod, Kind: report.Deleted, From: at(second), To: at(second)}
+		return report.Change{Pod: pod, Node: "n" + pod, Kind: report.Deleted, WindowStart: at(second), WindowEnd: at(second)}
 	}
 	// Of 100 requests in ten seconds, one of four pods explains 25 give or take 13, two of them 50 give or take 15.
 	path := measured(service, failure(probe.Refused, [3]float64{50, 60, 55}))
@@ -161,8 +161,8 @@ func TestOnlyPodsThatChangedAtTheTimeExplainFailures(t *testing.T) {
 			0},
 		{"a second one that is deleted later explains nothing", []report.Change{deleted("b", 50), deleted("c", 90)}, 0},
 		{"one that is restarted twice is one",
-			[]report.Change{{Pod: "b", Kind: report.Restarted, From: at(49), To: at(50)},
-				{Pod: "b", Kind: report.Restarted, From: at(51), To: at(52)}}, 0},
+			[]report.Change{{Pod: "b", Kind: report.Restarted, WindowStart: at(49), WindowEnd: at(50)},
+				{Pod: "b", Kind: report.Restarted, WindowStart: at(51), WindowEnd: at(52)}}, 0},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -178,7 +178,7 @@ func TestOnlyPodsThatChangedAtTheTimeExplainFailures(t *testing.T) {
 
 func TestTimesOfAnAgentAreThoseOfTheControllersClock(t *testing.T) {
 	endpoint := target.Target{ID: "AgentPodV4IP_b", Kind: target.Endpoint, Pod: "b", Node: "nb"}
-	gone := report.Change{Pod: "b", Node: "nb", Kind: report.Deleted, From: at(50), To: at(52)}
+	gone := report.Change{Pod: "b", Node: "nb", Kind: report.Deleted, WindowStart: at(50), WindowEnd: at(52)}
 	cases := []struct {
 		name             string
 		earliest, latest time.Time

@@ -189,8 +189,8 @@ func (l *life) doubtClock(silent time.Time) {
 // doubtClock leaves the times aside that the node's clock told of a restart.
 func (c *change) doubtClock() {
 	c.hint, c.wrong = time.Time{}, true
-	if !c.To.IsZero() {
-		c.To = c.up
+	if !c.WindowEnd.IsZero() {
+		c.WindowEnd = c.up
 	}
 }
 
@@ -289,7 +289,7 @@ func (l *life) change(what report.ChangeKind, hint, noticed time.Time) change {
 // that is no hint when the first began.
 func (l *life) lives(now topology.Agent, taken time.Time) {
 	n := len(l.changes)
-	down := n > 0 && l.changes[n-1].To.IsZero()
+	down := n > 0 && l.changes[n-1].WindowEnd.IsZero()
 	if !down && (now.Restarts != l.agent.Restarts || !now.Ended.Equal(l.agent.Ended)) {
 		c := l.change(report.Restarted, now.Ended, taken)
 		if now.Restarts > l.agent.Restarts+1 {
@@ -300,9 +300,9 @@ func (l *life) lives(now topology.Agent, taken time.Time) {
 		n, down = n+1, true
 	}
 	if down && !now.Started.IsZero() {
-		l.changes[n-1].To, l.changes[n-1].up = taken, taken
+		l.changes[n-1].WindowEnd, l.changes[n-1].up = taken, taken
 		if at := now.Started; !l.changes[n-1].wrong && at.After(l.well.Add(-second)) && at.Before(taken) {
-			l.changes[n-1].To = at
+			l.changes[n-1].WindowEnd = at
 		}
 	}
 	l.agent, l.well = now, taken
@@ -318,7 +318,7 @@ func (w *Watch) Changes(answered map[string]time.Time) []report.Change {
 		}
 	}
 	slices.SortStableFunc(all, func(a, b report.Change) int {
-		return cmp.Or(a.From.Compare(b.From), cmp.Compare(a.Node, b.Node), cmp.Compare(a.Pod, b.Pod))
+		return cmp.Or(a.WindowStart.Compare(b.WindowStart), cmp.Compare(a.Node, b.Node), cmp.Compare(a.Pod, b.Pod))
 	})
 	return all
 }
@@ -330,21 +330,21 @@ func (c change) at(answered time.Time) report.Change {
 		// An agent that restarted does not know the round any more, and this one answered for it.
 		c.doubtClock()
 	}
-	c.From = c.hint
+	c.WindowStart = c.hint
 	if c.hint.IsZero() {
-		c.From = c.earliest
-		if alive.After(c.From) && alive.Before(c.noticed) {
-			c.From = alive
+		c.WindowStart = c.earliest
+		if alive.After(c.WindowStart) && alive.Before(c.noticed) {
+			c.WindowStart = alive
 		}
 	}
 	switch {
-	case c.Kind == report.Restarted && c.To.IsZero():
+	case c.Kind == report.Restarted && c.WindowEnd.IsZero():
 	case c.Kind == report.Restarted:
-		c.To = latest(c.From, c.To)
+		c.WindowEnd = latest(c.WindowStart, c.WindowEnd)
 	case c.hint.IsZero():
-		c.To = c.noticed
+		c.WindowEnd = c.noticed
 	default:
-		c.To = c.hint
+		c.WindowEnd = c.hint
 	}
 	return c.Change
 }

@@ -51,7 +51,7 @@ func TestWatch(t *testing.T) {
 	})
 	down := topology.Node{NotReady: true}
 	change := func(what report.ChangeKind, from, to float64) report.Change {
-		return report.Change{Pod: "a", Node: "n", Kind: what, From: at(from), To: at(to)}
+		return report.Change{Pod: "a", Node: "n", Kind: what, WindowStart: at(from), WindowEnd: at(to)}
 	}
 	oom := func(from, to float64) report.Change {
 		c := change(report.Restarted, from, to)
@@ -140,8 +140,8 @@ func TestWatch(t *testing.T) {
 			want:  []report.Change{change(report.Drained, 7, 7)}},
 		{name: "a node that was cordoned and then stops was drained, though its pod is left",
 			looks: []topology.Snapshot{on(looked(10, &well), topology.Node{NotReady: true, Cordoned: true})},
-			want: []report.Change{{Pod: "a", Node: "n", Kind: report.Drained, NodeLeft: true, From: at(0),
-				To: at(10)}}},
+			want: []report.Change{{Pod: "a", Node: "n", Kind: report.Drained, NodeLeft: true, WindowStart: at(0),
+				WindowEnd: at(10)}}},
 		{name: "a node that dies is a fault", looks: []topology.Snapshot{on(looked(10, &well), down)}},
 		{name: "a pod that is deleted because its node died is a fault",
 			looks: []topology.Snapshot{on(looked(10, &well), down), on(looked(310, deleted(305)), down),
@@ -158,21 +158,21 @@ func TestWatch(t *testing.T) {
 			want:  []report.Change{oom(10, 20)}},
 		{name: "an agent that ended and is not back has no end of the restart",
 			looks: []topology.Snapshot{looked(10, &well), looked(20, dead)},
-			want:  []report.Change{{Pod: "a", Node: "n", Kind: report.Restarted, Detail: "Error", From: at(14)}}},
+			want:  []report.Change{{Pod: "a", Node: "n", Kind: report.Restarted, Detail: "Error", WindowStart: at(14)}}},
 		{name: "an agent that is back later was restarted once", looks: []topology.Snapshot{looked(20, dead),
 			looked(30, with(func(a *topology.Agent) { a.Restarts, a.Ended, a.Started = 1, at(14), at(25) }))},
-			want: []report.Change{{Pod: "a", Node: "n", Kind: report.Restarted, Detail: "Error", From: at(14),
-				To: at(25)}}},
+			want: []report.Change{{Pod: "a", Node: "n", Kind: report.Restarted, Detail: "Error", WindowStart: at(14),
+				WindowEnd: at(25)}}},
 		{name: "an agent that is back in the second of a look was back then, for seconds are rounded down",
 			looks: []topology.Snapshot{looked(20.4, dead),
 				looked(30, with(func(a *topology.Agent) { a.Restarts, a.Ended, a.Started = 1, at(14), at(20) }))},
-			want: []report.Change{{Pod: "a", Node: "n", Kind: report.Restarted, Detail: "Error", From: at(14),
-				To: at(20)}}},
+			want: []report.Change{{Pod: "a", Node: "n", Kind: report.Restarted, Detail: "Error", WindowStart: at(14),
+				WindowEnd: at(20)}}},
 		{name: "an agent that is back more than a second before a look that found it down has a clock that is wrong",
 			looks: []topology.Snapshot{looked(20.4, dead),
 				looked(30, with(func(a *topology.Agent) { a.Restarts, a.Ended, a.Started = 1, at(14), at(19.4) }))},
-			want: []report.Change{{Pod: "a", Node: "n", Kind: report.Restarted, Detail: "Error", From: at(14),
-				To: at(30)}}},
+			want: []report.Change{{Pod: "a", Node: "n", Kind: report.Restarted, Detail: "Error", WindowStart: at(14),
+				WindowEnd: at(30)}}},
 		{name: "two restarts are two changes", looks: []topology.Snapshot{looked(10, restarted(4, 5)),
 			looked(100, with(func(a *topology.Agent) {
 				a.Restarts, a.Ended, a.Started, a.EndReason = 2, at(94), at(95), "OOMKilled"

@@ -92,7 +92,7 @@ func Show(out io.Writer, s Scenario) {
 	}
 	j := e.judge(s.Expect)
 	for _, c := range j.Round.Churn {
-		fmt.Fprintf(out, "  seen: %s of %s from %v to %v\n", c.Kind, c.Pod, c.From.Sub(epoch()), c.To.Sub(epoch()))
+		fmt.Fprintf(out, "  seen: %s of %s from %v to %v\n", c.Kind, c.Pod, c.WindowStart.Sub(epoch()), c.WindowEnd.Sub(epoch()))
 	}
 	windows := t.windows()
 	for _, a := range t.Agents {

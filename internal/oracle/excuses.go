@@ -49,7 +49,7 @@ func (c *checker) changed(pod string, claimed *report.Change) bool {
 		if claimed == nil {
 			return true
 		}
-		at := claimed.From.Sub(epoch())
+		at := claimed.WindowStart.Sub(epoch())
 		if at >= change.At-unseenNode-lookEvery-before && at <= t.noticed(i)+before &&
 			(claimed.Kind == report.Restarted) == (change.Kind == Restart) {
 			return true
@@ -68,7 +68,7 @@ func (c *checker) excused(a *AgentTruth, p *PathTruth, got report.Path, s stream
 			pod := e.Changes[i].Pod
 			if !c.changed(pod, &e.Changes[i]) {
 				c.problem(Unproven, "%s: %s of %s at %v did not happen", where, e.Changes[i].Kind, pod,
-					e.Changes[i].From.Sub(epoch()))
+					e.Changes[i].WindowStart.Sub(epoch()))
 			}
 			if !c.mayTouch(p.r, pod) {
 				c.problem(Unproven, "%s: %s may not answer there and is an excuse", where, pod)

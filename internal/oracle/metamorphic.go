@@ -112,11 +112,11 @@ func (c *checker) foreignChange(d dice, e evidence) {
 	}
 	at := epoch().Add(d.between(0, c.truth.Length))
 	change := report.Change{Pod: pod, Node: nodeName(node),
-		Kind: pick(d, report.Deleted, report.Drained, report.Restarted), From: at, To: at.Add(time.Second)}
+		Kind: pick(d, report.Deleted, report.Drained, report.Restarted), WindowStart: at, WindowEnd: at.Add(time.Second)}
 	with := e
 	with.round.Churn = slices.Clone(e.round.Churn)
 	i, _ := slices.BinarySearchFunc(with.round.Churn, change,
-		func(a, b report.Change) int { return a.From.Compare(b.From) })
+		func(a, b report.Change) int { return a.WindowStart.Compare(b.WindowStart) })
 	with.round.Churn = slices.Insert(with.round.Churn, i, change)
 	judged := with.judge(s.Expect)
 	for _, a := range c.truth.Agents {

@@ -36,9 +36,9 @@ func ChangeOfPod(c report.Change) string {
 
 // ChangeWithTime says in one sentence what happened to which pod, and how long after the start of the round.
 func ChangeWithTime(c report.Change, started time.Time) string {
-	after := max(0, c.From.Sub(started)).Round(time.Second)
+	after := max(0, c.WindowStart.Sub(started)).Round(time.Second)
 	text := fmt.Sprintf("pod %s on node %s: %s, %v after its start", c.Pod, c.Node, ChangeDuringRound(c), after)
-	if c.Kind == report.Restarted && c.To.IsZero() {
+	if c.Kind == report.Restarted && c.WindowEnd.IsZero() {
 		text += ", and was not back by its end"
 	}
 	return text

@@ -14,13 +14,13 @@ func TestAChangeReadsAsASentence(t *testing.T) {
 		change report.Change
 		want   string
 	}{
-		{report.Change{Pod: "a", Node: "n", Kind: report.Deleted, From: start.Add(14600 * time.Millisecond)},
+		{report.Change{Pod: "a", Node: "n", Kind: report.Deleted, WindowStart: start.Add(14600 * time.Millisecond)},
 			"pod a on node n: its pod was deleted during the round, 15s after its start"},
-		{report.Change{Pod: "a", Node: "n", Kind: report.Drained, From: start.Add(-time.Second)},
+		{report.Change{Pod: "a", Node: "n", Kind: report.Drained, WindowStart: start.Add(-time.Second)},
 			"pod a on node n: its node was drained during the round, 0s after its start"},
-		{report.Change{Pod: "a", Node: "n", Kind: report.Restarted, From: start, To: start},
+		{report.Change{Pod: "a", Node: "n", Kind: report.Restarted, WindowStart: start, WindowEnd: start},
 			"pod a on node n: its agent was restarted during the round, 0s after its start"},
-		{report.Change{Pod: "a", Node: "n", Kind: report.Restarted, Detail: "OOMKilled", From: start.Add(time.Minute)},
+		{report.Change{Pod: "a", Node: "n", Kind: report.Restarted, Detail: "OOMKilled", WindowStart: start.Add(time.Minute)},
 			"pod a on node n: its agent was restarted (OOMKilled) during the round, 1m0s after its start, and was " +
 				"not back by its end"},
 	}

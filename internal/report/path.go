@@ -19,11 +19,11 @@ type Failure struct {
 	Count   uint64        `json:"Count"`
 	// Examples are at most three different messages.
 	Examples []string `json:"Examples"`
-	// Spans tell when the attempts started, in their order; their counts add up to Count. They are empty where the
-	// agent does not tell.
+	// Spans are when the attempts started, in order of time; their counts add up to Count. Spans are empty if the agent
+	// does not report them.
 	Spans []Span `json:"Spans"`
-	// Excused is how many of Count say nothing, because the peer was changed; see Round.Churn. They count for neither
-	// side of a rate.
+	// Excused is how many of Count are explained by a change; see Round.Churn. Excused attempts count for neither side
+	// of a rate.
 	Excused uint64 `json:"Void"`
 }
 
@@ -31,7 +31,7 @@ type Failure struct {
 // Scheduled = Sent + Missed; Sent = OK + the sum of Failures.
 type Path struct {
 	Target target.Target `json:"Target"`
-	// Scheduled is how many attempts were due, Sent how many were made, Missed how many the agent could not make in
+	// Scheduled is how many attempts were due, Sent how many were made, and Missed how many the agent could not make in
 	// time.
 	Scheduled uint64    `json:"Scheduled"`
 	Sent      uint64    `json:"Sent"`
@@ -40,8 +40,8 @@ type Path struct {
 	Failures  []Failure `json:"Failures"`
 	// Latency counts successful attempts only: the time of the network and the other side, without the agent's own.
 	Latency stats.Histogram `json:"Latency"`
-	// Response counts successful attempts from when they were due to their end: Latency plus Lag, which is what a user
-	// would have waited who wanted the answer at that moment.
+	// Response counts successful attempts from when they were due to their end, Latency plus Lag: a user who wanted the
+	// answer when the attempt was due would have waited that long.
 	Response stats.Histogram `json:"Response"`
 	// Lag is what the agent itself added to each attempt: a late start and late reading.
 	Lag stats.Histogram `json:"Lag"`
@@ -49,29 +49,30 @@ type Path struct {
 	Kernel uint64 `json:"Kernel"`
 	// Phases is the time that successful attempts spent in each phase.
 	Phases Phases `json:"Phases"`
-	// Retransmits is how many segments were sent again, Retransmitted in how many attempts, failed ones included.
+	// Retransmits is how many segments were retransmitted, Retransmitted in how many attempts. Failed attempts are
+	// included.
 	Retransmits   uint64 `json:"Retransmits"`
 	Retransmitted uint64 `json:"Retransmitted"`
-	// Reused is how many attempts went over a connection that an earlier one had opened, Closed how many of those
-	// failed because the other side had closed it before it answered: they are among Failures.
+	// Reused is how many attempts went over a connection that an earlier attempt had opened. Closed is how many of the
+	// reused connections the other side closed before it answered; these attempts are among Failures.
 	Reused uint64 `json:"Reused"`
 	Closed uint64 `json:"Closed"`
-	// Statuses counts HTTP statuses; attempts without an answer are not in it.
+	// Statuses counts answers by HTTP status; attempts without an answer are left out.
 	Statuses map[int]uint64 `json:"Statuses"`
-	// Peers counts which pod answered.
+	// Peers counts answers by the pod that answered.
 	Peers map[string]uint64 `json:"Peers"`
 	// Bytes is the sum of the bodies of successful answers.
 	Bytes   uint64    `json:"Bytes"`
 	Started time.Time `json:"Started"`
 	Ended   time.Time `json:"Ended"`
 	// IdleResets and IdleCloses count persistent connections that the other side reset, or closed in good order, while
-	// no request was under way on them. No attempt failed for it.
+	// no request was under way. No attempt failed because of that.
 	IdleResets uint64 `json:"IdleResets"`
 	IdleCloses uint64 `json:"IdleCloses"`
-	// Excuses say what explains the void failures; agents send none.
+	// Excuses are what explains the excused failures; agents send none.
 	Excuses []Excuse `json:"Excuses"`
-	// Persistent is the same for the slow stream over a connection that stays open, beside the counted attempts; nil
-	// without one. Its Target is this path's, and it has no Persistent itself.
+	// Persistent is the slow stream of requests over a persistent connection, beside the counted attempts; nil without
+	// one. Persistent has this path's Target, and no Persistent of its own.
 	Persistent *Path `json:"Kept"`
 }
 
@@ -83,7 +84,7 @@ type Phase struct {
 	Max   time.Duration `json:"Max"`
 }
 
-// Mean is the mean time in the phase, 0 when none had it.
+// Mean is the mean time in the phase, 0 if no attempt had the phase.
 func (p Phase) Mean() time.Duration {
 	if p.Count == 0 {
 		return 0
@@ -106,8 +107,8 @@ func (p Phases) MarshalJSON() ([]byte, error) {
 	return json.Marshal(named)
 }
 
-// UnmarshalJSON reads phases by name, or in their order, as the first release stored them. Phases of a later release
-// are left out.
+// UnmarshalJSON reads phases by name, or in their order, as the first release stored them. Phases that only a later
+// release knows are left out.
 func (p *Phases) UnmarshalJSON(raw []byte) error {
 	*p = Phases{}
 	if bytes.HasPrefix(raw, []byte("[")) {
@@ -133,8 +134,9 @@ func (p *Phases) UnmarshalJSON(raw []byte) error {
 // Failed is the number of attempts that were made and did not succeed.
 func (p Path) Failed() uint64 { return p.Sent - p.OK }
 
-// Gateway reports whether all unexpected statuses are those by which a proxy says that it found nobody to answer, 502,
-// 503 and 504 (RFC 9110, 15.6); it is true where there are none. The path's void attempts must still be in it.
+// Gateway reports whether all unexpected statuses are 502, 503 or 504, by which a proxy says that it found nobody to
+// answer (RFC 9110, 15.6). Gateway is true if there were no unexpected statuses. Call it before WithoutExcused, which
+// does not adjust Statuses.
 func (p Path) Gateway() bool {
 	var bad, all uint64
 	for _, f := range p.Failures {
@@ -149,8 +151,7 @@ func (p Path) Gateway() bool {
 	if gateway == bad {
 		return true
 	}
-	// The expected status may be one of these itself: then it is that of all answers that are not among the unexpected
-	// ones.
+	// The task may expect one of these statuses. Then all answers with an expected status have this one.
 	return slices.ContainsFunc([]int{502, 503, 504}, func(expected int) bool {
 		n := p.Statuses[expected]
 		return n+bad == all && gateway-n == bad

@@ -87,7 +87,7 @@ func TestGateway(t *testing.T) {
 	}
 }
 
-func TestWithoutVoid(t *testing.T) {
+func TestWithoutExcused(t *testing.T) {
 	failure := func(o probe.Outcome, p probe.Phase, count, void uint64) report.Failure {
 		return report.Failure{Outcome: o, Phase: p, Count: count, Excused: void}
 	}

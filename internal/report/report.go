@@ -1,5 +1,5 @@
-// Package report holds what agents measured in a round and merges it with what was planned:
-// who was expected and did not report stands beside who did, so that silence can never read as success.
+// Package report holds what agents measured in a round and merges it with what was planned. Agents that were expected
+// and did not report are listed beside those that did, so that silence can never read as success.
 package report
 
 import (
@@ -18,33 +18,34 @@ type Resources struct {
 	MeanCPU float64 `json:"MeanCPU"`
 	// MaxMemory is in bytes.
 	MaxMemory uint64 `json:"MaxMemory"`
-	// Known is false where the agent could not read its own use.
+	// Known is false if the agent could not read its own use.
 	Known bool `json:"Known"`
 }
 
-// Observer is how well the agent could observe: what kept it from sending or looking in time is not the network's
-// fault.
+// Observer is how well the agent could observe. What kept the agent from sending or reading in time is not the
+// network's fault.
 type Observer struct {
-	// Quota is the CPU limit in cores, 0 without one. The rest of CPU throttling is as the kernel counts it, during the
-	// round: enforcement periods, those in which the agent was stopped, and for how long in all.
+	// Quota is the CPU limit in cores, 0 without one. The next three are CPU throttling during the round, as the kernel
+	// counts it: enforcement periods, periods in which the agent was stopped, and the total time for which it was
+	// stopped.
 	Quota            float64       `json:"Quota"`
 	Periods          uint64        `json:"Periods"`
 	ThrottledPeriods uint64        `json:"ThrottledPeriods"`
 	Throttled        time.Duration `json:"Throttled"`
-	// LongestPause is the longest stop of the whole process by its own garbage collector.
+	// LongestPause is the longest stop of the process by its own garbage collector.
 	LongestPause time.Duration `json:"LongestPause"`
-	// Files is the most descriptors that were open at once, FileLimit how many may be.
+	// Files is the largest number of descriptors that were open at once, FileLimit how many may be open.
 	Files     uint64 `json:"Files"`
 	FileLimit uint64 `json:"FileLimit"`
 	// Ports is how many local ports connections to one address may use.
 	Ports uint64 `json:"Ports"`
-	// Conntrack is how many connections the kernel tracked at most on the agent's side, ConntrackLimit how many it can;
-	// 0 where unknown.
+	// Conntrack is the largest number of connections that the kernel tracked on the agent's side, ConntrackLimit how
+	// many the kernel can track; 0 if unknown.
 	Conntrack      uint64 `json:"Conntrack"`
 	ConntrackLimit uint64 `json:"ConntrackLimit"`
-	// Grid tells that the load was too high for a wake-up per event, so that the agent woke at fixed moments and relied
-	// on the kernel's clock.
-	Grid bool `json:"Grid"`
+	// FixedWakeups reports that the load was too high for one wake-up per event: the agent woke at fixed moments and
+	// relied on the kernel's clock.
+	FixedWakeups bool `json:"Grid"`
 }
 
 // Via is the way by which a report was fetched.
@@ -68,19 +69,19 @@ type Agent struct {
 	Finished bool      `json:"Finished"`
 	Started  time.Time `json:"Started"`
 	Ended    time.Time `json:"Ended"`
-	// StoppedWhy is why the agent itself was stopped during the round, as one clause; empty for one that was not.
+	// StoppedWhy is why the agent itself was stopped during the round, as one clause; empty if it was not stopped.
 	StoppedWhy string `json:"Cut"`
-	// StoppedBy is the change that stopped the agent, one of Round.Churn; nil for an agent that was not stopped by one.
+	// StoppedBy is the change that stopped the agent, one of Round.Churn; nil if no change stopped it.
 	StoppedBy *Change `json:"CutBy"`
-	// Earliest and Latest are moments of the controller's clock between which the agent started; zero where the
+	// Earliest and Latest are the moments of the controller's clock between which the agent started; zero if the
 	// controller does not know.
 	Earliest  time.Time `json:"Earliest"`
 	Latest    time.Time `json:"Latest"`
 	Paths     []Path    `json:"Paths"`
 	Resources Resources `json:"Resources"`
 	Observer  Observer  `json:"Observer"`
-	// Served is how many counted requests of this round the agent's own responder answered, whoever sent them;
-	// ServedKept is how many of the kept streams.
+	// Served is how many counted requests of this round the agent's own responder answered, whoever sent them.
+	// ServedPersistent is how many requests over persistent connections it answered.
 	Served           uint64 `json:"Served"`
 	ServedPersistent uint64 `json:"ServedKept"`
 }
@@ -91,26 +92,26 @@ type Missing struct {
 	Node string `json:"Node"`
 	// Reason is one clause: "pod is Pending", "no answer on either way: ...".
 	Reason string `json:"Reason"`
-	// Excused reports whether a change during the round explains that there is no report.
+	// Excused reports whether a change during the round explains why there is no report.
 	Excused bool `json:"Void"`
-	// Change is what explains it, one of Round.Churn; nil where nothing does.
+	// Change is the change that explains the missing report, one of Round.Churn; nil if none does.
 	Change *Change `json:"Change"`
-	// LastAnswered is until when the agent is known to have been well: the moment at which it was last asked and then
-	// answered, or at which the round was planned. It is by the controller's clock, and zero where nobody knows.
+	// LastAnswered is the last moment at which the agent is known to have run, by the controller's clock: when it was
+	// last asked and then answered, or when the round was planned. LastAnswered is zero if unknown.
 	LastAnswered time.Time `json:"Answered"`
 }
 
-// Expected is an agent that the plan of the round counts on, or that was left out of it with a reason.
+// Expected is an agent that has a part in the plan of the round, or that was left out of the plan for a reason.
 type Expected struct {
 	Pod  string `json:"Pod"`
 	Node string `json:"Node"`
-	// Targets are the IDs of the targets it was to probe.
+	// Targets are the IDs of the targets that the agent was to probe.
 	Targets []string `json:"Targets"`
-	// Requests is how many requests were to come due on each target, Kept how many on its persistent stream; 0 without
-	// one.
+	// Requests is how many counted requests were to come due on each target. Persistent is how many were to come due on
+	// the persistent stream of each target; 0 without one.
 	Requests   uint64 `json:"Requests"`
 	Persistent uint64 `json:"Kept"`
-	// LeftOutWhy is why the agent took no part; empty for one that was given a plan.
+	// LeftOutWhy is why the agent took no part; empty if the agent was given a plan.
 	LeftOutWhy string `json:"LeftOut"`
 }
 
@@ -121,24 +122,24 @@ type Task struct {
 	Name string `json:"Name"`
 }
 
-// BackendSet tells which pods ought to answer on targets that stand for several of them.
+// BackendSet is the pods that ought to answer on targets that stand for several pods.
 type BackendSet struct {
 	// Targets are IDs of targets that lead to the same pods.
 	Targets []string `json:"Targets"`
 	// Pods are sorted.
 	Pods []string `json:"Pods"`
-	// Askers are the pods of the agents for which this holds, sorted; empty where it holds for all. They differ where
-	// a Service leads each client to the pods on its own node.
+	// Askers are the pods of the agents for which the set holds, sorted; empty if the set holds for all agents. Sets
+	// differ by agent where a Service leads each client to the pods on its own node.
 	Askers []string `json:"Sources"`
-	// MayAlsoAnswer are pods that may answer although nothing leads to them in the first place, sorted: a node port
-	// with the traffic policy Local may treat pods as it treats clients of the policy Cluster.
+	// MayAlsoAnswer are pods outside the set that may answer all the same, sorted. A node port with the traffic policy
+	// Local may lead requests from pods to all backends, as the policy Cluster does.
 	MayAlsoAnswer []string `json:"Also"`
-	// UnevenWhy is why not all clients are led to all pods alike, as one clause; empty where nothing says so. See
+	// UnevenWhy is why clients are not led to all pods alike, as one clause; empty if nothing says so. See
 	// topology.Service.
 	UnevenWhy string `json:"Uneven"`
 }
 
-// Outside is a node that the round does not look at, or not by every way that is asked for.
+// Outside is a node that the round does not look at, or looks at only in part.
 type Outside struct {
 	Node string `json:"Node"`
 	// Reason is one clause, such as "its node selector leaves it out".
@@ -158,15 +159,15 @@ type Round struct {
 	Agents   []Agent       `json:"Agents"`
 	Missing  []Missing     `json:"Missing"`
 	Gaps     []target.Gap  `json:"Gaps"`
-	// Churn is what was changed on purpose, or restarted, among the agents while the round ran; sorted by time.
+	// Churn is the changes of agents while the round ran, sorted by time.
 	Churn []Change `json:"Churn"`
-	// Outside are the nodes that run no agent and are not meant to, and those of which node ports are not probed,
+	// Outside are the nodes that run no agent and are not meant to, and the nodes whose node ports are not probed,
 	// sorted by name.
 	Outside []Outside `json:"Outside"`
 }
 
-// Merge joins reports with what was expected. Reports of agents that nobody expected are left out: they belong to no
-// plan. lost tells, by pod, why a report could not be had.
+// Merge joins reports with what was expected. Reports of agents that were not expected are left out, because they
+// belong to no plan. lost has, by pod, why a report could not be fetched.
 func Merge(expected []Expected, reports []Agent, lost map[string]string) (agents []Agent, missing []Missing) {
 	byPod := make(map[string]Agent, len(reports))
 	for _, r := range reports {
@@ -188,7 +189,7 @@ func Merge(expected []Expected, reports []Agent, lost map[string]string) (agents
 	return agents, missing
 }
 
-// ExpectedOf returns what was expected of the pod, and whether anything was.
+// ExpectedOf returns what was expected of the pod, and whether anything was expected.
 func (r Round) ExpectedOf(pod string) (Expected, bool) {
 	for _, e := range r.Expected {
 		if e.Pod == pod {

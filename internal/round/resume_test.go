@@ -116,8 +116,8 @@ func TestAChangeIsNoOlderThanTheSnapshotOfThePlan(t *testing.T) {
 		if err != nil || len(got.Round.Churn) != 1 {
 			t.Fatalf("changes %+v, %v", got.Round.Churn, err)
 		}
-		if c := got.Round.Churn[0]; c.From.Before(got.Round.Started) {
-			t.Errorf("pod b is said to have gone at %v, and was there at %v", c.From, got.Round.Started)
+		if c := got.Round.Churn[0]; c.WindowStart.Before(got.Round.Started) {
+			t.Errorf("pod b is said to have gone at %v, and was there at %v", c.WindowStart, got.Round.Started)
 		}
 	})
 }

@@ -97,7 +97,7 @@ func observer(o report.Observer) *agentv1.Observer {
 	return &agentv1.Observer{QuotaCores: o.Quota, Periods: o.Periods, ThrottledPeriods: o.ThrottledPeriods,
 		Throttled: durationpb.New(o.Throttled), LongestPause: durationpb.New(o.LongestPause), Files: o.Files,
 		FileLimit: o.FileLimit,
-		Ports:     o.Ports, Conntrack: o.Conntrack, ConntrackLimit: o.ConntrackLimit, Grid: o.Grid}
+		Ports:     o.Ports, Conntrack: o.Conntrack, ConntrackLimit: o.ConntrackLimit, Grid: o.FixedWakeups}
 }
 
 func histogram(h stats.Histogram) []byte {
@@ -180,7 +180,7 @@ func parseObserver(m *agentv1.Observer) (report.Observer, error) {
 	o := report.Observer{Quota: m.GetQuotaCores(), Periods: m.GetPeriods(), ThrottledPeriods: m.GetThrottledPeriods(),
 		Throttled: m.GetThrottled().AsDuration(), LongestPause: m.GetLongestPause().AsDuration(), Files: m.GetFiles(),
 		FileLimit: m.GetFileLimit(),
-		Ports:     m.GetPorts(), Conntrack: m.GetConntrack(), ConntrackLimit: m.GetConntrackLimit(), Grid: m.GetGrid()}
+		Ports:     m.GetPorts(), Conntrack: m.GetConntrack(), ConntrackLimit: m.GetConntrackLimit(), FixedWakeups: m.GetGrid()}
 	switch {
 	case math.IsNaN(o.Quota), o.Quota < 0, o.Quota > 1e6:
 		return report.Observer{}, fmt.Errorf("observer: a CPU limit of %v cores cannot be", o.Quota)

@@ -117,7 +117,7 @@ func agentReport() report.Agent {
 		Resources: report.Resources{Known: true, MaxCPU: 12.5, MeanCPU: 3, MaxMemory: 1 << 24},
 		Observer: report.Observer{Quota: 0.5, Periods: 20, ThrottledPeriods: 3, Throttled: time.Second,
 			LongestPause: time.Millisecond,
-			Files:        30, FileLimit: 1024, Ports: 28232, Conntrack: 100, ConntrackLimit: 131072, Grid: true},
+			Files:        30, FileLimit: 1024, Ports: 28232, Conntrack: 100, ConntrackLimit: 131072, FixedWakeups: true},
 		Served: 7, ServedPersistent: 2,
 	}
 }

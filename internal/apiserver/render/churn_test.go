@@ -26,7 +26,7 @@ func TestWhatWasChangedIsShownAndFailsNothing(t *testing.T) {
 	round := report.Round{
 		Key: schedule.Key{UID: "u", Generation: 1, Round: 1}, Started: began(), Ended: began().Add(12 * time.Second),
 		Churn: []report.Change{{Pod: "agent-c", Node: "node-3", Kind: report.Deleted,
-			From: began().Add(6 * time.Second)}},
+			WindowStart: began().Add(6 * time.Second)}},
 		Missing: []report.Missing{{Pod: "agent-c", Node: "node-3", Reason: "its pod was deleted during the round",
 			Excused: true}},
 		Expected: []report.Expected{{Pod: "agent-a", Node: "node-1", Targets: []string{"part"}},

@@ -73,7 +73,7 @@ func silent() verdict.StoredRound {
 		pod.Failures = []report.Failure{{Outcome: probe.Timeout, Phase: probe.Connect, Count: 100}}
 		a.Paths = []report.Path{service, pod}
 		a = observed(a)
-		a.Paths[0].Peers, a.Paths[0].Kernel, a.Observer.Grid = service.Peers, 50, true
+		a.Paths[0].Peers, a.Paths[0].Kernel, a.Observer.FixedWakeups = service.Peers, 50, true
 		// Nobody answered here, so there is nothing but failures.
 		a.Paths[1] = pod
 		round.Agents = append(round.Agents, a)

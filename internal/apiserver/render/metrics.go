@@ -167,7 +167,7 @@ func observer(o report.Observer) *systemv1beta1.Observer {
 		Files:            count(o.Files), FileLimit: count(o.FileLimit), Ports: count(o.Ports),
 		Conntrack: count(o.Conntrack), ConntrackLimit: count(o.ConntrackLimit),
 	}
-	if o.Grid {
+	if o.FixedWakeups {
 		told.Mode = modeGrid
 	}
 	if o.Periods > 0 {

@@ -75,7 +75,7 @@ func excuse(p *report.Path, n uint64, by report.Change, away, of int) {
 func drain(from uint64) func(*report.Round) {
 	return func(r *report.Round) {
 		last := r.Agents[len(r.Agents)-1]
-		gone := report.Change{Pod: last.Pod, Node: last.Node, Kind: report.Drained, From: began.Add(6 * time.Second)}
+		gone := report.Change{Pod: last.Pod, Node: last.Node, Kind: report.Drained, WindowStart: began.Add(6 * time.Second)}
 		r.Agents = r.Agents[:len(r.Agents)-1]
 		r.Missing = []report.Missing{{Pod: last.Pod, Node: last.Node, Reason: "its node was drained during the round",
 			Excused: true, Change: &gone}}

@@ -10,7 +10,7 @@ import (
 	"kdoctor.io/kdoctor/internal/report"
 )
 
-func TestAddTo(t *testing.T) {
+func TestAddFailure(t *testing.T) {
 	spans := func(triples ...[3]int) []report.Span {
 		var all []report.Span
 		for _, s := range triples {

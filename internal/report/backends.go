@@ -1,14 +1,14 @@
 package report
 
-// BackendSets tells, by agent and target, which pods ought to answer on targets that stand for several of them.
+// BackendSets holds, by agent and target, which pods ought to answer on targets that stand for several pods.
 type BackendSets struct {
-	// sets holds what holds for all agents under the empty name.
+	// sets has the sets that hold for all agents under the empty name.
 	sets map[backendSetKey]BackendSet
 }
 
 type backendSetKey struct{ agent, target string }
 
-// BackendSets returns who ought to answer in the round.
+// BackendSets returns the backend sets of the round.
 func (r Round) BackendSets() BackendSets {
 	b := BackendSets{sets: map[backendSetKey]BackendSet{}}
 	for _, group := range r.Backends {
@@ -24,14 +24,14 @@ func (r Round) BackendSets() BackendSets {
 	return b
 }
 
-// Pods returns the pods that ought to answer the agent on the target, sorted, and whether anything is known of them:
-// of a target that is one agent's own, nothing is.
+// Pods returns the pods that ought to answer the agent on the target, sorted. known is false for a target without a
+// backend set, such as the address of one agent.
 func (b BackendSets) Pods(agent, target string) (pods []string, known bool) {
 	set, known := b.Of(agent, target)
 	return set.Pods, known
 }
 
-// Of returns all that is known of who may answer the agent on the target, and whether anything is.
+// Of returns the backend set of the target for the agent. known is false for a target without one.
 func (b BackendSets) Of(agent, target string) (set BackendSet, known bool) {
 	if set, known = b.sets[backendSetKey{agent, target}]; known {
 		return set, true
