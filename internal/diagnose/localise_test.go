@@ -132,6 +132,24 @@ func TestFailuresOfPersistentConnectionsAlone(t *testing.T) {
 	}
 }
 
+func TestFurtherAddressesOfANodeAreNoFaultOfTheNode(t *testing.T) {
+	ports := func(w way) bool { return w.kind == target.NodePort && w.to == 1 }
+	round, judged := matrix{nodes: 3, result: fails(ports)}.build()
+	for i := range round.Agents {
+		for j := range round.Agents[i].Paths {
+			to := &round.Agents[i].Paths[j].Target
+			to.Further = to.AtNode == node(1)
+		}
+	}
+	if found := diagnose.Localise(round, judged); len(found) != 0 {
+		t.Errorf("further addresses alone fail, and the findings are %+v", found)
+	}
+	round, judged = matrix{nodes: 3, result: fails(ports)}.build()
+	if found := diagnose.Localise(round, judged); len(found) != 1 || found[0].Where != "node "+node(1) {
+		t.Errorf("primary addresses of one node fail, and the findings are %+v", found)
+	}
+}
+
 func TestTheSurestFindingComesFirst(t *testing.T) {
 	round, judged := matrix{nodes: 4,
 		result:     fails(func(w way) bool { return w.kind == target.Endpoint && w.from == 0 && w.to == 1 }),
