@@ -43,15 +43,15 @@ func slow(plan mesh.Plan, identity echo.Identity, targets []target.Target, inFli
 	config := load.Config{Source: identity.Pod, Targets: targets, Load: plan.Load, InFlight: inFlight}
 	config.Prober = s.prober(plan, identity, plan.Key.String(), plan.Load.Connection == mesh.KeepAlive)
 	if plan.Load.Connection == mesh.Both {
-		config.Kept = s.prober(plan, identity, plan.Key.String()+echo.PersistentSuffix, true)
+		config.Persistent = s.prober(plan, identity, plan.Key.String()+echo.PersistentSuffix, true)
 	}
-	s.Load = load.New(config)
+	s.Runner = load.New(config)
 	return s
 }
 
 // slowLoad is a load with the probers that it closes when it ends.
 type slowLoad struct {
-	*load.Load
+	*load.Runner
 	probers []interface{ Close() }
 }
 
@@ -62,7 +62,7 @@ func (s *slowLoad) Run(ctx context.Context) bool {
 			p.Close()
 		}
 	}()
-	return s.Load.Run(ctx)
+	return s.Runner.Run(ctx)
 }
 
 // Grid is false: this load wakes for every event.

@@ -16,7 +16,7 @@ func TestAgentsKeepIdleConnectionsForLongerThanTheyPause(t *testing.T) {
 	l := mesh.Load{PerSecond: 1, Connection: mesh.Both}
 	for l.Duration = wire.MaxDuration; l.Duration >= 1e9; l.Duration = l.Duration * 9 / 10 / 1e9 * 1e9 {
 		for l.Every = int(l.Duration / 1e9); l.Every > 0; l.Every /= 2 {
-			pace := load.KeptPaceOf(l)
+			pace := load.PersistentPaceOf(l)
 			if pause := pace.Every + pace.Lateness(); pace.Requests < 3 || pause >= responder.DefaultIdle ||
 				pace.Every > echo.LongestPause {
 				t.Fatalf("a load of %v with a request every %d s pauses for %v, up to %v with one that is late, and "+

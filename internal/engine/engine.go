@@ -99,7 +99,7 @@ func New(config Config) *Engine {
 		Timeout: config.Load.Timeout, Status: config.Status, Keep: config.Load.Connection == mesh.KeepAlive}
 	persistent := counted
 	persistent.Round, persistent.Keep = config.Round+echo.PersistentSuffix, true
-	pace, persistentPace := load.PaceOf(config.Load), load.KeptPaceOf(config.Load)
+	pace, persistentPace := load.PaceOf(config.Load), load.PersistentPaceOf(config.Load)
 	e.parts = make([]part, max(1, min(len(config.Targets), cmp.Or(config.Shards, runtime.GOMAXPROCS(0)-1))))
 	for i := range e.parts {
 		e.parts[i].counted = pacer{offset: pace.Offset, requests: config.Load.Requests(), lateness: pace.Lateness()}

@@ -55,7 +55,7 @@ func TestEveryAttemptIsDueAtItsOwnPhase(t *testing.T) {
 					kept[id] = at
 				}
 			}
-			pace, keptPace := load.PaceOf(c.load), load.KeptPaceOf(c.load)
+			pace, keptPace := load.PaceOf(c.load), load.PersistentPaceOf(c.load)
 			for _, to := range targets {
 				var want, wantKept []time.Duration
 				for i := range c.load.Requests() {

@@ -13,11 +13,12 @@ import (
 )
 
 const (
-	// maxExamples is how many different messages are kept of one kind of failure, as report.Failure promises.
+	// maxExamples is the number of different messages that one kind of failure keeps, as report.Failure promises.
 	maxExamples = 3
-	// maxPeers bounds the pods counted on one path: names come from the network. Further ones are not counted by name.
+	// maxPeers bounds the pods counted on one path, because their names come from the network. Pods beyond the bound
+	// are not counted by name.
 	maxPeers = 4096
-	// maxStatuses bounds the statuses, of which there are 900.
+	// maxStatuses is above the number of possible statuses, which is 900.
 	maxStatuses = 1000
 )
 
@@ -30,7 +31,7 @@ type Account struct {
 	sent     uint64
 	missed   uint64
 	ok       uint64
-	failures map[kind]*failure
+	failures map[failureKind]*failure
 	latency  stats.Histogram
 	response stats.Histogram
 	lag      stats.Histogram
@@ -47,7 +48,7 @@ type Account struct {
 	ended                      time.Time
 }
 
-type kind struct {
+type failureKind struct {
 	outcome probe.Outcome
 	phase   probe.Phase
 }
@@ -58,34 +59,34 @@ type failure struct {
 	spans    []report.Span
 }
 
-// NewAccount is an empty account of the target.
+// NewAccount returns an empty account of the target.
 func NewAccount(t target.Target) *Account {
 	return &Account{target: t, statuses: tally[int]{bound: maxStatuses}, peers: tally[string]{bound: maxPeers}}
 }
 
-// Begin sets when the load started.
+// Begin sets the start of the load.
 func (a *Account) Begin(start time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.started = start
 }
 
-// End sets the end to that of the load's, counted by the monotonic clock: setting the wall clock must not turn time
-// around.
+// End sets the end of the load. The end is counted from the start by the monotonic clock: when somebody sets the wall
+// clock, the end must not come before the start.
 func (a *Account) End(start, end time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.ended = start.Add(end.Sub(start))
 }
 
-// Miss counts attempts that were due and were not made.
+// Miss counts n attempts that were due and were not made.
 func (a *Account) Miss(n uint64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.missed += n
 }
 
-// Record counts an attempt that has ended. The sample stays the caller's.
+// Record counts an attempt that has ended. Record does not keep the sample.
 func (a *Account) Record(s *probe.Sample) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -112,17 +113,17 @@ func (a *Account) Record(s *probe.Sample) {
 		a.bytes += uint64(max(s.Bytes, 0))
 		a.latency.Record(s.Latency)
 		a.response.Record(lag + s.Latency)
-		a.spent(s)
+		a.addPhases(s)
 		return
 	}
 	if s.Reused && s.Closed {
 		a.closed++
 	}
-	a.failed(s)
+	a.addFailure(s)
 }
 
-// spent adds the times of a successful attempt.
-func (a *Account) spent(s *probe.Sample) {
+// addPhases adds the times that a successful attempt spent in its phases.
+func (a *Account) addPhases(s *probe.Sample) {
 	if s.Kernel {
 		a.kernel++
 	}
@@ -136,18 +137,18 @@ func (a *Account) spent(s *probe.Sample) {
 	}
 }
 
-func (a *Account) failed(s *probe.Sample) {
-	k := kind{s.Outcome, s.Phase}
+func (a *Account) addFailure(s *probe.Sample) {
+	k := failureKind{s.Outcome, s.Phase}
 	f, ok := a.failures[k]
 	if !ok {
 		if a.failures == nil {
-			a.failures = map[kind]*failure{}
+			a.failures = map[failureKind]*failure{}
 		}
 		f = &failure{}
 		a.failures[k] = f
 	}
 	f.count++
-	// By the monotonic clock, like the end. An account that was not begun has no time to count from.
+	// Spans are counted by the monotonic clock, like the end. Without Begin there is no time to count from.
 	if !a.started.IsZero() {
 		f.spans = report.AddFailure(f.spans, max(0, s.Start.Sub(a.started)))
 	}
@@ -156,7 +157,7 @@ func (a *Account) failed(s *probe.Sample) {
 	}
 }
 
-// Report copies the counts, so that the copy stays as it is while the path goes on.
+// Report returns a copy of the counts. Later attempts do not change the copy.
 func (a *Account) Report() report.Path {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -169,7 +170,7 @@ func (a *Account) Report() report.Path {
 		Kernel:   a.kernel, Phases: a.phases,
 		Retransmits: a.retransmits, Retransmitted: a.retransmitted, Reused: a.reused, Closed: a.closed,
 		Started: a.started, Ended: a.ended,
-		// An attempt may find ended what one left that is not recorded yet.
+		// An attempt may report that a connection ended on which an earlier attempt is not recorded yet.
 		IdleResets: min(a.lost.Resets, a.sent),
 	}
 	r.IdleCloses = min(a.lost.Closes, a.sent-r.IdleResets)

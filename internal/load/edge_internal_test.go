@@ -38,7 +38,7 @@ func TestAnAttemptWhoseGoroutineStartsTooLateIsMissed(t *testing.T) {
 		l := New(Config{Prober: prompt{}, Targets: []target.Target{{}}, Load: mesh.Load{PerSecond: 10}})
 		s := l.streams[0]
 		due := time.Now().Add(margin - s.lateness)
-		l.attempt(t.Context(), s, s.lanes[0], due)
+		l.attempt(t.Context(), s, s.targets[0], due)
 		begun := time.Since(due) <= s.lateness
 		// The only processor is kept busy until the attempt is too late.
 		for time.Since(due) <= s.lateness {

@@ -178,7 +178,7 @@ func TestPace(t *testing.T) {
 	}
 	for every, want := range map[time.Duration]time.Duration{100 * ms: 250 * ms, 250 * ms: 250 * ms,
 		300 * ms: 300 * ms} {
-		if got := (load.KeptPace{Every: every}).Lateness(); got != want {
+		if got := (load.PersistentPace{Every: every}).Lateness(); got != want {
 			t.Errorf("a persistent stream every %v may be %v late, want %v", every, got, want)
 		}
 	}
@@ -186,7 +186,7 @@ func TestPace(t *testing.T) {
 
 // Agents of different releases, and both engines, must ask a target at the same moments: the phases never change.
 func TestPhasesAreTheseForEver(t *testing.T) {
-	p, kept := load.Pace{PerSecond: 1}, load.KeptPace{Every: time.Second}
+	p, kept := load.Pace{PerSecond: 1}, load.PersistentPace{Every: time.Second}
 	for id, want := range map[string][2]time.Duration{
 		"AgentPodV4IP_b": {303264207, 854969798},
 		"":               {539242981, 32711730},
@@ -194,7 +194,7 @@ func TestPhasesAreTheseForEver(t *testing.T) {
 		if got := [2]time.Duration{p.Phase("a", id), kept.Phase("a", id)}; got != want {
 			t.Errorf("phases of a and %q are %d, want %d", id, got, want)
 		}
-		if got := (load.KeptPace{}).Phase("a", id); got != 0 {
+		if got := (load.PersistentPace{}).Phase("a", id); got != 0 {
 			t.Errorf("without an interval the phase is %v, want none", got)
 		}
 	}

@@ -37,7 +37,7 @@ func TestAnAttemptThatIsTooLateIsMissed(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				l := New(Config{Prober: prompt{}, Kept: prompt{}, Targets: []target.Target{{}}, Load: c.load,
+				l := New(Config{Prober: prompt{}, Persistent: prompt{}, Targets: []target.Target{{}}, Load: c.load,
 					InFlight: 1})
 				s := l.streams[len(l.streams)-1]
 				path := func() report.Path {
@@ -46,13 +46,13 @@ func TestAnAttemptThatIsTooLateIsMissed(t *testing.T) {
 					}
 					return *l.Paths()[0].Persistent
 				}
-				l.attempt(t.Context(), s, s.lanes[0], time.Now().Add(-c.late))
+				l.attempt(t.Context(), s, s.targets[0], time.Now().Add(-c.late))
 				l.attempts.Wait()
 				if p := path(); p.Sent != c.sent || p.Missed != c.missed {
 					t.Errorf("%d sent and %d missed, want %d and %d", p.Sent, p.Missed, c.sent, c.missed)
 				}
 				// A missed attempt leaves its place to the next one.
-				l.attempt(t.Context(), s, s.lanes[0], time.Now())
+				l.attempt(t.Context(), s, s.targets[0], time.Now())
 				l.attempts.Wait()
 				if p := path(); p.Sent != c.sent+1 {
 					t.Errorf("%d sent after one more", p.Sent)

@@ -7,61 +7,63 @@ import (
 	"kdoctor.io/kdoctor/internal/mesh"
 )
 
-// Pace is when attempts are due. Everything that keeps a pace takes it from here, so that a target is asked at the same
-// moments whoever asks.
+// Pace says when attempts are due. Package engine uses it as well, so that requests to a target are due at the same
+// moments whichever package sends them.
 type Pace struct {
-	// PerSecond is how many attempts are due on each target every Every seconds, 1 or more.
+	// PerSecond is the number of attempts that are due on each target every Every seconds, 1 or more.
 	PerSecond int
 	// Every is in whole seconds; 0 is 1.
 	Every int
 }
 
-// PaceOf is the pace of the load's counted attempts.
+// PaceOf returns the pace of the load's counted attempts.
 func PaceOf(l mesh.Load) Pace { return Pace{PerSecond: max(l.PerSecond, 1), Every: l.Every} }
 
-// Interval is the time between two attempts on one target.
+// Interval returns the time between two attempts on one target.
 func (p Pace) Interval() time.Duration { return p.every() / time.Duration(p.PerSecond) }
 
-// every is the time in which PerSecond attempts are due.
+// every returns the time in which PerSecond attempts are due.
 func (p Pace) every() time.Duration { return time.Duration(max(p.Every, 1)) * time.Second }
 
-// Lateness is how late an attempt may start before it is missed.
+// Lateness returns how late an attempt may start before it is missed.
 func (p Pace) Lateness() time.Duration { return max(p.Interval(), Lateness) }
 
-// Offset is when attempt i of every target is due, counted from the load's start and without the target's phase.
+// Offset returns when attempt i of every target is due, counted from the load's start and without the target's phase.
 func (p Pace) Offset(i uint64) time.Duration {
 	// Multiplied before it is divided, so that no rounding adds up.
 	return time.Duration(i) * p.every() / time.Duration(
 		p.PerSecond) // #nosec G115 -- it is no more than PerSecond times the load's duration: a day at 1000 a second
 }
 
-// Phase spreads pairs of source and target evenly over one interval.
+// Phase returns the phase of the source and the target. Phases of many pairs are spread evenly over one interval.
 func (p Pace) Phase(source, id string) time.Duration { return spread(source, id, p.Interval()) }
 
-// KeptPace is when attempts of the kept stream are due, beside the counted ones and with a phase of its own.
-type KeptPace struct {
-	// Requests is how many are due on each target, 0 without a kept stream.
+// PersistentPace says when attempts of the persistent stream are due, beside the counted attempts and with a phase of
+// its own.
+type PersistentPace struct {
+	// Requests is the number of attempts that are due on each target, 0 without a persistent stream.
 	Requests uint64
-	// Every is the time between two of them.
+	// Every is the time between two attempts on one target.
 	Every time.Duration
 }
 
-// KeptPaceOf is the pace of the load's kept stream.
-func KeptPaceOf(l mesh.Load) KeptPace {
+// PersistentPaceOf returns the pace of the load's persistent stream.
+func PersistentPaceOf(l mesh.Load) PersistentPace {
 	requests, every := l.Persistent()
-	return KeptPace{Requests: requests, Every: every}
+	return PersistentPace{Requests: requests, Every: every}
 }
 
-// Lateness is how late an attempt may start before it is missed.
-func (p KeptPace) Lateness() time.Duration { return max(p.Every, Lateness) }
+// Lateness returns how late an attempt may start before it is missed.
+func (p PersistentPace) Lateness() time.Duration { return max(p.Every, Lateness) }
 
-// Offset is when attempt i of every target is due, counted from the load's start and without the target's phase.
-func (p KeptPace) Offset(i uint64) time.Duration {
+// Offset returns when attempt i of every target is due, counted from the load's start and without the target's phase.
+func (p PersistentPace) Offset(i uint64) time.Duration {
 	return time.Duration(i) * p.Every // #nosec G115 -- it is within the load's duration
 }
 
-// Phase spreads pairs of source and target evenly over the time between two attempts.
-func (p KeptPace) Phase(source, id string) time.Duration {
+// Phase returns the phase of the source and the target. Phases of many pairs are spread evenly over the time between
+// two attempts.
+func (p PersistentPace) Phase(source, id string) time.Duration {
 	return spread(source, id+"\x00kept", p.Every)
 }
 

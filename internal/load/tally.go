@@ -1,7 +1,7 @@
 package load
 
-// tally counts keys. Mostly the same key comes again, which costs a comparison; more than bound different keys are not
-// told apart any more, and the counts of further ones are dropped.
+// tally counts keys. When the same key comes again, as it mostly does, add costs one comparison. A tally has at most
+// bound different keys and drops the counts of all others.
 type tally[K comparable] struct {
 	last  K
 	n     uint64
@@ -15,11 +15,11 @@ func (t *tally[K]) add(key K) {
 		t.n++
 		return
 	}
-	t.change(key)
+	t.startNew(key)
 }
 
-// change puts away what was counted of the last key. Another key than that follows.
-func (t *tally[K]) change(key K) {
+// startNew stores the count of the last key and starts to count the key, which is another one.
+func (t *tally[K]) startNew(key K) {
 	if t.n > 0 {
 		if t.rest == nil {
 			t.rest = map[K]uint64{}
@@ -32,7 +32,7 @@ func (t *tally[K]) change(key K) {
 	}
 }
 
-// counts is a copy of what was counted, nil for nothing.
+// counts returns a copy of the counts, nil when there are none.
 func (t *tally[K]) counts() map[K]uint64 {
 	if t.n == 0 && t.rest == nil {
 		return nil

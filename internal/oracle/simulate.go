@@ -107,7 +107,7 @@ func (t *Truth) agent(plan mesh.Plan, seeds *rand.Rand) AgentTruth {
 	if a.Stopped >= start.At+plan.Load.Duration+plan.Load.Timeout {
 		a.Stopped, a.Cause = forever, Cause{}
 	}
-	pace, kept := load.PaceOf(plan.Load), load.KeptPaceOf(plan.Load)
+	pace, kept := load.PaceOf(plan.Load), load.PersistentPaceOf(plan.Load)
 	for _, to := range plan.Targets {
 		p := PathTruth{Target: to, r: w.routeOf(a.Number, to)}
 		made := path{w: w, r: p.r, stuck: nobody, timeout: plan.Load.Timeout,

@@ -19,7 +19,7 @@ import (
 	"kdoctor.io/kdoctor/internal/target"
 )
 
-func TestKeptStreamRunsBesideTheCountedOne(t *testing.T) {
+func TestThePersistentStreamRunsBesideTheCountedOne(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		load     mesh.Load
@@ -33,8 +33,9 @@ func TestKeptStreamRunsBesideTheCountedOne(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				counted, kept := &network{delay: 3 * time.Millisecond}, &network{delay: time.Millisecond}
-				l := load.New(load.Config{Prober: counted, Kept: kept, Source: "a", Targets: targets(4), Load: c.load})
+				counted, persistent := &network{delay: 3 * time.Millisecond}, &network{delay: time.Millisecond}
+				l := load.New(load.Config{Prober: counted, Persistent: persistent, Source: "a", Targets: targets(4),
+					Load: c.load})
 				start := time.Now()
 				if !l.Run(t.Context()) {
 					t.Error("the load says that it was cut short")
@@ -47,15 +48,15 @@ func TestKeptStreamRunsBesideTheCountedOne(t *testing.T) {
 					consistent(t, []report.Path{p, *p.Persistent})
 					if p.OK != c.load.Requests() || p.Latency.Min() != 3*time.Millisecond ||
 						p.Persistent.OK != uint64(c.requests) || p.Persistent.Latency.Max() != time.Millisecond {
-						t.Errorf("%d ok from %v on, %d kept ok up to %v", p.OK, p.Latency.Min(), p.Persistent.OK,
+						t.Errorf("%d ok from %v on, %d of the persistent stream ok up to %v", p.OK, p.Latency.Min(), p.Persistent.OK,
 							p.Persistent.Latency.Max())
 					}
 					if p.Persistent.Target != p.Target || p.Persistent.Persistent != nil ||
 						!p.Persistent.Started.Equal(p.Started) ||
 						!p.Persistent.Ended.Equal(p.Ended) {
-						t.Errorf("%s has the kept path %+v", p.Target.ID, p.Persistent.Target)
+						t.Errorf("%s has the persistent path %+v", p.Target.ID, p.Persistent.Target)
 					}
-					starts := kept.starts[p.Target.ID]
+					starts := persistent.starts[p.Target.ID]
 					slices.SortFunc(starts, time.Time.Compare)
 					phase := starts[0].Sub(start)
 					if phase < 0 || phase >= c.every {
@@ -70,24 +71,24 @@ func TestKeptStreamRunsBesideTheCountedOne(t *testing.T) {
 				}
 				slices.Sort(phases)
 				if len(slices.Compact(phases)) != 4 {
-					t.Errorf("kept streams beat in step: %v", phases)
+					t.Errorf("persistent streams beat in step: %v", phases)
 				}
 			})
 		})
 	}
 }
 
-func TestLoadsWithoutKeptStreamSayNothingOfIt(t *testing.T) {
+func TestWithoutAPersistentStreamNothingIsSaidOfOne(t *testing.T) {
 	both := mesh.Load{PerSecond: 10, Duration: time.Second, Connection: mesh.Both}
 	alone := both
 	alone.Connection = mesh.KeepAlive
 	tcp := targets(1)
 	tcp[0].Protocol = target.TCP
 	for _, c := range []struct {
-		name    string
-		kept    probe.Prober
-		targets []target.Target
-		load    mesh.Load
+		name       string
+		persistent probe.Prober
+		targets    []target.Target
+		load       mesh.Load
 	}{
 		{"nobody makes its attempts", nil, targets(1), both},
 		{"the load has none", &network{}, targets(1), alone},
@@ -95,10 +96,10 @@ func TestLoadsWithoutKeptStreamSayNothingOfIt(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				l := load.New(load.Config{Prober: &network{}, Kept: c.kept, Targets: c.targets, Load: c.load})
+				l := load.New(load.Config{Prober: &network{}, Persistent: c.persistent, Targets: c.targets, Load: c.load})
 				l.Run(t.Context())
 				if p := l.Paths()[0]; p.Persistent != nil || p.OK != 10 {
-					t.Errorf("%d ok, kept %+v", p.OK, p.Persistent)
+					t.Errorf("%d ok, persistent stream %+v", p.OK, p.Persistent)
 				}
 			})
 		})
@@ -146,7 +147,7 @@ func (c *chaos) Probe(ctx context.Context, t target.Target) probe.Sample {
 }
 
 // watched runs the load while others look at it, and holds all that they see against the invariants.
-func watched(ctx context.Context, t *testing.T, l *load.Load) (complete bool) {
+func watched(ctx context.Context, t *testing.T, l *load.Runner) (complete bool) {
 	t.Helper()
 	done := make(chan struct{})
 	var watchers sync.WaitGroup
@@ -173,7 +174,7 @@ func watched(ctx context.Context, t *testing.T, l *load.Load) (complete bool) {
 }
 
 // all are the paths of both streams.
-func all(l *load.Load) (paths []report.Path) {
+func all(l *load.Runner) (paths []report.Path) {
 	for _, p := range l.Paths() {
 		paths = append(paths, p)
 		if p.Persistent != nil {
@@ -199,7 +200,7 @@ func TestCountsAddUpAtEveryMomentWhateverHappens(t *testing.T) {
 				}
 				// 2200 attempts a second of 150 ms each want 330 places of the 200.
 				prober := &chaos{}
-				l := load.New(load.Config{Prober: prober, Kept: prober, Source: "a", Targets: targets(20),
+				l := load.New(load.Config{Prober: prober, Persistent: prober, Source: "a", Targets: targets(20),
 					InFlight: inFlight,
 					Load:     mesh.Load{PerSecond: 100, Duration: 3 * time.Second, Connection: mesh.Both}})
 				if complete := watched(ctx, t, l); complete != (c.stop == 0) {
@@ -232,7 +233,7 @@ func TestCountsAddUpOnABusyMachine(t *testing.T) {
 		})
 	}
 	prober := &chaos{}
-	l := load.New(load.Config{Prober: prober, Kept: prober, Source: "a", Targets: targets(5),
+	l := load.New(load.Config{Prober: prober, Persistent: prober, Source: "a", Targets: targets(5),
 		Load: mesh.Load{PerSecond: 500, Duration: time.Second, Connection: mesh.Both}})
 	complete := watched(t.Context(), t, l)
 	stop.Store(true)
