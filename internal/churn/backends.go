@@ -9,7 +9,7 @@ import (
 	"kdoctor.io/kdoctor/internal/target"
 )
 
-// setKey tells backend sets apart by where their pods stand in memory, which is enough to find one again.
+// setKey identifies a backend set by the memory of its lists of pods, which the sets of a round share.
 type setKey struct {
 	pods, also *string
 	n, m       int
@@ -17,36 +17,37 @@ type setKey struct {
 	after      time.Duration
 }
 
-// backendSet is the churn among the pods that may answer one agent on one target.
+// backendSet is the pods that may answer one agent on one target, with their absences.
 type backendSet struct {
 	report.BackendSet
 	absences []absence
-	// windows are when requests may fail because of any of the absences, away is when anybody was away; both sorted
-	// and apart.
-	windows, away []window
-	// even is what part of the requests may fail where all clients are led to all pods alike.
-	even share
+	// failing is when requests may fail because of any absence, away is when any pod was away. The windows of both are
+	// sorted and do not touch.
+	failing, away []window
+	// evenShare is the share of requests that may fail if all clients are led to all pods alike.
+	evenShare share
 }
 
-// set returns the agent's backend set on the target; nil where nobody knows it, or none of it was changed.
-func (e *excuser) set(agent string, t target.Target) *backendSet {
-	group, known := e.behind.Of(agent, t.ID)
+// changedSet returns the agent's backend set on the target. changedSet is nil if the set is unknown, or if none of its
+// pods was changed.
+func (e *excuser) changedSet(agent string, t target.Target) *backendSet {
+	group, known := e.backendSets.Of(agent, t.ID)
 	if !known || len(group.Pods) == 0 {
 		return nil
 	}
-	after := follow
+	after := awayAfterDeletion
 	if t.Kind == target.LoadBalancer && t.Proxied() {
-		after = grace
+		after = tolerance
 	}
 	key := setKey{pods: &group.Pods[0], n: len(group.Pods), m: len(group.MayAlsoAnswer), uneven: group.UnevenWhy,
 		after: after}
 	if key.m > 0 {
 		key.also = &group.MayAlsoAnswer[0]
 	}
-	set, ok := e.sets[key]
+	set, ok := e.changedSets[key]
 	if !ok {
 		set = e.newSet(group, after)
-		e.sets[key] = set
+		e.changedSets[key] = set
 	}
 	if len(set.absences) == 0 {
 		return nil
@@ -58,22 +59,22 @@ func (e *excuser) newSet(group report.BackendSet, after time.Duration) *backendS
 	set := &backendSet{BackendSet: group}
 	for _, pod := range slices.Concat(group.Pods, group.MayAlsoAnswer) {
 		for _, c := range e.changes[pod] {
-			set.absences = append(set.absences, e.absences(c, after)...)
+			set.absences = append(set.absences, e.backendAbsences(c, after)...)
 		}
 	}
-	set.absences = append(set.absences, e.nobody(group.Pods, after)...)
+	set.absences = append(set.absences, e.allAway(group.Pods, after)...)
 	slices.SortFunc(set.absences, func(a, b absence) int { return byTime(a.change, b.change) })
 	for _, a := range set.absences {
-		set.windows = append(set.windows, window{from: a.from, to: a.last})
+		set.failing = append(set.failing, window{from: a.from, to: a.failingUntil})
 		set.away = append(set.away, a.window)
 	}
-	set.windows, set.away = merged(set.windows), merged(set.away)
-	set.even = set.share(group.Pods, false)
+	set.failing, set.away = union(set.failing), union(set.away)
+	set.evenShare = set.share(group.Pods, false)
 	return set
 }
 
-// share is what part of the requests may fail where all of the pods are chosen alike, or where one of them, any, was
-// chosen for all.
+// share returns the share of requests that may fail if each of the pods is equally likely to be chosen or, with sticky,
+// if one unknown pod is chosen for all requests.
 func (b *backendSet) share(pods []string, pinned bool) share {
 	counted := make(map[string]bool, len(pods))
 	for _, pod := range pods {
@@ -88,11 +89,12 @@ func (b *backendSet) share(pods []string, pinned bool) share {
 	return newShare(counted, absences, pinned)
 }
 
-// backends excuses what failed while backends were away, and reports whether anything did. Either the changes explain
-// all that failed while anybody was away, on all streams, or another cause is at work and they explain nothing. Nor do
-// they where the report does not tell when something failed: it may have been while somebody was away.
-func (e *excuser) backends(a report.Agent, t target.Target, streams []stream) bool {
-	set := e.set(a.Pod, t)
+// excuseBackends excuses what failed while backends were away, and reports whether anything was excused. Either the
+// changes explain all failures of all streams while any backend was away, or another cause is at work and the changes
+// explain nothing. The changes also explain nothing if the report does not say when a failure happened: that may have
+// been while a backend was away.
+func (e *excuser) excuseBackends(a report.Agent, t target.Target, streams []stream) bool {
+	set := e.changedSet(a.Pod, t)
 	if set == nil || slices.ContainsFunc(streams, func(s stream) bool { return s.untimed }) {
 		return false
 	}
@@ -102,58 +104,61 @@ func (e *excuser) backends(a report.Agent, t target.Target, streams []stream) bo
 		if shares[i], ok = set.explain(t, &explained[i], nil); ok {
 			continue
 		}
-		leftOut := e.slowness(a.Pod, set)
-		if leftOut == nil {
+		ignore := e.ignoredTimeouts(a.Pod, set)
+		if ignore == nil {
 			return false
 		}
-		if shares[i], ok = set.explain(t, &explained[i], leftOut); !ok {
+		if shares[i], ok = set.explain(t, &explained[i], ignore); !ok {
 			return false
 		}
 	}
 	found := false
 	for i, by := range shares {
 		s := &explained[i]
-		told := len(s.path.Excuses)
+		before := len(s.path.Excuses)
 		counted := slices.DeleteFunc(slices.Clone(set.absences), func(a absence) bool { return !by.pods[a.change.Pod] })
-		away := func(first, last time.Duration) int { return by.over(first, last).away }
-		for _, w := range set.windows {
-			s.excuse(e.zero, w, counted, away, max(len(by.pods), len(set.Pods)))
+		away := func(first, last time.Duration) int { return by.between(first, last).away }
+		for _, w := range set.failing {
+			s.addExcuse(e.zero, w, counted, away, max(len(by.pods), len(set.Pods)))
 		}
-		found = found || len(s.path.Excuses) > told
+		found = found || len(s.path.Excuses) > before
 		streams[i] = *s
 	}
 	return found
 }
 
-// slowness returns which failures disprove nothing, because an agent that is short of CPU may be why: one that asks
-// lets requests time out on all of its paths, one that may answer lets answers come too late. It is nil where none is.
-func (e *excuser) slowness(asker string, set *backendSet) func(report.Failure) bool {
+// ignoredTimeouts returns which failures do not disprove an excuse, because an agent that is short of CPU may have
+// caused them. On a throttled asker requests time out on all paths; from a throttled backend answers come too late.
+// ignoredTimeouts is nil if no agent was throttled.
+func (e *excuser) ignoredTimeouts(asker string, set *backendSet) func(report.Failure) bool {
 	switch {
-	case e.slow[asker]:
+	case e.throttled[asker]:
 		return timedOut
-	case slices.ContainsFunc(slices.Concat(set.Pods, set.MayAlsoAnswer), func(pod string) bool { return e.slow[pod] }):
+	case slices.ContainsFunc(slices.Concat(set.Pods, set.MayAlsoAnswer),
+		func(pod string) bool { return e.throttled[pod] }):
 		return func(f report.Failure) bool { return timedOut(f) && f.Phase > probe.Connect }
 	}
 	return nil
 }
 
-// explain marks the spans that the changes excuse, and returns the share by which they do. It reports whether the
-// changes explain all failures of the stream while anybody was away. Of several shares that do, at one of the moments
-// at which the agent may have started, the one counts that excuses most: a failure more then only takes some of them
-// away. Failures that are left out, if any, count neither way.
-func (b *backendSet) explain(t target.Target, s *stream, leftOut func(report.Failure) bool) (by share, ok bool) {
-	out := func(at span) bool { return leftOut != nil && leftOut(s.path.Failures[at.failure]) }
+// explain marks the spans that the changes excuse, and returns the share by which they do so. ok reports whether the
+// changes explain all failures of the stream while any pod was away. If several shares explain the failures, at the
+// earliest or the latest possible start, the one that excuses most is taken: one more failure then only takes some
+// excuses away. Failures that ignore picks, if set, count neither way.
+func (b *backendSet) explain(t target.Target, s *stream, ignore func(report.Failure) bool) (by share, ok bool) {
+	ignored := func(at span) bool { return ignore != nil && ignore(s.path.Failures[at.failure]) }
 	all, touching := *s, *s
 	touching.spans = slices.DeleteFunc(slices.Clone(s.spans), func(at span) bool {
-		return at.excused || out(at) || !slices.ContainsFunc(b.away, func(w window) bool { return s.touches(at, w) })
+		return at.excused || ignored(at) ||
+			!slices.ContainsFunc(b.away, func(w window) bool { return s.mayTouch(at, w) })
 	})
 	var most uint64
-	for _, share := range append([]share{b.even}, b.uneven(t, all)...) {
-		for _, shift := range []time.Duration{0, s.unsure} {
+	for _, share := range append([]share{b.evenShare}, b.unevenShares(t, all)...) {
+		for _, shift := range []time.Duration{0, s.startDoubt} {
 			if !share.explains(touching, b.away, shift) {
 				continue
 			}
-			spans, count := b.excused(all, share, shift, out)
+			spans, count := b.excusedSpans(all, share, shift, ignored)
 			if !ok || count > most {
 				by, ok, most, s.spans = share, true, count, spans
 			}
@@ -162,31 +167,31 @@ func (b *backendSet) explain(t target.Target, s *stream, leftOut func(report.Fai
 	return by, ok
 }
 
-// excused returns the stream's spans with those marked that lie within the windows, and that begin and end while the
-// share leads requests to pods that were away.
-func (b *backendSet) excused(s stream, by share, shift time.Duration, out func(span) bool) (spans []span,
+// excusedSpans returns the stream's spans, with those marked that lie within the windows, and that begin and end while
+// the share leads requests to pods that were away. count is the number of failures in newly marked spans.
+func (b *backendSet) excusedSpans(s stream, by share, shift time.Duration, ignored func(span) bool) (spans []span,
 	count uint64) {
 	spans = slices.Clone(s.spans)
 	for i, at := range spans {
-		if out(at) {
+		if ignored(at) {
 			continue
 		}
-		within := slices.ContainsFunc(b.windows, func(w window) bool { return s.within(at, w) })
-		if !at.excused && within && s.meets(by.away, at.first, shift) && s.meets(by.away, at.last, shift) {
+		within := slices.ContainsFunc(b.failing, func(w window) bool { return s.liesWithin(at, w) })
+		if !at.excused && within && s.mayMeet(by.away, at.first, shift) && s.mayMeet(by.away, at.last, shift) {
 			spans[i].excused, count = true, count+at.count
 		}
 	}
 	return spans, count
 }
 
-// stopped reports whether the agent's CPU quota stopped it.
-func stopped(o report.Observer) bool { return o.ThrottledPeriods > 1 }
+// isThrottled reports whether the agent's CPU quota stopped it.
+func isThrottled(o report.Observer) bool { return o.ThrottledPeriods > 1 }
 
 func timedOut(f report.Failure) bool { return f.Outcome == probe.Timeout }
 
-// uneven are the shares where a client may be led to other pods, or to some of the pods alone. What has answered
-// shows which.
-func (b *backendSet) uneven(t target.Target, s stream) []share {
+// unevenShares returns the shares that hold if a client may be led to other pods, or only to some of the pods. The
+// answers of the stream show which of them are possible.
+func (b *backendSet) unevenShares(t target.Target, s stream) []share {
 	var all []share
 	pods := slices.Clone(b.Pods)
 	if slices.ContainsFunc(b.MayAlsoAnswer, func(pod string) bool { return s.path.Peers[pod] > 0 }) {
@@ -196,24 +201,24 @@ func (b *backendSet) uneven(t target.Target, s stream) []share {
 	if b.UnevenWhy == "" && !t.Proxied() {
 		return all
 	}
-	pods = slices.DeleteFunc(pods, func(pod string) bool { return !b.answered(pod, s) })
+	pods = slices.DeleteFunc(pods, func(pod string) bool { return !b.mayHaveServed(pod, s) })
 	if b.UnevenWhy != "" && len(pods) > 0 {
 		all = append(all, b.share(pods, false))
 		for _, pod := range pods {
-			if b.sole(pod, s) {
+			if b.mayHaveServedAlone(pod, s) {
 				all = append(all, b.share([]string{pod}, false))
 			}
 		}
 	}
-	if b.pinned(s) {
-		all = append(all, b.share(b.withNext(pods), true))
+	if b.mayBeSticky(s) {
+		all = append(all, b.share(b.withSubstitutes(pods), true))
 	}
 	return all
 }
 
-// withNext adds to the pods that a client was led to those that it may have been led to in their place, although
-// these were away as well.
-func (b *backendSet) withNext(pods []string) []string {
+// withSubstitutes adds to the pods that a client was led to the pods that may have been chosen in their place and were
+// away as well.
+func (b *backendSet) withSubstitutes(pods []string) []string {
 	var left []window
 	for _, a := range b.absences {
 		if slices.Contains(pods, a.change.Pod) {
@@ -221,24 +226,24 @@ func (b *backendSet) withNext(pods []string) []string {
 		}
 	}
 	for _, a := range b.absences {
-		if !slices.Contains(pods, a.change.Pod) && len(common(left, []window{a.window})) > 0 {
+		if !slices.Contains(pods, a.change.Pod) && len(intersection(left, []window{a.window})) > 0 {
 			pods = append(pods, a.change.Pod)
 		}
 	}
 	return pods
 }
 
-// answered reports whether the stream may have been led to the pod: it answered, or was away when the stream began,
-// or nobody knows who answered.
-func (b *backendSet) answered(pod string, s stream) bool {
+// mayHaveServed reports whether requests of the stream may have been led to the pod: the pod answered, or was away when
+// the stream began, or the report does not say who answered.
+func (b *backendSet) mayHaveServed(pod string, s stream) bool {
 	return len(s.path.Peers) == 0 || s.path.Peers[pod] > 0 || slices.ContainsFunc(b.absences, func(a absence) bool {
-		return a.change.Pod == pod && a.from <= s.start+s.unsure && a.to >= s.start
+		return a.change.Pod == pod && a.from <= s.start+s.startDoubt && a.to >= s.start
 	})
 }
 
-// sole reports whether the pod was changed and may have answered alone until then, as the only one that is near does:
-// those further off answer while it is away.
-func (b *backendSet) sole(pod string, s stream) bool {
+// mayHaveServedAlone reports whether the pod was changed and may have answered all requests until then, as the only
+// nearby backend does. Backends further away answer while it is away.
+func (b *backendSet) mayHaveServedAlone(pod string, s stream) bool {
 	quiet := time.Duration(-1)
 	for _, a := range b.absences {
 		if a.change.Pod == pod && (quiet < 0 || a.from-s.start < quiet) {
@@ -249,9 +254,9 @@ func (b *backendSet) sole(pod string, s stream) bool {
 		s.end-s.start))-float64(s.path.Failed()+s.path.Missed)-1
 }
 
-// pinned reports whether all requests may have been led to one pod at a time. Each change may lead the client to
-// another one, and while nothing changes one pod alone answers.
-func (b *backendSet) pinned(s stream) bool {
+// mayBeSticky reports whether all requests may have been led to one pod at a time. Each change may lead the client to
+// another pod, and between changes only one pod answers.
+func (b *backendSet) mayBeSticky(s stream) bool {
 	changes := map[report.Change]struct{}{}
 	for _, a := range b.absences {
 		changes[a.change] = struct{}{}
@@ -263,7 +268,7 @@ func (b *backendSet) pinned(s stream) bool {
 	for _, n := range s.path.Peers {
 		most = max(most, n)
 	}
-	// quiet is the longest time in which nobody was away, and lost is how many requests had no answer at any time.
+	// quiet is the longest period in which no pod was away. lost is how many requests had no answer.
 	var quiet time.Duration
 	from := s.start
 	for _, w := range b.away {

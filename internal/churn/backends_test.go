@@ -19,7 +19,7 @@ func asked(agent string, p report.Path, backends []report.BackendSet, changes ..
 
 // void is how many requests of the round's only path are void, of both its streams.
 func void(r report.Round) uint64 {
-	p := churn.Void(r, nil).Agents[0].Paths[0]
+	p := churn.Excuse(r, nil).Agents[0].Paths[0]
 	if p.Persistent != nil {
 		return p.Excused() + p.Persistent.Excused()
 	}
@@ -27,7 +27,8 @@ func void(r report.Round) uint64 {
 }
 
 func deletedAt(pod string, second float64) report.Change {
-	return report.Change{Pod: pod, Node: "n" + pod, Kind: report.Deleted, WindowStart: at(second), WindowEnd: at(second)}
+	return report.Change{Pod: pod, Node: "n" + pod, Kind: report.Deleted, WindowStart: at(second),
+		WindowEnd: at(second)}
 }
 
 func restartedAt(pod string, from, to float64) report.Change {

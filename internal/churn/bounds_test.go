@@ -278,7 +278,7 @@ func TestGroupsMayShareTheirPods(t *testing.T) {
 	add("furthest", target.NodePort, [3]float64{50, 59.9, 39}, 0)
 	add("elsewhere", target.NodePort, [3]float64{50, 50, 1}, 0)
 	for i, want := range wants {
-		if p := churn.Void(round, nil).Agents[0].Paths[i]; p.Excused() != want {
+		if p := churn.Excuse(round, nil).Agents[0].Paths[i]; p.Excused() != want {
 			t.Errorf("path %d to %s: %d requests are void, want %d", i, p.Target.ID, p.Excused(), want)
 		}
 	}

@@ -36,9 +36,9 @@ func TestAnAgentThatIsSilentBeforeItsRestartHasAClockThatIsWrong(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := churn.NewWatch([]topology.Agent{pod}, at(0))
-			w.See(seen(10, 0, time.Time{}, at(-1000)))
-			w.See(seen(20, 1, at(17), at(18)))
-			w.Silent(map[string]time.Time{"a": c.silent})
+			w.Observe(seen(10, 0, time.Time{}, at(-1000)))
+			w.Observe(seen(20, 1, at(17), at(18)))
+			w.ObserveSilence(map[string]time.Time{"a": c.silent})
 			if diff := cmp.Diff(c.want, w.Changes(map[string]time.Time{"a": at(14)})); diff != "" {
 				t.Errorf("changes (-want +got):\n%s", diff)
 			}
@@ -46,9 +46,9 @@ func TestAnAgentThatIsSilentBeforeItsRestartHasAClockThatIsWrong(t *testing.T) {
 	}
 	t.Run("one that is not back has no end", func(t *testing.T) {
 		w := churn.NewWatch([]topology.Agent{pod}, at(0))
-		w.See(seen(10, 0, time.Time{}, at(-1000)))
-		w.See(seen(20, 0, at(17), time.Time{}))
-		w.Silent(map[string]time.Time{"a": at(14)})
+		w.Observe(seen(10, 0, time.Time{}, at(-1000)))
+		w.Observe(seen(20, 0, at(17), time.Time{}))
+		w.ObserveSilence(map[string]time.Time{"a": at(14)})
 		want := []report.Change{{Pod: "a", Node: "n", Kind: report.Restarted, WindowStart: at(10)}}
 		if diff := cmp.Diff(want, w.Changes(nil)); diff != "" {
 			t.Errorf("changes (-want +got):\n%s", diff)
@@ -78,8 +78,8 @@ func TestAnAgentThatAnswersAfterItsRestartHasAClockThatIsWrong(t *testing.T) {
 			if c.back {
 				a.Restarts, a.Started, want.WindowEnd = 1, at(13), at(c.to)
 			}
-			w.See(looked(10, &pod))
-			w.See(looked(20, &a))
+			w.Observe(looked(10, &pod))
+			w.Observe(looked(20, &a))
 			if diff := cmp.Diff([]report.Change{want},
 				w.Changes(map[string]time.Time{"a": at(c.answered)})); diff != "" {
 				t.Errorf("changes (-want +got):\n%s", diff)

@@ -90,7 +90,7 @@ func TestNodePortsOfDrainedNodes(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := measured(port, c.failures...)
-			got := churn.Void(asked("a", p, behindFour(), c.change), nil).Agents[0].Paths[0]
+			got := churn.Excuse(asked("a", p, behindFour(), c.change), nil).Agents[0].Paths[0]
 			if diff := cmp.Diff(c.want, got.Excuses); diff != "" {
 				t.Errorf("excuses (-want +got):\n%s", diff)
 			}
@@ -103,7 +103,7 @@ func TestNodePortsOfDrainedNodes(t *testing.T) {
 			Of: 280, Away: 1, Backends: 1},
 			{Changes: []report.Change{first}, First: at(5), Last: at(10), Explained: 12, Of: 51, Away: 1, Backends: 4}}
 		if diff := cmp.Diff(want,
-			churn.Void(asked("a", p, behindFour(), first, drained), nil).Agents[0].Paths[0].Excuses); diff != "" {
+			churn.Excuse(asked("a", p, behindFour(), first, drained), nil).Agents[0].Paths[0].Excuses); diff != "" {
 			t.Errorf("excuses (-want +got):\n%s", diff)
 		}
 		p.Failures = append(p.Failures, failure(probe.Refused, [3]float64{5, 10, 20}))
@@ -140,7 +140,7 @@ func TestAnAgentThatOthersStillReachIsNotGone(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			round := asked("a", c.path, behindFour(), c.change)
 			round.Missing = []report.Missing{{Pod: "b"}}
-			if got := churn.Void(round, map[string]time.Time{"b": at(c.silent)}).Missing[0].Excused; got != c.void {
+			if got := churn.Excuse(round, map[string]time.Time{"b": at(c.silent)}).Missing[0].Excused; got != c.void {
 				t.Errorf("void is %v, want %v", got, c.void)
 			}
 		})

@@ -47,10 +47,11 @@ func TestANodeThatWasSeenLeavingIsGone(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			w := churn.NewWatch([]topology.Agent{*pod}, at(0))
 			for _, s := range c.looks {
-				w.See(s)
+				w.Observe(s)
 			}
-			want := []report.Change{{Pod: "a", Node: "n", Kind: report.Drained, WindowStart: at(c.from), WindowEnd: at(c.to),
-				NodeLeft: true}}
+			want := []report.Change{{Pod: "a", Node: "n", Kind: report.Drained, WindowStart: at(c.from),
+				WindowEnd: at(c.to),
+				NodeLeft:  true}}
 			if diff := cmp.Diff(want, w.Changes(map[string]time.Time{})); diff != "" {
 				t.Errorf("changes (-want +got):\n%s", diff)
 			}
@@ -63,7 +64,8 @@ func TestANodeThatWasSeenLeavingIsGone(t *testing.T) {
 func TestAnAgentThatWasSilentBeforeGoesWithItsNode(t *testing.T) {
 	a, b := topology.Agent{Pod: "a", Node: "n", UID: "1"}, topology.Agent{Pod: "b", Node: "n", UID: "2"}
 	left := func(pod string) report.Change {
-		return report.Change{Pod: pod, Node: "n", Kind: report.Drained, WindowStart: at(21), WindowEnd: at(25), NodeLeft: true}
+		return report.Change{Pod: pod, Node: "n", Kind: report.Drained, WindowStart: at(21), WindowEnd: at(25),
+			NodeLeft: true}
 	}
 	type silent map[string]time.Time
 	for _, c := range []struct {
@@ -78,10 +80,11 @@ func TestAnAgentThatWasSilentBeforeGoesWithItsNode(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := churn.NewWatch([]topology.Agent{a, b}, at(0))
-			w.See(topology.Snapshot{Taken: at(10), Agents: []topology.Agent{a, b}, Nodes: []topology.Node{{Name: "n"}}})
-			w.See(topology.Snapshot{Taken: at(20), Agents: []topology.Agent{a, b},
+			w.Observe(topology.Snapshot{Taken: at(10), Agents: []topology.Agent{a, b},
+				Nodes: []topology.Node{{Name: "n"}}})
+			w.Observe(topology.Snapshot{Taken: at(20), Agents: []topology.Agent{a, b},
 				Nodes: []topology.Node{{Name: "n", Cordoned: true, Removing: "the cluster autoscaler removes it"}}})
-			w.Silent(c.silent)
+			w.ObserveSilence(c.silent)
 			if diff := cmp.Diff(c.want, w.Changes(map[string]time.Time{"a": at(1), "b": at(23)})); diff != "" {
 				t.Errorf("changes (-want +got):\n%s", diff)
 			}
@@ -112,12 +115,12 @@ func TestAPodThatIsReplacedOnItsNodeWasDeleted(t *testing.T) {
 			w := churn.NewWatch([]topology.Agent{a}, at(0))
 			first := topology.Snapshot{Taken: at(10), Agents: []topology.Agent{a, old},
 				Nodes: []topology.Node{cordoned}}
-			w.See(first)
+			w.Observe(first)
 			if late > 20 {
-				w.See(topology.Snapshot{Taken: at(20), Nodes: []topology.Node{cordoned}})
+				w.Observe(topology.Snapshot{Taken: at(20), Nodes: []topology.Node{cordoned}})
 			}
 			c.then.Taken, c.then.Nodes = at(late), []topology.Node{cordoned}
-			w.See(c.then)
+			w.Observe(c.then)
 			want := []report.Change{{Pod: "a", Node: "n", Kind: c.want, WindowStart: at(10), WindowEnd: at(20)}}
 			if diff := cmp.Diff(want, w.Changes(nil)); diff != "" {
 				t.Errorf("%s, seen at %v s: changes (-want +got):\n%s", c.name, late, diff)

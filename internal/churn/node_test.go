@@ -167,9 +167,9 @@ func TestNodes(t *testing.T) {
 			for range 2 {
 				w := churn.NewWatch([]topology.Agent{*pod}, at(0))
 				for _, s := range c.looks {
-					w.See(s)
+					w.Observe(s)
 				}
-				w.Silent(map[string]time.Time{"a": c.silent, "b": at(1)})
+				w.ObserveSilence(map[string]time.Time{"a": c.silent, "b": at(1)})
 				if diff := cmp.Diff(c.want, w.Changes(map[string]time.Time{"a": c.answered})); diff != "" {
 					t.Errorf("changes (-want +got):\n%s", diff)
 				}
@@ -185,10 +185,11 @@ func TestNodes(t *testing.T) {
 func TestEachAgentThatFallsSilentIsLookedAt(t *testing.T) {
 	agents := []topology.Agent{{Pod: "a", Node: "n"}, {Pod: "b", Node: "n"}}
 	w := churn.NewWatch(agents, at(0))
-	w.See(topology.Snapshot{Taken: at(10), Agents: agents,
+	w.Observe(topology.Snapshot{Taken: at(10), Agents: agents,
 		Nodes: []topology.Node{{Name: "n", Cordoned: true, Removing: "the cluster autoscaler removes it"}}})
-	w.Silent(map[string]time.Time{"b": at(12)})
-	want := []report.Change{{Pod: "b", Node: "n", Kind: report.Drained, WindowStart: at(0), WindowEnd: at(12), NodeLeft: true}}
+	w.ObserveSilence(map[string]time.Time{"b": at(12)})
+	want := []report.Change{{Pod: "b", Node: "n", Kind: report.Drained, WindowStart: at(0), WindowEnd: at(12),
+		NodeLeft: true}}
 	if diff := cmp.Diff(want, w.Changes(nil)); diff != "" {
 		t.Errorf("changes (-want +got):\n%s", diff)
 	}

@@ -46,7 +46,7 @@ func TestAChangeThatExplainsTwiceIsToldOnce(t *testing.T) {
 	round := asked("a", p, []report.BackendSet{{Targets: []string{"local"}, Pods: []string{"b"}}}, gone)
 	want := []report.Excuse{{Changes: []report.Change{gone}, First: at(50), Last: at(55), Explained: 51, Of: 51,
 		Away: 1, Backends: 1}}
-	if diff := cmp.Diff(want, churn.Void(round, nil).Agents[0].Paths[0].Excuses); diff != "" {
+	if diff := cmp.Diff(want, churn.Excuse(round, nil).Agents[0].Paths[0].Excuses); diff != "" {
 		t.Errorf("excuses (-want +got):\n%s", diff)
 	}
 }
@@ -54,7 +54,7 @@ func TestAChangeThatExplainsTwiceIsToldOnce(t *testing.T) {
 func TestARoundWithoutChangesStaysAsItIs(t *testing.T) {
 	round := asked("a", four([3]float64{50, 55, 9}), behindFour())
 	round.Missing = []report.Missing{{Pod: "b", Reason: "no answer"}}
-	if diff := cmp.Diff(round, churn.Void(round, since("b", 50))); diff != "" {
+	if diff := cmp.Diff(round, churn.Excuse(round, since("b", 50))); diff != "" {
 		t.Errorf("(-given +got):\n%s", diff)
 	}
 }
@@ -98,7 +98,7 @@ func TestTheRateOfTheSmallestLoads(t *testing.T) {
 func TestAnAnswerAfterTheSilenceIsNoStartOfIt(t *testing.T) {
 	round := report.Round{Churn: []report.Change{restartedAt("b", 50, 52)},
 		Missing: []report.Missing{{Pod: "b", LastAnswered: at(90)}}}
-	if !churn.Void(round, since("b", 51)).Missing[0].Excused {
+	if !churn.Excuse(round, since("b", 51)).Missing[0].Excused {
 		t.Error("the restart does not explain the silence that began with it")
 	}
 }

@@ -114,7 +114,7 @@ func anyPath(random *rand.Rand, round report.Round, pods []string, t target.Targ
 
 // judged is what churn makes of the round, in an order of its own.
 func judged(round report.Round, silent map[string]time.Time) report.Round {
-	got := churn.Void(round, silent)
+	got := churn.Excuse(round, silent)
 	got.Agents, got.Missing = slices.Clone(got.Agents), slices.Clone(got.Missing)
 	slices.SortFunc(got.Agents, func(a, b report.Agent) int { return cmp.Compare(a.Pod, b.Pod) })
 	slices.SortFunc(got.Missing, func(a, b report.Missing) int { return cmp.Compare(a.Pod, b.Pod) })
@@ -187,13 +187,13 @@ func TestChangesThatCannotTouchAPathNeverChangeIt(t *testing.T) {
 func TestAnotherFailureNeverExcusesOthers(t *testing.T) {
 	each(t, func(t *testing.T, seed uint64, random *rand.Rand) {
 		round, silent := anyRound(random)
-		before := churn.Void(round, silent)
+		before := churn.Excuse(round, silent)
 		for i, a := range round.Agents {
 			for j, p := range a.Paths {
 				round.Agents[i].Paths[j] = withAnother(random, p)
 			}
 		}
-		after := churn.Void(round, silent)
+		after := churn.Excuse(round, silent)
 		for i, a := range after.Agents {
 			for j, p := range a.Paths {
 				if old := before.Agents[i].Paths[j]; p.Excused() > old.Excused()+1 ||

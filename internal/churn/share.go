@@ -7,43 +7,45 @@ import (
 	"time"
 )
 
-// deviations is how many standard deviations more than a share may fail.
+// deviations is how many standard deviations above the share the failures may lie.
 const deviations = 3
 
-// share is what part of the requests may fail at each moment, because backends are away.
+// share is the fraction of requests that may fail at each moment, because backends are away.
 type share struct {
-	// pods are those that requests may be led to.
+	// pods are the pods that requests may be led to.
 	pods map[string]bool
-	// pinned reports that all requests may be led to any one of the pods.
-	pinned bool
+	// sticky reports that all requests may be led to one of the pods, whichever it is.
+	sticky bool
 	// steps are sorted.
 	steps []step
-	// absences are those of the pods, away is when any of the pods was away, sorted and apart.
+	// absences are the absences of the pods. away is when any of the pods was away; its windows are sorted and do not
+	// touch.
 	absences []absence
 	away     []window
 }
 
-// step is the time until the next step.
+// step is the period until the next step.
 type step struct {
 	from time.Duration
 	// away is how many pods are away.
 	away int
-	// failing and spread are the integrals, until the step begins, of the share and of the variance of one request.
+	// failing is the integral of the fraction up to the beginning of the step, spread is the integral of the variance
+	// of one request.
 	failing, spread float64
 }
 
-// newShare returns the share of the pods that were away at the given times.
+// newShare returns the share of the pods with these absences.
 func newShare(pods map[string]bool, absences []absence, pinned bool) share {
-	s := share{pods: pods, pinned: pinned, absences: absences}
+	s := share{pods: pods, sticky: pinned, absences: absences}
 	absent := map[string][]window{}
 	for _, a := range absences {
 		absent[a.change.Pod] = append(absent[a.change.Pod], a.window)
 		s.away = append(s.away, a.window)
 	}
-	s.away = merged(s.away)
+	s.away = union(s.away)
 	turns := map[time.Duration]int{}
 	for _, windows := range absent {
-		for _, w := range merged(windows) {
+		for _, w := range union(windows) {
 			turns[w.from]++
 			turns[w.to+1]--
 		}
@@ -55,55 +57,55 @@ func newShare(pods map[string]bool, absences []absence, pinned bool) share {
 	slices.Sort(at)
 	var now step
 	for _, t := range at {
-		p, took := s.part(now.away), float64(t-now.from)
+		p, took := s.fraction(now.away), float64(t-now.from)
 		now = step{from: t, away: now.away + turns[t], failing: now.failing + p*took, spread: now.spread + p*(1-p)*took}
 		s.steps = append(s.steps, now)
 	}
 	return s
 }
 
-// part is what part of the requests may fail while so many of the pods are away.
-func (s share) part(away int) float64 {
-	if s.pinned {
+// fraction is which fraction of requests may fail while away of the pods are away, 0 to 1.
+func (s share) fraction(away int) float64 {
+	if s.sticky {
 		return float64(min(away, 1))
 	}
 	return float64(away) / float64(len(s.pods))
 }
 
-// sum is what holds between two moments.
-type sum struct {
-	// away is how many pods were away at most.
+// totals sums up a share between two moments.
+type totals struct {
+	// away is the largest number of pods that were away at once.
 	away int
-	// failing and spread are the integrals of the share and of the variance of one request, in nanoseconds.
+	// failing and spread are the integrals of the fraction and of the variance of one request, in nanoseconds.
 	failing, spread float64
 }
 
-// over sums up what holds between two moments, both included.
-func (s share) over(first, last time.Duration) sum {
-	var total sum
-	for i := max(s.index(first), 0); i < len(s.steps) && s.steps[i].from <= last; i++ {
+// between sums up the share between two moments, both included.
+func (s share) between(first, last time.Duration) totals {
+	var total totals
+	for i := max(s.stepAt(first), 0); i < len(s.steps) && s.steps[i].from <= last; i++ {
 		total.away = max(total.away, s.steps[i].away)
 	}
-	begin, end := s.until(first), s.until(last)
+	begin, end := s.before(first), s.before(last)
 	total.failing, total.spread = end.failing-begin.failing, end.spread-begin.spread
-	if most := s.most(first, last); total.failing > most {
+	if most := s.maxFailing(first, last); total.failing > most {
 		total.failing, total.spread = most, total.spread*most/total.failing
 	}
 	return total
 }
 
-// most is the largest integral of the share between two moments that the absences allow: however long it is in doubt
-// when a pod was deleted, it was away no longer than what leads to pods takes to follow.
-func (s share) most(first, last time.Duration) float64 {
+// maxFailing is the largest integral of the fraction between two moments that the absences allow. However uncertain the
+// time of a deletion is, the pod was not away longer than its routes take to drop it.
+func (s share) maxFailing(first, last time.Duration) float64 {
 	var most float64
 	for _, a := range s.absences {
-		most += s.part(1) * float64(a.lasted(first, last)+1)
+		most += s.fraction(1) * float64(a.lengthWithin(first, last)+1)
 	}
 	return most
 }
 
-// index returns the step that the moment lies in, -1 before the first.
-func (s share) index(t time.Duration) int {
+// stepAt returns the index of the step that the moment lies in, -1 before the first.
+func (s share) stepAt(t time.Duration) int {
 	i, found := slices.BinarySearchFunc(s.steps, t,
 		func(at step, t time.Duration) int { return cmp.Compare(at.from, t) })
 	if found {
@@ -112,34 +114,34 @@ func (s share) index(t time.Duration) int {
 	return i - 1
 }
 
-// until returns the integrals until the moment.
-func (s share) until(t time.Duration) sum {
-	i := s.index(t)
+// before returns the integrals from the beginning up to the moment.
+func (s share) before(t time.Duration) totals {
+	i := s.stepAt(t)
 	if i < 0 {
-		return sum{}
+		return totals{}
 	}
 	at := s.steps[i]
-	p, took := s.part(at.away), float64(t-at.from)
-	return sum{failing: at.failing + p*took, spread: at.spread + p*(1-p)*took}
+	p, took := s.fraction(at.away), float64(t-at.from)
+	return totals{failing: at.failing + p*took, spread: at.spread + p*(1-p)*took}
 }
 
-// explains reports whether the share explains the stream's failures, if the agent started so much later than at the
-// earliest: between the beginning of no span and the end of another, more of them lie than the share's deviations
-// allow. A Service that fails altogether while one of its five pods is replaced is broken.
+// explains reports whether the share explains the stream's failures, if the agent started shift later than at the
+// earliest. The share does so if the failures between the beginning of any span and the end of any other lie within the
+// share's deviations. A Service that fails altogether while one of its five pods is replaced is broken.
 func (s share) explains(all stream, away []window, shift time.Duration) bool {
-	most := all.rate() * float64(overlap(away, all.start, all.end+all.unsure))
+	most := all.rate() * float64(overlap(away, all.start, all.end+all.startDoubt))
 	byEnd := slices.Clone(all.spans)
 	slices.SortFunc(byEnd, func(a, b span) int { return cmp.Compare(a.last, b.last) })
 	for _, from := range all.spans {
 		var failed uint64
 		for _, to := range byEnd {
-			// A span that began earlier belongs to another part: from its end back to this beginning there is no time
-			// at all.
+			// A span that began earlier belongs to another part: the time from this beginning back to its end is
+			// negative.
 			if to.first < from.first {
 				continue
 			}
 			failed += to.count
-			asked := max(all.asked(away, from.first+shift, to.last+shift), float64(failed))
+			asked := max(all.dueDuring(away, from.first+shift, to.last+shift), float64(failed))
 			if !s.allows(all, from.first, to.last, shift, failed, most/asked) {
 				return false
 			}
@@ -148,13 +150,13 @@ func (s share) explains(all stream, away []window, shift time.Duration) bool {
 	return true
 }
 
-// allows reports whether so many failures between two moments lie within the deviations of the share. Where that is
-// only a part of the time in which anybody was away, one of so many, it was chosen for its failures, and may deviate
-// more: what chance does in one of many such parts is no wonder.
+// allows reports whether the failures between two moments lie within the deviations of the share. parts is how many
+// such periods fit into the time in which any pod was away. A period that is one of many was picked for its failures,
+// so it may deviate more: chance alone makes one of many periods stand out.
 func (s share) allows(all stream, first, last, shift time.Duration, failures uint64, parts float64) bool {
 	n, failed := all.due(first, last), float64(failures)
-	over := s.over(first+shift-all.since, last+shift)
-	p := s.part(over.away)
+	over := s.between(first+shift-all.interval, last+shift)
+	p := s.fraction(over.away)
 	failing, spread := all.rate()*over.failing+p, all.rate()*over.spread+p*(1-p)
 	if failed > n {
 		failing, spread = failing*failed/n, spread*failed/n

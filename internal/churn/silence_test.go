@@ -15,9 +15,11 @@ import (
 func TestAgentsWithoutAWholeReport(t *testing.T) {
 	gone := report.Change{Pod: "b", Node: "nb", Kind: report.Deleted, WindowStart: at(50), WindowEnd: at(52)}
 	drained := report.Change{Pod: "b", Node: "nb", Kind: report.Drained, WindowStart: at(50), WindowEnd: at(52)}
-	oom := report.Change{Pod: "b", Node: "nb", Kind: report.Restarted, Detail: "OOMKilled", WindowStart: at(50), WindowEnd: at(52)}
+	oom := report.Change{Pod: "b", Node: "nb", Kind: report.Restarted, Detail: "OOMKilled", WindowStart: at(50),
+		WindowEnd: at(52)}
 	crashed := report.Change{Pod: "b", Node: "nb", Kind: report.Restarted, WindowStart: at(50)}
-	again := report.Change{Pod: "b", Node: "nb", Kind: report.Restarted, Detail: "Error", WindowStart: at(60), WindowEnd: at(62)}
+	again := report.Change{Pod: "b", Node: "nb", Kind: report.Restarted, Detail: "Error", WindowStart: at(60),
+		WindowEnd: at(62)}
 	endless := report.Change{Pod: "b", Node: "nb", Kind: report.Deleted, WindowStart: at(50)}
 	never := time.Time{}
 	cases := []struct {
@@ -32,7 +34,8 @@ func TestAgentsWithoutAWholeReport(t *testing.T) {
 		{"an agent that ran out of memory cannot report", []report.Change{oom}, never, at(51), oom},
 		{"an agent that could not be reached before it was deleted is a fault", []report.Change{gone}, never, at(10),
 			report.Change{}},
-		{"an agent that was not changed is a fault", []report.Change{{Pod: "c", Kind: report.Deleted, WindowStart: at(50)}},
+		{"an agent that was not changed is a fault",
+			[]report.Change{{Pod: "c", Kind: report.Deleted, WindowStart: at(50)}},
 			never, at(51), report.Change{}},
 		{"an agent that is not known to have been silent is a fault", []report.Change{gone}, never, never,
 			report.Change{}},
@@ -68,7 +71,7 @@ func TestAgentsWithoutAWholeReport(t *testing.T) {
 			}
 			round := report.Round{Churn: c.changes,
 				Missing: []report.Missing{{Pod: "b", Reason: "no answer", LastAnswered: c.answered}}}
-			got := churn.Void(round, map[string]time.Time{"b": c.silent})
+			got := churn.Excuse(round, map[string]time.Time{"b": c.silent})
 			if diff := cmp.Diff([]report.Missing{want}, got.Missing); diff != "" {
 				t.Errorf("missing (-want +got):\n%s", diff)
 			}
@@ -109,7 +112,7 @@ func TestAgentsThatWereStopped(t *testing.T) {
 			if c.cut {
 				want.StoppedBy, want.StoppedWhy = &gone, "its pod was deleted during the round"
 			}
-			if diff := cmp.Diff([]report.Agent{want}, churn.Void(round, nil).Agents,
+			if diff := cmp.Diff([]report.Agent{want}, churn.Excuse(round, nil).Agents,
 				cmpopts.EquateEmpty()); diff != "" {
 				t.Errorf("agents (-want +got):\n%s", diff)
 			}

@@ -12,53 +12,53 @@ import (
 )
 
 // stream is one stream of requests of a path. All of its moments are counted from the excuser's zero, as if the agent
-// had started at the earliest moment at which it may have.
+// had started at the earliest possible moment.
 type stream struct {
 	path report.Path
 	// start and end are when the stream began and ended.
 	start, end time.Duration
-	// unsure is how much later all may have been.
-	unsure time.Duration
-	// planned is how many requests were to come due in a nanosecond, 0 where nobody knows.
-	planned float64
-	// since is the time between two requests over one connection, 0 where each has its own: a request over an old
-	// connection fails for what happened since the one before.
-	since time.Duration
-	// spans are those of failures that changes can cause, sorted by their first moments.
+	// startDoubt is how much later the agent may have started.
+	startDoubt time.Duration
+	// plannedRate is how many requests were to come due in a nanosecond, 0 if unknown.
+	plannedRate float64
+	// interval is the time between two requests over one connection, 0 if each request has its own connection. A
+	// request over an existing connection may fail for what happened since the request before.
+	interval time.Duration
+	// spans are the spans of failures that changes can cause, sorted by their first moments.
 	spans []span
-	// untimed reports that the report does not tell when some of these failures were.
+	// untimed reports that the report does not say when some of these failures happened.
 	untimed bool
 }
 
 // span is one span of a failure.
 type span struct {
-	// failure is the index of the failure.
+	// failure is the index of the failure in the path's Failures.
 	failure     int
 	first, last time.Duration
 	count       uint64
-	// excused reports whether changes explain the span, told whether an excuse says so.
-	excused, told bool
+	// excused reports whether changes explain the span, reported whether an excuse includes it.
+	excused, reported bool
 }
 
 // stream returns one stream of the agent's path: the counted one, or the one over persistent connections.
 func (e *excuser) stream(a report.Agent, whole, p report.Path, planned float64) stream {
 	p.Target = whole.Target
 	moment := func(at time.Time) (earliest, latest time.Duration) {
-		first, last := clock(a, at)
+		first, last := controllerTimes(a, at)
 		return first.Sub(e.zero), last.Sub(e.zero)
 	}
 	p.Excuses = nil
 	s := stream{path: p}
 	var latest time.Duration
 	s.start, latest = moment(p.Started)
-	s.unsure = max(latest-s.start, 0)
+	s.startDoubt = max(latest-s.start, 0)
 	s.end, _ = moment(p.Ended)
-	s.planned = planned
+	s.plannedRate = planned
 	if rate := s.rate(); p.Reused > 0 && rate > 0 {
-		s.since = time.Duration(1 / rate)
+		s.interval = time.Duration(1 / rate)
 	}
 	for i, f := range p.Failures {
-		if !causedBy(f, p) {
+		if !causedByChange(f, p) {
 			continue
 		}
 		timed := uint64(0)
@@ -77,16 +77,16 @@ func (e *excuser) stream(a report.Agent, whole, p report.Path, planned float64) 
 // due returns how many requests came due between two moments of the stream, both included.
 func (s stream) due(first, last time.Duration) float64 { return s.rate()*float64(last-first) + 1 }
 
-// asked is how many requests came due between two moments of the stream, both included, while anybody was away.
-func (s stream) asked(away []window, first, last time.Duration) float64 {
+// dueDuring is how many requests came due between two moments of the stream, both included, while any pod was away.
+func (s stream) dueDuring(away []window, first, last time.Duration) float64 {
 	return s.rate()*float64(overlap(away, first, last)) + 1
 }
 
-// rate is how many requests came due in a nanosecond. A path ends with the last attempt of its agent, which may be
-// long after the last request came due.
+// rate is how many requests came due in a nanosecond. The planned rate is better than the measured one: a path ends
+// with the last attempt of its agent, which may be long after the last request came due.
 func (s stream) rate() float64 {
-	if s.planned > 0 {
-		return s.planned
+	if s.plannedRate > 0 {
+		return s.plannedRate
 	}
 	if s.end <= s.start {
 		return 0
@@ -94,38 +94,38 @@ func (s stream) rate() float64 {
 	return float64(s.path.Scheduled) / float64(s.end-s.start)
 }
 
-// within reports whether the span lies within the window: whenever the agent started, or at one of the moments at
-// which it may have started where these are close together.
-func (s stream) within(at span, w window) bool {
-	if s.unsure > doubt {
-		return at.first >= w.from && at.last+s.unsure-s.since <= w.to
+// liesWithin reports whether the span lies within the window. If the agent's start is known well, the span must do so
+// for one possible start, else for all of them.
+func (s stream) liesWithin(at span, w window) bool {
+	if s.startDoubt > maxStartDoubt {
+		return at.first >= w.from && at.last+s.startDoubt-s.interval <= w.to
 	}
 	shift := max(w.from-at.first, 0)
-	return shift <= s.unsure && at.last+shift-s.since <= w.to
+	return shift <= s.startDoubt && at.last+shift-s.interval <= w.to
 }
 
-// meets reports whether a request that was sent at the moment may have met any of the windows: if the agent started so
-// much later than at the earliest, or at any moment at which it may have where these are close together.
-func (s stream) meets(windows []window, at, shift time.Duration) bool {
+// mayMeet reports whether a request that was sent at the moment may have met any of the windows. If the agent's start
+// is known well, all possible starts count, else only the start that is shift later than the earliest.
+func (s stream) mayMeet(windows []window, at, shift time.Duration) bool {
 	earliest, latest := at+shift, at+shift
-	if s.unsure <= doubt {
-		earliest, latest = at, at+s.unsure
+	if s.startDoubt <= maxStartDoubt {
+		earliest, latest = at, at+s.startDoubt
 	}
-	return slices.ContainsFunc(windows, func(w window) bool { return w.from <= latest && w.to >= earliest-s.since })
+	return slices.ContainsFunc(windows, func(w window) bool { return w.from <= latest && w.to >= earliest-s.interval })
 }
 
-// touches reports whether the span may have something in common with the window.
-func (s stream) touches(at span, w window) bool {
-	return at.first-s.since <= w.to && at.last >= w.from-s.unsure
+// mayTouch reports whether the span and the window may have a moment in common.
+func (s stream) mayTouch(at span, w window) bool {
+	return at.first-s.interval <= w.to && at.last >= w.from-s.startDoubt
 }
 
-// excuse adds what the absences explain: the spans that are excused and lie within the window.
-// away tells how many backends were away at most between two moments, backends is how many may answer in all.
-func (s *stream) excuse(zero time.Time, w window, absences []absence, away func(first, last time.Duration) int,
+// addExcuse adds an excuse for the excused spans within the window that no excuse includes yet. away returns the
+// largest number of backends that were away between two moments, backends is how many may answer in all.
+func (s *stream) addExcuse(zero time.Time, w window, absences []absence, away func(first, last time.Duration) int,
 	backends int) {
 	var found report.Excuse
 	first, last := forever, -forever
-	pending := func(at span) bool { return at.excused && !at.told && s.within(at, w) }
+	pending := func(at span) bool { return at.excused && !at.reported && s.liesWithin(at, w) }
 	for _, at := range s.spans {
 		if pending(at) {
 			first, last = min(first, at.first), max(last, at.last)
@@ -136,22 +136,22 @@ func (s *stream) excuse(zero time.Time, w window, absences []absence, away func(
 		return
 	}
 	for _, a := range absences {
-		during := func(at span) bool { return pending(at) && s.touches(at, a.window) }
+		during := func(at span) bool { return pending(at) && s.mayTouch(at, a.window) }
 		if slices.ContainsFunc(s.spans, during) && !slices.Contains(found.Changes, a.change) {
 			found.Changes = append(found.Changes, a.change)
 		}
 	}
-	found.First, found.Last = zero.Add(first), zero.Add(last+s.unsure)
+	found.First, found.Last = zero.Add(first), zero.Add(last+s.startDoubt)
 	found.Of = max(found.Explained, min(s.path.Scheduled, uint64(math.Round(s.due(first, last)))))
-	found.Away, found.Backends = away(first, last+s.unsure), backends
+	found.Away, found.Backends = away(first, last+s.startDoubt), backends
 	s.path.Excuses = append(s.path.Excuses, found)
 	for i, at := range s.spans {
-		s.spans[i].told = at.told || pending(at)
+		s.spans[i].reported = at.reported || pending(at)
 	}
 }
 
-// marked returns the stream's path with what is excused marked as void.
-func (s stream) marked() report.Path {
+// markedPath returns the stream's path with the excused failures counted.
+func (s stream) markedPath() report.Path {
 	p := s.path
 	p.Failures = slices.Clone(p.Failures)
 	for i := range p.Failures {
@@ -165,9 +165,10 @@ func (s stream) marked() report.Path {
 	return p
 }
 
-// causedBy reports whether requests can fail in this way because a pod is no longer there. What answers in its place
-// decides where that pod alone may answer: its address may belong to another pod by then.
-func causedBy(f report.Failure, p report.Path) bool {
+// causedByChange reports whether a pod that is no longer there can make requests fail in this way. At an address where
+// only that pod may answer, an answer from another pod or a wrong status counts too: the address may belong to another
+// pod by then.
+func causedByChange(f report.Failure, p report.Path) bool {
 	alone := p.Target.MayAnswer() == target.OnePod
 	switch f.Outcome {
 	case probe.Timeout, probe.Refused, probe.Reset, probe.Unreachable, probe.BadAnswer:

@@ -43,7 +43,7 @@ func TestAnAgentThatAskedLateAndHadNoAnswerReachedNobody(t *testing.T) {
 		round := asked("a", p, nil, drainedAt("b", 10, 95))
 		round.Agents[0].Started, round.Agents[0].Earliest, round.Agents[0].Latest = at(90), at(90), at(90)
 		round.Missing = []report.Missing{{Pod: "b"}}
-		if got := churn.Void(round, since("b", 30)).Missing[0].Excused; got != void {
+		if got := churn.Excuse(round, since("b", 30)).Missing[0].Excused; got != void {
 			t.Errorf("%d of 1 requests succeeded: void is %v, want %v", ok, got, void)
 		}
 	}

@@ -158,7 +158,8 @@ func TestWatch(t *testing.T) {
 			want:  []report.Change{oom(10, 20)}},
 		{name: "an agent that ended and is not back has no end of the restart",
 			looks: []topology.Snapshot{looked(10, &well), looked(20, dead)},
-			want:  []report.Change{{Pod: "a", Node: "n", Kind: report.Restarted, Detail: "Error", WindowStart: at(14)}}},
+			want: []report.Change{{Pod: "a", Node: "n", Kind: report.Restarted, Detail: "Error",
+				WindowStart: at(14)}}},
 		{name: "an agent that is back later was restarted once", looks: []topology.Snapshot{looked(20, dead),
 			looked(30, with(func(a *topology.Agent) { a.Restarts, a.Ended, a.Started = 1, at(14), at(25) }))},
 			want: []report.Change{{Pod: "a", Node: "n", Kind: report.Restarted, Detail: "Error", WindowStart: at(14),
@@ -188,7 +189,7 @@ func TestWatch(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			w := churn.NewWatch([]topology.Agent{well}, at(0))
 			for _, s := range c.looks {
-				w.See(s)
+				w.Observe(s)
 			}
 			if diff := cmp.Diff(c.want, w.Changes(map[string]time.Time{"a": c.answered})); diff != "" {
 				t.Errorf("changes (-want +got):\n%s", diff)
@@ -206,7 +207,7 @@ func TestChangesAreSortedByTimeThenNodeThenPod(t *testing.T) {
 		a.Deleted = at([]float64{5, 5, 4, 5}[i])
 		s.Agents = append(s.Agents, a)
 	}
-	w.See(s)
+	w.Observe(s)
 	var got []string
 	for _, c := range w.Changes(nil) {
 		got = append(got, c.Pod)

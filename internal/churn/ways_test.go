@@ -111,7 +111,7 @@ func TestEveryFailureThatAPodsEndCanCauseIsExcused(t *testing.T) {
 func TestAnExcuseCountsTheBackendsThatMayHaveBeenAway(t *testing.T) {
 	round := asked("a", four([3]float64{52, 54, 15}), behindFour(), deletedAt("b", 50), deletedAt("c", 57))
 	round.Agents[0].Latest = at(5)
-	excuses := churn.Void(round, nil).Agents[0].Paths[0].Excuses
+	excuses := churn.Excuse(round, nil).Agents[0].Paths[0].Excuses
 	if len(excuses) != 1 || excuses[0].Away != 2 || !excuses[0].Last.Equal(at(59)) {
 		t.Errorf("excuses %+v, want one of two backends, up to 59 s", excuses)
 	}
@@ -121,13 +121,13 @@ func TestAnExcuseCountsTheBackendsThatMayHaveBeenAway(t *testing.T) {
 func TestAnAgentThatAnswersOnANodeThatIsToBeRemoved(t *testing.T) {
 	agent := topology.Agent{Pod: "b", Node: "n", UID: "u"}
 	w := churn.NewWatch([]topology.Agent{agent}, at(0))
-	w.See(topology.Snapshot{Taken: at(10), Agents: []topology.Agent{agent},
+	w.Observe(topology.Snapshot{Taken: at(10), Agents: []topology.Agent{agent},
 		Nodes: []topology.Node{{Name: "n", Removing: "the autoscaler removes it"}}})
-	w.Silent(map[string]time.Time{"c": at(5)})
+	w.ObserveSilence(map[string]time.Time{"c": at(5)})
 	if changes := w.Changes(nil); len(changes) != 0 {
 		t.Errorf("changes are %+v, want none", changes)
 	}
-	w.Silent(map[string]time.Time{"b": at(12)})
+	w.ObserveSilence(map[string]time.Time{"b": at(12)})
 	if changes := w.Changes(nil); len(changes) != 1 || changes[0].Kind != report.Drained {
 		t.Errorf("changes are %+v, want that the node was drained", changes)
 	}
@@ -135,7 +135,7 @@ func TestAnAgentThatAnswersOnANodeThatIsToBeRemoved(t *testing.T) {
 
 func TestAPodWithoutAUIDThatIsGoneWasDeleted(t *testing.T) {
 	w := churn.NewWatch([]topology.Agent{{Pod: "b", Node: "n"}}, at(0))
-	w.See(topology.Snapshot{Taken: at(10), Nodes: []topology.Node{{Name: "n"}}})
+	w.Observe(topology.Snapshot{Taken: at(10), Nodes: []topology.Node{{Name: "n"}}})
 	if changes := w.Changes(nil); len(changes) != 1 || changes[0].Kind != report.Deleted {
 		t.Errorf("changes are %+v, want a deletion", changes)
 	}
@@ -207,7 +207,7 @@ func TestAllChangesAreToldWhereSeveralWaysExplainTheSame(t *testing.T) {
 		UnevenWhy: "trafficDistribution is PreferClose"}
 	p := four([3]float64{50, 59.9, 20})
 	p.Peers = map[string]uint64{"a": 320, "b": 330, "c": 330}
-	excuses := churn.Void(asked("x", p, []report.BackendSet{near}, deletedAt("b", 50), deletedAt("e", 50)),
+	excuses := churn.Excuse(asked("x", p, []report.BackendSet{near}, deletedAt("b", 50), deletedAt("e", 50)),
 		nil).Agents[0].Paths[0].Excuses
 	if len(excuses) != 1 || excuses[0].Explained != 20 || len(excuses[0].Changes) != 2 || excuses[0].Backends != 6 {
 		t.Errorf("excuses %+v, want 20 requests by two changes among six backends", excuses)

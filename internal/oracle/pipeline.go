@@ -75,17 +75,17 @@ func (t *Truth) watched() []report.Change {
 		}
 	}
 	w := churn.NewWatch(agents, epoch())
-	w.See(t.world.snapshot(0))
+	w.Observe(t.world.snapshot(0))
 	for _, at := range t.looks {
-		w.See(t.world.snapshot(at))
+		w.Observe(t.world.snapshot(at))
 	}
-	w.Silent(silent)
+	w.ObserveSilence(silent)
 	return w.Changes(answered)
 }
 
 // judge is the product's own pipeline.
 func (e evidence) judge(expect verdict.Expect) Judged {
-	round := churn.Void(e.round, e.silent)
+	round := churn.Excuse(e.round, e.silent)
 	judged := verdict.Judge(round, expect)
 	return Judged{Round: round, Verdict: judged, Findings: diagnose.Findings(round, judged)}
 }

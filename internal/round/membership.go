@@ -37,7 +37,7 @@ func (c *Conductor) watch(plan store.Plan, of topology.Workload, seen *topology.
 	}
 	m.watch = churn.NewWatch(agents, plan.Started)
 	if seen != nil {
-		m.watch.See(*seen)
+		m.watch.Observe(*seen)
 	}
 	return m
 }
@@ -74,7 +74,7 @@ func (m *membership) look(ctx context.Context, within time.Duration) {
 	}
 	// By the clock of this process, and from before the reading: what was seen is at least as new.
 	snapshot.Taken = began
-	m.watch.See(snapshot)
+	m.watch.Observe(snapshot)
 }
 
 // changes looks once more and tells what happened. answered is when each agent was last asked that answered, silent
@@ -85,6 +85,6 @@ func (m *membership) changes(ctx context.Context, deadline time.Time, answered,
 		return nil
 	}
 	m.look(ctx, min(lookWithin, max(lookLast, time.Until(deadline))))
-	m.watch.Silent(silent)
+	m.watch.ObserveSilence(silent)
 	return m.watch.Changes(answered)
 }

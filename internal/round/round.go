@@ -210,7 +210,7 @@ func judge(req Request, plan store.Plan, collected []result, changes []report.Ch
 		Missing: missing, Gaps: plan.Mesh.Gaps,
 		Churn: changes, Outside: plan.Mesh.Outside,
 	}
-	round = churn.Void(round, silent)
+	round = churn.Excuse(round, silent)
 	return verdict.StoredRound{Round: round, Verdict: verdict.Judge(round, req.Expect), Spec: req.Spec}
 }
 

@@ -122,7 +122,7 @@ func TestVoid(t *testing.T) {
 					Paths: []report.Path{c.path}}},
 				Backends: []report.BackendSet{{Targets: []string{"service"}, Pods: []string{"a", "b", "c", "d"}},
 					{Targets: []string{"local"}, Pods: []string{"b"}}}}
-			p := churn.Void(round, nil).Agents[0].Paths[0]
+			p := churn.Excuse(round, nil).Agents[0].Paths[0]
 			if p.Excused() != c.want || p.Persistent.Excused() != c.want {
 				t.Errorf("%d counted and %d kept requests are void, want %d", p.Excused(), p.Persistent.Excused(),
 					c.want)
@@ -146,7 +146,8 @@ func TestVoid(t *testing.T) {
 func TestOnlyPodsThatChangedAtTheTimeExplainFailures(t *testing.T) {
 	service := target.Target{ID: "service", Kind: target.ClusterIP}
 	deleted := func(pod string, second float64) report.Change {
-		return report.Change{Pod: pod, Node: "n" + pod, Kind: report.Deleted, WindowStart: at(second), WindowEnd: at(second)}
+		return report.Change{Pod: pod, Node: "n" + pod, Kind: report.Deleted, WindowStart: at(second),
+			WindowEnd: at(second)}
 	}
 	// Of 100 requests in ten seconds, one of four pods explains 25 give or take 13, two of them 50 give or take 15.
 	path := measured(service, failure(probe.Refused, [3]float64{50, 60, 55}))
@@ -169,7 +170,7 @@ func TestOnlyPodsThatChangedAtTheTimeExplainFailures(t *testing.T) {
 			round := report.Round{Churn: c.changes,
 				Agents:   []report.Agent{{Pod: "a", Finished: true, Started: at(0), Paths: []report.Path{path}}},
 				Backends: []report.BackendSet{{Targets: []string{"service"}, Pods: []string{"a", "b", "c", "d"}}}}
-			if got := churn.Void(round, nil).Agents[0].Paths[0].Excused(); got != c.want {
+			if got := churn.Excuse(round, nil).Agents[0].Paths[0].Excused(); got != c.want {
 				t.Errorf("%d requests are void, want %d", got, c.want)
 			}
 		})
@@ -200,7 +201,7 @@ func TestTimesOfAnAgentAreThoseOfTheControllersClock(t *testing.T) {
 				Agents: []report.Agent{{Pod: "a", Finished: true, Started: p.Started, Ended: p.Ended,
 					Earliest: c.earliest, Latest: c.latest,
 					Paths: []report.Path{p}}}}
-			if got := churn.Void(round, nil).Agents[0].Paths[0].Excused(); got != c.want {
+			if got := churn.Excuse(round, nil).Agents[0].Paths[0].Excused(); got != c.want {
 				t.Errorf("%d requests are void, want %d", got, c.want)
 			}
 		})
