@@ -8,14 +8,14 @@ import (
 	"kdoctor.io/kdoctor/internal/target"
 )
 
-// mayAnswer are the changes of agents that may answer the agent on the target.
-func (j judge) mayAnswer(agent string, t *target.Target) []report.Change {
+// answererChanges returns the changes of agents that may answer the agent on the target.
+func (j judge) answererChanges(agent string, t *target.Target) []report.Change {
 	answers := func(report.Change) bool { return true }
 	switch t.MayAnswer() {
 	case target.OnePod:
 		answers = func(c report.Change) bool { return c.Pod == t.Pod }
 	case target.Backends:
-		if set, known := j.slow.behind.Of(agent, t.ID); known {
+		if set, known := j.slow.backendSets.Of(agent, t.ID); known {
 			answers = func(c report.Change) bool {
 				return slices.Contains(set.Pods, c.Pod) || slices.Contains(set.MayAlsoAnswer, c.Pod)
 			}
@@ -31,9 +31,9 @@ func (j judge) mayAnswer(agent string, t *target.Target) []report.Change {
 	return changes
 }
 
-// excusing are the changes that excuse requests of the path: those that its report names, else those of agents that may
-// answer.
-func (j judge) excusing(agent string, t *target.Target, p *report.Path) []report.Change {
+// excusingChanges returns the changes that excuse requests of the path: the changes that the path's excuses name, else
+// the changes of agents that may answer.
+func (j judge) excusingChanges(agent string, t *target.Target, p *report.Path) []report.Change {
 	var changes []report.Change
 	for _, e := range p.Excuses {
 		for _, c := range e.Changes {
@@ -45,11 +45,11 @@ func (j judge) excusing(agent string, t *target.Target, p *report.Path) []report
 	if len(changes) > 0 {
 		return changes
 	}
-	return j.mayAnswer(agent, t)
+	return j.answererChanges(agent, t)
 }
 
-// changes adds what the changes were.
-func changes(r Reason, churn []report.Change) Reason {
+// withChanges returns the reason with the number of changes and, if there is only one, the change.
+func withChanges(r Reason, churn []report.Change) Reason {
 	if r.Changes = len(churn); r.Changes == 1 {
 		r.Change = &churn[0]
 	}
@@ -63,8 +63,9 @@ func sortedGaps(gaps []target.Gap) []target.Gap {
 	})
 }
 
-// missing are the agents without a report, sorted: also those that are expected and that nobody misses.
-func missing(round report.Round) []report.Missing {
+// missingAgents returns the agents without a report, sorted. Expected agents that are neither in Agents nor in Missing
+// are among them.
+func missingAgents(round report.Round) []report.Missing {
 	known := map[string]bool{}
 	for _, a := range round.Agents {
 		known[a.Pod] = true

@@ -11,15 +11,15 @@ import (
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// group is what paths are counted by.
+// group is a kind and family by which paths are counted.
 type group struct {
 	kind   target.Kind
 	family topology.Family
 }
 
-// enough returns why too little was judged for the round to pass; nothing where it was enough. Nothing of it may be
+// coverageReasons returns why too little was judged for the round to pass; none if enough was judged. No agent may be
 // worse than void.
-func enough(round report.Round, agents []Agent) []Reason {
+func coverageReasons(round report.Round, agents []Agent) []Reason {
 	judged := map[string]bool{}
 	for _, a := range agents {
 		if a.Result == Pass {
@@ -27,24 +27,24 @@ func enough(round report.Round, agents []Agent) []Reason {
 		}
 	}
 	if len(judged) == 0 {
-		return []Reason{changes(Reason{Code: NothingLeft}, round.Churn)}
+		return []Reason{withChanges(Reason{Code: NothingLeft}, round.Churn)}
 	}
 	var reasons []Reason
-	if n, of := uint64(len(judged)), uint64(len(wanted(round))); !reaches(n, of) {
-		reasons = append(reasons, changes(Reason{Code: FewAgents, Count: n, Of: of}, round.Churn))
+	if n, of := uint64(len(judged)), uint64(len(expectedPods(round))); !reachesFloor(n, of) {
+		reasons = append(reasons, withChanges(Reason{Code: FewAgents, Count: n, Of: of}, round.Churn))
 	}
 	planned, passed := coverage(round, agents)
-	for _, g := range slices.SortedFunc(maps.Keys(planned), comparedTo) {
-		if !reaches(passed[g], planned[g]) {
+	for _, g := range slices.SortedFunc(maps.Keys(planned), compareGroups) {
+		if !reachesFloor(passed[g], planned[g]) {
 			few := Reason{Code: FewPaths, Kind: g.kind, Family: g.family, Count: passed[g], Of: planned[g]}
-			reasons = append(reasons, changes(few, round.Churn))
+			reasons = append(reasons, withChanges(few, round.Churn))
 		}
 	}
 	return reasons
 }
 
-// wanted are the agents that were expected, or reported, or are missing.
-func wanted(round report.Round) map[string]struct{} {
+// expectedPods returns the agents that were expected, or reported, or are missing.
+func expectedPods(round report.Round) map[string]struct{} {
 	pods := map[string]struct{}{}
 	for _, e := range round.Expected {
 		pods[e.Pod] = struct{}{}
@@ -58,7 +58,7 @@ func wanted(round report.Round) map[string]struct{} {
 	return pods
 }
 
-// coverage counts the paths that were planned, and those that passed, by kind and family.
+// coverage counts the planned paths and the passed paths, by kind and family.
 func coverage(round report.Round, agents []Agent) (planned, passed map[group]uint64) {
 	groups := newGroups(round)
 	paths := map[pathKey]bool{}
@@ -80,21 +80,21 @@ func coverage(round report.Round, agents []Agent) (planned, passed map[group]uin
 	}
 	planned, passed = map[group]uint64{}, map[group]uint64{}
 	for k, pass := range paths {
-		g := groups.of(k.target)
+		g := groups.groupOf(k.target)
 		planned[g]++
 		if pass {
 			passed[g]++
 		}
 	}
 	for g, n := range planned {
-		planned[g] = withLeftOut(g, n, plans, leftOut)
+		planned[g] = countWithLeftOut(g, n, plans, leftOut)
 	}
 	return planned, passed
 }
 
-// withLeftOut is how many paths of the group there would have been with plans for the agents that were left out: these
-// would have had paths like the others, and between pods the others would have had paths to them as well.
-func withLeftOut(g group, paths, plans, leftOut uint64) uint64 {
+// countWithLeftOut returns how many paths the group would have if the agents that were left out had plans. These agents
+// would have as many paths as the others; between pods, the others would also have paths to them.
+func countWithLeftOut(g group, paths, plans, leftOut uint64) uint64 {
 	if plans == 0 {
 		return paths
 	}
@@ -105,11 +105,11 @@ func withLeftOut(g group, paths, plans, leftOut uint64) uint64 {
 	return paths * all / plans
 }
 
-// groups tells the group of a target, whoever measured it.
+// groups finds the group of a target, whoever measured it.
 type groups struct {
 	measured map[string]group
-	// prefixes are what the IDs of measured targets begin with: that names the kind and family of those that nobody
-	// measured; see target.Target.
+	// prefixes are the beginnings of the IDs of measured targets. A beginning gives the kind and family of targets that
+	// nobody measured; see target.Target.
 	prefixes map[string]group
 }
 
@@ -120,7 +120,7 @@ func newGroups(round report.Round) groups {
 			of := group{p.Target.Kind, p.Target.Family}
 			g.measured[p.Target.ID] = of
 			before, _, named := strings.Cut(p.Target.ID, "_")
-			if known, ok := g.prefixes[before]; named && (!ok || comparedTo(of, known) < 0) {
+			if known, ok := g.prefixes[before]; named && (!ok || compareGroups(of, known) < 0) {
 				g.prefixes[before] = of
 			}
 		}
@@ -128,8 +128,8 @@ func newGroups(round report.Round) groups {
 	return g
 }
 
-// of is the group of the target.
-func (g groups) of(id string) group {
+// groupOf returns the group of the target.
+func (g groups) groupOf(id string) group {
 	if known, ok := g.measured[id]; ok {
 		return known
 	}
@@ -137,6 +137,6 @@ func (g groups) of(id string) group {
 	return g.prefixes[before]
 }
 
-func comparedTo(a, b group) int {
+func compareGroups(a, b group) int {
 	return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.family, b.family))
 }

@@ -11,35 +11,36 @@ import (
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// When like paths show that a limit is not why requests on one path time out or are slow. A limit of the asker shows on
-// all of its like paths, a limit of the answerer on the paths of all who ask it.
+// These decide when like paths show that a limit is not why requests on one path time out or are slow. A limit of the
+// asker shows on all of its like paths, a limit of the answerer on the paths of all who ask it.
 const (
-	// aloneLeast is how many requests must have timed out on the path, or have been measured where it is about the
-	// delay, and aloneTimes how many times as often, or as long, as on like paths. Were the limit the reason, each path
-	// would have its share, and one with ten beside one with a single one would come once in a hundred and seventy
-	// pairs, against several far more seldom.
-	aloneLeast = 10
-	aloneTimes = 10
-	// aboveAll is how many standard deviations more timeouts it takes than all like paths have on average: of many
-	// paths, chance makes one ten times as bad as the cleanest.
-	aboveAll = 2
-	// likeLeast is how many like paths there must be for the cleanest of them to be evidence; of fewer, most must be
+	// minBadRequests is how many requests must have timed out on the path or, for the delay, must have been measured.
+	// minTimesWorse is how many times worse than its like paths the path must be. If the limit were the reason,
+	// timeouts would spread evenly: ten on one path and one on another occur by chance in one of 170 pairs, and far
+	// more seldom against several paths.
+	minBadRequests = 10
+	minTimesWorse  = 10
+	// deviationsAboveAverage is how many standard deviations above the average of all like paths the timeouts must lie:
+	// of many paths, chance makes one ten times as bad as the best.
+	deviationsAboveAverage = 2
+	// minLikePaths is how many like paths there must be for the cleanest ones to be evidence. Of fewer, most must be
 	// clean.
-	likeLeast = 3
-	// cleanLeast is how many clean paths it takes, and cleanOneIn one in how many requests of all like paths these must
-	// have made; so one lucky path is no evidence against nine others.
-	cleanLeast = 2
-	cleanOneIn = 4
-	// enoughOneIn is one in how many of the path's requests a like path must have made: with few there are few timeouts
-	// by chance.
-	enoughOneIn = 2
+	minLikePaths = 3
+	// minCleanPaths is how many clean paths must be found, and one in cleanOneIn of the requests of all like paths must
+	// be theirs. So one lucky path is no evidence against nine others.
+	minCleanPaths = 2
+	cleanOneIn    = 4
+	// comparableOneIn is one in how many of the path's requests a like path must have made: a path with few requests
+	// has few timeouts by chance.
+	comparableOneIn = 2
 )
 
-// stream tells apart the requests of a path.
+// stream is one of the two streams of requests of a path.
 type stream int
 
 const (
-	// counted are the requests that the path is about, persistent are those over a persistent connection beside them.
+	// counted are the requests that the path is about, persistent are the requests over a persistent connection beside
+	// them.
 	counted stream = iota
 	persistent
 )
@@ -48,8 +49,8 @@ const (
 type measure int
 
 const (
-	// timeouts are all requests that timed out, ownTimeouts those that no slow answerer can cause, and answerTimeouts
-	// the others.
+	// timeouts are all requests that timed out. ownTimeouts are the timeouts that no slow answerer can cause,
+	// answerTimeouts the others.
 	timeouts measure = iota
 	ownTimeouts
 	answerTimeouts
@@ -57,10 +58,10 @@ const (
 	delays
 )
 
-// evidence is how much of something bad there was in how many requests, and how many requests speak for that.
-type evidence struct{ bad, of, least float64 }
+// evidence is how much of a bad measure there was in how many requests. support is how many requests prove it.
+type evidence struct{ bad, of, support float64 }
 
-// evidenceOf is that of one stream of the path.
+// evidenceOf returns the evidence of one stream of the path.
 func evidenceOf(p *report.Path, s stream, by measure) evidence {
 	if s == persistent {
 		p = p.Persistent
@@ -72,11 +73,11 @@ func evidenceOf(p *report.Path, s stream, by measure) evidence {
 		n := float64(p.OK)
 		return evidence{float64(p.Latency.Mean()) * n, n, n}
 	}
-	// A request that failed otherwise ended before it could time out: it is no evidence. Nor is one that found no
-	// connection of how slow answers are.
+	// A request that failed in another way ended before it could time out, so it is no evidence. A request that found
+	// no connection is no evidence of slow answers.
 	e := evidence{of: float64(p.OK)}
 	for _, f := range p.Failures {
-		answer := (proxy{}).byAnswerer(f)
+		answer := (proxy{}).mayBeAnswerer(f)
 		if f.Outcome != probe.Timeout || (by == answerTimeouts && !answer) {
 			continue
 		}
@@ -86,51 +87,51 @@ func evidenceOf(p *report.Path, s stream, by measure) evidence {
 		}
 	}
 	if by == ownTimeouts {
-		// Nothing is connected for a request over an old connection.
+		// A request over an existing connection does not connect.
 		e.of -= float64(min(p.Reused, uint64(e.of)))
 	}
-	e.least = e.bad
+	e.support = e.bad
 	return e
 }
 
-// way is how one pod is reached.
-type way struct {
+// route is how one pod is reached.
+type route struct {
 	pod, device string
 	kind        target.Kind
 	family      topology.Family
 	protocol    target.Protocol
 }
 
-func wayOf(t *target.Target) way { return way{t.Pod, t.Interface, t.Kind, t.Family, t.Protocol} }
+func routeOf(t *target.Target) route { return route{t.Pod, t.Interface, t.Kind, t.Family, t.Protocol} }
 
-// ranked is one path among like ones.
+// ranked is one path among like paths.
 type ranked struct {
 	path *report.Path
 	evidence
 }
 
-// rankings are like paths, the cleanest first, as far as they were asked for. Paths of one agent are like those of the
-// same protocol, for protocols cost an agent differently; paths of several agents are like those that reach the same
-// pod in the same way.
+// rankings are like paths, the cleanest first, as far as they were asked for. Paths of one agent are like if they have
+// the same protocol, because protocols cost an agent differently. Paths of several agents are like if they reach the
+// same pod by the same route.
 type rankings map[rankingKey][]ranked
 
 type rankingKey struct {
-	way
+	route
 	stream
 	measure
 }
 
-// like is one path, and what is compared of it.
-type like struct{ path, compared *report.Path }
+// comparedPath is one path, and the counts by which it is compared.
+type comparedPath struct{ path, counted *report.Path }
 
-// of ranks the paths, once.
-func (r rankings) of(key rankingKey, paths func() []like) []ranked {
+// ranking ranks the paths, once for each key.
+func (r rankings) ranking(key rankingKey, paths func() []comparedPath) []ranked {
 	if ranking, ok := r[key]; ok {
 		return ranking
 	}
 	var ranking []ranked
 	for _, p := range paths() {
-		if e := evidenceOf(p.compared, key.stream, key.measure); e.of > 0 {
+		if e := evidenceOf(p.counted, key.stream, key.measure); e.of > 0 {
 			ranking = append(ranking, ranked{p.path, e})
 		}
 	}
@@ -140,15 +141,15 @@ func (r rankings) of(key rankingKey, paths func() []like) []ranked {
 	return ranking
 }
 
-// standsOut reports whether the path is so much worse than like ones that nothing which all of them share can be why.
-// The ranking may have the path itself in it, which is left out.
+// standsOut reports whether the path is so much worse than like paths that the reason cannot be shared by all of them.
+// The ranking may include the path itself, which is left out.
 func standsOut(path *report.Path, s stream, by measure, like []ranked) bool {
 	own := evidenceOf(path, s, by)
-	if own.least < aloneLeast {
+	if own.support < minBadRequests {
 		return false
 	}
-	counts := func(r ranked) bool { return r.path != path && enoughOneIn*r.of >= own.of }
-	cleaner := func(e evidence) bool { return aloneTimes*e.bad*own.of <= own.bad*e.of }
+	counts := func(r ranked) bool { return r.path != path && comparableOneIn*r.of >= own.of }
+	cleaner := func(e evidence) bool { return minTimesWorse*e.bad*own.of <= own.bad*e.of }
 	paths, better, all, bad := 0, 0, 0.0, 0.0
 	for _, r := range like {
 		if !counts(r) {
@@ -159,7 +160,7 @@ func standsOut(path *report.Path, s stream, by measure, like []ranked) bool {
 			better++
 		}
 	}
-	if paths < likeLeast {
+	if paths < minLikePaths {
 		return 2*better > paths
 	}
 	var clean evidence
@@ -169,11 +170,11 @@ func standsOut(path *report.Path, s stream, by measure, like []ranked) bool {
 			continue
 		}
 		clean.bad, clean.of, added = clean.bad+r.bad, clean.of+r.of, added+1
-		if added >= cleanLeast && clean.of >= own.of && cleanOneIn*clean.of >= all {
+		if added >= minCleanPaths && clean.of >= own.of && cleanOneIn*clean.of >= all {
 			break
 		}
 	}
 	average := bad / all
-	chance := average*own.of + aboveAll*math.Sqrt(own.of*average*(1-average))
+	chance := average*own.of + deviationsAboveAverage*math.Sqrt(own.of*average*(1-average))
 	return clean.of >= own.of && cleaner(clean) && (by == delays || own.bad > chance)
 }

@@ -10,27 +10,26 @@ import (
 
 // When an agent's measurements are not trusted. docs/adr/0004-tool-limited.md says why there are such limits at all.
 const (
-	// missedShare is the share of due requests above which those that the agent could not send make a path doubtful. A
-	// load is said to be kept up with when 99.9 % of it is sent; what is left over is too little to move a rate that
-	// anyone judges by.
+	// missedShare is the share of due requests above which unsent requests make a path doubtful. Sending 99.9 % of a
+	// load counts as keeping up with it; the rest is too little to move a rate that anyone judges by.
 	missedShare = 0.001
 	// lagFloor and lagShare bound the agent's own delay. Start errors of a healthy agent are tens of microseconds at
-	// the median and up to 3 ms at p99 on a shared virtual machine, so that 5 ms is beyond them. Where a longer mean
-	// delay is allowed, a tenth of it is too little to decide whether it is met.
+	// the median and up to 3 ms at p99 on a shared virtual machine, so 5 ms is beyond them. If a longer mean delay is
+	// allowed, one part in lagShare of it is too little to decide whether the mean delay is met.
 	lagFloor = 5 * time.Millisecond
 	lagShare = 10
-	// lagOneIn is the share of requests that must be late, and lagLeast how many at least: p99 of fewer than a hundred
-	// requests is the latest of them alone, and one late wake-up says nothing.
+	// lagOneIn is one in how many requests must be late, lagLeast how many must be late at least: p99 of fewer than a
+	// hundred requests is only the latest one, and one late wake-up is no evidence.
 	lagOneIn = 100
 	lagLeast = 2
-	// throttledShare and throttledLeast bound the CPU quota's stops: one costs the agent up to a period, usually 100
-	// ms, on every path at once. A single one can come from the moment in which a round starts.
+	// throttledShare and throttledLeast bound the CPU quota's stops. One stop costs the agent up to a period, usually
+	// 100 ms, on every path at once. A single stop can come from the moment in which a round starts.
 	throttledShare = 0.05
 	throttledLeast = 2
-	// answeredShare is how much of what large answers ought to have brought must have come: agents to which the round
-	// is not known yet when it begins give short ones.
+	// answeredShare is the share of the expected bytes that large answers must have brought: agents that do not know
+	// the round yet when it begins give short answers.
 	answeredShare = 0.9
-	// filesShare is how full the table of descriptors is when what could not be sent is put down to it.
+	// filesShare is how full the table of descriptors must be for unsent requests to be put down to it.
 	filesShare = 0.9
 )
 
@@ -39,34 +38,34 @@ func agentLimit(a *report.Agent, expect Expect) *Reason {
 	if reason := throttled(a.Observer); reason != nil {
 		return reason
 	}
-	if reason := notSent(a); reason != nil {
+	if reason := outOfResources(a); reason != nil {
 		return reason
 	}
-	return late(a.Paths, expect)
+	return lateRequests(a.Paths, expect)
 }
 
-// throttled is about the CPU quota.
+// throttled returns the limit of the CPU quota, nil if the agent did not meet it.
 func throttled(o report.Observer) *Reason {
 	if o.ThrottledPeriods < throttledLeast || float64(o.ThrottledPeriods) <= throttledShare*float64(o.Periods) {
 		return nil
 	}
 	r := Reason{Code: Throttled, Count: o.ThrottledPeriods, Of: o.Periods, Delay: o.Throttled}
 	if o.Quota > 0 && !math.IsInf(o.Quota, 0) {
-		// An agent's nonsense must not make a reason that JSON cannot hold.
+		// A bad value from an agent must not make a reason that JSON cannot hold.
 		r.Cores = o.Quota
 	}
 	return &r
 }
 
-// notSent is about ports and descriptors, of which the agent may run out for a while. A path on which nothing at all
-// could be sent is left out: something on that path alone keeps the agent from it, such as an address family that its
-// node does not have.
-func notSent(a *report.Agent) *Reason {
+// outOfResources returns the limit of ports and descriptors, which an agent may run out of for a while; nil if it did
+// not. A path on which nothing at all could be sent is left out: something on that path alone prevents sending, such as
+// an address family that the node does not have.
+func outOfResources(a *report.Agent) *Reason {
 	var due, failed uint64
 	for i := range a.Paths {
 		p := &a.Paths[i]
 		due += p.Scheduled
-		if n := requestsOf(p, 0).notSent; n < p.Sent {
+		if n := countRequests(p, 0).notSent; n < p.Sent {
 			failed += n
 		}
 	}
@@ -80,20 +79,20 @@ func notSent(a *report.Agent) *Reason {
 	return &Reason{Code: OutOfPorts, Count: failed, Of: due, Room: o.Ports}
 }
 
-// late is about what the agent itself added to its requests, on all paths together.
-func late(paths []report.Path, expect Expect) *Reason {
+// lateRequests returns the limit of the agent's own delay, on all paths together; nil if the agent was not late.
+func lateRequests(paths []report.Path, expect Expect) *Reason {
 	bound := max(lagFloor, expect.MeanDelay/lagShare)
 	var lag stats.Histogram
 	for i := range paths {
 		lag.Merge(paths[i].Lag)
 	}
 	n := lag.Count()
-	// The p99 by nearest rank is above the bound when more than a hundredth is.
+	// The p99 by nearest rank is above the bound if more than a hundredth of the requests is.
 	many := max(lagLeast, n/lagOneIn+1)
 	if n < many {
 		return nil
 	}
-	// The many-th longest; the half keeps the rank clear of rounding.
+	// Quantile returns the many-th longest delay; the half keeps the rank clear of rounding.
 	longest := lag.Quantile((float64(n-many) + 0.5) / float64(n))
 	if longest <= bound {
 		return nil
@@ -101,9 +100,10 @@ func late(paths []report.Path, expect Expect) *Reason {
 	return &Reason{Code: Late, Count: many, Of: n, Delay: longest, Allowed: bound}
 }
 
-// pathLimit is the limit that makes this one path doubtful, whose excused requests are still in it; nil for none.
+// pathLimit returns the limit that makes this one path doubtful, nil for none. The path must still include its excused
+// requests.
 func pathLimit(p *report.Path) *Reason {
-	n := requestsOf(p, 0)
+	n := countRequests(p, 0)
 	if float64(n.missed+n.notSent) <= missedShare*float64(n.due-min(n.due, n.excused)) {
 		return nil
 	}
@@ -111,9 +111,10 @@ func pathLimit(p *report.Path) *Reason {
 	return &Reason{Code: Unsent, Count: sent, Of: due, Missed: n.missed, NotSent: n.notSent}
 }
 
-// small is the limit of a path whose answers were shorter than the round asks for, which shows nothing of what large
-// ones meet; zero for none. An agent gives such answers when the round is not known to it, as after a restart.
-func small(p *report.Path, least int) Reason {
+// shortAnswers returns the limit of a path whose answers were shorter than the round asks for, zero for none. Short
+// answers do not show what large answers meet. An agent gives short answers when it does not know the round, as after a
+// restart.
+func shortAnswers(p *report.Path, least int) Reason {
 	if !p.Target.Answers() || float64(p.Bytes) >= answeredShare*float64(p.OK)*float64(least) {
 		return Reason{}
 	}

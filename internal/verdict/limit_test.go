@@ -360,7 +360,8 @@ func TestShortAnswersShowNothingOfLargeOnes(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			v := verdict.Judge(report.Round{Agents: []report.Agent{agent("a", c.path)},
-				Load: report.RequestBudget{Asked: 10, Granted: 10, AnswerBytes: c.asks}}, verdict.Expect{SuccessRate: 1})
+				Load: report.RequestBudget{Asked: 10, Granted: 10, AnswerBytes: c.asks}},
+				verdict.Expect{SuccessRate: 1})
 			if got := v.Agents[0].Paths[0]; got.Result != c.want {
 				t.Errorf("got %+v, want %s", got, c.want)
 			}

@@ -11,10 +11,10 @@ import (
 
 // The notes.
 const (
-	// NodesLeftOut: Count of Of nodes run no agent and are not meant to. Outside are they.
+	// NodesLeftOut: Count of Of nodes run no agent and are not meant to. Outside names them.
 	NodesLeftOut Code = "NodesLeftOut"
-	// NodesInPart: Count of Of nodes have agents and were not looked at by every way that was asked for. Outside are
-	// they.
+	// NodesInPart: Count of Of nodes have agents and were not looked at by every way that was asked for. Outside names
+	// them.
 	NodesInPart Code = "NodesInPart"
 	// ShortCircuit: Count passing targets at Address prove nothing about the load balancer, because the nodes answered
 	// for it themselves.
@@ -29,13 +29,13 @@ type Note struct {
 	Outside   []report.Outside
 }
 
-// Notes are what the round does not prove: nodes first, then addresses in their order.
+// Notes returns what the round does not prove: nodes first, then addresses in their order.
 func Notes(round report.Round, v Verdict) []Note {
 	var notes []Note
-	looked := nodes(round)
+	withAgents := agentNodes(round)
 	var left, part []report.Outside
 	for _, o := range round.Outside {
-		if looked[o.Node] {
+		if withAgents[o.Node] {
 			part = append(part, o)
 		} else {
 			left = append(left, o)
@@ -43,7 +43,7 @@ func Notes(round report.Round, v Verdict) []Note {
 	}
 	for _, n := range []Note{{Code: NodesLeftOut, Outside: left}, {Code: NodesInPart, Outside: part}} {
 		if len(n.Outside) > 0 {
-			n.Count, n.Of = uint64(len(n.Outside)), uint64(len(left)+len(looked))
+			n.Count, n.Of = uint64(len(n.Outside)), uint64(len(left)+len(withAgents))
 			notes = append(notes, n)
 		}
 	}
@@ -62,7 +62,7 @@ func Notes(round report.Round, v Verdict) []Note {
 	return notes
 }
 
-// addressOf is the host and port that the target has, or its ID where its address is no URL.
+// addressOf returns the host and port of the target, or its ID if its address is no URL.
 func addressOf(p report.Path) string {
 	if u, err := url.Parse(p.Target.Address); err == nil && u.Host != "" {
 		return u.Host
@@ -70,8 +70,8 @@ func addressOf(p report.Path) string {
 	return cmp.Or(p.Target.Address, p.Target.ID)
 }
 
-// nodes are those that were to be looked at.
-func nodes(round report.Round) map[string]bool {
+// agentNodes returns the nodes with agents.
+func agentNodes(round report.Round) map[string]bool {
 	all := map[string]bool{}
 	for _, e := range round.Expected {
 		all[e.Node] = true
@@ -86,7 +86,7 @@ func nodes(round report.Round) map[string]bool {
 	return all
 }
 
-// Counts is how many paths have each result.
+// Counts returns how many paths have each result.
 func Counts(v Verdict) map[Result]int {
 	counts := map[Result]int{}
 	for _, a := range v.Agents {

@@ -14,7 +14,7 @@ type Code string
 
 // The reasons of rounds.
 const (
-	// NoTarget: a target that the task asks for does not exist. Kind, Family and Text tell which, and why.
+	// NoTarget: a target that the task asks for does not exist. Kind and Family say which, Text says why.
 	NoTarget Code = "NoTarget"
 	// NotReported: an expected agent gave no report. Text says why.
 	NotReported Code = "NotReported"
@@ -40,10 +40,10 @@ const (
 	NoTargets Code = "NoTargets"
 )
 
-// The reasons of paths. Count of Of requests is what they say, where nothing else stands here.
+// The reasons of paths. Unless said otherwise, Count of Of is a number of requests.
 const (
-	// TooFewSucceeded: Count of Of requests succeeded, and Rate was expected. Lost connections were lost while idle, if
-	// any.
+	// TooFewSucceeded: Count of Of requests succeeded, and Rate was expected. Lost is how many connections were lost
+	// while idle.
 	TooFewSucceeded Code = "TooFewSucceeded"
 	// TooSlow: the mean delay is Delay, and Allowed was expected at most.
 	TooSlow Code = "TooSlow"
@@ -57,10 +57,10 @@ const (
 	NotDue Code = "NotDue"
 	// TooFewJudged: only Count of Of planned requests were sent and could be judged.
 	TooFewJudged Code = "TooFewJudged"
-	// ShortAnswers: answers had Count bytes on average, and Of were asked for at least.
+	// ShortAnswers: answers had Count bytes on average; the task asks for Of at least.
 	ShortAnswers Code = "ShortAnswers"
-	// Excused: changes explain so many requests that too few are left to judge: Count are, Excused are explained, Of
-	// were planned.
+	// Excused: changes explain so many requests that too few are left to judge. Count requests are left, Excused are
+	// explained, and Of were planned.
 	Excused Code = "Excused"
 	// Cut: the agent itself was changed before enough was measured. Text says how.
 	Cut Code = "Cut"
@@ -72,8 +72,8 @@ const (
 	Throttled Code = "Throttled"
 	// OutOfFiles: Count of Of due requests could not be sent while Used of Room descriptors were open.
 	OutOfFiles Code = "OutOfFiles"
-	// OutOfPorts: Count of Of due requests could not be sent, for want of ports (there are Room, 0 is unknown),
-	// descriptors or memory.
+	// OutOfPorts: Count of Of due requests could not be sent, because the agent had no port (of Room, 0 if unknown),
+	// descriptor or memory.
 	OutOfPorts Code = "OutOfPorts"
 	// Late: the agent itself was at least Delay late with Count of Of requests, and Allowed is the limit.
 	Late Code = "Late"
@@ -93,15 +93,16 @@ type Failures struct {
 // reason. Fields that the code does not name are zero.
 type Reason struct {
 	Code Code `json:"Code,omitempty"`
-	// Pod and Node name the agent. In a path's or an agent's own reason they are empty, but in a limit of the agent
-	// that answers they are set.
+	// Pod and Node name the agent. In the reason of a path or of an agent they are set only for a limit of the
+	// answering agent.
 	Pod  string `json:"Pod,omitempty"`
 	Node string `json:"Node,omitempty"`
 	// Target is the ID of the target, empty in a path's own reason.
 	Target string          `json:"Target,omitempty"`
 	Kind   target.Kind     `json:"Kind,omitempty"`
 	Family topology.Family `json:"Family,omitempty"`
-	// Persistent reports that it is about the requests over a persistent connection, beside the counted ones.
+	// Persistent reports that the reason is about the requests over a persistent connection, beside the counted
+	// requests.
 	Persistent bool `json:"Persistent,omitempty"`
 
 	Count   uint64 `json:"Count,omitempty"`
@@ -119,34 +120,34 @@ type Reason struct {
 	Allowed time.Duration `json:"Allowed,omitempty"`
 	// Worst is the most frequent kind of failure, nil without one.
 	Worst *Failures `json:"Worst,omitempty"`
-	// Change is what explains the excused requests, or what left nothing to judge, where one change alone does;
-	// Changes is how many changes do.
+	// Change is the only change that explains the excused requests, or why nothing is left to judge; nil if there are
+	// several. Changes is how many changes there are.
 	Change  *report.Change `json:"Change,omitempty"`
 	Changes int            `json:"Changes,omitempty"`
-	// Limit is the limit of an agent because of which the rest is no evidence, nil without one.
+	// Limit is the limit of an agent that makes the rest no evidence, nil without a limit.
 	Limit *Reason `json:"Limit,omitempty"`
-	// Text is what others said: why a target does not exist, why there is no report. In a reason that the first release
-	// stored it is the whole clause.
+	// Text is what others reported: why a target does not exist, why there is no report. In a reason that the first
+	// release stored, Text is the whole clause.
 	Text string `json:"Text,omitempty"`
 }
 
 // IsZero reports whether there is no reason.
 func (r Reason) IsZero() bool { return r.Code == "" && r.Text == "" }
 
-// onTarget is the reason with its target.
+// onTarget returns the reason with its target.
 func (r Reason) onTarget(id string) Reason {
 	r.Target = id
 	return r
 }
 
-// of is the reason with its agent.
-func (r Reason) of(pod, node string) Reason {
+// ofAgent returns the reason with its agent.
+func (r Reason) ofAgent(pod, node string) Reason {
 	r.Pod, r.Node = pod, node
 	return r
 }
 
-// but adds the limit because of which the reason is no evidence; nil adds none.
-func (r Reason) but(limit *Reason) Reason {
+// withLimit returns the reason with the limit that makes it no evidence; nil adds none.
+func (r Reason) withLimit(limit *Reason) Reason {
 	r.Limit = limit
 	return r
 }

@@ -32,8 +32,8 @@ func (r *Reason) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// reasonIn finds in a sentence of the first release what programs need of it: the agent that it is about, and the two
-// codes that are told apart where reports are shown. String gives the same sentence again.
+// reasonIn reads from a sentence of the first release what programs need: the agent that the sentence is about, and the
+// two codes that the display of reports distinguishes. String returns the same sentence again.
 func reasonIn(sentence string) Reason {
 	if rest, ok := strings.CutPrefix(sentence, "nothing is left to judge: "); ok {
 		return Reason{Code: NothingLeft, Text: rest}
@@ -55,8 +55,8 @@ func reasonIn(sentence string) Reason {
 	return r
 }
 
-// UnmarshalJSON reads a judgement as Marshal wrote it, or as the first release stored it: there a void path had no
-// data, and a mark.
+// UnmarshalJSON reads a judgement as Marshal wrote it, or as the first release stored it: as a path without data, with
+// a mark if the path was void.
 func (p *Path) UnmarshalJSON(raw []byte) error {
 	type plain Path
 	var read struct {
@@ -73,8 +73,8 @@ func (p *Path) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// UnmarshalJSON reads a judgement as Marshal wrote it, or as the first release stored it: there a void agent had no
-// data, and a mark.
+// UnmarshalJSON reads a judgement as Marshal wrote it, or as the first release stored it: as an agent without data,
+// with a mark if the agent was void.
 func (a *Agent) UnmarshalJSON(raw []byte) error {
 	type plain Agent
 	var read struct {

@@ -11,53 +11,55 @@ import (
 
 // suspects are the limits of agents that may be why requests on a path are slow or time out.
 type suspects struct {
-	// agent is the limit that the asking agent met on all of its paths, asker the first limit of the asking agent that
-	// affects this path: the agent's, if set. Both make it doubtful what passes.
+	// agent is the limit that affects all paths of the asking agent. asker is the first limit of the asking agent that
+	// affects this path (agent, if set). Both make a success doubtful.
 	agent, asker *Reason
-	// answerer is the limit of an agent that may answer. What it answers in time all the same is not made doubtful.
+	// answerer is the limit of an agent that may answer. Answers that came in time are not doubtful because of this
+	// limit.
 	answerer *Reason
 	proxy
-	// path is the path itself; same ranks the asker's paths of the same protocol, others those of all who reach the
-	// same pod.
-	path         *report.Path
-	same, others func(stream, measure) []ranked
+	// path is the path itself. likeOfAsker ranks the asker's paths of the same protocol, likeOfAnswerer the paths of
+	// all who reach the same pod.
+	path                        *report.Path
+	likeOfAsker, likeOfAnswerer func(stream, measure) []ranked
 }
 
-// proxy is what stands between an agent and those that answer it.
+// proxy describes what is between an agent and the agents that answer it.
 type proxy struct {
-	// proxied reports that something on the path ends connections itself and speaks for the agents behind it, and
-	// gateway that all unexpected statuses are such as it gives when it hears nothing from them.
+	// proxied reports that something on the path ends connections itself and answers for the agents behind it. gateway
+	// reports that all unexpected statuses are those that a proxy gives if its backends do not answer.
 	proxied, gateway bool
 }
 
-// proxyOf is what stands on the path, whose excused requests must still be in it.
+// proxyOf describes the proxy on the path. The path must still include its excused requests.
 func proxyOf(p *report.Path) proxy {
 	return proxy{proxied: p.Target.Proxied(), gateway: p.Gateway() && (p.Persistent == nil || p.Persistent.Gateway())}
 }
 
-// suspects finds out which limits may be why the i-th path of the agent is as it is.
+// suspects returns the limits that may explain the i-th path of the agent.
 func (j judge) suspects(r *reported, i int) suspects {
-	p := r.left[i]
-	s := suspects{agent: r.limit, asker: first(r.limit, pathLimit(r.whole[i])), proxy: proxyOf(r.whole[i]), path: p}
-	s.answerer = j.slow.on(r.Pod, p, s.proxy, s.asker != nil)
-	s.same = func(of stream, by measure) []ranked {
-		return r.rankings.of(rankingKey{way{protocol: p.Target.Protocol}, of, by}, func() []like {
-			// With what is excused: a change of somebody else must not make this path look worse.
-			var all []like
-			for k, q := range r.left {
+	p := r.judged[i]
+	s := suspects{agent: r.limit, asker: firstOf(r.limit, pathLimit(r.reported[i])), proxy: proxyOf(r.reported[i]),
+		path: p}
+	s.answerer = j.slow.limitOn(r.Pod, p, s.proxy, s.asker != nil)
+	s.likeOfAsker = func(of stream, by measure) []ranked {
+		return r.rankings.ranking(rankingKey{route{protocol: p.Target.Protocol}, of, by}, func() []comparedPath {
+			// Excused requests are included: a change elsewhere must not make this path look worse.
+			var all []comparedPath
+			for k, q := range r.judged {
 				if q.Target.Protocol == p.Target.Protocol {
-					all = append(all, like{q, r.whole[k]})
+					all = append(all, comparedPath{q, r.reported[k]})
 				}
 			}
 			return all
 		})
 	}
-	s.others = func(of stream, by measure) []ranked {
-		key := rankingKey{wayOf(&p.Target), of, by}
-		return j.slow.rankings.of(key, func() []like {
-			var all []like
-			for _, q := range j.slow.asked[key.way] {
-				all = append(all, like{q, q})
+	s.likeOfAnswerer = func(of stream, by measure) []ranked {
+		key := rankingKey{routeOf(&p.Target), of, by}
+		return j.slow.rankings.ranking(key, func() []comparedPath {
+			var all []comparedPath
+			for _, q := range j.slow.pathsTo[key.route] {
+				all = append(all, comparedPath{q, q})
 			}
 			return all
 		})
@@ -65,76 +67,76 @@ func (j judge) suspects(r *reported, i int) suspects {
 	return s
 }
 
-// ofTimeouts are the suspects that nothing clears of the path's timeouts.
-func (s suspects) ofTimeouts(of stream) (asker, answerer *Reason) {
+// suspectedOfTimeouts returns the limits that may explain the path's timeouts, after those that like paths clear.
+func (s suspects) suspectedOfTimeouts(of stream) (asker, answerer *Reason) {
 	asker, answerer = s.asker, s.answerer
-	if answerer != nil && standsOut(s.path, of, answerTimeouts, s.others(of, answerTimeouts)) {
+	if answerer != nil && standsOut(s.path, of, answerTimeouts, s.likeOfAnswerer(of, answerTimeouts)) {
 		answerer = nil
 	}
 	by := timeouts
 	if answerer != nil {
-		// What the answerer can cause is no evidence against the path.
+		// Timeouts that the answerer can cause are no evidence against the path.
 		by = ownTimeouts
 	}
-	if asker != nil && standsOut(s.path, of, by, s.same(of, by)) {
+	if asker != nil && standsOut(s.path, of, by, s.likeOfAsker(of, by)) {
 		asker = nil
 	}
 	return asker, answerer
 }
 
-// ofDelay are the suspects that nothing clears of the path's long delay.
-func (s suspects) ofDelay(of stream) (asker, answerer *Reason) {
+// suspectedOfDelay returns the limits that may explain the path's long delay, after those that like paths clear.
+func (s suspects) suspectedOfDelay(of stream) (asker, answerer *Reason) {
 	asker, answerer = s.asker, s.answerer
-	if asker != nil && standsOut(s.path, of, delays, s.same(of, delays)) {
+	if asker != nil && standsOut(s.path, of, delays, s.likeOfAsker(of, delays)) {
 		asker = nil
 	}
-	if answerer != nil && standsOut(s.path, of, delays, s.others(of, delays)) {
+	if answerer != nil && standsOut(s.path, of, delays, s.likeOfAnswerer(of, delays)) {
 		answerer = nil
 	}
 	return asker, answerer
 }
 
-// failed is the result of requests of which too few succeeded. Where an agent met a limit, they fail only when enough
-// of them failed in ways that no slow agent can cause.
+// failed returns the result if too few requests succeeded. If an agent met a limit, the requests fail only if enough of
+// them failed in ways that no slow agent can cause.
 func (s suspects) failed(reason Reason, failures []report.Failure, of stream) (Result, Reason) {
-	asker, answerer := s.ofTimeouts(of)
+	asker, answerer := s.suspectedOfTimeouts(of)
 	certain := reason.Lost
 	for _, f := range failures {
-		if (asker == nil || !byAsker(f)) && (answerer == nil || !s.byAnswerer(f)) {
+		if (asker == nil || !mayBeAsker(f)) && (answerer == nil || !s.mayBeAnswerer(f)) {
 			certain += f.Count
 		}
 	}
 	made := reason.Of + reason.Lost
-	limit := first(asker, answerer)
-	if limit == nil || short(made-min(made, certain), made, reason.Rate) {
+	limit := firstOf(asker, answerer)
+	if limit == nil || missesRate(made-min(made, certain), made, reason.Rate) {
 		return Fail, reason
 	}
-	return ToolLimited, reason.but(limit)
+	return ToolLimited, reason.withLimit(limit)
 }
 
-// slow is the result of requests that took too long.
+// slow returns the result if requests took too long.
 func (s suspects) slow(reason Reason, of stream) (Result, Reason) {
-	if limit := first(s.ofDelay(of)); limit != nil {
-		return ToolLimited, reason.but(limit)
+	if limit := firstOf(s.suspectedOfDelay(of)); limit != nil {
+		return ToolLimited, reason.withLimit(limit)
 	}
 	return Fail, reason
 }
 
-func first(a, b *Reason) *Reason {
+func firstOf(a, b *Reason) *Reason {
 	if a != nil {
 		return a
 	}
 	return b
 }
 
-// byAsker reports whether requests can have failed so because the agent that asked was slow. All else somebody else
-// answered, or refused to.
-func byAsker(f report.Failure) bool { return f.Outcome == probe.Timeout }
+// mayBeAsker reports whether requests can have failed in this way because the asking agent was slow. Every other
+// failure is an answer of someone else, or a refusal.
+func mayBeAsker(f report.Failure) bool { return f.Outcome == probe.Timeout }
 
-// byAnswerer reports whether requests can have failed so because an agent was slow that may answer them. Its kernel
-// takes connections, however slow it is. Load balancers and Ingresses do not wait as long as the asker: they close the
-// connection without a byte, or answer for the agent.
-func (b proxy) byAnswerer(f report.Failure) bool {
+// mayBeAnswerer reports whether requests can have failed in this way because an agent that may answer them was slow.
+// The agent's kernel accepts connections, however slow the agent is. Load balancers and Ingresses do not wait as long
+// as the asker: they close the connection without a byte, or answer for the agent.
+func (b proxy) mayBeAnswerer(f report.Failure) bool {
 	if f.Outcome == probe.Timeout {
 		return f.Phase > probe.Connect
 	}
@@ -142,88 +144,89 @@ func (b proxy) byAnswerer(f report.Failure) bool {
 	return b.proxied && (closed || (f.Outcome == probe.BadStatus && b.gateway))
 }
 
-// slow is what is known of agents that answer slowly.
-type slow struct {
-	// byPod are the limits that they met.
-	byPod  map[string]*Reason
-	behind report.BackendSets
-	// asked are the paths to these agents, by the way that they take.
-	asked map[way][]*report.Path
-	// rankings hold these against each other.
+// slowAnswerers has the agents that answer slowly.
+type slowAnswerers struct {
+	// limits are, by pod, the limits that the agents met.
+	limits      map[string]*Reason
+	backendSets report.BackendSets
+	// pathsTo are the paths to these agents, by route.
+	pathsTo map[route][]*report.Path
+	// rankings compare these paths.
 	rankings rankings
 }
 
 // slowAnswers finds the agents whose answers were slow.
-func slowAnswers(round report.Round, agents []reported) slow {
-	s := slow{byPod: map[string]*Reason{}, behind: round.BackendSets(), asked: map[way][]*report.Path{},
+func slowAnswers(round report.Round, agents []reported) slowAnswerers {
+	s := slowAnswerers{limits: map[string]*Reason{}, backendSets: round.BackendSets(),
+		pathsTo:  map[route][]*report.Path{},
 		rankings: rankings{}}
 	for _, a := range agents {
 		if limit := throttled(a.Observer); limit != nil {
-			named := limit.of(a.Pod, a.Node)
-			s.byPod[a.Pod] = &named
+			named := limit.ofAgent(a.Pod, a.Node)
+			s.limits[a.Pod] = &named
 		}
 	}
 	for _, a := range agents {
-		for _, p := range a.left {
-			if s.byPod[p.Target.Pod] != nil {
-				s.asked[wayOf(&p.Target)] = append(s.asked[wayOf(&p.Target)], p)
+		for _, p := range a.judged {
+			if s.limits[p.Target.Pod] != nil {
+				s.pathsTo[routeOf(&p.Target)] = append(s.pathsTo[routeOf(&p.Target)], p)
 			}
 		}
 	}
 	return s
 }
 
-// on is the limit that made answers on the path slow, nil for none. Where any of several pods may answer, those that
-// are slow explain no more than their share of the requests, up to three standard deviations of a uniform choice and
-// one more: what is beyond that has another reason. Where pods answered that may do so although nothing leads to them,
-// they are counted in. What timed out is not counted where the asker met a limit too, which may be why.
-func (s slow) on(agent string, p *report.Path, stands proxy, limited bool) *Reason {
+// limitOn returns the limit that made answers on the path slow, nil for none. If several pods may answer, the slow ones
+// explain no more than their share of the requests, up to three standard deviations of a uniform choice and one more
+// request; anything beyond has another reason. Pods of MayAlsoAnswer count if one of them answered. Timeouts do not
+// count if the asker met a limit too, which may be the reason.
+func (s slowAnswerers) limitOn(agent string, p *report.Path, via proxy, limited bool) *Reason {
 	if !p.Target.Answers() {
 		// A kernel answers, not the agent.
 		return nil
 	}
 	if p.Target.MayAnswer() == target.OnePod {
-		return s.byPod[p.Target.Pod]
+		return s.limits[p.Target.Pod]
 	}
-	set, _ := s.behind.Of(agent, p.Target.ID)
+	set, _ := s.backendSets.Of(agent, p.Target.ID)
 	pods := set.Pods
 	if slices.ContainsFunc(set.MayAlsoAnswer, func(pod string) bool { return p.Peers[pod] > 0 }) {
 		pods = slices.Concat(set.Pods, set.MayAlsoAnswer)
 	}
 	var limit *Reason
-	hit := 0
+	slow := 0
 	for _, pod := range pods {
-		if reason := s.byPod[pod]; reason != nil {
-			limit, hit = first(limit, reason), hit+1
+		if reason := s.limits[pod]; reason != nil {
+			limit, slow = firstOf(limit, reason), slow+1
 		}
 	}
-	if hit == 0 {
+	if slow == 0 {
 		return nil
 	}
 	var explained float64
 	for _, f := range p.Failures {
-		if stands.byAnswerer(f) && (!limited || !byAsker(f)) {
+		if via.mayBeAnswerer(f) && (!limited || !mayBeAsker(f)) {
 			explained += float64(f.Count)
 		}
 	}
-	share, made := s.share(p, stands, set.UnevenWhy != "", hit, len(pods)), float64(p.Sent)
+	share, made := s.slowShare(p, via, set.UnevenWhy != "", slow, len(pods)), float64(p.Sent)
 	if explained > made*share+3*math.Sqrt(made*share*(1-share))+1 {
 		return nil
 	}
 	return limit
 }
 
-// share is which part of the requests slow agents can be why they fail, where so many of those that may answer are
-// slow. A proxy may lead all requests of one client to the same agent: if slow ones alone answered, all went to them.
-// Where a Service's spec leads clients to some pods alone, those that answered are these.
-func (s slow) share(p *report.Path, stands proxy, uneven bool, slow, of int) float64 {
-	even := float64(slow) / float64(of)
-	if len(p.Peers) == 0 || (!stands.proxied && !uneven) {
+// slowShare returns which share of the requests, 0 to 1, may fail because of slow agents, if slow of total agents that
+// may answer are slow. A proxy may lead all requests of one client to the same agent: if only slow agents answered, all
+// requests went to them. If a Service's spec leads clients to some pods only, the pods that answered are these.
+func (s slowAnswerers) slowShare(p *report.Path, via proxy, uneven bool, slow, total int) float64 {
+	even := float64(slow) / float64(total)
+	if len(p.Peers) == 0 || (!via.proxied && !uneven) {
 		return even
 	}
 	answered := 0
 	for pod := range p.Peers {
-		if s.byPod[pod] != nil {
+		if s.limits[pod] != nil {
 			answered++
 		}
 	}

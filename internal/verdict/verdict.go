@@ -1,5 +1,5 @@
 // Package verdict judges a round: pass, void, no data, tool-limited or fail, per path, per agent and in all. Reasons
-// are data (reason.go); what they say stands in words.go alone. How much must have been measured stands in floors.go.
+// are data (reason.go); their wording is in words.go. How much must have been measured is in floors.go.
 package verdict
 
 import (
@@ -14,8 +14,7 @@ import (
 // Result is a judgement.
 type Result string
 
-// The judgements, the worst last. Only Pass is a success: a path without data is as little a success as one that
-// failed.
+// The judgements, the worst last. Only Pass is a success: a path without data is no more a success than a failed path.
 const (
 	Pass Result = "pass"
 	// Void: changes of agents excuse so much that too little is left to judge. A void path or agent fails nothing; a
@@ -28,8 +27,8 @@ const (
 	Fail        Result = "fail"
 )
 
-// severity orders results: what is known to be broken weighs most, then what could not be told although it was
-// measured, then what was not measured, then what nobody could have measured.
+// severity orders results. What is known to be broken weighs most. Then follow what was measured but cannot be trusted,
+// what was not measured, and what nobody could have measured.
 func severity(r Result) int {
 	switch r {
 	case Pass:
@@ -67,16 +66,16 @@ type Path struct {
 type Agent struct {
 	Pod  string `json:"Pod"`
 	Node string `json:"Node"`
-	// Result is that of the worst path, or of what is worse than all paths. A void path beside others has no part in
-	// it.
+	// Result is the result of the worst path, or of anything that is worse than all paths. A void path has no part in
+	// it, unless all paths are void.
 	Result Result `json:"Result"`
-	// Reason is that of the first path with the agent's result, or the limit that the agent met.
+	// Reason is the reason of the first path with the agent's result, or the limit that the agent met.
 	Reason Reason `json:"Reason,omitzero"`
 	// Paths are sorted by target.
 	Paths []Path `json:"Paths"`
 }
 
-// Verdict is the judgement on a round. It is the same for the same reports in whatever order.
+// Verdict is the judgement on a round. The same reports give the same verdict, in whatever order they come.
 type Verdict struct {
 	Result Result `json:"Result"`
 	// Reasons are what kept the round from passing; empty on Pass.
@@ -93,13 +92,13 @@ func (v *Verdict) worsen(to Result, reason Reason) {
 	v.Reasons = append(v.Reasons, reason)
 }
 
-// Judge holds a round against what was expected.
+// Judge judges a round by what is expected of its paths.
 func Judge(round report.Round, expect Expect) Verdict {
 	v := Verdict{Result: Pass}
 	for _, gap := range sortedGaps(round.Gaps) {
 		v.worsen(Fail, Reason{Code: NoTarget, Kind: gap.Kind, Family: gap.Family, Text: gap.Reason})
 	}
-	for _, missing := range missing(round) {
+	for _, missing := range missingAgents(round) {
 		if !missing.Excused {
 			v.worsen(Fail, Reason{Code: NotReported, Pod: missing.Pod, Node: missing.Node, Text: missing.Reason})
 		}
@@ -110,41 +109,41 @@ func Judge(round report.Round, expect Expect) Verdict {
 	}
 	j := newJudge(round, expect)
 	for _, reported := range j.agents {
-		agent := j.agent(reported)
+		agent := j.judgeAgent(reported)
 		v.Agents = append(v.Agents, agent)
 		if worse(agent.Result, Void) {
-			v.worsen(agent.Result, agent.Reason.of(agent.Pod, agent.Node))
+			v.worsen(agent.Result, agent.Reason.ofAgent(agent.Pod, agent.Node))
 		}
 	}
 	if len(round.Agents) == 0 && v.Result != Fail {
 		v.worsen(NoData, Reason{Code: NobodyReported})
 	}
 	if v.Result == Pass {
-		for _, reason := range enough(round, v.Agents) {
+		for _, reason := range coverageReasons(round, v.Agents) {
 			v.worsen(NoData, reason)
 		}
 	}
 	return v
 }
 
-// judge is what is known when one agent is judged.
+// judge has what is needed to judge the agents of a round.
 type judge struct {
 	round  report.Round
 	expect Expect
-	// agents are the round's, sorted by node and pod, their paths by target.
+	// agents are the round's agents, sorted by node and pod.
 	agents []reported
-	slow   slow
+	slow   slowAnswerers
 }
 
 // reported is the report of one agent.
 type reported struct {
 	*report.Agent
-	// whole are the paths as they were reported, left as they would be had the excused requests never been made; both
-	// are sorted by target.
-	whole, left []*report.Path
+	// reported are the paths as the agent reported them. judged are the paths as if the excused requests had never been
+	// made. Both are sorted by target.
+	reported, judged []*report.Path
 	// limit is the limit that makes all of the agent's paths doubtful, nil for none.
 	limit *Reason
-	// rankings hold the paths against each other.
+	// rankings compare the agent's paths with each other.
 	rankings rankings
 }
 
@@ -162,31 +161,31 @@ func newJudge(round report.Round, expect Expect) judge {
 func newReported(a *report.Agent, expect Expect) reported {
 	r := reported{Agent: a, limit: agentLimit(a, expect), rankings: rankings{}}
 	for i := range a.Paths {
-		r.whole = append(r.whole, &a.Paths[i])
+		r.reported = append(r.reported, &a.Paths[i])
 	}
-	slices.SortStableFunc(r.whole, func(a, b *report.Path) int { return cmp.Compare(a.Target.ID, b.Target.ID) })
-	for _, p := range r.whole {
+	slices.SortStableFunc(r.reported, func(a, b *report.Path) int { return cmp.Compare(a.Target.ID, b.Target.ID) })
+	for _, p := range r.reported {
 		if p.Excused() > 0 || (p.Persistent != nil && p.Persistent.Excused() > 0) {
 			left := p.WithoutExcused()
 			p = &left
 		}
-		r.left = append(r.left, p)
+		r.judged = append(r.judged, p)
 	}
 	return r
 }
 
-// agent judges one agent. What was stopped or never measured weighs before what is void.
-func (j judge) agent(r reported) Agent {
+// judgeAgent judges one agent. A stop or a missing measurement weighs more than excuses.
+func (j judge) judgeAgent(r reported) Agent {
 	expected, _ := j.round.ExpectedOf(r.Pod)
 	agent := Agent{Pod: r.Pod, Node: r.Node, Result: Pass}
-	left, measured := false, make(map[string]bool, len(r.whole))
+	left, measured := false, make(map[string]bool, len(r.reported))
 	worsen := func(to Result, reason Reason) {
 		if worse(to, agent.Result) {
 			agent.Result, agent.Reason = to, reason
 		}
 	}
-	for i := range r.whole {
-		judged := j.path(&r, i, expected)
+	for i := range r.reported {
+		judged := j.judgePath(&r, i, expected)
 		agent.Paths = append(agent.Paths, judged)
 		measured[judged.Target] = true
 		if judged.Result == Void {
@@ -198,27 +197,27 @@ func (j judge) agent(r reported) Agent {
 	if agent.Result == ToolLimited && r.limit != nil {
 		agent.Reason = *r.limit
 	}
-	// Before what is not measured, whose cause it is.
+	// This comes first: it explains the missing measurements below.
 	if r.StoppedWhy == "" && !r.Finished {
 		worsen(NoData, Reason{Code: Stopped})
 	}
-	// Also of an agent that was cut: agents report all of their targets from their first moment on.
+	// This holds for a stopped agent too: agents report all of their targets from their first moment on.
 	for _, id := range slices.Sorted(slices.Values(expected.Targets)) {
 		if !measured[id] {
 			worsen(NoData, Reason{Code: NotMeasured, Target: id})
 		}
 	}
-	if r.StoppedWhy == "" && len(r.whole) == 0 {
+	if r.StoppedWhy == "" && len(r.reported) == 0 {
 		worsen(NoData, Reason{Code: NoTargets})
 	}
 	if agent.Result == Pass && !left {
-		agent.Result, agent.Reason = Void, allVoid(agent.Paths, r.StoppedWhy)
+		agent.Result, agent.Reason = Void, allExcused(agent.Paths, r.StoppedWhy)
 	}
 	return agent
 }
 
-// allVoid is why nothing of an agent is left to judge.
-func allVoid(paths []Path, cut string) Reason {
+// allExcused returns why nothing of an agent is left to judge.
+func allExcused(paths []Path, cut string) Reason {
 	if cut != "" || len(paths) == 0 {
 		return Reason{Code: Cut, Text: cut}
 	}

@@ -9,7 +9,7 @@ import (
 	"kdoctor.io/kdoctor/internal/report"
 )
 
-// String says the reason in one sentence without a final stop; it is empty where there is none.
+// String says the reason in one sentence without a final stop; it is empty without a reason.
 func (r Reason) String() string {
 	text := r.clause()
 	if r.Persistent {
@@ -28,7 +28,7 @@ func (r Reason) String() string {
 	return text
 }
 
-// Named is how reasons name an agent. A pod that has no node yet is named alone.
+// Named is how reasons name an agent. A pod without a node yet is named alone.
 func Named(pod, node string) string {
 	if node == "" {
 		return "agent " + pod
@@ -36,7 +36,7 @@ func Named(pod, node string) string {
 	return fmt.Sprintf("agent %s on node %s", pod, node)
 }
 
-// clause says the reason without whom it is about.
+// clause says the reason without the agent and the target.
 func (r Reason) clause() string {
 	switch r.Code {
 	case NoTarget:
@@ -44,13 +44,13 @@ func (r Reason) clause() string {
 	case NobodyReported:
 		return "no agent reported"
 	case NothingLeft:
-		return "nothing is left to judge: " + r.changed()
+		return "nothing is left to judge: " + r.changesClause()
 	case FewAgents:
 		return fmt.Sprintf("only %d of %d agents have a report that could be judged, which is fewer than a third: %s",
-			r.Count, r.Of, r.changed())
+			r.Count, r.Of, r.changesClause())
 	case FewPaths:
 		return fmt.Sprintf("only %d of %d planned %spaths%s could be judged, which is less than a third: %s",
-			r.Count, r.Of, spaced(string(r.Kind)), over(string(r.Family)), r.changed())
+			r.Count, r.Of, withSpace(string(r.Kind)), overFamily(string(r.Family)), r.changesClause())
 	case Stopped:
 		return "the round was stopped before its end"
 	case NotMeasured:
@@ -78,37 +78,38 @@ func (r Reason) path() string {
 		if r.Lost > 0 {
 			text += fmt.Sprintf(", but the other side ended %s while idle", phrases.Count(r.Lost, "connection"))
 		}
-		return text + fmt.Sprintf(", expected a rate of at least %v", r.Rate) + r.worst() + r.joined(", but ")
+		return text + fmt.Sprintf(", expected a rate of at least %v", r.Rate) + r.worstFailure() +
+			r.limitClause(", but ")
 	case TooSlow:
 		return fmt.Sprintf("mean delay %.3f ms is above the expected %d ms", milliseconds(r.Delay),
-			r.Allowed.Milliseconds()) + r.joined(", but ")
+			r.Allowed.Milliseconds()) + r.limitClause(", but ")
 	case NeverReused:
 		return fmt.Sprintf("none of %s lasted until the next request, although nothing on the way may end one",
 			phrases.Count(r.Count, "connection"))
 	case NothingSent:
-		return fmt.Sprintf("no request was sent (%d were due)", r.Of) + r.worst() + r.joined("; ")
+		return fmt.Sprintf("no request was sent (%d were due)", r.Of) + r.worstFailure() + r.limitClause("; ")
 	case NothingSucceeded:
-		return "no request succeeded, so there is no delay to judge" + r.worst() + r.joined("; ")
+		return "no request succeeded, so there is no delay to judge" + r.worstFailure() + r.limitClause("; ")
 	case NotDue:
 		return fmt.Sprintf("only %d of the %d planned requests came due", r.Count, r.Of)
 	case TooFewJudged:
 		return fmt.Sprintf("only %d of the %d planned requests could be judged, which is less than a third", r.Count,
-			r.Of) + r.worst() + r.joined("; ")
+			r.Of) + r.worstFailure() + r.limitClause("; ")
 	case ShortAnswers:
 		return fmt.Sprintf("answers had %d bytes on average instead of at least %d: agents that do not know the "+
 			"round, as after a restart, "+
 			"give short ones: run the task again", r.Count, r.Of)
 	case Excused:
 		if r.Excused >= r.Of {
-			return fmt.Sprintf("all %d requests are excused: %s", r.Excused, r.changed())
+			return fmt.Sprintf("all %d requests are excused: %s", r.Excused, r.changesClause())
 		}
 		return fmt.Sprintf("%d of %d planned requests are excused, and %d are left: %s", r.Excused, r.Of, r.Count,
-			r.changed())
+			r.changesClause())
 	}
 	return string(r.Code)
 }
 
-// limit says what limit an agent met, and what to do.
+// limit says which limit an agent met, and what to do.
 func (r Reason) limit(who string) string {
 	switch r.Code {
 	case Throttled:
@@ -157,22 +158,24 @@ func (r Reason) unsent() string {
 func (n Note) String() string {
 	switch n.Code {
 	case NodesLeftOut:
-		return fmt.Sprintf("%d of %s %s not looked at: %s", n.Count, phrases.Count(n.Of, "node"), phrases.WasOrWere(n.Count == 1),
-			left(n.Outside))
+		return fmt.Sprintf("%d of %s %s not looked at: %s", n.Count, phrases.Count(n.Of, "node"),
+			phrases.WasOrWere(n.Count == 1),
+			outsideByReason(n.Outside))
 	case NodesInPart:
-		return fmt.Sprintf("%d of %s %s looked at in part: %s", n.Count, phrases.Count(n.Of, "node"), phrases.WasOrWere(n.Count == 1),
-			left(n.Outside))
+		return fmt.Sprintf("%d of %s %s looked at in part: %s", n.Count, phrases.Count(n.Of, "node"),
+			phrases.WasOrWere(n.Count == 1),
+			outsideByReason(n.Outside))
 	}
 	return fmt.Sprintf("LoadBalancer %s was answered by the nodes themselves (ipMode VIP): %s nothing about the load "+
 		"balancer",
-		n.Address, proves(n.Count))
+		n.Address, targetsProve(n.Count))
 }
 
 // mostNames and mostReasons bound what a sentence names.
 const mostNames, mostReasons = 3, 3
 
-// left names the first nodes by the reason for which they were left out, in the order of the nodes.
-func left(outside []report.Outside) string {
+// outsideByReason names the first nodes by the reason for which they were left out, in the order of the nodes.
+func outsideByReason(outside []report.Outside) string {
 	var order []string
 	names := map[string][]string{}
 	for _, o := range outside {
@@ -187,28 +190,28 @@ func left(outside []report.Outside) string {
 			parts = append(parts, "others for other reasons")
 			break
 		}
-		parts = append(parts, fmt.Sprintf("%s (%s)", several(names[reason]), reason))
+		parts = append(parts, fmt.Sprintf("%s (%s)", firstNames(names[reason]), reason))
 	}
 	return strings.Join(parts, "; ")
 }
 
-// several names the first few.
-func several(names []string) string {
+// firstNames lists the first few names.
+func firstNames(names []string) string {
 	if len(names) <= mostNames {
 		return strings.Join(names, ", ")
 	}
 	return fmt.Sprintf("%s and %d more", strings.Join(names[:mostNames], ", "), len(names)-mostNames)
 }
 
-func proves(targets uint64) string {
+func targetsProve(targets uint64) string {
 	if targets == 1 {
 		return "this target proves"
 	}
 	return fmt.Sprintf("these %d targets prove", targets)
 }
 
-// worst names the most frequent failure, in parentheses.
-func (r Reason) worst() string {
+// worstFailure names the most frequent failure, in parentheses.
+func (r Reason) worstFailure() string {
 	if r.Worst == nil {
 		return ""
 	}
@@ -218,8 +221,8 @@ func (r Reason) worst() string {
 	return fmt.Sprintf(" (%d %s)", r.Worst.Count, r.Worst.Outcome)
 }
 
-// joined is the limit with the words that join it; it is empty without one.
-func (r Reason) joined(by string) string {
+// limitClause returns the limit after the joining words; it is empty without a limit.
+func (r Reason) limitClause(by string) string {
 	if r.Limit == nil {
 		return ""
 	}
@@ -230,8 +233,8 @@ func (r Reason) joined(by string) string {
 	return by + r.Limit.limit(who)
 }
 
-// changed says what happened to agents.
-func (r Reason) changed() string {
+// changesClause says what happened to agents.
+func (r Reason) changesClause() string {
 	switch {
 	case r.Text != "":
 		return r.Text
@@ -243,16 +246,16 @@ func (r Reason) changed() string {
 	return fmt.Sprintf("agents were deleted or restarted %d times during the round", r.Changes)
 }
 
-// spaced is the word with a space behind it, or nothing.
-func spaced(word string) string {
+// withSpace returns the word with a space behind it, or nothing.
+func withSpace(word string) string {
 	if word == "" {
 		return ""
 	}
 	return word + " "
 }
 
-// over says over which family, or nothing.
-func over(family string) string {
+// overFamily says over which family, or nothing.
+func overFamily(family string) string {
 	if family == "" {
 		return ""
 	}
