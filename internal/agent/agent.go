@@ -18,16 +18,16 @@ import (
 	"kdoctor.io/kdoctor/internal/responder"
 )
 
-// Config is all that an agent needs to know.
+// Config is what an agent needs to know.
 type Config struct {
-	// Identity is what the responder says of this agent; Installation and Pod must be set.
+	// Identity names this agent in the responder's answers; Installation and Pod must be set.
 	Identity echo.Identity
-	// TLSDir holds ca.crt, tls.crt and tls.key; they may come later and may change at any time.
+	// TLSDir is the folder of ca.crt, tls.crt and tls.key. The files may come later and may change at any time.
 	TLSDir string
 	Log    *slog.Logger
 }
 
-// Listeners are where an agent is reached.
+// Listeners are the open ports of an agent.
 type Listeners struct {
 	HTTP, Control, Health net.Listener
 }
@@ -56,7 +56,7 @@ func Listen(ctx context.Context, ports Ports) (Listeners, error) {
 	return l, nil
 }
 
-// Close closes what is open.
+// Close closes the listeners that are open.
 func (l Listeners) Close() error {
 	var all []error
 	for _, one := range []net.Listener{l.HTTP, l.Control, l.Health} {
@@ -67,7 +67,7 @@ func (l Listeners) Close() error {
 	return errors.Join(all...)
 }
 
-// stopWithin is how long an agent takes to end: rounds are stopped, answers under way are finished.
+// stopWithin is how long an agent waits at its end for calls and answers under way.
 const stopWithin = time.Second
 
 // Bounds of the responder.
@@ -97,7 +97,7 @@ func Run(ctx context.Context, config Config, listeners Listeners) error {
 			}
 		})
 	}
-	// It outlives the rounds by a moment: other agents may still wait for answers.
+	// The responder outlives the rounds by a moment: other agents may still wait for answers.
 	answering, endAnswers := context.WithCancel(context.WithoutCancel(ctx))
 	defer endAnswers()
 	serve("echo responder", func() error { return answers.Serve(answering, listeners.HTTP) })
@@ -124,19 +124,19 @@ func Run(ctx context.Context, config Config, listeners Listeners) error {
 	return errors.Join(all...)
 }
 
-// stopped reports whether a server ended because the agent stopped it. An agent can be stopped before its servers
-// begin: then gRPC, unlike later, says so in an error, as the standard library always does.
+// stopped reports whether a server ended because the agent stopped it. The standard library returns an error then. gRPC
+// returns one only when the server is stopped before it begins.
 func stopped(err error) bool {
 	return errors.Is(err, http.ErrServerClosed) || errors.Is(err, grpc.ErrServerStopped)
 }
 
-// graceful is what the standard library's web servers offer.
+// graceful is a web server of the standard library.
 type graceful interface {
 	Shutdown(ctx context.Context) error
 	Close() error
 }
 
-// stop lets calls and answers under way end, and cuts off those that do not until the context does.
+// stop waits for calls and answers under way, and cuts off those that last longer than the context.
 func stop(ctx context.Context, control interface {
 	GracefulStop()
 	Stop()
@@ -157,7 +157,7 @@ func stop(ctx context.Context, control interface {
 	ended.Wait()
 }
 
-// webServer bounds what a client can make the agent keep: time, headers, and no body at all worth speaking of.
+// webServer returns a server that bounds the time and the headers of every client.
 func webServer(handler http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           handler,
@@ -166,7 +166,7 @@ func webServer(handler http.Handler) *http.Server {
 		WriteTimeout:      10 * time.Second,
 		IdleTimeout:       30 * time.Second,
 		MaxHeaderBytes:    maxRequestHeader,
-		// The standard library logs every client that goes away; that is what the reports are for.
+		// The standard library would log every client that goes away, and reports already count those.
 		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
 	}
 }

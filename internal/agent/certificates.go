@@ -16,7 +16,7 @@ import (
 // ControllerName is the DNS name in the certificate of the only client that an agent obeys.
 const ControllerName = "controller.kdoctor.internal"
 
-// certificates holds the agent's certificate and the authority of its installation, as the files have them now.
+// certificates has the agent's certificate and the authority of its installation, read again when the files change.
 type certificates struct {
 	dir string
 	log *slog.Logger
@@ -27,7 +27,7 @@ type certificates struct {
 	err    error
 }
 
-// stamp tells one state of a file from the next.
+// stamp differs between two states of a file.
 type stamp struct {
 	modified time.Time
 	size     int64
@@ -43,8 +43,8 @@ func (c *certificates) ready() error {
 	return err
 }
 
-// current is the TLS configuration of the newest files. Files that cannot be used, as in the middle of a change, leave
-// the one before in force.
+// current returns the TLS configuration of the newest files. When they cannot be used, as in the middle of a change,
+// the configuration before them stays in force.
 func (c *certificates) current() (*tls.Config, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -104,16 +104,16 @@ func (c *certificates) load() (*tls.Config, error) {
 		MinVersion:   tls.VersionTLS13,
 		Certificates: []tls.Certificate{pair},
 		NextProtos:   []string{"h2"},
-		// The standard library verifies the chain to the authority; VerifyConnection adds who it must be.
+		// The standard library verifies the chain to the authority; VerifyConnection verifies who the client is.
 		ClientAuth:       tls.RequireAndVerifyClientCert,
 		ClientCAs:        authority,
 		VerifyConnection: verifyController,
-		// A ticket would outlive the authority that it was given under.
+		// A session ticket would outlive the authority under which it was issued.
 		SessionTicketsDisabled: true,
 	}, nil
 }
 
-// server is the configuration that looks at the files anew for every handshake.
+// server returns a configuration that looks at the files again for every handshake.
 func (c *certificates) server() *tls.Config {
 	return &tls.Config{
 		MinVersion:         tls.VersionTLS13,
@@ -122,8 +122,8 @@ func (c *certificates) server() *tls.Config {
 	}
 }
 
-// verifyController lets the controller in and nobody else whom the same authority signed, such as the other agents.
-// A certificate without any extended key usage would pass the standard library's check; it does not pass this one.
+// verifyController accepts the controller alone. The same authority signs other certificates too, such as those of
+// other agents. A certificate without any extended key usage passes the standard library's check and is refused here.
 func verifyController(state tls.ConnectionState) error {
 	if len(state.PeerCertificates) == 0 {
 		return errors.New("the client shows no certificate")

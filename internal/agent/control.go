@@ -50,7 +50,7 @@ func newRounds(identity echo.Identity, answers answerer, log *slog.Logger) *roun
 	}
 }
 
-// control turns calls into what rounds does, and its errors into codes.
+// control passes calls on to rounds and turns its errors into codes.
 type control struct {
 	agentv1.UnimplementedAgentServiceServer
 	rounds *rounds

@@ -5,8 +5,8 @@ import (
 	"net/http"
 )
 
-// healthHandler serves /healthz, which is fine while the process can answer, and /readyz, which is fine while ready
-// returns nil: the listeners are open before it is served at all.
+// healthHandler serves /healthz, which succeeds while the process can answer, and /readyz, which succeeds while ready
+// returns nil. Listeners need no check: they are open before the handler serves.
 func healthHandler(ready func() error) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })

@@ -15,112 +15,115 @@ import (
 	"kdoctor.io/kdoctor/internal/target"
 )
 
-// measure prepares the plan's load: by the engine what it supports, by the other probers what is left, such as TLS and
-// names that must be resolved. Both share the bound on attempts in flight in proportion to their targets.
+// measure prepares the plan's load. The engine takes the targets that it supports. The portable prober and the TLS
+// prober take the others, such as targets over TLS and names that must be resolved. The two parts share the bound on
+// attempts in flight in proportion to their targets.
 func measure(plan mesh.Plan, identity echo.Identity, inFlight int) measurement {
-	m := mixed{fast: make([]bool, len(plan.Targets))}
-	var quick, rest []target.Target
+	m := splitLoad{onEngine: make([]bool, len(plan.Targets))}
+	var onEngine, onProbers []target.Target
 	for i, t := range plan.Targets {
-		if m.fast[i] = fastSupports(t); m.fast[i] {
-			quick = append(quick, t)
+		if m.onEngine[i] = engineSupports(t); m.onEngine[i] {
+			onEngine = append(onEngine, t)
 		} else {
-			rest = append(rest, t)
+			onProbers = append(onProbers, t)
 		}
 	}
 	limit := cmp.Or(inFlight, load.DefaultInFlight)
-	if len(quick) > 0 {
-		m.loads[0] = fast(plan, identity, quick, max(1, limit*len(quick)/len(plan.Targets)))
+	if len(onEngine) > 0 {
+		m.engine = engineLoad(plan, identity, onEngine, max(1, limit*len(onEngine)/len(plan.Targets)))
 	}
-	if len(rest) > 0 || len(quick) == 0 {
-		m.loads[1] = slow(plan, identity, rest, max(1, limit*len(rest)/max(1, len(plan.Targets))))
+	if len(onProbers) > 0 || len(onEngine) == 0 {
+		m.probers = newProberLoad(plan, identity, onProbers, max(1, limit*len(onProbers)/max(1, len(plan.Targets))))
 	}
 	return m
 }
 
-// slow is the plan's load on those of its targets that the engine does not support.
-func slow(plan mesh.Plan, identity echo.Identity, targets []target.Target, inFlight int) measurement {
-	s := &slowLoad{}
-	config := load.Config{Source: identity.Pod, Targets: targets, Load: plan.Load, InFlight: inFlight}
-	config.Prober = s.prober(plan, identity, plan.Key.String(), plan.Load.Connection == mesh.KeepAlive)
-	if plan.Load.Connection == mesh.Both {
-		config.Persistent = s.prober(plan, identity, plan.Key.String()+echo.PersistentSuffix, true)
-	}
-	s.Runner = load.New(config)
-	return s
-}
-
-// slowLoad is a load with the probers that it closes when it ends.
-type slowLoad struct {
+// proberLoad is a load that the portable prober and the TLS prober make.
+type proberLoad struct {
 	*load.Runner
 	probers []interface{ Close() }
 }
 
-// Run runs the load and closes what its probers kept open.
-func (s *slowLoad) Run(ctx context.Context) bool {
+// newProberLoad returns the plan's load on the targets.
+func newProberLoad(plan mesh.Plan, identity echo.Identity, targets []target.Target, inFlight int) *proberLoad {
+	l := &proberLoad{}
+	config := load.Config{Source: identity.Pod, Targets: targets, Load: plan.Load, InFlight: inFlight}
+	config.Prober = l.prober(plan, identity, plan.Key.String(), plan.Load.Connection == mesh.KeepAlive)
+	if plan.Load.Connection == mesh.Both {
+		config.Persistent = l.prober(plan, identity, plan.Key.String()+echo.PersistentSuffix, true)
+	}
+	l.Runner = load.New(config)
+	return l
+}
+
+// Run runs the load, and then closes the connections that its probers left open.
+func (l *proberLoad) Run(ctx context.Context) bool {
 	defer func() {
-		for _, p := range s.probers {
+		for _, p := range l.probers {
 			p.Close()
 		}
 	}()
-	return s.Runner.Run(ctx)
+	return l.Runner.Run(ctx)
 }
 
-// Grid is false: this load wakes for every event.
-func (s *slowLoad) Grid() bool { return false }
+// Grid returns false: this load wakes up for every event.
+func (l *proberLoad) Grid() bool { return false }
 
-// prober serves every protocol of the plan, for requests that count for the round.
-func (s *slowLoad) prober(plan mesh.Plan, identity echo.Identity, round string, keep bool) probe.Prober {
+// prober returns a prober for every protocol of the plan. Its requests are of the round with the name. With persistent
+// they go over connections that stay open.
+func (l *proberLoad) prober(plan mesh.Plan, identity echo.Identity, round string, persistent bool) probe.Prober {
 	config := httpprobe.Config{Round: round, Source: identity.Pod, Installation: identity.Installation,
-		Timeout: plan.Load.Timeout, Status: plan.Status, Keep: keep}
-	plain, secure := httpprobe.New(config), tlsprobe.New(tlsprobe.Config{Config: config, Authorities: plan.Authorities})
-	s.probers = append(s.probers, plain, secure)
-	return byProtocol{plain: plain, secure: secure}
+		Timeout: plan.Load.Timeout, Status: plan.Status, Keep: persistent}
+	portable := httpprobe.New(config)
+	secure := tlsprobe.New(tlsprobe.Config{Config: config, Authorities: plan.Authorities})
+	l.probers = append(l.probers, portable, secure)
+	return byProtocol{portable: portable, tls: secure}
 }
 
-// byProtocol chooses a prober by what a target speaks.
-type byProtocol struct{ plain, secure probe.Prober }
+// byProtocol chooses a prober by the protocol of the target.
+type byProtocol struct{ portable, tls probe.Prober }
 
 func (b byProtocol) Probe(ctx context.Context, t target.Target) probe.Sample {
 	if t.Secure() {
-		return b.secure.Probe(ctx, t)
+		return b.tls.Probe(ctx, t)
 	}
-	return b.plain.Probe(ctx, t)
+	return b.portable.Probe(ctx, t)
 }
 
-// mixed is a load of two parts; one may be nil.
-type mixed struct {
-	// fast tells of each target whether it is in the first part.
-	fast  []bool
-	loads [2]measurement
+// splitLoad is a load of two parts; one of them may be nil.
+type splitLoad struct {
+	engine, probers measurement
+	// onEngine says of each target of the plan whether the engine has it.
+	onEngine []bool
 }
 
-func (m mixed) Run(ctx context.Context) bool {
-	var complete [2]bool
+func (l splitLoad) Run(ctx context.Context) bool {
+	parts := [...]measurement{l.engine, l.probers}
+	var complete [len(parts)]bool
 	var running sync.WaitGroup
-	for i, l := range m.loads {
-		running.Go(func() { complete[i] = l == nil || l.Run(ctx) })
+	for i, part := range parts {
+		running.Go(func() { complete[i] = part == nil || part.Run(ctx) })
 	}
 	running.Wait()
 	return complete[0] && complete[1]
 }
 
-func (m mixed) Grid() bool {
-	return m.loads[0] != nil && m.loads[0].Grid()
-}
+func (l splitLoad) Grid() bool { return l.engine != nil && l.engine.Grid() }
 
-// Paths is in the order of the plan's targets.
-func (m mixed) Paths() []report.Path {
-	var parts [2][]report.Path
-	for i, l := range m.loads {
-		if l != nil {
-			parts[i] = l.Paths()
-		}
+// Paths returns the paths in the order of the plan's targets.
+func (l splitLoad) Paths() []report.Path {
+	var engine, probers []report.Path
+	if l.engine != nil {
+		engine = l.engine.Paths()
 	}
-	paths := make([]report.Path, 0, len(m.fast))
-	for _, fast := range m.fast {
-		part := &parts[1]
-		if fast {
-			part = &parts[0]
+	if l.probers != nil {
+		probers = l.probers.Paths()
+	}
+	paths := make([]report.Path, 0, len(l.onEngine))
+	for _, onEngine := range l.onEngine {
+		part := &probers
+		if onEngine {
+			part = &engine
 		}
 		paths, *part = append(paths, (*part)[0]), (*part)[1:]
 	}

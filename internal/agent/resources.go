@@ -6,8 +6,9 @@ import (
 	"kdoctor.io/kdoctor/internal/load"
 )
 
-// inFlight is how many attempts the descriptors of this process allow at once: half of them, the rest is for those that
-// probe us. It is 0, the load's own default, where the limit cannot be read or is larger.
+// inFlight returns how many attempts may be under way at once: half of the process's descriptors. The other half is for
+// the agents that probe this one. The result is 0, for the load's default, when half is more than the default or the
+// limit cannot be read.
 func inFlight() int {
 	var files syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil || files.Cur/2 >= load.DefaultInFlight {

@@ -28,7 +28,7 @@ type round struct {
 	mu        sync.Mutex
 	resources report.Resources
 	observer  report.Observer
-	// load is nil after the end: the report, encoded, takes a hundredth of its memory.
+	// load is nil after the end. The encoded report takes a hundredth of its memory.
 	load     measurement
 	ended    time.Time
 	complete bool
@@ -48,7 +48,7 @@ func (r *round) run(ctx context.Context) {
 
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	// By the monotonic clock: an end before the start would make the report worthless.
+	// The end is counted by the monotonic clock: the controller refuses a report that ends before it starts.
 	r.ended, r.complete = r.started.Add(time.Since(r.started)), complete
 	r.encoded, r.failure = proto.Marshal(r.message())
 	r.load = nil
@@ -60,7 +60,7 @@ func (r *round) observe(used report.Resources, observed report.Observer) {
 	r.resources, r.observer = used, observed
 }
 
-// message is the report of this moment; r.mu is held and r.load is not nil.
+// message returns the report of this moment; r.mu is held and r.load is not nil.
 func (r *round) message() *agentv1.AgentReport {
 	m := wire.Report(report.Agent{
 		Pod: r.identity.Pod, Node: r.identity.Node,
@@ -75,7 +75,7 @@ func (r *round) message() *agentv1.AgentReport {
 	return m
 }
 
-// report is the report of this moment, or of the end; Served is left to the caller.
+// report returns the report of this moment, or of the round's end. The caller adds Served.
 func (r *round) report() (*agentv1.AgentReport, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -87,13 +87,13 @@ func (r *round) report() (*agentv1.AgentReport, error) {
 	}
 	var m agentv1.AgentReport
 	if err := proto.Unmarshal(r.encoded, &m); err != nil {
-		return nil, fmt.Errorf("decode kept report: %w", err)
+		return nil, fmt.Errorf("decode stored report: %w", err)
 	}
 	return &m, nil
 }
 
-// kept is when the round ended and how many bytes it keeps; over is false while it runs.
-func (r *round) kept() (ended time.Time, size int, over bool) {
+// remembered returns when the round ended and the size of its report in bytes; over is false while the round runs.
+func (r *round) remembered() (ended time.Time, size int, over bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.ended, len(r.encoded), !r.ended.IsZero()

@@ -16,16 +16,17 @@ import (
 	"kdoctor.io/kdoctor/internal/schedule"
 )
 
-// What is kept of rounds: the controller fetches a report within seconds of the round's end, or within the time that it
-// takes to restart.
+// Bounds of the rounds that an agent remembers. The controller fetches a report within seconds of the round's end, or
+// within the time that the controller takes to restart.
 const (
-	keepRounds = 64
-	keepFor    = time.Hour
-	// keepBytes bounds all kept reports of ended rounds together; the newest is kept whatever its size.
-	keepBytes = 64 << 20
+	maxRounds = 64
+	// remember is how long after its end a round is remembered.
+	remember = time.Hour
+	// maxReportBytes bounds the reports of all ended rounds together. The newest report stays whatever its size.
+	maxReportBytes = 64 << 20
 )
 
-// measurement is a round's load: Run once, Paths at any time.
+// measurement is a round's load. Run is called once, Paths at any time.
 type measurement interface {
 	Run(ctx context.Context) (complete bool)
 	Paths() []report.Path
@@ -33,7 +34,7 @@ type measurement interface {
 	Grid() bool
 }
 
-// answerer is the agent's responder: it counts what arrives of a round, and answers it as the round's plan says.
+// answerer is the agent's responder. It counts the requests of every round, and answers them as the round's plan says.
 type answerer interface {
 	Served(round string) uint64
 	SetOptions(round string, options echo.Options) error
@@ -59,8 +60,7 @@ type rounds struct {
 	mu     sync.Mutex
 	closed bool
 	known  map[schedule.Key]*round
-	// refused are rounds that were stopped before they began: a plan that was held up on its way must not start them
-	// after all.
+	// refused are rounds that were stopped before they began. A plan that arrives after its stop must not start one.
 	refused []schedule.Key
 }
 
@@ -117,45 +117,45 @@ func (s *rounds) start(plan mesh.Plan) (known bool, err error) {
 	return false, nil
 }
 
-// newer reports whether round a of a task comes after round b of it.
+// newer reports whether a comes after b; both are rounds of the same task.
 func newer(a, b schedule.Key) bool {
 	return cmp.Or(cmp.Compare(a.Generation, b.Generation), cmp.Compare(a.Round, b.Round)) > 0
 }
 
-// makeRoom drops what need not be kept, and reports whether there is room for one more round.
+// makeRoom drops ended rounds beyond the bounds, and reports whether there is room for one more round.
 func (s *rounds) makeRoom(now time.Time) bool {
 	var ended []*round
 	for key, r := range s.known {
-		at, _, over := r.kept()
+		at, _, over := r.remembered()
 		switch {
-		case over && now.Sub(at) > keepFor:
+		case over && now.Sub(at) > remember:
 			s.drop(key)
 		case over:
 			ended = append(ended, r)
 		}
 	}
-	// The newest first: what does not fit behind it goes.
+	// The newest rounds stay, as far as their reports fit.
 	slices.SortFunc(ended, func(a, b *round) int { return b.ended.Compare(a.ended) })
 	bytes := 0
 	for i, r := range ended {
-		_, size, _ := r.kept()
-		if bytes += size; bytes > keepBytes && i > 0 {
+		_, size, _ := r.remembered()
+		if bytes += size; bytes > maxReportBytes && i > 0 {
 			s.drop(r.key)
 		}
 	}
-	for i := len(ended) - 1; i >= 0 && len(s.known) >= keepRounds; i-- {
+	for i := len(ended) - 1; i >= 0 && len(s.known) >= maxRounds; i-- {
 		s.drop(ended[i].key)
 	}
-	return len(s.known) < keepRounds
+	return len(s.known) < maxRounds
 }
 
-// drop forgets a round, and with it how its requests were answered.
+// drop forgets a round, its report and how its requests are answered.
 func (s *rounds) drop(key schedule.Key) {
 	delete(s.known, key)
 	s.answers.Forget(key.String())
 }
 
-// report is the round's report as it is now; ok is false for a round that this agent does not know.
+// report returns the round's report of this moment; ok is false for a round that this agent does not know.
 func (s *rounds) report(key schedule.Key) (m *agentv1.AgentReport, ok bool, err error) {
 	s.mu.Lock()
 	r, ok := s.known[key]
@@ -167,7 +167,7 @@ func (s *rounds) report(key schedule.Key) (m *agentv1.AgentReport, ok bool, err 
 	if err != nil {
 		return nil, true, err
 	}
-	// Other agents may go on for a moment after this one has ended, so this is counted now and not then.
+	// Other agents may send for a moment after this one has ended, so Served is read when the report is asked for.
 	m.Served, m.ServedKept = s.answers.Served(key.String()), s.answers.Served(key.String()+echo.PersistentSuffix)
 	return m, true, nil
 }
@@ -177,7 +177,7 @@ func (s *rounds) stop(ctx context.Context, key schedule.Key) error {
 	s.mu.Lock()
 	r, ok := s.known[key]
 	if !ok && !slices.Contains(s.refused, key) {
-		s.refused = append(s.refused[max(0, len(s.refused)-keepRounds+1):], key)
+		s.refused = append(s.refused[max(0, len(s.refused)-maxRounds+1):], key)
 	}
 	s.mu.Unlock()
 	if !ok {

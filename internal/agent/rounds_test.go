@@ -140,7 +140,7 @@ func TestOldestEndedRoundMakesRoomAndRunningOnesNever(t *testing.T) {
 		first := lasting("ended", 1, time.Second, time.Minute)
 		begin(t, s, first)
 		time.Sleep(2 * time.Second)
-		for i := range keepRounds {
+		for i := range maxRounds {
 			begin(t, s, lasting("u"+strings.Repeat("x", i), 1, time.Hour, time.Hour))
 		}
 		if knows(s, first) {
@@ -150,8 +150,8 @@ func TestOldestEndedRoundMakesRoomAndRunningOnesNever(t *testing.T) {
 			t.Errorf("one round too many: %v", err)
 		}
 		synctest.Wait()
-		if n := running.Load(); n != keepRounds {
-			t.Errorf("%d rounds run, want %d", n, keepRounds)
+		if n := running.Load(); n != maxRounds {
+			t.Errorf("%d rounds run, want %d", n, maxRounds)
 		}
 	})
 }
@@ -161,7 +161,7 @@ func TestKeptReportsAreBoundedInSize(t *testing.T) {
 		s, _ := testRounds()
 		defer s.close()
 		large := lasting("a", 1, time.Second, time.Minute)
-		large.Targets[0].ID = strings.Repeat("t", keepBytes/2+1)
+		large.Targets[0].ID = strings.Repeat("t", maxReportBytes/2+1)
 		begin(t, s, large)
 		time.Sleep(2 * time.Second)
 		larger := large
