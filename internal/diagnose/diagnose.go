@@ -115,20 +115,20 @@ func Reasons() []string {
 // agents and paths have.
 func Findings(round report.Round, judged verdict.Verdict) []Finding {
 	known := gather(round)
-	var all []Finding
+	var patterns []Finding
 	for _, r := range rules() {
 		for _, f := range r.find(known) {
 			f.Reason = r.reason
-			all = append(all, f)
+			patterns = append(patterns, f)
 		}
 	}
-	sure := slices.ContainsFunc(all, func(f Finding) bool { return f.Confidence == High })
-	for _, f := range Localise(round, judged) {
-		if property := slices.ContainsFunc(properties(),
-			func(p place) bool { return p.reason == f.Reason }); !property || !sure {
-			all = append(all, f)
-		}
-	}
+	sure := slices.ContainsFunc(patterns, func(f Finding) bool { return f.Confidence == High })
+	all, properties := Localise(round, judged), properties()
+	all = slices.DeleteFunc(all, func(f Finding) bool {
+		return sure && slices.ContainsFunc(properties, func(p place) bool { return p.reason == f.Reason })
+	})
+	// A node says more than the pods on it.
+	all = append(all, patterns...)
 	slices.SortStableFunc(all, func(a, b Finding) int { return cmp.Compare(a.Confidence.rank(), b.Confidence.rank()) })
 	return all
 }
