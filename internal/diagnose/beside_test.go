@@ -172,7 +172,7 @@ func TestWhatIsShownBesideASureFinding(t *testing.T) {
 	}{
 		{"a node is cut off", func(w way) bool {
 			return w.kind == target.Endpoint && w.from != w.to && (w.from == 1 || w.to == 1)
-		}, []string{closed, "CommonNode"}},
+		}, []string{"CommonNode", closed}},
 		{"a kind fails", func(w way) bool { return w.kind == target.ClusterIP }, []string{closed}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
