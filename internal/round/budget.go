@@ -12,7 +12,7 @@ import (
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// Budget shares what agents may send between rounds that run at the same time.
+// Budget shares the requests that agents may send between the rounds that run at the same time.
 type Budget interface {
 	// Register announces that the task's round begins on agents of the workload, before its demand is known.
 	Register(key schedule.Key, task report.Task, of topology.Workload)
@@ -24,7 +24,7 @@ type Budget interface {
 	Release(key schedule.Key)
 }
 
-// unlimited is the budget where there is none.
+// unlimited is a budget without limits.
 type unlimited struct{}
 
 func (unlimited) Register(schedule.Key, report.Task, topology.Workload) {}
@@ -35,8 +35,8 @@ func (unlimited) Acquire(context.Context, schedule.Key, limits.Demand) limits.Sh
 
 func (unlimited) Release(schedule.Key) {}
 
-// underWay tells the budget of a round whose plan is known already.
-func (c *Conductor) underWay(ctx context.Context, key schedule.Key, m mesh.Mesh) {
+// acquireRunning counts a round whose plan was stored, and whose agents may send already, in the budget.
+func (c *Conductor) acquireRunning(ctx context.Context, key schedule.Key, m mesh.Mesh) {
 	if len(m.Plans) == 0 {
 		return
 	}
@@ -45,19 +45,19 @@ func (c *Conductor) underWay(ctx context.Context, key schedule.Key, m mesh.Mesh)
 	c.Budget.Acquire(ctx, key, demand)
 }
 
-// draft plans the round for the cluster as it is, with what the budget has for it. Where others leave too little, that
-// is waited for as long as the whole load fits in before the deadline, and the cluster is read again after that. A
-// round that gets nothing all the same is planned without any agent: it has no data, and its report says why. After the
-// deadline nothing is sent any more, and no limit counts. The snapshot that the plan is for comes with it.
+// draft plans the round for the cluster as it is, with the share that the budget has for it, and returns the snapshot
+// that the plan is for. When other rounds leave too little, draft waits as long as the whole load still fits in before
+// the deadline, and reads the cluster again after the wait. A round that gets nothing is planned without any agent: it
+// has no data, and its report says why. After the deadline nothing is sent any more, and no limit counts.
 func (c *Conductor) draft(ctx context.Context, req Request) (mesh.Mesh, topology.Snapshot, error) {
 	load := req.Want.Load
-	waiting, cancel := context.WithDeadline(ctx, req.Deadline.Add(-load.Duration-load.Timeout-2*reserve))
+	waiting, cancel := context.WithDeadline(ctx, req.Deadline.Add(-load.Duration-load.Timeout-2*collectReserve))
 	defer cancel()
 	var waited time.Duration
 	for {
 		var snapshot topology.Snapshot
 		var taken time.Time
-		err := retry(ctx, later(req.Deadline, time.Now().Add(keepWithin)), func() (err error) {
+		err := retry(ctx, later(req.Deadline, time.Now().Add(storeWithin)), func() (err error) {
 			taken = time.Now()
 			snapshot, err = c.Snapshots.Snapshot(ctx, req.Workload)
 			return err
@@ -65,7 +65,7 @@ func (c *Conductor) draft(ctx context.Context, req Request) (mesh.Mesh, topology
 		if err != nil {
 			return mesh.Mesh{}, topology.Snapshot{}, fmt.Errorf("take a snapshot of the cluster: %w", err)
 		}
-		// By the clock of this process, and from before the reading: what was seen is at least as new.
+		// Taken is by the clock of this process and from before the reading, so the snapshot is at least as new.
 		snapshot.Taken = taken
 		m := mesh.New(req.Key, req.Task, snapshot, req.Want)
 		if !time.Now().Before(req.Deadline) {
@@ -82,7 +82,7 @@ func (c *Conductor) draft(ctx context.Context, req Request) (mesh.Mesh, topology
 			return m, snapshot, nil
 		}
 		took := time.Since(asked)
-		if took < stale {
+		if took < staleAfter {
 			m.Load.Waited = waited
 			return m, snapshot, nil
 		}

@@ -82,7 +82,7 @@ func TestWhenAnAgentStarted(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			earliest, latest := started(c.earliest, c.latest, c.running, c.done, 10*time.Second)
+			earliest, latest := narrowStart(c.earliest, c.latest, c.running, c.done, 10*time.Second)
 			if !earliest.Equal(c.wantEarliest) || !latest.Equal(c.wantLatest) {
 				t.Errorf("between %v and %v, want %v and %v", earliest, latest, c.wantEarliest, c.wantLatest)
 			}

@@ -1,8 +1,8 @@
-// Package round conducts one round of a task from its start to the kept report.
+// Package round conducts one round of a task from its start to the stored report.
 //
 // It knows nothing of reconcilers or commands: given where snapshots come from, a way to the agents and a store, a
-// round is planned, started on all agents, followed until every agent is done or given up, judged and kept. The plan is
-// kept before the first agent is told of it, so that another process can take up a round that this one left.
+// round is planned, started on all agents, followed until every agent is done or given up, judged and stored. The
+// plan is stored before the first agent gets it, so that another process can take up a round that this one left.
 package round
 
 import (
@@ -23,14 +23,14 @@ import (
 )
 
 // ErrHandedOver is the cause to cancel Run's context with when another process is to take the round up: the agents go
-// on. Any other cause means that nobody wants the round any more, and the agents are told to stop.
+// on. Any other cause means that nobody wants the round any more, and Run stops the agents.
 var ErrHandedOver = errors.New("the round is handed over")
 
-// ErrOverdue is returned, wrapped, for a round whose deadline had passed before it was planned, and of which no agent
+// ErrOverdue is returned, wrapped, for a round whose deadline had passed before it was planned, and for which no agent
 // has a report.
 var ErrOverdue = errors.New("the deadline passed before the round could start")
 
-// Snapshots tells what the cluster has right now, as a task sees it whose agents the workload runs.
+// Snapshots reads what the cluster has right now, as a task sees it whose agents the workload runs.
 type Snapshots interface {
 	Snapshot(ctx context.Context, of topology.Workload) (topology.Snapshot, error)
 }
@@ -45,17 +45,17 @@ type Agents interface {
 	Stop(ctx context.Context, agent topology.Agent, key schedule.Key) error
 }
 
-// Plans keeps the plans of rounds under way. Plan returns store.ErrNotFound for one that it does not have.
+// Plans stores the plans of rounds under way. Plan returns store.ErrNotFound for a plan that it does not have.
 type Plans interface {
 	Plan(ctx context.Context, key schedule.Key) (store.Plan, error)
 	PutPlan(ctx context.Context, key schedule.Key, plan store.Plan) error
 	DeletePlan(ctx context.Context, key schedule.Key) error
 }
 
-// Rounds keeps rounds that are over. Round returns store.ErrNotFound for one that it does not have.
+// Rounds stores rounds that are over. Round returns store.ErrNotFound for a round that it does not have.
 type Rounds interface {
 	Round(ctx context.Context, key schedule.Key) (verdict.StoredRound, error)
-	PutRound(ctx context.Context, kept verdict.StoredRound) error
+	PutRound(ctx context.Context, stored verdict.StoredRound) error
 }
 
 // Config is what a Conductor works with.
@@ -64,11 +64,11 @@ type Config struct {
 	Agents    Agents
 	Plans     Plans
 	Rounds    Rounds
-	// Budget is what the load must keep to; nil is no limit.
+	// Budget limits the load; nil is no limit.
 	Budget Budget
 	// Unknown is the error that Agents return, wrapped, for a round that the agent does not have.
 	Unknown error
-	// Parallel is how many calls to agents may be under way at a time; 0 is 256.
+	// Parallel is the number of calls to agents that may be under way at a time; 0 is 256.
 	Parallel int
 }
 
@@ -97,27 +97,27 @@ type Request struct {
 	// Want is what is to be probed; its Limit is overridden by what is left until the deadline.
 	Want   mesh.Want
 	Expect verdict.Expect
-	// Planned is when the round was to start, Deadline when it is over, whatever is still missing then.
+	// Planned is when the round was to start. Deadline is when it is over, whatever is still missing.
 	Planned, Deadline time.Time
-	// Spec is the task's spec in JSON, kept with the round.
+	// Spec is the task's spec in JSON; it is stored with the round.
 	Spec json.RawMessage
 }
 
-// Run conducts the round and returns it as it was kept. A round that is kept already is returned as it is, one whose
-// plan is kept is taken up where it stands, so Run may be called again for a key after a crash at any point.
+// Run conducts the round and returns it as it was stored. Run returns a round that is stored already as it is, and
+// takes up a round whose plan is stored where it stands, so Run may be called again for a key after a crash at any
+// point.
 //
 // Agents that could not be started or did not report are data in the round. An error means that there is no round to
-// keep: the cluster could not be read, the plan could not be kept, ErrOverdue, or the context's cause when it was
-// cancelled. When only the keeping failed, the round comes back with the error.
+// store: the cluster could not be read, the plan could not be stored, ErrOverdue, or the context's cause when the
+// context was cancelled. When only the storing of the round failed, Run returns the round with the error.
 func (c *Conductor) Run(ctx context.Context, req Request) (verdict.StoredRound, error) {
-	kept, err := c.Rounds.Round(ctx, req.Key)
+	stored, err := c.Rounds.Round(ctx, req.Key)
 	if err == nil {
-		c.forget(ctx, req.Key)
-		return kept, nil
+		c.deletePlan(ctx, req.Key)
+		return stored, nil
 	}
-	// A round that cannot be read is run, or collected, once more: it is replaced. The reason does not matter: where
-	// the store is out of reach the network must be tested all the more, and agents that have the round under its key
-	// do not run it twice.
+	// A round that cannot be read is run, or collected, again and replaced, whatever the reason: when the store is out
+	// of reach, the network must be tested all the more. Agents that have the round do not run it twice.
 	if ctx.Err() != nil {
 		return verdict.StoredRound{}, context.Cause(ctx)
 	}
@@ -125,36 +125,36 @@ func (c *Conductor) Run(ctx context.Context, req Request) (verdict.StoredRound, 
 	defer c.Budget.Release(req.Key)
 	plan, seen, err := c.plan(ctx, req)
 	if err != nil {
-		return verdict.StoredRound{}, cancelled(ctx, err)
+		return verdict.StoredRound{}, causeOr(ctx, err)
 	}
 	collected, changes := c.collect(ctx, plan, req.Workload, seen)
 	switch {
 	case ctx.Err() != nil:
 		return verdict.StoredRound{}, c.abandon(ctx, req.Key, plan)
-	case plan.Started.IsZero() && !slices.ContainsFunc(collected, func(r result) bool { return r.have }):
+	case plan.Started.IsZero() && !slices.ContainsFunc(collected, func(r result) bool { return r.reported }):
 		return verdict.StoredRound{}, ErrOverdue
 	case plan.Started.IsZero():
 		plan.Started = req.Planned
 	}
-	kept = judge(req, plan, collected, changes)
-	err = retry(ctx, time.Now().Add(keepWithin), func() error { return c.Rounds.PutRound(ctx, kept) })
+	stored = judge(req, plan, collected, changes)
+	err = retry(ctx, time.Now().Add(storeWithin), func() error { return c.Rounds.PutRound(ctx, stored) })
 	if err != nil {
-		return kept, cancelled(ctx, fmt.Errorf("keep the round: %w", err))
+		return stored, causeOr(ctx, fmt.Errorf("keep the round: %w", err))
 	}
-	c.forget(ctx, req.Key)
-	return kept, nil
+	c.deletePlan(ctx, req.Key)
+	return stored, nil
 }
 
-// plan returns the round's kept plan, or makes one and keeps it. After the deadline, when the store that held the plan
-// may have gone with the process before, a plan is made to ask the agents by; it has no start and is not kept. seen is
-// the snapshot that the plan was made for just now; nil for a round that is taken up again.
+// plan returns the round's stored plan, or makes a plan and stores it. After the deadline the plan may be lost together
+// with the process before. Then plan makes one that says which agents to ask; it has no start and is not stored. seen
+// is the snapshot that the plan was made for just now; nil for a round that is taken up again.
 func (c *Conductor) plan(ctx context.Context, req Request) (plan store.Plan, seen *topology.Snapshot, err error) {
 	plan, err = c.Plans.Plan(ctx, req.Key)
 	if err == nil {
-		c.underWay(ctx, req.Key, plan.Mesh)
+		c.acquireRunning(ctx, req.Key, plan.Mesh)
 		return plan, nil, nil
 	}
-	// A plan that cannot be read is made anew, as one that was never kept.
+	// A plan that cannot be read is made again, as a plan that was never stored.
 	planned, snapshot, err := c.draft(ctx, req)
 	if err != nil {
 		return store.Plan{}, nil, err
@@ -171,8 +171,9 @@ func (c *Conductor) plan(ctx context.Context, req Request) (plan store.Plan, see
 	return plan, &snapshot, nil
 }
 
-// forget removes the plan of a round that is over. A plan that stays behind is harmless: the kept round is found first.
-func (c *Conductor) forget(ctx context.Context, key schedule.Key) {
+// deletePlan removes the plan of a round that is over. A plan that stays behind is harmless: the stored round is found
+// first.
+func (c *Conductor) deletePlan(ctx context.Context, key schedule.Key) {
 	_ = c.Plans.DeletePlan(ctx, key)
 }
 
@@ -184,7 +185,7 @@ func (c *Conductor) abandon(ctx context.Context, key schedule.Key, plan store.Pl
 	}
 	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
 	defer cancel()
-	newCrew(c.Config, plan).each(func(m *member) { m.stop(detached) })
+	newRoundRun(c.Config, plan).forEach(func(m *agentRun) { m.stop(detached) })
 	_ = c.Plans.DeletePlan(detached, key)
 	return cause
 }
@@ -193,12 +194,12 @@ func judge(req Request, plan store.Plan, collected []result, changes []report.Ch
 	var reports []report.Agent
 	lost, silent, answered := map[string]string{}, map[string]time.Time{}, map[string]time.Time{}
 	for i, r := range collected {
-		if r.have {
+		if r.reported {
 			reports = append(reports, r.report)
 			continue
 		}
 		pod := plan.Mesh.Plans[i].Agent.Pod
-		lost[pod], silent[pod], answered[pod] = r.lost, r.silent, r.answered
+		lost[pod], silent[pod], answered[pod] = r.lostWhy, r.silent, r.answered
 	}
 	agents, missing := report.Merge(plan.Mesh.Expected, reports, lost)
 	for i, m := range missing {
@@ -214,8 +215,8 @@ func judge(req Request, plan store.Plan, collected []result, changes []report.Ch
 	return verdict.StoredRound{Round: round, Verdict: verdict.Judge(round, req.Expect), Spec: req.Spec}
 }
 
-// cancelled prefers the cause of a cancelled context to what it led to.
-func cancelled(ctx context.Context, err error) error {
+// causeOr returns the cause of a cancelled context, and err when the context is alive.
+func causeOr(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

@@ -5,50 +5,51 @@ import (
 	"time"
 )
 
-// The times of a round; the ones that follow from the load are computed in member.go.
+// The times of a round. Times that depend on the load are computed in agentrun.go.
 const (
-	// callWithin bounds one call to one agent, on both ways together.
+	// callWithin bounds one call to one agent, the direct way and the way through the kubelet together.
 	callWithin = 30 * time.Second
 	// startWithin is how long a start that fails is tried again.
 	startWithin = 15 * time.Second
-	// startAgain is the time between two such tries.
-	startAgain = time.Second
+	// retryStartEvery is the time between two tries of a start.
+	retryStartEvery = time.Second
 	// settle is how long after the end of its load an agent is first asked for its report, pollEvery how often from
 	// then on.
 	settle    = 200 * time.Millisecond
 	pollEvery = 500 * time.Millisecond
-	// heartbeat is how often an agent is asked while its load lasts, so that one that restarted, or was done long ago,
-	// is noticed; with many agents it is heartbeatEach for each of them, so that asking stays cheap.
+	// heartbeat is how often an agent is asked while its load lasts, to notice an agent that restarted or was done long
+	// ago. In a round with many agents it is heartbeatEach times their number, so that the calls stay cheap.
 	heartbeat     = 2 * time.Second
 	heartbeatEach = 10 * time.Millisecond
-	// giveUpAfter is how long after its last request could have ended, or after a later first question, an agent that
-	// does not answer is given up.
+	// giveUpAfter is how long an agent may leave calls unanswered. The time counts from when its last request could
+	// have ended, or from the first call when that is later.
 	giveUpAfter = 15 * time.Second
-	// stopWithin bounds the telling of all agents to stop; whom it does not reach is stopped by the limit in its own
-	// plan.
+	// stopWithin bounds the calls that stop all agents. An agent that no call reaches is stopped by the limit in its
+	// own plan.
 	stopWithin = 2 * time.Second
-	// collectWithin bounds the last asking of all agents.
+	// collectWithin bounds the last call to all agents.
 	collectWithin = 5 * time.Second
-	// keepWithin bounds the tries to keep a round that is over.
-	keepWithin = 10 * time.Second
-	// lookEvery is how often the cluster is looked at while a round runs, and lookShare which part of the time at most
-	// is spent on it: a large cluster takes long to read.
-	lookEvery = 10 * time.Second
-	lookShare = 10
-	// lookWithin bounds one such look. The last one may take until the deadline, but has lookLast at least.
-	lookWithin = 10 * time.Second
-	lookLast   = time.Second
-	// reserve is what is kept free before the deadline for the last asking, at most a tenth of the round.
-	reserve = 2 * time.Second
-	// retryFirst is the wait before the second try of what is tried again, retryLast that before the fifth, which is
-	// the last.
+	// storeWithin bounds the tries to store a round that is over.
+	storeWithin = 10 * time.Second
+	// snapshotEvery is how often a snapshot of the cluster is taken while a round runs. A large cluster takes long to
+	// read: the wait is at least snapshotShare times as long as the last snapshot took.
+	snapshotEvery = 10 * time.Second
+	snapshotShare = 10
+	// snapshotWithin bounds one snapshot. The last snapshot may take until the deadline, and at least
+	// lastSnapshotWithin.
+	snapshotWithin     = 10 * time.Second
+	lastSnapshotWithin = time.Second
+	// collectReserve is the time before the deadline that is left for the last call to all agents, at most a tenth of
+	// the round.
+	collectReserve = 2 * time.Second
+	// retryFirst is the wait before the second try of retry, retryLast the wait before the fifth and last try.
 	retryFirst = 500 * time.Millisecond
 	retryLast  = 4 * time.Second
-	// stale is how long a round may have waited for its part of the budget with what it knows of the cluster.
-	stale = time.Second
+	// staleAfter is how long a round may wait for its share of the budget before it takes another snapshot.
+	staleAfter = time.Second
 )
 
-// sleep waits and reports whether the context was alive all the while.
+// sleep waits for d and reports whether the context was alive to the end of the wait.
 func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
