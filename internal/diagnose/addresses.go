@@ -13,11 +13,11 @@ import (
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// nodePortAddresses finds further addresses of nodes at which no node port answers, while it does at the primary
-// addresses of the same nodes: nothing is broken then, but for what Service proxies are told to answer on.
+// nodePortAddresses finds further addresses of nodes at which no node port answers, while node ports answer at the
+// primary addresses of the same nodes. Then nothing is broken: Service proxies are just set up not to answer there.
 func nodePortAddresses(f facts) []Finding {
-	primary := map[nodeFamily]doors{}
-	further := map[string]*door{}
+	primary := map[nodeFamily]portCounts{}
+	further := map[string]*furtherTarget{}
 	for _, a := range f.round.Agents {
 		if f.changed[a.Pod] {
 			continue
@@ -33,12 +33,12 @@ func nodePortAddresses(f facts) []Finding {
 				continue
 			}
 			if further[p.Target.ID] == nil {
-				further[p.Target.ID] = &door{target: &p.Target}
+				further[p.Target.ID] = &furtherTarget{target: &p.Target}
 			}
-			further[p.Target.ID].doors = further[p.Target.ID].with(p)
+			further[p.Target.ID].portCounts = further[p.Target.ID].with(p)
 		}
 	}
-	var closed []*door
+	var closed []*furtherTarget
 	open := 0
 	for _, id := range slices.Sorted(maps.Keys(further)) {
 		d := further[id]
@@ -53,7 +53,7 @@ func nodePortAddresses(f facts) []Finding {
 	if len(closed) == 0 {
 		return nil
 	}
-	return []Finding{closedDoors(closed, open)}
+	return []Finding{closedFinding(closed, open)}
 }
 
 type nodeFamily struct {
@@ -61,20 +61,20 @@ type nodeFamily struct {
 	family topology.Family
 }
 
-// doors counts requests to node ports: those that say something of the other side, those that succeeded, and those that
-// were refused or dropped. Agents is how many asked.
-type doors struct {
+// portCounts counts requests to node ports: requests that are evidence about the other side, requests that succeeded,
+// and requests that were refused or dropped. agents is how many agents asked.
+type portCounts struct {
 	tried, ok, closed, refused uint64
 	agents                     int
 }
 
-// door is one target at a further address.
-type door struct {
-	doors
+// furtherTarget is one target at a further address.
+type furtherTarget struct {
+	portCounts
 	target *target.Target
 }
 
-func (d doors) with(p *report.Path) doors {
+func (d portCounts) with(p *report.Path) portCounts {
 	clear := p.WithoutExcused()
 	made := tried(&clear)
 	if made == 0 {
@@ -97,8 +97,8 @@ func (d doors) with(p *report.Path) doors {
 	return d
 }
 
-// address is the target's address without the port.
-func (d door) address() string {
+// address returns the target's address without the port.
+func (d furtherTarget) address() string {
 	host, _, err := net.SplitHostPort(strings.TrimPrefix(d.target.Address, "http://"))
 	if err != nil {
 		return d.target.ID
@@ -106,8 +106,9 @@ func (d door) address() string {
 	return host
 }
 
-// closedDoors says what the further addresses have in common; so many other targets at further addresses are open.
-func closedDoors(closed []*door, open int) Finding {
+// closedFinding says what the closed addresses have in common. open is how many other targets at further addresses
+// answer.
+func closedFinding(closed []*furtherTarget, open int) Finding {
 	var addresses, lines []string
 	var external bool
 	agents := 0
@@ -126,7 +127,7 @@ func closedDoors(closed []*door, open int) Finding {
 	}
 	addresses = slices.Compact(addresses)
 	lines = append(lines, "the primary addresses of the same nodes answer")
-	found := Finding{Component: ServicePath, Where: several(addresses), Confidence: High}
+	found := Finding{Component: ServicePath, Where: firstNames(addresses), Confidence: High}
 	if open > 0 {
 		lines = append(lines, plural(open, "other target")+" at further addresses answered")
 	}
@@ -142,7 +143,8 @@ func closedDoors(closed []*door, open int) Finding {
 	found.Message = fmt.Sprintf("NodePort: %s did not answer, while the primary addresses of the same nodes did: %s; "+
 		"look whether kube-proxy's "+
 		"nodePortAddresses leaves them out, as it does by default with nftables%s, or probe primary addresses alone "+
-		"(spec.target.nodePortAddresses: Primary)", plural(len(addresses), "further node address"), several(addresses),
+		"(spec.target.nodePortAddresses: Primary)", plural(len(addresses), "further node address"),
+		firstNames(addresses),
 		also)
 	return found
 }

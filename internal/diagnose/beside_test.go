@@ -136,7 +136,8 @@ func TestAServiceThatIsLocalOverOneFamilyHidesNoSilenceOverTheOther(t *testing.T
 	}
 	silent := diagnose.SilentBackends(overBoth(counted(4, views...)))
 	for i := range 4 {
-		if got := silent[diagnose.Seen{Agent: name(i), Target: "ClusterIP-v6"}]; !slices.Equal(got, []string{name(2)}) {
+		if got := silent[diagnose.Seen{Agent: name(i), Target: "ClusterIP-v6"}]; !slices.Equal(got,
+			[]string{name(2)}) {
 			t.Errorf("%s misses %v over IPv6, want the third pod", name(i), got)
 		}
 	}

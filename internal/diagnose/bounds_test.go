@@ -31,30 +31,33 @@ func TestUnlikely(t *testing.T) {
 // TestLogarithms compares the bounds with what they are for small numbers.
 func TestLogarithms(t *testing.T) {
 	for name, c := range map[string]struct{ got, want float64 }{
-		"10 connections miss one of 4":           {unmet(10, 4), 10 * math.Log(0.75)},
-		"all of 10 events of 1/2":                {tail(10, 1, 0.5), 10 * math.Log(0.5)},
-		"3 of 4 events of 1/2":                   {tail(4, 0.75, 0.5), -4 * (0.75*math.Log(1.5) + 0.25*math.Log(0.5))},
-		"as many as expected":                    {tail(4, 0.5, 0.5), 0},
-		"fewer than expected":                    {tail(4, 0.25, 0.5), 0},
-		"none of 10 events of 1/4":               {below(10, 0, 0.25), 10 * math.Log(0.75)},
-		"1 of 4 events of 1/2, or fewer":         {below(4, 0.25, 0.5), -4 * (0.75*math.Log(1.5) + 0.25*math.Log(0.5))},
-		"more than expected are no few":          {below(4, 0.75, 0.5), 0},
-		"2 of 5":                                 {choose(5, 2), math.Log(10)},
-		"all of 5":                               {choose(5, 5), 0},
-		"no connection meets nobody":             {distinct(0, 4), 0},
-		"one connection meets one":               {distinct(1, 4), 1},
-		"two connections meet 1 3/4 of 4":        {distinct(2, 4), 1.75},
-		"a hundred connections meet 2":           {distinct(100, 2), 2},
-		"an event without probability happens":   {tail(3, 1, 0), math.Inf(-1)},
-		"a certain event does not happen":        {below(3, 0, 1), math.Inf(-1)},
-		"events without probability stay away":   {tail(3, 0, 0), 0},
-		"4 of 4 requests within 1 of 2":          {(&tally{met: make([]uint64, 2), n: 4}).within(1), 4 * math.Log(0.5)},
-		"2 of 4 requests within 1 of 2, 2 lost":  {(&tally{met: make([]uint64, 2), n: 2, lost: 2}).within(1), 0},
-		"10 requests to 4 pods, dealt in turn":   {(&tally{met: make([]uint64, 4), n: 10}).least(), 2},
-		"3 requests to 4 pods, dealt in turn":    {(&tally{met: make([]uint64, 4), n: 3}).least(), 0},
-		"12 requests to 4 pods, dealt in turn":   {(&tally{met: make([]uint64, 4), n: 12}).least(), 3},
-		"repetitions of 4 requests to 2 pods":    {pattern4(t).again, 2},
-		"what chance would have of repetitions ": {pattern4(t).chance, 4 - 1.875},
+		"10 connections miss one of 4": {logMissed(10, 4), 10 * math.Log(0.75)},
+		"all of 10 events of 1/2":      {logTail(10, 1, 0.5), 10 * math.Log(0.5)},
+		"3 of 4 events of 1/2": {logTail(4, 0.75, 0.5),
+			-4 * (0.75*math.Log(1.5) + 0.25*math.Log(0.5))},
+		"as many as expected":      {logTail(4, 0.5, 0.5), 0},
+		"fewer than expected":      {logTail(4, 0.25, 0.5), 0},
+		"none of 10 events of 1/4": {logTailBelow(10, 0, 0.25), 10 * math.Log(0.75)},
+		"1 of 4 events of 1/2, or fewer": {logTailBelow(4, 0.25, 0.5),
+			-4 * (0.75*math.Log(1.5) + 0.25*math.Log(0.5))},
+		"more than expected are no few":        {logTailBelow(4, 0.75, 0.5), 0},
+		"2 of 5":                               {logChoose(5, 2), math.Log(10)},
+		"all of 5":                             {logChoose(5, 5), 0},
+		"no connection meets nobody":           {expectedDistinct(0, 4), 0},
+		"one connection meets one":             {expectedDistinct(1, 4), 1},
+		"two connections meet 1 3/4 of 4":      {expectedDistinct(2, 4), 1.75},
+		"a hundred connections meet 2":         {expectedDistinct(100, 2), 2},
+		"an event without probability happens": {logTail(3, 1, 0), math.Inf(-1)},
+		"a certain event does not happen":      {logTailBelow(3, 0, 1), math.Inf(-1)},
+		"events without probability stay away": {logTail(3, 0, 0), 0},
+		"4 of 4 requests within 1 of 2": {(&tally{answers: make([]uint64, 2), n: 4}).logWithin(1),
+			4 * math.Log(0.5)},
+		"2 of 4 requests within 1 of 2, 2 lost":  {(&tally{answers: make([]uint64, 2), n: 2, lost: 2}).logWithin(1), 0},
+		"10 requests to 4 pods, dealt in turn":   {(&tally{answers: make([]uint64, 4), n: 10}).leastTurns(), 2},
+		"3 requests to 4 pods, dealt in turn":    {(&tally{answers: make([]uint64, 4), n: 3}).leastTurns(), 0},
+		"12 requests to 4 pods, dealt in turn":   {(&tally{answers: make([]uint64, 4), n: 12}).leastTurns(), 3},
+		"repetitions of 4 requests to 2 pods":    {pattern4(t).repeats, 2},
+		"what chance would have of repetitions ": {pattern4(t).expectedRepeats, 4 - 1.875},
 	} {
 		if got := c.got; got != c.want && math.Abs(got-c.want) > 1e-9 {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
@@ -75,12 +78,12 @@ func TestDealtInTurn(t *testing.T) {
 		p    pattern
 		want bool
 	}{
-		{pattern{again: 0, chance: 0}, false},
-		{pattern{again: 0, chance: 1}, true},
-		{pattern{again: 24.9, chance: 100}, true},
-		{pattern{again: 25, chance: 100}, false},
+		{pattern{repeats: 0, expectedRepeats: 0}, false},
+		{pattern{repeats: 0, expectedRepeats: 1}, true},
+		{pattern{repeats: 24.9, expectedRepeats: 100}, true},
+		{pattern{repeats: 25, expectedRepeats: 100}, false},
 	} {
-		if got := c.p.dealt(); got != c.want {
+		if got := c.p.dealtInTurn(); got != c.want {
 			t.Errorf("%+v: dealt is %v, want %v", c.p, got, c.want)
 		}
 	}
@@ -110,7 +113,7 @@ func TestExplained(t *testing.T) {
 
 func TestFew(t *testing.T) {
 	met := func(counts ...uint64) *tally {
-		a := &tally{met: counts}
+		a := &tally{answers: counts}
 		for _, n := range counts {
 			a.n += n
 		}
@@ -135,7 +138,7 @@ func TestFew(t *testing.T) {
 		{"all others are lost", lost(met(50, 0, 0), 100), 1, false},
 		{"a little is lost", lost(met(50, 0, 0), 5), 1, true},
 	} {
-		if got := c.few(c.comparisons); got != c.want {
+		if got := c.leadsToFew(c.comparisons); got != c.want {
 			t.Errorf("%s: few is %v, want %v", c.name, got, c.want)
 		}
 	}
@@ -145,8 +148,8 @@ func TestNames(t *testing.T) {
 	for got, want := range map[string]string{
 		plural(0, "pod"): "0 pods", plural(1, "pod"): "1 pod", plural(2, "address"): "2 addresses",
 		plural(uint64(1), "address"): "1 address",
-		several(nil):                 "", several([]string{"a", "b", "c"}): "a, b, c",
-		several([]string{"a", "b", "c", "d"}): "a, b, c and 1 more",
+		firstNames(nil):              "", firstNames([]string{"a", "b", "c"}): "a, b, c",
+		firstNames([]string{"a", "b", "c", "d"}): "a, b, c and 1 more",
 	} {
 		if got != want {
 			t.Errorf("%q, want %q", got, want)

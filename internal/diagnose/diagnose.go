@@ -1,7 +1,7 @@
-// Package diagnose says where a fault is, from nothing but the report of a round: a list of rules, each of which knows
-// one pattern.
+// Package diagnose says where a fault is, from the report of a round alone. It is a list of rules, each for one
+// pattern.
 //
-// A rule claims only what the figures bear out, and says how sure it is. That nothing is found means nothing.
+// A rule claims only what the figures prove, and says how sure it is. A round without findings may still have faults.
 package diagnose
 
 import (
@@ -21,7 +21,7 @@ const (
 	High Confidence = "high"
 	// Medium: the evidence is of one kind, or from one agent.
 	Medium Confidence = "medium"
-	// Low: something else may explain the figures as well.
+	// Low: something else may explain the figures too.
 	Low Confidence = "low"
 )
 
@@ -37,7 +37,7 @@ func (c Confidence) rank() int {
 	}
 }
 
-// lower is the next lower degree.
+// lower returns the next lower degree.
 func (c Confidence) lower() Confidence {
 	if c == High {
 		return Medium
@@ -52,39 +52,38 @@ type Component string
 const (
 	// PodOrNode is one pod, or the node that it is on.
 	PodOrNode Component = "pod or node"
-	// ServicePath is what leads from a Service's address to its pods: endpoints, and kube-proxy or what stands in for
-	// it.
+	// ServicePath is what leads from a Service's address to its pods: endpoints, and kube-proxy or its replacement.
 	ServicePath Component = "Service path"
-	// LoadBalancerPath is the same for the load balancer's address, IngressPath for the Ingress.
+	// LoadBalancerPath is the path through a load balancer's address, IngressPath the path through an Ingress.
 	LoadBalancerPath Component = "load balancer path"
 	IngressPath      Component = "Ingress path"
-	// BetweenNodes is the network from some nodes to another.
+	// BetweenNodes is the network from some nodes to another node.
 	BetweenNodes Component = "network between nodes"
-	// Unclear is any of the above.
+	// Unclear may be any of the components above.
 	Unclear Component = "not clear"
 )
 
 // Finding is one fault and where it is.
 type Finding struct {
-	// Reason names the rule, in one word that stays the same.
+	// Reason names the rule, in one word that never changes.
 	Reason    string
 	Component Component
 	// Where names the thing, such as a pod and its node.
 	Where      string
 	Confidence Confidence
-	// Message is one sentence without a final stop: what is wrong, seen from where, and what to look at next.
+	// Message is one sentence without a final stop: what is wrong, where it is seen from, and what to look at next.
 	Message string
-	// Evidence are the figures behind it, one clause each.
+	// Evidence is the figures behind the finding, one clause each.
 	Evidence []string
 }
 
-// rule finds one pattern. Its findings are sorted, and their Reason is left to the table.
+// rule finds one pattern. Its findings are sorted; Findings fills in their Reason.
 type rule struct {
 	reason string
 	find   func(facts) []Finding
 }
 
-// rules is the table of what can be found, in the order in which findings are shown.
+// rules is the table of rules, in the order in which findings of equal confidence are shown.
 func rules() []rule {
 	return []rule{
 		{"SilentBackend", silentBackend},
@@ -97,22 +96,22 @@ func rules() []rule {
 	}
 }
 
-// Reasons are the reasons of all findings that there can be.
+// Reasons returns the reasons of all possible findings.
 func Reasons() []string {
 	var all []string
 	for _, r := range rules() {
 		all = append(all, r.reason)
 	}
-	for _, p := range append(places(), properties()...) {
+	for _, p := range append(nodeRules(), propertyRules()...) {
 		all = append(all, p.reason)
 	}
 	return append(all, onlyPersistentReason)
 }
 
-// Findings applies all rules, and says what the paths that failed have in common; that this is a kind or a family says
-// nothing new where a rule is sure of what it found. The surest finding comes first: it is
-// the one that people are shown where there is room for one. The same round gives the same findings, whatever order its
-// agents and paths have.
+// Findings applies all rules, and says what the failed paths have in common. A common kind or family of paths is left
+// out if a rule is sure of its finding, because it adds nothing then. The surest finding comes first: it is the one to
+// show where there is room for one. Of equally sure findings, what failed paths have in common comes first. The same
+// round gives the same findings, in whatever order its agents and paths come.
 func Findings(round report.Round, judged verdict.Verdict) []Finding {
 	known := gather(round)
 	var patterns []Finding
@@ -123,11 +122,11 @@ func Findings(round report.Round, judged verdict.Verdict) []Finding {
 		}
 	}
 	sure := slices.ContainsFunc(patterns, func(f Finding) bool { return f.Confidence == High })
-	all, properties := Localise(round, judged), properties()
+	all, properties := Localise(round, judged), propertyRules()
 	all = slices.DeleteFunc(all, func(f Finding) bool {
-		return sure && slices.ContainsFunc(properties, func(p place) bool { return p.reason == f.Reason })
+		return sure && slices.ContainsFunc(properties, func(r commonRule) bool { return r.reason == f.Reason })
 	})
-	// A node says more than the pods on it.
+	// A finding about a node says more than findings about the pods on it.
 	all = append(all, patterns...)
 	slices.SortStableFunc(all, func(a, b Finding) int { return cmp.Compare(a.Confidence.rank(), b.Confidence.rank()) })
 	return all

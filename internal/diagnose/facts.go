@@ -16,26 +16,26 @@ type facts struct {
 	// nodes are the nodes of all pods that were expected to report, by pod.
 	nodes map[string]string
 	// sets are the backend sets.
-	sets sets
-	// direct are the paths to pods' own addresses, by the pod that asked and the one that ought to answer.
-	direct map[pair][]*report.Path
-	// changed are the pods that were deleted or restarted meanwhile. That one of them is silent, or sees another
-	// silent, means nothing.
+	sets setIndex
+	// podPaths are the paths to pods' own addresses, by the asking pod and the pod that ought to answer.
+	podPaths map[pair][]*report.Path
+	// changed are the pods that were deleted or restarted during the round. Their silence, and what they report of
+	// others' silence, proves nothing.
 	changed map[string]bool
-	// views are those of agents that were not changed on targets with several backends, sorted by agent, then target.
-	views []look
-	// cells are the same views, added up; led is where whole Services lead, and silent are pods that never answer
-	// others.
-	cells  []*cell
-	led    []course
-	silent []silentPod
+	// views are the views of unchanged agents on targets with several backends, sorted by agent, then target.
+	views []view
+	// cells are the views, added up. routings are where whole Services lead. silent are pods that never answer others.
+	cells    []*cell
+	routings []routing
+	silent   []silentPod
 }
 
-// pair is who asked and who ought to answer, both pods.
+// pair is the asking pod and the pod that ought to answer.
 type pair struct{ from, to string }
 
 func gather(round report.Round) facts {
-	f := facts{round: round, nodes: map[string]string{}, direct: map[pair][]*report.Path{}, changed: map[string]bool{}}
+	f := facts{round: round, nodes: map[string]string{}, podPaths: map[pair][]*report.Path{},
+		changed: map[string]bool{}}
 	for _, c := range round.Churn {
 		f.changed[c.Pod] = true
 	}
@@ -45,47 +45,48 @@ func gather(round report.Round) facts {
 	for _, a := range round.Agents {
 		f.nodes[a.Pod] = a.Node
 	}
-	f.sets = setsOf(round.Backends, f.changed, f.nodes)
+	f.sets = newSetIndex(round.Backends, f.changed, f.nodes)
 	for _, a := range round.Agents {
 		for i := range a.Paths {
 			p := &a.Paths[i]
 			if p.Target.Kind == target.Endpoint {
 				ends := pair{a.Pod, p.Target.Pod}
-				f.direct[ends] = append(f.direct[ends], p)
+				f.podPaths[ends] = append(f.podPaths[ends], p)
 			}
-			if l, ok := f.view(a.Pod, p); ok && !f.changed[a.Pod] {
-				f.views = append(f.views, l)
+			if v, ok := f.viewOf(a.Pod, p); ok && !f.changed[a.Pod] {
+				f.views = append(f.views, v)
 			}
 		}
 	}
-	slices.SortFunc(f.views, func(a, b look) int {
+	slices.SortFunc(f.views, func(a, b view) int {
 		return cmp.Or(cmp.Compare(a.agent, b.agent), cmp.Compare(a.target.ID, b.target.ID))
 	})
 	f.cells = cellsOf(f.views)
-	f.led = f.courses()
+	f.routings = f.findRoutings()
 	f.silent = f.silentPods()
 	return f
 }
 
-// view is what the agent's path says of the backends, if anything. Answers without a name would make a pod look silent
-// that is not; attempts over connections that others had opened select no backend. A path with either says nothing.
-func (f facts) view(agent string, p *report.Path) (look, bool) {
-	set := f.sets.of(agent, &p.Target)
-	if set == nil || len(set.pods) < 2 || p.Reused > 0 || named(p) < p.OK {
-		return look{}, false
+// viewOf returns what the agent's path shows of the backends. ok is false if the path shows nothing. Answers without a
+// name would make a pod look silent that is not; attempts over existing connections select no backend. A path with
+// either shows nothing.
+func (f facts) viewOf(agent string, p *report.Path) (view, bool) {
+	set := f.sets.find(agent, &p.Target)
+	if set == nil || len(set.pods) < 2 || p.Reused > 0 || namedAnswers(p) < p.OK {
+		return view{}, false
 	}
-	l := look{agent: agent, target: &p.Target, set: set, peers: p.Peers, lost: lost(p),
+	v := view{agent: agent, target: &p.Target, set: set, peers: p.Peers, lost: lost(p),
 		clean: p.Failed() == p.Excused()}
 	for pod, n := range p.Peers {
 		if _, ok := set.index[pod]; ok {
-			l.answered += n
+			v.answered += n
 		}
 	}
-	return l, true
+	return v, true
 }
 
-// named is how many answers were counted by the name of the pod.
-func named(p *report.Path) uint64 {
+// namedAnswers returns how many answers were counted by the name of the pod.
+func namedAnswers(p *report.Path) uint64 {
 	var n uint64
 	for _, count := range p.Peers {
 		n += count
@@ -93,15 +94,16 @@ func named(p *report.Path) uint64 {
 	return n
 }
 
-// place names the pod, and its node where that is known.
-func (f facts) place(pod string) string {
+// podName names the pod, and its node if known.
+func (f facts) podName(pod string) string {
 	if node := f.nodes[pod]; node != "" {
 		return "pod " + pod + " on node " + node
 	}
 	return "pod " + pod
 }
 
-// nodesOf are the nodes of the pods, sorted, without repetition; a pod without a known node stands for its node.
+// nodesOf returns the nodes of the pods, sorted, without repetition. A pod without a known node is named in place of
+// its node.
 func (f facts) nodesOf(pods []string) []string {
 	var nodes []string
 	for _, pod := range pods {
@@ -110,49 +112,50 @@ func (f facts) nodesOf(pods []string) []string {
 	return sorted(nodes)
 }
 
-// sorted are the names, each once.
+// sorted returns the names sorted, each once.
 func sorted(names []string) []string { return slices.Compact(slices.Sorted(slices.Values(names))) }
 
-// sets finds the backend set of a target.
-type sets struct {
-	// byTarget has those that hold for all agents under the agent without a name.
-	byTarget map[asked]*backendSet
-	// onNode has what of a set is on the one node that a target leads to.
+// setIndex finds the backend set of a target.
+type setIndex struct {
+	// byTarget has the sets by agent and target. Sets that hold for all agents are under the empty name.
+	byTarget map[askedTarget]*backendSet
+	// onNode has the part of a set that is on the one node that a target leads to.
 	onNode map[onNode]*backendSet
 	nodes  map[string]string
 }
 
-// asked is a target, and an agent that asks there.
-type asked struct{ agent, target string }
+// askedTarget is a target, and an agent that asks there.
+type askedTarget struct{ agent, target string }
 
 type onNode struct {
 	set  *backendSet
 	node string
 }
 
-// backendSet is who ought to answer on some targets.
+// backendSet is the pods that ought to answer on some targets.
 type backendSet struct {
-	// pods are those that were not changed meanwhile, sorted; index says where in them a pod is.
+	// pods are the pods that were not changed during the round, sorted; index has the index of each pod in pods.
 	pods  []string
 	index map[string]int
-	// may are all that may answer, with those that were changed.
-	may map[string]bool
-	// uneven is why not all clients are led to all pods alike; empty where nothing says so.
+	// mayAnswer are all pods that may answer, changed pods included.
+	mayAnswer map[string]bool
+	// uneven is why clients are not led to all pods alike; empty if nothing says so.
 	uneven string
 	// key is the same for all sets of the same pods.
 	key string
 }
 
 func newSet(pods []string, may map[string]bool, uneven string) *backendSet {
-	set := &backendSet{pods: pods, index: map[string]int{}, may: may, uneven: uneven, key: strings.Join(pods, "/")}
+	set := &backendSet{pods: pods, index: map[string]int{}, mayAnswer: may, uneven: uneven,
+		key: strings.Join(pods, "/")}
 	for i, pod := range pods {
 		set.index[pod] = i
 	}
 	return set
 }
 
-func setsOf(groups []report.BackendSet, changed map[string]bool, nodes map[string]string) sets {
-	s := sets{byTarget: map[asked]*backendSet{}, onNode: map[onNode]*backendSet{}, nodes: nodes}
+func newSetIndex(groups []report.BackendSet, changed map[string]bool, nodes map[string]string) setIndex {
+	s := setIndex{byTarget: map[askedTarget]*backendSet{}, onNode: map[onNode]*backendSet{}, nodes: nodes}
 	for _, group := range groups {
 		may := map[string]bool{}
 		var pods []string
@@ -173,21 +176,21 @@ func setsOf(groups []report.BackendSet, changed map[string]bool, nodes map[strin
 		}
 		for _, agent := range sources {
 			for _, id := range group.Targets {
-				s.byTarget[asked{agent, id}] = set
+				s.byTarget[askedTarget{agent, id}] = set
 			}
 		}
 	}
 	return s
 }
 
-// of is who ought to answer the agent on the target, nil where that is not known.
-func (s sets) of(agent string, t *target.Target) *backendSet {
+// find returns the pods that ought to answer the agent on the target, nil if unknown.
+func (s setIndex) find(agent string, t *target.Target) *backendSet {
 	if t.MayAnswer() != target.Backends {
 		return nil
 	}
-	set := s.byTarget[asked{agent, t.ID}]
+	set := s.byTarget[askedTarget{agent, t.ID}]
 	if set == nil {
-		set = s.byTarget[asked{"", t.ID}]
+		set = s.byTarget[askedTarget{"", t.ID}]
 	}
 	if set == nil || t.OnlyNode == "" {
 		return set
@@ -195,16 +198,16 @@ func (s sets) of(agent string, t *target.Target) *backendSet {
 	key := onNode{set, t.OnlyNode}
 	if s.onNode[key] == nil {
 		elsewhere := func(pod string) bool { return s.nodes[pod] != "" && s.nodes[pod] != t.OnlyNode }
-		s.onNode[key] = newSet(slices.DeleteFunc(slices.Clone(set.pods), elsewhere), set.may, set.uneven)
+		s.onNode[key] = newSet(slices.DeleteFunc(slices.Clone(set.pods), elsewhere), set.mayAnswer, set.uneven)
 	}
 	return s.onNode[key]
 }
 
-// mostNamed is how many things one sentence names.
+// mostNamed is how many things one sentence names at most.
 const mostNamed = 3
 
-// several names the first few.
-func several(names []string) string {
+// firstNames lists the first few names.
+func firstNames(names []string) string {
 	if len(names) <= mostNamed {
 		return strings.Join(names, ", ")
 	}

@@ -8,43 +8,45 @@ import (
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// cell adds up the views of one backend set over one way and family. Only views in which all pods are selected alike,
-// as far as is known, are in it.
+// cell adds up the views of one backend set over one path kind and family. Views in which a known reason makes the
+// selection uneven are left out.
 type cell struct {
-	set    *backendSet
-	way    way
-	family topology.Family
-	// agents are what each agent saw, targets what was seen on each target, whoever asked.
+	set      *backendSet
+	pathKind pathKind
+	family   topology.Family
+	// agents has what each agent saw. targets has what was seen on each target, whoever asked.
 	agents, targets map[string]*tally
 	pattern         pattern
 }
 
 // tally is how often each pod of a set answered.
 type tally struct {
-	// met is by the place of the pod in the set.
-	met []uint64
-	// n is the sum of met; lost is how many attempts failed that may have been led to a pod.
+	// answers has the answers by the index of the pod in the set.
+	answers []uint64
+	// n is the sum of answers. lost is how many attempts failed that may have been led to a pod.
 	n, lost uint64
-	// seen is how many different pods the agent met in each view, added up; chance is what that would be on average.
-	seen, chance float64
-	// turns is the most requests that the agent's own node led to pods for one address.
+	// distinct is how many different pods the agent met in each view, added up. expectedDistinct is what chance leads
+	// to on average.
+	distinct, expectedDistinct float64
+	// turns is the largest number of requests that the agent's own node led to pods for one address.
 	turns uint64
 	// failed reports that some view had failures that no change excuses.
 	failed bool
 }
 
 func (t *tally) add(o *tally) {
-	for i, n := range o.met {
-		t.met[i] += n
+	for i, n := range o.answers {
+		t.answers[i] += n
 	}
 	t.n, t.lost, t.failed = t.n+o.n, t.lost+o.lost, t.failed || o.failed
-	t.seen, t.chance, t.turns = t.seen+o.seen, t.chance+o.chance, max(t.turns, o.turns)
+	t.distinct, t.expectedDistinct, t.turns = t.distinct+o.distinct, t.expectedDistinct+o.expectedDistinct,
+		max(t.turns, o.turns)
 }
 
-// unmet is how many of the pods gave no answer.
-func (t *tally) unmet() int {
+// silentPods returns how many of the pods gave no answer.
+func (t *tally) silentPods() int {
 	n := 0
-	for _, count := range t.met {
+	for _, count := range t.answers {
 		if count == 0 {
 			n++
 		}
@@ -52,98 +54,100 @@ func (t *tally) unmet() int {
 	return n
 }
 
-// pattern is how often connections that one place selected the backends of came to a pod again, and how often they
+// pattern counts how often connections whose backends one place selected came to the same pod again, and how often they
 // would by chance.
-type pattern struct{ again, chance float64 }
+type pattern struct{ repeats, expectedRepeats float64 }
 
-// dealt reports whether requests may have been dealt in turn, as IPVS does: then none comes to a pod again before all
-// others had theirs, all places may begin with the same pod, and few requests to each meet the same few pods
-// everywhere.
-func (p pattern) dealt() bool { return p.again < rarely*p.chance }
+// dealtInTurn reports whether requests may have been dealt in turn, as IPVS does. Then no request comes to a pod again
+// before all others had theirs. All places may begin with the same pod, so that few requests to each meet the same few
+// pods everywhere.
+func (p pattern) dealtInTurn() bool { return p.repeats < dealtBelow*p.expectedRepeats }
 
-// rarely is how much of the repetitions that chance has must be there, so that requests are not dealt in turn.
-const rarely = 0.25
+// dealtBelow is the part of the expected repeats below which requests may have been dealt in turn.
+const dealtBelow = 0.25
 
-func (p *pattern) add(met []uint64, n uint64) {
-	p.again += float64(n) - float64(len(met)-zeros(met))
-	p.chance += float64(n) - distinct(n, len(met))
+func (p *pattern) add(answers []uint64, n uint64) {
+	p.repeats += float64(n) - float64(len(answers)-zeros(answers))
+	p.expectedRepeats += float64(n) - expectedDistinct(n, len(answers))
 }
 
-func zeros(counts []uint64) int { return (&tally{met: counts}).unmet() }
+func zeros(counts []uint64) int { return (&tally{answers: counts}).silentPods() }
 
-func cellsOf(views []look) []*cell {
+func cellsOf(views []view) []*cell {
 	type key struct {
 		set    string
-		way    way
+		kind   pathKind
 		family topology.Family
 	}
 	byKey := map[key]*cell{}
 	var cells []*cell
 	answers := map[string]bool{}
-	for _, l := range views {
-		answers[l.target.ID] = answers[l.target.ID] || l.answered > 0
+	for _, v := range views {
+		answers[v.target.ID] = answers[v.target.ID] || v.answered > 0
 	}
-	for _, l := range views {
-		// What is lost on a target that answers nobody is no pod's turn.
-		if l.uneven() || !answers[l.target.ID] {
+	for _, v := range views {
+		// Requests lost on a target that answers nobody are no pod's turn.
+		if v.uneven() || !answers[v.target.ID] {
 			continue
 		}
-		k := key{l.set.key, wayOf(l.target), l.target.Family}
+		k := key{v.set.key, pathKindOf(v.target), v.target.Family}
 		c := byKey[k]
 		if c == nil {
-			c = &cell{set: l.set, way: k.way, family: k.family, agents: map[string]*tally{},
+			c = &cell{set: v.set, pathKind: k.kind, family: k.family, agents: map[string]*tally{},
 				targets: map[string]*tally{}}
 			byKey[k], cells = c, append(cells, c)
 		}
-		c.add(l)
+		c.add(v)
 	}
 	for _, c := range cells {
-		if c.way.bySource() {
+		if c.pathKind.clientSelects() {
 			continue
 		}
 		for _, id := range slices.Sorted(maps.Keys(c.targets)) {
-			c.pattern.add(c.targets[id].met, c.targets[id].n)
+			c.pattern.add(c.targets[id].answers, c.targets[id].n)
 		}
 	}
 	slices.SortFunc(cells, func(a, b *cell) int {
-		return cmp.Or(cmp.Compare(a.set.key, b.set.key), compareWays(a.way, b.way), cmp.Compare(a.family, b.family))
+		return cmp.Or(cmp.Compare(a.set.key, b.set.key), comparePathKinds(a.pathKind, b.pathKind),
+			cmp.Compare(a.family, b.family))
 	})
 	return cells
 }
 
-func compareWays(a, b way) int { return cmp.Compare(a.String(), b.String()) }
+func comparePathKinds(a, b pathKind) int { return cmp.Compare(a.String(), b.String()) }
 
-func (c *cell) add(l look) {
-	t := &tally{met: make([]uint64, len(c.set.pods)), n: l.answered, lost: l.lost, failed: !l.clean}
-	for pod, n := range l.peers {
+func (c *cell) add(v view) {
+	t := &tally{answers: make([]uint64, len(c.set.pods)), n: v.answered, lost: v.lost, failed: !v.clean}
+	for pod, n := range v.peers {
 		if i, ok := c.set.index[pod]; ok {
-			t.met[i] = n
+			t.answers[i] = n
 		}
 	}
-	t.seen, t.chance = float64(len(t.met)-t.unmet()), distinct(l.answered, len(t.met))
-	if c.way.bySource() {
+	t.distinct, t.expectedDistinct = float64(len(t.answers)-t.silentPods()),
+		expectedDistinct(v.answered, len(t.answers))
+	if c.pathKind.clientSelects() {
 		t.turns = t.n
-		c.pattern.add(t.met, t.n)
+		c.pattern.add(t.answers, t.n)
 	}
-	sum(c.agents, l.agent, t)
-	sum(c.targets, l.target.ID, t)
+	addTo(c.agents, v.agent, t)
+	addTo(c.targets, v.target.ID, t)
 }
 
-func sum(all map[string]*tally, name string, t *tally) {
+func addTo(all map[string]*tally, name string, t *tally) {
 	if all[name] == nil {
-		all[name] = &tally{met: make([]uint64, len(t.met))}
+		all[name] = &tally{answers: make([]uint64, len(t.answers))}
 	}
 	all[name].add(t)
 }
 
-// pool is what several cells of one backend set say together.
+// pool adds up several cells of one backend set.
 type pool struct {
-	set      *backendSet
-	cells    []*cell
-	ways     []way
-	families []topology.Family
-	agents   map[string]*tally
-	pattern  pattern
+	set       *backendSet
+	cells     []*cell
+	pathKinds []pathKind
+	families  []topology.Family
+	agents    map[string]*tally
+	pattern   pattern
 }
 
 // pools adds up the cells of each set that have the same key, in the order of the cells.
@@ -165,31 +169,31 @@ func pools(cells []*cell, key func(*cell) string) []*pool {
 
 func (p *pool) add(c *cell) {
 	p.cells = append(p.cells, c)
-	if !slices.Contains(p.ways, c.way) {
-		p.ways = append(p.ways, c.way)
+	if !slices.Contains(p.pathKinds, c.pathKind) {
+		p.pathKinds = append(p.pathKinds, c.pathKind)
 	}
 	if !slices.Contains(p.families, c.family) {
 		p.families = append(p.families, c.family)
 	}
 	for agent, t := range c.agents {
-		sum(p.agents, agent, t)
+		addTo(p.agents, agent, t)
 	}
-	p.pattern.again += c.pattern.again
-	p.pattern.chance += c.pattern.chance
+	p.pattern.repeats += c.pattern.repeats
+	p.pattern.expectedRepeats += c.pattern.expectedRepeats
 }
 
-func together(*cell) string   { return "" }
-func byFamily(c *cell) string { return string(c.family) }
-func byWay(c *cell) string    { return c.way.String() }
-func byBoth(c *cell) string   { return c.way.String() + "/" + string(c.family) }
+func byNothing(*cell) string    { return "" }
+func byFamily(c *cell) string   { return string(c.family) }
+func byPathKind(c *cell) string { return c.pathKind.String() }
+func byBoth(c *cell) string     { return c.pathKind.String() + "/" + string(c.family) }
 
-// allPools are the pools from all cells of a set together down to single cells, each once, the wider ones first.
+// allPools returns the pools from all cells of a set together down to single cells, each once, the wider ones first.
 func allPools(cells []*cell) []*pool {
 	var all []*pool
 	same := func(p *pool) func(*pool) bool {
 		return func(o *pool) bool { return slices.Equal(o.cells, p.cells) }
 	}
-	for _, key := range []func(*cell) string{together, byFamily, byWay, byBoth} {
+	for _, key := range []func(*cell) string{byNothing, byFamily, byPathKind, byBoth} {
 		for _, p := range pools(cells, key) {
 			if !slices.ContainsFunc(all, same(p)) {
 				all = append(all, p)
@@ -199,10 +203,10 @@ func allPools(cells []*cell) []*pool {
 	return all
 }
 
-// names are the ways, for people.
-func (p *pool) names() string { return names(p.ways) }
+// names names the path kinds, for people.
+func (p *pool) names() string { return pathKindNames(p.pathKinds) }
 
-// targets are the IDs of all targets of the pool, sorted.
+// targets returns the IDs of all targets of the pool, sorted.
 func (p *pool) targets() []string {
 	var ids []string
 	for _, c := range p.cells {

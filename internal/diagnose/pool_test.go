@@ -10,7 +10,7 @@ import (
 
 // tallied4 is what an agent saw of four pods.
 func tallied4(met ...uint64) *tally {
-	t := &tally{met: met}
+	t := &tally{answers: met}
 	for _, n := range met {
 		t.n += n
 	}
@@ -39,7 +39,7 @@ func TestAgentsThatMissMostPods(t *testing.T) {
 		"all miss most but for nothing": {map[string]*tally{"a": tallied4(34, 0, 0, 0), "b": tallied4(0, 0, 0, 0)},
 			[]string{"a"}},
 	} {
-		if got := (&pool{agents: c.agents}).asking(); !slices.Equal(got, c.want) {
+		if got := (&pool{agents: c.agents}).fairAgents(); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}
 	}
@@ -50,16 +50,18 @@ func TestSurprise(t *testing.T) {
 		agents: map[string]*tally{"a": tallied4(1, 0, 0, 0), "b": tallied4(20, 0, 0, 0)}}
 	q := func(n float64) float64 { return math.Pow(0.75, n) }
 	for name, c := range map[string]struct {
-		unheard
+		silentInPool
 		want float64
 	}{
-		"silent to all": {unheard{judged: []string{"a", "b"}, silent: []string{"a", "b"}}, 21 * math.Log(0.75)},
-		"silent to one": {unheard{judged: []string{"b", "b"}, silent: []string{"b"}}, tail(2, 0.5, q(20))},
-		"silent to one, of whom it would not surprise": {unheard{judged: []string{"a", "b"}, silent: []string{"a"}},
-			tail(2, 0.5, (q(1)+q(20))/2)},
-		"silent to none": {unheard{judged: []string{"a", "b"}}, 0},
+		"silent to all": {silentInPool{judgedBy: []string{"a", "b"}, silentTo: []string{"a", "b"}},
+			21 * math.Log(0.75)},
+		"silent to one": {silentInPool{judgedBy: []string{"b", "b"}, silentTo: []string{"b"}}, logTail(2, 0.5, q(20))},
+		"silent to one, of whom it would not surprise": {silentInPool{judgedBy: []string{"a", "b"},
+			silentTo: []string{"a"}},
+			logTail(2, 0.5, (q(1)+q(20))/2)},
+		"silent to none": {silentInPool{judgedBy: []string{"a", "b"}}, 0},
 	} {
-		if got := p.surprise(c.unheard); math.Abs(got-c.want) > 1e-9 {
+		if got := p.logChance(c.silentInPool); math.Abs(got-c.want) > 1e-9 {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}
 	}
@@ -67,9 +69,9 @@ func TestSurprise(t *testing.T) {
 
 func TestTurns(t *testing.T) {
 	port := func(met ...uint64) *cell {
-		return &cell{way: way{kind: target.NodePort}, targets: map[string]*tally{"x": tallied4(met...)}}
+		return &cell{pathKind: pathKind{kind: target.NodePort}, targets: map[string]*tally{"x": tallied4(met...)}}
 	}
-	own := &cell{way: way{kind: target.ClusterIP}, targets: map[string]*tally{"x": tallied4(0, 90, 90, 90)}}
+	own := &cell{pathKind: pathKind{kind: target.ClusterIP}, targets: map[string]*tally{"x": tallied4(0, 90, 90, 90)}}
 	for name, c := range map[string]struct {
 		cells []*cell
 		want  bool
@@ -83,7 +85,7 @@ func TestTurns(t *testing.T) {
 		"clients' own nodes alone give no turns": {[]*cell{own}, false},
 		"one way makes up for the other":         {[]*cell{port(4, 9, 9, 10), port(9, 9, 9, 9)}, true},
 	} {
-		if got := (&pool{cells: c.cells}).hasTurns(0); got != c.want {
+		if got := (&pool{cells: c.cells}).getsTurns(0); got != c.want {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}
 	}
@@ -91,7 +93,7 @@ func TestTurns(t *testing.T) {
 
 func TestByChance(t *testing.T) {
 	agent := func(n uint64, seen, chance float64, turns uint64) *tally {
-		return &tally{n: n, seen: seen, chance: chance, turns: turns}
+		return &tally{n: n, distinct: seen, expectedDistinct: chance, turns: turns}
 	}
 	for name, c := range map[string]struct {
 		agents []*tally
@@ -111,12 +113,12 @@ func TestByChance(t *testing.T) {
 		"agents together meet pods again, hardly": {[]*tally{agent(10, 10, 8, 0), agent(10, 9, 8, 0)}, true, true},
 	} {
 		p := &pool{set: newSet([]string{"p", "q", "r", "s"}, nil, ""), agents: map[string]*tally{}}
-		u := unheard{turns: c.turns}
+		u := silentInPool{getsTurns: c.turns}
 		for i, a := range c.agents {
 			agent := string(rune('a' + i))
-			p.agents[agent], u.silent = a, append(u.silent, agent)
+			p.agents[agent], u.silentTo = a, append(u.silentTo, agent)
 		}
-		if got := p.byChance(u); got != c.want {
+		if got := p.notDealt(u); got != c.want {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}
 	}

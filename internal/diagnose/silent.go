@@ -10,41 +10,42 @@ import (
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// silentPod is one pod that never answered some agents over one kind of path, or over several.
+// silentPod is one pod that never answered some agents over one or several kinds of path.
 type silentPod struct {
 	pod string
-	// paths names the kinds of paths; way is the only one, or the first.
-	paths string
-	way   way
-	// families are those in which the pod is silent.
+	// paths names the kinds of paths. pathKind is the only kind, or the first.
+	paths    string
+	pathKind pathKind
+	// families are the families in which the pod is silent.
 	families []topology.Family
-	// judged is how many other agents can say something, silent are those of them that it never answered, sorted.
-	judged int
-	silent []string
-	// explained reports that lost requests bear the silence out, clean that no request failed, uneven that something
-	// other than a fault may lead to some of the pods only.
+	// judgedBy is how many other agents have enough answers to judge the pod. silentTo are those of them that the pod
+	// never answered, sorted.
+	judgedBy int
+	silentTo []string
+	// explained reports that lost requests confirm the silence, clean that no request failed, uneven that a known
+	// reason may lead to only some of the pods.
 	explained, clean, uneven bool
 	evidence                 []string
 }
 
-// everywhere reports whether the pod is silent to all agents that can say something.
-func (s silentPod) everywhere() bool { return len(s.silent) == s.judged }
+// silentToAll reports whether the pod is silent to all agents that can judge it.
+func (s silentPod) silentToAll() bool { return len(s.silentTo) == s.judgedBy }
 
 // silentBackend finds pods that a Service, a load balancer or an Ingress ought to lead to and that never answer there,
-// although others do. First come those that single views show, then those that only all views of a backend set together
-// show.
+// although others do. Pods that single views show to be silent come from silentInViews, pods that only all views of a
+// backend set together show from silentInPools.
 //
-// What a pod sees of itself does not count: it meets itself on its own node alone. Neither does the view of an agent
-// that misses most pods while others do not: there the fault is at the agent's end, and not with each of the pods.
+// A pod's view of itself does not count: it meets itself only on its own node. The view of an agent that misses most
+// pods while others do not does not count either: then the fault is at the agent's end.
 func silentBackend(f facts) []Finding {
 	var findings []Finding
 	for _, s := range f.silent {
-		findings = append(findings, f.judge(s))
+		findings = append(findings, f.silenceFinding(s))
 	}
 	return findings
 }
 
-// silentPods are sorted by pod, then paths.
+// silentPods returns the silent pods, sorted by pod, then paths.
 func (f facts) silentPods() []silentPod {
 	all := f.silentInViews()
 	known := map[string]bool{}
@@ -57,51 +58,51 @@ func (f facts) silentPods() []silentPod {
 	return all
 }
 
-// silentViews are the views of one way in which something can be said of a pod.
+// silentViews are the views of one path kind that can judge a pod.
 type silentViews struct {
 	pod    string
-	way    way
+	kind   pathKind
 	judged []string
-	silent []look
+	silent []view
 }
 
-// saw adds the agent whose view says something. Views come by agent.
-func (s *silentViews) saw(agent string) {
+// addAgent adds the agent of a view that can judge the pod. Views come by agent.
+func (s *silentViews) addAgent(agent string) {
 	if n := len(s.judged); n == 0 || s.judged[n-1] != agent {
 		s.judged = append(s.judged, agent)
 	}
 }
 
-// silentInViews are the pods that are silent in views of which each says so by itself.
+// silentInViews returns the pods that single views show to be silent.
 func (f facts) silentInViews() []silentPod {
 	type key struct {
-		pod string
-		way way
+		pod  string
+		kind pathKind
 	}
-	told := f.told()
-	fair := map[way]bool{}
-	for _, l := range told {
-		fair[wayOf(l.target)] = fair[wayOf(l.target)] || !l.most()
+	views := f.answeredViews()
+	fair := map[pathKind]bool{}
+	for _, v := range views {
+		fair[pathKindOf(v.target)] = fair[pathKindOf(v.target)] || !v.mostSilent()
 	}
 	byKey := map[key]*silentViews{}
 	var all []*silentViews
-	for _, l := range told {
-		if l.most() && fair[wayOf(l.target)] {
+	for _, v := range views {
+		if v.mostSilent() && fair[pathKindOf(v.target)] {
 			continue
 		}
-		silent := f.tellingOf(l)
-		for _, pod := range l.set.pods {
-			if pod == l.agent {
+		silent := f.provenSilent(v)
+		for _, pod := range v.set.pods {
+			if pod == v.agent {
 				continue
 			}
-			k := key{pod, wayOf(l.target)}
+			k := key{pod, pathKindOf(v.target)}
 			if byKey[k] == nil {
-				byKey[k] = &silentViews{pod: pod, way: k.way}
+				byKey[k] = &silentViews{pod: pod, kind: k.kind}
 				all = append(all, byKey[k])
 			}
-			byKey[k].saw(l.agent)
+			byKey[k].addAgent(v.agent)
 			if slices.Contains(silent, pod) {
-				byKey[k].silent = append(byKey[k].silent, l)
+				byKey[k].silent = append(byKey[k].silent, v)
 			}
 		}
 	}
@@ -115,30 +116,32 @@ func (f facts) silentInViews() []silentPod {
 }
 
 func (f facts) fromViews(s silentViews) silentPod {
-	pod := silentPod{pod: s.pod, paths: s.way.String(), way: s.way, judged: len(s.judged), explained: true, clean: true}
-	for _, l := range s.silent {
-		pod.silent = append(pod.silent, l.agent)
-		if !slices.Contains(pod.families, l.target.Family) {
-			pod.families = append(pod.families, l.target.Family)
+	pod := silentPod{pod: s.pod, paths: s.kind.String(), pathKind: s.kind, judgedBy: len(s.judged), explained: true,
+		clean: true}
+	for _, v := range s.silent {
+		pod.silentTo = append(pod.silentTo, v.agent)
+		if !slices.Contains(pod.families, v.target.Family) {
+			pod.families = append(pod.families, v.target.Family)
 		}
-		pod.explained = pod.explained && l.explained()
-		pod.clean = pod.clean && l.clean
-		pod.uneven = pod.uneven || l.uneven()
+		pod.explained = pod.explained && v.explained()
+		pod.clean = pod.clean && v.clean
+		pod.uneven = pod.uneven || v.uneven()
 	}
-	pod.silent = sorted(pod.silent)
+	pod.silentTo = sorted(pod.silentTo)
 	pod.evidence = f.evidence(s)
 	return pod
 }
 
-// reach is how many agents reach the pod at its own address and how many do not; those that did not try are in neither.
+// reach is how many agents reach the pod at its own address and how many do not. Agents that did not try count for
+// neither.
 type reach struct{ works, fails int }
 
-// reached says how the agents fare with the pod's own address over the families.
-func (f facts) reached(agents []string, pod string, families []topology.Family) reach {
+// reachOf returns how many of the agents reach the pod at its own address over the families.
+func (f facts) reachOf(agents []string, pod string, families []topology.Family) reach {
 	var r reach
 	for _, agent := range agents {
 		var made, ok uint64
-		for _, p := range f.direct[pair{agent, pod}] {
+		for _, p := range f.podPaths[pair{agent, pod}] {
 			if slices.Contains(families, p.Target.Family) {
 				made, ok = made+tried(p), ok+p.OK
 			}
@@ -154,7 +157,7 @@ func (f facts) reached(agents []string, pod string, families []topology.Family) 
 	return r
 }
 
-// tried is how many attempts say something of the other side.
+// tried returns how many attempts are evidence about the other side.
 func tried(p *report.Path) uint64 {
 	made := p.Sent
 	for _, failure := range p.Failures {
@@ -165,24 +168,24 @@ func tried(p *report.Path) uint64 {
 	return made
 }
 
-// judge says what the silence means: the pod's own address tells the pod's fault from that of the way through the
-// Service.
-func (f facts) judge(s silentPod) Finding {
-	where, reach := f.place(s.pod), f.reached(s.silent, s.pod, s.families)
-	found := Finding{Where: where, Confidence: f.sure(s, reach), Evidence: s.evidence}
-	sources := several(f.nodesOf(s.silent))
+// silenceFinding says what the silence means: whether the pod's own address answers separates the pod's fault from a
+// fault of the path through the Service.
+func (f facts) silenceFinding(s silentPod) Finding {
+	where, reach := f.podName(s.pod), f.reachOf(s.silentTo, s.pod, s.families)
+	found := Finding{Where: where, Confidence: f.confidence(s, reach), Evidence: s.evidence}
+	sources := firstNames(f.nodesOf(s.silentTo))
 	var advice string
 	switch {
 	case reach.works > 0 && reach.fails > 0:
 		found.Component, found.Confidence = Unclear, Low
 		advice = fmt.Sprintf("its Pod IP answers %d of these agents; look at the pod, then at the Service", reach.works)
-	case reach.works > 0 && s.everywhere():
-		found.Component = s.way.component()
-		advice = "its Pod IP answers them; look at " + s.way.selector()
+	case reach.works > 0 && s.silentToAll():
+		found.Component = s.pathKind.component()
+		advice = "its Pod IP answers them; look at " + s.pathKind.selector()
 	case reach.works > 0:
-		found.Component = s.way.component()
-		advice = fmt.Sprintf("its Pod IP answers them; look at %s, as it is on %s", s.way.selector(), sources)
-	case reach.fails > 0 && s.everywhere():
+		found.Component = s.pathKind.component()
+		advice = fmt.Sprintf("its Pod IP answers them; look at %s, as it is on %s", s.pathKind.selector(), sources)
+	case reach.fails > 0 && s.silentToAll():
 		found.Component = PodOrNode
 		advice = "its Pod IP does not answer them either; look at the pod and at its node"
 	case reach.fails > 0:
@@ -191,48 +194,48 @@ func (f facts) judge(s silentPod) Finding {
 			f.nodes[s.pod])
 	default:
 		found.Component, found.Confidence = Unclear, Low
-		advice = "its Pod IP was not probed from there; look at the pod, then at " + s.way.selector()
+		advice = "its Pod IP was not probed from there; look at the pod, then at " + s.pathKind.selector()
 	}
-	found.Message = fmt.Sprintf("%s: %s never answered %d of %d other agents, and %s", s.paths, where, len(s.silent),
-		s.judged, advice)
+	found.Message = fmt.Sprintf("%s: %s never answered %d of %d other agents, and %s", s.paths, where, len(s.silentTo),
+		s.judgedBy, advice)
 	return found
 }
 
-// sure is how sure the silence is a fault. Two kinds of evidence are lost requests, as many as the pod's turns, or that
-// no request fails at all while the pod answers everyone but through the Service.
-func (f facts) sure(s silentPod, reach reach) Confidence {
+// confidence returns how sure it is that the silence is a fault. It is high with two kinds of evidence: either as many
+// lost requests as the pod's turns, or no failed request at all while the pod answers all agents at its own address.
+func (f facts) confidence(s silentPod, reach reach) Confidence {
 	sure := Medium
-	if s.explained || (s.clean && s.everywhere() && reach.works == len(s.silent)) {
+	if s.explained || (s.clean && s.silentToAll() && reach.works == len(s.silentTo)) {
 		sure = High
 	}
 	if s.uneven {
 		sure = sure.lower()
 	}
-	if s.judged == 1 {
+	if s.judgedBy == 1 {
 		sure = sure.lower()
 	}
 	return sure
 }
 
-// evidence gives the figures of the first few views, and the targets.
+// evidence returns the figures of the first few views, and the targets.
 func (f facts) evidence(s silentViews) []string {
 	var lines []string
 	var ids []string
-	for _, l := range s.silent {
-		if ids = append(ids, l.target.ID); len(ids) > mostNamed {
+	for _, v := range s.silent {
+		if ids = append(ids, v.target.ID); len(ids) > mostNamed {
 			continue
 		}
 		lines = append(lines, fmt.Sprintf("%s on %s: %d answers came from %d of %d pods, and %s",
-			cmp.Or(f.nodes[l.agent], l.agent), l.target.ID,
-			l.answered, len(l.set.pods)-len(l.silent), len(l.set.pods),
-			losses(l.lost, l.answered+l.lost, float64(len(l.silent))/float64(len(l.set.pods)))))
+			cmp.Or(f.nodes[v.agent], v.agent), v.target.ID,
+			v.answered, len(v.set.pods)-len(v.silent), len(v.set.pods),
+			lossClause(v.lost, v.answered+v.lost, float64(len(v.silent))/float64(len(v.set.pods)))))
 	}
-	return append(lines, f.closing(s.pod, sorted(ids))...)
+	return append(lines, f.closingEvidence(s.pod, sorted(ids))...)
 }
 
-// losses says how many of n requests failed, and whether the silent pods explain it, which have the given share of the
-// turns.
-func losses(lost, n uint64, share float64) string {
+// lossClause says how many of n requests failed, and whether the silent pods explain the loss. share is the silent
+// pods' share of the turns, 0 to 1.
+func lossClause(lost, n uint64, share float64) string {
 	switch {
 	case explained(lost, n, share):
 		return fmt.Sprintf("%d of %d requests failed, where the silent ones' turns were about %.0f", lost, n,
@@ -244,9 +247,9 @@ func losses(lost, n uint64, share float64) string {
 	}
 }
 
-// closing names the targets on which the pod is silent, and what became of its own report.
-func (f facts) closing(pod string, ids []string) []string {
-	lines := []string{"silent on " + several(ids)}
+// closingEvidence names the targets on which the pod is silent, and says what became of its own report.
+func (f facts) closingEvidence(pod string, ids []string) []string {
+	lines := []string{"silent on " + firstNames(ids)}
 	for _, m := range f.round.Missing {
 		if m.Pod == pod {
 			lines = append(lines, "its agent gave no report: "+m.Reason)
