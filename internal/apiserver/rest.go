@@ -103,14 +103,14 @@ func unfinished(name string, task render.Task) error {
 
 // full renders the whole report; nil when its round is gone.
 func (r *reportREST) full(ctx context.Context, e entry) (*systemv1beta1.KdoctorReport, error) {
-	kept, found, err := r.hub.reports.Latest(ctx, e.task.UID)
+	stored, found, err := r.hub.reports.Latest(ctx, e.task.UID)
 	if err != nil {
 		return nil, unreadable(e.name(), err)
 	}
 	if !found {
 		return nil, nil
 	}
-	report := render.Report(e.task, kept)
+	report := render.Report(e.task, stored)
 	report.ResourceVersion = text(e.version)
 	return report, nil
 }

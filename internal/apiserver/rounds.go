@@ -132,11 +132,11 @@ func (r *reportREST) getRound(ctx context.Context, name string) (runtime.Object,
 func (r *reportREST) round(ctx context.Context, e entry, key schedule.Key) (*systemv1beta1.KdoctorReport, error) {
 	report := render.Bare(e.task)
 	if !lineIsEnough(ctx) {
-		kept, found, err := r.hub.reports.Round(ctx, key)
+		stored, found, err := r.hub.reports.Round(ctx, key)
 		if err != nil || !found {
 			return nil, err
 		}
-		report = render.Report(e.task, kept)
+		report = render.Report(e.task, stored)
 	}
 	report.Spec.ReportRoundNumber = key.Round
 	report.Name = roundName(e.name(), key)
@@ -145,8 +145,8 @@ func (r *reportREST) round(ctx context.Context, e entry, key schedule.Key) (*sys
 	return report, nil
 }
 
-// keptRound is one of a list.
-type keptRound struct {
+// storedRound is one of a list.
+type storedRound struct {
 	entry
 	key schedule.Key
 }
@@ -179,7 +179,7 @@ func (r *reportREST) listRounds(ctx context.Context, options *metainternalversio
 	list := &systemv1beta1.KdoctorReportList{ListMeta: metav1.ListMeta{ResourceVersion: text(version)},
 		Items: []systemv1beta1.KdoctorReport{}}
 	var paths int
-	for i, kept := range rounds {
+	for i, stored := range rounds {
 		if int64(i) >= page || paths >= pagePaths {
 			if options.Limit == 0 {
 				return nil, tooMany(len(rounds), page)
@@ -187,13 +187,13 @@ func (r *reportREST) listRounds(ctx context.Context, options *metainternalversio
 			list.Continue = base64.RawURLEncoding.EncodeToString([]byte(roundName(rounds[i-1].name(), rounds[i-1].key)))
 			break
 		}
-		report, err := r.round(ctx, kept.entry, kept.key)
+		report, err := r.round(ctx, stored.entry, stored.key)
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
 		if err != nil || report == nil {
 			klog.FromContext(ctx).Info("A stored round is left out of the list", "round",
-				roundName(kept.name(), kept.key), "reason", err)
+				roundName(stored.name(), stored.key), "reason", err)
 			continue
 		}
 		for _, agent := range report.Spec.Report {
@@ -214,11 +214,11 @@ func tooMany(rounds int, page int64) error {
 
 // matchingRounds returns the stored rounds that the selector matches and that come behind the name at which an earlier
 // list ended.
-func (r *reportREST) matchingRounds(ctx context.Context, selector fields.Selector, after string) ([]keptRound, error) {
+func (r *reportREST) matchingRounds(ctx context.Context, selector fields.Selector, after string) ([]storedRound, error) {
 	lastReport, lastGeneration, lastNumber, _ := namedRound(after)
 	last := schedule.Key{Generation: lastGeneration, Round: lastNumber}
 	task, one := selector.RequiresExactMatch(fieldTask)
-	var rounds []keptRound
+	var rounds []storedRound
 	for _, e := range r.hub.all() {
 		if one && e.task.Name != task || e.name() < lastReport {
 			continue
@@ -240,7 +240,7 @@ func (r *reportREST) matchingRounds(ctx context.Context, selector fields.Selecto
 			matched := selector.Matches(set) // the report's name finds all its rounds
 			set[fieldName] = roundName(e.name(), key)
 			if matched || selector.Matches(set) {
-				rounds = append(rounds, keptRound{entry: e, key: key})
+				rounds = append(rounds, storedRound{entry: e, key: key})
 			}
 		}
 	}
@@ -291,14 +291,14 @@ func (l *lines) of(ctx context.Context, reports Reports, task render.Task, key s
 	if ok {
 		return s, nil
 	}
-	kept, found, err := reports.Round(ctx, key)
+	stored, found, err := reports.Round(ctx, key)
 	if err != nil {
 		return render.Summary{}, err
 	}
 	if !found {
-		return render.Summary{}, fmt.Errorf("round %d is no longer kept", key.Round)
+		return render.Summary{}, fmt.Errorf("round %d is no longer stored", key.Round)
 	}
-	s = render.Summarize(render.Report(task, kept))
+	s = render.Summarize(render.Report(task, stored))
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.known == nil || len(l.known) >= maxLines {
@@ -308,7 +308,7 @@ func (l *lines) of(ctx context.Context, reports Reports, task render.Task, key s
 	return s, nil
 }
 
-// forget forgets the newest line of each task: a round may be kept once more right after it was kept, older ones never
+// forget forgets the newest line of each task: a round may be stored once more right after it was stored, older ones never
 // are.
 func (l *lines) forget(uids []string) {
 	l.mu.Lock()

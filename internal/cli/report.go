@@ -81,7 +81,7 @@ func newReport(config *genericclioptions.ConfigFlags, screen Screen) *cobra.Comm
 		},
 	}
 	flags := cmd.Flags()
-	flags.Int64Var(&c.round, "round", 0, "show this round, as long as it is kept, instead of the last one")
+	flags.Int64Var(&c.round, "round", 0, "show this round, as long as it is stored, instead of the last one")
 	flags.StringVar(&c.sheet.Node, "node", "", "show only what this node's agents measured")
 	flags.BoolVar(&c.sheet.Failed, "failed", false, "show only what failed")
 	flags.BoolVar(&c.sheet.Wide, "wide", false, "show each target on a row of its own, with where its time went and "+

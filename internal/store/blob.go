@@ -157,7 +157,7 @@ func (s *Store) listOnce(ctx context.Context, options *blob.ListOptions) ([]*blo
 	}
 }
 
-// put writes a blob, or holds it in memory when that fails, which is a NotKeptError.
+// put writes a blob, or holds it in memory when that fails, which is a NotStoredError.
 func (s *Store) put(ctx context.Context, key schedule.Key, suffix string, encode func(io.Writer) error) error {
 	if _, err := nameOf(key, suffix); err != nil {
 		return err
@@ -180,7 +180,7 @@ func (s *Store) put(ctx context.Context, key schedule.Key, suffix string, encode
 	}
 	kept, dropped := s.holding.add(held{key: key, suffix: suffix, body: body.Bytes()})
 	s.wakeUp()
-	return &NotKeptError{Key: key, Held: kept, Dropped: dropped, Err: err}
+	return &NotStoredError{Key: key, Held: kept, Dropped: dropped, Err: err}
 }
 
 // write writes a blob whole or not at all; in a folder it is on the disk when write returns.

@@ -177,9 +177,9 @@ func TestAnObjectStoreThatIsDownStopsNothing(t *testing.T) {
 	t.Setenv("AWS_SECRET_ACCESS_KEY", bucketSecret)
 	s := openBucket(t, location("", "http://"+free(t)))
 	err := s.PutRound(t.Context(), storetest.Kept(key("u1", 1)))
-	var notKept *store.NotKeptError
-	if !errors.As(err, &notKept) || !notKept.Held || strings.Contains(err.Error(), bucketSecret) {
-		t.Fatalf("got %v, want a NotKeptError of a held round", err)
+	var notStored *store.NotStoredError
+	if !errors.As(err, &notStored) || !notStored.Held || strings.Contains(err.Error(), bucketSecret) {
+		t.Fatalf("got %v, want a NotStoredError of a held round", err)
 	}
 	if err := s.PutPlan(t.Context(), key("u1", 2), storetest.Plan(key("u1", 2))); err != nil {
 		t.Errorf("a plan: %v", err)

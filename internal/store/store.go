@@ -40,7 +40,7 @@ type Plan struct {
 
 // Store keeps rounds. Make one with Open or New. It is safe for concurrent use.
 //
-// What cannot be written is held in memory and read from there, see NotKeptError; Run writes it later.
+// What cannot be written is held in memory and read from there, see NotStoredError; Run writes it later.
 type Store struct {
 	bucket *blob.Bucket
 	// dir is the folder of the blobs, empty where they are not files.
@@ -61,12 +61,12 @@ func New(bucket *blob.Bucket) *Store { return &Store{bucket: bucket, wake: make(
 // round again replaces it, so that a controller that was killed between keeping a round and telling of it may just do
 // both again.
 //
-// When it cannot be written the error is a NotKeptError, which says whether it is held in memory; to put it again is
+// When it cannot be written the error is a NotStoredError, which says whether it is held in memory; to put it again is
 // one more try.
 func (s *Store) PutRound(ctx context.Context, kept verdict.StoredRound) error {
 	err := s.put(ctx, kept.Round.Key, roundSuffix, encodeRound(kept))
-	var notKept *NotKeptError
-	if err == nil || errors.As(err, &notKept) && notKept.Held {
+	var notStored *NotStoredError
+	if err == nil || errors.As(err, &notStored) && notStored.Held {
 		s.feed.changed(kept.Round.Key.UID)
 	}
 	if err != nil {
@@ -128,7 +128,7 @@ func (s *Store) Rounds(ctx context.Context, uid string) ([]schedule.Key, error) 
 // is written will not find it.
 func (s *Store) PutPlan(ctx context.Context, key schedule.Key, plan Plan) error {
 	err := s.put(ctx, key, planSuffix, encodePlan(key, plan))
-	if notKept := (*NotKeptError)(nil); err != nil && !errors.As(err, &notKept) {
+	if notStored := (*NotStoredError)(nil); err != nil && !errors.As(err, &notStored) {
 		return fmt.Errorf("keep plan %s: %w", key, err)
 	}
 	return nil

@@ -61,9 +61,9 @@ func TestARoundThatCannotBeWrittenIsReadFromMemory(t *testing.T) {
 	unblock := block(t, dir, "u1")
 	want := storetest.Kept(key("u1", 1))
 	err := s.PutRound(t.Context(), want)
-	var notKept *store.NotKeptError
-	if !errors.As(err, &notKept) || !notKept.Held || notKept.Key != want.Round.Key || !errors.Is(err, syscall.ENOTDIR) {
-		t.Fatalf("got %v, want a NotKeptError of a held round", err)
+	var notStored *store.NotStoredError
+	if !errors.As(err, &notStored) || !notStored.Held || notStored.Key != want.Round.Key || !errors.Is(err, syscall.ENOTDIR) {
+		t.Fatalf("got %v, want a NotStoredError of a held round", err)
 	}
 	if err := s.PutPlan(t.Context(), key("u1", 2), storetest.Plan(key("u1", 2))); err != nil {
 		t.Errorf("a plan that cannot be written stops the round: %v", err)
@@ -237,9 +237,9 @@ func onAFullDisk(t *testing.T, dir string) {
 			break
 		}
 	}
-	var notKept *store.NotKeptError
-	if !errors.As(err, &notKept) || !notKept.Held || !errors.Is(err, syscall.ENOSPC) {
-		t.Fatalf("round %d: got %v, want a NotKeptError for want of space", last, err)
+	var notStored *store.NotStoredError
+	if !errors.As(err, &notStored) || !notStored.Held || !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("round %d: got %v, want a NotStoredError for want of space", last, err)
 	}
 	if err := s.PutPlan(t.Context(), key("u1", last+1), storetest.Plan(key("u1", last+1))); err != nil {
 		t.Errorf("a plan on a full disk stops the round: %v", err)

@@ -15,8 +15,8 @@ const (
 	maxHeldBytes = 64 << 20
 )
 
-// NotKeptError is returned, wrapped, by PutRound when a round could not be written.
-type NotKeptError struct {
+// NotStoredError is returned, wrapped, by PutRound when a round could not be written.
+type NotStoredError struct {
 	Key schedule.Key
 	// Held reports whether the round is held in memory: it can be read as if it were kept, and is written as soon as
 	// that is possible. It is lost with the process.
@@ -28,7 +28,7 @@ type NotKeptError struct {
 }
 
 // Error says what became of the round.
-func (e *NotKeptError) Error() string {
+func (e *NotStoredError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "round %s is lost", e.Key)
 	if e.Held {
@@ -46,7 +46,7 @@ func (e *NotKeptError) Error() string {
 }
 
 // Unwrap returns why the round could not be written.
-func (e *NotKeptError) Unwrap() error { return e.Err }
+func (e *NotStoredError) Unwrap() error { return e.Err }
 
 // held is a blob that could not be written yet.
 type held struct {

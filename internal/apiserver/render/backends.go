@@ -43,9 +43,9 @@ func (b backends) tell(m *systemv1beta1.HTTPMetrics, agent string, p report.Path
 	}
 }
 
-func findings(kept verdict.StoredRound) []systemv1beta1.Finding {
+func findings(stored verdict.StoredRound) []systemv1beta1.Finding {
 	var all []systemv1beta1.Finding
-	for _, f := range diagnose.Findings(kept.Round, kept.Verdict) {
+	for _, f := range diagnose.Findings(stored.Round, stored.Verdict) {
 		all = append(all, systemv1beta1.Finding{Reason: f.Reason, Component: string(f.Component), Where: f.Where,
 			Confidence: string(f.Confidence), Message: f.Message, Evidence: f.Evidence})
 	}

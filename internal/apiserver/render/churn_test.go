@@ -19,8 +19,8 @@ func TestWhatWasChangedIsShownAndFailsNothing(t *testing.T) {
 	void := report.Failure{Outcome: probe.Timeout, Phase: probe.Connect, Count: 40, Excused: 40}
 	part := report.Path{Target: target.Target{ID: "part"}, Scheduled: 100, Sent: 100, OK: 60,
 		Failures: []report.Failure{void}, Latency: histogram(60, time.Millisecond)}
-	kept := part
-	part.Persistent = &kept
+	persistent := part
+	part.Persistent = &persistent
 	whole := report.Path{Target: target.Target{ID: "whole", Pod: "agent-c"}, Scheduled: 40, Sent: 40,
 		Failures: []report.Failure{void}}
 	round := report.Round{

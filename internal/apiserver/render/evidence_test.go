@@ -93,15 +93,15 @@ func TestAResultThatIsNeitherPassNorFailHasAWord(t *testing.T) {
 		"tool-limited": {verdict.ToolLimited, "tool-limited", false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			kept := passed()
-			for i := range kept.Verdict.Agents {
-				a := &kept.Verdict.Agents[i]
+			stored := passed()
+			for i := range stored.Verdict.Agents {
+				a := &stored.Verdict.Agents[i]
 				a.Result = c.judged
 				for j := range a.Paths {
 					a.Paths[j].Result = c.judged
 				}
 			}
-			r := render.Report(task(), kept).Spec.Report[0]
+			r := render.Report(task(), stored).Spec.Report[0]
 			if result := map[bool]string{true: render.Succeed, false: render.Fail}[c.passed]; r.RoundResult != result {
 				t.Errorf("the agent's result is %s, want %s", r.RoundResult, result)
 			}
@@ -115,7 +115,7 @@ func TestAResultThatIsNeitherPassNorFailHasAWord(t *testing.T) {
 }
 
 func TestWhoAnsweredIsNamedWhileThatIsFew(t *testing.T) {
-	kept := passed()
+	stored := passed()
 	const id = "AgentIngress_http://172.18.0.50/kdoctoragent"
 	expected := []string{"stopped"}
 	peers := map[string]uint64{"stranger": 1}
@@ -123,12 +123,12 @@ func TestWhoAnsweredIsNamedWhileThatIsFew(t *testing.T) {
 		expected = append(expected, fmt.Sprintf("p%d", i))
 		peers[fmt.Sprintf("p%d", i)] = 1
 	}
-	kept.Round.Backends = []report.BackendSet{{Targets: []string{id}, Pods: expected}}
+	stored.Round.Backends = []report.BackendSet{{Targets: []string{id}, Pods: expected}}
 	figures := func() systemv1beta1.HTTPMetrics {
-		for i := range kept.Round.Agents {
-			kept.Round.Agents[i].Paths[0].Peers = peers
+		for i := range stored.Round.Agents {
+			stored.Round.Agents[i].Paths[0].Peers = peers
 		}
-		return render.Report(task(), kept).Spec.Report[0].NetReachTask.Detail[1].Metrics
+		return render.Report(task(), stored).Spec.Report[0].NetReachTask.Detail[1].Metrics
 	}
 	if m := figures(); m.BackendsAnswered != 99 || m.BackendsExpected != 100 || len(m.Backends) != 100 {
 		t.Errorf("%d of %d answered, %d are named; want 99 of 100, and the stranger named too", m.BackendsAnswered,
@@ -153,14 +153,14 @@ func TestTheClockIsTold(t *testing.T) {
 		"by an agent that errs": {100, 101, "kernel"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			kept := passed()
-			for i := range kept.Round.Agents {
-				for j := range kept.Round.Agents[i].Paths {
-					kept.Round.Agents[i].Paths[j].OK, kept.Round.Agents[i].Paths[j].Kernel = c.ok, c.kernel
+			stored := passed()
+			for i := range stored.Round.Agents {
+				for j := range stored.Round.Agents[i].Paths {
+					stored.Round.Agents[i].Paths[j].OK, stored.Round.Agents[i].Paths[j].Kernel = c.ok, c.kernel
 				}
 			}
 			if got := render.Report(task(),
-				kept).Spec.Report[0].NetReachTask.Detail[0].Metrics.ClockSource; got != c.want {
+				stored).Spec.Report[0].NetReachTask.Detail[0].Metrics.ClockSource; got != c.want {
 				t.Errorf("got %q, want %q", got, c.want)
 			}
 		})
@@ -178,12 +178,12 @@ func TestAPhaseThatNobodyMeasuredIsLeftOut(t *testing.T) {
 			map[string]systemv1beta1.Phase{"body": {Mean: 0.0001, Max: 0.001}}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			kept := passed()
+			stored := passed()
 			p := report.Path{Phases: [probe.Phases]report.Phase{probe.Body: {Count: 10, Sum: time.Microsecond,
 				Max: c.longest}}}
-			kept.Round.Agents[0].Paths = []report.Path{p}
-			kept.Round.Agents = kept.Round.Agents[:1]
-			got := render.Report(task(), kept).Spec.Report[0].NetReachTask.Detail[0].Metrics.PhasesInMs
+			stored.Round.Agents[0].Paths = []report.Path{p}
+			stored.Round.Agents = stored.Round.Agents[:1]
+			got := render.Report(task(), stored).Spec.Report[0].NetReachTask.Detail[0].Metrics.PhasesInMs
 			if diff := cmp.Diff(c.want, got, cmpopts.EquateEmpty()); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
@@ -192,26 +192,26 @@ func TestAPhaseThatNobodyMeasuredIsLeftOut(t *testing.T) {
 }
 
 func TestTheLoadIsTold(t *testing.T) {
-	kept := passed()
-	if got := render.Report(task(), kept).Spec.Load; got != nil {
+	stored := passed()
+	if got := render.Report(task(), stored).Spec.Load; got != nil {
 		t.Errorf("a load of which nothing is known is told as %+v", got)
 	}
-	kept.Round.Load = report.RequestBudget{Asked: 100, Granted: 10, Limit: 300, Targets: 27, Sends: 297,
+	stored.Round.Load = report.RequestBudget{Asked: 100, Granted: 10, Limit: 300, Targets: 27, Sends: 297,
 		Connections: 270,
 		Tracked:     2970, Ports: 10}
 	want := &systemv1beta1.Load{RequestsPerSecond: 10, AskedRequestsPerSecond: 100, TargetsPerAgent: 27,
 		ConnectionsPerSecond: 270, TrackedConnections: 2970, PortsPerTarget: 10}
-	if diff := cmp.Diff(want, render.Report(task(), kept).Spec.Load); diff != "" {
+	if diff := cmp.Diff(want, render.Report(task(), stored).Spec.Load); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	slow := kept
+	slow := stored
 	slow.Round.Load = report.RequestBudget{Asked: 1, Granted: 1, Every: 7, Targets: 700, Sends: 100, Connections: 100}
 	if got := render.Report(task(), slow).Spec.Load; got.RequestsPerSecond != 0 || got.SecondsPerRequest != 7 {
 		t.Errorf("a request every 7 s is told as %+v", got)
 	}
-	kept.Round.Load.AnswerBytes = 8000
+	stored.Round.Load.AnswerBytes = 8000
 	want.AnswerSizeInByte, want.AnswerBytesPerSecond = 8000, 297*8000
-	if diff := cmp.Diff(want, render.Report(task(), kept).Spec.Load); diff != "" {
+	if diff := cmp.Diff(want, render.Report(task(), stored).Spec.Load); diff != "" {
 		t.Errorf("with answers of a size (-want +got):\n%s", diff)
 	}
 }
@@ -228,11 +228,11 @@ func TestAnObserverThatTellsNonsenseTellsNothing(t *testing.T) {
 			&systemv1beta1.Observer{Mode: "precise", Files: math.MaxInt64}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			kept := passed()
-			for i := range kept.Round.Agents {
-				kept.Round.Agents[i].Observer = c.told
+			stored := passed()
+			for i := range stored.Round.Agents {
+				stored.Round.Agents[i].Observer = c.told
 			}
-			if diff := cmp.Diff(c.want, render.Report(task(), kept).Spec.Report[0].NetReachTask.Observer); diff != "" {
+			if diff := cmp.Diff(c.want, render.Report(task(), stored).Spec.Report[0].NetReachTask.Observer); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})

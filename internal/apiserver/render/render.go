@@ -45,13 +45,13 @@ type Task struct {
 func Name(kind, task string) string { return strings.ToLower(kind) + "-" + task }
 
 // Report renders the task's latest round. It is the same for the same input, whatever order the agents reported in.
-func Report(task Task, kept verdict.StoredRound) *systemv1beta1.KdoctorReport {
-	key := kept.Round.Key
+func Report(task Task, stored verdict.StoredRound) *systemv1beta1.KdoctorReport {
+	key := stored.Round.Key
 	done, failed := task.DoneRounds, task.FailedRounds
 	if key.Generation == task.Generation {
 		// A round is stored a moment before the task's status tells of it.
 		done = max(done, key.Round)
-		if kept.Verdict.Result != verdict.Pass && !slices.Contains(failed, key.Round) {
+		if stored.Verdict.Result != verdict.Pass && !slices.Contains(failed, key.Round) {
 			failed = append(slices.Clone(failed), key.Round)
 			slices.Sort(failed)
 		}
@@ -60,31 +60,31 @@ func Report(task Task, kept verdict.StoredRound) *systemv1beta1.KdoctorReport {
 	r.Spec.ReportRoundNumber = key.Round
 	r.Spec.FinishedRoundNumber = done
 	r.Spec.FailedRoundNumber = failed
-	for _, reason := range kept.Verdict.Reasons {
+	for _, reason := range stored.Verdict.Reasons {
 		message := reason.String()
 		r.Spec.FailedReasons = append(r.Spec.FailedReasons, message)
 		r.Spec.Reasons = append(r.Spec.Reasons,
 			systemv1beta1.Reason{Code: string(reason.Code), NodeName: reason.Node, PodName: reason.Pod,
 				TargetName: reason.Target, Message: message})
 	}
-	for _, m := range kept.Round.Missing {
+	for _, m := range stored.Round.Missing {
 		r.Spec.NotReported = append(r.Spec.NotReported,
 			systemv1beta1.NotReported{NodeName: m.Node, PodName: m.Pod, Reason: m.Reason, Void: m.Excused})
 	}
-	for _, c := range kept.Round.Churn {
-		r.Spec.Churn = append(r.Spec.Churn, phrases.ChangeWithTime(c, kept.Round.Started))
+	for _, c := range stored.Round.Churn {
+		r.Spec.Churn = append(r.Spec.Churn, phrases.ChangeWithTime(c, stored.Round.Started))
 	}
-	for _, o := range kept.Round.Outside {
+	for _, o := range stored.Round.Outside {
 		r.Spec.Outside = append(r.Spec.Outside, systemv1beta1.Outside{NodeName: o.Node, Reason: o.Reason})
 	}
-	for _, n := range verdict.Notes(kept.Round, kept.Verdict) {
+	for _, n := range verdict.Notes(stored.Round, stored.Verdict) {
 		r.Spec.Notes = append(r.Spec.Notes, systemv1beta1.Note{Code: string(n.Code), Message: n.String()})
 	}
-	r.Spec.Findings = findings(kept)
-	r.Spec.Load = load(kept.Round.Load)
-	r.Spec.ReducedLoad = phrases.Reduction(kept.Round.Load)
-	r.Spec.LoadOfOthers = phrases.OtherRounds(kept.Round.Load)
-	r.Spec.Report = agents(task, kept)
+	r.Spec.Findings = findings(stored)
+	r.Spec.Load = load(stored.Round.Load)
+	r.Spec.ReducedLoad = phrases.Reduction(stored.Round.Load)
+	r.Spec.LoadOfOthers = phrases.OtherRounds(stored.Round.Load)
+	r.Spec.Report = agents(task, stored)
 	return r
 }
 
@@ -107,19 +107,19 @@ func Bare(task Task) *systemv1beta1.KdoctorReport {
 	}
 }
 
-func agents(task Task, kept verdict.StoredRound) []systemv1beta1.Report {
-	judged := make(map[string]verdict.Agent, len(kept.Verdict.Agents))
-	for _, a := range kept.Verdict.Agents {
+func agents(task Task, stored verdict.StoredRound) []systemv1beta1.Report {
+	judged := make(map[string]verdict.Agent, len(stored.Verdict.Agents))
+	for _, a := range stored.Verdict.Agents {
 		judged[a.Pod] = a
 	}
-	known := newKnown(kept.Round)
-	reports := make([]systemv1beta1.Report, 0, len(kept.Round.Agents))
-	for _, a := range kept.Round.Agents {
+	known := newKnown(stored.Round)
+	reports := make([]systemv1beta1.Report, 0, len(stored.Round.Agents))
+	for _, a := range stored.Round.Agents {
 		v, ok := judged[a.Pod]
 		if !ok {
 			v = verdict.Agent{Result: verdict.NoData, Reason: verdict.Reason{Text: "the agent was not judged"}}
 		}
-		reports = append(reports, agent(task, kept, a, details(a, v, known), v))
+		reports = append(reports, agent(task, stored, a, details(a, v, known), v))
 	}
 	slices.SortFunc(reports, func(a, b systemv1beta1.Report) int {
 		return cmp.Or(cmp.Compare(a.NodeName, b.NodeName), cmp.Compare(a.PodName, b.PodName))
@@ -127,13 +127,13 @@ func agents(task Task, kept verdict.StoredRound) []systemv1beta1.Report {
 	return reports
 }
 
-func agent(task Task, kept verdict.StoredRound, a report.Agent, paths []systemv1beta1.TargetDetail,
+func agent(task Task, stored verdict.StoredRound, a report.Agent, paths []systemv1beta1.TargetDetail,
 	v verdict.Agent) systemv1beta1.Report {
 	passed := v.Result == verdict.Pass
 	r := systemv1beta1.Report{
 		NodeName: a.Node, PodName: a.Pod,
 		TaskName: strings.ToLower(task.Kind) + "." + task.Name, TaskType: task.Kind, ReportType: reportType,
-		RoundNumber: kept.Round.Key.Round, RoundResult: Fail,
+		RoundNumber: stored.Round.Key.Round, RoundResult: Fail,
 		RoundDuration: a.Ended.Sub(a.Started).String(), RoundDurationInMs: milliseconds(a.Ended.Sub(a.Started)),
 		StartTimeStamp: metav1.NewTime(a.Started), EndTimeStamp: metav1.NewTime(a.Ended),
 	}
@@ -159,7 +159,7 @@ func agent(task Task, kept verdict.StoredRound, a report.Agent, paths []systemv1
 		measured.MeanCPUInPercent, measured.MaxCPUInPercent = a.Resources.MeanCPU, a.Resources.MaxCPU
 		measured.MaxMemoryInByte = count(a.Resources.MaxMemory)
 	}
-	r.SetTask(kept.Spec, measured)
+	r.SetTask(stored.Spec, measured)
 	return r
 }
 

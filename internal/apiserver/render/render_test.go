@@ -118,7 +118,7 @@ func manyRounds() render.Task {
 func TestGolden(t *testing.T) {
 	cases := map[string]struct {
 		task render.Task
-		kept verdict.StoredRound
+		stored verdict.StoredRound
 	}{
 		"passed": {task(), passed()},
 		"failed": {manyRounds(), failed()},
@@ -126,7 +126,7 @@ func TestGolden(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			got, err := yaml.Marshal(render.Report(c.task, c.kept))
+			got, err := yaml.Marshal(render.Report(c.task, c.stored))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -224,10 +224,10 @@ func TestAPassedReportHasTheKeysAndTypesThatToolsExpectAndNothingElseButTheAddit
 	rich.Round.Load = report.RequestBudget{Asked: 10, Granted: 10, Targets: 2, Connections: 20, Tracked: 220, Ports: 2}
 	rich.Round.Backends = []report.BackendSet{{Targets: []string{"AgentIngress_http://172.18.0.50/kdoctoragent"},
 		Pods: []string{"agent-a", "agent-b"}}}
-	for name, kept := range map[string]verdict.StoredRound{"as an agent reports that tells the least": passed(),
+	for name, stored := range map[string]verdict.StoredRound{"as an agent reports that tells the least": passed(),
 		"as one reports that tells everything": rich} {
 		t.Run(name, func(t *testing.T) {
-			text, err := yaml.Marshal(render.Report(task(), kept))
+			text, err := yaml.Marshal(render.Report(task(), stored))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -240,7 +240,7 @@ func TestAPassedReportHasTheKeysAndTypesThatToolsExpectAndNothingElseButTheAddit
 						delete(got, key)
 					}
 				}
-				if !known && len(kept.Round.Backends) > 0 {
+				if !known && len(stored.Round.Backends) > 0 {
 					t.Errorf("there is no %s", addition)
 				}
 			}
@@ -292,10 +292,10 @@ func TestRoundNumbers(t *testing.T) {
 }
 
 func TestRenderingChangesNothingThatIsKept(t *testing.T) {
-	kept, owner := failed(), render.Task{Generation: 1, FailedRounds: make([]int64, 1, 8)}
-	before := fmt.Sprintf("%+v %+v", kept, owner.FailedRounds[:8])
-	render.Report(owner, kept)
-	if after := fmt.Sprintf("%+v %+v", kept, owner.FailedRounds[:8]); before != after {
+	stored, owner := failed(), render.Task{Generation: 1, FailedRounds: make([]int64, 1, 8)}
+	before := fmt.Sprintf("%+v %+v", stored, owner.FailedRounds[:8])
+	render.Report(owner, stored)
+	if after := fmt.Sprintf("%+v %+v", stored, owner.FailedRounds[:8]); before != after {
 		t.Errorf("was\n%s\nis\n%s", before, after)
 	}
 }
@@ -303,7 +303,7 @@ func TestRenderingChangesNothingThatIsKept(t *testing.T) {
 func TestSummarize(t *testing.T) {
 	cases := map[string]struct {
 		task render.Task
-		kept verdict.StoredRound
+		stored verdict.StoredRound
 		want render.Summary
 	}{
 		"a passed round": {task(), passed(),
@@ -319,7 +319,7 @@ func TestSummarize(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			if diff := cmp.Diff(c.want, render.Summarize(render.Report(c.task, c.kept))); diff != "" {
+			if diff := cmp.Diff(c.want, render.Summarize(render.Report(c.task, c.stored))); diff != "" {
 				t.Errorf("summary (-want +got):\n%s", diff)
 			}
 		})

@@ -21,9 +21,9 @@ type figures struct {
 	worst outcome
 	// resent is how many segments were sent again, in how many requests.
 	resent, resentIn int64
-	// keptSent, keptOK and keptClosed are of the stream over a connection that stays open: requests that count,
+	// persistentSent, persistentOK and persistentClosed are of the stream over a connection that stays open: requests that count,
 	// successes, and failures because the other side had closed it.
-	keptSent, keptOK, keptClosed int64
+	persistentSent, persistentOK, persistentClosed int64
 	// idleReset and idleClosed are how many of its connections the other side ended while idle.
 	idleReset, idleClosed int64
 	// bound is true when p50 and p99 are the highest among several targets. Percentiles cannot be added,
@@ -50,10 +50,10 @@ func figuresOf(d systemv1beta1.TargetDetail) figures {
 	}
 	f.resent, f.resentIn = d.Metrics.Retransmits, d.Metrics.RetransmittedRequests
 	if k := d.Metrics.KeptConnection; k != nil {
-		f.keptSent, f.keptOK = counted(k.RequestCounts, k.VoidRequests), k.SuccessCounts
+		f.persistentSent, f.persistentOK = counted(k.RequestCounts, k.VoidRequests), k.SuccessCounts
 		// The report does not say who closed the connection of each request: it may have been a pod that is gone.
 		f.idleReset, f.idleClosed = k.ResetWhileIdle, k.ClosedWhileIdle
-		f.keptClosed = max(0, min(k.ClosedByOtherSide, f.keptSent-f.keptOK))
+		f.persistentClosed = max(0, min(k.ClosedByOtherSide, f.persistentSent-f.persistentOK))
 	}
 	return f
 }
@@ -80,9 +80,9 @@ func (f *figures) add(o figures) {
 	f.worst = max(f.worst, o.worst)
 	f.resent += o.resent
 	f.resentIn += o.resentIn
-	f.keptSent += o.keptSent
-	f.keptOK += o.keptOK
-	f.keptClosed += o.keptClosed
+	f.persistentSent += o.persistentSent
+	f.persistentOK += o.persistentOK
+	f.persistentClosed += o.persistentClosed
 	f.idleReset += o.idleReset
 	f.idleClosed += o.idleClosed
 }

@@ -64,11 +64,11 @@ func loss(f figures) []string {
 		texts = append(texts,
 			fmt.Sprintf("%s sent again, in %d of %s", count(f.resent, "segment"), f.resentIn, count(f.sent, "request")))
 	}
-	if f.keptOK < f.keptSent {
-		text := fmt.Sprintf("%d of %s failed over persistent connections", f.keptSent-f.keptOK,
-			count(f.keptSent, "request"))
-		if f.keptClosed > 0 {
-			text += fmt.Sprintf(", %d because the other side had closed them", f.keptClosed)
+	if f.persistentOK < f.persistentSent {
+		text := fmt.Sprintf("%d of %s failed over persistent connections", f.persistentSent-f.persistentOK,
+			count(f.persistentSent, "request"))
+		if f.persistentClosed > 0 {
+			text += fmt.Sprintf(", %d because the other side had closed them", f.persistentClosed)
 		}
 		texts = append(texts, text)
 	}
