@@ -66,7 +66,7 @@ func (b *Budget) Expect(keys []schedule.Key) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		clear(b.expected)
-		b.releaseSurplus()
+		b.wakeWaiters()
 	})
 }
 
@@ -128,7 +128,7 @@ func (b *Budget) acquire(key schedule.Key, demand limits.Demand) (limits.Share, 
 	grantedAgent, grantedTotal := demand.GrantedRates(share)
 	if grantedAgent < round.agent.Granted || grantedTotal < round.total.Granted || b.expected[key] {
 		delete(b.expected, key)
-		b.releaseSurplus()
+		b.wakeWaiters()
 	}
 	round.agent = limits.Claim{Demand: agent, Granted: grantedAgent}
 	round.total = limits.Claim{Demand: total, Granted: grantedTotal}
@@ -190,11 +190,11 @@ func (b *Budget) Release(key schedule.Key) {
 	defer b.mu.Unlock()
 	delete(b.rounds, key)
 	delete(b.expected, key)
-	b.releaseSurplus()
+	b.wakeWaiters()
 }
 
-// releaseSurplus has those who wait look again. The caller holds the lock.
-func (b *Budget) releaseSurplus() {
+// wakeWaiters has the rounds that wait look again. The caller holds the lock.
+func (b *Budget) wakeWaiters() {
 	close(b.more)
 	b.more = make(chan struct{})
 }
