@@ -16,57 +16,57 @@ import (
 // controlPort is the name of the control server's port on the agent's container.
 const controlPort = "control"
 
-// agents returns the agent pods that count, with a placeholder for each that ought to be there and is not, those that
-// nobody misses, and why nodes without an agent are outside.
+// agents returns the agents that take part, with a placeholder for each agent that ought to exist and does not. leave
+// has the pods that take no part. outer says, by node, why a node without an agent is outside.
 func agents(ctx context.Context, wanted workload, pods []corev1.Pod, nodes []corev1.Node) (found,
 	leave []topology.Agent, outer map[string]string) {
 	byName := make(map[string]corev1.Node, len(nodes))
 	for _, node := range nodes {
 		byName[node.Name] = node
 	}
-	places := sitesOf(ctx, wanted, nodes)
+	states := nodeStatesOf(ctx, wanted, nodes)
 	counts := map[types.UID]bool{}
 	for _, pod := range withoutReplaced(wanted, pods) {
 		counts[pod.UID] = true
 	}
-	occupied, all := map[string]bool{}, map[string]bool{}
+	covered, all := map[string]bool{}, map[string]bool{}
 	for _, pod := range pods {
 		agent := agentOf(pod, byName)
 		if agent.Node != "" {
 			all[agent.Node] = true
 		}
-		if !counts[pod.UID] || unmissed(wanted, pod, agent, places.at(agent.Node)) {
+		if !counts[pod.UID] || mayBeIgnored(wanted, pod, agent, states.at(agent.Node)) {
 			leave = append(leave, agent)
 			continue
 		}
 		found = append(found, agent)
 		if agent.Node != "" {
-			occupied[agent.Node] = true
+			covered[agent.Node] = true
 		}
 	}
-	found = append(found, absent(wanted, len(found), occupied, all, places)...)
+	found = append(found, missingAgents(wanted, len(found), covered, all, states)...)
 	sortAgents(found)
 	sortAgents(leave)
-	return found, leave, outside(wanted, occupied, places)
+	return found, leave, outside(wanted, covered, states)
 }
 
-// unmissed reports whether nobody misses the agent, which takes no part: one on a node that goes or has gone, and one
-// that is going or is not even there on a node where the DaemonSet wants none any more. A pod that runs there counts
-// like others. So does one on a virtual node: a DaemonSet that tolerates everything makes pods for these too, but not
-// all of them run such pods.
-func unmissed(wanted workload, pod corev1.Pod, agent topology.Agent, place site) bool {
+// mayBeIgnored reports whether the agent takes no part although its pod is the workload's. Three kinds of agents that
+// are not ready take none: on a node that is removed or has gone; on a node that the DaemonSet no longer wants, when
+// the pod is leaving or not scheduled; and on a virtual node, when the pod never ran. A DaemonSet that tolerates
+// everything makes pods for virtual nodes too, and not all of these nodes run them.
+func mayBeIgnored(wanted workload, pod corev1.Pod, agent topology.Agent, state nodeState) bool {
 	switch {
 	case agent.Ready() || wanted.kind == topology.Deployment:
 		return false
-	case place.removing != "":
+	case state.removedWhy != "":
 		return true
-	case place.keptOut != "":
+	case state.unwantedWhy != "":
 		return leaving(pod) || pod.Spec.NodeName == ""
 	}
-	if place.virtual != "" && agent.Started.IsZero() && agent.Ended.IsZero() {
+	if state.runsNothingWhy != "" && agent.Started.IsZero() && agent.Ended.IsZero() {
 		return true
 	}
-	return place.gone && leaving(pod)
+	return state.gone && leaving(pod)
 }
 
 func agentOf(pod corev1.Pod, nodes map[string]corev1.Node) topology.Agent {
@@ -78,7 +78,7 @@ func agentOf(pod corev1.Pod, nodes map[string]corev1.Node) topology.Agent {
 	if text := statusAnnotation(pod.Annotations); text != "" {
 		agent.Interfaces, agent.Unreadable = parseInterfaces(text, agent.Addresses)
 	}
-	lived(pod, &agent)
+	setLifetime(pod, &agent)
 	agent.NotReady = notReady(pod, nodes)
 	switch {
 	case agent.NotReady != "":
@@ -90,9 +90,9 @@ func agentOf(pod corev1.Pod, nodes map[string]corev1.Node) topology.Agent {
 	return agent
 }
 
-// lived fills in when the pod and the agent's container came and went. The deletion timestamp of a pod is when its time
-// for an orderly end runs out; its deletion was asked for that much earlier.
-func lived(pod corev1.Pod, agent *topology.Agent) {
+// setLifetime sets when the pod and the agent's container started and ended. The deletion timestamp of a pod is when
+// its grace period ends, so the deletion was asked for one grace period earlier.
+func setLifetime(pod corev1.Pod, agent *topology.Agent) {
 	if pod.DeletionTimestamp != nil {
 		agent.Deleted = pod.DeletionTimestamp.Time
 		if grace := pod.DeletionGracePeriodSeconds; grace != nil {
@@ -118,7 +118,7 @@ func lived(pod corev1.Pod, agent *topology.Agent) {
 	}
 }
 
-// agentContainer is the name of the container with the control port.
+// agentContainer returns the name of the container with the control port, empty when there is none.
 func agentContainer(pod corev1.Pod) string {
 	for _, container := range pod.Spec.Containers {
 		if slices.ContainsFunc(container.Ports, func(p corev1.ContainerPort) bool { return p.Name == controlPort }) {
@@ -128,7 +128,8 @@ func agentContainer(pod corev1.Pod) string {
 	return ""
 }
 
-// nodeOf is where the pod runs or, as long as it is not scheduled, the one node that a DaemonSet made it for.
+// nodeOf returns the node on which the pod runs. For a pod that is not scheduled yet it returns the node for which a
+// DaemonSet made the pod.
 func nodeOf(pod corev1.Pod) string {
 	affinity := pod.Spec.Affinity
 	if pod.Spec.NodeName != "" || affinity == nil || affinity.NodeAffinity == nil ||
@@ -167,8 +168,8 @@ func containerPort(pod corev1.Pod, name string) uint16 {
 	return 0
 }
 
-// withoutReplaced leaves out pods that are going or gone and whose work another pod has taken over:
-// on the same node for a DaemonSet, anywhere for a Deployment.
+// withoutReplaced leaves out pods that are leaving and that another pod has replaced: on the same node for a DaemonSet,
+// on any node for a Deployment.
 func withoutReplaced(wanted workload, pods []corev1.Pod) []corev1.Pod {
 	living := map[string]int{}
 	total := 0
@@ -178,10 +179,10 @@ func withoutReplaced(wanted workload, pods []corev1.Pod) []corev1.Pod {
 			total++
 		}
 	}
-	// Of several that are going on one node, only the newest speaks for it.
+	// Of several leaving pods on one node only the newest counts.
 	newest := map[string]corev1.Pod{}
 	for _, pod := range pods {
-		if other, ok := newest[nodeOf(pod)]; leaving(pod) && (!ok || younger(pod, other)) {
+		if other, ok := newest[nodeOf(pod)]; leaving(pod) && (!ok || newer(pod, other)) {
 			newest[nodeOf(pod)] = pod
 		}
 	}
@@ -197,20 +198,21 @@ func withoutReplaced(wanted workload, pods []corev1.Pod) []corev1.Pod {
 	})
 }
 
+// leaving reports whether the pod is being deleted or has ended.
 func leaving(pod corev1.Pod) bool {
 	return pod.DeletionTimestamp != nil || pod.Status.Phase == corev1.PodFailed ||
 		pod.Status.Phase == corev1.PodSucceeded
 }
 
-func younger(a, b corev1.Pod) bool {
+func newer(a, b corev1.Pod) bool {
 	if !a.CreationTimestamp.Equal(&b.CreationTimestamp) {
 		return b.CreationTimestamp.Before(&a.CreationTimestamp)
 	}
 	return a.Name > b.Name
 }
 
-// placeholder stands for a pod that does not exist. Reports are kept by pod, so each has a name of its own, which no
-// pod can have.
+// placeholder returns an agent in place of a pod that does not exist. Reports are kept by pod name, so every
+// placeholder has a name of its own, which no pod can have.
 func placeholder(name, node, reason string) topology.Agent {
 	return topology.Agent{Pod: fmt.Sprintf("(none %s)", name), Node: node, NotReady: reason}
 }

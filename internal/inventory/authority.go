@@ -13,9 +13,10 @@ import (
 )
 
 const (
-	// authorityKey is where cert-manager and others keep the certificate of the authority beside that of the server.
+	// authorityKey is the key under which cert-manager and others store the authority's certificate, beside the
+	// server's.
 	authorityKey = "ca.crt"
-	// maxAuthority bounds an authority's certificates in bytes: half of what agents take.
+	// maxAuthority bounds an authority's certificates in bytes: half of what agents accept.
 	maxAuthority = 128 << 10
 )
 
@@ -24,43 +25,45 @@ var (
 	errBadCertificate = errors.New("it holds a certificate that cannot be read")
 )
 
-// proof is how to verify the certificate in a Secret. The zero value leaves it to the system's authorities.
-type proof struct {
+// trust says how to verify the certificate in a Secret. The zero value leaves that to the system's authorities.
+type trust struct {
 	// authority is in PEM.
 	authority []byte
-	// missing is why nobody can tell, as one clause.
-	missing string
+	// unusableWhy is why the certificate cannot be verified, as one clause.
+	unusableWhy string
 }
 
-// proof reads the Secret of an Ingress's certificate. The private key beside it goes nowhere. That the Secret is not
-// there, may not be read or holds nonsense is no error: it is for the round to tell.
-func (i *Inventory) proof(ctx context.Context, name string) (proof, error) {
+// readTrust reads the Secret of an Ingress's certificate and drops the private key beside it. A Secret that does not
+// exist, may not be read or holds nonsense is no error: the round reports it.
+func (i *Inventory) readTrust(ctx context.Context, name string) (trust, error) {
 	var secret corev1.Secret
 	switch err := i.reader.Get(ctx, i.key(name), &secret); {
 	case apierrors.IsNotFound(err):
-		return proof{missing: fmt.Sprintf("its certificate's Secret %s does not exist", name)}, nil
+		return trust{unusableWhy: fmt.Sprintf("its certificate's Secret %s does not exist", name)}, nil
 	case apierrors.IsForbidden(err):
-		return proof{missing: fmt.Sprintf("the controller may not read its certificate's Secret %s; name it in the "+
-			"chart's ingress.tls.secretName", name)}, nil
+		return trust{unusableWhy: fmt.Sprintf(
+			"the controller may not read its certificate's Secret %s; name it in the "+
+				"chart's ingress.tls.secretName", name)}, nil
 	case err != nil:
-		return proof{}, fmt.Errorf("get secret %s/%s: %w", i.namespace, name, err)
+		return trust{}, fmt.Errorf("get secret %s/%s: %w", i.namespace, name, err)
 	}
 	authority, err := authorityOf(secret.Data)
 	if err != nil {
-		return proof{missing: fmt.Sprintf("its certificate's Secret %s cannot be used: %v", name, err)}, nil
+		return trust{unusableWhy: fmt.Sprintf("its certificate's Secret %s cannot be used: %v", name, err)}, nil
 	}
-	return proof{authority: authority}, nil
+	return trust{authority: authority}, nil
 }
 
-// authorityOf is what must have signed the certificate: the authority beside it or, where it has signed itself, the
-// certificate. It is nothing where another authority has signed it that is not there, which the system must know then.
+// authorityOf returns, in PEM, the authority that must have signed the certificate: the authority in the same Secret,
+// or the certificate itself when it is self-signed. The result is nil when another authority signed it, which the
+// system must know then.
 func authorityOf(data map[string][]byte) ([]byte, error) {
 	if given := bytes.TrimSpace(data[authorityKey]); len(given) > 0 {
 		certificates, err := certificatesIn(given)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", authorityKey, err)
 		}
-		return encoded(certificates), nil
+		return toPEM(certificates), nil
 	}
 	certificates, err := certificatesIn(data[corev1.TLSCertKey])
 	if err != nil {
@@ -72,10 +75,10 @@ func authorityOf(data map[string][]byte) ([]byte, error) {
 		own.CheckSignature(own.SignatureAlgorithm, own.RawTBSCertificate, own.Signature) != nil {
 		return nil, nil
 	}
-	return encoded(certificates[:1]), nil
+	return toPEM(certificates[:1]), nil
 }
 
-// certificatesIn reads all certificates of the text, at least one. What else is there, such as a key, is left out.
+// certificatesIn returns all certificates of the text, at least one. Other blocks, such as keys, are left out.
 func certificatesIn(text []byte) ([]*x509.Certificate, error) {
 	if len(text) > maxAuthority {
 		return nil, fmt.Errorf("it has %d bytes, more than %d", len(text), maxAuthority)
@@ -97,8 +100,8 @@ func certificatesIn(text []byte) ([]*x509.Certificate, error) {
 	return found, nil
 }
 
-// encoded is the certificates in PEM and nothing else.
-func encoded(certificates []*x509.Certificate) []byte {
+// toPEM returns the certificates in PEM, without headers.
+func toPEM(certificates []*x509.Certificate) []byte {
 	var text []byte
 	for _, certificate := range certificates {
 		text = append(text, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Raw})...)

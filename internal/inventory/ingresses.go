@@ -33,19 +33,19 @@ func (i *Inventory) ingresses(ctx context.Context, of topology.Workload) ([]topo
 	for _, lb := range object.Status.LoadBalancer.Ingress {
 		found.Entries = append(found.Entries, entriesOf(lb.IP, lb.Hostname)...)
 	}
-	read := map[string]proof{}
+	read := map[string]trust{}
 	for _, rule := range rulesOf(object.Spec, of.Services) {
 		secret, secure := secretOf(object.Spec.TLS, rule.Host)
 		rule.TLS = secure
 		if secret != "" && rule.Unusable == "" {
 			known, ok := read[secret]
 			if !ok {
-				if known, err = i.proof(ctx, secret); err != nil {
+				if known, err = i.readTrust(ctx, secret); err != nil {
 					return nil, err
 				}
 				read[secret] = known
 			}
-			rule.Unusable = known.missing
+			rule.Unusable = known.unusableWhy
 			if known.authority != nil {
 				rule.Trust = secret
 				if found.Authorities == nil {
@@ -59,8 +59,8 @@ func (i *Inventory) ingresses(ctx context.Context, of topology.Workload) ([]topo
 	return []topology.Ingress{found}, nil
 }
 
-// rulesOf are the hosts and paths that lead to one of the Services. The default backend serves everything where there
-// are no rules.
+// rulesOf returns the hosts and paths that lead to one of the Services. Without any rules the default backend serves
+// every path.
 func rulesOf(spec networkingv1.IngressSpec, services []string) []topology.Rule {
 	var found []topology.Rule
 	leads := func(to *networkingv1.IngressBackend) bool {
@@ -82,7 +82,7 @@ func rulesOf(spec networkingv1.IngressSpec, services []string) []topology.Rule {
 	return found
 }
 
-// ruleOf refuses what could not be requested. A path that is missing matches all.
+// ruleOf returns a rule, which is Unusable when no request could be made for it. An empty path matches all paths.
 func ruleOf(host, path string) topology.Rule {
 	rule := topology.Rule{Host: host, Path: path}
 	if path == "" {
@@ -99,9 +99,9 @@ func ruleOf(host, path string) topology.Rule {
 	return rule
 }
 
-// secretOf reports whether the host is served over TLS, and the Secret that has its certificate; empty for the
-// implementation's own one. As the API has it, hosts under TLS match those of rules, and without hosts all of them are
-// meant. A host of its own wins over a wildcard.
+// secretOf reports whether the host is served over TLS, and names the Secret that has its certificate; empty for the
+// implementation's own certificate. As the API has it, an entry of tls is for its hosts, and an entry without hosts is
+// for all. An entry with the very host wins over one with a wildcard.
 func secretOf(tls []networkingv1.IngressTLS, host string) (secret string, secure bool) {
 	_, domain, _ := strings.Cut(host, ".")
 	for _, match := range []func(t networkingv1.IngressTLS) bool{

@@ -11,13 +11,14 @@ import (
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// The annotations by which Multus and its kin tell what they attached to a pod; the second is the older name.
+// The annotations in which Multus and others of its kind list what they attached to a pod; the second is the older
+// name.
 const (
 	networkStatus      = "k8s.v1.cni.cncf.io/network-status"
 	olderNetworkStatus = "k8s.v1.cni.cncf.io/networks-status"
 )
 
-// Bounds on an annotation that anyone who may edit pods can write.
+// Bounds of the annotation, which anyone who may edit pods can write.
 const (
 	maxStatusBytes    = 64 << 10
 	maxAttachments    = 64
@@ -25,10 +26,10 @@ const (
 	maxAttachmentName = 253
 )
 
-// maxUnreadable bounds how many things are told one by one that could not be read.
+// maxUnreadable bounds the number of unreadable things that are reported one by one.
 const maxUnreadable = 4
 
-// attachment is one entry of the annotation, as far as it matters here.
+// attachment is one entry of the annotation, with the fields that matter here.
 type attachment struct {
 	Name      string   `json:"name"`
 	Interface string   `json:"interface"`
@@ -36,10 +37,10 @@ type attachment struct {
 	Default   bool     `json:"default"`
 }
 
-// parseInterfaces reads the annotation. Left out are the default network and entries that repeat the pod's own
-// addresses.
+// parseInterfaces reads the annotation. The default network and entries that repeat the pod's own addresses are left
+// out.
 //
-// What cannot be read costs nothing else: it is told in unreadable, one clause each, and what can be read is used.
+// unreadable has one clause for each thing that cannot be read. Everything else is used.
 func parseInterfaces(text string, own []netip.Addr) (interfaces []topology.Interface, unreadable []string) {
 	var entries []json.RawMessage
 	if len(text) > maxStatusBytes {
@@ -49,17 +50,17 @@ func parseInterfaces(text string, own []netip.Addr) (interfaces []topology.Inter
 	if err := json.Unmarshal([]byte(text), &entries); err != nil {
 		return nil, []string{"its network-status annotation cannot be read: " + short(err.Error())}
 	}
-	tell := func(format string, args ...any) {
+	note := func(format string, args ...any) {
 		unreadable = append(unreadable, fmt.Sprintf("its network-status annotation has "+format, args...))
 	}
 	if len(entries) > maxAttachments {
-		tell("%d entries, and no more than %d are read", len(entries), maxAttachments)
+		note("%d entries, and no more than %d are read", len(entries), maxAttachments)
 		entries = entries[:maxAttachments]
 	}
 	for _, entry := range entries {
 		a, faults := parseAttachment(entry)
 		for _, fault := range faults {
-			tell("an entry that cannot be read: %s", fault)
+			note("an entry that cannot be read: %s", fault)
 		}
 		isOwn := slices.ContainsFunc(a.addresses, func(ip netip.Addr) bool {
 			return slices.ContainsFunc(own, func(o netip.Addr) bool { return o.Unmap() == ip.Unmap() })
@@ -71,31 +72,31 @@ func parseInterfaces(text string, own []netip.Addr) (interfaces []topology.Inter
 	}
 	if rest := len(unreadable) - maxUnreadable; rest > 0 {
 		unreadable = unreadable[:maxUnreadable]
-		tell("%d more of such entries", rest)
+		note("%d more of such entries", rest)
 	}
 	return interfaces, unreadable
 }
 
-// parsed is what could be read of one entry.
-type parsed struct {
+// parsedAttachment is what could be read of one entry.
+type parsedAttachment struct {
 	network, device string
 	addresses       []netip.Addr
 	isDefault       bool
 }
 
-// parseAttachment reads one entry, and says what of it cannot be read. An entry that names the network or the device by
-// what is no name is not used at all.
-func parseAttachment(entry json.RawMessage) (parsed, []string) {
+// parseAttachment reads one entry, and returns a clause for each part that cannot be read. An entry whose network or
+// device has no valid name is not used at all.
+func parseAttachment(entry json.RawMessage) (parsedAttachment, []string) {
 	var a attachment
 	if err := json.Unmarshal(entry, &a); err != nil {
-		return parsed{}, []string{short(err.Error())}
+		return parsedAttachment{}, []string{short(err.Error())}
 	}
 	if len(a.Name) > maxAttachmentName || len(a.Interface) > maxAttachmentName {
-		return parsed{}, []string{fmt.Sprintf("a name is longer than %d bytes", maxAttachmentName)}
+		return parsedAttachment{}, []string{fmt.Sprintf("a name is longer than %d bytes", maxAttachmentName)}
 	}
 	if strings.ContainsFunc(a.Name+a.Interface,
 		func(r rune) bool { return !unicode.IsPrint(r) || r == unicode.ReplacementChar }) {
-		return parsed{}, []string{"a name has characters that are not text"}
+		return parsedAttachment{}, []string{"a name has characters that are not text"}
 	}
 	var faults []string
 	if len(a.IPs) > maxAttachmentIPs {
@@ -103,7 +104,7 @@ func parseAttachment(entry json.RawMessage) (parsed, []string) {
 			fmt.Sprintf("it has %d addresses, and no more than %d are read", len(a.IPs), maxAttachmentIPs))
 		a.IPs = a.IPs[:maxAttachmentIPs]
 	}
-	p := parsed{network: a.Name, device: a.Interface, isDefault: a.Default}
+	p := parsedAttachment{network: a.Name, device: a.Interface, isDefault: a.Default}
 	for _, text := range a.IPs {
 		address, ok := addressOf(text)
 		switch {

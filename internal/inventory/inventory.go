@@ -1,6 +1,6 @@
 // Package inventory reads what a round needs to know from Kubernetes: the agents of one workload, their nodes, and the
-// Services and Ingress in front of them. It asks for what ought to be there as well as for what is, so that a node
-// without an agent is seen.
+// Services and Ingress in front of them. A snapshot has what ought to be there as well as what is, so that a node
+// without an agent shows.
 package inventory
 
 import (
@@ -23,14 +23,14 @@ type Inventory struct {
 	namespace string
 }
 
-// New returns an inventory of the namespace. A reader that asks the API server itself gives what is true when the round
-// starts; one with a cache must be able to list Pods, Nodes and, for a Deployment, ReplicaSets.
+// New returns an inventory of the namespace. With a reader that asks the API server itself, snapshots have what is true
+// when the round starts. A reader with a cache must be able to list Pods, Nodes and, for a Deployment, ReplicaSets.
 func New(reader client.Reader, namespace string) *Inventory {
 	return &Inventory{reader: reader, namespace: namespace}
 }
 
 // Snapshot reads the cluster as it is now, as a task sees it whose agents the workload runs. A Service or Ingress that
-// does not exist is left out: it is for the planner to miss it. A workload that does not exist is an error, which
+// does not exist is left out, and the planner reports the gap. A workload that does not exist is an error that
 // apierrors.IsNotFound recognises.
 func (i *Inventory) Snapshot(ctx context.Context, of topology.Workload) (topology.Snapshot, error) {
 	snapshot := topology.Snapshot{Taken: time.Now()}
@@ -62,7 +62,7 @@ func (i *Inventory) key(name string) client.ObjectKey {
 	return client.ObjectKey{Namespace: i.namespace, Name: name}
 }
 
-// services reads those of the names, with which of the agents' pods their selectors leave out.
+// services reads the named Services that exist. Each says which of the agents' pods its selector leaves out.
 func (i *Inventory) services(ctx context.Context, names []string, pods []corev1.Pod) ([]topology.Service, error) {
 	var found []topology.Service
 	for _, name := range slices.Compact(slices.Sorted(slices.Values(names))) {

@@ -11,14 +11,14 @@ import (
 // maxMessage bounds what a cluster's message adds to a reason, in bytes.
 const maxMessage = 200
 
-// notReady is one clause that says why the pod cannot take part, empty when it can. The kubelet's word on the pod
-// decides: a pod that is Ready on a node that is not still measures, and its measurements are the interesting ones.
+// notReady returns why the pod cannot take part, as one clause, empty when it can. The pod's own condition decides: a
+// pod that is Ready on a node that is NotReady still measures, and its measurements are the interesting ones.
 func notReady(pod corev1.Pod, nodes map[string]corev1.Node) string {
 	if pod.DeletionTimestamp != nil {
 		return "pod is terminating"
 	}
 	if phase := pod.Status.Phase; phase != corev1.PodRunning {
-		return "pod is " + string(orUnknown(phase)) + because(pendingDetail(pod))
+		return "pod is " + string(orUnknown(phase)) + withDetail(pendingDetail(pod))
 	}
 	if condition(pod, corev1.PodReady).Status == corev1.ConditionTrue {
 		return ""
@@ -29,16 +29,16 @@ func notReady(pod corev1.Pod, nodes map[string]corev1.Node) string {
 	if detail := containerDetail(pod); detail != "" {
 		return detail
 	}
-	return "pod is not Ready" + because(condition(pod, corev1.PodReady).Reason)
+	return "pod is not Ready" + withDetail(condition(pod, corev1.PodReady).Reason)
 }
 
-// pendingDetail is the most telling word on a pod that does not run.
+// pendingDetail returns the most helpful detail on a pod that does not run.
 func pendingDetail(pod corev1.Pod) string {
 	if pod.Status.Reason != "" {
 		return pod.Status.Reason
 	}
 	if scheduled := condition(pod, corev1.PodScheduled); scheduled.Status == corev1.ConditionFalse {
-		return scheduled.Reason + because(short(scheduled.Message))
+		return scheduled.Reason + withDetail(short(scheduled.Message))
 	}
 	return containerDetail(pod)
 }
@@ -62,9 +62,10 @@ func containerReason(s corev1.ContainerStatus) string {
 	text := fmt.Sprintf("container %s is not ready", s.Name)
 	switch {
 	case s.State.Waiting != nil:
-		return text + because(s.State.Waiting.Reason)
+		return text + withDetail(s.State.Waiting.Reason)
 	case s.State.Terminated != nil:
-		return text + because(fmt.Sprintf("%s, exit code %d", s.State.Terminated.Reason, s.State.Terminated.ExitCode))
+		return text + withDetail(fmt.Sprintf("%s, exit code %d", s.State.Terminated.Reason,
+			s.State.Terminated.ExitCode))
 	default:
 		return text
 	}
@@ -88,7 +89,8 @@ func nodeReady(node corev1.Node) bool {
 	return false
 }
 
-func because(detail string) string {
+// withDetail returns the detail after a colon, empty for no detail.
+func withDetail(detail string) string {
 	if detail == "" {
 		return ""
 	}

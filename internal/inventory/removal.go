@@ -7,23 +7,22 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// removal is a mark on a node by which its owner announces that the node is about to be stopped or taken out of the
-// cluster.
-type removal struct {
+// removalMark is a mark on a node that announces that the node is about to be stopped or taken out of the cluster.
+type removalMark struct {
 	// taint, label or annotation is the key of the mark; the value must begin with value.
 	taint, label, annotation string
 	value                    string
-	// cordoned restricts the mark to nodes that are cordoned: alone it announces no more than an intention.
+	// cordoned restricts the mark to cordoned nodes: on others it announces no more than an intention.
 	cordoned bool
 	// clause says what happens to the node.
 	clause string
 }
 
-// removals is the table of marks, each as its owner documents it or has it in its source. A taint with the effect
+// removalMarks is the table of marks, each as its owner documents it or has it in its source. A taint with the effect
 // PreferNoSchedule announces nothing, such as DeletionCandidateOfClusterAutoscaler, weave.works/kured-node-reboot and
 // node.cluster.x-k8s.io/outdated-revision.
-func removals() []removal {
-	return []removal{
+func removalMarks() []removalMark {
+	return []removalMark{
 		// kubernetes/autoscaler, cluster-autoscaler/utils/taints; GKE, AKS and others use it.
 		{taint: "ToBeDeletedByClusterAutoscaler", clause: "the cluster autoscaler removes it"},
 		// kubernetes-sigs/karpenter, pkg/apis/v1/taints.go, and pkg/apis/v1beta1 before that.
@@ -65,12 +64,12 @@ const rebalance = "aws-node-termination-handler/rebalance-recommendation"
 // shuttingDown is what the kubelet writes into the node's Ready condition while its machine shuts down.
 const shuttingDown = "node is shutting down"
 
-// removing is why the node is about to be stopped or taken out of the cluster, as one clause; empty for a node that is
-// to stay.
-func removing(node corev1.Node) string {
-	for _, r := range removals() {
-		if r.marks(node) {
-			return r.clause
+// removedWhyOf returns why the node is about to be stopped or taken out of the cluster, as one clause; empty for a node
+// that is to stay.
+func removedWhyOf(node corev1.Node) string {
+	for _, m := range removalMarks() {
+		if m.marks(node) {
+			return m.clause
 		}
 	}
 	for _, c := range node.Status.Conditions {
@@ -85,26 +84,26 @@ func removing(node corev1.Node) string {
 	return ""
 }
 
-func (r removal) marks(node corev1.Node) bool {
-	if r.cordoned && !node.Spec.Unschedulable {
+func (m removalMark) marks(node corev1.Node) bool {
+	if m.cordoned && !node.Spec.Unschedulable {
 		return false
 	}
-	if r.taint != "" {
+	if m.taint != "" {
 		return slices.ContainsFunc(node.Spec.Taints,
-			func(t corev1.Taint) bool { return t.Key == r.taint && keepsOut(&t) })
+			func(t corev1.Taint) bool { return t.Key == m.taint && keepsOut(&t) })
 	}
-	marks, key := node.Labels, r.label
-	if r.annotation != "" {
-		marks, key = node.Annotations, r.annotation
+	marks, key := node.Labels, m.label
+	if m.annotation != "" {
+		marks, key = node.Annotations, m.annotation
 	}
 	value, ok := marks[key]
-	return ok && strings.HasPrefix(value, r.value)
+	return ok && strings.HasPrefix(value, m.value)
 }
 
 // cordoned reports whether somebody took the node out of use. Not everybody who removes a node cordons it: some mark it
 // with taints of their own.
 func cordoned(node corev1.Node) bool {
-	return node.Spec.Unschedulable || removing(node) != "" ||
+	return node.Spec.Unschedulable || removedWhyOf(node) != "" ||
 		slices.ContainsFunc(node.Spec.Taints, func(t corev1.Taint) bool {
 			return (t.Key == corev1.TaintNodeUnschedulable || t.Key == rebalance) && keepsOut(&t)
 		})

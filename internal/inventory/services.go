@@ -24,7 +24,7 @@ func serviceOf(s corev1.Service, pods []corev1.Pod) topology.Service {
 		InternalLocal: s.Spec.InternalTrafficPolicy != nil &&
 			*s.Spec.InternalTrafficPolicy == corev1.ServiceInternalTrafficPolicyLocal,
 		ExternalLocal: s.Spec.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal,
-		Uneven:        uneven(s), NotReadyToo: s.Spec.PublishNotReadyAddresses,
+		Uneven:        unevenWhy(s), NotReadyToo: s.Spec.PublishNotReadyAddresses,
 		Unselected: unselected(s.Spec.Selector, pods),
 	}
 	if len(service.ClusterIPs) == 0 {
@@ -50,9 +50,9 @@ func serviceOf(s corev1.Service, pods []corev1.Pod) topology.Service {
 	return service
 }
 
-// uneven is why the Service's own spec does not lead all clients to all backends alike, as one clause; empty where
-// nothing says so.
-func uneven(s corev1.Service) string {
+// unevenWhy returns why the Service's own spec does not lead all clients to all backends alike, as one clause; empty
+// when nothing in it says so.
+func unevenWhy(s corev1.Service) string {
 	var clauses []string
 	if s.Spec.SessionAffinity == corev1.ServiceAffinityClientIP {
 		clauses = append(clauses, "sessionAffinity is ClientIP")
@@ -69,8 +69,8 @@ func uneven(s corev1.Service) string {
 	return strings.Join(clauses, " and ")
 }
 
-// unselected are the pods that the selector leaves out, sorted. A Service without one has endpoints that somebody else
-// makes.
+// unselected returns the pods that the selector leaves out, sorted. A Service without a selector has endpoints that
+// somebody else makes, and leaves out no pod.
 func unselected(selector map[string]string, pods []corev1.Pod) []string {
 	if len(selector) == 0 {
 		return nil
@@ -86,7 +86,7 @@ func unselected(selector map[string]string, pods []corev1.Pod) []string {
 	return left
 }
 
-// familiesOf are those that the API server gave to a headless Service; it gives at least one.
+// familiesOf returns the families that the API server gave to a headless Service, at least one.
 func familiesOf(families []corev1.IPFamily) []topology.Family {
 	var found []topology.Family
 	for _, family := range families {
@@ -101,8 +101,8 @@ func familiesOf(families []corev1.IPFamily) []topology.Family {
 	return found
 }
 
-// entriesOf are the address and the host name of one entry of a status: a client may use either, so both are ways in.
-// What is neither is left out, because nobody could connect to it.
+// entriesOf returns the address and the host name of one entry of a status: a client may use either, so both are ways
+// in. Text that is neither is left out, because nobody could connect to it.
 func entriesOf(ip, hostname string) []topology.Entry {
 	var entries []topology.Entry
 	address, ok := addressOf(ip)
@@ -119,7 +119,7 @@ func entriesOf(ip, hostname string) []topology.Entry {
 	return entries
 }
 
-// addressesOf leaves out what is no address, such as the "None" of a headless Service.
+// addressesOf returns the addresses among the texts. Others, such as the "None" of a headless Service, are left out.
 func addressesOf(texts []string) []netip.Addr {
 	var addresses []netip.Addr
 	for _, text := range texts {
@@ -130,7 +130,8 @@ func addressesOf(texts []string) []netip.Addr {
 	return addresses
 }
 
-// addressOf reads an address as it stands there, IPv4-mapped ones too: whether it can be a target is for others to say.
+// addressOf parses an address and keeps it as it is, IPv4-mapped or not: the planner decides whether it can be a
+// target.
 func addressOf(text string) (netip.Addr, bool) {
 	address, err := netip.ParseAddr(text)
 	if err != nil || address.Zone() != "" {
@@ -139,7 +140,7 @@ func addressOf(text string) (netip.Addr, bool) {
 	return address, true
 }
 
-// portOf is 0 for what is no port.
+// portOf returns the port, 0 for a number that is no port.
 func portOf(number int32) uint16 {
 	if number < 1 || number > 65535 {
 		return 0

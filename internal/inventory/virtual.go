@@ -6,16 +6,16 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// virtual is a mark of nodes on which nothing answers on node ports.
-type virtual struct {
-	// key and value are those of a label, an annotation or a taint; an empty value is any.
+// virtualMark is a mark of nodes on which nothing answers on node ports.
+type virtualMark struct {
+	// key and value are of a label, an annotation or a taint; an empty value matches any.
 	key, value string
 	clause     string
 }
 
-// virtuals is the table of marks.
-func virtuals() []virtual {
-	return []virtual{
+// virtualMarks is the table of marks.
+func virtualMarks() []virtualMark {
+	return []virtualMark{
 		// virtual-kubelet/virtual-kubelet, cmd: the taint that it puts on its nodes unless it is told otherwise. AKS
 		// and others keep it.
 		{"virtual-kubelet.io/provider", "", "it is a virtual node, which runs no Service proxy"},
@@ -31,22 +31,22 @@ func virtuals() []virtual {
 	}
 }
 
-// noNodePorts is why the node cannot answer on node ports, as one clause; empty for a node that can.
+// noNodePorts returns why the node cannot answer on node ports, as one clause; empty for a node that can.
 func noNodePorts(node corev1.Node) string {
-	for _, v := range virtuals() {
-		if v.marks(node) {
-			return v.clause
+	for _, m := range virtualMarks() {
+		if m.marks(node) {
+			return m.clause
 		}
 	}
 	return ""
 }
 
-func (v virtual) marks(node corev1.Node) bool {
+func (m virtualMark) marks(node corev1.Node) bool {
 	for _, marks := range []map[string]string{node.Labels, node.Annotations} {
-		if value, ok := marks[v.key]; ok && (v.value == "" || v.value == value) {
+		if value, ok := marks[m.key]; ok && (m.value == "" || m.value == value) {
 			return true
 		}
 	}
 	return slices.ContainsFunc(node.Spec.Taints,
-		func(t corev1.Taint) bool { return t.Key == v.key && (v.value == "" || v.value == t.Value) })
+		func(t corev1.Taint) bool { return t.Key == m.key && (m.value == "" || m.value == t.Value) })
 }

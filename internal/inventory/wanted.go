@@ -13,42 +13,42 @@ import (
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// site is a node as the workload sees it.
-type site struct {
-	// keptOut is why the workload wants no pod there, as one clause; empty where it wants one.
-	keptOut string
-	// removing is why the node is about to go; gone reports that it has gone.
-	removing string
-	gone     bool
-	// virtual is why no pod that is made for the node may ever run there; empty for a node that runs pods.
-	virtual string
+// nodeState is a node as the workload sees it.
+type nodeState struct {
+	// unwantedWhy is why the workload wants no pod on the node, as one clause; empty when it wants one.
+	unwantedWhy string
+	// removedWhy is why the node is about to be removed, as one clause; gone reports that it has been.
+	removedWhy string
+	gone       bool
+	// runsNothingWhy is why a pod that is made for the node may never run there; empty for a node that runs pods.
+	runsNothingWhy string
 }
 
-// sites are the nodes by name.
-type sites map[string]site
+// nodeStates has the nodes by name.
+type nodeStates map[string]nodeState
 
-func sitesOf(ctx context.Context, wanted workload, nodes []corev1.Node) sites {
-	all := make(sites, len(nodes))
+func nodeStatesOf(ctx context.Context, wanted workload, nodes []corev1.Node) nodeStates {
+	all := make(nodeStates, len(nodes))
 	for _, node := range nodes {
-		all[node.Name] = site{keptOut: keptOutOf(ctx, wanted, node), removing: removing(node),
-			virtual: noNodePorts(node)}
+		all[node.Name] = nodeState{unwantedWhy: unwantedWhyOf(ctx, wanted, node), removedWhy: removedWhyOf(node),
+			runsNothingWhy: noNodePorts(node)}
 	}
 	return all
 }
 
-// at returns the named node; one that is in no list has gone.
-func (s sites) at(node string) site {
+// at returns the named node; a node that is in no list has gone.
+func (s nodeStates) at(node string) nodeState {
 	if found, ok := s[node]; ok {
 		return found
 	}
-	return site{gone: node != ""}
+	return nodeState{gone: node != ""}
 }
 
-// keptOutOf is why a workload puts no pod on the node, as one clause, by the rules of the DaemonSet controller or, for
-// a Deployment, of the scheduler: the template's node name, node selector and required affinity, and the taints that
-// the pod does not tolerate. Taints by which Kubernetes itself says that a node is not well keep nobody out here: that
-// is no wish of anybody's.
-func keptOutOf(ctx context.Context, wanted workload, node corev1.Node) string {
+// unwantedWhyOf returns why a workload puts no pod on the node, as one clause, by the rules of the DaemonSet controller
+// or, for a Deployment, of the scheduler: the template's node name, node selector and required affinity, and the taints
+// that the pod does not tolerate. Taints by which Kubernetes itself says that a node is not well are no reason, because
+// nobody chose them.
+func unwantedWhyOf(ctx context.Context, wanted workload, node corev1.Node) string {
 	spec := wanted.template.Spec
 	if spec.NodeName != "" && spec.NodeName != node.Name {
 		return fmt.Sprintf("the agents' node is %s", spec.NodeName)
@@ -61,7 +61,7 @@ func keptOutOf(ctx context.Context, wanted workload, node corev1.Node) string {
 	}
 	tolerations := slices.Concat(spec.Tolerations, healthTolerations())
 	if wanted.kind == topology.DaemonSet {
-		tolerations = append(tolerations, exists(corev1.TaintNodeUnschedulable, corev1.TaintEffectNoSchedule))
+		tolerations = append(tolerations, tolerateAny(corev1.TaintNodeUnschedulable, corev1.TaintEffectNoSchedule))
 	}
 	taint, untolerated := scheduling.FindMatchingUntoleratedTaint(logr.FromContextOrDiscard(ctx), node.Spec.Taints,
 		tolerations, keepsOut, false)
@@ -74,7 +74,8 @@ func keptOutOf(ctx context.Context, wanted workload, node corev1.Node) string {
 	return ""
 }
 
-// selectorClause names the operating system where that is what the selector asks for.
+// selectorClause returns why the node selector leaves the node out. It names the operating system when the selector
+// asks for another one.
 func selectorClause(selector map[string]string, node corev1.Node) string {
 	if wants, has := selector[corev1.LabelOSStable], node.Labels[corev1.LabelOSStable]; wants != "" && has != "" &&
 		wants != has {
@@ -84,51 +85,51 @@ func selectorClause(selector map[string]string, node corev1.Node) string {
 }
 
 // healthTolerations are for the taints by which Kubernetes says that a node is not well. The DaemonSet controller adds
-// most of them to every pod of its own accord.
+// most of them to every pod by itself.
 func healthTolerations() []corev1.Toleration {
 	var tolerations []corev1.Toleration
 	for _, key := range []string{corev1.TaintNodeNotReady, corev1.TaintNodeUnreachable, corev1.TaintNodeDiskPressure,
 		corev1.TaintNodeMemoryPressure, corev1.TaintNodePIDPressure, corev1.TaintNodeNetworkUnavailable} {
-		tolerations = append(tolerations, exists(key, ""))
+		tolerations = append(tolerations, tolerateAny(key, ""))
 	}
 	return tolerations
 }
 
-func exists(key string, effect corev1.TaintEffect) corev1.Toleration {
+func tolerateAny(key string, effect corev1.TaintEffect) corev1.Toleration {
 	return corev1.Toleration{Key: key, Operator: corev1.TolerationOpExists, Effect: effect}
 }
 
-// absent returns a placeholder for every agent that the workload wants and that has no pod. occupied are the nodes of
-// the agents that are there, all those of every pod of the workload.
-func absent(wanted workload, agents int, occupied, all map[string]bool, places sites) []topology.Agent {
+// missingAgents returns a placeholder for every agent that the workload wants and that has no pod. covered has the
+// nodes of the agents that take part, all the nodes of every pod of the workload.
+func missingAgents(wanted workload, agents int, covered, all map[string]bool, states nodeStates) []topology.Agent {
 	if wanted.kind == topology.Deployment {
-		return absentReplicas(wanted, agents)
+		return missingReplicas(wanted, agents)
 	}
 	var missing []topology.Agent
 	named, unwanted := 0, 0
-	for node, place := range places {
+	for node, state := range states {
 		switch {
-		case place.removing != "":
+		case state.removedWhy != "":
 			// The status may be from before the mark that keeps pods out.
-		case place.keptOut != "":
+		case state.unwantedWhy != "":
 			if all[node] {
 				unwanted++
 			}
 			continue
-		case !occupied[node] && place.virtual == "":
+		case !covered[node] && state.runsNothingWhy == "":
 			missing = append(missing, placeholder("on "+node, node, "no agent pod runs on the node"))
 		}
 		named++
 	}
 	for node := range all {
-		if places.at(node).gone {
+		if states.at(node).gone {
 			unwanted++
 		}
 	}
-	// Pods on nodes that the workload does not want, or that have gone, may be among those that the status still counts
-	// as wanted, but for those that it says are misscheduled.
+	// The status may still count pods on nodes that the workload does not want, or that have gone, as wanted; it does
+	// not count the pods that it calls misscheduled.
 	named += max(unwanted-wanted.misscheduled, 0)
-	// The DaemonSet counts more than we can name: say so, rather than lose them.
+	// The DaemonSet counts more nodes than have names here: they get placeholders all the same.
 	for n := named; n < wanted.desired; n++ {
 		missing = append(missing,
 			placeholder(fmt.Sprintf("on unknown node %d", n+1), "",
@@ -137,7 +138,7 @@ func absent(wanted workload, agents int, occupied, all map[string]bool, places s
 	return missing
 }
 
-func absentReplicas(wanted workload, have int) []topology.Agent {
+func missingReplicas(wanted workload, have int) []topology.Agent {
 	var missing []topology.Agent
 	for n := have; n < wanted.desired; n++ {
 		reason := fmt.Sprintf("no agent pod exists: the Deployment wants %d and has %d", wanted.desired, have)
@@ -146,23 +147,23 @@ func absentReplicas(wanted workload, have int) []topology.Agent {
 	return missing
 }
 
-// outside returns, by node, why it has no agent and is not meant to have one. occupied are the nodes of the agents that
-// count.
-func outside(wanted workload, occupied map[string]bool, places sites) map[string]string {
+// outside returns, by node, why the node has no agent and is not meant to have one. covered has the nodes of the agents
+// that take part.
+func outside(wanted workload, covered map[string]bool, states nodeStates) map[string]string {
 	nodes := map[string]string{}
-	for node, place := range places {
-		if occupied[node] {
+	for node, state := range states {
+		if covered[node] {
 			continue
 		}
 		switch {
-		case place.removing != "":
-			nodes[node] = place.removing
-		case place.keptOut != "":
-			nodes[node] = place.keptOut
-		case place.virtual != "":
-			nodes[node] = place.virtual
+		case state.removedWhy != "":
+			nodes[node] = state.removedWhy
+		case state.unwantedWhy != "":
+			nodes[node] = state.unwantedWhy
+		case state.runsNothingWhy != "":
+			nodes[node] = state.runsNothingWhy
 		case wanted.kind == topology.Deployment:
-			nodes[node] = replicasClause(wanted.desired, len(places))
+			nodes[node] = replicasClause(wanted.desired, len(states))
 		}
 	}
 	return nodes

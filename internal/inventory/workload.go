@@ -14,16 +14,16 @@ import (
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// workload is what the cluster was told to run.
+// workload is what the DaemonSet or Deployment of the agents asks for.
 type workload struct {
 	kind     string
 	uid      types.UID
 	selector *metav1.LabelSelector
 	template corev1.PodTemplateSpec
-	// desired is how many agents there ought to be: a DaemonSet's status says so, a Deployment's spec. It is 0 where
-	// the status is about an earlier spec.
+	// desired is how many agents there ought to be, by a DaemonSet's status or a Deployment's spec. It is 0 when the
+	// status is about an earlier spec.
 	desired int
-	// misscheduled is on how many nodes, by a DaemonSet's status, pods run that are not wanted there.
+	// misscheduled is the number of nodes, by a DaemonSet's status, that run a pod and ought not to.
 	misscheduled int
 }
 
@@ -55,7 +55,7 @@ func (i *Inventory) workload(ctx context.Context, of topology.Workload) (workloa
 	}
 }
 
-// pods lists the pods that the workload controls. Labels alone would not do: a stranger's pod can carry them.
+// pods lists the pods that the workload controls. Labels alone do not decide: any other pod can carry them.
 func (i *Inventory) pods(ctx context.Context, name string, wanted workload) ([]corev1.Pod, error) {
 	selector, err := metav1.LabelSelectorAsSelector(wanted.selector)
 	if err != nil {
