@@ -11,10 +11,10 @@ import (
 // agent does not know all that the judgement needs. Attach returns an error, and the report must not be used, when the
 // plan has no target of an ID.
 func (p Plan) Attach(r *report.Agent) error {
-	find := finder{targets: p.Targets}
+	index := targetIndex{targets: p.Targets}
 	for i := range r.Paths {
 		path := &r.Paths[i]
-		t, ok := find.target(i, path.Target.ID)
+		t, ok := index.target(i, path.Target.ID)
 		if !ok {
 			return fmt.Errorf("path %d: the plan has no target %q", i, path.Target.ID)
 		}
@@ -26,28 +26,28 @@ func (p Plan) Attach(r *report.Agent) error {
 	return nil
 }
 
-// finder finds targets by their IDs.
-type finder struct {
+// targetIndex finds targets by their IDs.
+type targetIndex struct {
 	targets []target.Target
-	// index has the places of all targets; it is nil until a path stands at another place than its target.
-	index map[string]int
+	// places has the places of all targets; it is nil until a path stands at another place than its target.
+	places map[string]int
 }
 
 // target returns the target with the ID. Agents report in the order of their plan, so the target is mostly the one at
 // the path's own place.
-func (f *finder) target(place int, id string) (target.Target, bool) {
-	if place < len(f.targets) && f.targets[place].ID == id {
-		return f.targets[place], true
+func (x *targetIndex) target(place int, id string) (target.Target, bool) {
+	if place < len(x.targets) && x.targets[place].ID == id {
+		return x.targets[place], true
 	}
-	if f.index == nil {
-		f.index = make(map[string]int, len(f.targets))
-		for i, t := range f.targets {
-			f.index[t.ID] = i
+	if x.places == nil {
+		x.places = make(map[string]int, len(x.targets))
+		for i, t := range x.targets {
+			x.places[t.ID] = i
 		}
 	}
-	i, ok := f.index[id]
+	i, ok := x.places[id]
 	if !ok {
 		return target.Target{}, false
 	}
-	return f.targets[i], true
+	return x.targets[i], true
 }

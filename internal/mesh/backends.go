@@ -10,14 +10,14 @@ import (
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// backends tells who ought to answer on the targets that any of several pods may answer on. Targets that lead to the
-// same pods, for the same agents, are told together. The groups are sorted by their pods, then agents, targets and pods
-// by name, whatever order the snapshot has.
+// backends returns the backend sets of all targets on which any of several pods may answer. Targets that lead the same
+// agents to the same pods share a set. Sets are sorted by their pods and then by their agents; targets and pods within
+// a set are sorted by name. The order of the snapshot does not matter.
 func backends(snapshot topology.Snapshot, plans []Plan) []report.BackendSet {
 	groups := map[string]*report.BackendSet{}
-	behind := newBehind(snapshot)
+	finder := newBackendFinder(snapshot)
 	add := func(t target.Target, sources []string) {
-		set := behind.of(t)
+		set := finder.backendsOf(t)
 		key := set.key + "\n" + strings.Join(sources, "/")
 		if groups[key] == nil {
 			groups[key] = &report.BackendSet{Pods: set.pods, MayAlsoAnswer: set.also, UnevenWhy: set.uneven,
@@ -25,7 +25,7 @@ func backends(snapshot topology.Snapshot, plans []Plan) []report.BackendSet {
 		}
 		groups[key].Targets = append(groups[key].Targets, t.ID)
 	}
-	same, differing := shared(plans)
+	same, differing := backendTargets(plans)
 	for _, t := range same {
 		add(t, nil)
 	}
@@ -41,15 +41,16 @@ func backends(snapshot topology.Snapshot, plans []Plan) []report.BackendSet {
 	return all
 }
 
-// differing is a target that leads agents of different nodes to different pods, with those that it leads alike.
-type differing struct {
+// targetBySource is a target that leads agents of different nodes to different pods. sources are the agents that it
+// leads to the same pods.
+type targetBySource struct {
 	target  target.Target
 	sources []string
 }
 
-// shared are the targets that any of several pods may answer on, once each: those that lead all agents to the same
-// pods, and the others.
-func shared(plans []Plan) (same []target.Target, others []differing) {
+// backendTargets returns the targets on which any of several pods may answer, each once: the targets that lead all
+// agents to the same pods, and the others.
+func backendTargets(plans []Plan) (same []target.Target, others []targetBySource) {
 	first := map[string]target.Target{}
 	differ := map[string]bool{}
 	for _, plan := range plans {
@@ -84,7 +85,7 @@ func shared(plans []Plan) (same []target.Target, others []differing) {
 			if !ok {
 				i = len(others)
 				at[key] = i
-				others = append(others, differing{target: t})
+				others = append(others, targetBySource{target: t})
 			}
 			others[i].sources = append(others[i].sources, plan.Agent.Pod)
 		}

@@ -21,7 +21,7 @@ type Want struct {
 	// NodeAddresses says by which addresses of a node its node ports are probed; empty is target.PrimaryAddress.
 	NodeAddresses target.Addresses
 	Load          Load
-	// Limit is the one of Plan.
+	// Limit is Plan.Limit.
 	Limit time.Duration
 	HTTP
 }
@@ -30,14 +30,14 @@ type Want struct {
 type Plan struct {
 	Key  schedule.Key `json:"Key"`
 	Task report.Task  `json:"Task"`
-	// Agent is who carries the plan out.
+	// Agent is the agent that carries the plan out.
 	Agent   topology.Agent  `json:"Agent"`
 	Targets []target.Target `json:"Targets"`
 	Load    Load            `json:"Load"`
-	// Limit is the time within which the round must be over, counted from when the agent receives the plan.
+	// Limit is the time within which the round must be over. It counts from when the agent receives the plan.
 	Limit time.Duration `json:"Limit"`
 	HTTP
-	// Authorities are certificates in PEM by the name that targets have in Trust.
+	// Authorities are certificates in PEM, by the name in Trust of the targets.
 	Authorities map[string][]byte `json:"Authorities"`
 }
 
@@ -46,15 +46,15 @@ type Plan struct {
 type HTTP struct {
 	// Status is the HTTP status that counts as success; 0 is 200.
 	Status int `json:"Status"`
-	// Answer is how the agent answers the requests of this round, whoever sends them.
+	// Answer says how the agent answers requests of this round from any agent.
 	Answer Answer `json:"Answer"`
 }
 
-// Answer is how the requests of a round are answered. The zero value is the plain answer.
+// Answer says how requests of a round are answered. The zero value is the plain answer.
 type Answer struct {
-	// Bytes is how long the body is at least.
+	// Bytes is the least length of the body.
 	Bytes int `json:"Bytes"`
-	// Delay is waited before the answer.
+	// Delay is the time that the agent waits before it answers.
 	Delay time.Duration `json:"Delay"`
 	// Status is the HTTP status; 0 is 200.
 	Status int `json:"Status"`
@@ -66,11 +66,11 @@ type Mesh struct {
 	Expected []report.Expected `json:"Expected"`
 	// Load is what was asked for and what was granted, once limits.Grant has granted it; all plans have the same rate.
 	Load report.RequestBudget `json:"Load"`
-	// Backends tell who ought to answer on targets that no single agent has.
+	// Backends say which pods ought to answer on targets on which any of several may.
 	Backends []report.BackendSet `json:"Backends"`
 	// Gaps are sorted by kind as asked, then family, without repetition.
 	Gaps []target.Gap `json:"Gaps"`
-	// Outside are the nodes that run no agent and are not meant to, and those of which node ports are not probed,
+	// Outside are the nodes that run no agent and are not meant to, and the nodes whose node ports are not probed,
 	// sorted by name.
 	Outside []report.Outside `json:"Outside"`
 }
@@ -87,17 +87,17 @@ func New(key schedule.Key, task report.Task, snapshot topology.Snapshot, want Wa
 				report.Expected{Pod: agent.Pod, Node: agent.Node, LeftOutWhy: agent.NotReady})
 			continue
 		}
-		made := planner.of(agent)
-		for _, gap := range made.gaps {
+		its := planner.targetsOf(agent)
+		for _, gap := range its.gaps {
 			if !seen[gap] {
 				seen[gap] = true
 				m.Gaps = append(m.Gaps, gap)
 			}
 		}
-		m.Expected = append(m.Expected, report.Expected{Pod: agent.Pod, Node: agent.Node, Targets: made.names})
+		m.Expected = append(m.Expected, report.Expected{Pod: agent.Pod, Node: agent.Node, Targets: its.names})
 		m.Plans = append(m.Plans,
-			Plan{Key: key, Task: task, Agent: agent, Targets: made.targets, Limit: want.Limit, HTTP: want.HTTP,
-				Authorities: authorities(snapshot, made.targets)})
+			Plan{Key: key, Task: task, Agent: agent, Targets: its.targets, Limit: want.Limit, HTTP: want.HTTP,
+				Authorities: authorities(snapshot, its.targets)})
 	}
 	m.Outside = outside(snapshot, want)
 	m.SetLoad(want.Load)
@@ -105,7 +105,7 @@ func New(key schedule.Key, task report.Task, snapshot topology.Snapshot, want Wa
 	return m
 }
 
-// authorities are those that the targets trust.
+// authorities returns the authorities that the targets trust.
 func authorities(snapshot topology.Snapshot, targets []target.Target) map[string][]byte {
 	var trusted map[string][]byte
 	for _, t := range targets {

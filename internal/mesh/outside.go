@@ -10,13 +10,13 @@ import (
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// outside are the nodes that the round does not look at, or not by all ways that are asked for, sorted by name, each
-// once.
+// outside returns the nodes that the round does not probe, or does not probe in all ways that are asked for, sorted by
+// name, each once.
 func outside(snapshot topology.Snapshot, want Want) []report.Outside {
 	var nodes []report.Outside
 	for _, node := range snapshot.Nodes {
 		reason := node.Outside
-		if why := nodeport.Unprobed(node); why != "" && portsAskedFor(snapshot, node, want) {
+		if why := nodeport.Unprobed(node); why != "" && wantsNodePorts(snapshot, node, want) {
 			switch reason {
 			case "":
 				reason = "its node ports are not probed, because " + why
@@ -34,8 +34,8 @@ func outside(snapshot topology.Snapshot, want Want) []report.Outside {
 	return nodes
 }
 
-// portsAskedFor reports whether the round would probe the node ports of the node if it could.
-func portsAskedFor(snapshot topology.Snapshot, node topology.Node, want Want) bool {
+// wantsNodePorts reports whether the round would probe the node ports of the node if it could.
+func wantsNodePorts(snapshot topology.Snapshot, node topology.Node, want Want) bool {
 	switch {
 	case !slices.Contains(want.Kinds, target.NodePort):
 		return false

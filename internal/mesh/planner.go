@@ -14,7 +14,7 @@ import (
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// builders is the table of target kinds: a new kind is one line here and a folder below internal/target.
+// builders has the builder of every target kind of target.Kinds.
 func builders() map[target.Kind]target.Builder {
 	return map[target.Kind]target.Builder{
 		target.Endpoint:        endpoint.Targets,
@@ -26,25 +26,25 @@ func builders() map[target.Kind]target.Builder {
 	}
 }
 
-// planner makes the targets of one agent after the other. What is the same for all of them is made once.
+// planner derives the targets of one agent after the other. Targets that are the same for all agents are derived once.
 type planner struct {
 	snapshot topology.Snapshot
 	want     Want
 	queries  []query
-	// same has what queries that do not depend on the agent gave, all what all of them together gave where none depends
-	// on it.
-	same map[query]made
-	all  *made
+	// byQuery has the targets of queries that are the same for all agents. all has the targets of all queries together,
+	// when all queries are the same for all agents.
+	byQuery map[query]agentTargets
+	all     *agentTargets
 }
 
-// query is one kind and family that is wanted.
+// query is one wanted kind and family.
 type query struct {
 	kind   target.Kind
 	family topology.Family
 }
 
-// made is what an agent probes and what it lacks, and the names of its targets.
-type made struct {
+// agentTargets are an agent's targets with their names, and the gaps between what is wanted and what exists.
+type agentTargets struct {
 	targets []target.Target
 	names   []string
 	gaps    []target.Gap
@@ -52,7 +52,7 @@ type made struct {
 
 // newPlanner returns a planner. Kinds and families that are asked for twice are planned once.
 func newPlanner(snapshot topology.Snapshot, want Want) *planner {
-	p := &planner{snapshot: snapshot, want: want, same: map[query]made{}}
+	p := &planner{snapshot: snapshot, want: want, byQuery: map[query]agentTargets{}}
 	for _, kind := range want.Kinds {
 		for _, family := range want.Families {
 			if q := (query{kind, family}); !slices.Contains(p.queries, q) {
@@ -63,41 +63,41 @@ func newPlanner(snapshot topology.Snapshot, want Want) *planner {
 	return p
 }
 
-// of returns what the agent probes. Where two of the targets have one name there is a gap: they would be counted
-// together and hide each other.
-func (p *planner) of(agent topology.Agent) made {
+// targetsOf returns the agent's targets. A second target of the same name becomes a gap: both would be counted together
+// and hide each other.
+func (p *planner) targetsOf(agent topology.Agent) agentTargets {
 	if p.all != nil {
 		return *p.all
 	}
-	var whole made
+	var all agentTargets
 	seen := map[string]bool{}
 	for _, q := range p.queries {
-		part := p.part(q, agent)
-		whole.gaps = append(whole.gaps, part.gaps...)
+		part := p.ofQuery(q, agent)
+		all.gaps = append(all.gaps, part.gaps...)
 		for _, t := range part.targets {
 			if seen[t.ID] {
-				whole.gaps = append(whole.gaps, target.Gap{Kind: q.kind, Family: q.family,
+				all.gaps = append(all.gaps, target.Gap{Kind: q.kind, Family: q.family,
 					Reason: fmt.Sprintf("there are two targets named %s, and only the first of them is probed", t.ID)})
 				continue
 			}
 			seen[t.ID] = true
-			whole.targets, whole.names = append(whole.targets, t), append(whole.names, t.ID)
+			all.targets, all.names = append(all.targets, t), append(all.names, t.ID)
 		}
 	}
-	if !slices.ContainsFunc(p.queries, p.own) {
-		// Nobody who appends to it may reach what others have.
-		whole.targets, whole.names = slices.Clip(whole.targets), slices.Clip(whole.names)
-		p.all = &whole
+	if !slices.ContainsFunc(p.queries, p.dependsOnAgent) {
+		// An append to one agent's slices must not change those of the others.
+		all.targets, all.names = slices.Clip(all.targets), slices.Clip(all.names)
+		p.all = &all
 	}
-	return whole
+	return all
 }
 
-// part is what one kind and family gives the agent.
-func (p *planner) part(q query, agent topology.Agent) made {
-	if known, ok := p.same[q]; ok {
+// ofQuery returns the agent's targets of one kind and family.
+func (p *planner) ofQuery(q query, agent topology.Agent) agentTargets {
+	if known, ok := p.byQuery[q]; ok {
 		return known
 	}
-	var part made
+	var part agentTargets
 	if build, ok := builders()[q.kind]; ok {
 		part.targets, part.gaps = build(target.Query{Snapshot: p.snapshot, Source: agent, Family: q.family,
 			NodePorts: p.want.NodePorts, NodeAddresses: p.want.NodeAddresses})
@@ -105,15 +105,15 @@ func (p *planner) part(q query, agent topology.Agent) made {
 		part.gaps = []target.Gap{{Kind: q.kind, Family: q.family,
 			Reason: fmt.Sprintf("this release has no target kind %s", q.kind)}}
 	}
-	if !p.own(q) {
-		p.same[q] = part
+	if !p.dependsOnAgent(q) {
+		p.byQuery[q] = part
 	}
 	return part
 }
 
-// own reports whether each agent has targets of its own of the kind: a Service may keep traffic on the agent's node,
-// and node ports may be probed there alone.
-func (p *planner) own(q query) bool {
+// dependsOnAgent reports whether the targets of the kind may differ between agents: a Service may keep traffic on the
+// agent's node, and node ports may be probed on the agent's node alone.
+func (p *planner) dependsOnAgent(q query) bool {
 	switch q.kind {
 	case target.ClusterIP:
 		return slices.ContainsFunc(p.snapshot.Services, func(s topology.Service) bool { return s.InternalLocal })
@@ -129,7 +129,7 @@ func Count(snapshot topology.Snapshot, want Want) (agents, most int) {
 	planner := newPlanner(snapshot, want)
 	for _, agent := range snapshot.Agents {
 		if agent.Ready() {
-			agents, most = agents+1, max(most, len(planner.of(agent).targets))
+			agents, most = agents+1, max(most, len(planner.targetsOf(agent).targets))
 		}
 	}
 	return agents, most

@@ -9,31 +9,34 @@ import (
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// behind finds who stands behind targets. Every set is made once, however many targets have it.
-type behind struct {
+// backendFinder finds the backends of targets. It derives every set once, however many targets have it.
+type backendFinder struct {
 	snapshot topology.Snapshot
 	services map[string]int
-	sets     map[choice]*backendSet
+	sets     map[selection]*backendSet
 }
 
-// choice is what a backend set depends on.
-type choice struct {
-	// service is the Service's place in the snapshot, -1 for an Ingress.
+// selection is all that a backend set depends on.
+type selection struct {
+	// service is the index of the Service in the snapshot, -1 for an Ingress.
 	service  int
 	family   topology.Family
 	onlyNode string
 	nodePort bool
 }
 
-// backendSet is who ought to answer and who may answer as well. The key is that of no other set.
+// backendSet has the pods that ought to answer, and the pods that may answer as well.
 type backendSet struct {
-	pods, also  []string
-	uneven, key string
+	pods, also []string
+	// uneven is why not all clients are led to all backends alike; see topology.Service.
+	uneven string
+	// key differs from the key of every other set.
+	key string
 }
 
-func newBehind(snapshot topology.Snapshot) behind {
-	b := behind{snapshot: snapshot, services: map[string]int{}, sets: map[choice]*backendSet{}}
-	// Of several Services with one address the first counts: there is a gap that tells of the others.
+func newBackendFinder(snapshot topology.Snapshot) backendFinder {
+	b := backendFinder{snapshot: snapshot, services: map[string]int{}, sets: map[selection]*backendSet{}}
+	// Of several Services with one address the first counts; a gap names the others.
 	note := func(key string, i int) {
 		if _, known := b.services[key]; !known {
 			b.services[key] = i
@@ -56,20 +59,20 @@ func newBehind(snapshot topology.Snapshot) behind {
 	return b
 }
 
-// of returns who stands behind the target.
-func (b behind) of(t target.Target) *backendSet {
-	c := choice{service: b.service(t), family: t.Family, onlyNode: t.OnlyNode, nodePort: t.Kind == target.NodePort}
+// backendsOf returns the backends of the target.
+func (b backendFinder) backendsOf(t target.Target) *backendSet {
+	c := selection{service: b.service(t), family: t.Family, onlyNode: t.OnlyNode, nodePort: t.Kind == target.NodePort}
 	if t.Kind.Traits().AnyFamily {
 		c.family = ""
 	}
 	if b.sets[c] == nil {
-		b.sets[c] = b.choose(c)
+		b.sets[c] = b.selectPods(c)
 	}
 	return b.sets[c]
 }
 
-// service is the place of the target's Service in the snapshot, -1 where it has none.
-func (b behind) service(t target.Target) int {
+// service returns the index of the target's Service in the snapshot, -1 when it has none.
+func (b backendFinder) service(t target.Target) int {
 	host := strings.TrimPrefix(t.Address, "http://")
 	if t.Kind == target.NodePort {
 		host = host[strings.LastIndex(host, ":")+1:]
@@ -80,21 +83,21 @@ func (b behind) service(t target.Target) int {
 	return -1
 }
 
-// choose returns the pods that the choice leads to: all agents that are ready and that the Service selects, or those of
-// the one node. An agent without an address of the family is no backend over that family.
+// selectPods returns the pods to which the selection leads: all agents that are ready and that the Service selects, or
+// only those of the one node. An agent without an address of the family is no backend over that family.
 //
-// Others may answer as well: agents that are not ready, where the Service leads to them all the same, and on a node
-// port with the external traffic policy Local those of other nodes, because the node may treat pods like clients of the
-// policy Cluster.
-func (b behind) choose(c choice) *backendSet {
+// Two kinds of other pods may answer as well: agents that are not ready, when the Service leads to these too, and
+// agents of other nodes on a node port with the external traffic policy Local, because the node may treat pods like
+// clients of the policy Cluster.
+func (b backendFinder) selectPods(c selection) *backendSet {
 	var set backendSet
-	service := b.all()
+	service := b.anyService()
 	if c.service >= 0 {
 		service = b.snapshot.Services[c.service]
 	}
 	set.uneven = service.Uneven
 	for _, agent := range b.snapshot.Agents {
-		if !leads(service, c.family, agent) {
+		if !selects(service, c.family, agent) {
 			continue
 		}
 		elsewhere := c.onlyNode != "" && agent.Node != c.onlyNode
@@ -112,18 +115,18 @@ func (b behind) choose(c choice) *backendSet {
 	return &set
 }
 
-// leads reports whether the Service leads to the agent's pod over the family, or over any where it is empty, wherever
-// the pod runs.
-func leads(service topology.Service, family topology.Family, agent topology.Agent) bool {
+// selects reports whether the Service leads to the agent's pod over the family, or over any family when family is
+// empty. The node of the pod does not matter.
+func selects(service topology.Service, family topology.Family, agent topology.Agent) bool {
 	if family == "" {
 		return service.Selects(agent, topology.IPv4) || service.Selects(agent, topology.IPv6)
 	}
 	return service.Selects(agent, family)
 }
 
-// all stands for the Services that an Ingress may lead to: a pod that one of them selects may answer, and what is said
-// of one of them may hold for the Ingress.
-func (b behind) all() topology.Service {
+// anyService stands for all Services to which an Ingress may lead: a pod that one of them selects may answer, and a
+// trait of one of them may be a trait of the Ingress.
+func (b backendFinder) anyService() topology.Service {
 	var all topology.Service
 	for i, s := range b.snapshot.Services {
 		all.NotReadyToo = all.NotReadyToo || s.NotReadyToo
