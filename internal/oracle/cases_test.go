@@ -40,11 +40,11 @@ func kept(s oracle.Scenario) oracle.Scenario {
 
 func restart(node int, at, back float64) oracle.Change {
 	return oracle.Change{Kind: oracle.Restart, Node: node, At: seconds(at), Back: seconds(back), Follows: seconds(3),
-		Told: true}
+		TimeKnown: true}
 }
 
 func remove(node int, at float64) oracle.Change {
-	return oracle.Change{Kind: oracle.Delete, Node: node, At: seconds(at), Follows: seconds(2), Told: true}
+	return oracle.Change{Kind: oracle.Delete, Node: node, At: seconds(at), Follows: seconds(2), TimeKnown: true}
 }
 
 func with(s oracle.Scenario, change func(*oracle.Scenario)) oracle.Scenario {
@@ -122,7 +122,7 @@ func ofChanges() []situation {
 			not: []verdict.Result{verdict.Fail},
 			scenario: with(of(2, target.ClusterIP), func(s *oracle.Scenario) {
 				local(s)
-				s.Nodes[1].On = 1
+				s.Nodes[1].AgentOn = 1
 				s.Changes = []oracle.Change{remove(1, 50)}
 			})},
 		{name: "twenty pods restart one by one while four in five requests are lost: fail", want: verdict.Fail,
@@ -215,23 +215,25 @@ func ofStreams() []situation {
 			})},
 		{name: "nothing of the persistent stream is sent: no pass", not: []verdict.Result{verdict.Pass},
 			scenario: with(kept(of(2, target.Endpoint)), func(s *oracle.Scenario) {
-				s.Limits = []oracle.Limit{{Node: 0, Missed: 1, OnlyKept: true, To: never}}
+				s.Limits = []oracle.Limit{{Node: 0, Missed: 1, OnlyPersistent: true, To: never}}
 			})},
 		{name: "every persistent connection to a Pod IP is torn down: no pass", not: []verdict.Result{verdict.Pass},
 			scenario: with(kept(of(2, target.Endpoint)), func(s *oracle.Scenario) {
-				s.Faults = []oracle.Fault{{Kind: oracle.PolicyRefuses, Node: 0, Peer: all, Rate: 1, OnlyKept: true,
-					From: seconds(1), To: never, How: oracle.ByReset}}
+				s.Faults = []oracle.Fault{{Kind: oracle.PolicyRefuses, Node: 0, Peer: all, Rate: 1,
+					OnlyPersistent: true,
+					From:           seconds(1), To: never, How: oracle.ByReset}}
 			})},
 		{name: "all requests of the persistent stream time out: no pass", not: []verdict.Result{verdict.Pass},
 			scenario: with(kept(of(2, target.Endpoint)), func(s *oracle.Scenario) {
-				s.Faults = []oracle.Fault{{Kind: oracle.PolicyRefuses, Node: 0, Peer: all, Rate: 1, OnlyKept: true,
-					From: long,
-					To:   never}}
+				s.Faults = []oracle.Fault{{Kind: oracle.PolicyRefuses, Node: 0, Peer: all, Rate: 1,
+					OnlyPersistent: true,
+					From:           long,
+					To:             never}}
 			})},
 		{name: "the persistent stream alone takes 4 s: no pass", not: []verdict.Result{verdict.Pass},
 			scenario: with(kept(of(2, target.Endpoint)), func(s *oracle.Scenario) {
 				s.Load.Timeout = 10 * time.Second
-				s.Faults = []oracle.Fault{{Kind: oracle.SlowPod, Node: 1, Peer: all, Rate: 1, OnlyKept: true,
+				s.Faults = []oracle.Fault{{Kind: oracle.SlowPod, Node: 1, Peer: all, Rate: 1, OnlyPersistent: true,
 					From: long,
 					To:   never, Delay: seconds(4)}}
 			})},
@@ -243,7 +245,7 @@ func ofInventory() []situation {
 	return []situation{
 		{name: "a node that ought to have an agent has none: fail", want: verdict.Fail,
 			scenario: with(of(3, target.Endpoint), func(s *oracle.Scenario) {
-				s.Nodes[1].Without = "no pod of DaemonSet agents is on the node"
+				s.Nodes[1].NoAgentWhy = "no pod of DaemonSet agents is on the node"
 				s.Faults = []oracle.Fault{{Kind: oracle.AgentAbsent, Node: 1, Peer: all, From: long, To: never}}
 			})},
 		{name: "a load balancer is down that nodes leave requests to: fail", want: verdict.Fail,
@@ -263,7 +265,7 @@ func ofInventory() []situation {
 func ofFindings() []situation {
 	little := func(s *oracle.Scenario) { s.Load.PerSecond, s.Load.Duration = 5, 2*time.Second }
 	spread := func(how oracle.Spread) func(*oracle.Scenario) {
-		return func(s *oracle.Scenario) { s.Service.Spread, s.Service.Undeclared = how, true }
+		return func(s *oracle.Scenario) { s.Service.Spread, s.Service.SpreadIsFault = how, true }
 	}
 	silent := func(s *oracle.Scenario) {
 		s.Faults = []oracle.Fault{{Kind: oracle.SilentBackend, Node: 1, Peer: all, Rate: 1, From: long, To: never}}

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Describe tells a scenario in a few lines, for whoever looks into a wrong judgement.
+// Describe prints a scenario in a few lines, for whoever looks into a wrong judgement.
 func Describe(out io.Writer, s Scenario) {
 	name := s.Name
 	if name == "" {
@@ -36,7 +36,7 @@ func Describe(out io.Writer, s Scenario) {
 			i, c.Kind, c.Node, c.At.Round(time.Millisecond), c.Stops.Round(time.Millisecond),
 			c.Follows.Round(time.Millisecond),
 			c.Back.Round(time.Millisecond),
-			c.Announced.Round(time.Second), c.Told, c.Partial, c.Reused, c.How)
+			c.Announced.Round(time.Second), c.TimeKnown, c.ReportFetched, c.AddressReused, c.How)
 	}
 	for i, l := range s.Limits {
 		fmt.Fprintf(out, "  limit %d: %+v\n", i, l)
@@ -52,13 +52,13 @@ func until(t time.Duration) string {
 
 func (n Node) notes() string {
 	var notes []string
-	for _, note := range []string{n.Without, n.Outside} {
+	for _, note := range []string{n.NoAgentWhy, n.OutsideWhy} {
 		if note != "" {
 			notes = append(notes, note)
 		}
 	}
-	if n.On > 0 {
-		notes = append(notes, "is no node; its agent is on "+nodeName(n.On-1))
+	if n.AgentOn > 0 {
+		notes = append(notes, "is no node; its agent is on "+nodeName(n.AgentOn-1))
 	}
 	if n.Cordoned {
 		notes = append(notes, "cordoned")
@@ -80,8 +80,8 @@ func (e Ending) String() string {
 	return [...]string{"timeout", "refusal", "unreachable", "reset", "silence"}[e]
 }
 
-// Show tells everything about one round: the scenario, what met each path that lost requests, and what the product
-// made of it.
+// Show prints everything about one round: the scenario, what happened on each path that lost requests, and the
+// product's judgement.
 func Show(out io.Writer, s Scenario) {
 	Describe(out, s)
 	t := Simulate(s)
@@ -92,14 +92,15 @@ func Show(out io.Writer, s Scenario) {
 	}
 	j := e.judge(s.Expect)
 	for _, c := range j.Round.Churn {
-		fmt.Fprintf(out, "  seen: %s of %s from %v to %v\n", c.Kind, c.Pod, c.WindowStart.Sub(epoch()), c.WindowEnd.Sub(epoch()))
+		fmt.Fprintf(out, "  seen: %s of %s from %v to %v\n", c.Kind, c.Pod, c.WindowStart.Sub(epoch()),
+			c.WindowEnd.Sub(epoch()))
 	}
 	windows := t.windows()
 	for _, a := range t.Agents {
 		judged := resultOf(j.Verdict, podName(a.Number))
 		if judged == nil {
 			fmt.Fprintf(out, "  %s: no report (stopped %s, silent from %s)\n", podName(a.Number), until(a.Stopped),
-				until(a.Silent))
+				until(a.SilentSince))
 			continue
 		}
 		fmt.Fprintf(out, "  %s: %s %v (stopped %s)\n", podName(a.Number), judged.Result, judged.Reason,
@@ -117,17 +118,18 @@ func Show(out io.Writer, s Scenario) {
 	}
 }
 
-// showPath tells of a path on which something failed.
+// showPath prints a path on which something failed.
 func (t *Truth) showPath(out io.Writer, a AgentTruth, p PathTruth, windows []window, judged string) {
-	for i, s := range []stream{p.Counted, p.Kept} {
+	for i, s := range []stream{p.Counted, p.Persistent} {
 		name := []string{"", " persistent stream"}[i]
-		sum := t.reckon(a, p, s.attempts, windows)
+		sum := t.accountFor(a, p, s.attempts, windows)
 		if sum.failed == 0 && sum.slow == 0 && s.idleFaults == 0 && sum.made == len(s.attempts) {
 			continue
 		}
 		fmt.Fprintf(out, "    %s%s may be answered by %v; made %d of %d, failed %d: %d by faults, %d by changes, %d by "+
 			"limits; inside %d, bound %.1f, idle resets %d; judged %s\n",
-			p.Target.ID, name, p.r.may, sum.made, len(s.attempts), sum.failed, sum.faults, sum.changes, sum.limits,
+			p.Target.ID, name, p.r.answerers, sum.made, len(s.attempts), sum.failed, sum.faults, sum.changes,
+			sum.limits,
 			sum.inside,
 			sum.bound, s.idleResets, judged)
 		shown := 0

@@ -57,7 +57,7 @@ func Draw(seed, number uint64) Scenario {
 	return s
 }
 
-// cluster draws nodes: mostly few, seldom many.
+// cluster draws nodes, in most cases few.
 func (d dice) cluster(s *Scenario) {
 	n := d.upTo(1, 6)
 	switch x := d.Float64(); {
@@ -70,13 +70,13 @@ func (d dice) cluster(s *Scenario) {
 	}
 	zones, shared := d.upTo(1, 3), d.chance(0.1)
 	for i := range n {
-		node := Node{Zone: i % zones, Lag: d.between(0, time.Second)}
+		node := Node{Zone: i % zones, ProxyLag: d.between(0, time.Second)}
 		if i > 0 && d.chance(0.02) {
-			node.Outside = "its node selector leaves it out"
+			node.OutsideWhy = "its node selector leaves it out"
 		}
 		node.Cordoned = d.chance(0.03)
-		if node.Outside == "" && i > 0 && shared && s.Nodes[i-1].agent() && d.chance(0.5) {
-			node.On = cmp.Or(s.Nodes[i-1].On, i)
+		if node.OutsideWhy == "" && i > 0 && shared && s.Nodes[i-1].hasAgent() && d.chance(0.5) {
+			node.AgentOn = cmp.Or(s.Nodes[i-1].AgentOn, i)
 		}
 		s.Nodes = append(s.Nodes, node)
 	}
@@ -88,7 +88,7 @@ func (d dice) cluster(s *Scenario) {
 	}
 }
 
-// targets draws the kinds that are probed and what stands behind them.
+// targets draws the kinds that are probed and the backends behind them.
 func (d dice) targets(s *Scenario) {
 	for _, k := range [...]struct {
 		kind target.Kind
@@ -103,7 +103,7 @@ func (d dice) targets(s *Scenario) {
 		s.Kinds = []target.Kind{target.ClusterIP}
 	}
 	if d.chance(0.01) {
-		defer func() { s.Service.Spread, s.Service.Undeclared = pick(d, OneOnly, SameNode), true }()
+		defer func() { s.Service.Spread, s.Service.SpreadIsFault = pick(d, OneOnly, SameNode), true }()
 	}
 	s.Service = Service{InternalLocal: d.chance(0.15), ExternalLocal: d.chance(0.2),
 		Insiders: pick(d, Everywhere, OnOwnNode, Nowhere)}
@@ -111,11 +111,12 @@ func (d dice) targets(s *Scenario) {
 		s.Service.Spread = pick(d, SameZone, SameNode, Sticky)
 	}
 	proxy := func() Proxy {
-		return Proxy{Pins: d.chance(0.4), Speaks: d.chance(0.5), Deaf: d.between(0, 3*time.Second)}
+		return Proxy{Sticky: d.chance(0.4), AnswersForPods: d.chance(0.5),
+			IgnoresEndpoints: d.between(0, 3*time.Second)}
 	}
 	s.Balancer, s.Ingress = proxy(), proxy()
 	s.Balancer.ShortCircuit = d.chance(0.3)
-	s.Ingress.Speaks = true
+	s.Ingress.AnswersForPods = true
 }
 
 // load draws rate and length, so that the whole round has a bounded number of requests.
@@ -172,11 +173,12 @@ func (d dice) starts(s *Scenario) {
 	}
 }
 
-// limits draws what one or two agents are short of.
+// limits draws the resources that one or two agents lack.
 func (d dice) limits(s *Scenario) {
 	for range pick(d, 1, 1, 2) {
 		l := Limit{Node: d.IntN(len(s.Nodes)), To: forever}
-		if !s.Nodes[l.Node].agent() || slices.ContainsFunc(s.Limits, func(o Limit) bool { return o.Node == l.Node }) {
+		if !s.Nodes[l.Node].hasAgent() ||
+			slices.ContainsFunc(s.Limits, func(o Limit) bool { return o.Node == l.Node }) {
 			continue
 		}
 		switch d.IntN(6) {

@@ -9,17 +9,17 @@ import (
 	"kdoctor.io/kdoctor/internal/verdict"
 )
 
-// rank orders results: a higher one is worse. What was not measured, what was not measured well, and that of which too
-// little is left are neither success nor blame: a failure more that a change explains may make one of them another.
+// rank orders results: a higher rank is worse. Three results are neither success nor blame: not measured, not measured
+// well, and too little left. One more failure that a change explains may turn one of these into another.
 func rank(r verdict.Result) int {
-	if r == verdict.NoData || r == voided {
+	if r == verdict.NoData || r == void {
 		r = verdict.ToolLimited
 	}
 	return slices.Index([]verdict.Result{verdict.Pass, verdict.ToolLimited, verdict.Fail}, r)
 }
 
-// metamorphic changes what was reported a little, and checks that the judgement follows as it must.
-func (c *checker) metamorphic(e evidence) {
+// checkMetamorphic changes what was reported a little, and checks that the judgement follows as it must.
+func (c *checker) checkMetamorphic(e evidence) {
 	s := c.truth.Scenario
 	d := dice{rand.New(rand.NewPCG(s.Seed^0x9e3779b9, s.Number))} // #nosec G404 -- rounds must be repeatable
 	c.shuffled(d, e)
@@ -33,13 +33,13 @@ func (c *checker) metamorphic(e evidence) {
 
 // oneMoreFailure turns a successful request into a failed one.
 func (c *checker) oneMoreFailure(d dice, e evidence) {
-	a := c.agent(e.round.Agents[d.IntN(len(e.round.Agents))].Pod)
+	a := c.agentTruth(e.round.Agents[d.IntN(len(e.round.Agents))].Pod)
 	if len(a.Paths) == 0 {
 		return
 	}
 	at := d.IntN(len(a.Paths))
 	p := a.Paths[at]
-	i, ok := d.quick(p.Counted.attempts)
+	i, ok := d.quickSuccess(p.Counted.attempts)
 	if !ok {
 		return
 	}
@@ -49,29 +49,29 @@ func (c *checker) oneMoreFailure(d dice, e evidence) {
 	changed.Paths = []PathTruth{p}
 	r, err := c.truth.Record(changed)
 	if err != nil {
-		c.problem(Broken, "with one more failure: %v", err)
+		c.problem(RefusedReport, "with one more failure: %v", err)
 		return
 	}
-	with := e.with(r.Pod, func(a *report.Agent) {
+	with := e.withAgent(r.Pod, func(a *report.Agent) {
 		a.Paths = slices.Clone(a.Paths)
 		a.Paths[at] = r.Paths[0]
 	})
 	judged := with.judge(c.truth.Scenario.Expect)
 	was, is := c.judged.Verdict, judged.Verdict
 	if rank(is.Result) < rank(was.Result) {
-		c.problem(Improved, "%s to %s: a failure more at %v makes the round %q, which was %q: %v, was %v",
+		c.problem(FailureImproves, "%s to %s: a failure more at %v makes the round %q, which was %q: %v, was %v",
 			r.Pod, p.Target.ID, p.Counted.attempts[i].at, is.Result, was.Result, is.Reasons, was.Reasons)
 	}
 	before, after := pathOf(resultOf(was, r.Pod), p.Target.ID), pathOf(resultOf(is, r.Pod), p.Target.ID)
 	if rank(after.Result) < rank(before.Result) {
-		c.problem(Improved, "%s to %s: a failure more (%v) at %v makes the path %q, which was %q: %v", r.Pod,
+		c.problem(FailureImproves, "%s to %s: a failure more (%v) at %v makes the path %q, which was %q: %v", r.Pod,
 			p.Target.ID,
 			p.Counted.attempts[i].outcome, p.Counted.attempts[i].at, after.Result, before.Result, reasonOf(before))
 	}
 }
 
-// quick chooses a successful request that took no longer than the mean, so that the mean without it is no lower.
-func (d dice) quick(attempts []attempt) (int, bool) {
+// quickSuccess chooses a successful request that took no longer than the mean, so that the mean without it is no lower.
+func (d dice) quickSuccess(attempts []attempt) (int, bool) {
 	var sum, n int64
 	for _, a := range attempts {
 		if !a.missed && a.outcome == 0 {
@@ -91,8 +91,8 @@ func (d dice) quick(attempts []attempt) (int, bool) {
 	return 0, false
 }
 
-// with is the evidence with one agent's report changed.
-func (e evidence) with(pod string, change func(*report.Agent)) evidence {
+// withAgent returns the evidence with one agent's report changed.
+func (e evidence) withAgent(pod string, change func(*report.Agent)) evidence {
 	e.round.Agents = slices.Clone(e.round.Agents)
 	for i := range e.round.Agents {
 		if e.round.Agents[i].Pod == pod {
@@ -112,7 +112,8 @@ func (c *checker) foreignChange(d dice, e evidence) {
 	}
 	at := epoch().Add(d.between(0, c.truth.Length))
 	change := report.Change{Pod: pod, Node: nodeName(node),
-		Kind: pick(d, report.Deleted, report.Drained, report.Restarted), WindowStart: at, WindowEnd: at.Add(time.Second)}
+		Kind: pick(d, report.Deleted, report.Drained, report.Restarted), WindowStart: at,
+		WindowEnd: at.Add(time.Second)}
 	with := e
 	with.round.Churn = slices.Clone(e.round.Churn)
 	i, _ := slices.BinarySearchFunc(with.round.Churn, change,
@@ -127,14 +128,15 @@ func (c *checker) foreignChange(d dice, e evidence) {
 		for _, p := range a.Paths {
 			before, after := pathOf(was, p.Target.ID), pathOf(is, p.Target.ID)
 			if !c.mayTouch(p.r, pod) && before.Result != after.Result {
-				c.problem(Touched, "%s to %s: %s of %s, which may not answer there, makes the path %q, which was %q",
+				c.problem(ForeignChange,
+					"%s to %s: %s of %s, which may not answer there, makes the path %q, which was %q",
 					was.Pod, p.Target.ID, change.Kind, pod, after.Result, before.Result)
 			}
 		}
 	}
 }
 
-// lessMeasured takes something of what was measured away.
+// lessMeasured takes away part of what was measured.
 func (c *checker) lessMeasured(d dice, e evidence) {
 	pod := e.round.Agents[d.IntN(len(e.round.Agents))].Pod
 	less, what, timeless := e, "", false
@@ -147,7 +149,7 @@ func (c *checker) lessMeasured(d dice, e evidence) {
 			report.Missing{Pod: pod, Node: "", Reason: "no report"})
 	case 1:
 		what = "without a path"
-		less = e.with(pod, func(a *report.Agent) {
+		less = e.withAgent(pod, func(a *report.Agent) {
 			if len(a.Paths) > 0 {
 				i := d.IntN(len(a.Paths))
 				a.Paths = slices.Delete(slices.Clone(a.Paths), i, i+1)
@@ -155,10 +157,10 @@ func (c *checker) lessMeasured(d dice, e evidence) {
 		})
 	case 2:
 		what = "without most requests of a path"
-		less = c.fewer(d, e, pod)
+		less = c.mostMissed(d, e, pod)
 	case 3:
 		what = "without the persistent stream of a path"
-		less = e.with(pod, func(a *report.Agent) {
+		less = e.withAgent(pod, func(a *report.Agent) {
 			if len(a.Paths) > 0 {
 				a.Paths = slices.Clone(a.Paths)
 				a.Paths[d.IntN(len(a.Paths))].Persistent = nil
@@ -167,32 +169,32 @@ func (c *checker) lessMeasured(d dice, e evidence) {
 	case 4:
 		what, timeless = "without the times of failures", true
 		both := d.chance(0.5)
-		less = e.with(pod, func(a *report.Agent) {
+		less = e.withAgent(pod, func(a *report.Agent) {
 			a.Paths = slices.Clone(a.Paths)
 			for i := range a.Paths {
 				p := &a.Paths[i]
-				p.Failures = timelessly(p.Failures)
+				p.Failures = withoutTimes(p.Failures)
 				if both && p.Persistent != nil {
-					kept := *p.Persistent
-					kept.Failures = timelessly(kept.Failures)
-					p.Persistent = &kept
+					persistent := *p.Persistent
+					persistent.Failures = withoutTimes(persistent.Failures)
+					p.Persistent = &persistent
 				}
 			}
 		})
 	}
 	judged, was := less.judge(c.truth.Scenario.Expect), c.judged.Verdict.Result
 	if timeless && was != verdict.Fail {
-		// Without their times no failure is excused: all count, and a path that passes all the same had no need of an
-		// excuse.
+		// Without times no failure is excused, so all failures count. A path that still passes needed no excuse.
 		return
 	}
 	if judged.Verdict.Result == verdict.Pass && was != verdict.Pass {
-		c.problem(Taken, "%s: %s the round is a pass, which was %q: %v", pod, what, was, c.judged.Verdict.Reasons)
+		c.problem(LessMeasuredPasses, "%s: %s the round is a pass, which was %q: %v", pod, what, was,
+			c.judged.Verdict.Reasons)
 	}
 }
 
-// timelessly returns the failures without their times.
-func timelessly(failures []report.Failure) []report.Failure {
+// withoutTimes returns the failures without their times.
+func withoutTimes(failures []report.Failure) []report.Failure {
 	failures = slices.Clone(failures)
 	for i := range failures {
 		failures[i].Spans = nil
@@ -200,9 +202,9 @@ func timelessly(failures []report.Failure) []report.Failure {
 	return failures
 }
 
-// fewer makes most requests of a path missed: half of the failures first.
-func (c *checker) fewer(d dice, e evidence, pod string) evidence {
-	a := *c.agent(pod)
+// mostMissed makes most requests of a path missed, half of the failures first.
+func (c *checker) mostMissed(d dice, e evidence, pod string) evidence {
+	a := *c.agentTruth(pod)
 	if len(a.Paths) == 0 {
 		return e
 	}
@@ -222,10 +224,10 @@ func (c *checker) fewer(d dice, e evidence, pod string) evidence {
 	a.Paths = []PathTruth{p}
 	r, err := c.truth.Record(a)
 	if err != nil {
-		c.problem(Broken, "with fewer requests: %v", err)
+		c.problem(RefusedReport, "with fewer requests: %v", err)
 		return e
 	}
-	return e.with(pod, func(a *report.Agent) {
+	return e.withAgent(pod, func(a *report.Agent) {
 		a.Paths = slices.Clone(a.Paths)
 		a.Paths[at] = r.Paths[0]
 	})
@@ -250,13 +252,13 @@ func (c *checker) shuffled(d dice, e evidence) {
 	judged := other.judge(c.truth.Scenario.Expect)
 	was, is := c.judged.Verdict, judged.Verdict
 	if was.Result != is.Result {
-		c.problem(Disorder, "the round is %q, and in another order %q", was.Result, is.Result)
+		c.problem(OrderMatters, "the round is %q, and in another order %q", was.Result, is.Result)
 	}
 	for i := range was.Agents {
 		a := &was.Agents[i]
 		b := resultOf(is, a.Pod)
 		if b == nil || a.Result != b.Result {
-			c.problem(Disorder, "%s is %q, and in another order otherwise", a.Pod, a.Result)
+			c.problem(OrderMatters, "%s is %q, and in another order otherwise", a.Pod, a.Result)
 			continue
 		}
 		results := map[string]verdict.Result{}
@@ -265,25 +267,25 @@ func (c *checker) shuffled(d dice, e evidence) {
 		}
 		for _, p := range a.Paths {
 			if results[p.Target] != p.Result {
-				c.problem(Disorder, "%s to %s is %q, and in another order %q", a.Pod, p.Target, p.Result,
+				c.problem(OrderMatters, "%s to %s is %q, and in another order %q", a.Pod, p.Target, p.Result,
 					results[p.Target])
 			}
 		}
 	}
 	if len(c.judged.Findings) != len(judged.Findings) {
-		c.problem(Disorder, "there are %d findings, and in another order %d", len(c.judged.Findings),
+		c.problem(OrderMatters, "there are %d findings, and in another order %d", len(c.judged.Findings),
 			len(judged.Findings))
 		return
 	}
 	for i, f := range c.judged.Findings {
 		if o := judged.Findings[i]; f.Reason != o.Reason || f.Message != o.Message || f.Confidence != o.Confidence ||
 			f.Where != o.Where {
-			c.problem(Disorder, "the finding %q, and in another order %q", f.Message, o.Message)
+			c.problem(OrderMatters, "the finding %q, and in another order %q", f.Message, o.Message)
 		}
 	}
 }
 
-// shuffle is a copy in another order.
+// shuffle returns a copy in another order.
 func shuffle[T any](d dice, of []T) []T {
 	other := slices.Clone(of)
 	d.Shuffle(len(other), func(i, j int) { other[i], other[j] = other[j], other[i] })

@@ -10,7 +10,7 @@ import (
 	"kdoctor.io/kdoctor/internal/verdict"
 )
 
-// Judged is what the product makes of a round.
+// Judged is the product's judgement on a round.
 type Judged struct {
 	Round    report.Round
 	Verdict  verdict.Verdict
@@ -32,15 +32,15 @@ type evidence struct {
 	silent map[string]time.Time
 }
 
-// evidence is what the controller has in its hands once the round is over: as internal/round joins it.
+// evidence returns what the controller has once the round is over, joined as internal/round joins it.
 func (t *Truth) evidence() (evidence, error) {
 	var reports []report.Agent
 	lost, silent, answered := map[string]string{}, map[string]time.Time{}, map[string]time.Time{}
 	for _, a := range t.Agents {
 		if !a.Reports {
 			pod := podName(a.Number)
-			lost[pod], silent[pod], answered[pod] = "no answer on either way", epoch().Add(a.Silent),
-				epoch().Add(a.Answered)
+			lost[pod], silent[pod], answered[pod] = "no answer on either way", epoch().Add(a.SilentSince),
+				epoch().Add(a.LastAnswered)
 			continue
 		}
 		r, err := t.Record(a)
@@ -58,25 +58,25 @@ func (t *Truth) evidence() (evidence, error) {
 		round: report.Round{Started: epoch(), Deadline: epoch().Add(t.Length + time.Minute),
 			Ended: epoch().Add(t.Length),
 			Load:  m.Load, Expected: m.Expected, Backends: m.Backends, Agents: agents, Missing: missing, Gaps: m.Gaps,
-			Churn: t.watched(), Outside: m.Outside}}, nil
+			Churn: t.observedChanges(), Outside: m.Outside}}, nil
 }
 
-// watched is what the product sees of changes, from looks at the cluster.
-func (t *Truth) watched() []report.Change {
+// observedChanges returns the changes that the product observes in snapshots of the cluster.
+func (t *Truth) observedChanges() []report.Change {
 	var agents []topology.Agent
 	answered, silent := map[string]time.Time{}, map[string]time.Time{}
 	for _, p := range t.mesh.Plans {
 		agents = append(agents, p.Agent)
 	}
 	for _, a := range t.Agents {
-		answered[podName(a.Number)] = epoch().Add(a.Answered)
-		if a.Silent != forever {
-			silent[podName(a.Number)] = epoch().Add(a.Silent)
+		answered[podName(a.Number)] = epoch().Add(a.LastAnswered)
+		if a.SilentSince != forever {
+			silent[podName(a.Number)] = epoch().Add(a.SilentSince)
 		}
 	}
 	w := churn.NewWatch(agents, epoch())
 	w.Observe(t.world.snapshot(0))
-	for _, at := range t.looks {
+	for _, at := range t.snapshotTimes {
 		w.Observe(t.world.snapshot(at))
 	}
 	w.ObserveSilence(silent)

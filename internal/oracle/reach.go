@@ -7,12 +7,13 @@ import (
 	"kdoctor.io/kdoctor/internal/target"
 )
 
-// reach is the way from a node, or from a proxy outside the cluster, to a pod, and the pod's answer.
-func (p *path) reach(a *attempt, from, pod int, t time.Duration) {
+// reachPod takes the request from a node, or from a proxy outside the cluster, to a pod, and back with the pod's
+// answer.
+func (p *path) reachPod(a *attempt, from, pod int, t time.Duration) {
 	w := p.w
 	a.to = int16(pod) // #nosec G115 -- there are at most 250 pods
 	node := w.pods[pod].node
-	if p.link(a, from, node, t) {
+	if p.crossLink(a, from, node, t) {
 		return
 	}
 	if o, down := during(w.downs[node], t); down {
@@ -20,16 +21,16 @@ func (p *path) reach(a *attempt, from, pod int, t time.Duration) {
 		return
 	}
 	if o, out := during(w.pods[pod].outages, t); out {
-		p.meetsNobody(a, o)
+		p.meetAbsentPod(a, o)
 		return
 	}
 	for _, kind := range [...]FaultKind{WrongPeer, WrongStatus, SlowPod} {
-		p.misbehaves(a, kind, pod, t)
+		p.applyPodFault(a, kind, pod, t)
 		if a.outcome != probe.OK {
 			return
 		}
 	}
-	if p.limited(a, pod, t); a.outcome != probe.OK {
+	if p.applyAnswererLimits(a, pod, t); a.outcome != probe.OK {
 		return
 	}
 	a.status = 200
@@ -38,13 +39,13 @@ func (p *path) reach(a *attempt, from, pod int, t time.Duration) {
 	}
 }
 
-// meetsNobody ends a request to a pod that is not there. The address of a deleted pod may belong to another one by
+// meetAbsentPod ends a request to a pod that is not there. The address of a deleted pod may belong to another pod by
 // then.
-func (p *path) meetsNobody(a *attempt, o outage) {
+func (p *path) meetAbsentPod(a *attempt, o outage) {
 	if o.cause.Culprit == ByChange {
 		c := p.w.s.Changes[o.cause.Index]
-		if i, ok := p.w.replacement(int(o.cause.Index)); ok && c.Reused && p.r.pod != nobody &&
-			a.at >= p.w.pods[i].born {
+		if i, ok := p.w.replacement(int(o.cause.Index)); ok && c.AddressReused && p.r.pod != nobody &&
+			a.at >= p.w.pods[i].readyAt {
 			a.outcome, a.phase, a.status, a.peer, a.cause = probe.WrongPeer, probe.Body, 200, int16(i),
 				o.cause // #nosec G115 -- there are at most 250 pods
 			return
@@ -53,11 +54,12 @@ func (p *path) meetsNobody(a *attempt, o outage) {
 	a.end(o.how, o.cause)
 }
 
-// misbehaves is what a fault of the pod does to its answer.
-func (p *path) misbehaves(a *attempt, kind FaultKind, pod int, t time.Duration) {
+// applyPodFault applies a fault of the pod to its answer.
+func (p *path) applyPodFault(a *attempt, kind FaultKind, pod int, t time.Duration) {
 	for _, i := range p.w.faults[kind] {
 		f := p.w.s.Faults[i]
-		if f.Node != pod || t < f.From || t >= f.To || (f.OnlyKept && !p.kept) || p.random.Float64() >= f.Rate {
+		if f.Node != pod || t < f.From || t >= f.To || (f.OnlyPersistent && !p.persistent) ||
+			p.random.Float64() >= f.Rate {
 			continue
 		}
 		cause := Cause{ByFault, int16(i)} // #nosec G115 -- a scenario has few faults
@@ -79,8 +81,8 @@ func (p *path) misbehaves(a *attempt, kind FaultKind, pod int, t time.Duration) 
 	}
 }
 
-// limited is what a pod does that is short of CPU.
-func (p *path) limited(a *attempt, pod int, t time.Duration) {
+// applyAnswererLimits applies the lack of CPU of the pod to its answer.
+func (p *path) applyAnswererLimits(a *attempt, pod int, t time.Duration) {
 	if pod >= len(p.w.limits) {
 		return
 	}
@@ -100,8 +102,8 @@ func (p *path) limited(a *attempt, pod int, t time.Duration) {
 	}
 }
 
-// speakFor is what a proxy says when the pod did not answer it.
-func (p *path) speakFor(a *attempt, at int) {
+// answerByProxy sets the answer of a proxy whose pod did not answer.
+func (p *path) answerByProxy(a *attempt, at int) {
 	if at != outsideCluster || a.outcome == probe.OK || a.outcome == probe.BadStatus {
 		return
 	}
@@ -110,17 +112,17 @@ func (p *path) speakFor(a *attempt, at int) {
 		a.answer(504)
 	case p.r.kind == target.Ingress:
 		a.answer(502)
-	case p.w.s.Balancer.Speaks:
+	case p.w.s.Balancer.AnswersForPods:
 		a.outcome, a.phase = probe.Reset, probe.FirstByte
 	}
 }
 
-// slowed is what the asking agent's own limits do to a request that was sent.
-func (p *path) slowed(a *attempt) {
+// applyAskerLimits applies the asking agent's own limits to a request that was sent.
+func (p *path) applyAskerLimits(a *attempt) {
 	a.lag = 20 + p.random.Int32N(400)
 	for _, i := range p.w.limits[p.r.asker] {
 		l := p.w.s.Limits[i]
-		if a.at < l.From || a.at >= l.To || (l.OnlyKept && !p.kept) {
+		if a.at < l.From || a.at >= l.To || (l.OnlyPersistent && !p.persistent) {
 			continue
 		}
 		cause := Cause{ByAsker, int16(i)} // #nosec G115 -- a scenario has few limits

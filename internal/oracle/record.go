@@ -15,7 +15,7 @@ import (
 	"kdoctor.io/kdoctor/internal/wire"
 )
 
-// Record is the report that the agent sends, after it went over the wire and as the controller keeps it.
+// Record returns the agent's report after it went over the wire, as the controller keeps it.
 func (t *Truth) Record(a AgentTruth) (report.Agent, error) {
 	s := t.Scenario
 	start := s.Starts[a.Number]
@@ -30,10 +30,10 @@ func (t *Truth) Record(a AgentTruth) (report.Agent, error) {
 		Started:  began, Ended: ended,
 		Resources: report.Resources{Known: true, MeanCPU: 5, MaxCPU: 20, MaxMemory: 30 << 20}, Observer: t.observer(a)}
 	for _, p := range a.Paths {
-		made := t.book(p.Target, p.Counted, own, began, ended)
-		if p.HasKept {
-			kept := t.book(p.Target, p.Kept, own, began, ended)
-			made.Persistent = &kept
+		made := t.countStream(p.Target, p.Counted, own, began, ended)
+		if p.HasPersistent {
+			persistent := t.countStream(p.Target, p.Persistent, own, began, ended)
+			made.Persistent = &persistent
 		}
 		r.Paths = append(r.Paths, made)
 	}
@@ -48,11 +48,11 @@ func (t *Truth) Record(a AgentTruth) (report.Agent, error) {
 	return sent, nil
 }
 
-// lastEnd is when the last attempt of the agent ended.
+// lastEnd returns when the last attempt of the agent ended.
 func (a AgentTruth) lastEnd(from time.Duration) time.Duration {
 	last := from
 	for _, p := range a.Paths {
-		for _, s := range [...]*stream{&p.Counted, &p.Kept} {
+		for _, s := range [...]*stream{&p.Counted, &p.Persistent} {
 			for i := range s.attempts {
 				x := &s.attempts[i]
 				last = max(last, x.at+time.Duration(x.lag+x.latency)*time.Microsecond)
@@ -85,7 +85,7 @@ func overWire(r report.Agent) (report.Agent, error) {
 	return wire.ParseReport(&m)
 }
 
-// observer is what the agent says of how well it could observe.
+// observer returns what the agent reports of how well it could observe.
 func (t *Truth) observer(a AgentTruth) report.Observer {
 	o := report.Observer{Files: 100, FileLimit: 1 << 20, Ports: 28_000}
 	for _, i := range t.world.limits[a.Number] {
@@ -102,8 +102,8 @@ func (t *Truth) observer(a AgentTruth) report.Observer {
 	return o
 }
 
-// book counts a stream as agents do. own is the agent's clock at the controller's epoch.
-func (t *Truth) book(to target.Target, s stream, own, began, ended time.Time) report.Path {
+// countStream counts a stream as agents do. own is the agent's clock at the controller's epoch.
+func (t *Truth) countStream(to target.Target, s stream, own, began, ended time.Time) report.Path {
 	account := load.NewAccount(to)
 	account.Begin(began)
 	var sample probe.Sample
@@ -118,13 +118,13 @@ func (t *Truth) book(to target.Target, s stream, own, began, ended time.Time) re
 	}
 	account.End(began, ended)
 	p := account.Report()
-	// Where requests were taken away, fewer were there to open connections.
+	// If requests were taken away, fewer requests were left to open connections.
 	p.IdleResets = min(uint64(s.idleResets), p.Sent)              // #nosec G115 -- a count
 	p.IdleCloses = min(uint64(s.idleCloses), p.Sent-p.IdleResets) // #nosec G115 -- a count
 	return p
 }
 
-// sample is the attempt as a prober tells it.
+// sample sets s to the attempt as a prober reports it.
 func (t *Truth) sample(s *probe.Sample, a *attempt, own time.Time) {
 	lag := time.Duration(a.lag) * time.Microsecond
 	*s = probe.Sample{Due: own.Add(a.at), Start: own.Add(a.at), Own: lag,

@@ -18,33 +18,33 @@ const (
 	outsideCluster = -1
 )
 
-// route is what the simulation knows of one agent's target.
+// route is the simulation's knowledge of one agent's target.
 type route struct {
 	kind   target.Kind
 	family topology.Family
-	// asker is the agent that asks, from the node on which it is.
+	// asker is the agent that asks, from is the node on which it runs.
 	asker, from int
-	// pod is the only one that may answer, node the one whose port it is; nobody elsewhere.
+	// pod is the only pod that may answer, node is the node whose port is asked; nobody for other routes.
 	pod, node int
-	// may are the pods of the plan that may answer this agent; known are those that may for all that anybody can know,
-	// and policy those that the traffic policy leads to.
-	may, known, policy []int
-	// pinned reports that all requests of the agent may be led to any one of them.
-	pinned bool
+	// answerers are the pods of the plan that may answer this agent. possible are the pods that may answer as far as
+	// anybody can know, byPolicy the pods that the traffic policy leads to.
+	answerers, possible, byPolicy []int
+	// mayStick reports that all requests of the agent may be led to any one of the pods.
+	mayStick bool
 }
 
-// attempt is one request and what came of it.
+// attempt is one request and its result.
 type attempt struct {
-	// at is when it started.
+	// at is when the request started.
 	at time.Duration
 	// lag and latency are in microseconds.
 	lag, latency int32
 	outcome      probe.Outcome
 	phase        probe.Phase
 	status       int16
-	// peer is the pod that answered, or nobody; to is the one that the request was led to.
+	// peer is the pod that answered, or nobody. to is the pod that the request was led to.
 	peer, to int16
-	// missed was never made. reused and closed are those of the sample.
+	// missed reports that the request was never made. reused and closed are as in probe.Sample.
 	missed, reused, closed bool
 	cause                  Cause
 }
@@ -66,13 +66,13 @@ func (w *world) routeOf(asker int, t target.Target) route {
 			r.node = i
 		}
 	}
-	r.may = w.mayAnswer(r)
-	r.known = r.may
+	r.answerers = w.mayAnswer(r)
+	r.possible = r.answerers
 	if r.kind == target.NodePort && w.s.Service.ExternalLocal {
-		r.known = w.ready()
-		r.policy = slices.DeleteFunc(w.ready(), func(i int) bool { return w.pods[i].node != r.node })
+		r.possible = w.plannedPods()
+		r.byPolicy = slices.DeleteFunc(w.plannedPods(), func(i int) bool { return w.pods[i].node != r.node })
 	}
-	r.pinned = w.mayPin(r)
+	r.mayStick = w.mayStick(r)
 	return r
 }
 
@@ -82,19 +82,19 @@ type path struct {
 	r route
 	// random draws what is left to chance.
 	random *rand.Rand
-	// stuck is the pod to which a Service or a proxy leads all requests of the agent, or nobody.
-	stuck int
-	// timeout is the request's own.
+	// stuckTo is the pod to which a Service or a proxy leads all requests of the agent, or nobody.
+	stuckTo int
+	// timeout is the timeout of one request.
 	timeout time.Duration
-	// kept reports a persistent stream beside the counted requests.
-	kept bool
+	// persistent reports that this is the persistent stream, and not the counted requests.
+	persistent bool
 }
 
-// send makes one request over a new connection, or over the one that is open to the pod where over is not nobody.
+// send makes one request over a new connection or, if over is not nobody, over the open connection to that pod.
 func (p *path) send(t time.Duration, over int) attempt {
 	a := attempt{at: t, peer: nobody}
-	p.way(&a, t, over)
-	p.slowed(&a)
+	p.follow(&a, t, over)
+	p.applyAskerLimits(&a)
 	if a.outcome == probe.Timeout {
 		a.latency = micros(p.timeout)
 	}
@@ -103,20 +103,20 @@ func (p *path) send(t time.Duration, over int) attempt {
 
 func micros(d time.Duration) int32 { return int32(d / time.Microsecond) } // #nosec G115 -- timeouts are seconds
 
-// way follows the request from hop to hop until something ends it.
-func (p *path) way(a *attempt, t time.Duration, over int) {
+// follow takes the request from hop to hop until something ends it.
+func (p *path) follow(a *attempt, t time.Duration, over int) {
 	a.latency = 200 + p.random.Int32N(1800)
 	asker := p.r.from
-	if p.hit(a, PolicyRefuses, asker, asker, t) {
+	if p.meetsFault(a, PolicyRefuses, asker, asker, t) {
 		return
 	}
 	at := asker
 	switch {
 	case p.r.pod != nobody:
-		p.reach(a, asker, p.r.pod, t)
+		p.reachPod(a, asker, p.r.pod, t)
 		return
 	case p.w.proxied(p.r):
-		if p.hit(a, p.down(), asker, asker, t) {
+		if p.meetsFault(a, p.proxyFault(), asker, asker, t) {
 			return
 		}
 		at = outsideCluster
@@ -127,33 +127,33 @@ func (p *path) way(a *attempt, t time.Duration, over int) {
 		at = p.r.node
 	}
 	chosen := over
-	// A proxy that speaks HTTP chooses for each request.
+	// An HTTP proxy chooses a pod for each request.
 	if over == nobody || p.r.kind == target.Ingress {
-		if at != outsideCluster && p.hit(a, BrokenService, at, asker, t) {
+		if at != outsideCluster && p.meetsFault(a, BrokenService, at, asker, t) {
 			return
 		}
-		if chosen = p.choose(a, at, t); a.outcome != probe.OK {
+		if chosen = p.choosePod(a, at, t); a.outcome != probe.OK {
 			return
 		}
 	}
-	p.reach(a, at, chosen, t)
-	p.speakFor(a, at)
+	p.reachPod(a, at, chosen, t)
+	p.answerByProxy(a, at)
 }
 
-// down is the fault that takes the proxy of the path away.
-func (p *path) down() FaultKind {
+// proxyFault returns the kind of fault that takes the proxy of the path away.
+func (p *path) proxyFault() FaultKind {
 	if p.r.kind == target.Ingress {
 		return IngressDown
 	}
 	return BalancerDown
 }
 
-// hit ends the request if a fault of the kind holds at the node, for this asker, and its turn comes.
-func (p *path) hit(a *attempt, kind FaultKind, node, asker int, t time.Duration) bool {
+// meetsFault ends the request if a fault of the kind holds at the node for this asker, and the dice say so.
+func (p *path) meetsFault(a *attempt, kind FaultKind, node, asker int, t time.Duration) bool {
 	for _, i := range p.w.faults[kind] {
 		f := p.w.s.Faults[i]
 		if t < f.From || t >= f.To || (f.Node != nobody && f.Node != node) || (f.Peer != nobody && f.Peer != asker) ||
-			(f.OnlyKept && !p.kept) {
+			(f.OnlyPersistent && !p.persistent) {
 			continue
 		}
 		if p.random.Float64() >= f.Rate {
@@ -190,20 +190,20 @@ func (a *attempt) answer(status int16) {
 	a.outcome, a.phase, a.status, a.peer = probe.BadStatus, probe.FirstByte, status, nobody
 }
 
-// toNodePort is the way to the node whose port it is.
+// toNodePort takes the request to the node whose port it is.
 func (p *path) toNodePort(a *attempt, t time.Duration) {
-	if p.link(a, p.r.from, p.r.node, t) {
+	if p.crossLink(a, p.r.from, p.r.node, t) {
 		return
 	}
 	if o, down := during(p.w.downs[p.r.node], t); down {
 		a.end(o.how, o.cause)
 		return
 	}
-	p.hit(a, BlockedNodePort, p.r.node, p.r.from, t)
+	p.meetsFault(a, BlockedNodePort, p.r.node, p.r.from, t)
 }
 
-// link is the network between two nodes.
-func (p *path) link(a *attempt, from, to int, t time.Duration) bool {
+// crossLink takes the request over the network between two nodes, and reports whether it ended there.
+func (p *path) crossLink(a *attempt, from, to int, t time.Duration) bool {
 	if from == to || from == outsideCluster {
 		return false
 	}
@@ -221,28 +221,28 @@ func (p *path) link(a *attempt, from, to int, t time.Duration) bool {
 	return false
 }
 
-// choose is what the Service proxy of a node, or a proxy outside, does: it picks a pod from those that it knows.
-func (p *path) choose(a *attempt, at int, t time.Duration) int {
+// choosePod picks a pod as the Service proxy of a node, or a proxy outside, does: from the pods that the proxy knows.
+func (p *path) choosePod(a *attempt, at int, t time.Duration) int {
 	known := t
 	switch {
 	case at != outsideCluster:
-		known -= p.w.s.Nodes[at].Lag
+		known -= p.w.s.Nodes[at].ProxyLag
 	case p.r.kind == target.Ingress:
-		known -= p.w.s.Ingress.Deaf
+		known -= p.w.s.Ingress.IgnoresEndpoints
 	default:
-		known -= p.w.s.Balancer.Deaf
+		known -= p.w.s.Balancer.IgnoresEndpoints
 	}
 	var buffer [64]int
 	candidates := p.candidates(buffer[:0], at, known)
 	if len(candidates) == 0 {
-		a.end(p.rejects(), p.w.whyEmpty(p.r, at, known))
+		a.end(p.rejection(), p.w.whyEmpty(p.r, at, known))
 		if p.r.kind == target.Ingress {
 			a.answer(503)
 		}
 		return nobody
 	}
 	for _, i := range p.w.faults[StaleBackend] {
-		// One more address in the list of the node, at which nobody is.
+		// The list of the node has one more address, at which no pod is.
 		f := p.w.s.Faults[i]
 		if f.Node == at && t >= f.From && t < f.To && p.random.IntN(len(candidates)+1) == 0 {
 			a.end(f.How, Cause{ByFault, int16(i)}) // #nosec G115 -- a scenario has few faults
@@ -255,14 +255,14 @@ func (p *path) choose(a *attempt, at int, t time.Duration) int {
 	if !p.sticks(at) {
 		return candidates[p.random.IntN(len(candidates))]
 	}
-	if !slices.Contains(candidates, p.stuck) {
-		p.stuck = candidates[p.random.IntN(len(candidates))]
+	if !slices.Contains(candidates, p.stuckTo) {
+		p.stuckTo = candidates[p.random.IntN(len(candidates))]
 	}
-	return p.stuck
+	return p.stuckTo
 }
 
-// rejects is how a Service without backends turns requests away.
-func (p *path) rejects() Ending {
+// rejection returns how a Service without backends turns requests away.
+func (p *path) rejection() Ending {
 	if p.r.kind == target.NodePort && p.w.s.Service.ExternalLocal {
 		return ByTimeout
 	}
@@ -275,17 +275,17 @@ func (p *path) sticks(at int) bool {
 	case at != outsideCluster:
 		return p.w.s.Service.Spread == Sticky
 	case p.r.kind == target.Ingress:
-		return p.w.s.Ingress.Pins
+		return p.w.s.Ingress.Sticky
 	}
-	return p.w.s.Balancer.Pins
+	return p.w.s.Balancer.Sticky
 }
 
-// candidates are the pods that may be chosen, those nearby alone where the Service prefers them.
+// candidates returns the pods that may be chosen: only the nearby ones if the Service prefers them.
 func (p *path) candidates(all []int, at int, known time.Duration) []int {
-	w, only := p.w, p.w.only(p.r)
+	w, only := p.w, p.w.onlyNode(p.r)
 	for i := range w.pods {
 		if (only == nobody || w.pods[i].node == only) && w.pods[i].listed(known) {
-			if _, silent := w.silenced(i, at, known); !silent {
+			if _, silent := w.leftOut(i, at, known); !silent {
 				all = append(all, i)
 			}
 		}
@@ -308,8 +308,8 @@ func (p *path) candidates(all []int, at int, known time.Duration) []int {
 	return slices.DeleteFunc(all, func(i int) bool { return !near(i) })
 }
 
-// silenced returns the fault that keeps the pod from being chosen by the node, and whether there is one.
-func (w *world) silenced(p, at int, t time.Duration) (Cause, bool) {
+// leftOut returns the fault that keeps the node from choosing the pod, and whether there is one.
+func (w *world) leftOut(p, at int, t time.Duration) (Cause, bool) {
 	for _, i := range w.faults[SilentBackend] {
 		f := w.s.Faults[i]
 		if f.Node == p && (f.Peer == nobody || f.Peer == at) && t >= f.From && t < f.To {
@@ -319,10 +319,10 @@ func (w *world) silenced(p, at int, t time.Duration) (Cause, bool) {
 	return Cause{}, false
 }
 
-// whyEmpty is why no pod can be chosen.
+// whyEmpty returns why no pod can be chosen.
 func (w *world) whyEmpty(r route, at int, t time.Duration) Cause {
-	for _, i := range r.may {
-		if cause, silent := w.silenced(i, at, t); silent {
+	for _, i := range r.answerers {
+		if cause, silent := w.leftOut(i, at, t); silent {
 			return cause
 		}
 		if o, out := during(w.pods[i].unlisted, t); out {

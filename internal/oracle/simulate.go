@@ -12,49 +12,51 @@ import (
 	"kdoctor.io/kdoctor/internal/target"
 )
 
-// Truth is what happened in a round: the ledger of the simulation, from which it is known what each request met.
+// Truth is what happened in a round, with the cause of each request's ending.
 type Truth struct {
 	Scenario Scenario
 	Agents   []AgentTruth
 	// Length is when the last agent's load was over.
 	Length time.Duration
 
-	world *world
-	mesh  mesh.Mesh
-	looks []time.Duration
+	world         *world
+	mesh          mesh.Mesh
+	snapshotTimes []time.Duration
 }
 
 // AgentTruth is what happened to one agent that was given a plan.
 type AgentTruth struct {
-	// Number is that of its node.
+	// Number is the number of the agent's node.
 	Number int
-	// Stopped is when it stopped before its load was over, and why; forever where it did not.
+	// Stopped is when the agent stopped before its load was over, Cause is why; Stopped is forever if the agent did not
+	// stop.
 	Stopped time.Duration
 	Cause   Cause
-	// Reports reports whether its report reached the controller; Lost is the fault that kept it away, or the change,
-	// else.
-	Reports bool
-	Lost    Cause
-	// Silent is when it was first asked in vain, Answered when it was last asked that then answered.
-	Silent, Answered time.Duration
-	// Earliest and Latest are the moments between which the controller knows that it began.
+	// Reports reports whether the agent's report reached the controller. If not, LostBecause is the fault or the change
+	// that kept the report away.
+	Reports     bool
+	LostBecause Cause
+	// SilentSince is when the agent was first asked in vain, LastAnswered when it was last asked that then answered.
+	SilentSince, LastAnswered time.Duration
+	// Earliest and Latest are the moments between which, as the controller knows, the agent began.
 	Earliest, Latest time.Duration
 	Paths            []PathTruth
 }
 
 // PathTruth is what happened on one target of an agent.
 type PathTruth struct {
-	Target        target.Target
-	Counted, Kept stream
-	// HasKept reports that there is a kept stream.
-	HasKept bool
-	r       route
+	Target              target.Target
+	Counted, Persistent stream
+	// HasPersistent reports that there is a persistent stream.
+	HasPersistent bool
+	r             route
 }
 
-// heartbeat is how often an agent is asked while its load lasts, lookEvery how often the cluster is looked at.
+// heartbeat is how often an agent is asked while its load lasts, snapshotEvery how often a snapshot of the cluster is
+// taken.
 const (
-	heartbeat = 2 * time.Second
-	lookEvery = 10 * time.Second
+	heartbeat     = 2 * time.Second
+	snapshotEvery = 10 * time.Second
 )
 
 // Simulate runs the scenario.
@@ -72,18 +74,18 @@ func Simulate(s Scenario) *Truth {
 		t.Length = max(t.Length, s.Starts[a.Number].At+s.Load.Duration)
 	}
 	t.Length += s.Load.Timeout + time.Second
-	for at := lookEvery; at < t.Length; at += lookEvery {
-		t.looks = append(t.looks, at)
+	for at := snapshotEvery; at < t.Length; at += snapshotEvery {
+		t.snapshotTimes = append(t.snapshotTimes, at)
 	}
-	t.looks = append(t.looks, t.Length)
-	t.follow()
+	t.snapshotTimes = append(t.snapshotTimes, t.Length)
+	t.fetchReports()
 	for i := range t.Agents {
-		t.narrow(&t.Agents[i])
+		t.boundStart(&t.Agents[i])
 	}
 	return t
 }
 
-// numberOf is the number in the name of a pod that the plan has.
+// numberOf returns the number in the name of a pod that the plan has.
 func (w *world) numberOf(pod string) int {
 	for i := range w.pods {
 		if w.pods[i].name == pod {
@@ -98,7 +100,7 @@ func (t *Truth) agent(plan mesh.Plan, seeds *rand.Rand) AgentTruth {
 	w := t.world
 	a := AgentTruth{Number: w.numberOf(plan.Agent.Pod)}
 	start := w.s.Starts[a.Number]
-	a.Stopped, a.Cause = w.gone(a.Number)
+	a.Stopped, a.Cause = w.endOf(a.Number)
 	for i, l := range w.s.Limits {
 		if l.Node == a.Number && l.Stopped && l.To < a.Stopped {
 			a.Stopped, a.Cause = l.To, Cause{ByAsker, int16(i)} // #nosec G115 -- a scenario has few limits
@@ -107,31 +109,32 @@ func (t *Truth) agent(plan mesh.Plan, seeds *rand.Rand) AgentTruth {
 	if a.Stopped >= start.At+plan.Load.Duration+plan.Load.Timeout {
 		a.Stopped, a.Cause = forever, Cause{}
 	}
-	pace, kept := load.PaceOf(plan.Load), load.PersistentPaceOf(plan.Load)
+	pace, persistent := load.PaceOf(plan.Load), load.PersistentPaceOf(plan.Load)
 	for _, to := range plan.Targets {
 		p := PathTruth{Target: to, r: w.routeOf(a.Number, to)}
-		made := path{w: w, r: p.r, stuck: nobody, timeout: plan.Load.Timeout,
+		made := path{w: w, r: p.r, stuckTo: nobody, timeout: plan.Load.Timeout,
 			random: rand.New(rand.NewPCG(seeds.Uint64(), seeds.Uint64()))} // #nosec G404 -- rounds must be repeatable
 		phase := pace.Phase(plan.Agent.Pod, to.ID)
-		due := dues(plan.Load.Requests(), start.At+phase, a.Stopped, pace.Offset)
+		due := dueTimes(plan.Load.Requests(), start.At+phase, a.Stopped, pace.Offset)
 		if plan.Load.Connection == mesh.KeepAlive {
-			p.Counted = made.persistent(due)
+			p.Counted = made.persistentConnection(due)
 		} else {
-			p.Counted = made.fresh(due)
+			p.Counted = made.newConnections(due)
 		}
-		if kept.Requests > 0 {
-			p.HasKept = true
-			made.kept = true
-			p.Kept = made.persistent(dues(kept.Requests, start.At+kept.Phase(plan.Agent.Pod, to.ID), a.Stopped,
-				kept.Offset))
+		if persistent.Requests > 0 {
+			p.HasPersistent = true
+			made.persistent = true
+			p.Persistent = made.persistentConnection(dueTimes(persistent.Requests, start.At+persistent.Phase(plan.Agent.Pod, to.ID),
+				a.Stopped,
+				persistent.Offset))
 		}
 		a.Paths = append(a.Paths, p)
 	}
 	return a
 }
 
-// dues are the moments at which requests are due until the agent stops.
-func dues(n uint64, from, until time.Duration, offset func(uint64) time.Duration) []time.Duration {
+// dueTimes returns the moments at which requests are due until the agent stops.
+func dueTimes(n uint64, from, until time.Duration, offset func(uint64) time.Duration) []time.Duration {
 	all := make([]time.Duration, 0, n)
 	for i := range n {
 		if at := from + offset(i); at < until {
@@ -141,33 +144,35 @@ func dues(n uint64, from, until time.Duration, offset func(uint64) time.Duration
 	return all
 }
 
-// follow finds out which reports reach the controller.
-func (t *Truth) follow() {
+// fetchReports finds out which reports reach the controller.
+func (t *Truth) fetchReports() {
 	for i := range t.Agents {
 		a := &t.Agents[i]
 		start, end := t.Scenario.Starts[a.Number],
 			t.Scenario.Starts[a.Number].At+t.Scenario.Load.Duration+t.Scenario.Load.Timeout
-		dies, why := t.world.gone(a.Number)
-		a.Reports, a.Silent = true, forever
-		a.Answered = t.Length
+		dies, why := t.world.endOf(a.Number)
+		a.Reports, a.SilentSince = true, forever
+		a.LastAnswered = t.Length
 		switch {
 		case dies >= t.Length:
 		case dies >= end:
-			// Its report was whole by then, and nobody asked again until the last asking of all.
-			a.Answered, a.Silent = end, t.Length
-		case why.Culprit == ByChange && t.Scenario.Changes[why.Index].Partial:
-			// The last asking came between the end of its load and its own.
-			a.Answered, a.Silent = dies, t.Length
+			// The agent's report was complete by then, and nobody asked again until everyone was asked for the last
+			// time.
+			a.LastAnswered, a.SilentSince = end, t.Length
+		case why.Culprit == ByChange && t.Scenario.Changes[why.Index].ReportFetched:
+			// The last question came between the end of the agent's load and the agent's own end.
+			a.LastAnswered, a.SilentSince = dies, t.Length
 		default:
-			a.Reports, a.Lost = false, why
-			a.Silent = nextBeat(start.Known, dies)
-			a.Answered = max(start.Known, a.Silent-heartbeat)
+			a.Reports, a.LostBecause = false, why
+			a.SilentSince = nextBeat(start.Known, dies)
+			a.LastAnswered = max(start.Known, a.SilentSince-heartbeat)
 		}
 		for number, f := range t.Scenario.Faults {
-			if f.Kind == LostReport && f.Node == a.Number && f.From < min(a.Silent, dies) && f.To >= t.Length {
-				a.Reports, a.Lost = false, Cause{ByFault, int16(number)} // #nosec G115 -- a scenario has few faults
-				a.Silent = nextBeat(start.Known, f.From)
-				a.Answered = max(start.Known, a.Silent-heartbeat)
+			if f.Kind == LostReport && f.Node == a.Number && f.From < min(a.SilentSince, dies) && f.To >= t.Length {
+				a.Reports, a.LostBecause = false,
+					Cause{ByFault, int16(number)} // #nosec G115 -- a scenario has few faults
+				a.SilentSince = nextBeat(start.Known, f.From)
+				a.LastAnswered = max(start.Known, a.SilentSince-heartbeat)
 			}
 		}
 	}
@@ -179,9 +184,9 @@ const (
 	atTheEnd  = 500 * time.Millisecond
 )
 
-// narrow finds out how well the controller knows when the agent began: by its own start, and by when it was seen
+// boundStart finds out how well the controller knows when the agent began: by its own start, and by when it was seen
 // running and done.
-func (t *Truth) narrow(a *AgentTruth) {
+func (t *Truth) boundStart(a *AgentTruth) {
 	start := t.Scenario.Starts[a.Number]
 	a.Earliest, a.Latest = start.Asked, start.Known
 	if !a.Reports {
@@ -197,7 +202,7 @@ func (t *Truth) narrow(a *AgentTruth) {
 		a.Earliest = max(a.Earliest, at-ran)
 		switch left := due - at; {
 		case a.Stopped != forever && at+heartbeat > done:
-			// It says so itself before it goes.
+			// The agent says so itself before it goes.
 			at = done + time.Millisecond
 		case left > 0:
 			at += min(left, heartbeat)
@@ -207,7 +212,7 @@ func (t *Truth) narrow(a *AgentTruth) {
 	}
 }
 
-// nextBeat is the first heartbeat at or after the moment.
+// nextBeat returns the first heartbeat at or after the moment.
 func nextBeat(from, t time.Duration) time.Duration {
 	if t <= from {
 		return from

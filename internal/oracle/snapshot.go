@@ -16,21 +16,21 @@ const (
 	servicePort  = 80
 	nodePortFour = 30080
 	nodePortSix  = 30081
-	// settled is how long after it stopped a deleted pod is still in the API.
-	settled = 2 * time.Second
+	// deletedListed is how long after it stopped a deleted pod is still in the API.
+	deletedListed = 2 * time.Second
 )
 
 // epoch is when rounds start, by the controller's clock.
 func epoch() time.Time { return time.Date(2026, time.March, 1, 12, 0, 0, 123_000_000, time.UTC) }
 
-// snapshot is the cluster as the product's inventory would read it at the moment.
+// snapshot returns the cluster as the product's inventory would read it at the moment.
 func (w *world) snapshot(t time.Duration) topology.Snapshot {
 	s := topology.Snapshot{Taken: epoch().Add(t), Services: w.services(), Ingresses: w.ingresses()}
 	for i := range w.s.Nodes {
-		if n, ok := w.nodeAt(i, t); ok && w.s.Nodes[i].On == 0 {
+		if n, ok := w.nodeAt(i, t); ok && w.s.Nodes[i].AgentOn == 0 {
 			s.Nodes = append(s.Nodes, n)
 		}
-		if w.s.Nodes[i].Outside != "" {
+		if w.s.Nodes[i].OutsideWhy != "" {
 			continue
 		}
 		if a, ok, leaving := w.agentAt(i, t); ok && leaving {
@@ -39,7 +39,7 @@ func (w *world) snapshot(t time.Duration) topology.Snapshot {
 			s.Agents = append(s.Agents, a)
 		}
 		for p := len(w.s.Nodes); p < len(w.pods); p++ {
-			if w.pods[p].node == i && w.s.Nodes[i].On == 0 && t >= w.pods[p].born-time.Second {
+			if w.pods[p].node == i && w.s.Nodes[i].AgentOn == 0 && t >= w.pods[p].readyAt-time.Second {
 				s.Agents = append(s.Agents, w.agent(p))
 			}
 		}
@@ -47,7 +47,7 @@ func (w *world) snapshot(t time.Duration) topology.Snapshot {
 	return s
 }
 
-// agent is a pod's unchanging part.
+// agent returns the part of a pod that never changes.
 func (w *world) agent(p int) topology.Agent {
 	a := topology.Agent{Pod: w.pods[p].name, Namespace: namespace, UID: "uid-" + w.pods[p].name,
 		Node:     nodeName(w.pods[p].node),
@@ -65,10 +65,11 @@ func (w *world) agent(p int) topology.Agent {
 	return a
 }
 
-// agentAt is the pod that started on the node, unless it is gone. leaving reports that another has taken over its work.
+// agentAt returns the pod that started on the node, unless it is gone. leaving reports that another pod has taken over
+// its work.
 func (w *world) agentAt(i int, t time.Duration) (a topology.Agent, ok, leaving bool) {
 	a = w.agent(i)
-	a.NotReady = w.s.Nodes[i].Without
+	a.NotReady = w.s.Nodes[i].NoAgentWhy
 	if a.NotReady != "" {
 		a.Pod = a.NotReady[:min(len(a.NotReady), 3)] + "-" + a.Pod
 		return a, true, false
@@ -79,7 +80,7 @@ func (w *world) agentAt(i int, t time.Duration) (a topology.Agent, ok, leaving b
 		}
 		switch c.Kind {
 		case Delete, Drain:
-			if !c.Told || t >= c.At+c.Stops+settled {
+			if !c.TimeKnown || t >= c.At+c.Stops+deletedListed {
 				return a, false, false
 			}
 			a.Deleted, a.NotReady = epoch().Add(c.At).Truncate(time.Second), "pod is being deleted"
@@ -115,10 +116,10 @@ func (w *world) restarted(a *topology.Agent, i int, c Change, t time.Duration) {
 	a.Started, a.NotReady = epoch().Add(stop+c.Back+clock).Truncate(time.Second), ""
 }
 
-// nodeAt is the node, unless it was taken out of the cluster.
+// nodeAt returns the node, unless it was taken out of the cluster.
 func (w *world) nodeAt(i int, t time.Duration) (topology.Node, bool) {
 	n := topology.Node{Name: nodeName(i), Zone: fmt.Sprintf("zone-%d", w.s.Nodes[i].Zone),
-		Outside:  w.s.Nodes[i].Outside,
+		Outside:  w.s.Nodes[i].OutsideWhy,
 		Cordoned: w.s.Nodes[i].Cordoned}
 	for _, f := range w.s.Families {
 		n.Addresses = append(n.Addresses, nodeAddress(f, w.addressOwner(i)))
@@ -147,7 +148,7 @@ func (w *world) nodeAt(i int, t time.Duration) (topology.Node, bool) {
 	return n, true
 }
 
-// addressOwner is the number of the node whose address the node has.
+// addressOwner returns the number of the node whose address the node has.
 func (w *world) addressOwner(i int) int {
 	if same := w.s.Nodes[i].SameAddressAs; same > 0 {
 		return same - 1
@@ -174,9 +175,9 @@ func (w *world) services() []topology.Service {
 	return all
 }
 
-// uneven is what the Service's spec says about its spread.
+// uneven returns what the Service's spec says about its spread.
 func (w *world) uneven() string {
-	if w.s.Service.Undeclared {
+	if w.s.Service.SpreadIsFault {
 		return ""
 	}
 	switch w.s.Service.Spread {

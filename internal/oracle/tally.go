@@ -14,10 +14,11 @@ import (
 	"kdoctor.io/kdoctor/internal/verdict"
 )
 
-// margin is how many of n requests a share may cost: the share itself, three standard deviations, and one more.
-func margin(share, n float64) float64 { return n*share + sigmas*math.Sqrt(n*share*(1-share)) + 1 }
+// margin returns how many of n requests a share may cost: the share itself, three standard deviations, and one request
+// more.
+func margin(share, n float64) float64 { return n*share + deviations*math.Sqrt(n*share*(1-share)) + 1 }
 
-// Tally is what came of many rounds.
+// Tally adds up the outcomes of many rounds.
 type Tally struct {
 	Rounds, Quiet, Blamed, Unlucky, Faulty, Found int
 	Results                                       map[verdict.Result]int
@@ -33,7 +34,7 @@ type Example struct {
 	Text   string
 }
 
-// Examples is how many examples a tally keeps of each kind of error where nobody says more.
+// Examples is the default number of examples that a tally keeps of each kind of error.
 const Examples = 5
 
 func newTally(examples int) *Tally {
@@ -47,7 +48,7 @@ func (t *Tally) add(number uint64, o Outcome) {
 	if o.Unlucky {
 		t.Unlucky++
 	}
-	if o.Quiet {
+	if o.FaultFree {
 		t.Quiet++
 		if o.Blames > 0 {
 			t.Blamed++
@@ -85,8 +86,8 @@ func (t *Tally) merge(o *Tally) {
 	}
 }
 
-// Run checks the rounds of a seed with the numbers from first on, on all processors, and keeps so many examples of
-// each kind of error. progress, which may be nil, is called now and then.
+// Run checks the rounds of a seed from number first on, on all processors, and keeps up to examples examples of each
+// kind of error. progress, which may be nil, is called every thousand rounds or so.
 func Run(seed, first, rounds uint64, examples int, progress func(done uint64)) *Tally {
 	var next, done atomic.Uint64
 	var all sync.Mutex
@@ -118,8 +119,8 @@ func Run(seed, first, rounds uint64, examples int, progress func(done uint64)) *
 // in a thousand.
 const allowedBlame = 0.001
 
-// Failed reports whether the product made an error. Findings are drawn from chance, so that a share of them may be
-// wrong: they are an error where more are than the allowed share explains.
+// Failed reports whether the product made an error. Findings are drawn from chance, so a share of them may be wrong:
+// they are an error only if more are wrong than the allowed share explains.
 func (t *Tally) Failed() bool {
 	for kind, n := range t.Errors {
 		if n > 0 && kind != FalseBlame {
@@ -159,8 +160,8 @@ func (t *Tally) Write(out io.Writer, seed uint64, took time.Duration) {
 	}
 }
 
-// Bounds is the exact two-sided 95 % confidence interval of a rate of which k of n were seen (Clopper and Pearson,
-// 1934).
+// Bounds returns the exact two-sided 95 % confidence interval of a rate that was seen in k of n cases (Clopper and
+// Pearson, 1934).
 func Bounds(k, n int) (lower, upper float64) {
 	if n == 0 {
 		return 0, 1
@@ -176,7 +177,7 @@ func Bounds(k, n int) (lower, upper float64) {
 	return lower, upper
 }
 
-// solve finds where a function of a rate that falls from above 0 to below it is 0.
+// solve finds the rate at which a falling function crosses 0.
 func solve(f func(float64) float64) float64 {
 	low, high := 0.0, 1.0
 	for range 200 {
@@ -190,7 +191,7 @@ func solve(f func(float64) float64) float64 {
 	return (low + high) / 2
 }
 
-// atLeast is the probability of k or more of n.
+// atLeast returns the probability of k or more successes in n.
 func atLeast(k, n int, p float64) float64 {
 	if p <= 0 {
 		return 0

@@ -12,70 +12,71 @@ import (
 
 // What the product's documents (docs/adr/0006-churn.md) allow a change to explain, rounded up.
 const (
-	// before is how long before a change requests may have started that fail for it, and by how much the API's whole
-	// seconds are early.
-	before = 2 * time.Second
-	// after is how long after a deletion what leads to the pod may take to follow, again how long after a restart the
-	// agent may.
-	after = 30 * time.Second
-	again = 10 * time.Second
-	// follows is the same of what leads to pods within the cluster, which gets to know of each change.
-	follows = 12 * time.Second
-	// unseen is how long before it was noticed a change may have happened that nobody tells the time of, unseenNode
+	// maxInFlight is how long before a change a request may have started that fails because of it. It also covers the
+	// API's times, which are rounded down to whole seconds.
+	maxInFlight = 2 * time.Second
+	// maxRouteLag is how long after a deletion requests may still be led to the pod, maxRestartLag how long after a
+	// restart the agent may still be away.
+	maxRouteLag   = 30 * time.Second
+	maxRestartLag = 10 * time.Second
+	// maxClusterLag is maxRouteLag for routes within the cluster, which learn of each change.
+	maxClusterLag = 12 * time.Second
+	// maxUnnoticed is how long before it was noticed a change without a known time may have happened, maxNodeUnnoticed
 	// the same for a node.
-	unseen     = 30 * time.Second
-	unseenNode = 60 * time.Second
-	// clocks is how far a clock of the cluster may be wrong and still be believed.
-	clocks = time.Second
-	// sigmas are the standard deviations that a share may be exceeded by, and one request more.
-	sigmas = 3
+	maxUnnoticed     = 30 * time.Second
+	maxNodeUnnoticed = 60 * time.Second
+	// maxClockError is how far a clock of the cluster may be wrong and still be believed.
+	maxClockError = time.Second
+	// deviations is how many standard deviations, and one request more, a share may be exceeded by.
+	deviations = 3
 )
 
-// account is what happened to one stream, and what of it changes could have caused.
-type account struct {
-	// made counts requests that were sent, failed those of them that failed, faults those that a fault made fail.
+// lossAccount is what happened to one stream, and how much of it changes could have caused.
+type lossAccount struct {
+	// made counts requests that were sent, failed those that failed, and faults those that failed because of a fault.
 	made, failed, faults int
-	// changes counts those that a change made fail, limits those that an agent's limit did.
+	// changes counts requests that failed because of a change, limits those that failed because of an agent's limit.
 	changes, limits int
-	// inside counts failures in the windows of changes and of kinds that changes cause, and outside those that a
-	// change caused beyond its own windows.
+	// inside counts failures that happened in the windows of changes and in ways that changes cause. outside counts
+	// failures that a change caused beyond its own windows.
 	inside, outside int
-	// bound is how many requests changes may have cost at the moments at which they held, by share and margin.
+	// bound is how many requests changes may have cost while they had an effect, by share and margin.
 	bound float64
 	// slow counts successful requests that a fault made slow.
 	slow int
 	sum  time.Duration
 }
 
-// excused is how many failures changes explain at most.
-func (a account) excused() int { return min(a.inside, int(a.bound)) }
+// excused returns how many failures changes explain at most.
+func (a lossAccount) excused() int { return min(a.inside, int(a.bound)) }
 
-// broken reports whether a fault cost more than the rate allows, whatever changes explain.
-func (a account) broken(rate float64) bool {
+// exceedsRate reports whether a fault cost more than the rate allows, whatever changes explain.
+func (a lossAccount) exceedsRate(rate float64) bool {
 	left := a.made - a.excused()
 	lost := min(a.failed-a.excused(), a.faults)
 	return lost > 0 && float64(left-lost) < rate*float64(left)-1e-6
 }
 
-// dropped reports whether so many connections that a fault ended while they were idle are more than the rate allows:
-// each counts as a request that failed.
-func (a account) dropped(idle int, rate float64) bool {
+// idleExceedsRate reports whether a fault ended more idle connections than the rate allows. Each of them counts as a
+// failed request.
+func (a lossAccount) idleExceedsRate(idle int, rate float64) bool {
 	left := a.made - a.excused() + max(idle, 0)
 	return idle > 0 && float64(a.made-a.failed) < rate*float64(left)-1e-6
 }
 
-// absences are when pods were away in truth, while something may have led to them.
+// absences returns when pods were truly away while requests may have been led to them.
 func (t *Truth) absences() []window {
 	var all []window
 	for i, c := range t.Scenario.Changes {
 		if c.Kind == Cordon {
 			continue
 		}
-		w := window{pod: c.Node, change: i, period: period{c.At - time.Second, c.At + max(c.Stops, c.Follows) + again}}
+		w := window{pod: c.Node, change: i,
+			period: period{c.At - time.Second, c.At + max(c.Stops, c.Follows) + maxRestartLag}}
 		if c.Kind == Restart {
 			w.to = c.At + c.Stops + c.Back + time.Second
 		}
-		w.left = w.to
+		w.leadsUntil = w.to
 		for p := range t.Scenario.Nodes {
 			if p == c.Node || (c.Kind == Remove && t.world.pods[p].node == c.Node) {
 				w.pod = p
@@ -86,24 +87,24 @@ func (t *Truth) absences() []window {
 	return all
 }
 
-// late reports whether a request failed for a deleted pod after the time within which nothing may lead to it any more,
-// and it should be replaced.
-func (t *Truth) late(r route, at *attempt, early time.Duration) bool {
+// failsTooLate reports whether a request failed for a deleted pod after the time by which no route leads to the pod any
+// more and it should be replaced.
+func (t *Truth) failsTooLate(r route, at *attempt, early time.Duration) bool {
 	i := int(at.cause.Index)
 	return r.pod == nobody && t.Scenario.Changes[i].Kind == Delete &&
-		at.at-early >= t.window(i).until(t.world.balances(r))
+		at.at-early >= t.window(i).until(t.world.balanced(r))
 }
 
-// chance reports whether between two failures that changes caused there are more of them than the share of the pods
-// that were away, three standard deviations and one more: chance did it.
-func (t *Truth) chance(a AgentTruth, p PathTruth, attempts []attempt) bool {
+// exceedsShare reports whether changes caused more failures between any two of them than the share of the pods that
+// were away, within three standard deviations and one request: then chance caused the rest.
+func (t *Truth) exceedsShare(a AgentTruth, p PathTruth, attempts []attempt) bool {
 	if p.r.pod != nobody {
 		return false
 	}
 	windows := t.absences()
 	r, early, late := p.r, t.Scenario.Starts[a.Number].At-a.Earliest, a.Latest-t.Scenario.Starts[a.Number].At
 	var may []int
-	may, r.pinned = t.world.led(r)
+	may, r.mayStick = t.world.routedPods(r)
 	type sum struct {
 		share, variance float64
 		failed          int
@@ -131,7 +132,7 @@ func (t *Truth) chance(a AgentTruth, p PathTruth, attempts []attempt) bool {
 		}
 		for _, last := range at {
 			share, variance := sums[last].share-before.share, sums[last].variance-before.variance
-			if last >= first && float64(sums[last].failed-before.failed) > share+sigmas*math.Sqrt(variance)+1 {
+			if last >= first && float64(sums[last].failed-before.failed) > share+deviations*math.Sqrt(variance)+1 {
 				return true
 			}
 		}
@@ -139,16 +140,16 @@ func (t *Truth) chance(a AgentTruth, p PathTruth, attempts []attempt) bool {
 	return false
 }
 
-// reckon adds a stream up.
-func (t *Truth) reckon(a AgentTruth, p PathTruth, attempts []attempt, windows []window) account {
-	var sum account
+// accountFor adds a stream up.
+func (t *Truth) accountFor(a AgentTruth, p PathTruth, attempts []attempt, windows []window) lossAccount {
+	var sum lossAccount
 	start := t.Scenario.Starts[a.Number]
 	early, late := start.At-a.Earliest, a.Latest-start.At
 	if len(attempts) > 1 && slices.ContainsFunc(attempts, func(x attempt) bool { return x.reused }) {
-		// A request over an old connection may fail for what happened since the one before.
+		// A request over an existing connection may fail for what happened since the request before.
 		early += attempts[1].at - attempts[0].at
 	}
-	relevant := slices.DeleteFunc(slices.Clone(windows), func(w window) bool { return !t.concerns(p.r, w) })
+	relevant := slices.DeleteFunc(slices.Clone(windows), func(w window) bool { return !t.mayAffect(p.r, w) })
 	var expected, variance float64
 	for i := range attempts {
 		at := &attempts[i]
@@ -156,24 +157,24 @@ func (t *Truth) reckon(a AgentTruth, p PathTruth, attempts []attempt, windows []
 			continue
 		}
 		sum.made++
-		share := t.share(p.r, p.r.may, relevant, at.at-early, at.at+late)
-		if len(p.r.known) > len(p.r.may) {
-			share = max(share, t.share(p.r, p.r.known, relevant, at.at-early, at.at+late))
+		share := t.share(p.r, p.r.answerers, relevant, at.at-early, at.at+late)
+		if len(p.r.possible) > len(p.r.answerers) {
+			share = max(share, t.share(p.r, p.r.possible, relevant, at.at-early, at.at+late))
 		}
-		if len(p.r.policy) > 0 {
-			share = max(share, t.share(p.r, p.r.policy, relevant, at.at-early, at.at+late))
+		if len(p.r.byPolicy) > 0 {
+			share = max(share, t.share(p.r, p.r.byPolicy, relevant, at.at-early, at.at+late))
 		}
 		expected += share
 		variance += share * (1 - share)
 		sum.add(at, share, p.r)
-		if at.outcome != probe.OK && at.cause.Culprit == ByChange && share > 0 && t.late(p.r, at, early) {
+		if at.outcome != probe.OK && at.cause.Culprit == ByChange && share > 0 && t.failsTooLate(p.r, at, early) {
 			sum.outside++
 		}
 	}
 	if most := t.most(p.r, attempts, relevant, early, late); most < expected {
 		expected, variance = most, variance*most/expected
 	}
-	sum.bound = expected + sigmas*math.Sqrt(variance)
+	sum.bound = expected + deviations*math.Sqrt(variance)
 	if expected > 0 {
 		sum.bound++
 	}
@@ -181,7 +182,7 @@ func (t *Truth) reckon(a AgentTruth, p PathTruth, attempts []attempt, windows []
 }
 
 // add counts one request that was sent.
-func (a *account) add(at *attempt, share float64, r route) {
+func (a *lossAccount) add(at *attempt, share float64, r route) {
 	if at.outcome == probe.OK {
 		a.sum += time.Duration(at.latency) * time.Microsecond
 		if at.cause.Culprit == ByFault {
@@ -190,7 +191,7 @@ func (a *account) add(at *attempt, share float64, r route) {
 		return
 	}
 	a.failed++
-	if share > 0 && causable(at, r) {
+	if share > 0 && mayBeChange(at, r) {
 		a.inside++
 	}
 	switch at.cause.Culprit {
@@ -207,8 +208,8 @@ func (a *account) add(at *attempt, share float64, r route) {
 	}
 }
 
-// causable reports whether a request can end so because a pod is away.
-func causable(a *attempt, r route) bool {
+// mayBeChange reports whether a request can end in this way because a pod is away.
+func mayBeChange(a *attempt, r route) bool {
 	switch a.outcome {
 	case probe.Timeout, probe.Refused, probe.Reset, probe.Unreachable, probe.BadAnswer:
 		return true
@@ -221,12 +222,12 @@ func causable(a *attempt, r route) bool {
 	}
 }
 
-// concerns reports whether the change can cost requests on the route.
-func (t *Truth) concerns(r route, w window) bool {
+// mayAffect reports whether the change can cost requests on the route.
+func (t *Truth) mayAffect(r route, w window) bool {
 	if t.takesPort(r, w) {
 		return true
 	}
-	return slices.Contains(r.known, w.pod)
+	return slices.Contains(r.possible, w.pod)
 }
 
 // pods is a set of pods, by number.

@@ -9,31 +9,31 @@ import (
 	"kdoctor.io/kdoctor/internal/target"
 )
 
-// window is a time in which a change may be why requests fail that are led to the pod.
+// window is a period in which a change may be why requests to the pod fail.
 type window struct {
 	period
 	pod, change int
-	// left is until when what leads to several pods may still lead to the changed one; a load balancer may until the
-	// end.
-	left time.Duration
-	// longest is how long the pod was away at most while something led to it, somewhere within the window, and
-	// longestBalanced the same behind a load balancer; 0 where it was away all the time.
-	longest, longestBalanced time.Duration
+	// leadsUntil is until when a Service may still lead to the changed pod if there are others. A load balancer may do
+	// so until the end of the window.
+	leadsUntil time.Duration
+	// maxAway is how long, at most, the pod was away somewhere within the window while requests were led to it.
+	// maxAwayBalanced is the same behind a load balancer. Both are 0 if the pod was away for the whole window.
+	maxAway, maxAwayBalanced time.Duration
 }
 
-// until is when nothing may lead to the pod any more, where others may answer as well.
+// until returns when requests are led to the pod no more, if others may answer too.
 func (w window) until(balanced bool) time.Duration {
 	if balanced {
 		return w.to
 	}
-	return w.left
+	return w.leadsUntil
 }
 
-// balances reports whether a load balancer outside the cluster chooses the pods, which looks for itself who is there.
-func (w *world) balances(r route) bool { return r.kind == target.LoadBalancer && w.proxied(r) }
+// balanced reports whether a load balancer outside the cluster chooses the pods by its own health checks.
+func (w *world) balanced(r route) bool { return r.kind == target.LoadBalancer && w.proxied(r) }
 
-// windows are those of all changes, as anybody must see them who knows what the API tells and the looks showed. A
-// change that no look showed explains nothing.
+// windows returns the windows of all changes, for an observer who knows what the API says and the snapshots showed. A
+// change that no snapshot showed explains nothing.
 func (t *Truth) windows() []window {
 	var all []window
 	for i, c := range t.Scenario.Changes {
@@ -55,49 +55,49 @@ func (t *Truth) windows() []window {
 	return all
 }
 
-// window is when requests may fail because of the change.
+// window returns when requests may fail because of the change.
 func (t *Truth) window(i int) window {
 	c := t.Scenario.Changes[i]
 	seen := t.noticed(i)
-	// If nobody tells the time, it was after the last look at which all was well.
-	early, late := max(lastBefore(t.looks, seen), seen-unseen)-before, seen+after
+	// If the time is unknown, the change came after the last snapshot without it.
+	early, late := max(lastBefore(t.snapshotTimes, seen), seen-maxUnnoticed)-maxInFlight, seen+maxRouteLag
 	stop := c.At + c.Stops
 	w := window{pod: c.Node, change: i}
 	switch c.Kind {
 	case Restart:
-		late = stop + c.Back + again
-		if clock := t.Scenario.Starts[c.Node].Clock; clock.Abs() <= clocks {
-			// The kubelet tells it, by the clock of its node.
-			early = stop - before + min(clock, 0)
+		late = stop + c.Back + maxRestartLag
+		if clock := t.Scenario.Starts[c.Node].Clock; clock.Abs() <= maxClockError {
+			// The kubelet gives the time, by the clock of its node.
+			early = stop - maxInFlight + min(clock, 0)
 		} else {
-			// Then it is back when a look shows it.
-			late = max(late, firstFrom(t.looks, stop+c.Back)+again)
+			// Without a believable time, the pod is back when a snapshot shows it.
+			late = max(late, firstFrom(t.snapshotTimes, stop+c.Back)+maxRestartLag)
 		}
 	case Delete, Drain:
-		if told := c.Told && seen < stop+settled; told {
-			early, late = c.At-before, c.At+after
+		if known := c.TimeKnown && seen < stop+deletedListed; known {
+			early, late = c.At-maxInFlight, c.At+maxRouteLag
 		} else {
-			// It went at one moment between the two looks.
-			w.longest, w.longestBalanced = before+follows, before+after
+			// The pod went at one moment between the two snapshots.
+			w.maxAway, w.maxAwayBalanced = maxInFlight+maxClusterLag, maxInFlight+maxRouteLag
 		}
 	case Remove:
-		// The cluster itself needs long to see that a node stopped. One that is known to be leaving was in use until
-		// that was known.
-		early = max(lastBefore(t.looks, c.At-c.Announced), seen-unseenNode) - before
+		// The cluster needs long to notice that a node stopped. A node that is known to be leaving was in use until
+		// that became known.
+		early = max(lastBefore(t.snapshotTimes, c.At-c.Announced), seen-maxNodeUnnoticed) - maxInFlight
 		if t.Scenario.Nodes[c.Node].Removing {
-			early = seen - unseenNode - before
+			early = seen - maxNodeUnnoticed - maxInFlight
 		}
 	case Cordon:
 	}
-	w.period, w.left = period{early, late}, late
+	w.period, w.leadsUntil = period{early, late}, late
 	if c.Kind != Restart {
-		w.left = late - after + follows
+		w.leadsUntil = late - maxRouteLag + maxClusterLag
 	}
 	return w
 }
 
-// shown reports whether a look showed the change. That a node is about to be removed is enough of it, once its agent
-// is silent.
+// shown reports whether a snapshot showed the change. For a removal it is enough that the node was shown about to be
+// removed, once its agent is silent.
 func (t *Truth) shown(i int) bool {
 	c := t.Scenario.Changes[i]
 	if c.Kind == Remove {
@@ -106,7 +106,8 @@ func (t *Truth) shown(i int) bool {
 	return t.noticed(i) < forever
 }
 
-// noticed is the first look that shows the change, or the last look of all for a node that is about to be removed.
+// noticed returns the first snapshot that shows the change, or the last snapshot for a node that is about to be
+// removed.
 func (t *Truth) noticed(i int) time.Duration {
 	c := t.Scenario.Changes[i]
 	at := c.At
@@ -117,9 +118,9 @@ func (t *Truth) noticed(i int) time.Duration {
 		at = c.At + c.Stops
 	case Delete, Drain, Cordon:
 	}
-	for _, look := range t.looks {
-		if look >= at {
-			return look
+	for _, snapshot := range t.snapshotTimes {
+		if snapshot >= at {
+			return snapshot
 		}
 	}
 	if c.Kind == Remove {
@@ -128,35 +129,35 @@ func (t *Truth) noticed(i int) time.Duration {
 	return forever
 }
 
-// firstFrom is the first look at or after the moment, or the last of all.
-func firstFrom(looks []time.Duration, t time.Duration) time.Duration {
-	for _, look := range looks {
-		if look >= t {
-			return look
+// firstFrom returns the first snapshot at or after the moment, or the last of all.
+func firstFrom(snapshots []time.Duration, t time.Duration) time.Duration {
+	for _, snapshot := range snapshots {
+		if snapshot >= t {
+			return snapshot
 		}
 	}
-	return looks[len(looks)-1]
+	return snapshots[len(snapshots)-1]
 }
 
-func lastBefore(looks []time.Duration, t time.Duration) time.Duration {
+func lastBefore(snapshots []time.Duration, t time.Duration) time.Duration {
 	var last time.Duration
-	for _, look := range looks {
-		if look < t {
-			last = look
+	for _, snapshot := range snapshots {
+		if snapshot < t {
+			last = snapshot
 		}
 	}
 	return last
 }
 
-// most is how many of the requests changes may have cost at most, if each pod whose deletion nobody tells the time of
-// was away no longer than what leads to pods takes to follow: the sum over the changes, each at the moment at which it
-// may have cost most. It is infinite where that is not all: nobody may be left, or others may answer than those known.
+// most returns how many of the requests changes may have cost at most, if each pod with an unknown time of deletion was
+// away no longer than its routes take to drop it: the sum over the changes, each at the moment at which it may have
+// cost most. most is infinite if more may be lost: no pod may be left, or more pods may answer than are known.
 func (t *Truth) most(r route, attempts []attempt, windows []window, early, late time.Duration) float64 {
-	if len(r.may) <= len(windows) || len(r.known) > len(r.may) || len(r.policy) > 0 {
+	if len(r.answerers) <= len(windows) || len(r.possible) > len(r.answerers) || len(r.byPolicy) > 0 {
 		return math.Inf(1)
 	}
-	part, balanced := 1/float64(len(r.may)), t.world.balances(r)
-	if r.pinned {
+	part, balanced := 1/float64(len(r.answerers)), t.world.balanced(r)
+	if r.mayStick {
 		part = 1
 	}
 	var total float64
@@ -164,9 +165,9 @@ func (t *Truth) most(r route, attempts []attempt, windows []window, early, late 
 		if t.takesPort(r, w) {
 			return math.Inf(1)
 		}
-		longest := w.longest
+		longest := w.maxAway
 		if balanced {
-			longest = w.longestBalanced
+			longest = w.maxAwayBalanced
 		}
 		var within []time.Duration
 		for i := range attempts {
@@ -180,8 +181,8 @@ func (t *Truth) most(r route, attempts []attempt, windows []window, early, late 
 	return total
 }
 
-// densest is how many of the moments, which are sorted, lie at most within so long a time, give or take what is not
-// known of each; all where the time is 0.
+// densest returns how many of the sorted moments lie within a period of the length longest, at most, if each moment may
+// be wrong by unsure. densest returns the number of all moments if longest is 0.
 func densest(moments []time.Duration, longest, unsure time.Duration) int {
 	if longest == 0 {
 		return len(moments)
@@ -196,10 +197,11 @@ func densest(moments []time.Duration, longest, unsure time.Duration) int {
 	return most
 }
 
-// share is which part of the requests started between the two moments changes may have cost, if these pods may answer.
+// share returns which share of the requests that started between the two moments changes may have cost, if the pods in
+// of may answer.
 func (t *Truth) share(r route, of []int, windows []window, earliest, latest time.Duration) float64 {
 	var away, gone pods
-	balanced := t.world.balances(r)
+	balanced := t.world.balanced(r)
 	if len(windows) == 0 || len(of) == 0 {
 		return 0
 	}
@@ -211,17 +213,17 @@ func (t *Truth) share(r route, of []int, windows []window, earliest, latest time
 		switch {
 		case forGood && t.takesPort(r, w):
 			return 1
-		case earliest < w.until(balanced) && r.pinned:
+		case earliest < w.until(balanced) && r.mayStick:
 			return 1
 		case earliest < w.until(balanced):
 			away.add(w.pod)
 		}
-		// A deleted pod that nothing replaced within the time is missed.
+		// A deleted pod that was not replaced in time is missing.
 		if forGood && (earliest < w.to || t.Scenario.Changes[w.change].Kind != Delete || r.pod != nobody) {
 			gone.add(w.pod)
 		}
 	}
-	// Where nobody is left, nobody answers any more.
+	// If no pod is left, nobody answers.
 	if gone.count() >= len(of) {
 		return 1
 	}

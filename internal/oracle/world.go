@@ -13,11 +13,11 @@ const (
 	forever = time.Duration(1<<63 - 1)
 	// longAgo is before the round and everything that matters to it.
 	longAgo = -24 * time.Hour
-	// lease is how long after a node stopped the cluster says so.
+	// lease is how long the cluster needs to notice that a node stopped.
 	lease = 40 * time.Second
 )
 
-// Culprit is what kind of thing made a request end as it did.
+// Culprit is the kind of thing that made a request end as it did.
 type Culprit uint8
 
 // The culprits.
@@ -36,12 +36,12 @@ type Cause struct {
 	Index   int16
 }
 
-// period is a time, from included and to excluded.
+// period is a period of time, with from and without to.
 type period struct{ from, to time.Duration }
 
 func (p period) has(t time.Duration) bool { return t >= p.from && t < p.to }
 
-// outage is a time in which nobody answers, how requests end then, and why.
+// outage is a period in which nobody answers, with how requests end then, and why.
 type outage struct {
 	period
 	how   Ending
@@ -62,32 +62,32 @@ func during(outages []outage, t time.Duration) (outage, bool) {
 type pod struct {
 	node int
 	name string
-	// born is when it became ready, unlisted are the times after that in which no endpoint slice has it.
-	born     time.Duration
+	// readyAt is when the pod became ready. unlisted are the periods after that in which no endpoint slice has the pod.
+	readyAt  time.Duration
 	unlisted []outage
 	outages  []outage
-	// absent is whether it never takes part, without whether the plan cannot count on it.
+	// absent reports that the pod never takes part.
 	absent bool
 }
 
 func (p *pod) listed(t time.Duration) bool {
-	if p.absent || t < p.born {
+	if p.absent || t < p.readyAt {
 		return false
 	}
 	_, out := during(p.unlisted, t)
 	return !out
 }
 
-// world is what a scenario makes of the cluster, moment by moment.
+// world is the state of the scenario's cluster, moment by moment.
 type world struct {
 	s *Scenario
 	// pods are the agents, by the number of their node, then replacements.
 	pods []pod
-	// downs are the times in which nodes do not run.
+	// downs are the periods in which nodes do not run.
 	downs [][]outage
 	// faults are the numbers of the faults by kind.
 	faults map[FaultKind][]int
-	// zones are the zones of the nodes.
+	// limits are the numbers of the limits of each agent.
 	limits [][]int
 }
 
@@ -95,9 +95,9 @@ func newWorld(s *Scenario) *world {
 	w := &world{s: s, downs: make([][]outage, len(s.Nodes)), faults: map[FaultKind][]int{},
 		limits: make([][]int, len(s.Nodes))}
 	for i, n := range s.Nodes {
-		w.pods = append(w.pods, pod{node: i, name: podName(i), born: longAgo, absent: !n.agent()})
-		if n.On > 0 {
-			w.pods[i].node = n.On - 1
+		w.pods = append(w.pods, pod{node: i, name: podName(i), readyAt: longAgo, absent: !n.hasAgent()})
+		if n.AgentOn > 0 {
+			w.pods[i].node = n.AgentOn - 1
 		}
 	}
 	for i, f := range s.Faults {
@@ -116,7 +116,7 @@ func newWorld(s *Scenario) *world {
 func podName(i int) string  { return fmt.Sprintf("agent-%02d", i) }
 func nodeName(i int) string { return fmt.Sprintf("node-%02d", i) }
 
-// fault adds what the fault does to pods and nodes themselves.
+// fault adds the effect of the fault on pods and nodes themselves.
 func (w *world) fault(i int, f Fault) {
 	cause := Cause{ByFault, int16(i)} // #nosec G115 -- a scenario has few faults
 	switch f.Kind {
@@ -136,7 +136,7 @@ func (w *world) fault(i int, f Fault) {
 	}
 }
 
-// change adds what the change does.
+// change adds the effect of the change.
 func (w *world) change(i int, c Change) {
 	cause := Cause{ByChange, int16(i)} // #nosec G115 -- a scenario has few changes
 	p := &w.pods[c.Node]
@@ -154,7 +154,7 @@ func (w *world) change(i int, c Change) {
 			outage{period{stop + time.Second, forever}, c.How, cause})
 		p.unlisted = append(p.unlisted, outage{period{c.At + c.Follows, forever}, c.How, cause})
 		if c.Back > 0 {
-			w.pods = append(w.pods, pod{node: p.node, name: fmt.Sprintf("replacement-%02d", i), born: stop + c.Back})
+			w.pods = append(w.pods, pod{node: p.node, name: fmt.Sprintf("replacement-%02d", i), readyAt: stop + c.Back})
 		}
 	case Remove:
 		w.downs[c.Node] = append(w.downs[c.Node], outage{period{c.At, forever}, c.How, cause})
@@ -167,8 +167,8 @@ func (w *world) change(i int, c Change) {
 	}
 }
 
-// gone returns when the agent ends for good, and why; forever where it stays.
-func (w *world) gone(number int) (time.Duration, Cause) {
+// endOf returns when the agent ends for good, and why; forever if it stays.
+func (w *world) endOf(number int) (time.Duration, Cause) {
 	end, cause := forever, Cause{}
 	for i, c := range w.s.Changes {
 		at := c.At
@@ -178,7 +178,7 @@ func (w *world) gone(number int) (time.Duration, Cause) {
 		case Remove:
 		case Restart:
 			if at < w.s.Starts[number].At {
-				// It had not begun.
+				// The agent had not begun.
 				continue
 			}
 		case Cordon:
@@ -196,18 +196,18 @@ func (w *world) gone(number int) (time.Duration, Cause) {
 	return end, cause
 }
 
-// unplanned reports whether a fault keeps an agent out of the plan that is to have one.
-func (w *world) unplanned() bool {
+// hasUnplannedAgent reports whether a fault keeps an agent out of the plan that should have one.
+func (w *world) hasUnplannedAgent() bool {
 	for i, n := range w.s.Nodes {
-		if n.agent() && !w.pods[i].listed(0) {
+		if n.hasAgent() && !w.pods[i].listed(0) {
 			return true
 		}
 	}
 	return false
 }
 
-// unlists reports whether a fault takes pods out of what Services lead to.
-func (w *world) unlists() bool {
+// hasUnlistingFault reports whether a fault takes pods out of what Services lead to.
+func (w *world) hasUnlistingFault() bool {
 	for _, kind := range [...]FaultKind{DeadPod, HungPod, DeadNode, SilentBackend} {
 		if len(w.faults[kind]) > 0 {
 			return true
