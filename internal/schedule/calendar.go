@@ -7,13 +7,12 @@ import (
 	"github.com/robfig/cron/v3"
 )
 
-// calendar is cron as a clock on the wall of a time zone shows it.
+// calendar is cron by the wall clock of a time zone.
 //
-// Where summer time turns the clock forward, the times that it skips have no start, whatever the fields say: that day,
-// or that hour, goes without. Where winter time turns it back, each time that it shows twice has one start, the first
-// time. An hour field that is open, one with * or ? in it or with all 24 hours, means an interval and not a time of
-// day: such a schedule goes on through the repeated hour, so that "*/10 * * * *" starts every ten minutes and
-// "0 * * * *" every hour.
+// When summer time turns the clock forward, the skipped times have no start, whatever the fields say. When winter time
+// turns the clock back, each repeated time has one start, the first time. An open hour field, which has * or ? in it or
+// all 24 hours, means an interval and not a time of day: such a schedule goes on through the repeated hour, so that
+// "*/10 * * * *" starts every ten minutes and "0 * * * *" every hour.
 type calendar struct {
 	fields cron.Schedule
 	open   bool
@@ -27,10 +26,11 @@ func openHours(field string, fields cron.Schedule) bool {
 	return strings.ContainsAny(field, "*?") || ok && spec.Hour&all == all
 }
 
-// next is the first start after the moment, zero for none within nine years: 29 February may be eight years away.
+// next returns the first start after the moment, zero when there is none within nine years: 29 February may be eight
+// years away.
 //
-// Between two changes of the zone's offset a clock runs evenly. There the library, which guesses around a change, is
-// asked in a zone without any.
+// The cron library guesses around a change of the zone's offset. Between two changes the clock runs evenly, so the
+// library computes there in a zone with a fixed offset.
 func (c *calendar) next(after time.Time) time.Time {
 	now := after.In(c.zone)
 	for last := now.AddDate(9, 0, 0); now.Before(last); {
@@ -47,21 +47,21 @@ func (c *calendar) next(after time.Time) time.Time {
 	return time.Time{}
 }
 
-// evenUntil is a later moment up to which the offset stays as it is.
+// evenUntil returns a later moment up to which the offset does not change.
 func evenUntil(now time.Time) time.Time {
 	_, until := now.ZoneBounds()
 	if !until.After(now) {
-		// There is no end, or package time takes the beginning of the last day of a leap year beyond its tables for
-		// one.
+		// There is no end, or package time gives as the end the beginning of the last day of a leap year beyond its
+		// tables.
 		return now.AddDate(0, 0, 1)
 	}
 	return until
 }
 
-// longestRepeat is more than any clock was ever turned back.
+// longestRepeat is longer than any clock was ever turned back.
 const longestRepeat = 25 * time.Hour
 
-// repeats reports whether the clock on the wall has shown the time of the moment before.
+// repeats reports whether the wall clock has shown the time of the moment before.
 func (c *calendar) repeats(moment time.Time) bool {
 	moment = moment.In(c.zone)
 	_, offset := moment.Zone()

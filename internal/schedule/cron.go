@@ -9,13 +9,13 @@ import (
 	"github.com/robfig/cron/v3"
 )
 
-// Field is one of the five of cron: what it may hold, in words and in numbers.
+// Field is one of the five fields of cron, with the values that it may hold.
 type Field struct {
 	Name        string
 	Least, Most int
 	// Words are the names that stand for Least, Least+1 and so on; nil when there are none.
 	Words []string
-	// About is what people need to know of the numbers; empty when there is nothing.
+	// About explains the numbers to people; empty when they need no explanation.
 	About string
 }
 
@@ -31,8 +31,8 @@ func CronFields() [5]Field {
 	}
 }
 
-// parseCron reads five fields. It is stricter than the cron library, which takes "," for "never", "*-5" for "*" and
-// "+5" for "5": it takes exactly what the rules of the CRD take, and refuses what never comes, such as 30 February.
+// parseCron reads five fields. parseCron accepts exactly what the rules of the CRD accept, and refuses a date that
+// never comes, such as 30 February. The cron library accepts more: "," for "never", "*-5" for "*" and "+5" for "5".
 func parseCron(text string, parts []string) (cron.Schedule, error) {
 	for i, f := range CronFields() {
 		for _, item := range strings.Split(parts[i], ",") {
@@ -45,8 +45,8 @@ func parseCron(text string, parts []string) (cron.Schedule, error) {
 	if err != nil {
 		return nil, fmt.Errorf("schedule %q is not valid cron: %w", text, err)
 	}
-	// The library looks five years ahead; 29 February, the rarest day, may be eight years away around a century that is
-	// no leap year. From the year 1 on, all days of a calendar come within four.
+	// The library looks five years ahead, and 29 February, the rarest day, may be eight years away around a century
+	// that is no leap year. From the year 1 on, every day of a calendar comes within four years.
 	if parsed.Next(time.Time{}).IsZero() {
 		return nil, fmt.Errorf("schedule %q never comes; use a day of month that the month has", text)
 	}
@@ -62,7 +62,7 @@ func (f Field) Allowed() string {
 	return text + ", a range such as 2-4, a step such as */2, or a list of these with commas"
 }
 
-// takes reports whether the item is *, ? or a value or a range, each with or without a step of 1 to 9999.
+// takes reports whether the field may hold the item: *, ?, a value or a range, with or without a step of 1 to 9999.
 func (f Field) takes(item string) bool {
 	base, step, stepped := strings.Cut(item, "/")
 	if stepped && (!digits(step, 4) || step[0] == '0') {
@@ -93,7 +93,7 @@ func (f Field) value(text string) (value int, isName, ok bool) {
 	return value, false, err == nil && value >= f.Least && value <= f.Most
 }
 
-// digits reports whether the text is one to most ASCII digits.
+// digits reports whether the text has between one and most characters, all of them ASCII digits.
 func digits(text string, most int) bool {
 	return len(text) >= 1 && len(text) <= most && strings.Trim(text, "0123456789") == ""
 }

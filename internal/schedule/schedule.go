@@ -2,8 +2,8 @@
 //
 // Two forms are understood: "M N" (the first round starts M minutes after the task was first seen, then one every N
 // minutes) and the five fields of cron, read in the task's time zone. A time of day that summer time skips has no
-// start, and one that winter time repeats has one; schedules whose hour field is open, such as "*/10 * * * *", go on
-// through the repeated hour.
+// start, and a time of day that winter time repeats has one. Schedules whose hour field is open, such as "*/10 * * *
+// *", go on through the repeated hour.
 package schedule
 
 import (
@@ -16,8 +16,8 @@ import (
 // Forever is the number of rounds of a task that never finishes.
 const Forever = -1
 
-// Key names one round of one task for ever: a task that is deleted and made again has another UID, an edited one
-// another generation.
+// Key names one round of one task for ever. A task that is deleted and created again has another UID. A task that is
+// edited has another generation.
 type Key struct {
 	UID        string `json:"UID"`
 	Generation int64  `json:"Generation"`
@@ -25,10 +25,10 @@ type Key struct {
 	Round int64 `json:"Round"`
 }
 
-// String is the key as it stands in file names and logs: <uid>/<generation>/<round>.
+// String returns the key as file names and logs have it: <uid>/<generation>/<round>.
 func (k Key) String() string { return fmt.Sprintf("%s/%d/%d", k.UID, k.Generation, k.Round) }
 
-// Schedule tells the start of the first round and of each one after another.
+// Schedule knows when the first round starts, and when a round starts after another one.
 type Schedule struct {
 	delay, interval time.Duration
 	// cron is nil for the form "M N".
@@ -83,7 +83,7 @@ func minutes(text string) (time.Duration, bool) {
 	return time.Duration(n) * time.Minute, err == nil && n <= LongestMinutes
 }
 
-// First is when the first round starts, for a task first seen at the given time.
+// First returns when the first round of a task starts that was first seen at the given time.
 func (s Schedule) First(seen time.Time) time.Time {
 	if s.cron != nil {
 		return s.cron.next(seen)
@@ -91,8 +91,8 @@ func (s Schedule) First(seen time.Time) time.Time {
 	return seen.Add(s.delay)
 }
 
-// Next is the first planned start after the previous planned start whose window has not wholly passed, and how many
-// windows in between were missed. A round whose window [start, start+window) is still open at now starts late.
+// Next returns the first planned start after the previous one whose window has not wholly passed, and the number of
+// windows in between that were missed. A round whose window [start, start+window) is still open at now starts late.
 func (s Schedule) Next(previous, now time.Time, window time.Duration) (start time.Time, missed int64) {
 	start = s.after(previous)
 	if s.cron == nil {

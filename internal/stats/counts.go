@@ -2,8 +2,9 @@ package stats
 
 import "math"
 
-// counts are the counters of the buckets, as far as they are needed: whole octaves, from that of the lowest bucket to
-// that of the highest. Counters have 32 bits until one needs more. The form depends on nothing but what was counted.
+// counts has a counter for every bucket of the octaves in use, from the octave of the lowest bucket to the octave of
+// the highest. Counters have 32 bits until one needs more. Equal counts have the same form, in whatever order they
+// came.
 type counts struct {
 	low    int
 	narrow []uint32
@@ -12,8 +13,8 @@ type counts struct {
 
 func (c *counts) len() int { return len(c.narrow) + len(c.wide) }
 
-// reach makes room for the buckets from the one to the other, both included.
-func (c *counts) reach(from, to int) {
+// grow allocates the buckets from and to, and all between them.
+func (c *counts) grow(from, to int) {
 	low := from / perOctave * perOctave
 	high := min((to/perOctave+1)*perOctave, Buckets)
 	if c.len() > 0 {
@@ -35,10 +36,10 @@ func (c *counts) reach(from, to int) {
 	c.narrow, c.low = grown, low
 }
 
-// has reports whether there is room for the bucket.
+// has reports whether the bucket is allocated.
 func (c *counts) has(bucket int) bool { return bucket >= c.low && bucket < c.low+c.len() }
 
-// add counts in a bucket that there is room for.
+// add adds n to the count of an allocated bucket.
 func (c *counts) add(bucket int, n uint64) {
 	at := bucket - c.low
 	if c.wide == nil {
@@ -55,7 +56,7 @@ func (c *counts) add(bucket int, n uint64) {
 	c.wide[at] += n
 }
 
-// addAll counts buckets in their wire form, which was checked and for which there is room.
+// addAll adds counts in their wire form, which was checked and whose buckets are allocated.
 func (c *counts) addAll(body []byte) {
 	narrow, at := c.narrow, 0
 	for i := 0; i < len(body); {
@@ -63,7 +64,7 @@ func (c *counts) addAll(body []byte) {
 		if i+1 < len(body) && body[i]|body[i+1] < 0x80 {
 			gap, n, i = uint64(body[i]), uint64(body[i+1]), i+2
 		} else {
-			gap, n, i = pair(body, i)
+			gap, n, i = twoVarints(body, i)
 		}
 		at += int(gap) // #nosec G115 -- it was checked
 		if c.wide != nil {
@@ -78,8 +79,8 @@ func (c *counts) addAll(body []byte) {
 	}
 }
 
-// of is the count of a bucket, 0 where there is no room for it.
-func (c *counts) of(bucket int) uint64 {
+// count returns the count of a bucket, 0 when it is not allocated.
+func (c *counts) count(bucket int) uint64 {
 	at := bucket - c.low
 	switch {
 	case at < 0 || at >= c.len():
@@ -90,8 +91,8 @@ func (c *counts) of(bucket int) uint64 {
 	return uint64(c.narrow[at])
 }
 
-// each calls do for every bucket that is not empty, in their order.
-func (c *counts) each(do func(bucket int, n uint64)) {
+// forEach calls do for every bucket that is not empty, in ascending order.
+func (c *counts) forEach(do func(bucket int, n uint64)) {
 	for i, n := range c.narrow {
 		if n != 0 {
 			do(c.low+i, uint64(n))
@@ -104,11 +105,12 @@ func (c *counts) each(do func(bucket int, n uint64)) {
 	}
 }
 
-// rank is the bucket that holds the value of the rank, which counts from 1 and is no larger than there are values.
-func (c *counts) rank(rank uint64) int {
+// bucketOfRank returns the bucket of the value with the rank, which is 1 for the smallest value and at most the number
+// of values.
+func (c *counts) bucketOfRank(rank uint64) int {
 	var seen uint64
 	for i := range c.len() {
-		if seen += c.of(c.low + i); seen >= rank {
+		if seen += c.count(c.low + i); seen >= rank {
 			return c.low + i
 		}
 	}

@@ -1,8 +1,8 @@
 // Package stats holds the mergeable latency histogram.
 //
-// It is log-linear: values below 16 us have a bucket each, above that every power of two is cut into 16 equal buckets,
-// up to 2^26 us (67.1 s). A bucket's width is thus at most 1/16 of its lower bound, and reporting its middle
-// is off by at most 1/32 (3.2 %). Counts, sum, minimum and maximum are exact.
+// The histogram is log-linear: values below 16 us have a bucket each, and above that every power of two is cut into 16
+// equal buckets, up to 2^26 us (67.1 s). A bucket's width is at most 1/16 of its lower bound, so that the middle of the
+// bucket is off by at most 1/32 (3.2 %). Counts, sum, minimum and maximum are exact.
 package stats
 
 import (
@@ -20,8 +20,8 @@ const (
 	Buckets = perOctave + (highestBits-linearBits)*perOctave + 1
 )
 
-// Histogram counts durations. The zero value is empty and ready; it grows with the range of what it counts, so that one
-// of few values close together takes some hundred bytes. It is not safe for concurrent use.
+// Histogram counts durations. The zero value is empty and ready for use. A histogram grows with the range of its
+// values: one with a few values close together takes some hundred bytes. A Histogram is not safe for concurrent use.
 type Histogram struct {
 	counts   counts
 	n        uint64
@@ -29,12 +29,12 @@ type Histogram struct {
 	min, max uint64
 }
 
-// Record counts one duration; negative ones count as zero. The resolution is 1 us.
+// Record counts one duration; a negative duration counts as zero. The resolution is 1 us.
 func (h *Histogram) Record(d time.Duration) {
 	us := uint64(max(d, 0) / time.Microsecond)
 	i := bucket(us)
 	if !h.counts.has(i) {
-		h.counts.reach(i, i)
+		h.counts.grow(i, i)
 	}
 	h.counts.add(i, 1)
 	if h.n == 0 || us < h.min {
@@ -45,13 +45,13 @@ func (h *Histogram) Record(d time.Duration) {
 	h.sum += us
 }
 
-// extend makes room for values between the two.
-func (h *Histogram) extend(least, most uint64) {
+// makeRoom allocates the buckets of the two values and all between them.
+func (h *Histogram) makeRoom(least, most uint64) {
 	if h.n == 0 || least < h.min {
 		h.min = least
 	}
 	h.max = max(h.max, most)
-	h.counts.reach(bucket(h.min), bucket(h.max))
+	h.counts.grow(bucket(h.min), bucket(h.max))
 }
 
 // Merge adds the other histogram's counts.
@@ -59,32 +59,32 @@ func (h *Histogram) Merge(other Histogram) {
 	if other.n == 0 {
 		return
 	}
-	h.extend(other.min, other.max)
-	other.counts.each(h.counts.add)
+	h.makeRoom(other.min, other.max)
+	other.counts.forEach(h.counts.add)
 	h.n += other.n
 	h.sum += other.sum
 }
 
-// Equal reports whether both counted the same.
+// Equal reports whether both histograms have the same counts.
 func (h Histogram) Equal(other Histogram) bool {
 	return h.n == other.n && h.sum == other.sum && h.min == other.min && h.max == other.max &&
 		h.counts.low == other.counts.low &&
 		slices.Equal(h.counts.narrow, other.counts.narrow) && slices.Equal(h.counts.wide, other.counts.wide)
 }
 
-// Count is how many durations were recorded.
+// Count returns the number of recorded durations.
 func (h Histogram) Count() uint64 { return h.n }
 
-// Sum is the sum of all durations.
+// Sum returns the sum of all durations.
 func (h Histogram) Sum() time.Duration { return micro(h.sum) }
 
-// Min is the shortest duration, 0 when empty.
+// Min returns the shortest duration, 0 when empty.
 func (h Histogram) Min() time.Duration { return micro(h.min) }
 
-// Max is the longest duration, 0 when empty.
+// Max returns the longest duration, 0 when empty.
 func (h Histogram) Max() time.Duration { return micro(h.max) }
 
-// Mean is the exact mean, 0 when empty: ask Count first where that matters.
+// Mean returns the exact mean, 0 when empty: Count tells an empty histogram from a mean of 0.
 func (h Histogram) Mean() time.Duration {
 	if h.n == 0 {
 		return 0
@@ -92,8 +92,8 @@ func (h Histogram) Mean() time.Duration {
 	return time.Duration(float64(h.sum) / float64(h.n) * float64(time.Microsecond))
 }
 
-// Quantile is the q-quantile (0 < q <= 1) by the nearest-rank method: the middle of the bucket that holds the value of
-// rank ceil(q*n), never outside [Min, Max]; 0 when empty.
+// Quantile returns the q-quantile (0 < q <= 1) by the nearest-rank method: the middle of the bucket that holds the
+// value of rank ceil(q*n), never outside [Min, Max]; 0 when empty.
 func (h Histogram) Quantile(q float64) time.Duration {
 	if h.n == 0 {
 		return 0
@@ -102,7 +102,7 @@ func (h Histogram) Quantile(q float64) time.Duration {
 	if rank == h.n {
 		return micro(h.max)
 	}
-	return micro(min(max(middle(h.counts.rank(rank)), h.min), h.max))
+	return micro(min(max(middle(h.counts.bucketOfRank(rank)), h.min), h.max))
 }
 
 func micro(us uint64) time.Duration {

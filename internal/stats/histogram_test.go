@@ -106,7 +106,7 @@ func TestEveryValueFallsIntoABucketAroundIt(t *testing.T) {
 func TestNegativeDurationsCountAsZeroAndHugeOnesInTheLastBucket(t *testing.T) {
 	h := of([]time.Duration{-time.Second, math.MaxInt64})
 	if h.Count() != 2 || h.Min() != 0 || h.Max() != time.Duration(math.MaxInt64).Truncate(time.Microsecond) ||
-		h.counts.of(0) != 1 || h.counts.of(Buckets-1) != 1 {
+		h.counts.count(0) != 1 || h.counts.count(Buckets-1) != 1 {
 		t.Errorf("count %d, min %v, max %v", h.Count(), h.Min(), h.Max())
 	}
 }
@@ -133,7 +133,7 @@ func TestMergedHistogramIsACopy(t *testing.T) {
 	var h Histogram
 	h.Merge(source)
 	h.Record(time.Second)
-	if source.Count() != 1 || source.Quantile(1) != time.Millisecond || source.counts.of(bucket(1_000_000)) != 0 {
+	if source.Count() != 1 || source.Quantile(1) != time.Millisecond || source.counts.count(bucket(1_000_000)) != 0 {
 		t.Error("recording in a merged histogram changes its source")
 	}
 }
@@ -196,7 +196,7 @@ func TestCountsBeyond32BitsAreExact(t *testing.T) {
 		t.Fatal(err)
 	}
 	got.Record(time.Microsecond)
-	if n := got.counts.of(bucket(1000)); n != 2*math.MaxUint32 || got.Count() != 2*math.MaxUint32+3 ||
+	if n := got.counts.count(bucket(1000)); n != 2*math.MaxUint32 || got.Count() != 2*math.MaxUint32+3 ||
 		got.Quantile(0.5).Round(100*time.Microsecond) != time.Millisecond {
 		t.Errorf("%d of %d with median %v, want %d of %d", n, got.Count(), got.Quantile(0.5), uint64(2*math.MaxUint32),
 			uint64(2*math.MaxUint32+3))

@@ -13,8 +13,8 @@ import (
 // wireVersion is the first byte of the wire form.
 const wireVersion = 1
 
-// AppendBinary appends the wire form: version, then unsigned varints: n, and where n > 0: sum, min, max,
-// then for every bucket that is not empty the gap to the one before and its count.
+// AppendBinary appends the wire form: the version, then unsigned varints. The first varint is n. When n > 0, sum, min
+// and max follow, then the gap to the bucket before and the count for every bucket that is not empty.
 func (h Histogram) AppendBinary(b []byte) ([]byte, error) {
 	b = append(b, wireVersion)
 	b = binary.AppendUvarint(b, h.n)
@@ -25,7 +25,7 @@ func (h Histogram) AppendBinary(b []byte) ([]byte, error) {
 		b = binary.AppendUvarint(b, v)
 	}
 	last := 0
-	h.counts.each(func(bucket int, n uint64) {
+	h.counts.forEach(func(bucket int, n uint64) {
 		b = binary.AppendUvarint(b, uint64(bucket-last))
 		b = binary.AppendUvarint(b, n)
 		last = bucket
@@ -36,8 +36,8 @@ func (h Histogram) AppendBinary(b []byte) ([]byte, error) {
 // MarshalBinary returns the wire form of AppendBinary.
 func (h Histogram) MarshalBinary() ([]byte, error) { return h.AppendBinary(nil) }
 
-// UnmarshalBinary reads the wire form and refuses anything that Record could not have led to: it comes from another
-// machine.
+// UnmarshalBinary reads the wire form. The wire form comes from another machine, so UnmarshalBinary refuses any that no
+// calls of Record lead to.
 func (h *Histogram) UnmarshalBinary(b []byte) error {
 	var read Histogram
 	if err := read.MergeBinary(b); err != nil {
@@ -57,14 +57,14 @@ func (h *Histogram) MergeBinary(b []byte) error {
 	if h.n+head.n < h.n || h.sum+head.sum < h.sum {
 		return errors.New("histogram: more than can be counted")
 	}
-	h.extend(head.min, head.max)
+	h.makeRoom(head.min, head.max)
 	h.counts.addAll(body)
 	h.n += head.n
 	h.sum += head.sum
 	return nil
 }
 
-// header is what comes before the buckets.
+// header is the part of the wire form before the buckets.
 type header struct{ n, sum, min, max uint64 }
 
 // check reads the wire form to its end and returns its header and its buckets.
@@ -92,10 +92,10 @@ func check(b []byte) (header, []byte, error) {
 	return h, body, nil
 }
 
-// errCut is for a wire form that ends amid a number, or has one of more than 64 bits.
+// errCut is for a wire form that ends within a number, or has a number of more than 64 bits.
 var errCut = errors.New("histogram: cut short")
 
-// check holds the buckets against the header.
+// check reports whether the buckets fit the header.
 func (h header) check(body []byte) error {
 	if h.min > h.max || h.max > math.MaxInt64/uint64(time.Microsecond) {
 		return errors.New("histogram: minimum and maximum cannot be")
@@ -117,9 +117,9 @@ func (h header) check(body []byte) error {
 	return nil
 }
 
-// walk goes through the buckets and returns the last one and the sum of their counts. None may be empty, repeated or
-// beyond the highest, and together they may not count more than n. It is most of the work of merging, so that it calls
-// nobody for small numbers.
+// walk reads the buckets and returns the last one and the sum of their counts. No bucket may be empty, repeated or
+// beyond the highest, and together they may not count more than n. Most of the work of merging is done here, so small
+// numbers are read without a call.
 func walk(body []byte, highest, n uint64) (at, total uint64, err error) {
 	if len(body) == 0 {
 		return 0, 0, errors.New("histogram: no buckets")
@@ -129,7 +129,7 @@ func walk(body []byte, highest, n uint64) (at, total uint64, err error) {
 		var gap, count uint64
 		if i+1 < len(body) && body[i]|body[i+1] < 0x80 {
 			gap, count, i = uint64(body[i]), uint64(body[i+1]), i+2
-		} else if gap, count, i = pair(body, i); i == 0 {
+		} else if gap, count, i = twoVarints(body, i); i == 0 {
 			return 0, 0, errCut
 		}
 		if gap > highest-at || count-1 >= n-total || gap == 0 && !first {
@@ -141,15 +141,15 @@ func walk(body []byte, highest, n uint64) (at, total uint64, err error) {
 	return at, total, nil
 }
 
-// pair is the two numbers at b[i:] and where the next one begins, which is 0 when they are not there.
-func pair(b []byte, i int) (gap, count uint64, next int) {
+// twoVarints returns the two numbers at b[i:] and where the next number begins, which is 0 when b ends before.
+func twoVarints(b []byte, i int) (gap, count uint64, next int) {
 	if gap, i = varint(b, i); i > 0 {
 		count, i = varint(b, i)
 	}
 	return gap, count, i
 }
 
-// varint is the number at b[i:] and where the next one begins, which is 0 when there is none.
+// varint returns the number at b[i:] and where the next number begins, which is 0 when there is none.
 func varint(b []byte, i int) (uint64, int) {
 	v, n := binary.Uvarint(b[i:])
 	if n <= 0 {
@@ -158,7 +158,7 @@ func varint(b []byte, i int) (uint64, int) {
 	return v, i + n
 }
 
-// MarshalText is the wire form in base64, for JSON.
+// MarshalText returns the wire form in base64, for JSON.
 func (h Histogram) MarshalText() ([]byte, error) {
 	b, err := h.MarshalBinary()
 	if err != nil {

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Unreachable returns what an address is that no other node can reach, as a noun such as "a loopback address"; it is
+// Unreachable returns why no other node can reach the address, as a noun such as "a loopback address". The result is
 // empty for an address that may be a target: a unicast address that is not bound to one link.
 func Unreachable(a netip.Addr) string {
 	switch {
@@ -29,7 +29,8 @@ func Unreachable(a netip.Addr) string {
 	return ""
 }
 
-// UnreachableName returns what a host name is that means the asker itself, as a noun; it is empty for every other name.
+// UnreachableName returns what the host name is, as a noun, when it means the asker itself; it is empty for every other
+// name.
 func UnreachableName(name string) string {
 	name = strings.ToLower(strings.TrimSuffix(name, "."))
 	if name == "localhost" || strings.HasSuffix(name, ".localhost") {

@@ -17,7 +17,7 @@ const (
 	IPv6 Family = "IPv6"
 )
 
-// FamilyOf tells the family of an address; IPv4-mapped IPv6 addresses count as IPv4.
+// FamilyOf returns the family of an address; IPv4-mapped IPv6 addresses count as IPv4.
 func FamilyOf(a netip.Addr) Family {
 	if a.Unmap().Is4() {
 		return IPv4
@@ -29,16 +29,16 @@ func FamilyOf(a netip.Addr) Family {
 type Snapshot struct {
 	// Taken is when the snapshot was read.
 	Taken time.Time
-	// Agents are the agent pods of the task's runtime, sorted by node, then pod name.
+	// Agents are the agent pods of the task's workload, sorted by node, then pod name.
 	Agents []Agent
-	// Leaving are pods that take no part and that nobody misses: those that are going or gone and whose work another
-	// agent has taken over, and those on nodes that are being removed or that the workload no longer wants.
+	// Leaving are pods that take no part and are not missing either: pods that are leaving and that another agent has
+	// replaced, and pods on nodes that are being removed or that the workload no longer wants.
 	Leaving []Agent
 	// Nodes are all nodes of the cluster, with agents or without, sorted by name.
 	Nodes []Node
-	// Services are the runtime's own Services: their backends are the agents.
+	// Services are the Services in front of the agents.
 	Services []Service
-	// Ingresses are the runtime's own Ingresses.
+	// Ingresses are the Ingresses in front of the agents.
 	Ingresses []Ingress
 }
 
@@ -50,24 +50,24 @@ type Agent struct {
 	Node      string `json:"Node"`
 	// Addresses are the pod's own addresses (status.podIPs).
 	Addresses []netip.Addr `json:"Addresses"`
-	// Interfaces are the further networks that a meta-plugin such as Multus attached, without the default one.
+	// Interfaces are the further networks that a meta-plugin such as Multus attached, without the default network.
 	Interfaces []Interface `json:"Interfaces"`
-	// Unreadable is what could not be read of what the meta-plugin wrote about the pod, one clause each, such as
-	// "its network-status annotation has an entry that cannot be read: ..."; what could be read is in Interfaces.
+	// Unreadable has one clause for each part of the meta-plugin's annotation that could not be read, such as "its
+	// network-status annotation has an entry that cannot be read: ...". Everything else is in Interfaces.
 	Unreadable []string `json:"Unreadable"`
 	// HTTPPort is where the echo responder listens, ControlPort where the control server listens; both 1..65535.
 	HTTPPort    uint16 `json:"HTTPPort"`
 	ControlPort uint16 `json:"ControlPort"`
-	// NotReady is empty for an agent that can take part, else why it cannot, as one clause: "pod is Pending".
+	// NotReady is why the agent cannot take part, as one clause, such as "pod is Pending"; empty when it can.
 	NotReady string `json:"NotReady"`
-	// Deleted is when the deletion of the pod was asked for, zero for a pod that is to stay.
+	// Deleted is when the deletion of the pod was asked for; zero when it was not.
 	Deleted time.Time `json:"Deleted"`
-	// Restarts is how often the agent's container was started again, Started when it was started last; zero while it
+	// Restarts is how often the agent's container was started again. Started is when it started last; zero while it
 	// does not run.
 	Restarts int32     `json:"Restarts"`
 	Started  time.Time `json:"Started"`
-	// Ended is when the container ended the last time, zero for one that never did, and EndReason Kubernetes' word for
-	// why, such as OOMKilled.
+	// Ended is when the container ended last; zero when it never did. EndReason is Kubernetes' word for why it ended,
+	// such as OOMKilled.
 	Ended     time.Time `json:"Ended"`
 	EndReason string    `json:"EndReason"`
 }
@@ -77,8 +77,8 @@ func (a Agent) Ready() bool { return a.NotReady == "" }
 
 // Interface is one further network interface of a pod.
 type Interface struct {
-	// Network is the attachment's name as its annotation gives it, Name the device inside the pod, such as net1; Name
-	// may be empty.
+	// Network is the attachment's name in the annotation. Name is the device inside the pod, such as net1; it may be
+	// empty.
 	Network   string       `json:"Network"`
 	Name      string       `json:"Name"`
 	Addresses []netip.Addr `json:"Addresses"`
@@ -87,15 +87,14 @@ type Interface struct {
 // Node is one node of the cluster.
 type Node struct {
 	Name, Zone string
-	// Addresses are the node's addresses, InternalIP before ExternalIP. External are those of them that are
-	// ExternalIPs.
+	// Addresses are all addresses of the node, InternalIPs before ExternalIPs. External are the ExternalIPs alone.
 	Addresses, External []netip.Addr
-	// NotReady tells that the cluster does not count on the node at the moment.
+	// NotReady reports that the cluster does not count on the node at the moment.
 	NotReady bool
 	// Cordoned reports that somebody took the node out of use: it takes no new pods.
 	Cordoned bool
-	// Removing is why the node is about to be stopped or taken out of the cluster, as one clause, such as
-	// "the cluster autoscaler removes it"; empty for a node that is to stay. Such a node is Cordoned too.
+	// Removing is why the node is about to be stopped or taken out of the cluster, as one clause, such as "the cluster
+	// autoscaler removes it"; empty for a node that is to stay. A node with a Removing is Cordoned too.
 	Removing string
 	// Outside is why the task's workload runs no agent on the node, and is not meant to, as one clause, such as
 	// "the agents' node selector leaves it out"; empty for a node that has an agent or ought to have one.
@@ -113,8 +112,7 @@ type Service struct {
 	Port, NodePort uint16
 	// LoadBalancer reports whether the Service is of type LoadBalancer.
 	LoadBalancer bool
-	// Headless are the families of a Service that has no cluster address by its own wish; empty for every other
-	// Service.
+	// Headless has the families of a Service whose spec asks for no cluster address; empty for every other Service.
 	Headless []Family
 	// InternalLocal (internalTrafficPolicy) leads from the cluster addresses to agents on the client's own node alone,
 	// ExternalLocal (externalTrafficPolicy) from a node port to agents on the node of the port alone.
@@ -122,23 +120,22 @@ type Service struct {
 	// Ingress are the addresses that a load balancer implementation gave to the Service.
 	Ingress []Entry
 	// Uneven is why the Service's own spec does not lead all clients to all backends alike, as one clause, such as
-	// "trafficDistribution is PreferClose"; empty where nothing says so. Traffic policies are not meant: see
+	// "trafficDistribution is PreferClose"; empty when nothing in the spec says so. Traffic policies do not count: see
 	// InternalLocal.
 	Uneven string
 	// NotReadyToo reports that the Service leads to pods that are not ready as well (publishNotReadyAddresses).
 	NotReadyToo bool
-	// Unselected are the agents' pods that the Service's selector leaves out, sorted: the Service does not lead to
-	// them.
+	// Unselected are the agents' pods that the Service's selector leaves out, sorted by name.
 	Unselected []string
 }
 
 // Ingress is one Ingress in front of the agents.
 type Ingress struct {
 	Namespace, Name string
-	// Rules are those that lead to the agents' Services.
+	// Rules are the rules that lead to the agents' Services.
 	Rules   []Rule
 	Entries []Entry
-	// Authorities are certificates in PEM by the name that rules have in Trust. They are not secret.
+	// Authorities are certificates in PEM, by the name in Trust of the rules. They are not secret.
 	Authorities map[string][]byte
 }
 
@@ -146,12 +143,12 @@ type Ingress struct {
 type Rule struct {
 	// Host may be empty, and its first label may be "*". Path begins with "/".
 	Host, Path string
-	// TLS tells that the rule is served over TLS.
+	// TLS reports that the rule is served over TLS.
 	TLS bool
-	// Trust names the authority of the Ingress that must have signed the certificate; empty stands for those of the
-	// system.
+	// Trust names the authority of the Ingress that must have signed the certificate; empty stands for the system's
+	// authorities.
 	Trust string
-	// Unusable is why the rule cannot be probed, as one clause; empty for one that can.
+	// Unusable is why the rule cannot be probed, as one clause; empty when it can.
 	Unusable string
 }
 
@@ -182,8 +179,8 @@ func (s Service) Selects(a Agent, family Family) bool {
 	})
 }
 
-// Backed returns the nodes with an agent that the Service may choose for connections over the family: one that is ready
-// and has an address of it.
+// Backed returns the nodes with an agent to which the Service may lead connections over the family: an agent that is
+// ready and has an address of the family.
 func (s Snapshot) Backed(by Service, family Family) map[string]bool {
 	nodes := map[string]bool{}
 	for _, a := range s.Agents {

@@ -6,8 +6,8 @@ const (
 	Deployment = "Deployment"
 )
 
-// Workload names what runs the agents of a task, and what stands in front of them. All of it lies in the installation's
-// namespace.
+// Workload names what runs the agents of a task, and what stands in front of them. All objects are in the
+// installation's namespace.
 type Workload struct {
 	// Kind is DaemonSet or Deployment, Name the workload's name.
 	Kind, Name string
