@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// cpu is the CPU time used.
+// cpu returns the CPU time used.
 func (r *Reader) cpu() (used time.Duration, ok bool) {
 	g := r.groups.usage
 	switch {
@@ -25,7 +25,7 @@ func (r *Reader) cpu() (used time.Duration, ok bool) {
 	return duration(ns, time.Nanosecond), ok
 }
 
-// memory is the working set in bytes.
+// memory returns the working set in bytes.
 func (r *Reader) memory() (bytes uint64, ok bool) {
 	g := r.groups.memory
 	current, idle := "memory.usage_in_bytes", "total_inactive_file"
@@ -40,7 +40,7 @@ func (r *Reader) memory() (bytes uint64, ok bool) {
 	return since(parseKeys(r.text(g, "memory.stat"))[idle], charged), ok
 }
 
-// quota is the CPU limit in cores, 0 without one.
+// quota returns the CPU limit in cores, 0 without a limit.
 func (r *Reader) quota() float64 {
 	g := r.groups.cpu
 	switch {
@@ -52,7 +52,7 @@ func (r *Reader) quota() float64 {
 	return parseQuota(r.text(g, "cpu.cfs_quota_us") + " " + r.text(g, "cpu.cfs_period_us"))
 }
 
-// throttling is what the kernel counts of the quota's stops.
+// throttling returns the kernel's counts of the stops by the CPU quota.
 func (r *Reader) throttling() Throttling {
 	if r.groups.cpu.dir == "" {
 		return Throttling{}
@@ -76,9 +76,10 @@ func parseThrottling(stat string) Throttling {
 	return t
 }
 
-// files is how many descriptors are open.
+// files returns the number of open descriptors.
 func (r *Reader) files() uint64 {
-	// Since Linux 6.2 the folder's size is their number, which spares reading thousands of names each second.
+	// Since Linux 6.2 the size of the folder is the number of descriptors. Reading thousands of names each second would
+	// cost more.
 	if info, err := fs.Stat(r.root, "proc/self/fd"); err == nil && info.Size() > 0 {
 		return uint64(info.Size()) // #nosec G115 -- it is above 0
 	}
@@ -91,11 +92,11 @@ func (r *Reader) files() uint64 {
 	if !ok {
 		return 0
 	}
-	// One of them is the open folder itself.
+	// One of the descriptors is the open folder itself.
 	return since(1, entries(folder))
 }
 
-// entries counts what is in the folder, 0 where it cannot be read to its end.
+// entries returns the number of names in the folder, 0 when it cannot be read to its end.
 func entries(folder fs.ReadDirFile) uint64 {
 	const batch = 512
 	var n uint64
@@ -111,13 +112,13 @@ func entries(folder fs.ReadDirFile) uint64 {
 	}
 }
 
-// ports is how many local ports there are for connections to one address.
+// ports returns the number of local ports for connections to one address.
 func (r *Reader) ports() uint64 {
 	const at = "proc/sys/net/ipv4/"
 	return parsePorts(text(r.root, at+"ip_local_port_range"), text(r.root, at+"ip_local_reserved_ports"))
 }
 
-// number is that in the file, 0 where there is none.
+// number returns the number in the file, 0 when there is none.
 func (r *Reader) number(name string) uint64 {
 	n, _ := parseNumber(text(r.root, name))
 	return n

@@ -8,25 +8,24 @@ import (
 	"strings"
 )
 
-// group is the folder of a control group below the file system's root; the zero value is none.
+// group is the folder of a control group below the file system's root; the zero value is no group.
 type group struct {
 	dir     string
 	unified bool
 }
 
-// groups are the control groups of this process by what they account. A group counts only when it is this process's (or
-// container's) own: the root of a hierarchy accounts the whole machine.
+// groups are the control groups of this process, by what they account. A group counts only when it belongs to this
+// process or its container: the root of a hierarchy accounts the whole machine.
 type groups struct {
 	cpu, usage, memory group
 }
 
-// find looks up the control groups of the process that /proc/self stands for and whose number, as it sees itself, is
-// pid.
+// find looks up the control groups of the process of /proc/self. pid is the process's number in its own namespace.
 //
-// /proc/self/cgroup tells where the process is in each hierarchy, and /proc/self/mountinfo where the hierarchies are
-// mounted and from which of their folders on (cgroups(7), proc_pid_mountinfo(5)). In a namespace of control groups the
-// first says "/" in a container as well; without one a container may see its own folder alone, mounted at the
-// hierarchy's usual place. So candidates are tried until one lists the process among its members.
+// /proc/self/cgroup has the folder of the process in each hierarchy. /proc/self/mountinfo has where the hierarchies are
+// mounted, and from which of their folders on (cgroups(7), proc_pid_mountinfo(5)). In a namespace of control groups the
+// folder is "/" in a container as well. Without such a namespace, a container may see its own folder alone, mounted at
+// the hierarchy's usual place. Therefore find tries candidates until one lists the process among its members.
 func find(root fs.FS, pid int) groups {
 	where := parseMembership(text(root, "proc/self/cgroup"))
 	mounts := parseMounts(text(root, "proc/self/mountinfo"))
@@ -65,7 +64,7 @@ func parseMembership(text string) map[string]string {
 
 // mount is a mounted hierarchy.
 type mount struct {
-	// controllers are those of version 1, or unified alone.
+	// controllers are the hierarchy's controllers in version 1, or unified alone.
 	controllers []string
 	// root is the folder of the hierarchy that is mounted, at point.
 	root, point string
@@ -83,7 +82,7 @@ func parseMounts(text string) []mount {
 		m := mount{root: unescape(place[3]), point: unescape(place[4])}
 		switch kind[0] {
 		case "cgroup":
-			// The hierarchy's controllers stand among the options of the file system.
+			// The hierarchy's controllers are among the options of the file system.
 			m.controllers = strings.Split(kind[2], ",")
 		case "cgroup2":
 			m.controllers = []string{unified}
@@ -111,8 +110,8 @@ func unescape(s string) string {
 	return b.String()
 }
 
-// locate is the folder of the process's own group in the controller's hierarchy, empty when there is none or it is the
-// hierarchy's root.
+// locate returns the folder of the process's own group in the controller's hierarchy. The result is empty when there is
+// no such group, or when the group is the hierarchy's root.
 func locate(root fs.FS, pid int, where map[string]string, mounts []mount, controller string) string {
 	at, ok := where[controller]
 	if !ok {
@@ -135,7 +134,7 @@ func locate(root fs.FS, pid int, where map[string]string, mounts []mount, contro
 	return ""
 }
 
-// candidates are the folders that may be the group's, the likeliest first, without the leading slash.
+// candidates returns the folders that may be the group's, the likeliest first, without the leading slash.
 func candidates(at string, m mount) []string {
 	var dirs []string
 	add := func(below string) { dirs = append(dirs, strings.TrimPrefix(path.Join(m.point, below), "/")) }
@@ -147,7 +146,7 @@ func candidates(at string, m mount) []string {
 	return dirs
 }
 
-// member reports whether the process is in a list of one number a line.
+// member reports whether the process is in a list that has one number on each line.
 func member(procs string, pid int) bool {
 	number := strconv.Itoa(pid)
 	for line := range strings.Lines(procs) {
@@ -159,7 +158,7 @@ func member(procs string, pid int) bool {
 }
 
 // topmost reports whether the folder is the root of its hierarchy, by a file that only roots have (version 1) or that
-// they lack (version 2).
+// only roots lack (version 2).
 func topmost(root fs.FS, dir, controller string) bool {
 	if controller == unified {
 		_, err := fs.Stat(root, path.Join(dir, "cgroup.type"))
@@ -169,7 +168,7 @@ func topmost(root fs.FS, dir, controller string) bool {
 	return err == nil
 }
 
-// text is the file's content, empty where it cannot be read.
+// text returns the file's content, empty when it cannot be read.
 func text(root fs.FS, name string) string {
 	content, err := fs.ReadFile(root, name)
 	if err != nil {

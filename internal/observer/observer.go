@@ -1,6 +1,6 @@
-// Package observer tells how well this process could observe while a round ran: what it used of CPU and memory, how its
-// CPU quota and garbage collector stopped it, and how near it came to its limits. Who trusts a measurement must know
-// how good the eye was.
+// Package observer measures how well this process could observe while a round ran: the CPU time and memory that it
+// used, how its CPU quota and garbage collector stopped it, and how near it came to its limits. A reader of a
+// measurement must know how good the observer was.
 package observer
 
 import (
@@ -11,30 +11,30 @@ import (
 	"kdoctor.io/kdoctor/internal/report"
 )
 
-// sampleEvery is how often a process looks at itself while a round runs.
+// sampleEvery is how often a process reads its own figures while a round runs.
 const sampleEvery = time.Second
 
-// Reading is what was to be read at one moment. What could not be read is 0, or not Known.
-// Counters count from some moment before: only the difference of two readings of the same reader means anything.
+// Reading has the figures of one moment. A figure that could not be read is 0, or not Known. Counters count from an
+// unknown moment on: only the difference of two readings of the same reader means anything.
 type Reading struct {
-	// Known tells that both CPU and Memory could be read.
+	// Known reports that both CPU and Memory could be read.
 	Known bool
-	// CPU is the CPU time that was used: by the process's control group where it has one of its own (in a container),
-	// else by the process.
+	// CPU is the CPU time used by the process's own control group, as in a container, or by the process when it has
+	// none.
 	CPU time.Duration
-	// Memory is in bytes: the control group's working set, that is what it is charged for less its file pages that
-	// nobody used of late. These the kernel takes back first; only when what is left does not fit its limit does it
-	// kill. Without a group of its own it is the process's resident memory.
+	// Memory is the working set of the process's own control group in bytes: the memory charged to the group, less file
+	// pages that were not used lately. The kernel takes such pages back first, and kills only when the working set
+	// exceeds the limit. Without a group of its own, Memory is the process's resident memory.
 	Memory uint64
-	// Quota is the group's CPU limit in cores, 0 without one. Limits of groups above it are not seen.
+	// Quota is the group's CPU limit in cores, 0 without a limit. Limits of groups above it are not read.
 	Quota      float64
 	Throttling Throttling
-	// Files is how many descriptors are open, FileLimit how many may be.
+	// Files is the number of open descriptors, FileLimit the number that may be open.
 	Files, FileLimit uint64
-	// Ports is how many local ports connections to one address may use.
+	// Ports is the number of local ports that connections to one address may use.
 	Ports uint64
-	// Conntrack is how many connections the kernel tracks in the process's network namespace, ConntrackLimit how many
-	// it can.
+	// Conntrack is the number of connections that the kernel tracks in the process's network namespace, ConntrackLimit
+	// the number that it can track.
 	Conntrack, ConntrackLimit uint64
 	Pauses                    Pauses
 }
@@ -42,32 +42,33 @@ type Reading struct {
 // Throttling counts the enforcement periods of the CPU quota.
 type Throttling struct {
 	Known bool
-	// Periods is how many there were with something to run, Throttled in how many of them the group was stopped,
-	// Stopped for how long in all (each CPU's stop counts for itself, as the kernel has it).
+	// Periods is the number of periods in which the group had something to run, Throttled the number of periods in
+	// which the group was stopped. Stopped is how long it was stopped in all; as in the kernel, the stops of several
+	// CPUs add up.
 	Periods, Throttled uint64
 	Stopped            time.Duration
 }
 
-// Reader reads. It is safe for concurrent use. The zero value knows nothing.
+// Reader reads the figures of this process. A Reader is safe for concurrent use. The zero value knows no figure.
 type Reader struct {
-	// root is the file system from its root; nil where there is nothing to read.
+	// root is the file system from its root; nil when there is nothing to read.
 	root fs.FS
-	// groups are the control groups that this process has for itself.
+	// groups are the process's own control groups.
 	groups groups
 	self   process
 }
 
-// process is what is asked of the kernel by calls.
+// process has the figures that come from system calls.
 type process struct {
-	// cpu is the CPU time that this process has used; ok is false where that is not known.
+	// cpu returns the CPU time that this process has used; ok is false when nobody knows it.
 	cpu func() (used time.Duration, ok bool)
-	// fileLimit is how many descriptors may be open, 0 where that is not known.
+	// fileLimit is the number of descriptors that may be open, 0 when nobody knows it.
 	fileLimit func() uint64
 	// page is the size of a page of memory in bytes.
 	page uint64
 }
 
-// Read reads all that there is to read; what is missing or makes no sense costs only its own figure.
+// Read returns all figures. A source that is missing or makes no sense costs only its own figure.
 func (r *Reader) Read() Reading {
 	if r.root == nil {
 		return Reading{}
@@ -90,9 +91,9 @@ func (r *Reader) Read() Reading {
 	return now
 }
 
-// Watch reads each second until the context ends and hands every new state of the result to update; the last one comes
-// after the end, so that a round shorter than the interval is measured too. Resources are Known only if use could be
-// read at the start. Nothing here knows about report.Observer's Grid: that is the load's to say.
+// Watch reads each second until the context ends, and calls update with every new state of the result. The last update
+// comes after the end, so that a round shorter than the interval is measured too. Resources are Known only when CPU and
+// memory could be read at the start. Watch leaves Grid of report.Observer out, which only the load knows.
 func Watch(ctx context.Context, read func() Reading, update func(report.Resources, report.Observer)) {
 	ticker := time.NewTicker(sampleEvery)
 	defer ticker.Stop()
@@ -108,14 +109,14 @@ func Watch(ctx context.Context, read func() Reading, update func(report.Resource
 	}
 }
 
-// tally is what the readings of a round come to.
+// tally sums up the readings of a round.
 type tally struct {
 	start time.Time
 	first Reading
 	// last is the reading from which the next interval's CPU use is counted, at lastAt.
 	last   Reading
 	lastAt time.Time
-	// throttling is the first that was known.
+	// throttling has the first known counts.
 	throttling Throttling
 
 	used   report.Resources
@@ -133,7 +134,7 @@ func (t *tally) add(now Reading, at time.Time) {
 	if !t.first.Known || !now.Known {
 		return
 	}
-	// The rest of an interval is too short to say anything about the maximum, unless it is all there is.
+	// The rest of an interval is too short to say anything about the maximum, unless there was no whole interval.
 	if span := at.Sub(t.lastAt); span >= sampleEvery/2 || t.used.MaxCPU == 0 {
 		t.used.MaxCPU = max(t.used.MaxCPU, percent(now.CPU-t.last.CPU, span))
 		t.last, t.lastAt = now, at
@@ -143,11 +144,11 @@ func (t *tally) add(now Reading, at time.Time) {
 	t.used.Known = true
 }
 
-// observe takes over all but CPU and memory.
+// observe takes over all figures except CPU and memory.
 func (t *tally) observe(now Reading) {
 	h := &t.health
 	if now.Quota > 0 && (h.Quota == 0 || now.Quota < h.Quota) {
-		// A limit can be changed while the group runs; the tightest is the one that tells most about its stops.
+		// A limit may change while the group runs; the tightest limit explains most of the stops.
 		h.Quota = now.Quota
 	}
 	if now.Throttling.Known {
@@ -164,7 +165,7 @@ func (t *tally) observe(now Reading) {
 	h.Conntrack, h.ConntrackLimit = max(h.Conntrack, now.Conntrack), max(h.ConntrackLimit, now.ConntrackLimit)
 }
 
-// since is the difference of a counter, 0 for one that was set back.
+// since returns how far a counter has advanced, 0 for a counter that was reset.
 func since(first, now uint64) uint64 {
 	if now < first {
 		return 0
@@ -172,7 +173,7 @@ func since(first, now uint64) uint64 {
 	return now - first
 }
 
-// percent is a share of one core.
+// percent returns CPU time in an interval as a percentage of one core.
 func percent(cpu, wall time.Duration) float64 {
 	if wall <= 0 || cpu <= 0 {
 		return 0

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Open finds out where the figures of this process are. It never fails: what is not found stays unknown.
-// Where a figure comes from is settled here, so that a reader's counters can be compared.
+// Open returns a reader of the figures of this process. Open never fails: a figure whose source is not found stays
+// unknown. A reader never changes the source of a figure, so that its counters can be compared.
 func Open() *Reader {
 	root := os.DirFS("/")
 	return &Reader{root: root, groups: find(root, os.Getpid()), self: process{

@@ -2,5 +2,5 @@
 
 package observer
 
-// Open is a reader that knows nothing: the figures are those of Linux.
+// Open returns a reader that knows no figure: all sources are those of Linux.
 func Open() *Reader { return &Reader{} }

@@ -10,13 +10,13 @@ import (
 // stop to the restart.
 const pausesMetric = "/sched/pauses/total/gc:seconds"
 
-// Pauses counts stops by length: bucket i holds those from edge i to edge i+1, in seconds.
+// Pauses counts stops by length: bucket i counts the stops from edge i to edge i+1, in seconds.
 type Pauses struct {
 	edges  []float64
 	counts []uint64
 }
 
-// readPauses reads the runtime's own histogram; it is empty for a runtime without one.
+// readPauses returns the runtime's own histogram, empty when the runtime has none.
 func readPauses() Pauses {
 	samples := []metrics.Sample{{Name: pausesMetric}}
 	metrics.Read(samples)
@@ -27,8 +27,8 @@ func readPauses() Pauses {
 	return Pauses{edges: h.Buckets, counts: h.Counts}
 }
 
-// longestSince is an upper bound of the longest stop since the first reading, 0 when there was none: the end of its
-// bucket, which is at most a quarter above what it was, or the beginning of a bucket without an end.
+// longestSince returns an upper bound of the longest stop since the first reading, 0 when there was no stop. The bound
+// is the end of the stop's bucket, at most a quarter above its length. For a bucket without an end it is the beginning.
 func (p Pauses) longestSince(first Pauses) time.Duration {
 	if len(p.edges) != len(p.counts)+1 || len(first.counts) != len(p.counts) {
 		return 0
@@ -46,5 +46,5 @@ func (p Pauses) longestSince(first Pauses) time.Duration {
 	return 0
 }
 
-// maxSeconds is far beyond any stop and well within a duration.
+// maxSeconds is far beyond any stop and well within the range of time.Duration.
 const maxSeconds = 1e6

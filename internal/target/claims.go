@@ -5,20 +5,20 @@ import (
 	"slices"
 )
 
-// Claims notes who has which address. The zero value is empty.
+// Claims records which objects have which address. The zero value is empty.
 type Claims struct {
 	at  map[string]int
 	all []Claim
 }
 
-// Claim is an address and who has it.
+// Claim is an address and the names of the objects that have it.
 type Claim struct {
 	Address netip.Addr
 	By      []string
 }
 
-// Add notes that somebody has the address, under a key that tells apart what can be told apart, such as the address
-// with a port.
+// Add records that an object has the address. Objects that requests can tell apart have different keys, such as the
+// address with a port.
 func (c *Claims) Add(key string, address netip.Addr, by string) {
 	i, ok := c.at[key]
 	if !ok {
@@ -34,7 +34,7 @@ func (c *Claims) Add(key string, address netip.Addr, by string) {
 	}
 }
 
-// Shared returns the addresses that several have, in the order in which they were added.
+// Shared returns the addresses that several objects have, in the order in which they were added.
 func (c *Claims) Shared() []Claim {
 	return slices.DeleteFunc(slices.Clone(c.all), func(c Claim) bool { return len(c.By) < 2 })
 }

@@ -63,7 +63,8 @@ func TestEveryKindHasARowAFieldARuleAndADoc(t *testing.T) {
 		if !strings.Contains(limits, fmt.Sprintf("object.spec.?target.?%s.orValue(%t)", row.Field, row.Default)) {
 			t.Errorf("%s: the policy on loads does not count spec.target.%s", kind, row.Field)
 		}
-		if want := fmt.Sprintf("| `spec.target.%s` | boolean | `%t` |", row.Field, row.Default); !strings.Contains(reference, want) {
+		if want := fmt.Sprintf("| `spec.target.%s` | boolean | `%t` |", row.Field,
+			row.Default); !strings.Contains(reference, want) {
 			t.Errorf("%s: the API's default of spec.target.%s is not %t", kind, row.Field, row.Default)
 		}
 		if !row.Direct && (row.Component == "" || row.Chooser == "" || !strings.Contains(use, "`"+row.Title+"`")) {

@@ -9,11 +9,11 @@ import (
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// maxNamed is how many names or addresses a reason lists.
+// maxNamed is the number of names or addresses that a reason lists.
 const maxNamed = 8
 
-// Lacks says that somebody has no address of the family that can be a target, as a reason, and what is there instead:
-// "node n1 has no IPv4 address that other nodes can reach: 127.0.0.1 is a loopback address".
+// Lacks returns the reason for a node or pod without an address of the family that can be a target, and what its
+// addresses are: "node n1 has no IPv4 address that other nodes can reach: 127.0.0.1 is a loopback address".
 func Lacks(who string, family topology.Family, what string, addresses []netip.Addr) string {
 	reason := fmt.Sprintf("%s has no %s %s", who, family, what)
 	instead := Instead(family, addresses)
@@ -23,7 +23,7 @@ func Lacks(who string, family topology.Family, what string, addresses []netip.Ad
 	return reason + " that other nodes can reach: " + strings.Join(instead, ", ")
 }
 
-// Instead says of the first addresses of the family that no other node can reach what they are, one clause each.
+// Instead returns one clause for each of the first addresses of the family that no other node can reach: what it is.
 func Instead(family topology.Family, addresses []netip.Addr) []string {
 	var clauses []string
 	for _, a := range addresses {
@@ -35,8 +35,8 @@ func Instead(family topology.Family, addresses []netip.Addr) []string {
 	return clauses
 }
 
-// Unreachable says what an entry is that leads nowhere but to the asker or to nobody, as a clause; it is empty for any
-// other.
+// Unreachable returns what the entry is, as a clause, when it leads to the asker itself or nowhere; it is empty for any
+// other entry.
 func Unreachable(e topology.Entry) string {
 	if e.Hostname != "" {
 		if kind := topology.UnreachableName(e.Hostname); kind != "" {
@@ -50,7 +50,7 @@ func Unreachable(e topology.Entry) string {
 	return ""
 }
 
-// List is the names in a sentence: "a", "a and b", "a, b and c", or ending in "and 4 others".
+// List returns the names as in a sentence: "a", "a and b", "a, b and c", or ending in "and 4 others".
 func List(names []string) string {
 	rest := len(names) - maxNamed
 	switch {
@@ -73,9 +73,9 @@ type Offer struct {
 	By string
 }
 
-// Distinct returns each target once. Where several offer targets of one name, there is a gap as well, with the reason
-// that shared gives: two ways to one address would be counted together and hide each other. Where they do not even
-// agree on the node that stands behind the target, nobody can tell who ought to answer, so it is left out.
+// Distinct returns each target once. Several offers of one name also become a gap, with the reason that shared returns:
+// two ways to one address would be counted together and hide each other. When the offers do not even agree on the node
+// behind the target, nobody knows who ought to answer, and the target is left out.
 func Distinct(offers []Offer, shared func(t Target, by []string) string) (targets []Target, gaps []Gap) {
 	type claim struct {
 		first    int

@@ -1,17 +1,18 @@
 package target
 
-// Speech is what a protocol can do, and what follows from it for those who probe and judge.
+// Speech is what a protocol can do, as far as probers and the judgement need to know.
 type Speech struct {
 	Protocol Protocol
-	// Scheme is the scheme of the URLs of targets. Port reports that the URL must name a port, for want of a usual one.
+	// Scheme is the scheme of the URLs of targets. Port reports that the URL must name a port, because the protocol has
+	// no default port.
 	Scheme string
 	Port   bool
-	// Secure reports that the other side proves itself by a certificate.
+	// Secure reports that the other side proves its identity by a certificate.
 	Secure bool
 	// Persistent reports that several requests can go over one connection.
 	Persistent bool
-	// Answers reports that a program answers, which says which pod it is in and has a body. Otherwise the other side's
-	// kernel answers: an agent there is no limit, and nobody can tell which pod it was.
+	// Answers reports that a program answers, and that its answer has a body and names its pod. Otherwise the other
+	// side's kernel answers: an agent there limits nothing, and nobody knows which pod it was.
 	Answers bool
 }
 
@@ -25,8 +26,8 @@ func Protocols() []Speech {
 	}
 }
 
-// Speech returns the row of the protocol, and whether this release speaks it. One that it does not, such as that of an
-// older round, counts as HTTP.
+// Speech returns the row of the protocol, and whether this release speaks it. A protocol that this release does not
+// speak, such as the empty one of an older round, has the row of HTTP.
 func (p Protocol) Speech() (Speech, bool) {
 	rows := Protocols()
 	for _, row := range rows {
@@ -43,7 +44,7 @@ func (t *Target) Persistent() bool { return t.speech().Persistent }
 // Answers reports whether a program answers at the target, rather than a kernel; see Speech.
 func (t *Target) Answers() bool { return t.speech().Answers }
 
-// Secure reports whether the other side proves itself by a certificate.
+// Secure reports whether the other side proves its identity by a certificate.
 func (t *Target) Secure() bool { return t.speech().Secure }
 
 func (t *Target) speech() Speech {

@@ -14,7 +14,7 @@ import (
 // Kind is one way through the cluster to an agent.
 type Kind string
 
-// Protocol is how a target is spoken to.
+// Protocol is the protocol of the requests to a target.
 type Protocol string
 
 // The protocols.
@@ -24,7 +24,7 @@ const (
 	// HTTPS is HTTP/1.1 over TLS, HTTP2 is HTTP/2 over TLS.
 	HTTPS Protocol = "https"
 	HTTP2 Protocol = "h2"
-	// TCP is a connection that is opened and closed again, without a word.
+	// TCP is a connection that is opened and closed again, without any data.
 	TCP Protocol = "tcp"
 )
 
@@ -33,15 +33,16 @@ type Answer string
 
 // Who may answer.
 const (
-	// OnePod: the target's Pod and nobody else.
+	// OnePod is the target's Pod and nobody else.
 	OnePod Answer = "pod"
-	// Backends: any pod of the backend set that the round's report has for the target and the asking agent.
+	// Backends is any pod of the backend set that the round's report has for the target and the asking agent.
 	Backends Answer = "backends"
-	// Anyone: whoever stands there; it need not be an agent.
+	// Anyone is any answer, whether an agent's or not.
 	Anyone Answer = "anyone"
 )
 
-// Target is one address that one of the agents ought to answer on.
+// Target is one address on which an agent ought to answer. Agents get the part of it that they need to send requests:
+// see internal/wire.
 type Target struct {
 	// ID names the target in reports and is unique within an agent's plan, such as AgentPodV4IP_<pod>_<ip>.
 	ID       string          `json:"ID"`
@@ -50,38 +51,37 @@ type Target struct {
 	Protocol Protocol        `json:"Protocol"`
 	// Address is the URL to request; for TCP it is tcp://<host>:<port>.
 	Address string `json:"Address"`
-	// Dial is the host and port to connect to where that is not the URL's own host, such as an Ingress's address for
-	// the host of its rule; empty otherwise. The host is an address of the target's family, or a name that is resolved
-	// in that family for each attempt that opens a connection.
+	// Dial is the host and port to connect to when it is not the URL's own host, such as an Ingress's address for the
+	// host of its rule; empty otherwise. The host is an address of the target's family, or a name that is resolved in
+	// the family for each attempt that opens a connection.
 	Dial string `json:"Dial"`
-	// Trust names the plan's authority that must have signed the other side's certificate; empty stands for those of
-	// the system.
+	// Trust names the plan's authority that must have signed the other side's certificate; empty stands for the
+	// system's authorities.
 	Trust string `json:"Trust"`
-	// Answer says who may answer. Builders state it; see MayAnswer for targets that the first release stored.
+	// Answer says who may answer. Builders always set it; see MayAnswer for targets that the first release stored.
 	Answer Answer `json:"Answer"`
-	// Pod and Node name the agent that alone may answer where Answer is OnePod; both are empty elsewhere.
+	// Pod and Node name the only agent that may answer when Answer is OnePod; both are empty otherwise.
 	Pod  string `json:"Pod"`
 	Node string `json:"Node"`
-	// Interface is the device inside the pod that has the address, such as net1; empty for the pod's first one and
-	// where nobody tells.
+	// Interface is the device inside the pod that has the address, such as net1; empty for the pod's first device and
+	// when nobody knows the device.
 	Interface string `json:"Interface"`
-	// OnlyNode names the node whose agents alone stand behind an address that any of several may answer on; empty where
-	// those of all nodes do.
+	// OnlyNode names the only node whose agents are backends of the address; empty when agents of all nodes are.
 	OnlyNode string `json:"OnlyNode"`
 	// ShortCircuit reports that the Service proxy of the asking agent's own node answers for the address (ipMode VIP,
 	// Kubernetes' default): requests never leave for the load balancer, so they prove nothing about it.
 	ShortCircuit bool `json:"ShortCircuit"`
-	// Further reports that the address of a node port is not the node's primary one of the family. A Service proxy may
-	// be told to answer on primary addresses alone, which is the default of kube-proxy with nftables.
+	// Further reports that the address of a node port is not the node's primary address of the family. A Service proxy
+	// may be configured to answer on primary addresses alone, which is the default of kube-proxy with nftables.
 	Further bool `json:"Further"`
-	// AtNode names the node that has the address of a node port; empty elsewhere. External reports that the address is
-	// an ExternalIP of the node, at which something in front of the cluster may stop requests.
+	// AtNode names the node that has the address of a node port; empty for other kinds. External reports that the
+	// address is an ExternalIP of the node: something in front of the cluster may stop requests to it.
 	AtNode   string `json:"AtNode"`
 	External bool   `json:"External"`
 }
 
-// MayAnswer returns who may answer on the target. Rounds that the first release stored do not say it: there a target
-// with a pod was that pod's alone, and any other target was for the backends.
+// MayAnswer returns who may answer on the target. Rounds that the first release stored have no Answer: there only the
+// pod of a target with a pod may answer, and any backend on another target.
 func (t Target) MayAnswer() Answer {
 	switch {
 	case t.Answer != "":
@@ -92,8 +92,8 @@ func (t Target) MayAnswer() Answer {
 	return Backends
 }
 
-// Proxied reports whether something on the path ends connections itself and speaks for the agents behind it. Nothing
-// does where the asking agent's own node answers for a load balancer.
+// Proxied reports whether something on the path ends connections itself and speaks for the agents behind it. There is
+// no such thing when the asking agent's own node answers for a load balancer.
 func (t Target) Proxied() bool { return t.Kind.Traits().Proxied && !t.ShortCircuit }
 
 // Gap is a target that was asked for and cannot be built. It fails the round, with its reason.
@@ -119,17 +119,17 @@ type Query struct {
 	NodeAddresses Addresses
 }
 
-// Nodes tells which nodes are meant.
+// Nodes says on which nodes node ports are probed.
 type Nodes string
 
 // The choices of nodes.
 const (
-	// AllNodes are all nodes of the cluster, LocalNode is the source's own.
+	// AllNodes are all nodes of the cluster, LocalNode is the source's own node.
 	AllNodes  Nodes = "All"
 	LocalNode Nodes = "Local"
 )
 
-// Addresses says which addresses of a node are meant.
+// Addresses says by which addresses of a node its node ports are probed.
 type Addresses string
 
 // The choices of addresses.
@@ -137,8 +137,8 @@ const (
 	// PrimaryAddress is the first InternalIP of the family, or the first address of the family where there is no
 	// InternalIP.
 	PrimaryAddress Addresses = "Primary"
-	// InternalAddresses are all addresses of the type InternalIP, AllAddresses are those of the type ExternalIP as
-	// well.
+	// InternalAddresses are all addresses of the type InternalIP, AllAddresses all addresses of the types InternalIP
+	// and ExternalIP.
 	InternalAddresses Addresses = "Internal"
 	AllAddresses      Addresses = "All"
 )
@@ -146,7 +146,7 @@ const (
 // Builder derives the targets of one kind and family for one source.
 type Builder func(Query) ([]Target, []Gap)
 
-// Port returns the number as it stands in a URL.
+// Port returns the number as a URL has it.
 func Port(p uint16) string { return strconv.Itoa(int(p)) }
 
 // HostPort joins an address and a port, with brackets around IPv6.
@@ -159,7 +159,7 @@ func Of(family topology.Family, addresses []netip.Addr) []netip.Addr {
 	})
 }
 
-// Short is the family as it stands in target names: V4 or V6.
+// Short returns the family as target names have it: V4 or V6.
 func Short(f topology.Family) string {
 	if f == topology.IPv6 {
 		return "V6"
