@@ -10,14 +10,14 @@ import (
 	"kdoctor.io/kdoctor/internal/target"
 )
 
-// asked is a round in which one agent measured the path, beside the changes and who may answer.
+// asked returns a round in which one agent measured the path, with the changes and the backend sets.
 func asked(agent string, p report.Path, backends []report.BackendSet, changes ...report.Change) report.Round {
 	return report.Round{Churn: changes, Backends: backends, Agents: []report.Agent{
 		{Pod: agent, Finished: true, Started: at(0), Ended: at(101), Earliest: at(0), Latest: at(0),
 			Paths: []report.Path{p}}}}
 }
 
-// void is how many requests of the round's only path are void, of both its streams.
+// void returns how many requests of the round's only path are excused, on both of its streams.
 func void(r report.Round) uint64 {
 	p := churn.Excuse(r, nil).Agents[0].Paths[0]
 	if p.Persistent != nil {
@@ -71,7 +71,7 @@ func TestOnlyPodsThatMayAnswerTheAgentExplainItsFailures(t *testing.T) {
 	}
 }
 
-// rolled are the changes of so many pods but the first, one after the other.
+// rolled returns changes of all pods but the first, one after the other.
 func rolled(pods int, change func(pod string, i int) report.Change) (names []string, changes []report.Change) {
 	for i := range pods {
 		names = append(names, fmt.Sprintf("p%02d", i))

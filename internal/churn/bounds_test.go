@@ -10,7 +10,7 @@ import (
 	"kdoctor.io/kdoctor/internal/target"
 )
 
-// four is a path over a Service of four pods, with failures in the spans.
+// four returns a path over a Service of four pods, with failures in the spans.
 func four(spans ...[3]float64) report.Path {
 	return measured(target.Target{ID: "service", Kind: target.ClusterIP}, failure(probe.Refused, spans...))
 }
@@ -19,7 +19,7 @@ func behindFour() []report.BackendSet {
 	return []report.BackendSet{{Targets: []string{"service"}, Pods: []string{"a", "b", "c", "d"}}}
 }
 
-// Ten requests a second come due. From 50 s to 59.9 s these are 100: with one of four pods away 25 of them may fail,
+// Ten requests a second come due, 100 of them from 50 s to 59.9 s. With one of four pods away, 25 of the 100 may fail,
 // give or take 13.
 func TestBoundsOfTheShare(t *testing.T) {
 	type spans = [][3]float64
@@ -163,8 +163,8 @@ func TestWhatDisprovesOneStreamDisprovesTheOther(t *testing.T) {
 	}
 }
 
-// Nobody knows exactly when an agent started. One that asked at 52 to 54 s, or up to five seconds later, may have met
-// two pods that were away.
+// It is not known exactly when an agent started. An agent that asked at 52 to 54 s, or up to five seconds later, may
+// have met two pods that were away.
 func TestTheShareHoldsAtSomeMomentAtWhichTheAgentMayHaveStarted(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -230,7 +230,7 @@ func TestFailuresThatMayHaveComeWhileSomebodyWasAwayDisproveIt(t *testing.T) {
 	}
 }
 
-// A path that nobody saw the end of has no rate: all that is known to have come due is what failed.
+// A path without a known end has no rate: as many requests as failed are known to have come due.
 func TestAPathWithoutAnEnd(t *testing.T) {
 	for count, want := range map[float64]uint64{5: 5, 6: 0} {
 		p := four([3]float64{50, 52, count})
@@ -284,7 +284,7 @@ func TestGroupsMayShareTheirPods(t *testing.T) {
 	}
 }
 
-// Where an agent may have started later, it may also have ended later.
+// An agent that may have started later may also have ended later.
 func TestTheEndOfAStreamIsNotKnownEither(t *testing.T) {
 	for count, want := range map[float64]uint64{12: 12, 13: 0} {
 		round := asked("a", four([3]float64{98, 99.9, count}), behindFour(), deletedAt("b", 99))

@@ -11,8 +11,8 @@ import (
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// A node's clock that is wrong by a few seconds tells a time between two looks. That the agent was silent before gives
-// it away.
+// A node's clock that is wrong by a few seconds may give a time between two snapshots. The agent's earlier silence
+// shows that the clock is wrong.
 func TestAnAgentThatIsSilentBeforeItsRestartHasAClockThatIsWrong(t *testing.T) {
 	pod := topology.Agent{Pod: "a", Node: "n", UID: "1", Started: at(-1000)}
 	seen := func(second float64, restarts int32, ended, started time.Time) topology.Snapshot {
@@ -56,7 +56,7 @@ func TestAnAgentThatIsSilentBeforeItsRestartHasAClockThatIsWrong(t *testing.T) {
 	})
 }
 
-// An agent that answered for the round after the time at which its clock says that it ended has a clock that is behind.
+// An agent that answered for the round after its end, as its node's clock gives it, has a clock that is behind.
 func TestAnAgentThatAnswersAfterItsRestartHasAClockThatIsWrong(t *testing.T) {
 	pod := topology.Agent{Pod: "a", Node: "n", UID: "1", Started: at(-1000)}
 	for _, c := range []struct {

@@ -16,8 +16,8 @@ func since(pod string, second float64) map[string]time.Time {
 	return map[string]time.Time{pod: at(second)}
 }
 
-// The time of a deletion is that of the API server, whose clock an agent's silence does not disprove: an agent that is
-// silent before its deletion was silent for another reason.
+// The time of a deletion comes from the API server's clock, and an agent's silence does not disprove that clock: an
+// agent that is silent before its deletion was silent for another reason.
 func TestADeletionAfterTheSilenceKeepsItsTime(t *testing.T) {
 	pod := topology.Agent{Pod: "a", Node: "n", UID: "1", Started: at(-1000)}
 	gone := pod
@@ -32,7 +32,7 @@ func TestADeletionAfterTheSilenceKeepsItsTime(t *testing.T) {
 	}
 }
 
-// Of two restarts the silence before the second one is held against the second one's time.
+// The silence before the second of two restarts is compared with the time of the second.
 func TestTheClockIsDoubtedForEachRestart(t *testing.T) {
 	pod := topology.Agent{Pod: "a", Node: "n", UID: "1", Started: at(-1000)}
 	first, second := pod, pod
@@ -85,7 +85,7 @@ func TestAPodThatIsDeletedFromANodeThatIsToBeRemovedWasDrained(t *testing.T) {
 	}
 }
 
-// A pod that is gone does not answer: an answer after that tells nothing of when the pod went.
+// A pod that is gone does not answer: an answer after that does not show when the pod went.
 func TestAnAnswerAfterAPodIsGoneIsNotItsOwn(t *testing.T) {
 	pod := topology.Agent{Pod: "a", Node: "n", UID: "1", Started: at(-1000)}
 	for answered, from := range map[float64]float64{21.9: 19.9, 22: 10, 30: 10} {

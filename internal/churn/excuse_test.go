@@ -76,7 +76,7 @@ func TestExcusesSayWhatTheyExplain(t *testing.T) {
 	}
 }
 
-// The time of an excuse is the controller's, and as wide as it is not known when the agent started.
+// The time of an excuse is by the controller's clock. Its uncertainty is the uncertainty of the agent's start.
 func TestExcusesAreByTheControllersClock(t *testing.T) {
 	round := asked("a", four([3]float64{50, 52, 5}), behindFour(), deletedAt("b", 50))
 	round.Agents[0].Earliest, round.Agents[0].Latest = at(0.5), at(2)
@@ -86,7 +86,7 @@ func TestExcusesAreByTheControllersClock(t *testing.T) {
 	}
 }
 
-// Failures of kinds that no missing backend causes stay, beside others that are void.
+// Failures of kinds that no missing backend causes stay, beside others that are excused.
 func TestOtherFailuresStay(t *testing.T) {
 	p := measured(target.Target{ID: "service", Kind: target.ClusterIP}, failure(probe.DNSFailed, [3]float64{50, 52, 3}),
 		failure(probe.Refused, [3]float64{50, 52, 5}),
@@ -103,7 +103,7 @@ func TestOtherFailuresStay(t *testing.T) {
 	}
 }
 
-// How many backends there are is how many may answer, whichever of them the agent was led to.
+// An excuse counts all backends that may answer, whichever of them the agent was led to.
 func TestExcusesCountAllThatMayAnswer(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -129,7 +129,7 @@ func TestExcusesCountAllThatMayAnswer(t *testing.T) {
 	}
 }
 
-// Where it explains as much, nobody was led to one pod.
+// One pod for all requests is not assumed if another share explains as many failures.
 func TestTheLeastOfSeveralExplanationsCounts(t *testing.T) {
 	p := measured(target.Target{ID: "service", Kind: target.LoadBalancer},
 		failure(probe.Timeout, [3]float64{50, 50, 2}))

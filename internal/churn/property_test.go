@@ -20,8 +20,8 @@ import (
 // seeds is how many rounds each property is tried on.
 const seeds = 200
 
-// anyRound is a round of some agents in which some changed and requests failed at random, most of them when somebody
-// was away.
+// anyRound returns a random round in which some agents changed and some requests failed, most of them while a pod was
+// away.
 func anyRound(random *rand.Rand) (report.Round, map[string]time.Time) {
 	round := report.Round{}
 	var pods []string
@@ -112,7 +112,7 @@ func anyPath(random *rand.Rand, round report.Round, pods []string, t target.Targ
 	return p
 }
 
-// judged is what churn makes of the round, in an order of its own.
+// judged returns the round as churn excuses it, with its contents in a random order.
 func judged(round report.Round, silent map[string]time.Time) report.Round {
 	got := churn.Excuse(round, silent)
 	got.Agents, got.Missing = slices.Clone(got.Agents), slices.Clone(got.Missing)
@@ -183,7 +183,7 @@ func TestChangesThatCannotTouchAPathNeverChangeIt(t *testing.T) {
 	})
 }
 
-// A failure more is excused itself at most.
+// One more failure is excused itself, at most.
 func TestAnotherFailureNeverExcusesOthers(t *testing.T) {
 	each(t, func(t *testing.T, seed uint64, random *rand.Rand) {
 		round, silent := anyRound(random)
@@ -207,7 +207,7 @@ func TestAnotherFailureNeverExcusesOthers(t *testing.T) {
 	})
 }
 
-// withAnother is the path with one failure more, within a span or as one of its own.
+// withAnother returns the path with one more failure, within a span or as a span of its own.
 func withAnother(random *rand.Rand, p report.Path) report.Path {
 	p.Failures, p.OK = slices.Clone(p.Failures), p.OK-1
 	if len(p.Failures) == 0 || random.IntN(3) == 0 {

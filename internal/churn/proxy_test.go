@@ -8,7 +8,7 @@ import (
 	"kdoctor.io/kdoctor/internal/target"
 )
 
-// What may lead one client to one pod explains that all of its requests fail, where that one pod is away.
+// If a proxy may lead one client to one pod, and this pod is away, all of the client's requests may fail.
 func TestProxies(t *testing.T) {
 	type spans = [][3]float64
 	type peers = map[string]uint64
@@ -73,7 +73,7 @@ func TestProxies(t *testing.T) {
 	}
 }
 
-// While nothing changes, one pod alone answers who is led to one pod.
+// A client that is led to one pod gets answers from this pod alone until something changes.
 func TestAProxyThatSpreadsRequestsLeadsNobodyToOnePod(t *testing.T) {
 	pods, changes := rolled(20,
 		func(pod string, i int) report.Change { return restartedAt(pod, 35+1.2*float64(i), 36+1.2*float64(i)) })
@@ -151,7 +151,7 @@ func TestBackendSetsThatAreNotEven(t *testing.T) {
 	}
 }
 
-// Of several ways to be led to pods that explain all failures, the one counts that explains most of them.
+// If several shares explain all failures, the one that explains most of them counts.
 func TestTheWayThatExplainsMostCounts(t *testing.T) {
 	p := four([3]float64{50, 50, 1}, [3]float64{80, 80, 1})
 	p.Peers = map[string]uint64{"b": 998}
@@ -183,7 +183,7 @@ func TestRequestsThatWereNotSentHadNoAnswer(t *testing.T) {
 	}
 }
 
-// It is not known exactly when the agent began, and so neither whether the pod was there then.
+// It is not known exactly when the agent began, so it is not known whether the pod was there then.
 func TestAPodThatMayHaveBeenAwayWhenTheAgentBeganNeverAnswered(t *testing.T) {
 	for second, want := range map[float64]uint64{6: 50, 6.1: 0} {
 		p := measured(target.Target{ID: "service", Kind: target.LoadBalancer},

@@ -7,8 +7,8 @@ import (
 	"kdoctor.io/kdoctor/internal/report"
 )
 
-// Answers of an agent that its CPU quota stopped come too late. These disprove no change where it may answer, and are
-// none of its failures either.
+// Answers of an agent that its CPU quota stopped come too late. Such failures disprove no change where the agent may
+// answer, and no change excuses them.
 func TestLateAnswersOfAnAgentThatWasThrottled(t *testing.T) {
 	for _, c := range []struct {
 		name, pod string

@@ -20,8 +20,8 @@ func spansOf(seconds []float64) report.Failure {
 	return f
 }
 
-// A pod is dead long before it is deleted, and its failures go on when nobody is away: whether one failure more joins
-// two spans or not, no path without an excuse becomes one of which all is excused.
+// A pod is dead long before it is deleted, so its failures also happen while no pod is away. Whether one more failure
+// joins two spans or not, no path without an excuse becomes fully excused.
 func TestAFailureMoreThatJoinsSpansExcusesNoPath(t *testing.T) {
 	before, joined := 0, 0
 	for seed := range uint64(20 * seeds) {

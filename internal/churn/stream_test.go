@@ -57,7 +57,7 @@ func TestTheRateIsThatOfTheLoad(t *testing.T) {
 	}
 }
 
-// The pod that a connection leads to goes at 50 s. The next request over the connection is due up to 20 s later.
+// The pod at the other end of a connection goes at 50 s. The next request over the connection is due up to 20 s later.
 func TestOldConnectionsFailForWhatHappenedSinceTheyWereUsed(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -82,7 +82,7 @@ func TestOldConnectionsFailForWhatHappenedSinceTheyWereUsed(t *testing.T) {
 	}
 }
 
-// Where the moments at which an agent may have started are close together, a change has the benefit of the doubt.
+// If an agent's start is known well, a change has the benefit of the doubt.
 func TestDoubtAboutTheStartOfAnAgent(t *testing.T) {
 	endpoint := target.Target{ID: "b", Kind: target.Endpoint, Pod: "b", Answer: target.OnePod}
 	for _, c := range []struct {
@@ -114,7 +114,7 @@ func TestDoubtAboutTheStartOfAnAgent(t *testing.T) {
 	}
 }
 
-// What an agent that is short of CPU lets time out disproves no change, and none excuses it.
+// Timeouts of an agent that is short of CPU disprove no change, and no change excuses them.
 func TestTimeoutsOfAnAgentThatIsStoppedDisproveNothing(t *testing.T) {
 	for _, c := range []struct {
 		name             string

@@ -9,7 +9,7 @@ import (
 	"kdoctor.io/kdoctor/internal/target"
 )
 
-// The counted requests and those over persistent connections are excused each for themselves, whichever of them failed.
+// The counted requests and the requests over persistent connections are excused separately, whichever of them failed.
 func TestAChangeExcusesEitherStreamOfAPod(t *testing.T) {
 	endpoint := target.Target{ID: "b", Kind: target.Endpoint, Answer: target.OnePod, Pod: "b"}
 	nodePort := target.Target{ID: "port", Kind: target.NodePort, AtNode: "nb"}

@@ -8,8 +8,7 @@ import (
 	"kdoctor.io/kdoctor/internal/target"
 )
 
-// Failures of which the report tells no time may have come while somebody was away: what they might disprove is not
-// excused.
+// Failures without a time may have come while a pod was away. Whatever they might disprove is not excused.
 func TestFailuresWithoutATimeLeaveNothingExcused(t *testing.T) {
 	timed, untimed := four([3]float64{50, 52, 5}), four()
 	untimed.OK, untimed.Failures = untimed.OK-5,

@@ -1,4 +1,4 @@
-// Package churn tells faults of the network from the effects of changes: agents that were deleted, drained or restarted
+// Package churn separates faults of the network from the effects of changes: agents that were deleted, drained or restarted
 // while a round ran.
 //
 // Watch compares snapshots and finds the changes. Excuse marks the failures and the missing reports that the changes

@@ -11,12 +11,12 @@ import (
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// at is so many seconds after the start of the round, by the controller's clock.
+// at returns the moment so many seconds after the start of the round, by the controller's clock.
 func at(seconds float64) time.Time {
 	return time.Date(2026, 1, 2, 3, 4, 0, 0, time.UTC).Add(time.Duration(seconds * float64(time.Second)))
 }
 
-// looked is a snapshot of pod a on node n, and of what else there is.
+// looked returns a snapshot of pod a on node n, and of other objects.
 func looked(second float64, a *topology.Agent, others ...topology.Agent) topology.Snapshot {
 	s := topology.Snapshot{Taken: at(second), Agents: others, Nodes: []topology.Node{{Name: "n"}}}
 	if a != nil {

@@ -11,8 +11,8 @@ import (
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// A load balancer may lead a client whose pod went to one that is about to go as well. It counts a deleted pod as there
-// for half a minute.
+// If a client's pod went, a load balancer may lead the client to a pod that is also about to go. The load balancer
+// counts a deleted pod as present for half a minute.
 func TestAClientMayBeLedFromOnePodThatWentToTheNext(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -38,7 +38,7 @@ func TestAClientMayBeLedFromOnePodThatWentToTheNext(t *testing.T) {
 	}
 }
 
-// The only pod that is near answers all until it is changed for the first time.
+// The only nearby pod answers all requests until it is changed for the first time.
 func TestThePodThatAnsweredAlone(t *testing.T) {
 	near := report.BackendSet{Targets: []string{"service"}, Pods: []string{"a", "b", "c", "d", "e", "f"},
 		UnevenWhy: "trafficDistribution is PreferClose"}
@@ -70,8 +70,8 @@ func TestThePodThatAnsweredAlone(t *testing.T) {
 	}
 }
 
-// An agent that its CPU quota stopped lets requests time out. These disprove no change, and are none of its failures
-// either.
+// An agent that its CPU quota stopped lets requests time out. Such timeouts disprove no change, and no change excuses
+// them.
 func TestTimeoutsOfAnAgentThatWasThrottled(t *testing.T) {
 	for _, c := range []struct {
 		throttled uint64
@@ -107,7 +107,7 @@ func TestEveryFailureThatAPodsEndCanCauseIsExcused(t *testing.T) {
 	}
 }
 
-// The number of backends that were away is that of the time in which the excused requests may have been sent.
+// The number of absent backends is counted over the whole time in which the excused requests may have been sent.
 func TestAnExcuseCountsTheBackendsThatMayHaveBeenAway(t *testing.T) {
 	round := asked("a", four([3]float64{52, 54, 15}), behindFour(), deletedAt("b", 50), deletedAt("c", 57))
 	round.Agents[0].Latest = at(5)
@@ -117,7 +117,7 @@ func TestAnExcuseCountsTheBackendsThatMayHaveBeenAway(t *testing.T) {
 	}
 }
 
-// Nothing is known to have happened to an agent on a node that is about to be removed, as long as it answers.
+// An agent on a node that is about to be removed counts as unchanged as long as it answers.
 func TestAnAgentThatAnswersOnANodeThatIsToBeRemoved(t *testing.T) {
 	agent := topology.Agent{Pod: "b", Node: "n", UID: "u"}
 	w := churn.NewWatch([]topology.Agent{agent}, at(0))
@@ -141,8 +141,8 @@ func TestAPodWithoutAUIDThatIsGoneWasDeleted(t *testing.T) {
 	}
 }
 
-// A request over a connection that is kept open fails for what happened since the one before, a tenth of a second ago
-// here.
+// A request over a persistent connection fails for what happened since the request before, here a tenth of a second
+// ago.
 func TestRequestsOverOldConnections(t *testing.T) {
 	type spans = [][3]float64
 	endpoint, restart := target.Target{ID: "b", Kind: target.Endpoint, Pod: "b"}, restartedAt("b", 40, 42)
@@ -201,7 +201,7 @@ func TestThePodThatAnsweredAloneAtTheBound(t *testing.T) {
 	}
 }
 
-// Where all pods and those that answered explain the same, what happened to all is told.
+// If all pods, and the pods that answered, explain the same failures, the excuse names the changes of all pods.
 func TestAllChangesAreToldWhereSeveralWaysExplainTheSame(t *testing.T) {
 	near := report.BackendSet{Targets: []string{"service"}, Pods: []string{"a", "b", "c", "d", "e", "f"},
 		UnevenWhy: "trafficDistribution is PreferClose"}

@@ -26,7 +26,7 @@ type nodeAddress struct {
 	port string
 }
 
-// addressed is a round in which so many agents ask for node ports at the addresses.
+// addressed returns a round in which the given number of agents ask for node ports at the addresses.
 func addressed(agents int, addresses ...nodeAddress) report.Round {
 	var r report.Round
 	for i := range agents {

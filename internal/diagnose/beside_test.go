@@ -61,7 +61,7 @@ func TestPathsOfOtherKindsAreNoPrimaryAddresses(t *testing.T) {
 	}
 }
 
-// What several kinds of Services have in common is the Service path, not what stands before one of them.
+// Several kinds of Services have the Service path in common, and not the proxy before one of them.
 func TestSeveralKindsOfServicesThatFailShareTheServicePath(t *testing.T) {
 	for _, kinds := range [][]target.Kind{
 		{target.Endpoint, target.ClusterIP, target.LoadBalancer},
@@ -96,7 +96,7 @@ func overBoth(round report.Round) report.Round {
 	return round
 }
 
-// Each family is led by rules of its own, so that what one of them does hides nothing that the other one does.
+// Each family is led by rules of its own, so a finding about one family hides nothing about the other.
 func TestWhatOneFamilyDoesHidesNothingOfTheOther(t *testing.T) {
 	even := []uint64{40, 40, 40, 40, 40, 40}
 	v4, v6 := everyone(6, "ClusterIP", even...), everyone(6, "ClusterIP-v6", even...)
@@ -126,7 +126,7 @@ func TestWhatOneFamilyDoesHidesNothingOfTheOther(t *testing.T) {
 	}
 }
 
-// A Service that leads each node to itself over IPv4 says nothing of a pod that is silent over IPv6.
+// A Service that leads each node to itself over IPv4 is no evidence about a pod that is silent over IPv6.
 func TestAServiceThatIsLocalOverOneFamilyHidesNoSilenceOverTheOther(t *testing.T) {
 	views := everyone(4, "ClusterIP-v6", 40, 40, 0, 40)
 	for i := range 4 {
@@ -160,7 +160,7 @@ func TestWhatTurnsMayDoIsNoFaultBesideAnotherOne(t *testing.T) {
 	}
 }
 
-// Where a rule is sure, a node that failing paths have in common is shown as well, and a kind is not.
+// If a rule is sure, a node that failing paths have in common is shown too, and a common kind is not.
 func TestWhatIsShownBesideASureFinding(t *testing.T) {
 	refused := report.Failure{Outcome: probe.Refused, Phase: probe.Connect, Count: 10}
 	sure := addressed(2, nodeAddress{node: 1, host: "10.0.0.1", ok: 10},
@@ -193,7 +193,7 @@ func TestWhatIsShownBesideASureFinding(t *testing.T) {
 	}
 }
 
-// Requests that the end of the round cut off say nothing of the address that they were sent to.
+// Requests that the end of the round cut off are no evidence about the address that they were sent to.
 func TestRequestsThatWereCutOffOpenNoAddress(t *testing.T) {
 	refused := report.Failure{Outcome: probe.Refused, Phase: probe.Connect, Count: 10}
 	for _, outcome := range []probe.Outcome{probe.NotSent, probe.Aborted} {

@@ -11,7 +11,7 @@ import (
 	"kdoctor.io/kdoctor/internal/target"
 )
 
-// void marks as many of the failures on the agents' Services as void as the changed pod's share of the attempts is.
+// void marks the changed pod's share of the failures on the agents' Services as excused.
 func void(r report.Round, each uint64) report.Round {
 	for _, a := range r.Agents {
 		for _, p := range a.Paths {

@@ -24,8 +24,8 @@ type view struct {
 	lost, broken uint64
 }
 
-// counted is a round of so many pods, one on each node, with exactly these views. The IDs of targets begin with their
-// kind.
+// counted returns a round with the given number of pods, one on each node, and exactly these views. The IDs of targets
+// begin with their kind.
 func counted(pods int, views ...view) report.Round {
 	var r report.Round
 	var backends report.BackendSet
@@ -591,7 +591,7 @@ func TestShares(t *testing.T) {
 	}
 }
 
-// hairpin is that a pod has just about half of its share of all others' requests, and none of its own.
+// hairpin gives a pod about half of its share of all others' requests, and none of its own.
 func hairpin(id string) []view {
 	views := everyone(4, id, 116, 51, 116, 116)
 	views[1].peers = []uint64{116, 0, 116, 116}

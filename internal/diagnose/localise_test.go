@@ -27,9 +27,9 @@ type matrix struct {
 	nodes    int
 	kinds    []target.Kind
 	families []topology.Family
-	// result is what became of a path; nil passes.
+	// result is the result of a path; with nil, all paths pass.
 	result func(way) verdict.Result
-	// persistent tells which paths fail for the requests over a persistent connection alone; nil is none.
+	// persistent reports which paths fail only for the requests over a persistent connection; with nil, no path does.
 	persistent func(way) bool
 }
 
@@ -81,7 +81,7 @@ func (m matrix) build() (report.Round, verdict.Verdict) {
 	return r, v
 }
 
-// fails is that paths fail for which it holds.
+// fails makes the paths fail for which the condition holds.
 func fails(hold func(way) bool) func(way) verdict.Result {
 	return func(w way) verdict.Result {
 		if hold(w) {
@@ -91,7 +91,7 @@ func fails(hold func(way) bool) func(way) verdict.Result {
 	}
 }
 
-// known is that paths fail, or pass, and that nothing is known of all others.
+// known makes paths fail or pass, and leaves all others without a result.
 func known(failed, passed bool) verdict.Result {
 	switch {
 	case failed:

@@ -49,7 +49,7 @@ func TestTheOrderOfARoundChangesNoWord(t *testing.T) {
 	}
 }
 
-// A pod that all views together show to be silent stands before one that each view shows, where its name comes first.
+// A pod that all views together show to be silent comes before a pod that each view shows if its name comes first.
 func TestSilentPodsComeInTheOrderOfTheirNames(t *testing.T) {
 	round := counted(6, append(everyone(6, "ClusterIP", 40, 40, 40, 40, 0, 40),
 		everyone(6, "NodePort", 4, 0, 4, 4, 4, 4)...)...)
@@ -60,7 +60,7 @@ func TestSilentPodsComeInTheOrderOfTheirNames(t *testing.T) {
 	}
 }
 
-// Two ways that lead to the same pod were asked for by different agents: all of them count.
+// Two kinds of paths to the same pod were measured by different agents: all of these agents count.
 func TestWaysThatLeadToOnePodAreToldWithAllOfTheirAgents(t *testing.T) {
 	views := append(everyone(3, "ClusterIP", 20), everyone(5, "NodePort", 20)...)
 	found := diagnose.Findings(counted(5, views...), verdict.Verdict{})

@@ -114,7 +114,7 @@ func anywhere(pods ...string) func(string, string, target.Kind) bool {
 	return func(agent, pod string, _ target.Kind) bool { return agent != pod && slices.Contains(pods, pod) }
 }
 
-// cut is a node without a way to the others: its pod cannot be reached from elsewhere, nor others from it.
+// cut returns a node without a route to the others: its pod cannot be reached from elsewhere, and cannot reach others.
 func cut(pod string) func(string, string, target.Kind) bool {
 	return func(agent, to string, _ target.Kind) bool { return agent != to && (agent == pod || to == pod) }
 }

@@ -56,7 +56,8 @@ func TestNodesThatAnswerForALoadBalancerAreTheServicePath(t *testing.T) {
 	}
 }
 
-// elsewhere is a round in which the Service may lead each agent to its own node alone, and leads everybody everywhere.
+// elsewhere returns a round in which the Service may lead each agent only to its own node, and leads all agents
+// everywhere.
 func elsewhere(pods int) report.Round {
 	r := lottery{pods: pods, requests: 10, kinds: []target.Kind{target.ClusterIP}}.round(seeded(1))
 	ids := r.Backends[0].Targets

@@ -124,9 +124,8 @@ func (t *Truth) agent(plan mesh.Plan, seeds *rand.Rand) AgentTruth {
 		if persistent.Requests > 0 {
 			p.HasPersistent = true
 			made.persistent = true
-			p.Persistent = made.persistentConnection(dueTimes(persistent.Requests, start.At+persistent.Phase(plan.Agent.Pod, to.ID),
-				a.Stopped,
-				persistent.Offset))
+			from := start.At + persistent.Phase(plan.Agent.Pod, to.ID)
+			p.Persistent = made.persistentConnection(dueTimes(persistent.Requests, from, a.Stopped, persistent.Offset))
 		}
 		a.Paths = append(a.Paths, p)
 	}

@@ -20,7 +20,8 @@ func TestAChangeReadsAsASentence(t *testing.T) {
 			"pod a on node n: its node was drained during the round, 0s after its start"},
 		{report.Change{Pod: "a", Node: "n", Kind: report.Restarted, WindowStart: start, WindowEnd: start},
 			"pod a on node n: its agent was restarted during the round, 0s after its start"},
-		{report.Change{Pod: "a", Node: "n", Kind: report.Restarted, Detail: "OOMKilled", WindowStart: start.Add(time.Minute)},
+		{report.Change{Pod: "a", Node: "n", Kind: report.Restarted, Detail: "OOMKilled",
+			WindowStart: start.Add(time.Minute)},
 			"pod a on node n: its agent was restarted (OOMKilled) during the round, 1m0s after its start, and was " +
 				"not back by its end"},
 	}

@@ -49,7 +49,7 @@ type RequestBudget struct {
 }
 
 // Reduced reports whether less was granted than was asked for.
-func (l RequestBudget) Reduced() bool { return l.Granted < l.Asked || l.Every > 1 }
+func (b RequestBudget) Reduced() bool { return b.Granted < b.Asked || b.Every > 1 }
 
 // Withheld reports whether nothing at all was sent, because even the lowest rate would have been above a limit.
-func (l RequestBudget) Withheld() bool { return l.Granted <= 0 && l.Asked > 0 }
+func (b RequestBudget) Withheld() bool { return b.Granted <= 0 && b.Asked > 0 }

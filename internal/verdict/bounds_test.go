@@ -11,7 +11,7 @@ import (
 	"kdoctor.io/kdoctor/internal/verdict"
 )
 
-// first judges the agents, and returns the judgement on the first path of the first of them.
+// first judges the agents, and returns the judgement on the first path of the first agent.
 func first(expect verdict.Expect, agents ...report.Agent) verdict.Path {
 	return verdict.Judge(report.Round{Agents: agents}, expect).Agents[0].Paths[0]
 }
@@ -90,8 +90,8 @@ func TestBoundsOfLimits(t *testing.T) {
 	}
 }
 
-// What one path could not send is a limit of all the agent's paths, if it is more than one in a thousand of all that
-// was due.
+// Unsent requests of one path are a limit of all the agent's paths if they are more than one in a thousand of all due
+// requests.
 func TestBoundOfWhatTheAgentCouldNotSend(t *testing.T) {
 	for unsentOnes, want := range map[uint64]verdict.Result{2: verdict.Pass, 3: verdict.ToolLimited} {
 		got := first(strict(),
@@ -198,13 +198,14 @@ func TestJudgePathKnowsNothingOfTheAgent(t *testing.T) {
 	}
 }
 
-// throttledless is an agent whose one path could not send a request, and that sent so many elsewhere that this is no
-// limit of the agent.
+// throttledless returns an agent with one unsent request on its only bad path, and so many sent elsewhere that this is
+// no limit of the agent.
 func throttledless(p report.Path) report.Agent {
 	return agent("a", p, path("y", 10_000, 10_000, 10_000, time.Millisecond))
 }
 
-// Of as many failures the reason names the first in the order of outcomes and phases, in whatever order they are told.
+// Among equally frequent failures the reason names the first in the order of outcomes and phases, in whatever order
+// they are reported.
 func TestTheWorstFailureIsNamed(t *testing.T) {
 	cases := []struct {
 		name     string
@@ -237,8 +238,8 @@ func TestTheWorstFailureIsNamed(t *testing.T) {
 	}
 }
 
-// A proxy gives a gateway's status in the name of a slow agent; where that is the expected status, only unexpected ones
-// count.
+// A proxy gives a gateway's status in place of a slow agent. If that status is the expected one, only unexpected
+// statuses count.
 func TestGatewayStatusesWhereTheyAreExpected(t *testing.T) {
 	limited := throttledAgent(path("x", 100, 100, 100, time.Millisecond))
 	limited.Pod, limited.Node = "b", "node-b"

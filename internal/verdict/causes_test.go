@@ -10,9 +10,9 @@ import (
 	"kdoctor.io/kdoctor/internal/verdict"
 )
 
-// Why a path is void, or has too little: its own agent was cut, its peer changed, or both.
+// A path is void, or has too little, because its own agent was stopped, its peer changed, or both.
 func TestWhatTakesTheBlameForTooFewRequests(t *testing.T) {
-	// reported has so many successes; the rest of what came due is excused or cut off.
+	// reported returns a path with so many successes; the rest of what came due is excused or cut off.
 	reported := func(due, ok, excusedOnes uint64) report.Path {
 		return path("x", due, due, ok, time.Millisecond, excused(excusedOnes), aborted(due-ok-excusedOnes))
 	}
@@ -58,7 +58,7 @@ func TestWhatTakesTheBlameForTooFewRequests(t *testing.T) {
 	}
 }
 
-// A day of a thousand requests a second, of which 55 % are to succeed: that rate is no float.
+// In a day of a thousand requests a second, 55 % are to succeed. No float holds this rate exactly.
 func TestRatesOfManyRequestsAreExact(t *testing.T) {
 	const day = 86_400_000
 	for ok, want := range map[uint64]verdict.Result{day * 55 / 100: verdict.Pass, day*55/100 - 1: verdict.Fail} {

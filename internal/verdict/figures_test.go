@@ -14,13 +14,13 @@ import (
 	"kdoctor.io/kdoctor/internal/verdict"
 )
 
-// last judges the agent, and returns the judgement on its last path, which is x where there are others.
+// last judges the agent, and returns the judgement on its last path, which is x if there are others.
 func last(expect verdict.Expect, a report.Agent) verdict.Path {
 	judged := verdict.Judge(report.Round{Agents: []report.Agent{a}}, expect).Agents[0].Paths
 	return judged[len(judged)-1]
 }
 
-// What was not sent, or was cut off, and is excused as well is left out once.
+// A request that was not sent, or cut off, and also excused, is left out only once.
 func TestWhatIsExcusedIsLeftOutOnce(t *testing.T) {
 	for _, outcome := range []probe.Outcome{probe.Aborted, probe.NotSent} {
 		p := path("x", 30, 30, 10, time.Millisecond, report.Failure{Outcome: outcome, Count: 20, Excused: 20})
@@ -75,7 +75,7 @@ func TestAnAgentThatWasCutAndWhosePeerChanged(t *testing.T) {
 	}
 }
 
-// Failures that are no timeouts say nothing about how slow an agent is.
+// Failures other than timeouts do not show how slow an agent is.
 func TestRefusedRequestsOfLikePathsAreNoTimeouts(t *testing.T) {
 	expect := verdict.Expect{SuccessRate: 0.4, MeanDelay: time.Second}
 	half := path("x", 100, 100, 50, time.Millisecond, refused(50))

@@ -9,8 +9,8 @@ import (
 // excuse:
 //
 //   - of a path's planned requests, one in floorOneIn must have been sent and judged. A request that is excused, that
-//     could not be sent, or that the end of the round cut off, is not judged. The same holds for the planned requests of
-//     the path's persistent stream;
+//     could not be sent, or that the end of the round cut off, is not judged. The same holds for the planned requests
+//     of the path's persistent stream;
 //   - of the round's planned paths of each kind and family, one in floorOneIn must have been judged. With one of three
 //     nodes drained, four of nine paths between pods are left, which is enough. With one of two nodes drained, only one
 //     of four paths is left, which leads from a pod to itself;

@@ -11,7 +11,7 @@ import (
 	"kdoctor.io/kdoctor/internal/verdict"
 )
 
-// paths are those of one agent: x first, then others named p0, p1 and so on, each with so many timeouts of so many
+// paths returns the paths of one agent: x first, then others named p0, p1 and so on, each with the given timeouts and
 // requests.
 func paths(x report.Path, others ...report.Path) []report.Path {
 	all := []report.Path{x}
@@ -34,8 +34,8 @@ func times(n int, p report.Path) []report.Path {
 	return all
 }
 
-// A limit of the agent that asks shows on all of its like paths: where some are clean, and enough of them, it is not
-// why others fail.
+// A limit of the asking agent shows on all of its like paths. If enough of them are clean, the limit is not why others
+// fail.
 func TestALimitOfTheAskerShowsOnAllItsLikePaths(t *testing.T) {
 	dead, clean := ofWhich(1000, 1000), ofWhich(0, 1000)
 	join := func(all ...[]report.Path) (joined []report.Path) {
@@ -140,7 +140,7 @@ func TestALongDelayOnOnePathIsNotPutDownToTheAsker(t *testing.T) {
 	}
 }
 
-// A limit of the agent that answers shows on all who ask it.
+// A limit of the answering agent shows on the paths of all who ask it.
 func TestALimitOfTheAnswererShowsOnAllWhoAskIt(t *testing.T) {
 	late := func(n, of uint64) report.Path {
 		return toward(path("b", of, of, of-n, time.Millisecond,
@@ -228,7 +228,7 @@ func TestALimitOfTheAnswererShowsOnAllWhoAskIt(t *testing.T) {
 	})
 }
 
-// The streams over persistent connections are held against each other, not against counted requests.
+// Streams over persistent connections are compared with each other, not with counted requests.
 func TestLimitsOfPersistentStreams(t *testing.T) {
 	good := path("x", 1000, 1000, 1000, time.Millisecond)
 	with := func(stream report.Path) report.Path {

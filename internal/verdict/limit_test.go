@@ -10,8 +10,7 @@ import (
 	"kdoctor.io/kdoctor/internal/verdict"
 )
 
-// lagging adds to the path that the agent was late with so many of its requests, and on time with the rest of those
-// sent.
+// lagging makes the agent late with the given number of the path's requests, and on time with the other sent requests.
 func lagging(p report.Path, late uint64, by time.Duration) report.Path {
 	for i := range p.Sent {
 		if i < late {
@@ -35,13 +34,13 @@ func throttledAgent(paths ...report.Path) report.Agent {
 		report.Observer{Quota: 0.1, Periods: 100, ThrottledPeriods: 61, Throttled: 3200 * time.Millisecond})
 }
 
-// kept adds a kept stream to the path.
+// kept adds a persistent stream to the path.
 func kept(p, stream report.Path) report.Path {
 	p.Persistent = &stream
 	return p
 }
 
-// reused is a stream of which all but the first request went over the connection that the first had opened.
+// reused returns a stream whose requests, except the first, went over the connection that the first had opened.
 func reused(sent, ok, closed uint64, failures ...report.Failure) report.Path {
 	p := path("x", sent, sent, ok, time.Millisecond, failures...)
 	p.Reused, p.Closed = sent-1, closed
@@ -265,8 +264,8 @@ func TestSlowAnswersOfALimitedAgentAreNotPutDownToTheNetwork(t *testing.T) {
 	})
 }
 
-// through is a path by way of what stands before the agents. Answers of other statuses are counted as such, and the
-// pods that answered are named.
+// through returns a path through the given kind of target. Answers of other statuses are counted as such, and the pods
+// that answered are named.
 func through(kind target.Kind, p report.Path, statuses map[int]uint64, answered ...string) report.Path {
 	p.Target.Kind, p.Statuses, p.Peers = kind, statuses, map[string]uint64{}
 	for _, pod := range answered {
@@ -275,7 +274,7 @@ func through(kind target.Kind, p report.Path, statuses map[int]uint64, answered 
 	return p
 }
 
-// What stands before agents ends connections itself: of a slow agent behind it, it tells in its own words.
+// A proxy ends connections itself: it answers in its own words for a slow agent behind it.
 func TestWhatIsSaidForASlowAgentIsNotPutDownToWhoeverSaysIt(t *testing.T) {
 	early := func(n uint64) report.Failure {
 		return report.Failure{Outcome: probe.BadAnswer, Phase: probe.FirstByte, Count: n}

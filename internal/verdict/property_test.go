@@ -124,7 +124,7 @@ func TestOrderNeverMatters(t *testing.T) {
 	})
 }
 
-// somePath is one of the round's paths, or the stream beside it; nil where there is none.
+// somePath returns one of the round's paths, or the stream beside it; nil if there is none.
 func somePath(random *rand.Rand, r report.Round) *report.Path {
 	if len(r.Agents) == 0 {
 		return nil
@@ -171,7 +171,7 @@ func TestTakingMeasurementsAwayNeverMakesAPass(t *testing.T) {
 		},
 		"a path": func(random *rand.Rand, r *report.Round) {
 			if len(r.Agents) > 0 {
-				// Also of one that was cut: agents report all of their paths from their first moment on.
+				// This holds for a stopped agent too: agents report all of their paths from their first moment on.
 				if a := &r.Agents[random.IntN(len(r.Agents))]; len(a.Paths) > 0 {
 					i := random.IntN(len(a.Paths))
 					a.Paths = slices.Delete(a.Paths, i, i+1)

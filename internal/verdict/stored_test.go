@@ -13,7 +13,7 @@ import (
 	"kdoctor.io/kdoctor/internal/verdict"
 )
 
-// What the first release stored: reasons are sentences, and what is void has no data, and a mark.
+// The first release stored reasons as sentences, and a void path as one without data, with a mark.
 const ofTheFirstRelease = `{"Result":"fail","Reasons":[
 "no Ingress target over IPv6: the agents have no Ingress",
 "agent c on node node-c did not report: pod is Pending: 0/3 nodes",

@@ -199,7 +199,7 @@ func TestIdleConnectionsOfCountedRequests(t *testing.T) {
 	}
 }
 
-// Idle losses are nothing that a slow agent causes, and the rate allows some of them as of other failures.
+// No slow agent causes idle losses, and the rate allows some of them like other failures.
 func TestIdleLossesAgainstTheRate(t *testing.T) {
 	stream := func(losses uint64, failures ...report.Failure) report.Path {
 		var failed uint64
@@ -233,7 +233,7 @@ func TestIdleLossesAgainstTheRate(t *testing.T) {
 	}
 }
 
-// A kept stream of a throttled agent with timeouts at the first byte, resets, and as many closed connections: the
+// A persistent stream of a throttled agent has timeouts at the first byte, resets, and as many closed connections: the
 // resets are the closed ones.
 func TestTimeoutsAreNotTakenForClosedConnections(t *testing.T) {
 	late := report.Failure{Outcome: timedOut(0).Outcome, Phase: reset(0).Phase, Count: 2}

@@ -10,7 +10,7 @@ import (
 	"kdoctor.io/kdoctor/internal/verdict"
 )
 
-// A slow agent that answers although nothing leads to it is a suspect where such pods answer at all.
+// A slow agent outside the backend set is a suspect if such agents answer at all.
 func TestSlowAgentsThatMayAnswerInstead(t *testing.T) {
 	slow := throttledAgent(path("x", 100, 100, 100, time.Millisecond))
 	slow.Pod, slow.Node = "b", "node-b"
@@ -37,8 +37,7 @@ func TestSlowAgentsThatMayAnswerInstead(t *testing.T) {
 	}
 }
 
-// A throttled agent lets some requests time out on every path. That those of one path are excused makes no other path
-// look worse.
+// A throttled agent lets some requests time out on every path. Excuses on one path make no other path look worse.
 func TestWhatIsExcusedElsewhereIsStillCompared(t *testing.T) {
 	late := func(void uint64) report.Failure {
 		return report.Failure{Outcome: probe.Timeout, Phase: probe.Connect, Count: 20, Excused: void}
@@ -104,8 +103,8 @@ func TestTimeoutsAtConnectAreComparedByConnection(t *testing.T) {
 	}
 }
 
-// What times out at a throttled asker is no evidence against the slow agents that may answer; what a proxy says for
-// them is.
+// Timeouts at a throttled asker are no evidence against the slow agents that may answer. Answers of a proxy in their
+// place are.
 func TestTimeoutsOfALimitedAskerDoNotClearAnswerers(t *testing.T) {
 	slow := throttledAgent(path("x", 100, 100, 100, time.Millisecond))
 	slow.Pod, slow.Node = "b", "node-b"

@@ -8,7 +8,7 @@ import (
 	"kdoctor.io/kdoctor/internal/verdict"
 )
 
-// An agent without targets measured nothing. Where it was cut as well, its end is the reason, and nothing else.
+// An agent without targets measured nothing. If it was also stopped, its stop is the only reason.
 func TestAnAgentWithoutTargets(t *testing.T) {
 	good := agent("c", path("x", 3000, 3000, 3000, time.Millisecond))
 	for _, c := range []struct {

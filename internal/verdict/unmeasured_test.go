@@ -16,7 +16,7 @@ func strict() verdict.Expect {
 	return verdict.Expect{SuccessRate: 1, MeanDelay: 100 * time.Millisecond}
 }
 
-// excused are requests that timed out because a change excuses it.
+// excused returns requests that timed out because of a change.
 func excused(n uint64) report.Failure {
 	return report.Failure{Outcome: probe.Timeout, Phase: probe.Connect, Count: n, Excused: n}
 }
@@ -163,7 +163,7 @@ func TestAnAgentThatWasCut(t *testing.T) {
 	}
 }
 
-// What was stopped, or never measured, weighs before what is void.
+// A stop, or a missing measurement, weighs more than an excuse.
 func TestNothingUnmeasuredHidesBehindVoidPaths(t *testing.T) {
 	void := agent("a", path("x", 10, 10, 0, 0, excused(10)))
 	stopped := void
@@ -196,8 +196,8 @@ func TestNothingUnmeasuredHidesBehindVoidPaths(t *testing.T) {
 	}
 }
 
-// fullMesh is a round of so many agents, each with a path to each pod, to a Service and to its own node port; the last
-// ones are gone.
+// fullMesh returns a round of agents that each have a path to each pod, to a Service and to their own node port. The
+// last agents are gone.
 func fullMesh(agents, gone int, leftOut bool) report.Round {
 	var r report.Round
 	name := func(i int) string { return fmt.Sprintf("p%03d", i) }
