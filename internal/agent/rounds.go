@@ -168,7 +168,7 @@ func (s *rounds) report(key schedule.Key) (m *agentv1.AgentReport, ok bool, err 
 		return nil, true, err
 	}
 	// Other agents may send for a moment after this one has ended, so Served is read when the report is asked for.
-	m.Served, m.ServedKept = s.answers.Served(key.String()), s.answers.Served(key.String()+echo.PersistentSuffix)
+	m.Served, m.ServedPersistent = s.answers.Served(key.String()), s.answers.Served(key.String()+echo.PersistentSuffix)
 	return m, true, nil
 }
 

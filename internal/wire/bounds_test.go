@@ -197,8 +197,8 @@ func TestCountsOfAReportAtTheirBounds(t *testing.T) {
 				path(r).IdleCloses = 3, n
 		}, []uint64{0, 1}, []uint64{2, math.MaxUint64}},
 		{"idle resets of the persistent stream", func(r *agentv1.AgentReport, n uint64) {
-			path(r).Kept.IdleResets,
-				path(r).Kept.IdleCloses = n, 0
+			path(r).Persistent.IdleResets,
+				path(r).Persistent.IdleCloses = n, 0
 		}, []uint64{0, 4}, []uint64{5}},
 		{"times that a phase was passed", func(r *agentv1.AgentReport, n uint64) { path(r).Phases[0].Count = n },
 			[]uint64{1, 2}, []uint64{0, 3}},

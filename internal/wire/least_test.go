@@ -194,8 +194,8 @@ func TestBoundsThatBothSidesKeep(t *testing.T) {
 		}
 		return p
 	}
-	p, kept := full(200), full(20)
-	p.Persistent = &kept
+	p, persistent := full(200), full(20)
+	p.Persistent = &persistent
 	if size := proto.Size(
 		wire.Report(report.Agent{Paths: []report.Path{p}})) * wire.MaxTargets; size > wire.MaxMessageBytes {
 		t.Errorf("a report of the most targets has %d bytes, allowed are %d", size, wire.MaxMessageBytes)

@@ -23,7 +23,8 @@ import (
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// Plan is the message for a plan. Of the agent only the pod's name is sent: an agent knows the rest of itself.
+// Plan returns the message for a plan. The message names the agent by its pod alone: an agent knows everything else
+// about itself.
 func Plan(p mesh.Plan) *agentv1.Plan {
 	m := &agentv1.Plan{
 		Key:      Key(p.Key),
@@ -55,10 +56,11 @@ func Plan(p mesh.Plan) *agentv1.Plan {
 	return m
 }
 
-// ParsePlan reads a plan and refuses one that this release could not carry out: 1 to MaxTargets targets with different
-// names, URLs that fit their protocol, authorities that the plan has, 1 to MaxPerSecond requests a second, or every so
-// many seconds as the load lasts at most, a load of 1 s to MaxDuration, a timeout of 1 ms to MaxTimeout, a limit of 1
-// ms to MaxLimit, an HTTP status of 100 to 599 or 0. Agent holds nothing but Pod.
+// ParsePlan reads a plan and refuses one that this release cannot carry out. A plan has 1 to MaxTargets targets with
+// different IDs, URLs that fit their protocols, and all authorities that its targets trust. The rate is 1 to
+// MaxPerSecond requests in a number of seconds that is no more than the load's duration. The load lasts 1 s to
+// MaxDuration, the timeout is 1 ms to MaxTimeout, the limit 1 ms to MaxLimit. The HTTP status is 100 to 599, or 0. The
+// plan's Agent has only its Pod, and its targets have only what agents need.
 func ParsePlan(m *agentv1.Plan) (mesh.Plan, error) {
 	if m == nil {
 		return mesh.Plan{}, errors.New("plan is missing")
@@ -183,8 +185,9 @@ func parseTargets(messages []*agentv1.Target) ([]target.Target, error) {
 	return targets, nil
 }
 
-// targetMessage has what an agent needs to probe the target. What only the judgement reads stays behind: see
-// mesh.Plan.Attach. Agents of the release before refuse a target without its kind.
+// targetMessage returns the message with what an agent needs to probe the target. Fields that only the judgement reads
+// are not sent: see mesh.Plan.Attach. Agents do not need the kind, but those of the release before refuse a target
+// without it.
 func targetMessage(t target.Target) *agentv1.Target {
 	return &agentv1.Target{Id: t.ID, Kind: string(t.Kind), Family: string(t.Family), Protocol: string(t.Protocol),
 		Address: t.Address, Pod: t.Pod, Dial: t.Dial, Trust: t.Trust, Answer: string(t.Answer)}
@@ -214,7 +217,7 @@ func parseTarget(m *agentv1.Target) (target.Target, error) {
 	return t, checkURL(speech, t.Address)
 }
 
-// checkAnswer accepts a target that says who may answer, and one of the first release, which does not.
+// checkAnswer accepts a target that says who may answer, and a target of the first release, which does not say it.
 func checkAnswer(t target.Target) error {
 	switch t.Answer {
 	case "", target.Backends, target.Anyone:
@@ -251,10 +254,10 @@ func checkDial(t target.Target) error {
 	return nil
 }
 
-// nameCharacters are those of names that resolvers look up.
+// nameCharacters are the characters of names that resolvers look up.
 const nameCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_"
 
-// checkURL accepts what a request can be sent to and nothing that would say more than where: no user, no fragment.
+// checkURL accepts a URL to which a request can be sent, and refuses one with a user or a fragment.
 func checkURL(speech target.Speech, address string) error {
 	u, err := url.Parse(address)
 	if err != nil {

@@ -16,16 +16,16 @@ import (
 	"kdoctor.io/kdoctor/internal/stats"
 )
 
-// Report is the message for an agent's report, without its Key, which the caller adds. A report without an end is of a
-// running round; one with an end is of a finished round where Finished says so, else of a stopped one. Via stays
-// behind: the receiver knows it.
+// Report returns the message for an agent's report; the caller adds its Key. A report without an end is of a running
+// round. A report with an end is of a finished round when Finished is true, and of a stopped round otherwise. Via is
+// not sent: the receiver knows it.
 func Report(r report.Agent) *agentv1.AgentReport {
 	m := &agentv1.AgentReport{
 		Pod: r.Pod, Node: r.Node,
 		State:   stateOf(r),
 		Started: timestamp(r.Started), Ended: timestamp(r.Ended),
 		Paths:  make([]*agentv1.Path, len(r.Paths)),
-		Served: r.Served, ServedKept: r.ServedPersistent,
+		Served: r.Served, ServedPersistent: r.ServedPersistent,
 		Observer: observer(r.Observer),
 	}
 	for i, p := range r.Paths {
@@ -53,12 +53,12 @@ func path(p report.Path) *agentv1.Path {
 	m := stream(p)
 	m.TargetId = p.Target.ID
 	if p.Persistent != nil {
-		m.Kept = stream(*p.Persistent)
+		m.Persistent = stream(*p.Persistent)
 	}
 	return m
 }
 
-// stream is a path without its target's ID and its kept stream.
+// stream returns the message for a path without its target's ID and its persistent stream.
 func stream(p report.Path) *agentv1.Path {
 	m := &agentv1.Path{
 		Scheduled: p.Scheduled, Sent: p.Sent, Missed: p.Missed, Ok: p.OK,
@@ -108,7 +108,8 @@ func histogram(h stats.Histogram) []byte {
 	return b
 }
 
-// Printable makes a message fit to be sent: valid UTF-8 without control characters, at most MaxExampleBytes.
+// Printable returns the message in a form that can be sent: valid UTF-8 without control characters, at most
+// MaxExampleBytes.
 func Printable(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {
@@ -126,7 +127,8 @@ func ParseReport(m *agentv1.AgentReport) (report.Agent, error) {
 	if m == nil {
 		return report.Agent{}, errors.New("report is missing")
 	}
-	r := report.Agent{Pod: m.GetPod(), Node: m.GetNode(), Served: m.GetServed(), ServedPersistent: m.GetServedKept()}
+	r := report.Agent{Pod: m.GetPod(), Node: m.GetNode(), Served: m.GetServed(),
+		ServedPersistent: m.GetServedPersistent()}
 	if err := errors.Join(text("pod", r.Pod, 1, maxNameBytes), text("node", r.Node, 0, maxNameBytes)); err != nil {
 		return report.Agent{}, fmt.Errorf("report: %w", err)
 	}
@@ -180,7 +182,8 @@ func parseObserver(m *agentv1.Observer) (report.Observer, error) {
 	o := report.Observer{Quota: m.GetQuotaCores(), Periods: m.GetPeriods(), ThrottledPeriods: m.GetThrottledPeriods(),
 		Throttled: m.GetThrottled().AsDuration(), LongestPause: m.GetLongestPause().AsDuration(), Files: m.GetFiles(),
 		FileLimit: m.GetFileLimit(),
-		Ports:     m.GetPorts(), Conntrack: m.GetConntrack(), ConntrackLimit: m.GetConntrackLimit(), FixedWakeups: m.GetGrid()}
+		Ports:     m.GetPorts(), Conntrack: m.GetConntrack(), ConntrackLimit: m.GetConntrackLimit(),
+		FixedWakeups: m.GetGrid()}
 	switch {
 	case math.IsNaN(o.Quota), o.Quota < 0, o.Quota > 1e6:
 		return report.Observer{}, fmt.Errorf("observer: a CPU limit of %v cores cannot be", o.Quota)
@@ -203,19 +206,19 @@ func parsePath(m *agentv1.Path) (report.Path, error) {
 	if err := text("target ID", p.Target.ID, 1, maxIDBytes); err != nil {
 		return report.Path{}, err
 	}
-	if m.GetKept() == nil {
+	if m.GetPersistent() == nil {
 		return p, nil
 	}
-	kept, err := parseStream(m.GetKept())
+	persistent, err := parseStream(m.GetPersistent())
 	if err != nil {
-		return report.Path{}, fmt.Errorf("kept stream: %w", err)
+		return report.Path{}, fmt.Errorf("persistent stream: %w", err)
 	}
-	kept.Target = p.Target
-	p.Persistent = &kept
+	persistent.Target = p.Target
+	p.Persistent = &persistent
 	return p, nil
 }
 
-// parseStream reads a path without its target and its kept stream.
+// parseStream reads a path without its target and its persistent stream.
 func parseStream(m *agentv1.Path) (report.Path, error) {
 	p := report.Path{Scheduled: m.GetScheduled(), Sent: m.GetSent(), Missed: m.GetMissed(), OK: m.GetOk(),
 		Bytes: m.GetBytes(), Kernel: m.GetKernel(),
@@ -247,7 +250,8 @@ func parseStream(m *agentv1.Path) (report.Path, error) {
 	return p, checkCounts(p)
 }
 
-// parsePhases reads the time spent in each phase, which no more than all successful attempts can have had.
+// parsePhases reads the time spent in each phase. No phase can have had more attempts than most, the number of
+// successful attempts.
 func parsePhases(messages []*agentv1.PhaseTime, most uint64) (phases [probe.Phases]report.Phase, err error) {
 	for _, m := range messages {
 		phase, err := probe.ParsePhase(m.GetPhase())
@@ -304,7 +308,8 @@ func parseFailures(messages []*agentv1.Failure, longest time.Duration) ([]report
 	return failures, nil
 }
 
-// parseAnswers reads the counts by status and by peer, neither of which can be larger than what was sent.
+// parseAnswers reads the counts by status and by peer. Neither can be larger than the number of requests that were
+// sent.
 func parseAnswers(m *agentv1.Path, p *report.Path) error {
 	left := p.Sent
 	for status, n := range m.GetStatuses() {
@@ -336,8 +341,8 @@ func parseAnswers(m *agentv1.Path, p *report.Path) error {
 	return nil
 }
 
-// checkCounts holds the path against what report.Path promises. Differences, not sums: sums of foreign numbers may
-// overflow.
+// checkCounts returns an error for a path that breaks what report.Path promises. It subtracts and never adds, because
+// sums of foreign numbers may overflow.
 func checkCounts(p report.Path) error {
 	if p.Sent > p.Scheduled || p.Scheduled-p.Sent != p.Missed {
 		return fmt.Errorf("%d scheduled are not %d sent and %d missed", p.Scheduled, p.Sent, p.Missed)

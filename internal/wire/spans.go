@@ -19,8 +19,8 @@ func spans(all []report.Span) []*agentv1.Span {
 	return messages
 }
 
-// longest is how long after the start of the path an attempt may have started: up to its end, or up to MaxLimit while
-// it has none.
+// longest returns how long after the start of the path an attempt may have started: up to the path's end, or up to
+// MaxLimit while it has no end.
 func longest(p report.Path) time.Duration {
 	if p.Ended.IsZero() {
 		return MaxLimit
@@ -28,8 +28,8 @@ func longest(p report.Path) time.Duration {
 	return p.Ended.Sub(p.Started)
 }
 
-// parseSpans reads when the attempts of one kind of failure started. An agent may leave it out, but not tell a part of
-// it: it is what attempts are taken out of a judgement by.
+// parseSpans reads when the attempts of one kind of failure started. An agent may leave out all spans, but not some of
+// them: the judgement excuses attempts by their spans.
 func parseSpans(m *agentv1.Failure, longest time.Duration) ([]report.Span, error) {
 	messages := m.GetSpans()
 	if len(messages) == 0 {

@@ -1,7 +1,7 @@
 // Package wire maps between the control channel's messages (api/agent/v1) and our own types.
 //
-// What comes from the network is foreign: every Parse function bounds sizes and counts and refuses what no correct peer
-// sends, so that nothing behind this package needs to ask again.
+// Messages come from the network: every Parse function bounds sizes and counts and refuses what no correct peer sends,
+// so that no other package needs to check a message again.
 package wire
 
 import (
@@ -18,7 +18,7 @@ import (
 	"kdoctor.io/kdoctor/internal/schedule"
 )
 
-// Bounds of what is accepted from the other side.
+// Bounds of the messages that are accepted from the other side.
 const (
 	// MaxMessageBytes bounds one message either way; it holds a report of MaxTargets paths with full histograms.
 	MaxMessageBytes = 128 << 20
@@ -34,7 +34,7 @@ const (
 	// MaxAuthorities bounds the authorities of one plan, MaxAuthorityBytes the certificates of one.
 	MaxAuthorities    = 64
 	MaxAuthorityBytes = 256 << 10
-	// MaxExamples and MaxExampleBytes bound the messages kept for one kind of failure.
+	// MaxExamples and MaxExampleBytes bound the example messages of one kind of failure.
 	MaxExamples     = 3
 	MaxExampleBytes = 256
 
@@ -44,7 +44,7 @@ const (
 	maxAddressBytes = 2048
 )
 
-// Key is the message for a round's key.
+// Key returns the message for a round's key.
 func Key(k schedule.Key) *agentv1.RoundKey {
 	return &agentv1.RoundKey{TaskUid: k.UID, Generation: k.Generation, Round: k.Round}
 }
@@ -71,8 +71,8 @@ const uidCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234
 
 func notInUID(r rune) bool { return !strings.ContainsRune(uidCharacters, r) }
 
-// text checks a string from outside: its length in bytes, and that no control character can mess up a terminal or a
-// log.
+// text checks the length of a foreign string in bytes, and that it has no control characters, which could disturb a
+// terminal or a log.
 func text(what, s string, least, most int) error {
 	if len(s) < least || len(s) > most {
 		return fmt.Errorf("%s has %d bytes, allowed are %d to %d", what, len(s), least, most)
@@ -98,7 +98,7 @@ func duration(what string, m *durationpb.Duration, least, most time.Duration) (t
 	return d, nil
 }
 
-// timestamp is nil for the zero time.
+// timestamp returns the message for a time, nil for the zero time.
 func timestamp(t time.Time) *timestamppb.Timestamp {
 	if t.IsZero() {
 		return nil

@@ -109,15 +109,16 @@ func agentReport() report.Agent {
 	}
 	p.Phases[probe.Connect] = report.Phase{Count: 2, Sum: 3 * time.Millisecond, Max: 2 * time.Millisecond}
 	p.Response.Merge(p.Latency)
-	kept := p
-	p.Persistent = &kept
+	persistent := p
+	p.Persistent = &persistent
 	return report.Agent{
 		Pod: "a", Node: "n0", Finished: true, Started: start, Ended: start.Add(2 * time.Second),
 		Paths:     []report.Path{p},
 		Resources: report.Resources{Known: true, MaxCPU: 12.5, MeanCPU: 3, MaxMemory: 1 << 24},
 		Observer: report.Observer{Quota: 0.5, Periods: 20, ThrottledPeriods: 3, Throttled: time.Second,
 			LongestPause: time.Millisecond,
-			Files:        30, FileLimit: 1024, Ports: 28232, Conntrack: 100, ConntrackLimit: 131072, FixedWakeups: true},
+			Files:        30, FileLimit: 1024, Ports: 28232, Conntrack: 100, ConntrackLimit: 131072,
+			FixedWakeups: true},
 		Served: 7, ServedPersistent: 2,
 	}
 }
@@ -347,7 +348,7 @@ func TestReportThatDoesNotAddUpIsRefused(t *testing.T) {
 		"with more kernel stamps than OK":          func(r *agentv1.AgentReport) { r.Paths[0].Kernel = 3 },
 		"with fewer segments than attempts resent": func(r *agentv1.AgentReport) { r.Paths[0].Retransmits = 1 },
 		"with more closed than reused":             func(r *agentv1.AgentReport) { r.Paths[0].Reused = 0 },
-		"with a kept stream that is wrong":         func(r *agentv1.AgentReport) { r.Paths[0].Kept.Sent = 9 },
+		"with a persistent stream that is wrong":   func(r *agentv1.AgentReport) { r.Paths[0].Persistent.Sent = 9 },
 		"with more throttled periods than all":     func(r *agentv1.AgentReport) { r.Observer.ThrottledPeriods = 21 },
 		"with a limit of no cores at all":          func(r *agentv1.AgentReport) { r.Observer.QuotaCores = math.NaN() },
 		"with a negative pause": func(
@@ -356,7 +357,10 @@ func TestReportThatDoesNotAddUpIsRefused(t *testing.T) {
 		},
 		"with one target twice":        func(r *agentv1.AgentReport) { r.Paths = append(r.Paths, r.Paths[0]) },
 		"with a path without a target": func(r *agentv1.AgentReport) { r.Paths[0].TargetId = "" },
-		"with an endless target ID":    func(r *agentv1.AgentReport) { r.Paths[0].TargetId = strings.Repeat("a", 1025) },
+		"with an endless target ID": func(r *agentv1.AgentReport) {
+			r.Paths[0].TargetId = strings.Repeat("a",
+				1025)
+		},
 		"with an ID that rings a bell": func(r *agentv1.AgentReport) { r.Paths[0].TargetId = "a\x07" },
 		"with one target twice, by an ID and by a whole target": func(r *agentv1.AgentReport) {
 			path := proto.CloneOf(r.Paths[0])

@@ -265,7 +265,7 @@ type Load struct {
 	Timeout   *durationpb.Duration   `protobuf:"bytes,3,opt,name=timeout,proto3" json:"timeout,omitempty"`
 	// connection is new, keepalive or both; empty is new.
 	Connection string `protobuf:"bytes,4,opt,name=connection,proto3" json:"connection,omitempty"`
-	// every makes the rate lower than 1 a second: per_second requests are due every so many seconds. 0 is 1.
+	// every makes the rate lower than 1 a second: per_second requests are due every `every` seconds. 0 is 1.
 	Every         uint32 `protobuf:"varint,5,opt,name=every,proto3" json:"every,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -396,7 +396,8 @@ type Plan struct {
 	// task_kind and task_name are for logs and answers only.
 	TaskKind string `protobuf:"bytes,2,opt,name=task_kind,json=taskKind,proto3" json:"task_kind,omitempty"`
 	TaskName string `protobuf:"bytes,3,opt,name=task_name,json=taskName,proto3" json:"task_name,omitempty"`
-	// pod is who the plan is for; another pod refuses it, so that an address that has moved on cannot run a stranger's plan.
+	// pod is the pod that the plan is for. Another pod refuses the plan, so that no other pod that got the address since
+	// can run it.
 	Pod     string    `protobuf:"bytes,4,opt,name=pod,proto3" json:"pod,omitempty"`
 	Targets []*Target `protobuf:"bytes,5,rep,name=targets,proto3" json:"targets,omitempty"`
 	Load    *Load     `protobuf:"bytes,6,opt,name=load,proto3" json:"load,omitempty"`
@@ -405,7 +406,7 @@ type Plan struct {
 	// expected_status is the HTTP status that counts as success; 0 is 200.
 	ExpectedStatus uint32       `protobuf:"varint,8,opt,name=expected_status,json=expectedStatus,proto3" json:"expected_status,omitempty"`
 	Authorities    []*Authority `protobuf:"bytes,9,rep,name=authorities,proto3" json:"authorities,omitempty"`
-	// answer is how this agent answers the round's requests, whoever sends them; without it they get the plain answer.
+	// answer is how this agent answers the round's requests from any agent; without it they get the plain answer.
 	Answer        *Answer `protobuf:"bytes,10,opt,name=answer,proto3" json:"answer,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -513,7 +514,7 @@ func (x *Plan) GetAnswer() *Answer {
 
 type Answer struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// bytes is how long the body is at least; status 0 is 200.
+	// bytes is the least length of the body; status 0 is 200.
 	Bytes         uint32               `protobuf:"varint,1,opt,name=bytes,proto3" json:"bytes,omitempty"`
 	Delay         *durationpb.Duration `protobuf:"bytes,2,opt,name=delay,proto3" json:"delay,omitempty"`
 	Status        uint32               `protobuf:"varint,3,opt,name=status,proto3" json:"status,omitempty"`
@@ -618,7 +619,7 @@ func (x *StartRoundRequest) GetPlan() *Plan {
 
 type StartRoundResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// known is true when the round was known already and the plan was not looked at.
+	// known is true when the round was known already and the plan was ignored.
 	Known         bool `protobuf:"varint,1,opt,name=known,proto3" json:"known,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -839,12 +840,13 @@ type AgentReport struct {
 	Ended     *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=ended,proto3" json:"ended,omitempty"`
 	Paths     []*Path                `protobuf:"bytes,7,rep,name=paths,proto3" json:"paths,omitempty"`
 	Resources *Resources             `protobuf:"bytes,8,opt,name=resources,proto3" json:"resources,omitempty"`
-	// served is how many counted requests of this round this agent's responder answered, served_kept how many of the kept streams.
-	Served        uint64    `protobuf:"varint,9,opt,name=served,proto3" json:"served,omitempty"`
-	ServedKept    uint64    `protobuf:"varint,10,opt,name=served_kept,json=servedKept,proto3" json:"served_kept,omitempty"`
-	Observer      *Observer `protobuf:"bytes,11,opt,name=observer,proto3" json:"observer,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// served is the number of counted requests of this round that this agent's responder answered, served_persistent the
+	// number of requests of persistent streams.
+	Served           uint64    `protobuf:"varint,9,opt,name=served,proto3" json:"served,omitempty"`
+	ServedPersistent uint64    `protobuf:"varint,10,opt,name=served_persistent,json=servedPersistent,proto3" json:"served_persistent,omitempty"`
+	Observer         *Observer `protobuf:"bytes,11,opt,name=observer,proto3" json:"observer,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *AgentReport) Reset() {
@@ -940,9 +942,9 @@ func (x *AgentReport) GetServed() uint64 {
 	return 0
 }
 
-func (x *AgentReport) GetServedKept() uint64 {
+func (x *AgentReport) GetServedPersistent() uint64 {
 	if x != nil {
-		return x.ServedKept
+		return x.ServedPersistent
 	}
 	return 0
 }
@@ -1098,16 +1100,17 @@ type Path struct {
 	Ended    *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=ended,proto3" json:"ended,omitempty"`
 	// response is a histogram like latency, counted from when the attempts were due.
 	Response []byte `protobuf:"bytes,14,opt,name=response,proto3" json:"response,omitempty"`
-	// kernel is how many successful attempts were timed by the kernel's clock.
+	// kernel is the number of successful attempts that were timed by the kernel's clock.
 	Kernel        uint64       `protobuf:"varint,15,opt,name=kernel,proto3" json:"kernel,omitempty"`
 	Phases        []*PhaseTime `protobuf:"bytes,16,rep,name=phases,proto3" json:"phases,omitempty"`
 	Retransmits   uint64       `protobuf:"varint,17,opt,name=retransmits,proto3" json:"retransmits,omitempty"`
 	Retransmitted uint64       `protobuf:"varint,18,opt,name=retransmitted,proto3" json:"retransmitted,omitempty"`
 	Reused        uint64       `protobuf:"varint,19,opt,name=reused,proto3" json:"reused,omitempty"`
 	Closed        uint64       `protobuf:"varint,20,opt,name=closed,proto3" json:"closed,omitempty"`
-	// kept is the stream over a connection that stays open; it has neither a target_id nor a stream of its own.
-	Kept *Path `protobuf:"bytes,21,opt,name=kept,proto3" json:"kept,omitempty"`
-	// idle_resets and idle_closes count persistent connections that the other side reset, or closed, while no request was under way on them.
+	// persistent is the stream over a connection that stays open; it has neither a target_id nor a stream of its own.
+	Persistent *Path `protobuf:"bytes,21,opt,name=persistent,proto3" json:"persistent,omitempty"`
+	// idle_resets and idle_closes count persistent connections that the other side reset, or closed, while no request was
+	// under way on them.
 	IdleResets uint64 `protobuf:"varint,22,opt,name=idle_resets,json=idleResets,proto3" json:"idle_resets,omitempty"`
 	IdleCloses uint64 `protobuf:"varint,23,opt,name=idle_closes,json=idleCloses,proto3" json:"idle_closes,omitempty"`
 	// target_id is the id of one of the plan's targets.
@@ -1286,9 +1289,9 @@ func (x *Path) GetClosed() uint64 {
 	return 0
 }
 
-func (x *Path) GetKept() *Path {
+func (x *Path) GetPersistent() *Path {
 	if x != nil {
-		return x.Kept
+		return x.Persistent
 	}
 	return nil
 }
@@ -1390,7 +1393,8 @@ type Failure struct {
 	Phase    string   `protobuf:"bytes,2,opt,name=phase,proto3" json:"phase,omitempty"`
 	Count    uint64   `protobuf:"varint,3,opt,name=count,proto3" json:"count,omitempty"`
 	Examples []string `protobuf:"bytes,4,rep,name=examples,proto3" json:"examples,omitempty"`
-	// spans tell when the attempts started, in their order, and do not overlap; together they have count attempts. They may be left out.
+	// spans say when the attempts started, in ascending order and without overlap; together they have count attempts. They
+	// may be left out.
 	Spans         []*Span `protobuf:"bytes,5,rep,name=spans,proto3" json:"spans,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1461,7 +1465,8 @@ func (x *Failure) GetSpans() []*Span {
 	return nil
 }
 
-// Span is a time in which attempts failed: when the first and the last of count attempts started, counted from the start of the path.
+// Span is a time in which attempts failed: when the first and the last of count attempts started, counted from the start
+// of the path.
 type Span struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	First         *durationpb.Duration   `protobuf:"bytes,1,opt,name=first,proto3" json:"first,omitempty"`
@@ -1650,7 +1655,7 @@ const file_agent_proto_rawDesc = "" +
 	"\x06report\x18\x01 \x01(\v2\x1d.kdoctor.agent.v1.AgentReportR\x06report\"@\n" +
 	"\x10StopRoundRequest\x12,\n" +
 	"\x03key\x18\x01 \x01(\v2\x1a.kdoctor.agent.v1.RoundKeyR\x03key\"\x13\n" +
-	"\x11StopRoundResponse\"\xd7\x03\n" +
+	"\x11StopRoundResponse\"\xe3\x03\n" +
 	"\vAgentReport\x12,\n" +
 	"\x03key\x18\x01 \x01(\v2\x1a.kdoctor.agent.v1.RoundKeyR\x03key\x12\x10\n" +
 	"\x03pod\x18\x02 \x01(\tR\x03pod\x12\x12\n" +
@@ -1660,10 +1665,9 @@ const file_agent_proto_rawDesc = "" +
 	"\x05ended\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x05ended\x12,\n" +
 	"\x05paths\x18\a \x03(\v2\x16.kdoctor.agent.v1.PathR\x05paths\x129\n" +
 	"\tresources\x18\b \x01(\v2\x1b.kdoctor.agent.v1.ResourcesR\tresources\x12\x16\n" +
-	"\x06served\x18\t \x01(\x04R\x06served\x12\x1f\n" +
-	"\vserved_kept\x18\n" +
-	" \x01(\x04R\n" +
-	"servedKept\x126\n" +
+	"\x06served\x18\t \x01(\x04R\x06served\x12+\n" +
+	"\x11served_persistent\x18\n" +
+	" \x01(\x04R\x10servedPersistent\x126\n" +
 	"\bobserver\x18\v \x01(\v2\x1a.kdoctor.agent.v1.ObserverR\bobserver\"\x91\x03\n" +
 	"\bObserver\x12\x1f\n" +
 	"\vquota_cores\x18\x01 \x01(\x01R\n" +
@@ -1679,7 +1683,7 @@ const file_agent_proto_rawDesc = "" +
 	"\tconntrack\x18\t \x01(\x04R\tconntrack\x12'\n" +
 	"\x0fconntrack_limit\x18\n" +
 	" \x01(\x04R\x0econntrackLimit\x12\x12\n" +
-	"\x04grid\x18\v \x01(\bR\x04grid\"\xd1\a\n" +
+	"\x04grid\x18\v \x01(\bR\x04grid\"\xdd\a\n" +
 	"\x04Path\x120\n" +
 	"\x06target\x18\x01 \x01(\v2\x18.kdoctor.agent.v1.TargetR\x06target\x12\x1c\n" +
 	"\tscheduled\x18\x02 \x01(\x04R\tscheduled\x12\x12\n" +
@@ -1701,8 +1705,10 @@ const file_agent_proto_rawDesc = "" +
 	"\vretransmits\x18\x11 \x01(\x04R\vretransmits\x12$\n" +
 	"\rretransmitted\x18\x12 \x01(\x04R\rretransmitted\x12\x16\n" +
 	"\x06reused\x18\x13 \x01(\x04R\x06reused\x12\x16\n" +
-	"\x06closed\x18\x14 \x01(\x04R\x06closed\x12*\n" +
-	"\x04kept\x18\x15 \x01(\v2\x16.kdoctor.agent.v1.PathR\x04kept\x12\x1f\n" +
+	"\x06closed\x18\x14 \x01(\x04R\x06closed\x126\n" +
+	"\n" +
+	"persistent\x18\x15 \x01(\v2\x16.kdoctor.agent.v1.PathR\n" +
+	"persistent\x12\x1f\n" +
 	"\vidle_resets\x18\x16 \x01(\x04R\n" +
 	"idleResets\x12\x1f\n" +
 	"\vidle_closes\x18\x17 \x01(\x04R\n" +
@@ -1817,7 +1823,7 @@ var file_agent_proto_depIdxs = []int32{
 	23, // 26: kdoctor.agent.v1.Path.started:type_name -> google.protobuf.Timestamp
 	23, // 27: kdoctor.agent.v1.Path.ended:type_name -> google.protobuf.Timestamp
 	16, // 28: kdoctor.agent.v1.Path.phases:type_name -> kdoctor.agent.v1.PhaseTime
-	15, // 29: kdoctor.agent.v1.Path.kept:type_name -> kdoctor.agent.v1.Path
+	15, // 29: kdoctor.agent.v1.Path.persistent:type_name -> kdoctor.agent.v1.Path
 	22, // 30: kdoctor.agent.v1.PhaseTime.sum:type_name -> google.protobuf.Duration
 	22, // 31: kdoctor.agent.v1.PhaseTime.max:type_name -> google.protobuf.Duration
 	18, // 32: kdoctor.agent.v1.Failure.spans:type_name -> kdoctor.agent.v1.Span

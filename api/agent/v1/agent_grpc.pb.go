@@ -35,7 +35,8 @@ const (
 type AgentServiceClient interface {
 	// StartRound begins the plan's round, or changes nothing when the agent knows the round already.
 	StartRound(ctx context.Context, in *StartRoundRequest, opts ...grpc.CallOption) (*StartRoundResponse, error)
-	// GetReport returns what was measured so far. NOT_FOUND: the agent never had this round, for example because it restarted.
+	// GetReport returns what was measured so far. NOT_FOUND: the agent does not have this round, for example because it
+	// restarted.
 	GetReport(ctx context.Context, in *GetReportRequest, opts ...grpc.CallOption) (*GetReportResponse, error)
 	// StopRound ends the round at once; it is no error when the agent does not know it.
 	StopRound(ctx context.Context, in *StopRoundRequest, opts ...grpc.CallOption) (*StopRoundResponse, error)
@@ -87,7 +88,8 @@ func (c *agentServiceClient) StopRound(ctx context.Context, in *StopRoundRequest
 type AgentServiceServer interface {
 	// StartRound begins the plan's round, or changes nothing when the agent knows the round already.
 	StartRound(context.Context, *StartRoundRequest) (*StartRoundResponse, error)
-	// GetReport returns what was measured so far. NOT_FOUND: the agent never had this round, for example because it restarted.
+	// GetReport returns what was measured so far. NOT_FOUND: the agent does not have this round, for example because it
+	// restarted.
 	GetReport(context.Context, *GetReportRequest) (*GetReportResponse, error)
 	// StopRound ends the round at once; it is no error when the agent does not know it.
 	StopRound(context.Context, *StopRoundRequest) (*StopRoundResponse, error)
