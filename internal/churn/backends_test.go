@@ -10,15 +10,15 @@ import (
 	"kdoctor.io/kdoctor/internal/target"
 )
 
-// asked returns a round in which one agent measured the path, with the changes and the backend sets.
-func asked(agent string, p report.Path, backends []report.BackendSet, changes ...report.Change) report.Round {
+// roundOf returns a round in which one agent measured the path, with the changes and the backend sets.
+func roundOf(agent string, p report.Path, backends []report.BackendSet, changes ...report.Change) report.Round {
 	return report.Round{Churn: changes, Backends: backends, Agents: []report.Agent{
 		{Pod: agent, Finished: true, Started: at(0), Ended: at(101), Earliest: at(0), Latest: at(0),
 			Paths: []report.Path{p}}}}
 }
 
-// void returns how many requests of the round's only path are excused, on both of its streams.
-func void(r report.Round) uint64 {
+// excusedRequests returns how many requests of the round's only path are excused, on both of its streams.
+func excusedRequests(r report.Round) uint64 {
 	p := churn.Excuse(r, nil).Agents[0].Paths[0]
 	if p.Persistent != nil {
 		return p.Excused() + p.Persistent.Excused()
@@ -63,16 +63,17 @@ func TestOnlyPodsThatMayAnswerTheAgentExplainItsFailures(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			round := asked(c.agent, measured(c.target, failure(probe.Refused, c.span)), local, deletedAt(c.changed, 50))
-			if got := void(round); got != c.want {
+			round := roundOf(c.agent, measured(c.target, failure(probe.Refused, c.span)), local,
+				deletedAt(c.changed, 50))
+			if got := excusedRequests(round); got != c.want {
 				t.Errorf("%d requests are void, want %d", got, c.want)
 			}
 		})
 	}
 }
 
-// rolled returns changes of all pods but the first, one after the other.
-func rolled(pods int, change func(pod string, i int) report.Change) (names []string, changes []report.Change) {
+// rollingChanges returns changes of all pods but the first, one after the other.
+func rollingChanges(pods int, change func(pod string, i int) report.Change) (names []string, changes []report.Change) {
 	for i := range pods {
 		names = append(names, fmt.Sprintf("p%02d", i))
 		if i > 0 {
@@ -118,11 +119,12 @@ func TestPodsThatChangeOneAfterTheOtherDoNotExplainABrokenService(t *testing.T) 
 	} {
 		for name, spans := range spans {
 			t.Run(c.name+", failures "+name, func(t *testing.T) {
-				pods, changes := rolled(c.pods, c.change)
+				pods, changes := rollingChanges(c.pods, c.change)
 				p := measured(target.Target{ID: "service", Kind: target.ClusterIP}, failure(probe.Refused, spans...))
 				kept := p
 				p.Persistent = &kept
-				if got := void(asked("p00", p, []report.BackendSet{{Targets: []string{"service"}, Pods: pods}},
+				if got := excusedRequests(roundOf("p00", p,
+					[]report.BackendSet{{Targets: []string{"service"}, Pods: pods}},
 					changes...)); got != 0 {
 					t.Errorf("%d requests are void", got)
 				}

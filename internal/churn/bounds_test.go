@@ -74,7 +74,7 @@ func TestBoundsOfTheShare(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			if got := void(asked("a", four(c.spans...), behindFour(), c.changes...)); got != c.want {
+			if got := excusedRequests(roundOf("a", four(c.spans...), behindFour(), c.changes...)); got != c.want {
 				t.Errorf("%d requests are void, want %d", got, c.want)
 			}
 		})
@@ -133,7 +133,7 @@ func TestBoundsOfRestarts(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			path := measured(c.target, failure(probe.Refused, c.spans...))
-			if got := void(asked("a", path, behindFour(), c.changes...)); got != c.want {
+			if got := excusedRequests(roundOf("a", path, behindFour(), c.changes...)); got != c.want {
 				t.Errorf("%d requests are void, want %d", got, c.want)
 			}
 		})
@@ -156,7 +156,7 @@ func TestWhatDisprovesOneStreamDisprovesTheOther(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.counted.Persistent = &c.kept
-			if got := void(asked("a", c.counted, behindFour(), deletedAt("b", 50))); got != c.want {
+			if got := excusedRequests(roundOf("a", c.counted, behindFour(), deletedAt("b", 50))); got != c.want {
 				t.Errorf("%d requests are void, want %d", got, c.want)
 			}
 		})
@@ -185,9 +185,9 @@ func TestTheShareHoldsAtSomeMomentAtWhichTheAgentMayHaveStarted(t *testing.T) {
 			if c.count < 0 {
 				span = [3]float64{70, 70, 1}
 			}
-			round := asked("a", four(span), behindFour(), deletedAt("b", 50), deletedAt("c", 57))
+			round := roundOf("a", four(span), behindFour(), deletedAt("b", 50), deletedAt("c", 57))
 			round.Agents[0].Latest = at(c.latest)
-			if got := void(round); got != c.want {
+			if got := excusedRequests(round); got != c.want {
 				t.Errorf("%d requests are void, want %d", got, c.want)
 			}
 		})
@@ -196,9 +196,9 @@ func TestTheShareHoldsAtSomeMomentAtWhichTheAgentMayHaveStarted(t *testing.T) {
 
 func TestTheShareHoldsAtTheEarliestMomentToo(t *testing.T) {
 	// Two pods are away until 55 s, one until 61 s.
-	round := asked("a", four([3]float64{50, 54, 25}), behindFour(), deletedAt("c", 44), deletedAt("b", 50))
+	round := roundOf("a", four([3]float64{50, 54, 25}), behindFour(), deletedAt("c", 44), deletedAt("b", 50))
 	round.Agents[0].Latest = at(5)
-	if got := void(round); got != 25 {
+	if got := excusedRequests(round); got != 25 {
 		t.Errorf("%d requests are void, want 25", got)
 	}
 }
@@ -207,11 +207,11 @@ func TestTheShareHoldsAtTheEarliestMomentToo(t *testing.T) {
 func TestSpansWithinOthers(t *testing.T) {
 	p := four([3]float64{50, 59.9, 20})
 	p.Failures = append(p.Failures, failure(probe.Reset, [3]float64{51, 52, 5}))
-	if got := void(asked("a", p, behindFour(), deletedAt("b", 50))); got != 25 {
+	if got := excusedRequests(roundOf("a", p, behindFour(), deletedAt("b", 50))); got != 25 {
 		t.Errorf("%d requests are void, want 25", got)
 	}
 	p.Failures = append(p.Failures, failure(probe.Reset, [3]float64{51.2, 51.8, 10}))
-	if got := void(asked("a", p, behindFour(), deletedAt("b", 50))); got != 0 {
+	if got := excusedRequests(roundOf("a", p, behindFour(), deletedAt("b", 50))); got != 0 {
 		t.Errorf("%d requests are void, want 0: 15 of 11 failed from 51 s to 52 s", got)
 	}
 }
@@ -221,9 +221,9 @@ func TestFailuresThatMayHaveComeWhileSomebodyWasAwayDisproveIt(t *testing.T) {
 		latest float64
 		want   uint64
 	}{{0, 1}, {0.9, 1}, {1, 0}, {5, 0}} {
-		round := asked("a", four([3]float64{45, 48, 40}, [3]float64{53, 53, 1}), behindFour(), deletedAt("b", 50))
+		round := roundOf("a", four([3]float64{45, 48, 40}, [3]float64{53, 53, 1}), behindFour(), deletedAt("b", 50))
 		round.Agents[0].Latest = at(c.latest)
-		if got := void(round); got != c.want {
+		if got := excusedRequests(round); got != c.want {
 			t.Errorf("an agent that may have started up to %v s later: %d requests are void, want %d", c.latest, got,
 				c.want)
 		}
@@ -235,11 +235,11 @@ func TestAPathWithoutAnEnd(t *testing.T) {
 	for count, want := range map[float64]uint64{5: 5, 6: 0} {
 		p := four([3]float64{50, 52, count})
 		p.Ended = time.Time{}
-		if got := void(asked("a", p, behindFour(), deletedAt("b", 50))); got != want {
+		if got := excusedRequests(roundOf("a", p, behindFour(), deletedAt("b", 50))); got != want {
 			t.Errorf("%v failures: %d are void, want %d", count, got, want)
 		}
 		p.Ended = p.Started
-		if got := void(asked("a", p, behindFour(), deletedAt("b", 50))); got != want {
+		if got := excusedRequests(roundOf("a", p, behindFour(), deletedAt("b", 50))); got != want {
 			t.Errorf("%v failures: %d are void, want %d", count, got, want)
 		}
 	}
@@ -258,7 +258,7 @@ func TestGroupsMayShareTheirPods(t *testing.T) {
 		{Targets: []string{"elsewhere"}, Pods: []string{"x"}, MayAlsoAnswer: []string{"a"}},
 	}
 	groups[6].Pods, groups[7].Pods = groups[5].Pods, groups[5].Pods
-	round := asked("a", report.Path{}, groups, deletedAt("b", 50))
+	round := roundOf("a", report.Path{}, groups, deletedAt("b", 50))
 	round.Agents[0].Paths = nil
 	var wants []uint64
 	add := func(id string, kind target.Kind, span [3]float64, want uint64) {
@@ -287,9 +287,9 @@ func TestGroupsMayShareTheirPods(t *testing.T) {
 // An agent that may have started later may also have ended later.
 func TestTheEndOfAStreamIsNotKnownEither(t *testing.T) {
 	for count, want := range map[float64]uint64{12: 12, 13: 0} {
-		round := asked("a", four([3]float64{98, 99.9, count}), behindFour(), deletedAt("b", 99))
+		round := roundOf("a", four([3]float64{98, 99.9, count}), behindFour(), deletedAt("b", 99))
 		round.Agents[0].Latest = at(5)
-		if got := void(round); got != want {
+		if got := excusedRequests(round); got != want {
 			t.Errorf("%v failures: %d are void, want %d", count, got, want)
 		}
 	}

@@ -18,7 +18,7 @@ func TestAnAgentThatIsSilentBeforeItsRestartHasAClockThatIsWrong(t *testing.T) {
 	seen := func(second float64, restarts int32, ended, started time.Time) topology.Snapshot {
 		a := pod
 		a.Restarts, a.Ended, a.Started = restarts, ended, started
-		return looked(second, &a)
+		return snapshotOf(second, &a)
 	}
 	restart := func(from, to float64) []report.Change {
 		return []report.Change{{Pod: "a", Node: "n", Kind: report.Restarted, WindowStart: at(from), WindowEnd: at(to)}}
@@ -78,8 +78,8 @@ func TestAnAgentThatAnswersAfterItsRestartHasAClockThatIsWrong(t *testing.T) {
 			if c.back {
 				a.Restarts, a.Started, want.WindowEnd = 1, at(13), at(c.to)
 			}
-			w.Observe(looked(10, &pod))
-			w.Observe(looked(20, &a))
+			w.Observe(snapshotOf(10, &pod))
+			w.Observe(snapshotOf(20, &a))
 			if diff := cmp.Diff([]report.Change{want},
 				w.Changes(map[string]time.Time{"a": at(c.answered)})); diff != "" {
 				t.Errorf("changes (-want +got):\n%s", diff)

@@ -23,8 +23,8 @@ func TestADeletionAfterTheSilenceKeepsItsTime(t *testing.T) {
 	gone := pod
 	gone.Deleted = at(17)
 	w := churn.NewWatch([]topology.Agent{pod}, at(0))
-	w.Observe(looked(10, &pod))
-	w.Observe(looked(20, &gone))
+	w.Observe(snapshotOf(10, &pod))
+	w.Observe(snapshotOf(20, &gone))
 	w.ObserveSilence(since("a", 14))
 	want := []report.Change{{Pod: "a", Node: "n", Kind: report.Deleted, WindowStart: at(17), WindowEnd: at(17)}}
 	if diff := cmp.Diff(want, w.Changes(nil)); diff != "" {
@@ -39,8 +39,8 @@ func TestTheClockIsDoubtedForEachRestart(t *testing.T) {
 	first.Restarts, first.Ended, first.Started = 1, at(4), at(5)
 	second.Restarts, second.Ended, second.Started = 2, at(17), at(18)
 	w := churn.NewWatch([]topology.Agent{pod}, at(0))
-	w.Observe(looked(10, &first))
-	w.Observe(looked(20, &second))
+	w.Observe(snapshotOf(10, &first))
+	w.Observe(snapshotOf(20, &second))
 	w.ObserveSilence(since("a", 14))
 	want := []report.Change{{Pod: "a", Node: "n", Kind: report.Restarted, WindowStart: at(4), WindowEnd: at(5)},
 		{Pod: "a", Node: "n", Kind: report.Restarted, WindowStart: at(10), WindowEnd: at(20)}}
@@ -64,7 +64,7 @@ func TestASilenceFromBeforeTheWatchIsNotOfARemovedNode(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := churn.NewWatch([]topology.Agent{pod}, at(0))
-			w.Observe(on(looked(10, &pod), topology.Node{Removing: "the autoscaler removes it"}))
+			w.Observe(on(snapshotOf(10, &pod), topology.Node{Removing: "the autoscaler removes it"}))
 			w.ObserveSilence(since("a", c.silent))
 			if diff := cmp.Diff(c.want, w.Changes(nil)); diff != "" {
 				t.Errorf("changes (-want +got):\n%s", diff)
@@ -78,7 +78,7 @@ func TestAPodThatIsDeletedFromANodeThatIsToBeRemovedWasDrained(t *testing.T) {
 	gone := pod
 	gone.Deleted = at(7)
 	w := churn.NewWatch([]topology.Agent{pod}, at(0))
-	w.Observe(on(looked(10, &gone), topology.Node{Removing: "the autoscaler removes it"}))
+	w.Observe(on(snapshotOf(10, &gone), topology.Node{Removing: "the autoscaler removes it"}))
 	want := []report.Change{{Pod: "a", Node: "n", Kind: report.Drained, WindowStart: at(7), WindowEnd: at(7)}}
 	if diff := cmp.Diff(want, w.Changes(nil)); diff != "" {
 		t.Errorf("changes (-want +got):\n%s", diff)
@@ -90,8 +90,8 @@ func TestAnAnswerAfterAPodIsGoneIsNotItsOwn(t *testing.T) {
 	pod := topology.Agent{Pod: "a", Node: "n", UID: "1", Started: at(-1000)}
 	for answered, from := range map[float64]float64{21.9: 19.9, 22: 10, 30: 10} {
 		w := churn.NewWatch([]topology.Agent{pod}, at(0))
-		w.Observe(looked(10, &pod))
-		w.Observe(looked(20, nil))
+		w.Observe(snapshotOf(10, &pod))
+		w.Observe(snapshotOf(20, nil))
 		want := []report.Change{{Pod: "a", Node: "n", Kind: report.Deleted, WindowStart: at(from), WindowEnd: at(20)}}
 		if diff := cmp.Diff(want, w.Changes(since("a", answered))); diff != "" {
 			t.Errorf("answered at %v s: changes (-want +got):\n%s", answered, diff)

@@ -48,7 +48,7 @@ func TestADeletionOfUnknownTimeExplainsNoMoreThanOneOfKnownTime(t *testing.T) {
 				Scheduled: 400, Sent: 400, OK: 400 - uint64(c.failed), Started: at(0), Ended: at(20),
 				Failures: []report.Failure{failure(probe.Timeout, [3]float64{c.first, c.last, c.failed})}}
 			behind := []report.BackendSet{{Targets: []string{"service"}, Pods: []string{"a", "b", "c"}}}
-			if got := void(asked("a", p, behind, c.changes...)); got != c.want {
+			if got := excusedRequests(roundOf("a", p, behind, c.changes...)); got != c.want {
 				t.Errorf("%d requests are void, want %d", got, c.want)
 			}
 		})

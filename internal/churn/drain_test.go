@@ -61,7 +61,7 @@ func TestSetsOfWhichNobodyIsLeft(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := measured(target.Target{ID: "local", Kind: target.NodePort}, failure(probe.Timeout, c.spans...))
-			if got := void(asked("a", p, []report.BackendSet{{Targets: []string{"local"}, Pods: c.pods}},
+			if got := excusedRequests(roundOf("a", p, []report.BackendSet{{Targets: []string{"local"}, Pods: c.pods}},
 				c.changes...)); got != c.want {
 				t.Errorf("%d requests are void, want %d", got, c.want)
 			}
@@ -90,7 +90,7 @@ func TestNodePortsOfDrainedNodes(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := measured(port, c.failures...)
-			got := churn.Excuse(asked("a", p, behindFour(), c.change), nil).Agents[0].Paths[0]
+			got := churn.Excuse(roundOf("a", p, behindFour(), c.change), nil).Agents[0].Paths[0]
 			if diff := cmp.Diff(c.want, got.Excuses); diff != "" {
 				t.Errorf("excuses (-want +got):\n%s", diff)
 			}
@@ -103,11 +103,11 @@ func TestNodePortsOfDrainedNodes(t *testing.T) {
 			Of: 280, Away: 1, Backends: 1},
 			{Changes: []report.Change{first}, First: at(5), Last: at(10), Explained: 12, Of: 51, Away: 1, Backends: 4}}
 		if diff := cmp.Diff(want,
-			churn.Excuse(asked("a", p, behindFour(), first, drained), nil).Agents[0].Paths[0].Excuses); diff != "" {
+			churn.Excuse(roundOf("a", p, behindFour(), first, drained), nil).Agents[0].Paths[0].Excuses); diff != "" {
 			t.Errorf("excuses (-want +got):\n%s", diff)
 		}
 		p.Failures = append(p.Failures, failure(probe.Refused, [3]float64{5, 10, 20}))
-		if got := void(asked("a", p, behindFour(), first, drained)); got != 280 {
+		if got := excusedRequests(roundOf("a", p, behindFour(), first, drained)); got != 280 {
 			t.Errorf("%d requests are void, want those 280 that the drain explains alone", got)
 		}
 	})
@@ -138,7 +138,7 @@ func TestAnAgentThatOthersStillReachIsNotGone(t *testing.T) {
 		{"others reached its Service", drainedAt("b", 10, 90), four(), 30, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			round := asked("a", c.path, behindFour(), c.change)
+			round := roundOf("a", c.path, behindFour(), c.change)
 			round.Missing = []report.Missing{{Pod: "b"}}
 			if got := churn.Excuse(round, map[string]time.Time{"b": at(c.silent)}).Missing[0].Excused; got != c.void {
 				t.Errorf("void is %v, want %v", got, c.void)

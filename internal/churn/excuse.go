@@ -73,7 +73,7 @@ type excuser struct {
 
 func newExcuser(round report.Round) *excuser {
 	e := &excuser{changes: map[string][]report.Change{}, nodeChanges: map[string][]report.Change{},
-		lastReached: lastReached(round.Agents), backendSets: round.BackendSets(), budget: round.Load,
+		lastReached: lastReached(round.Agents), backendSets: round.BackendSets(), budget: round.Budget,
 		expected: make(map[string]report.Expected, len(round.Expected)), changedSets: map[setKey]*backendSet{},
 		throttled: map[string]bool{}}
 	for _, a := range round.Agents {

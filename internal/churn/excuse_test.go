@@ -57,7 +57,7 @@ func TestExcusesSayWhatTheyExplain(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			kept := c.path
 			c.path.Persistent = &kept
-			p := churn.Excuse(asked("a", c.path, behindFour(), c.changes...), nil).Agents[0].Paths[0]
+			p := churn.Excuse(roundOf("a", c.path, behindFour(), c.changes...), nil).Agents[0].Paths[0]
 			if diff := cmp.Diff(c.want, p.Excuses); diff != "" {
 				t.Errorf("excuses (-want +got):\n%s", diff)
 			}
@@ -78,7 +78,7 @@ func TestExcusesSayWhatTheyExplain(t *testing.T) {
 
 // The time of an excuse is by the controller's clock. Its uncertainty is the uncertainty of the agent's start.
 func TestExcusesAreByTheControllersClock(t *testing.T) {
-	round := asked("a", four([3]float64{50, 52, 5}), behindFour(), deletedAt("b", 50))
+	round := roundOf("a", four([3]float64{50, 52, 5}), behindFour(), deletedAt("b", 50))
 	round.Agents[0].Earliest, round.Agents[0].Latest = at(0.5), at(2)
 	excuses := churn.Excuse(round, nil).Agents[0].Paths[0].Excuses
 	if len(excuses) != 1 || !excuses[0].First.Equal(at(50.5)) || !excuses[0].Last.Equal(at(54)) || excuses[0].Of != 21 {
@@ -92,7 +92,7 @@ func TestOtherFailuresStay(t *testing.T) {
 		failure(probe.Refused, [3]float64{50, 52, 5}),
 		failure(probe.Reset, [3]float64{51, 52, 2}, [3]float64{90, 91, 2}))
 	p.Excuses = []report.Excuse{{Explained: 9}}
-	got := churn.Excuse(asked("a", p, behindFour(), deletedAt("b", 50)), nil).Agents[0].Paths[0]
+	got := churn.Excuse(roundOf("a", p, behindFour(), deletedAt("b", 50)), nil).Agents[0].Paths[0]
 	if got.Failures[0].Excused != 0 || got.Failures[1].Excused != 5 || got.Failures[2].Excused != 2 ||
 		len(got.Excuses) != 1 ||
 		got.Excuses[0].Explained != 7 {
@@ -120,7 +120,7 @@ func TestExcusesCountAllThatMayAnswer(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			p := four([3]float64{20, 20, 2})
 			p.Peers, c.set.Targets = c.peers, []string{"service"}
-			excuses := churn.Excuse(asked("x", p, []report.BackendSet{c.set}, deletedAt("b", 20)),
+			excuses := churn.Excuse(roundOf("x", p, []report.BackendSet{c.set}, deletedAt("b", 20)),
 				nil).Agents[0].Paths[0].Excuses
 			if len(excuses) != 1 || excuses[0].Backends != c.want || excuses[0].Away != 1 {
 				t.Errorf("excuses %+v, want one with %d backends", excuses, c.want)
@@ -138,7 +138,7 @@ func TestTheLeastOfSeveralExplanationsCounts(t *testing.T) {
 	want := []report.Excuse{{Changes: []report.Change{b, c}, First: at(50), Last: at(50), Explained: 2, Of: 2, Away: 2,
 		Backends: 4}}
 	if diff := cmp.Diff(want,
-		churn.Excuse(asked("a", p, behindFour(), c, b), nil).Agents[0].Paths[0].Excuses); diff != "" {
+		churn.Excuse(roundOf("a", p, behindFour(), c, b), nil).Agents[0].Paths[0].Excuses); diff != "" {
 		t.Errorf("excuses (-want +got):\n%s", diff)
 	}
 }

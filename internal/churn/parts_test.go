@@ -30,9 +30,9 @@ func TestBoundsOfAPartOfTheTime(t *testing.T) {
 		{"50 requests, up to five seconds later: 24 failed", 5, [3]float64{50, 54.9, 24}, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			round := asked("a", four(c.span), behindFour(), deletedAt("b", 50))
+			round := roundOf("a", four(c.span), behindFour(), deletedAt("b", 50))
 			round.Agents[0].Latest = at(c.latest)
-			if got := void(round); got != c.want {
+			if got := excusedRequests(round); got != c.want {
 				t.Errorf("%d requests are void, want %d", got, c.want)
 			}
 		})
@@ -43,7 +43,7 @@ func TestBoundsOfAPartOfTheTime(t *testing.T) {
 func TestAChangeThatExplainsTwiceIsToldOnce(t *testing.T) {
 	gone := deletedAt("b", 50)
 	p := measured(target.Target{ID: "local", Kind: target.NodePort}, failure(probe.Timeout, [3]float64{50, 55, 51}))
-	round := asked("a", p, []report.BackendSet{{Targets: []string{"local"}, Pods: []string{"b"}}}, gone)
+	round := roundOf("a", p, []report.BackendSet{{Targets: []string{"local"}, Pods: []string{"b"}}}, gone)
 	want := []report.Excuse{{Changes: []report.Change{gone}, First: at(50), Last: at(55), Explained: 51, Of: 51,
 		Away: 1, Backends: 1}}
 	if diff := cmp.Diff(want, churn.Excuse(round, nil).Agents[0].Paths[0].Excuses); diff != "" {
@@ -52,7 +52,7 @@ func TestAChangeThatExplainsTwiceIsToldOnce(t *testing.T) {
 }
 
 func TestARoundWithoutChangesStaysAsItIs(t *testing.T) {
-	round := asked("a", four([3]float64{50, 55, 9}), behindFour())
+	round := roundOf("a", four([3]float64{50, 55, 9}), behindFour())
 	round.Missing = []report.Missing{{Pod: "b", Reason: "no answer"}}
 	if diff := cmp.Diff(round, churn.Excuse(round, since("b", 50))); diff != "" {
 		t.Errorf("(-given +got):\n%s", diff)
@@ -85,9 +85,9 @@ func TestTheRateOfTheSmallestLoads(t *testing.T) {
 				kept = four([3]float64{50, 59.9, c.kept})
 			}
 			p.Persistent = &kept
-			round := asked("x", p, behindFour(), deletedAt("b", 50))
-			round.Load, round.Expected = c.load, c.expected
-			if got := void(round); got != c.want {
+			round := roundOf("x", p, behindFour(), deletedAt("b", 50))
+			round.Budget, round.Expected = c.load, c.expected
+			if got := excusedRequests(round); got != c.want {
 				t.Errorf("%d requests are void, want %d", got, c.want)
 			}
 		})
@@ -119,9 +119,9 @@ func TestFailuresOfAnAgentWhoseStartIsKnownAlmost(t *testing.T) {
 		{"the start is known less well, and they began in time in any case", 2.501, 49, 61, 5},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			round := asked("a", four([3]float64{c.first, c.last, 5}), behindFour(), deletedAt("b", 50))
+			round := roundOf("a", four([3]float64{c.first, c.last, 5}), behindFour(), deletedAt("b", 50))
 			round.Agents[0].Latest = at(c.latest)
-			if got := void(round); got != c.want {
+			if got := excusedRequests(round); got != c.want {
 				t.Errorf("%d requests are void, want %d", got, c.want)
 			}
 		})

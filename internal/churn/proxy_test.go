@@ -66,7 +66,7 @@ func TestProxies(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			p := measured(c.target, failure(probe.Timeout, c.spans...))
 			p.Peers = c.peers
-			if got := void(asked("a", p, behindFour(), c.changes...)); got != c.want {
+			if got := excusedRequests(roundOf("a", p, behindFour(), c.changes...)); got != c.want {
 				t.Errorf("%d requests are void, want %d", got, c.want)
 			}
 		})
@@ -75,7 +75,7 @@ func TestProxies(t *testing.T) {
 
 // A client that is led to one pod gets answers from this pod alone until something changes.
 func TestAProxyThatSpreadsRequestsLeadsNobodyToOnePod(t *testing.T) {
-	pods, changes := rolled(20,
+	pods, changes := rollingChanges(20,
 		func(pod string, i int) report.Change { return restartedAt(pod, 35+1.2*float64(i), 36+1.2*float64(i)) })
 	spread := map[string]uint64{}
 	for _, pod := range pods {
@@ -101,7 +101,7 @@ func TestAProxyThatSpreadsRequestsLeadsNobodyToOnePod(t *testing.T) {
 			}
 			p := measured(target.Target{ID: "lb", Kind: target.LoadBalancer}, failure(probe.Refused, span))
 			p.Peers = c.peers
-			if got := void(asked("p00", p, []report.BackendSet{{Targets: []string{"lb"}, Pods: pods}},
+			if got := excusedRequests(roundOf("p00", p, []report.BackendSet{{Targets: []string{"lb"}, Pods: pods}},
 				changes...)); got != c.want {
 				t.Errorf("%d requests are void, want %d", got, c.want)
 			}
@@ -144,7 +144,8 @@ func TestBackendSetsThatAreNotEven(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			p := four([3]float64{50, 59.9, c.count})
 			p.Peers = c.peers
-			if got := void(asked("x", p, []report.BackendSet{c.set}, deletedAt(c.changed, 50))); got != c.want {
+			if got := excusedRequests(roundOf("x", p, []report.BackendSet{c.set},
+				deletedAt(c.changed, 50))); got != c.want {
 				t.Errorf("%d requests are void, want %d", got, c.want)
 			}
 		})
@@ -157,17 +158,19 @@ func TestTheWayThatExplainsMostCounts(t *testing.T) {
 	p.Peers = map[string]uint64{"b": 998}
 	set := report.BackendSet{Targets: []string{"service"}, Pods: []string{"a", "b", "c", "d"},
 		UnevenWhy: "sessionAffinity is ClientIP"}
-	if got := void(asked("x", p, []report.BackendSet{set}, deletedAt("a", 50), deletedAt("b", 80))); got != 2 {
+	if got := excusedRequests(roundOf("x", p, []report.BackendSet{set}, deletedAt("a", 50),
+		deletedAt("b", 80))); got != 2 {
 		t.Errorf("%d requests are void, want 2", got)
 	}
 	p.Peers = map[string]uint64{"a": 997, "c": 1}
 	set = report.BackendSet{Targets: []string{"service"}, Pods: []string{"a"}, MayAlsoAnswer: []string{"b", "c"}}
-	if got := void(asked("x", four([3]float64{50, 50, 1}), []report.BackendSet{set}, deletedAt("b", 50))); got != 0 {
+	if got := excusedRequests(roundOf("x", four([3]float64{50, 50, 1}), []report.BackendSet{set},
+		deletedAt("b", 50))); got != 0 {
 		t.Errorf("%d requests are void, want 0", got)
 	}
 	one := four([3]float64{50, 50, 1})
 	one.Peers = p.Peers
-	if got := void(asked("x", one, []report.BackendSet{set}, deletedAt("b", 50))); got != 1 {
+	if got := excusedRequests(roundOf("x", one, []report.BackendSet{set}, deletedAt("b", 50))); got != 1 {
 		t.Errorf("%d requests are void, want 1", got)
 	}
 }
@@ -177,7 +180,7 @@ func TestRequestsThatWereNotSentHadNoAnswer(t *testing.T) {
 		p := measured(target.Target{ID: "service", Kind: target.LoadBalancer},
 			failure(probe.Timeout, [3]float64{50, 54.9, 50}))
 		p.Missed, p.Sent, p.OK, p.Peers = 10, 990, 940, map[string]uint64{"b": most, "a": 400}
-		if got := void(asked("a", p, behindFour(), deletedAt("b", 50))); got != want {
+		if got := excusedRequests(roundOf("a", p, behindFour(), deletedAt("b", 50))); got != want {
 			t.Errorf("a pod that answered %d times: %d requests are void, want %d", most, got, want)
 		}
 	}
@@ -189,9 +192,9 @@ func TestAPodThatMayHaveBeenAwayWhenTheAgentBeganNeverAnswered(t *testing.T) {
 		p := measured(target.Target{ID: "service", Kind: target.LoadBalancer},
 			failure(probe.Timeout, [3]float64{5.1, 10, 50}))
 		p.Peers = map[string]uint64{"a": 950}
-		round := asked("a", p, behindFour(), deletedAt("b", second))
+		round := roundOf("a", p, behindFour(), deletedAt("b", second))
 		round.Agents[0].Latest = at(5)
-		if got := void(round); got != want {
+		if got := excusedRequests(round); got != want {
 			t.Errorf("deleted at %v s: %d requests are void, want %d", second, got, want)
 		}
 	}

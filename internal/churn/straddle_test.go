@@ -37,7 +37,7 @@ func TestAFailureMoreThatJoinsSpansExcusesNoPath(t *testing.T) {
 			f := spansOf(failed)
 			p := four([3]float64{0, 0, 1})
 			p.OK, p.Failures = p.OK+1-f.Count, []report.Failure{f}
-			return f.Count - churn.Excuse(asked("a", p, behindFour(), changes...), nil).Agents[0].Paths[0].Excused()
+			return f.Count - churn.Excuse(roundOf("a", p, behindFour(), changes...), nil).Agents[0].Paths[0].Excused()
 		}
 		whole := left(failed)
 		if whole > 0 {

@@ -48,9 +48,9 @@ func TestTheRateIsThatOfTheLoad(t *testing.T) {
 				kept.Scheduled, kept.Ended = 100, at(200)
 				p.Persistent = &kept
 			}
-			round := asked("x", p, behindFour(), deletedAt("b", 50))
-			round.Load, round.Expected = c.load, c.expected
-			if got := void(round); got != c.want {
+			round := roundOf("x", p, behindFour(), deletedAt("b", 50))
+			round.Budget, round.Expected = c.load, c.expected
+			if got := excusedRequests(round); got != c.want {
 				t.Errorf("%d requests are void, want %d", got, c.want)
 			}
 		})
@@ -75,7 +75,7 @@ func TestOldConnectionsFailForWhatHappenedSinceTheyWereUsed(t *testing.T) {
 			kept := measured(target.Target{}, failure(probe.Timeout, [3]float64{c.second, c.second, 1}))
 			kept.Scheduled, kept.Sent, kept.OK, kept.Reused = 5, 5, 4, c.reused
 			p.Persistent = &kept
-			if got := void(asked("x", p, behindFour(), deletedAt("b", 50))); got != c.want {
+			if got := excusedRequests(roundOf("x", p, behindFour(), deletedAt("b", 50))); got != c.want {
 				t.Errorf("%d requests are void, want %d", got, c.want)
 			}
 		})
@@ -105,9 +105,9 @@ func TestDoubtAboutTheStartOfAnAgent(t *testing.T) {
 			p := measured(endpoint, report.Failure{Outcome: probe.Refused, Phase: probe.Connect, Count: 1,
 				Spans: []report.Span{{First: time.Duration(c.first * 1e9), Last: time.Duration(c.last * 1e9),
 					Count: 1}}})
-			round := asked("x", p, nil, restartedAt("b", 50, 52))
+			round := roundOf("x", p, nil, restartedAt("b", 50, 52))
 			round.Agents[0].Latest = at(0).Add(c.unsure)
-			if got := void(round); got != c.want {
+			if got := excusedRequests(round); got != c.want {
 				t.Errorf("%d requests are void, want %d", got, c.want)
 			}
 		})
@@ -131,9 +131,9 @@ func TestTimeoutsOfAnAgentThatIsStoppedDisproveNothing(t *testing.T) {
 			p := measured(target.Target{ID: "service", Kind: target.ClusterIP},
 				failure(probe.Refused, [3]float64{50, 59.9, c.refused}),
 				failure(probe.Timeout, [3]float64{50, 59.9, c.timeout}))
-			round := asked("x", p, behindFour(), deletedAt("b", 50))
+			round := roundOf("x", p, behindFour(), deletedAt("b", 50))
 			round.Agents[0].Observer.ThrottledPeriods = c.stops
-			if got := void(round); got != c.want {
+			if got := excusedRequests(round); got != c.want {
 				t.Errorf("%d requests are void, want %d", got, c.want)
 			}
 		})
@@ -155,9 +155,10 @@ func TestRequestsThatFailOneAfterTheOtherAreExplained(t *testing.T) {
 				p.Failures[0].Spans = append(p.Failures[0].Spans, report.Span{First: due, Last: due, Count: 1})
 			}
 			p.Failures[0].Count = 2
-			round := asked("x", p, []report.BackendSet{{Targets: []string{"service"}, Pods: names}}, deletedAt("b", 50))
-			round.Load = report.RequestBudget{Granted: rate}
-			if got := void(round); got != 2 {
+			round := roundOf("x", p, []report.BackendSet{{Targets: []string{"service"}, Pods: names}},
+				deletedAt("b", 50))
+			round.Budget = report.RequestBudget{Granted: rate}
+			if got := excusedRequests(round); got != 2 {
 				t.Errorf("%d pods, %d requests a second: %d of 2 requests are void", pods, rate, got)
 			}
 		}

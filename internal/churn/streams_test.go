@@ -28,7 +28,7 @@ func TestAChangeExcusesEitherStreamOfAPod(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.counted.Persistent = &c.kept
-			if got := void(asked("a", c.counted, nil, c.change)); got != c.want {
+			if got := excusedRequests(roundOf("a", c.counted, nil, c.change)); got != c.want {
 				t.Errorf("%d requests are void, want %d", got, c.want)
 			}
 		})
@@ -40,7 +40,7 @@ func TestAnAgentThatAskedLateAndHadNoAnswerReachedNobody(t *testing.T) {
 	for ok, void := range map[uint64]bool{0: true, 1: false} {
 		p := report.Path{Target: target.Target{ID: "b", Kind: target.Endpoint, Answer: target.OnePod, Pod: "b"},
 			Scheduled: 1, Sent: 1, OK: ok, Started: at(90), Ended: at(90)}
-		round := asked("a", p, nil, drainedAt("b", 10, 95))
+		round := roundOf("a", p, nil, drainedAt("b", 10, 95))
 		round.Agents[0].Started, round.Agents[0].Earliest, round.Agents[0].Latest = at(90), at(90), at(90)
 		round.Missing = []report.Missing{{Pod: "b"}}
 		if got := churn.Excuse(round, since("b", 30)).Missing[0].Excused; got != void {

@@ -30,7 +30,7 @@ func TestFailuresWithoutATimeLeaveNothingExcused(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.counted.Persistent = &c.kept
-			if got := void(asked("a", c.counted, behindFour(), deletedAt("b", 50))); got != c.want {
+			if got := excusedRequests(roundOf("a", c.counted, behindFour(), deletedAt("b", 50))); got != c.want {
 				t.Errorf("%d requests are void, want %d", got, c.want)
 			}
 		})
@@ -38,7 +38,7 @@ func TestFailuresWithoutATimeLeaveNothingExcused(t *testing.T) {
 	t.Run("where one pod alone may answer each is judged by itself", func(t *testing.T) {
 		p := partly
 		p.Target = target.Target{ID: "b", Kind: target.Endpoint, Answer: target.OnePod, Pod: "b"}
-		if got := void(asked("a", p, nil, deletedAt("b", 50))); got != 5 {
+		if got := excusedRequests(roundOf("a", p, nil, deletedAt("b", 50))); got != 5 {
 			t.Errorf("%d requests are void, want 5", got)
 		}
 	})

@@ -1,5 +1,5 @@
-// Package churn separates faults of the network from the effects of changes: agents that were deleted, drained or restarted
-// while a round ran.
+// Package churn separates faults of the network from the effects of changes: agents that were deleted, drained or
+// restarted while a round ran.
 //
 // Watch compares snapshots and finds the changes. Excuse marks the failures and the missing reports that the changes
 // explain. Whatever no change explains stays a fault: a node that dies, a pod that is not ready and was not touched,

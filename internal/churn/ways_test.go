@@ -31,7 +31,7 @@ func TestAClientMayBeLedFromOnePodThatWentToTheNext(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			p := measured(target.Target{ID: "service", Kind: target.LoadBalancer}, failure(probe.Timeout, c.span))
 			p.Peers = map[string]uint64{"b": 490, "d": 59}
-			if got := void(asked("a", p, behindFour(), c.changes...)); got != c.want {
+			if got := excusedRequests(roundOf("a", p, behindFour(), c.changes...)); got != c.want {
 				t.Errorf("%d requests are void, want %d", got, c.want)
 			}
 		})
@@ -63,7 +63,7 @@ func TestThePodThatAnsweredAlone(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			p := four(c.span)
 			p.Peers = map[string]uint64{"b": c.b, "a": 200, "d": 200, "e": 200, "f": 200}
-			if got := void(asked("x", p, []report.BackendSet{near}, c.changes...)); got != c.want {
+			if got := excusedRequests(roundOf("x", p, []report.BackendSet{near}, c.changes...)); got != c.want {
 				t.Errorf("%d requests are void, want %d", got, c.want)
 			}
 		})
@@ -80,9 +80,9 @@ func TestTimeoutsOfAnAgentThatWasThrottled(t *testing.T) {
 		p := four([3]float64{50, 54, 20})
 		p.Failures = append([]report.Failure{failure(probe.Timeout, [3]float64{49, 59.9, 80})}, p.Failures...)
 		p.OK -= 80
-		round := asked("a", p, behindFour(), deletedAt("b", 50))
+		round := roundOf("a", p, behindFour(), deletedAt("b", 50))
 		round.Agents[0].Observer = report.Observer{Quota: 0.1, Periods: 1000, ThrottledPeriods: c.throttled}
-		if got := void(round); got != c.want {
+		if got := excusedRequests(round); got != c.want {
 			t.Errorf("throttled in %d periods: %d requests are void, want %d", c.throttled, got, c.want)
 		}
 	}
@@ -99,8 +99,9 @@ func TestEveryFailureThatAPodsEndCanCauseIsExcused(t *testing.T) {
 		probe.Other: {0, 0},
 	} {
 		span := [3]float64{50, 51, 3}
-		got := [2]uint64{void(asked("a", measured(endpoint, failure(outcome, span)), nil, deletedAt("b", 50))),
-			void(asked("a", measured(service, failure(outcome, span)), behindFour(), deletedAt("b", 50)))}
+		got := [2]uint64{excusedRequests(roundOf("a", measured(endpoint, failure(outcome, span)), nil,
+			deletedAt("b", 50))),
+			excusedRequests(roundOf("a", measured(service, failure(outcome, span)), behindFour(), deletedAt("b", 50)))}
 		if got != want {
 			t.Errorf("%v: %d void at the pod's own address and at the Service's, want %d", outcome, got, want)
 		}
@@ -109,7 +110,7 @@ func TestEveryFailureThatAPodsEndCanCauseIsExcused(t *testing.T) {
 
 // The number of absent backends is counted over the whole time in which the excused requests may have been sent.
 func TestAnExcuseCountsTheBackendsThatMayHaveBeenAway(t *testing.T) {
-	round := asked("a", four([3]float64{52, 54, 15}), behindFour(), deletedAt("b", 50), deletedAt("c", 57))
+	round := roundOf("a", four([3]float64{52, 54, 15}), behindFour(), deletedAt("b", 50), deletedAt("c", 57))
 	round.Agents[0].Latest = at(5)
 	excuses := churn.Excuse(round, nil).Agents[0].Paths[0].Excuses
 	if len(excuses) != 1 || excuses[0].Away != 2 || !excuses[0].Last.Equal(at(59)) {
@@ -178,9 +179,9 @@ func TestRequestsOverOldConnections(t *testing.T) {
 			if p.Reused = c.reused; !c.ended {
 				p.Ended = time.Time{}
 			}
-			round := asked("a", p, behindFour(), restart)
+			round := roundOf("a", p, behindFour(), restart)
 			round.Agents[0].Latest = at(c.latest)
-			if got := void(round); got != c.want {
+			if got := excusedRequests(round); got != c.want {
 				t.Errorf("%d requests are void, want %d", got, c.want)
 			}
 		})
@@ -195,7 +196,7 @@ func TestThePodThatAnsweredAloneAtTheBound(t *testing.T) {
 		p := four([3]float64{50, 59.9, 100})
 		p.Missed, p.Sent, p.OK = 10, 990, 890
 		p.Peers = map[string]uint64{"b": answered, "a": 200, "c": 200, "d": 890 - 400 - answered}
-		if got := void(asked("x", p, []report.BackendSet{near}, deletedAt("b", 50))); got != want {
+		if got := excusedRequests(roundOf("x", p, []report.BackendSet{near}, deletedAt("b", 50))); got != want {
 			t.Errorf("a pod that answered %d times: %d requests are void, want %d", answered, got, want)
 		}
 	}
@@ -207,7 +208,7 @@ func TestAllChangesAreToldWhereSeveralWaysExplainTheSame(t *testing.T) {
 		UnevenWhy: "trafficDistribution is PreferClose"}
 	p := four([3]float64{50, 59.9, 20})
 	p.Peers = map[string]uint64{"a": 320, "b": 330, "c": 330}
-	excuses := churn.Excuse(asked("x", p, []report.BackendSet{near}, deletedAt("b", 50), deletedAt("e", 50)),
+	excuses := churn.Excuse(roundOf("x", p, []report.BackendSet{near}, deletedAt("b", 50), deletedAt("e", 50)),
 		nil).Agents[0].Paths[0].Excuses
 	if len(excuses) != 1 || excuses[0].Explained != 20 || len(excuses[0].Changes) != 2 || excuses[0].Backends != 6 {
 		t.Errorf("excuses %+v, want 20 requests by two changes among six backends", excuses)
@@ -219,9 +220,9 @@ func TestWhatDisprovesOneStreamOfAThrottledAgentDisprovesTheOther(t *testing.T) 
 	for name, c := range map[string]struct{ counted, kept report.Path }{"the counted requests": {many, few},
 		"the persistent stream": {few, many}} {
 		c.counted.Persistent = &c.kept
-		round := asked("a", c.counted, behindFour(), deletedAt("b", 50))
+		round := roundOf("a", c.counted, behindFour(), deletedAt("b", 50))
 		round.Agents[0].Observer = report.Observer{Quota: 0.1, Periods: 1000, ThrottledPeriods: 500}
-		if got := void(round); got != 0 {
+		if got := excusedRequests(round); got != 0 {
 			t.Errorf("%s: %d requests are void, want 0", name, got)
 		}
 	}

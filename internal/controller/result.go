@@ -41,7 +41,7 @@ type Outcome struct {
 
 // Summarize reduces a round to its outcome.
 func Summarize(r report.Round, v verdict.Verdict) Outcome {
-	o := Outcome{Result: v.Result, Expected: len(r.Expected), Reduced: phrases.Reduction(r.Load), Ended: r.Ended}
+	o := Outcome{Result: v.Result, Expected: len(r.Expected), Reduced: phrases.Reduction(r.Budget), Ended: r.Ended}
 	if v.Result == verdict.Pass {
 		o.Success = success(r, v)
 	}

@@ -25,11 +25,11 @@ func TestLossesTellOfSilenceAlsoWhereAServiceIsLocal(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		lost uint64
-		want map[diagnose.Seen][]string
+		want map[diagnose.AgentTarget][]string
 	}{
-		{"no request was lost", 0, map[diagnose.Seen][]string{}},
+		{"no request was lost", 0, map[diagnose.AgentTarget][]string{}},
 		{"three of four requests were lost", 180,
-			map[diagnose.Seen][]string{{Agent: name(0), Target: "ClusterIP"}: {name(1), name(2), name(3)}}},
+			map[diagnose.AgentTarget][]string{{Agent: name(0), Target: "ClusterIP"}: {name(1), name(2), name(3)}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := diagnose.SilentBackends(counted(4, at(0, c.lost), at(1, 0), at(2, 0), at(3, 0)))
@@ -136,7 +136,7 @@ func TestAServiceThatIsLocalOverOneFamilyHidesNoSilenceOverTheOther(t *testing.T
 	}
 	silent := diagnose.SilentBackends(overBoth(counted(4, views...)))
 	for i := range 4 {
-		if got := silent[diagnose.Seen{Agent: name(i), Target: "ClusterIP-v6"}]; !slices.Equal(got,
+		if got := silent[diagnose.AgentTarget{Agent: name(i), Target: "ClusterIP-v6"}]; !slices.Equal(got,
 			[]string{name(2)}) {
 			t.Errorf("%s misses %v over IPv6, want the third pod", name(i), got)
 		}

@@ -11,8 +11,8 @@ import (
 	"kdoctor.io/kdoctor/internal/target"
 )
 
-// void marks the changed pod's share of the failures on the agents' Services as excused.
-func void(r report.Round, each uint64) report.Round {
+// excuseShare marks the changed pod's share of the failures on the agents' Services as excused.
+func excuseShare(r report.Round, each uint64) report.Round {
 	for _, a := range r.Agents {
 		for _, p := range a.Paths {
 			for i, f := range p.Failures {
@@ -58,7 +58,8 @@ func TestWhatWasChangedIsNotSilent(t *testing.T) {
 	}{
 		{"a pod that was not changed is silent", with(anywhere("agent-c")), nil, []found{c}, []string{"agent-c"}},
 		{"a pod that was changed is not called silent", with(anywhere("agent-c")), []string{"agent-c"}, nil, nil},
-		{"another pod is, beside it", void(with(anywhere("agent-c", "agent-d")), 100), []string{"agent-d"}, []found{c},
+		{"another pod is, beside it", excuseShare(with(anywhere("agent-c", "agent-d")), 100), []string{"agent-d"},
+			[]found{c},
 			[]string{"agent-c"}},
 		{"a pod that only a changed agent misses is not", with(from("agent-a")), []string{"agent-a"}, nil, nil},
 		{"a pod that an unchanged agent misses too is, by what that one saw", with(from("agent-a", "agent-b")),
@@ -81,7 +82,7 @@ func TestWhatWasChangedIsNotSilent(t *testing.T) {
 			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Errorf("findings (-want +got):\n%s", diff)
 			}
-			seen := diagnose.Seen{Agent: "agent-a", Target: "AgentClusterIPV4IP_10.0.0.1:80"}
+			seen := diagnose.AgentTarget{Agent: "agent-a", Target: "AgentClusterIPV4IP_10.0.0.1:80"}
 			if diff := cmp.Diff(tc.silent, diagnose.SilentBackends(tc.round)[seen]); diff != "" {
 				t.Errorf("silent to agent-a (-want +got):\n%s", diff)
 			}

@@ -328,7 +328,7 @@ func TestAViewTellsOfSilenceFromSoManyAnswersOn(t *testing.T) {
 func TestSilentBackendsOfOneView(t *testing.T) {
 	round := cluster{pods: 3, requests: 300, kinds: []target.Kind{target.ClusterIP, target.Ingress},
 		silent: anywhere("agent-c")}.build()
-	want := map[diagnose.Seen][]string{
+	want := map[diagnose.AgentTarget][]string{
 		{Agent: "agent-a", Target: "AgentClusterIPV4IP_10.0.0.1:80"}: {"agent-c"},
 		{Agent: "agent-b", Target: "AgentClusterIPV4IP_10.0.0.1:80"}: {"agent-c"},
 	}

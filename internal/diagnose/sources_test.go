@@ -20,7 +20,7 @@ func TestOnlyPodsThatAnAgentIsLedToAreSilentToIt(t *testing.T) {
 		{Targets: ids, Pods: []string{pod(0), pod(1)}, Askers: []string{pod(0), pod(1)}},
 		{Targets: ids, Pods: []string{pod(2), pod(3)}, Askers: []string{pod(2), pod(3)}},
 	}
-	want := map[diagnose.Seen][]string{{Agent: pod(0), Target: ids[0]}: {pod(1)},
+	want := map[diagnose.AgentTarget][]string{{Agent: pod(0), Target: ids[0]}: {pod(1)},
 		{Agent: pod(1), Target: ids[0]}: {pod(1)}}
 	if diff := cmp.Diff(want, diagnose.SilentBackends(round)); diff != "" {
 		t.Errorf("silent pods by agent and target (-want +got):\n%s", diff)

@@ -161,17 +161,17 @@ func (f facts) getsTurns(v view, pod string) bool {
 }
 
 // Seen is one agent and the ID of one of its targets.
-type Seen struct{ Agent, Target string }
+type AgentTarget struct{ Agent, Target string }
 
 // SilentBackends returns, by agent and target, the pods that never answered although they ought to have. Views that
 // show nothing are left out, because they had too few requests, or requests without a connection of their own. Views
 // without silent pods are left out too.
-func SilentBackends(round report.Round) map[Seen][]string {
+func SilentBackends(round report.Round) map[AgentTarget][]string {
 	f := gather(round)
-	silent := map[Seen][]string{}
+	silent := map[AgentTarget][]string{}
 	for _, v := range f.answeredViews() {
 		if pods := f.provenSilent(v); len(pods) > 0 {
-			silent[Seen{v.agent, v.target.ID}] = pods
+			silent[AgentTarget{v.agent, v.target.ID}] = pods
 		}
 	}
 	return silent

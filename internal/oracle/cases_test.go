@@ -33,7 +33,7 @@ func of(n int, kinds ...target.Kind) oracle.Scenario {
 	return s
 }
 
-func kept(s oracle.Scenario) oracle.Scenario {
+func overPersistent(s oracle.Scenario) oracle.Scenario {
 	s.Load.Connection = mesh.Both
 	return s
 }
@@ -209,29 +209,29 @@ func ofMeasurements() []situation {
 func ofStreams() []situation {
 	return []situation{
 		{name: "every idle connection is reset: no pass", not: []verdict.Result{verdict.Pass},
-			scenario: with(kept(of(2, target.Endpoint)), func(s *oracle.Scenario) {
+			scenario: with(overPersistent(of(2, target.Endpoint)), func(s *oracle.Scenario) {
 				s.Faults = []oracle.Fault{{Kind: oracle.IdleReset, Node: all, Peer: all, Rate: 1, From: long,
 					To: never}}
 			})},
 		{name: "nothing of the persistent stream is sent: no pass", not: []verdict.Result{verdict.Pass},
-			scenario: with(kept(of(2, target.Endpoint)), func(s *oracle.Scenario) {
+			scenario: with(overPersistent(of(2, target.Endpoint)), func(s *oracle.Scenario) {
 				s.Limits = []oracle.Limit{{Node: 0, Missed: 1, OnlyPersistent: true, To: never}}
 			})},
 		{name: "every persistent connection to a Pod IP is torn down: no pass", not: []verdict.Result{verdict.Pass},
-			scenario: with(kept(of(2, target.Endpoint)), func(s *oracle.Scenario) {
+			scenario: with(overPersistent(of(2, target.Endpoint)), func(s *oracle.Scenario) {
 				s.Faults = []oracle.Fault{{Kind: oracle.PolicyRefuses, Node: 0, Peer: all, Rate: 1,
 					OnlyPersistent: true,
 					From:           seconds(1), To: never, How: oracle.ByReset}}
 			})},
 		{name: "all requests of the persistent stream time out: no pass", not: []verdict.Result{verdict.Pass},
-			scenario: with(kept(of(2, target.Endpoint)), func(s *oracle.Scenario) {
+			scenario: with(overPersistent(of(2, target.Endpoint)), func(s *oracle.Scenario) {
 				s.Faults = []oracle.Fault{{Kind: oracle.PolicyRefuses, Node: 0, Peer: all, Rate: 1,
 					OnlyPersistent: true,
 					From:           long,
 					To:             never}}
 			})},
 		{name: "the persistent stream alone takes 4 s: no pass", not: []verdict.Result{verdict.Pass},
-			scenario: with(kept(of(2, target.Endpoint)), func(s *oracle.Scenario) {
+			scenario: with(overPersistent(of(2, target.Endpoint)), func(s *oracle.Scenario) {
 				s.Load.Timeout = 10 * time.Second
 				s.Faults = []oracle.Fault{{Kind: oracle.SlowPod, Node: 1, Peer: all, Rate: 1, OnlyPersistent: true,
 					From: long,

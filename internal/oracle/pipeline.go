@@ -56,8 +56,8 @@ func (t *Truth) evidence() (evidence, error) {
 	m := t.mesh
 	return evidence{silent: silent,
 		round: report.Round{Started: epoch(), Deadline: epoch().Add(t.Length + time.Minute),
-			Ended: epoch().Add(t.Length),
-			Load:  m.Load, Expected: m.Expected, Backends: m.Backends, Agents: agents, Missing: missing, Gaps: m.Gaps,
+			Ended:  epoch().Add(t.Length),
+			Budget: m.Load, Expected: m.Expected, Backends: m.Backends, Agents: agents, Missing: missing, Gaps: m.Gaps,
 			Churn: t.observedChanges(), Outside: m.Outside}}, nil
 }
 

@@ -153,7 +153,7 @@ type Round struct {
 	Started  time.Time     `json:"Started"`
 	Deadline time.Time     `json:"Deadline"`
 	Ended    time.Time     `json:"Ended"`
-	Load     RequestBudget `json:"Load"`
+	Budget   RequestBudget `json:"Load"`
 	Expected []Expected    `json:"Expected"`
 	Backends []BackendSet  `json:"Backends"`
 	Agents   []Agent       `json:"Agents"`

@@ -67,7 +67,7 @@ func TestARoundKeepsToTheBudget(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if load := got.Round.Load; load.Asked != 10 || load.Granted != 4 || load.Others != 3 || !load.Reduced() {
+		if load := got.Round.Budget; load.Asked != 10 || load.Granted != 4 || load.Others != 3 || !load.Reduced() {
 			t.Errorf("load %+v; want 4 a second given of the 10 that were asked for", load)
 		}
 		for _, a := range got.Round.Agents {
@@ -113,10 +113,10 @@ func TestARoundWaitsForItsPartAndIsPlannedForWhatIsThereThen(t *testing.T) {
 		if waited := got.Round.Started.Sub(began); waited != 20*time.Second || got.Verdict.Result != verdict.Pass {
 			t.Errorf("the round began after %v: %s; want it to pass after 20 s", waited, got.Verdict.Result)
 		}
-		if n := len(got.Round.Agents); n != 3 || got.Round.Load.Granted != 3 ||
-			got.Round.Load.Waited != 20*time.Second {
+		if n := len(got.Round.Agents); n != 3 || got.Round.Budget.Granted != 3 ||
+			got.Round.Budget.Waited != 20*time.Second {
 			t.Errorf("%d agents had the load %+v; want the 3 that are there after waiting for 20 s to send 3 a second",
-				n, got.Round.Load)
+				n, got.Round.Budget)
 		}
 		if want := []string{"enter", "take", "take", "leave"}; !slices.Equal(budget.asked, want) {
 			t.Errorf("the budget was asked to %v, want %v", budget.asked, want)
@@ -180,9 +180,9 @@ func TestARoundThatIsTakenUpCountsAsItIs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got.Round.Load.Granted != 4 || !after.loads[0].Running || after.loads[0].Load.PerSecond != 4 {
+		if got.Round.Budget.Granted != 4 || !after.loads[0].Running || after.loads[0].Load.PerSecond != 4 {
 			t.Errorf("load %+v, asked of the budget %+v; want the 4 a second with which the round runs, as they are",
-				got.Round.Load, after.loads)
+				got.Round.Budget, after.loads)
 		}
 	})
 }

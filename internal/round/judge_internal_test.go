@@ -33,7 +33,7 @@ func TestTheKeptRoundTellsWhatWasPlanned(t *testing.T) {
 			Spec: json.RawMessage(`{"a":1}`)}
 		want := report.Round{
 			Key: req.Key, Task: req.Task, Started: plan.Started, Deadline: plan.Deadline, Ended: now,
-			Load:     plan.Mesh.Load,
+			Budget:   plan.Mesh.Load,
 			Expected: plan.Mesh.Expected, Backends: plan.Mesh.Backends, Gaps: plan.Mesh.Gaps,
 			Outside: plan.Mesh.Outside,
 			Missing: []report.Missing{{Pod: "a", Node: "n", Reason: "pod is Pending"}},

@@ -207,7 +207,7 @@ func judge(req Request, plan store.Plan, collected []result, changes []report.Ch
 	}
 	round := report.Round{
 		Key: req.Key, Task: req.Task, Started: plan.Started, Deadline: plan.Deadline, Ended: time.Now(),
-		Load: plan.Mesh.Load, Expected: plan.Mesh.Expected, Backends: plan.Mesh.Backends, Agents: agents,
+		Budget: plan.Mesh.Load, Expected: plan.Mesh.Expected, Backends: plan.Mesh.Backends, Agents: agents,
 		Missing: missing, Gaps: plan.Mesh.Gaps,
 		Churn: changes, Outside: plan.Mesh.Outside,
 	}

@@ -152,7 +152,7 @@ func TestBoundOfShortAnswers(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			v := verdict.Judge(report.Round{Agents: []report.Agent{agent("a", c.path)},
-				Load: report.RequestBudget{Asked: 10, Granted: 10, AnswerBytes: 8000}},
+				Budget: report.RequestBudget{Asked: 10, Granted: 10, AnswerBytes: 8000}},
 				verdict.Expect{SuccessRate: c.rate})
 			if got := v.Agents[0].Paths[0]; got.Result != c.want {
 				t.Errorf("got %s: %s; want %s", got.Result, got.Reason, c.want)

@@ -91,7 +91,7 @@ func TestTheWorstOfAsManyFailuresIsTheFirstOutcome(t *testing.T) {
 func TestAConnectionThatIsLostIsAFaultWhateverWasSentOverIt(t *testing.T) {
 	plain := by(target.Endpoint, "b", path("x", 100, 100, 100, time.Millisecond))
 	for resets, want := range map[uint64]verdict.Result{0: verdict.NoData, 1: verdict.Fail} {
-		got := first(strict(), agent("a", kept(plain, idle(path("x", 10, 10, 0, 0, aborted(10)), resets, 0))))
+		got := first(strict(), agent("a", withPersistent(plain, idle(path("x", 10, 10, 0, 0, aborted(10)), resets, 0))))
 		if got.Result != want || got.Reason.Lost != resets {
 			t.Errorf("%d lost: got %s: %s; want %s", resets, got.Result, got.Reason, want)
 		}
@@ -103,7 +103,7 @@ func TestChangesExplainAsManyConnectionsThatDidNotLast(t *testing.T) {
 	plain := by(target.Endpoint, "b", path("x", 100, 100, 100, time.Millisecond))
 	for ok, want := range map[uint64]verdict.Result{3: verdict.Pass, 4: verdict.Fail} {
 		round := report.Round{Churn: deleted("b", "b"),
-			Agents: []report.Agent{agent("a", kept(plain, path("x", ok, ok, ok, time.Millisecond)))}}
+			Agents: []report.Agent{agent("a", withPersistent(plain, path("x", ok, ok, ok, time.Millisecond)))}}
 		if got := verdict.Judge(round, strict()).Agents[0].Paths[0]; got.Result != want {
 			t.Errorf("%d requests, each over a connection of its own: got %s: %s; want %s", ok, got.Result, got.Reason,
 				want)

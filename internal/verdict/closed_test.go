@@ -23,7 +23,7 @@ func TestWhatAConnectionThatAProxyClosedLeadsTo(t *testing.T) {
 			ok -= f.Count
 		}
 		return agent("a", by(target.Ingress, "",
-			kept(path("x", 1000, 1000, 1000, time.Millisecond), reused(100, ok, closed, failures...))))
+			withPersistent(path("x", 1000, 1000, 1000, time.Millisecond), reused(100, ok, closed, failures...))))
 	}
 	for _, c := range []struct {
 		name  string
@@ -58,7 +58,7 @@ func TestGatewayStatusesOfBothStreams(t *testing.T) {
 			map[int]uint64{200: 80, 504: 20}, "a", "c")
 		stream := reused(100, 80, 0, bad)
 		stream.Statuses = map[int]uint64{200: 80, status: 20}
-		v := verdict.Judge(report.Round{Agents: []report.Agent{agent("a", kept(p, stream)), slow},
+		v := verdict.Judge(report.Round{Agents: []report.Agent{agent("a", withPersistent(p, stream)), slow},
 			Backends: []report.BackendSet{{Targets: []string{"service"}, Pods: []string{"a", "b", "c"}}}}, strict())
 		if got := v.Agents[0].Paths[0]; got.Result != want {
 			t.Errorf("%d over the persistent connection: got %s: %s; want %s", status, got.Result, got.Reason, want)
@@ -122,10 +122,11 @@ func TestASingleExcusedRequestIsNoEvidence(t *testing.T) {
 	// Ten timeouts would make the stream stand out, nine do not.
 	good := path("x", 1000, 1000, 1000, time.Millisecond)
 	for timeouts, want := range map[uint64]verdict.Result{10: verdict.ToolLimited, 11: verdict.Fail} {
-		x := by(target.Endpoint, "c", kept(good, reused(100, 100-timeouts, 0, mixed(timeouts))))
+		x := by(target.Endpoint, "c", withPersistent(good, reused(100, 100-timeouts, 0, mixed(timeouts))))
 		if got := last(strict(),
 			throttledAgent(paths(x,
-				times(4, by(target.Endpoint, "c", kept(good, reused(100, 100, 0))))...)...)); got.Result != want {
+				times(4, by(target.Endpoint, "c",
+					withPersistent(good, reused(100, 100, 0))))...)...)); got.Result != want {
 			t.Errorf("%d timeouts and one of them excused: got %s: %s; want %s", timeouts, got.Result, got.Reason, want)
 		}
 	}

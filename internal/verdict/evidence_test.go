@@ -41,7 +41,7 @@ func TestRequestsThatEndedBeforeTheyCouldTimeOutAreNoEvidence(t *testing.T) {
 			slow.Pod, slow.Node = "z", "node-z"
 			other := c.other
 			other.Target.ID = "x"
-			round := report.Round{Agents: []report.Agent{agent("a", toward(x(), "z")), agent("b", toward(other, "z")),
+			round := report.Round{Agents: []report.Agent{agent("a", toPod(x(), "z")), agent("b", toPod(other, "z")),
 				slow}}
 			if got := verdict.Judge(round, strict()).Agents[0].Paths[0]; got.Result != c.answerer {
 				t.Errorf("the agent that answers is throttled: got %s: %s; want %s", got.Result, got.Reason, c.answerer)
@@ -99,10 +99,10 @@ func TestATimeoutDoesNotHideALongDelay(t *testing.T) {
 		}
 		fast := path("y", 100, 100, 100, time.Millisecond)
 		well := path("x", 100, 100, 100, time.Millisecond)
-		for name, x := range map[string]report.Path{"counted": slow, "persistent": kept(well, slow)} {
+		for name, x := range map[string]report.Path{"counted": slow, "persistent": withPersistent(well, slow)} {
 			y := fast
 			if name == "persistent" {
-				y = kept(fast, fast)
+				y = withPersistent(fast, fast)
 			}
 			got := verdict.Judge(report.Round{Agents: []report.Agent{throttledAgent(x, y)}},
 				strict()).Agents[0].Paths[0]

@@ -43,7 +43,7 @@ func TestBoundOfWhatAPersistentStreamCouldNotSend(t *testing.T) {
 		stream := path("x", 1000, 1000-c.missed, ok, time.Millisecond, unsent(c.unsent),
 			aborted(1000-c.missed-c.unsent-ok))
 		stream.Reused = 100
-		got := first(strict(), agent("a", kept(plain, stream)))
+		got := first(strict(), agent("a", withPersistent(plain, stream)))
 		if got.Reason.Code != c.want || !got.Reason.Persistent {
 			t.Errorf("%d missed and %d without a port: got %s: %s; want %s", c.missed, c.unsent, got.Result, got.Reason,
 				c.want)
@@ -142,7 +142,7 @@ func TestReasonsHoldTheirFigures(t *testing.T) {
 	short := path("x", 10, 10, 10, time.Millisecond)
 	short.Bytes = 1005
 	v := verdict.Judge(report.Round{Agents: []report.Agent{agent("a", short)},
-		Load: report.RequestBudget{Asked: 10, Granted: 10, AnswerBytes: 8000}}, strict())
+		Budget: report.RequestBudget{Asked: 10, Granted: 10, AnswerBytes: 8000}}, strict())
 	if diff := cmp.Diff(verdict.Reason{Code: verdict.ShortAnswers, Count: 100, Of: 8000},
 		v.Agents[0].Paths[0].Reason); diff != "" {
 		t.Errorf("short answers (-want +got):\n%s", diff)

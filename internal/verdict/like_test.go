@@ -143,10 +143,10 @@ func TestALongDelayOnOnePathIsNotPutDownToTheAsker(t *testing.T) {
 // A limit of the answering agent shows on the paths of all who ask it.
 func TestALimitOfTheAnswererShowsOnAllWhoAskIt(t *testing.T) {
 	late := func(n, of uint64) report.Path {
-		return toward(path("b", of, of, of-n, time.Millisecond,
+		return toPod(path("b", of, of, of-n, time.Millisecond,
 			report.Failure{Outcome: probe.Timeout, Phase: probe.FirstByte, Count: n}), "b")
 	}
-	slow := toward(path("b", 100, 100, 100, time.Second), "b")
+	slow := toPod(path("b", 100, 100, 100, time.Second), "b")
 	asking := func(pods string, p report.Path) (all []report.Agent) {
 		for _, pod := range pods {
 			all = append(all, agent(string(pod), p))
@@ -181,7 +181,7 @@ func TestALimitOfTheAnswererShowsOnAllWhoAskIt(t *testing.T) {
 		{"others reach it by another protocol", late(1000, 1000),
 			asking("cdef", other(func(t *target.Target) { t.Protocol = target.HTTPS })), verdict.ToolLimited},
 		{"others reach another pod", late(1000, 1000),
-			asking("cdef", toward(other(func(t *target.Target) { t.ID = "c" }), "c")), verdict.ToolLimited},
+			asking("cdef", toPod(other(func(t *target.Target) { t.ID = "c" }), "c")), verdict.ToolLimited},
 		{"it is slow for this one alone", slow, asking("cdef", late(0, 100)), verdict.Fail},
 		{"it is slow for all", slow, asking("cdef", slow), verdict.ToolLimited},
 	}
@@ -232,7 +232,7 @@ func TestALimitOfTheAnswererShowsOnAllWhoAskIt(t *testing.T) {
 func TestLimitsOfPersistentStreams(t *testing.T) {
 	good := path("x", 1000, 1000, 1000, time.Millisecond)
 	with := func(stream report.Path) report.Path {
-		return by(target.Endpoint, "c", kept(good, stream))
+		return by(target.Endpoint, "c", withPersistent(good, stream))
 	}
 	clean := with(reused(100, 100, 0))
 	slow := path("x", 100, 100, 100, time.Second)

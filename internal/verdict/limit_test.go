@@ -34,8 +34,8 @@ func throttledAgent(paths ...report.Path) report.Agent {
 		report.Observer{Quota: 0.1, Periods: 100, ThrottledPeriods: 61, Throttled: 3200 * time.Millisecond})
 }
 
-// kept adds a persistent stream to the path.
-func kept(p, stream report.Path) report.Path {
+// withPersistent adds a persistent stream to the path.
+func withPersistent(p, stream report.Path) report.Path {
 	p.Persistent = &stream
 	return p
 }
@@ -207,8 +207,8 @@ func TestTimeoutsOfOnePathAreNotPutDownToTheAgent(t *testing.T) {
 	}
 }
 
-// toward sets the only pod that may answer on the path.
-func toward(p report.Path, pod string) report.Path {
+// toPod sets the only pod that may answer on the path.
+func toPod(p report.Path, pod string) report.Path {
 	p.Target.Pod = pod
 	return p
 }
@@ -221,18 +221,18 @@ func TestSlowAnswersOfALimitedAgentAreNotPutDownToTheNetwork(t *testing.T) {
 		name string
 		path report.Path
 	}{
-		{"what a throttled agent answers in time passes", toward(path("b", 100, 100, 100, time.Millisecond), "b")},
+		{"what a throttled agent answers in time passes", toPod(path("b", 100, 100, 100, time.Millisecond), "b")},
 		{"answers of a throttled agent that are too slow are tool-limited",
-			toward(path("b", 100, 100, 100, time.Second), "b")},
+			toPod(path("b", 100, 100, 100, time.Second), "b")},
 		{"answers of a throttled agent that do not come are tool-limited",
-			toward(path("b", 100, 100, 50, time.Millisecond, late(50)), "b")},
+			toPod(path("b", 100, 100, 50, time.Millisecond, late(50)), "b")},
 		{"a kernel that answers too slowly for a throttled agent fails",
-			speaking(toward(path("b", 100, 100, 100, time.Second), "b"), target.TCP)},
+			speaking(toPod(path("b", 100, 100, 100, time.Second), "b"), target.TCP)},
 		{"connections that a throttled agent does not take fail",
-			toward(path("b", 100, 100, 50, time.Millisecond, timedOut(50)), "b")},
-		{"refusals of a throttled agent fail", toward(path("b", 100, 100, 50, time.Millisecond, refused(50)), "b")},
+			toPod(path("b", 100, 100, 50, time.Millisecond, timedOut(50)), "b")},
+		{"refusals of a throttled agent fail", toPod(path("b", 100, 100, 50, time.Millisecond, refused(50)), "b")},
 		{"answers of another agent that do not come fail",
-			toward(path("c", 100, 100, 50, time.Millisecond, late(50)), "c")},
+			toPod(path("c", 100, 100, 50, time.Millisecond, late(50)), "c")},
 		{"answers that any agent may give and that do not come fail",
 			path("any", 100, 100, 50, time.Millisecond, late(50))},
 		{"answers that a throttled one of three may give and that do not come are tool-limited",
@@ -254,8 +254,8 @@ func TestSlowAnswersOfALimitedAgentAreNotPutDownToTheNetwork(t *testing.T) {
 		})
 	}
 	t.Run("a dead path between two throttled agents fails", func(t *testing.T) {
-		asks := throttledAgent(toward(path("b", 100, 100, 0, 0, timedOut(100)), "b"),
-			toward(path("c", 100, 100, 100, time.Millisecond), "c"))
+		asks := throttledAgent(toPod(path("b", 100, 100, 0, 0, timedOut(100)), "b"),
+			toPod(path("c", 100, 100, 100, time.Millisecond), "c"))
 		answers := throttledAgent(path("x", 100, 100, 100, time.Millisecond))
 		answers.Pod, answers.Node = "b", "node-b"
 		golden(t, "a dead path between two throttled agents fails",
@@ -321,7 +321,7 @@ func TestWhatIsSaidForASlowAgentIsNotPutDownToWhoeverSaysIt(t *testing.T) {
 		{"connections that a load balancer does not take fail",
 			through(target.LoadBalancer, good(timedOut(30)), nil, "a", "c")},
 		{"a kept connection that a load balancer resets before a throttled one of three is tool-limited",
-			kept(through(target.LoadBalancer, good(), nil, "a", "c"), reused(10, 8, 0, reset(2)))},
+			withPersistent(through(target.LoadBalancer, good(), nil, "a", "c"), reused(10, 8, 0, reset(2)))},
 	}
 	backends := []report.BackendSet{{Targets: []string{"service"}, Pods: []string{"a", "b", "c"}}}
 	for _, c := range cases {
@@ -359,7 +359,7 @@ func TestShortAnswersShowNothingOfLargeOnes(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			v := verdict.Judge(report.Round{Agents: []report.Agent{agent("a", c.path)},
-				Load: report.RequestBudget{Asked: 10, Granted: 10, AnswerBytes: c.asks}},
+				Budget: report.RequestBudget{Asked: 10, Granted: 10, AnswerBytes: c.asks}},
 				verdict.Expect{SuccessRate: 1})
 			if got := v.Agents[0].Paths[0]; got.Result != c.want {
 				t.Errorf("got %+v, want %s", got, c.want)
@@ -375,26 +375,28 @@ func TestKeptStreamIsJudgedApart(t *testing.T) {
 	retransmitting := good
 	retransmitting.Retransmits, retransmitting.Retransmitted = 50, 40
 	cases := []judged{
-		{name: "a kept stream that succeeds passes", agent: agent("a", kept(good, reused(10, 10, 0)))},
+		{name: "a kept stream that succeeds passes", agent: agent("a", withPersistent(good, reused(10, 10, 0)))},
 		{name: "a kept stream that times out fails the path",
-			agent: agent("a", kept(good, reused(10, 8, 0, timedOut(2))))},
+			agent: agent("a", withPersistent(good, reused(10, 8, 0, timedOut(2))))},
 		{name: "kept connections that the other side closed count neither way",
-			agent: agent("a", kept(good, reused(10, 8, 2, reset(2))))},
+			agent: agent("a", withPersistent(good, reused(10, 8, 2, reset(2))))},
 		{name: "resets of kept connections beyond those closed count",
-			agent: agent("a", kept(good, reused(10, 5, 2, reset(5))))},
+			agent: agent("a", withPersistent(good, reused(10, 5, 2, reset(5))))},
 		{name: "kept requests that could not be sent or were cut off count neither way",
-			agent: agent("a", kept(good,
+			agent: agent("a", withPersistent(good,
 				reused(10, 8, 0, unsent(1), report.Failure{Outcome: probe.Aborted, Count: 1})))},
-		{name: "a kept stream of which nothing was sent is no reason to fail", agent: agent("a", kept(good, silent))},
-		{name: "a kept stream without a reused connection proves nothing", agent: agent("a", kept(good, fresh))},
+		{name: "a kept stream of which nothing was sent is no reason to fail",
+			agent: agent("a", withPersistent(good, silent))},
+		{name: "a kept stream without a reused connection proves nothing",
+			agent: agent("a", withPersistent(good, fresh))},
 		{name: "a kept stream of which nothing is left to judge is no reason to fail",
-			agent: agent("a", kept(good, reused(2, 0, 2, reset(2))))},
+			agent: agent("a", withPersistent(good, reused(2, 0, 2, reset(2))))},
 		{name: "timeouts of a kept stream on a throttled agent are tool-limited",
-			agent: throttledAgent(kept(good, reused(10, 8, 0, timedOut(2))))},
+			agent: throttledAgent(withPersistent(good, reused(10, 8, 0, timedOut(2))))},
 		{name: "refusals of a kept stream on a throttled agent fail",
-			agent: throttledAgent(kept(good, reused(10, 8, 0, refused(2))))},
+			agent: throttledAgent(withPersistent(good, reused(10, 8, 0, refused(2))))},
 		{name: "a kept stream that fails does not hide that the counted requests do",
-			agent: agent("a", kept(path("x", 100, 100, 90, time.Millisecond, refused(10)),
+			agent: agent("a", withPersistent(path("x", 100, 100, 90, time.Millisecond, refused(10)),
 				reused(10, 8, 0, timedOut(2))))},
 		{name: "retransmits of requests that succeed have no effect", agent: agent("a", retransmitting)},
 	}

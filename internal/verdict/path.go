@@ -49,7 +49,7 @@ func (j judge) judgeCounted(r *reported, i int, planned uint64, s suspects) (Res
 	case n.due < planned && r.StoppedWhy == "":
 		return NoData, Reason{Code: NotDue, Count: n.due, Of: planned}
 	}
-	if reason := shortAnswers(r.reported[i], j.round.Load.AnswerBytes); !reason.IsZero() {
+	if reason := shortAnswers(r.reported[i], j.round.Budget.AnswerBytes); !reason.IsZero() {
 		return ToolLimited, reason
 	}
 	return Pass, Reason{}

@@ -80,12 +80,12 @@ func TestPersistentStream(t *testing.T) {
 			for kind, want := range map[target.Kind]verdict.Result{target.Endpoint: c.direct,
 				target.ClusterIP: c.direct, target.NodePort: c.direct,
 				target.LoadBalancer: c.proxied, target.Ingress: c.proxied} {
-				got := verdict.JudgePath(by(kind, "", kept(good, c.stream)), strict())
+				got := verdict.JudgePath(by(kind, "", withPersistent(good, c.stream)), strict())
 				if got.Result != want || got.Reason.Persistent != (want != verdict.Pass) {
 					t.Errorf("%s: got %s: %s; want %s", kind, got.Result, got.Reason, want)
 				}
 			}
-			got := verdict.JudgePath(by("", "b", kept(good, c.stream)), strict())
+			got := verdict.JudgePath(by("", "b", withPersistent(good, c.stream)), strict())
 			if got.Result != c.direct {
 				t.Errorf("a pod's own path of no known kind: got %s: %s; want %s", got.Result, got.Reason, c.direct)
 			}
@@ -96,7 +96,9 @@ func TestPersistentStream(t *testing.T) {
 func TestPersistentStreamThatWasPlanned(t *testing.T) {
 	tcp := func(p report.Path) report.Path { return speaking(p, target.TCP) }
 	plain := by(target.Endpoint, "b", path("x", 100, 100, 100, time.Millisecond))
-	stream := func(n uint64) report.Path { return kept(plain, used(path("x", n, n, n, time.Millisecond), n-1, 0)) }
+	stream := func(n uint64) report.Path {
+		return withPersistent(plain, used(path("x", n, n, n, time.Millisecond), n-1, 0))
+	}
 	cases := []struct {
 		name    string
 		path    report.Path
@@ -110,7 +112,7 @@ func TestPersistentStreamThatWasPlanned(t *testing.T) {
 		{"one was planned for a target without requests", tcp(plain), 10, verdict.Pass, verdict.Pass},
 		{"a third came due", stream(4), 12, verdict.Pass, verdict.Pass},
 		{"less than a third came due", stream(3), 12, verdict.NoData, verdict.Void},
-		{"nothing came due", kept(plain, report.Path{}), 12, verdict.NoData, verdict.Void},
+		{"nothing came due", withPersistent(plain, report.Path{}), 12, verdict.NoData, verdict.Void},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -133,9 +135,9 @@ func TestPersistentStreamThatWasPlanned(t *testing.T) {
 func TestAChangeExplainsOneConnectionLostWhileIdle(t *testing.T) {
 	good := path("x", 100, 100, 100, time.Millisecond)
 	lost := func(resets, closes uint64) report.Path {
-		return kept(good, idle(used(path("x", 10, 10, 10, time.Millisecond), 5, 0), resets, closes))
+		return withPersistent(good, idle(used(path("x", 10, 10, 10, time.Millisecond), 5, 0), resets, closes))
 	}
-	never := kept(good, used(path("x", 3, 3, 3, time.Millisecond), 0, 0))
+	never := withPersistent(good, used(path("x", 3, 3, 3, time.Millisecond), 0, 0))
 	cases := []struct {
 		name  string
 		path  report.Path
@@ -207,7 +209,7 @@ func TestIdleLossesAgainstTheRate(t *testing.T) {
 			failed += f.Count
 		}
 		return by(target.Endpoint, "b",
-			kept(path("x", 100, 100, 100, time.Millisecond),
+			withPersistent(path("x", 100, 100, 100, time.Millisecond),
 				idle(used(path("x", 90, 90, 90-failed, time.Millisecond, failures...), 50, 0), losses, 0)))
 	}
 	cases := []struct {
@@ -238,7 +240,7 @@ func TestIdleLossesAgainstTheRate(t *testing.T) {
 func TestTimeoutsAreNotTakenForClosedConnections(t *testing.T) {
 	late := report.Failure{Outcome: timedOut(0).Outcome, Phase: reset(0).Phase, Count: 2}
 	p := by(target.LoadBalancer, "",
-		kept(path("x", 100, 100, 100, time.Millisecond),
+		withPersistent(path("x", 100, 100, 100, time.Millisecond),
 			used(path("x", 10, 10, 6, time.Millisecond, late, reset(2)), 9, 2)))
 	v := verdict.Judge(report.Round{Agents: []report.Agent{throttledAgent(p)}}, strict())
 	if got := v.Agents[0].Paths[0]; got.Result != verdict.ToolLimited {

@@ -103,8 +103,8 @@ func Judge(round report.Round, expect Expect) Verdict {
 			v.worsen(Fail, Reason{Code: NotReported, Pod: missing.Pod, Node: missing.Node, Text: missing.Reason})
 		}
 	}
-	if round.Load.Withheld() {
-		v.worsen(NoData, Reason{Code: NothingGiven, Text: phrases.NothingSent(round.Load)})
+	if round.Budget.Withheld() {
+		v.worsen(NoData, Reason{Code: NothingGiven, Text: phrases.NothingSent(round.Budget)})
 		return v
 	}
 	j := newJudge(round, expect)

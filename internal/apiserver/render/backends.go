@@ -14,7 +14,7 @@ const mostBackends = 100
 // backends is who ought to answer on targets that stand for several pods, and who never did.
 type backends struct {
 	expected report.BackendSets
-	silent   map[diagnose.Seen][]string
+	silent   map[diagnose.AgentTarget][]string
 }
 
 func expectedBackends(round report.Round) backends {
@@ -33,7 +33,7 @@ func (b backends) tell(m *systemv1beta1.HTTPMetrics, agent string, p report.Path
 			m.BackendsAnswered++
 		}
 	}
-	m.SilentBackends = b.silent[diagnose.Seen{Agent: agent, Target: p.Target.ID}]
+	m.SilentBackends = b.silent[diagnose.AgentTarget{Agent: agent, Target: p.Target.ID}]
 	if len(p.Peers) > mostBackends {
 		return
 	}

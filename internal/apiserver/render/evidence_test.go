@@ -52,7 +52,7 @@ func silent() verdict.StoredRound {
 	round := report.Round{
 		Key: schedule.Key{UID: "0b1f8f4e", Generation: 1, Round: 1}, Started: began(),
 		Ended: began().Add(12 * time.Second),
-		Load: report.RequestBudget{Asked: 100, Granted: 10, Limit: 50, Targets: 5, Sends: 50, Connections: 50,
+		Budget: report.RequestBudget{Asked: 100, Granted: 10, Limit: 50, Targets: 5, Sends: 50, Connections: 50,
 			Tracked: 500,
 			Others:  70},
 		Missing: []report.Missing{{Pod: "agent-c", Node: "node-3", Reason: "no answer on either way"}},
@@ -196,7 +196,7 @@ func TestTheLoadIsTold(t *testing.T) {
 	if got := render.Report(task(), stored).Spec.Load; got != nil {
 		t.Errorf("a load of which nothing is known is told as %+v", got)
 	}
-	stored.Round.Load = report.RequestBudget{Asked: 100, Granted: 10, Limit: 300, Targets: 27, Sends: 297,
+	stored.Round.Budget = report.RequestBudget{Asked: 100, Granted: 10, Limit: 300, Targets: 27, Sends: 297,
 		Connections: 270,
 		Tracked:     2970, Ports: 10}
 	want := &systemv1beta1.Load{RequestsPerSecond: 10, AskedRequestsPerSecond: 100, TargetsPerAgent: 27,
@@ -205,11 +205,11 @@ func TestTheLoadIsTold(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	slow := stored
-	slow.Round.Load = report.RequestBudget{Asked: 1, Granted: 1, Every: 7, Targets: 700, Sends: 100, Connections: 100}
+	slow.Round.Budget = report.RequestBudget{Asked: 1, Granted: 1, Every: 7, Targets: 700, Sends: 100, Connections: 100}
 	if got := render.Report(task(), slow).Spec.Load; got.RequestsPerSecond != 0 || got.SecondsPerRequest != 7 {
 		t.Errorf("a request every 7 s is told as %+v", got)
 	}
-	stored.Round.Load.AnswerBytes = 8000
+	stored.Round.Budget.AnswerBytes = 8000
 	want.AnswerSizeInByte, want.AnswerBytesPerSecond = 8000, 297*8000
 	if diff := cmp.Diff(want, render.Report(task(), stored).Spec.Load); diff != "" {
 		t.Errorf("with answers of a size (-want +got):\n%s", diff)
@@ -232,7 +232,8 @@ func TestAnObserverThatTellsNonsenseTellsNothing(t *testing.T) {
 			for i := range stored.Round.Agents {
 				stored.Round.Agents[i].Observer = c.told
 			}
-			if diff := cmp.Diff(c.want, render.Report(task(), stored).Spec.Report[0].NetReachTask.Observer); diff != "" {
+			if diff := cmp.Diff(c.want,
+				render.Report(task(), stored).Spec.Report[0].NetReachTask.Observer); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})

@@ -81,9 +81,9 @@ func Report(task Task, stored verdict.StoredRound) *systemv1beta1.KdoctorReport 
 		r.Spec.Notes = append(r.Spec.Notes, systemv1beta1.Note{Code: string(n.Code), Message: n.String()})
 	}
 	r.Spec.Findings = findings(stored)
-	r.Spec.Load = load(stored.Round.Load)
-	r.Spec.ReducedLoad = phrases.Reduction(stored.Round.Load)
-	r.Spec.LoadOfOthers = phrases.OtherRounds(stored.Round.Load)
+	r.Spec.Load = load(stored.Round.Budget)
+	r.Spec.ReducedLoad = phrases.Reduction(stored.Round.Budget)
+	r.Spec.LoadOfOthers = phrases.OtherRounds(stored.Round.Budget)
 	r.Spec.Report = agents(task, stored)
 	return r
 }

@@ -117,7 +117,7 @@ func manyRounds() render.Task {
 
 func TestGolden(t *testing.T) {
 	cases := map[string]struct {
-		task render.Task
+		task   render.Task
 		stored verdict.StoredRound
 	}{
 		"passed": {task(), passed()},
@@ -221,7 +221,8 @@ func TestAPassedReportHasTheKeysAndTypesThatToolsExpectAndNothingElseButTheAddit
 	for i := range rich.Round.Agents {
 		rich.Round.Agents[i] = observed(rich.Round.Agents[i])
 	}
-	rich.Round.Load = report.RequestBudget{Asked: 10, Granted: 10, Targets: 2, Connections: 20, Tracked: 220, Ports: 2}
+	rich.Round.Budget = report.RequestBudget{Asked: 10, Granted: 10, Targets: 2, Connections: 20, Tracked: 220,
+		Ports: 2}
 	rich.Round.Backends = []report.BackendSet{{Targets: []string{"AgentIngress_http://172.18.0.50/kdoctoragent"},
 		Pods: []string{"agent-a", "agent-b"}}}
 	for name, stored := range map[string]verdict.StoredRound{"as an agent reports that tells the least": passed(),
@@ -302,9 +303,9 @@ func TestRenderingChangesNothingThatIsKept(t *testing.T) {
 
 func TestSummarize(t *testing.T) {
 	cases := map[string]struct {
-		task render.Task
+		task   render.Task
 		stored verdict.StoredRound
-		want render.Summary
+		want   render.Summary
 	}{
 		"a passed round": {task(), passed(),
 			render.Summary{Round: "1/1", Result: "succeed", Reported: 2, Expected: 2, Paths: render.Paths{Passed: 4},

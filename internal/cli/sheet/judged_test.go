@@ -27,8 +27,8 @@ func (r round) measure(edit func(*report.Round)) v1beta1.KdoctorReport {
 		r.snapshot(), mesh.Want{Families: r.families, Kinds: kinds, Load: load})
 	limits.Grant(&planned, load, limits.Share{})
 	measured := report.Round{Key: schedule.Key{Generation: 1, Round: 1}, Started: began,
-		Ended: began.Add(12 * time.Second),
-		Load:  planned.Load, Expected: planned.Expected, Backends: planned.Backends}
+		Ended:  began.Add(12 * time.Second),
+		Budget: planned.Load, Expected: planned.Expected, Backends: planned.Backends}
 	for i, plan := range planned.Plans {
 		a := report.Agent{Pod: plan.Agent.Pod, Node: plan.Agent.Node, Finished: true, Started: began,
 			Ended: began.Add(11 * time.Second)}
@@ -75,7 +75,8 @@ func excuse(p *report.Path, n uint64, by report.Change, away, of int) {
 func drain(from uint64) func(*report.Round) {
 	return func(r *report.Round) {
 		last := r.Agents[len(r.Agents)-1]
-		gone := report.Change{Pod: last.Pod, Node: last.Node, Kind: report.Drained, WindowStart: began.Add(6 * time.Second)}
+		gone := report.Change{Pod: last.Pod, Node: last.Node, Kind: report.Drained,
+			WindowStart: began.Add(6 * time.Second)}
 		r.Agents = r.Agents[:len(r.Agents)-1]
 		r.Missing = []report.Missing{{Pod: last.Pod, Node: last.Node, Reason: "its node was drained during the round",
 			Excused: true, Change: &gone}}
