@@ -9,8 +9,8 @@ import (
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// Targets returns one target per cluster address of the family. A headless Service of the family is a Gap, and so is an
-// address that nobody can reach or that several Services have, and so is it when there is no address at all.
+// Targets returns one target per cluster address of the family. There is a Gap for a headless Service of the family,
+// for an address that nobody can reach or that several Services have, and when there is no address at all.
 func Targets(q target.Query) ([]target.Target, []target.Gap) {
 	var offers []target.Offer
 	var gaps []target.Gap

@@ -8,8 +8,8 @@ import (
 )
 
 // Targets returns one target per ready agent, the source itself included: a node that cannot reach itself is a finding
-// too. An agent without an address of the family that others can reach is a Gap, because its silence must not look like
-// success, and so are agents that have one address together.
+// as well. There is a Gap for an agent without an address of the family that others can reach, because its silence must
+// not look like success, and for an address that several agents have.
 func Targets(q target.Query) ([]target.Target, []target.Gap) {
 	var targets []target.Target
 	var gaps []target.Gap

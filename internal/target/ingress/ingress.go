@@ -11,12 +11,12 @@ import (
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// Targets returns one target per rule that leads to the agents and entry of the Ingress: the rule's host, or else the
-// entry itself, stands in the URL, and where that is the rule's, the entry is what is connected to. An entry that is a
-// name counts for both families, because only a resolver can tell more.
+// Targets returns one target for each pair of a rule that leads to the agents and an entry of the Ingress. The URL has
+// the rule's host, and connections go to the entry; without a host in the rule, the URL has the entry. An entry that is
+// a name counts for both families, because only a resolver knows more.
 //
-// An Ingress without such a rule or without an entry of the family is a Gap, and so is a rule that cannot be probed, an
-// entry that agents cannot reach, and a URL that several rules lead to.
+// There is a Gap for an Ingress without such a rule or without an entry of the family, for a rule that cannot be
+// probed, for an entry that agents cannot reach, and for a URL of several rules.
 func Targets(q target.Query) ([]target.Target, []target.Gap) {
 	var offers []target.Offer
 	var gaps []target.Gap
@@ -63,7 +63,7 @@ func Targets(q target.Query) ([]target.Target, []target.Gap) {
 	return targets, append(gaps, shared...)
 }
 
-// of leaves out the addresses of the other family.
+// of returns the entries without the addresses of the other family.
 func of(family topology.Family, entries []topology.Entry) []topology.Entry {
 	var found []topology.Entry
 	for _, entry := range entries {
@@ -74,7 +74,8 @@ func of(family topology.Family, entries []topology.Entry) []topology.Entry {
 	return found
 }
 
-// targetOf leads through the entry to the rule. several tells that the Ingress has other entries, of whichever family.
+// targetOf returns the target that leads through the entry to the rule. several reports that the Ingress has other
+// entries, of either family.
 func targetOf(family topology.Family, rule topology.Rule, entry topology.Entry, several bool) target.Target {
 	t := target.Target{Kind: target.Ingress, Family: family, Protocol: target.HTTP, Answer: target.Backends,
 		Trust: rule.Trust}
@@ -96,13 +97,13 @@ func targetOf(family topology.Family, rule topology.Rule, entry topology.Entry, 
 		t.ID += "_" + t.Dial
 	}
 	if entry.Hostname != "" && family == topology.IPv6 {
-		// The same name stands for IPv4.
+		// The target for IPv4 has the same name.
 		t.ID += "_" + target.Short(family)
 	}
 	return t
 }
 
-// literal is the entry as it stands in a URL and before a port.
+// literal returns the entry as a URL has it, and as it stands before a port.
 func literal(entry topology.Entry) string {
 	if entry.Hostname != "" {
 		return entry.Hostname
@@ -117,7 +118,7 @@ func bracketed(a netip.Addr) string {
 	return "[" + a.String() + "]"
 }
 
-// concrete is a host that the rule's host matches: "*" in front stands for one label.
+// concrete returns a host that the rule's host matches: "*" at its front stands for one label.
 func concrete(host string) string {
 	if rest, ok := strings.CutPrefix(host, "*."); ok {
 		return "kdoctor." + rest
@@ -125,8 +126,8 @@ func concrete(host string) string {
 	return host
 }
 
-// escaped is the path as it stands in a URL. A path that is none there, such as a pattern of an implementation's own,
-// is escaped.
+// escaped returns the path as a URL has it. A path that is not valid in a URL, such as a pattern of an implementation's
+// own, is escaped.
 func escaped(path string) string {
 	if u, err := url.Parse("http://host" + path); err == nil && u.Host == "host" && u.EscapedPath() == path {
 		return path

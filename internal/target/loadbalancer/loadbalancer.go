@@ -11,13 +11,13 @@ import (
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// Targets returns one target per load balancer entry of the family. An address is of its own family, whichever the
-// Service's is; a host name serves the families of its Service, because only a resolver can tell more. A Service of the
-// family without an entry is a Gap, and so is an entry that agents cannot reach, or that several Services have with the
-// same port.
+// Targets returns one target per load balancer entry of the family. The family of an address counts, and not the family
+// of its Service. A host name serves the families of its Service, because only a resolver knows more. There is a Gap
+// for a Service of the family without an entry, for an entry that agents cannot reach, and for an entry that several
+// Services have with the same port.
 //
-// An address that nodes do not leave to the load balancer (ipMode Proxy) is answered by the Service proxy of the
-// asker's own node.
+// The Service proxy of the asker's own node answers for an address, unless nodes leave it to the load balancer (ipMode
+// Proxy).
 func Targets(q target.Query) ([]target.Target, []target.Gap) {
 	var offers []target.Offer
 	var gaps []target.Gap
@@ -71,14 +71,14 @@ func targetOf(family topology.Family, service topology.Service, entry topology.E
 	}
 }
 
-// shortCircuit reports whether one of the entries with the address leaves it to the nodes: where the status has it
-// twice, one will do.
+// shortCircuit reports whether one of the entries with the address leaves the address to the nodes. The status may have
+// an address twice, and one such entry is enough.
 func shortCircuit(service topology.Service, entry topology.Entry) bool {
 	return slices.ContainsFunc(service.Ingress,
 		func(e topology.Entry) bool { return e.Address == entry.Address && !e.Proxy })
 }
 
-// hostOf is the entry as it stands in a URL, and whether it leads to the Service over the family.
+// hostOf returns the entry as a URL has it, and whether it leads to the Service over the family.
 func hostOf(entry topology.Entry, service topology.Service, family topology.Family) (string, bool) {
 	if entry.Hostname != "" {
 		return entry.Hostname, service.Serves(family)

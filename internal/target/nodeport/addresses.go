@@ -10,8 +10,8 @@ import (
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// primaryOf returns the node's primary address of the family and whether it has one: the first InternalIP, or the first
-// address where there is no InternalIP, which is the one that kube-proxy takes too.
+// primaryOf returns the node's primary address of the family and whether it has one. As with kube-proxy, the primary
+// address is the first InternalIP, or the first address when there is no InternalIP.
 func primaryOf(family topology.Family, node topology.Node) (netip.Addr, bool) {
 	all := target.Of(family, node.Addresses)
 	if internal := internalOf(all, node); len(internal) > 0 {
@@ -23,7 +23,7 @@ func primaryOf(family topology.Family, node topology.Node) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
-// addressesOf are the node's addresses of the family that the query asks for.
+// addressesOf returns the node's addresses of the family that the query asks for.
 func addressesOf(q target.Query, node topology.Node) []netip.Addr {
 	switch q.NodeAddresses {
 	case target.AllAddresses:
@@ -43,7 +43,7 @@ func internalOf(addresses []netip.Addr, node topology.Node) []netip.Addr {
 		func(a netip.Addr) bool { return slices.Contains(node.External, a) })
 }
 
-// lacks says that the node has no address that the query asks for.
+// lacks returns the reason for a node without an address that the query asks for.
 func lacks(q target.Query, node topology.Node) string {
 	if q.NodeAddresses == target.InternalAddresses {
 		return target.Lacks("node "+node.Name, q.Family, "InternalIP", internalOf(node.Addresses, node))
@@ -51,13 +51,13 @@ func lacks(q target.Query, node topology.Node) string {
 	return target.Lacks("node "+node.Name, q.Family, "address", node.Addresses)
 }
 
-// sharedReason says that several nodes have the address.
+// sharedReason returns the reason for an address that several nodes have.
 func sharedReason(address string, by []string) string {
 	return fmt.Sprintf("nodes %s have the same address %s, so nobody can tell whose node port answers there",
 		target.List(by), address)
 }
 
-// hostOf is the address as it stands in the target's URL, without brackets.
+// hostOf returns the address in the target's URL, without brackets.
 func hostOf(t target.Target) string {
 	host := strings.TrimPrefix(t.Address, "http://")
 	return strings.Trim(host[:strings.LastIndex(host, ":")], "[]")

@@ -11,15 +11,18 @@ import (
 )
 
 // Targets returns one target per node port and address of the family. A Service serves a family when it has a cluster
-// address of it.
+// address of the family.
 //
-// By default this is the primary address of every node, with an agent or without: that a node port answers on some
-// nodes alone is a common fault. Left out is a node that is not ready: its agents, which are not ready either, tell of
-// it, and where none does, a Gap does. Left out without a word is a node without a ready agent of the family where the
-// Service's external traffic policy is Local, because Kubernetes drops what arrives there, and is meant to; and so is
-// one of which Unprobed says why, for the round to tell. An address that several nodes have is a Gap.
+// By default the targets are the primary addresses of all nodes, with an agent or without: a node port that answers on
+// some nodes alone is a common fault. Some nodes are left out:
+//   - a node that is not ready; there is a Gap for it unless an agent of the node, which is not ready either, shows it;
+//   - a node without a ready agent of the family, when the Service's external traffic policy is Local: Kubernetes drops
+//     requests there, as it ought to;
+//   - a node for which Unprobed returns a reason, which the round's report has.
 //
-// With target.LocalNode it is the source's own node, whatever its state: what a source measures there counts.
+// There is a Gap for an address that several nodes have.
+//
+// With target.LocalNode the only node is the source's own, whatever its state.
 func Targets(q target.Query) ([]target.Target, []target.Gap) {
 	services := slices.DeleteFunc(slices.Clone(q.Snapshot.Services), func(s topology.Service) bool {
 		return s.NodePort == 0 || !s.Serves(q.Family)
@@ -70,7 +73,7 @@ func Unprobed(node topology.Node) string {
 	return ""
 }
 
-// local is the source's own node.
+// local returns the targets and gaps of the source's own node.
 func local(q target.Query, services []topology.Service) ([]target.Target, []target.Gap) {
 	node, _ := q.Snapshot.Node(q.Source.Node)
 	if node.NoNodePorts != "" {
@@ -123,8 +126,8 @@ func on(q target.Query, node topology.Node, addresses []netip.Addr, services []t
 			if !backed[i][node.Name] {
 				continue
 			}
-			// The node may treat traffic of pods like that of a client with the policy Cluster and lead it to other
-			// agents as well, which is for it to choose: those on the node are the ones that must do.
+			// The node may treat traffic of pods like traffic of a client with the policy Cluster, and lead it to
+			// agents of other nodes as well. The agents on the node are the backends that must answer.
 			onlyNode = node.Name
 		}
 		for _, address := range addresses {
@@ -155,7 +158,7 @@ func backedBy(q target.Query, services []topology.Service) []map[string]bool {
 	return backed
 }
 
-// silent are the nodes with an agent that is left out of the round, which fails it already.
+// silent returns the nodes with an agent that is left out of the round: such an agent already fails the round.
 func silent(snapshot topology.Snapshot) map[string]bool {
 	nodes := map[string]bool{}
 	for _, a := range snapshot.Agents {

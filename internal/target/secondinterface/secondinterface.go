@@ -12,9 +12,9 @@ import (
 
 // Targets returns one target per further address of every ready agent, on every further network.
 //
-// An agent without a further address of the family that others can reach is a Gap, and so is everything that could not
-// be read of what the meta-plugin wrote, an interface whose addresses of the family nobody can reach, and an address
-// that two pods or two interfaces have.
+// There is a Gap for an agent without a further address of the family that others can reach, for every part of the
+// meta-plugin's annotation that could not be read, for an interface whose addresses of the family nobody can reach, and
+// for an address that two pods or two interfaces have.
 func Targets(q target.Query) ([]target.Target, []target.Gap) {
 	var offers []target.Offer
 	var gaps []target.Gap
@@ -75,7 +75,7 @@ func offerOf(family topology.Family, agent topology.Agent, network topology.Inte
 	}}
 }
 
-// nameOf is the interface as a reason names it.
+// nameOf returns the interface's name in a reason.
 func nameOf(network topology.Interface) string {
 	if network.Name != "" {
 		return "interface " + network.Name
