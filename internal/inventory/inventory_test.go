@@ -186,7 +186,9 @@ func TestAgentsOfADaemonSet(t *testing.T) {
 			node("n1", tainted("dedicated", corev1.TaintEffectNoExecute))},
 			[]seen{{"(none on n1)", "n1", none}}},
 		{"a node that the template does not select is not missed", []client.Object{
-			selecting(1, func(s *corev1.PodSpec) { s.NodeSelector = map[string]string{corev1.LabelTopologyZone: "zone-n2"} }), node("n1"), node("n2")},
+			selecting(1, func(s *corev1.PodSpec) {
+				s.NodeSelector = map[string]string{corev1.LabelTopologyZone: "zone-n2"}
+			}), node("n1"), node("n2")},
 			[]seen{{"(none on n2)", "n2", none}}},
 		{"what the DaemonSet wants beyond the nodes we can name is not lost", []client.Object{daemonSet(2), node("n1")},
 			[]seen{{"(none on unknown node 2)", "", "no agent pod runs on a node that the DaemonSet wants"},
@@ -280,13 +282,15 @@ func TestAWholeSnapshot(t *testing.T) {
 		Spec: corev1.ServiceSpec{ClusterIP: "198.18.128.8",
 			InternalTrafficPolicy: &local, ExternalTrafficPolicy: corev1.ServiceExternalTrafficPolicyLocal,
 			Ports: []corev1.ServicePort{{Port: 80}}}}
+	path := networkingv1.HTTPIngressPath{Path: "/kdoctoragent", PathType: &exact,
+		Backend: networkingv1.IngressBackend{Service: &networkingv1.IngressServiceBackend{Name: "four"}}}
+	entries := []networkingv1.IngressLoadBalancerIngress{{IP: "198.18.0.3", Hostname: "in.example"},
+		{Hostname: "no name"}, {Hostname: "198.18.0.4"}}
 	ingress := &networkingv1.Ingress{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "in"},
 		Spec: networkingv1.IngressSpec{Rules: []networkingv1.IngressRule{{Host: "h.example",
-			IngressRuleValue: networkingv1.IngressRuleValue{HTTP: &networkingv1.HTTPIngressRuleValue{Paths: []networkingv1.HTTPIngressPath{
-				{Path: "/kdoctoragent", PathType: &exact,
-					Backend: networkingv1.IngressBackend{Service: &networkingv1.IngressServiceBackend{Name: "four"}}}}}}}}},
-		Status: networkingv1.IngressStatus{LoadBalancer: networkingv1.IngressLoadBalancerStatus{Ingress: []networkingv1.IngressLoadBalancerIngress{
-			{IP: "198.18.0.3", Hostname: "in.example"}, {Hostname: "no name"}, {Hostname: "198.18.0.4"}}}}}
+			IngressRuleValue: networkingv1.IngressRuleValue{HTTP: &networkingv1.HTTPIngressRuleValue{
+				Paths: []networkingv1.HTTPIngressPath{path}}}}}},
+		Status: networkingv1.IngressStatus{LoadBalancer: networkingv1.IngressLoadBalancerStatus{Ingress: entries}}}
 	objects := []client.Object{daemonSet(1), node("n1", address), node("m", notReadyNode),
 		pod("a", "n1", "workload", second), service, headless, policies, ingress}
 	runtime := topology.Workload{Kind: topology.DaemonSet, Name: "agents",

@@ -96,7 +96,8 @@ func TestWithoutAPersistentStreamNothingIsSaidOfOne(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				l := load.New(load.Config{Prober: &network{}, Persistent: c.persistent, Targets: c.targets, Load: c.load})
+				l := load.New(load.Config{Prober: &network{}, Persistent: c.persistent, Targets: c.targets,
+					Load: c.load})
 				l.Run(t.Context())
 				if p := l.Paths()[0]; p.Persistent != nil || p.OK != 10 {
 					t.Errorf("%d ok, persistent stream %+v", p.OK, p.Persistent)

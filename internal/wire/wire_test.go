@@ -79,10 +79,10 @@ func asSent(p mesh.Plan) mesh.Plan {
 // readReport reads the message as the controller does, with the plan that it sent.
 func readReport(m *agentv1.AgentReport, sent mesh.Plan) (report.Agent, error) {
 	r, err := wire.ParseReport(m)
-	if err != nil {
-		return r, err
+	if err == nil {
+		err = sent.Attach(&r)
 	}
-	return r, sent.Attach(&r)
+	return r, err
 }
 
 func agentReport() report.Agent {
