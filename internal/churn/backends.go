@@ -75,7 +75,7 @@ func (e *excuser) newSet(group report.BackendSet, after time.Duration) *backendS
 
 // share returns the share of requests that may fail if each of the pods is equally likely to be chosen or, with sticky,
 // if one unknown pod is chosen for all requests.
-func (b *backendSet) share(pods []string, pinned bool) share {
+func (b *backendSet) share(pods []string, sticky bool) share {
 	counted := make(map[string]bool, len(pods))
 	for _, pod := range pods {
 		counted[pod] = true
@@ -86,7 +86,7 @@ func (b *backendSet) share(pods []string, pinned bool) share {
 			absences = append(absences, a)
 		}
 	}
-	return newShare(counted, absences, pinned)
+	return newShare(counted, absences, sticky)
 }
 
 // excuseBackends excuses what failed while backends were away, and reports whether anything was excused. Either the

@@ -35,8 +35,8 @@ type step struct {
 }
 
 // newShare returns the share of the pods with these absences.
-func newShare(pods map[string]bool, absences []absence, pinned bool) share {
-	s := share{pods: pods, sticky: pinned, absences: absences}
+func newShare(pods map[string]bool, absences []absence, sticky bool) share {
+	s := share{pods: pods, sticky: sticky, absences: absences}
 	absent := map[string][]window{}
 	for _, a := range absences {
 		absent[a.change.Pod] = append(absent[a.change.Pod], a.window)

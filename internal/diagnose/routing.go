@@ -79,24 +79,24 @@ func (p *pool) splitByFamily() []*pool {
 
 // routingsIn returns the routing of the pool, or the routings of its families if they differ from it.
 func (f facts) routingsIn(p *pool, before []routing, comparisons int) []routing {
-	whole, ok := f.routingOf(p, before, comparisons)
-	var courses []routing
+	common, ok := f.routingOf(p, before, comparisons)
+	var routings []routing
 	seen := false
 	for _, family := range p.splitByFamily() {
 		c, led := f.routingOf(family, before, comparisons)
 		switch {
 		case !led:
-		case ok && c.same(whole):
+		case ok && c.same(common):
 			seen = true
 		default:
 			c.ownFamily = family.families[0]
-			courses = append(courses, c)
+			routings = append(routings, c)
 		}
 	}
-	if ok && (seen || len(courses) == 0) {
-		courses = append(courses, whole)
+	if ok && (seen || len(routings) == 0) {
+		routings = append(routings, common)
 	}
-	return courses
+	return routings
 }
 
 // same reports whether both routings lead to the same pods, so that one finding can cover them.

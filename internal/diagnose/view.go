@@ -160,7 +160,7 @@ func (f facts) getsTurns(v view, pod string) bool {
 	})
 }
 
-// Seen is one agent and the ID of one of its targets.
+// AgentTarget is one agent and the ID of one of its targets.
 type AgentTarget struct{ Agent, Target string }
 
 // SilentBackends returns, by agent and target, the pods that never answered although they ought to have. Views that

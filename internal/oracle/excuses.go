@@ -85,8 +85,8 @@ func (c *checker) checkStreamExcuses(a *AgentTruth, p *PathTruth, got report.Pat
 			c.problem(UnprovenExcuse, "%s: %d of %d backends are said to be away", where, e.Away, e.Backends)
 		}
 	}
-	if void := got.Excused(); void > uint64(len(s.attempts)) || (len(got.Excuses) > 0 && explained != void) {
-		c.problem(UnprovenExcuse, "%s: %d requests are void, and the excuses explain %d", where, void, explained)
+	if excused := got.Excused(); excused > uint64(len(s.attempts)) || (len(got.Excuses) > 0 && explained != excused) {
+		c.problem(UnprovenExcuse, "%s: %d requests are void, and the excuses explain %d", where, excused, explained)
 	}
 }
 

@@ -15,15 +15,15 @@ func (p Path) Excused() uint64 {
 // The distributions stay as they are: failed attempts add too little to them to matter.
 func (p Path) WithoutExcused() Path {
 	if p.Persistent != nil {
-		kept := p.Persistent.WithoutExcused()
-		p.Persistent = &kept
+		persistent := p.Persistent.WithoutExcused()
+		p.Persistent = &persistent
 	}
-	void := p.Excused()
-	if void == 0 {
+	excused := p.Excused()
+	if excused == 0 {
 		return p
 	}
-	p.Sent -= void
-	p.Scheduled -= void
+	p.Sent -= excused
+	p.Scheduled -= excused
 	var failures []Failure
 	for _, f := range p.Failures {
 		if f.Phase == probe.FirstByte && (f.Outcome == probe.Reset || f.Outcome == probe.BadAnswer) {

@@ -24,23 +24,23 @@ func (j judge) judgeStream(r *reported, i int, planned uint64, s suspects) (Resu
 		// This holds for a stopped agent too: agents report both streams from their first moment on.
 		return NoData, Reason{Code: NothingSent, Persistent: true}.withLimit(s.agent)
 	}
-	whole := r.reported[i].Persistent
-	result, reason := j.judgePersistent(r, &p.Target, countRequests(whole, planned), whole, s)
+	measured := r.reported[i].Persistent
+	result, reason := j.judgePersistent(r, &p.Target, countRequests(measured, planned), measured, s)
 	reason.Persistent = result != Pass
 	return result, reason
 }
 
-// judgePersistent judges the stream. whole still includes the excused requests.
-func (j judge) judgePersistent(r *reported, t *target.Target, n requestCounts, whole *report.Path, s suspects) (Result,
+// judgePersistent judges the stream. measured still includes the excused requests.
+func (j judge) judgePersistent(r *reported, t *target.Target, n requestCounts, measured *report.Path, s suspects) (Result,
 	Reason) {
-	left := whole.WithoutExcused()
+	left := measured.WithoutExcused()
 	failures, closed := judgedFailures(left.Failures), uint64(0)
 	if !direct(t) {
 		failures, closed = withoutClosed(failures, left.Closed)
 	}
-	made, lost := n.judged-min(n.judged, closed), j.lostWhileIdle(r.Pod, t, whole)
+	made, lost := n.judged-min(n.judged, closed), j.lostWhileIdle(r.Pod, t, measured)
 	if n.judged == 0 && lost == 0 {
-		return j.nothingJudged(r, t, n, whole, s)
+		return j.nothingJudged(r, t, n, measured, s)
 	}
 	succeeded := Reason{Code: TooFewSucceeded, Count: left.OK, Of: made, Lost: lost, Rate: j.expect.SuccessRate,
 		Worst: mostFrequent(failures)}
@@ -54,7 +54,7 @@ func (j judge) judgePersistent(r *reported, t *target.Target, n requestCounts, w
 		return ToolLimited, Reason{Code: Unsent, Count: n.due - min(n.due, n.missed+n.notSent), Of: n.due,
 			Missed: n.missed, NotSent: n.notSent}
 	case !n.enoughJudged():
-		return j.tooFewJudged(r, t, n, whole)
+		return j.tooFewJudged(r, t, n, measured)
 	}
 	return Pass, Reason{}
 }
