@@ -69,7 +69,7 @@ func TestSetsOfWhichNobodyIsLeft(t *testing.T) {
 	}
 }
 
-// Nothing answers at the address of a node that was drained, whoever stands behind its port.
+// Nothing answers at the address of a node that was drained, whichever pods its port leads to.
 func TestNodePortsOfDrainedNodes(t *testing.T) {
 	port := target.Target{ID: "service", Kind: target.NodePort, AtNode: "nb"}
 	drained, emptied := left("b", 50, 60), drainedAt("b", 50, 60)

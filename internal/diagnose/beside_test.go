@@ -40,7 +40,7 @@ func TestLossesTellOfSilenceAlsoWhereAServiceIsLocal(t *testing.T) {
 	}
 }
 
-// Where nobody knows which node has an address, no other path stands for the primary address of that node.
+// If the node of an address is unknown, no other path counts as the primary address of that node.
 func TestPathsOfOtherKindsAreNoPrimaryAddresses(t *testing.T) {
 	refused := report.Failure{Outcome: probe.Refused, Phase: probe.Connect, Count: 10}
 	round := addressed(2, nodeAddress{node: 1, host: "10.0.0.1", ok: 10},

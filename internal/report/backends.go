@@ -1,6 +1,6 @@
 package report
 
-// BackendSets holds, by agent and target, which pods ought to answer on targets that stand for several pods.
+// BackendSets has, by agent and target, which pods ought to answer on targets with several pods behind them.
 type BackendSets struct {
 	// sets has the sets that hold for all agents under the empty name.
 	sets map[backendSetKey]BackendSet

@@ -122,7 +122,7 @@ type Task struct {
 	Name string `json:"Name"`
 }
 
-// BackendSet is the pods that ought to answer on targets that stand for several pods.
+// BackendSet is the pods that ought to answer on targets with several pods behind them.
 type BackendSet struct {
 	// Targets are IDs of targets that lead to the same pods.
 	Targets []string `json:"Targets"`

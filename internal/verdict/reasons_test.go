@@ -14,7 +14,7 @@ import (
 	"kdoctor.io/kdoctor/internal/verdict"
 )
 
-// TestReasonsAreData holds what stands in each reason.
+// TestReasonsAreData checks the data of each reason.
 func TestReasonsAreData(t *testing.T) {
 	good := path("x", 10, 10, 10, time.Millisecond)
 	b, c := deleted("b")[0], deleted("c")[0]

@@ -12,7 +12,7 @@ import (
 type StoredRound struct {
 	Round   report.Round
 	Verdict Verdict
-	// Spec is the task's spec as it was for this round, in JSON; empty where there is none.
+	// Spec is the task's spec as it was for this round, in JSON; empty if there is none.
 	Spec json.RawMessage
 }
 

@@ -67,7 +67,8 @@ func (j judge) suspects(r *reported, i int) suspects {
 	return s
 }
 
-// suspectedOfTimeouts returns the limits that may explain the path's timeouts, after those that like paths clear.
+// suspectedOfTimeouts returns the limits that may explain the path's timeouts, without the limits that like paths
+// clear.
 func (s suspects) suspectedOfTimeouts(of stream) (asker, answerer *Reason) {
 	asker, answerer = s.asker, s.answerer
 	if answerer != nil && standsOut(s.path, of, answerTimeouts, s.likeOfAnswerer(of, answerTimeouts)) {
@@ -84,7 +85,7 @@ func (s suspects) suspectedOfTimeouts(of stream) (asker, answerer *Reason) {
 	return asker, answerer
 }
 
-// suspectedOfDelay returns the limits that may explain the path's long delay, after those that like paths clear.
+// suspectedOfDelay returns the limits that may explain the path's long delay, without the limits that like paths clear.
 func (s suspects) suspectedOfDelay(of stream) (asker, answerer *Reason) {
 	asker, answerer = s.asker, s.answerer
 	if asker != nil && standsOut(s.path, of, delays, s.likeOfAsker(of, delays)) {
@@ -216,9 +217,10 @@ func (s slowAnswerers) limitOn(agent string, p *report.Path, via proxy, limited 
 	return limit
 }
 
-// slowShare returns which share of the requests, 0 to 1, may fail because of slow agents, if slow of total agents that
-// may answer are slow. A proxy may lead all requests of one client to the same agent: if only slow agents answered, all
-// requests went to them. If a Service's spec leads clients to some pods only, the pods that answered are these.
+// slowShare returns which share of the requests, 0 to 1, may fail because of slow agents. slow is how many of the total
+// agents that may answer are slow. A proxy may lead all requests of one client to the same agent: if only slow agents
+// answered, all requests went to them. If a Service's spec leads clients to some pods only, the pods that answered are
+// these.
 func (s slowAnswerers) slowShare(p *report.Path, via proxy, uneven bool, slow, total int) float64 {
 	even := float64(slow) / float64(total)
 	if len(p.Peers) == 0 || (!via.proxied && !uneven) {
