@@ -31,8 +31,8 @@ func (j judge) judgeStream(r *reported, i int, planned uint64, s suspects) (Resu
 }
 
 // judgePersistent judges the stream. measured still includes the excused requests.
-func (j judge) judgePersistent(r *reported, t *target.Target, n requestCounts, measured *report.Path, s suspects) (Result,
-	Reason) {
+func (j judge) judgePersistent(r *reported, t *target.Target, n requestCounts, measured *report.Path,
+	s suspects) (Result, Reason) {
 	left := measured.WithoutExcused()
 	failures, closed := judgedFailures(left.Failures), uint64(0)
 	if !direct(t) {
