@@ -191,7 +191,7 @@ func TestRulesOfAnIngress(t *testing.T) {
 				Rules: []networkingv1.IngressRule{rule("h.example", "/=four")}},
 			secure("h.example", "", "its certificate's Secret key cannot be used: ca.crt: it holds no certificate"),
 			nil},
-		{"a certificate that is none is told",
+		{"a Secret without a valid certificate makes the rule unusable",
 			networkingv1.IngressSpec{TLS: []networkingv1.IngressTLS{tls("broken")},
 				Rules: []networkingv1.IngressRule{rule("h.example", "/=four")}},
 			secure("h.example", "", "its certificate's Secret broken cannot be used: ca.crt: it holds a certificate "+

@@ -177,9 +177,10 @@ func TestAddressesOfANode(t *testing.T) {
 			addresses("198.18.0.1"), nil},
 		"one that is there twice counts once": {listed(external("203.0.113.1"), external("203.0.113.1")),
 			addresses("203.0.113.1"), addresses("203.0.113.1")},
-		"what is no address is none": {listed(internal("?"), internal("fe80::1%eth0"), internal("127.0.0.1")),
+		"text that is no address is left out": {listed(internal("?"), internal("fe80::1%eth0"), internal("127.0.0.1")),
 			addresses("127.0.0.1"), nil},
-		"a name is none": {listed(corev1.NodeAddress{Type: corev1.NodeInternalDNS, Address: "198.18.0.1"}), nil, nil},
+		"a name is left out": {listed(corev1.NodeAddress{Type: corev1.NodeInternalDNS, Address: "198.18.0.1"}), nil,
+			nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := snapshot(t, topology.Workload{Kind: topology.DaemonSet, Name: "agents"}, daemonSet(0),

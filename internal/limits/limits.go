@@ -94,7 +94,7 @@ func (d Demand) grant(share Share) (mesh.Load, report.RequestBudget) {
 	return load, budget
 }
 
-// refuse completes the budget of a demand of which even the lowest rate does not fit: what the lowest rate needs, the
+// refuse completes the budget of a demand whose lowest rate does not fit either: what the lowest rate needs, the
 // cap that it meets, and the tasks that use the cap, unless the lowest rate is above the whole cap.
 func (d Demand) refuse(share Share, fitsAgent bool, budget report.RequestBudget) (mesh.Load, report.RequestBudget) {
 	load := lowest(d.Load)

@@ -17,7 +17,7 @@ import (
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// everybody is a mesh of so many agents, in which each has so many targets.
+// everybody returns a mesh of the number of agents, in which each agent probes all.
 func everybody(agents int, load mesh.Load) mesh.Mesh {
 	var all []topology.Agent
 	for i := range agents {
@@ -178,7 +178,7 @@ func TestLoadStaysWithinTheLimits(t *testing.T) {
 	}
 }
 
-// rates are all that a load of so many seconds can be lowered to, the highest first.
+// rates returns all rates to which a load of the number of seconds can be lowered, the highest first.
 func rates(seconds int) (all [][2]int) {
 	for perSecond := 40; perSecond > 1; perSecond-- {
 		all = append(all, [2]int{perSecond, 0})

@@ -42,7 +42,7 @@ func FairShare(limit, demand, lowest int, others []Claim) int {
 }
 
 // maxMin returns what a round that asks for demand gets of the limit by max-min fairness: the shares of all rounds rise
-// together until each round has what it asks for. demands are those of all rounds, this one too, sorted.
+// together until each round has what it asks for. demands has the demand of every round, this one too, sorted.
 func maxMin(limit, demand int, demands []int) int {
 	for i, d := range demands {
 		level := limit / (len(demands) - i)

@@ -85,7 +85,7 @@ func (p *planner) targetsOf(agent topology.Agent) agentTargets {
 		}
 	}
 	if !slices.ContainsFunc(p.queries, p.dependsOnAgent) {
-		// An append to one agent's slices must not change those of the others.
+		// An append to one agent's slices must not change another agent's.
 		all.targets, all.names = slices.Clip(all.targets), slices.Clip(all.names)
 		p.all = &all
 	}

@@ -127,7 +127,7 @@ func TestHealthIsWatched(t *testing.T) {
 	}
 }
 
-// pauses is a reading of so many stops below 10 ms, from there to 20 ms, and beyond.
+// pauses returns a reading with the numbers of stops below 10 ms, from 10 to 20 ms, and above.
 func pauses(short, middle, long uint64) Reading {
 	return Reading{Pauses: Pauses{edges: []float64{0, 0.01, 0.02, math.Inf(1)}, counts: []uint64{short, middle, long}}}
 }
@@ -300,7 +300,7 @@ func TestPortsAreCountedWithoutTheReservedOnes(t *testing.T) {
 		{"a range of one", "7 7", "", 1},
 		{"the whole range", "0 65535", "", 65536},
 		{"a range upside down", "200 100", "", 0},
-		{"a port that is none", "100 70000", "", 0},
+		{"a port above 65535", "100 70000", "", 0},
 		{"half a range", "100", "", 0},
 		{"garbage among the reserved ones", "100 199", "x,101,-,5-,-7,150-x", 99},
 	}

@@ -217,7 +217,7 @@ func TestRoundTakenUpByAnotherProcess(t *testing.T) {
 		result   verdict.Result
 		reported int
 	}{
-		{name: "while the agents work, nothing is started anew", away: away, deadline: time.Minute, starts: 1,
+		{name: "while the agents work, nothing is started again", away: away, deadline: time.Minute, starts: 1,
 			result: verdict.Pass, reported: 2},
 		{name: "after the load, the reports are fetched", away: 30 * time.Second, deadline: time.Minute, starts: 1,
 			result: verdict.Pass, reported: 2},

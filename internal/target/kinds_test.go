@@ -83,8 +83,8 @@ func TestProxied(t *testing.T) {
 		{"a load balancer's address that the node answers for meets no proxy",
 			target.Target{Kind: target.LoadBalancer, ShortCircuit: true}, false},
 		{"an Ingress is a proxy", target.Target{Kind: target.Ingress}, true},
-		{"a Service is none", target.Target{Kind: target.ClusterIP}, false},
-		{"a pod address is none", target.Target{Kind: target.Endpoint}, false},
+		{"a Service is not proxied", target.Target{Kind: target.ClusterIP}, false},
+		{"a pod address is not proxied", target.Target{Kind: target.Endpoint}, false},
 		{"a kind of a later release is taken for none", target.Target{Kind: "Gateway"}, false},
 	}
 	for _, c := range cases {

@@ -68,7 +68,7 @@ func TestNodePorts(t *testing.T) {
 			build: nodeport.Targets, family: four,
 			change: func(s *topology.Snapshot) { s.Services[0].ExternalLocal = true },
 			want:   found{Targets: []target.Target{only(n0, "n0"), only(n1, "n1")}}},
-		{name: "and a node without a ready agent is none, without a word", build: nodeport.Targets, family: four,
+		{name: "and a node without a ready agent is left out, without a gap", build: nodeport.Targets, family: four,
 			change: func(s *topology.Snapshot) {
 				s.Services[0].ExternalLocal, s.Agents[1].NotReady = true,
 					"pod is Pending"
@@ -162,7 +162,7 @@ func TestNodePortsByAddress(t *testing.T) {
 			want: found{Gaps: gap(target.NodePort, four, "",
 				"node n0 has no IPv4 address that other nodes can reach: 224.0.0.1 is a multicast address, 127.0.0.1 "+
 					"is a loopback address, ::ffff:198.18.0.10 is an IPv4-mapped address")}},
-		{name: "an address of the other family is none", build: nodeport.Targets, family: four,
+		{name: "an address of the other family is left out", build: nodeport.Targets, family: four,
 			change: one([]string{"fe80::1"}),
 			want:   found{Gaps: gap(target.NodePort, four, "", "node n0 has no IPv4 address")}},
 	})

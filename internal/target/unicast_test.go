@@ -108,7 +108,7 @@ func TestWhatSeveralHaveIsAGap(t *testing.T) {
 				pod(target.Endpoint, "b", "198.19.0.2", "n1", "")},
 				Gaps: gap(target.Endpoint, four, "", "pod a on node n0 and pod b on node n1 have the same address "+
 					"198.19.0.2, so nobody can tell which of them answers there")}},
-		{name: "a pod address of two pods that listen on ports of their own is none", build: endpoint.Targets,
+		{name: "a pod address of two pods on different ports is no gap", build: endpoint.Targets,
 			family: four,
 			change: func(s *topology.Snapshot) {
 				s.Agents = s.Agents[:2]
@@ -146,7 +146,7 @@ func TestWhatSeveralHaveIsAGap(t *testing.T) {
 				"http://198.18.1.1:80")},
 				Gaps: gap(target.LoadBalancer, four, "", "Service k/four and Service k/six have the same load "+
 					"balancer address http://198.18.1.1:80, so nobody can tell which of them answers there")}},
-		{name: "a load balancer's address of two Services with ports of their own is none", build: loadbalancer.Targets,
+		{name: "a load balancer's address of two Services with different ports is no gap", build: loadbalancer.Targets,
 			family: four,
 			change: func(s *topology.Snapshot) {
 				s.Services[0].Ingress = []topology.Entry{{Address: netip.MustParseAddr("198.18.1.1"), Proxy: true}}

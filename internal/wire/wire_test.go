@@ -324,10 +324,10 @@ func TestReportThatDoesNotAddUpIsRefused(t *testing.T) {
 			r *agentv1.AgentReport) {
 			r.Paths[0].Lag = r.Paths[0].Latency
 		},
-		"with a status that is none of HTTP": func(r *agentv1.AgentReport) { r.Paths[0].Statuses[99] = 1 },
-		"with more statuses than sent":       func(r *agentv1.AgentReport) { r.Paths[0].Statuses[500] = 3 },
-		"with more peers than sent":          func(r *agentv1.AgentReport) { r.Paths[0].Peers["c"] = 3 },
-		"with a peer without a name":         func(r *agentv1.AgentReport) { r.Paths[0].Peers[""] = 1 },
+		"with a status that HTTP does not have": func(r *agentv1.AgentReport) { r.Paths[0].Statuses[99] = 1 },
+		"with more statuses than sent":          func(r *agentv1.AgentReport) { r.Paths[0].Statuses[500] = 3 },
+		"with more peers than sent":             func(r *agentv1.AgentReport) { r.Paths[0].Peers["c"] = 3 },
+		"with a peer without a name":            func(r *agentv1.AgentReport) { r.Paths[0].Peers[""] = 1 },
 		"with responses of another path": func(
 			r *agentv1.AgentReport) {
 			r.Paths[0].Response = r.Paths[0].Lag
