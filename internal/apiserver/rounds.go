@@ -214,7 +214,8 @@ func tooMany(rounds int, page int64) error {
 
 // matchingRounds returns the stored rounds that the selector matches and that come behind the name at which an earlier
 // list ended.
-func (r *reportREST) matchingRounds(ctx context.Context, selector fields.Selector, after string) ([]storedRound, error) {
+func (r *reportREST) matchingRounds(ctx context.Context, selector fields.Selector, after string) ([]storedRound,
+	error) {
 	lastReport, lastGeneration, lastNumber, _ := namedRound(after)
 	last := schedule.Key{Generation: lastGeneration, Round: lastNumber}
 	task, one := selector.RequiresExactMatch(fieldTask)
@@ -308,8 +309,8 @@ func (l *lines) of(ctx context.Context, reports Reports, task render.Task, key s
 	return s, nil
 }
 
-// forget forgets the newest line of each task: a round may be stored once more right after it was stored, older ones never
-// are.
+// forget forgets the newest line of each task: a round may be stored once more right after it was stored, older ones
+// never are.
 func (l *lines) forget(uids []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

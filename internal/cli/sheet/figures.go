@@ -21,8 +21,8 @@ type figures struct {
 	worst outcome
 	// resent is how many segments were sent again, in how many requests.
 	resent, resentIn int64
-	// persistentSent, persistentOK and persistentClosed are of the stream over a connection that stays open: requests that count,
-	// successes, and failures because the other side had closed it.
+	// persistentSent, persistentOK and persistentClosed are of the stream over a connection that stays open: requests
+	// that count, successes, and failures because the other side had closed it.
 	persistentSent, persistentOK, persistentClosed int64
 	// idleReset and idleClosed are how many of its connections the other side ended while idle.
 	idleReset, idleClosed int64
