@@ -1,29 +1,32 @@
 package mesh
 
 import (
-	"fmt"
-
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/target"
 )
 
 // Attach gives every path of the agent's report the plan's own target. A report names targets by their IDs alone: the
-// agent does not know all that the judgement needs. Attach returns an error, and the report must not be used, when the
-// plan has no target of an ID.
-func (p Plan) Attach(r *report.Agent) error {
+// agent does not know all that the judgement needs.
+//
+// Attach removes a path of a target that the plan does not have. An agent may run an older plan of the round, when the
+// controller lost that plan and made another one from a cluster that has changed. Nothing passes for that: a target of
+// the plan without a path counts as not measured.
+func (p Plan) Attach(r *report.Agent) {
 	index := targetIndex{targets: p.Targets}
-	for i := range r.Paths {
-		path := &r.Paths[i]
+	known := r.Paths[:0]
+	for i, path := range r.Paths {
 		t, ok := index.target(i, path.Target.ID)
 		if !ok {
-			return fmt.Errorf("path %d: the plan has no target %q", i, path.Target.ID)
+			continue
 		}
 		path.Target = t
 		if path.Persistent != nil {
 			path.Persistent.Target = t
 		}
+		known = append(known, path)
 	}
-	return nil
+	clear(r.Paths[len(known):])
+	r.Paths = known
 }
 
 // targetIndex finds targets by their IDs.

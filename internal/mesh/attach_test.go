@@ -20,15 +20,16 @@ func TestAttach(t *testing.T) {
 		name string
 		// paths are the IDs in the report.
 		paths []string
-		// want are the places in the plan; nil where the report is refused.
+		// want are the places in the plan of the targets of the paths that stay.
 		want []int
 	}{
 		{"all paths in the plan's order", []string{"a", "b", "c"}, []int{0, 1, 2}},
 		{"all paths in another order", []string{"c", "a", "b"}, []int{2, 0, 1}},
 		{"one path of three", []string{"b"}, []int{1}},
 		{"no path", []string{}, []int{}},
-		{"a target that the plan does not have is refused", []string{"a", "x", "c"}, nil},
-		{"one path more than the plan has is refused", []string{"a", "b", "c", "x"}, nil},
+		{"a path of a target that the plan does not have is removed", []string{"a", "x", "c"}, []int{0, 2}},
+		{"one path more than the plan has is removed", []string{"a", "b", "c", "x"}, []int{0, 1, 2}},
+		{"a report of unknown targets alone has no path left", []string{"x", "y"}, []int{}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var r report.Agent
@@ -37,9 +38,9 @@ func TestAttach(t *testing.T) {
 				path.Persistent = &report.Path{Target: target.Target{ID: id}}
 				r.Paths = append(r.Paths, path)
 			}
-			err := plan.Attach(&r)
-			if (err != nil) != (c.want == nil) {
-				t.Fatalf("error %v", err)
+			plan.Attach(&r)
+			if len(r.Paths) != len(c.want) {
+				t.Fatalf("%d paths stay, want %d", len(r.Paths), len(c.want))
 			}
 			for i, place := range c.want {
 				if diff := cmp.Diff(plan.Targets[place], r.Paths[i].Target); diff != "" {

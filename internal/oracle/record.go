@@ -38,12 +38,10 @@ func (t *Truth) Record(a AgentTruth) (report.Agent, error) {
 		r.Paths = append(r.Paths, made)
 	}
 	sent, err := overWire(r)
-	if err == nil {
-		err = t.planOf(r.Pod).Attach(&sent)
-	}
 	if err != nil {
 		return report.Agent{}, fmt.Errorf("report of %s: %w", r.Pod, err)
 	}
+	t.planOf(r.Pod).Attach(&sent)
 	sent.Earliest, sent.Latest, sent.Via = epoch().Add(a.Earliest), epoch().Add(a.Latest), report.Direct
 	return sent, nil
 }

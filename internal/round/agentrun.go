@@ -207,7 +207,7 @@ func (a *agentRun) fetch(ctx context.Context) error {
 	case got.Pod != a.plan.Agent.Pod:
 		err = fmt.Errorf("agent %s answered in its place", got.Pod)
 	default:
-		err = a.plan.Attach(&got)
+		a.plan.Attach(&got)
 	}
 	switch {
 	case err == nil:

@@ -13,8 +13,10 @@ import (
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/round"
 	"kdoctor.io/kdoctor/internal/schedule"
+	"kdoctor.io/kdoctor/internal/store"
 	"kdoctor.io/kdoctor/internal/target"
 	"kdoctor.io/kdoctor/internal/topology"
+	"kdoctor.io/kdoctor/internal/verdict"
 )
 
 // served is a cluster of two agents with a Service that keeps traffic on the node, node ports at ExternalIPs, and a
@@ -85,7 +87,7 @@ func (s stranger) Fetch(ctx context.Context, agent topology.Agent, key schedule.
 	return r, err
 }
 
-func TestAPathOfATargetThatNobodyPlannedIsRefused(t *testing.T) {
+func TestAPathOfATargetThatNobodyPlannedIsLeftOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		memory := newMemory()
 		got, err := round.New(round.Config{Snapshots: pods("a", "b"), Agents: stranger{newAgents(nil)}, Plans: memory,
@@ -93,16 +95,43 @@ func TestAPathOfATargetThatNobodyPlannedIsRefused(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := []report.Missing{{Pod: "b", Node: "node-b",
-			Reason: `no answer: path 0: the plan has no target "moon"`}}
-		for i := range got.Round.Missing {
-			got.Round.Missing[i].LastAnswered = time.Time{}
+		if len(got.Round.Agents) != 2 || len(got.Round.Agents[0].Paths) != 2 || len(got.Round.Agents[1].Paths) != 1 {
+			t.Fatalf("agents %+v and missing %+v; want both agents, and b without one of its two paths",
+				got.Round.Agents, got.Round.Missing)
 		}
-		if diff := cmp.Diff(want, got.Round.Missing); diff != "" {
-			t.Errorf("missing agents (-want +got):\n%s", diff)
-		}
-		if len(got.Round.Agents) != 1 || got.Round.Agents[0].Pod != "a" {
-			t.Errorf("reports of %d agents; want that of a alone", len(got.Round.Agents))
+		if got.Verdict.Result == verdict.Pass {
+			t.Error("a round passes in which a planned target has no path")
 		}
 	})
+}
+
+// The controller loses the plan and makes another one, and the agents still run the first.
+func TestAgentsOfAPlanThatWasLostAreJudgedByTheNewOne(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		away   time.Duration
+		later  cluster
+		result verdict.Result
+	}{
+		{"a pod is gone: the others pass", 2 * time.Second, pods("a", "b"), verdict.Pass},
+		{"a pod is gone after the deadline: the others pass", 2 * time.Minute, pods("a", "b"), verdict.Pass},
+		{"the cluster is as it was: all pass", 2 * time.Second, pods("a", "b", "c"), verdict.Pass},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				agents, kept, req := newAgents(nil), newMemory(), request(time.Minute)
+				handOver(t, conductor(pods("a", "b", "c"), agents, kept), req, time.Second)
+				kept.plans = map[schedule.Key]store.Plan{}
+				time.Sleep(c.away)
+				got, err := conductor(c.later, agents, kept).Run(t.Context(), req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got.Verdict.Result != c.result || len(got.Round.Agents) != len(c.later) {
+					t.Errorf("%s with %d reports, want %s with %d; reasons %v", got.Verdict.Result,
+						len(got.Round.Agents), c.result, len(c.later), got.Verdict.Reasons)
+				}
+			})
+		})
+	}
 }

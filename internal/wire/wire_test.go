@@ -79,9 +79,7 @@ func asSent(p mesh.Plan) mesh.Plan {
 // readReport reads the message as the controller does, with the plan that it sent.
 func readReport(m *agentv1.AgentReport, sent mesh.Plan) (report.Agent, error) {
 	r, err := wire.ParseReport(m)
-	if err == nil {
-		err = sent.Attach(&r)
-	}
+	sent.Attach(&r)
 	return r, err
 }
 
