@@ -36,9 +36,11 @@ func KindsAsked() string {
 		name := "'" + kind.Field + "'"
 		if kind.Kind == target.NodePort {
 			const by, on = "nodePortAddresses", "nodePortNodes"
-			name += fmt.Sprintf(" +\n  (object.spec.?target.?%s.orValue('%s') in ['%s', '%s'] ? object.spec.target.%s : '') +\n"+
+			name += fmt.Sprintf(" +\n  (object.spec.?target.?%s.orValue('%s') in ['%s', '%s'] ? "+
+				"object.spec.target.%s : '') +\n"+
 				"  (object.spec.?target.?%s.orValue('%s') == '%s' ? '%s' : '')", by, target.PrimaryAddress,
-				target.InternalAddresses, target.AllAddresses, by, on, target.AllNodes, target.LocalNode, target.LocalNode)
+				target.InternalAddresses, target.AllAddresses, by, on, target.AllNodes, target.LocalNode,
+				target.LocalNode)
 		}
 		parts = append(parts, fmt.Sprintf("(%s ? [%s] : [])", asked, name))
 	}

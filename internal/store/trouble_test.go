@@ -62,7 +62,8 @@ func TestARoundThatCannotBeWrittenIsReadFromMemory(t *testing.T) {
 	want := storetest.Kept(key("u1", 1))
 	err := s.PutRound(t.Context(), want)
 	var notStored *store.NotStoredError
-	if !errors.As(err, &notStored) || !notStored.Held || notStored.Key != want.Round.Key || !errors.Is(err, syscall.ENOTDIR) {
+	if !errors.As(err, &notStored) || !notStored.Held || notStored.Key != want.Round.Key ||
+		!errors.Is(err, syscall.ENOTDIR) {
 		t.Fatalf("got %v, want a NotStoredError of a held round", err)
 	}
 	if err := s.PutPlan(t.Context(), key("u1", 2), storetest.Plan(key("u1", 2))); err != nil {

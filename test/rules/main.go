@@ -1,5 +1,5 @@
-// Command rules reads a CRD and writes it with the rules of internal/crdrules in its schema. With the argument "kinds" it
-// writes the CEL by which the chart's policy on loads knows the kinds that a task asks for.
+// Command rules reads a CRD and writes it with the rules of internal/crdrules in its schema. With the argument "kinds"
+// it writes the CEL by which the chart's policy on loads knows the kinds that a task asks for.
 package main
 
 import (
