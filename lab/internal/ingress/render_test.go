@@ -93,7 +93,8 @@ func TestRenderGolden(t *testing.T) {
 					to(networkingv1.PathTypePrefix, "/web/", "idle", named))}
 			}),
 			ingress("older", time.Hour, func(s *networkingv1.IngressSpec) {
-				s.DefaultBackend = &networkingv1.IngressBackend{Service: &networkingv1.IngressServiceBackend{Name: "web-v4", Port: number}}
+				web := &networkingv1.IngressServiceBackend{Name: "web-v4", Port: number}
+				s.DefaultBackend = &networkingv1.IngressBackend{Service: web}
 				s.Rules = []networkingv1.IngressRule{
 					rule("a.example", to(networkingv1.PathTypePrefix, "/web", "web", named),
 						to(networkingv1.PathTypeExact, "/web", "web-v4", number)),

@@ -58,8 +58,9 @@ func makeCgroups(lab, node string) error {
 		if err != nil {
 			return fmt.Errorf("make the cgroup of %s: %w", node, err)
 		}
-		if err := os.WriteFile(filepath.Join(cgroups, "cpuset", state.Cgroup(lab, node), name), value,
-			0o644); err != nil { //nolint:gosec // plan.ValidName has bounded the name.
+		file := filepath.Join(cgroups, "cpuset", state.Cgroup(lab, node), name)
+		//nolint:gosec // plan.ValidName has bounded the name.
+		if err := os.WriteFile(file, value, 0o644); err != nil {
 			return fmt.Errorf("make the cgroup of %s: %w", node, err)
 		}
 	}
@@ -95,8 +96,8 @@ func makeUnified(path string) error {
 	for _, c := range strings.Fields(string(available)) {
 		for _, dir := range []string{cgroups, path} {
 			// One that cannot be handed down is missed by kubelet, which then names it, if it needs it at all.
-			_ = os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte("+"+c),
-				0o644) //nolint:gosec // plan.ValidName has bounded the name.
+			file := filepath.Join(dir, "cgroup.subtree_control")
+			_ = os.WriteFile(file, []byte("+"+c), 0o644) //nolint:gosec // plan.ValidName has bounded the name.
 		}
 	}
 	return weigh(filepath.Join(path, "cpu.weight"), podWeight)

@@ -58,8 +58,8 @@ type Status struct {
 // podArgs is what the container runtime says about the pod.
 type podArgs struct {
 	cni.CommonArgs
-	K8S_POD_NAMESPACE, K8S_POD_NAME,
-	K8S_POD_UID cni.UnmarshallableString //nolint:revive // CNI looks the fields up by these names.
+	//nolint:revive // CNI looks the fields up by these names.
+	K8S_POD_NAMESPACE, K8S_POD_NAME, K8S_POD_UID cni.UnmarshallableString
 }
 
 // Functions are the plugin's entry points.

@@ -63,8 +63,8 @@ func (t *Table) Start(spec Spec) error {
 		return fmt.Errorf("open the log of %s: %w", spec.Name, err)
 	}
 	defer log.Close()
-	cmd := exec.Command(spec.Command[0],
-		spec.Command[1:]...) //nolint:noctx // Daemons outlive the command that starts them.
+	//nolint:noctx // Daemons outlive the command that starts them.
+	cmd := exec.Command(spec.Command[0], spec.Command[1:]...)
 	cmd.Env = append(os.Environ(), spec.Env...)
 	cmd.Dir = "/"
 	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = log, log, spec.Files
