@@ -42,8 +42,8 @@ func (r reports) Round(ctx context.Context, key schedule.Key) (verdict.StoredRou
 // tasks shows the aggregated API the tasks of all kinds in the cache.
 type tasks struct{ cache cache.Cache }
 
-func (t tasks) List(ctx context.Context) ([]render.Task, error) {
-	var all []render.Task
+func (t tasks) List(ctx context.Context) ([]render.ReportedTask, error) {
+	var all []render.ReportedTask
 	for _, of := range kinds.All() {
 		list := of.NewList()
 		if err := t.cache.List(ctx, list); err != nil {
@@ -66,8 +66,8 @@ func (t tasks) List(ctx context.Context) ([]render.Task, error) {
 
 // shown is what reports say of a task. A status of an earlier generation says nothing about this one. Reports belong to
 // the generation with which their rounds began.
-func shown(of kind.Task) render.Task {
-	t := render.Task{Kind: of.Kind, Name: of.Name, UID: of.UID, Created: of.Created, Generation: of.Generation,
+func shown(of kind.Task) render.ReportedTask {
+	t := render.ReportedTask{Kind: of.Kind, Name: of.Name, UID: of.UID, Created: of.Created, Generation: of.Generation,
 		ExpectedRounds: of.Rounds}
 	if of.Status.ObservedGeneration != of.Generation {
 		return t

@@ -179,7 +179,7 @@ func addControllers(mgr ctrl.Manager, o *options, conductor *round.Conductor, bu
 		Client: direct, Namespace: o.namespace, Standard: o.agents(), HostPorts: o.ports,
 		FieldOwner: controller.FieldOwner,
 	})
-	rounds := controller.NewRounds(func(ctx context.Context, req round.Request) (controller.Outcome, error) {
+	rounds := controller.NewRounds(func(ctx context.Context, req round.Request) (controller.Summary, error) {
 		done, err := conductor.Run(ctx, req)
 		return controller.Summarize(done.Round, done.Verdict), err
 	}, kept, mgr.GetLogger().WithName("rounds"))

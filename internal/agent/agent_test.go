@@ -95,7 +95,7 @@ func (r running) target(pod string, family topology.Family) target.Target {
 func key(round int64) schedule.Key { return schedule.Key{UID: "0b5f4a56", Generation: 1, Round: round} }
 
 func planFor(pod string, k schedule.Key, targets ...target.Target) mesh.Plan {
-	return mesh.Plan{Key: k, Task: report.Task{Kind: "NetReach", Name: "task"}, Agent: topology.Agent{Pod: pod},
+	return mesh.Plan{Key: k, Task: report.TaskRef{Kind: "NetReach", Name: "task"}, Agent: topology.Agent{Pod: pod},
 		Targets: targets,
 		Load:    mesh.Load{PerSecond: 50, Duration: time.Second, Timeout: 10 * time.Second}, Limit: time.Minute}
 }
@@ -109,7 +109,7 @@ func forever(pod string, k schedule.Key, targets ...target.Target) mesh.Plan {
 
 // await fetches reports until the condition holds; the test's own deadline bounds it.
 func await(t *testing.T, client agentv1.AgentServiceClient, k schedule.Key,
-	until func(report.Agent) bool) report.Agent {
+	until func(report.AgentReport) bool) report.AgentReport {
 	t.Helper()
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
@@ -131,7 +131,7 @@ func await(t *testing.T, client agentv1.AgentServiceClient, k schedule.Key,
 	}
 }
 
-func ended(r report.Agent) bool { return !r.Ended.IsZero() }
+func ended(r report.AgentReport) bool { return !r.Ended.IsZero() }
 
 func start(t *testing.T, client agentv1.AgentServiceClient, p mesh.Plan) bool {
 	t.Helper()
@@ -296,7 +296,7 @@ func TestRoundIsStoppedAtOnce(t *testing.T) {
 	hole := target.Target{ID: "hole", Kind: target.Endpoint, Family: topology.IPv4, Protocol: target.HTTP,
 		Address: "http://" + silent.Addr().String()}
 	start(t, client, forever("a", key(1), agent.target("a", topology.IPv4), hole))
-	await(t, client, key(1), func(r report.Agent) bool { return r.Paths[0].OK > 3 })
+	await(t, client, key(1), func(r report.AgentReport) bool { return r.Paths[0].OK > 3 })
 
 	asked := time.Now()
 	if _, err := client.StopRound(t.Context(), &agentv1.StopRoundRequest{Key: wire.Key(key(1))}); err != nil {
@@ -305,7 +305,7 @@ func TestRoundIsStoppedAtOnce(t *testing.T) {
 	if took := time.Since(asked); took > time.Second {
 		t.Errorf("stopping took %v", took)
 	}
-	got := await(t, client, key(1), func(report.Agent) bool { return true })
+	got := await(t, client, key(1), func(report.AgentReport) bool { return true })
 	if got.Finished || got.Ended.IsZero() || got.Paths[0].OK == 0 {
 		t.Errorf("a stopped round is finished %v, ended %v, with %d successes", got.Finished, got.Ended,
 			got.Paths[0].OK)
@@ -320,7 +320,7 @@ func TestAgentEndsWithinASecondThoughARoundRuns(t *testing.T) {
 	agent := startAgent(t, "a", "127.0.0.1", &a)
 	client := agent.dial(t, credentials.NewTLS(a.controller(t)))
 	start(t, client, forever("a", key(1), agent.target("a", topology.IPv4)))
-	await(t, client, key(1), func(r report.Agent) bool { return r.Paths[0].OK > 3 })
+	await(t, client, key(1), func(r report.AgentReport) bool { return r.Paths[0].OK > 3 })
 	asked := time.Now()
 	if err := agent.end(); err != nil {
 		t.Error(err)

@@ -62,7 +62,7 @@ func (r *round) observe(used report.Resources, observed report.Observer) {
 
 // message returns the report of this moment; r.mu is held and r.load is not nil.
 func (r *round) message() *agentv1.AgentReport {
-	m := wire.Report(report.Agent{
+	m := wire.Report(report.AgentReport{
 		Pod: r.identity.Pod, Node: r.identity.Node,
 		Finished: r.complete,
 		Started:  r.started, Ended: r.ended,

@@ -43,7 +43,7 @@ type Reports interface {
 // Tasks are the tasks of all kinds.
 type Tasks interface {
 	// List returns all tasks. It is called often and ought to read a cache.
-	List(ctx context.Context) ([]render.Task, error)
+	List(ctx context.Context) ([]render.ReportedTask, error)
 	// Watch calls changed when a task is made, changes or is deleted, until the context is over, and returns its error.
 	Watch(ctx context.Context, changed func()) error
 }

@@ -54,7 +54,7 @@ type hub struct {
 
 // entry is what the hub knows of a task.
 type entry struct {
-	task    render.Task
+	task    render.ReportedTask
 	summary render.Summary
 	version uint64
 	// visible reports whether the task has a round that can be read.
@@ -67,7 +67,7 @@ type entry struct {
 type event struct {
 	version uint64
 	kind    watch.EventType
-	task    render.Task
+	task    render.ReportedTask
 }
 
 func newHub(tasks Tasks, reports Reports, started time.Time) *hub {
@@ -156,7 +156,7 @@ func (h *hub) refresh(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("list tasks: %w", err)
 	}
-	slices.SortFunc(tasks, func(a, b render.Task) int {
+	slices.SortFunc(tasks, func(a, b render.ReportedTask) int {
 		return cmp.Compare(render.Name(a.Kind, a.Name), render.Name(b.Kind, b.Name))
 	})
 	last := h.version
@@ -189,7 +189,7 @@ func (h *hub) refresh(ctx context.Context) error {
 }
 
 // look brings one entry up to date.
-func (h *hub) look(ctx context.Context, task render.Task) error {
+func (h *hub) look(ctx context.Context, task render.ReportedTask) error {
 	e, known := h.entries[task.UID]
 	if known && !h.dirty[task.UID] && reflect.DeepEqual(e.task, task) {
 		return nil

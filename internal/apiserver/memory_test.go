@@ -15,7 +15,7 @@ import (
 // memory keeps tasks and rounds in memory and tells of changes at once.
 type memory struct {
 	mu     sync.Mutex
-	tasks  []render.Task
+	tasks  []render.ReportedTask
 	rounds map[string]verdict.StoredRound
 	kept   map[schedule.Key]verdict.StoredRound
 	broken map[string]error
@@ -35,7 +35,7 @@ func (m *memory) keepOf(uid string, generation, round int64) {
 	r := report.Round{
 		Key:      schedule.Key{UID: uid, Generation: generation, Round: round},
 		Expected: []report.Expected{{Pod: "a", Node: "n"}, {Pod: "b", Node: "m"}},
-		Agents:   []report.Agent{{Pod: "a", Node: "n", Finished: true}},
+		Agents:   []report.AgentReport{{Pod: "a", Node: "n", Finished: true}},
 		Missing:  []report.Missing{{Pod: "b", Node: "m", Reason: "no answer on either way"}},
 	}
 	m.mu.Lock()
@@ -70,7 +70,7 @@ func (m *memory) read() int {
 }
 
 // set replaces the tasks.
-func (m *memory) set(tasks ...render.Task) {
+func (m *memory) set(tasks ...render.ReportedTask) {
 	m.mu.Lock()
 	m.tasks = tasks
 	tell := m.toldTasks
@@ -130,7 +130,7 @@ func (m memoryReports) Watch(ctx context.Context, changed func([]string)) error 
 
 type memoryTasks struct{ *memory }
 
-func (m memoryTasks) List(context.Context) ([]render.Task, error) {
+func (m memoryTasks) List(context.Context) ([]render.ReportedTask, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.Clone(m.tasks), nil

@@ -95,7 +95,7 @@ func unreadable(name string, err error) error {
 }
 
 // unfinished is NotFound with the reason: the task is there, its first round is not over.
-func unfinished(name string, task render.Task) error {
+func unfinished(name string, task render.ReportedTask) error {
 	err := apierrors.NewNotFound(groupResource(), name)
 	err.ErrStatus.Message += fmt.Sprintf(": no round of %s %s is finished yet", task.Kind, task.Name)
 	return err

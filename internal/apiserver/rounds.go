@@ -285,7 +285,8 @@ type lines struct {
 }
 
 // of returns the line of a stored round, of which it reads the blob unless it is remembered.
-func (l *lines) of(ctx context.Context, reports Reports, task render.Task, key schedule.Key) (render.Summary, error) {
+func (l *lines) of(ctx context.Context, reports Reports, task render.ReportedTask, key schedule.Key) (render.Summary,
+	error) {
 	l.mu.Lock()
 	s, ok := l.known[key]
 	l.mu.Unlock()

@@ -221,7 +221,8 @@ func TestLinesForgetTheNewestRoundOfATask(t *testing.T) {
 		schedule.Key{UID: "u-a", Generation: 1, Round: 1}
 	reads := func(key schedule.Key) int {
 		before := m.read()
-		if _, err := l.of(t.Context(), memoryReports{m}, render.Task{Kind: "NetReach", Name: "a"}, key); err != nil {
+		if _, err := l.of(t.Context(), memoryReports{m}, render.ReportedTask{Kind: "NetReach", Name: "a"},
+			key); err != nil {
 			t.Fatal(err)
 		}
 		return m.read() - before

@@ -29,8 +29,9 @@ import (
 // patience bounds how long a test waits for what ought to happen at once.
 const patience = 20 * time.Second
 
-func netReach(name, uid string) render.Task {
-	return render.Task{Kind: "NetReach", Name: name, UID: uid, Created: time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC),
+func netReach(name, uid string) render.ReportedTask {
+	return render.ReportedTask{Kind: "NetReach", Name: name, UID: uid,
+		Created:    time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC),
 		Generation: 1, ExpectedRounds: 3, DoneRounds: 1}
 }
 

@@ -87,7 +87,7 @@ func (s *stream) pump(ctx context.Context, initial []entry, from uint64) {
 		}
 	}
 	if s.options.SendInitialEvents != nil && *s.options.SendInitialEvents && s.options.AllowWatchBookmarks {
-		mark := &systemv1beta1.KdoctorReport{TypeMeta: render.Bare(render.Task{}).TypeMeta,
+		mark := &systemv1beta1.KdoctorReport{TypeMeta: render.Bare(render.ReportedTask{}).TypeMeta,
 			ObjectMeta: bookmark(from, true)}
 		if !s.send(ctx, watch.Event{Type: watch.Bookmark, Object: mark}) {
 			return

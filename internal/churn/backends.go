@@ -93,7 +93,7 @@ func (b *backendSet) share(pods []string, sticky bool) share {
 // changes explain all failures of all streams while any backend was away, or another cause is at work and the changes
 // explain nothing. The changes also explain nothing if the report does not say when a failure happened: that may have
 // been while a backend was away.
-func (e *excuser) excuseBackends(a report.Agent, t target.Target, streams []stream) bool {
+func (e *excuser) excuseBackends(a report.AgentReport, t target.Target, streams []stream) bool {
 	set := e.changedSet(a.Pod, t)
 	if set == nil || slices.ContainsFunc(streams, func(s stream) bool { return s.untimed }) {
 		return false

@@ -12,7 +12,7 @@ import (
 
 // roundOf returns a round in which one agent measured the path, with the changes and the backend sets.
 func roundOf(agent string, p report.Path, backends []report.BackendSet, changes ...report.Change) report.Round {
-	return report.Round{Churn: changes, Backends: backends, Agents: []report.Agent{
+	return report.Round{Churn: changes, Backends: backends, Agents: []report.AgentReport{
 		{Pod: agent, Finished: true, Started: at(0), Ended: at(101), Earliest: at(0), Latest: at(0),
 			Paths: []report.Path{p}}}}
 }

@@ -116,7 +116,7 @@ func (e *excuser) reachedLater(c report.Change, silent time.Time) bool {
 
 // lastReached returns until when, at least, each pod answered at its own addresses: the time in which as many requests
 // came due as were answered.
-func lastReached(agents []report.Agent) map[string]time.Time {
+func lastReached(agents []report.AgentReport) map[string]time.Time {
 	last := map[string]time.Time{}
 	for _, a := range agents {
 		for _, p := range a.Paths {
@@ -132,7 +132,7 @@ func lastReached(agents []report.Agent) map[string]time.Time {
 }
 
 // excuseAgent marks what the changes explain in an agent's report.
-func (e *excuser) excuseAgent(a report.Agent) report.Agent {
+func (e *excuser) excuseAgent(a report.AgentReport) report.AgentReport {
 	if !a.Finished {
 		earliest, latest := controllerTimes(a, a.Ended)
 		if c := e.stopChange(a.Pod, earliest, latest); c != nil {
@@ -183,7 +183,7 @@ func windowEnd(c report.Change) time.Time { return latest(c.WindowStart, c.Windo
 
 // controllerTimes returns the two moments of the controller's clock between which a moment of the agent's clock lies.
 // Only differences of the agent's clock are used, unless the controller does not know when the agent started.
-func controllerTimes(a report.Agent, at time.Time) (earliest, latest time.Time) {
+func controllerTimes(a report.AgentReport, at time.Time) (earliest, latest time.Time) {
 	if a.Earliest.IsZero() || a.Latest.IsZero() {
 		return at, at
 	}
@@ -192,7 +192,7 @@ func controllerTimes(a report.Agent, at time.Time) (earliest, latest time.Time) 
 
 // excusePath marks what the changes explain on one path, on both of its streams. If a failure on one stream proves that
 // changes are not the cause, this holds for the other stream too.
-func (e *excuser) excusePath(a report.Agent, p report.Path, streams []stream) report.Path {
+func (e *excuser) excusePath(a report.AgentReport, p report.Path, streams []stream) report.Path {
 	if !slices.ContainsFunc(streams, func(s stream) bool { return len(s.spans) > 0 }) {
 		return p
 	}

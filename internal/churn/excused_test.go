@@ -118,7 +118,7 @@ func TestVoid(t *testing.T) {
 			kept := c.path
 			c.path.Persistent = &kept
 			round := report.Round{Churn: []report.Change{c.change},
-				Agents: []report.Agent{{Pod: "a", Finished: true, Started: at(0), Ended: at(101),
+				Agents: []report.AgentReport{{Pod: "a", Finished: true, Started: at(0), Ended: at(101),
 					Paths: []report.Path{c.path}}},
 				Backends: []report.BackendSet{{Targets: []string{"service"}, Pods: []string{"a", "b", "c", "d"}},
 					{Targets: []string{"local"}, Pods: []string{"b"}}}}
@@ -168,7 +168,7 @@ func TestOnlyPodsThatChangedAtTheTimeExplainFailures(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			round := report.Round{Churn: c.changes,
-				Agents:   []report.Agent{{Pod: "a", Finished: true, Started: at(0), Paths: []report.Path{path}}},
+				Agents:   []report.AgentReport{{Pod: "a", Finished: true, Started: at(0), Paths: []report.Path{path}}},
 				Backends: []report.BackendSet{{Targets: []string{"service"}, Pods: []string{"a", "b", "c", "d"}}}}
 			if got := churn.Excuse(round, nil).Agents[0].Paths[0].Excused(); got != c.want {
 				t.Errorf("%d requests are void, want %d", got, c.want)
@@ -198,7 +198,7 @@ func TestTimesOfAnAgentAreThoseOfTheControllersClock(t *testing.T) {
 			p := measured(endpoint, failure(probe.Timeout, [3]float64{50, 99, 490}))
 			p.Started, p.Ended = p.Started.Add(c.ahead), p.Ended.Add(c.ahead)
 			round := report.Round{Churn: []report.Change{gone},
-				Agents: []report.Agent{{Pod: "a", Finished: true, Started: p.Started, Ended: p.Ended,
+				Agents: []report.AgentReport{{Pod: "a", Finished: true, Started: p.Started, Ended: p.Ended,
 					Earliest: c.earliest, Latest: c.latest,
 					Paths: []report.Path{p}}}}
 			if got := churn.Excuse(round, nil).Agents[0].Paths[0].Excused(); got != c.want {

@@ -60,7 +60,7 @@ func anyRound(random *rand.Rand) (report.Round, map[string]time.Time) {
 			silent[pod] = at(100 * random.Float64())
 			continue
 		}
-		a := report.Agent{Pod: pod, Finished: true, Started: at(0), Ended: at(100), Earliest: at(0),
+		a := report.AgentReport{Pod: pod, Finished: true, Started: at(0), Ended: at(100), Earliest: at(0),
 			Latest: at(2 * random.Float64())}
 		for _, kind := range kinds {
 			a.Paths = append(a.Paths,
@@ -116,7 +116,7 @@ func anyPath(random *rand.Rand, round report.Round, pods []string, t target.Targ
 func judged(round report.Round, silent map[string]time.Time) report.Round {
 	got := churn.Excuse(round, silent)
 	got.Agents, got.Missing = slices.Clone(got.Agents), slices.Clone(got.Missing)
-	slices.SortFunc(got.Agents, func(a, b report.Agent) int { return cmp.Compare(a.Pod, b.Pod) })
+	slices.SortFunc(got.Agents, func(a, b report.AgentReport) int { return cmp.Compare(a.Pod, b.Pod) })
 	slices.SortFunc(got.Missing, func(a, b report.Missing) int { return cmp.Compare(a.Pod, b.Pod) })
 	for i := range got.Agents {
 		slices.SortFunc(got.Agents[i].Paths,

@@ -106,13 +106,14 @@ func TestAgentsThatWereStopped(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			want := report.Agent{Pod: "b", Started: at(0), Ended: c.ended, Finished: c.finished, Earliest: c.earliest,
-				Latest: c.latest}
-			round := report.Round{Churn: []report.Change{gone}, Agents: []report.Agent{want}}
+			want := report.AgentReport{Pod: "b", Started: at(0), Ended: c.ended, Finished: c.finished,
+				Earliest: c.earliest,
+				Latest:   c.latest}
+			round := report.Round{Churn: []report.Change{gone}, Agents: []report.AgentReport{want}}
 			if c.cut {
 				want.StoppedBy, want.StoppedWhy = &gone, "its pod was deleted during the round"
 			}
-			if diff := cmp.Diff([]report.Agent{want}, churn.Excuse(round, nil).Agents,
+			if diff := cmp.Diff([]report.AgentReport{want}, churn.Excuse(round, nil).Agents,
 				cmpopts.EquateEmpty()); diff != "" {
 				t.Errorf("agents (-want +got):\n%s", diff)
 			}

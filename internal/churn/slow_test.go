@@ -27,9 +27,10 @@ func TestLateAnswersOfAnAgentThatWasThrottled(t *testing.T) {
 			p := four([3]float64{50, 54, 20})
 			p.Failures, p.OK = append([]report.Failure{late}, p.Failures...), p.OK-80
 			round := roundOf("a", p, behindFour(), deletedAt("b", 50))
-			round.Agents = append(round.Agents, report.Agent{Pod: c.pod, Finished: true, Started: at(0), Ended: at(101),
-				Earliest: at(0), Latest: at(0),
-				Observer: report.Observer{Quota: 0.1, Periods: 1000, ThrottledPeriods: c.periods}})
+			round.Agents = append(round.Agents,
+				report.AgentReport{Pod: c.pod, Finished: true, Started: at(0), Ended: at(101),
+					Earliest: at(0), Latest: at(0),
+					Observer: report.Observer{Quota: 0.1, Periods: 1000, ThrottledPeriods: c.periods}})
 			if got := excusedRequests(round); got != c.want {
 				t.Errorf("%d requests are void, want %d", got, c.want)
 			}

@@ -41,7 +41,7 @@ type span struct {
 }
 
 // stream returns one stream of the agent's path: the counted one, or the one over persistent connections.
-func (e *excuser) stream(a report.Agent, of, p report.Path, planned float64) stream {
+func (e *excuser) stream(a report.AgentReport, of, p report.Path, planned float64) stream {
 	p.Target = of.Target
 	moment := func(at time.Time) (earliest, latest time.Duration) {
 		first, last := controllerTimes(a, at)

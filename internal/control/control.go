@@ -108,18 +108,18 @@ func (c *Client) Start(ctx context.Context, agent topology.Agent, plan mesh.Plan
 
 // Fetch returns what the agent measured so far; Ended is zero while the round runs. A report that does not add up, or
 // is another agent's, is an error.
-func (c *Client) Fetch(ctx context.Context, agent topology.Agent, key schedule.Key) (report.Agent, error) {
+func (c *Client) Fetch(ctx context.Context, agent topology.Agent, key schedule.Key) (report.AgentReport, error) {
 	var response *agentv1.GetReportResponse
 	via, err := c.call(ctx, agent, func(ctx context.Context, service agentv1.AgentServiceClient) (err error) {
 		response, err = service.GetReport(ctx, &agentv1.GetReportRequest{Key: wire.Key(key)})
 		return err
 	})
 	if err != nil {
-		return report.Agent{}, describe("fetch the report of round", key, agent, err)
+		return report.AgentReport{}, describe("fetch the report of round", key, agent, err)
 	}
 	fetched, err := parse(response.GetReport(), agent, key)
 	if err != nil {
-		return report.Agent{}, describe("read the report of round", key, agent, err)
+		return report.AgentReport{}, describe("read the report of round", key, agent, err)
 	}
 	fetched.Via = via
 	return fetched, nil
@@ -137,17 +137,17 @@ func (c *Client) Stop(ctx context.Context, agent topology.Agent, key schedule.Ke
 	return describe("stop round", key, agent, err)
 }
 
-func parse(message *agentv1.AgentReport, agent topology.Agent, key schedule.Key) (report.Agent, error) {
+func parse(message *agentv1.AgentReport, agent topology.Agent, key schedule.Key) (report.AgentReport, error) {
 	fetched, err := wire.ParseReport(message)
 	if err != nil {
-		return report.Agent{}, err
+		return report.AgentReport{}, err
 	}
 	got, err := wire.ParseKey(message.GetKey())
 	if err != nil {
-		return report.Agent{}, err
+		return report.AgentReport{}, err
 	}
 	if got != key || fetched.Pod != agent.Pod {
-		return report.Agent{}, fmt.Errorf("it is of round %s and pod %s", got, fetched.Pod)
+		return report.AgentReport{}, fmt.Errorf("it is of round %s and pod %s", got, fetched.Pod)
 	}
 	return fetched, nil
 }

@@ -33,7 +33,7 @@ import (
 func key() schedule.Key { return schedule.Key{UID: "uid-1", Generation: 1, Round: 1} }
 
 func plan() mesh.Plan {
-	return mesh.Plan{Key: key(), Task: report.Task{Kind: "NetReach", Name: "task"}, Agent: topology.Agent{Pod: "a"},
+	return mesh.Plan{Key: key(), Task: report.TaskRef{Kind: "NetReach", Name: "task"}, Agent: topology.Agent{Pod: "a"},
 		Load: mesh.Load{PerSecond: 1, Duration: time.Second, Timeout: time.Second}, Limit: time.Minute}
 }
 
@@ -77,7 +77,7 @@ func (a *agent) GetReport(ctx context.Context, r *agentv1.GetReportRequest) (*ag
 	if !a.started[r.GetKey().String()] {
 		return nil, status.Error(codes.NotFound, "no such round")
 	}
-	message := wire.Report(report.Agent{Pod: a.pod, Node: "n1", Started: time.Unix(1, 0)})
+	message := wire.Report(report.AgentReport{Pod: a.pod, Node: "n1", Started: time.Unix(1, 0)})
 	message.Key = r.GetKey()
 	return &agentv1.GetReportResponse{Report: message}, nil
 }
@@ -224,7 +224,7 @@ func TestARoundIsStartedFetchedAndStopped(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := report.Agent{Pod: "a", Node: "n1", Via: report.Direct, Started: time.Unix(1, 0).UTC()}
+	want := report.AgentReport{Pod: "a", Node: "n1", Via: report.Direct, Started: time.Unix(1, 0).UTC()}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("report (-want +got):\n%s", diff)
 	}

@@ -38,7 +38,7 @@ type Budget struct {
 
 // holder is a round with its part of the budget.
 type holder struct {
-	task report.Task
+	task report.TaskRef
 	// agents names the workload of its agents.
 	agents string
 	// agent is the round's claim on each of its agents, total its claim on the whole cluster.
@@ -88,7 +88,7 @@ func (b *Budget) await(ctx context.Context, key schedule.Key) {
 }
 
 // Register counts a round that begins: rounds that are planned meanwhile leave it a fair part.
-func (b *Budget) Register(key schedule.Key, task report.Task, of topology.Workload) {
+func (b *Budget) Register(key schedule.Key, task report.TaskRef, of topology.Workload) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.rounds[key] = &holder{task: task, agents: of.Kind + "/" + of.Name, agent: limits.Claim{Open: true},

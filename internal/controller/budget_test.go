@@ -29,7 +29,7 @@ func asks(perAgent int) limits.Demand {
 func roundOf(task string) schedule.Key { return schedule.Key{UID: task, Generation: 1, Round: 1} }
 
 func (b *Budget) enter(task, agents string) {
-	b.Register(roundOf(task), report.Task{Kind: "NetReach", Name: task},
+	b.Register(roundOf(task), report.TaskRef{Kind: "NetReach", Name: task},
 		topology.Workload{Kind: topology.DaemonSet, Name: agents})
 }
 

@@ -47,7 +47,7 @@ func under(done int64, history ...v1beta1.Record) Task {
 
 func passed(n int64, ended time.Duration) *Result {
 	return &Result{Key: key(n),
-		Outcome: Outcome{Result: verdict.Pass, Expected: 2, Succeeded: []string{"n0", "n1"},
+		Summary: Summary{Result: verdict.Pass, Expected: 2, Succeeded: []string{"n0", "n1"},
 			Ended: created().Add(ended)}}
 }
 
@@ -367,7 +367,7 @@ func TestRecordOfAClosedRound(t *testing.T) {
 		want   func(*v1beta1.Record)
 	}{
 		{name: "a success lists the nodes and has no reason",
-			result: Result{Outcome: Outcome{Result: verdict.Pass, Expected: 2, Succeeded: []string{"n0", "n1"},
+			result: Result{Summary: Summary{Result: verdict.Pass, Expected: 2, Succeeded: []string{"n0", "n1"},
 				Ended: ended}},
 			want: func(r *v1beta1.Record) {
 				r.Status, r.ExpectedActorNumber = v1beta1.RecordSucceed, number(2)
@@ -375,7 +375,7 @@ func TestRecordOfAClosedRound(t *testing.T) {
 					[]string{}, []string{}
 			}},
 		{name: "a failure tells its reasons, and an agent without a node has no place in the list",
-			result: Result{Outcome: Outcome{Result: verdict.Fail, Reasons: []string{"one", "two"}, Expected: 3,
+			result: Result{Summary: Summary{Result: verdict.Fail, Reasons: []string{"one", "two"}, Expected: 3,
 				Succeeded: []string{"n0"}, Failed: []string{"n2", "n1", "n2"}, Silent: []string{""}, Ended: ended}},
 			want: func(r *v1beta1.Record) {
 				r.Status, r.ExpectedActorNumber, r.FailureReason = v1beta1.RecordFail, number(3), "one; two"
@@ -383,7 +383,7 @@ func TestRecordOfAClosedRound(t *testing.T) {
 					[]string{"n1", "n2"}, []string{}
 			}},
 		{name: "no data is a failure",
-			result: Result{Outcome: Outcome{Result: verdict.NoData, Reasons: []string{"no agent reported"},
+			result: Result{Summary: Summary{Result: verdict.NoData, Reasons: []string{"no agent reported"},
 				Ended: ended}},
 			want: func(r *v1beta1.Record) {
 				r.Status, r.ExpectedActorNumber, r.FailureReason = v1beta1.RecordFail, number(0), "no agent reported"
@@ -391,7 +391,7 @@ func TestRecordOfAClosedRound(t *testing.T) {
 					[]string{}
 			}},
 		{name: "a round does not end before it began, whatever the clock says",
-			result: Result{Outcome: Outcome{Result: verdict.Pass, Expected: 1, Succeeded: []string{"n0"},
+			result: Result{Summary: Summary{Result: verdict.Pass, Expected: 1, Succeeded: []string{"n0"},
 				Ended: created().Add(-time.Hour)}},
 			want: func(r *v1beta1.Record) {
 				begun := at(0)

@@ -80,7 +80,7 @@ func newStage(t *testing.T, objects ...client.Object) *stage {
 	return s
 }
 
-func (s *stage) run(ctx context.Context, req round.Request) (Outcome, error) {
+func (s *stage) run(ctx context.Context, req round.Request) (Summary, error) {
 	s.mu.Lock()
 	s.runs, s.ran = append(s.runs, req.Key), append(s.ran, req.Workload)
 	s.mu.Unlock()
@@ -92,9 +92,9 @@ func (s *stage) run(ctx context.Context, req round.Request) (Outcome, error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.causes = append(s.causes, context.Cause(ctx))
-		return Outcome{}, context.Cause(ctx)
+		return Summary{}, context.Cause(ctx)
 	case <-time.After(roundTakes):
-		return Outcome{Result: verdict.Pass, Expected: 1, Succeeded: []string{"n0"}, Ended: time.Now()}, nil
+		return Summary{Result: verdict.Pass, Expected: 1, Succeeded: []string{"n0"}, Ended: time.Now()}, nil
 	}
 }
 

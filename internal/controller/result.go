@@ -21,8 +21,8 @@ import (
 // longestReason is the length in bytes to which reasons in status and events are cut.
 const longestReason = 1000
 
-// Outcome is what the status tells of a round that is over. All lists are sorted and without repetition or empty names.
-type Outcome struct {
+// Summary is what the status says of a round that is over. All lists are sorted and without repetition or empty names.
+type Summary struct {
 	Result  verdict.Result
 	Reasons []string
 	// Finding says where to look, by the surest finding; it is empty without a finding.
@@ -40,8 +40,8 @@ type Outcome struct {
 }
 
 // Summarize reduces a round to its outcome.
-func Summarize(r report.Round, v verdict.Verdict) Outcome {
-	o := Outcome{Result: v.Result, Expected: len(r.Expected), Reduced: phrases.Reduction(r.Budget), Ended: r.Ended}
+func Summarize(r report.Round, v verdict.Verdict) Summary {
+	o := Summary{Result: v.Result, Expected: len(r.Expected), Reduced: phrases.Reduction(r.Budget), Ended: r.Ended}
 	if v.Result == verdict.Pass {
 		o.Success = success(r, v)
 	}
@@ -96,7 +96,7 @@ func names(nodes []string) []string {
 // Result is how the running of a round ended.
 type Result struct {
 	Key schedule.Key
-	Outcome
+	Summary
 	// Err is why there is no outcome, or, when there is one, why its report could not be kept.
 	Err error
 }

@@ -17,7 +17,7 @@ var errWithdrawn = errors.New("the task was deleted or edited")
 
 // Runner runs one round to its end. The error means that there is no outcome, or, beside one, that its report could not
 // be kept.
-type Runner func(ctx context.Context, req round.Request) (Outcome, error)
+type Runner func(ctx context.Context, req round.Request) (Summary, error)
 
 // Eraser removes all that is kept of a task.
 type Eraser interface {
@@ -80,8 +80,8 @@ func (r *Rounds) Begin(req round.Request, done func()) {
 	delete(r.ended, uid)
 	r.all.Go(func() {
 		defer cancel(nil)
-		outcome, err := r.run(ctx, req)
-		r.end(ctx, current, Result{Key: req.Key, Outcome: outcome, Err: err})
+		summary, err := r.run(ctx, req)
+		r.end(ctx, current, Result{Key: req.Key, Summary: summary, Err: err})
 		done()
 	})
 }

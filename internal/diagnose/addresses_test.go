@@ -30,7 +30,7 @@ type nodeAddress struct {
 func addressed(agents int, addresses ...nodeAddress) report.Round {
 	var r report.Round
 	for i := range agents {
-		a := report.Agent{Pod: name(i), Node: node(i)}
+		a := report.AgentReport{Pod: name(i), Node: node(i)}
 		r.Expected = append(r.Expected, report.Expected{Pod: a.Pod, Node: a.Node})
 		for _, at := range addresses {
 			port := cmp.Or(at.port, "30080")

@@ -32,7 +32,7 @@ func counted(pods int, views ...view) report.Round {
 	for i := range pods {
 		backends.Pods = append(backends.Pods, name(i))
 		r.Expected = append(r.Expected, report.Expected{Pod: name(i), Node: node(i)})
-		r.Agents = append(r.Agents, report.Agent{Pod: name(i), Node: node(i)})
+		r.Agents = append(r.Agents, report.AgentReport{Pod: name(i), Node: node(i)})
 	}
 	for _, v := range views {
 		kind := target.ClusterIP

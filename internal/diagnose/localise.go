@@ -89,7 +89,7 @@ func routesOf(round report.Round, judged verdict.Verdict) routes {
 	for _, e := range round.Expected {
 		nodes[e.Pod] = e.Node
 	}
-	results := map[askedTarget]verdict.Path{}
+	results := map[askedTarget]verdict.JudgedPath{}
 	for _, a := range judged.Agents {
 		for _, p := range a.Paths {
 			results[askedTarget{a.Pod, p.Target}] = p

@@ -44,8 +44,8 @@ func (m matrix) build() (report.Round, verdict.Verdict) {
 	var r report.Round
 	var v verdict.Verdict
 	for i := range m.nodes {
-		a := report.Agent{Pod: name(i), Node: node(i)}
-		judged := verdict.Agent{Pod: name(i), Node: node(i)}
+		a := report.AgentReport{Pod: name(i), Node: node(i)}
+		judged := verdict.JudgedAgent{Pod: name(i), Node: node(i)}
 		add := func(w way, t target.Target) {
 			t.ID = fmt.Sprintf("%s-%s-%d", w.kind, w.family, w.to)
 			t.Kind, t.Family = w.kind, w.family
@@ -54,7 +54,7 @@ func (m matrix) build() (report.Round, verdict.Verdict) {
 				result = m.result(w)
 			}
 			a.Paths = append(a.Paths, report.Path{Target: t})
-			path := verdict.Path{Target: t.ID, Result: result}
+			path := verdict.JudgedPath{Target: t.ID, Result: result}
 			path.Reason.Persistent = result == verdict.Fail && m.persistent != nil && m.persistent(w)
 			judged.Paths = append(judged.Paths, path)
 		}

@@ -48,7 +48,7 @@ func (c cluster) build() report.Round {
 	}
 	var ids []string
 	for i, agent := range pods {
-		a := report.Agent{Pod: agent, Node: r.Expected[i].Node, Finished: true}
+		a := report.AgentReport{Pod: agent, Node: r.Expected[i].Node, Finished: true}
 		for _, kind := range c.kinds {
 			p := c.path(agent, kind, pods)
 			ids = append(ids, p.Target.ID)

@@ -74,7 +74,7 @@ func (l lottery) round(random *rand.Rand) report.Round {
 	for i := range l.pods {
 		backends.Pods = append(backends.Pods, name(i))
 		r.Expected = append(r.Expected, report.Expected{Pod: name(i), Node: node(i)})
-		a := report.Agent{Pod: name(i), Node: node(i), Finished: true}
+		a := report.AgentReport{Pod: name(i), Node: node(i), Finished: true}
 		for _, t := range targets {
 			a.Paths = append(a.Paths, l.path(i, t, random, turns))
 		}

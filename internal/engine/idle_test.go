@@ -105,7 +105,7 @@ func judged(p report.Path) judging.Verdict {
 	}
 	return judging.Judge(report.Round{Expected: []report.Expected{{Pod: "a", Node: "n", Targets: []string{p.Target.ID},
 		Requests: p.Scheduled, Persistent: p.Persistent.Scheduled}},
-		Agents: []report.Agent{{Pod: "a", Node: "n", Finished: true, Paths: []report.Path{p}}}},
+		Agents: []report.AgentReport{{Pod: "a", Node: "n", Finished: true, Paths: []report.Path{p}}}},
 		judging.Expect{SuccessRate: 1})
 }
 

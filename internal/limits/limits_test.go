@@ -24,7 +24,7 @@ func everybody(agents int, load mesh.Load) mesh.Mesh {
 		all = append(all, topology.Agent{Pod: fmt.Sprintf("p%03d", i), Node: "n", HTTPPort: 80,
 			Addresses: []netip.Addr{netip.AddrFrom4([4]byte{192, 0, 2, byte(i)})}})
 	}
-	return mesh.New(schedule.Key{}, report.Task{}, topology.Snapshot{Agents: all},
+	return mesh.New(schedule.Key{}, report.TaskRef{}, topology.Snapshot{Agents: all},
 		mesh.Want{Kinds: []target.Kind{target.Endpoint}, Families: []topology.Family{topology.IPv4}, Load: load})
 }
 

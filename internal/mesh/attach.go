@@ -11,7 +11,7 @@ import (
 // Attach removes a path of a target that the plan does not have. An agent may run an older plan of the round, when the
 // controller lost that plan and made another one from a cluster that has changed. Nothing passes for that: a target of
 // the plan without a path counts as not measured.
-func (p Plan) Attach(r *report.Agent) {
+func (p Plan) Attach(r *report.AgentReport) {
 	index := targetIndex{targets: p.Targets}
 	known := r.Paths[:0]
 	for i, path := range r.Paths {

@@ -32,7 +32,7 @@ func TestAttach(t *testing.T) {
 		{"a report of unknown targets alone has no path left", []string{"x", "y"}, []int{}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			var r report.Agent
+			var r report.AgentReport
 			for _, id := range c.paths {
 				path := report.Path{Target: target.Target{ID: id}}
 				path.Persistent = &report.Path{Target: target.Target{ID: id}}

@@ -28,8 +28,8 @@ type Want struct {
 
 // Plan is what one agent is to do in one round.
 type Plan struct {
-	Key  schedule.Key `json:"Key"`
-	Task report.Task  `json:"Task"`
+	Key  schedule.Key   `json:"Key"`
+	Task report.TaskRef `json:"Task"`
 	// Agent is the agent that carries the plan out.
 	Agent   topology.Agent  `json:"Agent"`
 	Targets []target.Target `json:"Targets"`
@@ -77,7 +77,7 @@ type Mesh struct {
 
 // New plans a round in which every ready agent probes every target, with the load that is asked for: limits.Grant
 // lowers it. Agents that are not ready are expected as well, with the reason. Plans with the same targets share them.
-func New(key schedule.Key, task report.Task, snapshot topology.Snapshot, want Want) Mesh {
+func New(key schedule.Key, task report.TaskRef, snapshot topology.Snapshot, want Want) Mesh {
 	var m Mesh
 	seen := map[target.Gap]bool{}
 	planner := newPlanner(snapshot, want)

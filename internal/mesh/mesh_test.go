@@ -68,7 +68,7 @@ func TestNew(t *testing.T) {
 			want := mesh.Want{Kinds: c.kinds, Families: c.families,
 				Load: mesh.Load{PerSecond: 5, Duration: 2 * time.Second}, Limit: time.Minute,
 				HTTP: mesh.HTTP{Status: 204, Answer: mesh.Answer{Bytes: 8000}}}
-			m := mesh.New(key, report.Task{Kind: "NetReach", Name: "t"}, topology.Snapshot{Agents: c.agents}, want)
+			m := mesh.New(key, report.TaskRef{Kind: "NetReach", Name: "t"}, topology.Snapshot{Agents: c.agents}, want)
 			plans := map[string][]string{}
 			for _, p := range m.Plans {
 				var ids []string
@@ -100,7 +100,7 @@ func TestNew(t *testing.T) {
 }
 
 func TestWhatIsExpectedOfThePersistentStream(t *testing.T) {
-	m := mesh.New(schedule.Key{}, report.Task{}, twoNodes(),
+	m := mesh.New(schedule.Key{}, report.TaskRef{}, twoNodes(),
 		mesh.Want{Load: mesh.Load{PerSecond: 10, Duration: 10 * time.Second, Connection: mesh.Both}})
 	if m.Expected[0].Requests != 100 || m.Expected[0].Persistent != 10 {
 		t.Errorf("%d requests and %d of the persistent stream are expected, want 100 and 10", m.Expected[0].Requests,
@@ -111,7 +111,7 @@ func TestWhatIsExpectedOfThePersistentStream(t *testing.T) {
 func TestAMeshThatIsWithheldExpectsThoseWhoCouldNotHaveBegun(t *testing.T) {
 	s := twoNodes()
 	s.Agents[1].NotReady = "pod is Pending"
-	m := mesh.New(schedule.Key{}, report.Task{}, s,
+	m := mesh.New(schedule.Key{}, report.TaskRef{}, s,
 		mesh.Want{Kinds: []target.Kind{target.ClusterIP}, Families: []topology.Family{topology.IPv4}})
 	m.DropPlans()
 	if diff := cmp.Diff(mesh.Mesh{Expected: []report.Expected{{Pod: "b", Node: "n1", LeftOutWhy: "pod is Pending"}},
@@ -166,7 +166,7 @@ func TestBackends(t *testing.T) {
 	want := mesh.Want{Kinds: []target.Kind{target.Endpoint, target.ClusterIP, target.NodePort, target.LoadBalancer,
 		target.Ingress},
 		Families: []topology.Family{topology.IPv4, topology.IPv6}}
-	got := mesh.New(schedule.Key{}, report.Task{}, snapshot, want).Backends
+	got := mesh.New(schedule.Key{}, report.TaskRef{}, snapshot, want).Backends
 	all := []report.BackendSet{
 		{Pods: []string{"a", "b"},
 			Targets: []string{"AgentClusterV4IP_203.0.113.1:80", "AgentIngress_http://203.0.113.10/x",
@@ -178,7 +178,7 @@ func TestBackends(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	slices.Reverse(snapshot.Agents)
-	if diff := cmp.Diff(all, mesh.New(schedule.Key{}, report.Task{}, snapshot, want).Backends); diff != "" {
+	if diff := cmp.Diff(all, mesh.New(schedule.Key{}, report.TaskRef{}, snapshot, want).Backends); diff != "" {
 		t.Errorf("with the agents in another order (-want +got):\n%s", diff)
 	}
 }

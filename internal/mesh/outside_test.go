@@ -15,7 +15,7 @@ import (
 
 // ports is the mesh of the snapshot with node ports over IPv4.
 func ports(s topology.Snapshot, nodes target.Nodes, kinds ...target.Kind) mesh.Mesh {
-	return mesh.New(schedule.Key{}, report.Task{}, s,
+	return mesh.New(schedule.Key{}, report.TaskRef{}, s,
 		mesh.Want{Kinds: kinds, NodePorts: nodes, Families: []topology.Family{topology.IPv4}})
 }
 
@@ -121,7 +121,7 @@ func TestNodePortsAreProbedByTheAddressesThatAreAskedFor(t *testing.T) {
 		outer := netip.MustParseAddr("203.0.113.5")
 		s.Nodes[0].Addresses = append(s.Nodes[0].Addresses, netip.MustParseAddr("198.51.100.9"), outer)
 		s.Nodes[0].External = []netip.Addr{outer}
-		m := mesh.New(schedule.Key{}, report.Task{}, s,
+		m := mesh.New(schedule.Key{}, report.TaskRef{}, s,
 			mesh.Want{Kinds: []target.Kind{target.NodePort}, NodeAddresses: by,
 				Families: []topology.Family{topology.IPv4}})
 		if got := len(m.Plans[0].Targets); got != want {

@@ -127,7 +127,7 @@ func TestBackendsFollowTrafficPolicies(t *testing.T) {
 			c.change(&snapshot, &want)
 			for range 2 {
 				if diff := cmp.Diff(c.want,
-					mesh.New(schedule.Key{}, report.Task{}, snapshot, want).Backends); diff != "" {
+					mesh.New(schedule.Key{}, report.TaskRef{}, snapshot, want).Backends); diff != "" {
 					t.Errorf("(-want +got):\n%s", diff)
 				}
 				slices.Reverse(snapshot.Agents)
@@ -196,7 +196,7 @@ func TestBackendsOfLoadBalancersAndIngresses(t *testing.T) {
 			s.Services[0].Ingress = []topology.Entry{{Address: netip.MustParseAddr("203.0.113.8")},
 				{Hostname: "lb.example"}}
 			c.change(&s)
-			m := mesh.New(schedule.Key{}, report.Task{}, s,
+			m := mesh.New(schedule.Key{}, report.TaskRef{}, s,
 				mesh.Want{Kinds: []target.Kind{target.LoadBalancer, target.Ingress},
 					Families: []topology.Family{topology.IPv4}})
 			if diff := cmp.Diff(c.want, m.Backends); diff != "" {
@@ -218,7 +218,7 @@ func TestPlansHoldTheAuthoritiesThatTheirTargetsTrustAndNoOthers(t *testing.T) {
 			map[string][]byte{"t": []byte("PEM")}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := mesh.New(schedule.Key{}, report.Task{}, twoNodes(),
+			m := mesh.New(schedule.Key{}, report.TaskRef{}, twoNodes(),
 				mesh.Want{Kinds: c.kinds, Families: []topology.Family{topology.IPv4}})
 			for _, plan := range m.Plans {
 				if diff := cmp.Diff(c.want, plan.Authorities); diff != "" {

@@ -53,8 +53,8 @@ type Problem struct {
 	Text string
 }
 
-// Outcome is what came of one round.
-type Outcome struct {
+// RoundCheck is what came of one round.
+type RoundCheck struct {
 	Problems []Problem
 	Result   verdict.Result
 	// Unlucky reports that a path fails because chance alone cost more than the margin allows, or for a reason that
@@ -72,11 +72,11 @@ type checker struct {
 	truth   *Truth
 	judged  Judged
 	windows []window
-	outcome Outcome
+	outcome RoundCheck
 }
 
 // Check simulates the scenario and compares the product's judgement with the truth.
-func Check(s Scenario) Outcome {
+func Check(s Scenario) RoundCheck {
 	c := checker{truth: Simulate(s)}
 	c.windows = c.truth.windows()
 	e, err := c.truth.evidence()
@@ -104,7 +104,7 @@ func (c *checker) problem(kind Kind, format string, args ...any) {
 }
 
 // resultOf returns the judgement on an agent, nil without one.
-func resultOf(v verdict.Verdict, pod string) *verdict.Agent {
+func resultOf(v verdict.Verdict, pod string) *verdict.JudgedAgent {
 	for i := range v.Agents {
 		if v.Agents[i].Pod == pod {
 			return &v.Agents[i]
@@ -204,13 +204,13 @@ func (c *checker) anyFails() bool {
 }
 
 // pathOf returns the judgement on an agent's path.
-func pathOf(a *verdict.Agent, id string) verdict.Path {
+func pathOf(a *verdict.JudgedAgent, id string) verdict.JudgedPath {
 	for _, p := range a.Paths {
 		if p.Target == id {
 			return p
 		}
 	}
-	return verdict.Path{}
+	return verdict.JudgedPath{}
 }
 
 // checkPaths checks every path by itself.
@@ -220,7 +220,7 @@ func (c *checker) checkPaths() {
 		if judged == nil {
 			continue
 		}
-		results := make(map[string]verdict.Path, len(judged.Paths))
+		results := make(map[string]verdict.JudgedPath, len(judged.Paths))
 		for _, p := range judged.Paths {
 			results[p.Target] = p
 		}
@@ -230,7 +230,7 @@ func (c *checker) checkPaths() {
 	}
 }
 
-func (c *checker) checkPath(a AgentTruth, p PathTruth, judged verdict.Path) {
+func (c *checker) checkPath(a AgentTruth, p PathTruth, judged verdict.JudgedPath) {
 	t, expect := c.truth, c.truth.Scenario.Expect
 	counted := t.accountFor(a, p, p.Counted.attempts, c.windows)
 	persistent := t.accountFor(a, p, p.Persistent.attempts, c.windows)
@@ -307,7 +307,7 @@ func (t *Truth) reported(number int) bool {
 	return false
 }
 
-func reasonOf(p verdict.Path) string { return fmt.Sprint(p.Reason) }
+func reasonOf(p verdict.JudgedPath) string { return fmt.Sprint(p.Reason) }
 
 // checkRound checks what must hold for the whole round.
 func (c *checker) checkRound() {

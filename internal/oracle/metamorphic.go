@@ -52,7 +52,7 @@ func (c *checker) oneMoreFailure(d dice, e evidence) {
 		c.problem(RefusedReport, "with one more failure: %v", err)
 		return
 	}
-	with := e.withAgent(r.Pod, func(a *report.Agent) {
+	with := e.withAgent(r.Pod, func(a *report.AgentReport) {
 		a.Paths = slices.Clone(a.Paths)
 		a.Paths[at] = r.Paths[0]
 	})
@@ -92,7 +92,7 @@ func (d dice) quickSuccess(attempts []attempt) (int, bool) {
 }
 
 // withAgent returns the evidence with one agent's report changed.
-func (e evidence) withAgent(pod string, change func(*report.Agent)) evidence {
+func (e evidence) withAgent(pod string, change func(*report.AgentReport)) evidence {
 	e.round.Agents = slices.Clone(e.round.Agents)
 	for i := range e.round.Agents {
 		if e.round.Agents[i].Pod == pod {
@@ -144,12 +144,12 @@ func (c *checker) lessMeasured(d dice, e evidence) {
 	case 0:
 		what = "without the report"
 		less.round.Agents = slices.DeleteFunc(slices.Clone(e.round.Agents),
-			func(a report.Agent) bool { return a.Pod == pod })
+			func(a report.AgentReport) bool { return a.Pod == pod })
 		less.round.Missing = append(slices.Clone(e.round.Missing),
 			report.Missing{Pod: pod, Node: "", Reason: "no report"})
 	case 1:
 		what = "without a path"
-		less = e.withAgent(pod, func(a *report.Agent) {
+		less = e.withAgent(pod, func(a *report.AgentReport) {
 			if len(a.Paths) > 0 {
 				i := d.IntN(len(a.Paths))
 				a.Paths = slices.Delete(slices.Clone(a.Paths), i, i+1)
@@ -160,7 +160,7 @@ func (c *checker) lessMeasured(d dice, e evidence) {
 		less = c.mostMissed(d, e, pod)
 	case 3:
 		what = "without the persistent stream of a path"
-		less = e.withAgent(pod, func(a *report.Agent) {
+		less = e.withAgent(pod, func(a *report.AgentReport) {
 			if len(a.Paths) > 0 {
 				a.Paths = slices.Clone(a.Paths)
 				a.Paths[d.IntN(len(a.Paths))].Persistent = nil
@@ -169,7 +169,7 @@ func (c *checker) lessMeasured(d dice, e evidence) {
 	case 4:
 		what, timeless = "without the times of failures", true
 		both := d.chance(0.5)
-		less = e.withAgent(pod, func(a *report.Agent) {
+		less = e.withAgent(pod, func(a *report.AgentReport) {
 			a.Paths = slices.Clone(a.Paths)
 			for i := range a.Paths {
 				p := &a.Paths[i]
@@ -227,7 +227,7 @@ func (c *checker) mostMissed(d dice, e evidence, pod string) evidence {
 		c.problem(RefusedReport, "with fewer requests: %v", err)
 		return e
 	}
-	return e.withAgent(pod, func(a *report.Agent) {
+	return e.withAgent(pod, func(a *report.AgentReport) {
 		a.Paths = slices.Clone(a.Paths)
 		a.Paths[at] = r.Paths[0]
 	})

@@ -34,7 +34,7 @@ type evidence struct {
 
 // evidence returns what the controller has once the round is over, joined as internal/round joins it.
 func (t *Truth) evidence() (evidence, error) {
-	var reports []report.Agent
+	var reports []report.AgentReport
 	lost, silent, answered := map[string]string{}, map[string]time.Time{}, map[string]time.Time{}
 	for _, a := range t.Agents {
 		if !a.Reports {

@@ -16,7 +16,7 @@ import (
 )
 
 // Record returns the agent's report after it went over the wire, as the controller keeps it.
-func (t *Truth) Record(a AgentTruth) (report.Agent, error) {
+func (t *Truth) Record(a AgentTruth) (report.AgentReport, error) {
 	s := t.Scenario
 	start := s.Starts[a.Number]
 	own := epoch().Add(start.Clock)
@@ -25,7 +25,7 @@ func (t *Truth) Record(a AgentTruth) (report.Agent, error) {
 	if a.Stopped != forever && own.Add(a.Stopped).Before(ended) {
 		ended = own.Add(a.Stopped)
 	}
-	r := report.Agent{Pod: podName(a.Number), Node: nodeName(t.world.pods[a.Number].node),
+	r := report.AgentReport{Pod: podName(a.Number), Node: nodeName(t.world.pods[a.Number].node),
 		Finished: a.Stopped == forever,
 		Started:  began, Ended: ended,
 		Resources: report.Resources{Known: true, MeanCPU: 5, MaxCPU: 20, MaxMemory: 30 << 20}, Observer: t.observer(a)}
@@ -39,7 +39,7 @@ func (t *Truth) Record(a AgentTruth) (report.Agent, error) {
 	}
 	sent, err := overWire(r)
 	if err != nil {
-		return report.Agent{}, fmt.Errorf("report of %s: %w", r.Pod, err)
+		return report.AgentReport{}, fmt.Errorf("report of %s: %w", r.Pod, err)
 	}
 	t.planOf(r.Pod).Attach(&sent)
 	sent.Earliest, sent.Latest, sent.Via = epoch().Add(a.Earliest), epoch().Add(a.Latest), report.Direct
@@ -71,14 +71,14 @@ func (t *Truth) planOf(pod string) mesh.Plan {
 }
 
 // overWire sends a report and reads it again.
-func overWire(r report.Agent) (report.Agent, error) {
+func overWire(r report.AgentReport) (report.AgentReport, error) {
 	bytes, err := proto.Marshal(wire.Report(r))
 	if err != nil {
-		return report.Agent{}, err
+		return report.AgentReport{}, err
 	}
 	var m agentv1.AgentReport
 	if err := proto.Unmarshal(bytes, &m); err != nil {
-		return report.Agent{}, err
+		return report.AgentReport{}, err
 	}
 	return wire.ParseReport(&m)
 }

@@ -64,7 +64,7 @@ func Simulate(s Scenario) *Truth {
 	w := newWorld(&s)
 	planned := w.snapshot(0)
 	t := &Truth{Scenario: s, world: w}
-	t.mesh = mesh.New(schedule.Key{UID: "oracle", Round: 1}, report.Task{Kind: "NetReach", Name: "oracle"}, planned,
+	t.mesh = mesh.New(schedule.Key{UID: "oracle", Round: 1}, report.TaskRef{Kind: "NetReach", Name: "oracle"}, planned,
 		mesh.Want{Kinds: s.Kinds, Families: s.Families, Load: s.Load, Limit: time.Hour})
 	limits.Grant(&t.mesh, s.Load, limits.Share{})
 	seeds := rand.New(rand.NewPCG(s.Seed, s.Number^0x5bd1e995)) // #nosec G404 -- rounds must be repeatable

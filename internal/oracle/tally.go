@@ -42,7 +42,7 @@ func newTally(examples int) *Tally {
 		Examples: map[Kind][]Example{}}
 }
 
-func (t *Tally) add(number uint64, o Outcome) {
+func (t *Tally) add(number uint64, o RoundCheck) {
 	t.Rounds++
 	t.Results[o.Result]++
 	if o.Unlucky {

@@ -60,8 +60,8 @@ const (
 	PortForward Via = "port-forward"
 )
 
-// Agent is one agent's report of one round.
-type Agent struct {
+// AgentReport is one agent's report of one round.
+type AgentReport struct {
 	Pod  string `json:"Pod"`
 	Node string `json:"Node"`
 	Via  Via    `json:"Via"`
@@ -115,8 +115,8 @@ type Expected struct {
 	LeftOutWhy string `json:"LeftOut"`
 }
 
-// Task names the task that a round belongs to.
-type Task struct {
+// TaskRef names the task that a round belongs to.
+type TaskRef struct {
 	// Kind is the task's kind, such as NetReach.
 	Kind string `json:"Kind"`
 	Name string `json:"Name"`
@@ -149,14 +149,14 @@ type Outside struct {
 // Round is the report of a whole round.
 type Round struct {
 	Key      schedule.Key  `json:"Key"`
-	Task     Task          `json:"Task"`
+	Task     TaskRef       `json:"Task"`
 	Started  time.Time     `json:"Started"`
 	Deadline time.Time     `json:"Deadline"`
 	Ended    time.Time     `json:"Ended"`
 	Budget   RequestBudget `json:"Load"`
 	Expected []Expected    `json:"Expected"`
 	Backends []BackendSet  `json:"Backends"`
-	Agents   []Agent       `json:"Agents"`
+	Agents   []AgentReport `json:"Agents"`
 	Missing  []Missing     `json:"Missing"`
 	Gaps     []target.Gap  `json:"Gaps"`
 	// Churn is the changes of agents while the round ran, sorted by time.
@@ -168,8 +168,9 @@ type Round struct {
 
 // Merge joins reports with what was expected. Reports of agents that were not expected are left out, because they
 // belong to no plan. lost has, by pod, why a report could not be fetched.
-func Merge(expected []Expected, reports []Agent, lost map[string]string) (agents []Agent, missing []Missing) {
-	byPod := make(map[string]Agent, len(reports))
+func Merge(expected []Expected, reports []AgentReport, lost map[string]string) (agents []AgentReport,
+	missing []Missing) {
+	byPod := make(map[string]AgentReport, len(reports))
 	for _, r := range reports {
 		byPod[r.Pod] = r
 	}
@@ -183,7 +184,7 @@ func Merge(expected []Expected, reports []Agent, lost map[string]string) (agents
 		missing = append(missing, Missing{Pod: e.Pod, Node: e.Node, Reason: reason})
 	}
 	slices.SortFunc(agents,
-		func(a, b Agent) int { return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.Pod, b.Pod)) })
+		func(a, b AgentReport) int { return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.Pod, b.Pod)) })
 	slices.SortFunc(missing,
 		func(a, b Missing) int { return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.Pod, b.Pod)) })
 	return agents, missing

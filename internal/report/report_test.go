@@ -10,19 +10,21 @@ import (
 )
 
 func TestMerge(t *testing.T) {
-	of := func(pod, node string) report.Agent { return report.Agent{Pod: pod, Node: node, Finished: true} }
+	of := func(pod, node string) report.AgentReport {
+		return report.AgentReport{Pod: pod, Node: node, Finished: true}
+	}
 	cases := []struct {
 		name     string
 		expected []report.Expected
-		reports  []report.Agent
+		reports  []report.AgentReport
 		lost     map[string]string
-		agents   []report.Agent
+		agents   []report.AgentReport
 		missing  []report.Missing
 	}{
 		{name: "reports are sorted by node, then pod",
 			expected: []report.Expected{{Pod: "c", Node: "n1"}, {Pod: "b", Node: "n0"}, {Pod: "a", Node: "n1"}},
-			reports:  []report.Agent{of("c", "n1"), of("a", "n1"), of("b", "n0")},
-			agents:   []report.Agent{of("b", "n0"), of("a", "n1"), of("c", "n1")}},
+			reports:  []report.AgentReport{of("c", "n1"), of("a", "n1"), of("b", "n0")},
+			agents:   []report.AgentReport{of("b", "n0"), of("a", "n1"), of("c", "n1")}},
 		{name: "an agent without a report is missing, with the reason where there is one",
 			expected: []report.Expected{{Pod: "b", Node: "n1"}, {Pod: "a", Node: "n0"}},
 			lost:     map[string]string{"b": "no answer"},
@@ -30,11 +32,12 @@ func TestMerge(t *testing.T) {
 				{Pod: "b", Node: "n1", Reason: "no answer"}}},
 		{name: "an agent that was left out is missing even if it reports",
 			expected: []report.Expected{{Pod: "a", Node: "n0", LeftOutWhy: "pod is Pending"}},
-			reports:  []report.Agent{of("a", "n0")},
+			reports:  []report.AgentReport{of("a", "n0")},
 			missing:  []report.Missing{{Pod: "a", Node: "n0", Reason: "pod is Pending"}}},
 		{name: "a report that nobody expected is left out",
-			expected: []report.Expected{{Pod: "a", Node: "n0"}}, reports: []report.Agent{of("a", "n0"), of("x", "n9")},
-			agents: []report.Agent{of("a", "n0")}},
+			expected: []report.Expected{{Pod: "a", Node: "n0"}},
+			reports:  []report.AgentReport{of("a", "n0"), of("x", "n9")},
+			agents:   []report.AgentReport{of("a", "n0")}},
 		{name: "nodes without an agent are missing one by one",
 			expected: []report.Expected{{Node: "n1", LeftOutWhy: "no agent"}, {Node: "n0", LeftOutWhy: "no agent"}},
 			missing:  []report.Missing{{Node: "n0", Reason: "no agent"}, {Node: "n1", Reason: "no agent"}}},

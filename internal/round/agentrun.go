@@ -16,7 +16,7 @@ import (
 
 // result is the outcome of one agent's part in the round.
 type result struct {
-	report report.Agent
+	report report.AgentReport
 	// reported says that there is a report, whole or in part.
 	reported bool
 	// lostForGood says that asking the agent again is of no use.
@@ -57,7 +57,7 @@ type agentRun struct {
 	result           result
 }
 
-func newRoundRun(config Config, plan store.Plan) *roundRun {
+func newRoundRun(config Config, plan store.StoredPlan) *roundRun {
 	r := &roundRun{config: config, slots: make(chan struct{}, config.Parallel),
 		unknown: "the agent restarted during the round"}
 	r.softDeadline = plan.Deadline.Add(-min(collectReserve, plan.Deadline.Sub(plan.Started)/10))
@@ -81,7 +81,7 @@ func (r *roundRun) forEach(do func(*agentRun)) {
 // happened to the agents meanwhile. The last call to all agents is made at the same time, after the last request of any
 // agent, so that the counts of served requests are whole. seen is the snapshot that the plan was made for; nil for a
 // round that is taken up again.
-func (c *Conductor) collect(ctx context.Context, plan store.Plan, of topology.Workload,
+func (c *Conductor) collect(ctx context.Context, plan store.StoredPlan, of topology.Workload,
 	seen *topology.Snapshot) ([]result, []report.Change) {
 	all := newRoundRun(c.Config, plan)
 	watch, resumed := c.watch(plan, of, seen), seen == nil
@@ -196,7 +196,7 @@ func (a *agentRun) startOnce(ctx context.Context) error {
 // fetch asks for the report once and keeps the answer. An agent that does not have the round has restarted and lost
 // what it measured.
 func (a *agentRun) fetch(ctx context.Context) error {
-	var got report.Agent
+	var got report.AgentReport
 	asked := time.Now()
 	err := a.call(ctx, func(ctx context.Context) (err error) {
 		got, err = a.round.config.Agents.Fetch(ctx, a.plan.Agent, a.plan.Key)

@@ -15,7 +15,7 @@ import (
 // Budget shares the requests that agents may send between the rounds that run at the same time.
 type Budget interface {
 	// Register announces that the task's round begins on agents of the workload, before its demand is known.
-	Register(key schedule.Key, task report.Task, of topology.Workload)
+	Register(key schedule.Key, task report.TaskRef, of topology.Workload)
 	// Acquire returns the round's share. Rounds that acquire theirs later leave the round what it was granted. Acquire
 	// may wait, until the context ends, for other rounds that leave too little. A round may acquire again, with another
 	// demand.
@@ -27,7 +27,7 @@ type Budget interface {
 // unlimited is a budget without limits.
 type unlimited struct{}
 
-func (unlimited) Register(schedule.Key, report.Task, topology.Workload) {}
+func (unlimited) Register(schedule.Key, report.TaskRef, topology.Workload) {}
 
 func (unlimited) Acquire(context.Context, schedule.Key, limits.Demand) limits.Share {
 	return limits.Share{}

@@ -35,7 +35,7 @@ func (p *purse) note(what string) {
 	p.asked = append(p.asked, what)
 }
 
-func (p *purse) Register(schedule.Key, report.Task, topology.Workload) { p.note("enter") }
+func (p *purse) Register(schedule.Key, report.TaskRef, topology.Workload) { p.note("enter") }
 
 func (p *purse) Release(schedule.Key) { p.note("leave") }
 

@@ -26,7 +26,7 @@ type clusterWatch struct {
 // watch returns a clusterWatch that compares snapshots with the agents of the plan. A plan without a start was made
 // just now, to know which agents to ask, so nothing is compared with it. seen is the snapshot that the plan was made
 // for: what differs in the next snapshot happened since then. seen is nil for a round that is taken up again.
-func (c *Conductor) watch(plan store.Plan, of topology.Workload, seen *topology.Snapshot) *clusterWatch {
+func (c *Conductor) watch(plan store.StoredPlan, of topology.Workload, seen *topology.Snapshot) *clusterWatch {
 	w := &clusterWatch{snapshots: c.Snapshots, of: of, cancel: func() {}}
 	if plan.Started.IsZero() {
 		return w

@@ -70,7 +70,7 @@ func (d *diary) Start(ctx context.Context, agent topology.Agent, plan mesh.Plan)
 	return d.agents.Start(ctx, agent, plan)
 }
 
-func (d *diary) Fetch(ctx context.Context, agent topology.Agent, key schedule.Key) (report.Agent, error) {
+func (d *diary) Fetch(ctx context.Context, agent topology.Agent, key schedule.Key) (report.AgentReport, error) {
 	defer d.note(ctx, agent.Pod, "fetch")()
 	return d.agents.Fetch(ctx, agent, key)
 }
@@ -182,9 +182,9 @@ func (q quiet) Start(ctx context.Context, agent topology.Agent, _ mesh.Plan) err
 	return nil
 }
 
-func (q quiet) Fetch(ctx context.Context, agent topology.Agent, _ schedule.Key) (report.Agent, error) {
+func (q quiet) Fetch(ctx context.Context, agent topology.Agent, _ schedule.Key) (report.AgentReport, error) {
 	defer q.note(ctx, agent.Pod, "fetch")()
-	r := report.Agent{Pod: agent.Pod, Node: agent.Node, Started: q.began}
+	r := report.AgentReport{Pod: agent.Pod, Node: agent.Node, Started: q.began}
 	if time.Since(q.began) > 10*time.Second {
 		r.Finished, r.Ended = true, q.began.Add(10*time.Second)
 	}

@@ -21,7 +21,7 @@ import (
 func TestTheKeptRoundTellsWhatWasPlanned(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		now := time.Now()
-		plan := store.Plan{Started: now.Add(-time.Minute), Deadline: now.Add(time.Minute), Mesh: mesh.Mesh{
+		plan := store.StoredPlan{Started: now.Add(-time.Minute), Deadline: now.Add(time.Minute), Mesh: mesh.Mesh{
 			Load: report.RequestBudget{Asked: 100, Granted: 25, Limit: 50, Targets: 2, Connections: 50,
 				Tracked: 500},
 			Expected: []report.Expected{{Pod: "a", Node: "n", LeftOutWhy: "pod is Pending"}},
@@ -29,7 +29,7 @@ func TestTheKeptRoundTellsWhatWasPlanned(t *testing.T) {
 			Gaps:     []target.Gap{{Kind: target.Ingress, Reason: "there is no Ingress"}},
 			Outside:  []report.Outside{{Node: "m", Reason: "its node selector leaves it out"}},
 		}}
-		req := Request{Key: schedule.Key{UID: "u", Round: 3}, Task: report.Task{Kind: "NetReach", Name: "x"},
+		req := Request{Key: schedule.Key{UID: "u", Round: 3}, Task: report.TaskRef{Kind: "NetReach", Name: "x"},
 			Spec: json.RawMessage(`{"a":1}`)}
 		want := report.Round{
 			Key: req.Key, Task: req.Task, Started: plan.Started, Deadline: plan.Deadline, Ended: now,

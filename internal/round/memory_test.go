@@ -111,28 +111,28 @@ func (a *agents) Start(ctx context.Context, agent topology.Agent, plan mesh.Plan
 }
 
 // Fetch returns the report as it comes over the wire.
-func (a *agents) Fetch(ctx context.Context, agent topology.Agent, key schedule.Key) (report.Agent, error) {
+func (a *agents) Fetch(ctx context.Context, agent topology.Agent, key schedule.Key) (report.AgentReport, error) {
 	made, err := a.report(ctx, agent, key)
 	if err != nil {
-		return report.Agent{}, err
+		return report.AgentReport{}, err
 	}
 	r, err := wire.ParseReport(wire.Report(made))
 	r.Via = report.Direct
 	return r, err
 }
 
-func (a *agents) report(ctx context.Context, agent topology.Agent, key schedule.Key) (report.Agent, error) {
+func (a *agents) report(ctx context.Context, agent topology.Agent, key schedule.Key) (report.AgentReport, error) {
 	if err := a.reach(ctx, agent.Pod); err != nil {
-		return report.Agent{}, err
+		return report.AgentReport{}, err
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.fetches[agent.Pod]++
 	l, h := a.loads[agent.Pod], a.habits[agent.Pod]
 	if l == nil || l.plan.Key != key || (h.forgetAfter > 0 && time.Since(l.began) > h.forgetAfter) {
-		return report.Agent{}, fmt.Errorf("fetch: %w", errUnknown)
+		return report.AgentReport{}, fmt.Errorf("fetch: %w", errUnknown)
 	}
-	r := report.Agent{Pod: cmp.Or(h.poses, agent.Pod), Node: agent.Node, Started: l.began.Add(h.ahead)}
+	r := report.AgentReport{Pod: cmp.Or(h.poses, agent.Pod), Node: agent.Node, Started: l.began.Add(h.ahead)}
 	r.Finished = h.boasts
 	end := l.began.Add(l.plan.Load.Duration)
 	if time.Now().Before(end) || h.endless {
@@ -189,7 +189,7 @@ func (a *agents) started(pod string) int {
 // memory keeps rounds and plans in memory.
 type memory struct {
 	mu     sync.Mutex
-	plans  map[schedule.Key]store.Plan
+	plans  map[schedule.Key]store.StoredPlan
 	rounds map[schedule.Key]verdict.StoredRound
 	// full makes every write fail.
 	full bool
@@ -198,19 +198,19 @@ type memory struct {
 var errFull = errors.New("no space left on device")
 
 func newMemory() *memory {
-	return &memory{plans: map[schedule.Key]store.Plan{}, rounds: map[schedule.Key]verdict.StoredRound{}}
+	return &memory{plans: map[schedule.Key]store.StoredPlan{}, rounds: map[schedule.Key]verdict.StoredRound{}}
 }
 
-func (m *memory) Plan(_ context.Context, key schedule.Key) (store.Plan, error) {
+func (m *memory) Plan(_ context.Context, key schedule.Key) (store.StoredPlan, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if p, ok := m.plans[key]; ok {
 		return p, nil
 	}
-	return store.Plan{}, store.ErrNotFound
+	return store.StoredPlan{}, store.ErrNotFound
 }
 
-func (m *memory) PutPlan(_ context.Context, key schedule.Key, plan store.Plan) error {
+func (m *memory) PutPlan(_ context.Context, key schedule.Key, plan store.StoredPlan) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.full {

@@ -19,8 +19,8 @@ type unreadable struct {
 	err error
 }
 
-func (u unreadable) Plan(context.Context, schedule.Key) (store.Plan, error) {
-	return store.Plan{}, u.err
+func (u unreadable) Plan(context.Context, schedule.Key) (store.StoredPlan, error) {
+	return store.StoredPlan{}, u.err
 }
 
 func (u unreadable) Round(context.Context, schedule.Key) (verdict.StoredRound, error) {

@@ -131,7 +131,7 @@ func TestWhatIsCollectedWithoutAPlanAfterTheDeadline(t *testing.T) {
 			request(time.Minute)
 		req.Planned = time.Now().Add(-time.Second)
 		handOver(t, conductor(h, network, kept), req, time.Second)
-		kept.plans = map[schedule.Key]store.Plan{}
+		kept.plans = map[schedule.Key]store.StoredPlan{}
 		time.Sleep(2 * time.Minute)
 		budget := &purse{}
 		c := round.New(round.Config{Snapshots: h, Agents: network, Plans: kept, Rounds: kept, Unknown: errUnknown,
@@ -158,13 +158,13 @@ func TestTheBudgetOfARoundThatIsTakenUp(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		pods []string
-		plan func(store.Plan) store.Plan
+		plan func(store.StoredPlan) store.StoredPlan
 		want []string
 	}{
-		{"a single agent counts", []string{"a"}, func(p store.Plan) store.Plan { return p },
+		{"a single agent counts", []string{"a"}, func(p store.StoredPlan) store.StoredPlan { return p },
 			[]string{"enter", "take", "leave"}},
 		{"a round for which nothing was left takes nothing", []string{"a", "b"},
-			func(p store.Plan) store.Plan { p.Mesh.DropPlans(); return p },
+			func(p store.StoredPlan) store.StoredPlan { p.Mesh.DropPlans(); return p },
 			[]string{"enter", "leave"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -280,7 +280,7 @@ func (s *stubborn) refuse() error {
 	return errFull
 }
 
-func (s *stubborn) PutPlan(ctx context.Context, key schedule.Key, plan store.Plan) error {
+func (s *stubborn) PutPlan(ctx context.Context, key schedule.Key, plan store.StoredPlan) error {
 	if err := s.refuse(); err != nil {
 		return err
 	}
@@ -380,7 +380,7 @@ func TestAClusterThatCanBeReadAgainIsTested(t *testing.T) {
 				network, kept, req := newAgents(nil), newMemory(), request(c.deadline)
 				if c.late > 0 {
 					handOver(t, conductor(pods("a", "b"), network, kept), req, time.Second)
-					kept.plans = map[schedule.Key]store.Plan{}
+					kept.plans = map[schedule.Key]store.StoredPlan{}
 					time.Sleep(c.late)
 				}
 				f := &flickering{cluster: pods("a", "b"), until: time.Now().Add(c.away)}
@@ -400,7 +400,7 @@ func TestAPlanThatWasLeftBehindIsRemoved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		kept, req := newMemory(), request(time.Minute)
 		kept.rounds[req.Key] = verdict.StoredRound{Round: report.Round{Key: req.Key}}
-		kept.plans[req.Key] = store.Plan{}
+		kept.plans[req.Key] = store.StoredPlan{}
 		if _, err := conductor(nil, newAgents(nil), kept).Run(t.Context(), req); err != nil || len(kept.plans) != 0 {
 			t.Errorf("%d plans are left, %v", len(kept.plans), err)
 		}

@@ -40,15 +40,15 @@ type Agents interface {
 	// Start hands an agent its plan; the agent begins at once. To start a round that the agent has changes nothing.
 	Start(ctx context.Context, agent topology.Agent, plan mesh.Plan) error
 	// Fetch returns what the agent has of the round so far; Ended is zero while the round is under way.
-	Fetch(ctx context.Context, agent topology.Agent, key schedule.Key) (report.Agent, error)
+	Fetch(ctx context.Context, agent topology.Agent, key schedule.Key) (report.AgentReport, error)
 	// Stop ends the agent's part in the round; the agent forgets it.
 	Stop(ctx context.Context, agent topology.Agent, key schedule.Key) error
 }
 
 // Plans stores the plans of rounds under way. Plan returns store.ErrNotFound for a plan that it does not have.
 type Plans interface {
-	Plan(ctx context.Context, key schedule.Key) (store.Plan, error)
-	PutPlan(ctx context.Context, key schedule.Key, plan store.Plan) error
+	Plan(ctx context.Context, key schedule.Key) (store.StoredPlan, error)
+	PutPlan(ctx context.Context, key schedule.Key, plan store.StoredPlan) error
 	DeletePlan(ctx context.Context, key schedule.Key) error
 }
 
@@ -91,7 +91,7 @@ func New(c Config) *Conductor {
 // Request asks for one round.
 type Request struct {
 	Key  schedule.Key
-	Task report.Task
+	Task report.TaskRef
 	// Workload runs the agents.
 	Workload topology.Workload
 	// Want is what is to be probed; its Limit is overridden by what is left until the deadline.
@@ -148,7 +148,7 @@ func (c *Conductor) Run(ctx context.Context, req Request) (verdict.StoredRound, 
 // plan returns the round's stored plan, or makes a plan and stores it. After the deadline the plan may be lost together
 // with the process before. Then plan makes one that says which agents to ask; it has no start and is not stored. seen
 // is the snapshot that the plan was made for just now; nil for a round that is taken up again.
-func (c *Conductor) plan(ctx context.Context, req Request) (plan store.Plan, seen *topology.Snapshot, err error) {
+func (c *Conductor) plan(ctx context.Context, req Request) (plan store.StoredPlan, seen *topology.Snapshot, err error) {
 	plan, err = c.Plans.Plan(ctx, req.Key)
 	if err == nil {
 		c.acquireRunning(ctx, req.Key, plan.Mesh)
@@ -157,16 +157,16 @@ func (c *Conductor) plan(ctx context.Context, req Request) (plan store.Plan, see
 	// A plan that cannot be read is made again, as a plan that was never stored.
 	planned, snapshot, err := c.draft(ctx, req)
 	if err != nil {
-		return store.Plan{}, nil, err
+		return store.StoredPlan{}, nil, err
 	}
-	plan = store.Plan{Mesh: planned, Deadline: req.Deadline}
+	plan = store.StoredPlan{Mesh: planned, Deadline: req.Deadline}
 	if !time.Now().Before(req.Deadline) {
 		return plan, nil, nil
 	}
 	plan.Started = time.Now()
 	err = retry(ctx, req.Deadline, func() error { return c.Plans.PutPlan(ctx, req.Key, plan) })
 	if err != nil {
-		return store.Plan{}, nil, fmt.Errorf("keep the plan: %w", err)
+		return store.StoredPlan{}, nil, fmt.Errorf("keep the plan: %w", err)
 	}
 	return plan, &snapshot, nil
 }
@@ -178,7 +178,7 @@ func (c *Conductor) deletePlan(ctx context.Context, key schedule.Key) {
 }
 
 // abandon stops all agents, unless the round is handed over, and returns the context's cause.
-func (c *Conductor) abandon(ctx context.Context, key schedule.Key, plan store.Plan) error {
+func (c *Conductor) abandon(ctx context.Context, key schedule.Key, plan store.StoredPlan) error {
 	cause := context.Cause(ctx)
 	if errors.Is(cause, ErrHandedOver) {
 		return cause
@@ -190,8 +190,8 @@ func (c *Conductor) abandon(ctx context.Context, key schedule.Key, plan store.Pl
 	return cause
 }
 
-func judge(req Request, plan store.Plan, collected []result, changes []report.Change) verdict.StoredRound {
-	var reports []report.Agent
+func judge(req Request, plan store.StoredPlan, collected []result, changes []report.Change) verdict.StoredRound {
+	var reports []report.AgentReport
 	lost, silent, answered := map[string]string{}, map[string]time.Time{}, map[string]time.Time{}
 	for i, r := range collected {
 		if r.reported {

@@ -29,7 +29,7 @@ var (
 func request(deadline time.Duration) round.Request {
 	return round.Request{
 		Key:  schedule.Key{UID: "u", Generation: 1, Round: 1},
-		Task: report.Task{Kind: "NetReach", Name: "task"},
+		Task: report.TaskRef{Kind: "NetReach", Name: "task"},
 		Want: mesh.Want{Kinds: []target.Kind{target.Endpoint}, Families: []topology.Family{topology.IPv4},
 			Load: mesh.Load{PerSecond: 10, Duration: 10 * time.Second, Timeout: time.Second}},
 		Expect:   verdict.Expect{SuccessRate: 1, MeanDelay: time.Second},
@@ -248,7 +248,7 @@ func TestRoundTakenUpByAnotherProcess(t *testing.T) {
 				// The cluster cannot be read any more, unless the plan is lost: the kept plan alone must do.
 				var revived cluster
 				if c.lost {
-					kept.plans, revived = map[schedule.Key]store.Plan{}, pods("a", "b")
+					kept.plans, revived = map[schedule.Key]store.StoredPlan{}, pods("a", "b")
 				}
 				if c.restart != "" {
 					delete(network.loads, c.restart)

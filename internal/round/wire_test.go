@@ -79,7 +79,7 @@ func TestWhatThePlanKnowsOfATargetReachesTheJudgement(t *testing.T) {
 // stranger answers with a path to a target that nobody planned.
 type stranger struct{ *agents }
 
-func (s stranger) Fetch(ctx context.Context, agent topology.Agent, key schedule.Key) (report.Agent, error) {
+func (s stranger) Fetch(ctx context.Context, agent topology.Agent, key schedule.Key) (report.AgentReport, error) {
 	r, err := s.agents.Fetch(ctx, agent, key)
 	if agent.Pod == "b" && len(r.Paths) > 0 {
 		r.Paths[0].Target.ID = "moon"
@@ -121,7 +121,7 @@ func TestAgentsOfAPlanThatWasLostAreJudgedByTheNewOne(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				agents, kept, req := newAgents(nil), newMemory(), request(time.Minute)
 				handOver(t, conductor(pods("a", "b", "c"), agents, kept), req, time.Second)
-				kept.plans = map[schedule.Key]store.Plan{}
+				kept.plans = map[schedule.Key]store.StoredPlan{}
 				time.Sleep(c.away)
 				got, err := conductor(c.later, agents, kept).Run(t.Context(), req)
 				if err != nil {

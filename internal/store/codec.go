@@ -44,14 +44,14 @@ func encodeRound(kept verdict.StoredRound) func(io.Writer) error {
 	return pack(roundBlob{Format: format, Round: kept.Round, Verdict: kept.Verdict, Spec: kept.Spec})
 }
 
-func encodePlan(key schedule.Key, plan Plan) func(io.Writer) error {
+func encodePlan(key schedule.Key, plan StoredPlan) func(io.Writer) error {
 	return pack(planBlob{Format: format, Key: key, Mesh: plan.Mesh, Started: plan.Started, Deadline: plan.Deadline})
 }
 
 // finite forgets the resources of agents that claim a CPU use which is no number: JSON has no such thing,
 // and one agent's nonsense must not cost the others' reports.
-func finite(agents []report.Agent) []report.Agent {
-	odd := func(a report.Agent) bool {
+func finite(agents []report.AgentReport) []report.AgentReport {
+	odd := func(a report.AgentReport) bool {
 		return math.IsNaN(a.Resources.MaxCPU) || math.IsInf(a.Resources.MaxCPU, 0) || math.IsNaN(a.Resources.MeanCPU) ||
 			math.IsInf(a.Resources.MeanCPU, 0)
 	}
@@ -95,15 +95,15 @@ func decodeRound(key schedule.Key, body []byte) (verdict.StoredRound, error) {
 	return verdict.StoredRound{Round: b.Round, Verdict: b.Verdict, Spec: b.Spec}, nil
 }
 
-func decodePlan(key schedule.Key, body []byte) (Plan, error) {
+func decodePlan(key schedule.Key, body []byte) (StoredPlan, error) {
 	var b planBlob
 	if err := unpack(body, maxJSON, &b); err != nil {
-		return Plan{}, err
+		return StoredPlan{}, err
 	}
 	if b.Key != key {
-		return Plan{}, fmt.Errorf("it holds plan %s: %w", b.Key, ErrCorrupt)
+		return StoredPlan{}, fmt.Errorf("it holds plan %s: %w", b.Key, ErrCorrupt)
 	}
-	return Plan{Mesh: b.Mesh, Started: b.Started, Deadline: b.Deadline}, nil
+	return StoredPlan{Mesh: b.Mesh, Started: b.Started, Deadline: b.Deadline}, nil
 }
 
 // unpack reads one JSON value of at most limit bytes and insists on the end of the stream, where gzip's checksum is.

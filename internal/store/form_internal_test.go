@@ -138,7 +138,7 @@ func (f *filler) fill(v reflect.Value, depth int) {
 func TestTheStoredFormIsTheGoldenOne(t *testing.T) {
 	key := schedule.Key{UID: "u1", Generation: 3, Round: 2}
 	var round verdict.StoredRound
-	var plan Plan
+	var plan StoredPlan
 	(&filler{}).fill(reflect.ValueOf(&round).Elem(), 0)
 	(&filler{}).fill(reflect.ValueOf(&plan).Elem(), 0)
 	round.Round.Key = key

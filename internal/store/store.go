@@ -32,8 +32,8 @@ var ErrNotFound = errors.New("not found")
 // ours.
 var ErrCorrupt = errors.New("corrupt")
 
-// Plan is a round that has started and is not over: what a restarted controller needs to take it up again.
-type Plan struct {
+// StoredPlan is a round that has started and is not over: what a restarted controller needs to take it up again.
+type StoredPlan struct {
 	Mesh              mesh.Mesh
 	Started, Deadline time.Time
 }
@@ -126,7 +126,7 @@ func (s *Store) Rounds(ctx context.Context, uid string) ([]schedule.Key, error) 
 // PutPlan keeps the plan of a round that starts; to put it again replaces it. A plan that cannot be written is no
 // error, for no round shall wait for a full disk: it is held in memory, where a controller that is restarted before it
 // is written will not find it.
-func (s *Store) PutPlan(ctx context.Context, key schedule.Key, plan Plan) error {
+func (s *Store) PutPlan(ctx context.Context, key schedule.Key, plan StoredPlan) error {
 	err := s.put(ctx, key, planSuffix, encodePlan(key, plan))
 	if notStored := (*NotStoredError)(nil); err != nil && !errors.As(err, &notStored) {
 		return fmt.Errorf("keep plan %s: %w", key, err)
@@ -135,14 +135,14 @@ func (s *Store) PutPlan(ctx context.Context, key schedule.Key, plan Plan) error 
 }
 
 // Plan returns the plan of a round, or ErrNotFound, or ErrCorrupt.
-func (s *Store) Plan(ctx context.Context, key schedule.Key) (Plan, error) {
+func (s *Store) Plan(ctx context.Context, key schedule.Key) (StoredPlan, error) {
 	body, err := s.get(ctx, key, planSuffix)
 	if err != nil {
-		return Plan{}, fmt.Errorf("read plan %s: %w", key, err)
+		return StoredPlan{}, fmt.Errorf("read plan %s: %w", key, err)
 	}
 	plan, err := decodePlan(key, body)
 	if err != nil {
-		return Plan{}, fmt.Errorf("read plan %s: %w", key, err)
+		return StoredPlan{}, fmt.Errorf("read plan %s: %w", key, err)
 	}
 	return plan, nil
 }

@@ -190,7 +190,7 @@ func TestNoNumberForCPUCostsNoReport(t *testing.T) {
 	s := memory(t)
 	kept := storetest.Kept(schedule.Key{UID: "u1", Generation: 1, Round: 1})
 	kept.Round.Agents = append(kept.Round.Agents,
-		report.Agent{Pod: "b", Resources: report.Resources{MaxCPU: math.NaN(), Known: true}})
+		report.AgentReport{Pod: "b", Resources: report.Resources{MaxCPU: math.NaN(), Known: true}})
 	if err := s.PutRound(t.Context(), kept); err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 // first judges the agents, and returns the judgement on the first path of the first agent.
-func first(expect verdict.Expect, agents ...report.Agent) verdict.Path {
+func first(expect verdict.Expect, agents ...report.AgentReport) verdict.JudgedPath {
 	return verdict.Judge(report.Round{Agents: agents}, expect).Agents[0].Paths[0]
 }
 
@@ -52,13 +52,13 @@ func TestBoundsOfPaths(t *testing.T) {
 
 func TestBoundsOfLimits(t *testing.T) {
 	good := func(n uint64) report.Path { return path("x", n, n, n, time.Millisecond) }
-	periods := func(throttled, of uint64) report.Agent {
+	periods := func(throttled, of uint64) report.AgentReport {
 		return observed(agent("a", good(100)), report.Observer{Periods: of, ThrottledPeriods: throttled})
 	}
 	late := report.Failure{Outcome: probe.Timeout, Phase: probe.FirstByte, Count: 5}
 	cases := []struct {
 		name  string
-		agent report.Agent
+		agent report.AgentReport
 		want  verdict.Result
 	}{
 		{"throttled in 2 of 20 periods", periods(2, 20), verdict.ToolLimited},
@@ -123,7 +123,7 @@ func TestBoundOfWhatSlowAnswerersExplain(t *testing.T) {
 		want     verdict.Result
 	}{{48, 100, verdict.ToolLimited}, {49, 100, verdict.Fail}, {125, 300, verdict.ToolLimited},
 		{126, 300, verdict.Fail}} {
-		v := verdict.Judge(report.Round{Agents: []report.Agent{agent("a",
+		v := verdict.Judge(report.Round{Agents: []report.AgentReport{agent("a",
 			path("service", c.of, c.of, c.of-c.late, time.Millisecond, late(c.late))), limited},
 			Backends: []report.BackendSet{{Targets: []string{"service"}, Pods: []string{"a", "b", "c"}}}}, strict())
 		if got := v.Agents[0].Paths[0]; got.Result != c.want {
@@ -151,7 +151,7 @@ func TestBoundOfShortAnswers(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			v := verdict.Judge(report.Round{Agents: []report.Agent{agent("a", c.path)},
+			v := verdict.Judge(report.Round{Agents: []report.AgentReport{agent("a", c.path)},
 				Budget: report.RequestBudget{Asked: 10, Granted: 10, AnswerBytes: 8000}},
 				verdict.Expect{SuccessRate: c.rate})
 			if got := v.Agents[0].Paths[0]; got.Result != c.want {
@@ -162,14 +162,14 @@ func TestBoundOfShortAnswers(t *testing.T) {
 }
 
 func TestReasonsNameTheirFigures(t *testing.T) {
-	files := func(open uint64) report.Agent {
+	files := func(open uint64) report.AgentReport {
 		return observed(agent("a", path("x", 100, 100, 90, time.Millisecond, unsent(10))),
 			report.Observer{Ports: 28232, Files: open, FileLimit: 1000})
 	}
 	both := path("x", 100, 99, 98, time.Millisecond, unsent(1))
 	cases := []struct {
 		name  string
-		agent report.Agent
+		agent report.AgentReport
 		want  string
 	}{
 		{"one missed and one without a port", throttledless(both), "the agent sent only 98 of 100 due requests (1 " +
@@ -200,7 +200,7 @@ func TestJudgePathKnowsNothingOfTheAgent(t *testing.T) {
 
 // throttledless returns an agent with one unsent request on its only bad path, and so many sent elsewhere that this is
 // no limit of the agent.
-func throttledless(p report.Path) report.Agent {
+func throttledless(p report.Path) report.AgentReport {
 	return agent("a", p, path("y", 10_000, 10_000, 10_000, time.Millisecond))
 }
 
@@ -252,7 +252,7 @@ func TestGatewayStatusesWhereTheyAreExpected(t *testing.T) {
 		"200 instead of 503": {map[int]uint64{503: 80, 200: 20}, verdict.Fail},
 	} {
 		p := through(target.Ingress, path("service", 100, 100, 80, time.Millisecond, bad), c.statuses, "a", "c")
-		v := verdict.Judge(report.Round{Agents: []report.Agent{agent("a", p), limited},
+		v := verdict.Judge(report.Round{Agents: []report.AgentReport{agent("a", p), limited},
 			Backends: []report.BackendSet{{Targets: []string{"service"}, Pods: []string{"a", "b", "c"}}}}, strict())
 		if got := v.Agents[0].Paths[0]; got.Result != c.want {
 			t.Errorf("%s: got %s: %s; want %s", name, got.Result, got.Reason, c.want)

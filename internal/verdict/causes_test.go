@@ -43,7 +43,7 @@ func TestWhatTakesTheBlameForTooFewRequests(t *testing.T) {
 				a = cutShort(a)
 			}
 			v := verdict.Judge(report.Round{Churn: deleted("b"),
-				Expected: []report.Expected{planned(1000, "a", "x", "y")}, Agents: []report.Agent{a}}, strict())
+				Expected: []report.Expected{planned(1000, "a", "x", "y")}, Agents: []report.AgentReport{a}}, strict())
 			got := v.Agents[0].Paths[0]
 			if got.Result != c.result || got.Reason.Code != c.code {
 				t.Errorf("got %s, %s: %s; want %s, %s", got.Result, got.Reason.Code, got.Reason, c.result, c.code)
@@ -103,7 +103,7 @@ func TestChangesExplainAsManyConnectionsThatDidNotLast(t *testing.T) {
 	plain := by(target.Endpoint, "b", path("x", 100, 100, 100, time.Millisecond))
 	for ok, want := range map[uint64]verdict.Result{3: verdict.Pass, 4: verdict.Fail} {
 		round := report.Round{Churn: deleted("b", "b"),
-			Agents: []report.Agent{agent("a", withPersistent(plain, path("x", ok, ok, ok, time.Millisecond)))}}
+			Agents: []report.AgentReport{agent("a", withPersistent(plain, path("x", ok, ok, ok, time.Millisecond)))}}
 		if got := verdict.Judge(round, strict()).Agents[0].Paths[0]; got.Result != want {
 			t.Errorf("%d requests, each over a connection of its own: got %s: %s; want %s", ok, got.Result, got.Reason,
 				want)

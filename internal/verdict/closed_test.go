@@ -17,7 +17,7 @@ func early(n uint64) report.Failure {
 // A proxy may close a connection that nobody uses; a request that finds it closed is reset, or ends, before the first
 // byte of an answer.
 func TestWhatAConnectionThatAProxyClosedLeadsTo(t *testing.T) {
-	proxied := func(closed uint64, failures ...report.Failure) report.Agent {
+	proxied := func(closed uint64, failures ...report.Failure) report.AgentReport {
 		ok := uint64(100)
 		for _, f := range failures {
 			ok -= f.Count
@@ -27,7 +27,7 @@ func TestWhatAConnectionThatAProxyClosedLeadsTo(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name  string
-		agent report.Agent
+		agent report.AgentReport
 		want  verdict.Result
 	}{
 		{"two resets before the first byte", proxied(2, reset(2)), verdict.Pass},
@@ -58,7 +58,7 @@ func TestGatewayStatusesOfBothStreams(t *testing.T) {
 			map[int]uint64{200: 80, 504: 20}, "a", "c")
 		stream := reused(100, 80, 0, bad)
 		stream.Statuses = map[int]uint64{200: 80, status: 20}
-		v := verdict.Judge(report.Round{Agents: []report.Agent{agent("a", withPersistent(p, stream)), slow},
+		v := verdict.Judge(report.Round{Agents: []report.AgentReport{agent("a", withPersistent(p, stream)), slow},
 			Backends: []report.BackendSet{{Targets: []string{"service"}, Pods: []string{"a", "b", "c"}}}}, strict())
 		if got := v.Agents[0].Paths[0]; got.Result != want {
 			t.Errorf("%d over the persistent connection: got %s: %s; want %s", status, got.Result, got.Reason, want)
@@ -91,7 +91,7 @@ func TestBoundOfWhatOneOfTwoSlowAgentsExplains(t *testing.T) {
 	for late, want := range map[uint64]verdict.Result{66: verdict.ToolLimited, 67: verdict.Fail} {
 		p := path("service", 100, 100, 100-late, time.Millisecond,
 			report.Failure{Outcome: probe.Timeout, Phase: probe.FirstByte, Count: late})
-		v := verdict.Judge(report.Round{Agents: []report.Agent{agent("a", p), slow},
+		v := verdict.Judge(report.Round{Agents: []report.AgentReport{agent("a", p), slow},
 			Backends: []report.BackendSet{{Targets: []string{"service"}, Pods: []string{"a", "b"}}}}, strict())
 		if got := v.Agents[0].Paths[0]; got.Result != want {
 			t.Errorf("%d late: got %s: %s; want %s", late, got.Result, got.Reason, want)
@@ -101,7 +101,7 @@ func TestBoundOfWhatOneOfTwoSlowAgentsExplains(t *testing.T) {
 	p := path("service", 60, 60, 57, time.Millisecond,
 		report.Failure{Outcome: probe.Timeout, Phase: probe.FirstByte, Count: 3})
 	p.Peers = map[string]uint64{"a": 56, "c": 1}
-	v := verdict.Judge(report.Round{Agents: []report.Agent{agent("a", p), slow},
+	v := verdict.Judge(report.Round{Agents: []report.AgentReport{agent("a", p), slow},
 		Backends: []report.BackendSet{{Targets: []string{"service"}, Pods: []string{"a"},
 			MayAlsoAnswer: []string{"b", "c"}}}},
 		strict())

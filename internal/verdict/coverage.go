@@ -19,7 +19,7 @@ type group struct {
 
 // coverageReasons returns why too little was judged for the round to pass; none if enough was judged. No agent may be
 // worse than void.
-func coverageReasons(round report.Round, agents []Agent) []Reason {
+func coverageReasons(round report.Round, agents []JudgedAgent) []Reason {
 	judged := map[string]bool{}
 	for _, a := range agents {
 		if a.Result == Pass {
@@ -59,7 +59,7 @@ func expectedPods(round report.Round) map[string]struct{} {
 }
 
 // coverage counts the planned paths and the passed paths, by kind and family.
-func coverage(round report.Round, agents []Agent) (planned, passed map[group]uint64) {
+func coverage(round report.Round, agents []JudgedAgent) (planned, passed map[group]uint64) {
 	groups := newGroups(round)
 	paths := map[pathKey]bool{}
 	var plans, leftOut uint64

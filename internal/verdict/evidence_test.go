@@ -33,7 +33,7 @@ func TestRequestsThatEndedBeforeTheyCouldTimeOutAreNoEvidence(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			asking := throttledAgent(x(), c.other)
-			v := verdict.Judge(report.Round{Agents: []report.Agent{asking}}, strict())
+			v := verdict.Judge(report.Round{Agents: []report.AgentReport{asking}}, strict())
 			if got := v.Agents[0].Paths[0]; got.Result != c.asker {
 				t.Errorf("the agent that asks is throttled: got %s: %s; want %s", got.Result, got.Reason, c.asker)
 			}
@@ -41,7 +41,8 @@ func TestRequestsThatEndedBeforeTheyCouldTimeOutAreNoEvidence(t *testing.T) {
 			slow.Pod, slow.Node = "z", "node-z"
 			other := c.other
 			other.Target.ID = "x"
-			round := report.Round{Agents: []report.Agent{agent("a", toPod(x(), "z")), agent("b", toPod(other, "z")),
+			round := report.Round{Agents: []report.AgentReport{agent("a", toPod(x(), "z")),
+				agent("b", toPod(other, "z")),
 				slow}}
 			if got := verdict.Judge(round, strict()).Agents[0].Paths[0]; got.Result != c.answerer {
 				t.Errorf("the agent that answers is throttled: got %s: %s; want %s", got.Result, got.Reason, c.answerer)
@@ -80,7 +81,7 @@ func TestAnUnevenServiceMayLeadAllToSlowAgents(t *testing.T) {
 			p.Peers = c.peers
 			set := report.BackendSet{Targets: []string{"service"}, Pods: []string{"a", "b", "c", "d"},
 				UnevenWhy: c.uneven}
-			v := verdict.Judge(report.Round{Agents: []report.Agent{agent("a", p), slow},
+			v := verdict.Judge(report.Round{Agents: []report.AgentReport{agent("a", p), slow},
 				Backends: []report.BackendSet{set}},
 				strict())
 			if got := v.Agents[0].Paths[0]; got.Result != c.want {
@@ -104,7 +105,7 @@ func TestATimeoutDoesNotHideALongDelay(t *testing.T) {
 			if name == "persistent" {
 				y = withPersistent(fast, fast)
 			}
-			got := verdict.Judge(report.Round{Agents: []report.Agent{throttledAgent(x, y)}},
+			got := verdict.Judge(report.Round{Agents: []report.AgentReport{throttledAgent(x, y)}},
 				strict()).Agents[0].Paths[0]
 			if got.Result != verdict.Fail || got.Reason.Code != verdict.TooSlow {
 				t.Errorf("%s, %d of 100 time out: got %s: %s; want fail for the delay", name, failed, got.Result,
@@ -122,7 +123,7 @@ func TestTheWorstOfManyPathsIsNoEvidence(t *testing.T) {
 		// more.
 		others := append(times(2, ofWhich(0, 100)), times(6, ofWhich(20, 100))...)
 		throttled := throttledAgent(paths(ofWhich(timeouts, 100), others...)...)
-		v := verdict.Judge(report.Round{Agents: []report.Agent{throttled}}, strict())
+		v := verdict.Judge(report.Round{Agents: []report.AgentReport{throttled}}, strict())
 		for _, p := range v.Agents[0].Paths {
 			if p.Target == "x" && p.Result != want {
 				t.Errorf("%d of 100 time out: got %s: %s; want %s", timeouts, p.Result, p.Reason, want)

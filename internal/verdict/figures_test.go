@@ -15,8 +15,8 @@ import (
 )
 
 // last judges the agent, and returns the judgement on its last path, which is x if there are others.
-func last(expect verdict.Expect, a report.Agent) verdict.Path {
-	judged := verdict.Judge(report.Round{Agents: []report.Agent{a}}, expect).Agents[0].Paths
+func last(expect verdict.Expect, a report.AgentReport) verdict.JudgedPath {
+	judged := verdict.Judge(report.Round{Agents: []report.AgentReport{a}}, expect).Agents[0].Paths
 	return judged[len(judged)-1]
 }
 
@@ -68,7 +68,7 @@ func TestAnAgentThatWasCutAndWhosePeerChanged(t *testing.T) {
 			p.Scheduled, p.Missed = 800, 100
 		}
 		v := verdict.Judge(report.Round{Churn: deleted("b"), Expected: []report.Expected{e},
-			Agents: []report.Agent{cutShort(agent("a", p))}}, strict())
+			Agents: []report.AgentReport{cutShort(agent("a", p))}}, strict())
 		if got := v.Agents[0].Paths[0]; got.Result != want {
 			t.Errorf("%d cut off: got %s: %s; want %s", aborts, got.Result, got.Reason, want)
 		}
@@ -141,7 +141,7 @@ func TestBoundOfWhatWasMissedBesideExcusedRequests(t *testing.T) {
 func TestReasonsHoldTheirFigures(t *testing.T) {
 	short := path("x", 10, 10, 10, time.Millisecond)
 	short.Bytes = 1005
-	v := verdict.Judge(report.Round{Agents: []report.Agent{agent("a", short)},
+	v := verdict.Judge(report.Round{Agents: []report.AgentReport{agent("a", short)},
 		Budget: report.RequestBudget{Asked: 10, Granted: 10, AnswerBytes: 8000}}, strict())
 	if diff := cmp.Diff(verdict.Reason{Code: verdict.ShortAnswers, Count: 100, Of: 8000},
 		v.Agents[0].Paths[0].Reason); diff != "" {

@@ -83,7 +83,7 @@ func TestALimitOfTheAskerShowsOnAllItsLikePaths(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			for limit, limited := range map[string]report.Agent{
+			for limit, limited := range map[string]report.AgentReport{
 				"throttled": throttledAgent(paths(c.x, c.others...)...),
 				"late":      agent("a", paths(lagging(c.x, 500, time.Second), c.others...)...),
 				"could not send": agent("a",
@@ -92,7 +92,7 @@ func TestALimitOfTheAskerShowsOnAllItsLikePaths(t *testing.T) {
 				"throttled, mixed ": throttledAgent(append(paths(c.x, c.others...),
 					speaking(path("z", 1000, 1000, 0, 0, timedOut(1000)), target.TCP))...),
 			} {
-				v := verdict.Judge(report.Round{Agents: []report.Agent{limited}}, verdict.Expect{SuccessRate: 1})
+				v := verdict.Judge(report.Round{Agents: []report.AgentReport{limited}}, verdict.Expect{SuccessRate: 1})
 				for _, p := range v.Agents[0].Paths {
 					if p.Target == "x" && p.Result != c.want {
 						t.Errorf("%s: got %s: %s; want %s", limit, p.Result, p.Reason, c.want)
@@ -129,7 +129,7 @@ func TestALongDelayOnOnePathIsNotPutDownToTheAsker(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			v := verdict.Judge(report.Round{Agents: []report.Agent{throttledAgent(paths(c.x, c.others...)...)}},
+			v := verdict.Judge(report.Round{Agents: []report.AgentReport{throttledAgent(paths(c.x, c.others...)...)}},
 				strict())
 			for _, p := range v.Agents[0].Paths {
 				if p.Target == "x" && p.Result != c.want {
@@ -147,7 +147,7 @@ func TestALimitOfTheAnswererShowsOnAllWhoAskIt(t *testing.T) {
 			report.Failure{Outcome: probe.Timeout, Phase: probe.FirstByte, Count: n}), "b")
 	}
 	slow := toPod(path("b", 100, 100, 100, time.Second), "b")
-	asking := func(pods string, p report.Path) (all []report.Agent) {
+	asking := func(pods string, p report.Path) (all []report.AgentReport) {
 		for _, pod := range pods {
 			all = append(all, agent(string(pod), p))
 		}
@@ -161,7 +161,7 @@ func TestALimitOfTheAnswererShowsOnAllWhoAskIt(t *testing.T) {
 	cases := []struct {
 		name string
 		a    report.Path
-		also []report.Agent
+		also []report.AgentReport
 		want verdict.Result
 	}{
 		{"nobody else asks it", late(1000, 1000), nil, verdict.ToolLimited},
@@ -189,7 +189,8 @@ func TestALimitOfTheAnswererShowsOnAllWhoAskIt(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			b := throttledAgent(path("x", 100, 100, 100, time.Millisecond))
 			b.Pod, b.Node = "b", "node-b"
-			v := verdict.Judge(report.Round{Agents: append([]report.Agent{agent("a", c.a), b}, c.also...)}, strict())
+			v := verdict.Judge(report.Round{Agents: append([]report.AgentReport{agent("a", c.a), b}, c.also...)},
+				strict())
 			if got := v.Agents[0].Paths[0]; got.Result != c.want {
 				t.Errorf("got %s: %s; want %s", got.Result, got.Reason, c.want)
 			}
@@ -198,7 +199,7 @@ func TestALimitOfTheAnswererShowsOnAllWhoAskIt(t *testing.T) {
 	t.Run("its own report shows that it answers", func(t *testing.T) {
 		b := throttledAgent(late(0, 1000))
 		b.Pod, b.Node = "b", "node-b"
-		v := verdict.Judge(report.Round{Agents: []report.Agent{agent("a", late(1000, 1000)), b}}, strict())
+		v := verdict.Judge(report.Round{Agents: []report.AgentReport{agent("a", late(1000, 1000)), b}}, strict())
 		if got := v.Agents[0].Paths[0]; got.Result != verdict.Fail {
 			t.Errorf("got %s: %s; want a failure", got.Result, got.Reason)
 		}
@@ -208,7 +209,7 @@ func TestALimitOfTheAnswererShowsOnAllWhoAskIt(t *testing.T) {
 			paths(ofWhich(0, 1000), times(3, ofWhich(0, 1000))...)...)...)
 		b := throttledAgent(path("x", 100, 100, 100, time.Millisecond))
 		b.Pod, b.Node = "b", "node-b"
-		for _, p := range verdict.Judge(report.Round{Agents: []report.Agent{a, b}}, strict()).Agents[0].Paths {
+		for _, p := range verdict.Judge(report.Round{Agents: []report.AgentReport{a, b}}, strict()).Agents[0].Paths {
 			if p.Target == "b" && (p.Result != verdict.ToolLimited || p.Reason.Limit == nil) {
 				t.Errorf("got %s: %s; want tool-limited", p.Result, p.Reason)
 			}
@@ -252,7 +253,8 @@ func TestLimitsOfPersistentStreams(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			v := verdict.Judge(report.Round{Agents: []report.Agent{throttledAgent(paths(c.x, times(4, c.like)...)...)}},
+			v := verdict.Judge(report.Round{Agents: []report.AgentReport{throttledAgent(paths(c.x,
+				times(4, c.like)...)...)}},
 				strict())
 			for _, p := range v.Agents[0].Paths {
 				if p.Target == "x" && p.Result != c.want {

@@ -34,7 +34,7 @@ const (
 )
 
 // agentLimit is the limit that makes all of the agent's paths doubtful; nil for none.
-func agentLimit(a *report.Agent, expect Expect) *Reason {
+func agentLimit(a *report.AgentReport, expect Expect) *Reason {
 	if reason := throttled(a.Observer); reason != nil {
 		return reason
 	}
@@ -60,7 +60,7 @@ func throttled(o report.Observer) *Reason {
 // outOfResources returns the limit of ports and descriptors, which an agent may run out of for a while; nil if it did
 // not. A path on which nothing at all could be sent is left out: something on that path alone prevents sending, such as
 // an address family that the node does not have.
-func outOfResources(a *report.Agent) *Reason {
+func outOfResources(a *report.AgentReport) *Reason {
 	var due, failed uint64
 	for i := range a.Paths {
 		p := &a.Paths[i]

@@ -23,13 +23,13 @@ func lagging(p report.Path, late uint64, by time.Duration) report.Path {
 }
 
 // observed adds what the agent knows of itself.
-func observed(a report.Agent, o report.Observer) report.Agent {
+func observed(a report.AgentReport, o report.Observer) report.AgentReport {
 	a.Observer = o
 	return a
 }
 
 // throttledAgent was stopped in 61 of its 100 periods.
-func throttledAgent(paths ...report.Path) report.Agent {
+func throttledAgent(paths ...report.Path) report.AgentReport {
 	return observed(agent("a", paths...),
 		report.Observer{Quota: 0.1, Periods: 100, ThrottledPeriods: 61, Throttled: 3200 * time.Millisecond})
 }
@@ -72,7 +72,7 @@ func reset(n uint64) report.Failure {
 // judged is a case whose one agent is a.
 type judged struct {
 	name  string
-	agent report.Agent
+	agent report.AgentReport
 	// rate is the expected one, 0 stands for 1; delay is the longest mean, 0 stands for 100 ms.
 	rate  float64
 	delay time.Duration
@@ -91,8 +91,9 @@ func (c judged) check(t *testing.T) {
 	for _, p := range c.agent.Paths {
 		e.Targets = append(e.Targets, p.Target.ID)
 	}
-	golden(t, c.name, show(verdict.Judge(report.Round{Expected: []report.Expected{e}, Agents: []report.Agent{c.agent}},
-		expect)))
+	golden(t, c.name, show(
+		verdict.Judge(report.Round{Expected: []report.Expected{e}, Agents: []report.AgentReport{c.agent}},
+			expect)))
 }
 
 func TestLimitedAgentIsNeitherGreenNorRed(t *testing.T) {
@@ -248,7 +249,7 @@ func TestSlowAnswersOfALimitedAgentAreNotPutDownToTheNetwork(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			limited := throttledAgent(path("x", 100, 100, 100, time.Millisecond))
 			limited.Pod, limited.Node = "b", "node-b"
-			golden(t, c.name, show(verdict.Judge(report.Round{Agents: []report.Agent{agent("a", c.path), limited},
+			golden(t, c.name, show(verdict.Judge(report.Round{Agents: []report.AgentReport{agent("a", c.path), limited},
 				Backends: backends},
 				verdict.Expect{SuccessRate: 1, MeanDelay: 100 * time.Millisecond})))
 		})
@@ -259,7 +260,7 @@ func TestSlowAnswersOfALimitedAgentAreNotPutDownToTheNetwork(t *testing.T) {
 		answers := throttledAgent(path("x", 100, 100, 100, time.Millisecond))
 		answers.Pod, answers.Node = "b", "node-b"
 		golden(t, "a dead path between two throttled agents fails",
-			show(verdict.Judge(report.Round{Agents: []report.Agent{asks, answers}},
+			show(verdict.Judge(report.Round{Agents: []report.AgentReport{asks, answers}},
 				verdict.Expect{SuccessRate: 1, MeanDelay: 100 * time.Millisecond})))
 	})
 }
@@ -328,7 +329,7 @@ func TestWhatIsSaidForASlowAgentIsNotPutDownToWhoeverSaysIt(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			limited := throttledAgent(path("x", 100, 100, 100, time.Millisecond))
 			limited.Pod, limited.Node = "b", "node-b"
-			golden(t, c.name, show(verdict.Judge(report.Round{Agents: []report.Agent{agent("a", c.path), limited},
+			golden(t, c.name, show(verdict.Judge(report.Round{Agents: []report.AgentReport{agent("a", c.path), limited},
 				Backends: backends},
 				verdict.Expect{SuccessRate: 1, MeanDelay: 100 * time.Millisecond})))
 		})
@@ -358,7 +359,7 @@ func TestShortAnswersShowNothingOfLargeOnes(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			v := verdict.Judge(report.Round{Agents: []report.Agent{agent("a", c.path)},
+			v := verdict.Judge(report.Round{Agents: []report.AgentReport{agent("a", c.path)},
 				Budget: report.RequestBudget{Asked: 10, Granted: 10, AnswerBytes: c.asks}},
 				verdict.Expect{SuccessRate: 1})
 			if got := v.Agents[0].Paths[0]; got.Result != c.want {

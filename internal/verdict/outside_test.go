@@ -21,12 +21,13 @@ func TestNodesAreLookedAtInPartByWhoeverIsThere(t *testing.T) {
 		{"nobody", report.Round{}, verdict.NodesLeftOut, 1},
 		{"an agent that is expected", report.Round{Expected: []report.Expected{{Pod: "a", Node: "n"}}},
 			verdict.NodesInPart, 1},
-		{"an agent that reported", report.Round{Agents: []report.Agent{{Pod: "a", Node: "n"}}}, verdict.NodesInPart, 1},
+		{"an agent that reported", report.Round{Agents: []report.AgentReport{{Pod: "a", Node: "n"}}},
+			verdict.NodesInPart, 1},
 		{"an agent that is missing", report.Round{Missing: []report.Missing{{Pod: "a", Node: "n"}}},
 			verdict.NodesInPart, 1},
 		{"an agent without a node", report.Round{Missing: []report.Missing{{Pod: "a"}}}, verdict.NodesLeftOut, 1},
 		{"agents of other nodes", report.Round{Expected: []report.Expected{{Pod: "a", Node: "m"}},
-			Agents:  []report.Agent{{Pod: "a", Node: "m"}},
+			Agents:  []report.AgentReport{{Pod: "a", Node: "m"}},
 			Missing: []report.Missing{{Pod: "b", Node: "o"}}}, verdict.NodesLeftOut, 3},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -8,15 +8,15 @@ import (
 
 // JudgePath judges one path of an agent by this path alone: whatever else the agent's report says against the path is
 // left out.
-func JudgePath(p report.Path, expect Expect) Path {
-	j := newJudge(report.Round{Agents: []report.Agent{{Paths: []report.Path{p}}}}, expect)
+func JudgePath(p report.Path, expect Expect) JudgedPath {
+	j := newJudge(report.Round{Agents: []report.AgentReport{{Paths: []report.Path{p}}}}, expect)
 	j.agents[0].limit = nil
 	return j.judgePath(&j.agents[0], 0, report.Expected{})
 }
 
 // judgePath judges the counted requests and the persistent stream apart. The worse result is the path's.
-func (j judge) judgePath(r *reported, i int, expected report.Expected) Path {
-	judged := Path{Target: r.reported[i].Target.ID}
+func (j judge) judgePath(r *reported, i int, expected report.Expected) JudgedPath {
+	judged := JudgedPath{Target: r.reported[i].Target.ID}
 	s := j.suspects(r, i)
 	judged.Result, judged.Reason = j.judgeCounted(r, i, expected.Requests, s)
 	if result, reason := j.judgeStream(r, i, expected.Persistent, s); worse(result, judged.Result) {

@@ -27,7 +27,7 @@ func draw(random *rand.Rand, limits bool) report.Round {
 	for i := range agents {
 		pod := fmt.Sprintf("p%d", i)
 		e := report.Expected{Pod: pod, Node: "n" + pod, Requests: 30, Persistent: 3}
-		a := report.Agent{Pod: pod, Node: "n" + pod, Finished: !odds(30)}
+		a := report.AgentReport{Pod: pod, Node: "n" + pod, Finished: !odds(30)}
 		for k := range agents + 1 {
 			t := target.Target{ID: fmt.Sprintf("AgentPodV4IP_p%d", k), Kind: target.Endpoint, Family: topology.IPv4,
 				Answer: target.OnePod, Pod: fmt.Sprintf("p%d", k)}

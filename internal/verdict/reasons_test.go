@@ -90,7 +90,8 @@ func TestReasonsAreData(t *testing.T) {
 			// Beside many good requests, so that what could not be sent is no limit of the agent.
 			v := verdict.Judge(report.Round{Churn: deleted("b", "c"),
 				Expected: []report.Expected{planned(c.of, "a", "x")},
-				Agents:   []report.Agent{agent("a", c.path, path("y", 100_000, 100_000, 100_000, time.Millisecond))}},
+				Agents: []report.AgentReport{agent("a", c.path,
+					path("y", 100_000, 100_000, 100_000, time.Millisecond))}},
 				strict())
 			if diff := cmp.Diff(c.want, v.Agents[0].Paths[0].Reason); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
@@ -98,14 +99,15 @@ func TestReasonsAreData(t *testing.T) {
 		})
 	}
 	t.Run("an agent that was cut before anything was planned for it", func(t *testing.T) {
-		v := verdict.Judge(report.Round{Agents: []report.Agent{cutShort(agent("a", path("x", 0, 0, 0, 0)))}}, strict())
+		v := verdict.Judge(report.Round{Agents: []report.AgentReport{cutShort(agent("a", path("x", 0, 0, 0, 0)))}},
+			strict())
 		if got := v.Agents[0].Paths[0]; got.Result != verdict.Void || got.Reason.Code != verdict.Cut {
 			t.Errorf("got %s: %s", got.Result, got.Reason)
 		}
 	})
 	t.Run("an agent that was cut", func(t *testing.T) {
 		v := verdict.Judge(report.Round{Expected: []report.Expected{planned(10, "a", "x"), planned(10, "c", "x")},
-			Agents: []report.Agent{cutShort(agent("a", path("x", 1, 1, 1, 0))), agent("c", good)}}, strict())
+			Agents: []report.AgentReport{cutShort(agent("a", path("x", 1, 1, 1, 0))), agent("c", good)}}, strict())
 		want := verdict.Reason{Code: verdict.Cut, Text: cut.StoppedWhy, Change: cut.StoppedBy, Count: 1, Of: 10}
 		if diff := cmp.Diff(want, v.Agents[0].Paths[0].Reason); diff != "" {
 			t.Errorf("path (-want +got):\n%s", diff)
@@ -123,7 +125,7 @@ func TestReasonsOfRounds(t *testing.T) {
 		round report.Round
 		want  []verdict.Reason
 	}{
-		{"gaps are sorted", report.Round{Agents: []report.Agent{good},
+		{"gaps are sorted", report.Round{Agents: []report.AgentReport{good},
 			Gaps: []target.Gap{{Kind: target.LoadBalancer, Family: topology.IPv6, Reason: "d"},
 				{Kind: target.LoadBalancer, Family: topology.IPv4, Node: "n2", Reason: "a"},
 				{Kind: target.LoadBalancer, Family: topology.IPv4, Node: "n1", Reason: "c"},
@@ -135,7 +137,7 @@ func TestReasonsOfRounds(t *testing.T) {
 				{Code: verdict.NoTarget, Kind: target.LoadBalancer, Family: topology.IPv4, Text: "a"},
 				{Code: verdict.NoTarget, Kind: target.LoadBalancer, Family: topology.IPv6, Text: "d"}}},
 		{"missing agents are sorted",
-			report.Round{Agents: []report.Agent{good},
+			report.Round{Agents: []report.AgentReport{good},
 				Missing: []report.Missing{{Pod: "c", Node: "n2", Reason: "r"}, {Pod: "d", Node: "n1", Reason: "r"},
 					{Pod: "b", Node: "n1", Reason: "r"}}},
 			[]verdict.Reason{{Code: verdict.NotReported, Pod: "b", Node: "n1", Text: "r"},
@@ -152,17 +154,17 @@ func TestReasonsOfRounds(t *testing.T) {
 			report.Round{Missing: []report.Missing{{Pod: "b", Node: "node-b", Reason: "r"}}},
 			[]verdict.Reason{{Code: verdict.NotReported, Pod: "b", Node: "node-b", Text: "r"}}},
 		{"agents that were not expected and are void are missing too",
-			report.Round{Agents: []report.Agent{good},
+			report.Round{Agents: []report.AgentReport{good},
 				Missing: []report.Missing{{Pod: "b", Excused: true}, {Pod: "c", Excused: true},
 					{Pod: "d", Excused: true}}},
 			[]verdict.Reason{{Code: verdict.FewAgents, Count: 1, Of: 4}}},
 		{"two such agents are not too many",
-			report.Round{Agents: []report.Agent{good},
+			report.Round{Agents: []report.AgentReport{good},
 				Missing: []report.Missing{{Pod: "b", Excused: true}, {Pod: "c", Excused: true}}}, nil},
-		{"an agent that had no target", report.Round{Agents: []report.Agent{good, agent("b")}},
+		{"an agent that had no target", report.Round{Agents: []report.AgentReport{good, agent("b")}},
 			[]verdict.Reason{{Code: verdict.NoTargets, Pod: "b", Node: "node-b"}}},
 		{"an agent's targets that were not measured: the first is named",
-			report.Round{Expected: []report.Expected{expected("a", "z", "x", "y")}, Agents: []report.Agent{good}},
+			report.Round{Expected: []report.Expected{expected("a", "z", "x", "y")}, Agents: []report.AgentReport{good}},
 			[]verdict.Reason{{Code: verdict.NotMeasured, Pod: "a", Node: "node-a", Target: "y"}}},
 	}
 	for _, c := range cases {
@@ -175,7 +177,7 @@ func TestReasonsOfRounds(t *testing.T) {
 }
 
 func TestNodesThatReportedCountWithoutAPlan(t *testing.T) {
-	round := report.Round{Agents: []report.Agent{agent("a"), agent("b")},
+	round := report.Round{Agents: []report.AgentReport{agent("a"), agent("b")},
 		Missing: []report.Missing{{Pod: "c", Node: "node-c"}, {Pod: "d"}},
 		Outside: []report.Outside{{Node: "n", Reason: "r"}}}
 	if n := verdict.Notes(round, verdict.Verdict{})[0]; n.Count != 1 || n.Of != 4 {

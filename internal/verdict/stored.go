@@ -57,8 +57,8 @@ func reasonIn(sentence string) Reason {
 
 // UnmarshalJSON reads a judgement as Marshal wrote it, or as the first release stored it: as a path without data, with
 // a mark if the path was void.
-func (p *Path) UnmarshalJSON(raw []byte) error {
-	type plain Path
+func (p *JudgedPath) UnmarshalJSON(raw []byte) error {
+	type plain JudgedPath
 	var read struct {
 		plain
 		Void bool
@@ -66,7 +66,7 @@ func (p *Path) UnmarshalJSON(raw []byte) error {
 	if err := json.Unmarshal(raw, &read); err != nil {
 		return fmt.Errorf("read the judgement of a path: %w", err)
 	}
-	*p = Path(read.plain)
+	*p = JudgedPath(read.plain)
 	if read.Void {
 		p.Result = Void
 	}
@@ -75,8 +75,8 @@ func (p *Path) UnmarshalJSON(raw []byte) error {
 
 // UnmarshalJSON reads a judgement as Marshal wrote it, or as the first release stored it: as an agent without data,
 // with a mark if the agent was void.
-func (a *Agent) UnmarshalJSON(raw []byte) error {
-	type plain Agent
+func (a *JudgedAgent) UnmarshalJSON(raw []byte) error {
+	type plain JudgedAgent
 	var read struct {
 		plain
 		Void bool
@@ -84,7 +84,7 @@ func (a *Agent) UnmarshalJSON(raw []byte) error {
 	if err := json.Unmarshal(raw, &read); err != nil {
 		return fmt.Errorf("read the judgement of an agent: %w", err)
 	}
-	*a = Agent(read.plain)
+	*a = JudgedAgent(read.plain)
 	if read.Void {
 		a.Result = Void
 	}

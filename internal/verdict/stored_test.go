@@ -41,9 +41,9 @@ func TestVerdictsOfTheFirstReleaseAreRead(t *testing.T) {
 				"Timeout at connect)"},
 			{Code: verdict.NothingLeft, Text: "pod b on node node-b: its pod was deleted"},
 		},
-		Agents: []verdict.Agent{
+		Agents: []verdict.JudgedAgent{
 			{Pod: "a", Node: "node-a", Result: verdict.Fail,
-				Reason: verdict.Reason{Text: "x: 7 of 10 requests succeeded"}, Paths: []verdict.Path{
+				Reason: verdict.Reason{Text: "x: 7 of 10 requests succeeded"}, Paths: []verdict.JudgedPath{
 					{Target: "x", Result: verdict.Fail, Reason: verdict.Reason{Text: "7 of 10 requests succeeded"}},
 					{Target: "y", Result: verdict.Void,
 						Reason: verdict.Reason{Text: "all 10 requests are void: pod b on node node-b: its pod was deleted"}},
@@ -95,7 +95,7 @@ func TestVerdictsAreStoredWhole(t *testing.T) {
 	limited.Observer.Quota = math.Inf(1)
 	round := report.Round{Churn: deleted("b", "c"),
 		Expected: []report.Expected{expected("a", "x", "z"), planned(10, "d", "x")},
-		Agents: []report.Agent{limited,
+		Agents: []report.AgentReport{limited,
 			agent("d", by("", "b", path("x", 10, 10, 0, 0, excused(10))),
 				path("w", 10, 10, 9, time.Millisecond, report.Failure{Outcome: probe.Other, Count: 1}))}}
 	want := verdict.Judge(round, strict())

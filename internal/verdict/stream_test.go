@@ -118,13 +118,14 @@ func TestPersistentStreamThatWasPlanned(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			e := planned(100, "a", "x")
 			e.Persistent = c.planned
-			v := verdict.Judge(report.Round{Expected: []report.Expected{e}, Agents: []report.Agent{agent("a", c.path)}},
+			v := verdict.Judge(report.Round{Expected: []report.Expected{e},
+				Agents: []report.AgentReport{agent("a", c.path)}},
 				strict())
 			if v.Result != c.want {
 				t.Errorf("got %s: %s; want %s", v.Result, v.Reasons, c.want)
 			}
 			cut := verdict.Judge(report.Round{Expected: []report.Expected{e},
-				Agents: []report.Agent{cutShort(agent("a", c.path))}}, strict())
+				Agents: []report.AgentReport{cutShort(agent("a", c.path))}}, strict())
 			if got := cut.Agents[0].Paths[0].Result; got != c.cut {
 				t.Errorf("of an agent that was cut: got %s, want %s", got, c.cut)
 			}
@@ -160,7 +161,7 @@ func TestAChangeExplainsOneConnectionLostWhileIdle(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			v := verdict.Judge(report.Round{Churn: c.churn, Agents: []report.Agent{agent("a", c.path)},
+			v := verdict.Judge(report.Round{Churn: c.churn, Agents: []report.AgentReport{agent("a", c.path)},
 				Backends: []report.BackendSet{{Targets: []string{"x"}, Pods: []string{"b", "c"},
 					MayAlsoAnswer: []string{"e"}}}},
 				strict())
@@ -192,7 +193,7 @@ func TestIdleConnectionsOfCountedRequests(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			v := verdict.Judge(report.Round{Churn: c.churn, Agents: []report.Agent{agent("a", c.path)}},
+			v := verdict.Judge(report.Round{Churn: c.churn, Agents: []report.AgentReport{agent("a", c.path)}},
 				verdict.Expect{SuccessRate: c.rate})
 			if got := v.Agents[0].Paths[0]; got.Result != c.want {
 				t.Errorf("got %s: %s; want %s", got.Result, got.Reason, c.want)
@@ -214,7 +215,7 @@ func TestIdleLossesAgainstTheRate(t *testing.T) {
 	}
 	cases := []struct {
 		name  string
-		agent report.Agent
+		agent report.AgentReport
 		want  verdict.Result
 	}{
 		{"90 of 100 with ten lost", agent("a", stream(10)), verdict.Pass},
@@ -227,7 +228,7 @@ func TestIdleLossesAgainstTheRate(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			v := verdict.Judge(report.Round{Agents: []report.Agent{c.agent}}, verdict.Expect{SuccessRate: 0.9})
+			v := verdict.Judge(report.Round{Agents: []report.AgentReport{c.agent}}, verdict.Expect{SuccessRate: 0.9})
 			if got := v.Agents[0].Paths[0]; got.Result != c.want {
 				t.Errorf("got %s: %s; want %s", got.Result, got.Reason, c.want)
 			}
@@ -242,7 +243,7 @@ func TestTimeoutsAreNotTakenForClosedConnections(t *testing.T) {
 	p := by(target.LoadBalancer, "",
 		withPersistent(path("x", 100, 100, 100, time.Millisecond),
 			used(path("x", 10, 10, 6, time.Millisecond, late, reset(2)), 9, 2)))
-	v := verdict.Judge(report.Round{Agents: []report.Agent{throttledAgent(p)}}, strict())
+	v := verdict.Judge(report.Round{Agents: []report.AgentReport{throttledAgent(p)}}, strict())
 	if got := v.Agents[0].Paths[0]; got.Result != verdict.ToolLimited {
 		t.Errorf("got %s: %s", got.Result, got.Reason)
 	}

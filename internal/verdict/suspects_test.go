@@ -26,7 +26,7 @@ func TestSlowAgentsThatMayAnswerInstead(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			p := path("service", 60, 60, 57, time.Millisecond, late)
 			p.Peers = c.peers
-			v := verdict.Judge(report.Round{Agents: []report.Agent{agent("a", p), slow},
+			v := verdict.Judge(report.Round{Agents: []report.AgentReport{agent("a", p), slow},
 				Backends: []report.BackendSet{{Targets: []string{"service"}, Pods: []string{"a"},
 					MayAlsoAnswer: []string{"b", "c"}}}},
 				strict())
@@ -50,7 +50,8 @@ func TestWhatIsExcusedElsewhereIsStillCompared(t *testing.T) {
 		return append(all, path("to", 100, 100, 80, time.Millisecond, late(0)))
 	}
 	for _, void := range []uint64{0, 20} {
-		got := verdict.Judge(report.Round{Churn: aDeletion(), Agents: []report.Agent{throttledAgent(paths(void)...)}},
+		got := verdict.Judge(report.Round{Churn: aDeletion(),
+			Agents: []report.AgentReport{throttledAgent(paths(void)...)}},
 			strict())
 		for _, p := range got.Agents[0].Paths {
 			if p.Target == "to" && p.Result != verdict.ToolLimited {
@@ -93,7 +94,7 @@ func TestTimeoutsAtConnectAreComparedByConnection(t *testing.T) {
 			own := kept("own", 80, 12, 58)
 			own.Target.Pod = "a"
 			a := throttledAgent(own, kept("x", c.reused, 1, 0), kept("y", c.reused, 0, 0), kept("z", c.reused, 1, 0))
-			got := verdict.Judge(report.Round{Agents: []report.Agent{a}}, strict())
+			got := verdict.Judge(report.Round{Agents: []report.AgentReport{a}}, strict())
 			for _, p := range got.Agents[0].Paths {
 				if p.Target == "own" && p.Result != c.want {
 					t.Errorf("got %s: %s; want %s", p.Result, p.Reason, c.want)
@@ -110,7 +111,7 @@ func TestTimeoutsOfALimitedAskerDoNotClearAnswerers(t *testing.T) {
 	slow.Pod, slow.Node = "b", "node-b"
 	for _, c := range []struct {
 		name    string
-		asker   report.Agent
+		asker   report.AgentReport
 		gateway uint64
 		want    verdict.Result
 	}{
@@ -126,7 +127,7 @@ func TestTimeoutsOfALimitedAskerDoNotClearAnswerers(t *testing.T) {
 			p.Statuses = map[int]uint64{200: p.OK, 504: c.gateway}
 			p.Target.Kind = target.Ingress
 			c.asker.Paths = []report.Path{p}
-			v := verdict.Judge(report.Round{Agents: []report.Agent{c.asker, slow},
+			v := verdict.Judge(report.Round{Agents: []report.AgentReport{c.asker, slow},
 				Backends: []report.BackendSet{{Targets: []string{"ingress"}, Pods: []string{"b", "c", "d"}}}}, strict())
 			if got := v.Agents[0].Paths[0]; got.Result != c.want {
 				t.Errorf("got %s: %s; want %s", got.Result, got.Reason, c.want)

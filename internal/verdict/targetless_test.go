@@ -13,7 +13,7 @@ func TestAnAgentWithoutTargets(t *testing.T) {
 	good := agent("c", path("x", 3000, 3000, 3000, time.Millisecond))
 	for _, c := range []struct {
 		name  string
-		agent report.Agent
+		agent report.AgentReport
 		want  verdict.Result
 		code  verdict.Code
 	}{
@@ -21,7 +21,7 @@ func TestAnAgentWithoutTargets(t *testing.T) {
 		{"it was cut", cutShort(agent("a")), verdict.Void, verdict.Cut},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			v := verdict.Judge(report.Round{Churn: deleted("a"), Agents: []report.Agent{c.agent, good},
+			v := verdict.Judge(report.Round{Churn: deleted("a"), Agents: []report.AgentReport{c.agent, good},
 				Expected: []report.Expected{{Pod: "a"}, planned(3000, "c", "x")}}, strict())
 			if got := v.Agents[0]; got.Result != c.want || got.Reason.Code != c.code {
 				t.Errorf("got %s with %s, want %s with %s", got.Result, got.Reason.Code, c.want, c.code)

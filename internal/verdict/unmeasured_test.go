@@ -40,17 +40,17 @@ func planned(requests uint64, pod string, targets ...string) report.Expected {
 }
 
 // cutShort is an agent that was deleted during the round.
-func cutShort(a report.Agent) report.Agent {
+func cutShort(a report.AgentReport) report.AgentReport {
 	change := deleted(a.Pod)[0]
 	a.Finished, a.StoppedWhy, a.StoppedBy = false, "its pod was deleted during the round", &change
 	return a
 }
 
 // one judges a path of agent a, beside a good path y, in a round in which b was deleted.
-func one(p report.Path, requests uint64) verdict.Path {
+func one(p report.Path, requests uint64) verdict.JudgedPath {
 	good := path("y", requests, requests, requests, time.Millisecond)
 	v := verdict.Judge(report.Round{Churn: deleted("b"), Expected: []report.Expected{planned(requests, "a", "x", "y")},
-		Agents: []report.Agent{agent("a", p, good)}}, strict())
+		Agents: []report.AgentReport{agent("a", p, good)}}, strict())
 	return v.Agents[0].Paths[0]
 }
 
@@ -119,7 +119,7 @@ func TestAPathPassesOnlyWhenAThirdOfWhatWasPlannedIsJudged(t *testing.T) {
 		for left, want := range map[uint64]verdict.Result{1000: verdict.Pass, 999: verdict.Void} {
 			p := path("x", 3000, 3000, left, time.Millisecond, excused(3000-left))
 			v := verdict.Judge(report.Round{Churn: deleted("b"),
-				Agents: []report.Agent{agent("a", p, path("y", 10, 10, 10, time.Millisecond))}}, strict())
+				Agents: []report.AgentReport{agent("a", p, path("y", 10, 10, 10, time.Millisecond))}}, strict())
 			if got := v.Agents[0].Paths[0]; got.Result != want {
 				t.Errorf("%d of 3000 are left: got %s: %s; want %s", left, got.Result, got.Reason, want)
 			}
@@ -131,7 +131,7 @@ func TestAnAgentThatWasCut(t *testing.T) {
 	good := agent("c", path("x", 3000, 3000, 3000, time.Millisecond))
 	cases := []struct {
 		name  string
-		agent report.Agent
+		agent report.AgentReport
 		want  verdict.Result
 		round verdict.Result
 	}{
@@ -154,7 +154,7 @@ func TestAnAgentThatWasCut(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			v := verdict.Judge(report.Round{Churn: deleted("a"),
 				Expected: []report.Expected{planned(3000, "a", "x"), planned(3000, "c", "x")},
-				Agents:   []report.Agent{cutShort(c.agent), good}}, strict())
+				Agents:   []report.AgentReport{cutShort(c.agent), good}}, strict())
 			if v.Agents[0].Result != c.want || v.Result != c.round {
 				t.Errorf("the agent is %s, the round %s; want %s and %s:\n%s", v.Agents[0].Result, v.Result, c.want,
 					c.round, show(v))
@@ -170,7 +170,7 @@ func TestNothingUnmeasuredHidesBehindVoidPaths(t *testing.T) {
 	stopped.Finished = false
 	cases := []struct {
 		name     string
-		agent    report.Agent
+		agent    report.AgentReport
 		expected report.Expected
 		want     verdict.Result
 		code     verdict.Code
@@ -186,7 +186,7 @@ func TestNothingUnmeasuredHidesBehindVoidPaths(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			v := verdict.Judge(report.Round{Churn: deleted("b"),
 				Expected: []report.Expected{c.expected, planned(10, "c", "x")},
-				Agents:   []report.Agent{c.agent, agent("c", path("x", 10, 10, 10, time.Millisecond))}}, strict())
+				Agents:   []report.AgentReport{c.agent, agent("c", path("x", 10, 10, 10, time.Millisecond))}}, strict())
 			if a := v.Agents[0]; a.Result != c.want || a.Reason.Code != c.code ||
 				(v.Result == verdict.Pass) != (c.want == verdict.Void) {
 				t.Errorf("got %s (%s), the round is %s; want %s (%s)", a.Result, a.Reason.Code, v.Result, c.want,
@@ -203,7 +203,7 @@ func fullMesh(agents, gone int, leftOut bool) report.Round {
 	name := func(i int) string { return fmt.Sprintf("p%03d", i) }
 	for i := range agents {
 		e := report.Expected{Pod: name(i), Node: "n" + name(i), Requests: 10}
-		a := report.Agent{Pod: e.Pod, Node: e.Node, Finished: true}
+		a := report.AgentReport{Pod: e.Pod, Node: e.Node, Finished: true}
 		add := func(t target.Target, dead bool) {
 			p := path(t.ID, 10, 10, 10, time.Millisecond)
 			if dead {
@@ -345,7 +345,7 @@ func TestEachKindAndFamilyIsJudged(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			r := report.Round{Churn: deleted("b"), Agents: []report.Agent{agent("a", c.paths...)}}
+			r := report.Round{Churn: deleted("b"), Agents: []report.AgentReport{agent("a", c.paths...)}}
 			if c.expected != nil {
 				r.Expected = []report.Expected{expected("a"), expected("b", c.expected...)}
 				r.Missing = []report.Missing{{Pod: "b", Node: "node-b", Excused: true}}
@@ -361,7 +361,7 @@ func TestEachKindAndFamilyIsJudged(t *testing.T) {
 func TestWhoIsExpectedIsNeverForgotten(t *testing.T) {
 	r := report.Round{Expected: []report.Expected{expected("a", "x"), expected("b", "x"),
 		{Pod: "c", Node: "node-c", LeftOutWhy: "pod is Pending"}},
-		Agents: []report.Agent{agent("a", path("x", 10, 10, 10, time.Millisecond))}}
+		Agents: []report.AgentReport{agent("a", path("x", 10, 10, 10, time.Millisecond))}}
 	v := verdict.Judge(r, strict())
 	want := `["agent b on node node-b did not report: no report" "agent c on node node-c did not report: pod is Pending"]`
 	if got := fmt.Sprintf("%q", v.Reasons); v.Result != verdict.Fail || got != want {

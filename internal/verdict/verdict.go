@@ -55,15 +55,15 @@ type Expect struct {
 	MeanDelay time.Duration
 }
 
-// Path is the judgement on one path; Reason is zero on Pass.
-type Path struct {
+// JudgedPath is the judgement on one path; Reason is zero on Pass.
+type JudgedPath struct {
 	Target string `json:"Target"`
 	Result Result `json:"Result"`
 	Reason Reason `json:"Reason,omitzero"`
 }
 
-// Agent is the judgement on one agent.
-type Agent struct {
+// JudgedAgent is the judgement on one agent.
+type JudgedAgent struct {
 	Pod  string `json:"Pod"`
 	Node string `json:"Node"`
 	// Result is the result of the worst path, or of anything that is worse than all paths. A void path has no part in
@@ -72,7 +72,7 @@ type Agent struct {
 	// Reason is the reason of the first path with the agent's result, or the limit that the agent met.
 	Reason Reason `json:"Reason,omitzero"`
 	// Paths are sorted by target.
-	Paths []Path `json:"Paths"`
+	Paths []JudgedPath `json:"Paths"`
 }
 
 // Verdict is the judgement on a round. The same reports give the same verdict, in whatever order they come.
@@ -81,7 +81,7 @@ type Verdict struct {
 	// Reasons are what kept the round from passing; empty on Pass.
 	Reasons []Reason `json:"Reasons"`
 	// Agents are sorted by node, then pod.
-	Agents []Agent `json:"Agents"`
+	Agents []JudgedAgent `json:"Agents"`
 }
 
 // worsen adds a reason.
@@ -137,7 +137,7 @@ type judge struct {
 
 // reported is the report of one agent.
 type reported struct {
-	*report.Agent
+	*report.AgentReport
 	// reported are the paths as the agent reported them. judged are the paths as if the excused requests had never been
 	// made. Both are sorted by target.
 	reported, judged []*report.Path
@@ -158,8 +158,8 @@ func newJudge(round report.Round, expect Expect) judge {
 	return j
 }
 
-func newReported(a *report.Agent, expect Expect) reported {
-	r := reported{Agent: a, limit: agentLimit(a, expect), rankings: rankings{}}
+func newReported(a *report.AgentReport, expect Expect) reported {
+	r := reported{AgentReport: a, limit: agentLimit(a, expect), rankings: rankings{}}
 	for i := range a.Paths {
 		r.reported = append(r.reported, &a.Paths[i])
 	}
@@ -175,9 +175,9 @@ func newReported(a *report.Agent, expect Expect) reported {
 }
 
 // judgeAgent judges one agent. A stop or a missing measurement weighs more than excuses.
-func (j judge) judgeAgent(r reported) Agent {
+func (j judge) judgeAgent(r reported) JudgedAgent {
 	expected, _ := j.round.ExpectedOf(r.Pod)
-	agent := Agent{Pod: r.Pod, Node: r.Node, Result: Pass}
+	agent := JudgedAgent{Pod: r.Pod, Node: r.Node, Result: Pass}
 	left, measured := false, make(map[string]bool, len(r.reported))
 	worsen := func(to Result, reason Reason) {
 		if worse(to, agent.Result) {
@@ -217,7 +217,7 @@ func (j judge) judgeAgent(r reported) Agent {
 }
 
 // allExcused returns why nothing of an agent is left to judge.
-func allExcused(paths []Path, cut string) Reason {
+func allExcused(paths []JudgedPath, cut string) Reason {
 	if cut != "" || len(paths) == 0 {
 		return Reason{Code: Cut, Text: cut}
 	}

@@ -140,7 +140,7 @@ func TestNotes(t *testing.T) {
 	round := report.Round{
 		Expected: []report.Expected{expected("a"), expected("b"), {Pod: "pending"}},
 		Outside:  []report.Outside{{Node: "n3", Reason: "r"}, {Node: "n4", Reason: "r"}, {Node: "node-a", Reason: "p"}},
-		Agents: []report.Agent{agent("b", load("x", "http://172.18.255.1:80", true), failing,
+		Agents: []report.AgentReport{agent("b", load("x", "http://172.18.255.1:80", true), failing,
 			load("z", "http://172.18.255.3:80", false)),
 			agent("a", load("x", "http://172.18.255.1:80", true), load("w", "172.18.255.0", true),
 				load("v", "", true))},
@@ -162,7 +162,7 @@ func TestNotes(t *testing.T) {
 
 func TestCounts(t *testing.T) {
 	v := verdict.Judge(report.Round{Churn: deleted("b"),
-		Agents: []report.Agent{agent("a", path("x", 10, 10, 10, time.Millisecond),
+		Agents: []report.AgentReport{agent("a", path("x", 10, 10, 10, time.Millisecond),
 			path("y", 10, 10, 0, 0, excused(10))),
 			agent("c", path("x", 10, 10, 10, time.Millisecond), path("y", 10, 10, 9, time.Millisecond, refused(1)))}},
 		strict())

@@ -295,7 +295,7 @@ func TestWhatThePlanKnowsOfATargetReachesTheReport(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	made := report.Agent{Pod: "a", Node: "n1"}
+	made := report.AgentReport{Pod: "a", Node: "n1"}
 	for _, known := range atAgent.Targets {
 		made.Paths = append(made.Paths, report.Path{Target: known})
 	}

@@ -78,7 +78,7 @@ func TestTheFirstOfAKindArrives(t *testing.T) {
 	p.Response.Record(time.Millisecond)
 	p.Lag.Record(time.Millisecond)
 	p.Phases[probe.Connect] = report.Phase{Count: 1, Sum: time.Millisecond, Max: time.Millisecond}
-	want := report.Agent{Pod: "a", Node: "n", Paths: []report.Path{p}}
+	want := report.AgentReport{Pod: "a", Node: "n", Paths: []report.Path{p}}
 	got, err := readReport(wire.Report(want), least())
 	if err != nil {
 		t.Fatal(err)
@@ -89,14 +89,14 @@ func TestTheFirstOfAKindArrives(t *testing.T) {
 }
 
 // healthy is a report of one request that succeeded, or of none.
-func healthy(requests uint64) report.Agent {
+func healthy(requests uint64) report.AgentReport {
 	p := report.Path{Target: least().Targets[0], Scheduled: requests, Sent: requests, OK: requests}
 	for range requests {
 		p.Latency.Record(time.Millisecond)
 		p.Response.Record(time.Millisecond)
 		p.Lag.Record(time.Millisecond)
 	}
-	return report.Agent{Pod: "a", Node: "n", Paths: []report.Path{p}}
+	return report.AgentReport{Pod: "a", Node: "n", Paths: []report.Path{p}}
 }
 
 func TestWhatNoCountShowsIsRefusedAllTheSame(t *testing.T) {
@@ -197,7 +197,7 @@ func TestBoundsThatBothSidesKeep(t *testing.T) {
 	p, persistent := full(200), full(20)
 	p.Persistent = &persistent
 	if size := proto.Size(
-		wire.Report(report.Agent{Paths: []report.Path{p}})) * wire.MaxTargets; size > wire.MaxMessageBytes {
+		wire.Report(report.AgentReport{Paths: []report.Path{p}})) * wire.MaxTargets; size > wire.MaxMessageBytes {
 		t.Errorf("a report of the most targets has %d bytes, allowed are %d", size, wire.MaxMessageBytes)
 	}
 }

@@ -66,7 +66,7 @@ func ParsePlan(m *agentv1.Plan) (mesh.Plan, error) {
 		return mesh.Plan{}, errors.New("plan is missing")
 	}
 	p := mesh.Plan{
-		Task:  report.Task{Kind: m.GetTaskKind(), Name: m.GetTaskName()},
+		Task:  report.TaskRef{Kind: m.GetTaskKind(), Name: m.GetTaskName()},
 		Agent: topology.Agent{Pod: m.GetPod()},
 		HTTP:  mesh.HTTP{Status: int(m.GetExpectedStatus())},
 	}

@@ -19,7 +19,7 @@ import (
 // Report returns the message for an agent's report; the caller adds its Key. A report without an end is of a running
 // round. A report with an end is of a finished round when Finished is true, and of a stopped round otherwise. Via is
 // not sent: the receiver knows it.
-func Report(r report.Agent) *agentv1.AgentReport {
+func Report(r report.AgentReport) *agentv1.AgentReport {
 	m := &agentv1.AgentReport{
 		Pod: r.Pod, Node: r.Node,
 		State:   stateOf(r),
@@ -38,7 +38,7 @@ func Report(r report.Agent) *agentv1.AgentReport {
 	return m
 }
 
-func stateOf(r report.Agent) agentv1.RoundState {
+func stateOf(r report.AgentReport) agentv1.RoundState {
 	switch {
 	case r.Ended.IsZero():
 		return agentv1.RoundState_ROUND_STATE_RUNNING
@@ -123,40 +123,40 @@ func Printable(s string) string {
 // ParseReport reads an agent's report. It refuses a report whose counts do not add up, or in which a target stands
 // twice: a report that is not consistent in itself proves nothing about the network. The paths' targets have nothing
 // but their ID: mesh.Plan.Attach adds what the plan knows of them.
-func ParseReport(m *agentv1.AgentReport) (report.Agent, error) {
+func ParseReport(m *agentv1.AgentReport) (report.AgentReport, error) {
 	if m == nil {
-		return report.Agent{}, errors.New("report is missing")
+		return report.AgentReport{}, errors.New("report is missing")
 	}
-	r := report.Agent{Pod: m.GetPod(), Node: m.GetNode(), Served: m.GetServed(),
+	r := report.AgentReport{Pod: m.GetPod(), Node: m.GetNode(), Served: m.GetServed(),
 		ServedPersistent: m.GetServedPersistent()}
 	if err := errors.Join(text("pod", r.Pod, 1, maxNameBytes), text("node", r.Node, 0, maxNameBytes)); err != nil {
-		return report.Agent{}, fmt.Errorf("report: %w", err)
+		return report.AgentReport{}, fmt.Errorf("report: %w", err)
 	}
 	var err error
 	if r.Started, r.Ended, err = parseTimes("round", m.GetStarted(), m.GetEnded()); err != nil {
-		return report.Agent{}, fmt.Errorf("report: %w", err)
+		return report.AgentReport{}, fmt.Errorf("report: %w", err)
 	}
 	r.Finished = m.GetState() == agentv1.RoundState_ROUND_STATE_FINISHED
 	if m.GetState() != stateOf(r) {
-		return report.Agent{}, fmt.Errorf("report: state %s does not fit its times", m.GetState())
+		return report.AgentReport{}, fmt.Errorf("report: state %s does not fit its times", m.GetState())
 	}
 	if r.Resources, err = parseResources(m.GetResources()); err != nil {
-		return report.Agent{}, fmt.Errorf("report: %w", err)
+		return report.AgentReport{}, fmt.Errorf("report: %w", err)
 	}
 	if r.Observer, err = parseObserver(m.GetObserver()); err != nil {
-		return report.Agent{}, fmt.Errorf("report: %w", err)
+		return report.AgentReport{}, fmt.Errorf("report: %w", err)
 	}
 	if len(m.GetPaths()) > MaxTargets {
-		return report.Agent{}, fmt.Errorf("report: %d paths, allowed are %d", len(m.GetPaths()), MaxTargets)
+		return report.AgentReport{}, fmt.Errorf("report: %d paths, allowed are %d", len(m.GetPaths()), MaxTargets)
 	}
 	seen := make(map[string]bool, len(m.GetPaths()))
 	for i, path := range m.GetPaths() {
 		p, err := parsePath(path)
 		if err != nil {
-			return report.Agent{}, fmt.Errorf("report: path %d: %w", i, err)
+			return report.AgentReport{}, fmt.Errorf("report: path %d: %w", i, err)
 		}
 		if seen[p.Target.ID] {
-			return report.Agent{}, fmt.Errorf("report: path %d: target %q stands twice", i, p.Target.ID)
+			return report.AgentReport{}, fmt.Errorf("report: path %d: target %q stands twice", i, p.Target.ID)
 		}
 		seen[p.Target.ID] = true
 		r.Paths = append(r.Paths, p)

@@ -74,5 +74,5 @@ func TestSpansOfFailures(t *testing.T) {
 
 // empty is a histogram of nothing.
 func empty() []byte {
-	return wire.Report(report.Agent{Paths: []report.Path{{}}}).Paths[0].Latency
+	return wire.Report(report.AgentReport{Paths: []report.Path{{}}}).Paths[0].Latency
 }

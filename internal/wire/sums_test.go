@@ -50,7 +50,7 @@ func TestOneWrongSumIsEnoughToRefuseAReport(t *testing.T) {
 }
 
 // failing is a report of a path whose requests all timed out, and of when: one in each of the spans.
-func failing(requests uint64, spans int) report.Agent {
+func failing(requests uint64, spans int) report.AgentReport {
 	p := report.Path{Target: least().Targets[0], Scheduled: requests, Sent: requests}
 	for range requests {
 		p.Lag.Record(time.Millisecond)
@@ -61,7 +61,7 @@ func failing(requests uint64, spans int) report.Agent {
 		failed.Spans = append(failed.Spans, report.Span{First: at, Last: at, Count: 1})
 	}
 	p.Failures = []report.Failure{failed}
-	return report.Agent{Pod: "a", Node: "n", Paths: []report.Path{p}}
+	return report.AgentReport{Pod: "a", Node: "n", Paths: []report.Path{p}}
 }
 
 func TestSpansHoldAllFailuresAndAreFew(t *testing.T) {
@@ -98,7 +98,7 @@ func TestASpanStartsAfterTheOneBefore(t *testing.T) {
 }
 
 func TestTimesThatNobodyKnowsAreNotSent(t *testing.T) {
-	message := wire.Report(report.Agent{Pod: "a", Paths: []report.Path{{Target: least().Targets[0]}}})
+	message := wire.Report(report.AgentReport{Pod: "a", Paths: []report.Path{{Target: least().Targets[0]}}})
 	path := message.GetPaths()[0]
 	if message.Started != nil || message.Ended != nil || path.Started != nil || path.Ended != nil {
 		t.Errorf("a report without times has %v and %v, its path %v and %v", message.GetStarted(), message.GetEnded(),

@@ -32,7 +32,7 @@ func key() schedule.Key {
 func plan() mesh.Plan {
 	return mesh.Plan{
 		Key:   key(),
-		Task:  report.Task{Kind: "NetReach", Name: "task"},
+		Task:  report.TaskRef{Kind: "NetReach", Name: "task"},
 		Agent: topology.Agent{Pod: "kdoctor-agent-a"},
 		Targets: []target.Target{
 			{ID: "AgentPodV4IP_b_198.18.1.2", Kind: target.Endpoint, Family: topology.IPv4, Protocol: target.HTTP,
@@ -77,13 +77,13 @@ func asSent(p mesh.Plan) mesh.Plan {
 }
 
 // readReport reads the message as the controller does, with the plan that it sent.
-func readReport(m *agentv1.AgentReport, sent mesh.Plan) (report.Agent, error) {
+func readReport(m *agentv1.AgentReport, sent mesh.Plan) (report.AgentReport, error) {
 	r, err := wire.ParseReport(m)
 	sent.Attach(&r)
 	return r, err
 }
 
-func agentReport() report.Agent {
+func agentReport() report.AgentReport {
 	start := time.Date(2026, 1, 2, 3, 4, 5, 678000, time.UTC)
 	p := report.Path{
 		Target:    plan().Targets[0],
@@ -109,7 +109,7 @@ func agentReport() report.Agent {
 	p.Response.Merge(p.Latency)
 	persistent := p
 	p.Persistent = &persistent
-	return report.Agent{
+	return report.AgentReport{
 		Pod: "a", Node: "n0", Finished: true, Started: start, Ended: start.Add(2 * time.Second),
 		Paths:     []report.Path{p},
 		Resources: report.Resources{Known: true, MaxCPU: 12.5, MeanCPU: 3, MaxMemory: 1 << 24},
@@ -228,14 +228,14 @@ func TestPlanThatNoControllerSendsIsRefused(t *testing.T) {
 }
 
 func TestReportSurvivesTheWayBack(t *testing.T) {
-	cases := map[string]func(*report.Agent){
-		"of a finished round":                func(*report.Agent) {},
-		"of a stopped round":                 func(r *report.Agent) { r.Finished = false },
-		"of a running round":                 func(r *report.Agent) { r.Finished, r.Ended = false, time.Time{} },
-		"of a round that measured nothing":   func(r *report.Agent) { r.Paths = nil },
-		"of an agent that cannot see itself": func(r *report.Agent) { r.Resources = report.Resources{} },
+	cases := map[string]func(*report.AgentReport){
+		"of a finished round":                func(*report.AgentReport) {},
+		"of a stopped round":                 func(r *report.AgentReport) { r.Finished = false },
+		"of a running round":                 func(r *report.AgentReport) { r.Finished, r.Ended = false, time.Time{} },
+		"of a round that measured nothing":   func(r *report.AgentReport) { r.Paths = nil },
+		"of an agent that cannot see itself": func(r *report.AgentReport) { r.Resources = report.Resources{} },
 		"of a path that has not yet been run": func(
-			r *report.Agent) {
+			r *report.AgentReport) {
 			r.Paths = []report.Path{{Target: plan().Targets[1]}}
 		},
 	}

@@ -89,15 +89,15 @@ func (s *stage) start(t *testing.T) {
 	})
 }
 
-func (s *stage) run(ctx context.Context, req round.Request) (controller.Outcome, error) {
+func (s *stage) run(ctx context.Context, req round.Request) (controller.Summary, error) {
 	s.begun <- req.Key
 	s.ran <- req.Workload
 	select {
 	case <-ctx.Done():
 		s.ended <- context.Cause(ctx)
-		return controller.Outcome{}, context.Cause(ctx)
+		return controller.Summary{}, context.Cause(ctx)
 	case <-s.finish:
-		return controller.Outcome{Result: verdict.Fail, Reasons: []string{"agent a on node n1: x"}, Expected: 2,
+		return controller.Summary{Result: verdict.Fail, Reasons: []string{"agent a on node n1: x"}, Expected: 2,
 			Succeeded: []string{"n0"}, Failed: []string{"n1"}, Ended: time.Now()}, nil
 	}
 }

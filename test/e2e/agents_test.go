@@ -91,7 +91,7 @@ func credentials(t *testing.T, reader client.Reader) func() (*tls.Config, error)
 }
 
 // each asks every agent for the first round of the task.
-func (a agents) each(ctx context.Context, of v1beta1.NetReach, see func(topology.Agent, report.Agent, error)) {
+func (a agents) each(ctx context.Context, of v1beta1.NetReach, see func(topology.Agent, report.AgentReport, error)) {
 	key := schedule.Key{UID: string(of.UID), Generation: of.Generation, Round: 1}
 	for _, agent := range a.all {
 		fetched, err := a.client.Fetch(ctx, agent, key)
@@ -103,7 +103,7 @@ func (a agents) each(ctx context.Context, of v1beta1.NetReach, see func(topology
 func served(t *testing.T, c *cluster.Cluster, of v1beta1.NetReach) uint64 {
 	t.Helper()
 	var total uint64
-	dial(t, c).each(t.Context(), of, func(agent topology.Agent, fetched report.Agent, err error) {
+	dial(t, c).each(t.Context(), of, func(agent topology.Agent, fetched report.AgentReport, err error) {
 		if err != nil {
 			t.Errorf("ask %s: %v", agent.Pod, err)
 		}
@@ -116,7 +116,7 @@ func served(t *testing.T, c *cluster.Cluster, of v1beta1.NetReach) uint64 {
 func running(t *testing.T, c *cluster.Cluster, of v1beta1.NetReach) []string {
 	t.Helper()
 	var still []string
-	dial(t, c).each(t.Context(), of, func(agent topology.Agent, fetched report.Agent, err error) {
+	dial(t, c).each(t.Context(), of, func(agent topology.Agent, fetched report.AgentReport, err error) {
 		switch {
 		case errors.Is(err, control.ErrUnknownRound):
 		case err != nil:

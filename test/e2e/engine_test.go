@@ -275,7 +275,7 @@ func hundredTargets(t *testing.T, c *cluster.Cluster) {
 	found := dial(t, c)
 	key := schedule.Key{UID: "e2e-hundred-targets", Generation: 1, Round: 1}
 	for _, agent := range found.all {
-		plan := mesh.Plan{Key: key, Task: report.Task{Kind: "NetReach", Name: "hundred"}, Agent: agent,
+		plan := mesh.Plan{Key: key, Task: report.TaskRef{Kind: "NetReach", Name: "hundred"}, Agent: agent,
 			Limit: 2 * seconds * time.Second,
 			Load: mesh.Load{PerSecond: each, Duration: seconds * time.Second, Timeout: 2 * time.Second,
 				Connection: mesh.Both}}
@@ -325,7 +325,7 @@ func hundredTargets(t *testing.T, c *cluster.Cluster) {
 }
 
 func awaitEnd(t *testing.T, found agents, agent topology.Agent, key schedule.Key,
-	within time.Duration) (got report.Agent) {
+	within time.Duration) (got report.AgentReport) {
 	t.Helper()
 	eventually(t, within, "the round of "+agent.Pod+" ends", func() (err error) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)

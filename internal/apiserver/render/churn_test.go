@@ -31,10 +31,10 @@ func TestWhatWasChangedIsShownAndFailsNothing(t *testing.T) {
 			Excused: true}},
 		Expected: []report.Expected{{Pod: "agent-a", Node: "node-1", Targets: []string{"part"}},
 			{Pod: "agent-b", Node: "node-2", Targets: []string{"whole"}}},
-		Agents: []report.Agent{{Pod: "agent-a", Node: "node-1", Finished: true, Paths: []report.Path{part}},
+		Agents: []report.AgentReport{{Pod: "agent-a", Node: "node-1", Finished: true, Paths: []report.Path{part}},
 			{Pod: "agent-b", Node: "node-2", Finished: true, Paths: []report.Path{whole}}},
 	}
-	got := render.Report(render.Task{Kind: "NetReach", Name: "t", Generation: 1},
+	got := render.Report(render.ReportedTask{Kind: "NetReach", Name: "t", Generation: 1},
 		verdict.StoredRound{Round: round, Verdict: verdict.Judge(round, verdict.Expect{SuccessRate: 1})})
 
 	if diff := cmp.Diff([]string{"pod agent-c on node node-3: its pod was deleted during the round, 6s after its start"}, got.Spec.Churn); diff != "" {

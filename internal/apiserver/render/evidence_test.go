@@ -28,7 +28,7 @@ func histogram(n int, each time.Duration) stats.Histogram {
 }
 
 // observed is the agent with everything that one can tell.
-func observed(a report.Agent) report.Agent {
+func observed(a report.AgentReport) report.AgentReport {
 	a.Observer = report.Observer{Quota: 0.5, Periods: 200, ThrottledPeriods: 5, Throttled: 75 * time.Millisecond,
 		LongestPause: 250 * time.Microsecond,
 		Files:        120, FileLimit: 1048576, Ports: 28232, Conntrack: 900, ConntrackLimit: 131072}

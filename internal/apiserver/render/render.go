@@ -27,8 +27,8 @@ const (
 	reportType  = "agent test report"
 )
 
-// Task is what a report says of its task.
-type Task struct {
+// ReportedTask is what a report says of its task.
+type ReportedTask struct {
 	// Kind is the task's kind, such as NetReach.
 	Kind, Name, UID string
 	Created         time.Time
@@ -45,7 +45,7 @@ type Task struct {
 func Name(kind, task string) string { return strings.ToLower(kind) + "-" + task }
 
 // Report renders the task's latest round. It is the same for the same input, whatever order the agents reported in.
-func Report(task Task, stored verdict.StoredRound) *systemv1beta1.KdoctorReport {
+func Report(task ReportedTask, stored verdict.StoredRound) *systemv1beta1.KdoctorReport {
 	key := stored.Round.Key
 	done, failed := task.DoneRounds, task.FailedRounds
 	if key.Generation == task.Generation {
@@ -89,7 +89,7 @@ func Report(task Task, stored verdict.StoredRound) *systemv1beta1.KdoctorReport 
 }
 
 // Bare is the report without anything that the round would tell.
-func Bare(task Task) *systemv1beta1.KdoctorReport {
+func Bare(task ReportedTask) *systemv1beta1.KdoctorReport {
 	status := NotFinished
 	if task.Finished {
 		status = Finished
@@ -107,8 +107,8 @@ func Bare(task Task) *systemv1beta1.KdoctorReport {
 	}
 }
 
-func agents(task Task, stored verdict.StoredRound) []systemv1beta1.Report {
-	judged := make(map[string]verdict.Agent, len(stored.Verdict.Agents))
+func agents(task ReportedTask, stored verdict.StoredRound) []systemv1beta1.Report {
+	judged := make(map[string]verdict.JudgedAgent, len(stored.Verdict.Agents))
 	for _, a := range stored.Verdict.Agents {
 		judged[a.Pod] = a
 	}
@@ -117,7 +117,7 @@ func agents(task Task, stored verdict.StoredRound) []systemv1beta1.Report {
 	for _, a := range stored.Round.Agents {
 		v, ok := judged[a.Pod]
 		if !ok {
-			v = verdict.Agent{Result: verdict.NoData, Reason: verdict.Reason{Text: "the agent was not judged"}}
+			v = verdict.JudgedAgent{Result: verdict.NoData, Reason: verdict.Reason{Text: "the agent was not judged"}}
 		}
 		reports = append(reports, agent(task, stored, a, details(a, v, known), v))
 	}
@@ -127,8 +127,8 @@ func agents(task Task, stored verdict.StoredRound) []systemv1beta1.Report {
 	return reports
 }
 
-func agent(task Task, stored verdict.StoredRound, a report.Agent, paths []systemv1beta1.TargetDetail,
-	v verdict.Agent) systemv1beta1.Report {
+func agent(task ReportedTask, stored verdict.StoredRound, a report.AgentReport, paths []systemv1beta1.TargetDetail,
+	v verdict.JudgedAgent) systemv1beta1.Report {
 	passed := v.Result == verdict.Pass
 	r := systemv1beta1.Report{
 		NodeName: a.Node, PodName: a.Pod,
@@ -164,8 +164,8 @@ func agent(task Task, stored verdict.StoredRound, a report.Agent, paths []system
 }
 
 // details renders what the agent measured, and what it was to measure and did not, sorted by kind, family and name.
-func details(a report.Agent, v verdict.Agent, known known) []systemv1beta1.TargetDetail {
-	judged := make(map[string]verdict.Path, len(v.Paths))
+func details(a report.AgentReport, v verdict.JudgedAgent, known known) []systemv1beta1.TargetDetail {
+	judged := make(map[string]verdict.JudgedPath, len(v.Paths))
 	for _, p := range v.Paths {
 		judged[p.Target] = p
 	}
@@ -180,7 +180,7 @@ func details(a report.Agent, v verdict.Agent, known known) []systemv1beta1.Targe
 		measured[p.Target.ID] = true
 		j, ok := judged[p.Target.ID]
 		if !ok {
-			j = verdict.Path{Result: verdict.NoData, Reason: verdict.Reason{Text: "the path was not judged"}}
+			j = verdict.JudgedPath{Result: verdict.NoData, Reason: verdict.Reason{Text: "the path was not judged"}}
 		}
 		if p.Started.IsZero() || p.Ended.IsZero() {
 			p.Started, p.Ended = a.Started, a.Ended
@@ -193,13 +193,13 @@ func details(a report.Agent, v verdict.Agent, known known) []systemv1beta1.Targe
 		if !measured[id] {
 			p := report.Path{Target: known.target(id), Started: a.Started, Ended: a.Ended}
 			out = append(out, detail(p,
-				verdict.Path{Result: verdict.NoData, Reason: verdict.Reason{Code: verdict.NotMeasured}}, known))
+				verdict.JudgedPath{Result: verdict.NoData, Reason: verdict.Reason{Code: verdict.NotMeasured}}, known))
 		}
 	}
 	return out
 }
 
-func detail(p report.Path, v verdict.Path, known known) systemv1beta1.TargetDetail {
+func detail(p report.Path, v verdict.JudgedPath, known known) systemv1beta1.TargetDetail {
 	d := systemv1beta1.TargetDetail{
 		TargetName: p.Target.ID, TargetUrl: p.Target.Address, TargetMethod: "GET",
 		TargetKind: string(p.Target.Kind), IPFamily: string(p.Target.Family), Interface: p.Target.Interface,

@@ -28,8 +28,8 @@ var update = flag.Bool("update", false, "write the golden files anew")
 
 func began() time.Time { return time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC) }
 
-func task() render.Task {
-	return render.Task{
+func task() render.ReportedTask {
+	return render.ReportedTask{
 		Kind: "NetReach", Name: "task", UID: "0b1f8f4e", Created: began().Add(-time.Minute), Generation: 1,
 		ExpectedRounds: 1, DoneRounds: 1, Finished: true,
 	}
@@ -49,10 +49,10 @@ func path(kind target.Kind, id, address string) report.Path {
 }
 
 // agent measured two paths, in an order that the report does not keep.
-func agent(pod, node string) report.Agent {
+func agent(pod, node string) report.AgentReport {
 	own := path(target.Endpoint, "AgentPodV4IP_"+pod+"_172.40.0.6", "http://172.40.0.6:8080")
 	own.Target.Pod, own.Target.Answer = pod, target.OnePod
-	return report.Agent{
+	return report.AgentReport{
 		Pod: pod, Node: node, Via: report.Direct, Finished: true, Started: began(),
 		Ended: began().Add(11*time.Second + 178657432),
 		Paths: []report.Path{
@@ -76,7 +76,7 @@ func passed() verdict.StoredRound {
 		Key: schedule.Key{UID: "0b1f8f4e", Generation: 1, Round: 1}, Started: began(),
 		Ended:    began().Add(12 * time.Second),
 		Expected: []report.Expected{{Pod: "agent-a", Node: "node-1"}, {Pod: "agent-b", Node: "node-2"}},
-		Agents:   []report.Agent{b, a},
+		Agents:   []report.AgentReport{b, a},
 	})
 }
 
@@ -103,13 +103,13 @@ func failed() verdict.StoredRound {
 			{Pod: "agent-b", Node: "node-2", Targets: []string{"AgentClusterV4IP_10.0.0.1:80"}},
 			{Pod: "agent-c", Node: "node-3", LeftOutWhy: "pod is Pending"},
 		},
-		Agents:  []report.Agent{agent("agent-a", "node-1"), hurt},
+		Agents:  []report.AgentReport{agent("agent-a", "node-1"), hurt},
 		Missing: []report.Missing{{Pod: "agent-c", Node: "node-3", Reason: "pod is Pending"}},
 		Gaps:    []target.Gap{{Kind: target.LoadBalancer, Family: topology.IPv4, Reason: "the Service has no address"}},
 	})
 }
 
-func manyRounds() render.Task {
+func manyRounds() render.ReportedTask {
 	t := task()
 	t.ExpectedRounds, t.DoneRounds, t.Finished = 3, 1, false
 	return t
@@ -117,7 +117,7 @@ func manyRounds() render.Task {
 
 func TestGolden(t *testing.T) {
 	cases := map[string]struct {
-		task   render.Task
+		task   render.ReportedTask
 		stored verdict.StoredRound
 	}{
 		"passed": {task(), passed()},
@@ -271,15 +271,15 @@ func TestAFailedReportAddsKeysAndLosesNone(t *testing.T) {
 
 func TestRoundNumbers(t *testing.T) {
 	cases := map[string]struct {
-		task     render.Task
+		task     render.ReportedTask
 		done     int64
 		failures []int64
 	}{
-		"a round is over before the status says so": {render.Task{Generation: 1, DoneRounds: 1,
+		"a round is over before the status says so": {render.ReportedTask{Generation: 1, DoneRounds: 1,
 			FailedRounds: []int64{1}}, 2, []int64{1, 2}},
-		"a round that the status tells of counts once": {render.Task{Generation: 1, DoneRounds: 2,
+		"a round that the status tells of counts once": {render.ReportedTask{Generation: 1, DoneRounds: 2,
 			FailedRounds: []int64{2}}, 2, []int64{2}},
-		"a round of an earlier generation does not count": {render.Task{Generation: 2}, 0, nil},
+		"a round of an earlier generation does not count": {render.ReportedTask{Generation: 2}, 0, nil},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -293,7 +293,7 @@ func TestRoundNumbers(t *testing.T) {
 }
 
 func TestRenderingChangesNothingThatIsKept(t *testing.T) {
-	stored, owner := failed(), render.Task{Generation: 1, FailedRounds: make([]int64, 1, 8)}
+	stored, owner := failed(), render.ReportedTask{Generation: 1, FailedRounds: make([]int64, 1, 8)}
 	before := fmt.Sprintf("%+v %+v", stored, owner.FailedRounds[:8])
 	render.Report(owner, stored)
 	if after := fmt.Sprintf("%+v %+v", stored, owner.FailedRounds[:8]); before != after {
@@ -303,7 +303,7 @@ func TestRenderingChangesNothingThatIsKept(t *testing.T) {
 
 func TestSummarize(t *testing.T) {
 	cases := map[string]struct {
-		task   render.Task
+		task   render.ReportedTask
 		stored verdict.StoredRound
 		want   render.Summary
 	}{
@@ -314,7 +314,7 @@ func TestSummarize(t *testing.T) {
 			render.Summary{Round: "2/3", Result: "fail", Reported: 2, Expected: 3,
 				Paths: render.Paths{Passed: 3, Failed: 1, NoData: 2}, Ended: passed().Round.Agents[0].Ended,
 				Reason: "no LoadBalancer target over IPv4: the Service has no address"}},
-		"a round without end and without any agent": {render.Task{ExpectedRounds: schedule.Forever},
+		"a round without end and without any agent": {render.ReportedTask{ExpectedRounds: schedule.Forever},
 			keep(report.Round{Key: schedule.Key{Round: 7}}),
 			render.Summary{Round: "7", Result: "fail", Reason: "no agent reported"}},
 	}

@@ -16,18 +16,18 @@ import (
 
 // judgement is one that a path may have, and where it counts.
 type judgement struct {
-	path verdict.Path
+	path verdict.JudgedPath
 	in   func(*render.Paths)
 }
 
 func judgements() []judgement {
 	return []judgement{
-		{verdict.Path{Result: verdict.Pass}, func(p *render.Paths) { p.Passed++ }},
-		{verdict.Path{Result: verdict.Fail}, func(p *render.Paths) { p.Failed++ }},
-		{verdict.Path{Result: verdict.NoData}, func(p *render.Paths) { p.NoData++ }},
-		{verdict.Path{Result: verdict.ToolLimited}, func(p *render.Paths) { p.ToolLimited++ }},
-		{verdict.Path{Result: verdict.Void}, func(p *render.Paths) { p.Void++ }},
-		{verdict.Path{Result: "of a later release"}, func(p *render.Paths) { p.Failed++ }},
+		{verdict.JudgedPath{Result: verdict.Pass}, func(p *render.Paths) { p.Passed++ }},
+		{verdict.JudgedPath{Result: verdict.Fail}, func(p *render.Paths) { p.Failed++ }},
+		{verdict.JudgedPath{Result: verdict.NoData}, func(p *render.Paths) { p.NoData++ }},
+		{verdict.JudgedPath{Result: verdict.ToolLimited}, func(p *render.Paths) { p.ToolLimited++ }},
+		{verdict.JudgedPath{Result: verdict.Void}, func(p *render.Paths) { p.Void++ }},
+		{verdict.JudgedPath{Result: "of a later release"}, func(p *render.Paths) { p.Failed++ }},
 	}
 }
 
@@ -39,7 +39,7 @@ func TestEveryPathIsCountedOnce(t *testing.T) {
 		paths := 0
 		for a := range random.IntN(5) {
 			pod := fmt.Sprintf("agent-%d", a)
-			measured, judged := report.Agent{Pod: pod}, verdict.Agent{Pod: pod}
+			measured, judged := report.AgentReport{Pod: pod}, verdict.JudgedAgent{Pod: pod}
 			expected := report.Expected{Pod: pod}
 			for i := range random.IntN(12) {
 				id := fmt.Sprintf("target-%d", i)

@@ -15,7 +15,7 @@ func TestTheInterfaceIsNamedWhereItIsNotTheFirst(t *testing.T) {
 		path(target.SecondInterface, "second", "http://198.18.64.10:8080")
 	second.Target.Interface = "net1"
 	got := map[string]string{}
-	kept := keep(report.Round{Agents: []report.Agent{{Pod: "a", Paths: []report.Path{first, second}}}})
+	kept := keep(report.Round{Agents: []report.AgentReport{{Pod: "a", Paths: []report.Path{first, second}}}})
 	for _, d := range render.Report(task(), kept).Spec.Report[0].NetReachTask.Detail {
 		got[d.TargetName] = d.Interface
 	}
@@ -28,7 +28,7 @@ func TestBackendsAreThoseThatTheAgentItselfMeets(t *testing.T) {
 	near := path(target.ClusterIP, "near", "http://198.18.128.7:80")
 	near.Peers = map[string]uint64{"a": 100}
 	kept := keep(report.Round{
-		Agents: []report.Agent{{Pod: "a", Node: "n1", Paths: []report.Path{near}},
+		Agents: []report.AgentReport{{Pod: "a", Node: "n1", Paths: []report.Path{near}},
 			{Pod: "c", Node: "n2", Paths: []report.Path{near}}},
 		Backends: []report.BackendSet{{Targets: []string{"near"}, Pods: []string{"a", "b"}, Askers: []string{"a", "b"}},
 			{Targets: []string{"near"}, Pods: []string{"c"}, Askers: []string{"c"}}},

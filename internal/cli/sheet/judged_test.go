@@ -23,14 +23,14 @@ import (
 func (r round) measure(edit func(*report.Round)) v1beta1.KdoctorReport {
 	load := mesh.Load{PerSecond: 10, Duration: 10 * time.Second, Timeout: time.Second, Connection: mesh.Both}
 	kinds := []target.Kind{target.Endpoint, target.ClusterIP, target.LoadBalancer}
-	planned := mesh.New(schedule.Key{Generation: 1, Round: 1}, report.Task{Kind: "NetReach", Name: "task"},
+	planned := mesh.New(schedule.Key{Generation: 1, Round: 1}, report.TaskRef{Kind: "NetReach", Name: "task"},
 		r.snapshot(), mesh.Want{Families: r.families, Kinds: kinds, Load: load})
 	limits.Grant(&planned, load, limits.Share{})
 	measured := report.Round{Key: schedule.Key{Generation: 1, Round: 1}, Started: began,
 		Ended:  began.Add(12 * time.Second),
 		Budget: planned.Load, Expected: planned.Expected, Backends: planned.Backends}
 	for i, plan := range planned.Plans {
-		a := report.Agent{Pod: plan.Agent.Pod, Node: plan.Agent.Node, Finished: true, Started: began,
+		a := report.AgentReport{Pod: plan.Agent.Pod, Node: plan.Agent.Node, Finished: true, Started: began,
 			Ended: began.Add(11 * time.Second)}
 		for j, t := range plan.Targets {
 			each := time.Duration(210+110*((i*7+j*3)%9)) * time.Microsecond
@@ -50,8 +50,9 @@ func (r round) measure(edit func(*report.Round)) v1beta1.KdoctorReport {
 	}
 	edit(&measured)
 	judged := verdict.Judge(measured, verdict.Expect{SuccessRate: 1, MeanDelay: 100 * time.Millisecond})
-	return *render.Report(render.Task{Kind: "NetReach", Name: "task", Generation: 1, ExpectedRounds: 1, DoneRounds: 1,
-		Finished: true}, verdict.StoredRound{Round: measured, Verdict: judged})
+	return *render.Report(render.ReportedTask{Kind: "NetReach", Name: "task", Generation: 1, ExpectedRounds: 1,
+		DoneRounds: 1,
+		Finished:   true}, verdict.StoredRound{Round: measured, Verdict: judged})
 }
 
 func stream(t target.Target, requests uint64, each time.Duration) report.Path {

@@ -99,7 +99,7 @@ func (r round) build() v1beta1.KdoctorReport {
 	if len(r.kinds) > 0 {
 		want.Kinds = r.kinds
 	}
-	planned := mesh.New(schedule.Key{}, report.Task{}, r.snapshot(), want)
+	planned := mesh.New(schedule.Key{}, report.TaskRef{}, r.snapshot(), want)
 	measured := report.Round{Key: schedule.Key{Generation: 1, Round: 1}, Started: began,
 		Ended:    began.Add(12 * time.Second),
 		Expected: planned.Expected, Backends: planned.Backends}
@@ -113,8 +113,9 @@ func (r round) build() v1beta1.KdoctorReport {
 		measured.Agents = append(measured.Agents, r.agent(i, plan, behind, times))
 	}
 	judged := verdict.Judge(measured, verdict.Expect{SuccessRate: 1})
-	return *render.Report(render.Task{Kind: "NetReach", Name: "task", Generation: 1, ExpectedRounds: 1, DoneRounds: 1,
-		Finished: true},
+	return *render.Report(render.ReportedTask{Kind: "NetReach", Name: "task", Generation: 1, ExpectedRounds: 1,
+		DoneRounds: 1,
+		Finished:   true},
 		verdict.StoredRound{Round: measured, Verdict: judged})
 }
 
@@ -138,9 +139,9 @@ func latencies() (all [9]stats.Histogram) {
 	return all
 }
 
-func (r round) agent(i int, plan mesh.Plan, behind report.BackendSets, times [9]stats.Histogram) report.Agent {
+func (r round) agent(i int, plan mesh.Plan, behind report.BackendSets, times [9]stats.Histogram) report.AgentReport {
 	late := time.Duration(i%3) * time.Second
-	a := report.Agent{Pod: plan.Agent.Pod, Node: plan.Agent.Node, Finished: true, Started: began.Add(late),
+	a := report.AgentReport{Pod: plan.Agent.Pod, Node: plan.Agent.Node, Finished: true, Started: began.Add(late),
 		Ended:     began.Add(11*time.Second + late),
 		Resources: report.Resources{Known: true, MaxCPU: float64(20+i%7) + 0.203, MeanCPU: 12, MaxMemory: 21_400_000}}
 	for j, t := range plan.Targets {

@@ -41,11 +41,11 @@ func Kept(key schedule.Key) verdict.StoredRound {
 	}
 	empty := report.Path{Target: target.Target{ID: "never"}, Failures: []report.Failure{}, Statuses: map[int]uint64{}}
 	round := report.Round{
-		Key: key, Task: report.Task{Kind: "NetReach", Name: "task"},
+		Key: key, Task: report.TaskRef{Kind: "NetReach", Name: "task"},
 		Started: began, Deadline: began.Add(time.Minute), Ended: began.Add(11*time.Second + 7),
 		Expected: []report.Expected{{Pod: "a", Node: "n1", Targets: []string{"x"}},
 			{Pod: "b", Node: "n2", LeftOutWhy: "pod is Pending"}},
-		Agents: []report.Agent{{
+		Agents: []report.AgentReport{{
 			Pod: "a", Node: "n1", Via: report.PortForward, Finished: true, Started: began,
 			Ended:     began.Add(10 * time.Second),
 			Paths:     []report.Path{path, empty},
@@ -62,7 +62,7 @@ func Kept(key schedule.Key) verdict.StoredRound {
 }
 
 // Plan returns a plan that uses every field.
-func Plan(key schedule.Key) store.Plan {
+func Plan(key schedule.Key) store.StoredPlan {
 	agent := topology.Agent{
 		Pod: "a", Namespace: "kdoctor", UID: "pod-uid", Node: "n1",
 		Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("fd00::1%net1"), {}},
@@ -71,11 +71,11 @@ func Plan(key schedule.Key) store.Plan {
 		HTTPPort: 8080, ControlPort: 5710,
 	}
 	started := time.Date(2026, 3, 1, 10, 0, 0, 1, time.FixedZone("", 3600))
-	return store.Plan{
+	return store.StoredPlan{
 		Started: started, Deadline: started.Add(time.Minute),
 		Mesh: mesh.Mesh{
 			Plans: []mesh.Plan{{
-				Key: key, Task: report.Task{Kind: "NetReach", Name: "task"}, Agent: agent,
+				Key: key, Task: report.TaskRef{Kind: "NetReach", Name: "task"}, Agent: agent,
 				Targets: []target.Target{{ID: "x", Kind: target.Ingress, Family: topology.IPv4, Protocol: target.HTTP,
 					Address: "http://10.0.0.9/kdoctoragent"}},
 				Load: mesh.Load{PerSecond: 10, Duration: 10 * time.Second, Timeout: time.Second}, Limit: time.Minute,
