@@ -86,7 +86,7 @@ func twoRounds(t *testing.T, l life) {
 	}
 	var none systemv1beta1.KdoctorReport
 	if err := l.api.Get(t.Context(), client.ObjectKey{Name: "netreach-two:9"}, &none); !apierrors.IsNotFound(err) ||
-		!strings.Contains(err.Error(), "rounds 1-2") {
+		!strings.Contains(err.Error(), "stored rounds of NetReach two: 1-2") {
 		t.Errorf("a round that never was is answered with %v; want that it is not found and which rounds are stored",
 			err)
 	}
