@@ -115,7 +115,7 @@ func TestTasksWhoseCallsHangHoldNobodyUp(t *testing.T) {
 			}
 		}
 		// Nor do those that hang keep each other from being tried.
-		time.Sleep(10 * time.Minute)
+		time.Sleep(3 * time.Minute)
 		synctest.Wait()
 		api.mu.Lock()
 		if len(api.tried) != private || api.most != ensureAtOnce {
