@@ -207,7 +207,7 @@ func (r *Reconciler) announce(ctx context.Context) error {
 }
 
 // ensureAgents takes the step that is due for agents of the task's own. What the API server refuses is for the
-// decision; other errors are tried again. It waits for no other task: the error is errNoPlace where too many are at it.
+// decision; other errors are tried again. It waits for no other task: the error is errBusy where too many are.
 func (r *Reconciler) ensureAgents(ctx context.Context, object client.Object, task Task, now time.Time) (agentState,
 	error) {
 	did := agentState{step: stepOf(task, r.Workload, now)}
