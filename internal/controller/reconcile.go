@@ -37,13 +37,14 @@ import (
 // How tasks share the reconciler, so that none holds another up. An API server that hangs is met with a bound on every
 // call.
 const (
-	// workers is how many tasks are looked at at a time, tendAtOnce for how many of them agents of their own are made
+	// workers is how many tasks are looked at at a time, ensureAtOnce for how many of them agents of their own are made
 	// or looked at: the others are free for what needs no such calls, above all to begin rounds.
 	workers      = 24
 	ensureAtOnce = 16
-	// ensureRetry is when it is tried again where there was no place, tendWithin how long one may be held.
-	ensureRetry   = 500 * time.Millisecond
+	// ensureTimeout is how long one such place may be held. A task without a place is woken when its turn comes;
+	// ensureRetry is when it looks by itself, should nobody wake it.
 	ensureTimeout = 15 * time.Second
+	ensureRetry   = 2 * ensureTimeout
 	// reconcileWithin is how long a worker may be held in all.
 	reconcileWithin = 30 * time.Second
 	// retryFirst and retryLast are the shortest and the longest wait after an error. The longest is well below the time
@@ -80,7 +81,7 @@ type Config struct {
 type Reconciler struct {
 	Config
 	// ensuring has a place for each task whose own agents are made or looked at.
-	ensuring chan struct{}
+	ensuring *turns
 	// first guards told, which is true once Expect was told.
 	first sync.Mutex
 	told  bool
@@ -95,7 +96,7 @@ func New(c Config) *Reconciler {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Reconciler{Config: c, ensuring: make(chan struct{}, ensureAtOnce), uids: map[string]string{}}
+	return &Reconciler{Config: c, ensuring: newTurns(ensureAtOnce), uids: map[string]string{}}
 }
 
 // Register adds the reconciler to the manager.
@@ -121,11 +122,14 @@ func options() ctrlcontroller.Options {
 	}
 }
 
-// wake has a task looked at again.
-func (r *Reconciler) wake(name string) {
+// wake has tasks looked at again.
+func (r *Reconciler) wake(names ...string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.queue != nil {
+	if r.queue == nil {
+		return
+	}
+	for _, name := range names {
 		r.queue.Add(reconcile.Request{NamespacedName: types.NamespacedName{Name: name}})
 	}
 }
@@ -145,10 +149,12 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		return ctrl.Result{}, err
 	}
 	if err != nil {
+		r.wake(r.ensuring.leave(req.Name)...)
 		return ctrl.Result{}, nil
 	}
 	task, err := r.Kind.Read(object)
 	if err != nil {
+		r.wake(r.ensuring.leave(req.Name)...)
 		return ctrl.Result{}, reconcile.TerminalError(err)
 	}
 	in := state{task: task, workload: workloadOf(task, r.Workload), now: r.Now()}
@@ -212,14 +218,13 @@ func (r *Reconciler) ensureAgents(ctx context.Context, object client.Object, tas
 	error) {
 	did := agentState{step: stepOf(task, r.Workload, now)}
 	if did.step == noop {
+		r.wake(r.ensuring.leave(task.Name)...)
 		return did, nil
 	}
-	select {
-	case r.ensuring <- struct{}{}:
-		defer func() { <-r.ensuring }()
-	default:
+	if !r.ensuring.take(task.Name) {
 		return agentState{}, errBusy
 	}
+	defer func() { r.wake(r.ensuring.give()...) }()
 	ctx, cancel := context.WithTimeout(ctx, ensureTimeout)
 	defer cancel()
 	gvk, err := apiutil.GVKForObject(object, r.Client.Scheme())
