@@ -75,9 +75,14 @@ type AgentReport struct {
 	StoppedBy *Change `json:"CutBy"`
 	// Earliest and Latest are the moments of the controller's clock between which the agent started; zero if the
 	// controller does not know.
-	Earliest  time.Time `json:"Earliest"`
-	Latest    time.Time `json:"Latest"`
-	Paths     []Path    `json:"Paths"`
+	Earliest time.Time `json:"Earliest"`
+	Latest   time.Time `json:"Latest"`
+	// Paths are the paths that are reported one by one: all of them, unless there are Sums.
+	Paths []Path `json:"Paths"`
+	// Sums add up the other paths. NotListed are the indices, among the agent's targets, of those that did not pass by
+	// the agent's own judgement; they are not stored.
+	Sums      []Sum     `json:"Sums,omitempty"`
+	NotListed []uint32  `json:"-"`
 	Resources Resources `json:"Resources"`
 	Observer  Observer  `json:"Observer"`
 	// Served is how many counted requests of this round the agent's own responder answered, whoever sent them.
@@ -105,8 +110,10 @@ type Missing struct {
 type Expected struct {
 	Pod  string `json:"Pod"`
 	Node string `json:"Node"`
-	// Targets are the IDs of the targets that the agent was to probe.
+	// Targets are the IDs of the targets that the agent was to probe; nil where Paths says how many they were. Agents
+	// report sums then.
 	Targets []string `json:"Targets"`
+	Paths   uint64   `json:"Paths,omitempty"`
 	// Requests is how many counted requests were to come due on each target. Persistent is how many were to come due on
 	// the persistent stream of each target; 0 without one.
 	Requests   uint64 `json:"Requests"`
@@ -164,7 +171,18 @@ type Round struct {
 	// Outside are the nodes that run no agent and are not meant to, and the nodes whose node ports are not probed,
 	// sorted by name.
 	Outside []Outside `json:"Outside"`
+	// Coverage says which pairs of nodes were probed.
+	Coverage Coverage `json:"Coverage,omitzero"`
+	// Nodes are the nodes to which paths did not pass that no agent reports one by one, those with the most first, at
+	// most MaxNodes; MoreNodes is how many there are beyond. ZonePairs are all pairs of zones. All are empty in a round
+	// whose paths are all reported one by one.
+	Nodes     []NodeCount `json:"Nodes,omitempty"`
+	MoreNodes uint64      `json:"MoreNodes,omitempty"`
+	ZonePairs []ZonePair  `json:"ZonePairs,omitempty"`
 }
+
+// MaxNodes bounds Round.Nodes.
+const MaxNodes = 200
 
 // Merge joins reports with what was expected. Reports of agents that were not expected are left out, because they
 // belong to no plan. lost has, by pod, why a report could not be fetched.
