@@ -15,6 +15,8 @@ import (
 	agentv1 "kdoctor.io/kdoctor/api/agent/v1"
 	"kdoctor.io/kdoctor/internal/echo"
 	"kdoctor.io/kdoctor/internal/mesh"
+	"kdoctor.io/kdoctor/internal/observer"
+	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/schedule"
 	"kdoctor.io/kdoctor/internal/wire"
 )
@@ -47,6 +49,9 @@ func newRounds(identity echo.Identity, answers answerer, log *slog.Logger) *roun
 		log:      log,
 		known:    map[schedule.Key]*round{},
 		measure:  func(plan mesh.Plan) measurement { return measure(plan, identity, inFlight()) },
+		watch: func(ctx context.Context, update func(report.Resources, report.Observer)) {
+			observer.Watch(ctx, observer.Open().Read, update)
+		},
 	}
 }
 

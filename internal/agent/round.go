@@ -10,7 +10,6 @@ import (
 
 	agentv1 "kdoctor.io/kdoctor/api/agent/v1"
 	"kdoctor.io/kdoctor/internal/echo"
-	"kdoctor.io/kdoctor/internal/observer"
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/schedule"
 	"kdoctor.io/kdoctor/internal/wire"
@@ -22,6 +21,8 @@ type round struct {
 	identity echo.Identity
 	started  time.Time
 	cancel   context.CancelFunc
+	// watch is rounds.watch.
+	watch watch
 	// done is closed when the round has ended and sends nothing more.
 	done chan struct{}
 
@@ -41,7 +42,7 @@ func (r *round) run(ctx context.Context) {
 	defer close(r.done)
 	watching, stopWatching := context.WithCancel(ctx)
 	var watcher sync.WaitGroup
-	watcher.Go(func() { observer.Watch(watching, observer.Open().Read, r.observe) })
+	watcher.Go(func() { r.watch(watching, r.observe) })
 	complete := r.load.Run(ctx)
 	stopWatching()
 	watcher.Wait()

@@ -34,6 +34,9 @@ type measurement interface {
 	Grid() bool
 }
 
+// watch passes on what the agent used and how well it could observe, time and again, until the context ends.
+type watch func(ctx context.Context, update func(report.Resources, report.Observer))
+
 // answerer is the agent's responder. It counts the requests of every round, and answers them as the round's plan says.
 type answerer interface {
 	Served(round string) uint64
@@ -54,6 +57,7 @@ type rounds struct {
 	identity echo.Identity
 	answers  answerer
 	measure  func(mesh.Plan) measurement
+	watch    watch
 	log      *slog.Logger
 	running  sync.WaitGroup
 
@@ -97,7 +101,7 @@ func (s *rounds) start(plan mesh.Plan) (known bool, err error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), plan.Limit)
 	r := &round{key: plan.Key, identity: s.identity, load: s.measure(plan), started: time.Now(), cancel: cancel,
-		done: make(chan struct{})}
+		watch: s.watch, done: make(chan struct{})}
 	s.known[plan.Key] = r
 	for _, o := range older {
 		o.cancel()
