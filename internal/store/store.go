@@ -91,18 +91,11 @@ func (s *Store) Round(ctx context.Context, key schedule.Key) (verdict.StoredRoun
 // Latest returns the round of the highest generation, then number, or ErrNotFound, or ErrCorrupt when that very blob
 // cannot be read: an older round in its place would be taken for the newest.
 func (s *Store) Latest(ctx context.Context, uid string) (verdict.StoredRound, error) {
-	keys, err := s.Rounds(ctx, uid)
+	key, err := s.LatestKey(ctx, uid)
 	if err != nil {
-		// While the store cannot be reached, the round that waits to be written is the newest there is.
-		keys = s.holding.rounds(uid)
-	}
-	switch {
-	case err != nil && len(keys) == 0:
 		return verdict.StoredRound{}, err
-	case len(keys) == 0:
-		return verdict.StoredRound{}, fmt.Errorf("latest round of %s: %w", uid, ErrNotFound)
 	}
-	return s.Round(ctx, keys[len(keys)-1])
+	return s.Round(ctx, key)
 }
 
 // Rounds returns the keys of all stored rounds of a task, oldest first; none is no error.

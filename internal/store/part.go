@@ -1,0 +1,192 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"iter"
+	"slices"
+
+	"kdoctor.io/kdoctor/internal/report"
+	"kdoctor.io/kdoctor/internal/schedule"
+	"kdoctor.io/kdoctor/internal/verdict"
+)
+
+// Head is a stored round without its agents. It is small, whatever the agents measured, and stands first in the blob.
+type Head struct {
+	// Round has no Agents and no Backends, and its Expected have no Targets: Summary counts these.
+	Round report.Round
+	// Verdict has no Agents.
+	Verdict verdict.Verdict
+	// Spec is the task's spec as it was for this round, in JSON; empty if there is none.
+	Spec    json.RawMessage
+	Summary Summary
+}
+
+// Summary counts what a stored round holds.
+type Summary struct {
+	// Reports is how many agents reported. Agents counts judged agents by their result, Paths judged paths by theirs.
+	Reports int                    `json:"reports"`
+	Agents  map[verdict.Result]int `json:"agents,omitempty"`
+	Paths   map[verdict.Result]int `json:"paths,omitempty"`
+	// Planned is how many paths the agents were to probe. Listed is how many paths they report one by one.
+	Planned uint64 `json:"planned"`
+	Listed  uint64 `json:"listed"`
+	// Summed is how many paths are reported in sums alone. SummedNotPassed is how many of them did not pass.
+	Summed          uint64 `json:"summed,omitempty"`
+	SummedNotPassed uint64 `json:"summedNotPassed,omitempty"`
+}
+
+// Agent is one agent's part in a stored round.
+type Agent struct {
+	// Report is what the agent measured; nil if only its judgement is stored.
+	Report *report.AgentReport
+	// Verdict is the judgement on the agent; nil if the agent was not judged.
+	Verdict *verdict.JudgedAgent
+}
+
+// LatestKey returns the key of the round that Latest returns, or ErrNotFound. It reads names only.
+func (s *Store) LatestKey(ctx context.Context, uid string) (schedule.Key, error) {
+	keys, err := s.Rounds(ctx, uid)
+	if err != nil {
+		// While the store cannot be reached, the round that waits to be written is the newest there is.
+		keys = s.holding.rounds(uid)
+	}
+	switch {
+	case err != nil && len(keys) == 0:
+		return schedule.Key{}, err
+	case len(keys) == 0:
+		return schedule.Key{}, fmt.Errorf("latest round of %s: %w", uid, ErrNotFound)
+	}
+	return keys[len(keys)-1], nil
+}
+
+// Head returns the head of the round of the key, or ErrNotFound, or ErrCorrupt. It reads no further than the head, so
+// it does not notice damage behind the head.
+func (s *Store) Head(ctx context.Context, key schedule.Key) (Head, error) {
+	stored, err := s.Round(ctx, key)
+	if err != nil {
+		return Head{}, err
+	}
+	return headOf(stored), nil
+}
+
+// Agents returns the agents of the round of the key, one at a time in their order, each decoded when it is asked for.
+// Agents that want refuses by pod and node are not decoded; nil wants all. An error comes last: ErrNotFound, ErrCorrupt,
+// or that the round cannot be read. The context is for the reading of the blob, which is over when the first agent
+// comes.
+func (s *Store) Agents(ctx context.Context, key schedule.Key, want func(pod, node string) bool) iter.Seq2[Agent, error] {
+	return func(yield func(Agent, error) bool) {
+		stored, err := s.Round(ctx, key)
+		if err != nil {
+			yield(Agent{}, err)
+			return
+		}
+		for agent := range agentsOf(stored) {
+			if (want == nil || want(agent.name())) && !yield(agent, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Agent returns the agent in the pod, of the round of the key. It returns ErrNotFound if there is no such round, or if
+// the round has neither a report nor a judgement of the agent, and ErrCorrupt.
+func (s *Store) Agent(ctx context.Context, key schedule.Key, pod string) (Agent, error) {
+	var found Agent
+	for agent, err := range s.Agents(ctx, key, func(p, _ string) bool { return p == pod }) {
+		if err != nil {
+			return Agent{}, err
+		}
+		if found.Report == nil {
+			found.Report = agent.Report
+		}
+		if found.Verdict == nil {
+			found.Verdict = agent.Verdict
+		}
+		if found.Report != nil && found.Verdict != nil {
+			break
+		}
+	}
+	if found == (Agent{}) {
+		return Agent{}, fmt.Errorf("agent %s of round %s: %w", pod, key, ErrNotFound)
+	}
+	return found, nil
+}
+
+// name returns the agent's pod and node.
+func (a Agent) name() (pod, node string) {
+	if a.Report != nil {
+		return a.Report.Pod, a.Report.Node
+	}
+	return a.Verdict.Pod, a.Verdict.Node
+}
+
+// headOf returns the head of the round, which shares what it can with the round.
+func headOf(stored verdict.StoredRound) Head {
+	h := Head{Round: stored.Round, Verdict: stored.Verdict, Spec: stored.Spec, Summary: summaryOf(stored)}
+	h.Round.Agents, h.Round.Backends, h.Verdict.Agents = nil, nil, nil
+	h.Round.Expected = slices.Clone(stored.Round.Expected)
+	for i := range h.Round.Expected {
+		h.Round.Expected[i].Targets = nil
+	}
+	return h
+}
+
+func summaryOf(stored verdict.StoredRound) Summary {
+	s := Summary{Reports: len(stored.Round.Agents), Agents: map[verdict.Result]int{},
+		Paths: verdict.Counts(stored.Verdict)}
+	for _, e := range stored.Round.Expected {
+		s.Planned += max(uint64(len(e.Targets)), e.Paths)
+	}
+	for i := range stored.Round.Agents {
+		a := &stored.Round.Agents[i]
+		s.Listed += uint64(len(a.Paths))
+		for j := range a.Sums {
+			s.Summed += a.Sums[j].Paths
+			s.SummedNotPassed += a.Sums[j].NotPassed
+		}
+	}
+	for i := range stored.Verdict.Agents {
+		s.Agents[stored.Verdict.Agents[i].Result]++
+	}
+	return s
+}
+
+// agentsOf returns the agents of the round in their order. The report and the judgement of one pod come together, as
+// far as their orders allow.
+func agentsOf(stored verdict.StoredRound) iter.Seq[Agent] {
+	reports, judged := stored.Round.Agents, stored.Verdict.Agents
+	return func(yield func(Agent) bool) {
+		last := make(map[string]int, len(reports))
+		for i := range reports {
+			last[reports[i].Pod] = i
+		}
+		for i, j := 0, 0; i < len(reports) || j < len(judged); {
+			var a Agent
+			switch {
+			case j == len(judged):
+				a.Report = &reports[i]
+			case i == len(reports):
+				a.Verdict = &judged[j]
+			case reports[i].Pod == judged[j].Pod:
+				a.Report, a.Verdict = &reports[i], &judged[j]
+			default:
+				if at, known := last[judged[j].Pod]; known && at > i {
+					a.Report = &reports[i]
+				} else {
+					a.Verdict = &judged[j]
+				}
+			}
+			if a.Report != nil {
+				i++
+			}
+			if a.Verdict != nil {
+				j++
+			}
+			if !yield(a) {
+				return
+			}
+		}
+	}
+}
