@@ -16,7 +16,7 @@ export CGO_ENABLED := 0
 LAB_PACKAGES := . ./internal/... ./cmd/pause ./cmd/podnet ./cmd/debian
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down test check dev build images generate verify-generate unit bench lint test-api test-chart e2e e2e-life mutation oracle clean
+.PHONY: help demo demo-down test check dev build images generate verify-generate unit bench scale test-scale lint test-api test-chart e2e e2e-life mutation oracle clean
 
 help: ## Show this help.
 	@awk 'BEGIN{FS=":.*## "} /^[a-z0-9-]+:.*## /{printf "  make %-18s %s\n",$$1,$$2}' $(MAKEFILE_LIST)
@@ -73,6 +73,11 @@ bench: ## Hold the engine against other load generators (Linux, root, 2 CPUs); B
 	@go -C bench build -modfile=peers.mod $(GOFLAGS_STATIC) -o $(CURDIR)/$(OUT)/bench/ tool
 	@$(OUT)/bench/bench $(BENCH)
 
+scale: build ## Hold the controller against its goals with up to 5,000 simulated agents (Linux, root); SCALE="-nodes 150,1000".
+	@$(BIN)/lab build
+	@go -C bench build $(GOFLAGS_STATIC) -o $(CURDIR)/$(OUT)/bench/ ./cmd/scale
+	@$(OUT)/bench/scale $(SCALE)
+
 lint: $(BIN) ## Run go mod tidy, go vet and golangci-lint; nothing is changed.
 	@go mod tidy -diff && go -C lab mod tidy -diff && go -C bench mod tidy -diff
 	@go vet ./... && go -C lab vet $(LAB_PACKAGES) && go -C bench vet ./...
@@ -85,6 +90,9 @@ test-api: build ## Run the API tests against a real kube-apiserver.
 test-chart: build ## Lint, render, install, upgrade and remove the chart on a real kube-apiserver.
 	@$(BIN)/lab build
 	@KDOCTOR_TEST_HELM=$$($(BIN)/lab env --bin)/helm test/with-apiserver $(BIN) go test -count=1 ./test/chart/...
+
+test-scale: SCALE := -nodes 150 -faults healthy,dead-node -limit 2m -results=
+test-scale: scale ## Run rounds of 150 simulated agents within the memory that the chart gives the controller.
 
 e2e: build images ## Run the end-to-end scenarios on real clusters, but for those that take minutes each; RUN=name runs one.
 	@KDOCTOR_BUILD=$(CURDIR)/$(OUT) KDOCTOR_VERSION=$(VERSION) go test -count=1 -timeout 40m -v \

@@ -1,0 +1,137 @@
+package scale
+
+import (
+	"fmt"
+	"time"
+
+	"kdoctor.io/kdoctor/bench/internal/fleet"
+)
+
+// Goal is a bound on what is measured at one number of nodes; a goal of 0 nodes holds at every number.
+type Goal struct {
+	Name   string
+	Nodes  int
+	Faults []fleet.Fault
+	Bound  float64
+	Unit   string
+	// Value returns what is held against the bound; ok is false where the goal is not about the round.
+	Value func(Result) (value float64, ok bool)
+}
+
+// fullRows is up to how many paths a round's report has a row for each.
+const fullRows = 20_000
+
+// Goals returns all goals.
+func Goals() []Goal {
+	healthy := []fleet.Fault{fleet.Healthy}
+	placed := []fleet.Fault{fleet.DeadNode, fleet.BlockedPort, fleet.LostZonePair}
+	always := func(value func(Result) float64) func(Result) (float64, bool) {
+		return func(r Result) (float64, bool) { return value(r), true }
+	}
+	peak := always(func(r Result) float64 { return float64(r.Peak) / 1e6 })
+	after := always(func(r Result) float64 { return r.After })
+	return []Goal{
+		{"no report is lost", 0, fleet.Faults(), 0, "lost", always(func(r Result) float64 { return one(r.Lost != "") })},
+		{"a round without a fault succeeds, and nothing is found", 0, healthy, 0, "wrong", always(func(r Result) float64 {
+			return one(r.Outcome != "succeed" || len(r.Findings) > 0)
+		})},
+		{"controller, peak", 1000, healthy, 300, "MB", peak},
+		{"controller, CPU of a round", 1000, healthy, 30, "s", always(func(r Result) float64 { return r.CPU })},
+		{"report after the last agent's end", 1000, healthy, 5, "s", after},
+		{"controller, peak", 5000, healthy, 500, "MB", peak},
+		{"controller, cores in a round", 5000, healthy, 1, "", always(func(r Result) float64 { return r.CPU / r.Took })},
+		{"report after the last agent's end", 5000, healthy, 10, "s", after},
+		{"every pair is probed within", 5000, healthy, 300, "s", everyPair},
+		{"stored, full rows", 0, healthy, 100, "B a path", func(r Result) (float64, bool) {
+			return r.PerPath(), r.Paths <= fullRows
+		}},
+		{"GET of the report", 5000, healthy, 0.5, "s", always(func(r Result) float64 { return r.Get.Seconds })},
+		{"kubectl get -o yaml", 5000, healthy, 2, "s", always(func(r Result) float64 { return r.YAML.Seconds })},
+		{"kubectl get -o yaml, peak", 5000, healthy, 200, "MB",
+			always(func(r Result) float64 { return float64(r.YAML.Peak) / 1e6 })},
+		{"kubectl kdoctor report", 5000, healthy, 1, "s", always(func(r Result) float64 { return r.Plugin.Seconds })},
+		{"kubectl kdoctor report, lines", 5000, healthy, 60, "", always(func(r Result) float64 {
+			return float64(r.Plugin.Lines)
+		})},
+		{"the fault is one finding, in its place", 1000, placed, 0, "not so", always(func(r Result) float64 {
+			return one(!r.Placed())
+		})},
+		{"nodes that are blamed in vain", 1000, placed, 0, "nodes", always(func(r Result) float64 {
+			return float64(len(r.Blamed))
+		})},
+	}
+}
+
+func one(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
+}
+
+// everyPair is the time within which the report says that every pair is probed. A report that does not say it keeps no
+// bound.
+func everyPair(r Result) (float64, bool) {
+	text, _ := r.Coverage["EveryPairWithin"].(string)
+	within, err := time.ParseDuration(text)
+	if err != nil {
+		return 1e9, true
+	}
+	return within.Seconds(), true
+}
+
+// Verdict is one goal held against one round.
+type Verdict struct {
+	Goal  Goal
+	Of    Result
+	Value float64
+	Met   bool
+}
+
+// Judge holds all goals against all results.
+func Judge(results []Result) []Verdict {
+	var all []Verdict
+	for _, goal := range Goals() {
+		for _, r := range results {
+			if !goal.about(r) {
+				continue
+			}
+			value, ok := goal.Value(r)
+			if !ok {
+				continue
+			}
+			// What was not measured keeps no bound.
+			all = append(all, Verdict{goal, r, value, value <= goal.Bound && (r.Lost == "" || goal.Unit == "lost")})
+		}
+	}
+	return all
+}
+
+func (g Goal) about(r Result) bool {
+	if g.Nodes != 0 && g.Nodes != r.Nodes {
+		return false
+	}
+	for _, f := range g.Faults {
+		if f == r.Fault {
+			return true
+		}
+	}
+	return false
+}
+
+// Row is the verdict as cells of a table.
+func (v Verdict) Row() []string {
+	verdict := "met"
+	if !v.Met {
+		verdict = "NOT met"
+	}
+	measured := fmt.Sprintf("%.4g %s", v.Value, v.Goal.Unit)
+	if v.Of.Lost != "" && v.Goal.Unit != "lost" {
+		measured = "no report"
+	}
+	return []string{fmt.Sprint(v.Of.Nodes), string(v.Of.Fault), v.Goal.Name,
+		fmt.Sprintf("<= %.4g %s", v.Goal.Bound, v.Goal.Unit), measured, verdict}
+}
+
+// GoalsHead is the head of the table of goals.
+func GoalsHead() []string { return []string{"nodes", "fault", "goal", "bound", "measured", "verdict"} }

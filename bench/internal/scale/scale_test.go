@@ -1,0 +1,85 @@
+package scale
+
+import (
+	"testing"
+
+	"kdoctor.io/kdoctor/bench/internal/fleet"
+)
+
+func TestGoals(t *testing.T) {
+	good := Result{Nodes: 1000, Fault: fleet.Healthy, Outcome: "succeed", Took: 60, After: 5, CPU: 30, Peak: 300e6,
+		Paths: 2_001_000, Stored: 1e9}
+	dead := Result{Nodes: 1000, Fault: fleet.DeadNode, Outcome: "fail",
+		Findings: []Finding{{"NodeUnreachable", "node " + fleet.Node(500)}}}
+	change := func(r Result, by func(*Result)) []Result {
+		by(&r)
+		return []Result{r}
+	}
+	for name, c := range map[string]struct {
+		results []Result
+		missed  []string
+	}{
+		"all bounds are reached": {[]Result{good, dead}, nil},
+		"a megabyte too many":    {change(good, func(r *Result) { r.Peak += 1e6 }), []string{"controller, peak"}},
+		"too late": {change(good, func(r *Result) { r.After = 5.1 }),
+			[]string{"report after the last agent's end"}},
+		"a report that is lost misses everything that was to be measured of it": {
+			[]Result{{Nodes: 150, Fault: fleet.Healthy, Lost: "the controller died"}},
+			[]string{"no report is lost", "a round without a fault succeeds, and nothing is found",
+				"stored, full rows"}},
+		"a finding without a fault": {change(good, func(r *Result) { r.Findings = []Finding{{"X", "y"}} }),
+			[]string{"a round without a fault succeeds, and nothing is found"}},
+		"a finding in another place": {change(dead, func(r *Result) {
+			r.Findings = []Finding{{"NodeUnreachable", "node " + fleet.Node(501)}}
+		}), []string{"the fault is one finding, in its place"}},
+		"a second finding": {change(dead, func(r *Result) { r.Findings = append(r.Findings, r.Findings...) }),
+			[]string{"the fault is one finding, in its place"}},
+		"somebody else is blamed": {change(dead, func(r *Result) { r.Blamed = []string{"n"} }),
+			[]string{"nodes that are blamed in vain"}},
+		"101 bytes a path": {[]Result{{Nodes: 50, Fault: fleet.Healthy, Outcome: "succeed", Paths: 100, Stored: 10100}},
+			[]string{"stored, full rows"}},
+		"no path by path above the bound": {[]Result{{Nodes: 150, Fault: fleet.Healthy, Outcome: "succeed",
+			Paths: 45150, Stored: 1e9}}, nil},
+		"every pair within six minutes": {change(good, func(r *Result) {
+			r.Nodes, r.Coverage = 5000, map[string]any{"EveryPairWithin": "6m0s"}
+			r.YAML.Peak, r.Took = 200e6, 60
+		}), []string{"every pair is probed within"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			missed := map[string]bool{}
+			for _, v := range Judge(c.results) {
+				if !v.Met {
+					missed[v.Goal.Name] = true
+				}
+			}
+			for _, name := range c.missed {
+				if !missed[name] {
+					t.Errorf("%q is met", name)
+				}
+				delete(missed, name)
+			}
+			for name := range missed {
+				t.Errorf("%q is missed", name)
+			}
+		})
+	}
+}
+
+func TestMemoryIsReadFromTheKernelsText(t *testing.T) {
+	const status = "Name:\tx\nVmPeak:\t  90 kB\nVmHWM:\t    1024 kB\nVmRSS:\t     512 kB\n"
+	for field, want := range map[string]uint64{"VmHWM": 1 << 20, "VmRSS": 512 << 10} {
+		if got, err := memoryOf(status, field); err != nil || got != want {
+			t.Errorf("%s: %d, %v; want %d", field, got, err, want)
+		}
+	}
+	if _, err := memoryOf(status, "VmSwap"); err == nil {
+		t.Error("a field that is not there was read")
+	}
+}
+
+func TestProgramsAreMeasured(t *testing.T) {
+	r := RunMeasured(t.Context(), []string{"/bin/sh", "-c", "echo one; echo two; echo bad >&2; exit 3"})
+	if r.Lines != 2 || r.Bytes != 8 || r.Failed != "exit status 3: bad" || r.Peak == 0 {
+		t.Errorf("%+v; want two lines and the failure", r)
+	}
+}
