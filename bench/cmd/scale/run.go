@@ -98,7 +98,7 @@ func one(ctx context.Context, o options, nodes int, file string) (err error) {
 	if err != nil {
 		return err
 	}
-	text, err := json.Marshal(order{Out: file, Options: scale.Options{Nodes: nodes, Faults: o.faults,
+	text, err := json.Marshal(order{Out: file, Options: scale.Options{Nodes: nodes, Faults: o.faults, Heartbeat: o.heartbeat,
 		Memory: o.memory, Limit: o.limit, Seed: o.seed, Kubeconfig: kubeconfig,
 		Kubectl: filepath.Join(bin, "kubectl"), Helm: filepath.Join(bin, "helm"), Chart: o.chart,
 		Controller: program("kdoctor-controller"), Plugin: program("kubectl-kdoctor")}})

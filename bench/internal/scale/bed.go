@@ -21,6 +21,8 @@ type Options struct {
 	Nodes int
 	// Faults are measured one after the other, with the same controller.
 	Faults []fleet.Fault
+	// Heartbeat is how many rounds of a heartbeat are measured in place of the faults; 0 is none.
+	Heartbeat int
 	// Memory is the controller's limit of memory in bytes; 0 is the chart's, and less is none.
 	Memory int64
 	// Limit bounds each round.
@@ -57,9 +59,16 @@ func Measure(ctx context.Context, o Options, done func(Result) error) (err error
 	if err := b.lay(ctx); err != nil {
 		return err
 	}
+	if o.Heartbeat > 0 {
+		r, err := b.heartbeat(ctx, o.Heartbeat)
+		if err != nil {
+			return err
+		}
+		return done(r)
+	}
 	for _, fault := range o.Faults {
 		b.say("%d nodes, %s", o.Nodes, fault)
-		if b.controller.died() != "" {
+		if b.alive() != nil {
 			if err := b.startController(ctx); err != nil {
 				return err
 			}
@@ -138,9 +147,9 @@ func (b *bed) startController(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	err = until(ctx, func() error {
-		if why := b.controller.died(); why != "" {
+		if err := b.alive(); err != nil {
 			cancel()
-			return fmt.Errorf("%w: %s", errDied, why)
+			return err
 		}
 		return b.raw.Get().AbsPath(reportsPath).Param("limit", "1").Do(ctx).Error()
 	})

@@ -47,6 +47,8 @@ type Result struct {
 	Blamed []string `json:"Blamed,omitempty"`
 	// Coverage is what the report says of the pairs that it covers; nil where it says nothing.
 	Coverage map[string]any `json:"Coverage,omitempty"`
+	// Heartbeat is about many rounds; nil where the result is about one.
+	Heartbeat *Heartbeat `json:"Heartbeat,omitempty"`
 }
 
 // Finding is what the report says of where a fault is.
@@ -120,6 +122,10 @@ func (r Result) Lines() []string {
 	if r.Killed > 0 {
 		lines = append(lines, fmt.Sprintf("the controller was killed %d times because it needed more memory than it "+
 			"may", r.Killed))
+	}
+	if h := r.Heartbeat; h != nil {
+		lines = append(lines, fmt.Sprintf("%d rounds, one a minute: the peak of a round grew %.2f times, and %s of %s are "+
+			"stored", h.Rounds, h.Growth(), mega(h.Stored), mega(h.MostStored)))
 	}
 	if r.Lost != "" {
 		return append(lines, "the report is lost: "+strings.Join(strings.Fields(r.Lost), " "))

@@ -70,9 +70,7 @@ func (b *bed) round(ctx context.Context, fault fleet.Fault) (Result, error) {
 	err = b.follow(ctx, task, &r, began)
 	r.Killed = b.group.kills() - kills
 	b.agentsOf(ctx, task, &r)
-	if peak, err := b.controller.memory("VmHWM"); err == nil {
-		r.Peak = peak
-	}
+	b.look(&r)
 	if err != nil {
 		r.Lost = err.Error()
 		return r, ctx.Err()
@@ -93,10 +91,12 @@ func (b *bed) follow(ctx context.Context, task *v1beta1.NetReach, r *Result, beg
 	ctx, cancel := context.WithTimeoutCause(ctx, b.options.Limit, fmt.Errorf("not within %v", b.options.Limit))
 	defer cancel()
 	err := until(ctx, func() error {
-		if b.controller.died() != "" {
+		if err := b.alive(); err != nil {
 			cancel()
-			return errDied
+			return err
 		}
+		// A controller that is killed has no peak any more.
+		b.look(r)
 		if err := b.cluster.api.Get(ctx, client.ObjectKeyFromObject(task), task); err != nil {
 			return err
 		}
@@ -106,7 +106,7 @@ func (b *bed) follow(ctx context.Context, task *v1beta1.NetReach, r *Result, beg
 		return nil
 	})
 	if err != nil {
-		return errors.Join(err, errors.New(b.controller.died()), b.lastWords())
+		return errors.Join(err, b.alive(), b.lastWords())
 	}
 	r.Took = since(began, time.Now())
 	if raw, err := json.Marshal(task); err == nil {
@@ -119,9 +119,9 @@ func (b *bed) follow(ctx context.Context, task *v1beta1.NetReach, r *Result, beg
 	})
 	var raw []byte
 	err = until(ctx, func() error {
-		if b.controller.died() != "" {
+		if err := b.alive(); err != nil {
 			cancel()
-			return errDied
+			return err
 		}
 		var err error
 		asked := time.Now()
@@ -130,7 +130,7 @@ func (b *bed) follow(ctx context.Context, task *v1beta1.NetReach, r *Result, beg
 		return err
 	})
 	if err != nil {
-		return errors.Join(fmt.Errorf("the report is not served: %w", err), errors.New(b.controller.died()))
+		return errors.Join(fmt.Errorf("the report is not served: %w", err), b.alive())
 	}
 	served := time.Now()
 	if rounds, err := b.agents.rounds(ctx); err == nil && len(rounds) > 0 {
@@ -143,6 +143,21 @@ var (
 	errDied    = errors.New("the controller died")
 	errOngoing = errors.New("the round is not over")
 )
+
+// alive returns how the controller died; nil while it runs.
+func (b *bed) alive() error {
+	if why := b.controller.died(); why != "" {
+		return fmt.Errorf("%w: %s", errDied, why)
+	}
+	return nil
+}
+
+// look fills in the peak of the controller's memory so far.
+func (b *bed) look(r *Result) {
+	if peak, err := b.controller.memory("VmHWM"); err == nil {
+		r.Peak = peak
+	}
+}
 
 // lastWords is the end of the controller's log.
 func (b *bed) lastWords() error { return fmt.Errorf("its log ends with: %s", b.log.last()) }

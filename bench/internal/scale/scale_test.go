@@ -83,3 +83,25 @@ func TestProgramsAreMeasured(t *testing.T) {
 		t.Errorf("%+v; want two lines and the failure", r)
 	}
 }
+
+func TestGrowthIsThatAfterTheStart(t *testing.T) {
+	for name, c := range map[string]struct {
+		memory func(round int) uint64
+		want   float64
+	}{
+		"a start that needs less":  {func(round int) uint64 { return uint64(100 + 100*min(round/10, 1)) }, 1},
+		"a peak now and then":      {func(round int) uint64 { return uint64(100 + 900*(round%7/6)) }, 1},
+		"a little more each round": {func(round int) uint64 { return uint64(1000 + 10*round) }, 1950. / 1150},
+	} {
+		var h Heartbeat
+		for round := range 100 {
+			h.Memory = append(h.Memory, c.memory(round))
+		}
+		if got := h.Growth(); got < c.want-0.01 || got > c.want+0.01 {
+			t.Errorf("%s: %.3f, want %.3f", name, got, c.want)
+		}
+	}
+	if got := (Heartbeat{}).Growth(); got != 1 {
+		t.Errorf("no rounds grew %.3f times", got)
+	}
+}
