@@ -136,7 +136,8 @@ type Ran struct {
 	Peak    uint64  `json:"Peak"`
 	Bytes   int     `json:"Bytes"`
 	Lines   int     `json:"Lines"`
-	// Failed is what the program said when it failed; empty otherwise.
+	// Failed is what the program said when it failed; empty otherwise. A program that ends with another status than 0 and
+	// complains of nothing has not failed: the plugin says in this way that a round has.
 	Failed string `json:"Failed,omitempty"`
 }
 
@@ -152,8 +153,7 @@ func RunMeasured(ctx context.Context, command []string) Ran {
 	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
 		r.Peak = uint64(usage.Maxrss) << 10 // #nosec G115 -- it is positive
 	}
-	if err != nil {
-		text := errs.String()
+	if text := errs.String(); err != nil && (text != "" || out.bytes == 0) {
 		r.Failed = fmt.Sprintf("%v: %s", err, strings.TrimSpace(text[max(0, len(text)-200):]))
 	}
 	return r

@@ -78,9 +78,19 @@ func TestMemoryIsReadFromTheKernelsText(t *testing.T) {
 }
 
 func TestProgramsAreMeasured(t *testing.T) {
-	r := RunMeasured(t.Context(), []string{"/bin/sh", "-c", "echo one; echo two; echo bad >&2; exit 3"})
-	if r.Lines != 2 || r.Bytes != 8 || r.Failed != "exit status 3: bad" || r.Peak == 0 {
-		t.Errorf("%+v; want two lines and the failure", r)
+	for _, c := range []struct {
+		name, script, failed string
+		lines                int
+	}{
+		{"a program that prints", "echo one; echo two", "", 2},
+		{"a program that complains", "echo one; echo bad >&2; exit 3", "exit status 3: bad", 1},
+		{"a program that says no", "echo one; exit 1", "", 1},
+		{"a program that says nothing", "exit 1", "exit status 1: ", 0},
+	} {
+		r := RunMeasured(t.Context(), []string{"/bin/sh", "-c", c.script})
+		if r.Lines != c.lines || r.Bytes != 4*c.lines || r.Failed != c.failed || r.Peak == 0 {
+			t.Errorf("%s: %+v; want %d lines and the failure %q", c.name, r, c.lines, c.failed)
+		}
 	}
 }
 
