@@ -245,20 +245,11 @@ func patience(suffix string) time.Duration {
 	return within
 }
 
+// get returns a blob whole.
 func (s *Store) get(ctx context.Context, key schedule.Key, suffix string) ([]byte, error) {
-	at, err := nameOf(key, suffix)
-	if err != nil {
-		return nil, err
-	}
-	if body, ok := s.holding.find(key, suffix); ok {
-		return body, nil
-	}
 	ctx, cancel := context.WithTimeout(ctx, patience(suffix))
 	defer cancel()
-	r, err := s.bucket.NewReader(ctx, at, nil)
-	if gcerrors.Code(err) == gcerrors.NotFound {
-		return nil, ErrNotFound
-	}
+	r, err := s.open(ctx, key, suffix)
 	if err != nil {
 		return nil, err
 	}
@@ -270,4 +261,23 @@ func (s *Store) get(ctx context.Context, key schedule.Key, suffix string) ([]byt
 		return nil, fmt.Errorf("more than %d bytes: %w", maxBlob, ErrCorrupt)
 	}
 	return body, nil
+}
+
+// open opens a blob for reading; the caller closes it while the context is alive.
+func (s *Store) open(ctx context.Context, key schedule.Key, suffix string) (io.ReadCloser, error) {
+	at, err := nameOf(key, suffix)
+	if err != nil {
+		return nil, err
+	}
+	if body, ok := s.holding.find(key, suffix); ok {
+		return io.NopCloser(bytes.NewReader(body)), nil
+	}
+	r, err := s.bucket.NewReader(ctx, at, nil)
+	if gcerrors.Code(err) == gcerrors.NotFound {
+		return nil, ErrNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
 }

@@ -3,43 +3,93 @@ package store
 import (
 	"bytes"
 	"errors"
+	"io"
 	"testing"
 
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/schedule"
+	"kdoctor.io/kdoctor/internal/verdict"
 )
 
 func FuzzDecode(f *testing.F) {
 	key := schedule.Key{UID: "u", Generation: 1, Round: 1}
-	for _, encode := range []func() []byte{
-		func() []byte { return packed(f, roundBlob{Format: format, Round: report.Round{Key: key}}) },
-		func() []byte { return packed(f, planBlob{Format: format, Key: key}) },
-		func() []byte { return packed(f, map[string]any{"format": 2}) },
-	} {
-		f.Add(encode())
-	}
+	f.Add(encoded(f, encodeRound(verdict.StoredRound{Round: report.Round{Key: key}})))
+	f.Add(encoded(f, encodePlan(key, StoredPlan{})))
+	f.Add(gzipped(f, []byte(`{"format":1,"round":{"Key":{"UID":"u","Generation":1,"Round":1}}}`)))
+	f.Add(gzipped(f, []byte(`{"format":3}`)))
 	f.Add([]byte{0x1f, 0x8b})
 	f.Fuzz(func(t *testing.T, body []byte) {
-		kept, err := decodeRound(key, body)
-		if err != nil && !errors.Is(err, ErrCorrupt) {
-			t.Errorf("round: %v is not ErrCorrupt", err)
-		}
-		if err == nil {
-			var again bytes.Buffer
-			if err := encodeRound(kept)(&again); err != nil {
-				t.Errorf("a round that was read cannot be written: %v", err)
-			}
-		}
+		readAndWrite(t, key, body)
 		if _, err := decodePlan(key, body); err != nil && !errors.Is(err, ErrCorrupt) {
 			t.Errorf("plan: %v is not ErrCorrupt", err)
 		}
 	})
 }
 
-func packed(f testing.TB, content any) []byte {
-	var b bytes.Buffer
-	if err := pack(content)(&b); err != nil {
-		f.Fatal(err)
+// readAndWrite reads a round and, if it can be read, writes it.
+func readAndWrite(t *testing.T, key schedule.Key, body []byte) {
+	t.Helper()
+	kept, err := decodeRound(key, body)
+	if err != nil {
+		if !errors.Is(err, ErrCorrupt) {
+			t.Errorf("round: %v is not ErrCorrupt", err)
+		}
+		return
 	}
-	return b.Bytes()
+	if err := encodeRound(kept)(io.Discard); err != nil {
+		t.Errorf("a round that was read cannot be written: %v", err)
+	}
+}
+
+// FuzzFrames puts frames with any content, but with checksums that fit, into a round.
+func FuzzFrames(f *testing.F) {
+	of := realisticRound(2)
+	of.Round.Agents[0].Paths = of.Round.Agents[0].Paths[:1]
+	of.Round.Agents[1].Paths[0].Failures = []report.Failure{{Outcome: 1, Phase: 1, Count: 3, Examples: []string{"x"}}}
+	f.Add(framesOf(f, of))
+	f.Add([]byte{agentFrame, 0})
+	f.Fuzz(func(t *testing.T, content []byte) {
+		var out bytes.Buffer
+		out.WriteString(preamble)
+		head := `{"round":{"Key":{"UID":"u","Generation":1,"Round":1}}}`
+		if err := writeFrame(&out, headFrame, []byte(head)); err != nil {
+			t.Fatal(err)
+		}
+		for len(content) > 0 {
+			kind := content[0]
+			body, rest, err := cutBytes(content[1:])
+			if err != nil {
+				break
+			}
+			if err := writeFrame(&out, kind, body); err != nil {
+				t.Fatal(err)
+			}
+			content = rest
+		}
+		if err := writeFrame(&out, endFrame, nil); err != nil {
+			t.Fatal(err)
+		}
+		readAndWrite(t, of.Round.Key, gzipped(t, out.Bytes()))
+	})
+}
+
+// framesOf returns the frames of a round behind its head, each as its kind, its length and its bytes.
+func framesOf(t testing.TB, of verdict.StoredRound) []byte {
+	t.Helper()
+	content := unpacked(t, encoded(t, encodeRound(of)))
+	f := frames{from: bufferedFrom(content[len(preamble):])}
+	var out []byte
+	for {
+		kind, body, err := f.next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch kind {
+		case headFrame:
+		case endFrame:
+			return out
+		default:
+			out = appendBytes(append(out, kind), body)
+		}
+	}
 }

@@ -1,12 +1,16 @@
 package store
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
+	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -59,7 +63,11 @@ func untagged(t reflect.Type, seen map[reflect.Type]bool) []string {
 // TestWhatIsStoredHasNamesOfItsOwn: a field that is renamed in the code keeps its name in the rounds that are stored.
 func TestWhatIsStoredHasNamesOfItsOwn(t *testing.T) {
 	seen := map[reflect.Type]bool{}
-	found := append(untagged(reflect.TypeFor[roundBlob](), seen), untagged(reflect.TypeFor[planBlob](), seen)...)
+	var found []string
+	for _, of := range []reflect.Type{reflect.TypeFor[headBlob](), reflect.TypeFor[restBlob](),
+		reflect.TypeFor[agentBlob](), reflect.TypeFor[planBlob]()} {
+		found = append(found, untagged(of, seen)...)
+	}
 	slices.Sort(found)
 	for _, field := range found {
 		t.Errorf("%s has no tag for JSON: give it the name under which it is stored", field)
@@ -145,14 +153,19 @@ func TestTheStoredFormIsTheGoldenOne(t *testing.T) {
 	(&filler{}).fill(reflect.ValueOf(&plan).Elem(), 0)
 	round.Round.Key = key
 	t.Run("round", func(t *testing.T) {
-		body := golden(t, "round.json", encodeRound(round))
-		got, err := decodeRound(key, body)
+		packed := encoded(t, encodeRound(round))
+		golden(t, "round-2.txt", dump(t, unpacked(t, packed)))
+		got, err := decodeRound(key, packed)
 		if diff := cmp.Diff(round, got, exported()); diff != "" || err != nil {
 			t.Errorf("%v, (-stored +read):\n%s", err, diff)
 		}
 	})
 	t.Run("plan", func(t *testing.T) {
-		body := golden(t, "plan.json", encodePlan(key, plan))
+		var text bytes.Buffer
+		if err := json.Indent(&text, unpacked(t, encoded(t, encodePlan(key, plan))), "", "  "); err != nil {
+			t.Fatal(err)
+		}
+		body := gzipped(t, golden(t, "plan.json", bytes.TrimSpace(text.Bytes())))
 		got, err := decodePlan(key, body)
 		if diff := cmp.Diff(plan, got, exported()); diff != "" || err != nil {
 			t.Errorf("%v, (-stored +read):\n%s", err, diff)
@@ -160,61 +173,190 @@ func TestTheStoredFormIsTheGoldenOne(t *testing.T) {
 	})
 }
 
+// TestRoundsOfEarlierReleasesAreRead reads a round of format 1 in which no field is zero. The file is what the last
+// release of that format wrote, and never changes: fields that came later are zero.
+func TestRoundsOfEarlierReleasesAreRead(t *testing.T) {
+	key := schedule.Key{UID: "u1", Generation: 3, Round: 2}
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, read(t, "round.json")); err != nil {
+		t.Fatal(err)
+	}
+	text := compact.Bytes()
+	got, err := decodeRound(key, gzipped(t, text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := json.Marshal(wholeRound{Format: 1, Round: got.Round, Verdict: got.Verdict, Spec: got.Spec})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stored, kept any
+	if err := errors.Join(json.Unmarshal(text, &stored), json.Unmarshal(again, &kept)); err != nil {
+		t.Fatal(err)
+	}
+	if n := lost(t, "", stored, kept); n < 300 {
+		t.Errorf("only %d values were compared", n)
+	}
+	// This file never changes either: it is what the first release of format 2 makes of the same round.
+	moved, err := decodeRound(key, read(t, "round-2.json.gz"))
+	if diff := cmp.Diff(got, moved, exported()); diff != "" || err != nil {
+		t.Errorf("%v, (-format 1 +format 2):\n%s", err, diff)
+	}
+}
+
+// lost holds all that was stored against what was read, and returns how many values it compared.
+func lost(t *testing.T, at string, stored, kept any) (compared int) {
+	t.Helper()
+	switch of := stored.(type) {
+	case map[string]any:
+		into, _ := kept.(map[string]any)
+		for name, value := range of {
+			compared += lost(t, at+"."+name, value, into[name])
+		}
+		return compared
+	case []any:
+		into, _ := kept.([]any)
+		for i, value := range of {
+			if i >= len(into) {
+				t.Errorf("%s: %d elements were stored, %d are left", at, len(of), len(into))
+				break
+			}
+			compared += lost(t, fmt.Sprintf("%s[%d]", at, i), value, into[i])
+		}
+		return compared
+	}
+	if diff := cmp.Diff(stored, kept); diff != "" {
+		t.Errorf("%s (-stored +read):\n%s", at, diff)
+	}
+	return 1
+}
+
 func exported() cmp.Option {
 	return cmp.Options{cmpopts.EquateComparable(netip.Addr{}), cmp.AllowUnexported(stats.Histogram{}),
 		cmpopts.EquateEmpty()}
 }
 
-// golden holds what is written against the golden file, and returns the golden file packed.
-func golden(t *testing.T, name string, encode func(io.Writer) error) []byte {
+// golden holds what is written against the golden file, and returns the golden file.
+func golden(t *testing.T, name string, got []byte) []byte {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(filepath.Join("testdata", name), got, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := read(t, name)
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+		t.Errorf("the stored form has changed; run with -update after reading this (-golden +got):\n%s", diff)
+	}
+	return want
+}
+
+func read(t *testing.T, name string) []byte {
+	t.Helper()
+	body, err := os.ReadFile(filepath.Join("testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return body
+}
+
+func encoded(t testing.TB, encode func(io.Writer) error) []byte {
 	t.Helper()
 	var packed bytes.Buffer
 	if err := encode(&packed); err != nil {
 		t.Fatal(err)
 	}
-	z, err := gzip.NewReader(bytes.NewReader(packed.Bytes()))
+	return packed.Bytes()
+}
+
+// gzipped returns the content as a blob.
+func gzipped(t testing.TB, content []byte) []byte {
+	t.Helper()
+	return encoded(t, pack(func(w io.Writer) error {
+		_, err := w.Write(content)
+		return err
+	}))
+}
+
+func unpacked(t testing.TB, body []byte) []byte {
+	t.Helper()
+	z, err := gzip.NewReader(bytes.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := io.ReadAll(z)
+	content, err := io.ReadAll(z)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var indented bytes.Buffer
-	if err := json.Indent(&indented, text, "", "  "); err != nil {
+	return content
+}
+
+// dump returns the content of a blob of format 2 for people.
+func dump(t *testing.T, content []byte) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	from := bufio.NewReader(bytes.NewReader(content))
+	line, err := from.ReadString('\n')
+	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, indented.Bytes(), 0o600); err != nil {
+	out.WriteString(line)
+	f, d := frames{from: from}, newDictionary()
+	for {
+		kind, body, err := f.next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(&out, "\nframe %c\n", kind)
+		switch kind {
+		case headFrame:
+			err = json.Indent(&out, body, "", "  ")
+		case stringsFrame:
+			before := len(d.strings)
+			err = d.addStrings(body)
+			for i, s := range d.strings[before:] {
+				fmt.Fprintf(&out, "%d %q\n", before+i, s)
+			}
+		case agentFrame:
+			pod, node, base, columns, headErr := cutAgentHead(body)
+			fmt.Fprintf(&out, "%q on %q from %s\n", pod, node, base.UTC().Format(time.RFC3339Nano))
+			err = errors.Join(headErr, dumpColumns(&out, d, columns))
+		case endFrame:
+			return out.Bytes()
+		default:
+			err = dumpColumns(&out, d, body)
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
+}
+
+func dumpColumns(out io.Writer, d *dictionary, columns []byte) error {
+	r := rows{dictionary: d, unread: map[string]unread{}}
+	if err := r.cut(columns); err != nil {
+		return err
 	}
-	if diff := cmp.Diff(string(want), indented.String()); diff != "" {
-		t.Errorf("the stored form has changed; run with -update after reading this (-golden +got):\n%s", diff)
+	for _, name := range slices.Sorted(maps.Keys(r.unread)) {
+		c := r.unread[name]
+		fmt.Fprintf(out, "%q form %d:", name, c.form)
+		for rest := c.numbers; len(rest) > 0; {
+			n, size := binary.Uvarint(rest)
+			if size <= 0 {
+				return fmt.Errorf("column %q is cut short", name)
+			}
+			fmt.Fprintf(out, " %d", n)
+			rest = rest[size:]
+		}
+		fmt.Fprintln(out)
 	}
-	var body bytes.Buffer
-	if err := pack(json.RawMessage(want))(&body); err != nil {
-		t.Fatal(err)
-	}
-	return body.Bytes()
+	return nil
 }
 
 // TestWhatTheFirstReleaseStoredIsRead reads blobs that the first release wrote.
 func TestWhatTheFirstReleaseStoredIsRead(t *testing.T) {
 	key := schedule.Key{UID: "u1", Generation: 3, Round: 2}
-	read := func(name string) []byte {
-		body, err := os.ReadFile(filepath.Join("testdata", name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return body
-	}
-	round, err := decodeRound(key, read("first-release.json.gz"))
+	round, err := decodeRound(key, read(t, "first-release.json.gz"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,7 +379,7 @@ func TestWhatTheFirstReleaseStoredIsRead(t *testing.T) {
 		len(round.Round.Gaps) != 1 {
 		t.Errorf("the spec is %s, the round %+v", round.Spec, round.Round)
 	}
-	plan, err := decodePlan(key, read("first-release.plan.json.gz"))
+	plan, err := decodePlan(key, read(t, "first-release.plan.json.gz"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,9 +1,12 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"slices"
 
@@ -64,28 +67,120 @@ func (s *Store) LatestKey(ctx context.Context, uid string) (schedule.Key, error)
 // Head returns the head of the round of the key, or ErrNotFound, or ErrCorrupt. It reads no further than the head, so
 // it does not notice damage behind the head.
 func (s *Store) Head(ctx context.Context, key schedule.Key) (Head, error) {
-	stored, err := s.Round(ctx, key)
+	head, err := s.head(ctx, key)
+	if err != nil {
+		return Head{}, fmt.Errorf("read the head of round %s: %w", key, err)
+	}
+	return head, nil
+}
+
+func (s *Store) head(ctx context.Context, key schedule.Key) (Head, error) {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	blob, err := s.open(ctx, key, roundSuffix)
 	if err != nil {
 		return Head{}, err
 	}
-	return headOf(stored), nil
+	from := &source{r: blob}
+	head, err := readHead(key, from)
+	// The rest of the blob is not wanted, so how it is closed does not matter.
+	_ = blob.Close()
+	switch {
+	case from.err != nil:
+		return Head{}, from.err
+	case err != nil:
+		return Head{}, corrupt(err)
+	}
+	return head, nil
+}
+
+// source keeps the error by which a blob could not be read: for such an error the blob's content is not to blame.
+type source struct {
+	r   io.Reader
+	err error
+}
+
+func (s *source) Read(p []byte) (int, error) {
+	n, err := s.r.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		s.err = err
+	}
+	return n, err
+}
+
+// readHead reads the head of a round of any format.
+func readHead(key schedule.Key, from io.Reader) (Head, error) {
+	content, err := unpack(from, maxUnpacked)
+	if err != nil {
+		return Head{}, err
+	}
+	r, whole, err := openRound(key, content)
+	if err != nil {
+		return Head{}, err
+	}
+	if r == nil {
+		return headOf(whole), nil
+	}
+	head, err := r.head(key)
+	head.Round.Agents, head.Verdict.Agents = nil, nil
+	return head, err
 }
 
 // Agents returns the agents of the round of the key, one at a time in their order, each decoded when it is asked for.
-// Agents that want refuses by pod and node are not decoded; nil wants all. An error comes last: ErrNotFound, ErrCorrupt,
-// or that the round cannot be read. The context is for the reading of the blob, which is over when the first agent
-// comes.
-func (s *Store) Agents(ctx context.Context, key schedule.Key, want func(pod, node string) bool) iter.Seq2[Agent, error] {
+// Agents that want refuses by pod and node are not decoded; nil wants all. An error comes last: ErrNotFound,
+// ErrCorrupt, or that the round cannot be read. The context is for the reading of the blob, which is over when the
+// first agent comes.
+func (s *Store) Agents(ctx context.Context, key schedule.Key,
+	want func(pod, node string) bool) iter.Seq2[Agent, error] {
 	return func(yield func(Agent, error) bool) {
-		stored, err := s.Round(ctx, key)
-		if err != nil {
-			yield(Agent{}, err)
-			return
+		body, err := s.get(ctx, key, roundSuffix)
+		if err == nil {
+			err = eachAgent(key, body, want, yield)
 		}
-		for agent := range agentsOf(stored) {
+		if err != nil {
+			yield(Agent{}, fmt.Errorf("read the agents of round %s: %w", key, err))
+		}
+	}
+}
+
+// eachAgent yields the wanted agents of a round. It returns nil when yield wants no more.
+func eachAgent(key schedule.Key, body []byte, want func(pod, node string) bool, yield func(Agent, error) bool) error {
+	content, err := unpack(bytes.NewReader(body), maxUnpacked)
+	if err != nil {
+		return corrupt(err)
+	}
+	r, whole, err := openRound(key, content)
+	if err != nil {
+		return corrupt(err)
+	}
+	if r == nil {
+		for agent := range agentsOf(whole) {
 			if (want == nil || want(agent.name())) && !yield(agent, nil) {
-				return
+				return nil
 			}
+		}
+		return nil
+	}
+	if _, err := r.head(key); err != nil {
+		return corrupt(err)
+	}
+	for {
+		kind, body, err := r.next()
+		if err != nil {
+			return corrupt(err)
+		}
+		if kind == endFrame {
+			return nil
+		}
+		if kind != agentFrame {
+			continue
+		}
+		agent, wanted, err := r.agent(body, want)
+		if err != nil {
+			return corrupt(err)
+		}
+		if wanted && !yield(agent, nil) {
+			return nil
 		}
 	}
 }

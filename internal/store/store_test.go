@@ -109,7 +109,7 @@ func TestADamagedBlobIsAnErrorForItsOwnKeyAlone(t *testing.T) {
 		"without its last byte": func(b []byte) []byte { return b[:len(b)-1] },
 		"a flipped bit":         func(b []byte) []byte { b[len(b)/2] ^= 4; return b },
 		"not gzip":              func([]byte) []byte { return []byte(`{"format":1}`) },
-		"of a newer release":    func([]byte) []byte { return zipped(`{"format":2,"round":[]}`) },
+		"of a newer release":    func([]byte) []byte { return zipped(`{"format":3,"round":[]}`) },
 		"of no format at all":   func([]byte) []byte { return zipped(`{}`) },
 		"larger than any blob":  func(b []byte) []byte { return append(b, make([]byte, 64<<20)...) },
 	}

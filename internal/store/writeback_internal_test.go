@@ -1,7 +1,8 @@
 package store
 
 import (
-	"errors"
+	"bytes"
+	"io"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -65,13 +66,15 @@ func TestHoldingMakesRoom(t *testing.T) {
 	})
 }
 
-func TestBlobsThatUnpackToTooMuchAreCorrupt(t *testing.T) {
-	body := packed(t, map[string]any{"format": format, "spec": string(make([]byte, 10_000))})
-	var into map[string]any
-	if err := unpack(body, 1000, &into); !errors.Is(err, ErrCorrupt) {
-		t.Errorf("got %v, want ErrCorrupt", err)
-	}
-	if err := unpack(body, 1_000_000, &into); err != nil {
-		t.Error(err)
+func TestBlobsThatUnpackToTooMuchAreRefused(t *testing.T) {
+	body := gzipped(t, make([]byte, 10_000))
+	for limit, want := range map[int64]bool{9_999: false, 10_000: true} {
+		content, err := unpack(bytes.NewReader(body), limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadAll(content); (err == nil) != want {
+			t.Errorf("with a limit of %d: got %v", limit, err)
+		}
 	}
 }
