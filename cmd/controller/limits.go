@@ -75,7 +75,7 @@ func (l *limits) validate() error {
 }
 
 // addFigures has the leader keep the figures by which the API server refuses tasks, where it does.
-func addFigures(mgr ctrl.Manager, o *options) error {
+func addFigures(mgr ctrl.Manager, o *options, snapshots *inventory.Inventory) error {
 	if o.limits.onExcess != refuse {
 		return nil
 	}
@@ -84,7 +84,7 @@ func addFigures(mgr ctrl.Manager, o *options) error {
 		return err
 	}
 	figures := &controller.LoadLimitWriter{
-		Snapshots: inventory.New(mgr.GetAPIReader(), o.namespace), Client: direct, Name: o.limits.name,
+		Snapshots: snapshots, Client: direct, Name: o.limits.name,
 		PerAgent: o.limits.perAgent, Total: o.limits.total, Workload: o.agents(),
 		Log: mgr.GetLogger().WithName("figures"),
 	}

@@ -68,8 +68,9 @@ func start(ctx context.Context, o *options, cluster *rest.Config, log logr.Logge
 		CallTimeout: 8 * time.Second})
 	defer func() { err = errors.Join(err, agents.Close()) }()
 	budget := controller.NewBudget(o.limits.perAgent, o.limits.total)
+	snapshots := inventory.New(mgr.GetAPIReader(), o.namespace)
 	conductor := round.New(round.Config{
-		Snapshots: inventory.New(mgr.GetAPIReader(), o.namespace),
+		Snapshots: snapshots,
 		Agents:    agents, Plans: kept, Rounds: kept, Unknown: control.ErrUnknownRound,
 		Budget: budget,
 	})
@@ -82,7 +83,7 @@ func start(ctx context.Context, o *options, cluster *rest.Config, log logr.Logge
 	if err := addControllers(mgr, o, conductor, budget, kept); err != nil {
 		return err
 	}
-	if err := addFigures(mgr, o); err != nil {
+	if err := addFigures(mgr, o, snapshots); err != nil {
 		return err
 	}
 	api := apiserver.Config{Port: o.apiPort, Certificate: authority.Serving(), ClientConfig: cluster,

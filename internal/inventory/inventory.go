@@ -17,14 +17,19 @@ import (
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// Inventory takes snapshots of the workloads of one namespace. It may be used by several goroutines.
+// Inventory takes snapshots of the workloads of one namespace. It may be used by several goroutines, and snapshots that
+// are taken at the same time share what they read of nodes and pods: use one inventory for all rounds.
 type Inventory struct {
 	reader    client.Reader
 	namespace string
+	// nodes has one list, pods has a list for each selector.
+	nodes sharing[[]corev1.Node]
+	pods  sharing[[]corev1.Pod]
 }
 
-// New returns an inventory of the namespace. With a reader that asks the API server itself, snapshots have what is true
-// when the round starts. A reader with a cache must be able to list Pods, Nodes and, for a Deployment, ReplicaSets.
+// New returns an inventory of the namespace. The reader asks the API server itself: a snapshot must have what is true when
+// it is taken, and nobody can see how far a cache is behind. A node that was deleted a moment ago would count as missing,
+// and a failure that a change explains would be a failure without a reason.
 func New(reader client.Reader, namespace string) *Inventory {
 	return &Inventory{reader: reader, namespace: namespace}
 }
@@ -38,17 +43,19 @@ func (i *Inventory) Snapshot(ctx context.Context, of topology.Workload) (topolog
 	if err != nil {
 		return topology.Snapshot{}, err
 	}
-	pods, err := i.pods(ctx, of.Name, wanted)
+	pods, err := i.podsOf(ctx, of.Name, wanted)
 	if err != nil {
 		return topology.Snapshot{}, err
 	}
-	var nodes corev1.NodeList
-	if err := i.reader.List(ctx, &nodes); err != nil {
+	nodes, err := i.nodes.get(ctx, "", func(ctx context.Context) ([]corev1.Node, error) {
+		return listNodes(ctx, i.reader)
+	})
+	if err != nil {
 		return topology.Snapshot{}, fmt.Errorf("list nodes: %w", err)
 	}
 	var outside map[string]string
-	snapshot.Agents, snapshot.Leaving, outside = agents(ctx, wanted, pods, nodes.Items)
-	snapshot.Nodes = nodesOf(nodes.Items, outside)
+	snapshot.Agents, snapshot.Leaving, outside = agents(ctx, wanted, pods, nodes)
+	snapshot.Nodes = nodesOf(nodes, outside)
 	if snapshot.Services, err = i.services(ctx, of.Services, pods); err != nil {
 		return topology.Snapshot{}, err
 	}

@@ -55,8 +55,8 @@ func (i *Inventory) workload(ctx context.Context, of topology.Workload) (workloa
 	}
 }
 
-// pods lists the pods that the workload controls. Labels alone do not decide: any other pod can carry them.
-func (i *Inventory) pods(ctx context.Context, name string, wanted workload) ([]corev1.Pod, error) {
+// podsOf lists the pods that the workload controls. Labels alone do not decide: any other pod can carry them.
+func (i *Inventory) podsOf(ctx context.Context, name string, wanted workload) ([]corev1.Pod, error) {
 	selector, err := metav1.LabelSelectorAsSelector(wanted.selector)
 	if err != nil {
 		return nil, fmt.Errorf("read the selector of %s %s/%s: %w", wanted.kind, i.namespace, name, err)
@@ -75,11 +75,20 @@ func (i *Inventory) pods(ctx context.Context, name string, wanted workload) ([]c
 			}
 		}
 	}
-	var list corev1.PodList
-	if err := i.reader.List(ctx, &list, within...); err != nil {
+	list, err := i.pods.get(ctx, selector.String(), func(ctx context.Context) ([]corev1.Pod, error) {
+		return listPods(ctx, i.reader, within...)
+	})
+	if err != nil {
 		return nil, fmt.Errorf("list agent pods: %w", err)
 	}
-	return slices.DeleteFunc(list.Items, func(pod corev1.Pod) bool { return !controlledBy(&pod, controllers) }), nil
+	// The list is another snapshot's, too.
+	var pods []corev1.Pod
+	for i := range list {
+		if controlledBy(&list[i], controllers) {
+			pods = append(pods, list[i])
+		}
+	}
+	return pods, nil
 }
 
 func controlledBy(object metav1.Object, controllers []types.UID) bool {
