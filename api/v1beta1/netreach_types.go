@@ -42,6 +42,13 @@ type NetReachTarget struct {
 	// +kubebuilder:default=Primary
 	// +kubebuilder:validation:MaxLength=256
 	NodePortAddresses NodePortAddresses `json:"nodePortAddresses,omitempty"`
+	// mesh is which pairs of nodes a round probes. Full is every pair in every round. Rotate is a part of the pairs in
+	// each round, so that consecutive rounds together probe every pair. Auto, which is also what no value means, is Full
+	// for as many nodes as the limits of requests allow within durationInSecond, and Rotate beyond. Up to 50 nodes are
+	// always probed in full. The report says what a round covers.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	Mesh Mesh `json:"mesh,omitempty"`
 	// loadBalancer probes the load balancer addresses of the agents' Services.
 	// +optional
 	// +kubebuilder:default=false
@@ -78,6 +85,19 @@ const (
 	InternalAddresses NodePortAddresses = "Internal"
 	// AllAddresses are those of the types InternalIP and ExternalIP.
 	AllAddresses NodePortAddresses = "All"
+)
+
+// Mesh is which pairs of nodes a round probes.
+type Mesh string
+
+// The choices of pairs.
+const (
+	// MeshAuto is every pair where that is within the limits, and a part of them in each round otherwise.
+	MeshAuto Mesh = "Auto"
+	// MeshFull is every pair in every round.
+	MeshFull Mesh = "Full"
+	// MeshRotate is a part of the pairs in each round.
+	MeshRotate Mesh = "Rotate"
 )
 
 // NetReachSpec is one full-mesh test of the cluster's data plane. Every part of it may be left out.

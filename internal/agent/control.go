@@ -90,7 +90,7 @@ func (c *control) GetReport(_ context.Context, request *agentv1.GetReportRequest
 	if err != nil {
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
-	report, ok, err := c.rounds.report(key)
+	report, ok, err := c.rounds.report(key, request.GetStateOnly())
 	if err != nil {
 		return nil, status.Error(codes.Internal, err.Error())
 	}

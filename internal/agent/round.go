@@ -9,7 +9,9 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	agentv1 "kdoctor.io/kdoctor/api/agent/v1"
+	"kdoctor.io/kdoctor/internal/digest"
 	"kdoctor.io/kdoctor/internal/echo"
+	"kdoctor.io/kdoctor/internal/mesh"
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/schedule"
 	"kdoctor.io/kdoctor/internal/wire"
@@ -18,6 +20,7 @@ import (
 // round is one round, under way or ended.
 type round struct {
 	key      schedule.Key
+	plan     mesh.Plan
 	identity echo.Identity
 	started  time.Time
 	cancel   context.CancelFunc
@@ -35,6 +38,8 @@ type round struct {
 	complete bool
 	encoded  []byte
 	failure  error
+	// state is the report of the end without paths and sums.
+	state *agentv1.AgentReport
 }
 
 // run makes the round's attempts and blocks until the last one has ended.
@@ -52,7 +57,8 @@ func (r *round) run(ctx context.Context) {
 	// The end is counted by the monotonic clock: the controller refuses a report that ends before it starts.
 	r.ended, r.complete = r.started.Add(time.Since(r.started)), complete
 	r.encoded, r.failure = proto.Marshal(r.message())
-	r.load = nil
+	r.state = r.shown(digest.Digest{})
+	r.load, r.plan = nil, mesh.Plan{}
 }
 
 func (r *round) observe(used report.Resources, observed report.Observer) {
@@ -62,12 +68,15 @@ func (r *round) observe(used report.Resources, observed report.Observer) {
 }
 
 // message returns the report of this moment; r.mu is held and r.load is not nil.
-func (r *round) message() *agentv1.AgentReport {
+func (r *round) message() *agentv1.AgentReport { return r.shown(digest.Of(r.plan, r.load.Paths())) }
+
+// shown returns the report of this moment with the paths and sums; r.mu is held and r.load is not nil.
+func (r *round) shown(d digest.Digest) *agentv1.AgentReport {
 	m := wire.Report(report.AgentReport{
 		Pod: r.identity.Pod, Node: r.identity.Node,
 		Finished: r.complete,
 		Started:  r.started, Ended: r.ended,
-		Paths:     r.load.Paths(),
+		Paths: d.Paths, Sums: d.Sums, NotListed: d.NotListed,
 		Resources: r.resources,
 		Observer:  r.observer,
 	})
@@ -76,12 +85,18 @@ func (r *round) message() *agentv1.AgentReport {
 	return m
 }
 
-// report returns the report of this moment, or of the round's end. The caller adds Served.
-func (r *round) report() (*agentv1.AgentReport, error) {
+// report returns the report of this moment, or of the round's end, with or without paths and sums. The caller adds
+// Served.
+func (r *round) report(stateOnly bool) (*agentv1.AgentReport, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.load != nil {
+	switch {
+	case r.load != nil && stateOnly:
+		return r.shown(digest.Digest{}), nil
+	case r.load != nil:
 		return r.message(), nil
+	case stateOnly:
+		return proto.CloneOf(r.state), nil
 	}
 	if r.failure != nil {
 		return nil, fmt.Errorf("encode report: %w", r.failure)

@@ -100,7 +100,7 @@ func (s *rounds) start(plan mesh.Plan) (known bool, err error) {
 		}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), plan.Limit)
-	r := &round{key: plan.Key, identity: s.identity, load: s.measure(plan), started: time.Now(), cancel: cancel,
+	r := &round{key: plan.Key, plan: plan, identity: s.identity, load: s.measure(plan), started: time.Now(), cancel: cancel,
 		watch: s.watch, done: make(chan struct{})}
 	s.known[plan.Key] = r
 	for _, o := range older {
@@ -159,15 +159,15 @@ func (s *rounds) drop(key schedule.Key) {
 	s.answers.Forget(key.String())
 }
 
-// report returns the round's report of this moment; ok is false for a round that this agent does not know.
-func (s *rounds) report(key schedule.Key) (m *agentv1.AgentReport, ok bool, err error) {
+// report returns the round's report of this moment, with or without paths and sums; ok is false for a round that this agent does not know.
+func (s *rounds) report(key schedule.Key, stateOnly bool) (m *agentv1.AgentReport, ok bool, err error) {
 	s.mu.Lock()
 	r, ok := s.known[key]
 	s.mu.Unlock()
 	if !ok {
 		return nil, false, nil
 	}
-	m, err = r.report()
+	m, err = r.report(stateOnly)
 	if err != nil {
 		return nil, true, err
 	}

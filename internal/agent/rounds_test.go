@@ -71,7 +71,7 @@ func begin(t *testing.T, s *rounds, p mesh.Plan) {
 }
 
 func knows(s *rounds, p mesh.Plan) bool {
-	_, ok, err := s.report(p.Key)
+	_, ok, err := s.report(p.Key, false)
 	return ok && err == nil
 }
 
@@ -82,7 +82,7 @@ func TestRoundIsOverAtItsLimit(t *testing.T) {
 		p := lasting("u", 1, time.Hour, time.Minute)
 		begin(t, s, p)
 		time.Sleep(2 * time.Minute)
-		m, _, err := s.report(p.Key)
+		m, _, err := s.report(p.Key, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -104,7 +104,7 @@ func TestNewRoundOfATaskStopsTheOlderOne(t *testing.T) {
 		if n := running.Load(); n != 2 {
 			t.Errorf("%d rounds run, want 2: the other task's and the new one", n)
 		}
-		m, _, err := s.report(lasting("u", 1, 0, 0).Key)
+		m, _, err := s.report(lasting("u", 1, 0, 0).Key, false)
 		if err != nil || m.GetState().String() != "ROUND_STATE_STOPPED" {
 			t.Errorf("the older round is %s, %v", m.GetState(), err)
 		}

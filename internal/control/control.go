@@ -109,9 +109,22 @@ func (c *Client) Start(ctx context.Context, agent topology.Agent, plan mesh.Plan
 // Fetch returns what the agent measured so far; Ended is zero while the round runs. A report that does not add up, or
 // is another agent's, is an error.
 func (c *Client) Fetch(ctx context.Context, agent topology.Agent, key schedule.Key) (report.AgentReport, error) {
+	return c.fetch(ctx, agent, key, false)
+}
+
+// State returns what Fetch returns, without paths and sums. An agent of the release before sends both all the same;
+// they are left out.
+func (c *Client) State(ctx context.Context, agent topology.Agent, key schedule.Key) (report.AgentReport, error) {
+	state, err := c.fetch(ctx, agent, key, true)
+	state.Paths, state.Sums, state.NotListed = nil, nil, nil
+	return state, err
+}
+
+func (c *Client) fetch(ctx context.Context, agent topology.Agent, key schedule.Key,
+	stateOnly bool) (report.AgentReport, error) {
 	var response *agentv1.GetReportResponse
 	via, err := c.call(ctx, agent, func(ctx context.Context, service agentv1.AgentServiceClient) (err error) {
-		response, err = service.GetReport(ctx, &agentv1.GetReportRequest{Key: wire.Key(key)})
+		response, err = service.GetReport(ctx, &agentv1.GetReportRequest{Key: wire.Key(key), StateOnly: stateOnly})
 		return err
 	})
 	if err != nil {

@@ -40,6 +40,8 @@ type decision struct {
 	// no harm.
 	begin             schedule.Key
 	planned, deadline time.Time
+	// interval is the time between two rounds, 0 for a task of one round.
+	interval time.Duration
 	// after is when to look again; 0 when only a change or the end of a round can bring something new.
 	after time.Duration
 }
@@ -209,6 +211,9 @@ func (d *decider) step() bool {
 
 func (d *decider) begins(key schedule.Key, record *v1beta1.Record) {
 	d.begin, d.planned, d.deadline = key, record.StartTimeStamp.Time, record.DeadLineTimeStamp.Time
+	if d.task.Rounds != 1 {
+		d.interval = d.timetable.Interval(d.planned)
+	}
 }
 
 // await starts the round when its time has come, and plans it again when the time has passed.

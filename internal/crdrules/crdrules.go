@@ -147,5 +147,6 @@ func targets() []Rule {
 				fields[last] + " to true"},
 		oneOf("spec.target.nodePortAddresses", "Primary", "Internal", "All"),
 		oneOf("spec.target.nodePortNodes", "All", "Local"),
+		oneOf("spec.target.mesh", "Auto", "Full", "Rotate"),
 	}
 }

@@ -136,7 +136,7 @@ func closedFinding(closed []*furtherTarget, open int) Finding {
 	}
 	also := ""
 	if external {
-		found.Component, found.Confidence = Unclear, found.Confidence.lower()
+		found.Component, found.Confidence = Unclear, lower(found.Confidence)
 		also = ", or whether a firewall keeps requests from external addresses"
 	}
 	found.Evidence = lines

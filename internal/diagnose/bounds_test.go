@@ -50,12 +50,12 @@ func TestLogarithms(t *testing.T) {
 		"an event without probability happens": {logTail(3, 1, 0), math.Inf(-1)},
 		"a certain event does not happen":      {logTailBelow(3, 0, 1), math.Inf(-1)},
 		"events without probability stay away": {logTail(3, 0, 0), 0},
-		"4 of 4 requests within 1 of 2": {(&tally{answers: make([]uint64, 2), n: 4}).logWithin(1),
+		"4 of 4 requests within 1 of 2": {(&podCounts{answers: make([]uint64, 2), n: 4}).logWithin(1),
 			4 * math.Log(0.5)},
-		"2 of 4 requests within 1 of 2, 2 lost":  {(&tally{answers: make([]uint64, 2), n: 2, lost: 2}).logWithin(1), 0},
-		"10 requests to 4 pods, dealt in turn":   {(&tally{answers: make([]uint64, 4), n: 10}).leastTurns(), 2},
-		"3 requests to 4 pods, dealt in turn":    {(&tally{answers: make([]uint64, 4), n: 3}).leastTurns(), 0},
-		"12 requests to 4 pods, dealt in turn":   {(&tally{answers: make([]uint64, 4), n: 12}).leastTurns(), 3},
+		"2 of 4 requests within 1 of 2, 2 lost":  {(&podCounts{answers: make([]uint64, 2), n: 2, lost: 2}).logWithin(1), 0},
+		"10 requests to 4 pods, dealt in turn":   {(&podCounts{answers: make([]uint64, 4), n: 10}).leastTurns(), 2},
+		"3 requests to 4 pods, dealt in turn":    {(&podCounts{answers: make([]uint64, 4), n: 3}).leastTurns(), 0},
+		"12 requests to 4 pods, dealt in turn":   {(&podCounts{answers: make([]uint64, 4), n: 12}).leastTurns(), 3},
 		"repetitions of 4 requests to 2 pods":    {pattern4(t).repeats, 2},
 		"what chance would have of repetitions ": {pattern4(t).expectedRepeats, 4 - 1.875},
 	} {
@@ -112,18 +112,18 @@ func TestExplained(t *testing.T) {
 }
 
 func TestFew(t *testing.T) {
-	met := func(counts ...uint64) *tally {
-		a := &tally{answers: counts}
+	met := func(counts ...uint64) *podCounts {
+		a := &podCounts{answers: counts}
 		for _, n := range counts {
 			a.n += n
 		}
 		return a
 	}
-	lost := func(a *tally, n uint64) *tally { a.lost = n; return a }
+	lost := func(a *podCounts, n uint64) *podCounts { a.lost = n; return a }
 	// 3 (1/3)^n <= 0.00025 from n = 9 on.
 	for _, c := range []struct {
 		name string
-		*tally
+		*podCounts
 		comparisons int
 		want        bool
 	}{

@@ -13,7 +13,7 @@ import (
 )
 
 // Confidence is how sure a finding is.
-type Confidence string
+type Confidence = report.Confidence
 
 // The degrees of confidence.
 const (
@@ -26,7 +26,7 @@ const (
 )
 
 // rank orders degrees, the surest first.
-func (c Confidence) rank() int {
+func rank(c Confidence) int {
 	switch c {
 	case High:
 		return 0
@@ -38,7 +38,7 @@ func (c Confidence) rank() int {
 }
 
 // lower returns the next lower degree.
-func (c Confidence) lower() Confidence {
+func lower(c Confidence) Confidence {
 	if c == High {
 		return Medium
 	}
@@ -46,7 +46,7 @@ func (c Confidence) lower() Confidence {
 }
 
 // Component is the part of the cluster that a finding is about.
-type Component string
+type Component = report.Component
 
 // The components.
 const (
@@ -64,18 +64,7 @@ const (
 )
 
 // Finding is one fault and where it is.
-type Finding struct {
-	// Reason names the rule, in one word that never changes.
-	Reason    string
-	Component Component
-	// Where names the thing, such as a pod and its node.
-	Where      string
-	Confidence Confidence
-	// Message is one sentence without a final stop: what is wrong, where it is seen from, and what to look at next.
-	Message string
-	// Evidence is the figures behind the finding, one clause each.
-	Evidence []string
-}
+type Finding = report.Finding
 
 // rule finds one pattern. Its findings are sorted; Findings fills in their Reason.
 type rule struct {
@@ -105,14 +94,19 @@ func Reasons() []string {
 	for _, p := range append(nodeRules(), propertyRules()...) {
 		all = append(all, p.reason)
 	}
-	return append(all, onlyPersistentReason)
+	return append(all, onlyPersistentReason, betweenZonesReason)
 }
 
 // Findings applies all rules, and says what the failed paths have in common. A common kind or family of paths is left
 // out if a rule is sure of its finding, because it adds nothing then. The surest finding comes first: it is the one to
 // show where there is room for one. Of equally sure findings, what failed paths have in common comes first. The same
 // round gives the same findings, in whatever order its agents and paths come.
+//
+// The findings of a round in which agents report sums are those that Large made when the round ended.
 func Findings(round report.Round, judged verdict.Verdict) []Finding {
+	if round.HasSums() {
+		return round.Findings
+	}
 	known := gather(round)
 	var patterns []Finding
 	for _, r := range rules() {
@@ -128,6 +122,6 @@ func Findings(round report.Round, judged verdict.Verdict) []Finding {
 	})
 	// A finding about a node says more than findings about the pods on it.
 	all = append(all, patterns...)
-	slices.SortStableFunc(all, func(a, b Finding) int { return cmp.Compare(a.Confidence.rank(), b.Confidence.rank()) })
+	slices.SortStableFunc(all, func(a, b Finding) int { return cmp.Compare(rank(a.Confidence), rank(b.Confidence)) })
 	return all
 }

@@ -15,12 +15,12 @@ type cell struct {
 	pathKind pathKind
 	family   topology.Family
 	// agents has what each agent saw. targets has what was seen on each target, whoever asked.
-	agents, targets map[string]*tally
+	agents, targets map[string]*podCounts
 	pattern         pattern
 }
 
-// tally is how often each pod of a set answered.
-type tally struct {
+// podCounts is how often each pod of a set answered.
+type podCounts struct {
 	// answers has the answers by the index of the pod in the set.
 	answers []uint64
 	// n is the sum of answers. lost is how many attempts failed that may have been led to a pod.
@@ -34,7 +34,7 @@ type tally struct {
 	failed bool
 }
 
-func (t *tally) add(o *tally) {
+func (t *podCounts) add(o *podCounts) {
 	for i, n := range o.answers {
 		t.answers[i] += n
 	}
@@ -44,7 +44,7 @@ func (t *tally) add(o *tally) {
 }
 
 // silentPods returns how many of the pods gave no answer.
-func (t *tally) silentPods() int {
+func (t *podCounts) silentPods() int {
 	n := 0
 	for _, count := range t.answers {
 		if count == 0 {
@@ -71,7 +71,7 @@ func (p *pattern) add(answers []uint64, n uint64) {
 	p.expectedRepeats += float64(n) - expectedDistinct(n, len(answers))
 }
 
-func zeros(counts []uint64) int { return (&tally{answers: counts}).silentPods() }
+func zeros(counts []uint64) int { return (&podCounts{answers: counts}).silentPods() }
 
 func cellsOf(views []view) []*cell {
 	type key struct {
@@ -93,8 +93,8 @@ func cellsOf(views []view) []*cell {
 		k := key{v.set.key, pathKindOf(v.target), v.target.Family}
 		c := byKey[k]
 		if c == nil {
-			c = &cell{set: v.set, pathKind: k.kind, family: k.family, agents: map[string]*tally{},
-				targets: map[string]*tally{}}
+			c = &cell{set: v.set, pathKind: k.kind, family: k.family, agents: map[string]*podCounts{},
+				targets: map[string]*podCounts{}}
 			byKey[k], cells = c, append(cells, c)
 		}
 		c.add(v)
@@ -117,7 +117,7 @@ func cellsOf(views []view) []*cell {
 func comparePathKinds(a, b pathKind) int { return cmp.Compare(a.String(), b.String()) }
 
 func (c *cell) add(v view) {
-	t := &tally{answers: make([]uint64, len(c.set.pods)), n: v.answered, lost: v.lost, failed: !v.clean}
+	t := &podCounts{answers: make([]uint64, len(c.set.pods)), n: v.answered, lost: v.lost, failed: !v.clean}
 	for pod, n := range v.peers {
 		if i, ok := c.set.index[pod]; ok {
 			t.answers[i] = n
@@ -133,9 +133,9 @@ func (c *cell) add(v view) {
 	addTo(c.targets, v.target.ID, t)
 }
 
-func addTo(all map[string]*tally, name string, t *tally) {
+func addTo(all map[string]*podCounts, name string, t *podCounts) {
 	if all[name] == nil {
-		all[name] = &tally{answers: make([]uint64, len(t.answers))}
+		all[name] = &podCounts{answers: make([]uint64, len(t.answers))}
 	}
 	all[name].add(t)
 }
@@ -146,7 +146,7 @@ type pool struct {
 	cells     []*cell
 	pathKinds []pathKind
 	families  []topology.Family
-	agents    map[string]*tally
+	agents    map[string]*podCounts
 	pattern   pattern
 }
 
@@ -159,7 +159,7 @@ func pools(cells []*cell, key func(*cell) string) []*pool {
 		at := place{c.set.key, key(c)}
 		p := byKey[at]
 		if p == nil {
-			p = &pool{set: c.set, agents: map[string]*tally{}}
+			p = &pool{set: c.set, agents: map[string]*podCounts{}}
 			byKey[at], all = p, append(all, p)
 		}
 		p.add(c)

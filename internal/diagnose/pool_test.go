@@ -9,8 +9,8 @@ import (
 )
 
 // tallied4 is what an agent saw of four pods.
-func tallied4(met ...uint64) *tally {
-	t := &tally{answers: met}
+func tallied4(met ...uint64) *podCounts {
+	t := &podCounts{answers: met}
 	for _, n := range met {
 		t.n += n
 	}
@@ -19,24 +19,24 @@ func tallied4(met ...uint64) *tally {
 
 func TestAgentsThatMissMostPods(t *testing.T) {
 	for name, c := range map[string]struct {
-		agents map[string]*tally
+		agents map[string]*podCounts
 		want   []string
 	}{
-		"all meet all": {map[string]*tally{"a": tallied4(9, 9, 9, 9), "b": tallied4(9, 9, 9, 9)},
+		"all meet all": {map[string]*podCounts{"a": tallied4(9, 9, 9, 9), "b": tallied4(9, 9, 9, 9)},
 			[]string{"a", "b"}},
-		"one met nobody": {map[string]*tally{"a": tallied4(0, 0, 0, 0), "b": tallied4(9, 9, 9, 9)},
+		"one met nobody": {map[string]*podCounts{"a": tallied4(0, 0, 0, 0), "b": tallied4(9, 9, 9, 9)},
 			[]string{"b"}},
-		"one answer is an answer": {map[string]*tally{"a": tallied4(1, 0, 0, 0), "b": tallied4(9, 9, 9, 9)},
+		"one answer is an answer": {map[string]*podCounts{"a": tallied4(1, 0, 0, 0), "b": tallied4(9, 9, 9, 9)},
 			[]string{"a", "b"}},
-		"one misses half": {map[string]*tally{"a": tallied4(50, 50, 0, 0), "b": tallied4(9, 9, 9, 9)},
+		"one misses half": {map[string]*podCounts{"a": tallied4(50, 50, 0, 0), "b": tallied4(9, 9, 9, 9)},
 			[]string{"a", "b"}},
-		"one misses most, by too few": {map[string]*tally{"a": tallied4(33, 0, 0, 0), "b": tallied4(9, 9, 9, 9)},
+		"one misses most, by too few": {map[string]*podCounts{"a": tallied4(33, 0, 0, 0), "b": tallied4(9, 9, 9, 9)},
 			[]string{"a", "b"}},
-		"one misses most": {map[string]*tally{"a": tallied4(34, 0, 0, 0), "b": tallied4(9, 9, 9, 9)},
+		"one misses most": {map[string]*podCounts{"a": tallied4(34, 0, 0, 0), "b": tallied4(9, 9, 9, 9)},
 			[]string{"b"}},
-		"all miss most": {map[string]*tally{"a": tallied4(34, 0, 0, 0), "b": tallied4(0, 34, 0, 0)},
+		"all miss most": {map[string]*podCounts{"a": tallied4(34, 0, 0, 0), "b": tallied4(0, 34, 0, 0)},
 			[]string{"a", "b"}},
-		"all miss most but for nothing": {map[string]*tally{"a": tallied4(34, 0, 0, 0), "b": tallied4(0, 0, 0, 0)},
+		"all miss most but for nothing": {map[string]*podCounts{"a": tallied4(34, 0, 0, 0), "b": tallied4(0, 0, 0, 0)},
 			[]string{"a"}},
 	} {
 		if got := (&pool{agents: c.agents}).fairAgents(); !slices.Equal(got, c.want) {
@@ -47,7 +47,7 @@ func TestAgentsThatMissMostPods(t *testing.T) {
 
 func TestSurprise(t *testing.T) {
 	p := &pool{set: newSet([]string{"p", "q", "r", "s"}, nil, ""),
-		agents: map[string]*tally{"a": tallied4(1, 0, 0, 0), "b": tallied4(20, 0, 0, 0)}}
+		agents: map[string]*podCounts{"a": tallied4(1, 0, 0, 0), "b": tallied4(20, 0, 0, 0)}}
 	q := func(n float64) float64 { return math.Pow(0.75, n) }
 	for name, c := range map[string]struct {
 		silentInPool
@@ -69,9 +69,9 @@ func TestSurprise(t *testing.T) {
 
 func TestTurns(t *testing.T) {
 	port := func(met ...uint64) *cell {
-		return &cell{pathKind: pathKind{kind: target.NodePort}, targets: map[string]*tally{"x": tallied4(met...)}}
+		return &cell{pathKind: pathKind{kind: target.NodePort}, targets: map[string]*podCounts{"x": tallied4(met...)}}
 	}
-	own := &cell{pathKind: pathKind{kind: target.ClusterIP}, targets: map[string]*tally{"x": tallied4(0, 90, 90, 90)}}
+	own := &cell{pathKind: pathKind{kind: target.ClusterIP}, targets: map[string]*podCounts{"x": tallied4(0, 90, 90, 90)}}
 	for name, c := range map[string]struct {
 		cells []*cell
 		want  bool
@@ -92,27 +92,27 @@ func TestTurns(t *testing.T) {
 }
 
 func TestByChance(t *testing.T) {
-	agent := func(n uint64, seen, chance float64, turns uint64) *tally {
-		return &tally{n: n, distinct: seen, expectedDistinct: chance, turns: turns}
+	agent := func(n uint64, seen, chance float64, turns uint64) *podCounts {
+		return &podCounts{n: n, distinct: seen, expectedDistinct: chance, turns: turns}
 	}
 	for name, c := range map[string]struct {
-		agents []*tally
+		agents []*podCounts
 		turns  bool
 		want   bool
 	}{
-		"a pod without turns":                     {[]*tally{agent(10, 1, 4, 0)}, false, true},
-		"agents that always meet the same pods":   {[]*tally{agent(10, 2, 4, 0)}, true, false},
-		"agents that meet just enough pods":       {[]*tally{agent(10, 3, 4, 0)}, true, true},
-		"agents that meet each pod once":          {[]*tally{agent(10, 10, 8, 0)}, true, false},
-		"agents that meet pods again, hardly":     {[]*tally{agent(10, 9.5, 8, 0)}, true, true},
-		"agents whose node deals to all":          {[]*tally{agent(10, 1, 4, 4)}, true, true},
-		"agents whose node deals to all but one":  {[]*tally{agent(10, 1, 4, 3)}, true, false},
-		"agents of whom one's node deals to all":  {[]*tally{agent(10, 1, 4, 3), agent(10, 1, 4, 4)}, true, false},
-		"agents together meet just enough pods":   {[]*tally{agent(10, 2, 4, 0), agent(10, 4, 4, 0)}, true, true},
-		"agents together meet each pod once":      {[]*tally{agent(10, 10, 8, 0), agent(10, 10, 8, 0)}, true, false},
-		"agents together meet pods again, hardly": {[]*tally{agent(10, 10, 8, 0), agent(10, 9, 8, 0)}, true, true},
+		"a pod without turns":                     {[]*podCounts{agent(10, 1, 4, 0)}, false, true},
+		"agents that always meet the same pods":   {[]*podCounts{agent(10, 2, 4, 0)}, true, false},
+		"agents that meet just enough pods":       {[]*podCounts{agent(10, 3, 4, 0)}, true, true},
+		"agents that meet each pod once":          {[]*podCounts{agent(10, 10, 8, 0)}, true, false},
+		"agents that meet pods again, hardly":     {[]*podCounts{agent(10, 9.5, 8, 0)}, true, true},
+		"agents whose node deals to all":          {[]*podCounts{agent(10, 1, 4, 4)}, true, true},
+		"agents whose node deals to all but one":  {[]*podCounts{agent(10, 1, 4, 3)}, true, false},
+		"agents of whom one's node deals to all":  {[]*podCounts{agent(10, 1, 4, 3), agent(10, 1, 4, 4)}, true, false},
+		"agents together meet just enough pods":   {[]*podCounts{agent(10, 2, 4, 0), agent(10, 4, 4, 0)}, true, true},
+		"agents together meet each pod once":      {[]*podCounts{agent(10, 10, 8, 0), agent(10, 10, 8, 0)}, true, false},
+		"agents together meet pods again, hardly": {[]*podCounts{agent(10, 10, 8, 0), agent(10, 9, 8, 0)}, true, true},
 	} {
-		p := &pool{set: newSet([]string{"p", "q", "r", "s"}, nil, ""), agents: map[string]*tally{}}
+		p := &pool{set: newSet([]string{"p", "q", "r", "s"}, nil, ""), agents: map[string]*podCounts{}}
 		u := silentInPool{getsTurns: c.turns}
 		for i, a := range c.agents {
 			agent := string(rune('a' + i))

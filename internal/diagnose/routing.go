@@ -143,7 +143,7 @@ func (f facts) routingOf(p *pool, before []routing, comparisons int) (routing, b
 		// Requests that are dealt in turn, from the same first pod everywhere, meet few pods without a fault.
 		return c, !p.pattern.dealtInTurn()
 	}
-	few := &tally{answers: make([]uint64, len(p.set.pods))}
+	few := &podCounts{answers: make([]uint64, len(p.set.pods))}
 	selecting := p.bySelector()
 	for _, place := range slices.Sorted(maps.Keys(selecting)) {
 		if t := selecting[place]; t.leadsToFew(comparisons) {
@@ -164,8 +164,8 @@ func (f facts) routingOf(p *pool, before []routing, comparisons int) (routing, b
 }
 
 // total adds up what all agents saw.
-func (p *pool) total() *tally {
-	total := &tally{answers: make([]uint64, len(p.set.pods))}
+func (p *pool) total() *podCounts {
+	total := &podCounts{answers: make([]uint64, len(p.set.pods))}
 	for _, agent := range slices.Sorted(maps.Keys(p.agents)) {
 		total.add(p.agents[agent])
 	}
@@ -173,11 +173,11 @@ func (p *pool) total() *tally {
 }
 
 // bySelector returns what was seen by selector: by agent if the agents' nodes select the backends, else by target.
-func (p *pool) bySelector() map[string]*tally {
+func (p *pool) bySelector() map[string]*podCounts {
 	if p.pathKinds[0].clientSelects() {
 		return p.agents
 	}
-	targets := map[string]*tally{}
+	targets := map[string]*podCounts{}
 	for _, c := range p.cells {
 		maps.Copy(targets, c.targets)
 	}
@@ -185,7 +185,7 @@ func (p *pool) bySelector() map[string]*tally {
 }
 
 // answeringPods returns the pods that answered, and how often.
-func answeringPods(set *backendSet, t *tally) (pods []string, counts []uint64) {
+func answeringPods(set *backendSet, t *podCounts) (pods []string, counts []uint64) {
 	for i, n := range t.answers {
 		if n > 0 {
 			pods, counts = append(pods, set.pods[i]), append(counts, n)
@@ -195,7 +195,7 @@ func answeringPods(set *backendSet, t *tally) (pods []string, counts []uint64) {
 }
 
 // leadsToFew reports whether less than half of the pods answered, and neither chance nor lost requests explain that.
-func (t *tally) leadsToFew(comparisons int) bool {
+func (t *podCounts) leadsToFew(comparisons int) bool {
 	k := len(t.answers)
 	h := k - t.silentPods()
 	return 2*h < k && unlikely(logChoose(k, h)+t.logWithin(h), comparisons)
@@ -203,7 +203,7 @@ func (t *tally) leadsToFew(comparisons int) bool {
 
 // logWithin returns the logarithm of an upper bound of the probability that as many connections as were answered, of
 // the answered and the lost ones, are led to a given h of the pods.
-func (t *tally) logWithin(h int) float64 {
+func (t *podCounts) logWithin(h int) float64 {
 	all := float64(t.n + t.lost)
 	return logTail(all, float64(t.n)/all, float64(h)/float64(len(t.answers)))
 }
@@ -215,7 +215,7 @@ func (t *tally) logWithin(h int) float64 {
 // target every time, and it may be their own. So each target counts as one selection, unless the agents' own nodes do
 // the same for another kind of path.
 func (f facts) staysOnNode(p *pool, before []routing, comparisons int) (local, byTarget bool) {
-	agents := func(agent string, _ *tally) string { return f.nodes[agent] }
+	agents := func(agent string, _ *podCounts) string { return f.nodes[agent] }
 	log := f.logStaysOnNode(p, p.agents, agents, 0)
 	if p.pathKinds[0].clientSelects() {
 		return unlikely(log, comparisons), false
@@ -227,7 +227,7 @@ func (f facts) staysOnNode(p *pool, before []routing, comparisons int) (local, b
 	}
 	// Which node has a target's address is unknown. It is taken to be the node of the first pod that answers there; any
 	// of the nodes might have been taken.
-	first := func(_ string, t *tally) string {
+	first := func(_ string, t *podCounts) string {
 		return f.nodes[p.set.pods[slices.IndexFunc(t.answers, func(n uint64) bool { return n > 0 })]]
 	}
 	if unlikely(log, comparisons) {
@@ -239,7 +239,7 @@ func (f facts) staysOnNode(p *pool, before []routing, comparisons int) (local, b
 // logStaysOnNode returns the logarithm of an upper bound of the probability that all places, of at least two nodes,
 // each lead to the pods of one node only by chance; 0 if the places do not lead so. free is the logarithm of how many
 // nodes each place might belong to.
-func (f facts) logStaysOnNode(p *pool, places map[string]*tally, nodeOf func(string, *tally) string,
+func (f facts) logStaysOnNode(p *pool, places map[string]*podCounts, nodeOf func(string, *podCounts) string,
 	free float64) float64 {
 	var nodes []string
 	var log float64

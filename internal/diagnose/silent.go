@@ -209,10 +209,10 @@ func (f facts) confidence(s silentPod, reach reach) Confidence {
 		sure = High
 	}
 	if s.uneven {
-		sure = sure.lower()
+		sure = lower(sure)
 	}
 	if s.judgedBy == 1 {
-		sure = sure.lower()
+		sure = lower(sure)
 	}
 	return sure
 }

@@ -126,7 +126,7 @@ func (p *pool) getsTurns(i int) bool {
 }
 
 // leastTurns returns how often each pod answers at least if requests are dealt in turn.
-func (t *tally) leastTurns() float64 { return float64(t.n / uint64(len(t.answers))) }
+func (t *podCounts) leastTurns() float64 { return float64(t.n / uint64(len(t.answers))) }
 
 // fairPart is the part of the expected answers above which chance, or dealing in turn, may have led to them.
 const fairPart = 0.75

@@ -27,7 +27,7 @@ func localOnly(f facts) []Finding {
 		if c.byTarget {
 			what = "requests to each node port were answered by pods of one node alone"
 		}
-		return Finding{Where: "the Service's " + c.names(), Confidence: f.routingConfidence(c).lower(),
+		return Finding{Where: "the Service's " + c.names(), Confidence: lower(f.routingConfidence(c)),
 			Message: fmt.Sprintf(
 				"%s: %s, %s; look at the topology settings of kube-proxy, or of what stands in for it",
 				c.names(), what, noSpecReason)}

@@ -19,12 +19,8 @@ type Demand struct {
 
 // DemandOf returns the demand of a round with the mesh and the load.
 func DemandOf(m mesh.Mesh, load mesh.Load) Demand {
-	d := Demand{Load: load}
-	for _, p := range m.Plans {
-		d.Most = max(d.Most, len(p.Targets))
-		d.All += len(p.Targets)
-	}
-	return d
+	most, all := m.Sizes()
+	return Demand{Load: load, Most: most, All: all}
 }
 
 // Rates returns the requests a second that are asked for: of the agent with the most targets, and of all agents
@@ -107,4 +103,40 @@ func (d Demand) refuse(share Share, fitsAgent bool, budget report.RequestBudget)
 		budget.UsedBy = ""
 	}
 	return load, budget
+}
+
+// mostRounds bounds in how many rounds every pair is probed.
+const mostRounds = 1 << 16
+
+// Rounds returns in how many rounds a mesh must probe its pairs so that one request to each target of a round stays
+// within the installation's caps; 1 where every round may probe all pairs, or must. The result is a power of two, so
+// that it changes seldom while nodes come and go.
+func Rounds(m mesh.Mesh, load mesh.Load, pairs mesh.Pairs, share Share) uint64 {
+	rounds := uint64(1)
+	if m.Shared == nil && !m.MayRotate() || pairs == mesh.FullPairs {
+		return rounds
+	}
+	demand := DemandOf(m, load)
+	if m.Shared != nil {
+		rounds = max(m.Shared.Rotation.Rounds, 1)
+	}
+	for factor := uint64(1); rounds < mostRounds; rounds, factor = rounds*2, factor*2 {
+		part := demand
+		part.Most, part.All = partOf(demand.Most, factor), partOf(demand.All, factor)
+		perAgent, total := part.LowestRates()
+		if (share.Cap <= 0 || perAgent <= share.Cap) && (share.CapTotal <= 0 || total <= share.CapTotal) {
+			break
+		}
+	}
+	return rounds
+}
+
+// partOf returns a part of the targets, with a tenth more: classes are of about the same size, and neighbors and failed
+// pairs are always probed.
+func partOf(targets int, factor uint64) int {
+	if factor == 1 {
+		return targets
+	}
+	part := targets / int(factor) // #nosec G115 -- at most mostRounds
+	return part + part/10 + 16
 }

@@ -53,7 +53,11 @@ type targetBySource struct {
 func backendTargets(plans []Plan) (same []target.Target, others []targetBySource) {
 	first := map[string]target.Target{}
 	differ := map[string]bool{}
-	for _, plan := range plans {
+	for i, plan := range plans {
+		// Agents with the same targets share them.
+		if i > 0 && sameTargets(plan.Targets, plans[i-1].Targets) {
+			continue
+		}
 		for _, t := range plan.Targets {
 			if t.MayAnswer() != target.Backends {
 				continue

@@ -21,6 +21,15 @@ type Want struct {
 	// NodeAddresses says by which addresses of a node its node ports are probed; empty is target.PrimaryAddress.
 	NodeAddresses target.Addresses
 	Load          Load
+	// Pairs is which pairs of nodes are probed; empty is AutoPairs. Rounds is in how many rounds every pair is probed at
+	// least, a power of two; 0 is 1.
+	Pairs  Pairs
+	Rounds uint64
+	// Again are the pairs that failed in earlier rounds.
+	Again []Again
+	// SuccessRate and MeanDelay are what paths must reach; see Detail.
+	SuccessRate float64
+	MeanDelay   time.Duration
 	// Limit is Plan.Limit.
 	Limit time.Duration
 	HTTP
@@ -39,6 +48,10 @@ type Plan struct {
 	HTTP
 	// Authorities are certificates in PEM, by the name in Trust of the targets.
 	Authorities map[string][]byte `json:"Authorities"`
+	// Paths is the number of targets of the agent, where Mesh.Shared has most of them; 0 where Targets has them all.
+	Paths int `json:"Paths,omitempty"`
+	// Detail says which paths are reported one by one; its zero value is all. Assignment.PlanOf sets it.
+	Detail Detail `json:"-"`
 }
 
 // HTTP is the part of a plan that is about HTTP. A plan for another protocol has a part of its own beside it; the rest
@@ -73,10 +86,12 @@ type Mesh struct {
 	// Outside are the nodes that run no agent and are not meant to, and the nodes whose node ports are not probed,
 	// sorted by name.
 	Outside []report.Outside `json:"Outside"`
+	// Shared has the targets that all plans have in common, in a round with many paths; nil in others.
+	Shared *Shared `json:"Shared,omitempty"`
 }
 
-// New plans a round in which every ready agent probes every target, with the load that is asked for: limits.Grant
-// lowers it. Agents that are not ready are expected as well, with the reason. Plans with the same targets share them.
+// New plans a round in which every ready agent probes every target, or its part of the pairs of nodes, with the load that
+// is asked for: limits.Grant lowers it. Agents that are not ready are expected as well, with the reason. Plans with the same targets share them.
 func New(key schedule.Key, task report.TaskRef, snapshot topology.Snapshot, want Want) Mesh {
 	var m Mesh
 	seen := map[target.Gap]bool{}
@@ -102,6 +117,7 @@ func New(key schedule.Key, task report.TaskRef, snapshot topology.Snapshot, want
 	m.Outside = outside(snapshot, want)
 	m.SetLoad(want.Load)
 	m.Backends = backends(snapshot, m.Plans)
+	m.share(key, snapshot, want)
 	return m
 }
 
@@ -140,6 +156,6 @@ func (m *Mesh) SetLoad(load Load) {
 // DropPlans takes all plans away, so that nothing is sent. Only agents that could not even have begun are expected
 // then.
 func (m *Mesh) DropPlans() {
-	m.Plans, m.Backends = nil, nil
+	m.Plans, m.Backends, m.Shared = nil, nil, nil
 	m.Expected = slices.DeleteFunc(m.Expected, func(e report.Expected) bool { return e.LeftOutWhy == "" })
 }

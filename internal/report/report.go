@@ -79,12 +79,11 @@ type AgentReport struct {
 	Latest   time.Time `json:"Latest"`
 	// Paths are the paths that are reported one by one: all of them, unless there are Sums.
 	Paths []Path `json:"Paths"`
-	// Sums add up the other paths. NotListed are the indices, among the agent's targets, of those that did not pass by
-	// the agent's own judgement; they are not stored.
-	Sums      []Sum     `json:"Sums,omitempty"`
-	NotListed []uint32  `json:"-"`
-	Resources Resources `json:"Resources"`
-	Observer  Observer  `json:"Observer"`
+	// Sums add up the other paths. NotListed are those of them that did not pass, ascending; they are not stored.
+	Sums      []Sum       `json:"Sums,omitempty"`
+	NotListed []NotListed `json:"-"`
+	Resources Resources   `json:"Resources"`
+	Observer  Observer    `json:"Observer"`
 	// Served is how many counted requests of this round the agent's own responder answered, whoever sent them.
 	// ServedPersistent is how many requests over persistent connections it answered.
 	Served           uint64 `json:"Served"`
@@ -171,6 +170,9 @@ type Round struct {
 	// Outside are the nodes that run no agent and are not meant to, and the nodes whose node ports are not probed,
 	// sorted by name.
 	Outside []Outside `json:"Outside"`
+	// Findings are the faults of a round in which agents report sums: they cannot be found again from what is stored.
+	// They are nil in other rounds.
+	Findings []Finding `json:"Findings,omitempty"`
 	// Coverage says which pairs of nodes were probed.
 	Coverage Coverage `json:"Coverage,omitzero"`
 	// Nodes are the nodes to which paths did not pass that no agent reports one by one, those with the most first, at

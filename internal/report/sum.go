@@ -1,10 +1,17 @@
 package report
 
-import "time"
+import (
+	"slices"
+	"time"
+
+	"kdoctor.io/kdoctor/internal/target"
+)
 
 // Sum adds up paths of one agent that are not reported one by one: those of one kind and family to the nodes of one
 // zone. A round of many paths has sums; a round of few has none.
 type Sum struct {
+	// Group is the number under which the plan has the kind, the family and the zone. It has no meaning beyond the round.
+	Group uint32 `json:"-"`
 	// Zone is the zone of the targets' nodes; empty if unknown.
 	Zone string `json:"Zone"`
 	// Paths is how many paths are added up. NotPassed is how many of them did not pass.
@@ -14,6 +21,25 @@ type Sum struct {
 	// failures have no spans, and its times are those of the first and of the last path.
 	Total Path `json:"Total"`
 }
+
+// NotListed is a path in a sum that did not pass by the agent's own judgement.
+type NotListed struct {
+	// Index is the path's place among the agent's targets. Target is that target; mesh.Assignment.Attach sets it.
+	Index  uint32
+	Class  Class
+	Target *target.Target
+}
+
+// Class is how a path that is not listed did not pass.
+type Class uint8
+
+// The classes. Classes is their number.
+const (
+	Failed Class = iota
+	NotMeasured
+	Doubtful
+	Classes
+)
 
 // Mode is which pairs of nodes a round probes.
 type Mode string
@@ -57,3 +83,101 @@ type ZonePair struct {
 	Paths     uint64 `json:"Paths"`
 	NotPassed uint64 `json:"NotPassed"`
 }
+
+// Add adds the counts and histograms of another path, and of its persistent stream. Only peers that named reports are
+// added. Spans are left out: their times count from the start of one path.
+func (p *Path) Add(o *Path, named func(pod string) bool) {
+	p.addStream(o, named)
+	if o.Persistent == nil {
+		return
+	}
+	if p.Persistent == nil {
+		p.Persistent = &Path{}
+	}
+	p.Persistent.addStream(o.Persistent, named)
+}
+
+func (p *Path) addStream(o *Path, named func(pod string) bool) {
+	p.Scheduled, p.Sent, p.Missed, p.OK = p.Scheduled+o.Scheduled, p.Sent+o.Sent, p.Missed+o.Missed, p.OK+o.OK
+	p.Kernel, p.Bytes = p.Kernel+o.Kernel, p.Bytes+o.Bytes
+	p.Retransmits, p.Retransmitted = p.Retransmits+o.Retransmits, p.Retransmitted+o.Retransmitted
+	p.Reused, p.Closed = p.Reused+o.Reused, p.Closed+o.Closed
+	p.IdleResets, p.IdleCloses = p.IdleResets+o.IdleResets, p.IdleCloses+o.IdleCloses
+	p.Latency.Merge(o.Latency)
+	p.Response.Merge(o.Response)
+	p.Lag.Merge(o.Lag)
+	for i, phase := range o.Phases {
+		sum := &p.Phases[i]
+		sum.Count, sum.Sum, sum.Max = sum.Count+phase.Count, sum.Sum+phase.Sum, max(sum.Max, phase.Max)
+	}
+	for _, f := range o.Failures {
+		p.addFailure(f)
+	}
+	for status, n := range o.Statuses {
+		if p.Statuses == nil {
+			p.Statuses = map[int]uint64{}
+		}
+		p.Statuses[status] += n
+	}
+	for pod, n := range o.Peers {
+		if !named(pod) {
+			continue
+		}
+		if p.Peers == nil {
+			p.Peers = map[string]uint64{}
+		}
+		p.Peers[pod] += n
+	}
+	if p.Started.IsZero() || !o.Started.IsZero() && o.Started.Before(p.Started) {
+		p.Started = o.Started
+	}
+	if o.Ended.After(p.Ended) {
+		p.Ended = o.Ended
+	}
+}
+
+func (p *Path) addFailure(f Failure) {
+	at := slices.IndexFunc(p.Failures, func(k Failure) bool { return k.Outcome == f.Outcome && k.Phase == f.Phase })
+	if at < 0 {
+		at = len(p.Failures)
+		p.Failures = append(p.Failures, Failure{Outcome: f.Outcome, Phase: f.Phase})
+	}
+	sum := &p.Failures[at]
+	sum.Count += f.Count
+	for _, example := range f.Examples {
+		if len(sum.Examples) < maxExamples && !slices.Contains(sum.Examples, example) {
+			sum.Examples = append(sum.Examples, example)
+		}
+	}
+}
+
+// maxExamples bounds the examples of a failure.
+const maxExamples = 3
+
+// HasSums reports whether agents of the round were to report sums.
+func (r Round) HasSums() bool {
+	return slices.ContainsFunc(r.Expected, func(e Expected) bool { return e.Paths > 0 })
+}
+
+// MaxZonePairs bounds Round.ZonePairs.
+const MaxZonePairs = 1000
+
+// Finding is one fault and where it is; internal/diagnose makes findings.
+type Finding struct {
+	// Reason names the rule, in one word that never changes.
+	Reason    string    `json:"Reason"`
+	Component Component `json:"Component"`
+	// Where names the thing, such as a pod and its node.
+	Where      string     `json:"Where"`
+	Confidence Confidence `json:"Confidence"`
+	// Message is one sentence without a final stop: what is wrong, where it is seen from, and what to look at next.
+	Message string `json:"Message"`
+	// Evidence is the figures behind the finding, one clause each.
+	Evidence []string `json:"Evidence"`
+}
+
+// Confidence is how sure a finding is; internal/diagnose has the degrees.
+type Confidence string
+
+// Component is the part of the cluster that a finding is about; internal/diagnose has the components.
+type Component string

@@ -10,6 +10,7 @@ import (
 
 	"kdoctor.io/kdoctor/internal/mesh"
 	"kdoctor.io/kdoctor/internal/report"
+	"kdoctor.io/kdoctor/internal/schedule"
 	"kdoctor.io/kdoctor/internal/store"
 	"kdoctor.io/kdoctor/internal/topology"
 )
@@ -30,8 +31,9 @@ type result struct {
 
 // roundRun is one round under way: all agents that have a plan in it, and what their calls share.
 type roundRun struct {
-	config Config
-	agents []*agentRun
+	config   Config
+	assigned *mesh.Assignment
+	agents   []*agentRun
 	// slots bounds the calls under way.
 	slots chan struct{}
 	// softDeadline is when agents are no longer followed, so that the last call to each is over by the deadline.
@@ -43,7 +45,9 @@ type roundRun struct {
 // agentRun is one agent in one round.
 type agentRun struct {
 	round *roundRun
+	// plan is the agent's plan, without the targets that the round's plans share. index is the plan's place.
 	plan  mesh.Plan
+	index int
 	// began is when the agent's load began, as far as the controller knows.
 	began time.Time
 	// earliest and latest are moments between which the agent started. earliest is when the start was first sent, or
@@ -58,12 +62,12 @@ type agentRun struct {
 }
 
 func newRoundRun(config Config, plan store.StoredPlan) *roundRun {
-	r := &roundRun{config: config, slots: make(chan struct{}, config.Parallel),
+	r := &roundRun{config: config, assigned: plan.Mesh.Assign(), slots: make(chan struct{}, config.Parallel),
 		unknown: "the agent restarted during the round"}
 	r.softDeadline = plan.Deadline.Add(-min(collectReserve, plan.Deadline.Sub(plan.Started)/10))
-	for _, p := range plan.Mesh.Plans {
+	for i, p := range plan.Mesh.Plans {
 		r.agents = append(r.agents,
-			&agentRun{round: r, plan: p, began: plan.Started, answered: plan.Started, earliest: plan.Started})
+			&agentRun{round: r, plan: p, index: i, began: plan.Started, answered: plan.Started, earliest: plan.Started})
 	}
 	return r
 }
@@ -129,9 +133,9 @@ func (a *agentRun) follow(ctx context.Context, resumed bool) {
 	// A round may be taken up long after its load, when nobody has asked for its reports yet.
 	giveUp := later(a.began.Add(load.Duration+load.Timeout), time.Now()).Add(giveUpAfter)
 	for sleep(ctx, a.untilNextPoll()) {
-		err := a.fetch(ctx)
+		err := a.poll(ctx)
 		switch {
-		case err == nil && !a.result.report.Ended.IsZero():
+		case err == nil && a.ended():
 			return
 		case err == nil:
 			giveUp = later(giveUp, time.Now().Add(giveUpAfter))
@@ -155,8 +159,8 @@ func (a *agentRun) untilNextPoll() time.Duration {
 // load: the earlier process may have ended before it started this agent.
 func (a *agentRun) start(ctx context.Context, resumed bool) bool {
 	if resumed {
-		if err := a.fetch(ctx); !a.result.lostForGood {
-			return err != nil || a.result.report.Ended.IsZero()
+		if err := a.poll(ctx); !a.result.lostForGood {
+			return err != nil || !a.ended()
 		}
 		if load := a.plan.Load; time.Until(a.round.softDeadline) < load.Duration+load.Timeout {
 			a.result.lostWhy = "the agent does not have the round, and there was no time left to start it"
@@ -186,28 +190,66 @@ func (a *agentRun) start(ctx context.Context, resumed bool) bool {
 }
 
 func (a *agentRun) startOnce(ctx context.Context) error {
-	plan := a.plan
 	return a.call(ctx, func(ctx context.Context) error {
+		plan := a.round.assigned.PlanOf(a.index)
 		plan.Limit = time.Until(a.round.softDeadline)
 		return a.round.config.Agents.Start(ctx, plan.Agent, plan)
 	})
 }
 
-// fetch asks for the report once and keeps the answer. An agent that does not have the round has restarted and lost
-// what it measured.
+// ended reports whether the whole report of the agent's round is there.
+func (a *agentRun) ended() bool { return a.result.reported && !a.result.report.Ended.IsZero() }
+
+// poll asks for the agent's state, and for its report once the round has ended.
+func (a *agentRun) poll(ctx context.Context) error {
+	state, err := a.ask(ctx, a.round.config.Agents.State)
+	if err != nil {
+		return err
+	}
+	if !state.Ended.IsZero() {
+		return a.fetch(ctx)
+	}
+	a.result = result{report: state, reported: true}
+	return nil
+}
+
+// fetch asks for the report once and keeps the answer.
 func (a *agentRun) fetch(ctx context.Context) error {
+	got, err := a.ask(ctx, func(ctx context.Context, agent topology.Agent, key schedule.Key) (report.AgentReport, error) {
+		got, err := a.round.config.Agents.Fetch(ctx, agent, key)
+		if err == nil && got.Pod == agent.Pod {
+			err = a.round.assigned.Attach(a.index, &got)
+		}
+		return got, err
+	})
+	if err == nil {
+		a.result = result{report: got, reported: true}
+	}
+	return err
+}
+
+// update asks for how many requests the agent has answered since its report was fetched.
+func (a *agentRun) update(ctx context.Context) error {
+	state, err := a.ask(ctx, a.round.config.Agents.State)
+	if err == nil {
+		a.result.report.Served, a.result.report.ServedPersistent = state.Served, state.ServedPersistent
+		a.result.report.Earliest, a.result.report.Latest = a.earliest, a.latest
+	}
+	return err
+}
+
+// ask makes a call that returns a report or its state, and learns from the answer, or from its absence. An agent that
+// does not have the round has restarted and lost what it measured.
+func (a *agentRun) ask(ctx context.Context,
+	do func(context.Context, topology.Agent, schedule.Key) (report.AgentReport, error)) (report.AgentReport, error) {
 	var got report.AgentReport
 	asked := time.Now()
 	err := a.call(ctx, func(ctx context.Context) (err error) {
-		got, err = a.round.config.Agents.Fetch(ctx, a.plan.Agent, a.plan.Key)
+		got, err = do(ctx, a.plan.Agent, a.plan.Key)
 		return err
 	})
-	switch {
-	case err != nil:
-	case got.Pod != a.plan.Agent.Pod:
+	if err == nil && got.Pod != a.plan.Agent.Pod {
 		err = fmt.Errorf("agent %s answered in its place", got.Pod)
-	default:
-		a.plan.Attach(&got)
 	}
 	switch {
 	case err == nil:
@@ -223,17 +265,15 @@ func (a *agentRun) fetch(ctx context.Context) error {
 			a.earliest, a.latest = narrowStart(a.earliest, a.latest, a.running, time.Now(), got.Ended.Sub(got.Started))
 		}
 		got.Earliest, got.Latest = a.earliest, a.latest
-		a.result = result{report: got, reported: true}
 	case errors.Is(err, a.round.config.Unknown):
 		// A complete report stays, even when the agent restarts later.
-		if !a.result.report.Ended.IsZero() {
-			return err
+		if !a.ended() {
+			a.result = result{lostForGood: true, lostWhy: a.round.unknown}
 		}
-		a.result = result{lostForGood: true, lostWhy: a.round.unknown}
 	case a.result.lostWhy == "" || ctx.Err() == nil:
 		a.result.lostWhy = "no answer: " + clause(err)
 	}
-	return err
+	return got, err
 }
 
 // narrowStart narrows the moments between which an agent started. running is a moment at which its load still ran, zero
@@ -249,14 +289,19 @@ func narrowStart(earliest, latest, running, done time.Time, ran time.Duration) (
 	return earliest, latest
 }
 
-// fetchLast fetches the report once more, and stops an agent whose load still runs when the round is over. Without an
-// answer to this call an earlier report counts only when it was complete: nobody knows what came after it.
+// fetchLast fetches the report of an agent that had not ended before, and stops an agent whose load still runs when the
+// round is over. Without an answer to this call an agent that ran has no report: nobody knows what came after. Of an
+// agent that had ended, it asks for what the agent answered since then.
 func (a *agentRun) fetchLast(ctx context.Context) {
 	if a.result.lostForGood {
 		return
 	}
+	if a.ended() {
+		_ = a.update(ctx) // a complete report stays
+		return
+	}
 	switch err := a.fetch(ctx); {
-	case !a.result.reported || !a.result.report.Ended.IsZero():
+	case !a.result.reported || a.ended():
 	case err != nil:
 		a.result.reported = false
 	default:

@@ -50,7 +50,8 @@ func (c *Conductor) acquireRunning(ctx context.Context, key schedule.Key, m mesh
 // the deadline, and reads the cluster again after the wait. A round that gets nothing is planned without any agent: it
 // has no data, and its report says why. After the deadline nothing is sent any more, and no limit counts.
 func (c *Conductor) draft(ctx context.Context, req Request) (mesh.Mesh, topology.Snapshot, error) {
-	load := req.Want.Load
+	load, want := req.Want.Load, req.Want
+	want.SuccessRate, want.MeanDelay = req.Expect.SuccessRate, req.Expect.MeanDelay
 	waiting, cancel := context.WithDeadline(ctx, req.Deadline.Add(-load.Duration-load.Timeout-2*collectReserve))
 	defer cancel()
 	var waited time.Duration
@@ -67,13 +68,19 @@ func (c *Conductor) draft(ctx context.Context, req Request) (mesh.Mesh, topology
 		}
 		// Taken is by the clock of this process and from before the reading, so the snapshot is at least as new.
 		snapshot.Taken = taken
-		m := mesh.New(req.Key, req.Task, snapshot, req.Want)
+		m := mesh.New(req.Key, req.Task, snapshot, want)
 		if !time.Now().Before(req.Deadline) {
 			limits.Grant(&m, load, limits.Share{})
 			return m, snapshot, nil
 		}
 		asked := time.Now()
-		limits.Grant(&m, load, c.Budget.Acquire(waiting, req.Key, limits.DemandOf(m, load)))
+		share := c.Budget.Acquire(waiting, req.Key, limits.DemandOf(m, load))
+		if rounds := limits.Rounds(m, load, want.Pairs, share); rounds > max(want.Rounds, 1) {
+			want.Rounds = rounds
+			m = mesh.New(req.Key, req.Task, snapshot, want)
+			share = c.Budget.Acquire(waiting, req.Key, limits.DemandOf(m, load))
+		}
+		limits.Grant(&m, load, share)
 		if ctx.Err() != nil {
 			return mesh.Mesh{}, topology.Snapshot{}, context.Cause(ctx)
 		}

@@ -75,6 +75,11 @@ func (d *diary) Fetch(ctx context.Context, agent topology.Agent, key schedule.Ke
 	return d.agents.Fetch(ctx, agent, key)
 }
 
+func (d *diary) State(ctx context.Context, agent topology.Agent, key schedule.Key) (report.AgentReport, error) {
+	defer d.note(ctx, agent.Pod, "state")()
+	return d.agents.State(ctx, agent, key)
+}
+
 func (d *diary) Stop(ctx context.Context, agent topology.Agent, key schedule.Key) error {
 	defer d.note(ctx, agent.Pod, "stop")()
 	return d.agents.Stop(ctx, agent, key)
@@ -114,26 +119,26 @@ func TestWhenAnAgentIsAsked(t *testing.T) {
 	}{
 		{"an agent is asked every 2 s, soon after its load of 11 s, and once more when all are done", habit{},
 			time.Minute,
-			slices.Concat(start, every("fetch", 2*second, 10*second, 2*second), []string{"fetch 11.2s", "fetch 11.2s"}),
+			slices.Concat(start, every("state", 2*second, 10*second, 2*second), []string{"state 11.2s", "fetch 11.2s", "state 11.2s"}),
 			112 * tenth},
 		{"one that is not done after its load is asked twice a second, until a tenth of the round is left, and stopped",
 			habit{endless: true}, 15 * second,
-			slices.Concat(start, every("fetch", 2*second, 10*second, 2*second),
-				every("fetch", 112*tenth, 132*tenth, 5*tenth),
+			slices.Concat(start, every("state", 2*second, 10*second, 2*second),
+				every("state", 112*tenth, 132*tenth, 5*tenth),
 				[]string{"fetch 13.5s", "stop 13.5s"}), 135 * tenth},
 		{"and in a longer round until 2 s are left", habit{endless: true}, 21 * second,
-			slices.Concat(start, every("fetch", 2*second, 10*second, 2*second),
-				every("fetch", 112*tenth, 187*tenth, 5*tenth),
+			slices.Concat(start, every("state", 2*second, 10*second, 2*second),
+				every("state", 112*tenth, 187*tenth, 5*tenth),
 				[]string{"fetch 19s", "stop 19s"}), 19 * second},
 		{"one that falls silent is given up 15 s after its last request could have ended", habit{goneAfter: 5 * second},
 			time.Minute,
-			slices.Concat(start, every("fetch", 2*second, 10*second, 2*second),
-				every("fetch", 112*tenth, 272*tenth, 5*tenth),
+			slices.Concat(start, every("state", 2*second, 10*second, 2*second),
+				every("state", 112*tenth, 272*tenth, 5*tenth),
 				[]string{"fetch 27.2s"}), 272 * tenth},
 		{"one that falls silent later is given up 15 s after it last answered",
 			habit{endless: true, goneAfter: 20 * second}, time.Minute,
-			slices.Concat(start, every("fetch", 2*second, 10*second, 2*second),
-				every("fetch", 112*tenth, 352*tenth, 5*tenth),
+			slices.Concat(start, every("state", 2*second, 10*second, 2*second),
+				every("state", 112*tenth, 352*tenth, 5*tenth),
 				[]string{"fetch 35.2s"}), 352 * tenth},
 		{"one that cannot be started is tried for 15 s and then told to stop", habit{refuses: true}, time.Minute,
 			append(every("start", 0, 15*second, second), "stop 15s"), 15 * second},
@@ -141,14 +146,14 @@ func TestWhenAnAgentIsAsked(t *testing.T) {
 			9500 * time.Millisecond,
 			every("start", 0, 8*second, second), 8550 * time.Millisecond},
 		{"one that starts late is asked by its own time", habit{refusesFor: 5 * second}, time.Minute,
-			slices.Concat(every("start", 0, 5*second, second), every("fetch", 7*second, 15*second, 2*second),
-				[]string{"fetch 16.2s", "fetch 16.2s"}), 162 * tenth},
+			slices.Concat(every("start", 0, 5*second, second), every("state", 7*second, 15*second, 2*second),
+				[]string{"state 16.2s", "fetch 16.2s", "state 16.2s"}), 162 * tenth},
 		{"one that does not answer is waited for 30 s, and 2 s more to be told to stop", habit{mute: true},
 			5 * time.Minute,
 			[]string{"start 0s", "stop 30s"}, 32 * second},
 		{"one that no longer answers at the end is waited for until the deadline", habit{muteAfter: 5 * second},
 			30 * second,
-			slices.Concat(start, every("fetch", 2*second, 6*second, 2*second), []string{"fetch 28s"}), 30 * second},
+			slices.Concat(start, every("state", 2*second, 6*second, 2*second), []string{"fetch 28s"}), 30 * second},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -184,11 +189,20 @@ func (q quiet) Start(ctx context.Context, agent topology.Agent, _ mesh.Plan) err
 
 func (q quiet) Fetch(ctx context.Context, agent topology.Agent, _ schedule.Key) (report.AgentReport, error) {
 	defer q.note(ctx, agent.Pod, "fetch")()
+	return q.report(agent), nil
+}
+
+func (q quiet) State(ctx context.Context, agent topology.Agent, _ schedule.Key) (report.AgentReport, error) {
+	defer q.note(ctx, agent.Pod, "state")()
+	return q.report(agent), nil
+}
+
+func (q quiet) report(agent topology.Agent) report.AgentReport {
 	r := report.AgentReport{Pod: agent.Pod, Node: agent.Node, Started: q.began}
 	if time.Since(q.began) > 10*time.Second {
 		r.Finished, r.Ended = true, q.began.Add(10*time.Second)
 	}
-	return r, nil
+	return r
 }
 
 func TestManyAgentsAreAskedLessOftenAndNotAllAtOnce(t *testing.T) {
@@ -202,9 +216,9 @@ func TestManyAgentsAreAskedLessOftenAndNotAllAtOnce(t *testing.T) {
 		want           []string
 	}{
 		{"200 agents are asked every 2 s", 200, 0, 200,
-			append(every("fetch", 2*time.Second, 10*time.Second, 2*time.Second), "fetch 10s")},
+			append(every("state", 2*time.Second, 10*time.Second, 2*time.Second), "fetch 10s", "state 10s")},
 		{"300 agents are asked every 3 s, 256 at a time", 300, 0, 256,
-			append(every("fetch", 3*time.Second, 9*time.Second, 3*time.Second), "fetch 10.2s", "fetch 10.2s")},
+			append(every("state", 3*time.Second, 9*time.Second, 3*time.Second), "state 10.2s", "fetch 10.2s", "state 10.2s")},
 		{"three agents are asked one at a time where one is allowed", 3, 1, 1, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {

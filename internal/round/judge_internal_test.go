@@ -35,8 +35,9 @@ func TestTheKeptRoundTellsWhatWasPlanned(t *testing.T) {
 			Key: req.Key, Task: req.Task, Started: plan.Started, Deadline: plan.Deadline, Ended: now,
 			Budget:   plan.Mesh.Load,
 			Expected: plan.Mesh.Expected, Backends: plan.Mesh.Backends, Gaps: plan.Mesh.Gaps,
-			Outside: plan.Mesh.Outside,
-			Missing: []report.Missing{{Pod: "a", Node: "n", Reason: "pod is Pending"}},
+			Outside:  plan.Mesh.Outside,
+			Missing:  []report.Missing{{Pod: "a", Node: "n", Reason: "pod is Pending"}},
+			Coverage: report.Coverage{Mode: report.Full, Rounds: 1},
 		}
 		kept := judge(req, plan, nil, nil)
 		if diff := cmp.Diff(want, kept.Round, cmp.AllowUnexported(stats.Histogram{})); diff != "" {

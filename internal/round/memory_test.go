@@ -121,6 +121,13 @@ func (a *agents) Fetch(ctx context.Context, agent topology.Agent, key schedule.K
 	return r, err
 }
 
+// State returns the report without what was measured.
+func (a *agents) State(ctx context.Context, agent topology.Agent, key schedule.Key) (report.AgentReport, error) {
+	r, err := a.Fetch(ctx, agent, key)
+	r.Paths, r.Sums, r.NotListed = nil, nil, nil
+	return r, err
+}
+
 func (a *agents) report(ctx context.Context, agent topology.Agent, key schedule.Key) (report.AgentReport, error) {
 	if err := a.reach(ctx, agent.Pod); err != nil {
 		return report.AgentReport{}, err

@@ -14,10 +14,12 @@ import (
 	"time"
 
 	"kdoctor.io/kdoctor/internal/churn"
+	"kdoctor.io/kdoctor/internal/diagnose"
 	"kdoctor.io/kdoctor/internal/mesh"
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/schedule"
 	"kdoctor.io/kdoctor/internal/store"
+	"kdoctor.io/kdoctor/internal/tally"
 	"kdoctor.io/kdoctor/internal/topology"
 	"kdoctor.io/kdoctor/internal/verdict"
 )
@@ -35,12 +37,14 @@ type Snapshots interface {
 	Snapshot(ctx context.Context, of topology.Workload) (topology.Snapshot, error)
 }
 
-// Agents is the way to the agents. All three are idempotent and keyed by the round.
+// Agents is the way to the agents. All calls are idempotent and keyed by the round.
 type Agents interface {
 	// Start hands an agent its plan; the agent begins at once. To start a round that the agent has changes nothing.
 	Start(ctx context.Context, agent topology.Agent, plan mesh.Plan) error
 	// Fetch returns what the agent has of the round so far; Ended is zero while the round is under way.
 	Fetch(ctx context.Context, agent topology.Agent, key schedule.Key) (report.AgentReport, error)
+	// State returns what Fetch returns, without paths and sums.
+	State(ctx context.Context, agent topology.Agent, key schedule.Key) (report.AgentReport, error)
 	// Stop ends the agent's part in the round; the agent forgets it.
 	Stop(ctx context.Context, agent topology.Agent, key schedule.Key) error
 }
@@ -99,6 +103,8 @@ type Request struct {
 	Expect verdict.Expect
 	// Planned is when the round was to start. Deadline is when it is over, whatever is still missing.
 	Planned, Deadline time.Time
+	// Interval is the time between two rounds of the task; 0 for a task of one round.
+	Interval time.Duration
 	// Spec is the task's spec in JSON; it is stored with the round.
 	Spec json.RawMessage
 }
@@ -212,7 +218,17 @@ func judge(req Request, plan store.StoredPlan, collected []result, changes []rep
 		Churn: changes, Outside: plan.Mesh.Outside,
 	}
 	round = churn.Excuse(round, silent)
-	return verdict.StoredRound{Round: round, Verdict: verdict.Judge(round, req.Expect), Spec: req.Spec}
+	judged := verdict.Judge(round, req.Expect)
+	assigned := plan.Mesh.Assign()
+	round.Coverage = assigned.Coverage(req.Key.Round, req.Interval, req.Planned)
+	if round.HasSums() {
+		counts := tally.Of(&plan.Mesh, assigned, round, judged)
+		counts.Summarize(&round)
+		var explained func(string) bool
+		round.Findings, explained = diagnose.Large(round, counts)
+		judged.Explain(round.Findings, explained)
+	}
+	return verdict.StoredRound{Round: round, Verdict: judged, Spec: req.Spec}
 }
 
 // causeOr returns the cause of a cancelled context, and err when the context is alive.

@@ -151,8 +151,8 @@ func TestServedCountsComeFromALastAsking(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if served, first := got.Round.Agents[0].Served, network.ended["a"]; served != uint64(first)+1 {
-			t.Errorf("the kept count of served requests is that of asking %d, want the one after %d, made after all "+
+		if served, first := got.Round.Agents[0].Served, network.ended["a"]; served != uint64(first)+2 {
+			t.Errorf("the kept count of served requests is that of asking %d, want the second after %d, made after all "+
 				"agents were done", served, first)
 		}
 	})

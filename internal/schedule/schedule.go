@@ -113,6 +113,16 @@ func (s Schedule) Next(previous, now time.Time, window time.Duration) (start tim
 	return start, missed
 }
 
+// Interval returns the time between the planned start of a round and that of the round after it. It is 0 for a schedule
+// without a further start.
+func (s Schedule) Interval(start time.Time) time.Duration {
+	next := s.after(start)
+	if next.IsZero() {
+		return 0
+	}
+	return max(next.Sub(start), 0)
+}
+
 func (s Schedule) after(previous time.Time) time.Time {
 	if s.cron != nil {
 		return s.cron.next(previous)

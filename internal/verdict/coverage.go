@@ -86,10 +86,38 @@ func coverage(round report.Round, agents []JudgedAgent) (planned, passed map[gro
 			passed[g]++
 		}
 	}
+	addSums(round, agents, planned, passed)
 	for g, n := range planned {
 		planned[g] = countWithLeftOut(g, n, plans, leftOut)
 	}
 	return planned, passed
+}
+
+// addSums counts the paths that are added up. Agents without a report are taken to have as many as the others.
+func addSums(round report.Round, agents []JudgedAgent, planned, passed map[group]uint64) {
+	judged := make(map[string]Result, len(agents))
+	for _, a := range agents {
+		judged[a.Pod] = a.Result
+	}
+	inSums, reports, plans := map[group]uint64{}, uint64(0), uint64(0)
+	for _, e := range round.Expected {
+		if e.Paths > 0 {
+			plans++
+		}
+	}
+	for _, a := range round.Agents {
+		reports++
+		for _, sum := range a.Sums {
+			g := group{sum.Total.Target.Kind, sum.Total.Target.Family}
+			inSums[g] += sum.Paths
+			if judged[a.Pod] == Pass {
+				passed[g] += sum.Paths - min(sum.Paths, sum.NotPassed)
+			}
+		}
+	}
+	for g, n := range inSums {
+		planned[g] += n * max(plans, reports) / reports
+	}
 }
 
 // countWithLeftOut returns how many paths the group would have if the agents that were left out had plans. These agents

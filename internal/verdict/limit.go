@@ -1,6 +1,7 @@
 package verdict
 
 import (
+	"iter"
 	"math"
 	"time"
 
@@ -41,7 +42,7 @@ func agentLimit(a *report.AgentReport, expect Expect) *Reason {
 	if reason := outOfResources(a); reason != nil {
 		return reason
 	}
-	return lateRequests(a.Paths, expect)
+	return lateRequests(a, expect)
 }
 
 // throttled returns the limit of the CPU quota, nil if the agent did not meet it.
@@ -62,8 +63,7 @@ func throttled(o report.Observer) *Reason {
 // an address family that the node does not have.
 func outOfResources(a *report.AgentReport) *Reason {
 	var due, failed uint64
-	for i := range a.Paths {
-		p := &a.Paths[i]
+	for p := range allPaths(a) {
 		due += p.Scheduled
 		if n := countRequests(p, 0).notSent; n < p.Sent {
 			failed += n
@@ -79,12 +79,28 @@ func outOfResources(a *report.AgentReport) *Reason {
 	return &Reason{Code: OutOfPorts, Count: failed, Of: due, Room: o.Ports}
 }
 
+// allPaths returns the agent's listed paths, and its sums like paths.
+func allPaths(a *report.AgentReport) iter.Seq[*report.Path] {
+	return func(yield func(*report.Path) bool) {
+		for i := range a.Paths {
+			if !yield(&a.Paths[i]) {
+				return
+			}
+		}
+		for i := range a.Sums {
+			if !yield(&a.Sums[i].Total) {
+				return
+			}
+		}
+	}
+}
+
 // lateRequests returns the limit of the agent's own delay, on all paths together; nil if the agent was not late.
-func lateRequests(paths []report.Path, expect Expect) *Reason {
+func lateRequests(a *report.AgentReport, expect Expect) *Reason {
 	bound := max(lagFloor, expect.MeanDelay/lagShare)
 	var lag stats.Histogram
-	for i := range paths {
-		lag.Merge(paths[i].Lag)
+	for p := range allPaths(a) {
+		lag.Merge(p.Lag)
 	}
 	n := lag.Count()
 	// The p99 by nearest rank is above the bound if more than a hundredth of the requests is.

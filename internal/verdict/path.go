@@ -14,6 +14,25 @@ func JudgePath(p report.Path, expect Expect) JudgedPath {
 	return j.judgePath(&j.agents[0], 0, report.Expected{})
 }
 
+// Alone judges single paths as an agent can that knows nothing of other agents and of changes: a path that passes passes
+// for everybody, unless the agent itself met a limit.
+type Alone struct {
+	Expect Expect
+	// Expected has the requests that are planned on each path.
+	Expected report.Expected
+	// AnswerBytes is the least length of answers.
+	AnswerBytes int
+}
+
+// Judge judges one path.
+func (a Alone) Judge(p report.Path) JudgedPath {
+	round := report.Round{Budget: report.RequestBudget{AnswerBytes: a.AnswerBytes},
+		Agents: []report.AgentReport{{Paths: []report.Path{p}}}}
+	j := newJudge(round, a.Expect)
+	j.agents[0].limit = nil
+	return j.judgePath(&j.agents[0], 0, a.Expected)
+}
+
 // judgePath judges the counted requests and the persistent stream apart. The worse result is the path's.
 func (j judge) judgePath(r *reported, i int, expected report.Expected) JudgedPath {
 	judged := JudgedPath{Target: r.reported[i].Target.ID}

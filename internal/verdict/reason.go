@@ -24,6 +24,8 @@ const (
 	NobodyReported Code = "NobodyReported"
 	// NothingLeft: nothing failed, but changes excuse everything.
 	NothingLeft Code = "NothingLeft"
+	// Located: paths failed, and Text says what they have in common.
+	Located Code = "Located"
 	// FewAgents: only Count of Of expected agents have a report that could be judged.
 	FewAgents Code = "FewAgents"
 	// FewPaths: only Count of Of planned paths of Kind and Family could be judged.
@@ -36,6 +38,10 @@ const (
 	Stopped Code = "Stopped"
 	// NotMeasured: the report has no measurement of Target.
 	NotMeasured Code = "NotMeasured"
+	// PathsNotMeasured: the report has no measurement of Count of the Of paths of the agent.
+	PathsNotMeasured Code = "PathsNotMeasured"
+	// FurtherPaths: Count of Of paths that the agent does not report one by one did not pass.
+	FurtherPaths Code = "FurtherPaths"
 	// NoTargets: the agent had no target.
 	NoTargets Code = "NoTargets"
 )

@@ -73,6 +73,10 @@ type JudgedAgent struct {
 	Reason Reason `json:"Reason,omitzero"`
 	// Paths are sorted by target.
 	Paths []JudgedPath `json:"Paths"`
+	// Explained reports that findings about other nodes explain all failures of the agent.
+	Explained bool `json:"Explained,omitempty"`
+	// Unlisted are the paths in sums that did not pass and that no change excuses; they are not stored.
+	Unlisted []Unlisted `json:"-"`
 }
 
 // Verdict is the judgement on a round. The same reports give the same verdict, in whatever order they come.
@@ -133,6 +137,8 @@ type judge struct {
 	// agents are the round's agents, sorted by node and pod.
 	agents []reported
 	slow   slowAnswerers
+	// changed are the pods that changed during the round.
+	changed map[string]bool
 }
 
 // reported is the report of one agent.
@@ -148,7 +154,10 @@ type reported struct {
 }
 
 func newJudge(round report.Round, expect Expect) judge {
-	j := judge{round: round, expect: expect}
+	j := judge{round: round, expect: expect, changed: map[string]bool{}}
+	for _, c := range round.Churn {
+		j.changed[c.Pod] = true
+	}
 	for i := range round.Agents {
 		j.agents = append(j.agents, newReported(&round.Agents[i], expect))
 	}
@@ -194,6 +203,7 @@ func (j judge) judgeAgent(r reported) JudgedAgent {
 		left = true
 		worsen(judged.Result, judged.Reason.onTarget(judged.Target))
 	}
+	left = j.judgeSums(&r, &agent, worsen) || left
 	if agent.Result == ToolLimited && r.limit != nil {
 		agent.Reason = *r.limit
 	}
@@ -207,7 +217,10 @@ func (j judge) judgeAgent(r reported) JudgedAgent {
 			worsen(NoData, Reason{Code: NotMeasured, Target: id})
 		}
 	}
-	if r.StoppedWhy == "" && len(r.reported) == 0 {
+	if n := unmeasured(&r, expected); n > 0 {
+		worsen(NoData, Reason{Code: PathsNotMeasured, Count: n, Of: expected.Paths})
+	}
+	if r.StoppedWhy == "" && len(r.reported) == 0 && len(r.Sums) == 0 {
 		worsen(NoData, Reason{Code: NoTargets})
 	}
 	if agent.Result == Pass && !left {

@@ -55,6 +55,10 @@ func (r Reason) clause() string {
 		return "the round was stopped before its end"
 	case NotMeasured:
 		return "not measured"
+	case PathsNotMeasured:
+		return fmt.Sprintf("%d of %d paths were not measured", r.Count, r.Of)
+	case FurtherPaths:
+		return fmt.Sprintf("%d of %d paths that are not reported one by one did not pass", r.Count, r.Of)
 	case NoTargets:
 		return "there was no target to measure"
 	case Throttled, OutOfFiles, OutOfPorts, Late, Unsent:
@@ -64,7 +68,7 @@ func (r Reason) clause() string {
 			return fmt.Sprintf("%s, when %d of %d planned requests had come due", r.Text, r.Count, r.Of)
 		}
 		return r.Text
-	case NotReported, NothingGiven, "":
+	case NotReported, NothingGiven, Located, "":
 		return r.Text
 	}
 	return r.path()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"net"
 	"net/netip"
 	"net/url"
@@ -50,6 +51,7 @@ func Plan(p mesh.Plan) *agentv1.Plan {
 		m.Answer = &agentv1.Answer{Bytes: uint32(max(p.Answer.Bytes, 0)), Delay: durationpb.New(p.Answer.Delay),
 			Status: uint32(max(p.Answer.Status, 0))} // #nosec G115 -- ParsePlan bounds both
 	}
+	m.Detail = detail(p.Detail)
 	for _, name := range slices.Sorted(maps.Keys(p.Authorities)) {
 		m.Authorities = append(m.Authorities, &agentv1.Authority{Name: name, Certificates: p.Authorities[name]})
 	}
@@ -97,12 +99,51 @@ func ParsePlan(m *agentv1.Plan) (mesh.Plan, error) {
 	if p.Targets, err = parseTargets(m.GetTargets()); err != nil {
 		return mesh.Plan{}, fmt.Errorf("plan: %w", err)
 	}
+	if p.Detail, err = parseDetail(m.GetDetail(), len(p.Targets)); err != nil {
+		return mesh.Plan{}, fmt.Errorf("plan: %w", err)
+	}
 	for i, t := range p.Targets {
 		if _, ok := p.Authorities[t.Trust]; t.Trust != "" && !ok {
 			return mesh.Plan{}, fmt.Errorf("plan: target %d: there is no authority %q", i, t.Trust)
 		}
 	}
 	return p, nil
+}
+
+// detail returns the message for a detail, nil where every path is reported one by one.
+func detail(d mesh.Detail) *agentv1.Detail {
+	if d.Groups == nil {
+		return nil
+	}
+	return &agentv1.Detail{
+		Listed: uint32(max(d.Listed, 0)), // #nosec G115 -- parseDetail bounds it
+		Rows:   uint32(max(d.Rows, 0)),   // #nosec G115 -- parseDetail bounds it
+		Groups: d.Groups, SuccessRate: d.SuccessRate, MeanDelay: durationpb.New(d.MeanDelay), Pods: d.Pods,
+	}
+}
+
+// parseDetail reads which paths of a number of targets are reported one by one.
+func parseDetail(m *agentv1.Detail, targets int) (mesh.Detail, error) {
+	if m == nil {
+		return mesh.Detail{}, nil
+	}
+	d := mesh.Detail{Listed: int(m.GetListed()), Rows: int(m.GetRows()), Groups: m.GetGroups(),
+		SuccessRate: m.GetSuccessRate(), Pods: m.GetPods()}
+	if d.Listed > targets || d.Rows > MaxTargets || len(d.Groups) != targets {
+		return mesh.Detail{}, fmt.Errorf("detail: %d listed targets, %d rows and groups of %d targets do not fit %d targets",
+			d.Listed, d.Rows, len(d.Groups), targets)
+	}
+	for _, group := range d.Groups {
+		if group >= MaxTargets {
+			return mesh.Detail{}, fmt.Errorf("detail: group %d is not below %d", group, MaxTargets)
+		}
+	}
+	if math.IsNaN(d.SuccessRate) || d.SuccessRate < 0 || d.SuccessRate > 1 {
+		return mesh.Detail{}, fmt.Errorf("detail: a success rate of %v is not between 0 and 1", d.SuccessRate)
+	}
+	var err error
+	d.MeanDelay, err = duration("mean delay of the detail", m.GetMeanDelay(), 0, MaxTimeout)
+	return d, err
 }
 
 func parseAnswer(m *agentv1.Answer) (mesh.Answer, error) {

@@ -31,6 +31,13 @@ func Report(r report.AgentReport) *agentv1.AgentReport {
 	for i, p := range r.Paths {
 		m.Paths[i] = path(p)
 	}
+	for _, path := range r.NotListed {
+		m.NotListed = append(m.NotListed, path.Index<<classBits|uint32(path.Class))
+	}
+	for _, sum := range r.Sums {
+		total := path(sum.Total)
+		m.Sums = append(m.Sums, &agentv1.Sum{Group: sum.Group, Paths: sum.Paths, NotPassed: sum.NotPassed, Total: total})
+	}
 	if r.Resources.Known {
 		m.Resources = &agentv1.Resources{Known: true, MaxCpuPercent: r.Resources.MaxCPU,
 			MeanCpuPercent: r.Resources.MeanCPU, MaxMemoryBytes: r.Resources.MaxMemory}
@@ -160,6 +167,9 @@ func ParseReport(m *agentv1.AgentReport) (report.AgentReport, error) {
 		}
 		seen[p.Target.ID] = true
 		r.Paths = append(r.Paths, p)
+	}
+	if r.Sums, r.NotListed, err = parseSums(m); err != nil {
+		return report.AgentReport{}, fmt.Errorf("report: %w", err)
 	}
 	return r, nil
 }

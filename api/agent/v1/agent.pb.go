@@ -407,7 +407,9 @@ type Plan struct {
 	ExpectedStatus uint32       `protobuf:"varint,8,opt,name=expected_status,json=expectedStatus,proto3" json:"expected_status,omitempty"`
 	Authorities    []*Authority `protobuf:"bytes,9,rep,name=authorities,proto3" json:"authorities,omitempty"`
 	// answer is how this agent answers the round's requests from any agent; without it they get the plain answer.
-	Answer        *Answer `protobuf:"bytes,10,opt,name=answer,proto3" json:"answer,omitempty"`
+	Answer *Answer `protobuf:"bytes,10,opt,name=answer,proto3" json:"answer,omitempty"`
+	// detail limits what is reported path by path; without it every path is.
+	Detail        *Detail `protobuf:"bytes,11,opt,name=detail,proto3" json:"detail,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -512,6 +514,104 @@ func (x *Plan) GetAnswer() *Answer {
 	return nil
 }
 
+func (x *Plan) GetDetail() *Detail {
+	if x != nil {
+		return x.Detail
+	}
+	return nil
+}
+
+// Detail says which paths an agent reports one by one, and by which groups it adds up the others.
+type Detail struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// listed is the number of targets, from the first on, whose paths are reported one by one in any case.
+	Listed uint32 `protobuf:"varint,1,opt,name=listed,proto3" json:"listed,omitempty"`
+	// rows is how many further paths are reported one by one at most: those that did not pass, the worst, and some chosen at
+	// random.
+	Rows uint32 `protobuf:"varint,2,opt,name=rows,proto3" json:"rows,omitempty"`
+	// groups has the group of every target: the paths of one group are added up.
+	Groups []uint32 `protobuf:"varint,3,rep,packed,name=groups,proto3" json:"groups,omitempty"`
+	// success_rate, 0 to 1, and mean_delay are what a path must reach to pass; no mean_delay: latency is not judged.
+	SuccessRate float64              `protobuf:"fixed64,4,opt,name=success_rate,json=successRate,proto3" json:"success_rate,omitempty"`
+	MeanDelay   *durationpb.Duration `protobuf:"bytes,5,opt,name=mean_delay,json=meanDelay,proto3" json:"mean_delay,omitempty"`
+	// pods is one in how many pods, by the hash of their names, the agent names in its sums; 0 and 1 are all.
+	Pods          uint32 `protobuf:"varint,6,opt,name=pods,proto3" json:"pods,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Detail) Reset() {
+	*x = Detail{}
+	mi := &file_agent_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Detail) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Detail) ProtoMessage() {}
+
+func (x *Detail) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Detail.ProtoReflect.Descriptor instead.
+func (*Detail) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Detail) GetListed() uint32 {
+	if x != nil {
+		return x.Listed
+	}
+	return 0
+}
+
+func (x *Detail) GetRows() uint32 {
+	if x != nil {
+		return x.Rows
+	}
+	return 0
+}
+
+func (x *Detail) GetGroups() []uint32 {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
+func (x *Detail) GetSuccessRate() float64 {
+	if x != nil {
+		return x.SuccessRate
+	}
+	return 0
+}
+
+func (x *Detail) GetMeanDelay() *durationpb.Duration {
+	if x != nil {
+		return x.MeanDelay
+	}
+	return nil
+}
+
+func (x *Detail) GetPods() uint32 {
+	if x != nil {
+		return x.Pods
+	}
+	return 0
+}
+
 type Answer struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// bytes is the least length of the body; status 0 is 200.
@@ -524,7 +624,7 @@ type Answer struct {
 
 func (x *Answer) Reset() {
 	*x = Answer{}
-	mi := &file_agent_proto_msgTypes[5]
+	mi := &file_agent_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -536,7 +636,7 @@ func (x *Answer) String() string {
 func (*Answer) ProtoMessage() {}
 
 func (x *Answer) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[5]
+	mi := &file_agent_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -549,7 +649,7 @@ func (x *Answer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Answer.ProtoReflect.Descriptor instead.
 func (*Answer) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{5}
+	return file_agent_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Answer) GetBytes() uint32 {
@@ -582,7 +682,7 @@ type StartRoundRequest struct {
 
 func (x *StartRoundRequest) Reset() {
 	*x = StartRoundRequest{}
-	mi := &file_agent_proto_msgTypes[6]
+	mi := &file_agent_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -594,7 +694,7 @@ func (x *StartRoundRequest) String() string {
 func (*StartRoundRequest) ProtoMessage() {}
 
 func (x *StartRoundRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[6]
+	mi := &file_agent_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -607,7 +707,7 @@ func (x *StartRoundRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartRoundRequest.ProtoReflect.Descriptor instead.
 func (*StartRoundRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{6}
+	return file_agent_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *StartRoundRequest) GetPlan() *Plan {
@@ -627,7 +727,7 @@ type StartRoundResponse struct {
 
 func (x *StartRoundResponse) Reset() {
 	*x = StartRoundResponse{}
-	mi := &file_agent_proto_msgTypes[7]
+	mi := &file_agent_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -639,7 +739,7 @@ func (x *StartRoundResponse) String() string {
 func (*StartRoundResponse) ProtoMessage() {}
 
 func (x *StartRoundResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[7]
+	mi := &file_agent_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -652,7 +752,7 @@ func (x *StartRoundResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartRoundResponse.ProtoReflect.Descriptor instead.
 func (*StartRoundResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{7}
+	return file_agent_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *StartRoundResponse) GetKnown() bool {
@@ -663,15 +763,17 @@ func (x *StartRoundResponse) GetKnown() bool {
 }
 
 type GetReportRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Key           *RoundKey              `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Key   *RoundKey              `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// state_only asks for a report without paths and sums.
+	StateOnly     bool `protobuf:"varint,2,opt,name=state_only,json=stateOnly,proto3" json:"state_only,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetReportRequest) Reset() {
 	*x = GetReportRequest{}
-	mi := &file_agent_proto_msgTypes[8]
+	mi := &file_agent_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -683,7 +785,7 @@ func (x *GetReportRequest) String() string {
 func (*GetReportRequest) ProtoMessage() {}
 
 func (x *GetReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[8]
+	mi := &file_agent_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -696,7 +798,7 @@ func (x *GetReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReportRequest.ProtoReflect.Descriptor instead.
 func (*GetReportRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{8}
+	return file_agent_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetReportRequest) GetKey() *RoundKey {
@@ -704,6 +806,13 @@ func (x *GetReportRequest) GetKey() *RoundKey {
 		return x.Key
 	}
 	return nil
+}
+
+func (x *GetReportRequest) GetStateOnly() bool {
+	if x != nil {
+		return x.StateOnly
+	}
+	return false
 }
 
 type GetReportResponse struct {
@@ -715,7 +824,7 @@ type GetReportResponse struct {
 
 func (x *GetReportResponse) Reset() {
 	*x = GetReportResponse{}
-	mi := &file_agent_proto_msgTypes[9]
+	mi := &file_agent_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -727,7 +836,7 @@ func (x *GetReportResponse) String() string {
 func (*GetReportResponse) ProtoMessage() {}
 
 func (x *GetReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[9]
+	mi := &file_agent_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -740,7 +849,7 @@ func (x *GetReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReportResponse.ProtoReflect.Descriptor instead.
 func (*GetReportResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{9}
+	return file_agent_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetReportResponse) GetReport() *AgentReport {
@@ -759,7 +868,7 @@ type StopRoundRequest struct {
 
 func (x *StopRoundRequest) Reset() {
 	*x = StopRoundRequest{}
-	mi := &file_agent_proto_msgTypes[10]
+	mi := &file_agent_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -771,7 +880,7 @@ func (x *StopRoundRequest) String() string {
 func (*StopRoundRequest) ProtoMessage() {}
 
 func (x *StopRoundRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[10]
+	mi := &file_agent_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -784,7 +893,7 @@ func (x *StopRoundRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRoundRequest.ProtoReflect.Descriptor instead.
 func (*StopRoundRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{10}
+	return file_agent_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *StopRoundRequest) GetKey() *RoundKey {
@@ -802,7 +911,7 @@ type StopRoundResponse struct {
 
 func (x *StopRoundResponse) Reset() {
 	*x = StopRoundResponse{}
-	mi := &file_agent_proto_msgTypes[11]
+	mi := &file_agent_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -814,7 +923,7 @@ func (x *StopRoundResponse) String() string {
 func (*StopRoundResponse) ProtoMessage() {}
 
 func (x *StopRoundResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[11]
+	mi := &file_agent_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -827,7 +936,7 @@ func (x *StopRoundResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRoundResponse.ProtoReflect.Descriptor instead.
 func (*StopRoundResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{11}
+	return file_agent_proto_rawDescGZIP(), []int{12}
 }
 
 type AgentReport struct {
@@ -845,13 +954,18 @@ type AgentReport struct {
 	Served           uint64    `protobuf:"varint,9,opt,name=served,proto3" json:"served,omitempty"`
 	ServedPersistent uint64    `protobuf:"varint,10,opt,name=served_persistent,json=servedPersistent,proto3" json:"served_persistent,omitempty"`
 	Observer         *Observer `protobuf:"bytes,11,opt,name=observer,proto3" json:"observer,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// sums are of the paths that are not among paths.
+	Sums []*Sum `protobuf:"bytes,12,rep,name=sums,proto3" json:"sums,omitempty"`
+	// not_listed are the paths that did not pass and are not among paths, ascending: the index among the plan's targets, times
+	// 4, and 0 for one that failed, 1 for one that was not measured, 2 for one whose measurement is doubtful.
+	NotListed     []uint32 `protobuf:"varint,13,rep,packed,name=not_listed,json=notListed,proto3" json:"not_listed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AgentReport) Reset() {
 	*x = AgentReport{}
-	mi := &file_agent_proto_msgTypes[12]
+	mi := &file_agent_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -863,7 +977,7 @@ func (x *AgentReport) String() string {
 func (*AgentReport) ProtoMessage() {}
 
 func (x *AgentReport) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[12]
+	mi := &file_agent_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -876,7 +990,7 @@ func (x *AgentReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentReport.ProtoReflect.Descriptor instead.
 func (*AgentReport) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{12}
+	return file_agent_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *AgentReport) GetKey() *RoundKey {
@@ -956,6 +1070,91 @@ func (x *AgentReport) GetObserver() *Observer {
 	return nil
 }
 
+func (x *AgentReport) GetSums() []*Sum {
+	if x != nil {
+		return x.Sums
+	}
+	return nil
+}
+
+func (x *AgentReport) GetNotListed() []uint32 {
+	if x != nil {
+		return x.NotListed
+	}
+	return nil
+}
+
+// Sum adds up the paths of one group.
+type Sum struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Group uint32                 `protobuf:"varint,1,opt,name=group,proto3" json:"group,omitempty"`
+	Paths uint64                 `protobuf:"varint,2,opt,name=paths,proto3" json:"paths,omitempty"`
+	// not_passed is how many of the paths did not pass.
+	NotPassed uint64 `protobuf:"varint,3,opt,name=not_passed,json=notPassed,proto3" json:"not_passed,omitempty"`
+	// total has the counts and histograms of all paths of the group; it has no target_id, and its failures have no spans.
+	Total         *Path `protobuf:"bytes,4,opt,name=total,proto3" json:"total,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Sum) Reset() {
+	*x = Sum{}
+	mi := &file_agent_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Sum) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Sum) ProtoMessage() {}
+
+func (x *Sum) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Sum.ProtoReflect.Descriptor instead.
+func (*Sum) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Sum) GetGroup() uint32 {
+	if x != nil {
+		return x.Group
+	}
+	return 0
+}
+
+func (x *Sum) GetPaths() uint64 {
+	if x != nil {
+		return x.Paths
+	}
+	return 0
+}
+
+func (x *Sum) GetNotPassed() uint64 {
+	if x != nil {
+		return x.NotPassed
+	}
+	return 0
+}
+
+func (x *Sum) GetTotal() *Path {
+	if x != nil {
+		return x.Total
+	}
+	return nil
+}
+
 // Observer is how well the agent could observe; units are in the names, 0 is unknown.
 type Observer struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
@@ -976,7 +1175,7 @@ type Observer struct {
 
 func (x *Observer) Reset() {
 	*x = Observer{}
-	mi := &file_agent_proto_msgTypes[13]
+	mi := &file_agent_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -988,7 +1187,7 @@ func (x *Observer) String() string {
 func (*Observer) ProtoMessage() {}
 
 func (x *Observer) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[13]
+	mi := &file_agent_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1001,7 +1200,7 @@ func (x *Observer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Observer.ProtoReflect.Descriptor instead.
 func (*Observer) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{13}
+	return file_agent_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Observer) GetQuotaCores() float64 {
@@ -1121,7 +1320,7 @@ type Path struct {
 
 func (x *Path) Reset() {
 	*x = Path{}
-	mi := &file_agent_proto_msgTypes[14]
+	mi := &file_agent_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1133,7 +1332,7 @@ func (x *Path) String() string {
 func (*Path) ProtoMessage() {}
 
 func (x *Path) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[14]
+	mi := &file_agent_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1146,7 +1345,7 @@ func (x *Path) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Path.ProtoReflect.Descriptor instead.
 func (*Path) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{14}
+	return file_agent_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Path) GetTarget() *Target {
@@ -1330,7 +1529,7 @@ type PhaseTime struct {
 
 func (x *PhaseTime) Reset() {
 	*x = PhaseTime{}
-	mi := &file_agent_proto_msgTypes[15]
+	mi := &file_agent_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1342,7 +1541,7 @@ func (x *PhaseTime) String() string {
 func (*PhaseTime) ProtoMessage() {}
 
 func (x *PhaseTime) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[15]
+	mi := &file_agent_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1355,7 +1554,7 @@ func (x *PhaseTime) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PhaseTime.ProtoReflect.Descriptor instead.
 func (*PhaseTime) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{15}
+	return file_agent_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *PhaseTime) GetPhase() string {
@@ -1402,7 +1601,7 @@ type Failure struct {
 
 func (x *Failure) Reset() {
 	*x = Failure{}
-	mi := &file_agent_proto_msgTypes[16]
+	mi := &file_agent_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1414,7 +1613,7 @@ func (x *Failure) String() string {
 func (*Failure) ProtoMessage() {}
 
 func (x *Failure) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[16]
+	mi := &file_agent_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1427,7 +1626,7 @@ func (x *Failure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failure.ProtoReflect.Descriptor instead.
 func (*Failure) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{16}
+	return file_agent_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Failure) GetOutcome() string {
@@ -1478,7 +1677,7 @@ type Span struct {
 
 func (x *Span) Reset() {
 	*x = Span{}
-	mi := &file_agent_proto_msgTypes[17]
+	mi := &file_agent_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1490,7 +1689,7 @@ func (x *Span) String() string {
 func (*Span) ProtoMessage() {}
 
 func (x *Span) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[17]
+	mi := &file_agent_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1503,7 +1702,7 @@ func (x *Span) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Span.ProtoReflect.Descriptor instead.
 func (*Span) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{17}
+	return file_agent_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Span) GetFirst() *durationpb.Duration {
@@ -1539,7 +1738,7 @@ type Resources struct {
 
 func (x *Resources) Reset() {
 	*x = Resources{}
-	mi := &file_agent_proto_msgTypes[18]
+	mi := &file_agent_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1551,7 +1750,7 @@ func (x *Resources) String() string {
 func (*Resources) ProtoMessage() {}
 
 func (x *Resources) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[18]
+	mi := &file_agent_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1564,7 +1763,7 @@ func (x *Resources) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resources.ProtoReflect.Descriptor instead.
 func (*Resources) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{18}
+	return file_agent_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Resources) GetKnown() bool {
@@ -1628,7 +1827,7 @@ const file_agent_proto_rawDesc = "" +
 	"\x05every\x18\x05 \x01(\rR\x05every\"C\n" +
 	"\tAuthority\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\"\n" +
-	"\fcertificates\x18\x02 \x01(\fR\fcertificates\"\xab\x03\n" +
+	"\fcertificates\x18\x02 \x01(\fR\fcertificates\"\xdd\x03\n" +
 	"\x04Plan\x12,\n" +
 	"\x03key\x18\x01 \x01(\v2\x1a.kdoctor.agent.v1.RoundKeyR\x03key\x12\x1b\n" +
 	"\ttask_kind\x18\x02 \x01(\tR\btaskKind\x12\x1b\n" +
@@ -1640,7 +1839,16 @@ const file_agent_proto_rawDesc = "" +
 	"\x0fexpected_status\x18\b \x01(\rR\x0eexpectedStatus\x12=\n" +
 	"\vauthorities\x18\t \x03(\v2\x1b.kdoctor.agent.v1.AuthorityR\vauthorities\x120\n" +
 	"\x06answer\x18\n" +
-	" \x01(\v2\x18.kdoctor.agent.v1.AnswerR\x06answer\"g\n" +
+	" \x01(\v2\x18.kdoctor.agent.v1.AnswerR\x06answer\x120\n" +
+	"\x06detail\x18\v \x01(\v2\x18.kdoctor.agent.v1.DetailR\x06detail\"\xbd\x01\n" +
+	"\x06Detail\x12\x16\n" +
+	"\x06listed\x18\x01 \x01(\rR\x06listed\x12\x12\n" +
+	"\x04rows\x18\x02 \x01(\rR\x04rows\x12\x16\n" +
+	"\x06groups\x18\x03 \x03(\rR\x06groups\x12!\n" +
+	"\fsuccess_rate\x18\x04 \x01(\x01R\vsuccessRate\x128\n" +
+	"\n" +
+	"mean_delay\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\tmeanDelay\x12\x12\n" +
+	"\x04pods\x18\x06 \x01(\rR\x04pods\"g\n" +
 	"\x06Answer\x12\x14\n" +
 	"\x05bytes\x18\x01 \x01(\rR\x05bytes\x12/\n" +
 	"\x05delay\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x05delay\x12\x16\n" +
@@ -1648,14 +1856,16 @@ const file_agent_proto_rawDesc = "" +
 	"\x11StartRoundRequest\x12*\n" +
 	"\x04plan\x18\x01 \x01(\v2\x16.kdoctor.agent.v1.PlanR\x04plan\"*\n" +
 	"\x12StartRoundResponse\x12\x14\n" +
-	"\x05known\x18\x01 \x01(\bR\x05known\"@\n" +
+	"\x05known\x18\x01 \x01(\bR\x05known\"_\n" +
 	"\x10GetReportRequest\x12,\n" +
-	"\x03key\x18\x01 \x01(\v2\x1a.kdoctor.agent.v1.RoundKeyR\x03key\"J\n" +
+	"\x03key\x18\x01 \x01(\v2\x1a.kdoctor.agent.v1.RoundKeyR\x03key\x12\x1d\n" +
+	"\n" +
+	"state_only\x18\x02 \x01(\bR\tstateOnly\"J\n" +
 	"\x11GetReportResponse\x125\n" +
 	"\x06report\x18\x01 \x01(\v2\x1d.kdoctor.agent.v1.AgentReportR\x06report\"@\n" +
 	"\x10StopRoundRequest\x12,\n" +
 	"\x03key\x18\x01 \x01(\v2\x1a.kdoctor.agent.v1.RoundKeyR\x03key\"\x13\n" +
-	"\x11StopRoundResponse\"\xe3\x03\n" +
+	"\x11StopRoundResponse\"\xad\x04\n" +
 	"\vAgentReport\x12,\n" +
 	"\x03key\x18\x01 \x01(\v2\x1a.kdoctor.agent.v1.RoundKeyR\x03key\x12\x10\n" +
 	"\x03pod\x18\x02 \x01(\tR\x03pod\x12\x12\n" +
@@ -1668,7 +1878,16 @@ const file_agent_proto_rawDesc = "" +
 	"\x06served\x18\t \x01(\x04R\x06served\x12+\n" +
 	"\x11served_persistent\x18\n" +
 	" \x01(\x04R\x10servedPersistent\x126\n" +
-	"\bobserver\x18\v \x01(\v2\x1a.kdoctor.agent.v1.ObserverR\bobserver\"\x91\x03\n" +
+	"\bobserver\x18\v \x01(\v2\x1a.kdoctor.agent.v1.ObserverR\bobserver\x12)\n" +
+	"\x04sums\x18\f \x03(\v2\x15.kdoctor.agent.v1.SumR\x04sums\x12\x1d\n" +
+	"\n" +
+	"not_listed\x18\r \x03(\rR\tnotListed\"~\n" +
+	"\x03Sum\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\rR\x05group\x12\x14\n" +
+	"\x05paths\x18\x02 \x01(\x04R\x05paths\x12\x1d\n" +
+	"\n" +
+	"not_passed\x18\x03 \x01(\x04R\tnotPassed\x12,\n" +
+	"\x05total\x18\x04 \x01(\v2\x16.kdoctor.agent.v1.PathR\x05total\"\x91\x03\n" +
 	"\bObserver\x12\x1f\n" +
 	"\vquota_cores\x18\x01 \x01(\x01R\n" +
 	"quotaCores\x12\x18\n" +
@@ -1766,7 +1985,7 @@ func file_agent_proto_rawDescGZIP() []byte {
 }
 
 var file_agent_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_agent_proto_goTypes = []any{
 	(RoundState)(0),               // 0: kdoctor.agent.v1.RoundState
 	(*RoundKey)(nil),              // 1: kdoctor.agent.v1.RoundKey
@@ -1774,72 +1993,78 @@ var file_agent_proto_goTypes = []any{
 	(*Load)(nil),                  // 3: kdoctor.agent.v1.Load
 	(*Authority)(nil),             // 4: kdoctor.agent.v1.Authority
 	(*Plan)(nil),                  // 5: kdoctor.agent.v1.Plan
-	(*Answer)(nil),                // 6: kdoctor.agent.v1.Answer
-	(*StartRoundRequest)(nil),     // 7: kdoctor.agent.v1.StartRoundRequest
-	(*StartRoundResponse)(nil),    // 8: kdoctor.agent.v1.StartRoundResponse
-	(*GetReportRequest)(nil),      // 9: kdoctor.agent.v1.GetReportRequest
-	(*GetReportResponse)(nil),     // 10: kdoctor.agent.v1.GetReportResponse
-	(*StopRoundRequest)(nil),      // 11: kdoctor.agent.v1.StopRoundRequest
-	(*StopRoundResponse)(nil),     // 12: kdoctor.agent.v1.StopRoundResponse
-	(*AgentReport)(nil),           // 13: kdoctor.agent.v1.AgentReport
-	(*Observer)(nil),              // 14: kdoctor.agent.v1.Observer
-	(*Path)(nil),                  // 15: kdoctor.agent.v1.Path
-	(*PhaseTime)(nil),             // 16: kdoctor.agent.v1.PhaseTime
-	(*Failure)(nil),               // 17: kdoctor.agent.v1.Failure
-	(*Span)(nil),                  // 18: kdoctor.agent.v1.Span
-	(*Resources)(nil),             // 19: kdoctor.agent.v1.Resources
-	nil,                           // 20: kdoctor.agent.v1.Path.StatusesEntry
-	nil,                           // 21: kdoctor.agent.v1.Path.PeersEntry
-	(*durationpb.Duration)(nil),   // 22: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 23: google.protobuf.Timestamp
+	(*Detail)(nil),                // 6: kdoctor.agent.v1.Detail
+	(*Answer)(nil),                // 7: kdoctor.agent.v1.Answer
+	(*StartRoundRequest)(nil),     // 8: kdoctor.agent.v1.StartRoundRequest
+	(*StartRoundResponse)(nil),    // 9: kdoctor.agent.v1.StartRoundResponse
+	(*GetReportRequest)(nil),      // 10: kdoctor.agent.v1.GetReportRequest
+	(*GetReportResponse)(nil),     // 11: kdoctor.agent.v1.GetReportResponse
+	(*StopRoundRequest)(nil),      // 12: kdoctor.agent.v1.StopRoundRequest
+	(*StopRoundResponse)(nil),     // 13: kdoctor.agent.v1.StopRoundResponse
+	(*AgentReport)(nil),           // 14: kdoctor.agent.v1.AgentReport
+	(*Sum)(nil),                   // 15: kdoctor.agent.v1.Sum
+	(*Observer)(nil),              // 16: kdoctor.agent.v1.Observer
+	(*Path)(nil),                  // 17: kdoctor.agent.v1.Path
+	(*PhaseTime)(nil),             // 18: kdoctor.agent.v1.PhaseTime
+	(*Failure)(nil),               // 19: kdoctor.agent.v1.Failure
+	(*Span)(nil),                  // 20: kdoctor.agent.v1.Span
+	(*Resources)(nil),             // 21: kdoctor.agent.v1.Resources
+	nil,                           // 22: kdoctor.agent.v1.Path.StatusesEntry
+	nil,                           // 23: kdoctor.agent.v1.Path.PeersEntry
+	(*durationpb.Duration)(nil),   // 24: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 25: google.protobuf.Timestamp
 }
 var file_agent_proto_depIdxs = []int32{
-	22, // 0: kdoctor.agent.v1.Load.duration:type_name -> google.protobuf.Duration
-	22, // 1: kdoctor.agent.v1.Load.timeout:type_name -> google.protobuf.Duration
+	24, // 0: kdoctor.agent.v1.Load.duration:type_name -> google.protobuf.Duration
+	24, // 1: kdoctor.agent.v1.Load.timeout:type_name -> google.protobuf.Duration
 	1,  // 2: kdoctor.agent.v1.Plan.key:type_name -> kdoctor.agent.v1.RoundKey
 	2,  // 3: kdoctor.agent.v1.Plan.targets:type_name -> kdoctor.agent.v1.Target
 	3,  // 4: kdoctor.agent.v1.Plan.load:type_name -> kdoctor.agent.v1.Load
-	22, // 5: kdoctor.agent.v1.Plan.limit:type_name -> google.protobuf.Duration
+	24, // 5: kdoctor.agent.v1.Plan.limit:type_name -> google.protobuf.Duration
 	4,  // 6: kdoctor.agent.v1.Plan.authorities:type_name -> kdoctor.agent.v1.Authority
-	6,  // 7: kdoctor.agent.v1.Plan.answer:type_name -> kdoctor.agent.v1.Answer
-	22, // 8: kdoctor.agent.v1.Answer.delay:type_name -> google.protobuf.Duration
-	5,  // 9: kdoctor.agent.v1.StartRoundRequest.plan:type_name -> kdoctor.agent.v1.Plan
-	1,  // 10: kdoctor.agent.v1.GetReportRequest.key:type_name -> kdoctor.agent.v1.RoundKey
-	13, // 11: kdoctor.agent.v1.GetReportResponse.report:type_name -> kdoctor.agent.v1.AgentReport
-	1,  // 12: kdoctor.agent.v1.StopRoundRequest.key:type_name -> kdoctor.agent.v1.RoundKey
-	1,  // 13: kdoctor.agent.v1.AgentReport.key:type_name -> kdoctor.agent.v1.RoundKey
-	0,  // 14: kdoctor.agent.v1.AgentReport.state:type_name -> kdoctor.agent.v1.RoundState
-	23, // 15: kdoctor.agent.v1.AgentReport.started:type_name -> google.protobuf.Timestamp
-	23, // 16: kdoctor.agent.v1.AgentReport.ended:type_name -> google.protobuf.Timestamp
-	15, // 17: kdoctor.agent.v1.AgentReport.paths:type_name -> kdoctor.agent.v1.Path
-	19, // 18: kdoctor.agent.v1.AgentReport.resources:type_name -> kdoctor.agent.v1.Resources
-	14, // 19: kdoctor.agent.v1.AgentReport.observer:type_name -> kdoctor.agent.v1.Observer
-	22, // 20: kdoctor.agent.v1.Observer.throttled:type_name -> google.protobuf.Duration
-	22, // 21: kdoctor.agent.v1.Observer.longest_pause:type_name -> google.protobuf.Duration
-	2,  // 22: kdoctor.agent.v1.Path.target:type_name -> kdoctor.agent.v1.Target
-	17, // 23: kdoctor.agent.v1.Path.failures:type_name -> kdoctor.agent.v1.Failure
-	20, // 24: kdoctor.agent.v1.Path.statuses:type_name -> kdoctor.agent.v1.Path.StatusesEntry
-	21, // 25: kdoctor.agent.v1.Path.peers:type_name -> kdoctor.agent.v1.Path.PeersEntry
-	23, // 26: kdoctor.agent.v1.Path.started:type_name -> google.protobuf.Timestamp
-	23, // 27: kdoctor.agent.v1.Path.ended:type_name -> google.protobuf.Timestamp
-	16, // 28: kdoctor.agent.v1.Path.phases:type_name -> kdoctor.agent.v1.PhaseTime
-	15, // 29: kdoctor.agent.v1.Path.persistent:type_name -> kdoctor.agent.v1.Path
-	22, // 30: kdoctor.agent.v1.PhaseTime.sum:type_name -> google.protobuf.Duration
-	22, // 31: kdoctor.agent.v1.PhaseTime.max:type_name -> google.protobuf.Duration
-	18, // 32: kdoctor.agent.v1.Failure.spans:type_name -> kdoctor.agent.v1.Span
-	22, // 33: kdoctor.agent.v1.Span.first:type_name -> google.protobuf.Duration
-	22, // 34: kdoctor.agent.v1.Span.last:type_name -> google.protobuf.Duration
-	7,  // 35: kdoctor.agent.v1.AgentService.StartRound:input_type -> kdoctor.agent.v1.StartRoundRequest
-	9,  // 36: kdoctor.agent.v1.AgentService.GetReport:input_type -> kdoctor.agent.v1.GetReportRequest
-	11, // 37: kdoctor.agent.v1.AgentService.StopRound:input_type -> kdoctor.agent.v1.StopRoundRequest
-	8,  // 38: kdoctor.agent.v1.AgentService.StartRound:output_type -> kdoctor.agent.v1.StartRoundResponse
-	10, // 39: kdoctor.agent.v1.AgentService.GetReport:output_type -> kdoctor.agent.v1.GetReportResponse
-	12, // 40: kdoctor.agent.v1.AgentService.StopRound:output_type -> kdoctor.agent.v1.StopRoundResponse
-	38, // [38:41] is the sub-list for method output_type
-	35, // [35:38] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	7,  // 7: kdoctor.agent.v1.Plan.answer:type_name -> kdoctor.agent.v1.Answer
+	6,  // 8: kdoctor.agent.v1.Plan.detail:type_name -> kdoctor.agent.v1.Detail
+	24, // 9: kdoctor.agent.v1.Detail.mean_delay:type_name -> google.protobuf.Duration
+	24, // 10: kdoctor.agent.v1.Answer.delay:type_name -> google.protobuf.Duration
+	5,  // 11: kdoctor.agent.v1.StartRoundRequest.plan:type_name -> kdoctor.agent.v1.Plan
+	1,  // 12: kdoctor.agent.v1.GetReportRequest.key:type_name -> kdoctor.agent.v1.RoundKey
+	14, // 13: kdoctor.agent.v1.GetReportResponse.report:type_name -> kdoctor.agent.v1.AgentReport
+	1,  // 14: kdoctor.agent.v1.StopRoundRequest.key:type_name -> kdoctor.agent.v1.RoundKey
+	1,  // 15: kdoctor.agent.v1.AgentReport.key:type_name -> kdoctor.agent.v1.RoundKey
+	0,  // 16: kdoctor.agent.v1.AgentReport.state:type_name -> kdoctor.agent.v1.RoundState
+	25, // 17: kdoctor.agent.v1.AgentReport.started:type_name -> google.protobuf.Timestamp
+	25, // 18: kdoctor.agent.v1.AgentReport.ended:type_name -> google.protobuf.Timestamp
+	17, // 19: kdoctor.agent.v1.AgentReport.paths:type_name -> kdoctor.agent.v1.Path
+	21, // 20: kdoctor.agent.v1.AgentReport.resources:type_name -> kdoctor.agent.v1.Resources
+	16, // 21: kdoctor.agent.v1.AgentReport.observer:type_name -> kdoctor.agent.v1.Observer
+	15, // 22: kdoctor.agent.v1.AgentReport.sums:type_name -> kdoctor.agent.v1.Sum
+	17, // 23: kdoctor.agent.v1.Sum.total:type_name -> kdoctor.agent.v1.Path
+	24, // 24: kdoctor.agent.v1.Observer.throttled:type_name -> google.protobuf.Duration
+	24, // 25: kdoctor.agent.v1.Observer.longest_pause:type_name -> google.protobuf.Duration
+	2,  // 26: kdoctor.agent.v1.Path.target:type_name -> kdoctor.agent.v1.Target
+	19, // 27: kdoctor.agent.v1.Path.failures:type_name -> kdoctor.agent.v1.Failure
+	22, // 28: kdoctor.agent.v1.Path.statuses:type_name -> kdoctor.agent.v1.Path.StatusesEntry
+	23, // 29: kdoctor.agent.v1.Path.peers:type_name -> kdoctor.agent.v1.Path.PeersEntry
+	25, // 30: kdoctor.agent.v1.Path.started:type_name -> google.protobuf.Timestamp
+	25, // 31: kdoctor.agent.v1.Path.ended:type_name -> google.protobuf.Timestamp
+	18, // 32: kdoctor.agent.v1.Path.phases:type_name -> kdoctor.agent.v1.PhaseTime
+	17, // 33: kdoctor.agent.v1.Path.persistent:type_name -> kdoctor.agent.v1.Path
+	24, // 34: kdoctor.agent.v1.PhaseTime.sum:type_name -> google.protobuf.Duration
+	24, // 35: kdoctor.agent.v1.PhaseTime.max:type_name -> google.protobuf.Duration
+	20, // 36: kdoctor.agent.v1.Failure.spans:type_name -> kdoctor.agent.v1.Span
+	24, // 37: kdoctor.agent.v1.Span.first:type_name -> google.protobuf.Duration
+	24, // 38: kdoctor.agent.v1.Span.last:type_name -> google.protobuf.Duration
+	8,  // 39: kdoctor.agent.v1.AgentService.StartRound:input_type -> kdoctor.agent.v1.StartRoundRequest
+	10, // 40: kdoctor.agent.v1.AgentService.GetReport:input_type -> kdoctor.agent.v1.GetReportRequest
+	12, // 41: kdoctor.agent.v1.AgentService.StopRound:input_type -> kdoctor.agent.v1.StopRoundRequest
+	9,  // 42: kdoctor.agent.v1.AgentService.StartRound:output_type -> kdoctor.agent.v1.StartRoundResponse
+	11, // 43: kdoctor.agent.v1.AgentService.GetReport:output_type -> kdoctor.agent.v1.GetReportResponse
+	13, // 44: kdoctor.agent.v1.AgentService.StopRound:output_type -> kdoctor.agent.v1.StopRoundResponse
+	42, // [42:45] is the sub-list for method output_type
+	39, // [39:42] is the sub-list for method input_type
+	39, // [39:39] is the sub-list for extension type_name
+	39, // [39:39] is the sub-list for extension extendee
+	0,  // [0:39] is the sub-list for field type_name
 }
 
 func init() { file_agent_proto_init() }
@@ -1853,7 +2078,7 @@ func file_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agent_proto_rawDesc), len(file_agent_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   21,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

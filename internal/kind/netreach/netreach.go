@@ -67,6 +67,7 @@ func read(object kind.Object) (kind.Task, error) {
 		}
 		t.Want.NodePorts = nodesOf(n.Spec.Target.NodePortNodes)
 		t.Want.NodeAddresses = nodeAddressesOf(n.Spec.Target.NodePortAddresses)
+		t.Want.Pairs = mesh.Pairs(n.Spec.Target.Mesh)
 	}
 	return t, nil
 }

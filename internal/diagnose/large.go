@@ -1,0 +1,294 @@
+package diagnose
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"kdoctor.io/kdoctor/internal/report"
+	"kdoctor.io/kdoctor/internal/tally"
+	"kdoctor.io/kdoctor/internal/target"
+)
+
+// How failures of a round with many paths are put down to faults.
+const (
+	// mostFaults is how many faults are told apart at most.
+	mostFaults = 5
+	// faultShare is the share of a thing's paths that must fail for the thing to be the fault: less may be chance.
+	faultShare = 0.9
+	// leastWitnesses is how many paths must show a fault.
+	leastWitnesses = 2
+)
+
+const betweenZonesReason = "BetweenZones"
+
+// suspect is a thing that all failures on some paths may be put down to.
+type suspect struct {
+	finding Finding
+	// has reports whether the failure is on the thing's paths.
+	has func(tally.Failure) bool
+	// paths is how many of the thing's paths were judged, failed how many of them failed, however they are explained.
+	paths, failed uint64
+	// breadth orders suspects that explain equally much: the simpler one comes first.
+	breadth int
+	// dead is the index of the node that does not answer, -1 for other things.
+	dead int32
+}
+
+// Large finds the faults of a round with many paths by the counts of where they begin and end. It puts as many failures
+// as it can down to one thing after the other, as long as nearly all paths of the thing fail. explained reports, by
+// node, whether all failures of the node's agents are put down to findings about other things.
+func Large(round report.Round, t *tally.Tally) (findings []Finding, explained func(node string) bool) {
+	left, found := slices.Clone(t.Failures), make([]uint64, len(t.Groups))
+	suspects := suspectsOf(t)
+	var dead []int32
+	for range mostFaults {
+		best, n := mostExplaining(suspects, left)
+		if n < leastWitnesses {
+			break
+		}
+		findings = append(findings, best.finding)
+		left = slices.DeleteFunc(left, func(f tally.Failure) bool {
+			has := best.has(f)
+			if has {
+				found[f.Group]++
+			}
+			return has
+		})
+		if best.dead >= 0 {
+			dead = append(dead, best.dead)
+		}
+		left = withoutTurns(round, t, left, found, dead)
+	}
+	remaining := map[string]bool{}
+	for _, f := range left {
+		remaining[t.Nodes[f.From]] = true
+	}
+	located := len(findings) > 0
+	slices.SortStableFunc(findings, func(a, b Finding) int { return cmp.Compare(rank(a.Confidence), rank(b.Confidence)) })
+	return findings, func(node string) bool { return located && !remaining[node] }
+}
+
+// mostExplaining returns the suspect that explains the most failures, and how many.
+func mostExplaining(suspects []suspect, left []tally.Failure) (best suspect, most int) {
+	for _, s := range suspects {
+		n := 0
+		for _, f := range left {
+			if s.has(f) {
+				n++
+			}
+		}
+		if n > most || n == most && n > 0 && s.breadth < best.breadth {
+			best, most = s, n
+		}
+	}
+	return best, most
+}
+
+// suspectsOf returns everything of which nearly all paths fail.
+func suspectsOf(t *tally.Tally) []suspect {
+	var all []suspect
+	for node := range t.Nodes {
+		all = append(all, toNode(t, node)...)
+		all = append(all, fromNode(t, node)...)
+	}
+	all = append(all, zonePairs(t)...)
+	all = append(all, groupsOf(t)...)
+	return slices.DeleteFunc(all, func(s suspect) bool {
+		return s.failed < leastWitnesses || float64(s.failed) < faultShare*float64(s.paths)
+	})
+}
+
+// toNode returns the suspects that the node itself, and that one kind of paths to it, is the fault.
+func toNode(t *tally.Tally, node int) []suspect {
+	whole := suspect{dead: int32(node), breadth: 1} // #nosec G115 -- an index of int32
+	var single []suspect
+	groups, failing := 0, 0
+	for g, of := range t.Groups {
+		c := t.To[g][node]
+		if c.Paths == 0 {
+			continue
+		}
+		groups++
+		whole.paths, whole.failed = whole.paths+c.Paths, whole.failed+c.Failed
+		if float64(c.Failed) >= faultShare*float64(c.Paths) {
+			failing++
+		}
+		name := fmt.Sprintf("%s over %s of node %s", of.Kind.Traits().Title, of.Family, t.Nodes[node])
+		component := PodOrNode
+		if of.Kind == target.NodePort {
+			component = ServicePath
+		}
+		single = append(single, suspect{
+			dead: -1, breadth: 3, paths: c.Paths, failed: c.Failed,
+			has: func(f tally.Failure) bool { return f.To == int32(node) && f.Group == uint16(g) },
+			finding: Finding{Reason: "CommonNode", Component: component, Where: name, Confidence: High,
+				Message: fmt.Sprintf("%s fails from everywhere, while other paths to the node pass; look at %s", name,
+					adviceFor(of.Kind)),
+				Evidence: []string{failedOfPaths(c)}},
+		})
+	}
+	if groups < 2 || failing < groups {
+		return single
+	}
+	whole.has = func(f tally.Failure) bool { return f.To == int32(node) || f.From == int32(node) }
+	whole.finding = Finding{Reason: "CommonNode", Component: PodOrNode, Where: "node " + t.Nodes[node], Confidence: High,
+		Message: fmt.Sprintf("every kind of path to node %s fails; look at the node, its network and its agent's pod",
+			t.Nodes[node]),
+		Evidence: []string{failedOfPaths(tally.Count{Paths: whole.paths, Failed: whole.failed})}}
+	return append(single, whole)
+}
+
+// fromNode returns the suspect that whatever the node sends is the fault.
+func fromNode(t *tally.Tally, node int) []suspect {
+	s := suspect{dead: -1, breadth: 2, has: func(f tally.Failure) bool { return f.From == int32(node) }}
+	for g := range t.Groups {
+		s.paths, s.failed = s.paths+t.From[g][node].Paths, s.failed+t.From[g][node].Failed
+	}
+	s.finding = Finding{Reason: "OneSource", Component: PodOrNode, Where: "node " + t.Nodes[node], Confidence: Medium,
+		Message: fmt.Sprintf("paths from node %s fail wherever they lead; look at the node's own network and its CNI",
+			t.Nodes[node]),
+		Evidence: []string{failedOfPaths(tally.Count{Paths: s.paths, Failed: s.failed})}}
+	return []suspect{s}
+}
+
+// zonePairs returns the suspects that the way from one zone to another is the fault, one way or both ways.
+func zonePairs(t *tally.Tally) []suspect {
+	type ends struct{ from, to string }
+	sums := map[ends]tally.Count{}
+	for pair, c := range t.ZonePairs {
+		if t.Groups[pair.Group].Kind.Traits().Direct && pair.From != pair.To {
+			sum := sums[ends{pair.From, pair.To}]
+			sums[ends{pair.From, pair.To}] = tally.Count{Paths: sum.Paths + c.Paths, Failed: sum.Failed + c.Failed}
+		}
+	}
+	broken := func(c tally.Count) bool { return c.Failed > 0 && float64(c.Failed) >= faultShare*float64(c.Paths) }
+	var all []suspect
+	for e, c := range sums {
+		back := sums[ends{e.to, e.from}]
+		both := broken(back)
+		if !broken(c) || both && e.from > e.to {
+			continue
+		}
+		where, breadth := fmt.Sprintf("zone %s to zone %s", zoneName(e.from), zoneName(e.to)), 1
+		if both {
+			c = tally.Count{Paths: c.Paths + back.Paths, Failed: c.Failed + back.Failed}
+			where, breadth = fmt.Sprintf("zones %s and %s", zoneName(e.from), zoneName(e.to)), 0
+		}
+		all = append(all, suspect{dead: -1, breadth: breadth, paths: c.Paths, failed: c.Failed,
+			has: func(f tally.Failure) bool {
+				if f.To < 0 {
+					return false
+				}
+				from, to := t.Zones[f.From], t.Zones[f.To]
+				return from == e.from && to == e.to || both && from == e.to && to == e.from
+			},
+			finding: Finding{Reason: betweenZonesReason, Component: BetweenNodes, Where: where, Confidence: High,
+				Message: "paths between " + strings.Replace(where, " to ", " and ", 1) +
+					" fail, while paths within the zones and to others pass; look at the routes and firewalls between them",
+				Evidence: []string{failedOfPaths(c)}}})
+	}
+	slices.SortFunc(all, func(a, b suspect) int { return cmp.Compare(a.finding.Where, b.finding.Where) })
+	return all
+}
+
+func zoneName(zone string) string { return cmp.Or(zone, "(no zone)") }
+
+// groupsOf returns the suspects that one kind of paths, over one family or both, is the fault.
+func groupsOf(t *tally.Tally) []suspect {
+	sums := map[target.Kind]tally.Count{}
+	for g, of := range t.Groups {
+		sum := sums[of.Kind]
+		add := func(c tally.Count) { sum = tally.Count{Paths: sum.Paths + c.Paths, Failed: sum.Failed + c.Failed} }
+		add(t.Anywhere[g])
+		for _, c := range t.To[g] {
+			add(c)
+		}
+		sums[of.Kind] = sum
+	}
+	var all []suspect
+	for _, row := range target.Kinds() {
+		c := sums[row.Kind]
+		all = append(all, suspect{dead: -1, paths: c.Paths, failed: c.Failed,
+			has: func(f tally.Failure) bool { return t.Groups[f.Group].Kind == row.Kind },
+			finding: Finding{Reason: "OnlyKind", Component: componentOf(row), Where: row.Title, Confidence: High,
+				Message:  fmt.Sprintf("paths of kind %s fail everywhere; look at %s", row.Title, adviceFor(row.Kind)),
+				Evidence: []string{failedOfPaths(c)}}})
+	}
+	return all
+}
+
+func componentOf(row target.Traits) Component {
+	if row.Component == "" {
+		return Unclear
+	}
+	return Component(row.Component)
+}
+
+// adviceFor names what to look at for a kind of path.
+func adviceFor(kind target.Kind) string {
+	return cmp.Or(kind.Traits().Chooser, "the pod network: CNI, routes and firewalls")
+}
+
+func failedOfPaths(c tally.Count) string {
+	return fmt.Sprintf("%d of %d paths failed", c.Failed, c.Paths)
+}
+
+// withoutTurns leaves out the failures on paths to Services, as far as they are about as many requests as are led to the
+// dead nodes' pods: a Service leads one of k requests to each of k pods until Kubernetes takes a dead one out. found has
+// how many failures were put down to findings, by group.
+func withoutTurns(round report.Round, t *tally.Tally, left []tally.Failure, found []uint64,
+	dead []int32) []tally.Failure {
+	lost := map[string]bool{}
+	for _, node := range dead {
+		lost[t.Nodes[node]] = true
+	}
+	var pods, deadPods float64
+	for _, e := range round.Expected {
+		pods++
+		if lost[e.Node] {
+			deadPods++
+		}
+	}
+	if deadPods == 0 {
+		return left
+	}
+	sent, failed := requestsToServices(round)
+	return slices.DeleteFunc(left, func(f tally.Failure) bool {
+		of := t.Groups[f.Group]
+		n, turns := float64(sent[of]), float64(sent[of])*deadPods/pods
+		return !of.Kind.Traits().Direct &&
+			float64(failed[of]) <= turns+3*math.Sqrt(turns)+n*foundShare(t, f.Group, found)
+	})
+}
+
+// foundShare is the share of the group's paths whose failures were put down to findings.
+func foundShare(t *tally.Tally, group uint16, found []uint64) float64 {
+	all := t.Anywhere[group].Paths
+	for _, c := range t.To[group] {
+		all += c.Paths
+	}
+	return float64(found[group]) / float64(max(all, 1))
+}
+
+// requestsToServices counts the requests of all agents on paths to Services, and those that failed, by group.
+func requestsToServices(round report.Round) (sent, failed map[tally.Group]uint64) {
+	sent, failed = map[tally.Group]uint64{}, map[tally.Group]uint64{}
+	add := func(p *report.Path) {
+		if !p.Target.Kind.Traits().Direct {
+			of := tally.Group{Kind: p.Target.Kind, Family: p.Target.Family}
+			sent[of], failed[of] = sent[of]+p.Sent, failed[of]+p.Failed()
+		}
+	}
+	for i := range round.Agents {
+		for k := range round.Agents[i].Paths {
+			add(&round.Agents[i].Paths[k])
+		}
+		for k := range round.Agents[i].Sums {
+			add(&round.Agents[i].Sums[k].Total)
+		}
+	}
+	return sent, failed
+}

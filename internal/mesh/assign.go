@@ -1,0 +1,371 @@
+package mesh
+
+import (
+	"cmp"
+	"iter"
+	"slices"
+	"time"
+
+	"kdoctor.io/kdoctor/internal/report"
+	"kdoctor.io/kdoctor/internal/schedule"
+	"kdoctor.io/kdoctor/internal/target"
+	"kdoctor.io/kdoctor/internal/topology"
+)
+
+// How much agents report path by path. docs/scale.md says so to users.
+const (
+	// MaxRows is how many paths of a round are reported one by one at most. With more paths, agents report sums.
+	MaxRows = 20_000
+	// leastRows is how many rows an agent has at least, beside those of its own targets.
+	leastRows = 4
+	// namedPods is about how many pods an agent names in its sums.
+	namedPods = 128
+)
+
+// Detail says which paths an agent reports one by one. The others are added up by groups.
+type Detail struct {
+	// Listed is the number of targets, from the first on, whose paths are always reported one by one.
+	Listed int
+	// Rows is how many further paths are reported one by one at most.
+	Rows int
+	// Groups has the group of every target, an index of Known. Agents do not get Known.
+	Groups []uint32
+	Known  []Group
+	// SuccessRate and MeanDelay are what a path must reach to pass by the agent's own judgement; see verdict.Expect.
+	SuccessRate float64
+	MeanDelay   time.Duration
+	// Pods is one in how many pods the agent names in its sums; see NamesPod.
+	Pods uint32
+}
+
+// NamesPod reports whether an agent names the other pod in its sums: one in pods, by the hash of their names. Each pod
+// is named by as many agents as each other pod.
+func NamesPod(agent, pod string, pods uint32) bool {
+	return pods <= 1 || hash(agent)%uint64(pods) == hash(pod)%uint64(pods)
+}
+
+// Group is the paths that are added up: those of one kind and family to the nodes of one zone.
+type Group struct {
+	Kind     target.Kind
+	Family   topology.Family
+	Protocol target.Protocol
+	Answer   target.Answer
+	Zone     string
+}
+
+// Again is a pair of nodes that failed in an earlier round and is probed again until it passed often enough.
+type Again struct {
+	From string `json:"From"`
+	To   string `json:"To"`
+	// Passed is in how many rounds since then the pair passed.
+	Passed int `json:"Passed"`
+}
+
+// Shared is what the plans of a round with many paths have in common. Agents report sums in such a round.
+type Shared struct {
+	// Targets lead to one node each. Every agent probes those that the rotation gives it, beside the targets of its own
+	// plan.
+	Targets []target.Target `json:"Targets"`
+	// Zones has the zones of nodes by their names.
+	Zones    map[string]string `json:"Zones"`
+	Rotation Rotation          `json:"Rotation"`
+	Again    []Again           `json:"Again"`
+	// Rows, Pods, SuccessRate and MeanDelay are those of every Detail.
+	Rows        int           `json:"Rows"`
+	Pods        uint32        `json:"Pods"`
+	SuccessRate float64       `json:"SuccessRate"`
+	MeanDelay   time.Duration `json:"MeanDelay"`
+}
+
+// Assignment gives agents their parts of the shared targets. It is for one goroutine at a time, or for several once it
+// is made: nothing changes it.
+type Assignment struct {
+	mesh *Mesh
+	// hashes are those of the nodes of the shared targets, groups the groups of the shared targets.
+	hashes []uint64
+	groups []uint32
+	known  []Group
+	ring   ring
+	again  map[string][]string
+}
+
+// NodeOf returns the node to which a target leads, empty for a target that leads to no certain node.
+func NodeOf(t *target.Target) string { return cmp.Or(t.Node, t.AtNode) }
+
+// Assign prepares the plans of the mesh, which must not change any more.
+func (m *Mesh) Assign() *Assignment {
+	a := &Assignment{mesh: m}
+	if m.Shared == nil {
+		return a
+	}
+	a.hashes, a.groups = make([]uint64, len(m.Shared.Targets)), make([]uint32, len(m.Shared.Targets))
+	var names []string
+	index, byName := map[Group]uint32{}, map[string]uint64{}
+	for i := range m.Shared.Targets {
+		t := &m.Shared.Targets[i]
+		node := NodeOf(t)
+		if _, ok := byName[node]; !ok {
+			byName[node] = hash(node)
+			names = append(names, node)
+		}
+		g := Group{Kind: t.Kind, Family: t.Family, Protocol: t.Protocol, Answer: t.MayAnswer(),
+			Zone: m.Shared.Zones[node]}
+		if _, ok := index[g]; !ok {
+			index[g] = uint32(len(a.known)) // #nosec G115 -- there are fewer groups than targets
+			a.known = append(a.known, g)
+		}
+		a.hashes[i], a.groups[i] = byName[node], index[g]
+	}
+	a.ring, a.again = newRing(names, m.Shared.Zones), map[string][]string{}
+	for _, pair := range m.Shared.Again {
+		a.again[pair.From] = append(a.again[pair.From], pair.To)
+	}
+	return a
+}
+
+// of returns the agent's part of the shared targets by their indices: those that are always listed, which are its own
+// node's and those that failed before, and the others.
+func (a *Assignment) of(agent topology.Agent) (listed, others []uint32) {
+	shared := a.mesh.Shared
+	from, always := hash(agent.Node), map[string]bool{agent.Node: true}
+	for _, node := range a.again[agent.Node] {
+		always[node] = true
+	}
+	near := a.Neighbors(agent.Node)
+	for i := range shared.Targets {
+		node := NodeOf(&shared.Targets[i])
+		switch index := uint32(i); { // #nosec G115 -- the number of targets is bounded
+		case always[node]:
+			listed = append(listed, index)
+		case shared.Rotation.probes(from, a.hashes[i]) || slices.Contains(near, node):
+			others = append(others, index)
+		}
+	}
+	return listed, others
+}
+
+// Neighbors returns the nodes that the agents of a node probe in every round of a rotation, beside their own.
+func (a *Assignment) Neighbors(node string) []string {
+	if a.mesh.Shared == nil || a.mesh.Shared.Rotation.Full() {
+		return nil
+	}
+	return a.ring.neighbors(node)
+}
+
+// PlanOf returns the i-th plan with all of its targets. In a round with many paths it is made for each call.
+func (a *Assignment) PlanOf(i int) Plan {
+	plan, shared := a.mesh.Plans[i], a.mesh.Shared
+	if shared == nil {
+		return plan
+	}
+	listed, others := a.of(plan.Agent)
+	n := len(plan.Targets) + len(listed) + len(others)
+	targets, groups := make([]target.Target, 0, n), make([]uint32, len(plan.Targets), n)
+	targets = append(targets, plan.Targets...)
+	for _, part := range [][]uint32{listed, others} {
+		for _, at := range part {
+			targets, groups = append(targets, shared.Targets[at]), append(groups, a.groups[at])
+		}
+	}
+	plan.Detail = Detail{Listed: len(plan.Targets) + len(listed), Rows: shared.Rows, Groups: groups, Known: a.known,
+		SuccessRate: shared.SuccessRate, MeanDelay: shared.MeanDelay, Pods: shared.Pods}
+	plan.Targets = targets
+	return plan
+}
+
+// Targets returns the targets of the i-th plan, without copies of those that are shared.
+func (a *Assignment) Targets(i int) iter.Seq[*target.Target] {
+	return func(yield func(*target.Target) bool) {
+		for k := range a.mesh.Plans[i].Targets {
+			if !yield(&a.mesh.Plans[i].Targets[k]) {
+				return
+			}
+		}
+		if a.mesh.Shared == nil {
+			return
+		}
+		listed, others := a.of(a.mesh.Plans[i].Agent)
+		for _, part := range [][]uint32{listed, others} {
+			for _, at := range part {
+				if !yield(&a.mesh.Shared.Targets[at]) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Attach holds the report of the i-th plan's agent against the plan; see Plan.Attach.
+func (a *Assignment) Attach(i int, r *report.AgentReport) error {
+	plan := a.PlanOf(i)
+	if err := plan.Attach(r); err != nil || len(r.NotListed) == 0 {
+		return err
+	}
+	listed, others := a.of(plan.Agent)
+	own := len(a.mesh.Plans[i].Targets)
+	for k := range r.NotListed {
+		at := int(r.NotListed[k].Index)
+		switch {
+		case at < own:
+			r.NotListed[k].Target = &a.mesh.Plans[i].Targets[at]
+		case at < own+len(listed):
+			r.NotListed[k].Target = &a.mesh.Shared.Targets[listed[at-own]]
+		default:
+			r.NotListed[k].Target = &a.mesh.Shared.Targets[others[at-own-len(listed)]]
+		}
+	}
+	return nil
+}
+
+// nodes returns to how many nodes the i-th plan leads, and how many shared targets it has.
+func (a *Assignment) nodes(i int) (nodes, targets int) {
+	listed, others := a.of(a.mesh.Plans[i].Agent)
+	seen := map[string]bool{}
+	for _, at := range slices.Concat(listed, others) {
+		seen[NodeOf(&a.mesh.Shared.Targets[at])] = true
+	}
+	return len(seen), len(listed) + len(others)
+}
+
+// MayRotate reports whether there are so many nodes that a round may probe a part of the pairs.
+func (m *Mesh) MayRotate() bool { return nodesOf(m.Plans) > FullNodes }
+
+// Sizes returns the number of targets of the agent with the most targets, and of all agents together.
+func (m *Mesh) Sizes() (most, all int) {
+	for _, p := range m.Plans {
+		n := max(len(p.Targets), p.Paths)
+		most, all = max(most, n), all+n
+	}
+	return most, all
+}
+
+// share moves the targets that all agents have in common, and that lead to nodes, into Shared where the round has more
+// paths than can be reported one by one, or where it probes only a part of the pairs.
+func (m *Mesh) share(key schedule.Key, snapshot topology.Snapshot, want Want) {
+	nodes := nodesOf(m.Plans)
+	rounds := max(want.Rounds, 1)
+	if want.Pairs == RotatingPairs {
+		rounds = max(rounds, roundsFor(nodes, FullNodes))
+	}
+	if nodes <= FullNodes {
+		rounds = 1
+	}
+	rotation := rotationOf(key.UID, key.Round, rounds)
+	if _, paths := m.Sizes(); len(m.Plans) == 0 || paths <= MaxRows && rotation.Full() {
+		return
+	}
+	targets := m.takeCommon()
+	if len(targets) == 0 {
+		return
+	}
+	m.Shared = &Shared{Targets: targets, Zones: make(map[string]string, len(snapshot.Nodes)), Rotation: rotation,
+		Again: want.Again, SuccessRate: want.SuccessRate, MeanDelay: want.MeanDelay,
+		Rows: max(MaxRows/len(m.Plans), leastRows),
+		Pods: uint32(roundsFor(len(m.Plans), namedPods))} // #nosec G115 -- no more than there are plans
+	for _, node := range snapshot.Nodes {
+		m.Shared.Zones[node.Name] = node.Zone
+	}
+	m.countPaths()
+}
+
+// countPaths notes how many targets each agent has, in place of their names.
+func (m *Mesh) countPaths() {
+	assigned, paths := m.Assign(), make(map[string]int, len(m.Plans))
+	for i := range m.Plans {
+		_, n := assigned.nodes(i)
+		m.Plans[i].Paths = len(m.Plans[i].Targets) + n
+		paths[m.Plans[i].Agent.Pod] = m.Plans[i].Paths
+	}
+	for i, e := range m.Expected {
+		if e.LeftOutWhy == "" {
+			m.Expected[i].Targets, m.Expected[i].Paths = nil, uint64(paths[e.Pod]) // #nosec G115 -- a count
+		}
+	}
+}
+
+// takeCommon takes the targets that lead to nodes out of the plans, if all plans have the same, and returns them.
+func (m *Mesh) takeCommon() []target.Target {
+	leads := func(t target.Target) bool { return NodeOf(&t) != "" && t.OnlyNode == "" }
+	first := m.Plans[0].Targets
+	shared := only(first, leads)
+	for _, p := range m.Plans[1:] {
+		if !sameTargets(p.Targets, first) && !slices.Equal(only(p.Targets, leads), shared) {
+			return nil
+		}
+	}
+	rest := map[*target.Target][]target.Target{}
+	for i := range m.Plans {
+		all := m.Plans[i].Targets
+		if len(all) == 0 {
+			continue
+		}
+		own, ok := rest[&all[0]]
+		if !ok {
+			own = only(all, func(t target.Target) bool { return !leads(t) })
+			rest[&all[0]] = own
+		}
+		m.Plans[i].Targets = own
+	}
+	return shared
+}
+
+// sameTargets reports whether both are the same slice.
+func sameTargets(a, b []target.Target) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
+}
+
+func only(targets []target.Target, has func(target.Target) bool) []target.Target {
+	var found []target.Target
+	for _, t := range targets {
+		if has(t) {
+			found = append(found, t)
+		}
+	}
+	return found
+}
+
+// nodesOf counts the nodes of the plans' agents.
+func nodesOf(plans []Plan) int {
+	nodes := map[string]bool{}
+	for _, p := range plans {
+		nodes[p.Agent.Node] = true
+	}
+	return len(nodes)
+}
+
+// Coverage returns which pairs the round of the number probes. interval is the time between two rounds of the task, 0
+// without one, and started is when this round starts.
+func (a *Assignment) Coverage(round int64, interval time.Duration, started time.Time) report.Coverage {
+	c := report.Coverage{Mode: report.Full, Rounds: 1}
+	if a.mesh.Shared == nil {
+		for _, p := range a.mesh.Plans {
+			c.Pairs += uint64(countNodes(p.Targets)) // #nosec G115 -- a count
+		}
+		c.AllPairs = c.Pairs
+		return c
+	}
+	for i := range a.mesh.Plans {
+		nodes, _ := a.nodes(i)
+		c.Pairs += uint64(nodes) // #nosec G115 -- a count
+	}
+	c.AllPairs = uint64(len(a.mesh.Plans)) * uint64(countNodes(a.mesh.Shared.Targets)) // #nosec G115 -- a count
+	if !a.mesh.Shared.Rotation.Full() {
+		c.Mode, c.Rounds = report.Rotate, a.mesh.Shared.Rotation.Rounds
+	}
+	c.Within = time.Duration(c.Rounds) * interval  // #nosec G115 -- a small power of two
+	if back := int64(c.Rounds) - 1; round > back { // #nosec G115 -- a small power of two
+		c.Oldest = started.Add(-time.Duration(back) * interval)
+	}
+	return c
+}
+
+// countNodes counts the nodes to which the targets lead.
+func countNodes(targets []target.Target) int {
+	nodes := map[string]bool{}
+	for i := range targets {
+		if node := NodeOf(&targets[i]); node != "" {
+			nodes[node] = true
+		}
+	}
+	return len(nodes)
+}
