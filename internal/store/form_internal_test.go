@@ -52,6 +52,9 @@ func untagged(t reflect.Type, seen map[reflect.Type]bool) []string {
 	var found []string
 	for field := range t.Fields() {
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		if name == "-" {
+			continue
+		}
 		if field.IsExported() && !field.Anonymous && name == "" {
 			found = append(found, fmt.Sprintf("%s.%s", t, field.Name))
 		}
