@@ -17,7 +17,7 @@ import (
 	"kdoctor.io/kdoctor/internal/workload"
 )
 
-// options are the controller's flags. It reads nothing else, but for where the cluster is.
+// options are the controller's flags. It reads nothing else, but for where the cluster is and how much memory there is.
 type options struct {
 	namespace string
 	workload  string

@@ -42,6 +42,7 @@ func start(ctx context.Context, o *options, cluster *rest.Config, log logr.Logge
 	ctrl.SetLogger(log)
 	klog.SetLogger(log)
 	ctx = logr.NewContext(ctx, log)
+	limitMemory(log)
 	// For each kind of object. While agents of tasks' own start, each task reads a list of five kinds every two
 	// seconds.
 	cluster.QPS, cluster.Burst = 100, 200
