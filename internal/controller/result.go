@@ -57,6 +57,10 @@ func Summarize(r report.Round, v verdict.Verdict) Summary {
 			o.Succeeded = append(o.Succeeded, a.Node)
 		case verdict.Void:
 		default:
+			if a.Explained {
+				// The finding names the node that is the reason.
+				continue
+			}
 			o.Failed = append(o.Failed, a.Node)
 		}
 	}
@@ -72,7 +76,7 @@ func Summarize(r report.Round, v verdict.Verdict) Summary {
 
 // success says how many of the targets that could be judged passed, and what the round does not prove.
 func success(r report.Round, v verdict.Verdict) string {
-	counts := verdict.Counts(v)
+	counts := verdict.AllCounts(r, v)
 	text := fmt.Sprintf("%d of %d targets passed", counts[verdict.Pass], counts[verdict.Pass])
 	if n := counts[verdict.Void]; n > 0 {
 		text += fmt.Sprintf(", %d void", n)

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/url"
 	"slices"
+	"time"
 
 	"kdoctor.io/kdoctor/internal/report"
 )
@@ -19,6 +20,9 @@ const (
 	// ShortCircuit: Count passing targets at Address prove nothing about the load balancer, because the nodes answered
 	// for it themselves.
 	ShortCircuit Code = "ShortCircuit"
+	// PartOfPairs: the round probed Count of Of pairs of nodes. Rounds is in how many consecutive rounds every pair is
+	// probed, Within how long they take; Within is 0 for a task without an interval.
+	PartOfPairs Code = "PartOfPairs"
 )
 
 // Note is something that a round does not prove, whatever its result. It is no reason to fail.
@@ -27,11 +31,16 @@ type Note struct {
 	Count, Of uint64
 	Address   string
 	Outside   []report.Outside
+	Rounds    uint64
+	Within    time.Duration
 }
 
-// Notes returns what the round does not prove: nodes first, then addresses in their order.
+// Notes returns what the round does not prove: pairs of nodes first, then nodes, then addresses in their order.
 func Notes(round report.Round, v Verdict) []Note {
 	var notes []Note
+	if c := round.Coverage; c.Mode == report.Rotate {
+		notes = append(notes, Note{Code: PartOfPairs, Count: c.Pairs, Of: c.AllPairs, Rounds: c.Rounds, Within: c.Within})
+	}
 	withAgents := agentNodes(round)
 	var left, part []report.Outside
 	for _, o := range round.Outside {
@@ -92,6 +101,29 @@ func Counts(v Verdict) map[Result]int {
 	for _, a := range v.Agents {
 		for _, p := range a.Paths {
 			counts[p.Result]++
+		}
+	}
+	return counts
+}
+
+// AllCounts returns how many paths have each result, those in sums included.
+func AllCounts(round report.Round, v Verdict) map[Result]uint64 {
+	counts := map[Result]uint64{}
+	for r, n := range Counts(v) {
+		counts[r] += uint64(n) // #nosec G115 -- a count
+	}
+	results := make(map[string]Result, len(v.Agents))
+	for _, a := range v.Agents {
+		results[a.Pod] = a.Result
+	}
+	for _, a := range round.Agents {
+		for _, sum := range a.Sums {
+			counts[Fail] += sum.NotPassed
+			passed := Pass
+			if results[a.Pod] == ToolLimited {
+				passed = ToolLimited
+			}
+			counts[passed] += sum.Paths - min(sum.Paths, sum.NotPassed)
 		}
 	}
 	return counts

@@ -161,6 +161,13 @@ func (r Reason) unsent() string {
 // String says the note in one sentence without a final stop.
 func (n Note) String() string {
 	switch n.Code {
+	case PartOfPairs:
+		text := fmt.Sprintf("%d of %d pairs of nodes were probed; %d consecutive rounds probe every pair", n.Count, n.Of,
+			n.Rounds)
+		if n.Within > 0 {
+			text += fmt.Sprintf(", within %v", n.Within)
+		}
+		return text
 	case NodesLeftOut:
 		return fmt.Sprintf("%d of %s %s not looked at: %s", n.Count, phrases.Count(n.Of, "node"),
 			phrases.WasOrWere(n.Count == 1),

@@ -114,7 +114,7 @@ type Outside struct {
 
 // Note is something that a round does not prove. It fails nothing.
 type Note struct {
-	// Code names it in one word that stays the same: NodesLeftOut, NodesInPart or ShortCircuit.
+	// Code names it in one word that stays the same: PartOfPairs, NodesLeftOut, NodesInPart or ShortCircuit.
 	Code string `json:"Code"`
 	// Message is one sentence.
 	Message string `json:"Message"`
