@@ -122,15 +122,3 @@ func (p *planner) dependsOnAgent(q query) bool {
 	}
 	return false
 }
-
-// Count returns how many agents are ready, and how many targets of the wanted kinds and families the agent with the
-// most targets has.
-func Count(snapshot topology.Snapshot, want Want) (agents, most int) {
-	planner := newPlanner(snapshot, want)
-	for _, agent := range snapshot.Agents {
-		if agent.Ready() {
-			agents, most = agents+1, max(most, len(planner.targetsOf(agent).targets))
-		}
-	}
-	return agents, most
-}
