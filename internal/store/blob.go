@@ -157,19 +157,23 @@ func (s *Store) listOnce(ctx context.Context, options *blob.ListOptions) ([]*blo
 	}
 }
 
-// put writes a blob, or holds it in memory when that fails, which is a NotStoredError.
-func (s *Store) put(ctx context.Context, key schedule.Key, suffix string, encode func(io.Writer) error) error {
+// put writes a blob, or holds it in memory when that fails, which is a NotStoredError. The content is what the blob
+// encodes: it is held in the blob's place if it cannot be encoded.
+func (s *Store) put(ctx context.Context, key schedule.Key, suffix string, content any,
+	encode func(io.Writer) error) error {
 	if _, err := nameOf(key, suffix); err != nil {
 		return err
 	}
 	var body bytes.Buffer
-	if err := encode(&body); err != nil {
-		return err
+	err := encode(&body)
+	if err == nil && body.Len() > maxBlob {
+		err = fmt.Errorf("encode: %d bytes are more than the %d that a blob may have", body.Len(), maxBlob)
 	}
-	if body.Len() > maxBlob {
-		return fmt.Errorf("%d bytes are more than the %d that a blob may have", body.Len(), maxBlob)
+	if err != nil {
+		kept, dropped := s.holding.add(held{key: key, suffix: suffix, content: content})
+		return &NotStoredError{Key: key, Held: kept, Dropped: dropped, Err: err, lasting: true}
 	}
-	err := s.write(ctx, key, suffix, body.Bytes())
+	err = s.write(ctx, key, suffix, body.Bytes())
 	switch {
 	case err == nil:
 		s.holding.remove(key, suffix)
@@ -263,14 +267,15 @@ func (s *Store) get(ctx context.Context, key schedule.Key, suffix string) ([]byt
 	return body, nil
 }
 
-// open opens a blob for reading; the caller closes it while the context is alive.
+// open opens a blob for reading; the caller closes it while the context is alive. What is held because it cannot be
+// encoded has no blob: see holding.round.
 func (s *Store) open(ctx context.Context, key schedule.Key, suffix string) (io.ReadCloser, error) {
 	at, err := nameOf(key, suffix)
 	if err != nil {
 		return nil, err
 	}
-	if body, ok := s.holding.find(key, suffix); ok {
-		return io.NopCloser(bytes.NewReader(body)), nil
+	if b, ok := s.holding.find(key, suffix); ok && b.content == nil {
+		return io.NopCloser(bytes.NewReader(b.body)), nil
 	}
 	r, err := s.bucket.NewReader(ctx, at, nil)
 	if gcerrors.Code(err) == gcerrors.NotFound {

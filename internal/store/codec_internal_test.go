@@ -26,19 +26,20 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// readAndWrite reads a round and, if it can be read, writes it.
-func readAndWrite(t *testing.T, key schedule.Key, body []byte) {
+// readAndWrite reads a round and, if it can be read, writes it. It reports whether the round could be read.
+func readAndWrite(t *testing.T, key schedule.Key, body []byte) bool {
 	t.Helper()
 	kept, err := decodeRound(key, body)
 	if err != nil {
 		if !errors.Is(err, ErrCorrupt) {
 			t.Errorf("round: %v is not ErrCorrupt", err)
 		}
-		return
+		return false
 	}
 	if err := encodeRound(kept)(io.Discard); err != nil {
 		t.Errorf("a round that was read cannot be written: %v", err)
 	}
+	return true
 }
 
 // FuzzFrames puts frames with any content, but with checksums that fit, into a round.
@@ -55,22 +56,26 @@ func FuzzFrames(f *testing.F) {
 		if err := writeFrame(&out, headFrame, []byte(head)); err != nil {
 			t.Fatal(err)
 		}
-		for len(content) > 0 {
-			kind := content[0]
-			body, rest, err := cutBytes(content[1:])
-			if err != nil {
-				break
-			}
-			if err := writeFrame(&out, kind, body); err != nil {
-				t.Fatal(err)
-			}
-			content = rest
-		}
+		out.Write(framed(content))
 		if err := writeFrame(&out, endFrame, nil); err != nil {
 			t.Fatal(err)
 		}
 		readAndWrite(t, of.Round.Key, gzipped(t, out.Bytes()))
 	})
+}
+
+// framed returns the frames of framesOf as a blob has them.
+func framed(content []byte) []byte {
+	var out []byte
+	for len(content) > 0 {
+		kind := content[0]
+		body, rest, err := cutBytes(content[1:])
+		if err != nil {
+			break
+		}
+		out, content = append(out, frame(kind, body)...), rest
+	}
+	return out
 }
 
 // framesOf returns the frames of a round behind its head, each as its kind, its length and its bytes.

@@ -269,3 +269,29 @@ func TestFramesOfKindsThatComeLaterArePassedOver(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestRoundsOfWhichAFewBytesChangedAreReadOrCorrupt changes bytes below the checksums, as only a wrong writer could.
+func TestRoundsOfWhichAFewBytesChangedAreReadOrCorrupt(t *testing.T) {
+	random := rand.New(rand.NewPCG(7, 8))
+	var of verdict.StoredRound
+	shaper{rand.New(rand.NewPCG(3, 1))}.shape(reflect.ValueOf(&of).Elem(), 0)
+	whole := framesOf(t, of)
+	refused := 0
+	for range 300 {
+		content := bytes.Clone(whole)
+		for range 1 + random.IntN(4) {
+			i := random.IntN(len(content))
+			content[i] = []byte{content[i] ^ 1<<random.IntN(8), 0xff, byte(random.IntN(256))}[random.IntN(3)]
+		}
+		body := damaged(t, func(w *bytes.Buffer) {
+			w.Write(framed(content))
+			w.Write(frame(endFrame, nil))
+		})
+		if !readAndWrite(t, schedule.Key{}, body) {
+			refused++
+		}
+	}
+	if refused < 30 || refused > 270 {
+		t.Errorf("%d of 300 were refused, so one of the two was hardly tested", refused)
+	}
+}

@@ -75,6 +75,9 @@ func (s *Store) Head(ctx context.Context, key schedule.Key) (Head, error) {
 }
 
 func (s *Store) head(ctx context.Context, key schedule.Key) (Head, error) {
+	if stored, ok := s.holding.round(key); ok {
+		return headOf(stored), nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	blob, err := s.open(ctx, key, roundSuffix)
@@ -133,12 +136,25 @@ func readHead(key schedule.Key, from io.Reader) (Head, error) {
 func (s *Store) Agents(ctx context.Context, key schedule.Key,
 	want func(pod, node string) bool) iter.Seq2[Agent, error] {
 	return func(yield func(Agent, error) bool) {
+		if stored, ok := s.holding.round(key); ok {
+			eachAgentOf(stored, want, yield)
+			return
+		}
 		body, err := s.get(ctx, key, roundSuffix)
 		if err == nil {
 			err = eachAgent(key, body, want, yield)
 		}
 		if err != nil {
 			yield(Agent{}, fmt.Errorf("read the agents of round %s: %w", key, err))
+		}
+	}
+}
+
+// eachAgentOf yields the wanted agents of a round that is in memory already.
+func eachAgentOf(whole verdict.StoredRound, want func(pod, node string) bool, yield func(Agent, error) bool) {
+	for agent := range agentsOf(whole) {
+		if (want == nil || want(agent.name())) && !yield(agent, nil) {
+			return
 		}
 	}
 }
@@ -154,11 +170,7 @@ func eachAgent(key schedule.Key, body []byte, want func(pod, node string) bool, 
 		return corrupt(err)
 	}
 	if r == nil {
-		for agent := range agentsOf(whole) {
-			if (want == nil || want(agent.name())) && !yield(agent, nil) {
-				return nil
-			}
-		}
+		eachAgentOf(whole, want, yield)
 		return nil
 	}
 	if _, err := r.head(key); err != nil {

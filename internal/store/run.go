@@ -26,7 +26,7 @@ func (s *Store) Run(ctx context.Context, keep Retention) error {
 	pause := firstPause
 	var due <-chan time.Time
 	for {
-		if due == nil && len(s.holding.all()) > 0 {
+		if due == nil && len(s.holding.writable()) > 0 {
 			due = time.After(pause)
 		}
 		select {
@@ -62,11 +62,11 @@ func (s *Store) wakeUp() {
 	}
 }
 
-// flush tries to write all that is held, and returns how many blobs it wrote.
+// flush tries to write all blobs that are held, and returns how many it wrote.
 func (s *Store) flush(ctx context.Context) (int, error) {
 	var errs []error
 	var written int
-	for _, b := range s.holding.all() {
+	for _, b := range s.holding.writable() {
 		err := s.flushOne(ctx, b)
 		if err == nil {
 			written++

@@ -61,10 +61,10 @@ func New(bucket *blob.Bucket) *Store { return &Store{bucket: bucket, wake: make(
 // round again replaces it, so that a controller that was killed between keeping a round and telling of it may just do
 // both again.
 //
-// When it cannot be written the error is a NotStoredError, which says whether it is held in memory; to put it again is
-// one more try.
+// When it cannot be encoded or written the error is a NotStoredError, which says whether it is held in memory; to put it
+// again is one more try. The round must not be changed afterwards: the one that cannot be encoded is held as it is.
 func (s *Store) PutRound(ctx context.Context, kept verdict.StoredRound) error {
-	err := s.put(ctx, kept.Round.Key, roundSuffix, encodeRound(kept))
+	err := s.put(ctx, kept.Round.Key, roundSuffix, kept, encodeRound(kept))
 	var notStored *NotStoredError
 	if err == nil || errors.As(err, &notStored) && notStored.Held {
 		s.feed.changed(kept.Round.Key.UID)
@@ -77,6 +77,9 @@ func (s *Store) PutRound(ctx context.Context, kept verdict.StoredRound) error {
 
 // Round returns the round of the key, or ErrNotFound, or ErrCorrupt.
 func (s *Store) Round(ctx context.Context, key schedule.Key) (verdict.StoredRound, error) {
+	if stored, ok := s.holding.round(key); ok {
+		return stored, nil
+	}
 	body, err := s.get(ctx, key, roundSuffix)
 	if err != nil {
 		return verdict.StoredRound{}, fmt.Errorf("read round %s: %w", key, err)
@@ -116,11 +119,11 @@ func (s *Store) Rounds(ctx context.Context, uid string) ([]schedule.Key, error) 
 	return slices.Compact(keys), nil
 }
 
-// PutPlan keeps the plan of a round that starts; to put it again replaces it. A plan that cannot be written is no
-// error, for no round shall wait for a full disk: it is held in memory, where a controller that is restarted before it
-// is written will not find it.
+// PutPlan keeps the plan of a round that starts; to put it again replaces it. A plan that cannot be encoded or written
+// is no error, for no round shall wait for a full disk: it is held in memory, where a controller that is restarted
+// before it is written will not find it.
 func (s *Store) PutPlan(ctx context.Context, key schedule.Key, plan StoredPlan) error {
-	err := s.put(ctx, key, planSuffix, encodePlan(key, plan))
+	err := s.put(ctx, key, planSuffix, plan, encodePlan(key, plan))
 	if notStored := (*NotStoredError)(nil); err != nil && !errors.As(err, &notStored) {
 		return fmt.Errorf("keep plan %s: %w", key, err)
 	}
@@ -129,6 +132,9 @@ func (s *Store) PutPlan(ctx context.Context, key schedule.Key, plan StoredPlan) 
 
 // Plan returns the plan of a round, or ErrNotFound, or ErrCorrupt.
 func (s *Store) Plan(ctx context.Context, key schedule.Key) (StoredPlan, error) {
+	if plan, ok := s.holding.plan(key); ok {
+		return plan, nil
+	}
 	body, err := s.get(ctx, key, planSuffix)
 	if err != nil {
 		return StoredPlan{}, fmt.Errorf("read plan %s: %w", key, err)

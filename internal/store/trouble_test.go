@@ -3,6 +3,7 @@ package store_test
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -89,6 +90,82 @@ func TestARoundThatCannotBeWrittenIsReadFromMemory(t *testing.T) {
 	put(t, s, "u1", 1)
 	if _, err := os.Stat(filepath.Join(dir, "u1", "0000000001", "0000000001.json.gz")); err != nil {
 		t.Errorf("put again once it can be written: %v", err)
+	}
+}
+
+func TestARoundThatCannotBeEncodedIsReadFromMemory(t *testing.T) {
+	dir := t.TempDir()
+	s, err := store.Open(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := storetest.Kept(key("u1", 2))
+	want.Spec = json.RawMessage(`{`)
+	put(t, s, "u1", 1)
+	for range 2 {
+		err := s.PutRound(t.Context(), want)
+		var notStored *store.NotStoredError
+		if !errors.As(err, &notStored) || !notStored.Held || len(notStored.Dropped) > 0 {
+			t.Fatalf("got %v, want a NotStoredError of a held round", err)
+		}
+		if text := err.Error(); !strings.Contains(text, "is held in memory, and lost when this process ends: encode") {
+			t.Errorf("the error says %q", text)
+		}
+	}
+	got, err := s.Latest(t.Context(), "u1")
+	if diff := cmp.Diff(want, got, storetest.Exact()); diff != "" || err != nil {
+		t.Errorf("%v, the held round changed (-put +got):\n%s", err, diff)
+	}
+	head, err := s.Head(t.Context(), want.Round.Key)
+	if err != nil || head.Summary.Reports != 1 || len(head.Round.Agents) > 0 {
+		t.Errorf("the head is %+v, %v", head, err)
+	}
+	agent, err := s.Agent(t.Context(), want.Round.Key, "a")
+	if err != nil || agent.Report == nil || agent.Verdict == nil || agent.Report.Pod != "a" {
+		t.Errorf("the agent is %+v, %v", agent, err)
+	}
+	if keys, err := s.Rounds(t.Context(), "u1"); err != nil || len(keys) != 2 {
+		t.Errorf("got rounds %v, %v; want both", keys, err)
+	}
+	if err := s.Close(); err == nil || !strings.Contains(err.Error(), want.Round.Key.String()) {
+		t.Errorf("got %v, want an error that names the lost round", err)
+	}
+}
+
+func TestARoundThatCanBeEncodedAfterAllIsWritten(t *testing.T) {
+	s, dir := folder(t)
+	of := storetest.Kept(key("u1", 1))
+	of.Spec = json.RawMessage(`{`)
+	if err := s.PutRound(t.Context(), of); err == nil {
+		t.Fatal("it was written")
+	}
+	put(t, s, "u1", 1)
+	if _, err := os.Stat(filepath.Join(dir, "u1", "0000000001", "0000000001.json.gz")); err != nil {
+		t.Error(err)
+	}
+	got, err := s.Latest(t.Context(), "u1")
+	if err != nil || string(got.Spec) == "{" {
+		t.Errorf("got a round with the spec %s, %v", got.Spec, err)
+	}
+}
+
+func TestAPlanThatCannotBeEncodedStopsNoRound(t *testing.T) {
+	s, _ := folder(t)
+	k := key("u1", 1)
+	want := storetest.Plan(k)
+	want.Started = time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC) // JSON has no such year
+	if err := s.PutPlan(t.Context(), k, want); err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.Plan(t.Context(), k)
+	if diff := cmp.Diff(want, got, storetest.Exact()); diff != "" || err != nil {
+		t.Errorf("%v, the held plan changed (-put +got):\n%s", err, diff)
+	}
+	if err := s.DeletePlan(t.Context(), k); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.Plan(t.Context(), k); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("got %v, want ErrNotFound", err)
 	}
 }
 

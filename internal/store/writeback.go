@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"kdoctor.io/kdoctor/internal/schedule"
+	"kdoctor.io/kdoctor/internal/verdict"
 )
 
 const (
@@ -19,19 +20,25 @@ const (
 type NotStoredError struct {
 	Key schedule.Key
 	// Held reports whether the round is held in memory: it can be read as if it were kept, and is written as soon as
-	// that is possible. It is lost with the process.
+	// that is possible, which it never is for a round that cannot be encoded. It is lost with the process.
 	Held bool
 	// Dropped are rounds that were held and had to make room for this one; they are lost.
 	Dropped []schedule.Key
 	// Err is why it could not be written.
 	Err error
+	// lasting reports that it never can be written.
+	lasting bool
 }
 
 // Error says what became of the round.
 func (e *NotStoredError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "round %s is lost", e.Key)
-	if e.Held {
+	switch {
+	case e.Held && e.lasting:
+		b.Reset()
+		fmt.Fprintf(&b, "round %s is held in memory, and lost when this process ends", e.Key)
+	case e.Held:
 		b.Reset()
 		fmt.Fprintf(&b, "round %s is held in memory until it can be written", e.Key)
 	}
@@ -48,11 +55,13 @@ func (e *NotStoredError) Error() string {
 // Unwrap returns why the round could not be written.
 func (e *NotStoredError) Unwrap() error { return e.Err }
 
-// held is a blob that could not be written yet.
+// held is a blob that could not be written yet, or a content that could not be encoded.
 type held struct {
 	key    schedule.Key
 	suffix string
 	body   []byte
+	// content is set in place of the body if it could not be encoded: a verdict.StoredRound or a StoredPlan.
+	content any
 	// dropped are the rounds that made room for it.
 	dropped []schedule.Key
 }
@@ -73,7 +82,7 @@ func (h *holding) add(b held) (kept bool, dropped []schedule.Key) {
 		b.dropped = h.blobs[i].dropped
 		h.blobs = slices.Delete(h.blobs, i, i+1)
 	}
-	for len(h.blobs) >= maxHeld || h.size()+len(b.body) > maxHeldBytes {
+	for len(h.blobs) >= maxHeld || h.size()+b.size() > maxHeldBytes {
 		i := h.victim(b.suffix)
 		if i < 0 {
 			return false, b.dropped
@@ -113,9 +122,17 @@ func (h *holding) index(key schedule.Key, suffix string) int {
 func (h *holding) size() int {
 	var size int
 	for _, b := range h.blobs {
-		size += len(b.body)
+		size += b.size()
 	}
 	return size
+}
+
+// size is how much of maxHeldBytes it takes. How large a content is nobody knows, so that at most two are held.
+func (b held) size() int {
+	if b.content != nil {
+		return maxHeldBytes / 2
+	}
+	return len(b.body)
 }
 
 // remove forgets one blob.
@@ -136,15 +153,34 @@ func (h *holding) forget(uid string) bool {
 	return len(h.blobs) < before
 }
 
-// find returns the packed content of one blob.
-func (h *holding) find(key schedule.Key, suffix string) ([]byte, bool) {
+// find returns what is held under the name.
+func (h *holding) find(key schedule.Key, suffix string) (held, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	i := h.index(key, suffix)
 	if i < 0 {
-		return nil, false
+		return held{}, false
 	}
-	return h.blobs[i].body, true
+	return h.blobs[i], true
+}
+
+// round returns the round of the key, if it is held because it cannot be encoded.
+func (h *holding) round(key schedule.Key) (verdict.StoredRound, bool) {
+	b, _ := h.find(key, roundSuffix)
+	stored, ok := b.content.(verdict.StoredRound)
+	return stored, ok
+}
+
+// plan returns the plan of the key, if it is held because it cannot be encoded.
+func (h *holding) plan(key schedule.Key) (StoredPlan, bool) {
+	b, _ := h.find(key, planSuffix)
+	stored, ok := b.content.(StoredPlan)
+	return stored, ok
+}
+
+// writable returns the blobs that can be written, oldest first.
+func (h *holding) writable() []held {
+	return slices.DeleteFunc(h.all(), func(b held) bool { return b.content != nil })
 }
 
 // all returns what is held, oldest first.

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"kdoctor.io/kdoctor/internal/schedule"
+	"kdoctor.io/kdoctor/internal/verdict"
 )
 
 func TestHoldingMakesRoom(t *testing.T) {
@@ -54,6 +55,19 @@ func TestHoldingMakesRoom(t *testing.T) {
 		h.add(plan("c", 0))
 		if kept, dropped := h.add(round("c", 0)); !kept || dropped != nil {
 			t.Errorf("got %v, %v", kept, dropped)
+		}
+	})
+	t.Run("two rounds that cannot be encoded are held, and never written", func(t *testing.T) {
+		h := &holding{}
+		for n := range int64(3) {
+			kept, dropped := h.add(held{key: schedule.Key{UID: "a", Round: n}, suffix: roundSuffix,
+				content: verdict.StoredRound{}})
+			if want := max(0, int(n)-1); !kept || len(dropped) != want {
+				t.Errorf("round %d: got %v, %v; want %d dropped", n, kept, dropped, want)
+			}
+		}
+		if len(h.all()) != 2 || len(h.writable()) != 0 {
+			t.Errorf("%d are held, %d of them to be written; want two and none", len(h.all()), len(h.writable()))
 		}
 	})
 	t.Run("a round that is too large for all the room there is is not held", func(t *testing.T) {
