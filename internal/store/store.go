@@ -61,8 +61,8 @@ func New(bucket *blob.Bucket) *Store { return &Store{bucket: bucket, wake: make(
 // round again replaces it, so that a controller that was killed between keeping a round and telling of it may just do
 // both again.
 //
-// When it cannot be encoded or written the error is a NotStoredError, which says whether it is held in memory; to put it
-// again is one more try. The round must not be changed afterwards: the one that cannot be encoded is held as it is.
+// When it cannot be encoded or written, the error is a NotStoredError, which says whether it is held in memory; to put
+// it again is one more try. The round must not be changed afterwards: one that cannot be encoded is held as it is.
 func (s *Store) PutRound(ctx context.Context, kept verdict.StoredRound) error {
 	err := s.put(ctx, kept.Round.Key, roundSuffix, kept, encodeRound(kept))
 	var notStored *NotStoredError
