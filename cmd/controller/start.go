@@ -73,7 +73,7 @@ func start(ctx context.Context, o *options, cluster *rest.Config, log logr.Logge
 	conductor := round.New(round.Config{
 		Snapshots: snapshots,
 		Agents:    agents, Plans: kept, Rounds: kept, Unknown: control.ErrUnknownRound,
-		Budget: budget,
+		Budget: budget, Again: kept.Again,
 	})
 	// The aggregated API reads tasks on every replica, also where no controller runs that would have them watched.
 	for _, of := range kinds.All() {

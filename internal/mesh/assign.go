@@ -53,14 +53,6 @@ type Group struct {
 	Zone     string
 }
 
-// Again is a pair of nodes that failed in an earlier round and is probed again until it passed often enough.
-type Again struct {
-	From string `json:"From"`
-	To   string `json:"To"`
-	// Passed is in how many rounds since then the pair passed.
-	Passed int `json:"Passed"`
-}
-
 // Shared is what the plans of a round with many paths have in common. Agents report sums in such a round.
 type Shared struct {
 	// Targets lead to one node each. Every agent probes those that the rotation gives it, beside the targets of its own
@@ -69,7 +61,7 @@ type Shared struct {
 	// Zones has the zones of nodes by their names.
 	Zones    map[string]string `json:"Zones"`
 	Rotation Rotation          `json:"Rotation"`
-	Again    []Again           `json:"Again"`
+	Again    []report.Again    `json:"Again"`
 	// Rows, Pods, SuccessRate and MeanDelay are those of every Detail.
 	Rows        int           `json:"Rows"`
 	Pods        uint32        `json:"Pods"`

@@ -26,7 +26,7 @@ type Want struct {
 	Pairs  Pairs
 	Rounds uint64
 	// Again are the pairs that failed in earlier rounds.
-	Again []Again
+	Again []report.Again
 	// SuccessRate and MeanDelay are what paths must reach; see Detail.
 	SuccessRate float64
 	MeanDelay   time.Duration

@@ -182,7 +182,7 @@ func TestAPairThatFailedIsProbedAgain(t *testing.T) {
 	want := defaultWant()
 	want.Pairs = mesh.RotatingPairs
 	for round := range int64(4) {
-		want.Again = []mesh.Again{{From: "node-0001", To: "node-0099"}}
+		want.Again = []report.Again{{From: "node-0001", To: "node-0099"}}
 		m := mesh.New(schedule.Key{UID: "u", Round: round}, report.TaskRef{}, largeCluster(200, 4, nil), want)
 		if !pairsOf(m)[nodePair{"node-0001", "node-0099"}] {
 			t.Errorf("round %d does not probe the pair", round)

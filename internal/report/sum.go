@@ -41,6 +41,22 @@ const (
 	Classes
 )
 
+// Again is a pair of nodes that failed in an earlier round, and that is probed again until it has passed AgainUntil
+// times.
+type Again struct {
+	From string `json:"From"`
+	To   string `json:"To"`
+	// Passed is in how many rounds since then the pair passed.
+	Passed int `json:"Passed"`
+}
+
+// AgainUntil is in how many rounds a pair that failed must pass until it is probed like all others. MaxAgain is how many
+// such pairs an agent has at most.
+const (
+	AgainUntil = 3
+	MaxAgain   = 20
+)
+
 // Mode is which pairs of nodes a round probes.
 type Mode string
 

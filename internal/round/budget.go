@@ -52,6 +52,7 @@ func (c *Conductor) acquireRunning(ctx context.Context, key schedule.Key, m mesh
 func (c *Conductor) draft(ctx context.Context, req Request) (mesh.Mesh, topology.Snapshot, error) {
 	load, want := req.Want.Load, req.Want
 	want.SuccessRate, want.MeanDelay = req.Expect.SuccessRate, req.Expect.MeanDelay
+	want.Again = c.again(ctx, req.Key)
 	waiting, cancel := context.WithDeadline(ctx, req.Deadline.Add(-load.Duration-load.Timeout-2*collectReserve))
 	defer cancel()
 	var waited time.Duration
@@ -95,4 +96,18 @@ func (c *Conductor) draft(ctx context.Context, req Request) (mesh.Mesh, topology
 		}
 		waited += took
 	}
+}
+
+// again returns the pairs of nodes that the round before wants probed again. Without that round, as after an edit of the
+// task, or while the store is out of reach, there are none: every pair has its turn all the same.
+func (c *Conductor) again(ctx context.Context, key schedule.Key) []report.Again {
+	if c.Config.Again == nil {
+		return nil
+	}
+	key.Round--
+	pairs, err := c.Config.Again(ctx, key)
+	if err != nil {
+		return nil
+	}
+	return pairs
 }

@@ -22,6 +22,7 @@ import (
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/round"
 	"kdoctor.io/kdoctor/internal/schedule"
+	"kdoctor.io/kdoctor/internal/store"
 	"kdoctor.io/kdoctor/internal/target"
 	"kdoctor.io/kdoctor/internal/topology"
 	"kdoctor.io/kdoctor/internal/verdict"
@@ -274,25 +275,25 @@ func TestFaultsOfARoundWithManyPathsAreFoundOnceAndNobodyElseIsBlamed(t *testing
 	}
 	for _, c := range []struct {
 		name   string
-		many   many
+		many   *many
 		result verdict.Result
 		found  []string
 		// silent is how many agents do not report.
 		silent int
 	}{
-		{"all is well", many{dead: -1}, verdict.Pass, nil, 0},
-		{"a dead node", many{dead: 33}, verdict.Fail, []string{"CommonNode: node node-0033"}, 1},
-		{"a blocked port", many{dead: -1, fails: blockedPort}, verdict.Fail,
+		{"all is well", &many{dead: -1}, verdict.Pass, nil, 0},
+		{"a dead node", &many{dead: 33}, verdict.Fail, []string{"CommonNode: node node-0033"}, 1},
+		{"a blocked port", &many{dead: -1, fails: blockedPort}, verdict.Fail,
 			[]string{"CommonNode: NodePort over IPv4 of node node-0007"}, 0},
-		{"a dead node and a blocked port", many{dead: 33, fails: blockedPort}, verdict.Fail,
+		{"a dead node and a blocked port", &many{dead: 33, fails: blockedPort}, verdict.Fail,
 			[]string{"CommonNode: NodePort over IPv4 of node node-0007", "CommonNode: node node-0033"}, 1},
-		{"a lost pair of zones", many{dead: -1, fails: func(from int, t *target.Target, n uint64, _ *rand.Rand) uint64 {
+		{"a lost pair of zones", &many{dead: -1, fails: func(from int, t *target.Target, n uint64, _ *rand.Rand) uint64 {
 			if to := destination(t); strings.HasPrefix(t.ID, "AgentPod") && from%manyZones == 1 && zoneOf(to) == 2 {
 				return n
 			}
 			return 0
 		}}, verdict.Fail, []string{"BetweenZones: zone zone-1 to zone zone-2"}, 0},
-		{"a node that reaches nobody", many{dead: -1, fails: func(from int, _ *target.Target, n uint64, _ *rand.Rand) uint64 {
+		{"a node that reaches nobody", &many{dead: -1, fails: func(from int, _ *target.Target, n uint64, _ *rand.Rand) uint64 {
 			if from == 5 {
 				return n
 			}
@@ -300,7 +301,7 @@ func TestFaultsOfARoundWithManyPathsAreFoundOnceAndNobodyElseIsBlamed(t *testing
 		}}, verdict.Fail, []string{"OneSource: node node-0005"}, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			stored := runMany(t, &c.many, nil)
+			stored := runMany(t, c.many, nil)
 			r := stored.Round
 			if all, listed := countPaths(r); all != uint64((manyNodes-c.silent)*(2*manyNodes+1)) || listed > mesh.MaxRows {
 				t.Errorf("the reports have %d paths, %d of them listed", all, listed)
@@ -407,5 +408,67 @@ func TestAutoRotatesWhereACapLeavesNoRequestForEveryPair(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestAPairThatFailedIsProbedUntilItPassedThreeTimes breaks one direction between two nodes in one round of a rotation,
+// and follows it through the rounds after that.
+func TestAPairThatFailedIsProbedUntilItPassedThreeTimes(t *testing.T) {
+	broken := true
+	m := &many{dead: -1, fails: func(from int, t *target.Target, n uint64, _ *rand.Rand) uint64 {
+		if broken && from == 3 && strings.HasPrefix(t.ID, "AgentPod") && destination(t) == nodeOf(90) {
+			return n
+		}
+		return 0
+	}}
+	var last report.Round
+	fetch := func(_ context.Context, key schedule.Key) ([]report.Again, error) {
+		if key.Round != last.Key.Round {
+			return nil, store.ErrNotFound
+		}
+		return last.Again, nil
+	}
+	probes := func(r report.Round) bool {
+		for _, a := range r.Agents {
+			if a.Node == nodeOf(3) {
+				return slices.ContainsFunc(a.Paths, func(p report.Path) bool { return destination(&p.Target) == nodeOf(90) })
+			}
+		}
+		return false
+	}
+	number := int64(0)
+	next := func() report.Round {
+		number++
+		m.plans, m.began = map[string]mesh.Plan{}, map[string]time.Time{}
+		synctest.Test(t, func(t *testing.T) {
+			req := request(time.Minute)
+			req.Key.Round, req.Want.Pairs = number, mesh.RotatingPairs
+			kept := newMemory()
+			stored, err := round.New(round.Config{Snapshots: m, Agents: m, Plans: kept, Rounds: kept, Unknown: errUnknown,
+				Again: fetch}).Run(t.Context(), req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			last = stored.Round
+		})
+		return last
+	}
+	for len(next().Again) == 0 {
+		if number == 4 {
+			t.Fatal("no round of a whole rotation met the pair")
+		}
+	}
+	broken = false
+	for passed := range report.AgainUntil {
+		want := []report.Again{{From: nodeOf(3), To: nodeOf(90), Passed: passed}}
+		if !slices.Equal(last.Again, want) {
+			t.Fatalf("after %d rounds the pairs to probe again are %v, want %v", passed, last.Again, want)
+		}
+		if r := next(); !probes(r) {
+			t.Fatalf("round %d does not report on the pair by itself", number)
+		}
+	}
+	if len(last.Again) > 0 {
+		t.Errorf("after %d passes there is still %v to probe again", report.AgainUntil, last.Again)
 	}
 }

@@ -70,6 +70,9 @@ type Config struct {
 	Rounds    Rounds
 	// Budget limits the load; nil is no limit.
 	Budget Budget
+	// Again returns the pairs of nodes that a stored round wants probed again; nil is none. Its error is store.ErrNotFound,
+	// wrapped, for a round that is not stored.
+	Again func(ctx context.Context, key schedule.Key) ([]report.Again, error)
 	// Unknown is the error that Agents return, wrapped, for a round that the agent does not have.
 	Unknown error
 	// Parallel is the number of calls to agents that may be under way at a time; 0 is 256.
@@ -224,11 +227,24 @@ func judge(req Request, plan store.StoredPlan, collected []result, changes []rep
 	if round.HasSums() {
 		counts := tally.Of(&plan.Mesh, assigned, round, judged)
 		counts.Summarize(&round)
+		round.Again = again(plan.Mesh.Shared, counts, agents)
 		var explained func(string) bool
 		round.Findings, explained = diagnose.Large(round, counts)
 		judged.Explain(round.Findings, explained)
 	}
 	return verdict.StoredRound{Round: round, Verdict: judged, Spec: req.Spec}
+}
+
+// again returns the pairs that the next round probes again, where it does not probe all pairs anyway.
+func again(shared *mesh.Shared, counts *tally.Tally, agents []report.AgentReport) []report.Again {
+	if shared == nil || shared.Rotation.Full() {
+		return nil
+	}
+	asked := make(map[string]bool, len(agents))
+	for _, a := range agents {
+		asked[a.Node] = true
+	}
+	return counts.Again(shared.Again, asked)
 }
 
 // causeOr returns the cause of a cancelled context, and err when the context is alive.

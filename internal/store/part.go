@@ -74,6 +74,12 @@ func (s *Store) Head(ctx context.Context, key schedule.Key) (Head, error) {
 	return head, nil
 }
 
+// Again returns the pairs of nodes that the stored round wants probed again, or ErrNotFound, or ErrCorrupt.
+func (s *Store) Again(ctx context.Context, key schedule.Key) ([]report.Again, error) {
+	head, err := s.Head(ctx, key)
+	return head.Round.Again, err
+}
+
 func (s *Store) head(ctx context.Context, key schedule.Key) (Head, error) {
 	if stored, ok := s.holding.round(key); ok {
 		return headOf(stored), nil

@@ -200,3 +200,41 @@ func (t *Tally) Summarize(round *report.Round) {
 		round.ZonePairs = round.ZonePairs[:report.MaxZonePairs]
 	}
 }
+
+// Again returns the pairs of nodes that the next round probes again: those that failed in this round, and those of
+// before that have not passed often enough since. asked are the nodes of the agents that reported.
+func (t *Tally) Again(before []report.Again, asked map[string]bool) []report.Again {
+	type pair struct{ from, to string }
+	failed, perNode := map[pair]bool{}, map[string]int{}
+	var again []report.Again
+	add := func(a report.Again) {
+		if perNode[a.From] < report.MaxAgain {
+			perNode[a.From]++
+			again = append(again, a)
+		}
+	}
+	for _, f := range t.Failures {
+		if f.To < 0 || f.From == f.To {
+			continue
+		}
+		if p := (pair{t.Nodes[f.From], t.Nodes[f.To]}); !failed[p] {
+			failed[p] = true
+			add(report.Again{From: p.from, To: p.to})
+		}
+	}
+	for _, a := range before {
+		if failed[pair{a.From, a.To}] {
+			continue
+		}
+		if asked[a.From] {
+			a.Passed++
+		}
+		if a.Passed < report.AgainUntil {
+			add(a)
+		}
+	}
+	slices.SortFunc(again, func(a, b report.Again) int {
+		return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To))
+	})
+	return again
+}
