@@ -21,8 +21,13 @@ import (
 	"kdoctor.io/kdoctor/internal/wire"
 )
 
-// maxCalls bounds the calls under way on one connection.
-const maxCalls = 16
+const (
+	// maxCalls bounds the calls under way on one connection.
+	maxCalls = 16
+	// bufferBytes is the size of a connection's read buffer and write buffer; gRPC's own sizes are 32 KiB each. It also
+	// bounds the size of the TLS records that the controller must hold, for each of thousands of agents.
+	bufferBytes = 4 << 10
+)
 
 // controlServer serves the control channel to the controller alone. It offers no reflection.
 func controlServer(certificates *certificates, rounds *rounds) *grpc.Server {
@@ -31,6 +36,7 @@ func controlServer(certificates *certificates, rounds *rounds) *grpc.Server {
 		grpc.MaxRecvMsgSize(wire.MaxMessageBytes),
 		grpc.MaxSendMsgSize(wire.MaxMessageBytes),
 		grpc.MaxConcurrentStreams(maxCalls),
+		grpc.ReadBufferSize(bufferBytes), grpc.WriteBufferSize(bufferBytes), grpc.SharedWriteBuffer(true),
 		grpc.ConnectionTimeout(5*time.Second),
 		// A controller that is gone, or cut off, is noticed within half a minute.
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: 5 * time.Minute, Time: 20 * time.Second,

@@ -41,6 +41,9 @@ const (
 	maxMessage = 64 << 20
 	// forgetAfter is how long an agent's connection is kept without use.
 	forgetAfter = 10 * time.Minute
+	// bufferBytes is the size of a connection's read buffer and write buffer. A client has a connection to each agent,
+	// and gRPC's own sizes make 64 KiB of each. Larger reads and writes pass the buffers by.
+	bufferBytes = 4 << 10
 )
 
 // Forwarder opens a connection to a port of a pod by another way than the pod network.
@@ -65,7 +68,8 @@ type Config struct {
 	DirectRetry time.Duration
 }
 
-// Client talks to agents. It keeps a connection to each until it is idle for minutes or Close is called.
+// Client talks to agents. It keeps a connection to each until Release or Close is called, or the connection was idle for
+// minutes.
 type Client struct {
 	config Config
 
@@ -94,6 +98,17 @@ func (c *Client) Close() error {
 		p.close()
 	}
 	return nil
+}
+
+// Release closes the connections to the agent, unless a call is under way: a round of another task may use them. What
+// the client knows of the ways to the agent stays, and the next call connects again, with certificates checked as ever.
+func (c *Client) Release(agent topology.Agent) {
+	c.mu.Lock()
+	p := c.peers[keyOf(agent)]
+	c.mu.Unlock()
+	if p != nil {
+		p.release()
+	}
 }
 
 // Start hands the agent its plan. An agent that has the round already changes nothing.
@@ -183,6 +198,7 @@ func (c *Client) options(timeout time.Duration, dial func(context.Context) (net.
 		grpc.WithTransportCredentials(fresh{c.config.TLS}),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.DefaultConfig, MinConnectTimeout: timeout}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage)),
+		grpc.WithReadBufferSize(bufferBytes), grpc.WithWriteBufferSize(bufferBytes), grpc.WithSharedWriteBuffer(true),
 		grpc.WithNoProxy(), grpc.WithDisableServiceConfig(), grpc.WithDisableRetry(), grpc.WithIdleTimeout(0),
 	}
 }

@@ -135,6 +135,12 @@ func (i installation) clientTLS() func() (*tls.Config, error) {
 	return func() (*tls.Config, error) { return config, nil }
 }
 
+func (i installation) serverTLS(name string) *tls.Config {
+	i.t.Helper()
+	return &tls.Config{MinVersion: tls.VersionTLS13, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: i.pool(),
+		Certificates: []tls.Certificate{i.issue(name, x509.ExtKeyUsageServerAuth)}}
+}
+
 // serve runs the agent's server under the name, and returns where.
 func (i installation) serve(a *agent, name string) netip.AddrPort {
 	i.t.Helper()
@@ -143,10 +149,7 @@ func (i installation) serve(a *agent, name string) netip.AddrPort {
 	if err != nil {
 		i.t.Fatal(err)
 	}
-	server := grpc.NewServer(
-		grpc.Creds(credentials.NewTLS(&tls.Config{MinVersion: tls.VersionTLS13,
-			ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: i.pool(),
-			Certificates: []tls.Certificate{i.issue(name, x509.ExtKeyUsageServerAuth)}})))
+	server := grpc.NewServer(grpc.Creds(credentials.NewTLS(i.serverTLS(name))))
 	agentv1.RegisterAgentServiceServer(server, a)
 	var serving sync.WaitGroup
 	serving.Go(func() { _ = server.Serve(listener) })

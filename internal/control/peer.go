@@ -21,6 +21,8 @@ import (
 // peerKey identifies an agent: a pod that was replaced under its old name is another agent.
 type peerKey struct{ namespace, pod, uid string }
 
+func keyOf(agent topology.Agent) peerKey { return peerKey{agent.Namespace, agent.Pod, agent.UID} }
+
 // peer is what the client remembers of one agent.
 type peer struct {
 	mu     sync.Mutex
@@ -30,6 +32,8 @@ type peer struct {
 	// skipDirect is until when the direct way is not tried, after it failed.
 	skipDirect time.Time
 	used       time.Time
+	// calls is how many calls are under way.
+	calls int
 }
 
 // invoke is one call to an agent.
@@ -73,10 +77,11 @@ type route struct {
 // callBy makes the call by one way, within that way's bound, and gives the connection up when it is broken.
 func (c *Client) callBy(ctx context.Context, r route, p *peer, agent topology.Agent, do invoke) error {
 	via := r.via
-	conn, err := p.conn(via, func() (*grpc.ClientConn, error) { return c.connect(via, agent) })
+	conn, err := p.begin(via, func() (*grpc.ClientConn, error) { return c.connect(via, agent) })
 	if err != nil {
 		return err
 	}
+	defer p.end()
 	bound := c.config.CallTimeout + c.dialTimeout(via)
 	if deadline, ok := ctx.Deadline(); ok && r.left > 1 {
 		bound = min(bound, time.Until(deadline)/time.Duration(r.left))
@@ -135,7 +140,7 @@ func (c *Client) ways(p *peer) []report.Via {
 
 // peer returns what is known of the agent, and now and then forgets those that were not used for long.
 func (c *Client) peer(agent topology.Agent) (*peer, error) {
-	key, now := peerKey{agent.Namespace, agent.Pod, agent.UID}, time.Now()
+	key, now := keyOf(agent), time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
@@ -159,22 +164,43 @@ func (c *Client) peer(agent topology.Agent) (*peer, error) {
 	return p, nil
 }
 
-// conn returns the connection that stands, or the one that is made.
-func (p *peer) conn(via report.Via, make func() (*grpc.ClientConn, error)) (*grpc.ClientConn, error) {
+// begin returns the connection that stands, or the one that is made, for a call until end.
+func (p *peer) begin(via report.Via, make func() (*grpc.ClientConn, error)) (*grpc.ClientConn, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
 		return nil, ErrClosed
 	}
-	if conn, ok := p.conns[via]; ok {
-		return conn, nil
+	conn, ok := p.conns[via]
+	if !ok {
+		var err error
+		if conn, err = make(); err != nil {
+			return nil, err
+		}
+		p.conns[via] = conn
 	}
-	conn, err := make()
-	if err != nil {
-		return nil, err
-	}
-	p.conns[via] = conn
+	p.calls++
 	return conn, nil
+}
+
+// end says that a call is over.
+func (p *peer) end() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.calls--
+}
+
+// release gives all connections up when no call is under way.
+func (p *peer) release() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.calls > 0 {
+		return
+	}
+	for via, conn := range p.conns {
+		delete(p.conns, via)
+		_ = conn.Close()
+	}
 }
 
 // drop gives the connection up, unless another call has already replaced it.

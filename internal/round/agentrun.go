@@ -108,7 +108,12 @@ func (c *Conductor) collect(ctx context.Context, plan store.StoredPlan, of topol
 	}
 	last, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	all.forEach(func(a *agentRun) { a.fetchLast(last) })
+	all.forEach(func(a *agentRun) {
+		a.fetchLast(last)
+		if len(all.agents) > keepOpenUpTo {
+			all.config.Agents.Release(a.plan.Agent)
+		}
+	})
 	results := make([]result, 0, len(all.agents))
 	answered, silent := make(map[string]time.Time, len(all.agents)), map[string]time.Time{}
 	for _, a := range all.agents {

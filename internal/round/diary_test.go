@@ -85,6 +85,13 @@ func (d *diary) Stop(ctx context.Context, agent topology.Agent, key schedule.Key
 	return d.agents.Stop(ctx, agent, key)
 }
 
+// Release is no call to the agent.
+func (d *diary) Release(agent topology.Agent) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.calls[agent.Pod] = append(d.calls[agent.Pod], fmt.Sprintf("release %v", time.Since(d.began)))
+}
+
 func (d *diary) Snapshot(ctx context.Context, of topology.Workload) (topology.Snapshot, error) {
 	d.note(ctx, "", "look")()
 	return d.cluster.Snapshot(ctx, of)
@@ -215,10 +222,11 @@ func TestManyAgentsAreAskedLessOftenAndNotAllAtOnce(t *testing.T) {
 		agents, at, of int
 		want           []string
 	}{
-		{"200 agents are asked every 2 s", 200, 0, 200,
+		{"200 agents are asked every 2 s, over connections that stay", 200, 0, 200,
 			append(every("state", 2*time.Second, 10*time.Second, 2*time.Second), "fetch 10s", "state 10s")},
-		{"300 agents are asked every 3 s, 256 at a time", 300, 0, 256,
-			append(every("state", 3*time.Second, 9*time.Second, 3*time.Second), "state 10.2s", "fetch 10.2s", "state 10.2s")},
+		{"300 agents are asked every 3 s, 256 at a time, and their connections are given up at the end", 300, 0, 256,
+			append(every("state", 3*time.Second, 9*time.Second, 3*time.Second), "state 10.2s", "fetch 10.2s", "state 10.2s",
+				"release 10.2s")},
 		{"three agents are asked one at a time where one is allowed", 3, 1, 1, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {

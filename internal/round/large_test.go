@@ -139,6 +139,8 @@ func (m *many) Fetch(ctx context.Context, agent topology.Agent, key schedule.Key
 // Stop implements round.Agents.
 func (m *many) Stop(context.Context, topology.Agent, schedule.Key) error { return nil }
 
+func (m *many) Release(topology.Agent) {}
+
 // path is what an agent measures on a target. Targets come over the wire without their nodes, which their names tell.
 func (m *many) path(from int, t target.Target, load mesh.Load, r report.AgentReport, source *rand.Rand) report.Path {
 	p := report.Path{Target: t, Started: r.Started, Ended: r.Ended}

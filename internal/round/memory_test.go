@@ -187,6 +187,9 @@ func (a *agents) Stop(ctx context.Context, agent topology.Agent, _ schedule.Key)
 	return nil
 }
 
+// Release gives nothing up: there are no connections.
+func (a *agents) Release(topology.Agent) {}
+
 func (a *agents) started(pod string) int {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -37,7 +37,7 @@ type Snapshots interface {
 	Snapshot(ctx context.Context, of topology.Workload) (topology.Snapshot, error)
 }
 
-// Agents is the way to the agents. All calls are idempotent and keyed by the round.
+// Agents is the way to the agents. All calls but Release are keyed by the round, and all are idempotent.
 type Agents interface {
 	// Start hands an agent its plan; the agent begins at once. To start a round that the agent has changes nothing.
 	Start(ctx context.Context, agent topology.Agent, plan mesh.Plan) error
@@ -47,6 +47,8 @@ type Agents interface {
 	State(ctx context.Context, agent topology.Agent, key schedule.Key) (report.AgentReport, error)
 	// Stop ends the agent's part in the round; the agent forgets it.
 	Stop(ctx context.Context, agent topology.Agent, key schedule.Key) error
+	// Release gives up what a call to the agent leaves open. The next call opens it again.
+	Release(agent topology.Agent)
 }
 
 // Plans stores the plans of rounds under way. Plan returns store.ErrNotFound for a plan that it does not have.

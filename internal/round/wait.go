@@ -49,6 +49,10 @@ const (
 	staleAfter = time.Second
 )
 
+// keepOpenUpTo is the number of agents up to which connections to agents stay open from one round to the next. With more
+// agents they would take the memory that judging and storing the round needs.
+const keepOpenUpTo = 200
+
 // sleep waits for d and reports whether the context was alive to the end of the wait.
 func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
