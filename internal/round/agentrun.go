@@ -174,10 +174,12 @@ func (a *agentRun) start(ctx context.Context, resumed bool) bool {
 		a.result = result{}
 	}
 	var err error
-	a.earliest = time.Now()
-	for until := a.earliest.Add(startWithin); ; {
-		a.began = time.Now()
-		if err = a.startOnce(ctx); err == nil {
+	for until := (time.Time{}); ; {
+		err = a.startOnce(ctx)
+		if until.IsZero() {
+			a.earliest, until = a.began, a.began.Add(startWithin)
+		}
+		if err == nil {
 			a.latest, a.answered = time.Now(), a.began
 			return true
 		}
@@ -194,10 +196,13 @@ func (a *agentRun) start(ctx context.Context, resumed bool) bool {
 	return false
 }
 
+// startOnce sends the start once and notes when.
 func (a *agentRun) startOnce(ctx context.Context) error {
 	return a.call(ctx, func(ctx context.Context) error {
 		plan := a.round.assigned.PlanOf(a.index)
 		plan.Limit = time.Until(a.round.softDeadline)
+		// Not before: with many agents a call may wait long for its slot.
+		a.began = time.Now()
 		return a.round.config.Agents.Start(ctx, plan.Agent, plan)
 	})
 }
