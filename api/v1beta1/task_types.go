@@ -185,18 +185,34 @@ type Record struct {
 	// expectedActorNumber is how many agents were expected to report.
 	// +optional
 	ExpectedActorNumber *int64 `json:"expectedActorNumber,omitempty"`
-	// failedAgentNodeList are the nodes whose agents saw a failure.
+	// failedAgentNodeList are the nodes whose agents saw a failure that no finding about another node explains: the
+	// first 20 of them by name. failedAgentNodeNumber says how many there are.
 	// +required
 	// +listType=atomic
 	FailedAgentNodeList []string `json:"failedAgentNodeList"`
-	// succeedAgentNodeList are the nodes whose agents saw none.
+	// succeedAgentNodeList are the nodes whose agents saw none: the first 20 of them by name.
+	// succeedAgentNodeNumber says how many there are.
 	// +required
 	// +listType=atomic
 	SucceedAgentNodeList []string `json:"succeedAgentNodeList"`
-	// notReportAgentNodeList are the nodes whose agents gave no report.
+	// notReportAgentNodeList are the nodes whose agents gave no report: the first 20 of them by name.
+	// notReportAgentNodeNumber says how many there are.
 	// +required
 	// +listType=atomic
 	NotReportAgentNodeList []string `json:"notReportAgentNodeList"`
+	// failedAgentNodeNumber is how many nodes had agents that saw a failure that no finding about another node explains.
+	// It is set once the round is over.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	FailedAgentNodeNumber *int64 `json:"failedAgentNodeNumber,omitempty"`
+	// succeedAgentNodeNumber is how many nodes had agents that saw none. It is set once the round is over.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	SucceedAgentNodeNumber *int64 `json:"succeedAgentNodeNumber,omitempty"`
+	// notReportAgentNodeNumber is how many nodes had agents that gave no report. It is set once the round is over.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	NotReportAgentNodeNumber *int64 `json:"notReportAgentNodeNumber,omitempty"`
 }
 
 // TaskResource says which workload and Services do the work.

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"testing"
@@ -413,9 +414,55 @@ func TestRecordOfAClosedRound(t *testing.T) {
 			got, want := v1beta1.Record{RoundNumber: 1, StartTimeStamp: at(0), DeadLineTimeStamp: at(time.Minute)}, base
 			write(&got, c.result, ended)
 			c.want(&want)
+			want.FailedAgentNodeNumber = number(int64(len(want.FailedAgentNodeList)))
+			want.SucceedAgentNodeNumber = number(int64(len(want.SucceedAgentNodeList)))
+			want.NotReportAgentNodeNumber = number(int64(len(want.NotReportAgentNodeList)))
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("record (-want +got):\n%s", diff)
 			}
 		})
 	}
+}
+
+func TestTheStatusOfALargeClusterStaysSmall(t *testing.T) {
+	const nodes, rounds, most = 5000, 10, 100_000
+	name := func(n int) string { return fmt.Sprintf("%060d", n) }
+	all := make([]string, 0, nodes)
+	for n := range nodes {
+		all = append(all, name(nodes-1-n))
+	}
+	task := minutely()
+	task.Rounds = rounds
+	var result *Result
+	for n := range int64(rounds) {
+		now := created().Add(time.Duration(n) * time.Minute)
+		task.Status = decide(state{task: task, result: result, now: now}).status
+		result = &Result{Key: key(n + 1), Summary: Summary{Result: verdict.Fail, Expected: nodes, Reasons: all,
+			Succeeded: all, Failed: all, Silent: all, Ended: now.Add(11 * time.Second)}}
+		task.Status = decide(state{task: task, result: result, now: result.Ended}).status
+	}
+	if n := len(task.Status.History); n != rounds {
+		t.Fatalf("the history has %d rounds, want %d", n, rounds)
+	}
+	written, err := json.Marshal(task.Status)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(written) > most {
+		t.Errorf("the status has %d bytes, want at most %d", len(written), most)
+	}
+	for _, r := range task.Status.History {
+		for _, list := range []struct {
+			names  []string
+			number *int64
+		}{{r.FailedAgentNodeList, r.FailedAgentNodeNumber}, {r.SucceedAgentNodeList, r.SucceedAgentNodeNumber},
+			{r.NotReportAgentNodeList, r.NotReportAgentNodeNumber}} {
+			if len(list.names) != 20 || list.names[0] != name(0) || list.names[19] != name(19) ||
+				list.number == nil || *list.number != nodes {
+				t.Fatalf("round %d lists %d of %v nodes, want the first 20 of 5000", r.RoundNumber, len(list.names),
+					list.number)
+			}
+		}
+	}
+	t.Logf("the status has %d bytes", len(written))
 }

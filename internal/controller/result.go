@@ -21,6 +21,10 @@ import (
 // longestReason is the length in bytes to which reasons in status and events are cut.
 const longestReason = 1000
 
+// mostNames is how many names of nodes each list of a record has. A status has the records of ten rounds, and etcd
+// refuses an object of more than 1.5 MiB.
+const mostNames = 20
+
 // Summary is what the status says of a round that is over. All lists are sorted and without repetition or empty names.
 type Summary struct {
 	Result  verdict.Result
@@ -69,7 +73,9 @@ func Summarize(r report.Round, v verdict.Verdict) Summary {
 	}
 	o.Failed, o.Silent = names(o.Failed), names(o.Silent)
 	o.Succeeded = slices.DeleteFunc(names(o.Succeeded), func(n string) bool {
-		return slices.Contains(o.Failed, n) || slices.Contains(o.Silent, n)
+		_, failed := slices.BinarySearch(o.Failed, n)
+		_, silent := slices.BinarySearch(o.Silent, n)
+		return failed || silent
 	})
 	return o
 }
@@ -126,8 +132,16 @@ func write(record *v1beta1.Record, result Result, now time.Time) {
 	}
 	expected := int64(result.Expected)
 	record.ExpectedActorNumber = &expected
-	record.FailedAgentNodeList, record.SucceedAgentNodeList, record.NotReportAgentNodeList = names(result.Failed),
-		names(result.Succeeded), names(result.Silent)
+	record.FailedAgentNodeList, record.FailedAgentNodeNumber = shown(result.Failed)
+	record.SucceedAgentNodeList, record.SucceedAgentNodeNumber = shown(result.Succeeded)
+	record.NotReportAgentNodeList, record.NotReportAgentNodeNumber = shown(result.Silent)
+}
+
+// shown returns what a record has of the nodes: the first names of at most mostNames, and the number of all.
+func shown(nodes []string) (first []string, number *int64) {
+	all := names(nodes)
+	count := int64(len(all))
+	return slices.Clone(all[:min(len(all), mostNames)]), &count
 }
 
 // succeeded says that a round succeeded, and what that is worth.
