@@ -15,6 +15,9 @@ export CGO_ENABLED := 0
 # All of the lab but the binary of Kubernetes itself: to check that one anew would compile Kubernetes a second time.
 LAB_PACKAGES := . ./internal/... ./cmd/pause ./cmd/podnet ./cmd/debian
 
+# Tests of when requests are sent have no others beside them.
+TIMED := ./internal/engine
+
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-down test check dev build images generate verify-generate unit bench scale test-scale lint test-api test-chart e2e e2e-life mutation oracle clean
 
@@ -59,7 +62,8 @@ unit: $(BIN) ## Run the unit tests under the race detector; PKG=./internal/verdi
 ifdef PKG
 	@go test $(PKG)
 else
-	@CGO_ENABLED=1 go test -race $$(go list ./... | grep -v /test/)
+	@CGO_ENABLED=1 go test -race $(TIMED)
+	@CGO_ENABLED=1 go test -race $$(go list ./... | grep -v /test/ | grep -vxF $$(go list $(TIMED)))
 	@CGO_ENABLED=1 go -C lab test -race $(LAB_PACKAGES) && CGO_ENABLED=1 go -C bench test -race ./...
 	@go test ./internal/oracle
 endif

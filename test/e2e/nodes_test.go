@@ -291,6 +291,15 @@ func misscheduled(t *testing.T, l life) {
 	node := &corev1.Node{}
 	node.Name, node.Labels = joined, map[string]string{corev1.LabelHostname: joined}
 	defer l.bare(t, node)()
+	// A change of the DaemonSet has its controller count again, should it have looked before it saw both nodes.
+	kubectl(t, l.Cluster, append(in, "annotate", "daemonset", "kdoctor-agent", "example.com/counted=again")...)
+	defer kubectl(t, l.Cluster, append(in, "annotate", "daemonset", "kdoctor-agent", "example.com/counted-")...)
+	defer func() {
+		if t.Failed() {
+			t.Log(kubectl(t, l.Cluster, "get", "nodes", "-o",
+				`jsonpath={range .items[*]}{.metadata.name}: {.spec.taints}{"\n"}{end}`))
+		}
+	}()
 	becomes("the numbers agree", fmt.Sprintf("%d wanted, 1 too many", nodes), "daemonset", "kdoctor-agent", "-o",
 		"jsonpath={.status.desiredNumberScheduled} wanted, {.status.numberMisscheduled} too many")
 	if pods := l.agentPods(t); len(pods) != nodes {
