@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-
 	"reflect"
 	"time"
 
@@ -15,8 +14,9 @@ import (
 	"kdoctor.io/kdoctor/internal/verdict"
 )
 
-// maxItemsOfRound bounds the items of all frames of a round.
-const maxItemsOfRound = 1 << 22
+// maxItemsOfRound bounds the items of all frames of a round: 5,000 agents may each name the pods that answered 3,000
+// requests.
+const maxItemsOfRound = 1 << 24
 
 // roundReader reads one round of format 2, frame by frame.
 type roundReader struct {

@@ -12,7 +12,7 @@ const (
 	// bytesPerItem is how many bytes of a frame stand at least for each element of a list, entry of a map, and value
 	// behind a pointer, so that a damaged blob cannot ask for much more memory than it has bytes. Rows that take less
 	// are padded with zeros, which compress to nothing.
-	bytesPerItem = 8
+	bytesPerItem = 4
 	// maxItems bounds the items of one frame.
 	maxItems = 1 << 20
 )
