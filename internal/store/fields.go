@@ -7,7 +7,6 @@ import (
 	"math"
 	"math/bits"
 	"reflect"
-
 	"strings"
 	"time"
 
