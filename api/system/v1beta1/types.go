@@ -20,7 +20,7 @@ func GroupVersion() schema.GroupVersion {
 
 // AddToScheme registers the kinds of this package.
 func AddToScheme(scheme *runtime.Scheme) error {
-	scheme.AddKnownTypes(GroupVersion(), &KdoctorReport{}, &KdoctorReportList{})
+	scheme.AddKnownTypes(GroupVersion(), &KdoctorReport{}, &KdoctorReportList{}, &KdoctorPath{}, &KdoctorPathList{})
 	metav1.AddToGroupVersion(scheme, GroupVersion())
 	return nil
 }
@@ -88,8 +88,25 @@ type KdoctorReportSpec struct {
 	// Churn says, one sentence each, which agents were deleted, drained or restarted while the round ran; left out when
 	// none was. What failed because of that fails nothing.
 	Churn []string `json:"Churn,omitempty"`
-	// Report holds one report per agent.
+	// Coverage says which pairs of nodes the round probed; left out of rounds that an earlier release stored, which
+	// probed all.
+	Coverage *Coverage `json:"Coverage,omitempty"`
+	// Summary is the round in figures; it is there at every size of the cluster.
+	Summary *Summary `json:"Summary,omitempty"`
+	// NodesNotPassed are the nodes whose agents did not pass or to which paths did not pass, those with the most such
+	// paths first; at most 200. ZonePairsNotPassed are the pairs of zones between which paths did not pass, those with
+	// the most first; at most 50. WorstPaths are the paths with the most failed requests, then the slowest; at most 50.
+	// All three are left out while Report is there.
+	NodesNotPassed     []NodeSummary `json:"NodesNotPassed,omitempty"`
+	ZonePairsNotPassed []ZonePair    `json:"ZonePairsNotPassed,omitempty"`
+	WorstPaths         []WorstPath   `json:"WorstPaths,omitempty"`
+	// LeftOut counts the entries of other lists that are left out with Report; left out when there are none.
+	LeftOut *LeftOut `json:"LeftOut,omitempty"`
+	// Report holds one report per agent. It is empty if the object would be larger than 300 kB with it.
 	Report []Report `json:"Report"`
+	// ReportOmitted is one sentence that says why Report is empty and where the paths are; left out while Report is
+	// there.
+	ReportOmitted string `json:"ReportOmitted,omitempty"`
 }
 
 // Reason is one thing that kept a round from succeeding.
@@ -167,8 +184,10 @@ type Finding struct {
 	Confidence string `json:"Confidence"`
 	// Message is one sentence: what is wrong, seen from where, and what to look at next.
 	Message string `json:"Message"`
-	// Evidence are the figures behind it.
-	Evidence []string `json:"Evidence,omitempty"`
+	// Evidence are the figures behind it. MoreEvidence is how many of them are left out because the object would be too
+	// large with them.
+	Evidence     []string `json:"Evidence,omitempty"`
+	MoreEvidence int64    `json:"MoreEvidence,omitempty"`
 }
 
 // ResultVoid is the RoundResult of an agent, and the Result of a target, of which too little is left to judge because
