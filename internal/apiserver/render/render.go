@@ -60,32 +60,57 @@ func Report(task ReportedTask, stored verdict.StoredRound) *systemv1beta1.Kdocto
 	r.Spec.ReportRoundNumber = key.Round
 	r.Spec.FinishedRoundNumber = done
 	r.Spec.FailedRoundNumber = failed
+	r.Spec.Coverage = coverage(stored.Round.Coverage)
+	figures := newTally(stored)
+	r.Spec.Summary = figures.summary()
+	tell(&r.Spec, stored)
+	if fits(stored) {
+		r.Spec.Report = agents(task, stored)
+		if size(r) <= MaxBytes {
+			return r
+		}
+	}
+	r.Spec.Report = []systemv1beta1.Report{}
+	r.Spec.ReportOmitted = omitted(task, stored, figures.paths())
+	r.Spec.NodesNotPassed = figures.notPassed()
+	r.Spec.ZonePairsNotPassed = zonePairs(stored.Round)
+	r.Spec.WorstPaths = figures.worst.render(figures.known)
+	shorten(&r.Spec)
+	if more := count(stored.Round.MoreNodes); more > 0 {
+		if r.Spec.LeftOut == nil {
+			r.Spec.LeftOut = &systemv1beta1.LeftOut{}
+		}
+		r.Spec.LeftOut.NodesNotPassed = max(r.Spec.LeftOut.NodesNotPassed, more)
+	}
+	return r
+}
+
+// tell adds what the round tells beside its paths.
+func tell(spec *systemv1beta1.KdoctorReportSpec, stored verdict.StoredRound) {
 	for _, reason := range stored.Verdict.Reasons {
 		message := reason.String()
-		r.Spec.FailedReasons = append(r.Spec.FailedReasons, message)
-		r.Spec.Reasons = append(r.Spec.Reasons,
+		spec.FailedReasons = append(spec.FailedReasons, message)
+		spec.Reasons = append(spec.Reasons,
 			systemv1beta1.Reason{Code: string(reason.Code), NodeName: reason.Node, PodName: reason.Pod,
 				TargetName: reason.Target, Message: message})
 	}
 	for _, m := range stored.Round.Missing {
-		r.Spec.NotReported = append(r.Spec.NotReported,
+		spec.NotReported = append(spec.NotReported,
 			systemv1beta1.NotReported{NodeName: m.Node, PodName: m.Pod, Reason: m.Reason, Void: m.Excused})
 	}
 	for _, c := range stored.Round.Churn {
-		r.Spec.Churn = append(r.Spec.Churn, phrases.ChangeWithTime(c, stored.Round.Started))
+		spec.Churn = append(spec.Churn, phrases.ChangeWithTime(c, stored.Round.Started))
 	}
 	for _, o := range stored.Round.Outside {
-		r.Spec.Outside = append(r.Spec.Outside, systemv1beta1.Outside{NodeName: o.Node, Reason: o.Reason})
+		spec.Outside = append(spec.Outside, systemv1beta1.Outside{NodeName: o.Node, Reason: o.Reason})
 	}
 	for _, n := range verdict.Notes(stored.Round, stored.Verdict) {
-		r.Spec.Notes = append(r.Spec.Notes, systemv1beta1.Note{Code: string(n.Code), Message: n.String()})
+		spec.Notes = append(spec.Notes, systemv1beta1.Note{Code: string(n.Code), Message: n.String()})
 	}
-	r.Spec.Findings = findings(stored)
-	r.Spec.Load = load(stored.Round.Budget)
-	r.Spec.ReducedLoad = phrases.Reduction(stored.Round.Budget)
-	r.Spec.LoadOfOthers = phrases.OtherRounds(stored.Round.Budget)
-	r.Spec.Report = agents(task, stored)
-	return r
+	spec.Findings = findings(stored)
+	spec.Load = load(stored.Round.Budget)
+	spec.ReducedLoad = phrases.Reduction(stored.Round.Budget)
+	spec.LoadOfOthers = phrases.OtherRounds(stored.Round.Budget)
 }
 
 // Bare is the report without anything that the round would tell.
@@ -108,17 +133,12 @@ func Bare(task ReportedTask) *systemv1beta1.KdoctorReport {
 }
 
 func agents(task ReportedTask, stored verdict.StoredRound) []systemv1beta1.Report {
-	judged := make(map[string]verdict.JudgedAgent, len(stored.Verdict.Agents))
-	for _, a := range stored.Verdict.Agents {
-		judged[a.Pod] = a
-	}
+	judged := judgedAgents(stored.Verdict)
 	known := newKnown(stored.Round)
+	known.backends = expectedBackends(stored.Round)
 	reports := make([]systemv1beta1.Report, 0, len(stored.Round.Agents))
 	for _, a := range stored.Round.Agents {
-		v, ok := judged[a.Pod]
-		if !ok {
-			v = verdict.JudgedAgent{Result: verdict.NoData, Reason: verdict.Reason{Text: "the agent was not judged"}}
-		}
+		v := judgedAgent(judged, a.Pod)
 		reports = append(reports, agent(task, stored, a, details(a, v, known), v))
 	}
 	slices.SortFunc(reports, func(a, b systemv1beta1.Report) int {
@@ -165,10 +185,7 @@ func agent(task ReportedTask, stored verdict.StoredRound, a report.AgentReport, 
 
 // details renders what the agent measured, and what it was to measure and did not, sorted by kind, family and name.
 func details(a report.AgentReport, v verdict.JudgedAgent, known known) []systemv1beta1.TargetDetail {
-	judged := make(map[string]verdict.JudgedPath, len(v.Paths))
-	for _, p := range v.Paths {
-		judged[p.Target] = p
-	}
+	judged := judgedPaths(v)
 	paths := slices.Clone(a.Paths)
 	slices.SortStableFunc(paths, func(a, b report.Path) int {
 		return cmp.Or(cmp.Compare(a.Target.Kind.Traits().Place, b.Target.Kind.Traits().Place),
@@ -178,10 +195,7 @@ func details(a report.AgentReport, v verdict.JudgedAgent, known known) []systemv
 	measured := make(map[string]bool, len(paths))
 	for _, p := range paths {
 		measured[p.Target.ID] = true
-		j, ok := judged[p.Target.ID]
-		if !ok {
-			j = verdict.JudgedPath{Result: verdict.NoData, Reason: verdict.Reason{Text: "the path was not judged"}}
-		}
+		j := judgedPath(judged, p.Target.ID)
 		if p.Started.IsZero() || p.Ended.IsZero() {
 			p.Started, p.Ended = a.Started, a.Ended
 		}

@@ -171,7 +171,7 @@ func additions() []string {
 			".Detail[].IPFamily",
 		task + ".Detail[].TargetPodName", task + ".Detail[].TargetNodeName", task + ".Detail[].Metrics.DurationInMs",
 		task + ".Detail[].Metrics.TotalDataSizeInByte", task + ".MaxCPUInPercent", task + ".MeanCPUInPercent",
-		task + ".MaxMemoryInByte", ".spec.Report[].RoundDurationInMs",
+		task + ".MaxMemoryInByte", ".spec.Report[].RoundDurationInMs", ".spec.Summary",
 	}
 }
 
