@@ -3,9 +3,7 @@ package apiserver
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"maps"
-	"reflect"
 	"slices"
 	"strconv"
 	"sync"
@@ -23,13 +21,14 @@ const (
 	maxEvents = 1024
 	// retry is the pause before a failed look at tasks and rounds is repeated.
 	retry = 30 * time.Second
-	// lookWithin bounds how long callers wait for a look at what changed, failedFor how long a round that could not be
-	// read is not tried again.
-	lookWithin, failedFor = 10 * time.Second, 5 * time.Second
+	// waitWithin bounds how long callers wait for a look at what changed, lookWithin how long one look takes, and
+	// failedFor how long a round that could not be read is not tried again.
+	waitWithin, lookWithin, failedFor = 10 * time.Second, time.Minute, 5 * time.Second
 )
 
-// hub knows which reports there are and numbers their changes. It holds one line per report; the reports themselves
-// stay where they are kept.
+// hub knows which reports there are and numbers their changes. It holds one line per report, and those reports that
+// were rendered last. It never reads a round or renders a report while it holds its lock: each task has looks of its
+// own, so that a large round or a slow store keeps nobody waiting who asks for another report.
 //
 // Resource versions are its own: microseconds of its start plus one per change. They grow over restarts too,
 // and a watch that begins at a version of another life of the server is told to list anew.
@@ -37,9 +36,13 @@ type hub struct {
 	tasks   Tasks
 	reports Reports
 	wake    chan struct{}
-	// watches are the goroutines of all watches.
-	watches sync.WaitGroup
+	// running are the goroutines of all watches and looks.
+	running sync.WaitGroup
 	stopped chan struct{}
+	// listing has one place: lists of tasks are taken in one by one, so that no older list follows a newer one.
+	listing chan struct{}
+	objects objects
+	lines   lines
 
 	mu      sync.Mutex
 	version uint64
@@ -48,20 +51,22 @@ type hub struct {
 	events  []event
 	// grown is closed when events are added.
 	grown chan struct{}
-
-	lines lines
 }
 
 // entry is what the hub knows of a task.
 type entry struct {
-	task    render.ReportedTask
-	summary render.Summary
-	version uint64
+	// wanted is the task as it was listed last, task as it was when the hub last looked.
+	wanted, task render.ReportedTask
+	round        render.Facts
+	summary      render.Summary
+	version      uint64
 	// visible reports whether the task has a round that can be read.
 	visible bool
 	// err is why its round cannot be read, and again when it is tried once more.
 	err   error
 	again time.Time
+	// look is the look that is under way, nil without one.
+	look *look
 }
 
 type event struct {
@@ -74,6 +79,7 @@ func newHub(tasks Tasks, reports Reports, started time.Time) *hub {
 	return &hub{
 		tasks: tasks, reports: reports,
 		wake: make(chan struct{}, 1), stopped: make(chan struct{}), grown: make(chan struct{}),
+		listing: make(chan struct{}, 1), objects: newObjects(),
 		version: uint64(max(started.UnixMicro(), 0)), entries: map[string]*entry{}, dirty: map[string]bool{},
 	}
 }
@@ -122,7 +128,7 @@ func (h *hub) run(ctx context.Context) error {
 	}
 }
 
-// start runs a watch, which ends when the hub does; it is false when the hub has ended.
+// start runs a watch, which ends when the hub does; start is false when the hub has ended.
 func (h *hub) start(watch func()) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -130,107 +136,22 @@ func (h *hub) start(watch func()) bool {
 	case <-h.stopped:
 		return false
 	default:
-		h.watches.Go(watch)
+		h.running.Go(watch)
 		return true
 	}
 }
 
-// end ends all watches and waits for them.
+// end ends all watches and looks, and waits for them.
 func (h *hub) end() {
 	h.mu.Lock()
 	close(h.stopped)
+	for _, e := range h.entries {
+		if e.look != nil {
+			e.look.cancel()
+		}
+	}
 	h.mu.Unlock()
-	h.watches.Wait()
-}
-
-// refresh brings the hub up to date. It reads the rounds of those tasks alone that changed. An unreadable round is
-// logged and kept for the one who asks for it; the error returned is that of the first such round, or of the list of
-// tasks.
-func (h *hub) refresh(ctx context.Context) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	// A store that does not answer must not keep those waiting for ever who come for what is known.
-	ctx, cancel := context.WithTimeout(ctx, lookWithin)
-	defer cancel()
-	tasks, err := h.tasks.List(ctx)
-	if err != nil {
-		return fmt.Errorf("list tasks: %w", err)
-	}
-	slices.SortFunc(tasks, func(a, b render.ReportedTask) int {
-		return cmp.Compare(render.Name(a.Kind, a.Name), render.Name(b.Kind, b.Name))
-	})
-	last := h.version
-	present := make(map[string]bool, len(tasks))
-	for _, task := range tasks {
-		present[task.UID] = true
-	}
-	for uid, e := range h.entries {
-		if !present[uid] {
-			delete(h.entries, uid)
-			h.publish(e, watch.Deleted, e.visible)
-		}
-	}
-	var first error
-	for _, task := range tasks {
-		if err := h.look(ctx, task); err != nil && first == nil {
-			first = err
-		}
-	}
-	for uid := range h.dirty {
-		if !present[uid] {
-			delete(h.dirty, uid)
-		}
-	}
-	if h.version != last {
-		close(h.grown)
-		h.grown = make(chan struct{})
-	}
-	return first
-}
-
-// look brings one entry up to date.
-func (h *hub) look(ctx context.Context, task render.ReportedTask) error {
-	e, known := h.entries[task.UID]
-	if known && !h.dirty[task.UID] && reflect.DeepEqual(e.task, task) {
-		return nil
-	}
-	if known && e.err != nil && time.Now().Before(e.again) && reflect.DeepEqual(e.task, task) {
-		return e.err
-	}
-	if !known {
-		e = &entry{task: task}
-		h.entries[task.UID] = e
-	}
-	kept, found, err := h.reports.Latest(ctx, task.UID)
-	if ctx.Err() != nil {
-		h.dirty[task.UID] = true
-		if !known {
-			// Whoever asks before the next look must not hear that there is no round.
-			e.err = ctx.Err()
-		}
-		return ctx.Err()
-	}
-	was := e.visible
-	e.task, e.err = task, err
-	if err != nil {
-		// The report stays where it was seen before: trouble with the store must not look like a deletion.
-		h.dirty[task.UID] = true
-		e.again = time.Now().Add(failedFor)
-		return fmt.Errorf("latest round of %s: %w", e.name(), err)
-	}
-	delete(h.dirty, task.UID)
-	if e.visible = found; found {
-		e.summary = render.Summarize(render.Report(task, kept))
-	}
-	switch {
-	case e.visible && was:
-		h.publish(e, watch.Modified, true)
-	case e.visible:
-		h.publish(e, watch.Added, true)
-	default:
-		h.publish(e, watch.Deleted, was)
-	}
-	return nil
+	h.running.Wait()
 }
 
 // publish numbers a change, if it is one that users see.
@@ -244,10 +165,12 @@ func (h *hub) publish(e *entry, kind watch.EventType, seen bool) {
 	if len(h.events) > maxEvents {
 		h.events = slices.Clone(h.events[len(h.events)-maxEvents/2:])
 	}
+	close(h.grown)
+	h.grown = make(chan struct{})
 }
 
-// list returns the entries that have a report, sorted by name, and the version that they are of.
-func (h *hub) list() ([]entry, uint64) {
+// reported returns the entries that have a report, sorted by name, and the version that they are of.
+func (h *hub) reported() ([]entry, uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var entries []entry
@@ -297,6 +220,15 @@ func (h *hub) since(version uint64) (events []event, more <-chan struct{}, ok bo
 	return slices.Clone(h.events[version-oldest:]), h.grown, true
 }
 
+// remember keeps a report that was rendered for an entry, unless the entry changed meanwhile.
+func (h *hub) remember(e entry, seen rendered) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if now := h.entries[e.task.UID]; now != nil && now.version == e.version && now.look == nil && seen.object != nil {
+		h.objects.put(e.task.UID, seen)
+	}
+}
+
 // summaryOf returns the line of a task.
 func (h *hub) summaryOf(uid string) (render.Summary, bool) {
 	h.mu.Lock()
@@ -307,7 +239,7 @@ func (h *hub) summaryOf(uid string) (render.Summary, bool) {
 	return render.Summary{}, false
 }
 
-func (e entry) name() string { return render.Name(e.task.Kind, e.task.Name) }
+func (e entry) name() string { return render.Name(e.wanted.Kind, e.wanted.Name) }
 
 func text(version uint64) string { return strconv.FormatUint(version, 10) }
 

@@ -23,6 +23,10 @@ import (
 	"kdoctor.io/kdoctor/internal/apiserver/render"
 )
 
+// maxAnswer is the number of bytes, in JSON, beyond which no further report is added to a page of a list. In a list
+// without a limit further reports come without their paths.
+const maxAnswer = 8 << 20
+
 // reportREST serves kdoctorreports. These are all the verbs there are; whatever else a caller tries is not allowed.
 type reportREST struct{ hub *hub }
 
@@ -68,7 +72,7 @@ func (r *reportREST) Get(ctx context.Context, name string, _ *metav1.GetOptions)
 	if strings.Contains(name, ":") {
 		return r.getRound(ctx, name)
 	}
-	refreshed := r.hub.refresh(ctx)
+	refreshed := r.hub.refreshOne(ctx, name)
 	e, ok := r.hub.find(name)
 	switch {
 	case !ok && refreshed != nil:
@@ -80,7 +84,7 @@ func (r *reportREST) Get(ctx context.Context, name string, _ *metav1.GetOptions)
 	case !e.visible:
 		return nil, unfinished(name, e.task)
 	}
-	report, err := r.object(ctx, e)
+	report, _, err := r.object(ctx, e)
 	if err == nil && report == nil {
 		return nil, unfinished(name, e.task)
 	}
@@ -101,29 +105,41 @@ func unfinished(name string, task render.ReportedTask) error {
 	return err
 }
 
-// full renders the whole report; nil when its round is gone.
-func (r *reportREST) full(ctx context.Context, e entry) (*systemv1beta1.KdoctorReport, error) {
-	stored, found, err := r.hub.reports.Latest(ctx, e.task.UID)
-	if err != nil {
-		return nil, unreadable(e.name(), err)
+// full returns the whole report and its size in JSON; nil when its round is gone. The report's spec is shared.
+func (r *reportREST) full(ctx context.Context, e entry) (*systemv1beta1.KdoctorReport, int, error) {
+	if e.err != nil {
+		return nil, 0, unreadable(e.name(), e.err)
 	}
-	if !found {
-		return nil, nil
+	seen, ok := r.hub.objects.get(e.task.UID)
+	if !ok {
+		var err error
+		if seen, err = r.hub.objects.render(ctx, func(ctx context.Context) (rendered, error) {
+			if seen, ok := r.hub.objects.get(e.task.UID); ok {
+				return seen, nil
+			}
+			return r.hub.readLatest(ctx, e.task)
+		}); err != nil {
+			return nil, 0, unreadable(e.name(), err)
+		}
+		r.hub.remember(e, seen)
 	}
-	report := render.Report(e.task, stored)
+	if seen.object == nil {
+		return nil, 0, nil
+	}
+	report := *seen.object
 	report.ResourceVersion = text(e.version)
-	return report, nil
+	return &report, seen.bytes, nil
 }
 
 // object renders the report as far as the caller will see it: for a table or for metadata alone no round needs to be
 // read.
-func (r *reportREST) object(ctx context.Context, e entry) (*systemv1beta1.KdoctorReport, error) {
+func (r *reportREST) object(ctx context.Context, e entry) (*systemv1beta1.KdoctorReport, int, error) {
 	if !lineIsEnough(ctx) {
 		return r.full(ctx, e)
 	}
 	report := render.Bare(e.task)
 	report.ResourceVersion = text(e.version)
-	return report, nil
+	return report, 0, nil
 }
 
 // List returns the reports that the selectors match, by name, at most Limit at a time. A report that cannot be read is
@@ -135,7 +151,7 @@ func (r *reportREST) List(ctx context.Context, options *metainternalversion.List
 	if options == nil {
 		options = &metainternalversion.ListOptions{}
 	}
-	entries, version := r.hub.list()
+	entries, version := r.hub.reported()
 	if wantsRounds(options.FieldSelector) {
 		return r.listRounds(ctx, options, version)
 	}
@@ -145,15 +161,16 @@ func (r *reportREST) List(ctx context.Context, options *metainternalversion.List
 	}
 	list := &systemv1beta1.KdoctorReportList{ListMeta: metav1.ListMeta{ResourceVersion: text(version)},
 		Items: []systemv1beta1.KdoctorReport{}}
+	bytes := 0
 	for _, e := range entries {
 		if e.name() <= after || !matches(e, options) {
 			continue
 		}
-		if options.Limit > 0 && int64(len(list.Items)) >= options.Limit {
-			list.Continue = base64.RawURLEncoding.EncodeToString([]byte(list.Items[len(list.Items)-1].Name))
+		if n := int64(len(list.Items)); options.Limit > 0 && n > 0 && (n >= options.Limit || bytes > maxAnswer) {
+			list.Continue = base64.RawURLEncoding.EncodeToString([]byte(list.Items[n-1].Name))
 			break
 		}
-		report, err := r.object(ctx, e)
+		report, size, err := r.object(ctx, e)
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
@@ -161,6 +178,10 @@ func (r *reportREST) List(ctx context.Context, options *metainternalversion.List
 			klog.FromContext(ctx).Info("A report is left out of the list", "report", e.name(), "reason", err)
 			continue
 		}
+		if bytes > maxAnswer && size > 0 {
+			render.Lighten(report)
+		}
+		bytes += size
 		list.Items = append(list.Items, *report)
 	}
 	return list, nil

@@ -98,7 +98,7 @@ func (r *reportREST) getRound(ctx context.Context, name string) (runtime.Object,
 		err.ErrStatus.Message += ": a stored round is named <report>:<round> or <report>:<generation>.<round>"
 		return nil, err
 	}
-	refreshed := r.hub.refresh(ctx)
+	refreshed := r.hub.refreshOne(ctx, report)
 	e, ok := r.hub.find(report)
 	switch {
 	case !ok && refreshed != nil:

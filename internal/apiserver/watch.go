@@ -49,7 +49,7 @@ func (r *reportREST) Watch(ctx context.Context, options *metainternalversion.Lis
 	if options.SendInitialEvents != nil {
 		wantInitial = *options.SendInitialEvents
 	}
-	initial, now := r.hub.list()
+	initial, now := r.hub.reported()
 	switch {
 	case wantInitial || from == 0:
 		from = now
@@ -102,7 +102,7 @@ func (s *stream) pump(ctx context.Context, initial []entry, from uint64) {
 		}
 		for _, ev := range events {
 			from = ev.version
-			e := entry{task: ev.task, version: ev.version}
+			e := entry{wanted: ev.task, task: ev.task, version: ev.version}
 			if matches(e, &s.options) && !s.sendReport(ctx, ev.kind, e) {
 				return
 			}
@@ -125,7 +125,7 @@ func (s *stream) sendReport(ctx context.Context, kind watch.EventType, e entry) 
 		report.ResourceVersion = text(e.version)
 		return s.send(ctx, watch.Event{Type: kind, Object: report})
 	}
-	report, err := s.rest.object(ctx, e)
+	report, _, err := s.rest.object(ctx, e)
 	if ctx.Err() != nil {
 		return false
 	}

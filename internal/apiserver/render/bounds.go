@@ -157,3 +157,14 @@ func omitted(task ReportedTask, stored verdict.StoredRound, paths int64) string 
 		"paths, and kubectl get kdoctorpaths --field-selector report=%s lists them", strings.ToLower(task.Kind),
 		task.Name, name)
 }
+
+// Lighten takes out of a report what makes it large, and says so in it. The report's lists are left as they are.
+func Lighten(r *systemv1beta1.KdoctorReport) {
+	r.Spec.Report = []systemv1beta1.Report{}
+	r.Spec.ReportOmitted = "The list is too long for whole reports: kubectl get kdoctorreport " + r.Name +
+		" -o yaml shows this one"
+	r.Spec.NodesNotPassed, r.Spec.ZonePairsNotPassed, r.Spec.WorstPaths, r.Spec.LeftOut = nil, nil, nil, nil
+	r.Spec.Findings, r.Spec.Churn, r.Spec.Outside, r.Spec.NotReported = nil, nil, nil, nil
+	r.Spec.FailedReasons = r.Spec.FailedReasons[:min(1, len(r.Spec.FailedReasons))]
+	r.Spec.Reasons = r.Spec.Reasons[:min(1, len(r.Spec.Reasons))]
+}

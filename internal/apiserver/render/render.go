@@ -46,20 +46,7 @@ func Name(kind, task string) string { return strings.ToLower(kind) + "-" + task 
 
 // Report renders the task's latest round. It is the same for the same input, whatever order the agents reported in.
 func Report(task ReportedTask, stored verdict.StoredRound) *systemv1beta1.KdoctorReport {
-	key := stored.Round.Key
-	done, failed := task.DoneRounds, task.FailedRounds
-	if key.Generation == task.Generation {
-		// A round is stored a moment before the task's status tells of it.
-		done = max(done, key.Round)
-		if stored.Verdict.Result != verdict.Pass && !slices.Contains(failed, key.Round) {
-			failed = append(slices.Clone(failed), key.Round)
-			slices.Sort(failed)
-		}
-	}
-	r := Bare(task)
-	r.Spec.ReportRoundNumber = key.Round
-	r.Spec.FinishedRoundNumber = done
-	r.Spec.FailedRoundNumber = failed
+	r := head(task, FactsOf(stored))
 	r.Spec.Coverage = coverage(stored.Round.Coverage)
 	figures := newTally(stored)
 	r.Spec.Summary = figures.summary()

@@ -31,26 +31,12 @@ type Paths struct {
 	Passed, Failed, NoData, ToolLimited int
 	// Void are the paths that have nothing left to judge, because agents were deleted, drained or restarted.
 	Void int
-}
-
-// add counts a path. A result of a later release is a failure: it is no success that this one knows.
-func (p *Paths) add(d systemv1beta1.TargetDetail) {
-	switch {
-	case d.Succeed:
-		p.Passed++
-	case d.Result == systemv1beta1.ResultVoid:
-		p.Void++
-	case d.Result == string(verdict.NoData):
-		p.NoData++
-	case d.Result == string(verdict.ToolLimited):
-		p.ToolLimited++
-	default:
-		p.Failed++
-	}
+	// NotPassed are further paths that did not pass, of which no more is known.
+	NotPassed int
 }
 
 // Judged is how many paths there are without those that are void.
-func (p Paths) Judged() int { return p.Passed + p.Failed + p.NoData + p.ToolLimited }
+func (p Paths) Judged() int { return p.Passed + p.Failed + p.NoData + p.ToolLimited + p.NotPassed }
 
 // Others tells what became of the paths that did not pass, such as "1 fail, 2 void"; it is empty where all did.
 func (p Paths) Others() string {
@@ -59,7 +45,7 @@ func (p Paths) Others() string {
 		n    int
 		name string
 	}{{p.Failed, string(verdict.Fail)}, {p.NoData, string(verdict.NoData)},
-		{p.ToolLimited, string(verdict.ToolLimited)}, {p.Void, systemv1beta1.ResultVoid}} {
+		{p.ToolLimited, string(verdict.ToolLimited)}, {p.NotPassed, "not passed"}, {p.Void, systemv1beta1.ResultVoid}} {
 		if class.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", class.n, class.name))
 		}
@@ -69,32 +55,37 @@ func (p Paths) Others() string {
 
 // Summarize reads a rendered report.
 func Summarize(r *systemv1beta1.KdoctorReport) Summary {
-	s := Summary{
-		Round: strconv.FormatInt(r.Spec.ReportRoundNumber, 10), Result: Succeed,
-		Reported: len(r.Spec.Report), Expected: len(r.Spec.Report) + len(r.Spec.NotReported),
-	}
-	if r.Spec.RoundNumber >= r.Spec.ReportRoundNumber {
-		s.Round = fmt.Sprintf("%d/%d", r.Spec.ReportRoundNumber, r.Spec.RoundNumber)
-	}
+	s := Summary{Round: rounds(r.Spec.ReportRoundNumber, r.Spec.RoundNumber), Result: Succeed}
 	if len(r.Spec.FailedReasons) > 0 {
 		s.Result, s.Reason = Fail, r.Spec.FailedReasons[0]
 	}
-	for _, a := range r.Spec.Report {
-		if a.EndTimeStamp.After(s.Ended) {
-			s.Ended = a.EndTimeStamp.Time
-		}
-		if a.RoundResult != Succeed && a.RoundResult != systemv1beta1.ResultVoid {
-			s.Result = Fail
-		}
-		if a.Task() == nil {
-			continue
-		}
-		for _, d := range a.Task().Detail {
-			s.Paths.add(d)
-		}
+	if r.Spec.Summary == nil {
+		s.Result = Fail
+		return s
 	}
-	if s.Reported == 0 {
+	agents := r.Spec.Summary.Agents
+	s.Reported, s.Expected = int(agents.Reported), int(agents.Expected)
+	if agents.EndTimeStamp != nil {
+		s.Ended = agents.EndTimeStamp.Time
+	}
+	if agents.Failed > 0 || agents.Reported == 0 {
 		s.Result = Fail
 	}
+	for _, p := range r.Spec.Summary.Paths {
+		s.Paths.Passed += int(p.Passed)
+		s.Paths.Failed += int(p.Failed)
+		s.Paths.NoData += int(p.NoData)
+		s.Paths.ToolLimited += int(p.ToolLimited)
+		s.Paths.Void += int(p.Void)
+		s.Paths.NotPassed += int(p.NotPassed)
+	}
 	return s
+}
+
+// rounds is the number of a round and of those planned; the latter is left out of a round beyond them.
+func rounds(number, planned int64) string {
+	if planned >= number {
+		return fmt.Sprintf("%d/%d", number, planned)
+	}
+	return strconv.FormatInt(number, 10)
 }

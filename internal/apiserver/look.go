@@ -1,0 +1,217 @@
+package apiserver
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/watch"
+
+	"kdoctor.io/kdoctor/internal/apiserver/render"
+)
+
+// errUnread is why there is nothing to say yet of a task that was never looked at: nobody may hear that it has no
+// round.
+var errUnread = errors.New("the round is still being read; ask again")
+
+// look is one look at one task's latest round.
+type look struct {
+	// done is closed when the look is over.
+	done   chan struct{}
+	cancel context.CancelFunc
+}
+
+// refresh brings the hub up to date. It reads the rounds of those tasks alone that changed. An unreadable round is
+// kept for the one who asks for it; the error returned is that of the first such round, or of the list of tasks, or of
+// the context of a caller who could not wait.
+func (h *hub) refresh(ctx context.Context) error {
+	return h.refreshThose(ctx, func(render.ReportedTask) bool { return true })
+}
+
+// refreshOne does the same for the report of one name.
+func (h *hub) refreshOne(ctx context.Context, name string) error {
+	return h.refreshThose(ctx, func(t render.ReportedTask) bool { return render.Name(t.Kind, t.Name) == name })
+}
+
+func (h *hub) refreshThose(ctx context.Context, wanted func(render.ReportedTask) bool) error {
+	// A store that does not answer must not keep those waiting for ever who come for what is known.
+	ctx, cancel := context.WithTimeout(ctx, waitWithin)
+	defer cancel()
+	tasks, err := h.list(ctx)
+	if err != nil {
+		return err
+	}
+	var chosen []string
+	for _, task := range tasks {
+		if wanted(task) {
+			chosen = append(chosen, task.UID)
+		}
+	}
+	// All looks begin before the first one is waited for.
+	for _, uid := range chosen {
+		h.begin(ctx, uid)
+	}
+	var first error
+	for _, uid := range chosen {
+		if err := h.await(ctx, uid); err != nil && first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+// list takes in which tasks there are, and returns them by name.
+func (h *hub) list(ctx context.Context) ([]render.ReportedTask, error) {
+	select {
+	case h.listing <- struct{}{}:
+		defer func() { <-h.listing }()
+	case <-ctx.Done():
+		return nil, fmt.Errorf("list tasks: %w", ctx.Err())
+	}
+	tasks, err := h.tasks.List(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list tasks: %w", err)
+	}
+	slices.SortFunc(tasks, func(a, b render.ReportedTask) int {
+		return cmp.Compare(render.Name(a.Kind, a.Name), render.Name(b.Kind, b.Name))
+	})
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	present := make(map[string]bool, len(tasks))
+	for _, task := range tasks {
+		present[task.UID] = true
+		if e := h.entries[task.UID]; e != nil {
+			e.wanted = task
+			continue
+		}
+		h.entries[task.UID] = &entry{wanted: task, task: task, err: errUnread}
+		h.dirty[task.UID] = true
+	}
+	for uid, e := range h.entries {
+		if !present[uid] {
+			delete(h.entries, uid)
+			h.objects.drop(uid)
+			h.publish(e, watch.Deleted, e.visible)
+		}
+	}
+	for uid := range h.dirty {
+		if !present[uid] {
+			delete(h.dirty, uid)
+		}
+	}
+	return tasks, nil
+}
+
+// outdated reports whether a look at the entry is due. Call it with the lock held.
+func (h *hub) outdated(uid string, e *entry) bool {
+	if !h.dirty[uid] && reflect.DeepEqual(e.task, e.wanted) {
+		return false
+	}
+	return e.err == nil || !time.Now().Before(e.again)
+}
+
+// begin returns the look that is under way at a task, begins one if one is due, or returns nil and what is known.
+func (h *hub) begin(ctx context.Context, uid string) (*look, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	e := h.entries[uid]
+	if e == nil {
+		return nil, nil
+	}
+	if e.look != nil {
+		return e.look, nil
+	}
+	if !h.outdated(uid, e) {
+		return nil, e.err
+	}
+	select {
+	case <-h.stopped:
+		return nil, context.Canceled
+	default:
+	}
+	// A look goes on when the one who asked for it is gone: the next one will ask for the same.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookWithin)
+	e.look = &look{done: make(chan struct{}), cancel: cancel}
+	task, read := e.wanted, h.dirty[uid]
+	delete(h.dirty, uid)
+	h.running.Go(func() { h.take(ctx, e, task, read) })
+	return e.look, nil
+}
+
+// await waits until nothing is due at a task, and returns why its round cannot be read.
+func (h *hub) await(ctx context.Context, uid string) error {
+	for {
+		l, err := h.begin(ctx, uid)
+		if l == nil {
+			return err
+		}
+		select {
+		case <-l.done:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// take looks at the task's latest round, unless only the task changed, and puts what it saw into the entry.
+func (h *hub) take(ctx context.Context, e *entry, task render.ReportedTask, read bool) {
+	seen, err := rendered{}, error(nil)
+	if read {
+		seen, err = h.objects.render(ctx, func(ctx context.Context) (rendered, error) {
+			return h.readLatest(ctx, task)
+		})
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	defer close(e.look.done)
+	defer func() { e.look.cancel(); e.look = nil }()
+	if h.entries[task.UID] != e {
+		return
+	}
+	if err != nil {
+		// The report stays where it was seen before: trouble with the store must not look like a deletion.
+		h.dirty[task.UID] = true
+		e.task, e.again = task, time.Now().Add(failedFor)
+		e.err = fmt.Errorf("latest round of %s: %w", e.name(), err)
+		h.objects.drop(task.UID)
+		return
+	}
+	was := e.visible
+	e.task, e.err = task, nil
+	switch {
+	case !read:
+		e.summary = e.summary.Of(task, e.round)
+		h.objects.update(task, e.round)
+	case seen.object != nil:
+		e.visible, e.round, e.summary = true, seen.facts, render.Summarize(seen.object)
+		h.objects.put(task.UID, seen)
+	default:
+		e.visible = false
+		h.objects.drop(task.UID)
+	}
+	switch {
+	case e.visible && was:
+		h.publish(e, watch.Modified, true)
+	case e.visible:
+		h.publish(e, watch.Added, true)
+	default:
+		h.publish(e, watch.Deleted, was)
+	}
+	if h.dirty[task.UID] {
+		// It changed once more meanwhile.
+		h.wakeUp()
+	}
+}
+
+// readLatest renders the task's latest round; the result has no object when there is none.
+func (h *hub) readLatest(ctx context.Context, task render.ReportedTask) (rendered, error) {
+	stored, found, err := h.reports.Latest(ctx, task.UID)
+	if err != nil || !found {
+		return rendered{}, err
+	}
+	return newRendered(task, stored), nil
+}
