@@ -1,4 +1,4 @@
-// Package apiserver serves KdoctorReport of system.kdoctor.io/v1beta1 behind the Kubernetes API server's aggregation
+// Package apiserver serves KdoctorReport and KdoctorPath of system.kdoctor.io/v1beta1 behind the Kubernetes API server's aggregation
 // layer. It keeps no state of its own: reports are rendered from stored rounds when they are asked for.
 package apiserver
 
@@ -180,6 +180,10 @@ func newScheme() (*runtime.Scheme, serializer.CodecFactory, error) {
 	}
 	if err := scheme.AddFieldLabelConversionFunc(systemv1beta1.GroupVersion().WithKind("KdoctorReport"),
 		fieldLabel); err != nil {
+		return nil, serializer.CodecFactory{}, fmt.Errorf("register fields: %w", err)
+	}
+	if err := scheme.AddFieldLabelConversionFunc(systemv1beta1.GroupVersion().WithKind("KdoctorPath"),
+		pathLabel); err != nil {
 		return nil, serializer.CodecFactory{}, fmt.Errorf("register fields: %w", err)
 	}
 	// Discovery answers with kinds of the group "" in version v1.

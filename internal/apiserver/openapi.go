@@ -1,7 +1,7 @@
 package apiserver
 
 import (
-	_ "embed"
+	"embed"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,22 +18,29 @@ import (
 	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
 )
 
-// document describes KdoctorReport. It is generated from the Go types in the form of a CustomResourceDefinition, of
-// which the schema alone is used.
+// document describes KdoctorReport and KdoctorPath. It is generated from the Go types in the form of
+// CustomResourceDefinitions, of which the schemas alone are used.
 //
-//go:embed schema/system.kdoctor.io_kdoctorreports.yaml
-var document []byte
+//go:embed schema/*.yaml
+var document embed.FS
 
 // openAPI makes the configurations of both OpenAPI documents, from which kubectl explain and the aggregator read.
 func openAPI(scheme *runtime.Scheme) (*common.Config, *common.OpenAPIV3Config, error) {
-	report, err := reportSchema()
+	report, err := schemaOf("kdoctorreports")
 	if err != nil {
-		return nil, nil, fmt.Errorf("read schema of KdoctorReport: %w", err)
+		return nil, nil, err
+	}
+	path, err := schemaOf("kdoctorpaths")
+	if err != nil {
+		return nil, nil, err
 	}
 	definitions := func(ref common.ReferenceCallback) map[string]common.OpenAPIDefinition {
 		all := metaopenapi.GetOpenAPIDefinitions(ref)
-		all[systemv1beta1.KdoctorReport{}.OpenAPIModelName()] = reportDefinition(report, ref)
-		all[systemv1beta1.KdoctorReportList{}.OpenAPIModelName()] = listDefinition(report, ref)
+		one, list := systemv1beta1.KdoctorReport{}.OpenAPIModelName(), systemv1beta1.KdoctorReportList{}.OpenAPIModelName()
+		all[one], all[list] = objectDefinition(report, ref), listDefinition("KdoctorReport", one, report, ref)
+		one, list = systemv1beta1.KdoctorPath{}.OpenAPIModelName(), systemv1beta1.KdoctorPathList{}.OpenAPIModelName()
+		all[one], all[list] = objectDefinition(path, ref), listDefinition("KdoctorPath", one, path, ref)
+		all[list].Schema.Properties["summed"] = summedSchema()
 		return all
 	}
 	namer := apiopenapi.NewDefinitionNamer(scheme)
@@ -43,8 +50,21 @@ func openAPI(scheme *runtime.Scheme) (*common.Config, *common.OpenAPIV3Config, e
 	return v2, v3, nil
 }
 
-// reportSchema reads the schema out of the embedded document.
-func reportSchema() (spec.Schema, error) {
+// summedSchema describes the list's own field, which no generator does.
+func summedSchema() spec.Schema {
+	object := spec.Schema{SchemaProps: spec.SchemaProps{Type: []string{"object"}}}
+	object.AddExtension("x-kubernetes-preserve-unknown-fields", true)
+	s := spec.ArrayProperty(&object)
+	s.Description = "The other paths of the node that the selector names: those that are not reported one by one."
+	return *s
+}
+
+// schemaOf reads the schema of a resource out of the embedded documents.
+func schemaOf(resource string) (spec.Schema, error) {
+	document, err := document.ReadFile("schema/system.kdoctor.io_" + resource + ".yaml")
+	if err != nil {
+		return spec.Schema{}, fmt.Errorf("read schema of %s: %w", resource, err)
+	}
 	var parsed struct {
 		Spec struct {
 			Versions []struct {
@@ -55,14 +75,16 @@ func reportSchema() (spec.Schema, error) {
 		} `json:"spec"`
 	}
 	if err := yaml.Unmarshal(document, &parsed); err != nil {
-		return spec.Schema{}, err
+		return spec.Schema{}, fmt.Errorf("read schema of %s: %w", resource, err)
 	}
 	if len(parsed.Spec.Versions) != 1 {
 		return spec.Schema{}, errors.New("the document does not hold one version")
 	}
-	var report spec.Schema
-	err := json.Unmarshal(parsed.Spec.Versions[0].Schema.OpenAPIV3Schema, &report)
-	return report, err
+	var read spec.Schema
+	if err := json.Unmarshal(parsed.Spec.Versions[0].Schema.OpenAPIV3Schema, &read); err != nil {
+		return spec.Schema{}, fmt.Errorf("read schema of %s: %w", resource, err)
+	}
+	return read, nil
 }
 
 // reference is a property that stands for another type.
@@ -70,26 +92,26 @@ func reference(ref common.ReferenceCallback, name string) spec.Schema {
 	return spec.Schema{SchemaProps: spec.SchemaProps{Default: map[string]any{}, Ref: ref(name)}}
 }
 
-func reportDefinition(report spec.Schema, ref common.ReferenceCallback) common.OpenAPIDefinition {
-	properties := make(map[string]spec.Schema, len(report.Properties))
-	for name, property := range report.Properties {
+func objectDefinition(object spec.Schema, ref common.ReferenceCallback) common.OpenAPIDefinition {
+	properties := make(map[string]spec.Schema, len(object.Properties))
+	for name, property := range object.Properties {
 		properties[name] = property
 	}
 	meta := metav1.ObjectMeta{}.OpenAPIModelName()
 	properties["metadata"] = reference(ref, meta)
-	report.Properties = properties
-	return common.OpenAPIDefinition{Schema: report, Dependencies: []string{meta}}
+	object.Properties = properties
+	return common.OpenAPIDefinition{Schema: object, Dependencies: []string{meta}}
 }
 
-func listDefinition(report spec.Schema, ref common.ReferenceCallback) common.OpenAPIDefinition {
-	meta, item := metav1.ListMeta{}.OpenAPIModelName(), systemv1beta1.KdoctorReport{}.OpenAPIModelName()
+func listDefinition(kind, item string, object spec.Schema, ref common.ReferenceCallback) common.OpenAPIDefinition {
+	meta := metav1.ListMeta{}.OpenAPIModelName()
 	items := spec.ArrayProperty(new(reference(ref, item)))
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{SchemaProps: spec.SchemaProps{
-			Description: "KdoctorReportList is a list of KdoctorReport.",
+			Description: kind + "List is a list of " + kind + ".",
 			Type:        []string{"object"}, Required: []string{"items"},
 			Properties: map[string]spec.Schema{
-				"kind": report.Properties["kind"], "apiVersion": report.Properties["apiVersion"],
+				"kind": object.Properties["kind"], "apiVersion": object.Properties["apiVersion"],
 				"metadata": reference(ref, meta), "items": *items,
 			},
 		}},

@@ -42,7 +42,7 @@ var _ interface {
 
 // resources is the table of what is served.
 func resources(state *hub) map[string]rest.Storage {
-	return map[string]rest.Storage{"kdoctorreports": &reportREST{hub: state}}
+	return map[string]rest.Storage{"kdoctorreports": &reportREST{hub: state}, "kdoctorpaths": &pathREST{hub: state}}
 }
 
 func groupResource() schema.GroupResource {

@@ -34,8 +34,8 @@ const (
 
 const (
 	// pageLines is how many stored rounds one answer holds at most as lines of a table, pageReports how many as
-	// reports; no further report is added to an answer that holds pagePaths paths, at some 1.5 kB each.
-	pageLines, pageReports, pagePaths = 100, 20, 20_000
+	// reports.
+	pageLines, pageReports = 100, 20
 	// maxLines bounds the lines of stored rounds that are remembered.
 	maxLines = 10_000
 	// maxRanges bounds how many ranges of rounds a sentence names.
@@ -51,12 +51,6 @@ func fieldLabel(label, value string) (internalLabel, internalValue string, err e
 	}
 	return "", "", fmt.Errorf("reports are not selected by %q, but by %s, %s, %s and %s", label, fieldName, fieldTask,
 		fieldKind, fieldNumber)
-}
-
-// roundName is the name of one stored round: that of its task's report, a colon, which no task's name holds, and
-// generation and number.
-func roundName(report string, key schedule.Key) string {
-	return fmt.Sprintf("%s:%d.%d", report, key.Generation, key.Round)
 }
 
 // namedRound reads the name of a stored round, in which the generation may be left out; it is 0 then.
@@ -117,15 +111,20 @@ func (r *reportREST) getRound(ctx context.Context, name string) (runtime.Object,
 		found, err := r.round(ctx, e, key)
 		if err != nil {
 			return nil, apierrors.NewInternalError(fmt.Errorf("the stored round %s cannot be read: %w",
-				roundName(report, key), err))
+				render.RoundName(report, key), err))
 		}
 		if found != nil {
 			return found, nil
 		}
 	}
+	return nil, notStored(name, e.task, keys)
+}
+
+// notStored is NotFound with the rounds that there are.
+func notStored(name string, task render.ReportedTask, keys []schedule.Key) error {
 	missing := apierrors.NewNotFound(groupResource(), name)
-	missing.ErrStatus.Message += fmt.Sprintf(": stored rounds of %s %s: %s", e.task.Kind, e.task.Name, ranges(keys))
-	return nil, missing
+	missing.ErrStatus.Message += fmt.Sprintf(": stored rounds of %s %s: %s", task.Kind, task.Name, ranges(keys))
+	return missing
 }
 
 // round renders one stored round as far as the caller will see it; nil when it is gone.
@@ -139,7 +138,7 @@ func (r *reportREST) round(ctx context.Context, e entry, key schedule.Key) (*sys
 		report = render.Report(e.task, stored)
 	}
 	report.Spec.ReportRoundNumber = key.Round
-	report.Name = roundName(e.name(), key)
+	report.Name = render.RoundName(e.name(), key)
 	report.UID = types.UID(fmt.Sprintf("%s:%d.%d", key.UID, key.Generation, key.Round))
 	report.ResourceVersion = text(e.version)
 	return report, nil
@@ -178,13 +177,12 @@ func (r *reportREST) listRounds(ctx context.Context, options *metainternalversio
 	}
 	list := &systemv1beta1.KdoctorReportList{ListMeta: metav1.ListMeta{ResourceVersion: text(version)},
 		Items: []systemv1beta1.KdoctorReport{}}
-	var paths int
 	for i, stored := range rounds {
-		if int64(i) >= page || paths >= pagePaths {
+		if int64(i) >= page {
 			if options.Limit == 0 {
 				return nil, tooMany(len(rounds), page)
 			}
-			list.Continue = base64.RawURLEncoding.EncodeToString([]byte(roundName(rounds[i-1].name(), rounds[i-1].key)))
+			list.Continue = base64.RawURLEncoding.EncodeToString([]byte(render.RoundName(rounds[i-1].name(), rounds[i-1].key)))
 			break
 		}
 		report, err := r.round(ctx, stored.entry, stored.key)
@@ -193,13 +191,8 @@ func (r *reportREST) listRounds(ctx context.Context, options *metainternalversio
 		}
 		if err != nil || report == nil {
 			klog.FromContext(ctx).Info("A stored round is left out of the list", "round",
-				roundName(stored.name(), stored.key), "reason", err)
+				render.RoundName(stored.name(), stored.key), "reason", err)
 			continue
-		}
-		for _, agent := range report.Spec.Report {
-			if agent.Task() != nil {
-				paths += len(agent.Task().Detail)
-			}
 		}
 		list.Items = append(list.Items, *report)
 	}
@@ -239,7 +232,7 @@ func (r *reportREST) matchingRounds(ctx context.Context, selector fields.Selecto
 			set := fieldsOf(e)
 			set[fieldNumber] = strconv.FormatInt(key.Round, 10)
 			matched := selector.Matches(set) // the report's name finds all its rounds
-			set[fieldName] = roundName(e.name(), key)
+			set[fieldName] = render.RoundName(e.name(), key)
 			if matched || selector.Matches(set) {
 				rounds = append(rounds, storedRound{entry: e, key: key})
 			}

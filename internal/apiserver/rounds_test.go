@@ -206,7 +206,7 @@ func FuzzNamedRound(f *testing.F) {
 		if !ok || generation == 0 {
 			return
 		}
-		again, g, n, ok := namedRound(roundName(report, schedule.Key{Generation: generation, Round: number}))
+		again, g, n, ok := namedRound(render.RoundName(report, schedule.Key{Generation: generation, Round: number}))
 		if !ok || again != report || g != generation || n != number {
 			t.Errorf("%q reads as %q, %d, %d, and again as %q, %d, %d", name, report, generation, number, again, g, n)
 		}

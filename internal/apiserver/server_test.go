@@ -130,6 +130,9 @@ func TestDiscovery(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []metav1.APIResource{{
+		Name: "kdoctorpaths", SingularName: "kdoctorpath", Kind: "KdoctorPath", Namespaced: false,
+		Verbs: metav1.Verbs{"list"},
+	}, {
 		Name: "kdoctorreports", SingularName: "kdoctorreport", Kind: "KdoctorReport", Namespaced: false,
 		Verbs: metav1.Verbs{"get", "list", "watch"}, Categories: []string{"kdoctor"},
 	}}

@@ -142,7 +142,7 @@ func fits(stored verdict.StoredRound) bool {
 
 // omitted says why the paths are not in the object, and where they are.
 func omitted(task ReportedTask, stored verdict.StoredRound, paths int64) string {
-	name := fmt.Sprintf("%s:%d.%d", Name(task.Kind, task.Name), stored.Round.Key.Generation, stored.Round.Key.Round)
+	name := RoundName(Name(task.Kind, task.Name), stored.Round.Key)
 	what, summed := "The round has %d paths, too many for this object", int64(0)
 	for _, a := range stored.Round.Agents {
 		for _, s := range a.Sums {

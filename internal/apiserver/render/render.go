@@ -126,7 +126,7 @@ func agents(task ReportedTask, stored verdict.StoredRound) []systemv1beta1.Repor
 	reports := make([]systemv1beta1.Report, 0, len(stored.Round.Agents))
 	for _, a := range stored.Round.Agents {
 		v := judgedAgent(judged, a.Pod)
-		reports = append(reports, agent(task, stored, a, details(a, v, known), v))
+		reports = append(reports, agent(task, stored, a, details(a, v, known, nil), v))
 	}
 	slices.SortFunc(reports, func(a, b systemv1beta1.Report) int {
 		return cmp.Or(cmp.Compare(a.NodeName, b.NodeName), cmp.Compare(a.PodName, b.PodName))
@@ -170,8 +170,9 @@ func agent(task ReportedTask, stored verdict.StoredRound, a report.AgentReport, 
 	return r
 }
 
-// details renders what the agent measured, and what it was to measure and did not, sorted by kind, family and name.
-func details(a report.AgentReport, v verdict.JudgedAgent, known known) []systemv1beta1.TargetDetail {
+// details renders what the agent measured, and what it was to measure and did not, sorted by kind, family and name:
+// those paths that are wanted.
+func details(a report.AgentReport, v verdict.JudgedAgent, known known, wanted Wanted) []systemv1beta1.TargetDetail {
 	judged := judgedPaths(v)
 	paths := slices.Clone(a.Paths)
 	slices.SortStableFunc(paths, func(a, b report.Path) int {
@@ -183,6 +184,9 @@ func details(a report.AgentReport, v verdict.JudgedAgent, known known) []systemv
 	for _, p := range paths {
 		measured[p.Target.ID] = true
 		j := judgedPath(judged, p.Target.ID)
+		if !wanted.path(&p.Target, known, j.Result) {
+			continue
+		}
 		if p.Started.IsZero() || p.Ended.IsZero() {
 			p.Started, p.Ended = a.Started, a.Ended
 		}
@@ -191,8 +195,8 @@ func details(a report.AgentReport, v verdict.JudgedAgent, known known) []systemv
 		out = append(out, d)
 	}
 	for _, id := range slices.Sorted(slices.Values(known.expected[a.Pod])) {
-		if !measured[id] {
-			p := report.Path{Target: known.target(id), Started: a.Started, Ended: a.Ended}
+		p := report.Path{Target: known.target(id), Started: a.Started, Ended: a.Ended}
+		if !measured[id] && wanted.path(&p.Target, known, verdict.NoData) {
 			out = append(out, detail(p,
 				verdict.JudgedPath{Result: verdict.NoData, Reason: verdict.Reason{Code: verdict.NotMeasured}}, known))
 		}
