@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"net"
 	"time"
 
@@ -23,6 +24,7 @@ import (
 
 	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
 	"kdoctor.io/kdoctor/internal/apiserver/render"
+	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/schedule"
 	"kdoctor.io/kdoctor/internal/verdict"
 )
@@ -35,9 +37,28 @@ type Reports interface {
 	Rounds(ctx context.Context, uid string) ([]schedule.Key, error)
 	// Round returns a stored round; false when it is not kept.
 	Round(ctx context.Context, key schedule.Key) (verdict.StoredRound, bool, error)
+	// Parts returns a stored round without its agents, which are read one by one; false when it is not kept.
+	Parts(ctx context.Context, key schedule.Key) (Parts, bool, error)
 	// Watch calls changed with the UIDs of tasks whose rounds changed, until the context is over, and returns its
 	// error. It calls changed once with no UIDs as soon as no change can be missed any more.
 	Watch(ctx context.Context, changed func(uids []string)) error
+}
+
+// Parts is a stored round whose agents are read one by one.
+type Parts struct {
+	// Head is the round without its agents, and without the names of targets and backends.
+	Head verdict.StoredRound
+	// Untold is how many paths were planned and are in no report.
+	Untold uint64
+	// Agents returns the agents in their order, as many as want chooses by pod and node; want is called in the same
+	// order. An error comes last.
+	Agents func(want func(pod, node string) bool) iter.Seq2[Agent, error]
+}
+
+// Agent is one agent's part in a stored round. Either is nil if it is not stored.
+type Agent struct {
+	Report  *report.AgentReport
+	Verdict *verdict.JudgedAgent
 }
 
 // Tasks are the tasks of all kinds.

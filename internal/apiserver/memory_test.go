@@ -3,8 +3,11 @@ package apiserver
 import (
 	"cmp"
 	"context"
+	"runtime"
 	"slices"
 	"sync"
+	"testing"
+	"time"
 
 	"kdoctor.io/kdoctor/internal/apiserver/render"
 	"kdoctor.io/kdoctor/internal/report"
@@ -23,6 +26,11 @@ type memory struct {
 	unreadable map[schedule.Key]error
 	reads      int
 
+	// held, if it is not nil, keeps those waiting who read the latest round of heldUID; waiting is how many there are.
+	held    chan struct{}
+	heldUID string
+	waiting int
+
 	toldRounds func(uids []string)
 	toldTasks  func()
 }
@@ -38,12 +46,17 @@ func (m *memory) keepOf(uid string, generation, round int64) {
 		Agents:   []report.AgentReport{{Pod: "a", Node: "n", Finished: true}},
 		Missing:  []report.Missing{{Pod: "b", Node: "m", Reason: "no answer on either way"}},
 	}
+	m.put(verdict.StoredRound{Round: r, Verdict: verdict.Judge(r, verdict.Expect{})})
+}
+
+// put stores a round as the latest of its task.
+func (m *memory) put(stored verdict.StoredRound) {
+	uid := stored.Round.Key.UID
 	m.mu.Lock()
 	if m.rounds == nil {
 		m.rounds, m.kept = map[string]verdict.StoredRound{}, map[schedule.Key]verdict.StoredRound{}
 	}
-	m.rounds[uid] = verdict.StoredRound{Round: r, Verdict: verdict.Judge(r, verdict.Expect{})}
-	m.kept[r.Key] = m.rounds[uid]
+	m.rounds[uid], m.kept[stored.Round.Key] = stored, stored
 	tell := m.toldRounds
 	m.mu.Unlock()
 	if tell != nil {
@@ -82,7 +95,46 @@ func (m *memory) set(tasks ...render.ReportedTask) {
 
 type memoryReports struct{ *memory }
 
-func (m memoryReports) Latest(_ context.Context, uid string) (verdict.StoredRound, bool, error) {
+// hold keeps all waiting who read the latest round of a task, until release is called.
+func (m *memory) hold(uid string) (release func()) {
+	held := make(chan struct{})
+	m.mu.Lock()
+	m.held, m.heldUID = held, uid
+	m.mu.Unlock()
+	return sync.OnceFunc(func() { close(held) })
+}
+
+// awaitHeld waits until somebody waits for a round that is held.
+func (m *memory) awaitHeld(t *testing.T) {
+	t.Helper()
+	for end := time.Now().Add(patience); time.Now().Before(end); runtime.Gosched() {
+		m.mu.Lock()
+		waiting := m.waiting
+		m.mu.Unlock()
+		if waiting > 0 {
+			return
+		}
+	}
+	t.Fatal("nobody read the round")
+}
+
+func (m memoryReports) Latest(ctx context.Context, uid string) (verdict.StoredRound, bool, error) {
+	m.mu.Lock()
+	held := m.held
+	if m.heldUID != uid {
+		held = nil
+	}
+	m.mu.Unlock()
+	if held != nil {
+		m.mu.Lock()
+		m.waiting++
+		m.mu.Unlock()
+		select {
+		case <-held:
+		case <-ctx.Done():
+			return verdict.StoredRound{}, false, ctx.Err()
+		}
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.reads++
@@ -117,6 +169,29 @@ func (m memoryReports) Round(_ context.Context, key schedule.Key) (verdict.Store
 	}
 	kept, ok := m.kept[key]
 	return kept, ok, nil
+}
+
+func (m memoryReports) Parts(ctx context.Context, key schedule.Key) (Parts, bool, error) {
+	stored, found, err := m.Round(ctx, key)
+	if err != nil || !found {
+		return Parts{}, false, err
+	}
+	parts := partsOf(stored)
+	parts.Head.Round.Agents, parts.Head.Round.Backends, parts.Head.Verdict.Agents = nil, nil, nil
+	parts.Head.Round.Expected = slices.Clone(stored.Round.Expected)
+	planned, told := uint64(0), uint64(0)
+	for i, e := range stored.Round.Expected {
+		planned += max(e.Paths, uint64(len(e.Targets)))
+		parts.Head.Round.Expected[i].Targets = nil
+	}
+	for _, a := range stored.Round.Agents {
+		told += uint64(len(a.Paths))
+		for _, s := range a.Sums {
+			told += s.Paths
+		}
+	}
+	parts.Untold = planned - min(planned, told)
+	return parts, true, nil
 }
 
 func (m memoryReports) Watch(ctx context.Context, changed func([]string)) error {

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
@@ -132,7 +133,6 @@ type place struct {
 	Report string       `json:"r"`
 	Key    schedule.Key `json:"k"`
 	Pod    string       `json:"a"`
-	Node   string       `json:"n"`
 	Told   int          `json:"t"`
 }
 
@@ -156,7 +156,7 @@ func placeOf(token string) (place, error) {
 	return p, nil
 }
 
-// List returns the paths that the selector matches, by the node of their agent, at most Limit and at most 500 at a
+// List returns the paths that the selector matches, agent by agent, at most Limit and at most 500 at a
 // time. All pages are of the same round, also when a newer one is over meanwhile.
 func (r *pathREST) List(ctx context.Context, options *metainternalversion.ListOptions) (runtime.Object, error) {
 	if options == nil {
@@ -231,57 +231,94 @@ type page struct {
 	limit int
 }
 
-// fill reads the round and puts its paths into the list, from the page's place on. The round is not read while others
-// are: each may take much memory.
+// fill reads the round, as far as the page needs it, and puts its paths into the list, from the page's place on. It has
+// a slot, as all have that read rounds: each may take much memory.
 func (r *pathREST) fill(ctx context.Context, list *systemv1beta1.KdoctorPathList, p page) error {
 	_, err := r.hub.objects.render(ctx, func(ctx context.Context) (rendered, error) {
-		stored, found, err := r.hub.reports.Round(ctx, p.at.Key)
+		parts, found, err := r.hub.reports.Parts(ctx, p.at.Key)
+		if found && err == nil && parts.Untold > 0 && !summed(parts.Head.Round) {
+			// Which targets were planned and are in no report stands in the whole round alone.
+			parts, found, err = r.whole(ctx, p.at.Key)
+		}
 		switch {
 		case err != nil:
-			return rendered{}, apierrors.NewInternalError(fmt.Errorf("the stored round %s cannot be read: %w",
-				render.RoundName(p.name(), p.at.Key), err))
 		case !found && p.at.Pod != "":
 			return rendered{}, apierrors.NewResourceExpired("the round is no longer stored; list again")
 		case !found:
 			return rendered{}, apierrors.NewNotFound(groupResource(), p.report)
+		default:
+			err = p.agents(list, parts)
 		}
-		p.agents(list, stored)
-		return rendered{}, nil
+		if err != nil {
+			err = apierrors.NewInternalError(fmt.Errorf("the stored round %s cannot be read: %w",
+				render.RoundName(p.name(), p.at.Key), err))
+		}
+		return rendered{}, err
 	})
 	return err
 }
 
-// agents adds the paths of agent after agent, until the page is full.
-func (p page) agents(list *systemv1beta1.KdoctorPathList, stored verdict.StoredRound) {
-	agents := slices.Clone(stored.Round.Agents)
-	slices.SortFunc(agents, func(a, b report.AgentReport) int { return compareAgents(a.Node, a.Pod, b.Node, b.Pod) })
+// summed reports whether the agents of the round report sums.
+func summed(round report.Round) bool {
+	return slices.ContainsFunc(round.Expected, func(e report.Expected) bool { return e.Paths > 0 })
+}
+
+// whole is a round that is read as a whole.
+func (r *pathREST) whole(ctx context.Context, key schedule.Key) (Parts, bool, error) {
+	stored, found, err := r.hub.reports.Round(ctx, key)
+	if err != nil || !found {
+		return Parts{}, false, err
+	}
+	return partsOf(stored), true, nil
+}
+
+// partsOf returns the agents of a round that is in memory.
+func partsOf(stored verdict.StoredRound) Parts {
 	judged := render.JudgedAgents(stored.Verdict)
-	single := render.NewSingle(p.name(), stored.Round)
-	for _, a := range agents {
-		order := compareAgents(a.Node, a.Pod, p.at.Node, p.at.Pod)
-		if !p.wantsNode(a.Node) || order < 0 {
+	return Parts{Head: stored, Agents: func(want func(pod, node string) bool) iter.Seq2[Agent, error] {
+		return func(yield func(Agent, error) bool) {
+			for i := range stored.Round.Agents {
+				a := &stored.Round.Agents[i]
+				if v := judged(a.Pod); want(a.Pod, a.Node) && !yield(Agent{Report: a, Verdict: &v}, nil) {
+					return
+				}
+			}
+		}
+	}}
+}
+
+// agents adds the paths of agent after agent, until the page is full.
+func (p page) agents(list *systemv1beta1.KdoctorPathList, parts Parts) error {
+	single := render.NewSingle(p.name(), parts.Head.Round)
+	reached := p.at.Pod == ""
+	want := func(pod, node string) bool {
+		reached = reached || pod == p.at.Pod
+		return reached && p.wantsNode(node)
+	}
+	for a, err := range parts.Agents(want) {
+		if err != nil {
+			return err
+		}
+		if a.Report == nil {
 			continue
 		}
 		told := 0
-		if order == 0 {
+		if a.Report.Pod == p.at.Pod {
 			told = p.at.Told
 		}
 		if p.wantsSums() && p.at.Pod == "" {
-			list.Summed = append(list.Summed, single.Sums(a, p.wantsKind)...)
+			list.Summed = append(list.Summed, single.Sums(*a.Report, p.wantsKind)...)
 		}
-		paths := single.Paths(a, judged(a.Pod), p.wants)
+		paths := single.Paths(*a.Report, a.Verdict, p.wants)
 		paths = paths[min(told, len(paths)):]
 		if room := p.limit - len(list.Items); len(paths) > room {
 			list.Items = append(list.Items, paths[:room]...)
-			list.Continue = place{Report: p.report, Key: p.at.Key, Pod: a.Pod, Node: a.Node, Told: told + room}.token()
-			return
+			list.Continue = place{Report: p.report, Key: p.at.Key, Pod: a.Report.Pod, Told: told + room}.token()
+			return nil
 		}
 		list.Items = append(list.Items, paths...)
 	}
-}
-
-func compareAgents(node, pod, otherNode, otherPod string) int {
-	return cmp.Or(cmp.Compare(node, otherNode), cmp.Compare(pod, otherPod))
+	return nil
 }
 
 // ConvertToTable makes what kubectl get prints.

@@ -236,8 +236,13 @@ func TestAnUnreadableRoundCostsItsOwnReportAlone(t *testing.T) {
 
 func table(t *testing.T, c *rest.RESTClient, parameters map[string]string) *metav1.Table {
 	t.Helper()
+	return tableOf(t, c, "kdoctorreports", parameters)
+}
+
+func tableOf(t *testing.T, c *rest.RESTClient, resource string, parameters map[string]string) *metav1.Table {
+	t.Helper()
 	var table metav1.Table
-	request := c.Get().Resource("kdoctorreports")
+	request := c.Get().Resource(resource)
 	for name, value := range parameters {
 		request = request.Param(name, value)
 	}

@@ -4,6 +4,7 @@ import (
 	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
 	"kdoctor.io/kdoctor/internal/diagnose"
 	"kdoctor.io/kdoctor/internal/report"
+	"kdoctor.io/kdoctor/internal/target"
 	"kdoctor.io/kdoctor/internal/verdict"
 )
 
@@ -15,6 +16,8 @@ const mostBackends = 100
 type backends struct {
 	expected report.BackendSets
 	silent   map[diagnose.AgentTarget][]string
+	// unknown reports that nobody knows which backends are expected.
+	unknown bool
 }
 
 func expectedBackends(round report.Round) backends {
@@ -24,7 +27,7 @@ func expectedBackends(round report.Round) backends {
 // tell adds who answered the agent, where any of several pods may.
 func (b backends) tell(m *systemv1beta1.HTTPMetrics, agent string, p report.Path) {
 	pods, ok := b.expected.Pods(agent, p.Target.ID)
-	if !ok {
+	if !ok && !(b.unknown && p.Target.MayAnswer() == target.Backends) {
 		return
 	}
 	m.BackendsExpected = int64(len(pods))

@@ -8,7 +8,7 @@ import (
 
 	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
 	"kdoctor.io/kdoctor/internal/apiserver/render"
-	"kdoctor.io/kdoctor/internal/apiserver/rounds"
+	"kdoctor.io/kdoctor/internal/apiserver/roundtest"
 	"kdoctor.io/kdoctor/internal/verdict"
 )
 
@@ -22,7 +22,7 @@ func sizeOf(t *testing.T, r *systemv1beta1.KdoctorReport) int {
 }
 
 func TestTheReportIsBoundedAtEverySize(t *testing.T) {
-	for name, shape := range map[string]rounds.Shape{
+	for name, shape := range map[string]roundtest.Shape{
 		"3 agents":                       {Agents: 3, Dead: -1},
 		"100 agents":                     {Agents: 100, Dead: -1},
 		"1,000 agents":                   {Agents: 1000, Dead: -1},
@@ -32,7 +32,7 @@ func TestTheReportIsBoundedAtEverySize(t *testing.T) {
 		"5,000 agents in trouble":        {Agents: 5000, Dead: 17, Troubled: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			stored := rounds.New("u", shape)
+			stored := roundtest.New("u", shape)
 			began := time.Now()
 			r := render.Report(task(), stored)
 			took, bytes := time.Since(began), sizeOf(t, r)
@@ -49,7 +49,7 @@ func TestTheReportIsBoundedAtEverySize(t *testing.T) {
 }
 
 // checkCounts holds the object against the round: nothing may be lost, and nothing unknown may pass.
-func checkCounts(t *testing.T, shape rounds.Shape, stored verdict.StoredRound, r *systemv1beta1.KdoctorReport) {
+func checkCounts(t *testing.T, shape roundtest.Shape, stored verdict.StoredRound, r *systemv1beta1.KdoctorReport) {
 	t.Helper()
 	var planned, got, passed, requests int64
 	missing := map[string]bool{}
@@ -90,13 +90,13 @@ func checkCounts(t *testing.T, shape rounds.Shape, stored verdict.StoredRound, r
 		}
 	}
 	if shape.Dead >= 0 && (len(r.Spec.NodesNotPassed) == 0 ||
-		r.Spec.NodesNotPassed[0].NodeName != rounds.Node(shape.Dead) || r.Spec.NodesNotPassed[0].NotPassedTo != dead) {
+		r.Spec.NodesNotPassed[0].NodeName != roundtest.Node(shape.Dead) || r.Spec.NodesNotPassed[0].NotPassedTo != dead) {
 		t.Errorf("the dead node is not the first of those that did not pass: %+v", r.Spec.NodesNotPassed[:1])
 	}
 }
 
 func TestWhatAnOmittedReportStillSays(t *testing.T) {
-	r := render.Report(task(), rounds.New("u", rounds.Shape{Agents: 1000, Dead: 17, Rotate: true}))
+	r := render.Report(task(), roundtest.New("u", roundtest.Shape{Agents: 1000, Dead: 17, Rotate: true}))
 	if c := r.Spec.Coverage; c == nil || c.Mode != "Rotate" || c.EveryPairWithin != "10m0s" ||
 		c.EveryPairWithinRounds != 10 || c.PairsProbed != 100_000 || c.PairsInAll != 1_000_000 || c.Oldest != nil {
 		t.Errorf("coverage is %+v", c)
@@ -109,13 +109,13 @@ func TestWhatAnOmittedReportStillSays(t *testing.T) {
 	}
 	if len(r.Spec.WorstPaths) != 50 || r.Spec.WorstPaths[0].Result != "fail" ||
 		r.Spec.WorstPaths[0].RequestCounts != 10 || r.Spec.WorstPaths[0].SuccessCounts != 0 ||
-		r.Spec.WorstPaths[0].TargetNodeName != rounds.Node(17) {
+		r.Spec.WorstPaths[0].TargetNodeName != roundtest.Node(17) {
 		t.Errorf("%d worst paths, the first is %+v", len(r.Spec.WorstPaths), r.Spec.WorstPaths[0])
 	}
 	if n := len(r.Spec.ZonePairsNotPassed); n != 10 {
 		t.Errorf("%d pairs of zones did not pass, want 10", n)
 	}
-	healthy := render.Report(task(), rounds.New("u", rounds.Shape{Agents: 1000, Dead: -1, Rotate: true}))
+	healthy := render.Report(task(), roundtest.New("u", roundtest.Shape{Agents: 1000, Dead: -1, Rotate: true}))
 	if len(healthy.Spec.NodesNotPassed)+len(healthy.Spec.ZonePairsNotPassed) != 0 {
 		t.Errorf("in a healthy round %+v and %+v did not pass", healthy.Spec.NodesNotPassed,
 			healthy.Spec.ZonePairsNotPassed)
@@ -134,13 +134,13 @@ func TestWhatAnOmittedReportStillSays(t *testing.T) {
 func TestPathsThatJustFitAreThere(t *testing.T) {
 	most := 0
 	for n := 2; n < 20; n++ {
-		r := render.Report(task(), rounds.New("u", rounds.Shape{Agents: n, Dead: -1}))
+		r := render.Report(task(), roundtest.New("u", roundtest.Shape{Agents: n, Dead: -1}))
 		if r.Spec.ReportOmitted != "" {
 			break
 		}
 		most = n
 	}
-	again := render.Report(task(), rounds.New("u", rounds.Shape{Agents: most, Dead: -1}))
+	again := render.Report(task(), roundtest.New("u", roundtest.Shape{Agents: most, Dead: -1}))
 	if bytes := sizeOf(t, again); most < 5 || bytes > render.MaxBytes {
 		t.Errorf("the largest round that is there whole has %d agents and %d bytes", most, bytes)
 	} else {
@@ -149,7 +149,7 @@ func TestPathsThatJustFitAreThere(t *testing.T) {
 }
 
 func TestLongSentencesAreCutAndNothingElse(t *testing.T) {
-	stored := rounds.New("u", rounds.Shape{Agents: 100, Dead: 3})
+	stored := roundtest.New("u", roundtest.Shape{Agents: 100, Dead: 3})
 	for i := range 300 {
 		stored.Verdict.Reasons = append(stored.Verdict.Reasons, verdict.Reason{Code: verdict.NotReported,
 			Text: strings.Repeat("ä", 5000+i)})

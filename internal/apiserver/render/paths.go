@@ -38,18 +38,23 @@ type Single struct {
 	known known
 }
 
-// NewSingle prepares for the paths of a round. Of the round's agents only the targets are needed.
+// NewSingle prepares for the paths of a round, which may lack its agents and its backends. Then paths do not say how
+// many backends were expected, and those that no agent told are left out.
 func NewSingle(report string, round report.Round) Single {
 	s := Single{name: RoundName(report, round.Key), known: newKnown(round)}
 	// Who was silent is known only from all agents together; findings say it.
-	s.known.backends = backends{expected: round.BackendSets()}
+	s.known.backends = backends{expected: round.BackendSets(), unknown: len(round.Backends) == 0}
 	return s
 }
 
-// Paths renders the wanted paths of one agent as Report has them in Detail, in the same order.
-func (s Single) Paths(a report.AgentReport, v verdict.JudgedAgent, wanted Wanted) []systemv1beta1.KdoctorPath {
+// Paths renders the wanted paths of one agent as Report has them in Detail, in the same order. The judgement is nil for
+// an agent that was not judged.
+func (s Single) Paths(a report.AgentReport, v *verdict.JudgedAgent, wanted Wanted) []systemv1beta1.KdoctorPath {
+	if v == nil {
+		v = new(judgedAgent(nil, a.Pod))
+	}
 	var all []systemv1beta1.KdoctorPath
-	for _, d := range details(a, v, s.known, wanted) {
+	for _, d := range details(a, *v, s.known, wanted) {
 		p := systemv1beta1.KdoctorPath{Spec: systemv1beta1.KdoctorPathSpec{ReportName: s.name, NodeName: a.Node,
 			PodName: a.Pod, Detail: d}}
 		p.APIVersion, p.Kind = systemv1beta1.GroupVersion().String(), "KdoctorPath"
@@ -59,7 +64,7 @@ func (s Single) Paths(a report.AgentReport, v verdict.JudgedAgent, wanted Wanted
 	return all
 }
 
-// Sums renders what is known of the agent's other paths: those of the kind, or of all kinds if it is empty.
+// Sums renders what is known of the agent's other paths, those of the wanted kinds.
 func (s Single) Sums(a report.AgentReport, wantedKind func(string) bool) []systemv1beta1.SummedPaths {
 	var all []systemv1beta1.SummedPaths
 	for i := range a.Sums {

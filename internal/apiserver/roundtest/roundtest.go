@@ -1,5 +1,5 @@
-// Package rounds makes stored rounds of any size for tests of what reads them.
-package rounds
+// Package roundtest makes stored rounds of any size for tests of what reads them.
+package roundtest
 
 import (
 	"encoding/json"
@@ -140,7 +140,8 @@ func (m maker) agent(i int) (report.AgentReport, verdict.JudgedAgent) {
 		judged := verdict.JudgedPath{Target: p.Target.ID, Result: verdict.Pass}
 		if p.OK == 0 {
 			judged.Result = verdict.Fail
-			judged.Reason = verdict.Reason{Code: verdict.TooFewSucceeded, Text: "10 of 10 requests failed: i/o timeout"}
+			judged.Reason = verdict.Reason{Code: verdict.TooFewSucceeded, Of: 10, Rate: 1,
+				Worst: &verdict.Failures{Outcome: probe.Timeout, Phase: probe.Connect, Count: 10}}
 			j.Result, j.Reason = verdict.Fail, judged.Reason
 			j.Reason.Target = p.Target.ID
 		}
