@@ -112,31 +112,6 @@ func shown(of kind.Task) render.ReportedTask {
 	return t
 }
 
-// Parts returns a stored round without its agents, which are read one by one.
-func (r reports) Parts(ctx context.Context, key schedule.Key) (apiserver.Parts, bool, error) {
-	head, err := r.Store.Head(ctx, key)
-	if errors.Is(err, store.ErrNotFound) {
-		return apiserver.Parts{}, false, nil
-	}
-	if err != nil {
-		return apiserver.Parts{}, false, err
-	}
-	told := head.Summary.Listed + head.Summary.Summed
-	return apiserver.Parts{
-		Head:   verdict.StoredRound{Round: head.Round, Verdict: head.Verdict, Spec: head.Spec},
-		Untold: head.Summary.Planned - min(head.Summary.Planned, told),
-		Agents: func(want func(pod, node string) bool) iter.Seq2[apiserver.Agent, error] {
-			return func(yield func(apiserver.Agent, error) bool) {
-				for a, err := range r.Store.Agents(ctx, key, want) {
-					if !yield(apiserver.Agent{Report: a.Report, Verdict: a.Verdict}, err) {
-						return
-					}
-				}
-			}
-		},
-	}, true, nil
-}
-
 // Watch calls changed whenever a task of any kind is made, changed or deleted, until the context is over.
 func (t tasks) Watch(ctx context.Context, changed func()) error {
 	var stops []func() error

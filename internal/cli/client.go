@@ -12,11 +12,13 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/client-go/rest"
 
+	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
 	"kdoctor.io/kdoctor/api/v1beta1"
 	"kdoctor.io/kdoctor/internal/kind"
 )
@@ -24,6 +26,8 @@ import (
 const (
 	reportAPI = "/apis/system.kdoctor.io/v1beta1"
 	taskAPI   = "/apis/kdoctor.io/v1beta1"
+	// pathsPerPage is how many single paths are asked for at a time.
+	pathsPerPage = 500
 )
 
 // client reads what the plugin shows.
@@ -47,7 +51,16 @@ func newClient(flags *genericclioptions.ConfigFlags) (*client, error) {
 
 // get returns the object as the API server sent it; with an error, what it sent instead.
 func (c *client) get(ctx context.Context, path string) ([]byte, error) {
-	raw, err := c.rest.Get().AbsPath(path).SetHeader("Accept", "application/json").DoRaw(ctx)
+	return c.getWith(ctx, path, nil)
+}
+
+// getWith does the same with parameters.
+func (c *client) getWith(ctx context.Context, path string, parameters map[string]string) ([]byte, error) {
+	request := c.rest.Get().AbsPath(path).SetHeader("Accept", "application/json")
+	for name, value := range parameters {
+		request = request.Param(name, value)
+	}
+	raw, err := request.DoRaw(ctx)
 	if err != nil {
 		return raw, fmt.Errorf("get %s: %w", path, err)
 	}
@@ -77,6 +90,43 @@ func (c *client) report(ctx context.Context, of kind.Kind, task string, round in
 	default:
 		return nil, explain(err, of)
 	}
+}
+
+// paths calls page with the single paths of a report that the selector matches, one page after the other.
+func (c *client) paths(ctx context.Context, of kind.Kind, selector fields.Selector,
+	page func(systemv1beta1.KdoctorPathList) error) error {
+	parameters := map[string]string{"fieldSelector": selector.String(), "limit": strconv.Itoa(pathsPerPage)}
+	for {
+		raw, err := c.getWith(ctx, reportAPI+"/kdoctorpaths", parameters)
+		if err != nil {
+			return explainPaths(raw, err, of)
+		}
+		var list systemv1beta1.KdoctorPathList
+		if err := json.Unmarshal(raw, &list); err != nil {
+			return fmt.Errorf("single paths cannot be read; are plugin and controller of the same release? %w", err)
+		}
+		if err := page(list); err != nil {
+			return err
+		}
+		if list.Continue == "" {
+			return nil
+		}
+		parameters["continue"] = list.Continue
+	}
+}
+
+// explainPaths adds what to do about an error of the list of single paths.
+func explainPaths(raw []byte, err error, of kind.Kind) error {
+	var status metav1.Status
+	switch {
+	case apierrors.IsForbidden(err):
+		return fmt.Errorf("you may not read single paths; ask for list on kdoctorpaths.system.kdoctor.io: %w", err)
+	case (apierrors.IsNotFound(err) || apierrors.IsResourceExpired(err)) && json.Unmarshal(raw, &status) == nil &&
+		status.Message != "":
+		// The round went meanwhile, and the API says so.
+		return errors.New(status.Message)
+	}
+	return explain(err, of)
 }
 
 // explainMissing finds out why there is no report: no such API, no such task, or no finished round yet.

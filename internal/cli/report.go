@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"sigs.k8s.io/yaml"
 
@@ -17,17 +18,22 @@ import (
 	"kdoctor.io/kdoctor/internal/cli/sheet"
 	"kdoctor.io/kdoctor/internal/kind"
 	"kdoctor.io/kdoctor/internal/kind/kinds"
+	"kdoctor.io/kdoctor/internal/target"
+	"kdoctor.io/kdoctor/internal/verdict"
 )
 
 const reportHelp = `Show the report of a task's last finished round: every path that was probed, from every node, and what to look at next.
 The first line is the verdict and the most important reason.
+
+Where the paths are too many for one object, the report has the figures of all of them, the nodes and zones that did not
+pass, and the worst paths; --node, --target, --path and --failed ask the cluster for single paths.
 
 Exit status:
   0  the round succeeded
   1  the round failed: a path did not pass, an agent did not report, or something asked for does not exist
   2  there is nothing to judge: wrong arguments, no such report, no finished round, or the cluster cannot be reached
 
---node and --failed change what is shown, not the exit status.`
+--node, --target, --path and --failed change what is shown, not the exit status.`
 
 // examples are those of the command for tasks of the kind.
 func examples(of kind.Kind) string {
@@ -36,6 +42,9 @@ func examples(of kind.Kind) string {
 
   # only what failed, only from one node
   kubectl kdoctor report task --failed --node worker-3
+
+  # who reaches one node's ports, and who does not
+  kubectl kdoctor report task --target worker-3 --path NodePort
 
   # an earlier round
   kubectl kdoctor report task --round 3
@@ -53,6 +62,8 @@ type reportCommand struct {
 	round int64
 	// output is empty for the readable report, else json or yaml.
 	output string
+	// path is the kind of path to show, as it was typed; empty for all.
+	path   string
 	sheet  sheet.Options
 	screen Screen
 }
@@ -83,6 +94,8 @@ func newReport(config *genericclioptions.ConfigFlags, screen Screen) *cobra.Comm
 	flags := cmd.Flags()
 	flags.Int64Var(&c.round, "round", 0, "show this round, as long as it is stored, instead of the last one")
 	flags.StringVar(&c.sheet.Node, "node", "", "show only what this node's agents measured")
+	flags.StringVar(&c.sheet.Target, "target", "", "show only paths to this node, pod or target")
+	flags.StringVar(&c.path, "path", "", "show only paths of this kind, such as Endpoint, ClusterIP or NodePort")
 	flags.BoolVar(&c.sheet.Failed, "failed", false, "show only what failed")
 	flags.BoolVar(&c.sheet.Wide, "wide", false, "show each target on a row of its own, with where its time went and "+
 		"who answered, however long the rows get")
@@ -126,12 +139,31 @@ func (c *reportCommand) complete(arg string) error {
 	if c.round < 0 {
 		return fmt.Errorf("--round is %d; use the number of a round, which counts from 1", c.round)
 	}
+	if err := c.completePath(); err != nil {
+		return err
+	}
 	switch c.output {
 	case "", "json", "yaml":
 		return nil
 	default:
 		return fmt.Errorf("-o %s is unknown; use json or yaml", c.output)
 	}
+}
+
+// completePath reads the kind of path: its own name, or the title that reports show.
+func (c *reportCommand) completePath() error {
+	if c.path == "" {
+		return nil
+	}
+	var all []string
+	for _, row := range target.Kinds() {
+		if strings.EqualFold(c.path, string(row.Kind)) || strings.EqualFold(c.path, row.Title) {
+			c.sheet.Kind = row.Kind
+			return nil
+		}
+		all = append(all, string(row.Kind))
+	}
+	return fmt.Errorf("--path %s is no kind of path; use one of %s", c.path, strings.Join(all, ", "))
 }
 
 // run shows the report. The error is errRoundFailed when the round did not succeed.
@@ -148,7 +180,12 @@ func (c *reportCommand) run(ctx context.Context, api *client) error {
 	if sheet.Empty(report) {
 		return api.explainMissing(ctx, c.kind, c.task)
 	}
-	if err := c.print(raw, report); err != nil {
+	if c.output == "" && sheet.Omitted(report) && c.sheet.Chosen() {
+		err = c.printPaths(ctx, api, report)
+	} else {
+		err = c.print(raw, report)
+	}
+	if err != nil {
 		return err
 	}
 	if !sheet.Passed(report) {
@@ -180,6 +217,73 @@ func (c *reportCommand) print(raw []byte, report systemv1beta1.KdoctorReport) er
 		return fmt.Errorf("write the report: %w", err)
 	}
 	return nil
+}
+
+// printPaths shows those single paths of the report that were asked for, page by page as they come.
+func (c *reportCommand) printPaths(ctx context.Context, api *client, report systemv1beta1.KdoctorReport) error {
+	single := sheet.NewSingle(c.screen.Out, report, c.sheet)
+	begun := false
+	err := api.paths(ctx, c.kind, c.selector(report), func(list systemv1beta1.KdoctorPathList) error {
+		if !begun {
+			begun = true
+			if err := c.checkNode(ctx, api, report, list); err != nil {
+				return err
+			}
+			if err := single.Begin(); err != nil {
+				return fmt.Errorf("write the report: %w", err)
+			}
+		}
+		if err := single.Page(list); err != nil {
+			return fmt.Errorf("write the report: %w", err)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := single.End(); err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	return nil
+}
+
+// selector chooses the paths that were asked for.
+func (c *reportCommand) selector(report systemv1beta1.KdoctorReport) fields.Selector {
+	// A newer round may be over meanwhile.
+	name := fmt.Sprintf("%s%s:%d", c.kind.ReportPrefix(), c.task, report.Spec.ReportRoundNumber)
+	all := []fields.Selector{fields.OneTermEqualSelector("report", name)}
+	for _, field := range []struct{ name, value string }{{"node", c.sheet.Node}, {"target", c.sheet.Target},
+		{"kind", string(c.sheet.Kind)}} {
+		if field.value != "" {
+			all = append(all, fields.OneTermEqualSelector(field.name, field.value))
+		}
+	}
+	if c.sheet.Failed {
+		for _, result := range []verdict.Result{verdict.Pass, verdict.Void} {
+			all = append(all, fields.OneTermNotEqualSelector("result", string(result)))
+		}
+	}
+	return fields.AndSelectors(all...)
+}
+
+// checkNode refuses a node of which the round has nothing. first is the first page of what was asked for.
+func (c *reportCommand) checkNode(ctx context.Context, api *client, report systemv1beta1.KdoctorReport,
+	first systemv1beta1.KdoctorPathList) error {
+	if c.sheet.Node == "" || len(first.Items) > 0 || len(first.Summed) > 0 ||
+		slices.Contains(sheet.Nodes(report), c.sheet.Node) {
+		return nil
+	}
+	other := *c
+	other.sheet = sheet.Options{Node: c.sheet.Node}
+	found := false
+	err := api.paths(ctx, c.kind, other.selector(report), func(list systemv1beta1.KdoctorPathList) error {
+		found = found || len(list.Items) > 0 || len(list.Summed) > 0
+		return nil
+	})
+	if err == nil && !found {
+		err = fmt.Errorf("no agent of this round ran on node %s", c.sheet.Node)
+	}
+	return err
 }
 
 func (c *reportCommand) write(text []byte) error {

@@ -23,6 +23,9 @@ type Coverage struct {
 // Summary is a round in figures. Its size does not grow with the cluster.
 type Summary struct {
 	Agents AgentSummary `json:"Agents"`
+	// PathsListed is how many of the paths agents report one by one, as kdoctorpaths lists them. Of the others only
+	// sums are known.
+	PathsListed int64 `json:"PathsListed"`
 	// Paths are the paths of all agents that reported, by kind and IP family.
 	Paths []PathSummary `json:"Paths"`
 }

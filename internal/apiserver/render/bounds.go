@@ -70,8 +70,9 @@ func clip(text string) string {
 	return text[:end] + "…"
 }
 
-// shorten puts all lists of the report within their bounds, and counts what is left out.
-func shorten(spec *systemv1beta1.KdoctorReportSpec) {
+// shorten puts all lists of the report within their bounds, and counts what is left out. moreNodes is how many nodes
+// that did not pass the judgement has left out before.
+func shorten(spec *systemv1beta1.KdoctorReportSpec, moreNodes int64) {
 	var left systemv1beta1.LeftOut
 	for i := range spec.Reasons {
 		spec.Reasons[i].Message = clip(spec.Reasons[i].Message)
@@ -104,6 +105,7 @@ func shorten(spec *systemv1beta1.KdoctorReportSpec) {
 	}
 	spec.Findings, left.Findings = take(spec.Findings, findingBound())
 	spec.NodesNotPassed, left.NodesNotPassed = take(spec.NodesNotPassed, nodeBound())
+	left.NodesNotPassed = max(left.NodesNotPassed, moreNodes)
 	spec.ZonePairsNotPassed, left.ZonePairsNotPassed = take(spec.ZonePairsNotPassed, zonePairBound())
 	spec.WorstPaths, _ = take(spec.WorstPaths, worstBound())
 	spec.ReducedLoad, spec.LoadOfOthers = clip(spec.ReducedLoad), clip(spec.LoadOfOthers)
@@ -141,16 +143,10 @@ func fits(stored verdict.StoredRound) bool {
 }
 
 // omitted says why the paths are not in the object, and where they are.
-func omitted(task ReportedTask, stored verdict.StoredRound, paths int64) string {
+func omitted(task ReportedTask, stored verdict.StoredRound, figures *tally) string {
 	name := RoundName(Name(task.Kind, task.Name), stored.Round.Key)
-	what, summed := "The round has %d paths, too many for this object", int64(0)
-	for _, a := range stored.Round.Agents {
-		for _, s := range a.Sums {
-			summed += int64(min(s.Paths, MaxBytes*MaxBytes)) //nolint:gosec // bounded
-		}
-	}
-	text := fmt.Sprintf(what, paths)
-	if summed > 0 {
+	text := fmt.Sprintf("The round has %d paths, too many for this object", figures.paths())
+	if summed := figures.paths() - figures.listed; summed > 0 {
 		text += fmt.Sprintf(" (%d of them are known by their sums alone)", summed)
 	}
 	return text + fmt.Sprintf(": kubectl kdoctor report %s/%s with --failed, --node, --target or --path shows single "+

@@ -44,13 +44,12 @@ type ReportedTask struct {
 // Name is the name of a task's report: <lowercase kind>-<task>.
 func Name(kind, task string) string { return strings.ToLower(kind) + "-" + task }
 
-// Report renders the task's latest round. It is the same for the same input, whatever order the agents reported in.
+// Report renders the task's latest round in at most MaxBytes. It is the same for the same input, whatever order the
+// agents reported in.
 func Report(task ReportedTask, stored verdict.StoredRound) *systemv1beta1.KdoctorReport {
 	r := head(task, FactsOf(stored))
-	r.Spec.Coverage = coverage(stored.Round.Coverage)
 	figures := newTally(stored)
-	r.Spec.Summary = figures.summary()
-	tell(&r.Spec, stored)
+	tell(&r.Spec, stored, figures)
 	if fits(stored) {
 		r.Spec.Report = agents(task, stored)
 		if size(r) <= MaxBytes {
@@ -58,22 +57,27 @@ func Report(task ReportedTask, stored verdict.StoredRound) *systemv1beta1.Kdocto
 		}
 	}
 	r.Spec.Report = []systemv1beta1.Report{}
-	r.Spec.ReportOmitted = omitted(task, stored, figures.paths())
+	r.Spec.ReportOmitted = omitted(task, stored, figures)
 	r.Spec.NodesNotPassed = figures.notPassed()
 	r.Spec.ZonePairsNotPassed = zonePairs(stored.Round)
 	r.Spec.WorstPaths = figures.worst.render(figures.known)
-	shorten(&r.Spec)
-	if more := count(stored.Round.MoreNodes); more > 0 {
-		if r.Spec.LeftOut == nil {
-			r.Spec.LeftOut = &systemv1beta1.LeftOut{}
-		}
-		r.Spec.LeftOut.NodesNotPassed = max(r.Spec.LeftOut.NodesNotPassed, more)
-	}
+	shorten(&r.Spec, count(stored.Round.MoreNodes))
+	return r
+}
+
+// Whole renders the report with all paths that agents reported one by one, however large it gets, as earlier releases
+// served it.
+func Whole(task ReportedTask, stored verdict.StoredRound) *systemv1beta1.KdoctorReport {
+	r := head(task, FactsOf(stored))
+	tell(&r.Spec, stored, newTally(stored))
+	r.Spec.Report = agents(task, stored)
 	return r
 }
 
 // tell adds what the round tells beside its paths.
-func tell(spec *systemv1beta1.KdoctorReportSpec, stored verdict.StoredRound) {
+func tell(spec *systemv1beta1.KdoctorReportSpec, stored verdict.StoredRound, figures *tally) {
+	spec.Coverage = coverage(stored.Round.Coverage)
+	spec.Summary = figures.summary()
 	for _, reason := range stored.Verdict.Reasons {
 		message := reason.String()
 		spec.FailedReasons = append(spec.FailedReasons, message)

@@ -108,7 +108,9 @@ type tally struct {
 	agents systemv1beta1.AgentSummary
 	nodes  map[string]*systemv1beta1.NodeSummary
 	worst  worst
-	// times are those of the first and of the last agent.
+	// listed is how many paths are reported one by one, or known by their names not to be.
+	listed int64
+	// began and ended are when the first agent began and when the last one was done.
 	began, ended time.Time
 }
 
@@ -203,6 +205,7 @@ func (t *tally) addPaths(a *report.AgentReport, v verdict.JudgedAgent,
 		w.add(p)
 		class(&w.counts, j.Result, 1)
 		class(&all, j.Result, 1)
+		t.listed++
 		if node := t.known.node(&p.Target); node != "" && j.Result != verdict.Pass && j.Result != verdict.Void {
 			t.node(node).NotPassedTo++
 		}
@@ -216,6 +219,9 @@ func (t *tally) addPaths(a *report.AgentReport, v verdict.JudgedAgent,
 		addSum(&all, *s)
 	}
 	for key, n := range t.unmeasured(a, expected, all.Paths) {
+		if expected.Targets != nil {
+			t.listed += n
+		}
 		class(&t.way(key).counts, verdict.NoData, n)
 		class(&all, verdict.NoData, n)
 	}
@@ -253,7 +259,7 @@ func (t *tally) unmeasured(a *report.AgentReport, expected report.Expected, told
 
 // summary is what the object has of the tally.
 func (t *tally) summary() *systemv1beta1.Summary {
-	s := &systemv1beta1.Summary{Agents: t.agents, Paths: make([]systemv1beta1.PathSummary, 0, len(t.ways))}
+	s := &systemv1beta1.Summary{Agents: t.agents, PathsListed: t.listed, Paths: make([]systemv1beta1.PathSummary, 0, len(t.ways))}
 	if !t.began.IsZero() {
 		s.Agents.StartTimeStamp = new(metav1.NewTime(t.began))
 	}

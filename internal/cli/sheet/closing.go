@@ -28,19 +28,23 @@ type evidence struct {
 }
 
 // closing gives the totals of what is shown and says what to look at next.
-func closing(r systemv1beta1.KdoctorReport, shown []source, missing []systemv1beta1.NotReported, o Options) []string {
-	seen := survey(r, shown)
+func closing(r systemv1beta1.KdoctorReport, seen evidence, missing []systemv1beta1.NotReported, o Options) []string {
 	total := seen.total
 	silent, changed := apart(missing)
+	silentAgents, changedAgents := len(silent), len(changed)
 	where := ""
 	if o.Node != "" {
 		where = "From " + o.Node + ": "
 	}
 	text := fmt.Sprintf("%s%s, %d of %s succeeded", where, tally(total), total.ok, count(total.sent, "request"))
-	if len(silent) > 0 {
-		text += ", " + count(len(silent), "agent") + " did not report"
+	if Omitted(r) && o.Node == "" && !o.some() {
+		// Not all of them are in the lists.
+		silentAgents, changedAgents = agentsOf(r.Spec).silent(), agentsOf(r.Spec).changed
 	}
-	left := leftOut(seen.voidAgents+len(changed), total)
+	if silentAgents > 0 {
+		text += ", " + count(silentAgents, "agent") + " did not report"
+	}
+	left := leftOut(seen.voidAgents+changedAgents, total)
 	text += left
 	seen.void = left != ""
 	advice, command := next(r, seen, silent, o)
@@ -73,10 +77,14 @@ func survey(r systemv1beta1.KdoctorReport, shown []source) evidence {
 			}
 		}
 	}
-	shortCircuit := func(n systemv1beta1.Note) bool { return n.Code == string(verdict.ShortCircuit) }
-	seen.hidden = len(r.Spec.Findings) > 0 || len(loss(seen.total)) > 0 ||
-		slices.ContainsFunc(r.Spec.Notes, shortCircuit)
+	seen.hidden = hidden(r, seen.total)
 	return seen
+}
+
+// hidden reports whether there is something to know of although nothing failed.
+func hidden(r systemv1beta1.KdoctorReport, total figures) bool {
+	shortCircuit := func(n systemv1beta1.Note) bool { return n.Code == string(verdict.ShortCircuit) }
+	return len(r.Spec.Findings) > 0 || len(loss(total)) > 0 || slices.ContainsFunc(r.Spec.Notes, shortCircuit)
 }
 
 // tally says how many targets passed, and what became of the others.
@@ -112,19 +120,22 @@ func leftOut(agents int, total figures) string {
 // next is one sentence about where to look, and the command for it; the command is empty where no command helps.
 func next(r systemv1beta1.KdoctorReport, seen evidence, silent []systemv1beta1.NotReported, o Options) (advice,
 	command string) {
-	again := "kubectl kdoctor report " + r.Spec.TaskName
-	if o.Round > 0 {
-		again += fmt.Sprintf(" --round %d", o.Round)
-	}
+	again := commandFor(r, o)
 	whole := again
 	if o.Node != "" {
 		again += " --node " + o.Node
+	}
+	if o.Target != "" {
+		again += " --target " + o.Target
+	}
+	if o.Kind != "" {
+		again += " --path " + string(o.Kind)
 	}
 	describe := fmt.Sprintf("kubectl describe %s %s", strings.ToLower(r.Spec.TaskType), r.Spec.TaskName)
 	switch {
 	case len(seen.faults) > 0:
 		advice = begin(r.Spec.Findings)
-		if seen.total.targetsFailed() == 0 {
+		if seen.total.targetsFailed()+seen.total.targetsUnknown == 0 {
 			advice = "what was not measured says nothing about the network; the reasons above say why it was not."
 		}
 		if !o.Failed {
@@ -138,13 +149,15 @@ func next(r systemv1beta1.KdoctorReport, seen evidence, silent []systemv1beta1.N
 		return limit(seen.limited), command
 	case len(silent) > 0:
 		return ask(silent)
+	case !Passed(r) && o.some():
+		return "nothing that is shown failed, but the round failed:", whole
 	case !Passed(r) && o.Node != "":
 		return "nothing that this node measured failed, but the round failed:", whole
 	case slices.ContainsFunc(reasonsOf(r.Spec), tooLittle):
 		return "too little is left to judge: see the next round, or run the task once more.", ""
 	case !Passed(r):
 		return "see the reasons above, and the task's events:", describe
-	case seen.hidden && o.Wide:
+	case seen.hidden && (o.Wide || Omitted(r)):
 		return "nothing failed, but see the findings and notes above.", ""
 	case seen.hidden:
 		return "nothing failed, but see the findings and notes above. Each target by itself:", again + " --wide"
@@ -153,10 +166,22 @@ func next(r systemv1beta1.KdoctorReport, seen evidence, silent []systemv1beta1.N
 	if seen.void {
 		good = "nothing failed; what is void was not judged."
 	}
-	if o.Wide {
+	switch {
+	case Omitted(r) && o.Node == "":
+		return good + " What one node measured:", again + " --node NODE"
+	case o.Wide || Omitted(r):
 		return good, ""
 	}
 	return good + " Each target by itself:", again + " --wide"
+}
+
+// commandFor is the command that shows the whole report.
+func commandFor(r systemv1beta1.KdoctorReport, o Options) string {
+	command := "kubectl kdoctor report " + r.Spec.TaskName
+	if o.Round > 0 {
+		command += fmt.Sprintf(" --round %d", o.Round)
+	}
+	return command
 }
 
 // ask says how to see why agents are silent.

@@ -13,6 +13,8 @@ type figures struct {
 	// targets are all, targetsOK those that passed, targetsVoid those of which nothing is left to judge. Each is
 	// counted once: those that are none of these, have no data and are not the agent's limit, failed.
 	targets, targetsOK, targetsVoid, targetsNoData, targetsLimited int
+	// targetsUnknown are further ones that did not pass, of which no more is known.
+	targetsUnknown int
 	// sent and ok are of the requests that count, void is how many were sent beyond these.
 	sent, ok, void int64
 	// mean, p50, p99 and max are in milliseconds, over the successful requests; without any of these they mean nothing.
@@ -74,6 +76,7 @@ func (f *figures) add(o figures) {
 	f.targetsVoid += o.targetsVoid
 	f.targetsNoData += o.targetsNoData
 	f.targetsLimited += o.targetsLimited
+	f.targetsUnknown += o.targetsUnknown
 	f.sent += o.sent
 	f.ok += o.ok
 	f.void += o.void
@@ -92,8 +95,11 @@ func (f figures) judged() int { return f.targets - f.targetsVoid }
 
 // targetsFailed is how many failed.
 func (f figures) targetsFailed() int {
-	return f.judged() - f.targetsOK - f.targetsNoData - f.targetsLimited
+	return f.judged() - f.targetsOK - f.targetsNoData - f.targetsLimited - f.targetsUnknown
 }
+
+// notPassed is how many of those that are judged did not pass.
+func (f figures) notPassed() int { return f.judged() - f.targetsOK }
 
 // others tells what became of the targets that are judged and did not pass, such as "2 failed, 1 tool-limited"; it is
 // empty where all passed.
@@ -102,7 +108,8 @@ func (f figures) others() string {
 	for _, class := range []struct {
 		n    int
 		what string
-	}{{f.targetsFailed(), "failed"}, {f.targetsNoData, noData.String()}, {f.targetsLimited, toolLimited.String()}} {
+	}{{f.targetsFailed(), "failed"}, {f.targetsNoData, noData.String()}, {f.targetsLimited, toolLimited.String()},
+		{f.targetsUnknown, "that did not pass either"}} {
 		if class.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", class.n, class.what))
 		}

@@ -2,19 +2,24 @@ package sheet
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
+	"kdoctor.io/kdoctor/internal/report"
 )
 
 // header says how the round ended and why, when it was and who took part.
-func header(r systemv1beta1.KdoctorReport, all []source, o Options) []string {
+func header(r systemv1beta1.KdoctorReport, seen evidence, o Options) []string {
 	s := r.Spec
-	lines := append(headline(r, all, o), "  when    "+when(s, o.Now))
+	lines := append(headline(r, seen, o), "  when    "+when(s, o.Now))
 	lines = append(lines, labelled("  agents  ", agents(s), o)...)
+	if text := covered(s.Coverage); text != "" {
+		lines = append(lines, labelled("  covers  ", text, o)...)
+	}
 	if slices.ContainsFunc(s.FailedRoundNumber, func(n int64) bool { return n != s.ReportRoundNumber }) {
 		lines = append(lines, "  failed  "+failedRounds(s.FailedRoundNumber))
 	}
@@ -28,19 +33,64 @@ func header(r systemv1beta1.KdoctorReport, all []source, o Options) []string {
 			lines = append(lines, labelled("  load    ", sentence, o)...)
 		}
 	}
-	lines = append(lines, changes(s.Churn, o)...)
+	lines = append(lines, changes(s, o)...)
 	for _, n := range s.Notes {
 		lines = append(lines, labelled("  note    ", n.Message, o)...)
 	}
-	switch {
-	case o.Node != "" && o.Failed:
-		lines = append(lines, fmt.Sprintf("  shown   what failed on node %s", o.Node))
-	case o.Node != "":
-		lines = append(lines, fmt.Sprintf("  shown   what node %s measured", o.Node))
-	case o.Failed:
-		lines = append(lines, "  shown   what failed")
+	if text := shown(o); text != "" {
+		lines = append(lines, labelled("  shown   ", text, o)...)
 	}
 	return lines
+}
+
+// shown says what of the report is shown; it is empty for all.
+func shown(o Options) string {
+	if o.Node == "" && o.Target == "" && o.Kind == "" && !o.Failed {
+		return ""
+	}
+	text := "what failed"
+	switch {
+	case !o.Failed && o.Node != "":
+		text = "what node " + o.Node + " measured"
+	case !o.Failed:
+		text = "what was measured"
+	case o.Node != "":
+		text += " on node " + o.Node
+	}
+	if o.Kind != "" {
+		text += ", by " + path{kind: o.Kind}.title()
+	}
+	if o.Target != "" {
+		text += ", to " + o.Target
+	}
+	return text
+}
+
+// covered says how much of the cluster the round probed, where that is not all of it.
+func covered(c *systemv1beta1.Coverage) string {
+	if c == nil || c.Mode != string(report.Rotate) || c.PairsInAll == 0 {
+		return ""
+	}
+	text := fmt.Sprintf("this round %s of the pairs of nodes", percent(c.PairsProbed, c.PairsInAll))
+	if c.EveryPairWithin != "" {
+		return "every pair within " + c.EveryPairWithin + "; " + text
+	}
+	if c.EveryPairWithinRounds > 0 {
+		return fmt.Sprintf("every pair within %s; ", count(c.EveryPairWithinRounds, "round")) + text
+	}
+	return text
+}
+
+// percent never rounds a part up to the whole, nor down to nothing.
+func percent(part, whole int64) string {
+	share := 100 * float64(part) / float64(whole)
+	switch {
+	case part > 0 && share < 0.1:
+		return "less than 0.1 %"
+	case share < 10:
+		return strconv.FormatFloat(math.Floor(10*share)/10, 'f', -1, 64) + " %"
+	}
+	return strconv.FormatFloat(math.Floor(share), 'f', 0, 64) + " %"
 }
 
 // labelled is the text, wrapped, behind its label.
@@ -81,18 +131,19 @@ func answers(l *systemv1beta1.Load) string {
 }
 
 // changes tells of what was deleted, drained or restarted meanwhile.
-func changes(all []string, o Options) []string {
-	const most, label = 5, "  changed "
-	shown := all
-	if !o.Wide && len(shown) > most {
-		shown = shown[:most]
+func changes(s systemv1beta1.KdoctorReportSpec, o Options) []string {
+	const label = "  changed "
+	most, hint, more := 5, ": --wide shows all", 0
+	if s.LeftOut != nil && s.LeftOut.Churn > 0 {
+		most, hint, more = 3, "", int(s.LeftOut.Churn)
 	}
+	shown := first(s.Churn, most, o)
 	var lines []string
 	for _, sentence := range shown {
 		lines = append(lines, labelled(label, sentence, o)...)
 	}
-	if more := len(all) - len(shown); more > 0 {
-		lines = append(lines, fmt.Sprintf("%sand %s: --wide shows all", label, count(more, "more change")))
+	if more += len(s.Churn) - len(shown); more > 0 {
+		lines = append(lines, fmt.Sprintf("%sand %s%s", label, count(more, "more change"), hint))
 	}
 	return lines
 }
@@ -126,15 +177,8 @@ func failedRounds(all []int64) string {
 }
 
 func when(s systemv1beta1.KdoctorReportSpec, now time.Time) string {
-	var begin, end time.Time
-	for _, a := range s.Report {
-		if b := a.StartTimeStamp.Time; !b.IsZero() && (begin.IsZero() || b.Before(begin)) {
-			begin = b
-		}
-		if e := a.EndTimeStamp.Time; e.After(end) {
-			end = e
-		}
-	}
+	who := agentsOf(s)
+	begin, end := who.begin, who.end
 	if begin.IsZero() || end.IsZero() {
 		return "unknown: no agent reported"
 	}
@@ -166,21 +210,14 @@ func ago(age time.Duration) string {
 }
 
 func agents(s systemv1beta1.KdoctorReportSpec) string {
-	text := fmt.Sprintf("%d of %d reported", len(s.Report), len(s.Report)+len(s.NotReported))
-	if _, changed := apart(s.NotReported); len(changed) > 0 {
-		text += fmt.Sprintf(", %d void", len(changed))
+	who := agentsOf(s)
+	text := fmt.Sprintf("%d of %d reported", who.reported, who.expected)
+	if who.changed > 0 {
+		text += fmt.Sprintf(", %d void", who.changed)
 	}
-	var cpu float64
-	var memory int64
-	for _, a := range s.Report {
-		if a.Task() != nil {
-			cpu = max(cpu, a.Task().MaxCPUInPercent)
-			memory = max(memory, a.Task().MaxMemoryInByte)
-		}
-	}
-	if cpu > 0 && memory > 0 {
-		text += fmt.Sprintf("; at most %.0f%% of a core in a second, and a working set of %.0f MB", cpu,
-			float64(memory)/1e6)
+	if who.cpu > 0 && who.memory > 0 {
+		text += fmt.Sprintf("; at most %.0f%% of a core in a second, and a working set of %.0f MB", who.cpu,
+			float64(who.memory)/1e6)
 	}
 	return text
 }

@@ -10,11 +10,10 @@ import (
 	"kdoctor.io/kdoctor/internal/verdict"
 )
 
-// headline says how the round ended, and the one thing that matters most about it. It is about all sources, whatever is
-// shown of them.
-func headline(r systemv1beta1.KdoctorReport, all []source, o Options) []string {
+// headline says how the round ended, and the one thing that matters most about it. It is about all that was seen,
+// whatever is shown of it.
+func headline(r systemv1beta1.KdoctorReport, seen evidence, o Options) []string {
 	s := r.Spec
-	seen := survey(r, all)
 	result, as, why := "SUCCEED", passed, success
 	if !Passed(r) {
 		result, as, why = "FAIL", failed, cause
@@ -31,9 +30,8 @@ func success(s systemv1beta1.KdoctorReportSpec, seen evidence) string {
 	if n := seen.total.targetsVoid; n > 0 {
 		text += fmt.Sprintf(", %d void", n)
 	}
-	_, changed := apart(s.NotReported)
-	if len(changed) > 0 {
-		text += fmt.Sprintf(", %s void", count(len(changed), "agent"))
+	if changed := agentsOf(s).changed; changed > 0 {
+		text += fmt.Sprintf(", %s void", count(changed, "agent"))
 	}
 	if s.ReducedLoad != "" {
 		text += ", with less load than was asked for"
@@ -56,11 +54,14 @@ func cause(s systemv1beta1.KdoctorReportSpec, seen evidence) string {
 	total := seen.total
 	others := slices.DeleteFunc(reasonsOf(s), func(reason systemv1beta1.Reason) bool { return told(reason, s) })
 	switch {
+	case total.targetsUnknown > 0:
+		return fmt.Sprintf("%d of %s did not pass; %s", total.notPassed(), count(total.judged(), "target"),
+			lead(s.Findings))
 	case total.targetsFailed() > 0:
 		return fmt.Sprintf("%d of %s failed; %s", total.targetsFailed(), count(total.judged(), "target"),
 			lead(s.Findings))
 	case len(silent) > 0:
-		return fmt.Sprintf("%d of %s did not report; %s", len(silent), count(len(s.Report)+len(s.NotReported), "agent"),
+		return fmt.Sprintf("%d of %s did not report; %s", agentsOf(s).silent(), count(agentsOf(s).expected, "agent"),
 			cmp.Or(silent[0].NodeName, silent[0].PodName)+": "+silent[0].Reason)
 	case len(others) > 0 && !nothingLeft(others[0]):
 		return others[0].Message
@@ -74,7 +75,7 @@ func cause(s systemv1beta1.KdoctorReportSpec, seen evidence) string {
 			total.targetsLimited, count(total.judged(), "target"))
 	case len(s.FailedReasons) > 0:
 		return s.FailedReasons[0]
-	case len(s.Report) == 0:
+	case agentsOf(s).reported == 0:
 		return "no agent reported"
 	}
 	for _, a := range s.Report {

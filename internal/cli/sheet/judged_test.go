@@ -50,7 +50,7 @@ func (r round) measure(edit func(*report.Round)) v1beta1.KdoctorReport {
 	}
 	edit(&measured)
 	judged := verdict.Judge(measured, verdict.Expect{SuccessRate: 1, MeanDelay: 100 * time.Millisecond})
-	return *render.Report(render.ReportedTask{Kind: "NetReach", Name: "task", Generation: 1, ExpectedRounds: 1,
+	return *render.Whole(render.ReportedTask{Kind: "NetReach", Name: "task", Generation: 1, ExpectedRounds: 1,
 		DoneRounds: 1,
 		Finished:   true}, verdict.StoredRound{Round: measured, Verdict: judged})
 }

@@ -62,14 +62,14 @@ func (s source) any(such func(outcome) bool) bool {
 	})
 }
 
-// sources reads the report, sorted by node, then pod.
-func sources(spec systemv1beta1.KdoctorReportSpec) []source {
+// sources reads the report, sorted by node, then pod: those of the targets that the options choose.
+func sources(spec systemv1beta1.KdoctorReportSpec, o Options) []source {
 	var all []source
 	for _, r := range spec.Report {
 		s := source{node: r.NodeName, pod: r.PodName, void: r.RoundResult == systemv1beta1.ResultVoid}
 		s.failed = !s.void && r.RoundResult != string(v1beta1.Succeed)
 		if r.Task() != nil {
-			s.groups = groups(r)
+			s.groups = groups(r, o)
 		}
 		if s.void || (s.failed && !s.any(outcome.fails)) {
 			s.notes = append(s.notes, reasonOf(r.FailedReason))
@@ -81,6 +81,10 @@ func sources(spec systemv1beta1.KdoctorReportSpec) []source {
 			s.notes = append(s.notes, "its report came by "+r.FetchedBy+
 				": the controller could not reach its pod directly")
 		}
+		if o.some() {
+			// They may be about paths that are not shown.
+			s.notes = nil
+		}
 		all = append(all, s)
 	}
 	slices.SortStableFunc(all,
@@ -88,21 +92,20 @@ func sources(spec systemv1beta1.KdoctorReportSpec) []source {
 	return all
 }
 
-func groups(r systemv1beta1.Report) []group {
+func groups(r systemv1beta1.Report, o Options) []group {
 	byPath := map[path]*group{}
 	for _, d := range r.Task().Detail {
-		o := one{place: placeOf(d), node: d.TargetNodeName, byNode: d.AnsweredBy == systemv1beta1.AnsweredByNode,
-			measured: d.Metrics, figures: figuresOf(d)}
-		if !d.Succeed {
-			o.reason = reasonOf(d.FailureReason)
+		if !o.chooses(d) {
+			continue
 		}
-		g := byPath[o.path]
+		t := oneOf(d)
+		g := byPath[t.path]
 		if g == nil {
-			g = &group{path: o.path}
-			byPath[o.path] = g
+			g = &group{path: t.path}
+			byPath[t.path] = g
 		}
-		g.targets = append(g.targets, o)
-		g.add(o.figures)
+		g.targets = append(g.targets, t)
+		g.add(t.figures)
 	}
 	all := make([]group, 0, len(byPath))
 	for _, g := range byPath {
@@ -114,6 +117,27 @@ func groups(r systemv1beta1.Report) []group {
 	}
 	slices.SortFunc(all, func(a, b group) int { return comparePaths(a.path, b.path) })
 	return all
+}
+
+// Chosen reports whether only a part of the report is shown.
+func (o Options) Chosen() bool { return o.Node != "" || o.Failed || o.some() }
+
+// some reports whether only some paths of an agent are shown.
+func (o Options) some() bool { return o.Kind != "" || o.Target != "" }
+
+// chooses reports whether the options ask for paths to the target.
+func (o Options) chooses(d systemv1beta1.TargetDetail) bool {
+	return (o.Kind == "" || string(o.Kind) == d.TargetKind) &&
+		(o.Target == "" || slices.Contains([]string{d.TargetName, d.TargetPodName, d.TargetNodeName}, o.Target))
+}
+
+func oneOf(d systemv1beta1.TargetDetail) one {
+	t := one{place: placeOf(d), node: d.TargetNodeName, byNode: d.AnsweredBy == systemv1beta1.AnsweredByNode,
+		measured: d.Metrics, figures: figuresOf(d)}
+	if !d.Succeed {
+		t.reason = reasonOf(d.FailureReason)
+	}
+	return t
 }
 
 // standing is where a target stands among the others of its path: what fails comes first.

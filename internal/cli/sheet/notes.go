@@ -36,6 +36,9 @@ func findings(spec systemv1beta1.KdoctorReportSpec, o Options) []string {
 	if more := len(spec.Findings) - len(shown); more > 0 {
 		lines = append(lines, count(more, "more finding")+": --wide shows all.")
 	}
+	if spec.LeftOut != nil && spec.LeftOut.Findings > 0 {
+		lines = append(lines, count(spec.LeftOut.Findings, "more finding")+" that the report leaves out.")
+	}
 	return lines
 }
 

@@ -13,6 +13,7 @@ import (
 
 	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
 	"kdoctor.io/kdoctor/api/v1beta1"
+	"kdoctor.io/kdoctor/internal/target"
 	"kdoctor.io/kdoctor/internal/verdict"
 )
 
@@ -20,6 +21,10 @@ import (
 type Options struct {
 	// Node shows only what this node's agents measured; empty shows all.
 	Node string
+	// Target shows only paths to the node, the pod or the target of this name; empty shows all.
+	Target string
+	// Kind shows only paths of this kind; empty shows all.
+	Kind target.Kind
 	// Round is the round that was asked for by its number; 0 is the last one. Commands that the sheet names ask for it
 	// again.
 	Round int64
@@ -38,9 +43,15 @@ type Options struct {
 // Passed reports whether the report shows a round that succeeded. Anything missing is no success.
 func Passed(r systemv1beta1.KdoctorReport) bool {
 	s := r.Spec
+	if len(s.FailedReasons) > 0 || slices.Contains(s.FailedRoundNumber, s.ReportRoundNumber) {
+		return false
+	}
+	if Omitted(r) {
+		a := s.Summary.Agents
+		return a.Passed > 0 && a.Failed == 0 && a.Reported+a.NotReportedVoid >= a.Expected
+	}
 	return slices.ContainsFunc(s.Report,
 		func(a systemv1beta1.Report) bool { return a.RoundResult == string(v1beta1.Succeed) }) &&
-		len(s.FailedReasons) == 0 && !slices.Contains(s.FailedRoundNumber, s.ReportRoundNumber) &&
 		!slices.ContainsFunc(s.NotReported, func(n systemv1beta1.NotReported) bool { return !n.Void }) &&
 		!slices.ContainsFunc(s.Report, func(a systemv1beta1.Report) bool {
 			return a.RoundResult != string(v1beta1.Succeed) && a.RoundResult != systemv1beta1.ResultVoid
@@ -49,7 +60,7 @@ func Passed(r systemv1beta1.KdoctorReport) bool {
 
 // Empty reports whether the report is about no round at all, because none is over yet.
 func Empty(r systemv1beta1.KdoctorReport) bool {
-	return len(r.Spec.Report) == 0 && len(r.Spec.NotReported) == 0 && len(r.Spec.FailedReasons) == 0 &&
+	return !Omitted(r) && len(r.Spec.Report) == 0 && len(r.Spec.NotReported) == 0 && len(r.Spec.FailedReasons) == 0 &&
 		r.Spec.FinishedRoundNumber == 0
 }
 
@@ -74,23 +85,25 @@ func Write(w io.Writer, r systemv1beta1.KdoctorReport, o Options) error {
 	if o.Wide {
 		o.Width = 0
 	}
-	all := sources(r.Spec)
+	if Omitted(r) {
+		return writeSummary(w, r, o)
+	}
+	all := sources(r.Spec, Options{})
 	shown := all
+	if o.some() {
+		shown = slices.DeleteFunc(sources(r.Spec, o), func(s source) bool { return len(s.groups) == 0 })
+	}
 	missing := slices.Clone(r.Spec.NotReported)
+	if o.some() {
+		missing = nil
+	}
 	if o.Node != "" {
-		shown = slices.DeleteFunc(slices.Clone(all), func(s source) bool { return s.node != o.Node })
+		shown = slices.DeleteFunc(slices.Clone(shown), func(s source) bool { return s.node != o.Node })
 		missing = slices.DeleteFunc(missing, func(n systemv1beta1.NotReported) bool { return n.NodeName != o.Node })
 	}
-	var text strings.Builder
-	section := func(lines []string) {
-		for _, l := range lines {
-			text.WriteString(l + "\n")
-		}
-		if len(lines) > 0 {
-			text.WriteByte('\n')
-		}
-	}
-	section(header(r, all, o))
+	var text page
+	section := text.section
+	section(header(r, survey(r, all), o))
 	silent, changed := apart(missing)
 	section(listed("Agents that did not report", failed, silent, o))
 	if !o.Failed {
@@ -99,11 +112,25 @@ func Write(w io.Writer, r systemv1beta1.KdoctorReport, o Options) error {
 	section(others(r.Spec, o))
 	section(table(shown, o))
 	section(findings(r.Spec, o))
-	for _, l := range closing(r, shown, missing, o) {
-		text.WriteString(l + "\n")
-	}
+	text.lines(closing(r, survey(r, shown), missing, o))
 	_, err := io.WriteString(w, text.String())
 	return err
+}
+
+// page is text in the making.
+type page struct{ strings.Builder }
+
+func (p *page) lines(lines []string) {
+	for _, l := range lines {
+		p.WriteString(l + "\n")
+	}
+}
+
+// section adds lines with an empty one behind them; no lines add nothing.
+func (p *page) section(lines []string) {
+	if len(lines) > 0 {
+		p.lines(append(slices.Clone(lines), ""))
+	}
 }
 
 // apart tells the agents that owe a report from those whose want of one is void.
@@ -191,7 +218,9 @@ func told(reason systemv1beta1.Reason, spec systemv1beta1.KdoctorReportSpec) boo
 			func(n systemv1beta1.NotReported) bool { return n.PodName == reason.PodName }) ||
 			slices.ContainsFunc(spec.Report, func(a systemv1beta1.Report) bool {
 				return a.PodName == reason.PodName && a.RoundResult != string(v1beta1.Succeed)
-			}))
+			}) ||
+			slices.ContainsFunc(spec.NodesNotPassed,
+				func(n systemv1beta1.NodeSummary) bool { return n.PodName == reason.PodName }))
 }
 
 // nothingLeft reports whether the round failed because changes excuse everything.

@@ -113,7 +113,7 @@ func (r round) build() v1beta1.KdoctorReport {
 		measured.Agents = append(measured.Agents, r.agent(i, plan, behind, times))
 	}
 	judged := verdict.Judge(measured, verdict.Expect{SuccessRate: 1})
-	return *render.Report(render.ReportedTask{Kind: "NetReach", Name: "task", Generation: 1, ExpectedRounds: 1,
+	return *render.Whole(render.ReportedTask{Kind: "NetReach", Name: "task", Generation: 1, ExpectedRounds: 1,
 		DoneRounds: 1,
 		Finished:   true},
 		verdict.StoredRound{Round: measured, Verdict: judged})

@@ -27,6 +27,11 @@ func table(all []source, o Options) []string {
 			rows = append(rows, sourceRows(s, o)...)
 		}
 	}
+	return tableOf(rows, o)
+}
+
+// tableOf lays out rows under their headings.
+func tableOf(rows []line, o Options) []string {
 	if len(rows) == 0 {
 		return nil
 	}
