@@ -121,8 +121,8 @@ func explainPaths(raw []byte, err error, of kind.Kind) error {
 	switch {
 	case apierrors.IsForbidden(err):
 		return fmt.Errorf("you may not read single paths; ask for list on kdoctorpaths.system.kdoctor.io: %w", err)
-	case (apierrors.IsNotFound(err) || apierrors.IsResourceExpired(err)) && json.Unmarshal(raw, &status) == nil &&
-		status.Message != "":
+	case json.Unmarshal(raw, &status) == nil && status.Message != "" &&
+		(status.Code == http.StatusNotFound || status.Code == http.StatusGone):
 		// The round went meanwhile, and the API says so.
 		return errors.New(status.Message)
 	}
