@@ -58,7 +58,7 @@ func checkCounts(t *testing.T, shape roundtest.Shape, stored verdict.StoredRound
 	}
 	for _, e := range stored.Round.Expected {
 		if !missing[e.Pod] {
-			planned += int64(e.Paths)
+			planned += int64(e.Paths) + int64(len(e.Targets))
 		}
 	}
 	for _, p := range r.Spec.Summary.Paths {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"kdoctor.io/kdoctor/internal/diagnose"
 	"kdoctor.io/kdoctor/internal/probe"
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/schedule"
@@ -56,8 +57,7 @@ func New(uid string, s Shape) verdict.StoredRound {
 	}
 	v := verdict.Verdict{Result: verdict.Pass}
 	for i := range s.Agents {
-		r.Expected = append(r.Expected, report.Expected{Pod: Pod(i), Node: Node(i), Paths: uint64(m.targets()),
-			Requests: 10})
+		r.Expected = append(r.Expected, m.expected(i))
 		if i == s.Dead {
 			r.Missing = append(r.Missing, report.Missing{Pod: Pod(i), Node: Node(i),
 				Reason: "no answer on either way: connection timed out"})
@@ -121,20 +121,37 @@ func (m maker) coverage() report.Coverage {
 	return c
 }
 
+// expected is what is expected of one agent. Targets have names only where no agent reports sums.
+func (m maker) expected(i int) report.Expected {
+	e := report.Expected{Pod: Pod(i), Node: Node(i), Requests: 10}
+	if m.sums() {
+		e.Paths = uint64(m.targets())
+		return e
+	}
+	for _, p := range m.paths(i) {
+		e.Targets = append(e.Targets, p.Target.ID)
+	}
+	return e
+}
+
+// paths are those that the agent reports one by one: the first few, and those to the dead node, where it reports sums.
+func (m maker) paths(i int) []report.Path {
+	var all []report.Path
+	for k := range m.peers() {
+		to := (i + k) % m.Agents
+		if !m.sums() || k <= 2 || to == m.Dead {
+			all = append(all, m.path(target.Endpoint, to), m.path(target.NodePort, to))
+		}
+	}
+	return append(all, m.path(target.ClusterIP, -1))
+}
+
 // agent is the report of one agent, with the judgement on it.
 func (m maker) agent(i int) (report.AgentReport, verdict.JudgedAgent) {
 	a := report.AgentReport{Pod: Pod(i), Node: Node(i), Via: report.Direct, Finished: true, Started: Began(),
 		Ended:     Began().Add(10 * time.Second),
 		Resources: report.Resources{MaxCPU: 39, MeanCPU: 20, MaxMemory: 113 << 20, Known: true}}
-	for k := range m.peers() {
-		to := (i + k) % m.Agents
-		// The first few are told one by one, and the paths to the dead node.
-		if m.sums() && k > 2 && to != m.Dead {
-			continue
-		}
-		a.Paths = append(a.Paths, m.path(target.Endpoint, to), m.path(target.NodePort, to))
-	}
-	a.Paths = append(a.Paths, m.path(target.ClusterIP, -1))
+	a.Paths = m.paths(i)
 	j := verdict.JudgedAgent{Pod: a.Pod, Node: a.Node, Result: verdict.Pass}
 	for _, p := range a.Paths {
 		judged := verdict.JudgedPath{Target: p.Target.ID, Result: verdict.Pass}
@@ -218,6 +235,8 @@ func (m maker) sumUp(r *report.Round) {
 	if m.Dead >= 0 {
 		n := uint64(2 * (m.peers() - 1))
 		r.Nodes = []report.NodeCount{{Node: Node(m.Dead), Paths: n, NotPassed: n}}
+		r.Findings = []report.Finding{{Reason: "CommonNode", Component: diagnose.PodOrNode, Where: "node " + Node(m.Dead),
+			Confidence: diagnose.High, Message: "all paths to node " + Node(m.Dead) + " fail; look at the node"}}
 	}
 }
 

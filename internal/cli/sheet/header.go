@@ -10,6 +10,7 @@ import (
 
 	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
 	"kdoctor.io/kdoctor/internal/report"
+	"kdoctor.io/kdoctor/internal/verdict"
 )
 
 // header says how the round ended and why, when it was and who took part.
@@ -35,6 +36,10 @@ func header(r systemv1beta1.KdoctorReport, seen evidence, o Options) []string {
 	}
 	lines = append(lines, changes(s, o)...)
 	for _, n := range s.Notes {
+		if n.Code == string(verdict.PartOfPairs) && covered(s.Coverage) != "" {
+			// It is said above.
+			continue
+		}
 		lines = append(lines, labelled("  note    ", n.Message, o)...)
 	}
 	if text := shown(o); text != "" {

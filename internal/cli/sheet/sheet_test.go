@@ -2,6 +2,7 @@ package sheet_test
 
 import (
 	"bytes"
+	"cmp"
 	"flag"
 	"fmt"
 	"net/netip"
@@ -13,7 +14,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"kdoctor.io/kdoctor/api/system/v1beta1"
 	"kdoctor.io/kdoctor/internal/apiserver/render"
@@ -108,9 +109,29 @@ func (r round) build() v1beta1.KdoctorReport {
 			measured.Missing = append(measured.Missing, report.Missing{Pod: e.Pod, Node: e.Node, Reason: e.LeftOutWhy})
 		}
 	}
-	behind, times := measured.BackendSets(), latencies()
+	behind, times, assigned := measured.BackendSets(), latencies(), planned.Assign()
 	for i, plan := range planned.Plans {
+		plan.Targets = nil
+		for t := range assigned.Targets(i) {
+			plan.Targets = append(plan.Targets, *t)
+		}
+		order := map[string]int{"": 0}
+		for n, node := range r.snapshot().Nodes {
+			order[node.Name] = n
+		}
+		slices.SortStableFunc(plan.Targets, func(a, b target.Target) int {
+			return cmp.Or(cmp.Compare(slices.Index(want.Kinds, a.Kind), slices.Index(want.Kinds, b.Kind)),
+				cmp.Compare(slices.Index(r.families, a.Family), slices.Index(r.families, b.Family)),
+				cmp.Compare(order[mesh.NodeOf(&a)], order[mesh.NodeOf(&b)]))
+		})
 		measured.Agents = append(measured.Agents, r.agent(i, plan, behind, times))
+		// Whole reports come from rounds without sums, in which targets are planned by name.
+		e := &measured.Expected[slices.IndexFunc(measured.Expected,
+			func(e report.Expected) bool { return e.Pod == plan.Agent.Pod })]
+		e.Paths, e.Targets = 0, nil
+		for _, t := range plan.Targets {
+			e.Targets = append(e.Targets, t.ID)
+		}
 	}
 	judged := verdict.Judge(measured, verdict.Expect{SuccessRate: 1})
 	return *render.Whole(render.ReportedTask{Kind: "NetReach", Name: "task", Generation: 1, ExpectedRounds: 1,
@@ -275,7 +296,7 @@ func golden(t *testing.T, file, got string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
+	if diff := gocmp.Diff(string(want), got); diff != "" {
 		t.Errorf("-want +got (rewrite with -update):\n%s", diff)
 	}
 }
