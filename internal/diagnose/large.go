@@ -67,6 +67,11 @@ func Large(round report.Round, t *tally.Tally) (findings []Finding, explained fu
 		remaining[t.Nodes[f.From]] = true
 	}
 	located := len(findings) > 0
+	for _, f := range unreached(round, t) {
+		if !slices.ContainsFunc(dead, func(node int32) bool { return strings.HasSuffix(f.Where, " on node "+t.Nodes[node]) }) {
+			findings = append(findings, f)
+		}
+	}
 	slices.SortStableFunc(findings, func(a, b Finding) int { return cmp.Compare(rank(a.Confidence), rank(b.Confidence)) })
 	return findings, func(node string) bool { return located && !remaining[node] }
 }

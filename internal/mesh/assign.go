@@ -41,7 +41,15 @@ type Detail struct {
 // NamesPod reports whether an agent names the other pod in its sums: one in pods, by the hash of their names. Each pod
 // is named by as many agents as each other pod.
 func NamesPod(agent, pod string, pods uint32) bool {
-	return pods <= 1 || hash(agent)%uint64(pods) == hash(pod)%uint64(pods)
+	return PodClass(agent, pods) == PodClass(pod, pods)
+}
+
+// PodClass returns the class of an agent's pod, below pods. Agents name the pods of their own class in their sums.
+func PodClass(pod string, pods uint32) uint32 {
+	if pods <= 1 {
+		return 0
+	}
+	return uint32(hash(pod) % uint64(pods)) // #nosec G115 -- below pods
 }
 
 // Group is the paths that are added up: those of one kind and family to the nodes of one zone.

@@ -44,6 +44,9 @@ type Tally struct {
 	Anywhere []Count
 	Failures []Failure
 
+	// pods is one in how many pods an agent names in its sums.
+	pods uint32
+
 	nodes  map[string]int32
 	groups map[Group]uint16
 }
@@ -60,6 +63,7 @@ func Of(m *mesh.Mesh, assigned *mesh.Assignment, round report.Round, judged verd
 	if m.Shared == nil {
 		return t
 	}
+	t.pods = m.Shared.Pods
 	reports := make(map[string]*report.AgentReport, len(round.Agents))
 	for i := range round.Agents {
 		reports[round.Agents[i].Pod] = &round.Agents[i]
@@ -81,6 +85,9 @@ func Of(m *mesh.Mesh, assigned *mesh.Assignment, round report.Round, judged verd
 	}
 	return t
 }
+
+// ClassOf returns the class of the pod: agents name the pods of their own class in their sums.
+func (t *Tally) ClassOf(pod string) uint32 { return mesh.PodClass(pod, t.pods) }
 
 // node returns the index of the node.
 func (t *Tally) node(name string, m *mesh.Mesh) int32 {

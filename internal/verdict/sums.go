@@ -94,7 +94,7 @@ func unmeasured(r *reported, expected report.Expected) uint64 {
 // Explain marks the agents whose failures findings about other nodes explain, and says the findings in place of these
 // agents' reasons. The result stays.
 func (v *Verdict) Explain(findings []report.Finding, explained func(node string) bool) {
-	if len(findings) == 0 {
+	if len(findings) == 0 || v.Result == Pass {
 		return
 	}
 	theirs := map[string]bool{}
