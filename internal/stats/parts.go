@@ -82,10 +82,13 @@ func (p Parts) buckets(at []int) (_ []int, middles uint64, err error) {
 			if i < len(p.Counts)-1 {
 				gap = p.Gaps[i-1]
 			}
-			if gap == 0 || gap >= Buckets || last+int(gap) > highest {
+			if gap == 0 || gap >= Buckets {
 				return nil, 0, errors.New("histogram: bucket out of range")
 			}
-			last += int(gap)
+			last += int(gap) // #nosec G115 -- it is below Buckets
+		}
+		if last > highest {
+			return nil, 0, errors.New("histogram: bucket out of range")
 		}
 		at = append(at, last)
 		middles += n * middle(last) // #nosec G115 -- a bucket is never negative

@@ -157,7 +157,8 @@ func openRound(key schedule.Key, content *bufio.Reader) (*roundReader, verdict.S
 	switch format {
 	case roundFormat:
 		if line, err := content.ReadString('\n'); line != preamble {
-			return nil, verdict.StoredRound{}, errors.Join(errors.New("the first line does not name the format alone"), err)
+			err = errors.Join(errors.New("the first line does not name the format alone"), err)
+			return nil, verdict.StoredRound{}, err
 		}
 		r, err := newRoundReader(content)
 		return r, verdict.StoredRound{}, err

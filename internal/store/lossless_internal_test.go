@@ -206,11 +206,15 @@ func TestDamagedFramesAreCorruptAndCostLittle(t *testing.T) {
 		return appendColumn(b, 2, constant, binary.AppendUvarint(nil, paths))
 	}
 	for name, replace := range map[string]func(w *bytes.Buffer){
-		"no end":                   func(*bytes.Buffer) {},
-		"more behind the end":      func(w *bytes.Buffer) { w.Write(append(frame(endFrame, nil), 1)) },
-		"a frame longer than any":  func(w *bytes.Buffer) { w.Write(binary.AppendUvarint([]byte{agentFrame}, 1<<40)) },
-		"a frame that is cut off":  func(w *bytes.Buffer) { w.Write(frame(restFrame, make([]byte, 1000))[:500]) },
-		"a checksum that is wrong": func(w *bytes.Buffer) { b := frame(stringsFrame, names); b[len(b)-1]++; w.Write(b) },
+		"no end":                  func(*bytes.Buffer) {},
+		"more behind the end":     func(w *bytes.Buffer) { w.Write(append(frame(endFrame, nil), 1)) },
+		"a frame longer than any": func(w *bytes.Buffer) { w.Write(binary.AppendUvarint([]byte{agentFrame}, 1<<40)) },
+		"a frame that is cut off": func(w *bytes.Buffer) { w.Write(frame(restFrame, make([]byte, 1000))[:500]) },
+		"a checksum that is wrong": func(w *bytes.Buffer) {
+			b := frame(stringsFrame, names)
+			b[len(b)-1]++
+			w.Write(b)
+		},
 		"a string that is cut off": func(w *bytes.Buffer) { w.Write(frame(stringsFrame, []byte{200, 1, 'x'})) },
 		"a string that there is not": func(w *bytes.Buffer) {
 			w.Write(frame(stringsFrame, names))

@@ -66,8 +66,9 @@ func (r *realistic) agent(pod, node string, targets []target.Target) report.Agen
 		Earliest: r.began, Latest: r.began.Add(r.spread(10*time.Millisecond, 1)),
 		Resources: report.Resources{MaxCPU: 20 * r.random.Float64(), MeanCPU: 5 * r.random.Float64(),
 			MaxMemory: 18<<20 + uint64(r.random.IntN(1<<20)), Known: true},
-		Observer: report.Observer{Files: 240, FileLimit: 1 << 20, Ports: 28232, Conntrack: 900, ConntrackLimit: 1 << 17},
-		Served:   2010 + uint64(r.random.IntN(20)), ServedPersistent: 603}
+		Observer: report.Observer{Files: 240, FileLimit: 1 << 20, Ports: 28232, Conntrack: 900,
+			ConntrackLimit: 1 << 17},
+		Served: 2010 + uint64(r.random.IntN(20)), ServedPersistent: 603}
 	ended := began.Add(10*time.Second - 294_835)
 	for _, t := range targets {
 		p := r.stream(t, began, ended, 10, false)
