@@ -2,12 +2,15 @@ package mesh_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"kdoctor.io/kdoctor/internal/mesh"
 	"kdoctor.io/kdoctor/internal/report"
+	"kdoctor.io/kdoctor/internal/schedule"
 	"kdoctor.io/kdoctor/internal/target"
+	"kdoctor.io/kdoctor/internal/topology"
 )
 
 func TestAttach(t *testing.T) {
@@ -38,7 +41,9 @@ func TestAttach(t *testing.T) {
 				path.Persistent = &report.Path{Target: target.Target{ID: id}}
 				r.Paths = append(r.Paths, path)
 			}
-			plan.Attach(&r)
+			if err := plan.Attach(&r); err != nil {
+				t.Fatal(err)
+			}
 			if len(r.Paths) != len(c.want) {
 				t.Fatalf("%d paths stay, want %d", len(r.Paths), len(c.want))
 			}
@@ -51,5 +56,76 @@ func TestAttach(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestSumsAreHeldAgainstThePlan: a report of which the sums leave a path out, or count one twice, is no report.
+func TestSumsAreHeldAgainstThePlan(t *testing.T) {
+	m := mesh.New(schedule.Key{UID: "u", Round: 1}, report.TaskRef{}, largeCluster(120, 2, nil), defaultWant())
+	assigned := m.Assign()
+	plan := assigned.PlanOf(3)
+	// The listed paths, and the sums of all others by group; the last path of all did not pass.
+	honest := func() report.AgentReport {
+		r := report.AgentReport{Ended: time.Unix(1, 0)}
+		sums := map[uint32]*report.Sum{}
+		for i, t := range plan.Targets {
+			if i < plan.Detail.Listed {
+				r.Paths = append(r.Paths, report.Path{Target: target.Target{ID: t.ID}})
+				continue
+			}
+			group := plan.Detail.Groups[i]
+			if sums[group] == nil {
+				sums[group] = &report.Sum{Group: group}
+			}
+			sums[group].Paths++
+		}
+		last := len(plan.Targets) - 1
+		sums[plan.Detail.Groups[last]].NotPassed = 1
+		r.NotListed = []report.NotListed{{Index: uint32(last)}}
+		for group := range uint32(len(plan.Detail.Known)) {
+			r.Sums = append(r.Sums, *sums[group])
+		}
+		return r
+	}
+	for _, c := range []struct {
+		name   string
+		damage func(*report.AgentReport)
+		fits   bool
+	}{
+		{"all paths are counted once", func(*report.AgentReport) {}, true},
+		{"nothing but the state while the round runs",
+			func(r *report.AgentReport) { *r = report.AgentReport{} }, true},
+		{"a sum is missing", func(r *report.AgentReport) { r.Sums = r.Sums[1:] }, false},
+		{"a sum has a path less", func(r *report.AgentReport) { r.Sums[0].Paths-- }, false},
+		{"a sum has a path more", func(r *report.AgentReport) { r.Sums[0].Paths++ }, false},
+		{"a listed path is missing", func(r *report.AgentReport) { r.Paths = r.Paths[1:] }, false},
+		{"a path that did not pass is not named", func(r *report.AgentReport) { r.NotListed = nil }, false},
+		{"a path of another group is named", func(r *report.AgentReport) { r.NotListed[0].Index-- }, false},
+		{"a listed path is named as not listed", func(r *report.AgentReport) { r.NotListed[0].Index = 0 }, false},
+		{"a path beyond all is named", func(r *report.AgentReport) { r.NotListed[0].Index++ }, false},
+		{"a group beyond all", func(r *report.AgentReport) { r.Sums[0].Group = 999 }, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := honest()
+			c.damage(&r)
+			if err := assigned.Attach(3, &r); (err == nil) != c.fits {
+				t.Fatalf("got %v", err)
+			}
+			if !c.fits || len(r.Sums) == 0 {
+				return
+			}
+			if got := r.NotListed[0].Target; got == nil || got.ID != plan.Targets[len(plan.Targets)-1].ID {
+				t.Errorf("the path that did not pass leads to %+v", got)
+			}
+			for _, sum := range r.Sums {
+				if sum.Zone == "" || sum.Total.Target.Kind == "" || sum.Total.Target.Family != topology.IPv4 {
+					t.Errorf("a sum is of %+v in zone %q", sum.Total.Target, sum.Zone)
+				}
+			}
+		})
+	}
+	small := mesh.Plan{Targets: plan.Targets[:1]}
+	if err := small.Attach(&report.AgentReport{Sums: []report.Sum{{Paths: 1}}}); err == nil {
+		t.Error("sums are taken that nobody asked for")
 	}
 }
