@@ -148,6 +148,41 @@ func TestOneAgentIsRead(t *testing.T) {
 	}
 }
 
+func TestAPartIsReadWithoutWhatStandsBehindIt(t *testing.T) {
+	s, dir := folder(t)
+	of := parted()
+	if err := s.PutRound(t.Context(), of); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "u1", "0000000001", fmt.Sprintf("%010d.json.gz", 1))
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, whole[:len(whole)-1], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if head, err := s.Head(t.Context(), of.Round.Key); err != nil || head.Summary.Reports != 5 {
+		t.Errorf("the head is %+v, %v", head, err)
+	}
+	if _, err := s.Agent(t.Context(), of.Round.Key, "b"); err != nil {
+		t.Errorf("an agent with a report and a judgement: %v", err)
+	}
+	var last error
+	seen := 0
+	for _, err := range s.Agents(t.Context(), of.Round.Key, nil) {
+		if last = err; err == nil {
+			seen++
+		}
+	}
+	if seen != 8 || !errors.Is(last, store.ErrCorrupt) {
+		t.Errorf("%d agents came before %v; want eight before ErrCorrupt", seen, last)
+	}
+	if _, err := s.Round(t.Context(), of.Round.Key); !errors.Is(err, store.ErrCorrupt) {
+		t.Errorf("the round: got %v, want ErrCorrupt", err)
+	}
+}
+
 func TestPartsOfWhatIsNotThereOrDamagedAreErrors(t *testing.T) {
 	s, dir := folder(t)
 	put(t, s, "u1", 1)
