@@ -78,6 +78,10 @@ func (d Demand) grant(share Share) (mesh.Load, report.RequestBudget) {
 	if budget.ByTotal {
 		load = total
 	}
+	if d.Most > mesh.MaxTargets {
+		budget.MostTargets = mesh.MaxTargets
+		return lowest(d.Load), budget
+	}
 	if !fits || !fitsTotal {
 		return d.refuse(share, fits, budget)
 	}
@@ -124,6 +128,9 @@ func Rounds(m mesh.Mesh, load mesh.Load, pairs mesh.Pairs, share Share) uint64 {
 		part := demand
 		part.Most, part.All = partOf(demand.Most, factor), partOf(demand.All, factor)
 		perAgent, total := part.LowestRates()
+		if part.Most > mesh.MaxTargets {
+			continue
+		}
 		if (share.Cap <= 0 || perAgent <= share.Cap) && (share.CapTotal <= 0 || total <= share.CapTotal) {
 			break
 		}

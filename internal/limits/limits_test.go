@@ -298,3 +298,30 @@ func TestWhatLimitsLeaveOfALoad(t *testing.T) {
 		t.Errorf("the least is %d of an agent, %d in all; want one each, of requests 10 seconds apart", perAgent, total)
 	}
 }
+
+// TestMoreTargetsThanAnAgentCanProbeAreRotatedOrRefused has the plans of few agents say that they have the targets of
+// 10,200 nodes.
+func TestMoreTargetsThanAnAgentCanProbeAreRotatedOrRefused(t *testing.T) {
+	var s topology.Snapshot
+	for i := range 60 {
+		name := fmt.Sprintf("n%05d", i)
+		s.Agents = append(s.Agents, topology.Agent{Pod: "p" + name, Node: name, HTTPPort: 80, Addresses: []netip.Addr{
+			netip.AddrFrom4([4]byte{10, 8, byte(i >> 8), byte(i)}),
+			netip.AddrFrom16([16]byte{0xfd, 14: byte(i >> 8), 15: byte(i)})}})
+		s.Nodes = append(s.Nodes, topology.Node{Name: name})
+	}
+	want := mesh.Want{Kinds: []target.Kind{target.Endpoint}, Families: []topology.Family{topology.IPv4, topology.IPv6},
+		Load: mesh.Load{PerSecond: 1, Duration: 10 * time.Second}, Rounds: 2}
+	m := mesh.New(schedule.Key{UID: "u"}, report.TaskRef{}, s, want)
+	m.Shared.Rotation.Rounds = 1
+	for i := range m.Plans {
+		m.Plans[i].Paths = 20_400
+	}
+	if got := limits.Rounds(m, want.Load, mesh.AutoPairs, limits.Share{}); got != 2 {
+		t.Errorf("Auto takes %d rounds, want 2", got)
+	}
+	limits.Grant(&m, want.Load, limits.Share{})
+	if !m.Load.Withheld() || m.Load.MostTargets != mesh.MaxTargets {
+		t.Errorf("in full it is granted %+v", m.Load)
+	}
+}

@@ -14,6 +14,8 @@ import (
 
 // How much agents report path by path. docs/scale.md says so to users.
 const (
+	// MaxTargets is how many targets an agent can probe in a round.
+	MaxTargets = 20_000
 	// MaxRows is how many paths of a round are reported one by one at most. With more paths, agents report sums.
 	MaxRows = 20_000
 	// leastRows is how many rows an agent has at least, beside those of its own targets.

@@ -37,6 +37,11 @@ func NothingSent(b report.RequestBudget) string {
 	if !b.Withheld() {
 		return ""
 	}
+	if b.MostTargets > 0 {
+		return fmt.Sprintf("nothing was sent: an agent can probe %d targets in a round, and in this one has %d; set "+
+			"spec.target.mesh to Auto or Rotate, or ask for fewer kinds of targets or for one IP family", b.MostTargets,
+			b.Targets)
+	}
 	who, limit, setting, targets, others := "an agent", "each agent", "limits.requestsPerSecondPerAgent", b.Targets,
 		b.Others
 	if b.ByTotal {

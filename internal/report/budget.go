@@ -41,9 +41,12 @@ type RequestBudget struct {
 	// lowest rate would have sent, from one agent or, with ByTotal, from all. Cap is the limit of the installation.
 	// UsedBy names the tasks whose rounds left too little of the limit, as "NetReach a, NetReach b"; it is empty if
 	// even the whole limit would not have been enough.
-	LowestRate int    `json:"Needs"`
-	Cap        int    `json:"Cap"`
-	UsedBy     string `json:"Users"`
+	LowestRate int `json:"Needs"`
+	// MostTargets is how many targets an agent can probe in a round, set only where nothing was granted because the round
+	// has more.
+	MostTargets int    `json:"MostTargets,omitempty"`
+	Cap         int    `json:"Cap"`
+	UsedBy      string `json:"Users"`
 	// Waited is how long the round waited until other rounds left enough to begin.
 	Waited time.Duration `json:"Waited"`
 }

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	agentv1 "kdoctor.io/kdoctor/api/agent/v1"
+	"kdoctor.io/kdoctor/internal/mesh"
 	"kdoctor.io/kdoctor/internal/schedule"
 )
 
@@ -23,7 +24,7 @@ const (
 	// MaxMessageBytes bounds one message either way; it holds a report of MaxTargets paths with full histograms.
 	MaxMessageBytes = 128 << 20
 	// MaxTargets bounds the targets of one plan.
-	MaxTargets = 20_000
+	MaxTargets = mesh.MaxTargets
 	// MaxPerSecond bounds the rate per target.
 	MaxPerSecond = 1000
 	// MaxDuration bounds the load's duration, MaxLimit the whole round.
