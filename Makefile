@@ -12,7 +12,7 @@ AGENT_MAX_BYTES := 25000000
 # One set of flags for programs, vet, lint and tests, so that nothing is compiled twice; the race detector alone needs cgo.
 export GOFLAGS     := -trimpath
 export CGO_ENABLED := 0
-# All of the lab but the binary of Kubernetes itself: to check that one anew would compile Kubernetes a second time.
+# All of the lab but the binary of Kubernetes itself: to check that one again would compile Kubernetes a second time.
 LAB_PACKAGES := . ./internal/... ./cmd/pause ./cmd/podnet ./cmd/debian
 
 # Tests of when requests are sent have no others beside them.
@@ -49,7 +49,7 @@ images: build $(IMAGES) ## Build the container images, as files, without a regis
 	@$(BIN)/mkimage --name docker.io/kdoctor/agent:$(VERSION) --binary $(BIN)/kdoctor-agent=/kdoctor-agent --max-bytes $(AGENT_MAX_BYTES) --out $(IMAGES)/agent.tar
 	@$(BIN)/mkimage --name docker.io/kdoctor/controller:$(VERSION) --binary $(BIN)/kdoctor-controller=/kdoctor-controller --out $(IMAGES)/controller.tar
 
-generate: $(BIN) ## Write the generated files anew: deep copies, CRD, gRPC.
+generate: $(BIN) ## Write the generated files: deep copies, CRD, gRPC.
 	@test/generate $(BIN)
 
 verify-generate: $(BIN) ## Fail when a generated file is not what the sources say.
