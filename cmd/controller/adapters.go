@@ -25,12 +25,12 @@ import (
 // reports shows the aggregated API what the store keeps.
 type reports struct{ *store.Store }
 
-func (r reports) Latest(ctx context.Context, uid string) (verdict.StoredRound, bool, error) {
-	round, err := r.Store.Latest(ctx, uid)
+func (r reports) LatestKey(ctx context.Context, uid string) (schedule.Key, bool, error) {
+	key, err := r.Store.LatestKey(ctx, uid)
 	if errors.Is(err, store.ErrNotFound) {
-		return verdict.StoredRound{}, false, nil
+		return schedule.Key{}, false, nil
 	}
-	return round, err == nil, err
+	return key, err == nil, err
 }
 
 func (r reports) Round(ctx context.Context, key schedule.Key) (verdict.StoredRound, bool, error) {

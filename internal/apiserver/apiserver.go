@@ -31,8 +31,8 @@ import (
 
 // Reports is where rounds are stored.
 type Reports interface {
-	// Latest returns the latest finished round of a task; false when none is stored.
-	Latest(ctx context.Context, uid string) (verdict.StoredRound, bool, error)
+	// LatestKey returns the key of the latest finished round of a task; false when none is stored.
+	LatestKey(ctx context.Context, uid string) (schedule.Key, bool, error)
 	// Rounds returns the keys of all stored rounds of a task, by generation and number; none is no error.
 	Rounds(ctx context.Context, uid string) ([]schedule.Key, error)
 	// Round returns a stored round; false when it is not kept.

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 
 	"kdoctor.io/kdoctor/internal/apiserver/render"
+	"kdoctor.io/kdoctor/internal/schedule"
 )
 
 // errUnread is why there is nothing to say yet of a task that was never looked at: nobody may hear that it has no
@@ -209,9 +210,35 @@ func (h *hub) take(ctx context.Context, e *entry, task render.ReportedTask, read
 
 // readLatest renders the task's latest round; the result has no object when there is none.
 func (h *hub) readLatest(ctx context.Context, task render.ReportedTask) (rendered, error) {
-	stored, found, err := h.reports.Latest(ctx, task.UID)
+	key, found, err := h.reports.LatestKey(ctx, task.UID)
 	if err != nil || !found {
 		return rendered{}, err
 	}
-	return newRendered(task, stored), nil
+	return h.readRound(ctx, task, key)
+}
+
+// readRound renders a stored round; the result has no object when there is none. A round in which agents report sums
+// is read agent by agent, others are small enough to be read as a whole.
+func (h *hub) readRound(ctx context.Context, task render.ReportedTask, key schedule.Key) (rendered, error) {
+	parts, found, err := h.reports.Parts(ctx, key)
+	if err != nil || !found {
+		return rendered{}, err
+	}
+	if !parts.Head.Round.HasSums() {
+		stored, found, err := h.reports.Round(ctx, key)
+		if err != nil || !found {
+			return rendered{}, err
+		}
+		return newRendered(render.Report(task, stored), render.FactsOf(stored)), nil
+	}
+	stream := render.NewStream(task, parts.Head)
+	for a, err := range parts.Agents(func(_, _ string) bool { return true }) {
+		if err != nil {
+			return rendered{}, err
+		}
+		if a.Report != nil {
+			stream.Add(a.Report, a.Verdict)
+		}
+	}
+	return newRendered(stream.Report(), render.FactsOf(parts.Head)), nil
 }

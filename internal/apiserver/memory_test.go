@@ -3,6 +3,8 @@ package apiserver
 import (
 	"cmp"
 	"context"
+	"errors"
+	"iter"
 	"runtime"
 	"slices"
 	"sync"
@@ -26,6 +28,8 @@ type memory struct {
 	unreadable map[schedule.Key]error
 	reads      int
 
+	// wholeIsTooMuch makes it an error to read a round of more than ten agents as a whole.
+	wholeIsTooMuch bool
 	// held, if it is not nil, keeps those waiting who read the latest round of heldUID; waiting is how many there are.
 	held    chan struct{}
 	heldUID string
@@ -118,7 +122,7 @@ func (m *memory) awaitHeld(t *testing.T) {
 	t.Fatal("nobody read the round")
 }
 
-func (m memoryReports) Latest(ctx context.Context, uid string) (verdict.StoredRound, bool, error) {
+func (m memoryReports) LatestKey(ctx context.Context, uid string) (schedule.Key, bool, error) {
 	m.mu.Lock()
 	held := m.held
 	if m.heldUID != uid {
@@ -132,17 +136,16 @@ func (m memoryReports) Latest(ctx context.Context, uid string) (verdict.StoredRo
 		select {
 		case <-held:
 		case <-ctx.Done():
-			return verdict.StoredRound{}, false, ctx.Err()
+			return schedule.Key{}, false, ctx.Err()
 		}
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.reads++
 	if err := m.broken[uid]; err != nil {
-		return verdict.StoredRound{}, false, err
+		return schedule.Key{}, false, err
 	}
 	kept, ok := m.rounds[uid]
-	return kept, ok, nil
+	return kept.Round.Key, ok, nil
 }
 
 func (m memoryReports) Rounds(_ context.Context, uid string) ([]schedule.Key, error) {
@@ -168,15 +171,29 @@ func (m memoryReports) Round(_ context.Context, key schedule.Key) (verdict.Store
 		return verdict.StoredRound{}, false, err
 	}
 	kept, ok := m.kept[key]
+	if m.wholeIsTooMuch && len(kept.Round.Agents) > 10 {
+		return verdict.StoredRound{}, false, errors.New("the whole round was read")
+	}
 	return kept, ok, nil
 }
 
-func (m memoryReports) Parts(ctx context.Context, key schedule.Key) (Parts, bool, error) {
-	stored, found, err := m.Round(ctx, key)
+// Parts reads nothing before agents are asked for.
+func (m memoryReports) Parts(_ context.Context, key schedule.Key) (Parts, bool, error) {
+	m.mu.Lock()
+	stored, found := m.kept[key]
+	err := m.unreadable[key]
+	m.mu.Unlock()
 	if err != nil || !found {
 		return Parts{}, false, err
 	}
 	parts := partsOf(stored)
+	agents := parts.Agents
+	parts.Agents = func(want func(pod, node string) bool) iter.Seq2[Agent, error] {
+		m.mu.Lock()
+		m.reads++
+		m.mu.Unlock()
+		return agents(want)
+	}
 	parts.Head.Round.Agents, parts.Head.Round.Backends, parts.Head.Verdict.Agents = nil, nil, nil
 	parts.Head.Round.Expected = slices.Clone(stored.Round.Expected)
 	planned, told := uint64(0), uint64(0)

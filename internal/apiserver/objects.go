@@ -9,7 +9,6 @@ import (
 
 	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
 	"kdoctor.io/kdoctor/internal/apiserver/render"
-	"kdoctor.io/kdoctor/internal/verdict"
 )
 
 const (
@@ -26,8 +25,8 @@ type rendered struct {
 	bytes  int
 }
 
-func newRendered(task render.ReportedTask, stored verdict.StoredRound) rendered {
-	r := rendered{object: render.Report(task, stored), facts: render.FactsOf(stored)}
+func newRendered(object *systemv1beta1.KdoctorReport, facts render.Facts) rendered {
+	r := rendered{object: object, facts: facts}
 	if text, err := json.Marshal(r.object); err == nil {
 		r.bytes = len(text)
 	}

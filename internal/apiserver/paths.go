@@ -20,7 +20,6 @@ import (
 
 	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
 	"kdoctor.io/kdoctor/internal/apiserver/render"
-	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/schedule"
 	"kdoctor.io/kdoctor/internal/verdict"
 )
@@ -236,7 +235,7 @@ type page struct {
 func (r *pathREST) fill(ctx context.Context, list *systemv1beta1.KdoctorPathList, p page) error {
 	_, err := r.hub.objects.render(ctx, func(ctx context.Context) (rendered, error) {
 		parts, found, err := r.hub.reports.Parts(ctx, p.at.Key)
-		if found && err == nil && parts.Untold > 0 && !summed(parts.Head.Round) {
+		if found && err == nil && parts.Untold > 0 && !parts.Head.Round.HasSums() {
 			// Which targets were planned and are in no report stands in the whole round alone.
 			parts, found, err = r.whole(ctx, p.at.Key)
 		}
@@ -256,11 +255,6 @@ func (r *pathREST) fill(ctx context.Context, list *systemv1beta1.KdoctorPathList
 		return rendered{}, err
 	})
 	return err
-}
-
-// summed reports whether the agents of the round report sums.
-func summed(round report.Round) bool {
-	return slices.ContainsFunc(round.Expected, func(e report.Expected) bool { return e.Paths > 0 })
 }
 
 // whole is a round that is read as a whole.

@@ -11,7 +11,6 @@ import (
 
 	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
 	"kdoctor.io/kdoctor/internal/apiserver/roundtest"
-	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/verdict"
 )
 
@@ -238,10 +237,18 @@ func TestTableOfPaths(t *testing.T) {
 	}
 }
 
-// Rounds that report sums have no names of targets, and are never read as a whole.
+// A round in which agents report sums is never read as a whole.
 func TestARoundWithSumsIsReadAgentByAgent(t *testing.T) {
-	if !summed(report.Round{Expected: []report.Expected{{Paths: 3}}}) ||
-		summed(report.Round{Expected: []report.Expected{{Targets: []string{"a"}}}}) {
-		t.Error("rounds with and without sums are not told apart")
+	m := withRound(roundtest.Shape{Agents: 200, Dead: 17})
+	m.wholeIsTooMuch = true
+	c := client(t, open(t, m))
+	if _, err := get(c, "netreach-a"); err != nil {
+		t.Error(err)
+	}
+	if _, err := get(c, "netreach-a:1"); err != nil {
+		t.Error(err)
+	}
+	if all, _ := allPaths(t, c, "report=netreach-a,result=fail", ""); len(all) != 398 {
+		t.Errorf("%d paths failed, want 398", len(all))
 	}
 }

@@ -131,11 +131,13 @@ func notStored(name string, task render.ReportedTask, keys []schedule.Key) error
 func (r *reportREST) round(ctx context.Context, e entry, key schedule.Key) (*systemv1beta1.KdoctorReport, error) {
 	report := render.Bare(e.task)
 	if !lineIsEnough(ctx) {
-		stored, found, err := r.hub.reports.Round(ctx, key)
-		if err != nil || !found {
+		seen, err := r.hub.objects.render(ctx, func(ctx context.Context) (rendered, error) {
+			return r.hub.readRound(ctx, e.task, key)
+		})
+		if err != nil || seen.object == nil {
 			return nil, err
 		}
-		report = render.Report(e.task, stored)
+		report = seen.object
 	}
 	report.Spec.ReportRoundNumber = key.Round
 	report.Name = render.RoundName(e.name(), key)
@@ -278,22 +280,23 @@ type lines struct {
 }
 
 // of returns the line of a stored round, of which it reads the blob unless it is remembered.
-func (l *lines) of(ctx context.Context, reports Reports, task render.ReportedTask, key schedule.Key) (render.Summary,
-	error) {
+func (l *lines) of(ctx context.Context, h *hub, task render.ReportedTask, key schedule.Key) (render.Summary, error) {
 	l.mu.Lock()
 	s, ok := l.known[key]
 	l.mu.Unlock()
 	if ok {
 		return s, nil
 	}
-	stored, found, err := reports.Round(ctx, key)
+	seen, err := h.objects.render(ctx, func(ctx context.Context) (rendered, error) {
+		return h.readRound(ctx, task, key)
+	})
 	if err != nil {
 		return render.Summary{}, err
 	}
-	if !found {
+	if seen.object == nil {
 		return render.Summary{}, fmt.Errorf("round %d is no longer stored", key.Round)
 	}
-	s = render.Summarize(render.Report(task, stored))
+	s = render.Summarize(seen.object)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.known == nil || len(l.known) >= maxLines {

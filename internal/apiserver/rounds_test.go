@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -216,12 +217,13 @@ func FuzzNamedRound(f *testing.F) {
 // The line of a stored round is read from the blob once; a round that is kept anew is read anew.
 func TestLinesForgetTheNewestRoundOfATask(t *testing.T) {
 	m := rounds()
-	var l lines
+	h := newHub(memoryTasks{m}, memoryReports{m}, time.Time{})
+	l := &h.lines
 	newest, older := schedule.Key{UID: "u-a", Generation: 2, Round: 3},
 		schedule.Key{UID: "u-a", Generation: 1, Round: 1}
 	reads := func(key schedule.Key) int {
 		before := m.read()
-		if _, err := l.of(t.Context(), memoryReports{m}, render.ReportedTask{Kind: "NetReach", Name: "a"},
+		if _, err := l.of(t.Context(), h, render.ReportedTask{Kind: "NetReach", Name: "a"},
 			key); err != nil {
 			t.Fatal(err)
 		}

@@ -92,7 +92,7 @@ func (r *reportREST) lineOfRound(ctx context.Context, name string) (render.Summa
 	if !ok {
 		return render.Summary{}, false
 	}
-	s, err := r.hub.lines.of(ctx, r.hub.reports, e.task,
+	s, err := r.hub.lines.of(ctx, r.hub, e.task,
 		schedule.Key{UID: e.task.UID, Generation: generation, Round: number})
 	if err != nil {
 		s = render.Summary{Round: strconv.FormatInt(number, 10), Result: unreadableRound, Reason: err.Error()}

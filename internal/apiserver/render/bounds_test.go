@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
 	"kdoctor.io/kdoctor/internal/apiserver/render"
 	"kdoctor.io/kdoctor/internal/apiserver/roundtest"
@@ -127,6 +129,25 @@ func TestWhatAnOmittedReportStillSays(t *testing.T) {
 	}
 	if first := healthy.Spec.WorstPaths[0]; first.P99InMs < 30 || first.FailureReason != "" {
 		t.Errorf("the slowest path is %+v", first)
+	}
+}
+
+func TestAStreamOfAgentsIsRenderedAsTheWholeRound(t *testing.T) {
+	stored := roundtest.New("u", roundtest.Shape{Agents: 300, Dead: 17, Troubled: true, Rotate: true})
+	for i := range stored.Round.Agents {
+		stored.Round.Agents[i].Paths[0].Target.ShortCircuit = i%2 == 0
+	}
+	head := stored
+	head.Round.Agents, head.Round.Backends, head.Verdict.Agents = nil, nil, nil
+	stream := render.NewStream(task(), head)
+	judged := render.JudgedAgents(stored.Verdict)
+	for i := range stored.Round.Agents {
+		a := &stored.Round.Agents[i]
+		stream.Add(a, new(judged(a.Pod)))
+	}
+	want := render.Report(task(), stored)
+	if diff := cmp.Diff(want, stream.Report()); diff != "" || len(want.Spec.Notes) < 3 {
+		t.Errorf("the stream differs, or there are no notes to compare (-want +got):\n%s", diff)
 	}
 }
 

@@ -47,15 +47,22 @@ func Name(kind, task string) string { return strings.ToLower(kind) + "-" + task 
 // Report renders the task's latest round in at most MaxBytes. It is the same for the same input, whatever order the
 // agents reported in.
 func Report(task ReportedTask, stored verdict.StoredRound) *systemv1beta1.KdoctorReport {
-	r := head(task, FactsOf(stored))
-	figures := newTally(stored)
-	tell(&r.Spec, stored, figures)
+	figures := tallyOf(stored)
 	if fits(stored) {
+		r := head(task, FactsOf(stored))
+		tell(&r.Spec, stored, figures)
 		r.Spec.Report = agents(task, stored)
 		if size(r) <= MaxBytes {
 			return r
 		}
 	}
+	return withoutPaths(task, stored, figures)
+}
+
+// withoutPaths renders the figures alone.
+func withoutPaths(task ReportedTask, stored verdict.StoredRound, figures *tally) *systemv1beta1.KdoctorReport {
+	r := head(task, FactsOf(stored))
+	tell(&r.Spec, stored, figures)
 	r.Spec.Report = []systemv1beta1.Report{}
 	r.Spec.ReportOmitted = omitted(task, stored, figures)
 	r.Spec.NodesNotPassed = figures.notPassed()
@@ -69,7 +76,7 @@ func Report(task ReportedTask, stored verdict.StoredRound) *systemv1beta1.Kdocto
 // served it.
 func Whole(task ReportedTask, stored verdict.StoredRound) *systemv1beta1.KdoctorReport {
 	r := head(task, FactsOf(stored))
-	tell(&r.Spec, stored, newTally(stored))
+	tell(&r.Spec, stored, tallyOf(stored))
 	r.Spec.Report = agents(task, stored)
 	return r
 }

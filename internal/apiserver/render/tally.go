@@ -103,38 +103,46 @@ func class(c *systemv1beta1.PathCounts, r verdict.Result, n int64) {
 
 // tally is a round in figures.
 type tally struct {
-	known  known
-	ways   map[wayKey]*way
-	agents systemv1beta1.AgentSummary
-	nodes  map[string]*systemv1beta1.NodeSummary
-	worst  worst
+	known known
+	// expected is what was expected of agents, by pod.
+	expected map[string]report.Expected
+	ways     map[wayKey]*way
+	agents   systemv1beta1.AgentSummary
+	nodes    map[string]*nodeTally
+	worst    worst
 	// listed is how many paths are reported one by one, or known by their names not to be.
 	listed int64
 	// began and ended are when the first agent began and when the last one was done.
 	began, ended time.Time
 }
 
-// newTally adds up a round.
-func newTally(stored verdict.StoredRound) *tally {
-	t := &tally{known: newKnown(stored.Round), ways: map[wayKey]*way{}, nodes: map[string]*systemv1beta1.NodeSummary{}}
-	judged := judgedAgents(stored.Verdict)
-	expected := make(map[string]report.Expected, len(stored.Round.Expected))
-	for _, e := range stored.Round.Expected {
-		expected[e.Pod] = e
+// newTally returns the tally of a round of which no agent was added yet.
+func newTally(round report.Round) *tally {
+	t := &tally{known: newKnown(round), expected: make(map[string]report.Expected, len(round.Expected)),
+		ways: map[wayKey]*way{}, nodes: map[string]*nodeTally{}}
+	for _, e := range round.Expected {
+		t.expected[e.Pod] = e
 	}
-	for i := range stored.Round.Agents {
-		a := &stored.Round.Agents[i]
-		t.addAgent(a, judgedAgent(judged, a.Pod), expected[a.Pod])
-	}
-	for _, m := range stored.Round.Missing {
+	for _, m := range round.Missing {
 		t.agents.Expected++
 		if m.Excused {
 			t.agents.NotReportedVoid++
 		}
 	}
-	for _, n := range stored.Round.Nodes {
+	for _, n := range round.Nodes {
 		line := t.node(n.Node)
-		line.PathsTo, line.NotPassedTo = count(n.Paths), max(line.NotPassedTo, count(n.NotPassed))
+		line.PathsTo, line.counted = count(n.Paths), count(n.NotPassed)
+	}
+	return t
+}
+
+// tallyOf adds up a whole round.
+func tallyOf(stored verdict.StoredRound) *tally {
+	t := newTally(stored.Round)
+	judged := judgedAgents(stored.Verdict)
+	for i := range stored.Round.Agents {
+		a := &stored.Round.Agents[i]
+		t.add(a, judgedAgent(judged, a.Pod))
 	}
 	return t
 }
@@ -148,19 +156,25 @@ func (t *tally) way(key wayKey) *way {
 	return w
 }
 
-func (t *tally) node(name string) *systemv1beta1.NodeSummary {
+// nodeTally is a node, with how many paths to it did not pass as the judgement counted them.
+type nodeTally struct {
+	systemv1beta1.NodeSummary
+	counted int64
+}
+
+func (t *tally) node(name string) *nodeTally {
 	n := t.nodes[name]
 	if n == nil {
-		n = &systemv1beta1.NodeSummary{NodeName: name}
+		n = &nodeTally{NodeSummary: systemv1beta1.NodeSummary{NodeName: name}}
 		t.nodes[name] = n
 	}
 	return n
 }
 
-// addAgent takes in one agent.
-func (t *tally) addAgent(a *report.AgentReport, v verdict.JudgedAgent, expected report.Expected) {
+// add takes in one agent.
+func (t *tally) add(a *report.AgentReport, v verdict.JudgedAgent) {
 	t.addUse(a)
-	counts := t.addPaths(a, v, expected)
+	counts := t.addPaths(a, v, t.expected[a.Pod])
 	t.agents.Expected++
 	t.agents.Reported++
 	switch v.Result {
@@ -295,8 +309,10 @@ func (t *tally) paths() int64 {
 func (t *tally) notPassed() []systemv1beta1.NodeSummary {
 	all := make([]systemv1beta1.NodeSummary, 0, len(t.nodes))
 	for _, n := range t.nodes {
+		// Paths that are listed may be more than the judgement counted, which leaves nodes out.
+		n.NotPassedTo = max(n.NotPassedTo, n.counted)
 		if n.RoundResult != "" || n.NotPassedTo > 0 {
-			all = append(all, *n)
+			all = append(all, n.NodeSummary)
 		}
 	}
 	slices.SortFunc(all, func(a, b systemv1beta1.NodeSummary) int {
