@@ -1,0 +1,61 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"gocloud.dev/blob/memblob"
+
+	"kdoctor.io/kdoctor/internal/apiserver/render"
+	"kdoctor.io/kdoctor/internal/apiserver/roundtest"
+	"kdoctor.io/kdoctor/internal/schedule"
+	"kdoctor.io/kdoctor/internal/store"
+)
+
+// What the aggregated API renders of the parts of a stored round is what it renders of the whole.
+func TestPartsOfStoredRounds(t *testing.T) {
+	s := reports{store.New(memblob.OpenBucket(nil))}
+	task := render.ReportedTask{Kind: "NetReach", Name: "task", UID: "u", Generation: 1}
+	if _, found, err := s.LatestKey(t.Context(), "u"); found || err != nil {
+		t.Errorf("before the first round: %t, %v", found, err)
+	}
+	if _, found, err := s.Parts(t.Context(), schedule.Key{UID: "u", Generation: 1, Round: 1}); found || err != nil {
+		t.Errorf("the parts before the first round: %t, %v", found, err)
+	}
+	stored := roundtest.New("u", roundtest.Shape{Agents: 200, Dead: 17})
+	if err := s.PutRound(t.Context(), stored); err != nil {
+		t.Fatal(err)
+	}
+	key, found, err := s.LatestKey(t.Context(), "u")
+	if !found || err != nil || key != stored.Round.Key {
+		t.Fatalf("latest is %v, %t, %v", key, found, err)
+	}
+	whole, _, err := s.Round(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts, found, err := s.Parts(t.Context(), key)
+	if !found || err != nil || parts.Untold != uint64(401) {
+		t.Fatalf("%t, %v, %d paths were not told, want those of the dead node's agent", found, err, parts.Untold)
+	}
+	stream := render.NewStream(task, parts.Head)
+	for a, err := range parts.Agents(func(_, _ string) bool { return true }) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		stream.Add(a.Report, a.Verdict)
+	}
+	if diff := cmp.Diff(render.Report(task, whole), stream.Report()); diff != "" {
+		t.Errorf("the parts differ from the whole (-want +got):\n%s", diff)
+	}
+	var nodes []string
+	for a, err := range parts.Agents(func(_, node string) bool { return node == roundtest.Node(5) }) {
+		if err != nil || a.Verdict == nil {
+			t.Fatalf("%v, verdict %v", err, a.Verdict)
+		}
+		nodes = append(nodes, a.Report.Node)
+	}
+	if diff := cmp.Diff([]string{roundtest.Node(5)}, nodes); diff != "" {
+		t.Errorf("nodes (-want +got):\n%s", diff)
+	}
+}
