@@ -1,5 +1,6 @@
-// Package apiserver serves KdoctorReport and KdoctorPath of system.kdoctor.io/v1beta1 behind the Kubernetes API server's aggregation
-// layer. It keeps no state of its own: reports are rendered from stored rounds when they are asked for.
+// Package apiserver serves KdoctorReport and KdoctorPath of system.kdoctor.io/v1beta1 behind the Kubernetes API
+// server's aggregation layer. It keeps no state of its own: reports are rendered from stored rounds, and the last ones
+// are remembered.
 package apiserver
 
 import (

@@ -135,7 +135,7 @@ func (h *hub) begin(ctx context.Context, uid string) (*look, error) {
 	default:
 	}
 	// A look goes on when the one who asked for it is gone: the next one will ask for the same.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookWithin)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	e.look = &look{done: make(chan struct{}), cancel: cancel}
 	task, read := e.wanted, h.dirty[uid]
 	delete(h.dirty, uid)
@@ -163,6 +163,8 @@ func (h *hub) take(ctx context.Context, e *entry, task render.ReportedTask, read
 	seen, err := rendered{}, error(nil)
 	if read {
 		seen, err = h.objects.render(ctx, func(ctx context.Context) (rendered, error) {
+			ctx, cancel := context.WithTimeout(ctx, lookWithin)
+			defer cancel()
 			return h.readLatest(ctx, task)
 		})
 	}

@@ -36,9 +36,11 @@ func openAPI(scheme *runtime.Scheme) (*common.Config, *common.OpenAPIV3Config, e
 	}
 	definitions := func(ref common.ReferenceCallback) map[string]common.OpenAPIDefinition {
 		all := metaopenapi.GetOpenAPIDefinitions(ref)
-		one, list := systemv1beta1.KdoctorReport{}.OpenAPIModelName(), systemv1beta1.KdoctorReportList{}.OpenAPIModelName()
+		one := systemv1beta1.KdoctorReport{}.OpenAPIModelName()
+		list := systemv1beta1.KdoctorReportList{}.OpenAPIModelName()
 		all[one], all[list] = objectDefinition(report, ref), listDefinition("KdoctorReport", one, report, ref)
-		one, list = systemv1beta1.KdoctorPath{}.OpenAPIModelName(), systemv1beta1.KdoctorPathList{}.OpenAPIModelName()
+		one = systemv1beta1.KdoctorPath{}.OpenAPIModelName()
+		list = systemv1beta1.KdoctorPathList{}.OpenAPIModelName()
 		all[one], all[list] = objectDefinition(path, ref), listDefinition("KdoctorPath", one, path, ref)
 		all[list].Schema.Properties["summed"] = summedSchema()
 		return all

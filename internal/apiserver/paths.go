@@ -89,7 +89,8 @@ func parseQuery(selector fields.Selector) (query, error) {
 	var ok bool
 	if q.report, ok = selector.RequiresExactMatch(pathReport); !ok {
 		return query{}, apierrors.NewBadRequest("paths are listed of one report at a time; name it in the field " +
-			"selector, such as report=netreach-task for the latest round of the NetReach task, or report=netreach-task:3")
+			"selector, such as report=netreach-task for the latest round of the NetReach task, or " +
+			"report=netreach-task:3")
 	}
 	q.node, _ = selector.RequiresExactMatch(pathNode)
 	return q, nil

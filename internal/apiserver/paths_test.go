@@ -100,7 +100,8 @@ func TestPathsBySelector(t *testing.T) {
 		"to a pod":                      {"report=netreach-a,target=" + roundtest.Pod(2), 3},
 		"to a target":                   {"report=netreach-a,target=AgentClusterV4IP_10.96.0.9:80", 3},
 		"to all but a node":             {"report=netreach-a,target!=" + dead, 21},
-		"everything at once":            {"report=netreach-a,node=" + roundtest.Node(1) + ",target=" + dead + ",kind=Endpoint,result=fail", 1},
+		"everything at once": {"report=netreach-a,kind=Endpoint,result=fail,target=" + dead + ",node=" +
+			roundtest.Node(1), 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, _ := allPaths(t, c, test.selector, "")
@@ -126,14 +127,16 @@ func TestPathsThatCannotBeListed(t *testing.T) {
 		selector, token, sentence string
 		is                        func(error) bool
 	}{
-		"of no report":                        {"node=x", "", "one report at a time", bad},
-		"by a field that there is not":        {"report=netreach-a,color=red", "", "not selected by", bad},
-		"of a report that there is not":       {"report=nobody", "", "not found", missing},
-		"of a task without a round":           {"report=netreach-new", "", "no round of NetReach new is finished", missing},
-		"of a round that is not kept":         {"report=netreach-a:7", "", "stored rounds of NetReach a: 1", missing},
-		"from nowhere":                        {"report=netreach-a", "!", "continue token", bad},
-		"from a place in another report":      {"report=netreach-a", place{Report: "netreach-b"}.token(), "another report", bad},
-		"from a place in a task of that name": {"report=netreach-a", place{Report: "netreach-a"}.token(), "another report", bad},
+		"of no report":                  {"node=x", "", "one report at a time", bad},
+		"by a field that there is not":  {"report=netreach-a,color=red", "", "not selected by", bad},
+		"of a report that there is not": {"report=nobody", "", "not found", missing},
+		"of a task without a round":     {"report=netreach-new", "", "no round of NetReach new is finished", missing},
+		"of a round that is not kept":   {"report=netreach-a:7", "", "stored rounds of NetReach a: 1", missing},
+		"from nowhere":                  {"report=netreach-a", "!", "continue token", bad},
+		"from a place in another report": {"report=netreach-a", place{Report: "netreach-b"}.token(), "another report",
+			bad},
+		"from a place in a task of that name": {"report=netreach-a", place{Report: "netreach-a"}.token(),
+			"another report", bad},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := pathsOf(c, test.selector, map[string]string{"continue": test.token})

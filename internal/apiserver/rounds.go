@@ -184,7 +184,8 @@ func (r *reportREST) listRounds(ctx context.Context, options *metainternalversio
 			if options.Limit == 0 {
 				return nil, tooMany(len(rounds), page)
 			}
-			list.Continue = base64.RawURLEncoding.EncodeToString([]byte(render.RoundName(rounds[i-1].name(), rounds[i-1].key)))
+			last := render.RoundName(rounds[i-1].name(), rounds[i-1].key)
+			list.Continue = base64.RawURLEncoding.EncodeToString([]byte(last))
 			break
 		}
 		report, err := r.round(ctx, stored.entry, stored.key)

@@ -90,10 +90,11 @@ func TestSinglePathsAreAskedForPageByPage(t *testing.T) {
 		args     []string
 		selector string
 	}{
-		"what failed":       {[]string{"--failed"}, "report=netreach-task:1,result!=pass,result!=void"},
-		"of a node":         {[]string{"--node", node}, "report=netreach-task:1,node=" + node},
-		"to a node by kind": {[]string{"--target", node, "--path", "pod ip"}, "report=netreach-task:1,target=" + node + ",kind=Endpoint"},
-		"by kind alone":     {[]string{"--path", "NodePort"}, "report=netreach-task:1,kind=NodePort"},
+		"what failed": {[]string{"--failed"}, "report=netreach-task:1,result!=pass,result!=void"},
+		"of a node":   {[]string{"--node", node}, "report=netreach-task:1,node=" + node},
+		"to a node by kind": {[]string{"--target", node, "--path", "pod ip"},
+			"report=netreach-task:1,target=" + node + ",kind=Endpoint"},
+		"by kind alone": {[]string{"--path", "NodePort"}, "report=netreach-task:1,kind=NodePort"},
 		"everything at once": {[]string{"--node", node, "--target", "x", "--path", "clusterip", "--failed"},
 			"report=netreach-task:1,node=" + node + ",target=x,kind=ClusterIP,result!=pass,result!=void"},
 	} {
@@ -139,13 +140,14 @@ func TestSinglePathsThatThereAreNot(t *testing.T) {
 		!strings.Contains(got.err, "use one of Endpoint, ") {
 		t.Errorf("a kind that there is not: %+v", got)
 	}
-	p.refused = &metav1.Status{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}, Status: metav1.StatusFailure,
+	kind := metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}
+	p.refused = &metav1.Status{TypeMeta: kind, Status: metav1.StatusFailure,
 		Code: http.StatusGone, Reason: metav1.StatusReasonExpired, Message: "the round is no longer stored; list again"}
 	if got := p.run(t, "report", "task", "--failed"); got.code != cli.ExitError ||
 		got.err != "error: the round is no longer stored; list again\n" {
 		t.Errorf("a round that went: %+v", got.err)
 	}
-	p.refused = &metav1.Status{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}, Status: metav1.StatusFailure,
+	p.refused = &metav1.Status{TypeMeta: kind, Status: metav1.StatusFailure,
 		Code: http.StatusForbidden, Reason: metav1.StatusReasonForbidden, Message: "no"}
 	if got := p.run(t, "report", "task", "--failed"); got.code != cli.ExitError ||
 		!strings.Contains(got.err, "ask for list on kdoctorpaths.system.kdoctor.io") {

@@ -35,10 +35,12 @@ type AgentSummary struct {
 	// Expected is how many agents had a part in the round, Reported how many of them gave a report.
 	Expected int64 `json:"Expected"`
 	Reported int64 `json:"Reported"`
-	// Passed, Failed and Void are what became of those that reported, as Report.RoundResult says it.
-	Passed int64 `json:"Passed"`
-	Failed int64 `json:"Failed"`
-	Void   int64 `json:"Void"`
+	// Passed, Failed and Void are what became of those that reported, as Report.RoundResult says it. Explained is how
+	// many further ones did not pass for nothing but what findings about other nodes explain.
+	Passed    int64 `json:"Passed"`
+	Failed    int64 `json:"Failed"`
+	Void      int64 `json:"Void"`
+	Explained int64 `json:"Explained,omitempty"`
 	// NotReportedVoid is how many gave no report because they were deleted, drained or restarted, which fails nothing.
 	NotReportedVoid int64 `json:"NotReportedVoid,omitempty"`
 	// StartTimeStamp is when the first agent began, EndTimeStamp when the last one was done; left out if none reported.
@@ -86,7 +88,8 @@ type PathSummary struct {
 // NodeSummary is a node whose agent did not pass, or to which paths did not pass.
 type NodeSummary struct {
 	NodeName string `json:"NodeName"`
-	// PodName, RoundResult and FailedReason are those of the node's agent if it reported and did not pass.
+	// PodName, RoundResult and FailedReason are those of the node's agent if it reported and did not pass, unless
+	// findings about other nodes explain all that failed.
 	PodName      string `json:"PodName,omitempty"`
 	RoundResult  string `json:"RoundResult,omitempty"`
 	FailedReason string `json:"FailedReason,omitempty"`

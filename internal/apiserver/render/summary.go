@@ -68,7 +68,7 @@ func Summarize(r *systemv1beta1.KdoctorReport) Summary {
 	if agents.EndTimeStamp != nil {
 		s.Ended = agents.EndTimeStamp.Time
 	}
-	if agents.Failed > 0 || agents.Reported == 0 {
+	if agents.Failed+agents.Explained > 0 || agents.Reported == 0 {
 		s.Result = Fail
 	}
 	for _, p := range r.Spec.Summary.Paths {

@@ -186,6 +186,10 @@ func (t *tally) add(a *report.AgentReport, v verdict.JudgedAgent) {
 		return
 	case verdict.NoData, verdict.ToolLimited, verdict.Fail:
 	}
+	if v.Explained {
+		t.agents.Explained++
+		return
+	}
 	t.agents.Failed++
 	n := t.node(a.Node)
 	n.PodName, n.RoundResult, n.FailedReason = a.Pod, Fail, clip(v.Reason.String())
@@ -273,7 +277,8 @@ func (t *tally) unmeasured(a *report.AgentReport, expected report.Expected, told
 
 // summary is what the object has of the tally.
 func (t *tally) summary() *systemv1beta1.Summary {
-	s := &systemv1beta1.Summary{Agents: t.agents, PathsListed: t.listed, Paths: make([]systemv1beta1.PathSummary, 0, len(t.ways))}
+	s := &systemv1beta1.Summary{Agents: t.agents, PathsListed: t.listed,
+		Paths: make([]systemv1beta1.PathSummary, 0, len(t.ways))}
 	if !t.began.IsZero() {
 		s.Agents.StartTimeStamp = new(metav1.NewTime(t.began))
 	}

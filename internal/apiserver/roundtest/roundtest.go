@@ -4,6 +4,7 @@ package roundtest
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"kdoctor.io/kdoctor/internal/diagnose"
@@ -80,6 +81,12 @@ func New(uid string, s Shape) verdict.StoredRound {
 		m.trouble(&r)
 	}
 	m.sumUp(&r)
+	if len(r.Findings) > 0 && !s.Troubled {
+		v.Reasons = slices.Insert(v.Reasons, 0, verdict.Reason{Code: verdict.Located, Text: r.Findings[0].Message})
+		for i := range v.Agents {
+			v.Agents[i].Explained = v.Agents[i].Result == verdict.Fail
+		}
+	}
 	return verdict.StoredRound{Round: r, Verdict: v, Spec: json.RawMessage(`{"target":{"ipv4":true}}`)}
 }
 
@@ -235,8 +242,9 @@ func (m maker) sumUp(r *report.Round) {
 	if m.Dead >= 0 {
 		n := uint64(2 * (m.peers() - 1))
 		r.Nodes = []report.NodeCount{{Node: Node(m.Dead), Paths: n, NotPassed: n}}
-		r.Findings = []report.Finding{{Reason: "CommonNode", Component: diagnose.PodOrNode, Where: "node " + Node(m.Dead),
-			Confidence: diagnose.High, Message: "all paths to node " + Node(m.Dead) + " fail; look at the node"}}
+		r.Findings = []report.Finding{{Reason: "CommonNode", Component: diagnose.PodOrNode,
+			Where: "node " + Node(m.Dead), Confidence: diagnose.High,
+			Message: "all paths to node " + Node(m.Dead) + " fail; look at the node"}}
 	}
 }
 

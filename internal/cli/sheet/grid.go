@@ -8,8 +8,8 @@ import (
 	"kdoctor.io/kdoctor/internal/target"
 )
 
-// grid lays out rows in columns, indented by two. Where the rows are wider than the page, the wide gaps go, and then the
-// first column gets a line of its own.
+// grid lays out rows in columns, indented by two. Where the rows are wider than the page, the wide gaps go, and then
+// the first column gets a line of its own.
 func grid(rows [][]string, width int) []string {
 	var g columnsOf
 	g.widen(rows)

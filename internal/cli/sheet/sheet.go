@@ -48,7 +48,7 @@ func Passed(r systemv1beta1.KdoctorReport) bool {
 	}
 	if Omitted(r) {
 		a := s.Summary.Agents
-		return a.Passed > 0 && a.Failed == 0 && a.Reported+a.NotReportedVoid >= a.Expected
+		return a.Passed > 0 && a.Failed+a.Explained == 0 && a.Reported+a.NotReportedVoid >= a.Expected
 	}
 	return slices.ContainsFunc(s.Report,
 		func(a systemv1beta1.Report) bool { return a.RoundResult == string(v1beta1.Succeed) }) &&
@@ -189,7 +189,7 @@ func listedByReason(agents []systemv1beta1.NotReported, o Options) []string {
 func others(spec systemv1beta1.KdoctorReportSpec, o Options) []string {
 	var lines []string
 	for _, reason := range reasonsOf(spec) {
-		if !told(reason, spec) {
+		if !told(reason, spec) && !located(reason, spec) {
 			lines = append(lines, wrap(reason.Message, o.Width, 2)...)
 		}
 	}
@@ -197,6 +197,12 @@ func others(spec systemv1beta1.KdoctorReportSpec, o Options) []string {
 		return nil
 	}
 	return append([]string{paint("The round failed because", failed, o.Color)}, lines...)
+}
+
+// located reports whether the reason is a finding, which stands among the findings.
+func located(reason systemv1beta1.Reason, spec systemv1beta1.KdoctorReportSpec) bool {
+	return reason.Code == string(verdict.Located) && slices.ContainsFunc(spec.Findings,
+		func(f systemv1beta1.Finding) bool { return f.Message == reason.Message })
 }
 
 // reasonsOf are the reasons of a failure; those of an earlier release are sentences alone.

@@ -55,12 +55,18 @@ func TestPassedWithoutSinglePaths(t *testing.T) {
 		change func(*v1beta1.KdoctorReportSpec)
 		want   bool
 	}{
-		"every agent passed":    {func(*v1beta1.KdoctorReportSpec) {}, true},
-		"an agent is void":      {func(s *v1beta1.KdoctorReportSpec) { s.Summary.Agents.Passed--; s.Summary.Agents.Void++ }, true},
-		"an agent failed":       {func(s *v1beta1.KdoctorReportSpec) { s.Summary.Agents.Failed++ }, false},
-		"no agent passed":       {func(s *v1beta1.KdoctorReportSpec) { s.Summary.Agents.Passed = 0 }, false},
-		"an agent is silent":    {func(s *v1beta1.KdoctorReportSpec) { s.Summary.Agents.Expected++ }, false},
-		"there is a reason":     {func(s *v1beta1.KdoctorReportSpec) { s.FailedReasons = []string{"no Ingress"} }, false},
+		"every agent passed": {func(*v1beta1.KdoctorReportSpec) {}, true},
+		"an agent is void": {func(s *v1beta1.KdoctorReportSpec) {
+			s.Summary.Agents.Passed--
+			s.Summary.Agents.Void++
+		}, true},
+		"an agent failed": {func(s *v1beta1.KdoctorReportSpec) { s.Summary.Agents.Failed++ }, false},
+		"an agent's failures are explained": {func(s *v1beta1.KdoctorReportSpec) { s.Summary.Agents.Explained++ },
+			false},
+		"no agent passed":    {func(s *v1beta1.KdoctorReportSpec) { s.Summary.Agents.Passed = 0 }, false},
+		"an agent is silent": {func(s *v1beta1.KdoctorReportSpec) { s.Summary.Agents.Expected++ }, false},
+		"there is a reason": {func(s *v1beta1.KdoctorReportSpec) { s.FailedReasons = []string{"no Ingress"} },
+			false},
 		"the summary is absent": {func(s *v1beta1.KdoctorReportSpec) { s.Summary = nil }, false},
 		"an agent was changed": {func(s *v1beta1.KdoctorReportSpec) {
 			s.Summary.Agents.Expected++
