@@ -16,10 +16,11 @@ import (
 const (
 	// MaxTargets is how many targets an agent can probe in a round.
 	MaxTargets = 20_000
-	// MaxRows is how many paths of a round are reported one by one at most. With more paths, agents report sums.
-	MaxRows = 20_000
-	// leastRows is how many rows an agent has at least, beside those of its own targets.
-	leastRows = 4
+	// MaxRows is how many paths of a round are all reported one by one. With more paths, agents report sums, and about
+	// sumRows paths of all agents together one by one; leastRows of each agent at least.
+	MaxRows   = 20_000
+	sumRows   = 6_000
+	leastRows = 2
 	// namedPods is about how many pods an agent names in its sums.
 	namedPods = 128
 )
@@ -125,11 +126,11 @@ func (m *Mesh) Assign() *Assignment {
 	return a
 }
 
-// of returns the agent's part of the shared targets by their indices: those that are always listed, which are its own
-// node's and those that failed before, and the others.
+// of returns the agent's part of the shared targets by their indices: those that are always listed, which are those that
+// failed before, and the others. The agent's own node is always among them.
 func (a *Assignment) of(agent topology.Agent) (listed, others []uint32) {
 	shared := a.mesh.Shared
-	from, always := hash(agent.Node), map[string]bool{agent.Node: true}
+	from, always := hash(agent.Node), map[string]bool{}
 	for _, node := range a.again[agent.Node] {
 		always[node] = true
 	}
@@ -139,7 +140,7 @@ func (a *Assignment) of(agent topology.Agent) (listed, others []uint32) {
 		switch index := uint32(i); { // #nosec G115 -- the number of targets is bounded
 		case always[node]:
 			listed = append(listed, index)
-		case shared.Rotation.probes(from, a.hashes[i]) || slices.Contains(near, node):
+		case node == agent.Node || shared.Rotation.probes(from, a.hashes[i]) || slices.Contains(near, node):
 			others = append(others, index)
 		}
 	}
@@ -154,24 +155,24 @@ func (a *Assignment) Neighbors(node string) []string {
 	return a.ring.neighbors(node)
 }
 
-// PlanOf returns the i-th plan with all of its targets. In a round with many paths it is made for each call.
+// PlanOf returns the i-th plan with all of its targets. In a round with many paths it is made for each call, without
+// copies of the targets.
 func (a *Assignment) PlanOf(i int) Plan {
 	plan, shared := a.mesh.Plans[i], a.mesh.Shared
 	if shared == nil {
 		return plan
 	}
 	listed, others := a.of(plan.Agent)
-	n := len(plan.Targets) + len(listed) + len(others)
-	targets, groups := make([]target.Target, 0, n), make([]uint32, len(plan.Targets), n)
-	targets = append(targets, plan.Targets...)
+	n := len(listed) + len(others)
+	groups := make([]uint32, len(plan.Targets), len(plan.Targets)+n)
+	plan.Common = make([]*target.Target, 0, n)
 	for _, part := range [][]uint32{listed, others} {
 		for _, at := range part {
-			targets, groups = append(targets, shared.Targets[at]), append(groups, a.groups[at])
+			plan.Common, groups = append(plan.Common, &shared.Targets[at]), append(groups, a.groups[at])
 		}
 	}
 	plan.Detail = Detail{Listed: len(plan.Targets) + len(listed), Rows: shared.Rows, Groups: groups, Known: a.known,
 		SuccessRate: shared.SuccessRate, MeanDelay: shared.MeanDelay, Pods: shared.Pods}
-	plan.Targets = targets
 	return plan
 }
 
@@ -198,26 +199,7 @@ func (a *Assignment) Targets(i int) iter.Seq[*target.Target] {
 }
 
 // Attach holds the report of the i-th plan's agent against the plan; see Plan.Attach.
-func (a *Assignment) Attach(i int, r *report.AgentReport) error {
-	plan := a.PlanOf(i)
-	if err := plan.Attach(r); err != nil || len(r.NotListed) == 0 {
-		return err
-	}
-	listed, others := a.of(plan.Agent)
-	own := len(a.mesh.Plans[i].Targets)
-	for k := range r.NotListed {
-		at := int(r.NotListed[k].Index)
-		switch {
-		case at < own:
-			r.NotListed[k].Target = &a.mesh.Plans[i].Targets[at]
-		case at < own+len(listed):
-			r.NotListed[k].Target = &a.mesh.Shared.Targets[listed[at-own]]
-		default:
-			r.NotListed[k].Target = &a.mesh.Shared.Targets[others[at-own-len(listed)]]
-		}
-	}
-	return nil
-}
+func (a *Assignment) Attach(i int, r *report.AgentReport) error { return a.PlanOf(i).Attach(r) }
 
 // nodes returns to how many nodes the i-th plan leads, and how many shared targets it has.
 func (a *Assignment) nodes(i int) (nodes, targets int) {
@@ -262,7 +244,7 @@ func (m *Mesh) share(key schedule.Key, snapshot topology.Snapshot, want Want) {
 	}
 	m.Shared = &Shared{Targets: targets, Zones: make(map[string]string, len(snapshot.Nodes)), Rotation: rotation,
 		Again: want.Again, SuccessRate: want.SuccessRate, MeanDelay: want.MeanDelay,
-		Rows: max(MaxRows/len(m.Plans), leastRows),
+		Rows: max(sumRows/len(m.Plans), leastRows),
 		Pods: uint32(roundsFor(len(m.Plans), namedPods))} // #nosec G115 -- no more than there are plans
 	for _, node := range snapshot.Nodes {
 		m.Shared.Zones[node.Name] = node.Zone

@@ -17,16 +17,16 @@ import (
 //
 // Attach returns an error for sums that do not add up to the plan's targets.
 func (p Plan) Attach(r *report.AgentReport) error {
-	index := targetIndex{targets: p.Targets}
+	index := targetIndex{plan: p}
 	known := r.Paths[:0]
 	for i, path := range r.Paths {
 		t, ok := index.target(i, path.Target.ID)
 		if !ok {
 			continue
 		}
-		path.Target = t
+		path.Target = *t
 		if path.Persistent != nil {
-			path.Persistent.Target = t
+			path.Persistent.Target = *t
 		}
 		known = append(known, path)
 	}
@@ -59,11 +59,13 @@ func (p Plan) attachSums(r *report.AgentReport, index *targetIndex) error {
 			left[p.Detail.Groups[at]]--
 		}
 	}
-	for _, path := range r.NotListed {
-		if at := int(path.Index); at >= len(p.Targets) || listed[at] {
-			return fmt.Errorf("path %d did not pass and is not listed, of %d targets", at, len(p.Targets))
+	for i, path := range r.NotListed {
+		at := int(path.Index)
+		if at >= p.Len() || listed[at] {
+			return fmt.Errorf("path %d did not pass and is not listed, of %d targets", at, p.Len())
 		}
-		notPassed[p.Detail.Groups[path.Index]]++
+		notPassed[p.Detail.Groups[at]]++
+		r.NotListed[i].Target = p.At(at)
 	}
 	for i := range r.Sums {
 		sum := &r.Sums[i]
@@ -90,30 +92,30 @@ func (p Plan) attachSums(r *report.AgentReport, index *targetIndex) error {
 
 // targetIndex finds targets by their IDs.
 type targetIndex struct {
-	targets []target.Target
+	plan Plan
 	// places has the places of all targets; it is nil until a path stands at another place than its target.
 	places map[string]int
 }
 
-// target returns the target with the ID. Agents report in the order of their plan, so the target is mostly the one at
-// the path's own place.
-func (x *targetIndex) target(place int, id string) (target.Target, bool) {
+// target returns the target with the ID. Agents that report every path do so in the order of their plan, so that the
+// target is mostly the one at the path's own place.
+func (x *targetIndex) target(place int, id string) (*target.Target, bool) {
 	at, ok := x.place(place, id)
 	if !ok {
-		return target.Target{}, false
+		return nil, false
 	}
-	return x.targets[at], true
+	return x.plan.At(at), true
 }
 
 // place returns the place of the target with the ID.
 func (x *targetIndex) place(place int, id string) (int, bool) {
-	if place < len(x.targets) && x.targets[place].ID == id {
+	if place < x.plan.Len() && x.plan.At(place).ID == id {
 		return place, true
 	}
 	if x.places == nil {
-		x.places = make(map[string]int, len(x.targets))
-		for i, t := range x.targets {
-			x.places[t.ID] = i
+		x.places = make(map[string]int, x.plan.Len())
+		for i := range x.plan.Len() {
+			x.places[x.plan.At(i).ID] = i
 		}
 	}
 	at, ok := x.places[id]

@@ -68,9 +68,9 @@ func TestSumsAreHeldAgainstThePlan(t *testing.T) {
 	honest := func() report.AgentReport {
 		r := report.AgentReport{Ended: time.Unix(1, 0)}
 		sums := map[uint32]*report.Sum{}
-		for i, t := range plan.Targets {
+		for i := range plan.Len() {
 			if i < plan.Detail.Listed {
-				r.Paths = append(r.Paths, report.Path{Target: target.Target{ID: t.ID}})
+				r.Paths = append(r.Paths, report.Path{Target: target.Target{ID: plan.At(i).ID}})
 				continue
 			}
 			group := plan.Detail.Groups[i]
@@ -79,7 +79,7 @@ func TestSumsAreHeldAgainstThePlan(t *testing.T) {
 			}
 			sums[group].Paths++
 		}
-		last := len(plan.Targets) - 1
+		last := plan.Len() - 1
 		sums[plan.Detail.Groups[last]].NotPassed = 1
 		r.NotListed = []report.NotListed{{Index: uint32(last)}}
 		for group := range uint32(len(plan.Detail.Known)) {
@@ -114,7 +114,7 @@ func TestSumsAreHeldAgainstThePlan(t *testing.T) {
 			if !c.fits || len(r.Sums) == 0 {
 				return
 			}
-			if got := r.NotListed[0].Target; got == nil || got.ID != plan.Targets[len(plan.Targets)-1].ID {
+			if got := r.NotListed[0].Target; got == nil || got.ID != plan.At(plan.Len()-1).ID {
 				t.Errorf("the path that did not pass leads to %+v", got)
 			}
 			for _, sum := range r.Sums {

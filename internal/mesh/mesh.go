@@ -48,10 +48,24 @@ type Plan struct {
 	HTTP
 	// Authorities are certificates in PEM, by the name in Trust of the targets.
 	Authorities map[string][]byte `json:"Authorities"`
+	// Common are further targets, which the agent has in common with others; Assignment.PlanOf sets it. Agents get them
+	// as Targets.
+	Common []*target.Target `json:"-"`
 	// Paths is the number of targets of the agent, where Mesh.Shared has most of them; 0 where Targets has them all.
 	Paths int `json:"Paths,omitempty"`
 	// Detail says which paths are reported one by one; its zero value is all. Assignment.PlanOf sets it.
 	Detail Detail `json:"-"`
+}
+
+// Len returns the number of the plan's targets, At the target at a place: those of its own first.
+func (p Plan) Len() int { return len(p.Targets) + len(p.Common) }
+
+// At returns the target at the place, 0 to Len()-1.
+func (p Plan) At(i int) *target.Target {
+	if own := len(p.Targets); i >= own {
+		return p.Common[i-own]
+	}
+	return &p.Targets[i]
 }
 
 // HTTP is the part of a plan that is about HTTP. A plan for another protocol has a part of its own beside it; the rest

@@ -62,7 +62,11 @@ type agentRun struct {
 }
 
 func newRoundRun(config Config, plan store.StoredPlan) *roundRun {
-	r := &roundRun{config: config, assigned: plan.Mesh.Assign(), slots: make(chan struct{}, config.Parallel),
+	parallel := config.Parallel
+	if plan.Mesh.Shared != nil {
+		parallel = min(parallel, largeParallel)
+	}
+	r := &roundRun{config: config, assigned: plan.Mesh.Assign(), slots: make(chan struct{}, parallel),
 		unknown: "the agent restarted during the round"}
 	r.softDeadline = plan.Deadline.Add(-min(collectReserve, plan.Deadline.Sub(plan.Started)/10))
 	for i, p := range plan.Mesh.Plans {

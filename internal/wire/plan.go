@@ -32,7 +32,7 @@ func Plan(p mesh.Plan) *agentv1.Plan {
 		TaskKind: p.Task.Kind,
 		TaskName: p.Task.Name,
 		Pod:      p.Agent.Pod,
-		Targets:  make([]*agentv1.Target, len(p.Targets)),
+		Targets:  make([]*agentv1.Target, p.Len()),
 		Load: &agentv1.Load{
 			PerSecond: uint32(max(p.Load.PerSecond, 0)), // #nosec G115 -- ParsePlan bounds it
 			Duration:  durationpb.New(p.Load.Duration),
@@ -44,8 +44,8 @@ func Plan(p mesh.Plan) *agentv1.Plan {
 		Limit:          durationpb.New(p.Limit),
 		ExpectedStatus: uint32(max(p.Status, 0)), // #nosec G115 -- ParsePlan bounds it
 	}
-	for i, t := range p.Targets {
-		m.Targets[i] = targetMessage(t)
+	for i := range m.Targets {
+		m.Targets[i] = targetMessage(p.At(i))
 	}
 	if p.Answer != (mesh.Answer{}) {
 		m.Answer = &agentv1.Answer{Bytes: uint32(max(p.Answer.Bytes, 0)), Delay: durationpb.New(p.Answer.Delay),
@@ -229,7 +229,7 @@ func parseTargets(messages []*agentv1.Target) ([]target.Target, error) {
 // targetMessage returns the message with what an agent needs to probe the target. Fields that only the judgement reads
 // are not sent: see mesh.Plan.Attach. Agents do not need the kind, but those of the release before refuse a target
 // without it.
-func targetMessage(t target.Target) *agentv1.Target {
+func targetMessage(t *target.Target) *agentv1.Target {
 	return &agentv1.Target{Id: t.ID, Kind: string(t.Kind), Family: string(t.Family), Protocol: string(t.Protocol),
 		Address: t.Address, Pod: t.Pod, Dial: t.Dial, Trust: t.Trust, Answer: string(t.Answer)}
 }
