@@ -50,10 +50,12 @@ func (r reports) Parts(ctx context.Context, key schedule.Key) (apiserver.Parts, 
 	if err != nil {
 		return apiserver.Parts{}, false, err
 	}
-	told := head.Summary.Listed + head.Summary.Summed
+	counts := head.Summary
 	return apiserver.Parts{
-		Head:   verdict.StoredRound{Round: head.Round, Verdict: head.Verdict, Spec: head.Spec},
-		Untold: head.Summary.Planned - min(head.Summary.Planned, told),
+		Head: verdict.StoredRound{Round: head.Round, Verdict: head.Verdict, Spec: head.Spec},
+		Counts: render.Counts{Reported: counts.Reports, Agents: counts.Agents, Paths: counts.Paths,
+			Planned: counts.Planned, Listed: counts.Listed, Summed: counts.Summed,
+			SummedNotPassed: counts.SummedNotPassed},
 		Agents: func(want func(pod, node string) bool) iter.Seq2[apiserver.Agent, error] {
 			return func(yield func(apiserver.Agent, error) bool) {
 				for a, err := range r.Agents(ctx, key, want) {

@@ -48,9 +48,8 @@ type Reports interface {
 // Parts is a stored round whose agents are read one by one.
 type Parts struct {
 	// Head is the round without its agents, and without the names of targets and backends.
-	Head verdict.StoredRound
-	// Untold is how many paths were planned and are in no report.
-	Untold uint64
+	Head   verdict.StoredRound
+	Counts render.Counts
 	// Agents returns the agents in their order, as many as want chooses by pod and node; want is called in the same
 	// order. An error comes last.
 	Agents func(want func(pod, node string) bool) iter.Seq2[Agent, error]

@@ -244,3 +244,21 @@ func (h *hub) readRound(ctx context.Context, task render.ReportedTask, key sched
 	}
 	return newRendered(stream.Report(), render.FactsOf(parts.Head)), nil
 }
+
+// readLine reads a stored round as far as one line about it needs; false when it is not kept.
+func (h *hub) readLine(ctx context.Context, task render.ReportedTask, key schedule.Key) (render.Summary, bool, error) {
+	parts, found, err := h.reports.Parts(ctx, key)
+	if err != nil || !found {
+		return render.Summary{}, false, err
+	}
+	if parts.Head.Round.HasSums() {
+		return render.Line(task, parts.Head, parts.Counts), true, nil
+	}
+	seen, err := h.objects.render(ctx, func(ctx context.Context) (rendered, error) {
+		return h.readRound(ctx, task, key)
+	})
+	if err != nil || seen.object == nil {
+		return render.Summary{}, false, err
+	}
+	return render.Summarize(seen.object), true, nil
+}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"kdoctor.io/kdoctor/internal/apiserver/render"
+	"kdoctor.io/kdoctor/internal/apiserver/roundtest"
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/schedule"
 	"kdoctor.io/kdoctor/internal/verdict"
@@ -196,18 +197,10 @@ func (m memoryReports) Parts(_ context.Context, key schedule.Key) (Parts, bool, 
 	}
 	parts.Head.Round.Agents, parts.Head.Round.Backends, parts.Head.Verdict.Agents = nil, nil, nil
 	parts.Head.Round.Expected = slices.Clone(stored.Round.Expected)
-	planned, told := uint64(0), uint64(0)
-	for i, e := range stored.Round.Expected {
-		planned += max(e.Paths, uint64(len(e.Targets)))
+	for i := range stored.Round.Expected {
 		parts.Head.Round.Expected[i].Targets = nil
 	}
-	for _, a := range stored.Round.Agents {
-		told += uint64(len(a.Paths))
-		for _, s := range a.Sums {
-			told += s.Paths
-		}
-	}
-	parts.Untold = planned - min(planned, told)
+	parts.Counts = roundtest.Counts(stored)
 	return parts, true, nil
 }
 

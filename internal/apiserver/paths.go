@@ -236,7 +236,7 @@ type page struct {
 func (r *pathREST) fill(ctx context.Context, list *systemv1beta1.KdoctorPathList, p page) error {
 	_, err := r.hub.objects.render(ctx, func(ctx context.Context) (rendered, error) {
 		parts, found, err := r.hub.reports.Parts(ctx, p.at.Key)
-		if found && err == nil && parts.Untold > 0 && !parts.Head.Round.HasSums() {
+		if found && err == nil && parts.Counts.Untold() > 0 && !parts.Head.Round.HasSums() {
 			// Which targets were planned and are in no report stands in the whole round alone.
 			parts, found, err = r.whole(ctx, p.at.Key)
 		}

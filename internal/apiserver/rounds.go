@@ -131,19 +131,30 @@ func notStored(name string, task render.ReportedTask, keys []schedule.Key) error
 func (r *reportREST) round(ctx context.Context, e entry, key schedule.Key) (*systemv1beta1.KdoctorReport, error) {
 	report := render.Bare(e.task)
 	if !lineIsEnough(ctx) {
-		seen, err := r.hub.objects.render(ctx, func(ctx context.Context) (rendered, error) {
-			return r.hub.readRound(ctx, e.task, key)
-		})
+		seen, err := r.rendered(ctx, e, key)
 		if err != nil || seen.object == nil {
 			return nil, err
 		}
-		report = seen.object
+		shared := *seen.object
+		report = &shared
 	}
 	report.Spec.ReportRoundNumber = key.Round
 	report.Name = render.RoundName(e.name(), key)
 	report.UID = types.UID(fmt.Sprintf("%s:%d.%d", key.UID, key.Generation, key.Round))
 	report.ResourceVersion = text(e.version)
 	return report, nil
+}
+
+// rendered renders a stored round, unless it is the task's latest one and was rendered before.
+func (r *reportREST) rendered(ctx context.Context, e entry, key schedule.Key) (rendered, error) {
+	if e.visible && e.err == nil && e.round.Key == key {
+		if seen, ok := r.hub.objects.get(e.task.UID); ok && seen.facts.Key == key {
+			return seen, nil
+		}
+	}
+	return r.hub.objects.render(ctx, func(ctx context.Context) (rendered, error) {
+		return r.hub.readRound(ctx, e.task, key)
+	})
 }
 
 // storedRound is one of a list.
@@ -288,16 +299,13 @@ func (l *lines) of(ctx context.Context, h *hub, task render.ReportedTask, key sc
 	if ok {
 		return s, nil
 	}
-	seen, err := h.objects.render(ctx, func(ctx context.Context) (rendered, error) {
-		return h.readRound(ctx, task, key)
-	})
+	s, found, err := h.readLine(ctx, task, key)
 	if err != nil {
 		return render.Summary{}, err
 	}
-	if seen.object == nil {
+	if !found {
 		return render.Summary{}, fmt.Errorf("round %d is no longer stored", key.Round)
 	}
-	s = render.Summarize(seen.object)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.known == nil || len(l.known) >= maxLines {

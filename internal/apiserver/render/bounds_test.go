@@ -188,3 +188,23 @@ func TestLongSentencesAreCutAndNothingElse(t *testing.T) {
 		t.Errorf("%d reasons are there or counted", n)
 	}
 }
+
+func TestALineIsWhatIsReadInTheRenderedReport(t *testing.T) {
+	for name, shape := range map[string]roundtest.Shape{
+		"healthy": {Agents: 200, Dead: -1}, "a dead node": {Agents: 200, Dead: 17},
+		"trouble": {Agents: 200, Dead: 17, Troubled: true},
+	} {
+		stored := roundtest.New("u", shape)
+		// One agent told less than was planned, another did not judge all that it tells.
+		stored.Round.Agents[3].Sums = stored.Round.Agents[3].Sums[1:]
+		stored.Round.Agents[4].Sums[2].NotPassed = 2
+		want := render.Summarize(render.Report(task(), stored))
+		head := stored
+		head.Round.Agents, head.Verdict.Agents = nil, nil
+		got := render.Line(task(), head, roundtest.Counts(stored))
+		got.Ended = want.Ended
+		if diff := cmp.Diff(want, got); diff != "" || want.Paths.NotPassed != 2 || want.Paths.NoData == 0 {
+			t.Errorf("%s: (-want +got):\n%s", name, diff)
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"kdoctor.io/kdoctor/internal/apiserver/render"
 	"kdoctor.io/kdoctor/internal/diagnose"
 	"kdoctor.io/kdoctor/internal/probe"
 	"kdoctor.io/kdoctor/internal/report"
@@ -88,6 +89,26 @@ func New(uid string, s Shape) verdict.StoredRound {
 		}
 	}
 	return verdict.StoredRound{Round: r, Verdict: v, Spec: json.RawMessage(`{"target":{"ipv4":true}}`)}
+}
+
+// Counts counts what a round holds, as a store does.
+func Counts(stored verdict.StoredRound) render.Counts {
+	c := render.Counts{Reported: len(stored.Round.Agents), Agents: map[verdict.Result]int{},
+		Paths: verdict.Counts(stored.Verdict)}
+	for _, e := range stored.Round.Expected {
+		c.Planned += max(e.Paths, uint64(len(e.Targets)))
+	}
+	for _, a := range stored.Round.Agents {
+		c.Listed += uint64(len(a.Paths))
+		for _, s := range a.Sums {
+			c.Summed += s.Paths
+			c.SummedNotPassed += s.NotPassed
+		}
+	}
+	for _, a := range stored.Verdict.Agents {
+		c.Agents[a.Result]++
+	}
+	return c
 }
 
 type maker struct {
