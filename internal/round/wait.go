@@ -51,7 +51,7 @@ const (
 
 // largeParallel is the number of calls that may be under way in a round with many paths: each plan on its way takes
 // memory in proportion to the nodes.
-const largeParallel = 32
+const largeParallel = 16
 
 // keepOpenUpTo is the number of agents up to which connections to agents stay open from one round to the next. With more
 // agents they would take the memory that judging and storing the round needs.
