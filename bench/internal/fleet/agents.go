@@ -273,8 +273,8 @@ func (c *computed) Run(ctx context.Context) bool {
 	return complete
 }
 
-// costOfPath is about what one path takes of a CPU, its report included.
-const costOfPath = 8 * time.Microsecond
+// costOfPath is about what one path takes of a CPU, its part of the report included.
+const costOfPath = 15 * time.Microsecond
 
 // wait waits for the agent's end.
 func (c *computed) wait(ctx context.Context) error {

@@ -3,7 +3,6 @@ package fleet
 import (
 	"math/rand/v2"
 	"net/netip"
-	"net/url"
 	"strings"
 	"time"
 
@@ -38,17 +37,11 @@ type destination struct{ entry, pod int }
 
 // destinationOf reads it from the target's address: agents know no more of a target than that.
 func destinationOf(t target.Target) destination {
-	u, err := url.Parse(t.Address)
-	if err != nil {
-		return destination{-1, -1}
-	}
-	a, err := netip.ParseAddr(strings.Trim(u.Hostname(), "[]"))
-	if err != nil {
-		return destination{-1, -1}
-	}
+	host, _, _ := strings.Cut(strings.TrimPrefix(t.Address, "http://"), ":")
+	a, err := netip.ParseAddr(host)
 	i, node, ok := indexOf(a)
 	switch {
-	case !ok:
+	case err != nil, !ok:
 		return destination{-1, -1}
 	case node:
 		return destination{i, -1}
@@ -96,7 +89,7 @@ func (m measured) stream(to destination, requests uint64, persistent bool) repor
 		outcome = timedOut
 	case to.pod >= 0:
 		far = m.far(to.pod)
-		peers = map[string]uint64{Pod(to.pod): requests}
+		peers = map[string]uint64{m.pool.names[to.pod]: requests}
 	default:
 		peers, lost = m.choose(to.entry, requests, persistent)
 	}
