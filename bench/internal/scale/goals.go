@@ -18,6 +18,12 @@ type Goal struct {
 	Value func(Result) (value float64, ok bool)
 }
 
+// The units of goals that are about rounds without a report too.
+const (
+	kills  = "kills"
+	losses = "lost"
+)
+
 // fullRows is up to how many paths a round's report has a row for each.
 const fullRows = 20_000
 
@@ -31,7 +37,11 @@ func Goals() []Goal {
 	peak := always(func(r Result) float64 { return float64(r.Peak) / 1e6 })
 	after := always(func(r Result) float64 { return r.After })
 	return []Goal{
-		{"no report is lost", 0, fleet.Faults(), 0, "lost", always(func(r Result) float64 { return one(r.Lost != "") })},
+		{"the controller keeps within its limit of memory", 0, fleet.Faults(), 0, kills,
+			func(r Result) (float64, bool) { return float64(r.Killed), true }},
+		{"no report is lost", 0, fleet.Faults(), 0, losses, func(r Result) (float64, bool) {
+			return one(r.Lost != ""), true
+		}},
 		{"a round without a fault succeeds, and nothing is found", 0, healthy, 0, "wrong", always(func(r Result) float64 {
 			return one(r.Outcome != "succeed" || len(r.Findings) > 0)
 		})},
@@ -114,11 +124,14 @@ func Judge(results []Result) []Verdict {
 				continue
 			}
 			// What was not measured keeps no bound.
-			all = append(all, Verdict{goal, r, value, value <= goal.Bound && (r.Lost == "" || goal.Unit == "lost")})
+			all = append(all, Verdict{goal, r, value, value <= goal.Bound && (r.Lost == "" || goal.ofLost())})
 		}
 	}
 	return all
 }
+
+// ofLost reports whether the goal is about rounds without a report too.
+func (g Goal) ofLost() bool { return g.Unit == kills || g.Unit == losses }
 
 func (g Goal) about(r Result) bool {
 	if g.Nodes != 0 && g.Nodes != r.Nodes {
@@ -139,7 +152,7 @@ func (v Verdict) Row() []string {
 		verdict = "NOT met"
 	}
 	measured := fmt.Sprintf("%.4g %s", v.Value, v.Goal.Unit)
-	if v.Of.Lost != "" && v.Goal.Unit != "lost" {
+	if v.Of.Lost != "" && !v.Goal.ofLost() {
 		measured = "no report"
 	}
 	return []string{fmt.Sprint(v.Of.Nodes), string(v.Of.Fault), v.Goal.Name,

@@ -16,9 +16,10 @@ type Result struct {
 	Nodes int         `json:"Nodes"`
 	Fault fleet.Fault `json:"Fault"`
 	// Lost is why there is no report; empty when there is one. Killed is how many times the kernel killed the
-	// controller because its limit of memory was reached.
-	Lost   string `json:"Lost,omitempty"`
-	Killed int    `json:"Killed,omitempty"`
+	// controller because its limit of memory was reached, Restarts is how many times it was started again.
+	Lost     string `json:"Lost,omitempty"`
+	Killed   int    `json:"Killed,omitempty"`
+	Restarts int    `json:"Restarts,omitempty"`
 	// Outcome is how the round ended by the task's status.
 	Outcome string `json:"Outcome"`
 	// Agents is how many agents began the round, Paths is how many paths they measured.

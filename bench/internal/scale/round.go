@@ -76,7 +76,7 @@ func (b *bed) round(ctx context.Context, fault fleet.Fault) (Result, error) {
 		return r, ctx.Err()
 	}
 	if after, err := b.controller.cpu(); err == nil {
-		r.CPU = after - before
+		r.CPU = max(0, after-before)
 	}
 	r.Stored, err = stored(filepath.Join(b.reports, string(task.UID)))
 	if err != nil {
@@ -90,10 +90,15 @@ func (b *bed) round(ctx context.Context, fault fleet.Fault) (Result, error) {
 func (b *bed) follow(ctx context.Context, task *v1beta1.NetReach, r *Result, began time.Time) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, b.options.Limit, fmt.Errorf("not within %v", b.options.Limit))
 	defer cancel()
-	err := until(ctx, func() error {
-		if err := b.alive(); err != nil {
+	giveUp := func(err error) error {
+		if r.Restarts == mostRestarts {
 			cancel()
-			return err
+		}
+		return err
+	}
+	err := until(ctx, func() error {
+		if err := b.revive(ctx, r); err != nil {
+			return giveUp(err)
 		}
 		// A controller that is killed has no peak any more.
 		b.look(r)
@@ -119,10 +124,10 @@ func (b *bed) follow(ctx context.Context, task *v1beta1.NetReach, r *Result, beg
 	})
 	var raw []byte
 	err = until(ctx, func() error {
-		if err := b.alive(); err != nil {
-			cancel()
-			return err
+		if err := b.revive(ctx, r); err != nil {
+			return giveUp(err)
 		}
+		b.look(r)
 		var err error
 		asked := time.Now()
 		raw, err = b.get(ctx, task)
@@ -144,6 +149,20 @@ var (
 	errOngoing = errors.New("the round is not over")
 )
 
+// mostRestarts is how many times the controller is started again within one round.
+const mostRestarts = 2
+
+// revive starts a controller that died again, as the kubelet would, and fails where it dies again or for good.
+func (b *bed) revive(ctx context.Context, r *Result) error {
+	err := b.alive()
+	if err == nil || r.Restarts == mostRestarts {
+		return err
+	}
+	r.Restarts++
+	b.say("%v; it is started again", err)
+	return b.startController(ctx)
+}
+
 // alive returns how the controller died; nil while it runs.
 func (b *bed) alive() error {
 	if why := b.controller.died(); why != "" {
@@ -155,7 +174,7 @@ func (b *bed) alive() error {
 // look fills in the peak of the controller's memory so far.
 func (b *bed) look(r *Result) {
 	if peak, err := b.controller.memory("VmHWM"); err == nil {
-		r.Peak = peak
+		r.Peak = max(r.Peak, peak)
 	}
 }
 

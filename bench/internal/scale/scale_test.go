@@ -27,6 +27,8 @@ func TestGoals(t *testing.T) {
 			[]Result{{Nodes: 150, Fault: fleet.Healthy, Lost: "the controller died"}},
 			[]string{"no report is lost", "a round without a fault succeeds, and nothing is found",
 				"stored, full rows"}},
+		"a controller that is killed and comes back": {change(good, func(r *Result) { r.Killed = 1 }),
+			[]string{"the controller keeps within its limit of memory"}},
 		"a finding without a fault": {change(good, func(r *Result) { r.Findings = []Finding{{"X", "y"}} }),
 			[]string{"a round without a fault succeeds, and nothing is found"}},
 		"a finding in another place": {change(dead, func(r *Result) {
