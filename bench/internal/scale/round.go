@@ -23,7 +23,7 @@ import (
 )
 
 // readWithin bounds each way to read a report.
-const readWithin = 2 * time.Minute
+const readWithin = 30 * time.Second
 
 // taskOf is the task that is measured with so many nodes. The load lasts longer where there are more paths, as a task
 // has to choose it there.
