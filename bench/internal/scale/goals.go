@@ -2,7 +2,7 @@ package scale
 
 import (
 	"fmt"
-	"time"
+	"math"
 
 	"kdoctor.io/kdoctor/bench/internal/fleet"
 )
@@ -48,6 +48,7 @@ func Goals() []Goal {
 		{"controller, peak", 1000, healthy, 300, "MB", peak},
 		{"controller, CPU of a round", 1000, healthy, 30, "s", always(func(r Result) float64 { return r.CPU })},
 		{"report after the last agent's end", 1000, healthy, 5, "s", after},
+		{"every pair is probed within", 1000, healthy, 60, "s", everyPair},
 		{"controller, peak", 5000, healthy, 500, "MB", peak},
 		{"controller, cores in a round", 5000, healthy, 1, "", always(func(r Result) float64 { return r.CPU / r.Took })},
 		{"report after the last agent's end", 5000, healthy, 10, "s", after},
@@ -71,7 +72,7 @@ func Goals() []Goal {
 			return one(!r.Placed())
 		})},
 		{"nodes that are blamed in vain", 1000, placed, 0, "nodes", always(func(r Result) float64 {
-			return float64(len(r.Blamed))
+			return float64(r.Blamed)
 		})},
 	}
 }
@@ -95,12 +96,10 @@ func one(is bool) float64 {
 // everyPair is the time within which the report says that every pair is probed. A report that does not say it keeps no
 // bound.
 func everyPair(r Result) (float64, bool) {
-	text, _ := r.Coverage["EveryPairWithin"].(string)
-	within, err := time.ParseDuration(text)
-	if err != nil {
-		return 1e9, true
+	if r.Coverage == nil || r.Coverage.EveryPairWithin == "" {
+		return math.Inf(1), true
 	}
-	return within.Seconds(), true
+	return r.Coverage.EveryPairWithinInMs / 1e3, true
 }
 
 // Verdict is one goal held against one round.

@@ -3,11 +3,14 @@
 package scale
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
+	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
+	"kdoctor.io/kdoctor/api/v1beta1"
 	"kdoctor.io/kdoctor/bench/internal/fleet"
 )
 
@@ -44,10 +47,11 @@ type Result struct {
 	// Reasons is how many reasons the report has for a failed round.
 	Reasons  int       `json:"Reasons"`
 	Findings []Finding `json:"Findings,omitempty"`
-	// Blamed are the nodes that the status calls failed and that the fault does not explain.
-	Blamed []string `json:"Blamed,omitempty"`
+	// Blamed is how many nodes the status calls failed that are not where the fault is, BlamedFirst is one of them.
+	Blamed      int    `json:"Blamed,omitempty"`
+	BlamedFirst string `json:"BlamedFirst,omitempty"`
 	// Coverage is what the report says of the pairs that it covers; nil where it says nothing.
-	Coverage map[string]any `json:"Coverage,omitempty"`
+	Coverage *systemv1beta1.Coverage `json:"Coverage,omitempty"`
 	// Heartbeat is about many rounds; nil where the result is about one.
 	Heartbeat *Heartbeat `json:"Heartbeat,omitempty"`
 }
@@ -56,6 +60,22 @@ type Result struct {
 type Finding struct {
 	Reason string `json:"Reason"`
 	Where  string `json:"Where"`
+}
+
+// of fills in what the task's status says of the round.
+func (r *Result) of(record v1beta1.Record) {
+	r.Outcome = string(record.Status)
+	r.Blamed = len(record.FailedAgentNodeList)
+	if n := record.FailedAgentNodeNumber; n != nil {
+		r.Blamed = int(*n)
+	}
+	for _, node := range record.FailedAgentNodeList {
+		if slices.Contains(r.Fault.Places(r.Nodes), node) {
+			r.Blamed--
+		} else {
+			r.BlamedFirst = cmp.Or(r.BlamedFirst, node)
+		}
+	}
 }
 
 // PerPath is how many bytes are stored for one path.
@@ -134,9 +154,13 @@ func (r Result) Lines() []string {
 	for _, f := range r.Findings {
 		lines = append(lines, fmt.Sprintf("found %s: %s", f.Reason, f.Where))
 	}
-	if n := len(r.Blamed); n > 0 {
-		lines = append(lines, fmt.Sprintf("%d nodes are called failed that are not where the fault is, such as %s", n,
-			r.Blamed[0]))
+	if r.Blamed > 0 {
+		lines = append(lines, fmt.Sprintf("%d nodes are called failed that are not where the fault is, such as %s",
+			r.Blamed, r.BlamedFirst))
+	}
+	if c := r.Coverage; c != nil && c.PairsProbed < c.PairsInAll {
+		lines = append(lines, fmt.Sprintf("%d of %d pairs of nodes were probed, every pair is within %s (%d rounds)",
+			c.PairsProbed, c.PairsInAll, c.EveryPairWithin, c.EveryPairWithinRounds))
 	}
 	for name, ran := range map[string]Ran{"kubectl get -o yaml": r.YAML, "kubectl kdoctor report": r.Plugin} {
 		if ran.Failed != "" {

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -25,22 +24,30 @@ import (
 // readWithin bounds each way to read a report.
 const readWithin = 30 * time.Second
 
-// taskOf is the task that is measured with so many nodes. The load lasts longer where there are more paths, as a task
-// has to choose it there.
+// minutely is from how many nodes on the goals are about rounds that are one minute apart.
+const minutely = 1000
+
+// taskOf is the task that is measured with so many nodes: one round of the default load or, in large clusters, the
+// first of several rounds of a minute. With more nodes than agents can probe in a minute a request is made for itself.
 func taskOf(nodes int, fault fleet.Fault) *v1beta1.NetReach {
-	duration := int64(10)
-	if nodes >= 1000 {
-		duration = 50
+	task := &v1beta1.NetReach{ObjectMeta: metav1.ObjectMeta{Name: "scale-" + string(fault)},
+		Spec: v1beta1.NetReachSpec{Schedule: &v1beta1.Schedule{RoundTimeoutMinute: 5},
+			Request: &v1beta1.HTTPRequest{DurationInSecond: 10, QPS: 1}}}
+	if nodes >= minutely {
+		every := "0 1"
+		task.Spec.Schedule = &v1beta1.Schedule{Schedule: &every, RoundNumber: 100, RoundTimeoutMinute: 1}
+		task.Spec.Request.DurationInSecond = 40
 	}
-	return &v1beta1.NetReach{ObjectMeta: metav1.ObjectMeta{Name: "scale-" + string(fault)}, Spec: v1beta1.NetReachSpec{
-		Schedule: &v1beta1.Schedule{RoundTimeoutMinute: 5},
-		Request:  &v1beta1.HTTPRequest{DurationInSecond: duration, QPS: 1}}}
+	if nodes > minutely {
+		task.Spec.Request.Connection = v1beta1.NewConnection
+	}
+	return task
 }
 
 // mostPerAgent is the limit of requests a second that the controller is given for each agent: the chart's, and in
 // large clusters a hundred.
 func mostPerAgent(nodes int) int {
-	if nodes > 1000 {
+	if nodes > minutely {
 		return 100
 	}
 	return 5000
@@ -117,11 +124,7 @@ func (b *bed) follow(ctx context.Context, task *v1beta1.NetReach, r *Result, beg
 	if raw, err := json.Marshal(task); err == nil {
 		r.Status = len(raw)
 	}
-	record := task.Status.History[len(task.Status.History)-1]
-	r.Outcome = string(record.Status)
-	r.Blamed = slices.DeleteFunc(slices.Clone(record.FailedAgentNodeList), func(node string) bool {
-		return slices.Contains(r.Fault.Places(r.Nodes), node)
-	})
+	r.of(task.Status.History[len(task.Status.History)-1])
 	var raw []byte
 	err = until(ctx, func() error {
 		if err := b.revive(ctx, r); err != nil {
@@ -210,7 +213,6 @@ func fill(r *Result, raw []byte) error {
 	var found struct {
 		Spec struct {
 			systemv1beta1.KdoctorReportSpec
-			Coverage map[string]any
 			// Report is not of interest, and may be large.
 			Report json.RawMessage
 		} `json:"spec"`

@@ -3,12 +3,15 @@ package scale
 import (
 	"testing"
 
+	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
+	"kdoctor.io/kdoctor/api/v1beta1"
 	"kdoctor.io/kdoctor/bench/internal/fleet"
 )
 
 func TestGoals(t *testing.T) {
 	good := Result{Nodes: 1000, Fault: fleet.Healthy, Outcome: "succeed", Took: 60, After: 5, CPU: 30, Peak: 300e6,
-		Paths: 2_001_000, Stored: 1e9}
+		Paths: 2_001_000, Stored: 1e9,
+		Coverage: &systemv1beta1.Coverage{EveryPairWithin: "1m0s", EveryPairWithinInMs: 60e3}}
 	dead := Result{Nodes: 1000, Fault: fleet.DeadNode, Outcome: "fail",
 		Findings: []Finding{{"NodeUnreachable", "node " + fleet.Node(500)}}}
 	change := func(r Result, by func(*Result)) []Result {
@@ -36,14 +39,14 @@ func TestGoals(t *testing.T) {
 		}), []string{"the fault is one finding, in its place"}},
 		"a second finding": {change(dead, func(r *Result) { r.Findings = append(r.Findings, r.Findings...) }),
 			[]string{"the fault is one finding, in its place"}},
-		"somebody else is blamed": {change(dead, func(r *Result) { r.Blamed = []string{"n"} }),
+		"somebody else is blamed": {change(dead, func(r *Result) { r.Blamed = 1 }),
 			[]string{"nodes that are blamed in vain"}},
 		"101 bytes a path": {[]Result{{Nodes: 50, Fault: fleet.Healthy, Outcome: "succeed", Paths: 100, Stored: 10100}},
 			[]string{"stored, full rows"}},
 		"no path by path above the bound": {[]Result{{Nodes: 150, Fault: fleet.Healthy, Outcome: "succeed",
 			Paths: 45150, Stored: 1e9}}, nil},
 		"every pair within six minutes": {change(good, func(r *Result) {
-			r.Nodes, r.Coverage = 5000, map[string]any{"EveryPairWithin": "6m0s"}
+			r.Nodes, r.Coverage = 5000, &systemv1beta1.Coverage{EveryPairWithin: "6m0s", EveryPairWithinInMs: 360e3}
 			r.YAML.Peak, r.Took = 200e6, 60
 		}), []string{"every pair is probed within"}},
 	} {
@@ -115,5 +118,25 @@ func TestGrowthIsThatAfterTheStart(t *testing.T) {
 	}
 	if got := (Heartbeat{}).Growth(); got != 1 {
 		t.Errorf("no rounds grew %.3f times", got)
+	}
+}
+
+func TestNodesThatAreBlamed(t *testing.T) {
+	all := int64(21)
+	victim := fleet.Node(fleet.Victim(1000))
+	for name, c := range map[string]struct {
+		record v1beta1.Record
+		want   int
+		first  string
+	}{
+		"nobody":               {v1beta1.Record{}, 0, ""},
+		"the victim alone":     {v1beta1.Record{FailedAgentNodeList: []string{victim}}, 0, ""},
+		"somebody else":        {v1beta1.Record{FailedAgentNodeList: []string{"n", victim}}, 1, "n"},
+		"more than are listed": {v1beta1.Record{FailedAgentNodeList: []string{"n"}, FailedAgentNodeNumber: &all}, 21, "n"},
+	} {
+		r := Result{Nodes: 1000, Fault: fleet.BlockedPort}
+		if r.of(c.record); r.Blamed != c.want || r.BlamedFirst != c.first {
+			t.Errorf("%s: %d, such as %q; want %d, %q", name, r.Blamed, r.BlamedFirst, c.want, c.first)
+		}
 	}
 }
