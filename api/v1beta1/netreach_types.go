@@ -43,9 +43,9 @@ type NetReachTarget struct {
 	// +kubebuilder:validation:MaxLength=256
 	NodePortAddresses NodePortAddresses `json:"nodePortAddresses,omitempty"`
 	// mesh is which pairs of nodes a round probes. Full is every pair in every round. Rotate is a part of the pairs in
-	// each round, so that consecutive rounds together probe every pair. Auto, which is also what no value means, is Full
-	// for as many nodes as the limits of requests allow within durationInSecond, and Rotate beyond. Up to 50 nodes are
-	// always probed in full. The report says what a round covers.
+	// each round, so that consecutive rounds together probe every pair. Auto, which is also what no value means, is
+	// Full for as many nodes as the limits of requests allow within durationInSecond, and Rotate beyond. Up to 50 nodes
+	// are always probed in full. The report says what a round covers.
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
 	Mesh Mesh `json:"mesh,omitempty"`

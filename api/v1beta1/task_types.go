@@ -200,8 +200,8 @@ type Record struct {
 	// +required
 	// +listType=atomic
 	NotReportAgentNodeList []string `json:"notReportAgentNodeList"`
-	// failedAgentNodeNumber is how many nodes had agents that saw a failure that no finding about another node explains.
-	// It is set once the round is over.
+	// failedAgentNodeNumber is how many nodes had agents that saw a failure that no finding about another node
+	// explains. It is set once the round is over.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	FailedAgentNodeNumber *int64 `json:"failedAgentNodeNumber,omitempty"`

@@ -17,8 +17,8 @@ import (
 const garbagePercent = 50
 
 // limitMemory tells the Go runtime how much memory there is, and to collect garbage early, unless the environment says
-// otherwise. Without a limit the runtime lets garbage grow whatever there is, and the kernel ends a container that passes
-// its own limit.
+// otherwise. Without a limit the runtime lets garbage grow whatever there is, and the kernel ends a container that
+// passes its own limit.
 func limitMemory(log logr.Logger) {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(garbagePercent)

@@ -100,8 +100,9 @@ func (s *rounds) start(plan mesh.Plan) (known bool, err error) {
 		}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), plan.Limit)
-	r := &round{key: plan.Key, plan: plan, identity: s.identity, load: s.measure(plan), started: time.Now(), cancel: cancel,
-		watch: s.watch, done: make(chan struct{})}
+	r := &round{key: plan.Key, plan: plan, identity: s.identity, load: s.measure(plan), started: time.Now(),
+		cancel: cancel,
+		watch:  s.watch, done: make(chan struct{})}
 	s.known[plan.Key] = r
 	for _, o := range older {
 		o.cancel()
@@ -159,7 +160,8 @@ func (s *rounds) drop(key schedule.Key) {
 	s.answers.Forget(key.String())
 }
 
-// report returns the round's report of this moment, with or without paths and sums; ok is false for a round that this agent does not know.
+// report returns the round's report of this moment, with or without paths and sums; ok is false for a round that this
+// agent does not know.
 func (s *rounds) report(key schedule.Key, stateOnly bool) (m *agentv1.AgentReport, ok bool, err error) {
 	s.mu.Lock()
 	r, ok := s.known[key]

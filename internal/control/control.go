@@ -68,8 +68,8 @@ type Config struct {
 	DirectRetry time.Duration
 }
 
-// Client talks to agents. It keeps a connection to each until Release or Close is called, or the connection was idle for
-// minutes.
+// Client talks to agents. It keeps a connection to each until Release or Close is called, or the connection was idle
+// for minutes.
 type Client struct {
 	config Config
 

@@ -256,7 +256,8 @@ func (r *Reconciler) begin(ctx context.Context, task Task, d decision) {
 	ctrl.LoggerFrom(ctx).Info("round begins", "round", d.begin.String(), "deadline", d.deadline)
 	r.Rounds.Begin(round.Request{
 		Key: d.begin, Task: report.TaskRef{Kind: r.Kind.Name, Name: task.Name}, Workload: workloadOf(task, r.Workload),
-		Want: task.Want, Expect: task.Expect, Planned: d.planned, Deadline: d.deadline, Interval: d.interval, Spec: task.Spec,
+		Want: task.Want, Expect: task.Expect, Planned: d.planned, Deadline: d.deadline, Interval: d.interval,
+		Spec: task.Spec,
 	}, func() { r.wake(task.Name) })
 }
 

@@ -68,11 +68,15 @@ func Large(round report.Round, t *tally.Tally) (findings []Finding, explained fu
 	}
 	located := len(findings) > 0
 	for _, f := range unreached(round, t) {
-		if !slices.ContainsFunc(dead, func(node int32) bool { return strings.HasSuffix(f.Where, " on node "+t.Nodes[node]) }) {
+		on := func(node int32) bool { return strings.HasSuffix(f.Where, " on node "+t.Nodes[node]) }
+		if !slices.ContainsFunc(dead, on) {
 			findings = append(findings, f)
 		}
 	}
-	slices.SortStableFunc(findings, func(a, b Finding) int { return cmp.Compare(rank(a.Confidence), rank(b.Confidence)) })
+	slices.SortStableFunc(findings, func(a, b Finding) int {
+		return cmp.Compare(rank(a.Confidence),
+			rank(b.Confidence))
+	})
 	return findings, func(node string) bool { return located && !remaining[node] }
 }
 
@@ -108,7 +112,8 @@ func suspectsOf(t *tally.Tally) []suspect {
 
 // toNode returns the suspects that the node itself, and that one kind of paths to it, is the fault.
 func toNode(t *tally.Tally, node int) []suspect {
-	whole := suspect{dead: int32(node), breadth: 1} // #nosec G115 -- an index of int32
+	at := int32(node) // #nosec G115 -- far fewer nodes
+	whole := suspect{dead: at, breadth: 1}
 	var single []suspect
 	groups, failing := 0, 0
 	for g, of := range t.Groups {
@@ -128,7 +133,7 @@ func toNode(t *tally.Tally, node int) []suspect {
 		}
 		single = append(single, suspect{
 			dead: -1, breadth: 3, paths: c.Paths, failed: c.Failed,
-			has: func(f tally.Failure) bool { return f.To == int32(node) && f.Group == uint16(g) },
+			has: func(f tally.Failure) bool { return f.To == at && int(f.Group) == g },
 			finding: Finding{Reason: "CommonNode", Component: component, Where: name, Confidence: High,
 				Message: fmt.Sprintf("%s fails from everywhere, while other paths to the node pass; look at %s", name,
 					adviceFor(of.Kind)),
@@ -138,8 +143,9 @@ func toNode(t *tally.Tally, node int) []suspect {
 	if groups < 2 || failing < groups {
 		return single
 	}
-	whole.has = func(f tally.Failure) bool { return f.To == int32(node) || f.From == int32(node) }
-	whole.finding = Finding{Reason: "CommonNode", Component: PodOrNode, Where: "node " + t.Nodes[node], Confidence: High,
+	whole.has = func(f tally.Failure) bool { return f.To == at || f.From == at }
+	whole.finding = Finding{Reason: "CommonNode", Component: PodOrNode, Where: "node " + t.Nodes[node],
+		Confidence: High,
 		Message: fmt.Sprintf("every kind of path to node %s fails; look at the node, its network and its agent's pod",
 			t.Nodes[node]),
 		Evidence: []string{failedOfPaths(tally.Count{Paths: whole.paths, Failed: whole.failed})}}
@@ -148,7 +154,7 @@ func toNode(t *tally.Tally, node int) []suspect {
 
 // fromNode returns the suspect that whatever the node sends is the fault.
 func fromNode(t *tally.Tally, node int) []suspect {
-	s := suspect{dead: -1, breadth: 2, has: func(f tally.Failure) bool { return f.From == int32(node) }}
+	s := suspect{dead: -1, breadth: 2, has: func(f tally.Failure) bool { return int(f.From) == node }}
 	for g := range t.Groups {
 		s.paths, s.failed = s.paths+t.From[g][node].Paths, s.failed+t.From[g][node].Failed
 	}
@@ -241,9 +247,9 @@ func failedOfPaths(c tally.Count) string {
 	return fmt.Sprintf("%d of %d paths failed", c.Failed, c.Paths)
 }
 
-// withoutTurns leaves out the failures on paths to Services, as far as they are about as many requests as are led to the
-// dead nodes' pods: a Service leads one of k requests to each of k pods until Kubernetes takes a dead one out. found has
-// how many failures were put down to findings, by group.
+// withoutTurns leaves out the failures on paths to Services, as far as they are about as many requests as are led to
+// the dead nodes' pods: a Service leads one of k requests to each of k pods until Kubernetes takes a dead one out.
+// found has how many failures were put down to findings, by group.
 func withoutTurns(round report.Round, t *tally.Tally, left []tally.Failure, found []uint64,
 	dead []int32) []tally.Failure {
 	lost := map[string]bool{}

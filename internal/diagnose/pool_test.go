@@ -71,7 +71,8 @@ func TestTurns(t *testing.T) {
 	port := func(met ...uint64) *cell {
 		return &cell{pathKind: pathKind{kind: target.NodePort}, targets: map[string]*podCounts{"x": tallied4(met...)}}
 	}
-	own := &cell{pathKind: pathKind{kind: target.ClusterIP}, targets: map[string]*podCounts{"x": tallied4(0, 90, 90, 90)}}
+	own := &cell{pathKind: pathKind{kind: target.ClusterIP}, targets: map[string]*podCounts{"x": tallied4(0, 90, 90,
+		90)}}
 	for name, c := range map[string]struct {
 		cells []*cell
 		want  bool

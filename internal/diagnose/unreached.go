@@ -14,8 +14,8 @@ import (
 const mostUnreached = 3
 
 // unreached finds the pods that no agent's requests to a Service ever reached, by the answers of all agents together. A
-// pod gets one in k of the answers of the agents that name it; with an expected number of L answers, none at all has the
-// probability e^-L (Poisson).
+// pod gets one in k of the answers of the agents that name it; with an expected number of L answers, none at all has
+// the probability e^-L (Poisson).
 func unreached(round report.Round, t *tally.Tally) []Finding {
 	changed := map[string]bool{}
 	for _, c := range round.Churn {

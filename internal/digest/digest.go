@@ -76,8 +76,9 @@ func Of(plan mesh.Plan, paths []report.Path) Digest {
 func judge(plan mesh.Plan, paths []report.Path) []verdict.Result {
 	persistent, _ := plan.Load.Persistent()
 	alone := verdict.Alone{
-		Expect:   verdict.Expect{SuccessRate: plan.Detail.SuccessRate, MeanDelay: plan.Detail.MeanDelay},
-		Expected: report.Expected{Requests: plan.Load.Requests(), Persistent: persistent}, AnswerBytes: plan.Answer.Bytes}
+		Expect:      verdict.Expect{SuccessRate: plan.Detail.SuccessRate, MeanDelay: plan.Detail.MeanDelay},
+		Expected:    report.Expected{Requests: plan.Load.Requests(), Persistent: persistent},
+		AnswerBytes: plan.Answer.Bytes}
 	results := make([]verdict.Result, len(paths))
 	for i := range paths {
 		results[i] = alone.Judge(paths[i]).Result

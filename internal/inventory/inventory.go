@@ -27,9 +27,9 @@ type Inventory struct {
 	pods  sharing[[]corev1.Pod]
 }
 
-// New returns an inventory of the namespace. The reader asks the API server itself: a snapshot must have what is true when
-// it is taken, and nobody can see how far a cache is behind. A node that was deleted a moment ago would count as missing,
-// and a failure that a change explains would be a failure without a reason.
+// New returns an inventory of the namespace. The reader asks the API server itself: a snapshot must have what is true
+// when it is taken, and nobody can see how far a cache is behind. A node that was deleted a moment ago would count as
+// missing, and a failure that a change explains would be a failure without a reason.
 func New(reader client.Reader, namespace string) *Inventory {
 	return &Inventory{reader: reader, namespace: namespace}
 }

@@ -112,9 +112,11 @@ func (c *largeCluster) answer(request *http.Request) ([]byte, error) {
 	var kind schema.GroupVersionKind
 	switch path := request.URL.Path; {
 	case strings.HasSuffix(path, "/nodes"):
-		object, kind = &corev1.NodeList{ListMeta: page, Items: c.nodes[from:to]}, corev1.SchemeGroupVersion.WithKind("NodeList")
+		object, kind = &corev1.NodeList{ListMeta: page, Items: c.nodes[from:to]},
+			corev1.SchemeGroupVersion.WithKind("NodeList")
 	case strings.HasSuffix(path, "/pods"):
-		object, kind = &corev1.PodList{ListMeta: page, Items: c.pods[from:to]}, corev1.SchemeGroupVersion.WithKind("PodList")
+		object, kind = &corev1.PodList{ListMeta: page, Items: c.pods[from:to]},
+			corev1.SchemeGroupVersion.WithKind("PodList")
 	case strings.HasSuffix(path, "/daemonsets/agents"):
 		object, kind = daemonSet(int32(len(c.nodes))), appsv1.SchemeGroupVersion.WithKind("DaemonSet")
 	default:

@@ -10,9 +10,9 @@ import (
 const longestPause = time.Second
 
 // sharing lets callers that want the same list at the same time share one reading. Nobody gets a list whose reading
-// began before the call: a caller that comes while the list is read waits for the next reading, together with all others
-// that come meanwhile. So a list is never older than one that the caller had read alone, however many rounds run. Between
-// two readings there is a pause as long as the last one took, at most longestPause.
+// began before the call: a caller that comes while the list is read waits for the next reading, together with all
+// others that come meanwhile. So a list is never older than one that the caller had read alone, however many rounds
+// run. Between two readings there is a pause as long as the last one took, at most longestPause.
 //
 // The zero value is ready for use.
 type sharing[T any] struct {

@@ -5,8 +5,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// slimNode returns what this package reads of a node, and nothing else. marks are the annotations that it reads. Most of
-// a node is its images and the notes of who wrote what.
+// slimNode returns what this package reads of a node, and nothing else. marks are the annotations that it reads. Most
+// of a node is its images and the notes of who wrote what.
 func slimNode(node *corev1.Node, marks []string) corev1.Node {
 	return corev1.Node{
 		ObjectMeta: metav1.ObjectMeta{Name: node.Name, UID: node.UID, Labels: node.Labels,

@@ -14,7 +14,8 @@ import (
 func TestWhatIsKeptOfANode(t *testing.T) {
 	deleted := metav1.NewTime(time.Unix(100, 0))
 	ready := corev1.NodeCondition{Type: corev1.NodeReady, Status: corev1.ConditionFalse, Message: shuttingDown}
-	meta := metav1.ObjectMeta{Name: "n", UID: "uid", Labels: map[string]string{"zone": "a"}, DeletionTimestamp: &deleted}
+	meta := metav1.ObjectMeta{Name: "n", UID: "uid", Labels: map[string]string{"zone": "a"},
+		DeletionTimestamp: &deleted}
 	full := corev1.Node{ObjectMeta: meta, Spec: corev1.NodeSpec{Unschedulable: true, PodCIDR: "198.18.0.0/24",
 		Taints: []corev1.Taint{{Key: "t", Effect: corev1.TaintEffectNoSchedule}}}}
 	want := corev1.Node{ObjectMeta: meta, Spec: corev1.NodeSpec{Unschedulable: true, Taints: full.Spec.Taints}}
@@ -52,8 +53,9 @@ func TestWhatIsKeptOfAPod(t *testing.T) {
 	full.Annotations["other.example.com/long"] = "text"
 	full.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "kubelet"}}
 	full.Spec = corev1.PodSpec{Affinity: affinity, ServiceAccountName: "agent",
-		Volumes:    []corev1.Volume{{Name: "tls"}},
-		Containers: []corev1.Container{{Name: "agent", Image: "image", Env: []corev1.EnvVar{{Name: "A"}}, Ports: ports}}}
+		Volumes: []corev1.Volume{{Name: "tls"}},
+		Containers: []corev1.Container{{Name: "agent", Image: "image", Env: []corev1.EnvVar{{Name: "A"}},
+			Ports: ports}}}
 	full.Status.Message, full.Status.QOSClass = "text", corev1.PodQOSBurstable
 	want := corev1.Pod{ObjectMeta: meta, Status: status, Spec: corev1.PodSpec{Affinity: affinity,
 		Containers: []corev1.Container{{Name: "agent", Ports: ports}}}}

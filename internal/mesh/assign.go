@@ -126,8 +126,8 @@ func (m *Mesh) Assign() *Assignment {
 	return a
 }
 
-// of returns the agent's part of the shared targets by their indices: those that are always listed, which are those that
-// failed before, and the others. The agent's own node is always among them.
+// of returns the agent's part of the shared targets by their indices: those that are always listed, which are those
+// that failed before, and the others. The agent's own node is always among them.
 func (a *Assignment) of(agent topology.Agent) (listed, others []uint32) {
 	shared := a.mesh.Shared
 	from, always := hash(agent.Node), map[string]bool{}

@@ -8,8 +8,8 @@ import (
 )
 
 // Count returns how many agents are ready, and how many targets of the wanted kinds and families the agent with the
-// most targets has. Its cost grows with the number of agents, not with the number of paths: targets are derived once for
-// all agents, and node ports of the agent's own node once for each node.
+// most targets has. Its cost grows with the number of agents, not with the number of paths: targets are derived once
+// for all agents, and node ports of the agent's own node once for each node.
 func Count(snapshot topology.Snapshot, want Want) (agents, most int) {
 	ready := slices.DeleteFunc(slices.Clone(snapshot.Agents), func(a topology.Agent) bool { return !a.Ready() })
 	if len(ready) == 0 {

@@ -21,8 +21,8 @@ type Want struct {
 	// NodeAddresses says by which addresses of a node its node ports are probed; empty is target.PrimaryAddress.
 	NodeAddresses target.Addresses
 	Load          Load
-	// Pairs is which pairs of nodes are probed; empty is AutoPairs. Rounds is in how many rounds every pair is probed at
-	// least, a power of two; 0 is 1.
+	// Pairs is which pairs of nodes are probed; empty is AutoPairs. Rounds is in how many rounds every pair is probed
+	// at least, a power of two; 0 is 1.
 	Pairs  Pairs
 	Rounds uint64
 	// Again are the pairs that failed in earlier rounds.
@@ -104,8 +104,9 @@ type Mesh struct {
 	Shared *Shared `json:"Shared,omitempty"`
 }
 
-// New plans a round in which every ready agent probes every target, or its part of the pairs of nodes, with the load that
-// is asked for: limits.Grant lowers it. Agents that are not ready are expected as well, with the reason. Plans with the same targets share them.
+// New plans a round in which every ready agent probes every target, or its part of the pairs of nodes, with the load
+// that is asked for: limits.Grant lowers it. Agents that are not ready are expected as well, with the reason. Plans
+// with the same targets share them.
 func New(key schedule.Key, task report.TaskRef, snapshot topology.Snapshot, want Want) Mesh {
 	var m Mesh
 	seen := map[target.Gap]bool{}

@@ -45,7 +45,7 @@ func rotationOf(uid string, round int64, rounds uint64) Rotation {
 	if rounds <= 1 {
 		return Rotation{Rounds: 1}
 	}
-	return Rotation{Seed: hash(uid), Rounds: rounds, Class: uint64(round) & (rounds - 1)} // #nosec G115 -- it wraps alike
+	return Rotation{Seed: hash(uid), Rounds: rounds, Class: uint64(round) & (rounds - 1)}
 }
 
 // Full reports whether every pair is probed.

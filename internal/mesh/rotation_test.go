@@ -161,7 +161,8 @@ func TestCoverageSaysWhatARoundProbes(t *testing.T) {
 	want := defaultWant()
 	want.Pairs = mesh.RotatingPairs
 	started := time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC)
-	for round, oldest := range map[int64]time.Time{3: {}, 4: started.Add(-3 * time.Minute), 9: started.Add(-3 * time.Minute)} {
+	for round, oldest := range map[int64]time.Time{3: {}, 4: started.Add(-3 * time.Minute),
+		9: started.Add(-3 * time.Minute)} {
 		m := mesh.New(schedule.Key{UID: "u", Round: round}, report.TaskRef{}, largeCluster(200, 4, nil), want)
 		c := m.Assign().Coverage(round, time.Minute, started)
 		if c.Mode != report.Rotate || c.Rounds != 4 || c.AllPairs != 200*200 || c.Within != 4*time.Minute ||

@@ -41,7 +41,9 @@ func (t *Truth) Record(a AgentTruth) (report.AgentReport, error) {
 	if err != nil {
 		return report.AgentReport{}, fmt.Errorf("report of %s: %w", r.Pod, err)
 	}
-	t.planOf(r.Pod).Attach(&sent)
+	if err := t.planOf(r.Pod).Attach(&sent); err != nil {
+		return report.AgentReport{}, fmt.Errorf("report of %s: %w", r.Pod, err)
+	}
 	sent.Earliest, sent.Latest, sent.Via = epoch().Add(a.Earliest), epoch().Add(a.Latest), report.Direct
 	return sent, nil
 }

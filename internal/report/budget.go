@@ -42,8 +42,8 @@ type RequestBudget struct {
 	// UsedBy names the tasks whose rounds left too little of the limit, as "NetReach a, NetReach b"; it is empty if
 	// even the whole limit would not have been enough.
 	LowestRate int `json:"Needs"`
-	// MostTargets is how many targets an agent can probe in a round, set only where nothing was granted because the round
-	// has more.
+	// MostTargets is how many targets an agent can probe in a round, set only where nothing was granted because the
+	// round has more.
 	MostTargets int    `json:"MostTargets,omitempty"`
 	Cap         int    `json:"Cap"`
 	UsedBy      string `json:"Users"`

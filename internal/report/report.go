@@ -175,8 +175,8 @@ type Round struct {
 	Findings []Finding `json:"Findings,omitempty"`
 	// Coverage says which pairs of nodes were probed.
 	Coverage Coverage `json:"Coverage,omitzero"`
-	// Again are the pairs of nodes that the next round probes again because they failed; empty in a round that probed all
-	// pairs.
+	// Again are the pairs of nodes that the next round probes again because they failed; empty in a round that probed
+	// all pairs.
 	Again []Again `json:"Again,omitempty"`
 	// Nodes are the nodes to which paths did not pass that no agent reports one by one, those with the most first, at
 	// most MaxNodes; MoreNodes is how many there are beyond. ZonePairs are all pairs of zones. All are empty in a round

@@ -10,7 +10,8 @@ import (
 // Sum adds up paths of one agent that are not reported one by one: those of one kind and family to the nodes of one
 // zone. A round of many paths has sums; a round of few has none.
 type Sum struct {
-	// Group is the number under which the plan has the kind, the family and the zone. It has no meaning beyond the round.
+	// Group is the number under which the plan has the kind, the family and the zone. It has no meaning beyond the
+	// round.
 	Group uint32 `json:"-"`
 	// Zone is the zone of the targets' nodes; empty if unknown.
 	Zone string `json:"Zone"`
@@ -50,8 +51,8 @@ type Again struct {
 	Passed int `json:"Passed"`
 }
 
-// AgainUntil is in how many rounds a pair that failed must pass until it is probed like all others. MaxAgain is how many
-// such pairs an agent has at most.
+// AgainUntil is in how many rounds a pair that failed must pass until it is probed like all others. MaxAgain is how
+// many such pairs an agent has at most.
 const (
 	AgainUntil = 3
 	MaxAgain   = 20

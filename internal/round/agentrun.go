@@ -229,7 +229,8 @@ func (a *agentRun) poll(ctx context.Context) error {
 
 // fetch asks for the report once and keeps the answer.
 func (a *agentRun) fetch(ctx context.Context) error {
-	got, err := a.ask(ctx, func(ctx context.Context, agent topology.Agent, key schedule.Key) (report.AgentReport, error) {
+	got, err := a.ask(ctx, func(ctx context.Context, agent topology.Agent, key schedule.Key) (report.AgentReport,
+		error) {
 		got, err := a.round.config.Agents.Fetch(ctx, agent, key)
 		if err == nil && got.Pod == agent.Pod {
 			err = a.round.assigned.Attach(a.index, &got)

@@ -98,8 +98,8 @@ func (c *Conductor) draft(ctx context.Context, req Request) (mesh.Mesh, topology
 	}
 }
 
-// again returns the pairs of nodes that the round before wants probed again. Without that round, as after an edit of the
-// task, or while the store is out of reach, there are none: every pair has its turn all the same.
+// again returns the pairs of nodes that the round before wants probed again. Without that round, as after an edit of
+// the task, or while the store is out of reach, there are none: every pair has its turn all the same.
 func (c *Conductor) again(ctx context.Context, key schedule.Key) []report.Again {
 	if c.Config.Again == nil {
 		return nil

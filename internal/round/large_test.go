@@ -311,7 +311,8 @@ func TestFaultsOfARoundWithManyPathsAreFoundOnceAndNobodyElseIsBlamed(t *testing
 		t.Run(c.name, func(t *testing.T) {
 			stored := runMany(t, c.many, nil)
 			r := stored.Round
-			if all, listed := countPaths(r); all != uint64((manyNodes-c.silent)*(2*manyNodes+1)) || listed > mesh.MaxRows {
+			if all, listed := countPaths(r); all != uint64((manyNodes-c.silent)*(2*manyNodes+1)) ||
+				listed > mesh.MaxRows {
 				t.Errorf("the reports have %d paths, %d of them listed", all, listed)
 			}
 			if stored.Verdict.Result != c.result || !slices.Equal(located(r), c.found) {
@@ -319,7 +320,8 @@ func TestFaultsOfARoundWithManyPathsAreFoundOnceAndNobodyElseIsBlamed(t *testing
 					c.found)
 			}
 			// One sentence for each fault, and one for each agent that is missing.
-			if n := len(stored.Verdict.Reasons); c.result == verdict.Fail && n != len(c.found)+c.silent || c.result == verdict.Pass && n > 0 {
+			if n := len(stored.Verdict.Reasons); c.result == verdict.Fail && n != len(c.found)+c.silent ||
+				c.result == verdict.Pass && n > 0 {
 				t.Errorf("there are %d reasons: %v", n, stored.Verdict.Reasons[:min(n, 5)])
 			}
 			if nodes := blamed(stored.Verdict); len(nodes) > 0 && c.name != "a node that reaches nobody" {
@@ -334,7 +336,8 @@ func TestFaultsOfARoundWithManyPathsAreFoundOnceAndNobodyElseIsBlamed(t *testing
 }
 
 func TestLossEverywhereFailsAndIsPutDownToNothing(t *testing.T) {
-	stored := runMany(t, &many{dead: -1, fails: func(_ int, _ *target.Target, n uint64, source *rand.Rand) (lost uint64) {
+	stored := runMany(t, &many{dead: -1, fails: func(_ int, _ *target.Target, n uint64,
+		source *rand.Rand) (lost uint64) {
 		for range n {
 			if source.IntN(50) == 0 {
 				lost++
@@ -351,7 +354,8 @@ func TestLossEverywhereFailsAndIsPutDownToNothing(t *testing.T) {
 }
 
 func TestSumsOfAThrottledAgentAreToolLimited(t *testing.T) {
-	stored := runMany(t, &many{dead: -1, observer: report.Observer{Quota: 0.1, Periods: 100, ThrottledPeriods: 60}}, nil)
+	stored := runMany(t, &many{dead: -1, observer: report.Observer{Quota: 0.1, Periods: 100, ThrottledPeriods: 60}},
+		nil)
 	if stored.Verdict.Result != verdict.ToolLimited {
 		t.Errorf("the result is %s, want %s", stored.Verdict.Result, verdict.ToolLimited)
 	}
@@ -402,7 +406,8 @@ func TestAutoRotatesWhereACapLeavesNoRequestForEveryPair(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				req := request(time.Minute)
 				req.Want.Kinds = []target.Kind{target.Endpoint, target.ClusterIP, target.NodePort}
-				req.Want.Load = mesh.Load{PerSecond: 1, Duration: 10 * time.Second, Timeout: time.Second, Connection: mesh.Both}
+				req.Want.Load = mesh.Load{PerSecond: 1, Duration: 10 * time.Second, Timeout: time.Second,
+					Connection: mesh.Both}
 				req.Want.Pairs = c.pairs
 				kept := newMemory()
 				stored, err := round.New(round.Config{Snapshots: m, Agents: m, Plans: kept, Rounds: kept,
@@ -439,7 +444,8 @@ func TestAPairThatFailedIsProbedUntilItPassedThreeTimes(t *testing.T) {
 	probes := func(r report.Round) bool {
 		for _, a := range r.Agents {
 			if a.Node == nodeOf(3) {
-				return slices.ContainsFunc(a.Paths, func(p report.Path) bool { return destination(&p.Target) == nodeOf(90) })
+				there := func(p report.Path) bool { return destination(&p.Target) == nodeOf(90) }
+				return slices.ContainsFunc(a.Paths, there)
 			}
 		}
 		return false
@@ -452,8 +458,9 @@ func TestAPairThatFailedIsProbedUntilItPassedThreeTimes(t *testing.T) {
 			req := request(time.Minute)
 			req.Key.Round, req.Want.Pairs = number, mesh.RotatingPairs
 			kept := newMemory()
-			stored, err := round.New(round.Config{Snapshots: m, Agents: m, Plans: kept, Rounds: kept, Unknown: errUnknown,
-				Again: fetch}).Run(t.Context(), req)
+			stored, err := round.New(round.Config{Snapshots: m, Agents: m, Plans: kept, Rounds: kept,
+				Unknown: errUnknown,
+				Again:   fetch}).Run(t.Context(), req)
 			if err != nil {
 				t.Fatal(err)
 			}

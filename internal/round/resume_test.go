@@ -47,9 +47,11 @@ func TestAnAgentOfARoundThatIsTakenUp(t *testing.T) {
 		ends   time.Duration
 	}{
 		{name: "it is asked as one that began when the round did", at: 6 * second,
-			want: []string{"state 6s", "state 8s", "state 10s", "state 11.2s", "fetch 11.2s", "state 11.2s"}, result: verdict.Pass,
-			ends: 11200 * time.Millisecond},
-		{name: "after its load it is asked at once", at: 30 * second, want: []string{"state 30s", "fetch 30s", "state 30s"},
+			want:   []string{"state 6s", "state 8s", "state 10s", "state 11.2s", "fetch 11.2s", "state 11.2s"},
+			result: verdict.Pass,
+			ends:   11200 * time.Millisecond},
+		{name: "after its load it is asked at once", at: 30 * second, want: []string{"state 30s", "fetch 30s",
+			"state 30s"},
 			result: verdict.Pass, ends: 30 * second},
 		{name: "one that does not answer at first is asked on", at: 30 * second, habit: habit{hiccup: 29 * second},
 			want: []string{"state 30s", "state 30.5s", "state 31s", "fetch 31s", "state 31s"}, result: verdict.Pass,

@@ -72,8 +72,8 @@ type Config struct {
 	Rounds    Rounds
 	// Budget limits the load; nil is no limit.
 	Budget Budget
-	// Again returns the pairs of nodes that a stored round wants probed again; nil is none. Its error is store.ErrNotFound,
-	// wrapped, for a round that is not stored.
+	// Again returns the pairs of nodes that a stored round wants probed again; nil is none. Its error is
+	// store.ErrNotFound, wrapped, for a round that is not stored.
 	Again func(ctx context.Context, key schedule.Key) ([]report.Again, error)
 	// Unknown is the error that Agents return, wrapped, for a round that the agent does not have.
 	Unknown error

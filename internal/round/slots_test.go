@@ -47,7 +47,8 @@ func TestAnAgentsTimesCountFromItsFirstCall(t *testing.T) {
 				}
 				agents, m, req := newAgents(habits), newMemory(), request(10*time.Minute)
 				req.Want.Load.Duration = time.Second
-				got, err := round.New(round.Config{Snapshots: pods(names...), Agents: slowStart{agents, c.takes}, Plans: m,
+				got, err := round.New(round.Config{Snapshots: pods(names...), Agents: slowStart{agents, c.takes},
+					Plans:  m,
 					Rounds: m, Unknown: errUnknown, Parallel: 1}).Run(t.Context(), req)
 				if err != nil || len(got.Round.Missing) > 0 {
 					t.Fatalf("%d agents are missing, %v", len(got.Round.Missing), err)

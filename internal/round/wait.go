@@ -53,8 +53,8 @@ const (
 // memory in proportion to the nodes.
 const largeParallel = 16
 
-// keepOpenUpTo is the number of agents up to which connections to agents stay open from one round to the next. With more
-// agents they would take the memory that judging and storing the round needs.
+// keepOpenUpTo is the number of agents up to which connections to agents stay open from one round to the next. With
+// more agents they would take the memory that judging and storing the round needs.
 const keepOpenUpTo = 200
 
 // sleep waits for d and reports whether the context was alive to the end of the wait.

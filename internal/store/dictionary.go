@@ -86,7 +86,7 @@ func cutString(b []byte) (s string, rest []byte, err error) {
 // cutBytes reads bytes with their length before them.
 func cutBytes(b []byte) (text, rest []byte, err error) {
 	n, size := binary.Uvarint(b)
-	if size <= 0 || n > uint64(len(b)-size) {
+	if size <= 0 || n > uint64(len(b)-size) { // #nosec G115 -- size is at most len(b)
 		return nil, nil, errors.New("it is cut short")
 	}
 	b = b[size:]

@@ -86,7 +86,7 @@ func (n *listNode) write(r *rows, v reflect.Value) error {
 	if err := n.node(r); err != nil {
 		return err
 	}
-	n.length.add(uint64(v.Len()) + 1)
+	n.length.add(uint64(v.Len()) + 1) // #nosec G115 -- a length
 	r.items += v.Len()
 	for i := range v.Len() {
 		if err := n.element.write(r, v.Index(i)); err != nil {
@@ -144,7 +144,7 @@ func (n *mapNode) write(r *rows, v reflect.Value) error {
 		n.length.add(0)
 		return nil
 	}
-	n.length.add(uint64(v.Len()) + 1)
+	n.length.add(uint64(v.Len()) + 1) // #nosec G115 -- a length
 	r.items += v.Len()
 	if v.Len() == 1 {
 		entry := v.MapRange()

@@ -39,7 +39,8 @@ type Note struct {
 func Notes(round report.Round, v Verdict) []Note {
 	var notes []Note
 	if c := round.Coverage; c.Mode == report.Rotate {
-		notes = append(notes, Note{Code: PartOfPairs, Count: c.Pairs, Of: c.AllPairs, Rounds: c.Rounds, Within: c.Within})
+		notes = append(notes, Note{Code: PartOfPairs, Count: c.Pairs, Of: c.AllPairs, Rounds: c.Rounds,
+			Within: c.Within})
 	}
 	withAgents := agentNodes(round)
 	var left, part []report.Outside

@@ -14,8 +14,8 @@ func JudgePath(p report.Path, expect Expect) JudgedPath {
 	return j.judgePath(&j.agents[0], 0, report.Expected{})
 }
 
-// Alone judges single paths as an agent can that knows nothing of other agents and of changes: a path that passes passes
-// for everybody, unless the agent itself met a limit.
+// Alone judges single paths as an agent can that knows nothing of other agents and of changes: a path that passes
+// passes for everybody, unless the agent itself met a limit.
 type Alone struct {
 	Expect Expect
 	// Expected has the requests that are planned on each path.

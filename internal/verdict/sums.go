@@ -12,8 +12,8 @@ type Unlisted struct {
 }
 
 // judgeSums judges the paths that the agent added up. Those that passed by the agent's own judgement pass, unless the
-// agent met a limit. Of the others the agent tells which they are, but not what happened on them: changes excuse them as
-// far as excused tells.
+// agent met a limit. Of the others the agent tells which they are, but not what happened on them: changes excuse them
+// as far as excused tells.
 func (j judge) judgeSums(r *reported, agent *JudgedAgent, worsen func(Result, Reason)) (left bool) {
 	var paths, notPassed uint64
 	for _, sum := range r.Sums {

@@ -36,7 +36,8 @@ func Report(r report.AgentReport) *agentv1.AgentReport {
 	}
 	for _, sum := range r.Sums {
 		total := path(sum.Total)
-		m.Sums = append(m.Sums, &agentv1.Sum{Group: sum.Group, Paths: sum.Paths, NotPassed: sum.NotPassed, Total: total})
+		m.Sums = append(m.Sums, &agentv1.Sum{Group: sum.Group, Paths: sum.Paths, NotPassed: sum.NotPassed,
+			Total: total})
 	}
 	if r.Resources.Known {
 		m.Resources = &agentv1.Resources{Known: true, MaxCpuPercent: r.Resources.MaxCPU,

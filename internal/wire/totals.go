@@ -26,7 +26,8 @@ func parseSums(m *agentv1.AgentReport) ([]report.Sum, []report.NotListed, error)
 				s.GetNotPassed(), s.GetPaths())
 		}
 		seen[s.GetGroup()] = true
-		sums = append(sums, report.Sum{Group: s.GetGroup(), Paths: s.GetPaths(), NotPassed: s.GetNotPassed(), Total: total})
+		sums = append(sums, report.Sum{Group: s.GetGroup(), Paths: s.GetPaths(), NotPassed: s.GetNotPassed(),
+			Total: total})
 	}
 	var notListed []report.NotListed
 	for i, number := range m.GetNotListed() {

@@ -74,14 +74,16 @@ func TestDetailsThatCannotBeAreRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := plan()
 			p.Targets = p.Targets[:1]
-			p.Detail = mesh.Detail{Listed: 1, Rows: 4, Groups: []uint32{0}, SuccessRate: 0.5, MeanDelay: time.Second, Pods: 2}
+			p.Detail = mesh.Detail{Listed: 1, Rows: 4, Groups: []uint32{0}, SuccessRate: 0.5, MeanDelay: time.Second,
+				Pods: 2}
 			m := wire.Plan(p)
 			damage(m.Detail)
 			got, err := wire.ParsePlan(m)
 			if (err == nil) != (name == "") {
 				t.Fatalf("got %v", err)
 			}
-			if d := got.Detail; err == nil && (d.Listed != 1 || d.Rows != 4 || len(d.Groups) != 1 || d.SuccessRate != 0.5 ||
+			if d := got.Detail; err == nil && (d.Listed != 1 || d.Rows != 4 || len(d.Groups) != 1 ||
+				d.SuccessRate != 0.5 ||
 				d.MeanDelay != time.Second || d.Pods != 2) {
 				t.Errorf("got %+v", d)
 			}
