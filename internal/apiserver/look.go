@@ -54,7 +54,7 @@ func (h *hub) refreshThose(ctx context.Context, wanted func(render.ReportedTask)
 	}
 	// All looks begin before the first one is waited for.
 	for _, uid := range chosen {
-		h.begin(ctx, uid)
+		_, _ = h.begin(ctx, uid) // await returns the error
 	}
 	var first error
 	for _, uid := range chosen {
