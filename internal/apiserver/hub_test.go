@@ -1,11 +1,10 @@
 package apiserver
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"runtime"
-	"sync"
+	"strconv"
 	"testing"
 	"time"
 
@@ -51,12 +50,6 @@ func TestARoundThatIsStillBeingReadKeepsNobodyElseWaiting(t *testing.T) {
 	release := m.hold("u-a")
 	defer release()
 	m.keep("u-a", 2)
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	var waiting sync.WaitGroup
-	for range 3 {
-		waiting.Go(func() { _ = c.Get().Resource("kdoctorreports").Name("netreach-a").Do(ctx).Error() })
-	}
 	m.awaitHeld(t)
 	began := time.Now()
 	if r, err := get(c, "netreach-b"); err != nil || r.Spec.ReportRoundNumber != 2 {
@@ -70,7 +63,6 @@ func TestARoundThatIsStillBeingReadKeepsNobodyElseWaiting(t *testing.T) {
 		t.Errorf("two other reports took %s", took)
 	}
 	release()
-	waiting.Wait()
 	if r, err := get(c, "netreach-a"); err != nil || r.Spec.ReportRoundNumber != 2 {
 		t.Errorf("the report itself, when it could be read: round %d, %v", r.Spec.ReportRoundNumber, err)
 	}
@@ -185,7 +177,7 @@ func TestRenderedReportsAreForgottenInTheEnd(t *testing.T) {
 	o := newObjects()
 	r := rendered{object: &systemv1beta1.KdoctorReport{ObjectMeta: metav1.ObjectMeta{Name: "r"}}, bytes: maxObjects / 4}
 	for i := range 10 {
-		o.put(fmt.Sprint(i), r)
+		o.put(strconv.Itoa(i), r)
 		o.get("0")
 	}
 	for uid, want := range map[string]bool{"0": true, "1": false, "6": false, "7": true, "9": true} {

@@ -27,7 +27,7 @@ func expectedBackends(round report.Round) backends {
 // tell adds who answered the agent, where any of several pods may.
 func (b backends) tell(m *systemv1beta1.HTTPMetrics, agent string, p report.Path) {
 	pods, ok := b.expected.Pods(agent, p.Target.ID)
-	if !ok && !(b.unknown && p.Target.MayAnswer() == target.Backends) {
+	if !ok && (!b.unknown || p.Target.MayAnswer() != target.Backends) {
 		return
 	}
 	m.BackendsExpected = int64(len(pods))

@@ -292,7 +292,7 @@ func (t *tally) summary() *systemv1beta1.Summary {
 		if p.TargetKind == "" {
 			return math.MaxInt
 		}
-		return int(target.Kind(p.TargetKind).Traits().Place)
+		return target.Kind(p.TargetKind).Traits().Place
 	}
 	slices.SortFunc(s.Paths, func(a, b systemv1beta1.PathSummary) int {
 		return cmp.Or(cmp.Compare(place(a), place(b)), cmp.Compare(a.TargetKind, b.TargetKind),

@@ -116,6 +116,9 @@ type maker struct {
 	fast, slow stats.Histogram
 }
 
+// number is a count as rounds have it.
+func number(n int) uint64 { return uint64(max(n, 0)) } // #nosec G115 -- it is not negative
+
 func histogram(around time.Duration, n int) stats.Histogram {
 	var h stats.Histogram
 	for i := range n {
@@ -138,12 +141,13 @@ func (m maker) targets() int { return 2*m.peers() + 1 }
 func (m maker) sums() bool { return m.Agents*m.targets() > sumsAbove }
 
 func (m maker) coverage() report.Coverage {
-	all := uint64(m.Agents) * uint64(m.Agents)
+	all := number(m.Agents * m.Agents)
 	c := report.Coverage{Mode: report.Full, Pairs: all, AllPairs: all, Rounds: 1, Within: time.Minute,
 		Oldest: Began()}
 	if m.Rotate {
-		rounds := uint64(m.Agents+m.peers()-1) / uint64(m.peers())
-		c = report.Coverage{Mode: report.Rotate, Pairs: uint64(m.Agents * m.peers()), AllPairs: all, Rounds: rounds,
+		rounds := (m.Agents + m.peers() - 1) / m.peers()
+		c = report.Coverage{Mode: report.Rotate, Pairs: number(m.Agents * m.peers()), AllPairs: all,
+			Rounds: number(rounds),
 			Within: time.Duration(rounds) * time.Minute}
 	}
 	return c
@@ -153,7 +157,7 @@ func (m maker) coverage() report.Coverage {
 func (m maker) expected(i int) report.Expected {
 	e := report.Expected{Pod: Pod(i), Node: Node(i), Requests: 10}
 	if m.sums() {
-		e.Paths = uint64(m.targets())
+		e.Paths = number(m.targets())
 		return e
 	}
 	for _, p := range m.paths(i) {
@@ -231,9 +235,9 @@ func (m maker) sumsOf(told int) []report.Sum {
 	left := m.targets() - told
 	for _, kind := range []target.Kind{target.Endpoint, target.NodePort} {
 		for z := range zones {
-			n := uint64(left / (2 * zones))
+			n := number(left / (2 * zones))
 			if kind == target.Endpoint && z == 0 {
-				n += uint64(left % (2 * zones))
+				n += number(left % (2 * zones))
 			}
 			total := report.Path{Target: target.Target{Kind: kind, Family: topology.IPv4, Protocol: target.HTTP},
 				Scheduled: 10 * n, Sent: 10 * n, OK: 10 * n, Bytes: 3690 * n, Latency: m.fast, Response: m.fast,
@@ -250,18 +254,18 @@ func (m maker) sumUp(r *report.Round) {
 	if !m.sums() {
 		return
 	}
-	each := uint64(m.Agents) * uint64(m.targets()) / (zones * zones)
+	each := number(m.Agents * m.targets() / (zones * zones))
 	for from := range zones {
 		for to := range zones {
 			pair := report.ZonePair{From: zone(from), To: zone(to), Paths: each}
 			if m.Dead >= 0 && m.Dead%zones == to {
-				pair.NotPassed = uint64(2 * m.Agents / zones)
+				pair.NotPassed = number(2 * m.Agents / zones)
 			}
 			r.ZonePairs = append(r.ZonePairs, pair)
 		}
 	}
 	if m.Dead >= 0 {
-		n := uint64(2 * (m.peers() - 1))
+		n := number(2 * (m.peers() - 1))
 		r.Nodes = []report.NodeCount{{Node: Node(m.Dead), Paths: n, NotPassed: n}}
 		r.Findings = []report.Finding{{Reason: "CommonNode", Component: diagnose.PodOrNode,
 			Where: "node " + Node(m.Dead), Confidence: diagnose.High,
