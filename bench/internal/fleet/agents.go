@@ -274,12 +274,12 @@ func (c *computed) Run(ctx context.Context) bool {
 }
 
 // costOfPath is about what one path takes of a CPU, its part of the report included.
-const costOfPath = 15 * time.Microsecond
+const costOfPath = 12 * time.Microsecond
 
 // wait waits for the agent's end.
 func (c *computed) wait(ctx context.Context) error {
 	all := costOfPath * time.Duration(len(c.plan.Targets)*c.nodes)
-	early := min(all, c.load.Duration*4/5)
+	early := min(all, c.load.Duration*9/10)
 	timer := time.NewTimer(c.load.Duration - time.Duration(c.random.Int64N(int64(early)+1)))
 	defer timer.Stop()
 	select {

@@ -36,7 +36,7 @@ func taskOf(nodes int, fault fleet.Fault) *v1beta1.NetReach {
 	if nodes >= minutely {
 		every := "0 1"
 		task.Spec.Schedule = &v1beta1.Schedule{Schedule: &every, RoundNumber: 100, RoundTimeoutMinute: 1}
-		task.Spec.Request.DurationInSecond = 40
+		task.Spec.Request.DurationInSecond = 30
 	}
 	if nodes > minutely {
 		task.Spec.Request.Connection = v1beta1.NewConnection
