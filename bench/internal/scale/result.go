@@ -44,8 +44,12 @@ type Result struct {
 	// Stored is how many bytes the round takes in the store, Status how many the task takes in the API.
 	Stored uint64 `json:"Stored"`
 	Status int    `json:"Status"`
-	// Reasons is how many reasons the report has for a failed round.
-	Reasons  int       `json:"Reasons"`
+	// Reasons is how many reasons the report has for a failed round, FirstReason is one of them. NotReported is how many
+	// agents gave no report.
+	Reasons     int    `json:"Reasons"`
+	FirstReason string `json:"FirstReason,omitempty"`
+	NotReported int    `json:"NotReported,omitempty"`
+
 	Findings []Finding `json:"Findings,omitempty"`
 	// Blamed is how many nodes the status calls failed that are not where the fault is, BlamedFirst is one of them.
 	Blamed      int    `json:"Blamed,omitempty"`
@@ -150,6 +154,10 @@ func (r Result) Lines() []string {
 	}
 	if r.Lost != "" {
 		return append(lines, "the report is lost: "+strings.Join(strings.Fields(r.Lost), " "))
+	}
+	if r.FirstReason != "" {
+		lines = append(lines, fmt.Sprintf("%d agents began and %d gave no report; the first of %d reasons: %s", r.Agents,
+			r.NotReported, r.Reasons, r.FirstReason))
 	}
 	for _, f := range r.Findings {
 		lines = append(lines, fmt.Sprintf("found %s: %s", f.Reason, f.Where))

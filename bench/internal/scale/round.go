@@ -221,6 +221,10 @@ func fill(r *Result, raw []byte) error {
 		return fmt.Errorf("read the report: %w", err)
 	}
 	r.Reasons, r.Coverage = len(found.Spec.FailedReasons), found.Spec.Coverage
+	r.NotReported = len(found.Spec.NotReported)
+	if r.Reasons > 0 {
+		r.FirstReason = found.Spec.FailedReasons[0]
+	}
 	for _, f := range found.Spec.Findings {
 		r.Findings = append(r.Findings, Finding{f.Reason, f.Where})
 	}
