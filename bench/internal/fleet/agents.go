@@ -252,25 +252,31 @@ type computed struct {
 // Run implements agent.Load. Agents are done at different times in the last part of the load: their paths take CPU time
 // that in a cluster many machines have.
 func (c *computed) Run(ctx context.Context) bool {
-	complete := c.wait(ctx) == nil
-	var paths []report.Path
-	if complete {
-		c.agents.turn <- struct{}{}
-		paths = make([]report.Path, 0, len(c.plan.Targets))
-		for _, t := range c.plan.Targets {
-			paths = append(paths, c.path(t))
-		}
-		<-c.agents.turn
-	}
-	c.mu.Lock()
-	c.paths = paths
-	c.mu.Unlock()
+	complete := c.wait(ctx) == nil && c.compute(ctx) == nil
 	c.agents.mu.Lock()
 	defer c.agents.mu.Unlock()
 	c.round.running--
-	c.round.paths += uint64(len(paths))
+	c.round.paths += uint64(len(c.plan.Targets))
 	c.round.last = time.Now()
 	return complete
+}
+
+// compute makes the paths, once it is this agent's turn.
+func (c *computed) compute(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case c.agents.turn <- struct{}{}:
+	}
+	defer func() { <-c.agents.turn }()
+	paths := make([]report.Path, 0, len(c.plan.Targets))
+	for _, t := range c.plan.Targets {
+		paths = append(paths, c.path(t))
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.paths = paths
+	return nil
 }
 
 // costOfPath is about what one path takes of a CPU, its part of the report included.
@@ -290,11 +296,18 @@ func (c *computed) wait(ctx context.Context) error {
 	}
 }
 
-// Paths implements agent.Load. There are none until the load is over.
+// Paths implements agent.Load. Until the load is over, and where it is stopped, nothing was sent.
 func (c *computed) Paths() []report.Path {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.paths
+	if c.paths != nil {
+		return c.paths
+	}
+	none := make([]report.Path, 0, len(c.plan.Targets))
+	for _, t := range c.plan.Targets {
+		none = append(none, report.Path{Target: t, Started: c.began, Ended: c.began})
+	}
+	return none
 }
 
 // Grid implements agent.Load.

@@ -25,9 +25,12 @@ type Result struct {
 	Restarts int    `json:"Restarts,omitempty"`
 	// Outcome is how the round ended by the task's status.
 	Outcome string `json:"Outcome"`
-	// Agents is how many agents began the round, Paths is how many paths they measured.
-	Agents int    `json:"Agents"`
-	Paths  uint64 `json:"Paths"`
+	// Agents is how many agents began the round, Paths is how many paths they measured. AgentsTook is the time from the
+	// first agent's begin to the last agent's end: much more than the load lasts where this machine cannot compute in
+	// time what so many agents measure.
+	Agents     int     `json:"Agents"`
+	AgentsTook float64 `json:"AgentsTook"`
+	Paths      uint64  `json:"Paths"`
 	// Took is the time from the making of the task until its status said that the round was over, in seconds. After is
 	// the time from the last agent's end until the report was served.
 	Took  float64 `json:"Took"`
@@ -156,8 +159,8 @@ func (r Result) Lines() []string {
 		return append(lines, "the report is lost: "+strings.Join(strings.Fields(r.Lost), " "))
 	}
 	if r.FirstReason != "" {
-		lines = append(lines, fmt.Sprintf("%d agents began and %d gave no report; the first of %d reasons: %s", r.Agents,
-			r.NotReported, r.Reasons, r.FirstReason))
+		lines = append(lines, fmt.Sprintf("%d agents took %.0f s from the first begin to the last end, %d gave no "+
+			"report; the first of %d reasons: %s", r.Agents, r.AgentsTook, r.NotReported, r.Reasons, r.FirstReason))
 	}
 	for _, f := range r.Findings {
 		lines = append(lines, fmt.Sprintf("found %s: %s", f.Reason, f.Where))

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -141,9 +142,7 @@ func (b *bed) follow(ctx context.Context, task *v1beta1.NetReach, r *Result, beg
 		return errors.Join(fmt.Errorf("the report is not served: %w", err), b.alive())
 	}
 	served := time.Now()
-	if rounds, err := b.agents.rounds(ctx); err == nil && len(rounds) > 0 {
-		r.After = since(rounds[len(rounds)-1].Last, served)
-	}
+	r.After = since(b.agentsOf(ctx, task, r).Last, served)
 	return fill(r, raw)
 }
 
@@ -184,17 +183,16 @@ func (b *bed) look(r *Result) {
 // lastWords is the end of the controller's log.
 func (b *bed) lastWords() error { return fmt.Errorf("its log ends with: %s", b.log.last()) }
 
-// agentsOf fills in what the agents say of the round.
-func (b *bed) agentsOf(ctx context.Context, task *v1beta1.NetReach, r *Result) {
+// agentsOf fills in what the agents say of the task's first round, and returns it.
+func (b *bed) agentsOf(ctx context.Context, task *v1beta1.NetReach, r *Result) (found fleet.Progress) {
 	rounds, err := b.agents.rounds(ctx)
-	if err != nil {
-		return
+	at := slices.IndexFunc(rounds, func(p fleet.Progress) bool { return strings.Contains(p.Round, string(task.UID)) })
+	if err != nil || at < 0 {
+		return fleet.Progress{}
 	}
-	for _, p := range rounds {
-		if strings.Contains(p.Round, string(task.UID)) {
-			r.Agents, r.Paths = p.Started, p.Paths
-		}
-	}
+	found = rounds[at]
+	r.Agents, r.Paths, r.AgentsTook = found.Started, found.Paths, since(found.First, found.Last)
+	return found
 }
 
 // get reads the report with a GET.
