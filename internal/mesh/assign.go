@@ -80,16 +80,23 @@ type Shared struct {
 	MeanDelay   time.Duration `json:"MeanDelay"`
 }
 
-// Assignment gives agents their parts of the shared targets. It is for one goroutine at a time, or for several once it
-// is made: nothing changes it.
+// Assignment gives agents their parts of the shared targets. It may be used by several goroutines: nothing changes it.
 type Assignment struct {
 	mesh *Mesh
-	// hashes are those of the nodes of the shared targets, groups the groups of the shared targets.
-	hashes []uint64
+	// nodes are the nodes of the shared targets, in the order of the targets.
+	nodes []assignedNode
+	// groups are the groups of the shared targets, indices of known.
 	groups []uint32
 	known  []Group
 	ring   ring
 	again  map[string][]string
+}
+
+// assignedNode is a node with the shared targets that lead to it, by their indices.
+type assignedNode struct {
+	name    string
+	hash    uint64
+	targets []uint32
 }
 
 // NodeOf returns the node to which a target leads, empty for a target that leads to no certain node.
@@ -101,23 +108,26 @@ func (m *Mesh) Assign() *Assignment {
 	if m.Shared == nil {
 		return a
 	}
-	a.hashes, a.groups = make([]uint64, len(m.Shared.Targets)), make([]uint32, len(m.Shared.Targets))
+	a.groups = make([]uint32, len(m.Shared.Targets))
 	var names []string
-	index, byName := map[Group]uint32{}, map[string]uint64{}
+	index, places := map[Group]uint32{}, map[string]int{}
 	for i := range m.Shared.Targets {
 		t := &m.Shared.Targets[i]
 		node := NodeOf(t)
-		if _, ok := byName[node]; !ok {
-			byName[node] = hash(node)
-			names = append(names, node)
+		at, ok := places[node]
+		if !ok {
+			at = len(a.nodes)
+			places[node], names = at, append(names, node)
+			a.nodes = append(a.nodes, assignedNode{name: node, hash: hash(node)})
 		}
+		a.nodes[at].targets = append(a.nodes[at].targets, uint32(i)) // #nosec G115 -- the number of targets is bounded
 		g := Group{Kind: t.Kind, Family: t.Family, Protocol: t.Protocol, Answer: t.MayAnswer(),
 			Zone: m.Shared.Zones[node]}
 		if _, ok := index[g]; !ok {
 			index[g] = uint32(len(a.known)) // #nosec G115 -- there are fewer groups than targets
 			a.known = append(a.known, g)
 		}
-		a.hashes[i], a.groups[i] = byName[node], index[g]
+		a.groups[i] = index[g]
 	}
 	a.ring, a.again = newRing(names, m.Shared.Zones), map[string][]string{}
 	for _, pair := range m.Shared.Again {
@@ -126,25 +136,29 @@ func (m *Mesh) Assign() *Assignment {
 	return a
 }
 
-// of returns the agent's part of the shared targets by their indices: those that are always listed, which are those
-// that failed before, and the others. The agent's own node is always among them.
-func (a *Assignment) of(agent topology.Agent) (listed, others []uint32) {
-	shared := a.mesh.Shared
-	from, always := hash(agent.Node), map[string]bool{}
-	for _, node := range a.again[agent.Node] {
-		always[node] = true
+// of returns the agent's part of the shared targets by their indices: those that are always listed, which are those that
+// failed before, and the others. nodes is to how many nodes they lead. The agent's own node is always among them.
+func (a *Assignment) of(agent topology.Agent) (listed, others []uint32, nodes int) {
+	rotation := a.mesh.Shared.Rotation
+	from, again := hash(agent.Node), a.again[agent.Node]
+	// Nodes are told apart by their hashes, which is quicker: two of one hash would be probed together.
+	always := []uint64{from}
+	for _, node := range a.Neighbors(agent.Node) {
+		always = append(always, hash(node))
 	}
-	near := a.Neighbors(agent.Node)
-	for i := range shared.Targets {
-		node := NodeOf(&shared.Targets[i])
-		switch index := uint32(i); { // #nosec G115 -- the number of targets is bounded
-		case always[node]:
-			listed = append(listed, index)
-		case node == agent.Node || shared.Rotation.probes(from, a.hashes[i]) || slices.Contains(near, node):
-			others = append(others, index)
+	for i := range a.nodes {
+		n := &a.nodes[i]
+		switch {
+		case len(again) > 0 && slices.Contains(again, n.name):
+			listed = append(listed, n.targets...)
+		case rotation.probes(from, n.hash), slices.Contains(always, n.hash):
+			others = append(others, n.targets...)
+		default:
+			continue
 		}
+		nodes++
 	}
-	return listed, others
+	return listed, others, nodes
 }
 
 // Neighbors returns the nodes that the agents of a node probe in every round of a rotation, beside their own.
@@ -162,7 +176,7 @@ func (a *Assignment) PlanOf(i int) Plan {
 	if shared == nil {
 		return plan
 	}
-	listed, others := a.of(plan.Agent)
+	listed, others, _ := a.of(plan.Agent)
 	n := len(listed) + len(others)
 	groups := make([]uint32, len(plan.Targets), len(plan.Targets)+n)
 	plan.Common = make([]*target.Target, 0, n)
@@ -187,7 +201,7 @@ func (a *Assignment) Targets(i int) iter.Seq[*target.Target] {
 		if a.mesh.Shared == nil {
 			return
 		}
-		listed, others := a.of(a.mesh.Plans[i].Agent)
+		listed, others, _ := a.of(a.mesh.Plans[i].Agent)
 		for _, part := range [][]uint32{listed, others} {
 			for _, at := range part {
 				if !yield(&a.mesh.Shared.Targets[at]) {
@@ -200,16 +214,6 @@ func (a *Assignment) Targets(i int) iter.Seq[*target.Target] {
 
 // Attach holds the report of the i-th plan's agent against the plan; see Plan.Attach.
 func (a *Assignment) Attach(i int, r *report.AgentReport) error { return a.PlanOf(i).Attach(r) }
-
-// nodes returns to how many nodes the i-th plan leads, and how many shared targets it has.
-func (a *Assignment) nodes(i int) (nodes, targets int) {
-	listed, others := a.of(a.mesh.Plans[i].Agent)
-	seen := map[string]bool{}
-	for _, at := range slices.Concat(listed, others) {
-		seen[NodeOf(&a.mesh.Shared.Targets[at])] = true
-	}
-	return len(seen), len(listed) + len(others)
-}
 
 // MayRotate reports whether there are so many nodes that a round may probe a part of the pairs.
 func (m *Mesh) MayRotate() bool { return nodesOf(m.Plans) > FullNodes }
@@ -256,8 +260,8 @@ func (m *Mesh) share(key schedule.Key, snapshot topology.Snapshot, want Want) {
 func (m *Mesh) countPaths() {
 	assigned, paths := m.Assign(), make(map[string]int, len(m.Plans))
 	for i := range m.Plans {
-		_, n := assigned.nodes(i)
-		m.Plans[i].Paths = len(m.Plans[i].Targets) + n
+		listed, others, _ := assigned.of(m.Plans[i].Agent)
+		m.Plans[i].Paths = len(m.Plans[i].Targets) + len(listed) + len(others)
 		paths[m.Plans[i].Agent.Pod] = m.Plans[i].Paths
 	}
 	for i, e := range m.Expected {
@@ -329,7 +333,7 @@ func (a *Assignment) Coverage(round int64, interval time.Duration, started time.
 		return c
 	}
 	for i := range a.mesh.Plans {
-		nodes, _ := a.nodes(i)
+		_, _, nodes := a.of(a.mesh.Plans[i].Agent)
 		c.Pairs += uint64(nodes) // #nosec G115 -- a count
 	}
 	c.AllPairs = uint64(len(a.mesh.Plans)) * uint64(countNodes(a.mesh.Shared.Targets)) // #nosec G115 -- a count

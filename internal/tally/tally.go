@@ -49,6 +49,17 @@ type Tally struct {
 
 	nodes  map[string]int32
 	groups map[Group]uint16
+	// ends has the group and the node of targets that were counted before.
+	ends map[*target.Target]ends
+	// pairs has the counts of ZonePairs by group, and by the indices of both zones.
+	pairs [][]Count
+	zones map[string]int
+}
+
+// ends is where paths to a target end.
+type ends struct {
+	group uint16
+	node  int32
 }
 
 // ZonePair is the zones of both ends of a path, and its group.
@@ -59,11 +70,18 @@ type ZonePair struct {
 
 // Of counts the paths of the round, which was planned as the mesh says.
 func Of(m *mesh.Mesh, assigned *mesh.Assignment, round report.Round, judged verdict.Verdict) *Tally {
-	t := &Tally{nodes: map[string]int32{}, groups: map[Group]uint16{}, ZonePairs: map[ZonePair]Count{}}
+	t := &Tally{nodes: map[string]int32{}, groups: map[Group]uint16{}, ZonePairs: map[ZonePair]Count{},
+		ends: map[*target.Target]ends{}, zones: map[string]int{}}
 	if m.Shared == nil {
 		return t
 	}
 	t.pods = m.Shared.Pods
+	t.zones[""] = 0
+	for _, zone := range m.Shared.Zones {
+		if _, ok := t.zones[zone]; !ok {
+			t.zones[zone] = len(t.zones)
+		}
+	}
 	reports := make(map[string]*report.AgentReport, len(round.Agents))
 	for i := range round.Agents {
 		reports[round.Agents[i].Pod] = &round.Agents[i]
@@ -83,7 +101,42 @@ func Of(m *mesh.Mesh, assigned *mesh.Assignment, round report.Round, judged verd
 		}
 		t.addFailures(from, r, agent, m)
 	}
+	t.nameZones()
 	return t
+}
+
+// nameZones writes ZonePairs.
+func (t *Tally) nameZones() {
+	names := make([]string, len(t.zones))
+	for zone, i := range t.zones {
+		names[i] = zone
+	}
+	for g := range t.pairs {
+		for i, c := range t.pairs[g] {
+			if c.Paths > 0 {
+				pair := ZonePair{Group: uint16(g), From: names[i/len(names)], To: names[i%len(names)]} // #nosec G115 -- a dozen
+				t.ZonePairs[pair] = c
+			}
+		}
+	}
+}
+
+// pair returns the counts of the zones of two nodes.
+func (t *Tally) pair(g uint16, from, to int32) *Count {
+	return &t.pairs[g][t.zones[t.Zones[from]]*len(t.zones)+t.zones[t.Zones[to]]]
+}
+
+// endsOf returns where paths to the target end; the node is -1 where that is not certain.
+func (t *Tally) endsOf(to *target.Target, m *mesh.Mesh) ends {
+	known, ok := t.ends[to]
+	if !ok {
+		known = ends{group: t.group(to), node: -1}
+		if name := mesh.NodeOf(to); name != "" {
+			known.node = t.node(name, m)
+		}
+		t.ends[to] = known
+	}
+	return known
 }
 
 // ClassOf returns the class of the pod: agents name the pods of their own class in their sums.
@@ -95,6 +148,7 @@ func (t *Tally) node(name string, m *mesh.Mesh) int32 {
 	if !ok {
 		at = int32(len(t.Nodes)) // #nosec G115 -- far fewer nodes
 		t.nodes[name] = at
+		// A node that the plan does not know has no zone.
 		t.Nodes, t.Zones = append(t.Nodes, name), append(t.Zones, m.Shared.Zones[name])
 		for g := range t.To {
 			t.To[g], t.From[g] = append(t.To[g], Count{}), append(t.From[g], Count{})
@@ -111,25 +165,21 @@ func (t *Tally) group(of *target.Target) uint16 {
 		t.groups[g] = at
 		t.Groups, t.Anywhere = append(t.Groups, g), append(t.Anywhere, Count{})
 		t.To, t.From = append(t.To, make([]Count, len(t.Nodes))), append(t.From, make([]Count, len(t.Nodes)))
+		t.pairs = append(t.pairs, make([]Count, len(t.zones)*len(t.zones)))
 	}
 	return at
 }
 
 // add counts a path as judged.
 func (t *Tally) add(from int32, to *target.Target, m *mesh.Mesh) {
-	g := t.group(to)
-	name := mesh.NodeOf(to)
-	if name == "" {
-		t.Anywhere[g].Paths++
+	end := t.endsOf(to, m)
+	if end.node < 0 {
+		t.Anywhere[end.group].Paths++
 		return
 	}
-	node := t.node(name, m)
-	t.To[g][node].Paths++
-	t.From[g][from].Paths++
-	pair := ZonePair{g, t.Zones[from], t.Zones[node]}
-	c := t.ZonePairs[pair]
-	c.Paths++
-	t.ZonePairs[pair] = c
+	t.To[end.group][end.node].Paths++
+	t.From[end.group][from].Paths++
+	t.pair(end.group, from, end.node).Paths++
 }
 
 // addFailures counts the failed paths of one agent, the listed ones and the others.
@@ -153,20 +203,15 @@ func (t *Tally) addFailures(from int32, r *report.AgentReport, agent *verdict.Ju
 }
 
 func (t *Tally) fail(from int32, to *target.Target, m *mesh.Mesh) {
-	g := t.group(to)
-	f := Failure{From: from, To: -1, Group: g}
-	if name := mesh.NodeOf(to); name == "" {
-		t.Anywhere[g].Failed++
+	end := t.endsOf(to, m)
+	if end.node < 0 {
+		t.Anywhere[end.group].Failed++
 	} else {
-		f.To = t.node(name, m)
-		t.To[g][f.To].Failed++
-		t.From[g][from].Failed++
-		pair := ZonePair{g, t.Zones[from], t.Zones[f.To]}
-		c := t.ZonePairs[pair]
-		c.Failed++
-		t.ZonePairs[pair] = c
+		t.To[end.group][end.node].Failed++
+		t.From[end.group][from].Failed++
+		t.pair(end.group, from, end.node).Failed++
 	}
-	t.Failures = append(t.Failures, f)
+	t.Failures = append(t.Failures, Failure{From: from, To: end.node, Group: end.group})
 }
 
 // Summarize writes the counts by node and by pair of zones into the round.
