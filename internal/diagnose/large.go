@@ -35,6 +35,15 @@ type suspect struct {
 	breadth int
 	// dead is the index of the node that does not answer, -1 for other things.
 	dead int32
+	// zones are the zones between which paths are broken; nil for other things.
+	zones []string
+}
+
+// lostWays are the ways on which Services lose requests too: they lead a part of all requests to the pods of dead
+// nodes, and a part between the zones.
+type lostWays struct {
+	dead  []int32
+	zones [][]string
 }
 
 // Large finds the faults of a round with many paths by the counts of where they begin and end. It puts as many failures
@@ -43,7 +52,7 @@ type suspect struct {
 func Large(round report.Round, t *tally.Tally) (findings []Finding, explained func(node string) bool) {
 	left, found := slices.Clone(t.Failures), make([]uint64, len(t.Groups))
 	suspects := suspectsOf(t)
-	var dead []int32
+	var lost lostWays
 	for range mostFaults {
 		best, n := mostExplaining(suspects, left)
 		if n < leastWitnesses {
@@ -58,9 +67,12 @@ func Large(round report.Round, t *tally.Tally) (findings []Finding, explained fu
 			return has
 		})
 		if best.dead >= 0 {
-			dead = append(dead, best.dead)
+			lost.dead = append(lost.dead, best.dead)
 		}
-		left = withoutTurns(round, t, left, found, dead)
+		if best.zones != nil {
+			lost.zones = append(lost.zones, best.zones)
+		}
+		left = withoutTurns(round, t, left, found, lost)
 	}
 	remaining := map[string]bool{}
 	for _, f := range left {
@@ -69,7 +81,7 @@ func Large(round report.Round, t *tally.Tally) (findings []Finding, explained fu
 	located := len(findings) > 0
 	for _, f := range unreached(round, t) {
 		on := func(node int32) bool { return strings.HasSuffix(f.Where, " on node "+t.Nodes[node]) }
-		if !slices.ContainsFunc(dead, on) {
+		if !slices.ContainsFunc(lost.dead, on) {
 			findings = append(findings, f)
 		}
 	}
@@ -188,7 +200,8 @@ func zonePairs(t *tally.Tally) []suspect {
 			c = tally.Count{Paths: c.Paths + back.Paths, Failed: c.Failed + back.Failed}
 			where, breadth = fmt.Sprintf("zones %s and %s", zoneName(e.from), zoneName(e.to)), 0
 		}
-		all = append(all, suspect{dead: -1, breadth: breadth, paths: c.Paths, failed: c.Failed,
+		all = append(all, suspect{dead: -1, zones: []string{e.from, e.to}, breadth: breadth, paths: c.Paths,
+			failed: c.Failed,
 			has: func(f tally.Failure) bool {
 				if f.To < 0 {
 					return false
@@ -247,32 +260,56 @@ func failedOfPaths(c tally.Count) string {
 	return fmt.Sprintf("%d of %d paths failed", c.Failed, c.Paths)
 }
 
-// withoutTurns leaves out the failures on paths to Services, as far as they are about as many requests as are led to
-// the dead nodes' pods: a Service leads one of k requests to each of k pods until Kubernetes takes a dead one out.
-// found has how many failures were put down to findings, by group.
+// withoutTurns leaves out the failures on paths to Services, as far as they are about as many requests as are led the
+// lost ways: a Service leads one of k requests to each of k pods, until Kubernetes takes a dead one out, and from
+// everywhere to the pods of all zones. found has how many failures were put down to findings, by group.
 func withoutTurns(round report.Round, t *tally.Tally, left []tally.Failure, found []uint64,
-	dead []int32) []tally.Failure {
-	lost := map[string]bool{}
-	for _, node := range dead {
-		lost[t.Nodes[node]] = true
+	lost lostWays) []tally.Failure {
+	sent, failed := requestsToServices(round)
+	explains := func(group uint16, share float64) bool {
+		of := t.Groups[group]
+		n, turns := float64(sent[of]), float64(sent[of])*share
+		return !of.Kind.Traits().Direct &&
+			float64(failed[of]) <= turns+3*math.Sqrt(turns)+n*foundShare(t, group, found)
 	}
-	var pods, deadPods float64
-	for _, e := range round.Expected {
-		pods++
-		if lost[e.Node] {
-			deadPods++
+	// Of each lost way, and of the dead nodes alone, the groups whose failures it explains.
+	dead := shareOf(round, t, func(node int32) bool { return slices.Contains(lost.dead, node) })
+	byDead, byZones := make([]bool, len(t.Groups)), make([][]bool, len(lost.zones))
+	for g := range t.Groups {
+		group := uint16(g) // #nosec G115 -- a dozen
+		byDead[g] = dead > 0 && explains(group, dead)
+		for i, zones := range lost.zones {
+			share := shareOf(round, t, func(node int32) bool { return slices.Contains(zones, t.Zones[node]) })
+			byZones[i] = append(byZones[i], explains(group, dead+share))
 		}
 	}
-	if deadPods == 0 {
-		return left
-	}
-	sent, failed := requestsToServices(round)
 	return slices.DeleteFunc(left, func(f tally.Failure) bool {
-		of := t.Groups[f.Group]
-		n, turns := float64(sent[of]), float64(sent[of])*deadPods/pods
-		return !of.Kind.Traits().Direct &&
-			float64(failed[of]) <= turns+3*math.Sqrt(turns)+n*foundShare(t, f.Group, found)
+		if byDead[f.Group] {
+			return true
+		}
+		for i, zones := range lost.zones {
+			in := func(node int32) bool { return node >= 0 && slices.Contains(zones, t.Zones[node]) }
+			if byZones[i][f.Group] && (in(f.From) || in(f.To)) {
+				return true
+			}
+		}
+		return false
 	})
+}
+
+// shareOf is the share of the expected agents that are on the nodes.
+func shareOf(round report.Round, t *tally.Tally, has func(node int32) bool) float64 {
+	nodes := map[string]bool{}
+	for i, name := range t.Nodes {
+		nodes[name] = has(int32(i)) // #nosec G115 -- an index of int32
+	}
+	n := 0
+	for _, e := range round.Expected {
+		if nodes[e.Node] {
+			n++
+		}
+	}
+	return float64(n) / float64(max(len(round.Expected), 1))
 }
 
 // foundShare is the share of the group's paths whose failures were put down to findings.

@@ -136,8 +136,8 @@ func (m *Mesh) Assign() *Assignment {
 	return a
 }
 
-// of returns the agent's part of the shared targets by their indices: those that are always listed, which are those that
-// failed before, and the others. nodes is to how many nodes they lead. The agent's own node is always among them.
+// of returns the agent's part of the shared targets by their indices: those that are always listed, which are those
+// that failed before, and the others. nodes is to how many nodes they lead. The agent's own node is always among them.
 func (a *Assignment) of(agent topology.Agent) (listed, others []uint32, nodes int) {
 	rotation := a.mesh.Shared.Rotation
 	from, again := hash(agent.Node), a.again[agent.Node]

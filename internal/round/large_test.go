@@ -295,18 +295,22 @@ func TestFaultsOfARoundWithManyPathsAreFoundOnceAndNobodyElseIsBlamed(t *testing
 			[]string{"CommonNode: NodePort over IPv4 of node node-0007", "CommonNode: node node-0033"}, 1},
 		{"a pod that no Service leads to", &many{dead: -1, skipped: 44}, verdict.Pass,
 			[]string{"SilentBackend: pod agent-0044 on node node-0044"}, 0},
-		{"a lost pair of zones", &many{dead: -1, fails: func(from int, t *target.Target, n uint64, _ *rand.Rand) uint64 {
-			if to := destination(t); strings.HasPrefix(t.ID, "AgentPod") && from%manyZones == 1 && zoneOf(to) == 2 {
-				return n
-			}
-			return 0
-		}}, verdict.Fail, []string{"BetweenZones: zone zone-1 to zone zone-2"}, 0},
-		{"a node that reaches nobody", &many{dead: -1, fails: func(from int, _ *target.Target, n uint64, _ *rand.Rand) uint64 {
-			if from == 5 {
-				return n
-			}
-			return 0
-		}}, verdict.Fail, []string{"OneSource: node node-0005"}, 0},
+		{"a lost way from zone to zone", &many{dead: -1,
+			fails: func(from int, t *target.Target, n uint64, _ *rand.Rand) uint64 {
+				if to := destination(t); strings.HasPrefix(t.ID, "AgentPod") && from%manyZones == 1 && zoneOf(to) == 2 {
+					return n
+				}
+				return 0
+			}}, verdict.Fail, []string{"BetweenZones: zone zone-1 to zone zone-2"}, 0},
+		{"a lost pair of zones, across which Services lead requests too", &many{dead: -1, fails: acrossZones},
+			verdict.Fail, []string{"BetweenZones: zones zone-1 and zone-2"}, 0},
+		{"a node that reaches nobody", &many{dead: -1,
+			fails: func(from int, _ *target.Target, n uint64, _ *rand.Rand) uint64 {
+				if from == 5 {
+					return n
+				}
+				return 0
+			}}, verdict.Fail, []string{"OneSource: node node-0005"}, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			stored := runMany(t, c.many, nil)
@@ -333,6 +337,27 @@ func TestFaultsOfARoundWithManyPathsAreFoundOnceAndNobodyElseIsBlamed(t *testing
 			t.Logf("%d bytes for a path on the wire", c.many.bytes/((manyNodes-c.silent)*(2*manyNodes+1)))
 		})
 	}
+}
+
+// acrossZones loses whatever is sent between zones 1 and 2: straight to a pod, to a node, or by a node to a pod.
+func acrossZones(from int, t *target.Target, n uint64, source *rand.Rand) (lost uint64) {
+	broken := func(a, b int) bool { return a == 1 && b == 2 || a == 2 && b == 1 }
+	at := from % manyZones
+	if to := destination(t); to != "" {
+		if broken(at, zoneOf(to)) {
+			return n
+		}
+		at = zoneOf(to)
+	}
+	if t.MayAnswer() == target.OnePod {
+		return 0
+	}
+	for range n {
+		if broken(at, source.IntN(manyZones)) {
+			lost++
+		}
+	}
+	return lost
 }
 
 func TestLossEverywhereFailsAndIsPutDownToNothing(t *testing.T) {

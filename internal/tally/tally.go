@@ -114,8 +114,8 @@ func (t *Tally) nameZones() {
 	for g := range t.pairs {
 		for i, c := range t.pairs[g] {
 			if c.Paths > 0 {
-				pair := ZonePair{Group: uint16(g), From: names[i/len(names)], To: names[i%len(names)]} // #nosec G115 -- a dozen
-				t.ZonePairs[pair] = c
+				group := uint16(g) // #nosec G115 -- a dozen
+				t.ZonePairs[ZonePair{Group: group, From: names[i/len(names)], To: names[i%len(names)]}] = c
 			}
 		}
 	}
