@@ -68,7 +68,7 @@ func cgroupDirs(root fs.FS) []string {
 		if len(fields) != 3 {
 			continue
 		}
-		base := ""
+		var base string
 		switch {
 		case fields[0] == "0" && fields[1] == "":
 			base = second

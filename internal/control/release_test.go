@@ -58,7 +58,7 @@ func (i installation) serveCounted(a agentv1.AgentServiceServer) (netip.AddrPort
 	}
 	counting := &counted{Listener: listener}
 	server := grpc.NewServer(grpc.Creds(credentials.NewTLS(i.serverTLS(pki.AgentName))),
-		grpc.ReadBufferSize(4<<10), grpc.WriteBufferSize(4<<10), grpc.SharedWriteBuffer(true))
+		grpc.ReadBufferSize(4<<10), grpc.WriteBufferSize(4<<10))
 	agentv1.RegisterAgentServiceServer(server, a)
 	var serving sync.WaitGroup
 	serving.Go(func() { _ = server.Serve(counting) })

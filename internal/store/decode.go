@@ -120,8 +120,9 @@ func (r *roundReader) agent(body []byte, want func(pod, node string) bool) (agen
 	return agent, true, nil
 }
 
-// appendAgentHead appends what a reader must know of an agent before the columns.
-func appendAgentHead(b []byte, pod, node string, base time.Time) []byte {
+// agentHead returns what a reader must know of an agent before the columns.
+func agentHead(pod, node string, base time.Time) []byte {
+	var b []byte
 	for _, s := range [...]string{pod, node} {
 		b = append(binary.AppendUvarint(b, uint64(len(s))), s...)
 	}
@@ -129,7 +130,7 @@ func appendAgentHead(b []byte, pod, node string, base time.Time) []byte {
 	return binary.AppendUvarint(b, uint64(base.Nanosecond())) // #nosec G115 -- it is below a second
 }
 
-// cutAgentHead reads what appendAgentHead wrote.
+// cutAgentHead reads what agentHead wrote.
 func cutAgentHead(b []byte) (pod, node string, base time.Time, columns []byte, err error) {
 	if pod, b, err = cutString(b); err == nil {
 		node, b, err = cutString(b)

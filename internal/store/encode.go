@@ -121,7 +121,7 @@ func (rw *roundWriter) agent(agent Agent) error {
 		agent.Report, base = &finite, agent.Report.Started.Round(0)
 	}
 	blob := agentBlob(agent)
-	return rw.write(agentFrame, appendAgentHead(nil, pod, node, base), rw.agents, reflect.ValueOf(&blob).Elem(), base)
+	return rw.write(agentFrame, agentHead(pod, node, base), rw.agents, reflect.ValueOf(&blob).Elem(), base)
 }
 
 // write writes a frame of rows with a head, and before it a frame with the strings and one with the targets that are

@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"runtime"
+	"strconv"
 	"testing"
 	"time"
 
@@ -64,7 +65,7 @@ func (s shaper) shape(v reflect.Value, depth int) {
 	case reflect.Float64:
 		v.SetFloat([]float64{0, 1, -0.5, s.Float64(), math.MaxFloat64}[s.IntN(5)])
 	case reflect.String:
-		v.SetString([]string{"", "a", "kdoctor-agent-x7", "\u2028 <é>", fmt.Sprint(s.Uint64())}[s.IntN(5)])
+		v.SetString([]string{"", "a", "kdoctor-agent-x7", "\u2028 <é>", strconv.FormatUint(s.Uint64(), 10)}[s.IntN(5)])
 	case reflect.Pointer:
 		if depth < 12 && s.IntN(2) == 0 {
 			v.Set(reflect.New(v.Type().Elem()))
@@ -201,7 +202,7 @@ func frame(kind byte, body []byte) []byte {
 func TestDamagedFramesAreCorruptAndCostLittle(t *testing.T) {
 	names := appendBytes(appendBytes(appendBytes(nil, []byte("report")), []byte("report.Paths")), []byte("report.Pod"))
 	agent := func(paths uint64) []byte {
-		b := appendAgentHead(nil, "", "", time.Time{})
+		b := agentHead("", "", time.Time{})
 		b = appendColumn(b, 1, constant, binary.AppendUvarint(nil, 1))
 		return appendColumn(b, 2, constant, binary.AppendUvarint(nil, paths))
 	}
@@ -235,11 +236,11 @@ func TestDamagedFramesAreCorruptAndCostLittle(t *testing.T) {
 			w.Write(frame(agentFrame, appendColumn(body, 0, 0, make([]byte, 99))))
 		},
 		"an agent without anything": func(w *bytes.Buffer) {
-			w.Write(frame(agentFrame, appendAgentHead(nil, "a", "", time.Time{})))
+			w.Write(frame(agentFrame, agentHead("a", "", time.Time{})))
 		},
 		"a column that is too long": func(w *bytes.Buffer) {
 			w.Write(frame(stringsFrame, names))
-			body := appendColumn(appendAgentHead(nil, "", "", time.Time{}), 1, 0, []byte{1, 0})
+			body := appendColumn(agentHead("", "", time.Time{}), 1, 0, []byte{1, 0})
 			w.Write(frame(agentFrame, appendColumn(body, 0, 0, make([]byte, 99))))
 		},
 	} {
