@@ -61,7 +61,8 @@ func parse(args []string) (options, error) {
 	if err := o.lists(nodes, faults); err != nil {
 		return o, err
 	}
-	return o, o.rest(memory)
+	err := o.rest(memory)
+	return o, err
 }
 
 func (o *options) lists(nodes, faults string) error {

@@ -43,7 +43,7 @@ func all(ctx context.Context, o options, out io.Writer) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("make a folder: %w", err)
 	}
-	defer os.RemoveAll(folder)
+	defer func() { _ = os.RemoveAll(folder) }()
 	file := filepath.Join(folder, "results.jsonl")
 	var failures []error
 	for _, nodes := range o.nodes {
@@ -98,8 +98,8 @@ func one(ctx context.Context, o options, nodes int, file string) (err error) {
 	if err != nil {
 		return err
 	}
-	text, err := json.Marshal(order{Out: file, Options: scale.Options{Nodes: nodes, Faults: o.faults, Heartbeat: o.heartbeat,
-		Memory: o.memory, Limit: o.limit, Seed: o.seed, Kubeconfig: kubeconfig,
+	text, err := json.Marshal(order{Out: file, Options: scale.Options{Nodes: nodes, Faults: o.faults,
+		Heartbeat: o.heartbeat, Memory: o.memory, Limit: o.limit, Seed: o.seed, Kubeconfig: kubeconfig,
 		Kubectl: filepath.Join(bin, "kubectl"), Helm: filepath.Join(bin, "helm"), Chart: o.chart,
 		Controller: program("kdoctor-controller"), Plugin: program("kubectl-kdoctor")}})
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 // BenchmarkPaths says what costOfPath ought to be.
 func BenchmarkPaths(b *testing.B) {
 	plan := planned().Plans[0]
-	plan.Detail = mesh.Detail{Rows: 4, Groups: make([]uint32, len(plan.Targets)), SuccessRate: 1, MeanDelay: time.Minute,
-		Pods: 16}
+	plan.Detail = mesh.Detail{Rows: 4, Groups: make([]uint32, len(plan.Targets)), SuccessRate: 1,
+		MeanDelay: time.Minute, Pods: 16}
 	for i := range plan.Detail.Groups {
 		plan.Detail.Groups[i] = uint32(i % (2 * Zones)) // #nosec G115 -- below six
 	}

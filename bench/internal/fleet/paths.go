@@ -207,7 +207,8 @@ func sample(random *rand.Rand, s shape, due time.Time, opens bool, timeout time.
 	lost := func() bool { return s.lossy && random.Float64() < lossShare }
 	if opens {
 		a.Phases[probe.Connect] = vary(trip(s.far))
-		if lost() || lost() {
+		// Either of the first two segments may be lost.
+		if first, second := lost(), lost(); first || second {
 			if firstRetransmission > timeout {
 				return tooLate(probe.Connect)
 			}

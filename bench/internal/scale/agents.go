@@ -47,7 +47,7 @@ func RunAgents(ctx context.Context, configuration string) error {
 		all.SetFault(fault)
 	})
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: time.Second}
-	defer server.Close()
+	defer func() { _ = server.Close() }()
 	return all.Run(ctx, func() {
 		socket, err := new(net.ListenConfig).Listen(ctx, "unix", config.Socket)
 		if err != nil {
@@ -98,7 +98,8 @@ func startAgents(ctx context.Context, nodes int, seed uint64, tlsDir, folder str
 // rounds is how far the rounds are.
 func (s *simulation) rounds(ctx context.Context) ([]fleet.Progress, error) {
 	var all []fleet.Progress
-	return all, s.call(ctx, http.MethodGet, "http://agents/rounds", &all)
+	err := s.call(ctx, http.MethodGet, "http://agents/rounds", &all)
+	return all, err
 }
 
 // setFault sets the fault of later rounds.

@@ -3,6 +3,7 @@ package scale
 import (
 	"fmt"
 	"math"
+	"strconv"
 
 	"kdoctor.io/kdoctor/bench/internal/fleet"
 )
@@ -154,7 +155,7 @@ func (v Verdict) Row() []string {
 	if v.Of.Lost != "" && !v.Goal.ofLost() {
 		measured = "no report"
 	}
-	return []string{fmt.Sprint(v.Of.Nodes), string(v.Of.Fault), v.Goal.Name,
+	return []string{strconv.Itoa(v.Of.Nodes), string(v.Of.Fault), v.Goal.Name,
 		fmt.Sprintf("<= %.4g %s", v.Goal.Bound, v.Goal.Unit), measured, verdict}
 }
 

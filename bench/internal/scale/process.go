@@ -136,8 +136,8 @@ type Ran struct {
 	Peak    uint64  `json:"Peak"`
 	Bytes   int     `json:"Bytes"`
 	Lines   int     `json:"Lines"`
-	// Failed is what the program said when it failed; empty otherwise. A program that ends with another status than 0 and
-	// complains of nothing has not failed: the plugin says in this way that a round has.
+	// Failed is what the program said when it failed; empty otherwise. A program that ends with another status than 0
+	// and complains of nothing has not failed: the plugin says in this way that a round has.
 	Failed string `json:"Failed,omitempty"`
 }
 

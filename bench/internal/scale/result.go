@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -47,8 +48,8 @@ type Result struct {
 	// Stored is how many bytes the round takes in the store, Status how many the task takes in the API.
 	Stored uint64 `json:"Stored"`
 	Status int    `json:"Status"`
-	// Reasons is how many reasons the report has for a failed round, FirstReason is one of them. NotReported is how many
-	// agents gave no report.
+	// Reasons is how many reasons the report has for a failed round, FirstReason is one of them. NotReported is how
+	// many agents gave no report.
 	Reasons     int    `json:"Reasons"`
 	FirstReason string `json:"FirstReason,omitempty"`
 	NotReported int    `json:"NotReported,omitempty"`
@@ -102,14 +103,14 @@ func (r Result) Placed() bool {
 // Row is the result as cells of a table.
 func (r Result) Row() []string {
 	if r.Lost != "" {
-		return []string{fmt.Sprint(r.Nodes), string(r.Fault), "lost", mega(r.Peak), "", "", "", "", "", "", "", "", ""}
+		return []string{strconv.Itoa(r.Nodes), string(r.Fault), "lost", mega(r.Peak), "", "", "", "", "", "", "", "", ""}
 	}
-	return []string{fmt.Sprint(r.Nodes), string(r.Fault), r.Outcome, mega(r.Peak), mega(r.ReadPeak),
+	return []string{strconv.Itoa(r.Nodes), string(r.Fault), r.Outcome, mega(r.Peak), mega(r.ReadPeak),
 		fmt.Sprintf("%.1f s", r.CPU), seconds(r.After),
 		shown(r.Get, fmt.Sprintf("%s %s", seconds(r.Get.Seconds), size(r.Get.Bytes))),
 		shown(r.YAML, fmt.Sprintf("%s %s", seconds(r.YAML.Seconds), mega(r.YAML.Peak))),
 		shown(r.Plugin, fmt.Sprintf("%s %d", seconds(r.Plugin.Seconds), r.Plugin.Lines)),
-		fmt.Sprintf("%.0f B", r.PerPath()), fmt.Sprint(r.Reasons), fmt.Sprint(len(r.Findings))}
+		fmt.Sprintf("%.0f B", r.PerPath()), strconv.Itoa(r.Reasons), strconv.Itoa(len(r.Findings))}
 }
 
 // Head is the head of the table.
