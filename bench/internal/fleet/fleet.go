@@ -51,7 +51,8 @@ func PodAddress(i int) netip.Addr { return address(0, i) }
 
 func address(from, i int) netip.Addr {
 	first := Prefix().Addr().As4()
-	return netip.AddrFrom4([4]byte{first[0], first[1], byte(from + 1 + i/perThird), byte(1 + i%perThird)}) // #nosec G115 -- see Prefix
+	third, fourth := byte(from+1+i/perThird), byte(1+i%perThird) // #nosec G115 -- both are within the prefix
+	return netip.AddrFrom4([4]byte{first[0], first[1], third, fourth})
 }
 
 // indexOf returns the index of the node that has the address or whose pod has it; ok is false for an address of
