@@ -103,7 +103,8 @@ func (r Result) Placed() bool {
 // Row is the result as cells of a table.
 func (r Result) Row() []string {
 	if r.Lost != "" {
-		return []string{strconv.Itoa(r.Nodes), string(r.Fault), "lost", mega(r.Peak), "", "", "", "", "", "", "", "", ""}
+		empty := make([]string, 9)
+		return append([]string{strconv.Itoa(r.Nodes), string(r.Fault), "lost", mega(r.Peak)}, empty...)
 	}
 	return []string{strconv.Itoa(r.Nodes), string(r.Fault), r.Outcome, mega(r.Peak), mega(r.ReadPeak),
 		fmt.Sprintf("%.1f s", r.CPU), seconds(r.After),
