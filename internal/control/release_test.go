@@ -177,7 +177,7 @@ func inUse() uint64 {
 }
 
 func TestAConnectionIsSmallAtBothEnds(t *testing.T) {
-	const agents, most = 300, 80 << 10
+	const agents, most = 300, 64 << 10
 	i := install(t)
 	place, connections := i.serveCounted(&agent{pod: "a", started: map[string]bool{}})
 	c := client(t, control.Config{TLS: i.clientTLS()})

@@ -5,9 +5,12 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 )
 
 // fleet runs one haproxy for each Service. A haproxy that is told of another Service goes on in a new process: at times
@@ -27,6 +30,8 @@ type member struct {
 	dir   string
 	// stop is closed to end it, ended when it has ended.
 	stop, ended chan struct{}
+	// served are the addresses on which it listens.
+	served []netip.AddrPort
 }
 
 func newFleet(binary, stateDir string) *fleet {
@@ -67,6 +72,12 @@ func (f *fleet) serve(ctx context.Context, service string, frontends []frontend)
 		}
 		f.members[service] = m
 	}
+	m.served = m.served[:0]
+	for _, at := range frontends {
+		for _, port := range at.Ports {
+			m.served = append(m.served, netip.AddrPortFrom(at.Address, port.Listen))
+		}
+	}
 	return m.proxy.apply(ctx, render(m.dir, frontends))
 }
 
@@ -78,10 +89,37 @@ func (f *fleet) drop(ctx context.Context, service string, m *member) error {
 	case <-ctx.Done():
 		return fmt.Errorf("wait for the end of the haproxy of %s: %w", service, ctx.Err())
 	}
+	// The listeners of a process that was ended may outlive it by a moment.
+	lingering, cancel := context.WithTimeout(ctx, lingerAtMost)
+	defer cancel()
+	for _, address := range m.served {
+		if err := untilRefused(lingering, address); err != nil {
+			return fmt.Errorf("wait until nobody listens for %s: %w", service, err)
+		}
+	}
 	if err := os.RemoveAll(m.dir); err != nil {
 		return fmt.Errorf("remove the folder of %s: %w", service, err)
 	}
 	return nil
+}
+
+// lingerAtMost bounds the wait for the listeners of a process that was ended.
+const lingerAtMost = 3 * time.Second
+
+// untilRefused waits until connections to the address fail.
+func untilRefused(ctx context.Context, address netip.AddrPort) error {
+	for {
+		conn, err := new(net.Dialer).DialContext(ctx, "tcp", address.String())
+		if err != nil {
+			return ctx.Err()
+		}
+		_ = conn.Close()
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
 }
 
 // dirOf is short whatever the Service is called, because the path of a socket has to be.
