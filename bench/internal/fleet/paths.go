@@ -76,7 +76,7 @@ func (m measured) path(t target.Target) report.Path {
 	return p
 }
 
-// stream computes the counted or the persistent requests to a destination. Services choose a pod anew for each counted
+// stream computes the counted or the persistent requests to a destination. Services choose a pod again for each counted
 // request, and one for the persistent stream.
 func (m measured) stream(to destination, requests uint64, persistent bool) report.Path {
 	var peers map[string]uint64
