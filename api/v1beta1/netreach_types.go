@@ -34,12 +34,11 @@ type NetReachTarget struct {
 	// +kubebuilder:default=All
 	// +kubebuilder:validation:MaxLength=256
 	NodePortNodes NodePortNodes `json:"nodePortNodes,omitempty"`
-	// nodePortAddresses is by which addresses of a node its node ports are probed: Primary is the first InternalIP of
-	// the family, or the node's first address of the family where it has no InternalIP; Internal is every InternalIP;
-	// All is every InternalIP and ExternalIP. kube-proxy with nftables answers on primary addresses alone, unless it is
-	// told otherwise, and an ExternalIP may be behind a firewall.
+	// nodePortAddresses is by which addresses of a node its node ports are probed: Primary, which is also what no value
+	// means, is the first InternalIP of the family, or the node's first address of the family where it has no
+	// InternalIP; Internal is every InternalIP; All is every InternalIP and ExternalIP. kube-proxy with nftables answers
+	// on primary addresses alone, unless it is told otherwise, and an ExternalIP may be behind a firewall.
 	// +optional
-	// +kubebuilder:default=Primary
 	// +kubebuilder:validation:MaxLength=256
 	NodePortAddresses NodePortAddresses `json:"nodePortAddresses,omitempty"`
 	// mesh is which pairs of nodes a round probes. Full is every pair in every round. Rotate is a part of the pairs in

@@ -264,7 +264,8 @@ type TaskStatus struct {
 	// revision names the spec that the rounds are about, without what only pauses them.
 	// +optional
 	Revision string `json:"revision,omitempty"`
-	// roundsGeneration is the generation with which these rounds began: suspending a task begins no new ones.
+	// roundsGeneration is under which number these rounds are stored: the generation with which they began, or a larger
+	// number where rounds of that generation are stored already. Suspending a task begins no new ones.
 	// +optional
 	RoundsGeneration int64 `json:"roundsGeneration,omitempty"`
 	// lastRunNow is the last value of the annotation kdoctor.io/run-now that a round was started for.

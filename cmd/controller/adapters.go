@@ -22,7 +22,7 @@ import (
 	"kdoctor.io/kdoctor/internal/verdict"
 )
 
-// reports shows the aggregated API what the store keeps.
+// reports shows the aggregated API, and what runs rounds, what the store keeps.
 type reports struct{ *store.Store }
 
 func (r reports) LatestKey(ctx context.Context, uid string) (schedule.Key, bool, error) {
@@ -31,6 +31,12 @@ func (r reports) LatestKey(ctx context.Context, uid string) (schedule.Key, bool,
 		return schedule.Key{}, false, nil
 	}
 	return key, err == nil, err
+}
+
+// Abandoned shows the sweep what may go.
+func (r reports) Abandoned(ctx context.Context, exist map[string]bool) ([]string, int, error) {
+	found, err := r.Store.Abandoned(ctx, exist)
+	return found.UIDs, found.Foreign, err
 }
 
 func (r reports) Round(ctx context.Context, key schedule.Key) (verdict.StoredRound, bool, error) {

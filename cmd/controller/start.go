@@ -8,10 +8,13 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
@@ -60,6 +63,11 @@ func start(ctx context.Context, o *options, cluster *rest.Config, log logr.Logge
 		return err
 	}
 	defer func() { err = errors.Join(err, kept.Close()) }()
+	installation, err := installationOf(ctx, cluster, o.namespace)
+	if err != nil {
+		return err
+	}
+	kept.OwnedBy(installation)
 	forward, err := control.NewPortForwarder(cluster)
 	if err != nil {
 		return err
@@ -153,21 +161,44 @@ func certify(ctx context.Context, o *options, cluster *rest.Config) (*certificat
 	authority := certificates.New(certificates.Config{
 		Client: direct, Namespace: o.namespace, Service: o.apiService, APIService: registration, Owner: owner,
 	})
+	if err := patiently(ctx, authority.Ensure); err != nil {
+		return nil, fmt.Errorf("ensure the certificates: %w", err)
+	}
+	return authority, nil
+}
+
+// patiently tries something until it succeeds, for a minute at most.
+func patiently(ctx context.Context, try func(context.Context) error) error {
 	const tries, pause = 12, 5 * time.Second
-	for try := 1; ; try++ {
-		err := authority.Ensure(ctx)
-		if err == nil {
-			return authority, nil
-		}
-		if try == tries {
-			return nil, fmt.Errorf("ensure the certificates: %w", err)
+	for n := 1; ; n++ {
+		err := try(ctx)
+		if err == nil || n == tries {
+			return err
 		}
 		select {
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return ctx.Err()
 		case <-time.After(pause):
 		}
 	}
+}
+
+// installationOf names the installation by the cluster, whose identity is that of the namespace kube-system, and the
+// installation's own namespace.
+func installationOf(ctx context.Context, cluster *rest.Config, namespace string) (string, error) {
+	direct, err := kube.NewClient(cluster)
+	if err != nil {
+		return "", err
+	}
+	system := &metav1.PartialObjectMetadata{}
+	system.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+	err = patiently(ctx, func(ctx context.Context) error {
+		return direct.Get(ctx, client.ObjectKey{Name: metav1.NamespaceSystem}, system)
+	})
+	if err != nil {
+		return "", fmt.Errorf("read the namespace %s, whose UID names the cluster: %w", metav1.NamespaceSystem, err)
+	}
+	return string(system.GetUID()) + "/" + namespace, nil
 }
 
 // addControllers adds what only the leader runs: rounds, the sweep of what is kept, and one reconciler a kind.
@@ -184,9 +215,9 @@ func addControllers(mgr ctrl.Manager, o *options, conductor *round.Conductor, bu
 	rounds := controller.NewRounds(func(ctx context.Context, req round.Request) (controller.Summary, error) {
 		done, err := conductor.Run(ctx, req)
 		return controller.Summarize(done.Round, done.Verdict), err
-	}, kept, mgr.GetLogger().WithName("rounds"))
+	}, reports{kept}, mgr.GetLogger().WithName("rounds"))
 	sweep := &controller.Sweep{
-		Reader: mgr.GetAPIReader(), Scheme: mgr.GetScheme(), Kinds: kinds.All(), Keeper: kept,
+		Reader: mgr.GetAPIReader(), Scheme: mgr.GetScheme(), Kinds: kinds.All(), Keeper: reports{kept},
 		Log:   mgr.GetLogger().WithName("sweep"),
 		Prune: func(ctx context.Context) error { return kept.Prune(ctx, o.retention) },
 	}

@@ -64,9 +64,12 @@ type agentState struct {
 	refused  error
 }
 
-// specChanged reports whether the status is not yet about the task's revision.
+// specChanged reports whether the task was edited since the status was written, or has no status yet. Only an edit
+// changes the generation: a release whose CRD has one more default changes what is read of every task, and with it the
+// revision, while nobody edited anything. The revision tells an edit of the suspension alone from others.
 func specChanged(t Task) bool {
-	return t.Status.ObservedGeneration == 0 || t.Status.Revision != t.Revision
+	s := t.Status
+	return s.ObservedGeneration == 0 || s.ObservedGeneration != t.Generation && s.Revision != t.Revision
 }
 
 // grace is how long agents of the task's own stay after its end.

@@ -27,7 +27,16 @@ type state struct {
 	running schedule.Key
 	// result is that of the last round that was run, nil when there was none since the controller started.
 	result *Result
+	// newest is the newest round that is kept of the task, read where the task has no status or was edited.
+	newest newest
 	now    time.Time
+}
+
+// newest is the key of the newest round that is kept of a task, the zero key where none is. Unknown reports that the
+// store could not tell.
+type newest struct {
+	key     schedule.Key
+	unknown bool
 }
 
 // decision is what is to be done, in this order: withdraw, write the status, tell the events, begin.
@@ -99,15 +108,14 @@ func (d *decider) observe() (seen time.Time) {
 		seen = d.task.Created
 	}
 	d.fresh = specChanged(d.task)
-	d.status.ObservedGeneration = d.task.Generation
 	if d.fresh {
-		d.status = v1beta1.TaskStatus{ObservedGeneration: d.task.Generation, Revision: d.task.Revision,
-			RoundsGeneration: d.task.Generation,
-			LastRunNow:       token, Conditions: d.status.Conditions, Resource: d.status.Resource}
+		d.status = v1beta1.TaskStatus{ObservedGeneration: d.task.Generation, RoundsGeneration: d.series(),
+			LastRunNow: token, Conditions: d.status.Conditions, Resource: d.status.Resource}
 		d.condition(Succeeded, metav1.ConditionUnknown, NoRoundYet, "No round is over yet.")
 		d.condition(OnTime, metav1.ConditionTrue, NothingMissed, "No planned start was missed.")
 		meta.RemoveStatusCondition(&d.status.Conditions, LoadReduced)
 	}
+	d.status.ObservedGeneration, d.status.Revision = d.task.Generation, d.task.Revision
 	if d.task.OwnAgents == nil {
 		d.status.Resource = resourceOf(d.workload, runtimeCreated)
 		meta.RemoveStatusCondition(&d.status.Conditions, AgentsReady)
@@ -117,6 +125,23 @@ func (d *decider) observe() (seen time.Time) {
 		d.status.DoneRound = new(int64)
 	}
 	return seen
+}
+
+// rememberedFor is how long agents know a round after its end at most. A task without a status that is older may have
+// rounds that nothing but agents tells of.
+const rememberedFor = time.Hour
+
+// series returns the number under which rounds count from 1 from now on, which no round of the task has had: the
+// task's generation, or the next number where that one was used. Where the status is lost and nothing kept tells which
+// were used, it is the time in Unix seconds, which is larger than any of them.
+func (d *decider) series() int64 {
+	used := max(d.status.RoundsGeneration, d.newest.key.Generation)
+	next := max(d.task.Generation, used+1)
+	lost := d.status.ObservedGeneration == 0 && used == 0 && d.now.Sub(d.task.Created) > rememberedFor
+	if lost || d.newest.unknown {
+		next = max(next, d.now.Unix())
+	}
+	return next
 }
 
 // accept reports whether the task can be understood; why not, and why it cannot run all the same, goes to the

@@ -166,6 +166,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		return ctrl.Result{}, err
 	}
 	in.running, in.result = r.Rounds.Of(task.UID)
+	if specChanged(task) {
+		in.newest = r.Rounds.newest(ctx, task.UID)
+	}
 	d := decide(in)
 	if d.withdraw {
 		r.Rounds.Withdraw(task.UID)

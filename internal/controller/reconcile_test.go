@@ -33,6 +33,31 @@ import (
 type shelf struct {
 	mu   sync.Mutex
 	uids []string
+	// foreign are UIDs of tasks of another installation; newest is the newest round of any task, err why nobody knows.
+	foreign []string
+	newest  schedule.Key
+	err     error
+}
+
+func (s *shelf) LatestKey(context.Context, string) (schedule.Key, bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.newest, s.newest != schedule.Key{}, s.err
+}
+
+func (s *shelf) Abandoned(_ context.Context, exist map[string]bool) (uids []string, foreign int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, uid := range s.uids {
+		switch {
+		case exist[uid]:
+		case slices.Contains(s.foreign, uid):
+			foreign++
+		default:
+			uids = append(uids, uid)
+		}
+	}
+	return uids, foreign, nil
 }
 
 func (s *shelf) Tasks(context.Context) ([]string, error) {
@@ -292,7 +317,7 @@ func TestRoundsAreHandedOverAtShutdown(t *testing.T) {
 
 func TestSweepRemovesWhatIsKeptOfTasksThatAreGone(t *testing.T) {
 	s := newStage(t, netReach("here"))
-	s.shelf.uids = []string{"gone", "here"}
+	s.shelf.uids, s.shelf.foreign = []string{"gone", "here", "of another cluster"}, []string{"of another cluster"}
 	pruned := false
 	sweep := &Sweep{Reader: s.api, Scheme: s.api.Scheme(), Kinds: []kind.Kind{netreach.Kind()}, Keeper: s.shelf,
 		Log:   logr.Discard(),
@@ -300,7 +325,7 @@ func TestSweepRemovesWhatIsKeptOfTasksThatAreGone(t *testing.T) {
 	if err := sweep.once(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"here"}, s.shelf.uids); diff != "" || !pruned {
+	if diff := cmp.Diff([]string{"here", "of another cluster"}, s.shelf.uids); diff != "" || !pruned {
 		t.Errorf("pruned: %t; kept (-want +got):\n%s", pruned, diff)
 	}
 }

@@ -5,12 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/go-logr/logr"
 
 	"kdoctor.io/kdoctor/internal/round"
 	"kdoctor.io/kdoctor/internal/schedule"
 )
+
+// newestWithin bounds the question for the newest round that is kept of a task, which a task without a status waits for.
+const newestWithin = 5 * time.Second
 
 // errWithdrawn is why a round is stopped whose task was deleted or edited.
 var errWithdrawn = errors.New("the task was deleted or edited")
@@ -19,17 +23,20 @@ var errWithdrawn = errors.New("the task was deleted or edited")
 // be kept.
 type Runner func(ctx context.Context, req round.Request) (Summary, error)
 
-// Eraser removes all that is kept of a task.
-type Eraser interface {
+// Kept is what is kept of tasks, as rounds need it.
+type Kept interface {
+	// DeleteTask removes all that is kept of a task.
 	DeleteTask(ctx context.Context, uid string) error
+	// LatestKey returns the key of the newest round that is kept of a task; false when none is.
+	LatestKey(ctx context.Context, uid string) (schedule.Key, bool, error)
 }
 
 // Rounds owns the goroutines in which rounds run, at most one for a task at a time. Make it with NewRounds and add it
 // to the manager: it ends with its context, and hands what is under way over to the next leader.
 type Rounds struct {
-	run    Runner
-	eraser Eraser
-	log    logr.Logger
+	run  Runner
+	kept Kept
+	log  logr.Logger
 
 	mu      sync.Mutex
 	closed  bool
@@ -46,8 +53,8 @@ type running struct {
 }
 
 // NewRounds returns an owner of rounds.
-func NewRounds(run Runner, eraser Eraser, log logr.Logger) *Rounds {
-	return &Rounds{run: run, eraser: eraser, log: log, running: map[string]*running{}, ended: map[string]*Result{}}
+func NewRounds(run Runner, kept Kept, log logr.Logger) *Rounds {
+	return &Rounds{run: run, kept: kept, log: log, running: map[string]*running{}, ended: map[string]*Result{}}
 }
 
 // NeedLeaderElection is true: two leaders would load the cluster twice.
@@ -93,7 +100,6 @@ func (r *Rounds) end(ctx context.Context, current *running, result Result) {
 	if ctx.Err() == nil {
 		r.ended[current.key.UID] = &result
 	}
-	gone := current.gone
 	r.mu.Unlock()
 	switch {
 	case ctx.Err() != nil:
@@ -104,16 +110,26 @@ func (r *Rounds) end(ctx context.Context, current *running, result Result) {
 		log.Info("round is over", "result", result.Result, "expected", result.Expected, "failedNodes",
 			len(result.Failed), "silentNodes", len(result.Silent))
 	}
-	if gone {
+	for r.leaves(current) {
 		// The store must be empty before another round of the task, which there cannot be, and the sweep may not see it
 		// half.
-		if err := r.eraser.DeleteTask(context.WithoutCancel(ctx), current.key.UID); err != nil {
-			log.Error(err, "reports of a deleted task stay until the next sweep")
+		if err := r.kept.DeleteTask(context.WithoutCancel(ctx), current.key.UID); err != nil {
+			log.Error(err, "reports of a deleted task stay until a sweep")
 		}
 	}
+}
+
+// leaves takes a round from those that run, and reports whether what is kept of its task is to be erased before: the
+// task was deleted. Its deletion after that erases by itself.
+func (r *Rounds) leaves(current *running) (erase bool) {
 	r.mu.Lock()
+	defer r.mu.Unlock()
+	if current.gone {
+		current.gone = false
+		return true
+	}
 	delete(r.running, current.key.UID)
-	r.mu.Unlock()
+	return false
 }
 
 // Of returns the key of the task's round that is running, the zero key without one,
@@ -151,8 +167,19 @@ func (r *Rounds) Forget(ctx context.Context, uid string) error {
 	if current != nil {
 		return nil
 	}
-	if err := r.eraser.DeleteTask(ctx, uid); err != nil {
+	if err := r.kept.DeleteTask(ctx, uid); err != nil {
 		return fmt.Errorf("delete the reports of the deleted task %s: %w", uid, err)
 	}
 	return nil
+}
+
+// newest returns which round of the task is the newest that is kept.
+func (r *Rounds) newest(ctx context.Context, uid string) newest {
+	ctx, cancel := context.WithTimeout(ctx, newestWithin)
+	defer cancel()
+	key, _, err := r.kept.LatestKey(ctx, uid)
+	if err != nil {
+		r.log.Error(err, "ask for the newest kept round of a task", "uid", uid)
+	}
+	return newest{key: key, unknown: err != nil}
 }

@@ -20,12 +20,18 @@ const sweepEvery = time.Hour
 
 // Keeper is the store as the sweep sees it.
 type Keeper interface {
-	Eraser
+	// Tasks returns the UIDs of all tasks of which something is kept.
 	Tasks(ctx context.Context) ([]string, error)
+	// Abandoned returns those that may be deleted, given the tasks that exist, and how many it leaves alone because
+	// nothing says that they are this installation's.
+	Abandoned(ctx context.Context, exist map[string]bool) (uids []string, foreign int, err error)
+	// DeleteTask removes all that is kept of a task.
+	DeleteTask(ctx context.Context, uid string) error
 }
 
 // Sweep removes what is kept of tasks that no longer exist, at the start and every hour, and applies the retention.
-// It takes the place of a finalizer, so that a controller that is down blocks no deletion.
+// It takes the place of a finalizer, so that a controller that is down blocks no deletion. What bears the mark of
+// another installation, or was written within the last day, stays.
 type Sweep struct {
 	// Reader asks the API server itself: what a cache does not show yet would be lost.
 	Reader client.Reader
@@ -69,10 +75,14 @@ func (s *Sweep) once(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, uid := range kept {
-		if exist[uid] {
-			continue
-		}
+	abandoned, foreign, err := s.Keeper.Abandoned(ctx, exist)
+	if err != nil {
+		return fmt.Errorf("find what is kept of tasks that are gone: %w", err)
+	}
+	if foreign > 0 {
+		s.Log.Info("reports are left alone that are not marked as this installation's", "tasks", foreign)
+	}
+	for _, uid := range abandoned {
 		if err := s.Keeper.DeleteTask(ctx, uid); err != nil {
 			return fmt.Errorf("delete what is kept of a task that is gone: %w", err)
 		}

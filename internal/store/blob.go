@@ -10,6 +10,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -47,6 +48,30 @@ type name struct {
 // compare orders keys of one task by generation, then round.
 func compare(a, b schedule.Key) int {
 	return cmp.Or(cmp.Compare(a.Generation, b.Generation), cmp.Compare(a.Round, b.Round))
+}
+
+// sortByAge sorts the rounds of one task, oldest first: by their keys. Release 0.1.0 could count rounds from 1 again in
+// a generation that had rounds already. Those are known by their times: in the order of numbers these go back just once,
+// at a gap, and the last is before the first. Times in any other order, such as those of a restored copy, tell nothing.
+func sortByAge(rounds []name) {
+	slices.SortFunc(rounds, func(a, b name) int { return compare(a.key, b.key) })
+	if len(rounds) == 0 {
+		return
+	}
+	last := rounds[len(rounds)-1]
+	first := slices.IndexFunc(rounds, func(n name) bool { return n.key.Generation == last.key.Generation })
+	of := rounds[first:]
+	var back []int
+	for i := 1; i < len(of); i++ {
+		if of[i].modified.Before(of[i-1].modified) {
+			back = append(back, i)
+		}
+	}
+	if len(back) != 1 || !last.modified.Before(of[0].modified) ||
+		of[back[0]].key.Round == of[back[0]-1].key.Round+1 {
+		return
+	}
+	copy(of, slices.Concat(of[back[0]:], of[:back[0]]))
 }
 
 // validUID reports whether a UID can be a folder's name that stays inside the store.
@@ -192,6 +217,9 @@ func (s *Store) write(ctx context.Context, key schedule.Key, suffix string, body
 	at, err := nameOf(key, suffix)
 	if err != nil {
 		return err
+	}
+	if err := s.claim(ctx, key.UID); err != nil {
+		return fmt.Errorf("mark whose task it is: %w", err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience(suffix))
 	defer cancel()

@@ -50,18 +50,27 @@ type Agent struct {
 
 // LatestKey returns the key of the round that Latest returns, or ErrNotFound. It reads names only.
 func (s *Store) LatestKey(ctx context.Context, uid string) (schedule.Key, error) {
-	keys, err := s.Rounds(ctx, uid)
-	if err != nil {
-		// While the store cannot be reached, the round that waits to be written is the newest there is.
-		keys = s.holding.rounds(uid)
+	names, err := s.names(ctx, uid)
+	rounds := slices.DeleteFunc(names, func(n name) bool { return n.suffix != roundSuffix })
+	sortByAge(rounds)
+	var newest schedule.Key
+	if len(rounds) > 0 {
+		newest = rounds[len(rounds)-1].key
+	}
+	// A round that waits to be written is newer than those that are, and the newest there is while the store cannot be
+	// reached.
+	if held := s.holding.rounds(uid); len(held) > 0 {
+		if last := held[len(held)-1]; newest == (schedule.Key{}) || compare(newest, last) < 0 {
+			newest = last
+		}
 	}
 	switch {
-	case err != nil && len(keys) == 0:
+	case newest != schedule.Key{}:
+		return newest, nil
+	case err != nil:
 		return schedule.Key{}, err
-	case len(keys) == 0:
-		return schedule.Key{}, fmt.Errorf("latest round of %s: %w", uid, ErrNotFound)
 	}
-	return keys[len(keys)-1], nil
+	return schedule.Key{}, fmt.Errorf("latest round of %s: %w", uid, ErrNotFound)
 }
 
 // Head returns the head of the round of the key, or ErrNotFound, or ErrCorrupt. It reads no further than the head, so

@@ -30,11 +30,12 @@ type Retention struct {
 	MaxBytes int64
 }
 
-// Prune removes what the retention does not keep, and temporary files that a crash left. The newest round of a task
+// Prune removes what the retention does not keep of this installation's tasks, and temporary files that a crash left.
+// The newest round of a task
 // always stays: it goes with DeleteTask. An error with one task does not keep Prune from the others; all errors come
 // back joined.
 func (s *Store) Prune(ctx context.Context, keep Retention) error {
-	uids, err := s.Tasks(ctx)
+	uids, err := s.ours(ctx)
 	if err != nil {
 		return fmt.Errorf("prune: %w", err)
 	}
@@ -64,11 +65,12 @@ func (s *Store) pruneTask(ctx context.Context, uid string, keep Retention) error
 			rounds = append(rounds, n)
 		case n.suffix == planSuffix && keep.MaxAge > 0 && age > keep.MaxAge:
 			doomed = append(doomed, n.name)
-		case n.suffix == "" && age > stranded:
+		case n.suffix == "" && !n.isMark() && age > stranded:
 			doomed = append(doomed, n.name)
 		}
 	}
-	slices.SortFunc(rounds, func(a, b name) int { return -compare(a.key, b.key) })
+	sortByAge(rounds)
+	slices.Reverse(rounds)
 	for i, n := range rounds {
 		tooMany := keep.MaxRounds > 0 && i >= keep.MaxRounds
 		tooOld := keep.MaxAge > 0 && now.Sub(n.modified) > keep.MaxAge
@@ -114,7 +116,7 @@ func (s *Store) pruneSize(ctx context.Context, limit int64) error {
 
 // weigh returns what all blobs take together, the rounds that may go, and which tasks could not be looked at.
 func (s *Store) weigh(ctx context.Context) (total int64, candidates []name, errs []error) {
-	uids, err := s.Tasks(ctx)
+	uids, err := s.ours(ctx)
 	if err != nil {
 		return 0, nil, []error{err}
 	}
@@ -124,18 +126,12 @@ func (s *Store) weigh(ctx context.Context) (total int64, candidates []name, errs
 			errs = append(errs, err)
 			continue
 		}
-		newest := -1
-		for i, n := range names {
+		for _, n := range names {
 			total += s.cost(n.size)
-			if n.suffix == roundSuffix && (newest < 0 || compare(names[newest].key, n.key) < 0) {
-				newest = i
-			}
 		}
-		for i, n := range names {
-			if n.suffix == roundSuffix && i != newest {
-				candidates = append(candidates, n)
-			}
-		}
+		rounds := slices.DeleteFunc(names, func(n name) bool { return n.suffix != roundSuffix })
+		sortByAge(rounds)
+		candidates = append(candidates, rounds[:max(len(rounds), 1)-1]...)
 	}
 	return total, candidates, errs
 }

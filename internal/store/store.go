@@ -1,7 +1,7 @@
 // Package store keeps the rounds of tasks, one compressed blob each, in a folder or in a bucket of an object store that
 // speaks S3.
 //
-// A round is <uid>/<generation>/<round>.json.gz and its plan, which lives while the round runs,
+// A task's folder has the name of the installation that keeps it in <uid>/owner. A round is <uid>/<generation>/<round>.json.gz and its plan, which lives while the round runs,
 // <uid>/<generation>/<round>.plan.json.gz; both numbers have ten digits, so that names sort as numbers do. A blob is
 // written whole or not at all, and one that cannot be read is an error for its own key alone.
 package store
@@ -48,6 +48,7 @@ type Store struct {
 	feed    feed
 	holding holding
 	usage   usage
+	owners  owners
 	// wake has Run look whether there is something to write or to remove.
 	wake chan struct{}
 	// flushing is locked while a held blob is written, so that a task is not deleted in the midst of it.
@@ -91,7 +92,7 @@ func (s *Store) Round(ctx context.Context, key schedule.Key) (verdict.StoredRoun
 	return kept, nil
 }
 
-// Latest returns the round of the highest generation, then number, or ErrNotFound, or ErrCorrupt when that very blob
+// Latest returns the newest round, which LatestKey names, or ErrNotFound, or ErrCorrupt when that very blob
 // cannot be read: an older round in its place would be taken for the newest.
 func (s *Store) Latest(ctx context.Context, uid string) (verdict.StoredRound, error) {
 	key, err := s.LatestKey(ctx, uid)
@@ -175,6 +176,7 @@ func (s *Store) DeleteTask(ctx context.Context, uid string) error {
 			return fmt.Errorf("delete task %s: %w", uid, err)
 		}
 	}
+	s.owners.forget(uid)
 	s.removeFolders(uid)
 	if len(names) > 0 || forgotten {
 		s.feed.changed(uid)

@@ -22,7 +22,7 @@ func defaults() map[string]map[string]any {
 		"expect": {"successRate": int64(1), "meanAccessDelayInMs": int64(5000)},
 		"target": {
 			"ipv4": true, "ipv6": false, "endpoint": true, "multusInterface": false, "clusterIP": true,
-			"nodePort": true, "nodePortNodes": "All", "nodePortAddresses": "Primary", "loadBalancer": false,
+			"nodePort": true, "nodePortNodes": "All", "loadBalancer": false,
 			"ingress": false, "enableLatencyMetric": false,
 		},
 	}

@@ -1,10 +1,16 @@
 package netreach_test
 
 import (
+	"encoding/json"
+	"maps"
+	"os"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"sigs.k8s.io/yaml"
 
 	"kdoctor.io/kdoctor/api/v1beta1"
 	"kdoctor.io/kdoctor/internal/kind/netreach"
@@ -85,4 +91,81 @@ func TestNetReachAsksForNodePortsByAddressesOfAType(t *testing.T) {
 			}
 		})
 	}
+}
+
+// firstDefaults is a task with all defaults of release 0.1.0, as an API server shows it, and firstRevision is how that
+// release named its spec.
+const (
+	firstDefaults = `{"agentSpec": {"kind": "DaemonSet", "hostNetwork": false, "terminationGracePeriodMinutes": 60},
+		"expect": {"meanAccessDelayInMs": 5000, "successRate": 1}, "suspend": false,
+		"request": {"connection": "both", "durationInSecond": 2, "perRequestTimeoutInMS": 500, "qps": 5},
+		"schedule": {"roundNumber": 1, "roundTimeoutMinute": 1, "schedule": "0 1"},
+		"target": {"clusterIP": true, "endpoint": true, "ingress": false, "ipv4": true, "ipv6": false,
+			"loadBalancer": false, "multusInterface": false, "nodePort": true, "nodePortNodes": "All"}}`
+	firstRevision = "2a0fc171ca164d4b"
+)
+
+// Where the names differed, going back to that release would start every task of the cluster.
+func TestATaskWithoutNewerFieldsIsNamedAsTheFirstReleaseNamedIt(t *testing.T) {
+	var n v1beta1.NetReach
+	if err := json.Unmarshal([]byte(firstDefaults), &n.Spec); err != nil {
+		t.Fatal(err)
+	}
+	task, err := netreach.Kind().Read(&n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if task.Revision != firstRevision {
+		t.Errorf("the spec is named %s, want %s", task.Revision, firstRevision)
+	}
+}
+
+// The API server shows stored tasks with the defaults of the CRD that is installed. A field with a default that came
+// later would change the name of every stored spec. Such a field gets no default: one that is missing has a meaning.
+func TestNoFieldThatCameAfterTheFirstReleaseHasADefault(t *testing.T) {
+	text, err := os.ReadFile("../../../charts/kdoctor/files/crds/kdoctor.io_netreaches.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var crd struct {
+		Spec struct {
+			Versions []struct {
+				Schema struct {
+					OpenAPIV3Schema map[string]any `json:"openAPIV3Schema"`
+				} `json:"schema"`
+			} `json:"versions"`
+		} `json:"spec"`
+	}
+	if err := yaml.Unmarshal(text, &crd); err != nil {
+		t.Fatal(err)
+	}
+	got := defaultsOf(crd.Spec.Versions[0].Schema.OpenAPIV3Schema, "")
+	want := []string{"spec", "spec.agentSpec.hostNetwork", "spec.agentSpec.kind",
+		"spec.agentSpec.terminationGracePeriodMinutes", "spec.expect", "spec.expect.meanAccessDelayInMs",
+		"spec.expect.successRate", "spec.request", "spec.request.connection", "spec.request.durationInSecond",
+		"spec.request.perRequestTimeoutInMS", "spec.request.qps", "spec.schedule", "spec.schedule.roundNumber",
+		"spec.schedule.roundTimeoutMinute", "spec.schedule.schedule", "spec.suspend", "spec.target",
+		"spec.target.clusterIP", "spec.target.enableLatencyMetric", "spec.target.endpoint", "spec.target.ingress",
+		"spec.target.ipv4", "spec.target.ipv6", "spec.target.loadBalancer", "spec.target.multusInterface",
+		"spec.target.nodePort", "spec.target.nodePortNodes"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("fields with a default, release 0.1.0's and this one's (-want +got):\n%s", diff)
+	}
+}
+
+// defaultsOf lists the fields of a schema that have a default, without those of Kubernetes' own types.
+func defaultsOf(schema map[string]any, path string) []string {
+	var found []string
+	if _, has := schema["default"]; has {
+		found = append(found, path)
+	}
+	properties, _ := schema["properties"].(map[string]any)
+	for _, name := range slices.Sorted(maps.Keys(properties)) {
+		below, _ := properties[name].(map[string]any)
+		at := strings.TrimPrefix(path+"."+name, ".")
+		if at != "spec.agentSpec.affinity" && at != "spec.agentSpec.env" && at != "status" {
+			found = append(found, defaultsOf(below, at)...)
+		}
+	}
+	return found
 }
