@@ -180,13 +180,15 @@ func build(listener net.Listener, certificate Certificate, access access,
 	}
 	// The server never calls itself, but its library wants to know how it would.
 	config.LoopbackClientConfig = &rest.Config{Host: listener.Addr().String()}
-	config.BuildHandlerChainFunc = handlerChain
+	formats := textFormats{NegotiatedSerializer: codecs}
+	config.BuildHandlerChainFunc = handlerChain(formats)
 	server, err := config.Complete().New("kdoctor", genericapiserver.NewEmptyDelegate())
 	if err != nil {
 		return nil, fmt.Errorf("make server: %w", err)
 	}
 	version := systemv1beta1.GroupVersion()
 	group := genericapiserver.NewDefaultAPIGroupInfo(version.Group, scheme, metav1.ParameterCodec, codecs)
+	group.NegotiatedSerializer = formats
 	group.VersionedResourcesStorageMap[version.Version] = resources(state)
 	if err := server.InstallAPIGroup(&group); err != nil {
 		return nil, fmt.Errorf("install %s: %w", version, err)

@@ -19,16 +19,14 @@ import (
 const (
 	// maxEvents bounds how far back a watch may begin; one that begins earlier is told to list anew.
 	maxEvents = 1024
-	// retry is the pause before a failed look at tasks and rounds is repeated.
+	// retry is the pause after which tasks and rounds are looked at again, whether a change was announced or not.
 	retry = 30 * time.Second
-	// waitWithin bounds how long callers wait for a look at what changed, lookWithin how long one look takes, and
-	// failedFor how long a round that could not be read is not tried again.
-	waitWithin, lookWithin, failedFor = 10 * time.Second, time.Minute, 5 * time.Second
 )
 
 // hub knows which reports there are and numbers their changes. It holds one line per report, and those reports that
 // were rendered last. It never reads a round or renders a report while it holds its lock: each task has looks of its
-// own, so that a large round or a slow store keeps nobody waiting who asks for another report.
+// own, so that a large round or a slow store keeps nobody waiting who asks for another report. Every read of the store
+// is shared by all who ask for the same at the same time, goes on when they are gone, and is waited for within bounds.
 //
 // Resource versions are its own: microseconds of its start plus one per change. They grow over restarts too,
 // and a watch that begins at a version of another life of the server is told to list anew.
@@ -39,12 +37,17 @@ type hub struct {
 	// running are the goroutines of all watches and looks.
 	running sync.WaitGroup
 	stopped chan struct{}
-	// listing has one place: lists of tasks are taken in one by one, so that no older list follows a newer one.
-	listing chan struct{}
+	// cancel ends all reads that are under way.
+	cancel  context.CancelFunc
+	listing listing
+	flights flights
+	late    laggards
 	objects objects
 	lines   lines
 
-	mu      sync.Mutex
+	mu sync.Mutex
+	// listed reports that the tasks were listed once.
+	listed  bool
 	version uint64
 	entries map[string]*entry
 	dirty   map[string]bool
@@ -76,12 +79,17 @@ type event struct {
 }
 
 func newHub(tasks Tasks, reports Reports, started time.Time) *hub {
-	return &hub{
+	life, cancel := context.WithCancel(context.Background())
+	h := &hub{
 		tasks: tasks, reports: reports,
 		wake: make(chan struct{}, 1), stopped: make(chan struct{}), grown: make(chan struct{}),
-		listing: make(chan struct{}, 1), objects: newObjects(),
+		cancel: cancel, objects: newObjects(),
 		version: uint64(max(started.UnixMicro(), 0)), entries: map[string]*entry{}, dirty: map[string]bool{},
 	}
+	h.flights = flights{late: &h.late, byKey: map[string]*flight{}, run: func(read func(context.Context)) bool {
+		return h.start(func() { read(life) })
+	}}
+	return h
 }
 
 // touch marks tasks whose rounds changed; no UIDs means that any may have.
@@ -109,34 +117,34 @@ func (h *hub) wakeUp() {
 	}
 }
 
-// run looks at tasks and rounds whenever something changed, until the context is over; then it ends all watches and
-// waits for them.
+// run looks at tasks and rounds whenever something changed, and every 30 s, until the context is over; then it ends all
+// watches and reads and waits for them. It does not wait for single rounds: one that is slow holds no other back.
 func (h *hub) run(ctx context.Context) error {
 	defer h.end()
+	again := time.NewTicker(retry)
+	defer again.Stop()
 	for {
-		var again <-chan time.Time
-		if err := h.refresh(ctx); err != nil && ctx.Err() == nil {
+		if _, err := h.look(ctx, everyTask); err != nil && ctx.Err() == nil {
 			klog.FromContext(ctx).Error(err, "Looking for changed reports failed; will look again", "after", retry)
-			again = time.After(retry)
 		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-h.wake:
-		case <-again:
+		case <-again.C:
 		}
 	}
 }
 
-// start runs a watch, which ends when the hub does; start is false when the hub has ended.
-func (h *hub) start(watch func()) bool {
+// start runs a watch or a read, which ends when the hub does; start is false when the hub has ended.
+func (h *hub) start(part func()) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	select {
 	case <-h.stopped:
 		return false
 	default:
-		h.running.Go(watch)
+		h.running.Go(part)
 		return true
 	}
 }
@@ -145,6 +153,7 @@ func (h *hub) start(watch func()) bool {
 func (h *hub) end() {
 	h.mu.Lock()
 	close(h.stopped)
+	h.cancel()
 	for _, e := range h.entries {
 		if e.look != nil {
 			e.look.cancel()
@@ -171,20 +180,13 @@ func (h *hub) publish(e *entry, kind watch.EventType, seen bool) {
 
 // reported returns the entries that have a report, sorted by name, and the version that they are of.
 func (h *hub) reported() ([]entry, uint64) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	var entries []entry
-	for _, e := range h.entries {
-		if e.visible {
-			entries = append(entries, *e)
-		}
-	}
-	slices.SortFunc(entries, func(a, b entry) int { return cmp.Compare(a.name(), b.name()) })
-	return entries, h.version
+	all, version := h.all()
+	return slices.DeleteFunc(all, func(e entry) bool { return !e.visible }), version
 }
 
-// all returns the entries of all tasks, whether they have a report or not, sorted by name.
-func (h *hub) all() []entry {
+// all returns the entries of all tasks, whether they have a report or not, sorted by name, and the version that they
+// are of.
+func (h *hub) all() ([]entry, uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var entries []entry
@@ -192,7 +194,7 @@ func (h *hub) all() []entry {
 		entries = append(entries, *e)
 	}
 	slices.SortFunc(entries, func(a, b entry) int { return cmp.Compare(a.name(), b.name()) })
-	return entries
+	return entries, h.version
 }
 
 // find returns the entry of the report of that name, whether it has a round or not.
@@ -240,6 +242,9 @@ func (h *hub) summaryOf(uid string) (render.Summary, bool) {
 }
 
 func (e entry) name() string { return render.Name(e.wanted.Kind, e.wanted.Name) }
+
+// known reports whether there is a report from before, although the latest round could not be read in time.
+func (e entry) known() bool { return e.visible && slow(e.err) }
 
 func text(version uint64) string { return strconv.FormatUint(version, 10) }
 

@@ -1,15 +1,14 @@
 package apiserver
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"reflect"
-	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/klog/v2"
 
 	"kdoctor.io/kdoctor/internal/apiserver/render"
 	"kdoctor.io/kdoctor/internal/schedule"
@@ -23,15 +22,16 @@ var errUnread = errors.New("the round is still being read; ask again")
 type look struct {
 	// done is closed when the look is over.
 	done   chan struct{}
+	pulse  *pulse
 	cancel context.CancelFunc
 }
 
+func everyTask(render.ReportedTask) bool { return true }
+
 // refresh brings the hub up to date. It reads the rounds of those tasks alone that changed. An unreadable round is
 // kept for the one who asks for it; the error returned is that of the first such round, or of the list of tasks, or of
-// the context of a caller who could not wait.
-func (h *hub) refresh(ctx context.Context) error {
-	return h.refreshThose(ctx, func(render.ReportedTask) bool { return true })
-}
+// the context of a caller who could not wait. What is slow is waited for within bounds, and goes on then.
+func (h *hub) refresh(ctx context.Context) error { return h.refreshThose(ctx, everyTask) }
 
 // refreshOne does the same for the report of one name.
 func (h *hub) refreshOne(ctx context.Context, name string) error {
@@ -39,22 +39,10 @@ func (h *hub) refreshOne(ctx context.Context, name string) error {
 }
 
 func (h *hub) refreshThose(ctx context.Context, wanted func(render.ReportedTask) bool) error {
-	// A store that does not answer must not keep those waiting for ever who come for what is known.
-	ctx, cancel := context.WithTimeout(ctx, waitWithin)
-	defer cancel()
-	tasks, err := h.list(ctx)
+	// All looks begin before the first one is waited for.
+	chosen, err := h.look(ctx, wanted)
 	if err != nil {
 		return err
-	}
-	var chosen []string
-	for _, task := range tasks {
-		if wanted(task) {
-			chosen = append(chosen, task.UID)
-		}
-	}
-	// All looks begin before the first one is waited for.
-	for _, uid := range chosen {
-		_, _ = h.begin(ctx, uid) // await returns the error
 	}
 	var first error
 	for _, uid := range chosen {
@@ -65,46 +53,21 @@ func (h *hub) refreshThose(ctx context.Context, wanted func(render.ReportedTask)
 	return first
 }
 
-// list takes in which tasks there are, and returns them by name.
-func (h *hub) list(ctx context.Context) ([]render.ReportedTask, error) {
-	select {
-	case h.listing <- struct{}{}:
-		defer func() { <-h.listing }()
-	case <-ctx.Done():
-		return nil, fmt.Errorf("list tasks: %w", ctx.Err())
-	}
-	tasks, err := h.tasks.List(ctx)
+// look lists the tasks and begins to look at those of the wanted ones that changed. It returns the UIDs of the wanted
+// ones, by the names of their reports.
+func (h *hub) look(ctx context.Context, wanted func(render.ReportedTask) bool) ([]string, error) {
+	tasks, err := h.list(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("list tasks: %w", err)
+		return nil, err
 	}
-	slices.SortFunc(tasks, func(a, b render.ReportedTask) int {
-		return cmp.Compare(render.Name(a.Kind, a.Name), render.Name(b.Kind, b.Name))
-	})
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	present := make(map[string]bool, len(tasks))
+	var chosen []string
 	for _, task := range tasks {
-		present[task.UID] = true
-		if e := h.entries[task.UID]; e != nil {
-			e.wanted = task
-			continue
-		}
-		h.entries[task.UID] = &entry{wanted: task, task: task, err: errUnread}
-		h.dirty[task.UID] = true
-	}
-	for uid, e := range h.entries {
-		if !present[uid] {
-			delete(h.entries, uid)
-			h.objects.drop(uid)
-			h.publish(e, watch.Deleted, e.visible)
+		if wanted(task) {
+			chosen = append(chosen, task.UID)
+			_, _ = h.begin(ctx, task.UID) // await returns the error
 		}
 	}
-	for uid := range h.dirty {
-		if !present[uid] {
-			delete(h.dirty, uid)
-		}
-	}
-	return tasks, nil
+	return chosen, nil
 }
 
 // outdated reports whether a look at the entry is due. Call it with the lock held.
@@ -135,8 +98,9 @@ func (h *hub) begin(ctx context.Context, uid string) (*look, error) {
 	default:
 	}
 	// A look goes on when the one who asked for it is gone: the next one will ask for the same.
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	e.look = &look{done: make(chan struct{}), cancel: cancel}
+	p := &pulse{began: time.Now()}
+	ctx, cancel := context.WithCancel(context.WithValue(context.WithoutCancel(ctx), pulseKey{}, p))
+	e.look = &look{done: make(chan struct{}), pulse: p, cancel: cancel}
 	task, read := e.wanted, h.dirty[uid]
 	delete(h.dirty, uid)
 	h.running.Go(func() { h.take(ctx, e, task, read) })
@@ -150,10 +114,8 @@ func (h *hub) await(ctx context.Context, uid string) error {
 		if l == nil {
 			return err
 		}
-		select {
-		case <-l.done:
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := await(ctx, &h.late, uid, l.done, l.pulse); err != nil {
+			return err
 		}
 	}
 }
@@ -162,11 +124,10 @@ func (h *hub) await(ctx context.Context, uid string) error {
 func (h *hub) take(ctx context.Context, e *entry, task render.ReportedTask, read bool) {
 	seen, err := rendered{}, error(nil)
 	if read {
-		seen, err = h.objects.render(ctx, func(ctx context.Context) (rendered, error) {
-			ctx, cancel := context.WithTimeout(ctx, lookWithin)
-			defer cancel()
-			return h.readLatest(ctx, task)
-		})
+		ctx, cancel := context.WithTimeout(ctx, lookWithin)
+		seen, err = h.readLatest(ctx, task)
+		cancel()
+		h.late.mark(task.UID, slow(err))
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -180,9 +141,17 @@ func (h *hub) take(ctx context.Context, e *entry, task render.ReportedTask, read
 		h.dirty[task.UID] = true
 		e.task, e.again = task, time.Now().Add(failedFor)
 		e.err = fmt.Errorf("latest round of %s: %w", e.name(), err)
-		h.objects.drop(task.UID)
+		if !slow(err) {
+			h.objects.drop(task.UID)
+		}
+		klog.FromContext(ctx).Info("A latest round cannot be read; will look again", "report", e.name(), "reason", err)
 		return
 	}
+	h.see(e, task, read, seen)
+}
+
+// see puts into the entry what a look saw. Call it with the lock held.
+func (h *hub) see(e *entry, task render.ReportedTask, read bool, seen rendered) {
 	was := e.visible
 	e.task, e.err = task, nil
 	switch {
@@ -219,30 +188,33 @@ func (h *hub) readLatest(ctx context.Context, task render.ReportedTask) (rendere
 	return h.readRound(ctx, task, key)
 }
 
-// readRound renders a stored round; the result has no object when there is none. A round in which agents report sums
-// is read agent by agent, others are small enough to be read as a whole.
+// readRound renders a stored round as soon as there is a slot for it; the result has no object when there is none. A
+// round in which agents report sums is read agent by agent, others are small enough to be read as a whole.
 func (h *hub) readRound(ctx context.Context, task render.ReportedTask, key schedule.Key) (rendered, error) {
-	parts, found, err := h.reports.Parts(ctx, key)
-	if err != nil || !found {
-		return rendered{}, err
-	}
-	if !parts.Head.Round.HasSums() {
-		stored, found, err := h.reports.Round(ctx, key)
+	return h.objects.render(ctx, func(ctx context.Context) (rendered, error) {
+		parts, found, err := h.reports.Parts(ctx, key)
 		if err != nil || !found {
 			return rendered{}, err
 		}
-		return newRendered(render.Report(task, stored), render.FactsOf(stored)), nil
-	}
-	stream := render.NewStream(task, parts.Head)
-	for a, err := range parts.Agents(func(_, _ string) bool { return true }) {
-		if err != nil {
-			return rendered{}, err
+		if !parts.Head.Round.HasSums() {
+			stored, found, err := h.reports.Round(ctx, key)
+			if err != nil || !found {
+				return rendered{}, err
+			}
+			return newRendered(render.Report(task, stored), render.FactsOf(stored)), nil
 		}
-		if a.Report != nil {
-			stream.Add(a.Report, a.Verdict)
+		stream := render.NewStream(task, parts.Head)
+		for a, err := range parts.Agents(func(_, _ string) bool { return true }) {
+			if err != nil {
+				return rendered{}, err
+			}
+			beat(ctx)
+			if a.Report != nil {
+				stream.Add(a.Report, a.Verdict)
+			}
 		}
-	}
-	return newRendered(stream.Report(), render.FactsOf(parts.Head)), nil
+		return newRendered(stream.Report(), render.FactsOf(parts.Head)), nil
+	})
 }
 
 // readLine reads a stored round as far as one line about it needs; false when it is not kept.
@@ -254,9 +226,7 @@ func (h *hub) readLine(ctx context.Context, task render.ReportedTask, key schedu
 	if parts.Head.Round.HasSums() {
 		return render.Line(task, parts.Head, parts.Counts), true, nil
 	}
-	seen, err := h.objects.render(ctx, func(ctx context.Context) (rendered, error) {
-		return h.readRound(ctx, task, key)
-	})
+	seen, err := h.readRound(ctx, task, key)
 	if err != nil || seen.object == nil {
 		return render.Summary{}, false, err
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"sync"
+	"time"
 
 	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
 	"kdoctor.io/kdoctor/internal/apiserver/render"
@@ -14,8 +15,9 @@ import (
 const (
 	// maxObjects bounds the bytes, in JSON, of the rendered reports that are remembered.
 	maxObjects = 8 << 20
-	// atOnce is how many rounds are read and rendered at the same time: each may take much memory.
-	atOnce = 2
+	// atOnce is how many rounds are read and rendered at the same time: each may take much memory. mostHung is how many
+	// more may be under way that took longer than waitWithin: a read that hangs must not keep others from reading.
+	atOnce, mostHung = 2, 4
 )
 
 // rendered is a report as it was rendered. Nobody may change the object: all who asked for it share it.
@@ -35,7 +37,7 @@ func newRendered(object *systemv1beta1.KdoctorReport, facts render.Facts) render
 
 // objects remembers the reports that were rendered last, one per task.
 type objects struct {
-	slots chan struct{}
+	slots, hung chan struct{}
 
 	mu    sync.Mutex
 	bytes int
@@ -50,17 +52,39 @@ type remembered struct {
 }
 
 func newObjects() objects {
-	return objects{slots: make(chan struct{}, atOnce), order: lru.New(), byUID: map[string]*lru.Element{}}
+	return objects{slots: make(chan struct{}, atOnce), hung: make(chan struct{}, mostHung), order: lru.New(),
+		byUID: map[string]*lru.Element{}}
 }
 
 // render runs a function that reads and renders a round, as soon as there is a slot for it.
 func (o *objects) render(ctx context.Context, do func(context.Context) (rendered, error)) (rendered, error) {
 	select {
 	case o.slots <- struct{}{}:
-		defer func() { <-o.slots }()
 	case <-ctx.Done():
 		return rendered{}, fmt.Errorf("wait for other rounds to be read: %w", ctx.Err())
 	}
+	var mu sync.Mutex
+	slot, over := o.slots, false
+	late := time.AfterFunc(waitWithin, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if over {
+			return
+		}
+		select {
+		case o.hung <- struct{}{}:
+			<-o.slots
+			slot = o.hung
+		default:
+		}
+	})
+	defer func() {
+		late.Stop()
+		mu.Lock()
+		defer mu.Unlock()
+		over = true
+		<-slot
+	}()
 	return do(ctx)
 }
 

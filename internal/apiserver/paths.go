@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -170,16 +171,22 @@ func (r *pathREST) List(ctx context.Context, options *metainternalversion.ListOp
 	if err != nil {
 		return nil, err
 	}
-	list := &systemv1beta1.KdoctorPathList{ListMeta: metav1.ListMeta{ResourceVersion: text(e.version)},
-		Items: []systemv1beta1.KdoctorPath{}}
-	if options.LabelSelector != nil && !options.LabelSelector.Matches(labelsOfReports()) {
-		return list, nil
-	}
 	limit := maxPaths
 	if options.Limit > 0 {
 		limit = int(min(options.Limit, maxPaths))
 	}
-	return list, r.fill(ctx, list, page{query: q, entry: e, at: at, limit: limit})
+	if options.LabelSelector != nil && !options.LabelSelector.Matches(labelsOfReports()) {
+		return &systemv1beta1.KdoctorPathList{ListMeta: metav1.ListMeta{ResourceVersion: text(e.version)},
+			Items: []systemv1beta1.KdoctorPath{}}, nil
+	}
+	list, err := r.read(ctx, page{query: q, entry: e, at: at, limit: limit})
+	if err != nil {
+		return nil, err
+	}
+	if options.Limit == 0 && list.Continue != "" {
+		warn(ctx, "these are the first %d paths of the report; ask for the others with the continue token", limit)
+	}
+	return list, nil
 }
 
 // begin finds the task of the report that is asked for, and the place where the page begins.
@@ -188,13 +195,9 @@ func (r *pathREST) begin(ctx context.Context, q query, token string) (entry, pla
 	if !stored {
 		name = q.report
 	}
-	refreshed := r.hub.refreshOne(ctx, name)
-	e, ok := r.hub.find(name)
-	switch {
-	case !ok && refreshed != nil:
-		return entry{}, place{}, apierrors.NewInternalError(refreshed)
-	case !ok:
-		return entry{}, place{}, apierrors.NewNotFound(groupResource(), q.report)
+	e, err := r.hub.findTask(ctx, name, q.report)
+	if err != nil {
+		return entry{}, place{}, err
 	}
 	if token != "" {
 		at, err := placeOf(token)
@@ -203,17 +206,12 @@ func (r *pathREST) begin(ctx context.Context, q query, token string) (entry, pla
 		}
 		return e, at, err
 	}
-	switch {
-	case !stored && e.err != nil:
-		return entry{}, place{}, unreadable(name, e.err)
-	case !stored && !e.visible:
-		return entry{}, place{}, unfinished(name, e.task)
-	case !stored:
-		return e, place{Report: q.report, Key: e.round.Key}, nil
+	if !stored {
+		return r.latest(ctx, name)
 	}
-	keys, err := r.hub.reports.Rounds(ctx, e.task.UID)
+	keys, err := r.hub.roundsOf(ctx, e)
 	if err != nil {
-		return entry{}, place{}, apierrors.NewInternalError(fmt.Errorf("list the stored rounds of %s: %w", name, err))
+		return entry{}, place{}, failure(err)
 	}
 	for _, key := range slices.Backward(keys) {
 		if key.Round == number && (generation == 0 || key.Generation == generation) {
@@ -221,6 +219,23 @@ func (r *pathREST) begin(ctx context.Context, q query, token string) (entry, pla
 		}
 	}
 	return entry{}, place{}, notStored(q.report, e.task, keys)
+}
+
+// latest is where the latest round of a report begins.
+func (r *pathREST) latest(ctx context.Context, name string) (entry, place, error) {
+	refreshed := r.hub.refreshOne(ctx, name)
+	e, ok := r.hub.find(name)
+	switch {
+	case !ok:
+		return entry{}, place{}, apierrors.NewNotFound(groupResource(), name) // it went meanwhile
+	case !e.visible && refreshed != nil, e.err != nil && !e.known():
+		return entry{}, place{}, unreadable(name, cmp.Or(e.err, refreshed))
+	case !e.visible:
+		return entry{}, place{}, unfinished(name, e.task)
+	case refreshed != nil:
+		warn(ctx, "these are paths of round %d, and a newer one may be stored: %v", e.round.Key.Round, refreshed)
+	}
+	return e, place{Report: name, Key: e.round.Key}, nil
 }
 
 // page is what one answer is made of.
@@ -231,9 +246,22 @@ type page struct {
 	limit int
 }
 
+// read returns the page. All callers who ask for the same page at the same time share it.
+func (r *pathREST) read(ctx context.Context, p page) (*systemv1beta1.KdoctorPathList, error) {
+	list, err := share(ctx, &r.hub.flights, p.task.UID, fmt.Sprintf("paths/%v/%v/%d/%d", p.at, p.requirements, p.limit,
+		p.version), func(ctx context.Context) (*systemv1beta1.KdoctorPathList, error) { return r.fill(ctx, p) })
+	var told apierrors.APIStatus
+	if err != nil && !errors.As(err, &told) {
+		err = failure(fmt.Errorf("the stored round %s cannot be read: %w", render.RoundName(p.name(), p.at.Key), err))
+	}
+	return list, err
+}
+
 // fill reads the round, as far as the page needs it, and puts its paths into the list, from the page's place on. It has
 // a slot, as all have that read rounds: each may take much memory.
-func (r *pathREST) fill(ctx context.Context, list *systemv1beta1.KdoctorPathList, p page) error {
+func (r *pathREST) fill(ctx context.Context, p page) (*systemv1beta1.KdoctorPathList, error) {
+	list := &systemv1beta1.KdoctorPathList{ListMeta: metav1.ListMeta{ResourceVersion: text(p.version)},
+		Items: []systemv1beta1.KdoctorPath{}}
 	_, err := r.hub.objects.render(ctx, func(ctx context.Context) (rendered, error) {
 		parts, found, err := r.hub.reports.Parts(ctx, p.at.Key)
 		if found && err == nil && parts.Counts.Untold() > 0 && !parts.Head.Round.HasSums() {
@@ -243,19 +271,15 @@ func (r *pathREST) fill(ctx context.Context, list *systemv1beta1.KdoctorPathList
 		switch {
 		case err != nil:
 		case !found && p.at.Pod != "":
-			return rendered{}, apierrors.NewResourceExpired("the round is no longer stored; list again")
+			err = apierrors.NewResourceExpired("the round is no longer stored; list again")
 		case !found:
-			return rendered{}, apierrors.NewNotFound(groupResource(), p.report)
+			err = apierrors.NewNotFound(groupResource(), p.report)
 		default:
-			err = p.agents(list, parts)
-		}
-		if err != nil {
-			err = apierrors.NewInternalError(fmt.Errorf("the stored round %s cannot be read: %w",
-				render.RoundName(p.name(), p.at.Key), err))
+			err = p.agents(ctx, list, parts)
 		}
 		return rendered{}, err
 	})
-	return err
+	return list, err
 }
 
 // whole is a round that is read as a whole.
@@ -283,7 +307,7 @@ func partsOf(stored verdict.StoredRound) Parts {
 }
 
 // agents adds the paths of agent after agent, until the page is full.
-func (p page) agents(list *systemv1beta1.KdoctorPathList, parts Parts) error {
+func (p page) agents(ctx context.Context, list *systemv1beta1.KdoctorPathList, parts Parts) error {
 	single := render.NewSingle(p.name(), parts.Head.Round)
 	reached := p.at.Pod == ""
 	want := func(pod, node string) bool {
@@ -294,6 +318,7 @@ func (p page) agents(list *systemv1beta1.KdoctorPathList, parts Parts) error {
 		if err != nil {
 			return err
 		}
+		beat(ctx)
 		if a.Report == nil {
 			continue
 		}

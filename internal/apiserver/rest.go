@@ -1,10 +1,10 @@
 package apiserver
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"fmt"
-	"net/http"
 	"strconv"
 	"strings"
 
@@ -16,7 +16,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/registry/rest"
-	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/klog/v2"
 
 	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
@@ -76,13 +75,15 @@ func (r *reportREST) Get(ctx context.Context, name string, _ *metav1.GetOptions)
 	e, ok := r.hub.find(name)
 	switch {
 	case !ok && refreshed != nil:
-		return nil, apierrors.NewInternalError(refreshed)
+		return nil, failure(refreshed)
 	case !ok:
 		return nil, apierrors.NewNotFound(groupResource(), name)
-	case e.err != nil:
-		return nil, unreadable(name, e.err)
+	case !e.visible && refreshed != nil, e.err != nil && !e.known():
+		return nil, unreadable(name, cmp.Or(e.err, refreshed))
 	case !e.visible:
 		return nil, unfinished(name, e.task)
+	case refreshed != nil:
+		warn(ctx, "%s is as it was seen last, and a newer round may be stored: %v", name, refreshed)
 	}
 	report, _, err := r.object(ctx, e)
 	if err == nil && report == nil {
@@ -95,7 +96,7 @@ func (r *reportREST) Get(ctx context.Context, name string, _ *metav1.GetOptions)
 }
 
 func unreadable(name string, err error) error {
-	return apierrors.NewInternalError(fmt.Errorf("the latest round of %s cannot be read: %w", name, err))
+	return failure(fmt.Errorf("the latest round of %s cannot be read: %w", name, err))
 }
 
 // unfinished is NotFound with the reason: the task is there, its first round is not over.
@@ -107,18 +108,19 @@ func unfinished(name string, task render.ReportedTask) error {
 
 // full returns the whole report and its size in JSON; nil when its round is gone. The report's spec is shared.
 func (r *reportREST) full(ctx context.Context, e entry) (*systemv1beta1.KdoctorReport, int, error) {
-	if e.err != nil {
+	if e.err != nil && !e.known() {
 		return nil, 0, unreadable(e.name(), e.err)
 	}
 	seen, ok := r.hub.objects.get(e.task.UID)
 	if !ok {
 		var err error
-		if seen, err = r.hub.objects.render(ctx, func(ctx context.Context) (rendered, error) {
-			if seen, ok := r.hub.objects.get(e.task.UID); ok {
-				return seen, nil
-			}
-			return r.hub.readLatest(ctx, e.task)
-		}); err != nil {
+		if seen, err = share(ctx, &r.hub.flights, e.task.UID, fmt.Sprintf("latest/%s/%d", e.task.UID, e.version),
+			func(ctx context.Context) (rendered, error) {
+				if seen, ok := r.hub.objects.get(e.task.UID); ok {
+					return seen, nil
+				}
+				return r.hub.readLatest(ctx, e.task)
+			}); err != nil {
 			return nil, 0, unreadable(e.name(), err)
 		}
 		r.hub.remember(e, seen)
@@ -143,48 +145,71 @@ func (r *reportREST) object(ctx context.Context, e entry) (*systemv1beta1.Kdocto
 }
 
 // List returns the reports that the selectors match, by name, at most Limit at a time. A report that cannot be read is
-// left out and logged. It is one report a task, unless the selectors ask for stored rounds.
+// left out, and a warning says so. It is one report a task, unless the selectors ask for stored rounds.
 func (r *reportREST) List(ctx context.Context, options *metainternalversion.ListOptions) (runtime.Object, error) {
-	if err := r.hub.refresh(ctx); err != nil {
-		klog.FromContext(ctx).Error(err, "Some reports are left out of the list")
-	}
 	if options == nil {
 		options = &metainternalversion.ListOptions{}
 	}
-	entries, version := r.hub.reported()
 	if wantsRounds(options.FieldSelector) {
-		return r.listRounds(ctx, options, version)
+		return r.listRounds(ctx, options)
 	}
 	after, err := continued(options.Continue)
 	if err != nil {
 		return nil, err
 	}
+	refreshed := r.hub.refresh(ctx)
+	if err := r.hub.checkTasks(ctx, refreshed); err != nil {
+		return nil, err
+	}
+	entries, version := r.hub.all()
 	list := &systemv1beta1.KdoctorReportList{ListMeta: metav1.ListMeta{ResourceVersion: text(version)},
 		Items: []systemv1beta1.KdoctorReport{}}
+	lacks := shortfall{stale: refreshed != nil}
 	bytes := 0
 	for _, e := range entries {
-		if e.name() <= after || !matches(e, options) {
+		if e.name() <= after || !matches(e, options) || !e.visible && e.err == nil {
 			continue
 		}
 		if n := int64(len(list.Items)); options.Limit > 0 && n > 0 && (n >= options.Limit || bytes > maxAnswer) {
 			list.Continue = base64.RawURLEncoding.EncodeToString([]byte(list.Items[n-1].Name))
 			break
 		}
-		report, size, err := r.object(ctx, e)
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
+		report, size, err := r.item(ctx, e, &lacks)
+		if err != nil {
+			return nil, err
 		}
-		if err != nil || report == nil {
-			klog.FromContext(ctx).Info("A report is left out of the list", "report", e.name(), "reason", err)
+		if report == nil {
 			continue
 		}
 		if bytes > maxAnswer && size > 0 {
 			render.Lighten(report)
+			lacks.light++
 		}
 		bytes += size
 		list.Items = append(list.Items, *report)
 	}
+	lacks.warn(ctx)
 	return list, nil
+}
+
+// item returns the report of one entry of a list, and nil for one that has none or cannot be read. It fails when the
+// caller is gone.
+func (r *reportREST) item(ctx context.Context, e entry, lacks *shortfall) (*systemv1beta1.KdoctorReport, int, error) {
+	report, size, err := (*systemv1beta1.KdoctorReport)(nil), 0, e.err
+	if e.visible {
+		report, size, err = r.object(ctx, e)
+	}
+	switch {
+	case ctx.Err() != nil:
+		return nil, 0, ctx.Err()
+	case err != nil:
+		klog.FromContext(ctx).Info("A report is left out of the list", "report", e.name(), "reason", err)
+		lacks.miss(e.name(), err)
+		return nil, 0, nil
+	case report != nil && lacks.stale && (e.err != nil || e.look != nil):
+		lacks.outdated = append(lacks.outdated, e.name())
+	}
+	return report, size, nil
 }
 
 func continued(token string) (after string, err error) {
@@ -208,37 +233,6 @@ func labelsOfReports() labels.Set { return labels.Set{} }
 
 func fieldsOf(e entry) fields.Set {
 	return fields.Set{fieldName: e.name(), "metadata.namespace": "", fieldTask: e.task.Name, fieldKind: e.task.Kind}
-}
-
-// lineKey marks the context of a request whose answer is a table or metadata alone.
-type lineKey struct{}
-
-func lineIsEnough(ctx context.Context) bool { return ctx.Value(lineKey{}) != nil }
-
-// handlerChain is the library's chain, with the form of the answer that the caller likes best put into the context.
-func handlerChain(api http.Handler, config *genericapiserver.Config) http.Handler {
-	marked := http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		if wantsLine(req) {
-			req = req.WithContext(context.WithValue(req.Context(), lineKey{}, true))
-		}
-		api.ServeHTTP(w, req)
-	})
-	return genericapiserver.DefaultBuildHandlerChain(marked, config)
-}
-
-// wantsLine reads the first choice of the Accept header.
-func wantsLine(req *http.Request) bool {
-	first, _, _ := strings.Cut(req.Header.Get("Accept"), ",")
-	include := req.URL.Query().Get("includeObject")
-	for parameter := range strings.SplitSeq(first, ";") {
-		switch strings.TrimSpace(parameter) {
-		case "as=Table":
-			return include != string(metav1.IncludeObject)
-		case "as=PartialObjectMetadataList", "as=PartialObjectMetadata":
-			return true
-		}
-	}
-	return false
 }
 
 // parseVersion reads a resource version; none and 0 mean whatever there is.

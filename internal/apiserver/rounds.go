@@ -92,17 +92,13 @@ func (r *reportREST) getRound(ctx context.Context, name string) (runtime.Object,
 		err.ErrStatus.Message += ": a stored round is named <report>:<round> or <report>:<generation>.<round>"
 		return nil, err
 	}
-	refreshed := r.hub.refreshOne(ctx, report)
-	e, ok := r.hub.find(report)
-	switch {
-	case !ok && refreshed != nil:
-		return nil, apierrors.NewInternalError(refreshed)
-	case !ok:
-		return nil, apierrors.NewNotFound(groupResource(), name)
-	}
-	keys, err := r.hub.reports.Rounds(ctx, e.task.UID)
+	e, err := r.hub.findTask(ctx, report, name)
 	if err != nil {
-		return nil, apierrors.NewInternalError(fmt.Errorf("list the stored rounds of %s: %w", report, err))
+		return nil, err
+	}
+	keys, err := r.hub.roundsOf(ctx, e)
+	if err != nil {
+		return nil, failure(err)
 	}
 	for _, key := range slices.Backward(keys) {
 		if key.Round != number || generation != 0 && key.Generation != generation {
@@ -110,14 +106,36 @@ func (r *reportREST) getRound(ctx context.Context, name string) (runtime.Object,
 		}
 		found, err := r.round(ctx, e, key)
 		if err != nil {
-			return nil, apierrors.NewInternalError(fmt.Errorf("the stored round %s cannot be read: %w",
-				render.RoundName(report, key), err))
+			return nil, failure(fmt.Errorf("the stored round %s cannot be read: %w", render.RoundName(report, key), err))
 		}
 		if found != nil {
 			return found, nil
 		}
 	}
 	return nil, notStored(name, e.task, keys)
+}
+
+// findTask finds the task of a report, whether its latest round can be read or not. name is what the caller asked for.
+func (h *hub) findTask(ctx context.Context, report, name string) (entry, error) {
+	_, unlisted := h.look(ctx, func(t render.ReportedTask) bool { return render.Name(t.Kind, t.Name) == report })
+	e, ok := h.find(report)
+	switch {
+	case ok:
+		return e, nil
+	case unlisted != nil:
+		return entry{}, failure(unlisted)
+	}
+	return entry{}, apierrors.NewNotFound(groupResource(), name)
+}
+
+// roundsOf returns the keys of the task's stored rounds.
+func (h *hub) roundsOf(ctx context.Context, e entry) ([]schedule.Key, error) {
+	keys, err := share(ctx, &h.flights, e.task.UID, "rounds/"+e.task.UID,
+		func(ctx context.Context) ([]schedule.Key, error) { return h.reports.Rounds(ctx, e.task.UID) })
+	if err != nil {
+		return nil, fmt.Errorf("list the stored rounds of %s: %w", e.name(), err)
+	}
+	return keys, nil
 }
 
 // notStored is NotFound with the rounds that there are.
@@ -152,9 +170,8 @@ func (r *reportREST) rendered(ctx context.Context, e entry, key schedule.Key) (r
 			return seen, nil
 		}
 	}
-	return r.hub.objects.render(ctx, func(ctx context.Context) (rendered, error) {
-		return r.hub.readRound(ctx, e.task, key)
-	})
+	return share(ctx, &r.hub.flights, key.UID, fmt.Sprintf("round/%v/%d", key, e.version),
+		func(ctx context.Context) (rendered, error) { return r.hub.readRound(ctx, e.task, key) })
 }
 
 // storedRound is one of a list.
@@ -164,14 +181,20 @@ type storedRound struct {
 }
 
 // listRounds returns the stored rounds that the selectors match, by task and newest first. One that cannot be read is
-// left out and logged; in a table it has a line that says so.
-func (r *reportREST) listRounds(ctx context.Context, options *metainternalversion.ListOptions,
-	version uint64) (runtime.Object, error) {
+// left out, and a warning says so; in a table it has a line that says so.
+func (r *reportREST) listRounds(ctx context.Context,
+	options *metainternalversion.ListOptions) (runtime.Object, error) {
 	after, err := continued(options.Continue)
 	if err != nil {
 		return nil, err
 	}
-	rounds, err := r.matchingRounds(ctx, options.FieldSelector, after)
+	_, unlisted := r.hub.look(ctx, everyTask)
+	if err := r.hub.checkTasks(ctx, unlisted); err != nil {
+		return nil, err
+	}
+	entries, version := r.hub.all()
+	var lacks shortfall
+	rounds, err := r.matchingRounds(ctx, entries, options.FieldSelector, after, &lacks)
 	if err != nil {
 		return nil, err
 	}
@@ -203,13 +226,16 @@ func (r *reportREST) listRounds(ctx context.Context, options *metainternalversio
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		if err != nil || report == nil {
-			klog.FromContext(ctx).Info("A stored round is left out of the list", "round",
-				render.RoundName(stored.name(), stored.key), "reason", err)
-			continue
+		switch {
+		case err != nil:
+			name := render.RoundName(stored.name(), stored.key)
+			klog.FromContext(ctx).Info("A stored round is left out of the list", "round", name, "reason", err)
+			lacks.miss(name, err)
+		case report != nil:
+			list.Items = append(list.Items, *report)
 		}
-		list.Items = append(list.Items, *report)
 	}
+	lacks.warn(ctx)
 	return list, nil
 }
 
@@ -221,22 +247,23 @@ func tooMany(rounds int, page int64) error {
 
 // matchingRounds returns the stored rounds that the selector matches and that come behind the name at which an earlier
 // list ended.
-func (r *reportREST) matchingRounds(ctx context.Context, selector fields.Selector, after string) ([]storedRound,
-	error) {
+func (r *reportREST) matchingRounds(ctx context.Context, entries []entry, selector fields.Selector, after string,
+	lacks *shortfall) ([]storedRound, error) {
 	lastReport, lastGeneration, lastNumber, _ := namedRound(after)
 	last := schedule.Key{Generation: lastGeneration, Round: lastNumber}
 	task, one := selector.RequiresExactMatch(fieldTask)
 	var rounds []storedRound
-	for _, e := range r.hub.all() {
+	for _, e := range entries {
 		if one && e.task.Name != task || e.name() < lastReport {
 			continue
 		}
-		keys, err := r.hub.reports.Rounds(ctx, e.task.UID)
+		keys, err := r.hub.roundsOf(ctx, e)
 		if err != nil && (one || ctx.Err() != nil) {
-			return nil, apierrors.NewInternalError(fmt.Errorf("list the stored rounds of %s: %w", e.name(), err))
+			return nil, failure(err)
 		}
 		if err != nil {
 			klog.FromContext(ctx).Error(err, "The stored rounds of a task are left out of the list", "report", e.name())
+			lacks.miss("all rounds of "+e.name(), err)
 		}
 		for _, key := range slices.Backward(keys) {
 			if e.name() == lastReport &&
@@ -299,12 +326,16 @@ func (l *lines) of(ctx context.Context, h *hub, task render.ReportedTask, key sc
 	if ok {
 		return s, nil
 	}
-	s, found, err := h.readLine(ctx, task, key)
+	s, err := share(ctx, &h.flights, key.UID, fmt.Sprintf("line/%v", key),
+		func(ctx context.Context) (render.Summary, error) {
+			s, found, err := h.readLine(ctx, task, key)
+			if err == nil && !found {
+				err = fmt.Errorf("round %d is no longer stored", key.Round)
+			}
+			return s, err
+		})
 	if err != nil {
 		return render.Summary{}, err
-	}
-	if !found {
-		return render.Summary{}, fmt.Errorf("round %d is no longer stored", key.Round)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

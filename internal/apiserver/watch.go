@@ -2,12 +2,11 @@ package apiserver
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"net/http"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metainternalversion "k8s.io/apimachinery/pkg/apis/meta/internalversion"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
 
 	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
@@ -28,12 +27,10 @@ func (s *stream) ResultChan() <-chan watch.Event { return s.events }
 // Stop ends the watch.
 func (s *stream) Stop() { s.cancel() }
 
-// Watch follows the reports that the selectors match. Without a resource version it begins with all there are;
+// Watch follows the reports that the selectors match. A report whose round cannot be read in time is not among the first
+// ones; it comes as an event as soon as its round is read. Without a resource version it begins with all there are;
 // from one that the server no longer knows it fails with Expired, upon which clients list again.
 func (r *reportREST) Watch(ctx context.Context, options *metainternalversion.ListOptions) (watch.Interface, error) {
-	if err := r.hub.refresh(ctx); err != nil && ctx.Err() != nil {
-		return nil, err
-	}
 	if options == nil {
 		options = &metainternalversion.ListOptions{}
 	}
@@ -48,6 +45,16 @@ func (r *reportREST) Watch(ctx context.Context, options *metainternalversion.Lis
 	wantInitial := from == 0
 	if options.SendInitialEvents != nil {
 		wantInitial = *options.SendInitialEvents
+	}
+	if wantInitial || from == 0 {
+		// What is there is waited for, within bounds. Later changes come as events anyway.
+		refreshed := r.hub.refresh(ctx)
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if err := r.hub.checkTasks(ctx, refreshed); err != nil {
+			return nil, err
+		}
 	}
 	initial, now := r.hub.reported()
 	switch {
@@ -125,13 +132,17 @@ func (s *stream) sendReport(ctx context.Context, kind watch.EventType, e entry) 
 		report.ResourceVersion = text(e.version)
 		return s.send(ctx, watch.Event{Type: kind, Object: report})
 	}
-	report, _, err := s.rest.object(ctx, e)
+	// A watch outlives many requests: what it waited for at one event does not count at the next one.
+	report, _, err := s.rest.object(withAllowance(ctx), e)
 	if ctx.Err() != nil {
 		return false
 	}
 	if err != nil {
-		status := metav1.Status{Status: metav1.StatusFailure, Code: http.StatusInternalServerError,
-			Reason: metav1.StatusReasonInternalError, Message: err.Error()}
+		var told apierrors.APIStatus
+		if !errors.As(err, &told) {
+			told = apierrors.NewInternalError(err)
+		}
+		status := told.Status()
 		s.send(ctx, watch.Event{Type: watch.Error, Object: &status})
 		return false
 	}
