@@ -4,18 +4,25 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"path"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"kdoctor.io/kdoctor/internal/schedule"
 )
 
 const (
 	// waitWithin bounds how long callers wait for one read of the store or of the tasks, and also how long one request
-	// waits for reads that do not end. slowWithin takes its place for reads of a task whose last read did not end in
-	// time, or for reads after a request has used up its wait.
+	// waits for reads that do not end. slowWithin takes its place for what did not end in time when it was read last,
+	// or for reads after a request has used up its wait.
 	waitWithin, slowWithin = 10 * time.Second, 500 * time.Millisecond
+	// hungAfter is after which time a read gives its slot to another one.
+	hungAfter = 3 * time.Second
 	// mostSlow is how many further slow reads one request waits for after it has used up its wait.
 	mostSlow = 3
 	// lookWithin bounds how long one read takes, and failedFor is how long a latest round that could not be read is not
@@ -39,34 +46,55 @@ func failure(err error) error {
 	return apierrors.NewInternalError(err)
 }
 
-// laggards remembers whose last read did not end in time. Its zero value is empty.
+// laggards remembers what did not end in time when it was read last: a subject, and also what stands before its last
+// slash, so that all rounds of a task are known as slow when one of them is. Its zero value is empty.
 type laggards struct {
 	mu   sync.Mutex
 	late map[string]bool
 }
 
-// within is how long callers wait for a read of the subject, which is a task's UID, or empty for the list of tasks.
+// within is how long callers wait for a read of the subject.
 func (l *laggards) within(subject string) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.late[subject] {
+	if l.late[subject] || l.late[path.Dir(subject)] {
 		return slowWithin
 	}
 	return waitWithin
 }
 
-// mark notes whether the subject's last read ended in time.
+// mark notes whether the last read of the subject did not end in time.
 func (l *laggards) mark(subject string, late bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !late {
-		delete(l.late, subject)
-		return
-	}
 	if l.late == nil {
 		l.late = map[string]bool{}
 	}
-	l.late[subject] = true
+	for _, s := range []string{subject, path.Dir(subject)} {
+		if late {
+			l.late[s] = true
+		} else {
+			delete(l.late, s)
+		}
+	}
+}
+
+// forget forgets all subjects of a task.
+func (l *laggards) forget(uid string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	maps.DeleteFunc(l.late, func(subject string, _ bool) bool { return strings.HasPrefix(subject, uid+"/") })
+}
+
+// The subjects of reads.
+const tasksSubject = "tasks/all"
+
+func latestSubject(uid string) string { return uid + "/latest/key" }
+
+func keysSubject(uid string) string { return uid + "/keys/all" }
+
+func roundSubject(key schedule.Key) string {
+	return fmt.Sprintf("%s/rounds/%d.%d", key.UID, key.Generation, key.Round)
 }
 
 // allowance is how long one request may still wait for reads that do not end.
@@ -213,7 +241,7 @@ func await(ctx context.Context, late *laggards, subject string, done <-chan stru
 }
 
 // share returns what a read brings that all callers share who want the same at the same time. Nobody may change it.
-// The subject is the task whose rounds are read.
+// The subject is what the store is asked for, the key what the read makes of it.
 func share[T any](ctx context.Context, f *flights, subject, key string,
 	read func(context.Context) (T, error)) (T, error) {
 	var none T

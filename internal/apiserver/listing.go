@@ -48,7 +48,7 @@ func (h *hub) checkTasks(ctx context.Context, refreshed error) error {
 func (h *hub) list(ctx context.Context) ([]render.ReportedTask, error) {
 	joined, err := h.joinList()
 	if err == nil {
-		err = await(ctx, &h.late, "", joined.done, joined.pulse)
+		err = await(ctx, &h.late, tasksSubject, joined.done, joined.pulse)
 	}
 	if err == nil {
 		err = joined.err
@@ -84,7 +84,7 @@ func (h *hub) joinList() (*flight, error) {
 func (h *hub) runLists(ctx context.Context, f *flight) {
 	for f != nil {
 		f.value, f.err = h.takeIn(ctx)
-		h.late.mark("", slow(f.err))
+		h.late.mark(tasksSubject, slow(f.err))
 		h.listing.mu.Lock()
 		over := f
 		f, h.listing.next = h.listing.next, nil
@@ -122,7 +122,7 @@ func (h *hub) takeIn(ctx context.Context) ([]render.ReportedTask, error) {
 		if !present[uid] {
 			delete(h.entries, uid)
 			h.objects.drop(uid)
-			h.late.mark(uid, false)
+			h.late.forget(uid)
 			h.publish(e, watch.Deleted, e.visible)
 		}
 	}

@@ -114,7 +114,7 @@ func (h *hub) await(ctx context.Context, uid string) error {
 		if l == nil {
 			return err
 		}
-		if err := await(ctx, &h.late, uid, l.done, l.pulse); err != nil {
+		if err := await(ctx, &h.late, latestSubject(uid), l.done, l.pulse); err != nil {
 			return err
 		}
 	}
@@ -127,7 +127,7 @@ func (h *hub) take(ctx context.Context, e *entry, task render.ReportedTask, read
 		ctx, cancel := context.WithTimeout(ctx, lookWithin)
 		seen, err = h.readLatest(ctx, task)
 		cancel()
-		h.late.mark(task.UID, slow(err))
+		h.late.mark(latestSubject(task.UID), slow(err))
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -14,8 +14,8 @@ import (
 	genericapiserver "k8s.io/apiserver/pkg/server"
 )
 
-// textFormats are the formats in which our kinds can be written: JSON and YAML. Our kinds have no form in protobuf, so a
-// caller who prefers protobuf and also takes JSON gets JSON.
+// textFormats are the formats in which our kinds can be written: JSON and YAML. Our kinds have no form in protobuf, so
+// a caller who prefers protobuf and also takes JSON gets JSON.
 type textFormats struct{ runtime.NegotiatedSerializer }
 
 // SupportedMediaTypes returns what the library supports, without protobuf.
@@ -58,6 +58,7 @@ func wantsLine(req *http.Request, scope *handlers.RequestScope) bool {
 		return true
 	}
 	var options metav1.TableOptions
-	err = metainternalversionscheme.ParameterCodec.DecodeParameters(req.URL.Query(), metav1.SchemeGroupVersion, &options)
+	err = metainternalversionscheme.ParameterCodec.DecodeParameters(req.URL.Query(), metav1.SchemeGroupVersion,
+		&options)
 	return err == nil && options.IncludeObject != metav1.IncludeObject
 }

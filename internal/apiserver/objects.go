@@ -16,8 +16,8 @@ const (
 	// maxObjects bounds the bytes, in JSON, of the rendered reports that are remembered.
 	maxObjects = 8 << 20
 	// atOnce is how many rounds are read and rendered at the same time: each may take much memory. mostHung is how many
-	// more may be under way that took longer than waitWithin: a read that hangs must not keep others from reading.
-	atOnce, mostHung = 2, 4
+	// more may be under way that took longer than hungAfter: a read that hangs must not keep others from reading.
+	atOnce, mostHung = 2, 2
 )
 
 // rendered is a report as it was rendered. Nobody may change the object: all who asked for it share it.
@@ -65,7 +65,7 @@ func (o *objects) render(ctx context.Context, do func(context.Context) (rendered
 	}
 	var mu sync.Mutex
 	slot, over := o.slots, false
-	late := time.AfterFunc(waitWithin, func() {
+	late := time.AfterFunc(hungAfter, func() {
 		mu.Lock()
 		defer mu.Unlock()
 		if over {

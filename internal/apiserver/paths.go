@@ -248,8 +248,9 @@ type page struct {
 
 // read returns the page. All callers who ask for the same page at the same time share it.
 func (r *pathREST) read(ctx context.Context, p page) (*systemv1beta1.KdoctorPathList, error) {
-	list, err := share(ctx, &r.hub.flights, p.task.UID, fmt.Sprintf("paths/%v/%v/%d/%d", p.at, p.requirements, p.limit,
-		p.version), func(ctx context.Context) (*systemv1beta1.KdoctorPathList, error) { return r.fill(ctx, p) })
+	same := fmt.Sprintf("paths/%v/%v/%d/%d", p.at, p.requirements, p.limit, p.version)
+	list, err := share(ctx, &r.hub.flights, roundSubject(p.at.Key), same,
+		func(ctx context.Context) (*systemv1beta1.KdoctorPathList, error) { return r.fill(ctx, p) })
 	var told apierrors.APIStatus
 	if err != nil && !errors.As(err, &told) {
 		err = failure(fmt.Errorf("the stored round %s cannot be read: %w", render.RoundName(p.name(), p.at.Key), err))
@@ -257,8 +258,8 @@ func (r *pathREST) read(ctx context.Context, p page) (*systemv1beta1.KdoctorPath
 	return list, err
 }
 
-// fill reads the round, as far as the page needs it, and puts its paths into the list, from the page's place on. It has
-// a slot, as all have that read rounds: each may take much memory.
+// fill reads the round, as far as the page needs it, and returns its paths from the page's place on. It has a slot, as
+// all have that read rounds: each may take much memory.
 func (r *pathREST) fill(ctx context.Context, p page) (*systemv1beta1.KdoctorPathList, error) {
 	list := &systemv1beta1.KdoctorPathList{ListMeta: metav1.ListMeta{ResourceVersion: text(p.version)},
 		Items: []systemv1beta1.KdoctorPath{}}

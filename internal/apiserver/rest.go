@@ -114,7 +114,8 @@ func (r *reportREST) full(ctx context.Context, e entry) (*systemv1beta1.KdoctorR
 	seen, ok := r.hub.objects.get(e.task.UID)
 	if !ok {
 		var err error
-		if seen, err = share(ctx, &r.hub.flights, e.task.UID, fmt.Sprintf("latest/%s/%d", e.task.UID, e.version),
+		same := fmt.Sprintf("latest/%s/%d", e.task.UID, e.version)
+		if seen, err = share(ctx, &r.hub.flights, latestSubject(e.task.UID), same,
 			func(ctx context.Context) (rendered, error) {
 				if seen, ok := r.hub.objects.get(e.task.UID); ok {
 					return seen, nil

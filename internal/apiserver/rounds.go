@@ -106,7 +106,8 @@ func (r *reportREST) getRound(ctx context.Context, name string) (runtime.Object,
 		}
 		found, err := r.round(ctx, e, key)
 		if err != nil {
-			return nil, failure(fmt.Errorf("the stored round %s cannot be read: %w", render.RoundName(report, key), err))
+			return nil, failure(fmt.Errorf("the stored round %s cannot be read: %w", render.RoundName(report, key),
+				err))
 		}
 		if found != nil {
 			return found, nil
@@ -117,7 +118,7 @@ func (r *reportREST) getRound(ctx context.Context, name string) (runtime.Object,
 
 // findTask finds the task of a report, whether its latest round can be read or not. name is what the caller asked for.
 func (h *hub) findTask(ctx context.Context, report, name string) (entry, error) {
-	_, unlisted := h.look(ctx, func(t render.ReportedTask) bool { return render.Name(t.Kind, t.Name) == report })
+	_, unlisted := h.list(ctx)
 	e, ok := h.find(report)
 	switch {
 	case ok:
@@ -130,7 +131,7 @@ func (h *hub) findTask(ctx context.Context, report, name string) (entry, error) 
 
 // roundsOf returns the keys of the task's stored rounds.
 func (h *hub) roundsOf(ctx context.Context, e entry) ([]schedule.Key, error) {
-	keys, err := share(ctx, &h.flights, e.task.UID, "rounds/"+e.task.UID,
+	keys, err := share(ctx, &h.flights, keysSubject(e.task.UID), "keys/"+e.task.UID,
 		func(ctx context.Context) ([]schedule.Key, error) { return h.reports.Rounds(ctx, e.task.UID) })
 	if err != nil {
 		return nil, fmt.Errorf("list the stored rounds of %s: %w", e.name(), err)
@@ -170,7 +171,7 @@ func (r *reportREST) rendered(ctx context.Context, e entry, key schedule.Key) (r
 			return seen, nil
 		}
 	}
-	return share(ctx, &r.hub.flights, key.UID, fmt.Sprintf("round/%v/%d", key, e.version),
+	return share(ctx, &r.hub.flights, roundSubject(key), fmt.Sprintf("round/%v/%d", key, e.version),
 		func(ctx context.Context) (rendered, error) { return r.hub.readRound(ctx, e.task, key) })
 }
 
@@ -188,7 +189,7 @@ func (r *reportREST) listRounds(ctx context.Context,
 	if err != nil {
 		return nil, err
 	}
-	_, unlisted := r.hub.look(ctx, everyTask)
+	_, unlisted := r.hub.list(ctx)
 	if err := r.hub.checkTasks(ctx, unlisted); err != nil {
 		return nil, err
 	}
@@ -326,7 +327,7 @@ func (l *lines) of(ctx context.Context, h *hub, task render.ReportedTask, key sc
 	if ok {
 		return s, nil
 	}
-	s, err := share(ctx, &h.flights, key.UID, fmt.Sprintf("line/%v", key),
+	s, err := share(ctx, &h.flights, roundSubject(key), fmt.Sprintf("line/%v", key),
 		func(ctx context.Context) (render.Summary, error) {
 			s, found, err := h.readLine(ctx, task, key)
 			if err == nil && !found {

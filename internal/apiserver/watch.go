@@ -27,9 +27,9 @@ func (s *stream) ResultChan() <-chan watch.Event { return s.events }
 // Stop ends the watch.
 func (s *stream) Stop() { s.cancel() }
 
-// Watch follows the reports that the selectors match. A report whose round cannot be read in time is not among the first
-// ones; it comes as an event as soon as its round is read. Without a resource version it begins with all there are;
-// from one that the server no longer knows it fails with Expired, upon which clients list again.
+// Watch follows the reports that the selectors match. A report whose round cannot be read in time is not among the
+// first ones; it comes as an event as soon as its round is read. Without a resource version it begins with all there
+// are; from one that the server no longer knows it fails with Expired, upon which clients list again.
 func (r *reportREST) Watch(ctx context.Context, options *metainternalversion.ListOptions) (watch.Interface, error) {
 	if options == nil {
 		options = &metainternalversion.ListOptions{}
