@@ -311,7 +311,7 @@ func TestKubectlShowsTheFiveColumns(t *testing.T) {
 		got = append(got, column.Name+" "+column.Type)
 	}
 	want := []string{"Name string", "finish boolean", "expectedRound integer", "doneRound integer",
-		"lastRoundStatus string", "schedule string"}
+		"lastRoundStatus string", "schedule string", "ready string", "reason string", "age date"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
