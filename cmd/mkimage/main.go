@@ -1,5 +1,5 @@
-// Command mkimage makes a container image, as a file, from one static binary: no registry, no daemon, and the same
-// bytes every time.
+// Command mkimage makes a container image, as a file, from a static binary for each architecture: no registry, no daemon,
+// and the same bytes every time.
 package main
 
 import (
@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"kdoctor.io/kdoctor/internal/image"
 )
 
 func main() {
@@ -26,15 +28,23 @@ func run(args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	image, err := options.image()
+	var platforms []image.Platform
+	for i, arch := range options.Archs {
+		platform, err := image.New(options.Spec, arch, options.Sources[i])
+		if err != nil {
+			return err
+		}
+		platforms = append(platforms, platform)
+	}
+	bundle, err := image.NewBundle(options.Spec, platforms...)
 	if err != nil {
 		return err
 	}
-	size, err := write(options, image)
-	if err != nil {
+	if err := bundle.WriteArchive(options.Out, options.Docker); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(out, "%s for linux/%s: %.1f MB in %s\n", options.Name, options.Arch, float64(size)/1e6,
-		options.Out)
-	return err
+	for _, p := range platforms {
+		fmt.Fprintf(out, "%s for linux/%s: %.1f MB in %s\n", options.Spec.Name, p.Arch, float64(p.Bytes)/1e6, options.Out)
+	}
+	return nil
 }

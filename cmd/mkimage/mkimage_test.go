@@ -3,8 +3,6 @@ package main
 import (
 	"archive/tar"
 	"bytes"
-	"debug/elf"
-	binaryenc "encoding/binary"
 	"errors"
 	"io"
 	"os"
@@ -15,39 +13,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
-)
 
-// binary writes the smallest file that is a program for the processor; with a loader, it is not a static one.
-func binary(t *testing.T, arch string, loader bool) string {
-	t.Helper()
-	const headerSize, programSize = 64, 56
-	header := elf.Header64{Type: uint16(elf.ET_EXEC), Machine: uint16(machine(arch)), Version: 1, Ehsize: headerSize,
-		Phentsize: programSize}
-	copy(header.Ident[:], elf.ELFMAG)
-	header.Ident[elf.EI_CLASS], header.Ident[elf.EI_DATA], header.Ident[elf.EI_VERSION] = byte(elf.ELFCLASS64),
-		byte(elf.ELFDATA2LSB), 1
-	parts := []any{&header}
-	if loader {
-		header.Phoff, header.Phnum = headerSize, 1
-		parts = append(parts, elf.Prog64{Type: uint32(elf.PT_INTERP)})
-	}
-	var file bytes.Buffer
-	for _, part := range parts {
-		if err := binaryenc.Write(&file, binaryenc.LittleEndian, part); err != nil {
-			t.Fatal(err)
-		}
-	}
-	path := filepath.Join(t.TempDir(), "program")
-	if err := os.WriteFile(path, file.Bytes(), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
+	"kdoctor.io/kdoctor/internal/image/imagetest"
+)
 
 func TestImageHoldsTheBinaryAndNothingElse(t *testing.T) {
 	for _, arch := range []string{"amd64", "arm64"} {
 		t.Run(arch, func(t *testing.T) {
-			program, out := binary(t, arch, false), filepath.Join(t.TempDir(), "image.tar")
+			program, out := imagetest.Binary(t, arch, false), filepath.Join(t.TempDir(), "image.tar")
 			args := []string{"--name", "kdoctor/agent:0.1.0", "--binary", program + "=/opt/kdoctor-agent", "--out", out,
 				"--arch", arch}
 			if err := run(args, io.Discard); err != nil {
@@ -60,11 +33,11 @@ func TestImageHoldsTheBinaryAndNothingElse(t *testing.T) {
 			if diff := cmp.Diff([]string{"docker" + ".io/kdoctor/agent:0.1.0"}, manifest[0].RepoTags); diff != "" {
 				t.Errorf("name (-want +got):\n%s", diff)
 			}
-			image, err := tarball.ImageFromPath(out, nil)
+			loaded, err := tarball.ImageFromPath(out, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			config, err := image.ConfigFile()
+			config, err := loaded.ConfigFile()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -74,7 +47,7 @@ func TestImageHoldsTheBinaryAndNothingElse(t *testing.T) {
 				got); diff != "" {
 				t.Errorf("configuration (-want +got):\n%s", diff)
 			}
-			layers, err := image.Layers()
+			layers, err := loaded.Layers()
 			if err != nil || len(layers) != 1 {
 				t.Fatalf("%d layers (%v), want 1", len(layers), err)
 			}
@@ -120,7 +93,7 @@ func checkFiles(t *testing.T, layer io.Reader, want []byte) {
 }
 
 func TestSameBinaryMakesTheSameBytes(t *testing.T) {
-	program := binary(t, "amd64", false)
+	program := imagetest.Binary(t, "amd64", false)
 	var files [][]byte
 	for range 2 {
 		out := filepath.Join(t.TempDir(), "image.tar")
@@ -139,12 +112,49 @@ func TestSameBinaryMakesTheSameBytes(t *testing.T) {
 	}
 }
 
+func TestTwoBinariesMakeOneFileForBothProcessors(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "image.tar")
+	var printed strings.Builder
+	if err := run([]string{"--name", "kdoctor/agent:0.1.0", "--out", out, "--arch", "amd64,arm64", "--docker", "arm64",
+		"--binary", imagetest.Binary(t, "amd64", false) + "=/kdoctor-agent",
+		"--binary", imagetest.Binary(t, "arm64", false) + "=/kdoctor-agent"}, &printed); err != nil {
+		t.Fatal(err)
+	}
+	for _, arch := range []string{"amd64", "arm64"} {
+		if !strings.Contains(printed.String(), "linux/"+arch) {
+			t.Errorf("%q does not name linux/%s", printed.String(), arch)
+		}
+	}
+	loaded, err := tarball.ImageFromPath(out, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := loaded.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if config.Architecture != "arm64" {
+		t.Errorf("docker loads the image for %s, want arm64", config.Architecture)
+	}
+}
+
+func TestBinariesOfOneImageHaveOnePath(t *testing.T) {
+	_, err := parse([]string{"--name", "a/b:c", "--out", "x.tar", "--arch", "amd64,arm64", "--binary", "x=/one",
+		"--binary", "y=/other"}, io.Discard)
+	if err == nil || !strings.Contains(err.Error(), "/one and /other") {
+		t.Errorf("error %v, want one that names both paths", err)
+	}
+}
+
 func TestWrongArgumentsAreNamed(t *testing.T) {
 	good := map[string]string{"--name": "a/b:c", "--binary": "from=/to", "--arch": "amd64", "--out": "x.tar",
 		"--max-bytes": "1"}
 	for name, change := range map[string][2]string{
 		"a name without a tag":             {"--name", "a/b"},
 		"no name":                          {"--name", ""},
+		"an architecture twice":            {"--arch", "amd64,amd64"},
+		"fewer binaries than processors":   {"--arch", "amd64,arm64"},
+		"a processor for docker alone":     {"--docker", "arm64"},
 		"a binary without a place":         {"--binary", "from"},
 		"a binary at a relative place":     {"--binary", "from=to"},
 		"a binary outside its folder":      {"--binary", "from=/a/../b"},
@@ -171,7 +181,7 @@ func TestWrongArgumentsAreNamed(t *testing.T) {
 }
 
 func TestWhatCannotRunIsRefusedAndLeavesNoFile(t *testing.T) {
-	program := binary(t, "amd64", false)
+	program := imagetest.Binary(t, "amd64", false)
 	script := filepath.Join(t.TempDir(), "script")
 	if err := os.WriteFile(script, []byte("#!/bin/sh\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -180,7 +190,7 @@ func TestWhatCannotRunIsRefusedAndLeavesNoFile(t *testing.T) {
 		"a file that is not there":    {"--binary", script + "-not=/b", "--arch", "amd64"},
 		"a script":                    {"--binary", script + "=/b", "--arch", "amd64"},
 		"another processor's program": {"--binary", program + "=/b", "--arch", "arm64"},
-		"a program with a loader":     {"--binary", binary(t, "amd64", true) + "=/b", "--arch", "amd64"},
+		"a program with a loader":     {"--binary", imagetest.Binary(t, "amd64", true) + "=/b", "--arch", "amd64"},
 		"an image that is too large":  {"--binary", program + "=/b", "--arch", "amd64", "--max-bytes", "100"},
 	} {
 		t.Run(name, func(t *testing.T) {
