@@ -7,11 +7,18 @@ VERSION   ?= 0.1.0
 OUT       := .build
 BIN       := $(OUT)/bin
 IMAGES    := $(OUT)/images
-GOFLAGS_STATIC := -ldflags "-s -w"
+LDFLAGS   := -s -w
+GOFLAGS_STATIC := -ldflags "$(LDFLAGS)"
 AGENT_MAX_BYTES := 25000000
 # One set of flags for programs, vet, lint and tests, so that nothing is compiled twice; the race detector alone needs cgo.
 export GOFLAGS     := -trimpath
 export CGO_ENABLED := 0
+# Architectures of the images. What runs on this machine is built for it whatever GOARCH says; what is not says so itself.
+ARCH       ?= amd64 arm64
+HOST_ARCH  := $(shell go env GOHOSTARCH)
+override GOARCH := $(HOST_ARCH)
+override GOOS   := $(shell go env GOHOSTOS)
+export GOARCH GOOS
 # All of the lab but the binary of Kubernetes itself: to check that one again would compile Kubernetes a second time.
 LAB_PACKAGES := . ./internal/... ./cmd/pause ./cmd/podnet ./cmd/debian
 
@@ -19,7 +26,10 @@ LAB_PACKAGES := . ./internal/... ./cmd/pause ./cmd/podnet ./cmd/debian
 TIMED := ./internal/engine
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down test check dev build images generate verify-generate unit bench scale test-scale lint test-api test-chart e2e e2e-life mutation oracle clean
+.PHONY: help demo demo-down test check dev build images release generate verify-generate unit bench scale test-scale lint test-api test-chart test-release e2e e2e-life mutation oracle clean
+
+# The cluster on this machine needs no images for other ones.
+demo dev e2e e2e-life: ARCH := $(HOST_ARCH)
 
 help: ## Show this help.
 	@awk 'BEGIN{FS=":.*## "} /^[a-z0-9-]+:.*## /{printf "  make %-18s %s\n",$$1,$$2}' $(MAKEFILE_LIST)
@@ -45,9 +55,19 @@ build: $(BIN) ## Build the programs.
 $(BIN) $(IMAGES):
 	@mkdir -p $@
 
-images: build $(IMAGES) ## Build the container images, as files, without a registry.
-	@$(BIN)/mkimage --name docker.io/kdoctor/agent:$(VERSION) --binary $(BIN)/kdoctor-agent=/kdoctor-agent --max-bytes $(AGENT_MAX_BYTES) --out $(IMAGES)/agent.tar
-	@$(BIN)/mkimage --name docker.io/kdoctor/controller:$(VERSION) --binary $(BIN)/kdoctor-controller=/kdoctor-controller --out $(IMAGES)/controller.tar
+images: $(BIN) $(IMAGES) ## Build the container images for amd64 and arm64, as files, without a registry; ARCH=arm64 builds for one.
+	@test/images $(OUT) $(VERSION) $(AGENT_MAX_BYTES) $(ARCH)
+
+# What a release says of itself; git knows the commit, REVISION says it where there is no git. Nothing is published from here, and these defaults name no place that exists.
+REGISTRY    ?= docker.io/kdoctor
+RELEASE_URL ?= https://kdoctor.example.invalid/releases
+HOME_URL    ?= https://kdoctor.example.invalid
+DIST        ?= dist
+
+release: $(BIN) ## Make all files of a release; VERSION=v1.2.3, and DIST, REGISTRY, RELEASE_URL, HOME_URL (docs/release.md).
+	@test/compile "release maker" $(CURDIR)/$(BIN)/release ./cmd/release
+	@$(BIN)/release --version "$(VERSION)" --out "$(DIST)" --registry "$(REGISTRY)" --release-url "$(RELEASE_URL)" \
+	  --home-url "$(HOME_URL)" --agent-max-bytes $(AGENT_MAX_BYTES) --ldflags "$(LDFLAGS)" --revision "$(REVISION)"
 
 generate: $(BIN) ## Write the generated files: deep copies, CRD, gRPC.
 	@test/generate $(BIN)
@@ -94,6 +114,11 @@ test-api: build ## Run the API tests against a real kube-apiserver.
 test-chart: build ## Lint, render, install, upgrade and remove the chart on a real kube-apiserver.
 	@$(BIN)/lab build
 	@KDOCTOR_TEST_HELM=$$($(BIN)/lab env --bin)/helm test/with-apiserver $(BIN) go test -count=1 ./test/chart/...
+
+test-release: $(BIN) ## Make a release twice, compare all bytes, and hand its chart to helm.
+	@test/compile "lab" $(CURDIR)/$(BIN)/lab . -C lab
+	@$(BIN)/lab build
+	@KDOCTOR_TEST_HELM=$$($(BIN)/lab env --bin)/helm go test -count=1 -timeout 60m -v ./test/release
 
 test-scale: SCALE := -nodes 150 -faults healthy,dead-node -limit 2m -results=
 test-scale: scale ## Run rounds of 150 simulated agents within the memory that the chart gives the controller.

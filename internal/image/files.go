@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -21,32 +22,36 @@ import (
 type Bundle struct {
 	spec      Spec
 	platforms []Platform
-	index     v1.ImageIndex
 	// root names the image: the index, or the one image where there is no other architecture.
 	root v1.Descriptor
+	// index is the index's text; nil where there is none.
+	index []byte
 }
 
-// NewBundle joins the images of the architectures under the name of the spec. A single architecture needs no index.
+// NewBundle joins the images of the architectures under the name of the spec, in an index if there are several.
 func NewBundle(spec Spec, platforms ...Platform) (*Bundle, error) {
-	index, err := Index(platforms)
-	if err != nil {
-		return nil, err
+	if len(platforms) == 0 {
+		return nil, errors.New("an image needs at least one architecture")
 	}
-	b := &Bundle{spec: spec, platforms: platforms, index: index}
-	manifest, err := index.IndexManifest()
-	if err != nil {
-		return nil, fmt.Errorf("read the index: %w", err)
+	b := &Bundle{spec: spec, platforms: slices.SortedFunc(slices.Values(platforms), func(a, b Platform) int {
+		return strings.Compare(a.Arch, b.Arch)
+	})}
+	manifest := v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex}
+	for i, p := range b.platforms {
+		if i > 0 && b.platforms[i-1].Arch == p.Arch {
+			return nil, fmt.Errorf("there are two images for linux/%s; an index takes one", p.Arch)
+		}
+		member, err := p.descriptor()
+		if err != nil {
+			return nil, fmt.Errorf("describe the image for linux/%s: %w", p.Arch, err)
+		}
+		manifest.Manifests = append(manifest.Manifests, member)
 	}
-	if len(platforms) == 1 {
-		b.root = *manifest.Manifests[0].DeepCopy()
-	} else {
-		if b.root.Digest, err = index.Digest(); err != nil {
-			return nil, fmt.Errorf("read the index: %w", err)
+	b.root = manifest.Manifests[0]
+	if len(platforms) > 1 {
+		if err := b.joinAs(manifest); err != nil {
+			return nil, fmt.Errorf("make the index: %w", err)
 		}
-		if b.root.Size, err = index.Size(); err != nil {
-			return nil, fmt.Errorf("read the index: %w", err)
-		}
-		b.root.MediaType = types.OCIImageIndex
 	}
 	// containerd, docker and podman take the name from the first, skopeo and the specification the tag from the second.
 	b.root.Annotations = map[string]string{
@@ -54,6 +59,29 @@ func NewBundle(spec Spec, platforms ...Platform) (*Bundle, error) {
 		"org.opencontainers.image.ref.name": spec.tag(),
 	}
 	return b, nil
+}
+
+func (b *Bundle) joinAs(manifest v1.IndexManifest) (err error) {
+	if b.index, err = json.Marshal(manifest); err != nil {
+		return err
+	}
+	b.root = v1.Descriptor{MediaType: types.OCIImageIndex}
+	b.root.Digest, b.root.Size, err = v1.SHA256(bytes.NewReader(b.index))
+	return err
+}
+
+// descriptor is the image's entry in an index.
+func (p Platform) descriptor() (v1.Descriptor, error) {
+	d := v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: p.Arch}}
+	var err error
+	if d.MediaType, err = p.Image.MediaType(); err != nil {
+		return d, err
+	}
+	if d.Size, err = p.Image.Size(); err != nil {
+		return d, err
+	}
+	d.Digest, err = p.Image.Digest()
+	return d, err
 }
 
 // Digest is the digest by which a registry knows the image: that of the index, where there are several architectures.
@@ -73,12 +101,8 @@ func (b *Bundle) layout() ([]file, error) {
 		return nil, err
 	}
 	files := []file{{"index.json", top}, {"oci-layout", []byte(`{"imageLayoutVersion":"1.0.0"}`)}}
-	if b.root.MediaType.IsIndex() {
-		raw, err := b.index.RawManifest()
-		if err != nil {
-			return nil, fmt.Errorf("read the index: %w", err)
-		}
-		files = append(files, file{blob(b.root.Digest), raw})
+	if b.index != nil {
+		files = append(files, file{blob(b.root.Digest), b.index})
 	}
 	for _, p := range b.platforms {
 		blobs, err := p.blobs()

@@ -7,13 +7,11 @@ import (
 	"bytes"
 	"compress/gzip"
 	"debug/elf"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"os"
 	"path"
-	"slices"
 	"strings"
 	"time"
 
@@ -96,25 +94,6 @@ func New(spec Spec, arch, source string) (Platform, error) {
 			"what made the binary grow", arch, size, spec.MaxBytes)
 	}
 	return Platform{Arch: arch, Image: image, Bytes: size}, nil
-}
-
-// Index joins the images of several architectures into one, in the order of their names.
-func Index(platforms []Platform) (v1.ImageIndex, error) {
-	if len(platforms) == 0 {
-		return nil, errors.New("an index needs at least one image")
-	}
-	sorted := slices.SortedFunc(slices.Values(platforms), func(a, b Platform) int {
-		return strings.Compare(a.Arch, b.Arch)
-	})
-	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
-	for i, p := range sorted {
-		if i > 0 && sorted[i-1].Arch == p.Arch {
-			return nil, fmt.Errorf("there are two images for linux/%s; an index takes one", p.Arch)
-		}
-		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: p.Image,
-			Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: p.Arch}}})
-	}
-	return index, nil
 }
 
 func (s Spec) layer(source string) (v1.Layer, error) {
