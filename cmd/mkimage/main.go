@@ -1,5 +1,5 @@
-// Command mkimage makes a container image, as a file, from a static binary for each architecture: no registry, no daemon,
-// and the same bytes every time.
+// Command mkimage makes a container image, as a file, from a static binary for each architecture: no registry, no
+// daemon, and the same bytes every time.
 package main
 
 import (

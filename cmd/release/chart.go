@@ -10,6 +10,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -200,9 +201,10 @@ func (r *release) annotations(changes string) (map[string]string, error) {
 	values := map[string]any{
 		"artifacthub.io/images":  images,
 		"artifacthub.io/changes": changesOf(changes, r.number()),
-		"artifacthub.io/links":   []link{{"files of this release", r.address("")}, {"checksums", r.address(checksumFile)}},
+		"artifacthub.io/links": []link{{"files of this release", r.address("")},
+			{"checksums", r.address(checksumFile)}},
 	}
-	out := map[string]string{"artifacthub.io/prerelease": fmt.Sprint(strings.Contains(r.Version, "-"))}
+	out := map[string]string{"artifacthub.io/prerelease": strconv.FormatBool(strings.Contains(r.Version, "-"))}
 	for key, value := range values {
 		text, err := sigsyaml.Marshal(value)
 		if err != nil {

@@ -271,8 +271,8 @@ func TestListOfComponentsIsReadFromTheProgram(t *testing.T) {
 			Replace: &debug.Module{Path: "a.test/new", Version: "v2.0.0+x"}}},
 		Settings: []debug.BuildSetting{{Key: "GOARCH", Value: "arm64"}}}
 	o := options("")
-	bom := components(subject{kind: cdx.ComponentTypeContainer, name: "image", purl: "pkg:oci/image", sha256: "1"}, info,
-		"2", o.Version, o.Time)
+	about := subject{kind: cdx.ComponentTypeContainer, name: "image", purl: "pkg:oci/image", sha256: "1"}
+	bom := components(about, info, "2", o.Version, o.Time)
 	var got []string
 	for _, c := range *bom.Components {
 		got = append(got, c.Name+" "+c.Version+" "+c.PackageURL)

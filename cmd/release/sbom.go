@@ -78,7 +78,8 @@ func components(s subject, info *debug.BuildInfo, binary, version string, at tim
 	bom.Metadata = &cdx.Metadata{
 		Timestamp: at.UTC().Format(time.RFC3339),
 		Component: &cdx.Component{BOMRef: "subject", Type: s.kind, Name: s.name, Version: s.version, PackageURL: s.purl,
-			Hashes: hashes(s.sha256), Licenses: apache(), Properties: &[]cdx.Property{{Name: "platform", Value: s.sys}}},
+			Hashes: hashes(s.sha256), Licenses: apache(),
+			Properties: &[]cdx.Property{{Name: "platform", Value: s.sys}}},
 	}
 	bom.Components = &all
 	bom.Dependencies = &[]cdx.Dependency{{Ref: "subject", Dependencies: &[]string{"program"}},

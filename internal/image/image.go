@@ -141,7 +141,7 @@ func checkBinary(arch, source string) error {
 	if err != nil {
 		return fmt.Errorf("read the binary: %w", err)
 	}
-	defer file.Close()
+	defer file.Close() //nolint:errcheck // it was only read
 	if file.Machine != Machine(arch) {
 		return fmt.Errorf("%s is built for %s, but --arch is %s", source, file.Machine, arch)
 	}
