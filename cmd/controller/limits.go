@@ -10,6 +10,7 @@ import (
 	"kdoctor.io/kdoctor/internal/controller"
 	"kdoctor.io/kdoctor/internal/inventory"
 	"kdoctor.io/kdoctor/internal/kube"
+	"kdoctor.io/kdoctor/internal/workload"
 )
 
 // defaultPerAgent is how many requests a second one agent sends at most. The kernel tracks a connection for 10 s after
@@ -75,7 +76,7 @@ func (l *limits) validate() error {
 }
 
 // addFigures has the leader keep the figures by which the API server refuses tasks, where it does.
-func addFigures(mgr ctrl.Manager, o *options, snapshots *inventory.Inventory) error {
+func addFigures(mgr ctrl.Manager, o *options, snapshots *inventory.Inventory, agents *workload.Keeper) error {
 	if o.limits.onExcess != refuse {
 		return nil
 	}
@@ -85,7 +86,7 @@ func addFigures(mgr ctrl.Manager, o *options, snapshots *inventory.Inventory) er
 	}
 	figures := &controller.LoadLimitWriter{
 		Snapshots: snapshots, Client: direct, Name: o.limits.name,
-		PerAgent: o.limits.perAgent, Total: o.limits.total, Workload: o.agents(),
+		PerAgent: o.limits.perAgent, Total: o.limits.total, Workload: agents.All(),
 		Log: mgr.GetLogger().WithName("figures"),
 	}
 	if err := mgr.Add(figures); err != nil {

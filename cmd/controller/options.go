@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -13,18 +13,28 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"kdoctor.io/kdoctor/internal/store"
-	"kdoctor.io/kdoctor/internal/topology"
 	"kdoctor.io/kdoctor/internal/workload"
+)
+
+// When something is made in front of the default agents.
+const (
+	onDemand = "OnDemand"
+	always   = "Always"
+	never    = "Never"
 )
 
 // options are the controller's flags. It reads nothing else, but for where the cluster is and how much memory there is.
 type options struct {
 	namespace string
-	workload  string
-	services  []string
-	ingress   string
+	// manifests is the folder with those of the default agents.
+	manifests string
 	hostPorts string
 	ports     workload.Range
+	// loadBalancer and ingress are when these are made in front of the default agents, frontKeep how long they stay.
+	loadBalancer, ingress string
+	frontKeep             time.Duration
+	// ipv4 and ipv6 are whether it is tested over these.
+	ipv4, ipv6 string
 
 	// reports is where they are kept, maxSize how large they may be together, as a quantity such as 900Mi.
 	reports, maxSize string
@@ -44,9 +54,10 @@ type options struct {
 
 func defaults() *options {
 	return &options{
-		workload:  "kdoctor-agent",
-		hostPorts: "21000-21999",
-		reports:   "/var/lib/kdoctor/reports", maxSize: "0",
+		manifests: "/etc/kdoctor/agents", hostPorts: "21000-21999",
+		loadBalancer: onDemand, ingress: onDemand, frontKeep: 10 * time.Minute,
+		ipv4: string(workload.Auto), ipv6: string(workload.Auto),
+		reports: "/var/lib/kdoctor/reports", maxSize: "0",
 		limits:    defaultLimits(),
 		retention: store.Retention{MaxRounds: 1000, MaxAge: 30 * 24 * time.Hour},
 		apiPort:   8443, apiService: "kdoctor-controller", healthPort: 5722, metricsPort: 5721, elect: true,
@@ -59,10 +70,17 @@ func (o *options) parse(args []string, out io.Writer) error {
 	flags.SetOutput(out)
 	flags.StringVar(&o.namespace, "namespace", o.namespace, "namespace of the installation: agents, Services, "+
 		"Ingress, Secrets and the leader's lease")
-	flags.StringVar(&o.workload, "agent-workload", o.workload, "name of the DaemonSet of the default agents")
-	flags.StringSliceVar(&o.services, "agent-services", o.services, "names of the agents' Services, one for each IP "+
-		"family, ending in -ipv4 and -ipv6")
-	flags.StringVar(&o.ingress, "agent-ingress", o.ingress, "name of the agents' Ingress; empty when there is none")
+	flags.StringVar(&o.manifests, "agent-manifests", o.manifests, "folder with the manifests of the default agents: "+
+		"daemonset.yaml, service.yaml, loadbalancer.yaml and ingress.yaml")
+	flags.StringVar(&o.loadBalancer, "load-balancer", o.loadBalancer, "when the default agents have Services of type "+
+		"LoadBalancer: OnDemand (while a task asks for them), Always or Never")
+	flags.StringVar(&o.ingress, "ingress", o.ingress, "when the default agents have an Ingress: OnDemand, Always or "+
+		"Never")
+	flags.DurationVar(&o.frontKeep, "front-keep", o.frontKeep, "how long such a Service or Ingress stays after the "+
+		"last task that asks for it")
+	flags.StringVar(&o.ipv4, "ipv4", o.ipv4, "whether agents have a Service for IPv4: auto (where the cluster gives "+
+		"IPv4 addresses to Services), true or false")
+	flags.StringVar(&o.ipv6, "ipv6", o.ipv6, "the same for IPv6")
 	flags.StringVar(&o.hostPorts, "host-ports", o.hostPorts, "ports of the nodes from which agents of a task's own "+
 		"get theirs when they use the nodes' network")
 	flags.StringVar(&o.reports, "report-url", o.reports, "where reports are kept: a path, file:///a/folder, or "+
@@ -97,7 +115,7 @@ func (o *options) validate() error {
 	var wrong []error
 	refuse := func(format string, args ...any) { wrong = append(wrong, fmt.Errorf(format, args...)) }
 	for _, required := range []struct{ flag, value string }{
-		{"--namespace", o.namespace}, {"--agent-workload", o.workload}, {"--report-url", o.reports},
+		{"--namespace", o.namespace}, {"--agent-manifests", o.manifests}, {"--report-url", o.reports},
 		{"--api-service-name", o.apiService},
 	} {
 		if required.value == "" {
@@ -114,10 +132,21 @@ func (o *options) validate() error {
 		}
 		seen[port.value] = true
 	}
-	for _, service := range o.services {
-		if !strings.HasSuffix(service, "-ipv4") && !strings.HasSuffix(service, "-ipv6") {
-			refuse("--agent-services names %q; use names that end in -ipv4 or -ipv6", service)
+	for _, mode := range []struct{ flag, value string }{{"--load-balancer", o.loadBalancer}, {"--ingress", o.ingress}} {
+		if !slices.Contains([]string{onDemand, always, never}, mode.value) {
+			refuse("%s is %q; use %s, %s or %s", mode.flag, mode.value, onDemand, always, never)
 		}
+	}
+	for _, use := range []struct{ flag, value string }{{"--ipv4", o.ipv4}, {"--ipv6", o.ipv6}} {
+		if !slices.Contains([]workload.Use{workload.Auto, workload.Yes, workload.No}, workload.Use(use.value)) {
+			refuse("%s is %q; use auto, true or false", use.flag, use.value)
+		}
+	}
+	if o.ipv4 == string(workload.No) && o.ipv6 == string(workload.No) {
+		refuse("--ipv4 and --ipv6 are both false, which leaves no IP family to test over; use auto or true for one")
+	}
+	if o.frontKeep < 0 {
+		refuse("--front-keep is %s; use a time such as 10m, or 0", o.frontKeep)
 	}
 	var err error
 	if o.ports, err = workload.ParseRange(o.hostPorts); err != nil {
@@ -144,11 +173,6 @@ func (o *options) validate() error {
 		refuse("--log-level is %q; use debug, info, warn or error", o.level)
 	}
 	return errors.Join(wrong...)
-}
-
-// agents names the workload of the default agents.
-func (o *options) agents() topology.Workload {
-	return topology.Workload{Kind: topology.DaemonSet, Name: o.workload, Services: o.services, Ingress: o.ingress}
 }
 
 func (o *options) logger(out io.Writer) logr.Logger {

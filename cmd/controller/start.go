@@ -33,7 +33,7 @@ import (
 const (
 	// registration is the APIService of the aggregated API.
 	registration = "v1beta1.system.kdoctor.io"
-	// lease is the name of the leader's lease, which the chart makes.
+	// lease is the name of the leader's lease.
 	lease = "kdoctor-controller"
 	// handOver is how long the controller may take to end; the agents go on without it.
 	handOver = 20 * time.Second
@@ -54,7 +54,14 @@ func start(ctx context.Context, o *options, cluster *rest.Config, log logr.Logge
 	if err != nil {
 		return err
 	}
-	authority, err := certify(ctx, o, cluster)
+	authority, owner, err := certify(ctx, o, cluster)
+	if err != nil {
+		return err
+	}
+	if err := makeLease(ctx, o, cluster, owner); err != nil {
+		return err
+	}
+	keep, err := keeper(o, cluster, owner)
 	if err != nil {
 		return err
 	}
@@ -89,15 +96,15 @@ func start(ctx context.Context, o *options, cluster *rest.Config, log logr.Logge
 			return fmt.Errorf("watch the tasks of kind %s: %w", of.Name, err)
 		}
 	}
-	if err := addControllers(mgr, o, conductor, budget, kept); err != nil {
+	if err := addControllers(mgr, o, conductor, budget, kept, keep); err != nil {
 		return err
 	}
-	if err := addFigures(mgr, o, snapshots); err != nil {
+	if err := addFigures(mgr, o, snapshots, keep); err != nil {
 		return err
 	}
 	api := apiserver.Config{Port: o.apiPort, Certificate: authority.Serving(), ClientConfig: cluster,
 		Reports: reports{kept}, Tasks: tasks{mgr.GetCache()}}
-	for _, part := range []always{
+	for _, part := range []everyReplica{
 		authority.Run,
 		func(ctx context.Context) error { return apiserver.Run(ctx, api) },
 		func(ctx context.Context) error { return kept.Run(ctx, o.retention) },
@@ -149,22 +156,24 @@ func newManager(o *options, cluster *rest.Config, log logr.Logger) (ctrl.Manager
 }
 
 // certify makes or reads the installation's certificates; an API server that is slow to answer is given a minute.
-func certify(ctx context.Context, o *options, cluster *rest.Config) (*certificates.Authority, error) {
+// The Deployment is returned that owns them.
+func certify(ctx context.Context, o *options, cluster *rest.Config) (*certificates.Authority, *metav1.OwnerReference,
+	error) {
 	direct, err := kube.NewClient(cluster)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	owner, err := certificates.OwnerDeployment(ctx, direct, o.namespace, o.apiService)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	authority := certificates.New(certificates.Config{
 		Client: direct, Namespace: o.namespace, Service: o.apiService, APIService: registration, Owner: owner,
 	})
 	if err := patiently(ctx, authority.Ensure); err != nil {
-		return nil, fmt.Errorf("ensure the certificates: %w", err)
+		return nil, nil, fmt.Errorf("ensure the certificates: %w", err)
 	}
-	return authority, nil
+	return authority, owner, nil
 }
 
 // patiently tries something until it succeeds, for a minute at most.
@@ -203,15 +212,11 @@ func installationOf(ctx context.Context, cluster *rest.Config, namespace string)
 
 // addControllers adds what only the leader runs: rounds, the sweep of what is kept, and one reconciler a kind.
 func addControllers(mgr ctrl.Manager, o *options, conductor *round.Conductor, budget *controller.Budget,
-	kept *store.Store) error {
-	direct, err := kube.NewClient(mgr.GetConfig())
+	kept *store.Store, agents *workload.Keeper) error {
+	housekeeping, err := addHousekeeping(mgr, o, agents)
 	if err != nil {
 		return err
 	}
-	agents := workload.NewKeeper(workload.Config{
-		Client: direct, Namespace: o.namespace, Standard: o.agents(), HostPorts: o.ports,
-		FieldOwner: controller.FieldOwner,
-	})
 	rounds := controller.NewRounds(func(ctx context.Context, req round.Request) (controller.Summary, error) {
 		done, err := conductor.Run(ctx, req)
 		return controller.Summarize(done.Round, done.Verdict), err
@@ -226,8 +231,8 @@ func addControllers(mgr ctrl.Manager, o *options, conductor *round.Conductor, bu
 	}
 	for _, of := range kinds.All() {
 		reconciler := controller.New(controller.Config{
-			Kind: of, Client: mgr.GetClient(), Rounds: rounds, Workload: o.agents(), Agents: agents,
-			Events: mgr.GetEventRecorder(controller.FieldOwner), Expect: budget.Expect,
+			Kind: of, Client: mgr.GetClient(), Rounds: rounds, Agents: agents,
+			Events: mgr.GetEventRecorder(controller.FieldOwner), Expect: budget.Expect, Gone: housekeeping.Soon,
 		})
 		if err := reconciler.Register(mgr); err != nil {
 			return err
@@ -236,9 +241,9 @@ func addControllers(mgr ctrl.Manager, o *options, conductor *round.Conductor, bu
 	return nil
 }
 
-// always is a part that every replica runs, whether it leads or not.
-type always func(ctx context.Context) error
+// everyReplica is a part that every replica runs, whether it leads or not.
+type everyReplica func(ctx context.Context) error
 
-func (a always) Start(ctx context.Context) error { return a(ctx) }
+func (a everyReplica) Start(ctx context.Context) error { return a(ctx) }
 
-func (always) NeedLeaderElection() bool { return false }
+func (everyReplica) NeedLeaderElection() bool { return false }

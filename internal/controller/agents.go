@@ -39,12 +39,16 @@ const (
 	runtimeDeleted  = "deleted"
 )
 
-// Agents are the agents of tasks' own.
+// Agents are the default agents, those of tasks' own, and what stands in front of both.
 type Agents interface {
-	// Ensure makes the agents what the wish says, as far as they are not, and tells how they stand.
+	// Standard names the default agents; the error is workload.ErrNotYet as long as what is in front of them is not there.
+	Standard(ctx context.Context) (topology.Workload, error)
+	// Ensure makes agents of a task's own what the wish says, as far as they are not, and tells how they stand.
 	Ensure(ctx context.Context, wish workload.DesiredAgents) (workload.RolloutStatus, error)
 	// Remove deletes them and all that stands in front of them.
 	Remove(ctx context.Context, wish workload.DesiredAgents) error
+	// EnsureStandard makes what is asked for in front of the default agents, and tells which addresses are missing.
+	EnsureStandard(ctx context.Context, want workload.Demand) (workload.RolloutStatus, error)
 }
 
 // step is what is to be done about agents of the task's own, before the decision about its rounds.
@@ -55,6 +59,8 @@ const (
 	noop step = iota
 	ensure
 	remove
+	// ensureFront makes what the task asks for in front of the default agents.
+	ensureFront
 )
 
 // agentState is what came of the step: how the agents stand, or why the API server will not have them.
@@ -93,7 +99,11 @@ func stepOf(task Task, standard topology.Workload, now time.Time) step {
 		if before != nil && before.RuntimeName != standard.Name && before.RuntimeStatus != runtimeDeleted {
 			return remove
 		}
-		return noop
+		if demandOf(task, standard).Nothing() || !understood(task) || underWay(task) && !specChanged(task) ||
+			task.Status.Finish && !specChanged(task) && !asked {
+			return noop
+		}
+		return ensureFront
 	case !understood(task):
 		return noop
 	case underWay(task) && !specChanged(task):
@@ -106,6 +116,18 @@ func stepOf(task Task, standard topology.Workload, now time.Time) step {
 		return noop
 	}
 	return remove
+}
+
+// demandOf is what the task asks for in front of the default agents, as far as the installation may have it.
+func demandOf(t Task, standard topology.Workload) (d workload.Demand) {
+	if t.OwnAgents != nil {
+		return d
+	}
+	if standard.NoLoadBalancer == "" && slices.Contains(t.Want.Kinds, target.LoadBalancer) {
+		d.LoadBalancer = t.Want.Families
+	}
+	d.Ingress = standard.NoIngress == "" && slices.Contains(t.Want.Kinds, target.Ingress)
+	return d
 }
 
 // underWay reports whether the newest round has begun and is not over.
@@ -137,7 +159,7 @@ func privateWorkload(t Task, standard topology.Workload) topology.Workload {
 func resourceOf(of topology.Workload, status string) *v1beta1.TaskResource {
 	r := &v1beta1.TaskResource{RuntimeName: of.Name, RuntimeType: of.Kind, RuntimeStatus: status}
 	for _, name := range of.Services {
-		if strings.HasSuffix(name, "-ipv6") {
+		if workload.FamilyOf(name) == topology.IPv6 {
 			r.ServiceNameV6 = &name
 			continue
 		}
@@ -149,6 +171,8 @@ func resourceOf(of topology.Workload, status string) *v1beta1.TaskResource {
 // recordAgentState notes how the task's own agents stand and holds the rounds back as long as they are not ready.
 func (d *decider) recordAgentState() {
 	switch {
+	case d.own.step == ensureFront:
+		d.awaitAddresses()
 	case d.task.OwnAgents == nil:
 	case d.own.refused != nil:
 		d.held, d.after = true, agentsRetry
@@ -160,6 +184,19 @@ func (d *decider) recordAgentState() {
 			d.workload.Kind, d.workload.Name, grace(d.task))
 	case d.own.step == ensure:
 		d.start()
+	}
+}
+
+// awaitAddresses holds the rounds back until what stands in front of the default agents has its addresses, and every
+// node knows the way to them. What the API server refuses is not waited for: the report says that it is missing.
+func (d *decider) awaitAddresses() {
+	front := d.own.standing
+	switch {
+	case d.own.refused != nil:
+		d.event(warning, FrontRefused, "%s", short(d.own.refused.Error()))
+	case front.Asked.IsZero() || !d.now.Before(front.Asked.Add(agentsLimit)):
+	case len(front.Missing) > 0, d.now.Before(front.Since.Add(agentsSettle)):
+		d.held, d.after = true, agentsPoll
 	}
 }
 
@@ -185,6 +222,8 @@ func (d *decider) start() {
 		d.event(normal, AgentsCreated, "All agents of %s %s are ready: %d.", d.workload.Kind, d.workload.Name,
 			standing.Wanted)
 	case isCreated:
+		// Rounds run. Once all agents are there the condition says so.
+		d.after = agentsRetry
 	case quorumReached(standing, d.now.Sub(before.LastTransitionTime.Time)):
 		sentence := fmt.Sprintf("Rounds run with what there is: %s.", progress(standing))
 		d.condition(AgentsReady, metav1.ConditionFalse, AgentsIncomplete, sentence)
@@ -242,6 +281,14 @@ func (d *decider) scheduleRemoval() {
 func (d *decider) describeStart() {
 	if d.own.refused != nil {
 		d.condition(Progressing, metav1.ConditionFalse, NotReady, "The task cannot run; see the condition Ready.")
+		return
+	}
+	if d.own.step == ensureFront {
+		sentence := "Nodes are given time to learn the addresses in front of the agents."
+		if missing := d.own.standing.Missing; len(missing) > 0 {
+			sentence = fmt.Sprintf("Addresses are waited for: %s.", strings.Join(missing, "; "))
+		}
+		d.condition(Progressing, metav1.ConditionTrue, AddressesPending, sentence)
 		return
 	}
 	d.condition(Progressing, metav1.ConditionTrue, AgentsStarting,

@@ -32,6 +32,14 @@ type crew struct {
 	err      error
 	calls    []string
 	wish     workload.DesiredAgents
+	demand   workload.Demand
+}
+
+func (c *crew) Standard(context.Context) (topology.Workload, error) { return standard(), nil }
+
+func (c *crew) EnsureStandard(_ context.Context, want workload.Demand) (workload.RolloutStatus, error) {
+	c.calls, c.demand = append(c.calls, "ensure what is in front"), want
+	return c.standing, c.err
 }
 
 func (c *crew) Ensure(_ context.Context, wish workload.DesiredAgents) (workload.RolloutStatus, error) {
@@ -344,10 +352,8 @@ func TestATaskOnAgentsOfItsOwnFromStartToRemoval(t *testing.T) {
 			status.Resource.RuntimeStatus != runtimeCreating {
 			t.Fatalf("rounds %v, status %+v; want none before the agents are there", s.runs, status)
 		}
-		owner := s.agents.wish.Owner
-		if owner.UID != "u" || owner.Kind != "NetReach" || owner.APIVersion != "kdoctor.io/v1beta1" ||
-			!*owner.Controller || owner.BlockOwnerDeletion != nil {
-			t.Errorf("owner %+v, want the task", owner)
+		if of := s.agents.wish.Task; of != (workload.Task{Kind: "NetReach", Name: "task", UID: "u"}) {
+			t.Errorf("the agents are those of %+v, want the task", of)
 		}
 		s.agents.standing = workload.RolloutStatus{Wanted: 1, Ready: 1, Whole: true, Since: time.Now()}
 		time.Sleep(agentsSettle + time.Second)

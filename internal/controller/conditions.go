@@ -35,6 +35,8 @@ const (
 	AgentsCreated    = "AgentsCreated"
 	AgentsIncomplete = "AgentsIncomplete"
 	AgentsRemoved    = "AgentsRemoved"
+	AddressesPending = "AddressesPending"
+	FrontRefused     = "FrontRefused"
 	ScheduleInvalid  = "ScheduleInvalid"
 	NotReady         = "NotReady"
 	RoundPlanned     = "RoundPlanned"

@@ -154,7 +154,7 @@ func (d *decider) accept() bool {
 		return false
 	}
 	d.timetable = timetable
-	if d.own.refused != nil {
+	if d.own.refused != nil && d.own.step != ensureFront {
 		d.refuse(AgentsNotMade,
 			fmt.Sprintf("The task's own agents could not be made: %s.", short(d.own.refused.Error())))
 		return true
@@ -174,7 +174,7 @@ func (d *decider) refuse(reason, sentence string) {
 func (d *decider) resume() {
 	before := meta.FindStatusCondition(d.status.Conditions, Progressing)
 	if d.task.Suspended || d.held || before == nil || len(d.status.History) == 0 ||
-		!slices.Contains([]string{Suspended, AgentsStarting, NotReady}, before.Reason) {
+		!slices.Contains([]string{Suspended, AgentsStarting, AddressesPending, NotReady}, before.Reason) {
 		return
 	}
 	if waiting := d.status.History[0]; waiting.Status == v1beta1.RecordNotStarted {
@@ -248,7 +248,7 @@ func (d *decider) await(record *v1beta1.Record, key schedule.Key) bool {
 	case d.held, d.task.Suspended && !d.asked:
 		return false
 	case d.now.Before(start):
-		d.after = start.Sub(d.now)
+		d.lookAgain(start.Sub(d.now))
 		return false
 	case !d.now.Before(start.Add(d.window())):
 		next, more := d.timetable.Next(start, d.now, d.window())
@@ -264,6 +264,13 @@ func (d *decider) await(record *v1beta1.Record, key schedule.Key) bool {
 	d.begins(key, record)
 	d.event(normal, RoundStarted, "Round %d has started.", record.RoundNumber)
 	return false
+}
+
+// lookAgain has the task looked at again after so long, or earlier where something else asks for that.
+func (d *decider) lookAgain(after time.Duration) {
+	if d.after == 0 || after < d.after {
+		d.after = after
+	}
 }
 
 // window is how late a round may start: late enough to forgive a restart of the controller,

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,7 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -45,6 +45,8 @@ const (
 	// ensureRetry is when it looks by itself, should nobody wake it.
 	ensureTimeout = 15 * time.Second
 	ensureRetry   = 2 * ensureTimeout
+	// frontRetry is how soon it is looked again whether the default agents' Services are there.
+	frontRetry = 500 * time.Millisecond
 	// reconcileWithin is how long a worker may be held in all.
 	reconcileWithin = 30 * time.Second
 	// retryFirst and retryLast are the shortest and the longest wait after an error. The longest is well below the time
@@ -66,10 +68,10 @@ type Config struct {
 	Client client.Client
 	Rounds *Rounds
 	Events events.EventRecorder
-	// Workload is the workload of the default agents.
-	Workload topology.Workload
 	// Agents makes agents of tasks' own and removes them.
 	Agents Agents
+	// Gone is told that a task is no more; nil where nobody needs to know.
+	Gone func()
 	// Expect is told once, before anything else, which rounds another process left under way; nil where nobody needs to
 	// know.
 	Expect func(keys []schedule.Key)
@@ -150,6 +152,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	}
 	if err != nil {
 		r.wake(r.ensuring.leave(req.Name)...)
+		if r.Gone != nil {
+			r.Gone()
+		}
 		return ctrl.Result{}, nil
 	}
 	task, err := r.Kind.Read(object)
@@ -157,8 +162,15 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		r.wake(r.ensuring.leave(req.Name)...)
 		return ctrl.Result{}, reconcile.TerminalError(err)
 	}
-	in := state{task: task, workload: workloadOf(task, r.Workload), now: r.Now()}
-	in.own, err = r.ensureAgents(ctx, object, task, in.now)
+	standard, err := r.Agents.Standard(ctx)
+	if errors.Is(err, workload.ErrNotYet) {
+		return ctrl.Result{RequeueAfter: frontRetry}, nil
+	}
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	in := state{task: task, workload: workloadOf(task, standard), now: r.Now()}
+	in.own, err = r.ensureAgents(ctx, task, standard, in.now)
 	if errors.Is(err, errBusy) {
 		return ctrl.Result{RequeueAfter: ensureRetry}, nil
 	}
@@ -183,7 +195,12 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	for _, e := range d.events {
 		r.Events.Eventf(object, nil, e.kind, e.reason, "RunRounds", "%s", e.note)
 	}
-	r.begin(ctx, task, d)
+	if in.own.refused != nil {
+		// Only what stands in front of the default agents can be refused and a round begin all the same.
+		in.workload.NoLoadBalancer = cmp.Or(in.workload.NoLoadBalancer, short(in.own.refused.Error()))
+		in.workload.NoIngress = cmp.Or(in.workload.NoIngress, short(in.own.refused.Error()))
+	}
+	r.begin(ctx, task, in.workload, d)
 	return ctrl.Result{RequeueAfter: d.after}, nil
 }
 
@@ -217,9 +234,9 @@ func (r *Reconciler) announce(ctx context.Context) error {
 
 // ensureAgents takes the step that is due for agents of the task's own. What the API server refuses is for the
 // decision; other errors are tried again. It waits for no other task: the error is errBusy where too many are.
-func (r *Reconciler) ensureAgents(ctx context.Context, object client.Object, task Task, now time.Time) (agentState,
-	error) {
-	did := agentState{step: stepOf(task, r.Workload, now)}
+func (r *Reconciler) ensureAgents(ctx context.Context, task Task, standard topology.Workload,
+	now time.Time) (did agentState, err error) {
+	did = agentState{step: stepOf(task, standard, now)}
 	if did.step == noop {
 		r.wake(r.ensuring.leave(task.Name)...)
 		return did, nil
@@ -230,35 +247,33 @@ func (r *Reconciler) ensureAgents(ctx context.Context, object client.Object, tas
 	defer func() { r.wake(r.ensuring.give()...) }()
 	ctx, cancel := context.WithTimeout(ctx, ensureTimeout)
 	defer cancel()
-	gvk, err := apiutil.GVKForObject(object, r.Client.Scheme())
-	if err != nil {
-		return agentState{}, fmt.Errorf("find the kind of the task: %w", err)
-	}
 	wish := workload.DesiredAgents{
-		Owner: *metav1.NewControllerRef(object, gvk), Spec: value(task.OwnAgents),
-		Names: privateWorkload(task, r.Workload), Families: task.Want.Families,
+		Task: workload.Task{Kind: task.Kind, Name: task.Name, UID: types.UID(task.UID)}, Spec: value(task.OwnAgents),
+		Names: privateWorkload(task, standard), Families: task.Want.Families,
 		LoadBalancer: slices.Contains(task.Want.Kinds, target.LoadBalancer),
 		Ingress:      slices.Contains(task.Want.Kinds, target.Ingress),
 	}
-	// Only those who may set a task's finalizers may have its deletion wait for the agents; nobody needs that.
-	wish.Owner.BlockOwnerDeletion = nil
 	if did.step == remove {
 		return did, r.Agents.Remove(ctx, wish)
 	}
-	did.standing, err = r.Agents.Ensure(ctx, wish)
+	if did.step == ensureFront {
+		did.standing, err = r.Agents.EnsureStandard(ctx, demandOf(task, standard))
+	} else {
+		did.standing, err = r.Agents.Ensure(ctx, wish)
+	}
 	if workload.Refused(err) {
 		did.refused, err = err, nil
 	}
 	return did, err
 }
 
-func (r *Reconciler) begin(ctx context.Context, task Task, d decision) {
+func (r *Reconciler) begin(ctx context.Context, task Task, of topology.Workload, d decision) {
 	if d.begin.UID == "" {
 		return
 	}
 	ctrl.LoggerFrom(ctx).Info("round begins", "round", d.begin.String(), "deadline", d.deadline)
 	r.Rounds.Begin(round.Request{
-		Key: d.begin, Task: report.TaskRef{Kind: r.Kind.Name, Name: task.Name}, Workload: workloadOf(task, r.Workload),
+		Key: d.begin, Task: report.TaskRef{Kind: r.Kind.Name, Name: task.Name}, Workload: of,
 		Want: task.Want, Expect: task.Expect, Planned: d.planned, Deadline: d.deadline, Interval: d.interval,
 		Spec: task.Spec,
 	}, func() { r.wake(task.Name) })

@@ -99,8 +99,8 @@ func newStage(t *testing.T, objects ...client.Object) *stage {
 		&v1beta1.NetReach{}).Build()
 	s.Reconciler = New(Config{
 		Kind: netreach.Kind(), Client: s.api, Rounds: NewRounds(s.run, s.shelf, logr.Discard()),
-		Events:   &events.FakeRecorder{Events: s.events},
-		Workload: standard(), Agents: s.agents,
+		Events: &events.FakeRecorder{Events: s.events},
+		Agents: s.agents,
 	})
 	return s
 }

@@ -19,6 +19,7 @@ import (
 
 	"kdoctor.io/kdoctor/api/v1beta1"
 	"kdoctor.io/kdoctor/internal/schedule"
+	"kdoctor.io/kdoctor/internal/topology"
 	"kdoctor.io/kdoctor/internal/workload"
 )
 
@@ -41,6 +42,12 @@ func (h *hung) Ensure(ctx context.Context, wish workload.DesiredAgents) (workloa
 	defer h.mu.Unlock()
 	h.now--
 	return workload.RolloutStatus{}, ctx.Err()
+}
+
+func (h *hung) Standard(context.Context) (topology.Workload, error) { return standard(), nil }
+
+func (h *hung) EnsureStandard(ctx context.Context, _ workload.Demand) (workload.RolloutStatus, error) {
+	return h.Ensure(ctx, workload.DesiredAgents{})
 }
 
 func (h *hung) Remove(ctx context.Context, wish workload.DesiredAgents) error {

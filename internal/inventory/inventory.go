@@ -38,7 +38,7 @@ func New(reader client.Reader, namespace string) *Inventory {
 // does not exist is left out, and the planner reports the gap. A workload that does not exist is an error that
 // apierrors.IsNotFound recognises.
 func (i *Inventory) Snapshot(ctx context.Context, of topology.Workload) (topology.Snapshot, error) {
-	snapshot := topology.Snapshot{Taken: time.Now()}
+	snapshot := topology.Snapshot{Taken: time.Now(), NoLoadBalancer: of.NoLoadBalancer, NoIngress: of.NoIngress}
 	wanted, err := i.workload(ctx, of)
 	if err != nil {
 		return topology.Snapshot{}, err

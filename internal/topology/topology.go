@@ -40,6 +40,8 @@ type Snapshot struct {
 	Services []Service
 	// Ingresses are the Ingresses in front of the agents.
 	Ingresses []Ingress
+	// NoLoadBalancer and NoIngress are why there is none, as one clause; empty where there may be one.
+	NoLoadBalancer, NoIngress string
 }
 
 // Agent is one agent pod.

@@ -14,6 +14,8 @@ type Workload struct {
 	// Services are the names of the agents' Services, one for each IP family, ending in -ipv4 and -ipv6; it may be
 	// empty.
 	Services []string
-	// Ingress is the name of the agents' Ingress, empty when there is none.
+	// Ingress is the name of the agents' Ingress, empty when there is none. It is made when a task asks for it.
 	Ingress string
+	// NoLoadBalancer and NoIngress are why there is none, as one clause; empty where there may be one.
+	NoLoadBalancer, NoIngress string
 }

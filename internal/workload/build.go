@@ -17,7 +17,8 @@ import (
 
 // build makes the workload after the default agents' DaemonSet. The ports are those of the nodes, nil for agents with a
 // network of their own.
-func build(standard *appsv1.DaemonSet, wish DesiredAgents, ports *Ports) (client.Object, error) {
+func build(standard *appsv1.DaemonSet, wish DesiredAgents, ports *Ports, owners []metav1.OwnerReference) (client.Object,
+	error) {
 	namespace, name := standard.Namespace, wish.Names.Name
 	selector := &metav1.LabelSelector{MatchLabels: map[string]string{}}
 	if standard.Spec.Selector != nil {
@@ -28,8 +29,12 @@ func build(standard *appsv1.DaemonSet, wish DesiredAgents, ports *Ports) (client
 	if err != nil {
 		return nil, err
 	}
+	annotations := map[string]string{}
+	maps.Copy(annotations, wish.Spec.Annotation)
+	annotations[taskAnnotation] = wish.Task.Kind + "/" + wish.Task.Name
+	annotations[taskUIDAnnotation] = string(wish.Task.UID)
 	meta := metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: labelsOf(standard.Labels, name),
-		Annotations: maps.Clone(wish.Spec.Annotation), OwnerReferences: []metav1.OwnerReference{wish.Owner}}
+		Annotations: annotations, OwnerReferences: owners}
 	if wish.Names.Kind == topology.Deployment {
 		replicas := int32(1)
 		if wish.Spec.DeploymentReplicas != nil {
@@ -54,22 +59,22 @@ func build(standard *appsv1.DaemonSet, wish DesiredAgents, ports *Ports) (client
 // labelsOf are the labels with the agents' name and component in place of what was there; those of helm go, which
 // removes what it knows.
 func labelsOf(labels map[string]string, name string) map[string]string {
-	own := map[string]string{}
-	for key, value := range labels {
-		if !strings.HasPrefix(key, "helm.sh/") && key != "app.kubernetes.io/managed-by" {
-			own[key] = value
-		}
-	}
+	own := withoutInstaller(labels)
 	own[nameLabel], own[componentLabel] = name, component
 	return own
 }
 
-// templateOf is the default agents' pod with what the task replaces. Its annotations are the task's and no other.
+// templateOf is the default agents' pod with what the task replaces. Its annotations are those of the installation, such
+// as one that keeps a mesh's proxy out, and the task's above them.
 func templateOf(standard *appsv1.DaemonSet, wish DesiredAgents, selector *metav1.LabelSelector,
 	ports *Ports) (corev1.PodTemplateSpec, error) {
 	template := standard.Spec.Template.DeepCopy()
-	template.ObjectMeta = metav1.ObjectMeta{Labels: labelsOf(template.Labels, wish.Names.Name),
-		Annotations: maps.Clone(wish.Spec.Annotation)}
+	annotations := maps.Clone(template.Annotations)
+	if annotations == nil {
+		annotations = map[string]string{}
+	}
+	maps.Copy(annotations, wish.Spec.Annotation)
+	template.ObjectMeta = metav1.ObjectMeta{Labels: labelsOf(template.Labels, wish.Names.Name), Annotations: annotations}
 	maps.Copy(template.Labels, selector.MatchLabels)
 	spec := &template.Spec
 	if wish.Names.Kind == topology.Deployment && wish.Spec.Affinity == nil {

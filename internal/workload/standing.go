@@ -8,8 +8,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-
-	"kdoctor.io/kdoctor/internal/topology"
 )
 
 // rolloutStatus reads how far the agents have come.
@@ -64,24 +62,28 @@ func missing(seen *view, wish DesiredAgents) []string {
 			missing = append(missing, fmt.Sprintf("Service %s does not exist yet", name))
 			continue
 		}
-		if wish.LoadBalancer && service.Spec.Type == corev1.ServiceTypeLoadBalancer &&
-			slices.Contains(wish.Families, familyOf(name)) &&
-			len(service.Status.LoadBalancer.Ingress) == 0 {
-			missing = append(missing, fmt.Sprintf("Service %s has no load balancer address yet", name))
+		if wish.LoadBalancer && slices.Contains(wish.Families, FamilyOf(name)) {
+			missing = append(missing, withoutAddress(service)...)
 		}
 	}
-	if !wish.Ingress || wish.Names.Ingress == "" {
-		return missing
-	}
-	if ingress := seen.ingress(wish.Names.Ingress); ingress == nil || len(ingress.Status.LoadBalancer.Ingress) == 0 {
-		missing = append(missing, fmt.Sprintf("Ingress %s has no address yet", wish.Names.Ingress))
+	if wish.Ingress && wish.Names.Ingress != "" {
+		missing = append(missing, ingressWithoutAddress(seen, wish.Names.Ingress)...)
 	}
 	return missing
 }
 
-func familyOf(service string) topology.Family {
-	if suffixOf(service) == suffixIPv6 {
-		return topology.IPv6
+// withoutAddress says that a Service of type LoadBalancer has no address yet; nothing of any other.
+func withoutAddress(service *corev1.Service) []string {
+	if service.Spec.Type != corev1.ServiceTypeLoadBalancer || len(service.Status.LoadBalancer.Ingress) > 0 {
+		return nil
 	}
-	return topology.IPv4
+	return []string{fmt.Sprintf("Service %s has no load balancer address yet", service.Name)}
+}
+
+// ingressWithoutAddress says that an Ingress has no address yet.
+func ingressWithoutAddress(seen *view, name string) []string {
+	if ingress := seen.ingress(name); ingress != nil && len(ingress.Status.LoadBalancer.Ingress) > 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("Ingress %s has no address yet", name)}
 }

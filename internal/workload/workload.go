@@ -1,14 +1,14 @@
 // Package workload makes the agents of a task's own: a DaemonSet or Deployment, its Services and its Ingress.
 //
-// All of them are copies of the default agents' objects, read from the API server, with what the task's agentSpec
-// replaces. What a copy looks like is decided by pure functions (names.go, build.go, front.go, ports.go); Keeper reads,
-// applies and deletes.
+// All of them are copies of the default agents' manifests, with what the task's agentSpec replaces. What a copy looks
+// like is decided by pure functions (names.go, build.go, front.go, ports.go); Keeper reads, applies and deletes. What
+// stands in front of the default agents for tasks that ask for a load balancer or an Ingress is made here as well.
 package workload
 
 import (
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"kdoctor.io/kdoctor/api/v1beta1"
 	"kdoctor.io/kdoctor/internal/topology"
@@ -19,8 +19,16 @@ const (
 	nameLabel      = "app.kubernetes.io/name"
 	componentLabel = "app.kubernetes.io/component"
 	component      = "kdoctor-agent"
-	// appliedLabel names what was applied last, so that it is applied again only when it ought to be something else.
-	appliedLabel = "kdoctor.io/applied"
+)
+
+// The annotations of a workload of a task's own: whose it is.
+const (
+	taskAnnotation    = "kdoctor.io/task"
+	taskUIDAnnotation = "kdoctor.io/task-uid"
+	// askedAnnotation is on what was made on demand in front of the default agents: since when a task asks for it.
+	// unwantedAnnotation is since when none does any more.
+	askedAnnotation    = "kdoctor.io/asked-since"
+	unwantedAnnotation = "kdoctor.io/unwanted-since"
 )
 
 // The kinds of what stands in front of agents.
@@ -31,14 +39,20 @@ const (
 
 // DesiredAgents is what a task asks for.
 type DesiredAgents struct {
-	// Owner is the task, as the controller of its workload: when the task goes, the workload goes.
-	Owner metav1.OwnerReference
-	Spec  v1beta1.AgentSpec
+	// Task is whose agents they are.
+	Task Task
+	Spec v1beta1.AgentSpec
 	// Names are those that Names gives for the task.
 	Names topology.Workload
 	// LoadBalancer and Ingress tell whether the task probes those addresses, Families over which families.
 	LoadBalancer, Ingress bool
 	Families              []topology.Family
+}
+
+// Task names a task.
+type Task struct {
+	Kind, Name string
+	UID        types.UID
 }
 
 // RolloutStatus tells how far the agents have come.
@@ -53,4 +67,16 @@ type RolloutStatus struct {
 	Since time.Time
 	// Missing has one clause for each address that the task probes and that nobody has given yet.
 	Missing []string
+	// Asked is when the last of what must have an address was made; zero where nothing was.
+	Asked time.Time
 }
+
+// Demand is what tasks that use the default agents ask for in front of them.
+type Demand struct {
+	// LoadBalancer has the families over which load balancers are probed, Ingress whether an Ingress is.
+	LoadBalancer []topology.Family
+	Ingress      bool
+}
+
+// Nothing reports whether nothing is asked for.
+func (d Demand) Nothing() bool { return len(d.LoadBalancer) == 0 && !d.Ingress }

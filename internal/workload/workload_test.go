@@ -19,6 +19,25 @@ func standard() topology.Workload {
 		Services: []string{"kdoctor-agent-ipv4", "kdoctor-agent-ipv6"}, Ingress: "kdoctor-agent"}
 }
 
+// manifests are those of the default agents, as the chart has them.
+func manifests() Manifests {
+	set := standardSet()
+	set.UID, set.ResourceVersion, set.Generation, set.Annotations, set.Status = "", "", 0, nil, appsv1.DaemonSetStatus{}
+	service := func(name string, of corev1.ServiceType, annotations map[string]string) *corev1.Service {
+		return &corev1.Service{
+			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: chartLabels(),
+				Annotations: annotations},
+			Spec: corev1.ServiceSpec{Type: of, Selector: standardLabels(), Ports: []corev1.ServicePort{{Name: "http",
+				Port: 80, TargetPort: intstr.FromString("http"), Protocol: corev1.ProtocolTCP}}},
+		}
+	}
+	ingress := standardIngress()
+	ingress.Status = networkingv1.IngressStatus{}
+	return Manifests{DaemonSet: set, Service: service("kdoctor-agent", corev1.ServiceTypeNodePort, nil),
+		LoadBalancer: service("kdoctor-agent", corev1.ServiceTypeLoadBalancer,
+			map[string]string{"metallb.io/address-pool": "lab"}), Ingress: ingress}
+}
+
 func standardLabels() map[string]string {
 	return map[string]string{nameLabel: "kdoctor-agent", "app.kubernetes.io/instance": "kdoctor",
 		componentLabel: "kdoctor-agent"}
@@ -65,21 +84,10 @@ func standardSet() *appsv1.DaemonSet {
 	}
 }
 
-func standardService(family corev1.IPFamily, name, address string) *corev1.Service {
-	single := corev1.IPFamilyPolicySingleStack
-	return &corev1.Service{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: chartLabels(),
-			Annotations: map[string]string{"meta.helm.sh/release-name": "kdoctor", "metallb.io/address-pool": "lab",
-				"metallb.io/ip-allocated-from-pool": "lab"}},
-		Spec: corev1.ServiceSpec{
-			Type: corev1.ServiceTypeLoadBalancer, ClusterIP: address, ClusterIPs: []string{address},
-			IPFamilies: []corev1.IPFamily{family}, IPFamilyPolicy: &single,
-			Selector: standardLabels(), HealthCheckNodePort: 31234,
-			Ports: []corev1.ServicePort{{Name: "http", Port: 80, TargetPort: intstr.FromString("http"),
-				Protocol: corev1.ProtocolTCP, NodePort: 30080}},
-		},
-		Status: corev1.ServiceStatus{LoadBalancer: corev1.LoadBalancerStatus{Ingress: []corev1.LoadBalancerIngress{{IP: "198.18.1.1"}}}},
-	}
+// dualStack is the Service by which the cluster's families are known.
+func dualStack(families ...corev1.IPFamily) *corev1.Service {
+	return &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "kdoctor-controller"},
+		Spec: corev1.ServiceSpec{IPFamilies: families}}
 }
 
 func standardIngress() *networkingv1.Ingress {
@@ -98,10 +106,8 @@ func standardIngress() *networkingv1.Ingress {
 
 // wishFor is what the named task, of the UID, asks for.
 func wishFor(task, uid string, spec v1beta1.AgentSpec) DesiredAgents {
-	yes := true
 	return DesiredAgents{
-		Owner: metav1.OwnerReference{APIVersion: "kdoctor.io/v1beta1", Kind: "NetReach", Name: task,
-			UID: types.UID(uid), Controller: &yes},
+		Task: Task{Kind: "NetReach", Name: task, UID: types.UID(uid)},
 		Spec: spec, Names: Names("NetReach", task, spec.Kind, standard(), true), LoadBalancer: true, Ingress: true,
 		Families: []topology.Family{topology.IPv4, topology.IPv6},
 	}

@@ -31,22 +31,18 @@ func newAgents(t *testing.T, api client.Client) *workload.Keeper {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = api.Delete(context.WithoutCancel(t.Context()), namespace) })
-	return workload.NewKeeper(workload.Config{Client: api, Namespace: namespace.Name,
-		HostPorts: workload.Range{First: 21000, Last: 21999}, FieldOwner: controller.FieldOwner,
-		Standard: topology.Workload{Kind: topology.DaemonSet, Name: "kdoctor-agent",
-			Services: []string{"kdoctor-agent-ipv4"}, Ingress: "kdoctor-agent"}})
-}
-
-// install makes the default agents' objects, much as the chart does.
-func (s *stage) install(t *testing.T) {
-	t.Helper()
 	labels := map[string]string{"app.kubernetes.io/name": "kdoctor-agent", "app.kubernetes.io/instance": "kdoctor",
 		"app.kubernetes.io/component": "kdoctor-agent"}
-	object := func(name string) metav1.ObjectMeta {
-		return metav1.ObjectMeta{Namespace: s.agents.Namespace, Name: name, Labels: labels}
-	}
+	return workload.NewKeeper(workload.Config{Client: api, Namespace: namespace.Name,
+		HostPorts: workload.Range{First: 21000, Last: 21999}, FieldOwner: controller.FieldOwner,
+		DualStack: "kdoctor-controller", IPv6: workload.No, Manifests: manifests(namespace.Name, labels)})
+}
+
+// manifests are those of the default agents, much as the chart has them.
+func manifests(namespace string, labels map[string]string) workload.Manifests {
+	object := metav1.ObjectMeta{Namespace: namespace, Name: "kdoctor-agent", Labels: labels}
 	no, exact := false, networkingv1.PathTypeExact
-	set := &appsv1.DaemonSet{ObjectMeta: object("kdoctor-agent"),
+	set := &appsv1.DaemonSet{ObjectMeta: object,
 		Spec: appsv1.DaemonSetSpec{Selector: &metav1.LabelSelector{MatchLabels: labels},
 			Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels,
 				Annotations: map[string]string{"kubectl.kubernetes.io/default-container": "agent"}},
@@ -61,18 +57,33 @@ func (s *stage) install(t *testing.T) {
 								FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.name"}}}},
 						Ports: []corev1.ContainerPort{{Name: "http", ContainerPort: 8080},
 							{Name: "control", ContainerPort: 5710}, {Name: "health", ContainerPort: 5711}},
-						ReadinessProbe: &corev1.Probe{ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/readyz", Port: intstr.FromString("health")}}},
+						ReadinessProbe: &corev1.Probe{ProbeHandler: corev1.ProbeHandler{
+							HTTPGet: &corev1.HTTPGetAction{Path: "/readyz", Port: intstr.FromString("health")}}},
 					}}}}}}
-	service := &corev1.Service{ObjectMeta: object("kdoctor-agent-ipv4"),
-		Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeLoadBalancer, Selector: labels,
-			IPFamilies: []corev1.IPFamily{corev1.IPv4Protocol},
-			Ports:      []corev1.ServicePort{{Name: "http", Port: 80, TargetPort: intstr.FromString("http")}}}}
-	ingress := &networkingv1.Ingress{ObjectMeta: object("kdoctor-agent"),
-		Spec: networkingv1.IngressSpec{Rules: []networkingv1.IngressRule{{
-			IngressRuleValue: networkingv1.IngressRuleValue{HTTP: &networkingv1.HTTPIngressRuleValue{Paths: []networkingv1.HTTPIngressPath{{Path: "/kdoctoragent", PathType: &exact,
-				Backend: networkingv1.IngressBackend{Service: &networkingv1.IngressServiceBackend{Name: "kdoctor-agent-ipv4", Port: networkingv1.ServiceBackendPort{Name: "http"}}}}}}}}}}}
-	if err := errors.Join(s.api.Create(t.Context(), set), s.api.Create(t.Context(), service),
-		s.api.Create(t.Context(), ingress)); err != nil {
+	service := &corev1.Service{ObjectMeta: object,
+		Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeNodePort, Selector: labels,
+			Ports: []corev1.ServicePort{{Name: "http", Port: 80, TargetPort: intstr.FromString("http")}}}}
+	balanced := service.DeepCopy()
+	balanced.Spec.Type = corev1.ServiceTypeLoadBalancer
+	to := networkingv1.IngressBackend{Service: &networkingv1.IngressServiceBackend{Name: "kdoctor-agent-ipv4",
+		Port: networkingv1.ServiceBackendPort{Name: "http"}}}
+	paths := []networkingv1.HTTPIngressPath{{Path: "/kdoctoragent", PathType: &exact, Backend: to}}
+	ingress := &networkingv1.Ingress{ObjectMeta: object, Spec: networkingv1.IngressSpec{Rules: []networkingv1.IngressRule{
+		{IngressRuleValue: networkingv1.IngressRuleValue{HTTP: &networkingv1.HTTPIngressRuleValue{Paths: paths}}}}}}
+	return workload.Manifests{DaemonSet: set, Service: service, LoadBalancer: balanced, Ingress: ingress}
+}
+
+// install makes what the chart does: the default agents, and the Service by which the cluster's families are known.
+func (s *stage) install(t *testing.T) {
+	t.Helper()
+	prefer := corev1.IPFamilyPolicyPreferDualStack
+	families := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: s.agents.Namespace, Name: "kdoctor-controller"},
+		Spec: corev1.ServiceSpec{IPFamilyPolicy: &prefer, Ports: []corev1.ServicePort{{Name: "https", Port: 443}}}}
+	set := s.agents.Manifests.DaemonSet.DeepCopy()
+	if err := errors.Join(s.api.Create(t.Context(), set), s.api.Create(t.Context(), families)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.agents.EnsureStandard(t.Context(), workload.Demand{}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -100,17 +111,19 @@ func standsAt(status string) func(v1beta1.TaskStatus) bool {
 }
 
 // wish is what the task asks for, as the controller puts it.
-func (s *stage) wish(task *v1beta1.NetReach, spec v1beta1.AgentSpec) workload.DesiredAgents {
-	owner := *metav1.NewControllerRef(task, v1beta1.GroupVersion().WithKind("NetReach"))
-	owner.BlockOwnerDeletion = nil
-	return workload.DesiredAgents{Owner: owner, Spec: spec,
-		Names: workload.Names("NetReach", task.Name, spec.Kind, s.agents.Standard, true), Ingress: true,
+func (s *stage) wish(t *testing.T, task *v1beta1.NetReach, spec v1beta1.AgentSpec) workload.DesiredAgents {
+	t.Helper()
+	standard, err := s.agents.Standard(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return workload.DesiredAgents{Task: workload.Task{Kind: "NetReach", Name: task.Name, UID: task.UID}, Spec: spec,
+		Names: workload.Names("NetReach", task.Name, spec.Kind, standard, true), Ingress: true,
 		Families: []topology.Family{topology.IPv4}}
 }
 
 func TestATaskRunsOnAgentsOfItsOwnAndLeavesNothingBehind(t *testing.T) {
 	s := newStage(t)
-	s.install(t)
 	yes, none := true, int64(0)
 	asked := v1beta1.AgentSpec{Annotation: map[string]string{"a": "b"}, TerminationGracePeriodMinutes: &none}
 	task := s.make(t, "own", v1beta1.NetReachSpec{AgentSpec: &asked, Target: &v1beta1.NetReachTarget{Ingress: &yes}})
@@ -123,12 +136,15 @@ func TestATaskRunsOnAgentsOfItsOwnAndLeavesNothingBehind(t *testing.T) {
 	s.get(t, name+"-ipv4", &service)
 	s.get(t, "kdoctor-agent-ipv4", &other)
 	s.get(t, name+"-ipv4", &ingress)
-	if !metav1.IsControlledBy(&set, task) || !metav1.IsControlledBy(&service, &set) ||
+	if set.Annotations["kdoctor.io/task-uid"] != string(task.UID) || !metav1.IsControlledBy(&service, &set) ||
 		!metav1.IsControlledBy(&ingress, &set) {
-		t.Error("the task does not own the workload, or the workload what stands in front of it")
+		t.Error("the workload does not name the task, or does not own what stands in front of it")
 	}
-	if diff := cmp.Diff(asked.Annotation, set.Spec.Template.Annotations); diff != "" {
-		t.Errorf("annotations of the pods (-want +got):\n%s", diff)
+	if service.Spec.Type != corev1.ServiceTypeNodePort {
+		t.Errorf("a task that probes no load balancer has a Service of type %s", service.Spec.Type)
+	}
+	if set.Spec.Template.Annotations["a"] != "b" {
+		t.Errorf("annotations of the pods are %v, want the task's", set.Spec.Template.Annotations)
 	}
 	if service.Spec.ClusterIP == "" || service.Spec.ClusterIP == other.Spec.ClusterIP ||
 		service.Spec.Ports[0].NodePort == other.Spec.Ports[0].NodePort ||
@@ -167,13 +183,20 @@ func TestATaskRunsOnAgentsOfItsOwnAndLeavesNothingBehind(t *testing.T) {
 
 func TestAgentsThatCannotBeMadeAreToldOfAndTriedAgain(t *testing.T) {
 	s := newStage(t)
+	stranger := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: s.agents.Namespace,
+		Name: "kdoctor-netreach-refused-ipv4"}, Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 80}}}}
+	if err := s.api.Create(t.Context(), stranger); err != nil {
+		t.Fatal(err)
+	}
 	task := s.make(t, "refused", v1beta1.NetReachSpec{AgentSpec: &v1beta1.AgentSpec{}})
 	found := s.await(t, task, func(status v1beta1.TaskStatus) bool { return len(status.Conditions) > 0 })
 	ready := meta.FindStatusCondition(found.Status.Conditions, controller.Ready)
-	if ready == nil || ready.Reason != controller.AgentsNotMade || !strings.Contains(ready.Message, "kdoctor-agent") {
-		t.Errorf("condition %+v; want it to say that the default agents are not there", ready)
+	if ready == nil || ready.Reason != controller.AgentsNotMade || !strings.Contains(ready.Message, stranger.Name) {
+		t.Errorf("condition %+v; want it to name the Service of somebody else", ready)
 	}
-	s.install(t)
+	if err := s.api.Delete(t.Context(), stranger); err != nil {
+		t.Fatal(err)
+	}
 	found = s.await(t, task, standsAt("creating"))
 	if ready = meta.FindStatusCondition(found.Status.Conditions,
 		controller.Ready); ready.Status != metav1.ConditionTrue {
@@ -185,7 +208,6 @@ func TestAgentsThatCannotBeMadeAreToldOfAndTriedAgain(t *testing.T) {
 // it, and must not look changed afterwards.
 func TestEveryFormOfAgentsIsTakenByTheAPIServerAndAppliedOnce(t *testing.T) {
 	s := newStage(t)
-	s.install(t)
 	// The task has no agents of its own, so that nobody but this test makes any.
 	task := s.make(t, "forms.of.agents", v1beta1.NetReachSpec{Suspend: true})
 	two := int32(2)
@@ -210,7 +232,7 @@ func TestEveryFormOfAgentsIsTakenByTheAPIServerAndAppliedOnce(t *testing.T) {
 		{"only the nodes' network", v1beta1.AgentSpec{Kind: topology.Deployment, HostNetwork: true}},
 		{"a DaemonSet once more", v1beta1.AgentSpec{Kind: topology.DaemonSet, HostNetwork: true}},
 	} {
-		wish := s.wish(task, step.spec)
+		wish := s.wish(t, task, step.spec)
 		if first, err := s.agents.Ensure(t.Context(), wish); err != nil || !first.Made {
 			t.Fatalf("%s: %+v, %v; want it made", step.name, first, err)
 		}
@@ -219,14 +241,15 @@ func TestEveryFormOfAgentsIsTakenByTheAPIServerAndAppliedOnce(t *testing.T) {
 		}
 		s.checkForm(t, step.name, wish)
 	}
-	if err := s.agents.Remove(t.Context(), s.wish(task, v1beta1.AgentSpec{})); err != nil {
+	if err := s.agents.Remove(t.Context(), s.wish(t, task, v1beta1.AgentSpec{})); err != nil {
 		t.Fatal(err)
 	}
 	left := &metav1.PartialObjectMetadataList{}
 	for _, kind := range []string{"DaemonSetList", "DeploymentList"} {
 		left.SetGroupVersionKind(appsv1.SchemeGroupVersion.WithKind(kind))
 		if err := s.api.List(t.Context(), left, client.InNamespace(s.agents.Namespace),
-			client.HasLabels{"kdoctor.io/applied"}); err != nil || len(left.Items) != 0 {
+			client.MatchingLabels{"app.kubernetes.io/name": s.wish(t, task, v1beta1.AgentSpec{}).Names.Name},
+		); err != nil || len(left.Items) != 0 {
 			t.Errorf("%s: %d are left, %v", kind, len(left.Items), err)
 		}
 	}
@@ -246,7 +269,7 @@ func (s *stage) checkForm(t *testing.T, step string, wish workload.DesiredAgents
 		template = d.Spec.Template
 	}
 	agent := template.Spec.Containers[0]
-	if !cmp.Equal(template.Annotations, wish.Spec.Annotation) || template.Spec.HostNetwork != wish.Spec.HostNetwork ||
+	if template.Annotations["a"] != wish.Spec.Annotation["a"] || template.Spec.HostNetwork != wish.Spec.HostNetwork ||
 		!cmp.Equal(template.Spec.Affinity, wish.Spec.Affinity) ||
 		(wish.Spec.HostNetwork != (agent.Ports[0].HostPort != 0)) || len(agent.Ports) != 3 {
 		t.Errorf("%s: pods of %+v with ports %+v", step, template.Spec, agent.Ports)

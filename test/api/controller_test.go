@@ -50,6 +50,7 @@ func newStage(t *testing.T) *stage {
 	s := &stage{api: api, begun: make(chan schedule.Key, 10), ran: make(chan topology.Workload, 10),
 		agents: newAgents(t, api), finish: make(chan struct{}), ended: make(chan error, 10),
 		erased: make(chan string, 10)}
+	s.install(t)
 	s.start(t)
 	t.Cleanup(func() { s.stop() })
 	return s
@@ -72,8 +73,7 @@ func (s *stage) start(t *testing.T) {
 	rounds := controller.NewRounds(s.run, s, logr.Discard())
 	reconciler := controller.New(controller.Config{
 		Kind: netreach.Kind(), Client: mgr.GetClient(), Rounds: rounds,
-		Events:   mgr.GetEventRecorder(controller.FieldOwner),
-		Workload: s.agents.Standard, Agents: s.agents,
+		Events: mgr.GetEventRecorder(controller.FieldOwner), Agents: s.agents,
 	})
 	if err := errors.Join(mgr.Add(rounds), reconciler.Register(mgr)); err != nil {
 		t.Fatal(err)
@@ -100,6 +100,11 @@ func (s *stage) run(ctx context.Context, req round.Request) (controller.Summary,
 		return controller.Summary{Result: verdict.Fail, Reasons: []string{"agent a on node n1: x"}, Expected: 2,
 			Succeeded: []string{"n0"}, Failed: []string{"n1"}, Ended: time.Now()}, nil
 	}
+}
+
+// LatestKey says that nothing is kept of any task.
+func (s *stage) LatestKey(context.Context, string) (schedule.Key, bool, error) {
+	return schedule.Key{}, false, nil
 }
 
 // DeleteTask makes the stage the place where reports are kept.

@@ -2,6 +2,8 @@ package chart
 
 import (
 	"testing"
+	"testing/fstest"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -24,22 +26,34 @@ func ownAgents(t *testing.T, config *rest.Config) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	standard := topology.Workload{Kind: topology.DaemonSet, Name: "kdoctor-agent",
-		Services: []string{"kdoctor-agent-ipv4", "kdoctor-agent-ipv6"}, Ingress: "kdoctor-agent"}
-	for _, name := range standard.Services {
-		// A cluster of one family has one Service.
-		if err := api.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: name},
-			&corev1.Service{}); err != nil {
-			standard.Services = standard.Services[:1]
+	keeper := workload.NewKeeper(workload.Config{Client: api, Namespace: namespace,
+		Manifests: manifestsOf(t, config), DualStack: "kdoctor-controller",
+		HostPorts: workload.Range{First: 21000, Last: 21999}, FieldOwner: "kdoctor-controller"})
+	demand := workload.Demand{LoadBalancer: []topology.Family{topology.IPv4, topology.IPv6}, Ingress: true}
+	for _, want := range []workload.Demand{{}, demand} {
+		if standing, err := keeper.EnsureStandard(t.Context(), want); err != nil || !standing.Made {
+			t.Fatalf("in front of the default agents, for %+v: %+v, %v", want, standing, err)
 		}
 	}
-	keeper := workload.NewKeeper(workload.Config{Client: api, Namespace: namespace, Standard: standard,
-		HostPorts: workload.Range{First: 21000, Last: 21999}, FieldOwner: "kdoctor-controller"})
-	yes := true
+	for _, after := range []time.Duration{0, time.Hour} {
+		if err := keeper.ReleaseStandard(t.Context(), workload.Demand{}, time.Minute, time.Now().Add(after)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	standard, err := keeper.Standard(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range standard.Services {
+		var service corev1.Service
+		err := api.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: name}, &service)
+		if err != nil || service.Spec.Type != corev1.ServiceTypeNodePort {
+			t.Errorf("after the last demand Service %s is of type %q, %v", name, service.Spec.Type, err)
+		}
+	}
 	for _, kind := range []string{topology.DaemonSet, topology.Deployment} {
 		wish := workload.DesiredAgents{
-			Owner: metav1.OwnerReference{APIVersion: "kdoctor.io/v1beta1", Kind: "NetReach", Name: "t",
-				UID: "0b3f1a66-2f0c-4f43-9d0e-1f2f3e4a5b6c", Controller: &yes},
+			Task:  workload.Task{Kind: "NetReach", Name: "t", UID: "0b3f1a66-2f0c-4f43-9d0e-1f2f3e4a5b6c"},
 			Spec:  v1beta1.AgentSpec{Kind: kind, HostNetwork: kind == topology.Deployment},
 			Names: workload.Names("NetReach", "t", kind, standard, true), LoadBalancer: true, Ingress: true,
 			Families: []topology.Family{topology.IPv4, topology.IPv6},
@@ -57,6 +71,29 @@ func ownAgents(t *testing.T, config *rest.Config) {
 			t.Errorf("%s: %v", kind, err)
 		}
 	}
+}
+
+// manifestsOf reads the manifests that the chart gives to the controller.
+func manifestsOf(t *testing.T, config *rest.Config) workload.Manifests {
+	t.Helper()
+	api, err := kube.NewClient(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var files corev1.ConfigMap
+	if err := api.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: "kdoctor-agent-manifests"},
+		&files); err != nil {
+		t.Fatal(err)
+	}
+	folder := fstest.MapFS{}
+	for name, text := range files.Data {
+		folder[name] = &fstest.MapFile{Data: []byte(text)}
+	}
+	manifests, err := workload.ReadManifests(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return manifests
 }
 
 // ownPodIsAdmitted tries a pod of the workload in the release's namespace, which is a restricted one.

@@ -8,10 +8,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
+
+	"kdoctor.io/kdoctor/internal/workload"
 )
 
 const helmEnv = "KDOCTOR_TEST_HELM"
@@ -70,7 +73,7 @@ func variants() map[string][]string {
 			"controller.reports.persistence.storageClassName=fast"},
 		"ingress-tls": {"feature.enableIPv6=false", "ingress.host=kdoctor.example.org", "ingress.tls.enabled=true",
 			"ingress.tls.secretName=agents-tls"},
-		"ipv4-lean": {"feature.enableIPv6=false", "ingress.enabled=false", "agent.service.type=NodePort",
+		"ipv4-lean": {"feature.enableIPv6=false", "ingress.mode=Never", "agent.loadBalancer.mode=Never", "agent.service.type=ClusterIP",
 			"networkPolicy.enabled=true", "agent.priorityClassName=system-node-critical"},
 		"refuse": {"feature.enableIPv6=false", "limits.onExcess=Refuse", "limits.requestsPerSecond=20000"},
 		"s3":     {"controller.reports.url=s3://bucket/kdoctor?endpoint=https://minio.example.com&region=us-east-1&use_path_style=true", "controller.reports.existingSecret=minio"},
@@ -210,8 +213,8 @@ func TestEveryNameFollowsTheRelease(t *testing.T) {
 			t.Errorf("%s %s does not start with other-kdoctor-", object.GetKind(), object.GetName())
 		}
 	}
-	for _, want := range []string{"DaemonSet other-kdoctor-agent", "Service other-kdoctor-agent-ipv4",
-		"Service other-kdoctor-agent-ipv6", "Service other-kdoctor-controller"} {
+	for _, want := range []string{"DaemonSet other-kdoctor-agent", "ConfigMap other-kdoctor-agent-manifests",
+		"Service other-kdoctor-controller"} {
 		if !names[want] {
 			t.Errorf("%s is missing", want)
 		}
@@ -235,6 +238,12 @@ func TestBadValuesAreRefused(t *testing.T) {
 		"a family that may be": {"feature.enableIPv4=maybe", "value must be one of 'auto'"},
 		"no family": {"feature.enableIPv4=false,feature.enableIPv6=false",
 			"set at least one of them to true"},
+		"a load balancer as a Service's type": {"agent.service.type=LoadBalancer",
+			"use NodePort or ClusterIP, and agent.loadBalancer.mode: Always"},
+		"a source range without a length": {"agent.loadBalancer.sourceRanges[0]=192.0.2.1",
+			"/agent/loadBalancer/sourceRanges/0"},
+		"an unknown time for load balancers": {"agent.loadBalancer.mode=Sometimes",
+			"value must be one of 'OnDemand', 'Always', 'Never'"},
 		"a claim without persistence": {"controller.reports.persistence.existingClaim=x",
 			"set enabled to true, or leave existingClaim empty"},
 		"an update that never goes on":  {"agent.maxUnavailable=0", "minimum: got 0, want 1"},
@@ -265,5 +274,52 @@ func TestBadValuesAreRefused(t *testing.T) {
 				t.Errorf("%v, and it does not say %q:\n%s", err, tc.says, text)
 			}
 		})
+	}
+}
+
+// Nothing that others can reach, and nothing that costs money, is there before somebody asks for it.
+func TestAnInstallationWithDefaultsPublishesNothing(t *testing.T) {
+	for _, object := range objects(t, render(t, "kdoctor")) {
+		kind, _, _ := unstructured.NestedString(object.Object, "spec", "type")
+		if object.GetKind() == "Ingress" || object.GetKind() == "Service" && kind != "" && kind != "ClusterIP" {
+			t.Errorf("%s %s of type %q is public", object.GetKind(), object.GetName(), kind)
+		}
+		if object.GetKind() == "Lease" {
+			t.Error("the chart has a Lease, which GitOps tools do not apply")
+		}
+	}
+}
+
+// What is rendered without a cluster is what a cluster of any families takes.
+func TestNothingRenderedNamesAFamily(t *testing.T) {
+	for _, object := range objects(t, render(t, "kdoctor")) {
+		if families, set, _ := unstructured.NestedSlice(object.Object, "spec", "ipFamilies"); set {
+			t.Errorf("%s %s asks for %v", object.GetKind(), object.GetName(), families)
+		}
+	}
+}
+
+// The manifests are what the controller reads.
+func TestTheManifestsAreReadByTheController(t *testing.T) {
+	for name, settings := range variants() {
+		for _, object := range objects(t, render(t, "kdoctor", settings...)) {
+			if object.GetName() != "kdoctor-agent-manifests" {
+				continue
+			}
+			data, _, _ := unstructured.NestedStringMap(object.Object, "data")
+			folder := fstest.MapFS{}
+			for file, text := range data {
+				folder[file] = &fstest.MapFile{Data: []byte(text)}
+			}
+			m, err := workload.ReadManifests(folder)
+			if err != nil || m.DaemonSet.Name != "kdoctor-agent" || m.Service.Name != "kdoctor-agent" ||
+				m.DaemonSet.Spec.Template.Spec.NodeSelector["kubernetes.io/os"] != "linux" {
+				t.Errorf("%s: %+v, %v", name, m, err)
+			}
+			lean := name == "ipv4-lean"
+			if lean != (m.LoadBalancer == nil) || lean != (m.Ingress == nil) {
+				t.Errorf("%s: a load balancer: %t, an Ingress: %t", name, m.LoadBalancer != nil, m.Ingress != nil)
+			}
+		}
 	}
 }

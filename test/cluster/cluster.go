@@ -28,6 +28,8 @@ type Config struct {
 	Chart string
 	// Version is the tag of the images.
 	Version string
+	// Values are set at every installation, such as agent.loadBalancer.mode=Always.
+	Values []string
 	// Progress receives what long-running programs print; nil drops it.
 	Progress io.Writer
 }
@@ -97,10 +99,13 @@ func (c *Cluster) LoadImages(ctx context.Context) error {
 // Install installs or upgrades the chart and waits until everything of it is ready. Further arguments are helm's own,
 // such as --set.
 func (c *Cluster) Install(ctx context.Context, args ...string) error {
-	args = append([]string{"upgrade", "--install", "kdoctor", c.config.Chart, "--namespace", Namespace,
-		"--create-namespace",
-		"--set", "agent.image.tag=" + c.config.Version, "--set", "controller.image.tag=" + c.config.Version, "--wait",
-		"--timeout", "120s"}, args...)
+	all := []string{"upgrade", "--install", "kdoctor", c.config.Chart, "--namespace", Namespace, "--create-namespace",
+		"--wait", "--timeout", "120s"}
+	values := []string{"agent.image.tag=" + c.config.Version, "controller.image.tag=" + c.config.Version}
+	for _, value := range append(values, c.config.Values...) {
+		all = append(all, "--set", value)
+	}
+	args = append(all, args...)
 	_, err := c.Helm(ctx, args...)
 	return err
 }

@@ -62,21 +62,20 @@ func (s *session) run(ctx context.Context) error {
 	return verdict
 }
 
-// install also waits until the load balancer and the Ingress have addresses and serve: without that the round would
-// rightly fail.
+// install also waits until the agents' Services serve: until then the round would rightly fail. The load balancer and
+// the Ingress are made, and waited for, when a task asks for them.
 func (s *session) install(ctx context.Context) error {
 	fmt.Fprintln(s.out, "$ helm upgrade --install kdoctor charts/kdoctor --namespace kdoctor --create-namespace --wait")
 	if err := s.cluster.Install(ctx); err != nil {
 		return err
 	}
-	for _, object := range []string{"service/kdoctor-agent-ipv4", "service/kdoctor-agent-ipv6",
-		"ingress/kdoctor-agent"} {
-		if err := s.kubectl(ctx, "wait", "--namespace", cluster.Namespace, "--timeout=60s",
-			"--for=jsonpath={.status.loadBalancer.ingress}", object); err != nil {
+	for _, object := range []string{"service/kdoctor-agent-ipv4", "service/kdoctor-agent-ipv6"} {
+		if err := s.kubectl(ctx, "wait", "--namespace", cluster.Namespace, "--timeout=60s", "--for=create",
+			object); err != nil {
 			return err
 		}
 	}
-	fmt.Fprintln(s.out, "waiting until kube-proxy, load balancer and Ingress have all heard of the agents")
+	fmt.Fprintln(s.out, "waiting until kube-proxy has heard of the agents on every node")
 	settling, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	err := s.cluster.Settle(settling, nodes)
@@ -85,7 +84,7 @@ func (s *session) install(ctx context.Context) error {
 	}
 	if err != nil {
 		// Somebody may have broken something, to see what the round finds.
-		fmt.Fprintf(s.out, "they have not within a minute, and the round will tell: %v\n", err)
+		fmt.Fprintf(s.out, "it has not within a minute, and the round will tell: %v\n", err)
 	}
 	return s.kubectl(ctx, "get", "pods", "--namespace", cluster.Namespace, "-o", "wide")
 }

@@ -42,7 +42,9 @@ func up(t *testing.T, name string, nodes int, objects []string, args ...string) 
 		t.Fatal("KDOCTOR_BUILD is not set: run this through 'make e2e', which builds the programs and images first")
 	}
 	c := cluster.New(cluster.Config{Name: name, Build: build, Chart: "../../charts/kdoctor",
-		Version: os.Getenv("KDOCTOR_VERSION"), Progress: progress{t}})
+		Version: os.Getenv("KDOCTOR_VERSION"), Progress: progress{t},
+		// What is made on demand has a scenario of its own. Others need it from the beginning.
+		Values: []string{"agent.loadBalancer.mode=Always", "ingress.mode=Always"}})
 	t.Cleanup(func() {
 		if os.Getenv("KDOCTOR_KEEP") != "" {
 			return
@@ -61,6 +63,7 @@ func up(t *testing.T, name string, nodes int, objects []string, args ...string) 
 		}
 	}
 	for _, object := range objects {
+		kubectl(t, c, "wait", "--namespace", cluster.Namespace, "--timeout=60s", "--for=create", object)
 		kubectl(t, c, "wait", "--namespace", cluster.Namespace, "--timeout=60s",
 			"--for=jsonpath={.status.loadBalancer.ingress}", object)
 	}

@@ -33,6 +33,7 @@ func TestScenarios(t *testing.T) {
 		{"an agent with too little CPU says that it is the limit", hungryAgent},
 		{"a way that is narrower than its pods believe fails large answers, and no small ones", mtuBlackHole},
 		{"a hundred targets ten times a second for a minute lose no request", hundredTargets},
+		{"a load balancer and an Ingress are there while a task asks for them, and not before or after", onDemand},
 		{"helm uninstall leaves nothing", uninstall},
 	}
 	for _, s := range scenarios {
@@ -298,6 +299,52 @@ func killedController(t *testing.T, c *cluster.Cluster) {
 	if report.Spec.ReportRoundNumber != 1 {
 		t.Errorf("the report is about round %d, want 1", report.Spec.ReportRoundNumber)
 	}
+}
+
+// onDemand has an installation with the default values: nothing that others can reach is there until a task asks.
+func onDemand(t *testing.T, c *cluster.Cluster) {
+	if err := c.Install(t.Context(), "--set", "agent.loadBalancer.mode=OnDemand", "--set", "ingress.mode=OnDemand",
+		"--set", "agent.loadBalancer.keep=5s"); err != nil {
+		t.Fatal(err)
+	}
+	public := func() string {
+		types := kubectl(t, c, "get", "services", "--namespace", cluster.Namespace, "-o",
+			"jsonpath={.items[*].spec.type}")
+		ingresses := kubectl(t, c, "get", "ingresses", "--namespace", cluster.Namespace, "-o", "name")
+		return fmt.Sprint(strings.Contains(types, "LoadBalancer"), ingresses != "")
+	}
+	nothing := func() error {
+		if now := public(); now != "false false" {
+			return fmt.Errorf("a load balancer and an Ingress: %s", now)
+		}
+		return nil
+	}
+	eventually(t, 90*time.Second, "what was always there is gone", nothing)
+	apply(t, c, "on-demand", `
+apiVersion: kdoctor.io/v1beta1
+kind: NetReach
+metadata: {name: on-demand}
+spec:
+  schedule: {roundTimeoutMinute: 1}
+  request: {durationInSecond: 2, qps: 5, perRequestTimeoutInMS: 1000}
+  target: {ipv6: true, loadBalancer: true, ingress: true}
+`)
+	done := finished(t, c, "on-demand")
+	if done.Status.LastRoundStatus == nil || *done.Status.LastRoundStatus != v1beta1.Succeed {
+		t.Errorf("the round did not succeed: %+v", done.Status)
+	}
+	balanced := 0
+	for _, agent := range reportOf(t, c, "on-demand").Spec.Report {
+		for _, d := range agent.NetReachTask.Detail {
+			if strings.HasPrefix(d.TargetName, "AgentLoadbalancer") || strings.HasPrefix(d.TargetName, "AgentIngress") {
+				balanced++
+			}
+		}
+	}
+	if balanced != 4*nodes {
+		t.Errorf("%d targets behind the load balancer and the Ingress, want %d", balanced, 4*nodes)
+	}
+	eventually(t, 90*time.Second, "they are gone after the task's end", nothing)
 }
 
 func uninstall(t *testing.T, c *cluster.Cluster) {

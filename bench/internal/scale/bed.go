@@ -136,8 +136,15 @@ func (b *bed) startController(ctx context.Context) error {
 			return err
 		}
 	}
+	manifests := filepath.Join(b.folder, "manifests")
+	if err := os.MkdirAll(manifests, 0o700); err != nil {
+		return err
+	}
+	if err := b.cluster.manifests(ctx, manifests); err != nil {
+		return err
+	}
 	args := append([]string{}, b.chart.args...)
-	args = append(args, "--report-url="+b.reports,
+	args = append(args, "--report-url="+b.reports, "--agent-manifests="+manifests,
 		fmt.Sprintf("--max-requests-per-agent=%d", mostPerAgent(b.options.Nodes)))
 	b.controller, err = start(b.group, b.log, append(b.chart.env, "KUBECONFIG="+b.cluster.kubeconfig),
 		b.options.Controller, args...)

@@ -242,7 +242,9 @@ type deployment struct {
 }
 
 // replaced are the flags of the chart for which the measurement has its own values.
-func replaced() []string { return []string{"--report-url=", "--max-requests-per-agent="} }
+func replaced() []string {
+	return []string{"--report-url=", "--max-requests-per-agent=", "--agent-manifests="}
+}
 
 func (c *cluster) deployment(ctx context.Context) (deployment, error) {
 	var found appsv1.Deployment
@@ -262,6 +264,21 @@ func (c *cluster) deployment(ctx context.Context) (deployment, error) {
 		}
 	}
 	return d, nil
+}
+
+// manifests writes those of the agents into a folder, as a pod of the controller has them.
+func (c *cluster) manifests(ctx context.Context, dir string) error {
+	var files corev1.ConfigMap
+	err := c.api.Get(ctx, client.ObjectKey{Namespace: namespace, Name: "kdoctor-agent-manifests"}, &files)
+	if err != nil {
+		return fmt.Errorf("get the agents' manifests: %w", err)
+	}
+	for name, text := range files.Data {
+		if err := os.WriteFile(filepath.Join(dir, filepath.Base(name)), []byte(text), 0o600); err != nil {
+			return fmt.Errorf("write the agents' manifests: %w", err)
+		}
+	}
+	return nil
 }
 
 // certificates writes the agents' certificate, as soon as the controller has made it, where agents read it.

@@ -53,7 +53,11 @@ func Targets(q target.Query) ([]target.Target, []target.Gap) {
 			}
 		}
 	}
-	if len(q.Snapshot.Ingresses) == 0 {
+	switch why := q.Snapshot.NoIngress; {
+	case len(q.Snapshot.Ingresses) > 0:
+	case why != "":
+		missing("the agents have no Ingress: %s", why)
+	default:
 		missing("the agents have no Ingress")
 	}
 	targets, shared := target.Distinct(offers, func(t target.Target, by []string) string {

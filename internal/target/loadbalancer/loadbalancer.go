@@ -52,7 +52,11 @@ func Targets(q target.Query) ([]target.Target, []target.Gap) {
 			target.List(by), t.Address)
 	})
 	gaps = append(gaps, shared...)
-	if len(targets) == 0 && len(gaps) == 0 {
+	switch why := q.Snapshot.NoLoadBalancer; {
+	case len(targets) > 0 || len(gaps) > 0:
+	case why != "":
+		missing("the agents have no load balancer: %s", why)
+	default:
 		missing("no agent Service of type LoadBalancer serves %s", q.Family)
 	}
 	return targets, gaps

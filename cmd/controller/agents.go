@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"kdoctor.io/kdoctor/internal/controller"
+	"kdoctor.io/kdoctor/internal/kind/kinds"
+	"kdoctor.io/kdoctor/internal/kube"
+	"kdoctor.io/kdoctor/internal/topology"
+	"kdoctor.io/kdoctor/internal/workload"
+)
+
+// keeper makes what agents need, by the manifests of the default agents.
+func keeper(o *options, cluster *rest.Config, owner *metav1.OwnerReference) (*workload.Keeper, error) {
+	direct, err := kube.NewClient(cluster)
+	if err != nil {
+		return nil, err
+	}
+	manifests, err := workload.ReadManifests(os.DirFS(o.manifests))
+	if err != nil {
+		return nil, fmt.Errorf("--agent-manifests is %q: %w", o.manifests, err)
+	}
+	c := workload.Config{Client: direct, Namespace: o.namespace, Manifests: manifests, HostPorts: o.ports,
+		FieldOwner: controller.FieldOwner, DualStack: o.apiService,
+		IPv4: workload.Use(o.ipv4), IPv6: workload.Use(o.ipv6)}
+	if owner != nil {
+		c.Owner = *owner
+	}
+	if o.loadBalancer == never || manifests.LoadBalancer == nil {
+		c.Manifests.LoadBalancer, c.NoLoadBalancer = nil, "the installation's value agent.loadBalancer.mode is Never"
+	}
+	if o.ingress == never || manifests.Ingress == nil {
+		c.Manifests.Ingress, c.NoIngress = nil, "the installation's value ingress.mode is Never"
+	}
+	return workload.NewKeeper(c), nil
+}
+
+// makeLease makes the leader's lease, so that it goes with the installation. Should it be deleted, the election makes
+// one that belongs to nobody.
+func makeLease(ctx context.Context, o *options, cluster *rest.Config, owner *metav1.OwnerReference) error {
+	if owner == nil || !o.elect {
+		return nil
+	}
+	direct, err := kube.NewClient(cluster)
+	if err != nil {
+		return err
+	}
+	made := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: o.namespace, Name: lease,
+		OwnerReferences: []metav1.OwnerReference{*owner}}}
+	if err := direct.Create(ctx, made); err != nil && !apierrors.IsAlreadyExists(err) {
+		return fmt.Errorf("make the leader's lease: %w", err)
+	}
+	return nil
+}
+
+// addHousekeeping has the leader remove what no task needs any more.
+func addHousekeeping(mgr ctrl.Manager, o *options, agents *workload.Keeper) (*controller.Housekeeping, error) {
+	both := []topology.Family{topology.IPv4, topology.IPv6}
+	c := controller.HousekeepingConfig{Reader: mgr.GetClient(), Kinds: kinds.All(), Front: agents, Keep: o.frontKeep,
+		Log: mgr.GetLogger().WithName("housekeeping")}
+	if o.loadBalancer == always {
+		c.Always.LoadBalancer = both
+	}
+	c.Always.Ingress = o.ingress == always
+	housekeeping := controller.NewHousekeeping(c)
+	if err := mgr.Add(housekeeping); err != nil {
+		return nil, fmt.Errorf("add the housekeeping: %w", err)
+	}
+	return housekeeping, nil
+}
