@@ -7,8 +7,10 @@ VERSION   ?= 0.1.0
 OUT       := .build
 BIN       := $(OUT)/bin
 IMAGES    := $(OUT)/images
-LDFLAGS   := -s -w
+LDFLAGS   := -s -w -X kdoctor.io/kdoctor/internal/version.release=$(VERSION)
 GOFLAGS_STATIC := -ldflags "$(LDFLAGS)"
+# test/compile links the same.
+export VERSION
 AGENT_MAX_BYTES := 25000000
 # One set of flags for programs, vet, lint and tests, so that nothing is compiled twice; the race detector alone needs cgo.
 export GOFLAGS     := -trimpath

@@ -18,7 +18,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.Stderr)
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	if err != nil && !errors.Is(err, pflag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "kdoctor-agent:", err)
@@ -26,7 +26,7 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, args []string, out io.Writer) error {
+func run(ctx context.Context, args []string, out, log io.Writer) error {
 	options := defaults(os.Getenv)
 	if err := options.parse(args, out); err != nil {
 		return err
@@ -38,6 +38,6 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	log := slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{Level: options.logLevel}))
-	return agent.Run(ctx, agent.Config{Identity: options.identity, TLSDir: options.tlsDir, Log: log}, listeners)
+	logger := slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: options.logLevel}))
+	return agent.Run(ctx, agent.Config{Identity: options.identity, TLSDir: options.tlsDir, Log: logger}, listeners)
 }

@@ -11,6 +11,7 @@ import (
 
 	"kdoctor.io/kdoctor/internal/agent"
 	"kdoctor.io/kdoctor/internal/echo"
+	"kdoctor.io/kdoctor/internal/version"
 )
 
 // options are the agent's flags and environment. The agent's identity comes from the environment, which the pod's own
@@ -47,8 +48,13 @@ func (o *options) parse(args []string, out io.Writer) error {
 	flags.StringVar(&o.identity.Installation, "installation", o.identity.Installation,
 		"installation that this agent belongs to, as <namespace>/<workload>")
 	flags.StringVar(&o.level, "log-level", o.level, "least level that is logged: debug, info, warn or error")
+	asked := flags.Bool("version", false, "print the release and end")
 	if err := flags.Parse(args); err != nil {
 		return err
+	}
+	if *asked {
+		fmt.Fprintln(out, version.Line("kdoctor-agent"))
+		return pflag.ErrHelp
 	}
 	if flags.NArg() > 0 {
 		return fmt.Errorf("there are no arguments, only flags; found %q", flags.Args())

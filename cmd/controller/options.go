@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"kdoctor.io/kdoctor/internal/store"
+	"kdoctor.io/kdoctor/internal/version"
 	"kdoctor.io/kdoctor/internal/workload"
 )
 
@@ -102,8 +103,13 @@ func (o *options) parse(args []string, out io.Writer) error {
 	flags.BoolVar(&o.elect, "leader-elect", o.elect, "whether several controllers agree on one that runs rounds")
 	flags.StringVar(&o.level, "log-level", o.level, "least level that is logged: debug, info, warn or error")
 	flags.StringVar(&o.format, "log-format", o.format, "form of the log: json or text")
+	asked := flags.Bool("version", false, "print the release and end")
 	if err := flags.Parse(args); err != nil {
 		return err
+	}
+	if *asked {
+		fmt.Fprintln(out, version.Line("kdoctor-controller"))
+		return pflag.ErrHelp
 	}
 	if flags.NArg() > 0 {
 		return fmt.Errorf("there are no arguments, only flags; found %q", flags.Args())

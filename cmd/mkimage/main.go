@@ -25,6 +25,9 @@ func main() {
 
 func run(args []string, out io.Writer) error {
 	options, err := parse(args, out)
+	if errors.Is(err, errVersion) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,11 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"kdoctor.io/kdoctor/internal/image"
+	"kdoctor.io/kdoctor/internal/version"
 )
+
+// errVersion ends a run that was asked for the version alone.
+var errVersion = errors.New("the version was printed")
 
 // Options say which image is made.
 type Options struct {
@@ -49,8 +53,13 @@ func parse(args []string, usage io.Writer) (Options, error) {
 	flags.StringVar(&o.Out, "out", "", "file to write")
 	flags.Int64Var(&o.Spec.MaxBytes, "max-bytes", 0, "fail when the image of an architecture is larger than this many "+
 		"bytes; 0 is no limit")
+	asked := flags.Bool("version", false, "print the release and end")
 	if err := flags.Parse(args); err != nil {
 		return Options{}, err
+	}
+	if *asked {
+		fmt.Fprintln(usage, version.Line("mkimage"))
+		return Options{}, errVersion
 	}
 	if flags.NArg() > 0 {
 		return Options{}, fmt.Errorf("%q is not a flag; every argument has a name", flags.Arg(0))

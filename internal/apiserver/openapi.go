@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
+	"kdoctor.io/kdoctor/internal/version"
 )
 
 // document describes KdoctorReport and KdoctorPath. It is generated from the Go types in the form of
@@ -49,6 +50,7 @@ func openAPI(scheme *runtime.Scheme) (*common.Config, *common.OpenAPIV3Config, e
 	v2 := genericapiserver.DefaultOpenAPIConfig(definitions, namer)
 	v3 := genericapiserver.DefaultOpenAPIV3Config(definitions, namer)
 	v2.Info.Title, v3.Info.Title = "kdoctor", "kdoctor"
+	v2.Info.Version, v3.Info.Version = version.Release(), version.Release()
 	return v2, v3, nil
 }
 

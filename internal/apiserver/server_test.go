@@ -24,6 +24,7 @@ import (
 
 	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
 	"kdoctor.io/kdoctor/internal/apiserver/render"
+	"kdoctor.io/kdoctor/internal/version"
 )
 
 // patience bounds how long a test waits for what ought to happen at once.
@@ -151,7 +152,8 @@ func TestDiscovery(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, part := range []string{"io.kdoctor.system.v1beta1.KdoctorReportList",
-		`"group":"system.kdoctor.io","kind":"KdoctorReport","version":"v1beta1"`, "MaxMemory is in 10^6 bytes"} {
+		`"group":"system.kdoctor.io","kind":"KdoctorReport","version":"v1beta1"`, "MaxMemory is in 10^6 bytes",
+		`"version":"` + version.Release() + `"`} {
 		if !strings.Contains(string(v3), part) {
 			t.Errorf("the OpenAPI v3 document lacks %s", part)
 		}

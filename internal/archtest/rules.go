@@ -100,11 +100,13 @@ func undocumented(p Package) []string {
 }
 
 // constants are the package variables that are set once where they are declared and never change, by folder and name:
-// compiled expressions and embedded files.
+// compiled expressions, embedded files and what the linker sets.
 func constants() []string {
 	return []string{
 		// Embedded files.
 		"internal/apiserver/document",
+		// What the linker sets.
+		"internal/version/release",
 	}
 }
 

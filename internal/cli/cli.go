@@ -10,6 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
+
+	"kdoctor.io/kdoctor/internal/version"
 )
 
 // The exit statuses. They are part of the plugin's interface: scripts read them.
@@ -63,19 +65,18 @@ func newRoot(screen Screen) *cobra.Command {
 		Args:          cobra.NoArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.CompletionOptions.HiddenDefaultCmd = true
+	root.Version = version.Release()
+	root.SetVersionTemplate(version.Line("kubectl-kdoctor") + "\n")
 	config := configFlags()
 	config.AddFlags(root.PersistentFlags())
-	root.AddCommand(newReport(config, screen))
+	root.AddCommand(newReport(config, screen), newVersion(config, screen))
 	return root
 }
 
-// configFlags are kubectl's own flags for choosing a cluster, without those that mean nothing to objects without a
-// namespace.
+// configFlags are kubectl's own flags for choosing a cluster and who asks. The namespace is accepted and means nothing:
+// tasks and reports have none.
 func configFlags() *genericclioptions.ConfigFlags {
-	all := genericclioptions.NewConfigFlags(true)
-	return &genericclioptions.ConfigFlags{
-		KubeConfig: all.KubeConfig, Context: all.Context, ClusterName: all.ClusterName, AuthInfoName: all.AuthInfoName,
-		Impersonate: all.Impersonate, ImpersonateGroup: all.ImpersonateGroup, Timeout: all.Timeout,
-	}
+	flags := genericclioptions.NewConfigFlags(true)
+	flags.CacheDir = nil
+	return flags
 }

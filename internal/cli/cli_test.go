@@ -18,6 +18,7 @@ import (
 	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
 	"kdoctor.io/kdoctor/api/v1beta1"
 	"kdoctor.io/kdoctor/internal/cli"
+	"kdoctor.io/kdoctor/internal/version"
 )
 
 const (
@@ -118,6 +119,36 @@ func TestReportExitStatusAndMessage(t *testing.T) {
 		{"netreach/TASK is understood", good, []string{"report", "netreach/task"}, 0, "SUCCEED", ""},
 		{"nr/TASK is understood", good, []string{"report", "nr/task"}, 0, "SUCCEED", ""},
 		{"the report's own name is understood", good, []string{"report", "netreach-task"}, 0, "SUCCEED", ""},
+		{"a task of that very name goes before a report of the name",
+			cluster{"/apis/kdoctor.io/v1beta1/netreaches/netreach-task": {200, v1beta1.NetReach{}},
+				api + "/kdoctorreports/netreach-netreach-task": {200, oneNode("fail")},
+				report: {200, oneNode("succeed")}},
+			[]string{"report", "netreach-task"}, 1, "FAIL", ""},
+		{"a task of that very name without a round is no other task's report",
+			cluster{"/apis/kdoctor.io/v1beta1/netreaches/netreach-task": {200, v1beta1.NetReach{}},
+				api: {200, metav1.APIResourceList{}}, report: {200, oneNode("succeed")}},
+			[]string{"report", "netreach-task"}, 2, "", `"netreach-task" has no report yet`},
+		{"the report's own name is said to be one", good, []string{"report", "netreach-task", "--no-color"}, 0,
+			`No task is named "netreach-task"; this is NetReach task`, ""},
+		{"kubectl's flags are understood", good, []string{"report", "task", "-n", "default", "--token", "t",
+			"--request-timeout", "20s", "--as", "somebody"}, 0, "SUCCEED", ""},
+		{"a name is an output", good, []string{"report", "task", "-o", "name"}, 0,
+			"kdoctorreport.system.kdoctor.io/netreach-task\n", ""},
+		{"wide is an output", good, []string{"report", "task", "-o", "wide"}, 0, "SUCCEED", ""},
+		{"a store that does not answer is told", refused(504, metav1.StatusReasonTimeout), []string{"report", "task"}, 2,
+			"", "store of rounds does not answer"},
+		{"the version needs no cluster", cluster{}, []string{"--version"}, 0,
+			"kubectl-kdoctor " + version.Release(), ""},
+		{"the plugin's release alone needs no cluster", cluster{}, []string{"version", "--client"}, 0,
+			"plugin      " + version.Release() + "\n", ""},
+		{"the controller's release is that of its API", cluster{"/openapi/v3" + api: {200,
+			map[string]any{"info": map[string]string{"version": "1.2.3"}}}}, []string{"version"}, 0,
+			"controller  1.2.3\n", ""},
+		{"releases are an object too", cluster{"/openapi/v3" + api: {200,
+			map[string]any{"info": map[string]string{"version": "1.2.3"}}}}, []string{"version", "-o", "json"}, 0,
+			`"controller": "1.2.3"`, ""},
+		{"a controller that does not answer is an error behind the plugin's release", cluster{}, []string{"version"}, 2,
+			"plugin      ", "controller's release is not known"},
 		{"an earlier round is asked for by its number", cluster{report + ":3": {200, oneNode("fail")}},
 			[]string{"report", "task", "--round", "3"}, 1, "FAIL", ""},
 		{"what is to be asked next is about that round", cluster{report + ":3": {200, oneNode("fail")}},
@@ -177,6 +208,45 @@ func TestUnreachableClusterIsAnErrorWithACure(t *testing.T) {
 	got := runAt(t, server.URL, "report", "task")
 	if got.code != cli.ExitError || !strings.Contains(got.err, "--context") {
 		t.Errorf("got %+v", got)
+	}
+}
+
+func TestTheServerMayBeNamedByFlags(t *testing.T) {
+	server := httptest.NewServer(cluster{report: {200, oneNode("succeed")}})
+	defer server.Close()
+	var out, errs bytes.Buffer
+	code := cli.Run(t.Context(), []string{"report", "task", "--server", server.URL, "--kubeconfig", os.DevNull},
+		cli.Screen{Out: &out, Err: &errs, Width: 120})
+	if code != cli.ExitOK || errs.Len() > 0 {
+		t.Errorf("exit status %d: %s", code, errs.String())
+	}
+}
+
+func TestWarningsOfTheServerAreShown(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Warning", `299 - "it is as it was seen last"`)
+		cluster{report: {200, oneNode("succeed")}}.ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	got := runAt(t, server.URL, "report", "task")
+	if got.code != cli.ExitOK || !strings.Contains(got.err, "Warning: it is as it was seen last") {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestNamesOfTasksAndOutputsAreCompleted(t *testing.T) {
+	tasks := cluster{"/apis/kdoctor.io/v1beta1/netreaches": {200, v1beta1.NetReachList{Items: []v1beta1.NetReach{
+		{ObjectMeta: metav1.ObjectMeta{Name: "heartbeat"}}}}}}
+	server := httptest.NewServer(tasks)
+	defer server.Close()
+	for want, args := range map[string][]string{"heartbeat\n": {"report", ""}, "wide\n": {"report", "-o", ""},
+		"NodePort\n": {"report", "--path", ""}, "report\t": {""}} {
+		var out, errs bytes.Buffer
+		flags := []string{"__complete", "--kubeconfig", kubeconfig(t, server.URL)}
+		cli.Run(t.Context(), append(flags, args...), cli.Screen{Out: &out, Err: &errs})
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q: got %q, which lacks %q", args, out.String(), want)
+		}
 	}
 }
 

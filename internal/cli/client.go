@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -21,6 +22,7 @@ import (
 	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
 	"kdoctor.io/kdoctor/api/v1beta1"
 	"kdoctor.io/kdoctor/internal/kind"
+	"kdoctor.io/kdoctor/internal/version"
 )
 
 const (
@@ -35,13 +37,15 @@ type client struct {
 	rest rest.Interface
 }
 
-func newClient(flags *genericclioptions.ConfigFlags) (*client, error) {
+// newClient returns a client of the cluster that the flags choose. What the API server warns of goes to warnings.
+func newClient(flags *genericclioptions.ConfigFlags, warnings io.Writer) (*client, error) {
 	config, err := flags.ToRESTConfig()
 	if err != nil {
 		return nil, fmt.Errorf("no cluster to ask; set --kubeconfig, --context or KUBECONFIG: %w", err)
 	}
 	config.NegotiatedSerializer = serializer.NewCodecFactory(runtime.NewScheme()).WithoutConversion()
-	config.UserAgent = "kubectl-kdoctor"
+	config.UserAgent = "kubectl-kdoctor/" + version.Release()
+	config.WarningHandler = rest.NewWarningWriter(warnings, rest.WarningWriterOptions{Deduplicate: true})
 	api, err := rest.UnversionedRESTClientFor(config)
 	if err != nil {
 		return nil, fmt.Errorf("the kubeconfig cannot be used: %w", err)
@@ -60,7 +64,7 @@ func (c *client) getWith(ctx context.Context, path string, parameters map[string
 	for name, value := range parameters {
 		request = request.Param(name, value)
 	}
-	raw, err := request.DoRaw(ctx)
+	raw, err := request.Do(ctx).Raw() // unlike DoRaw it shows warnings
 	if err != nil {
 		return raw, fmt.Errorf("get %s: %w", path, err)
 	}
@@ -171,6 +175,8 @@ func explain(err error, of kind.Kind) error {
 	var status apierrors.APIStatus
 	var dial net.Error
 	switch {
+	case apierrors.IsTimeout(err):
+		return fmt.Errorf("the store of rounds does not answer; see the controller's log, or ask again: %w", err)
 	case apierrors.IsServiceUnavailable(err):
 		return fmt.Errorf("kdoctor's reports are out of reach; kubectl get apiservice v1beta1.system.kdoctor.io says why: %w", err)
 	case apierrors.IsForbidden(err):

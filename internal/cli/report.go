@@ -28,10 +28,14 @@ The first line is the verdict and the most important reason.
 Where the paths are too many for one object, the report has the figures of all of them, the nodes and zones that did not
 pass, and the worst paths; --node, --target, --path and --failed ask the cluster for single paths.
 
+TASK is the name of a task. KIND/TASK is understood as well, with the kind as kubectl takes it, and so is the name of
+the task's report, KIND-TASK, as long as no task has that very name.
+
 Exit status:
   0  the round succeeded
   1  the round failed: a path did not pass, an agent did not report, or something asked for does not exist
-  2  there is nothing to judge: wrong arguments, no such report, no finished round, or the cluster cannot be reached
+  2  there is nothing to judge: wrong arguments, no such task or round, no finished round, or the cluster or kdoctor's
+     part of its API is out of reach
 
 --node, --target, --path and --failed change what is shown, not the exit status.`
 
@@ -55,12 +59,15 @@ func examples(of kind.Kind) string {
 
 // reportCommand is what the arguments of "report" ask for.
 type reportCommand struct {
-	// kind is the kind of the task, task its name.
+	// kinds are the kinds that there are; choices are the tasks that the argument may mean.
+	kinds   []kind.Kind
+	choices choices
+	// kind is the kind of the task that is meant, task its name.
 	kind kind.Kind
 	task string
 	// round is the round to show, 0 the last one.
 	round int64
-	// output is empty for the readable report, else json or yaml.
+	// output is empty for the readable report, else json, yaml or name.
 	output string
 	// path is the kind of path to show, as it was typed; empty for all.
 	path   string
@@ -69,7 +76,7 @@ type reportCommand struct {
 }
 
 func newReport(config *genericclioptions.ConfigFlags, screen Screen) *cobra.Command {
-	c := reportCommand{screen: screen}
+	c := reportCommand{screen: screen, kinds: kinds.All()}
 	noColor := false
 	cmd := &cobra.Command{
 		Use:     "report TASK",
@@ -77,6 +84,13 @@ func newReport(config *genericclioptions.ConfigFlags, screen Screen) *cobra.Comm
 		Long:    reportHelp,
 		Example: examples(usual()),
 		Args:    oneTask,
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			api, err := newClient(config, screen.Err)
+			if err != nil || len(args) > 0 {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			return taskNames(cmd.Context(), api, c.kinds), cobra.ShellCompDirectiveNoFileComp
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c.sheet.Color = screen.Color && !noColor
 			c.sheet.Width = screen.Width
@@ -84,7 +98,7 @@ func newReport(config *genericclioptions.ConfigFlags, screen Screen) *cobra.Comm
 			if err := c.complete(args[0]); err != nil {
 				return err
 			}
-			api, err := newClient(config)
+			api, err := newClient(config, screen.Err)
 			if err != nil {
 				return err
 			}
@@ -99,9 +113,23 @@ func newReport(config *genericclioptions.ConfigFlags, screen Screen) *cobra.Comm
 	flags.BoolVar(&c.sheet.Failed, "failed", false, "show only what failed")
 	flags.BoolVar(&c.sheet.Wide, "wide", false, "show each target on a row of its own, with where its time went and "+
 		"who answered, however long the rows get")
-	flags.StringVarP(&c.output, "output", "o", "", "print the KdoctorReport object instead: json or yaml")
+	flags.StringVarP(&c.output, "output", "o", "", "print the KdoctorReport object instead: json or yaml; its name: "+
+		"name; or the same as --wide: wide")
 	flags.BoolVar(&noColor, "no-color", false, "do not paint results; NO_COLOR in the environment does the same")
+	for flag, words := range map[string][]string{"output": {"json", "yaml", "name", "wide"}, "path": pathKinds()} {
+		// It fails for a flag that there is not.
+		_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
+	}
 	return cmd
+}
+
+// pathKinds are the kinds of path.
+func pathKinds() []string {
+	var all []string
+	for _, row := range target.Kinds() {
+		all = append(all, string(row.Kind))
+	}
+	return all
 }
 
 // usual is the kind of a task that is named without its kind.
@@ -115,26 +143,11 @@ func oneTask(_ *cobra.Command, args []string) error {
 		len(args), usual().Singular())
 }
 
-// complete reads the forms task, kind/task and kind-task, the last being the report's own name. A task whose own name
-// begins with a kind and a dash needs the form with a slash.
+// complete reads the argument, and checks what was asked for.
 func (c *reportCommand) complete(arg string) error {
-	forms := "TASK or " + usual().Singular() + "/TASK"
-	word, name, slashed := strings.Cut(arg, "/")
-	c.kind, c.task = usual(), arg
-	for _, k := range kinds.All() {
-		if rest, ok := strings.CutPrefix(arg, k.ReportPrefix()); ok && !slashed {
-			c.kind, c.task = k, rest
-		}
-	}
-	if slashed {
-		named, ok := kinds.Named(word)
-		if !ok {
-			return fmt.Errorf("there are no reports of kind %q; use %s", word, forms)
-		}
-		c.kind, c.task = named, name
-	}
-	if c.task == "" || strings.Contains(c.task, "/") {
-		return fmt.Errorf("%q names no task; use %s", arg, forms)
+	var err error
+	if c.choices, err = parseTask(arg, c.kinds); err != nil {
+		return err
 	}
 	if c.round < 0 {
 		return fmt.Errorf("--round is %d; use the number of a round, which counts from 1", c.round)
@@ -143,10 +156,13 @@ func (c *reportCommand) complete(arg string) error {
 		return err
 	}
 	switch c.output {
-	case "", "json", "yaml":
+	case "wide":
+		c.output, c.sheet.Wide = "", true
+		return nil
+	case "", "json", "yaml", "name":
 		return nil
 	default:
-		return fmt.Errorf("-o %s is unknown; use json or yaml", c.output)
+		return fmt.Errorf("-o %s is unknown; use json or yaml, name or wide", c.output)
 	}
 }
 
@@ -155,19 +171,22 @@ func (c *reportCommand) completePath() error {
 	if c.path == "" {
 		return nil
 	}
-	var all []string
 	for _, row := range target.Kinds() {
 		if strings.EqualFold(c.path, string(row.Kind)) || strings.EqualFold(c.path, row.Title) {
 			c.sheet.Kind = row.Kind
 			return nil
 		}
-		all = append(all, string(row.Kind))
 	}
-	return fmt.Errorf("--path %s is no kind of path; use one of %s", c.path, strings.Join(all, ", "))
+	return fmt.Errorf("--path %s is no kind of path; use one of %s", c.path, strings.Join(pathKinds(), ", "))
 }
 
 // run shows the report. The error is errRoundFailed when the round did not succeed.
 func (c *reportCommand) run(ctx context.Context, api *client) error {
+	meant, byReport, err := c.choices.resolve(ctx, api)
+	if err != nil {
+		return err
+	}
+	c.kind, c.task = meant.kind, meant.task
 	raw, err := api.report(ctx, c.kind, c.task, c.round)
 	if err != nil {
 		return err
@@ -184,6 +203,10 @@ func (c *reportCommand) run(ctx context.Context, api *client) error {
 		err = c.printPaths(ctx, api, report)
 	} else {
 		err = c.print(raw, report)
+	}
+	if err == nil && byReport && c.output == "" {
+		_, err = fmt.Fprintf(c.screen.Out, "\nNo task is named %q; this is %s, whose report has that name.\n",
+			c.choices.arg, meant)
 	}
 	if err != nil {
 		return err
@@ -208,6 +231,8 @@ func (c *reportCommand) print(raw []byte, report systemv1beta1.KdoctorReport) er
 			return fmt.Errorf("turn the report into YAML: %w", err)
 		}
 		return c.write(text)
+	case "name":
+		return c.write([]byte("kdoctorreport" + reportGroup + "/" + report.Name + "\n"))
 	}
 	if nodes := sheet.Nodes(report); c.sheet.Node != "" && !slices.Contains(nodes, c.sheet.Node) {
 		return fmt.Errorf("no agent of this round ran on node %s; those that did are on %s", c.sheet.Node,
