@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kdoctor.io/kdoctor/api/v1beta1"
+	"kdoctor.io/kdoctor/internal/kind"
 	"kdoctor.io/kdoctor/internal/schedule"
 )
 
@@ -17,7 +18,8 @@ const (
 	Ready = "Ready"
 	// Progressing reports whether rounds are under way or to come.
 	Progressing = "Progressing"
-	// Succeeded tells how the last round ended.
+	// Succeeded tells how the last round ended. It is Unknown while a round is to come that an edit or a run-now token
+	// asked for, so that whoever waits for the condition waits for that round.
 	Succeeded = "Succeeded"
 	// OnTime is False from a missed start until a round is over.
 	OnTime = "OnTime"
@@ -76,6 +78,23 @@ func (d *decider) condition(kind string, status metav1.ConditionStatus, reason, 
 		ObservedGeneration: d.task.Generation, LastTransitionTime: metav1.NewTime(d.now.Truncate(1e9)),
 	})
 	return differs
+}
+
+// confirm says of all conditions that they are of this generation: an edit that starts no round, such as that of the
+// suspension, leaves them as they are, and "kubectl wait" takes no condition of an earlier generation.
+func (d *decider) confirm() {
+	for i := range d.status.Conditions {
+		d.status.Conditions[i].ObservedGeneration = d.task.Generation
+	}
+}
+
+// withdrawSuccess takes back what the condition Succeeded says of the round before: who asked for another round wants to
+// know of that one.
+func (d *decider) withdrawSuccess(number int64) {
+	if meta.FindStatusCondition(d.status.Conditions, Succeeded) != nil {
+		d.condition(Succeeded, metav1.ConditionUnknown, RunNowAccepted,
+			fmt.Sprintf("Round %d, which the annotation %s asks for, is not over yet.", number, kind.RunNow))
+	}
 }
 
 // reportLoad reports whether the round got all the load that the task asks for, by an event only where that is another

@@ -116,6 +116,7 @@ func (d *decider) observe() (seen time.Time) {
 		meta.RemoveStatusCondition(&d.status.Conditions, LoadReduced)
 	}
 	d.status.ObservedGeneration, d.status.Revision = d.task.Generation, d.task.Revision
+	d.confirm()
 	if d.task.OwnAgents == nil {
 		d.status.Resource = resourceOf(d.workload, runtimeCreated)
 		meta.RemoveStatusCondition(&d.status.Conditions, AgentsReady)
@@ -207,6 +208,7 @@ func (d *decider) runNow() bool {
 	d.status.LastRunNow, d.status.Finish, d.status.FinishTime = d.task.RunNow, false, nil
 	d.asked = true
 	d.plan(number, d.now.Truncate(time.Second))
+	d.withdrawSuccess(number)
 	d.event(normal, RunNowAccepted, "Round %d starts now, as the annotation %s asks.", number, kind.RunNow)
 	return true
 }
