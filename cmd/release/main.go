@@ -36,8 +36,8 @@ func run(ctx context.Context, args []string, out, warnings io.Writer) error {
 		return err
 	}
 	if options.unnamed() {
-		fmt.Fprintln(warnings, "release: --release-url or --home-url is not given: the krew manifest and the chart name "+
-			"addresses that do not exist; name those from which people will download")
+		fmt.Fprintln(warnings, "release: RELEASE_URL or HOME_URL is not given (--release-url, --home-url): the krew manifest "+
+			"and the chart name addresses that do not exist; name those from which people will download")
 	}
 	return newRelease(options, goBuild(options), out).make(ctx)
 }

@@ -85,8 +85,8 @@ const versionPattern = `^v(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-(0|[1-9]\d*|
 func (o Options) Validate() error {
 	var wrong []error
 	if !regexp.MustCompile(versionPattern).MatchString(o.Version) {
-		wrong = append(wrong, fmt.Errorf("--version is %q; use a semantic version with a v, such as v1.2.3 or v1.2.3-rc.1",
-			o.Version))
+		wrong = append(wrong, fmt.Errorf("--version is %q; use a semantic version with a v, such as VERSION=v1.2.3 or "+
+			"v1.2.3-rc.1", o.Version))
 	}
 	for flag, value := range map[string]string{"--release-url": o.ReleaseURL, "--home-url": o.HomeURL} {
 		if u, err := url.Parse(value); err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {

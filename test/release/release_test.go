@@ -206,4 +206,8 @@ func checkPlugin(t *testing.T, dist string) {
 		"report") {
 		t.Errorf("the plugin's help does not name its command report:\n%s", out)
 	}
+	if out := run(t, unpacked, nil, filepath.Join(unpacked, "kubectl-kdoctor"), "--version"); !strings.Contains(out,
+		number) {
+		t.Errorf("the plugin is of %q, want %s", out, number)
+	}
 }
