@@ -28,10 +28,10 @@ LAB_PACKAGES := . ./internal/... ./cmd/pause ./cmd/podnet ./cmd/debian
 TIMED := ./internal/engine
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down test check dev build images release generate verify-generate unit bench scale test-scale lint test-api test-chart test-release e2e e2e-life mutation oracle clean
+.PHONY: help demo demo-down test check dev build images release generate verify-generate unit bench scale test-scale lint test-api test-chart test-release e2e e2e-life e2e-upgrade mutation oracle clean
 
 # The cluster on this machine needs no images for other ones.
-demo dev e2e e2e-life: ARCH := $(HOST_ARCH)
+demo dev e2e e2e-life e2e-upgrade: ARCH := $(HOST_ARCH)
 
 help: ## Show this help.
 	@awk 'BEGIN{FS=":.*## "} /^[a-z0-9-]+:.*## /{printf "  make %-18s %s\n",$$1,$$2}' $(MAKEFILE_LIST)
@@ -127,10 +127,15 @@ test-scale: scale ## Run rounds of 150 simulated agents within the memory that t
 
 e2e: build images ## Run the end-to-end scenarios on real clusters, but for those that take minutes each; RUN=name runs one.
 	@KDOCTOR_BUILD=$(CURDIR)/$(OUT) KDOCTOR_VERSION=$(VERSION) go test -count=1 -timeout 40m -v \
-	  $(if $(RUN),-run '$(RUN)',-skip '^Test(LongLife|ManyNodes)$$') ./test/e2e/...
+	  $(if $(RUN),-run '$(RUN)',-skip '^Test(LongLife|ManyNodes|Upgrade)$$') ./test/e2e/...
 
 e2e-life: build images ## Run the scenarios of a task's life, about ten minutes; with those that take minutes each, which "make test" leaves out.
 	@KDOCTOR_BUILD=$(CURDIR)/$(OUT) KDOCTOR_VERSION=$(VERSION) go test -count=1 -timeout 40m -v -run '^Test(LifeCycle|LongLife|ManyNodes)$$' ./test/e2e/...
+
+e2e-upgrade: build images ## Go from the first release to this one and back on a real cluster; builds the first release, about fifteen minutes.
+	@test/first $(OUT)/first
+	@KDOCTOR_BUILD=$(CURDIR)/$(OUT) KDOCTOR_VERSION=$(VERSION) KDOCTOR_FIRST=$(CURDIR)/$(OUT)/first \
+	  go test -count=1 -timeout 40m -v -run '^TestUpgrade$$' ./test/e2e/...
 
 mutation: ## Change PKG=./internal/verdict in small ways, one at a time, and print what its tests do not notice; MUTATION="-n 200 -seed 7".
 	@go run ./test/mutation $(MUTATION) $(or $(PKG),./internal/verdict)

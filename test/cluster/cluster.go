@@ -92,8 +92,19 @@ func (c *Cluster) Down(ctx context.Context) error {
 // LoadImages puts the images on every node.
 func (c *Cluster) LoadImages(ctx context.Context) error {
 	images := filepath.Join(c.config.Build, "images")
-	return c.lab(ctx, "load", "--name", c.config.Name, filepath.Join(images, "agent.tar"),
-		filepath.Join(images, "controller.tar"))
+	return c.Load(ctx, filepath.Join(images, "agent.tar"), filepath.Join(images, "controller.tar"))
+}
+
+// Load puts images, by their files, on every node.
+func (c *Cluster) Load(ctx context.Context, images ...string) error {
+	return c.lab(ctx, append([]string{"load", "--name", c.config.Name}, images...)...)
+}
+
+// Release is the same cluster, with another release to install.
+func (c *Cluster) Release(chart, version string, values ...string) *Cluster {
+	other := *c
+	other.config.Chart, other.config.Version, other.config.Values = chart, version, values
+	return &other
 }
 
 // Install installs or upgrades the chart and waits until everything of it is ready. Further arguments are helm's own,

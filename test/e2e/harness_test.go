@@ -37,6 +37,26 @@ func (p progress) Write(b []byte) (int, error) {
 // the test is over unless KDOCTOR_KEEP is set. Further arguments are the lab's own.
 func up(t *testing.T, name string, nodes int, objects []string, args ...string) *cluster.Cluster {
 	t.Helper()
+	c := rise(t, name, nodes, args...)
+	if err := c.Install(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, object := range objects {
+		kubectl(t, c, "wait", "--namespace", cluster.Namespace, "--timeout=60s", "--for=create", object)
+		kubectl(t, c, "wait", "--namespace", cluster.Namespace, "--timeout=60s",
+			"--for=jsonpath={.status.loadBalancer.ingress}", object)
+	}
+	settling, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := c.Settle(settling, nodes); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// rise brings up a cluster with the images, and nothing installed.
+func rise(t *testing.T, name string, nodes int, args ...string) *cluster.Cluster {
+	t.Helper()
 	build := os.Getenv("KDOCTOR_BUILD")
 	if build == "" {
 		t.Fatal("KDOCTOR_BUILD is not set: run this through 'make e2e', which builds the programs and images first")
@@ -53,23 +73,10 @@ func up(t *testing.T, name string, nodes int, objects []string, args ...string) 
 			t.Errorf("take the cluster down: %v", err)
 		}
 	})
-	for _, step := range []func() error{
-		func() error { return c.Up(t.Context(), nodes, args...) },
-		func() error { return c.LoadImages(t.Context()) },
-		func() error { return c.Install(t.Context()) },
-	} {
-		if err := step(); err != nil {
-			t.Fatal(err)
-		}
+	if err := c.Up(t.Context(), nodes, args...); err != nil {
+		t.Fatal(err)
 	}
-	for _, object := range objects {
-		kubectl(t, c, "wait", "--namespace", cluster.Namespace, "--timeout=60s", "--for=create", object)
-		kubectl(t, c, "wait", "--namespace", cluster.Namespace, "--timeout=60s",
-			"--for=jsonpath={.status.loadBalancer.ingress}", object)
-	}
-	settling, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	if err := c.Settle(settling, nodes); err != nil {
+	if err := c.LoadImages(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	return c
