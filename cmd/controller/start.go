@@ -16,7 +16,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
-	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"kdoctor.io/kdoctor/internal/apiserver"
 	"kdoctor.io/kdoctor/internal/control"
@@ -25,6 +24,7 @@ import (
 	"kdoctor.io/kdoctor/internal/kind/kinds"
 	"kdoctor.io/kdoctor/internal/kube"
 	"kdoctor.io/kdoctor/internal/kube/certificates"
+	"kdoctor.io/kdoctor/internal/metrics"
 	"kdoctor.io/kdoctor/internal/round"
 	"kdoctor.io/kdoctor/internal/store"
 	"kdoctor.io/kdoctor/internal/workload"
@@ -50,11 +50,11 @@ func start(ctx context.Context, o *options, cluster *rest.Config, log logr.Logge
 	// seconds.
 	cluster.QPS, cluster.Burst = 100, 200
 
-	mgr, err := newManager(o, cluster, log)
+	authority, owner, err := certify(ctx, o, cluster)
 	if err != nil {
 		return err
 	}
-	authority, owner, err := certify(ctx, o, cluster)
+	mgr, err := newManager(o, cluster, authority.Serving(), log)
 	if err != nil {
 		return err
 	}
@@ -96,7 +96,11 @@ func start(ctx context.Context, o *options, cluster *rest.Config, log logr.Logge
 			return fmt.Errorf("watch the tasks of kind %s: %w", of.Name, err)
 		}
 	}
-	if err := addControllers(mgr, o, conductor, budget, kept, keep); err != nil {
+	seen, err := addMetrics(ctx, mgr, authority, kept, conductor.Run)
+	if err != nil {
+		return err
+	}
+	if err := addControllers(mgr, o, seen, budget, keep); err != nil {
 		return err
 	}
 	if err := addFigures(mgr, o, snapshots, keep); err != nil {
@@ -118,7 +122,8 @@ func start(ctx context.Context, o *options, cluster *rest.Config, log logr.Logge
 
 // newManager returns a manager that watches tasks and nothing else: the rest of the cluster is read when a round
 // starts, as it is then.
-func newManager(o *options, cluster *rest.Config, log logr.Logger) (ctrl.Manager, error) {
+func newManager(o *options, cluster *rest.Config, serving *certificates.Serving, log logr.Logger) (ctrl.Manager,
+	error) {
 	scheme, err := kube.Scheme()
 	if err != nil {
 		return nil, err
@@ -128,7 +133,7 @@ func newManager(o *options, cluster *rest.Config, log logr.Logger) (ctrl.Manager
 		Scheme: scheme, Logger: log,
 		Cache: cache.Options{ReaderFailOnMissingInformer: true,
 			DefaultTransform: cache.TransformStripManagedFields()},
-		Metrics:                 server.Options{BindAddress: fmt.Sprintf(":%d", o.metricsPort)},
+		Metrics:                 metricsServer(o.metricsPort, serving),
 		HealthProbeBindAddress:  fmt.Sprintf(":%d", o.healthPort),
 		LeaderElection:          o.elect,
 		LeaderElectionID:        lease,
@@ -211,20 +216,19 @@ func installationOf(ctx context.Context, cluster *rest.Config, namespace string)
 }
 
 // addControllers adds what only the leader runs: rounds, the sweep of what is kept, and one reconciler a kind.
-func addControllers(mgr ctrl.Manager, o *options, conductor *round.Conductor, budget *controller.Budget,
-	kept *store.Store, agents *workload.Keeper) error {
+func addControllers(mgr ctrl.Manager, o *options, seen *observed, budget *controller.Budget,
+	agents *workload.Keeper) error {
 	housekeeping, err := addHousekeeping(mgr, o, agents)
 	if err != nil {
 		return err
 	}
-	rounds := controller.NewRounds(func(ctx context.Context, req round.Request) (controller.Summary, error) {
-		done, err := conductor.Run(ctx, req)
-		return controller.Summarize(done.Round, done.Verdict), err
-	}, reports{kept}, mgr.GetLogger().WithName("rounds"))
+	rounds := controller.NewRounds(seen.Run, reports{seen.kept}, mgr.GetLogger().WithName("rounds"))
 	sweep := &controller.Sweep{
-		Reader: mgr.GetAPIReader(), Scheme: mgr.GetScheme(), Kinds: kinds.All(), Keeper: reports{kept},
-		Log:   mgr.GetLogger().WithName("sweep"),
-		Prune: func(ctx context.Context) error { return kept.Prune(ctx, o.retention) },
+		Reader: mgr.GetAPIReader(), Scheme: mgr.GetScheme(), Kinds: kinds.All(), Keeper: reports{seen.kept},
+		Log: mgr.GetLogger().WithName("sweep"),
+		Prune: func(ctx context.Context) error {
+			return seen.failed(metrics.Prune, seen.kept.Prune(ctx, o.retention))
+		},
 	}
 	if err := errors.Join(mgr.Add(rounds), mgr.Add(sweep)); err != nil {
 		return fmt.Errorf("add the rounds: %w", err)

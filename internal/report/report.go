@@ -184,6 +184,9 @@ type Round struct {
 	Nodes     []NodeCount `json:"Nodes,omitempty"`
 	MoreNodes uint64      `json:"MoreNodes,omitempty"`
 	ZonePairs []ZonePair  `json:"ZonePairs,omitempty"`
+	// Ends counts the judged paths of each kind and family that lead to each node, where agents report sums. Ends is
+	// not stored: it is for what is made of a round when it ends.
+	Ends []NodeEnd `json:"-"`
 }
 
 // MaxNodes bounds Round.Nodes.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"kdoctor.io/kdoctor/internal/target"
+	"kdoctor.io/kdoctor/internal/topology"
 )
 
 // Sum adds up paths of one agent that are not reported one by one: those of one kind and family to the nodes of one
@@ -91,6 +92,13 @@ type NodeCount struct {
 	// Paths is how many paths to the node were judged, NotPassed how many of them did not pass.
 	Paths     uint64 `json:"Paths"`
 	NotPassed uint64 `json:"NotPassed"`
+}
+
+// NodeEnd counts the paths of one kind and family that lead to one node, whoever asked.
+type NodeEnd struct {
+	Kind   target.Kind
+	Family topology.Family
+	NodeCount
 }
 
 // ZonePair counts the paths from the nodes of one zone to those of another, or of the same.

@@ -6,6 +6,7 @@
 package stats
 
 import (
+	"iter"
 	"math"
 	"math/bits"
 	"slices"
@@ -103,6 +104,16 @@ func (h Histogram) Quantile(q float64) time.Duration {
 		return micro(h.max)
 	}
 	return micro(min(max(middle(h.counts.bucketOfRank(rank)), h.min), h.max))
+}
+
+// All yields the middle of each bucket that is not empty, never outside [Min, Max], and its count, the lowest first.
+func (h Histogram) All() iter.Seq2[time.Duration, uint64] {
+	return func(yield func(time.Duration, uint64) bool) {
+		more := true
+		h.counts.forEach(func(bucket int, n uint64) {
+			more = more && yield(micro(min(max(middle(bucket), h.min), h.max)), n)
+		})
+	}
 }
 
 func micro(us uint64) time.Duration {

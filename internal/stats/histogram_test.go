@@ -337,3 +337,26 @@ func BenchmarkMergeBinary(b *testing.B) {
 		}
 	}
 }
+
+func TestAllYieldsTheMiddlesOfTheBucketsWithinMinAndMax(t *testing.T) {
+	var h Histogram
+	for _, us := range []int{5, 100, 101, 5000} {
+		h.Record(time.Duration(us) * time.Microsecond)
+	}
+	type bucket struct {
+		Middle time.Duration
+		N      uint64
+	}
+	var got []bucket
+	for middle, n := range h.All() {
+		got = append(got, bucket{middle, n})
+	}
+	want := []bucket{{5 * time.Microsecond, 1}, {102 * time.Microsecond, 2}, {4992 * time.Microsecond, 1}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	for range h.All() {
+		return
+	}
+	t.Error("a histogram with values yields nothing")
+}

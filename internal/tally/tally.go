@@ -232,7 +232,7 @@ func (t *Tally) Summarize(round *report.Round) {
 	if more := len(nodes) - report.MaxNodes; more > 0 {
 		round.MoreNodes, nodes = uint64(more), nodes[:report.MaxNodes]
 	}
-	round.Nodes = nodes
+	round.Nodes, round.Ends = nodes, t.byNode()
 	pairs := map[[2]string]Count{}
 	for pair, c := range t.ZonePairs {
 		sum := pairs[[2]string{pair.From, pair.To}]
@@ -251,6 +251,20 @@ func (t *Tally) Summarize(round *report.Round) {
 			func(a, b report.ZonePair) int { return cmp.Compare(b.NotPassed, a.NotPassed) })
 		round.ZonePairs = round.ZonePairs[:report.MaxZonePairs]
 	}
+}
+
+// byNode returns the counts of the paths to each node, by kind and family.
+func (t *Tally) byNode() []report.NodeEnd {
+	var all []report.NodeEnd
+	for g, group := range t.Groups {
+		for node, c := range t.To[g] {
+			if c.Paths > 0 {
+				all = append(all, report.NodeEnd{Kind: group.Kind, Family: group.Family,
+					NodeCount: report.NodeCount{Node: t.Nodes[node], Paths: c.Paths, NotPassed: c.Failed}})
+			}
+		}
+	}
+	return all
 }
 
 // Again returns the pairs of nodes that the next round probes again: those that failed in this round, and those of

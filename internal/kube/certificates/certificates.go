@@ -184,5 +184,21 @@ func (a *Authority) clientCertificate(*tls.CertificateRequestInfo) (*tls.Certifi
 	return a.identity, nil
 }
 
+// Expiry returns when the certificates that this program itself uses end: "api" is that of its servers, "controller" the
+// one by which it shows agents who it is. There are none before Ensure.
+func (a *Authority) Expiry() map[string]time.Time {
+	ends := map[string]time.Time{}
+	cert, key := a.serving.CurrentCertKeyContent()
+	if pair, err := tls.X509KeyPair(cert, key); err == nil {
+		ends["api"] = pair.Leaf.NotAfter
+	}
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	if a.identity != nil {
+		ends["controller"] = a.identity.Leaf.NotAfter
+	}
+	return ends
+}
+
 // Serving returns the aggregated API's certificate, which changes by itself when it is renewed.
 func (a *Authority) Serving() *Serving { return a.serving }

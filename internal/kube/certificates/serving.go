@@ -2,6 +2,8 @@ package certificates
 
 import (
 	"bytes"
+	"crypto/tls"
+	"errors"
 	"sync"
 
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
@@ -33,6 +35,20 @@ func (s *Serving) AddListener(listener dynamiccertificates.Listener) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.listeners = append(s.listeners, listener)
+}
+
+// Certificate returns the certificate for a server of our own, the newest one for each connection. It fails before
+// Ensure.
+func (s *Serving) Certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	cert, key := s.CurrentCertKeyContent()
+	if len(cert) == 0 {
+		return nil, ErrNotReady
+	}
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		return nil, errors.New("the serving certificate and its key do not fit")
+	}
+	return &pair, nil
 }
 
 func (s *Serving) set(pair pki.Pair) {
