@@ -120,7 +120,7 @@ func start(ctx context.Context, o *options, cluster *rest.Config, log logr.Logge
 	return mgr.Start(ctx)
 }
 
-// newManager returns a manager that watches tasks and nothing else: the rest of the cluster is read when a round
+// newManager returns a manager that watches tasks and the names of nodes: the rest of the cluster is read when a round
 // starts, as it is then.
 func newManager(o *options, cluster *rest.Config, serving *certificates.Serving, log logr.Logger) (ctrl.Manager,
 	error) {
