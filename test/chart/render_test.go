@@ -77,6 +77,10 @@ func variants() map[string][]string {
 			"networkPolicy.enabled=true", "agent.priorityClassName=system-node-critical"},
 		"refuse": {"feature.enableIPv6=false", "limits.onExcess=Refuse", "limits.requestsPerSecond=20000"},
 		"s3":     {"controller.reports.url=s3://bucket/kdoctor?endpoint=https://minio.example.com&region=us-east-1&use_path_style=true", "controller.reports.existingSecret=minio"},
+		"monitored": {"feature.enableIPv6=false", "metrics.serviceMonitor.enabled=true",
+			"metrics.serviceMonitor.labels.release=prometheus", "metrics.podMonitor.enabled=true",
+			"metrics.tokenSecret.name=scraper", "metrics.prometheusRule.enabled=true", "metrics.dashboard.enabled=true",
+			"metrics.dashboard.namespace=monitoring"},
 	}
 }
 
@@ -188,7 +192,14 @@ func checkRule(t *testing.T, role string, rule map[string]any) {
 		all, _, _ := unstructured.NestedStringSlice(rule, field)
 		return all
 	}
-	for _, field := range []string{"apiGroups", "resources", "verbs"} {
+	fields := []string{"apiGroups", "resources", "verbs"}
+	if urls := list("nonResourceURLs"); len(urls) > 0 {
+		if !slices.Equal(urls, []string{"/metrics"}) || !slices.Equal(list("verbs"), []string{"get"}) {
+			t.Errorf("%s may %v the paths %v", role, list("verbs"), urls)
+		}
+		fields = []string{"verbs"}
+	}
+	for _, field := range fields {
 		if slices.Contains(list(field), "*") || len(list(field)) == 0 {
 			t.Errorf("%s: %s is %v", role, field, list(field))
 		}
@@ -266,6 +277,8 @@ func TestBadValuesAreRefused(t *testing.T) {
 		"a host that is an address with a port": {"ingress.host=198.18.0.1:80", "/ingress/host"},
 		"a host with a star in the middle":      {"ingress.host=a.*.example", "/ingress/host"},
 		"a Secret that is a path":               {"ingress.tls.secretName=k/agents-tls", "/ingress/tls/secretName"},
+		"a PodMonitor without a token":          {"metrics.podMonitor.enabled=true", "metrics.podMonitor needs"},
+		"an interval without a unit":            {"metrics.serviceMonitor.interval=30", "/metrics/serviceMonitor/interval"},
 		"a pull secret that is only a name":     {"imagePullSecrets[0]=mine", "/imagePullSecrets/0"},
 	} {
 		t.Run(name, func(t *testing.T) {
