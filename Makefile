@@ -28,7 +28,7 @@ LAB_PACKAGES := . ./internal/... ./cmd/pause ./cmd/podnet ./cmd/debian
 TIMED := ./internal/engine
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down test check dev build images release generate verify-generate unit bench scale test-scale lint test-api test-chart test-release e2e e2e-life e2e-upgrade mutation oracle clean
+.PHONY: help demo demo-down test check dev build images release generate verify-generate unit bench scale test-scale lint test-api test-chart test-monitoring test-release e2e e2e-life e2e-upgrade mutation oracle clean
 
 # The cluster on this machine needs no images for other ones.
 demo dev e2e e2e-life e2e-upgrade: ARCH := $(HOST_ARCH)
@@ -105,10 +105,11 @@ scale: build ## Hold the controller against its goals with up to 5,000 simulated
 	@$(OUT)/bench/scale $(SCALE)
 
 lint: $(BIN) ## Run go mod tidy, go vet and golangci-lint; nothing is changed.
-	@go mod tidy -diff && go -C lab mod tidy -diff && go -C bench mod tidy -diff
-	@go vet ./... && go -C lab vet $(LAB_PACKAGES) && go -C bench vet ./...
+	@go mod tidy -diff && go -C lab mod tidy -diff && go -C bench mod tidy -diff && go -C test/monitoring mod tidy -diff
+	@go vet ./... && go -C lab vet $(LAB_PACKAGES) && go -C bench vet ./... && go -C test/monitoring vet ./...
 	@go build -modfile=.ci/lint.mod -o $(BIN)/golangci-lint sigs.k8s.io/kube-api-linter/cmd/golangci-lint-kube-api-linter
 	@$(BIN)/golangci-lint run ./... && cd lab && ../$(BIN)/golangci-lint run -c ../.golangci.yaml $(LAB_PACKAGES) && cd ../bench && ../$(BIN)/golangci-lint run -c ../.golangci.yaml ./...
+	@cd test/monitoring && ../../$(BIN)/golangci-lint run -c ../../.golangci.yaml ./...
 
 test-api: build ## Run the API tests against a real kube-apiserver.
 	@test/with-apiserver $(BIN) go test -count=1 ./test/api/...
@@ -121,6 +122,9 @@ test-release: $(BIN) ## Make a release twice, compare all bytes, and hand its ch
 	@test/compile "lab" $(CURDIR)/$(BIN)/lab . -C lab
 	@$(BIN)/lab build
 	@KDOCTOR_TEST_HELM=$$($(BIN)/lab env --bin)/helm go test -count=1 -timeout 60m -v ./test/release
+
+test-monitoring: ## Hold the chart's alerts and dashboard against the controller's metrics, with Prometheus' own packages.
+	@go -C test/monitoring test ./...
 
 test-scale: SCALE := -nodes 150 -faults healthy,dead-node -limit 2m -results=
 test-scale: scale ## Run rounds of 150 simulated agents within the memory that the chart gives the controller.

@@ -29,6 +29,7 @@ import (
 	"kdoctor.io/kdoctor/internal/schedule"
 	"kdoctor.io/kdoctor/internal/store"
 	"kdoctor.io/kdoctor/internal/verdict"
+	"kdoctor.io/kdoctor/internal/version"
 )
 
 // metricsServer serves /metrics over TLS to callers whom the API server knows and who may get the path.
@@ -239,9 +240,9 @@ func nodeNames(reader cache.Cache) func(context.Context) (map[string]bool, error
 func build() metrics.Build {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
-		return metrics.Build{}
+		return metrics.Build{Version: version.Release()}
 	}
-	b := metrics.Build{Version: info.Main.Version, GoVersion: info.GoVersion}
+	b := metrics.Build{Version: version.Release(), GoVersion: info.GoVersion}
 	for _, setting := range info.Settings {
 		if setting.Key == "vcs.revision" {
 			b.Revision = setting.Value

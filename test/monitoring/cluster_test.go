@@ -100,8 +100,8 @@ func (c *cluster) measure(broken func(from, to string) bool) verdict.StoredRound
 }
 
 func (c *cluster) path(to string, broken bool) report.Path {
-	p := report.Path{Target: target.Target{ID: to, Kind: target.Endpoint, Family: topology.IPv4, Node: to, Pod: "agent-" + to,
-		Answer: target.OnePod}, Scheduled: 10, Sent: 10}
+	p := report.Path{Target: target.Target{ID: to, Kind: target.Endpoint, Family: topology.IPv4, Node: to,
+		Pod: "agent-" + to, Answer: target.OnePod}, Scheduled: 10, Sent: 10}
 	if broken {
 		p.Failures = []report.Failure{{Outcome: probe.Timeout, Phase: probe.Connect, Count: 10}}
 		return p

@@ -12,49 +12,10 @@ import (
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/promql/promqltest"
-	"github.com/prometheus/prometheus/rules"
-	"github.com/prometheus/prometheus/storage"
 	"go.yaml.in/yaml/v3"
 
 	"kdoctor.io/kdoctor/internal/metrics"
-	"kdoctor.io/kdoctor/internal/report"
-	"kdoctor.io/kdoctor/internal/verdict"
 )
-
-// rulesStorage is what rules read and write.
-type rulesStorage interface {
-	storage.Queryable
-	storage.AppendableV2
-}
-
-func cutName(alert string) (name, of string, found bool) { return strings.Cut(alert, " ") }
-
-func labelsNone() labels.Labels { return labels.EmptyLabels() }
-
-func checkTexts(t *testing.T, rule string, a *rules.Alert) {
-	t.Helper()
-	if a.Labels.Get("severity") == "" {
-		t.Errorf("%s has no severity", rule)
-	}
-	for _, name := range []string{"summary", "description"} {
-		text := a.Annotations.Get(name)
-		if text == "" || strings.Contains(text, "<error") || strings.Contains(text, "<no value>") {
-			t.Errorf("%s: %s is %q", rule, name, text)
-		}
-	}
-}
-
-// verdictOf judges all paths as tool-limited.
-func verdictOf(r report.Round) verdict.Verdict {
-	v := verdict.Judge(r, verdict.Expect{SuccessRate: 1})
-	v.Result = verdict.ToolLimited
-	for i := range v.Agents {
-		for j := range v.Agents[i].Paths {
-			v.Agents[i].Paths[j].Result = verdict.ToolLimited
-		}
-	}
-	return v
-}
 
 // query is a query of the dashboard or of a rule.
 type query struct{ where, expr string }
@@ -179,5 +140,24 @@ func TestDashboardShowsWhatIsScraped(t *testing.T) {
 			t.Errorf("%s: %d series, %v", q.where, len(found), err)
 		}
 		ask.Close()
+	}
+}
+
+func TestEveryAlertIsDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../docs/metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	alerts := map[string]bool{}
+	for _, q := range queries(t) {
+		if alert, ok := strings.CutPrefix(q.where, "alert "); ok {
+			alerts[alert] = true
+			if !strings.Contains(string(page), "| "+alert+" | ") {
+				t.Errorf("docs/metrics.md has no row for %s", alert)
+			}
+		}
+	}
+	if rows := strings.Count(string(page), "\n| Kdoctor"); rows != len(alerts) {
+		t.Errorf("docs/metrics.md has %d rows for %d alerts", rows, len(alerts))
 	}
 }
