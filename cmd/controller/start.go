@@ -27,6 +27,7 @@ import (
 	"kdoctor.io/kdoctor/internal/metrics"
 	"kdoctor.io/kdoctor/internal/round"
 	"kdoctor.io/kdoctor/internal/store"
+	"kdoctor.io/kdoctor/internal/version"
 	"kdoctor.io/kdoctor/internal/workload"
 )
 
@@ -88,7 +89,7 @@ func start(ctx context.Context, o *options, cluster *rest.Config, log logr.Logge
 	conductor := round.New(round.Config{
 		Snapshots: snapshots,
 		Agents:    agents, Plans: kept, Rounds: kept, Unknown: control.ErrUnknownRound,
-		Budget: budget, Again: kept.Again,
+		Budget: budget, Again: kept.Again, Release: version.Release(),
 	})
 	// The aggregated API reads tasks on every replica, also where no controller runs that would have them watched.
 	for _, of := range kinds.All() {

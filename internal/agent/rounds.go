@@ -14,6 +14,7 @@ import (
 	"kdoctor.io/kdoctor/internal/mesh"
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/schedule"
+	"kdoctor.io/kdoctor/internal/version"
 )
 
 // Bounds of the rounds that an agent remembers. The controller fetches a report within seconds of the round's end, or
@@ -173,6 +174,7 @@ func (s *rounds) report(key schedule.Key, stateOnly bool) (m *agentv1.AgentRepor
 	if err != nil {
 		return nil, true, err
 	}
+	m.Release = version.Release()
 	// Other agents may send for a moment after this one has ended, so Served is read when the report is asked for.
 	m.Served, m.ServedPersistent = s.answers.Served(key.String()), s.answers.Served(key.String()+echo.PersistentSuffix)
 	return m, true, nil

@@ -88,6 +88,8 @@ type AgentReport struct {
 	// ServedPersistent is how many requests over persistent connections it answered.
 	Served           uint64 `json:"Served"`
 	ServedPersistent uint64 `json:"ServedKept"`
+	// Release is the release of the agent's program; empty if it did not tell.
+	Release string `json:"Release,omitempty"`
 }
 
 // Missing is an agent that was expected and gave no report.
@@ -154,17 +156,19 @@ type Outside struct {
 
 // Round is the report of a whole round.
 type Round struct {
-	Key      schedule.Key  `json:"Key"`
-	Task     TaskRef       `json:"Task"`
-	Started  time.Time     `json:"Started"`
-	Deadline time.Time     `json:"Deadline"`
-	Ended    time.Time     `json:"Ended"`
-	Budget   RequestBudget `json:"Load"`
-	Expected []Expected    `json:"Expected"`
-	Backends []BackendSet  `json:"Backends"`
-	Agents   []AgentReport `json:"Agents"`
-	Missing  []Missing     `json:"Missing"`
-	Gaps     []target.Gap  `json:"Gaps"`
+	Key  schedule.Key `json:"Key"`
+	Task TaskRef      `json:"Task"`
+	// Controller is the release of the controller that judged the round; empty in rounds of 0.1.0.
+	Controller string        `json:"Controller,omitempty"`
+	Started    time.Time     `json:"Started"`
+	Deadline   time.Time     `json:"Deadline"`
+	Ended      time.Time     `json:"Ended"`
+	Budget     RequestBudget `json:"Load"`
+	Expected   []Expected    `json:"Expected"`
+	Backends   []BackendSet  `json:"Backends"`
+	Agents     []AgentReport `json:"Agents"`
+	Missing    []Missing     `json:"Missing"`
+	Gaps       []target.Gap  `json:"Gaps"`
 	// Churn is the changes of agents while the round ran, sorted by time.
 	Churn []Change `json:"Churn"`
 	// Outside are the nodes that run no agent and are not meant to, and the nodes whose node ports are not probed,

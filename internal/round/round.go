@@ -77,6 +77,8 @@ type Config struct {
 	Again func(ctx context.Context, key schedule.Key) ([]report.Again, error)
 	// Unknown is the error that Agents return, wrapped, for a round that the agent does not have.
 	Unknown error
+	// Release is the controller's release, which rounds name.
+	Release string
 	// Parallel is the number of calls to agents that may be under way at a time; 0 is 256.
 	Parallel int
 }
@@ -148,6 +150,7 @@ func (c *Conductor) Run(ctx context.Context, req Request) (verdict.StoredRound, 
 		plan.Started = req.Planned
 	}
 	stored = judge(req, plan, collected, changes)
+	stored.Round.Controller = c.Release
 	err = retry(ctx, time.Now().Add(storeWithin), func() error { return c.Rounds.PutRound(ctx, stored) })
 	if err != nil {
 		return stored, causeOr(ctx, fmt.Errorf("keep the round: %w", err))

@@ -26,7 +26,7 @@ func Report(r report.AgentReport) *agentv1.AgentReport {
 		Started: timestamp(r.Started), Ended: timestamp(r.Ended),
 		Paths:  make([]*agentv1.Path, len(r.Paths)),
 		Served: r.Served, ServedPersistent: r.ServedPersistent,
-		Observer: observer(r.Observer),
+		Observer: observer(r.Observer), Release: r.Release,
 	}
 	for i, p := range r.Paths {
 		m.Paths[i] = path(p)
@@ -136,8 +136,9 @@ func ParseReport(m *agentv1.AgentReport) (report.AgentReport, error) {
 		return report.AgentReport{}, errors.New("report is missing")
 	}
 	r := report.AgentReport{Pod: m.GetPod(), Node: m.GetNode(), Served: m.GetServed(),
-		ServedPersistent: m.GetServedPersistent()}
-	if err := errors.Join(text("pod", r.Pod, 1, maxNameBytes), text("node", r.Node, 0, maxNameBytes)); err != nil {
+		ServedPersistent: m.GetServedPersistent(), Release: m.GetRelease()}
+	if err := errors.Join(text("pod", r.Pod, 1, maxNameBytes), text("node", r.Node, 0, maxNameBytes),
+		text("release", r.Release, 0, maxNameBytes)); err != nil {
 		return report.AgentReport{}, fmt.Errorf("report: %w", err)
 	}
 	var err error

@@ -958,7 +958,9 @@ type AgentReport struct {
 	Sums []*Sum `protobuf:"bytes,12,rep,name=sums,proto3" json:"sums,omitempty"`
 	// not_listed are the paths that did not pass and are not among paths, ascending: the index among the plan's targets, times
 	// 4, and 0 for one that failed, 1 for one that was not measured, 2 for one whose measurement is doubtful.
-	NotListed     []uint32 `protobuf:"varint,13,rep,packed,name=not_listed,json=notListed,proto3" json:"not_listed,omitempty"`
+	NotListed []uint32 `protobuf:"varint,13,rep,packed,name=not_listed,json=notListed,proto3" json:"not_listed,omitempty"`
+	// release is the release of the agent; empty from agents of 0.1.0.
+	Release       string `protobuf:"bytes,14,opt,name=release,proto3" json:"release,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1082,6 +1084,13 @@ func (x *AgentReport) GetNotListed() []uint32 {
 		return x.NotListed
 	}
 	return nil
+}
+
+func (x *AgentReport) GetRelease() string {
+	if x != nil {
+		return x.Release
+	}
+	return ""
 }
 
 // Sum adds up the paths of one group.
@@ -1865,7 +1874,7 @@ const file_agent_proto_rawDesc = "" +
 	"\x06report\x18\x01 \x01(\v2\x1d.kdoctor.agent.v1.AgentReportR\x06report\"@\n" +
 	"\x10StopRoundRequest\x12,\n" +
 	"\x03key\x18\x01 \x01(\v2\x1a.kdoctor.agent.v1.RoundKeyR\x03key\"\x13\n" +
-	"\x11StopRoundResponse\"\xad\x04\n" +
+	"\x11StopRoundResponse\"\xc7\x04\n" +
 	"\vAgentReport\x12,\n" +
 	"\x03key\x18\x01 \x01(\v2\x1a.kdoctor.agent.v1.RoundKeyR\x03key\x12\x10\n" +
 	"\x03pod\x18\x02 \x01(\tR\x03pod\x12\x12\n" +
@@ -1881,7 +1890,8 @@ const file_agent_proto_rawDesc = "" +
 	"\bobserver\x18\v \x01(\v2\x1a.kdoctor.agent.v1.ObserverR\bobserver\x12)\n" +
 	"\x04sums\x18\f \x03(\v2\x15.kdoctor.agent.v1.SumR\x04sums\x12\x1d\n" +
 	"\n" +
-	"not_listed\x18\r \x03(\rR\tnotListed\"~\n" +
+	"not_listed\x18\r \x03(\rR\tnotListed\x12\x18\n" +
+	"\arelease\x18\x0e \x01(\tR\arelease\"~\n" +
 	"\x03Sum\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\rR\x05group\x12\x14\n" +
 	"\x05paths\x18\x02 \x01(\x04R\x05paths\x12\x1d\n" +

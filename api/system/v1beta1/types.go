@@ -91,6 +91,10 @@ type KdoctorReportSpec struct {
 	// Coverage says which pairs of nodes the round probed; left out of rounds that an earlier release stored, which
 	// probed all.
 	Coverage *Coverage `json:"Coverage,omitempty"`
+	// ControllerRelease is the release of the controller that judged the round, AgentReleases those of the agents that
+	// reported, the most frequent first, at most 10. Both are left out of rounds of 0.1.0.
+	ControllerRelease string         `json:"ControllerRelease,omitempty"`
+	AgentReleases     []AgentRelease `json:"AgentReleases,omitempty"`
 	// Summary is the round in figures; it is there at every size of the cluster.
 	Summary *Summary `json:"Summary,omitempty"`
 	// NodesNotPassed are the nodes whose agents did not pass or to which paths did not pass, those with the most such
@@ -107,6 +111,13 @@ type KdoctorReportSpec struct {
 	// ReportOmitted is one sentence that says why Report is empty and where the paths are; left out while Report is
 	// there.
 	ReportOmitted string `json:"ReportOmitted,omitempty"`
+}
+
+// AgentRelease is how many agents of one release reported.
+type AgentRelease struct {
+	// Release is empty for agents that did not tell theirs.
+	Release string `json:"Release"`
+	Agents  int    `json:"Agents"`
 }
 
 // Reason is one thing that kept a round from succeeding.

@@ -84,6 +84,7 @@ func Whole(task ReportedTask, stored verdict.StoredRound) *systemv1beta1.Kdoctor
 // tell adds what the round tells beside its paths.
 func tell(spec *systemv1beta1.KdoctorReportSpec, stored verdict.StoredRound, figures *tally) {
 	spec.Coverage = coverage(stored.Round.Coverage)
+	spec.ControllerRelease, spec.AgentReleases = stored.Round.Controller, releases(stored.Round.Agents)
 	spec.Summary = figures.summary()
 	for _, reason := range stored.Verdict.Reasons {
 		message := reason.String()
