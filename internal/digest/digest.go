@@ -7,7 +7,6 @@ package digest
 
 import (
 	"cmp"
-	"hash/fnv"
 	"slices"
 
 	"kdoctor.io/kdoctor/internal/mesh"
@@ -42,7 +41,7 @@ func Of(plan mesh.Plan, paths []report.Path) Digest {
 	results := judge(plan, paths)
 	listed := choose(plan, paths, results)
 	var d Digest
-	sums := map[uint32]*report.Sum{}
+	sums, named := map[uint32]*report.Sum{}, namedPods(plan)
 	for i := range paths {
 		if listed[i] {
 			d.Paths = append(d.Paths, paths[i])
@@ -60,10 +59,11 @@ func Of(plan mesh.Plan, paths []report.Path) Digest {
 			d.NotListed = append(d.NotListed,
 				report.NotListed{Index: uint32(i), Class: classOf(results[i])}) // #nosec G115 -- bounded by MaxTargets
 		}
-		sum.Total.Add(&paths[i], func(pod string) bool {
-			return paths[i].Target.MayAnswer() != target.OnePod &&
-				mesh.NamesPod(plan.Agent.Pod, pod, plan.Detail.Pods)
-		})
+		if paths[i].Target.MayAnswer() == target.OnePod {
+			sum.Total.Add(&paths[i], nobody)
+		} else {
+			sum.Total.Add(&paths[i], named)
+		}
 	}
 	for _, sum := range sums {
 		d.Sums = append(d.Sums, *sum)
@@ -72,6 +72,15 @@ func Of(plan mesh.Plan, paths []report.Path) Digest {
 	return d
 }
 
+// namedPods returns which pods the plan's agent names in its sums.
+func namedPods(plan mesh.Plan) func(pod string) bool {
+	own := mesh.PodClass(plan.Agent.Pod, plan.Detail.Pods)
+	return func(pod string) bool { return mesh.PodClass(pod, plan.Detail.Pods) == own }
+}
+
+// nobody is for paths that only the pod of their target answers.
+func nobody(string) bool { return false }
+
 // judge judges each path by itself.
 func judge(plan mesh.Plan, paths []report.Path) []verdict.Result {
 	persistent, _ := plan.Load.Persistent()
@@ -79,11 +88,7 @@ func judge(plan mesh.Plan, paths []report.Path) []verdict.Result {
 		Expect:      verdict.Expect{SuccessRate: plan.Detail.SuccessRate, MeanDelay: plan.Detail.MeanDelay},
 		Expected:    report.Expected{Requests: plan.Load.Requests(), Persistent: persistent},
 		AnswerBytes: plan.Answer.Bytes}
-	results := make([]verdict.Result, len(paths))
-	for i := range paths {
-		results[i] = alone.Judge(paths[i]).Result
-	}
-	return results
+	return alone.Results(paths)
 }
 
 // classOf returns the class of a result other than a pass.
@@ -101,55 +106,88 @@ func classOf(r verdict.Result) report.Class {
 // choose returns which paths are reported one by one.
 func choose(plan mesh.Plan, paths []report.Path, results []verdict.Result) []bool {
 	listed := make([]bool, len(paths))
-	var bad, good []int
+	worst, random := worstRows, randomRows
+	if plan.Detail.Rows < fewRows {
+		worst, random = min(1, plan.Detail.Rows), 0
+	}
+	var bad, good []ranked
+	// Agents list different paths, so that together they show as much as possible.
+	salt := fnv64(fnvStart, plan.Agent.Pod+"/"+plan.Key.String())
 	for i := range paths {
 		switch {
 		case i < plan.Detail.Listed:
 			listed[i] = true
 		case results[i] != verdict.Pass:
-			bad = append(bad, i)
-		default:
-			good = append(good, i)
+			bad = append(bad, ranked{fnv64(salt, paths[i].Target.ID), i})
+		case random > 0:
+			good = append(good, ranked{fnv64(salt, paths[i].Target.ID), i})
 		}
 	}
-	worst, random := worstRows, randomRows
-	if plan.Detail.Rows < fewRows {
-		worst, random = min(1, plan.Detail.Rows), 0
-	}
-	// Agents list different paths, so that together they show as much as possible.
-	salt := plan.Agent.Pod + "/" + plan.Key.String()
-	byChance := func(indices []int) {
-		order := make(map[int]uint64, len(indices))
-		for _, i := range indices {
-			order[i] = hashOf(salt, paths[i].Target.ID)
+	list := func(chosen []ranked) int {
+		for _, c := range chosen {
+			listed[c.index] = true
 		}
-		slices.SortFunc(indices, func(a, b int) int { return cmp.Compare(order[a], order[b]) })
+		return len(chosen)
 	}
-	take := func(indices []int, n int) (taken int) {
-		taken = min(len(indices), max(n, 0))
-		for _, i := range indices[:taken] {
-			listed[i] = true
-		}
-		return taken
-	}
-	byChance(bad)
-	left := plan.Detail.Rows - take(bad, plan.Detail.Rows-worst-random)
-	byChance(good)
-	random = take(good, min(random, left))
-	good = good[random:]
-	longest := make(map[int]int64, len(good))
-	for _, i := range good {
-		longest[i] = int64(paths[i].Latency.Quantile(0.99))
-	}
-	slices.SortFunc(good, func(a, b int) int { return cmp.Or(cmp.Compare(longest[b], longest[a]), cmp.Compare(a, b)) })
-	take(good, min(worst, left-random))
+	left := plan.Detail.Rows - list(first(bad, plan.Detail.Rows-worst-random))
+	random = list(first(good, min(random, left)))
+	list(longest(paths, min(worst, left-random), func(i int) bool { return !listed[i] && results[i] == verdict.Pass }))
 	return listed
 }
 
-// hashOf is FNV-1a of 64 bits of both texts.
-func hashOf(a, b string) uint64 {
-	h := fnv.New64a()
-	_, _ = h.Write([]byte(a)) // never fails
-	_, _ = h.Write([]byte(b))
-	return h.Sum64()
+// ranked is a path by its index, and its rank: the least comes first.
+type ranked struct {
+	rank  uint64
+	index int
+}
+
+func (r ranked) compare(o ranked) int {
+	return cmp.Or(cmp.Compare(r.rank, o.rank), cmp.Compare(r.index, o.index))
+}
+
+// first returns the first n in their order, all if there are fewer.
+func first(of []ranked, n int) []ranked {
+	if n <= 0 {
+		return nil
+	}
+	if n == 1 && len(of) > 0 {
+		return []ranked{slices.MinFunc(of, ranked.compare)}
+	}
+	slices.SortFunc(of, ranked.compare)
+	return of[:min(len(of), n)]
+}
+
+// longest returns the n paths with the longest delays of those that are asked for.
+func longest(paths []report.Path, n int, asked func(i int) bool) []ranked {
+	var found []ranked
+	for i := range paths {
+		if n <= 0 || !asked(i) {
+			continue
+		}
+		// No quantile is above the maximum: most paths need no look at their histogram.
+		least := len(found) == n
+		if latency := &paths[i].Latency; least && ^uint64(latency.Max()) >= found[n-1].rank { // #nosec G115 -- not negative
+			continue
+		}
+		r := ranked{^uint64(paths[i].Latency.Quantile(0.99)), i} // #nosec G115 -- not negative
+		at, _ := slices.BinarySearchFunc(found, r, ranked.compare)
+		if found = slices.Insert(found, at, r); len(found) > n {
+			found = found[:n]
+		}
+	}
+	return found
+}
+
+// FNV-1a of 64 bits (Fowler, Noll and Vo), without the allocation of hash/fnv.
+const (
+	fnvStart = 14695981039346656037
+	fnvPrime = 1099511628211
+)
+
+// fnv64 returns the hash of a text that follows what the hash so far is of.
+func fnv64(hash uint64, text string) uint64 {
+	for i := range len(text) {
+		hash = (hash ^ uint64(text[i])) * fnvPrime
+	}
+	return hash
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // answererChanges returns the changes of agents that may answer the agent on the target.
-func (j judge) answererChanges(agent string, t *target.Target) []report.Change {
+func (j *judge) answererChanges(agent string, t *target.Target) []report.Change {
 	answers := func(report.Change) bool { return true }
 	switch t.MayAnswer() {
 	case target.OnePod:
@@ -33,7 +33,7 @@ func (j judge) answererChanges(agent string, t *target.Target) []report.Change {
 
 // excusingChanges returns the changes that excuse requests of the path: the changes that the path's excuses name, else
 // the changes of agents that may answer.
-func (j judge) excusingChanges(agent string, t *target.Target, p *report.Path) []report.Change {
+func (j *judge) excusingChanges(agent string, t *target.Target, p *report.Path) []report.Change {
 	var changes []report.Change
 	for _, e := range p.Excuses {
 		for _, c := range e.Changes {

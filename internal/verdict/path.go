@@ -26,15 +26,36 @@ type Alone struct {
 
 // Judge judges one path.
 func (a Alone) Judge(p report.Path) JudgedPath {
-	round := report.Round{Budget: report.RequestBudget{AnswerBytes: a.AnswerBytes},
-		Agents: []report.AgentReport{{Paths: []report.Path{p}}}}
-	j := newJudge(round, a.Expect)
-	j.agents[0].limit = nil
-	return j.judgePath(&j.agents[0], 0, a.Expected)
+	j := a.judge()
+	return j.alone(&p, a.Expected)
+}
+
+// Results returns the result of each path, as Judge has it.
+func (a Alone) Results(paths []report.Path) []Result {
+	j, results := a.judge(), make([]Result, len(paths))
+	for i := range paths {
+		results[i] = j.alone(&paths[i], a.Expected).Result
+	}
+	return results
+}
+
+// judge returns what judges an agent without paths.
+func (a Alone) judge() judge {
+	round := report.Round{Budget: report.RequestBudget{AnswerBytes: a.AnswerBytes}, Agents: []report.AgentReport{{}}}
+	return newJudge(round, a.Expect)
+}
+
+// alone judges the path as if it were the only one of the only agent. An agent may have thousands of paths, so nothing
+// is allocated for one that passes.
+func (j *judge) alone(p *report.Path, expected report.Expected) JudgedPath {
+	agent := &j.agents[0]
+	agent.reported, agent.judged = append(agent.reported[:0], p), append(agent.judged[:0], judgedPath(p))
+	clear(agent.rankings)
+	return j.judgePath(agent, 0, expected)
 }
 
 // judgePath judges the counted requests and the persistent stream apart. The worse result is the path's.
-func (j judge) judgePath(r *reported, i int, expected report.Expected) JudgedPath {
+func (j *judge) judgePath(r *reported, i int, expected report.Expected) JudgedPath {
 	judged := JudgedPath{Target: r.reported[i].Target.ID}
 	s := j.suspects(r, i)
 	judged.Result, judged.Reason = j.judgeCounted(r, i, expected.Requests, s)
@@ -47,7 +68,7 @@ func (j judge) judgePath(r *reported, i int, expected report.Expected) JudgedPat
 // judgeCounted judges the counted requests. The order is: was anything measured, did enough succeed, was it fast
 // enough, could the agent measure at all, was enough measured. Requests that the agent could not send, or that the end
 // of the round cut off, are no evidence about the path and are left out of its rate.
-func (j judge) judgeCounted(r *reported, i int, planned uint64, s suspects) (Result, Reason) {
+func (j *judge) judgeCounted(r *reported, i int, planned uint64, s suspects) (Result, Reason) {
 	p, n := r.judged[i], countRequests(r.reported[i], planned)
 	failures, lost := judgedFailures(p.Failures), j.resetWhileIdle(r.Pod, &p.Target, p)
 	if n.judged == 0 {
@@ -75,7 +96,7 @@ func (j judge) judgeCounted(r *reported, i int, planned uint64, s suspects) (Res
 }
 
 // nothingJudged returns the result if no request is evidence about the path.
-func (j judge) nothingJudged(r *reported, t *target.Target, n requestCounts, p *report.Path, s suspects) (Result,
+func (j *judge) nothingJudged(r *reported, t *target.Target, n requestCounts, p *report.Path, s suspects) (Result,
 	Reason) {
 	if n.areVoid(r.StoppedWhy != "") {
 		return Void, j.excuseReason(r, t, p, n)
@@ -86,7 +107,7 @@ func (j judge) nothingJudged(r *reported, t *target.Target, n requestCounts, p *
 }
 
 // tooFewJudged returns the result if the judged requests are good, but too few.
-func (j judge) tooFewJudged(r *reported, t *target.Target, n requestCounts, p *report.Path) (Result, Reason) {
+func (j *judge) tooFewJudged(r *reported, t *target.Target, n requestCounts, p *report.Path) (Result, Reason) {
 	switch {
 	case n.areVoid(r.StoppedWhy != ""):
 		return Void, j.excuseReason(r, t, p, n)
@@ -98,7 +119,7 @@ func (j judge) tooFewJudged(r *reported, t *target.Target, n requestCounts, p *r
 }
 
 // excuseReason returns why a path is void.
-func (j judge) excuseReason(r *reported, t *target.Target, p *report.Path, n requestCounts) Reason {
+func (j *judge) excuseReason(r *reported, t *target.Target, p *report.Path, n requestCounts) Reason {
 	if r.StoppedWhy != "" && (n.due < n.planned || n.excused == 0) {
 		return Reason{Code: Cut, Text: r.StoppedWhy, Change: r.StoppedBy, Count: n.due, Of: n.planned}
 	}
@@ -113,7 +134,7 @@ func (j judge) excuseReason(r *reported, t *target.Target, p *report.Path, n req
 // successAndDelay returns the worse of two results: whether enough requests of the stream succeeded, and whether they
 // were fast enough. The two are judged apart: a limit that may be why some requests failed need not be why others were
 // slow.
-func (j judge) successAndDelay(s suspects, succeeded Reason, failures []report.Failure, p *report.Path,
+func (j *judge) successAndDelay(s suspects, succeeded Reason, failures []report.Failure, p *report.Path,
 	of stream) (Result, Reason) {
 	result, reason := Pass, Reason{}
 	if missesRate(p.OK, succeeded.Of+succeeded.Lost, j.expect.SuccessRate) {

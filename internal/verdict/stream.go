@@ -15,7 +15,7 @@ import (
 // connection closed, and connections that are lost while idle, count neither way. On all other paths nothing between
 // the two agents may close the connection, and the answering agent keeps it open for longer than the round pauses.
 // There, each closed connection is a failure.
-func (j judge) judgeStream(r *reported, i int, planned uint64, s suspects) (Result, Reason) {
+func (j *judge) judgeStream(r *reported, i int, planned uint64, s suspects) (Result, Reason) {
 	p := r.judged[i]
 	if !p.Target.Persistent() || (p.Persistent == nil && planned == 0) {
 		return Pass, Reason{}
@@ -31,7 +31,7 @@ func (j judge) judgeStream(r *reported, i int, planned uint64, s suspects) (Resu
 }
 
 // judgePersistent judges the stream. measured still includes the excused requests.
-func (j judge) judgePersistent(r *reported, t *target.Target, n requestCounts, measured *report.Path,
+func (j *judge) judgePersistent(r *reported, t *target.Target, n requestCounts, measured *report.Path,
 	s suspects) (Result, Reason) {
 	left := measured.WithoutExcused()
 	failures, closed := judgedFailures(left.Failures), uint64(0)
@@ -61,7 +61,7 @@ func (j judge) judgePersistent(r *reported, t *target.Target, n requestCounts, m
 
 // lostWhileIdle returns how many connections of a stream the other side ended while idle, on a path on which nothing
 // may end them. Each change of an agent that may answer explains one: the stream has one connection open at a time.
-func (j judge) lostWhileIdle(agent string, t *target.Target, p *report.Path) uint64 {
+func (j *judge) lostWhileIdle(agent string, t *target.Target, p *report.Path) uint64 {
 	lost := p.IdleResets + p.IdleCloses
 	if lost == 0 || !direct(t) {
 		return 0
@@ -72,7 +72,7 @@ func (j judge) lostWhileIdle(agent string, t *target.Target, p *report.Path) uin
 // resetWhileIdle returns how many connections of the counted requests were reset while idle, unless a change explains
 // it. Closes in good order are left out: the answering agent closes connections that a burst opened and nobody uses any
 // longer. A change explains any number of resets.
-func (j judge) resetWhileIdle(agent string, t *target.Target, p *report.Path) uint64 {
+func (j *judge) resetWhileIdle(agent string, t *target.Target, p *report.Path) uint64 {
 	if p.IdleResets == 0 || !direct(t) || len(j.answererChanges(agent, t)) > 0 {
 		return 0
 	}
@@ -81,7 +81,7 @@ func (j judge) resetWhileIdle(agent string, t *target.Target, p *report.Path) ui
 
 // neverReused reports whether no connection of a stream lasted until the next request, and nothing on the path explains
 // that.
-func (j judge) neverReused(agent string, t *target.Target, p *report.Path) bool {
+func (j *judge) neverReused(agent string, t *target.Target, p *report.Path) bool {
 	return p.Reused == 0 && direct(t) && p.OK > 1+uint64(len(j.answererChanges(agent, t)))
 }
 

@@ -14,7 +14,7 @@ type Unlisted struct {
 // judgeSums judges the paths that the agent added up. Those that passed by the agent's own judgement pass, unless the
 // agent met a limit. Of the others the agent tells which they are, but not what happened on them: changes excuse them
 // as far as excused tells.
-func (j judge) judgeSums(r *reported, agent *JudgedAgent, worsen func(Result, Reason)) (left bool) {
+func (j *judge) judgeSums(r *reported, agent *JudgedAgent, worsen func(Result, Reason)) (left bool) {
 	var paths, notPassed uint64
 	for _, sum := range r.Sums {
 		paths, notPassed = paths+sum.Paths, notPassed+sum.NotPassed
@@ -42,7 +42,7 @@ func (j judge) judgeSums(r *reported, agent *JudgedAgent, worsen func(Result, Re
 }
 
 // unlisted judges a path that did not pass by the agent's own judgement.
-func (j judge) unlisted(r *reported, path report.NotListed, excused map[kindFamily]bool) Result {
+func (j *judge) unlisted(r *reported, path report.NotListed, excused map[kindFamily]bool) Result {
 	t := path.Target
 	switch {
 	case t == nil:
@@ -65,7 +65,7 @@ type kindFamily = group
 
 // excusedKinds returns the kinds of paths to backends of which changes excuse every listed failure, and at least one.
 // The listed paths are chosen at random among those that did not pass, so that they stand for the others.
-func (j judge) excusedKinds(r *reported, agent *JudgedAgent) map[kindFamily]bool {
+func (j *judge) excusedKinds(r *reported, agent *JudgedAgent) map[kindFamily]bool {
 	excused, failed := map[kindFamily]bool{}, map[kindFamily]bool{}
 	for i, p := range r.reported {
 		at := kindFamily{p.Target.Kind, p.Target.Family}

@@ -18,10 +18,10 @@ type suspects struct {
 	// limit.
 	answerer *Reason
 	proxy
-	// path is the path itself. likeOfAsker ranks the asker's paths of the same protocol, likeOfAnswerer the paths of
-	// all who reach the same pod.
-	path                        *report.Path
-	likeOfAsker, likeOfAnswerer func(stream, measure) []ranked
+	// path is the path itself, reported its agent.
+	path      *report.Path
+	reported  *reported
+	answerers *slowAnswerers
 }
 
 // proxy describes what is between an agent and the agents that answer it.
@@ -33,38 +33,46 @@ type proxy struct {
 
 // proxyOf describes the proxy on the path. The path must still include its excused requests.
 func proxyOf(p *report.Path) proxy {
-	return proxy{proxied: p.Target.Proxied(), gateway: p.Gateway() && (p.Persistent == nil || p.Persistent.Gateway())}
+	if !p.Target.Proxied() {
+		return proxy{}
+	}
+	return proxy{proxied: true, gateway: p.Gateway() && (p.Persistent == nil || p.Persistent.Gateway())}
 }
 
 // suspects returns the limits that may explain the i-th path of the agent.
-func (j judge) suspects(r *reported, i int) suspects {
+func (j *judge) suspects(r *reported, i int) suspects {
 	p := r.judged[i]
 	s := suspects{agent: r.limit, asker: firstOf(r.limit, pathLimit(r.reported[i])), proxy: proxyOf(r.reported[i]),
-		path: p}
+		path: p, reported: r, answerers: &j.slow}
 	s.answerer = j.slow.limitOn(r.Pod, p, s.proxy, s.asker != nil)
-	s.likeOfAsker = func(of stream, by measure) []ranked {
-		return r.rankings.ranking(rankingKey{route{protocol: p.Target.Protocol}, of, by}, func() []comparedPath {
-			// Excused requests are included: a change elsewhere must not make this path look worse.
-			var all []comparedPath
-			for k, q := range r.judged {
-				if q.Target.Protocol == p.Target.Protocol {
-					all = append(all, comparedPath{q, r.reported[k]})
-				}
-			}
-			return all
-		})
-	}
-	s.likeOfAnswerer = func(of stream, by measure) []ranked {
-		key := rankingKey{routeOf(&p.Target), of, by}
-		return j.slow.rankings.ranking(key, func() []comparedPath {
-			var all []comparedPath
-			for _, q := range j.slow.pathsTo[key.route] {
-				all = append(all, comparedPath{q, q})
-			}
-			return all
-		})
-	}
 	return s
+}
+
+// likeOfAsker ranks the asker's paths of the same protocol.
+func (s suspects) likeOfAsker(of stream, by measure) []ranked {
+	protocol := s.path.Target.Protocol
+	return s.reported.rankings.ranking(rankingKey{route{protocol: protocol}, of, by}, func() []comparedPath {
+		// Excused requests are included: a change elsewhere must not make this path look worse.
+		var all []comparedPath
+		for k, q := range s.reported.judged {
+			if q.Target.Protocol == protocol {
+				all = append(all, comparedPath{q, s.reported.reported[k]})
+			}
+		}
+		return all
+	})
+}
+
+// likeOfAnswerer ranks the paths of all who reach the same pod.
+func (s suspects) likeOfAnswerer(of stream, by measure) []ranked {
+	key := rankingKey{routeOf(&s.path.Target), of, by}
+	return s.answerers.rankings.ranking(key, func() []comparedPath {
+		var all []comparedPath
+		for _, q := range s.answerers.pathsTo[key.route] {
+			all = append(all, comparedPath{q, q})
+		}
+		return all
+	})
 }
 
 // suspectedOfTimeouts returns the limits that may explain the path's timeouts, without the limits that like paths
@@ -182,7 +190,7 @@ func slowAnswers(round report.Round, agents []reported) slowAnswerers {
 // request; anything beyond has another reason. Pods of MayAlsoAnswer count if one of them answered. Timeouts do not
 // count if the asker met a limit too, which may be the reason.
 func (s slowAnswerers) limitOn(agent string, p *report.Path, via proxy, limited bool) *Reason {
-	if !p.Target.Answers() {
+	if len(s.limits) == 0 || !p.Target.Answers() {
 		// A kernel answers, not the agent.
 		return nil
 	}

@@ -174,17 +174,22 @@ func newReported(a *report.AgentReport, expect Expect) reported {
 	}
 	slices.SortStableFunc(r.reported, func(a, b *report.Path) int { return cmp.Compare(a.Target.ID, b.Target.ID) })
 	for _, p := range r.reported {
-		if p.Excused() > 0 || (p.Persistent != nil && p.Persistent.Excused() > 0) {
-			left := p.WithoutExcused()
-			p = &left
-		}
-		r.judged = append(r.judged, p)
+		r.judged = append(r.judged, judgedPath(p))
 	}
 	return r
 }
 
+// judgedPath returns the path as if the excused requests had never been made.
+func judgedPath(p *report.Path) *report.Path {
+	if p.Excused() == 0 && (p.Persistent == nil || p.Persistent.Excused() == 0) {
+		return p
+	}
+	left := p.WithoutExcused()
+	return &left
+}
+
 // judgeAgent judges one agent. A stop or a missing measurement weighs more than excuses.
-func (j judge) judgeAgent(r reported) JudgedAgent {
+func (j *judge) judgeAgent(r reported) JudgedAgent {
 	expected, _ := j.round.ExpectedOf(r.Pod)
 	agent := JudgedAgent{Pod: r.Pod, Node: r.Node, Result: Pass}
 	left, measured := false, make(map[string]bool, len(r.reported))

@@ -20,13 +20,7 @@ func BenchmarkPaths(b *testing.B) {
 	}
 	m := measured{fault: Healthy, nodes: nodes, load: plan.Load, pool: newPool(nodes),
 		random: rand.New(rand.NewPCG(1, 1)), began: time.Now(), arrived: func(int, uint64, uint64) {}}
-	all := func() (paths []report.Path) {
-		paths = make([]report.Path, 0, len(plan.Targets))
-		for _, t := range plan.Targets {
-			paths = append(paths, m.path(t))
-		}
-		return paths
-	}
+	all := func() []report.Path { return m.paths(plan.Targets) }
 	each := func(b *testing.B) {
 		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(plan.Targets)), "ns/path")
 	}

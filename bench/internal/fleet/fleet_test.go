@@ -47,9 +47,7 @@ func measure(t *testing.T, f Fault) (reports []report.AgentReport, counted []uin
 			arrived: func(pod int, n, _ uint64) { counted[pod] += n }}
 		r := report.AgentReport{Pod: plan.Agent.Pod, Started: m.began, Ended: m.began.Add(plan.Load.Duration),
 			Finished: true}
-		for _, target := range plan.Targets {
-			r.Paths = append(r.Paths, m.path(target))
-		}
+		r.Paths = m.paths(plan.Targets)
 		raw, err := proto.Marshal(wire.Report(r))
 		if err != nil {
 			t.Fatal(err)

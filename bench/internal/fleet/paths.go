@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"strings"
@@ -64,21 +65,29 @@ type measured struct {
 	arrived func(pod int, counted, persistent uint64)
 }
 
-// path computes the path to one target.
-func (m measured) path(t target.Target) report.Path {
-	to := destinationOf(t)
-	p := m.stream(to, m.load.Requests(), false)
-	p.Target = t
-	if persistent, _ := m.load.Persistent(); persistent > 0 {
-		kept := m.stream(to, persistent, true)
-		p.Persistent = &kept
+// paths computes the paths to the targets.
+func (m measured) paths(targets []target.Target) []report.Path {
+	paths := make([]report.Path, len(targets))
+	var kept []report.Path
+	persistent, _ := m.load.Persistent()
+	if persistent > 0 {
+		kept = make([]report.Path, len(targets))
 	}
-	return p
+	for i, t := range targets {
+		to := destinationOf(t)
+		m.stream(&paths[i], to, m.load.Requests(), false)
+		paths[i].Target = t
+		if persistent > 0 {
+			m.stream(&kept[i], to, persistent, true)
+			paths[i].Persistent = &kept[i]
+		}
+	}
+	return paths
 }
 
 // stream computes the counted or the persistent requests to a destination. Services choose a pod again for each counted
 // request, and one for the persistent stream.
-func (m measured) stream(to destination, requests uint64, persistent bool) report.Path {
+func (m measured) stream(into *report.Path, to destination, requests uint64, persistent bool) {
 	var peers map[string]uint64
 	var lost uint64
 	outcome, far := answered, otherZone
@@ -89,7 +98,7 @@ func (m measured) stream(to destination, requests uint64, persistent bool) repor
 		outcome = timedOut
 	case to.pod >= 0:
 		far = m.far(to.pod)
-		peers = map[string]uint64{m.pool.names[to.pod]: requests}
+		peers = m.pool.only(to.pod, requests)
 	default:
 		peers, lost = m.choose(to.entry, requests, persistent)
 	}
@@ -100,26 +109,26 @@ func (m measured) stream(to destination, requests uint64, persistent bool) repor
 		shape.fate = timedOut
 	}
 	shape.lossy = m.fault == Loss && far != sameNode
-	p := m.pool.draw(shape, m.load, m.random)
-	p.Started, p.Ended = m.began, m.began.Add(m.load.Duration)
-	if shape.lossy && p.OK < requests {
-		peers = fewer(peers, requests-p.OK)
+	*into = *m.pool.draw(shape, m.load, m.random)
+	into.Started, into.Ended = m.began, m.began.Add(m.load.Duration)
+	if shape.lossy && into.OK < requests {
+		peers = fewer(peers, requests-into.OK)
 	}
-	p.Peers = peers
+	into.Peers = peers
+	if to.pod >= 0 && len(peers) == 1 {
+		m.count(to.pod, peers[m.pool.names[to.pod]], persistent)
+		return
+	}
 	for pod, n := range peers {
-		m.count(pod, n, persistent)
+		m.count(m.pool.pods[pod], n, persistent)
 	}
-	return p
 }
 
-func (m measured) count(pod string, n uint64, persistent bool) {
-	i, ok := m.pool.pods[pod]
-	switch {
-	case !ok:
-	case persistent:
-		m.arrived(i, 0, n)
-	default:
-		m.arrived(i, n, 0)
+func (m measured) count(pod int, n uint64, persistent bool) {
+	if persistent {
+		m.arrived(pod, 0, n)
+	} else {
+		m.arrived(pod, n, 0)
 	}
 }
 
@@ -140,7 +149,6 @@ func (m measured) choose(entry int, requests uint64, persistent bool) (peers map
 	if entry < 0 {
 		entry = m.from
 	}
-	peers = make(map[string]uint64, requests)
 	each := uint64(1)
 	if persistent {
 		each = requests
@@ -156,13 +164,20 @@ func (m measured) choose(entry int, requests uint64, persistent bool) (peers map
 		if persistent {
 			each = left
 		}
+		if each == requests {
+			return m.pool.only(pod, requests), lost
+		}
+		if peers == nil {
+			peers = make(map[string]uint64, requests)
+		}
 		peers[m.pool.names[pod]] += each
 	}
 	return peers, lost
 }
 
-// fewer takes answers away from the pods until n are gone.
+// fewer returns the answers of the pods without n of them.
 func fewer(peers map[string]uint64, n uint64) map[string]uint64 {
+	peers = maps.Clone(peers)
 	for pod, has := range peers {
 		gone := min(has, n)
 		if n -= gone; has == gone {

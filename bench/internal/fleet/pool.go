@@ -36,10 +36,13 @@ type pool struct {
 	mu    sync.Mutex
 	load  mesh.Load
 	known map[shape][]report.Path
+	// alone has, by the number of answers, what it looks like when all are of the same pod, by its index.
+	alone map[uint64][]map[string]uint64
 }
 
 func newPool(nodes int) *pool {
-	p := &pool{names: make([]string, nodes), pods: make(map[string]int, nodes)}
+	p := &pool{names: make([]string, nodes), pods: make(map[string]int, nodes),
+		alone: map[uint64][]map[string]uint64{}}
 	for i := range nodes {
 		p.names[i] = Pod(i)
 		p.pods[p.names[i]] = i
@@ -47,8 +50,23 @@ func newPool(nodes int) *pool {
 	return p
 }
 
+// only returns n answers of one pod.
+func (p *pool) only(pod int, n uint64) map[string]uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	known := p.alone[n]
+	if known == nil {
+		known = make([]map[string]uint64, len(p.names))
+		p.alone[n] = known
+	}
+	if known[pod] == nil {
+		known[pod] = map[string]uint64{p.names[pod]: n}
+	}
+	return known[pod]
+}
+
 // draw returns a stream of the shape. It has neither a target, nor peers, nor times.
-func (p *pool) draw(s shape, of mesh.Load, random *rand.Rand) report.Path {
+func (p *pool) draw(s shape, of mesh.Load, random *rand.Rand) *report.Path {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.load != of || p.known == nil {
@@ -56,11 +74,11 @@ func (p *pool) draw(s shape, of mesh.Load, random *rand.Rand) report.Path {
 	}
 	known := p.known[s]
 	if at := random.IntN(variants); at < len(known) {
-		return known[at]
+		return &known[at]
 	}
 	made := stream(s, of, random)
 	p.known[s] = append(known, made)
-	return made
+	return &made
 }
 
 // stream makes the attempts one after the other and counts them as a load does.
