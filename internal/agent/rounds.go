@@ -25,6 +25,8 @@ const (
 	remember = time.Hour
 	// maxReportBytes bounds the reports of all ended rounds together. The newest report stays whatever its size.
 	maxReportBytes = 64 << 20
+	// idleAfter is how long after the end of its last round an agent is idle: reports are fetched within seconds.
+	idleAfter = 5 * time.Second
 )
 
 // measurement is a round's load. Run is called once, Paths at any time.
@@ -59,12 +61,18 @@ type rounds struct {
 	answers  answerer
 	measure  func(mesh.Plan) measurement
 	watch    watch
-	log      *slog.Logger
-	running  sync.WaitGroup
+	// idle is called whenever the agent becomes idle; nil is nothing.
+	idle    func()
+	log     *slog.Logger
+	running sync.WaitGroup
 
-	mu     sync.Mutex
-	closed bool
-	known  map[schedule.Key]*round
+	mu sync.Mutex
+	// resting calls idle, unless a round starts before that; nil while a round runs, and before the first one.
+	resting *time.Timer
+	// underWay is how many rounds run.
+	underWay int
+	closed   bool
+	known    map[schedule.Key]*round
 	// refused are rounds that were stopped before they began. A plan that arrives after its stop must not start one.
 	refused []schedule.Key
 }
@@ -108,7 +116,9 @@ func (s *rounds) start(plan mesh.Plan) (known bool, err error) {
 	for _, o := range older {
 		o.cancel()
 	}
+	s.wake()
 	s.running.Go(func() {
+		defer s.rest()
 		defer cancel()
 		for _, o := range older {
 			<-o.done
@@ -121,6 +131,24 @@ func (s *rounds) start(plan mesh.Plan) (known bool, err error) {
 		s.log.Info("round ends", "round", plan.Key.String(), "finished", r.finished(), "after", time.Since(r.started))
 	})
 	return false, nil
+}
+
+// wake notes that a round starts; s.mu is held.
+func (s *rounds) wake() {
+	s.underWay++
+	if s.resting != nil {
+		s.resting.Stop()
+		s.resting = nil
+	}
+}
+
+// rest notes that a round has ended.
+func (s *rounds) rest() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.underWay--; s.underWay == 0 && s.idle != nil && !s.closed {
+		s.resting = time.AfterFunc(idleAfter, s.idle)
+	}
 }
 
 // newer reports whether a comes after b; both are rounds of the same task.
@@ -204,6 +232,9 @@ func (s *rounds) stop(ctx context.Context, key schedule.Key) error {
 func (s *rounds) close() {
 	s.mu.Lock()
 	s.closed = true
+	if s.resting != nil {
+		s.resting.Stop()
+	}
 	for _, r := range s.known {
 		r.cancel()
 	}

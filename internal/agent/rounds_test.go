@@ -75,6 +75,35 @@ func knows(s *rounds, p mesh.Plan) bool {
 	return ok && err == nil
 }
 
+func TestAnAgentIsIdleSomeSecondsAfterItsLastRound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := testRounds()
+		var idle atomic.Int64
+		s.idle = func() { idle.Add(1) }
+		expect := func(after time.Duration, times int64) {
+			t.Helper()
+			time.Sleep(after)
+			synctest.Wait()
+			if got := idle.Load(); got != times {
+				t.Fatalf("the agent was idle %d times, want %d", got, times)
+			}
+		}
+		expect(time.Minute, 0)
+		begin(t, s, lasting("a", 1, 10*time.Second, time.Minute))
+		begin(t, s, lasting("b", 1, 30*time.Second, time.Minute))
+		expect(10*time.Second+2*idleAfter, 0)
+		begin(t, s, lasting("a", 2, 10*time.Second, time.Minute))
+		expect(10*time.Second+idleAfter-time.Second, 0)
+		begin(t, s, lasting("a", 3, time.Second, time.Minute))
+		expect(idleAfter, 0)
+		expect(2*time.Second, 1)
+		expect(time.Hour, 1)
+		begin(t, s, lasting("a", 4, time.Second, time.Minute))
+		s.close()
+		expect(time.Hour, 1)
+	})
+}
+
 func TestRoundIsOverAtItsLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, _ := testRounds()

@@ -78,6 +78,15 @@ func text(what, s string, least, most int) error {
 	if len(s) < least || len(s) > most {
 		return fmt.Errorf("%s has %d bytes, allowed are %d to %d", what, len(s), least, most)
 	}
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] >= 0x7f {
+			return textBeyondASCII(what, s)
+		}
+	}
+	return nil
+}
+
+func textBeyondASCII(what, s string) error {
 	if !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 		return fmt.Errorf("%s has characters that are not text", what)
 	}

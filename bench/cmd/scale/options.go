@@ -42,8 +42,8 @@ func parse(args []string) (options, error) {
 	flags.StringVar(&memory, "memory", ofTheChart, "the controller's limit of memory, which a cgroup enforces: chart "+
 		"is what the chart gives it, none is no limit, others are quantities such as 500Mi")
 	flags.DurationVar(&o.limit, "limit", 8*time.Minute, "how long a round may take until it counts as lost")
-	flags.IntVar(&o.heartbeat, "heartbeat", 0, "in place of the faults, how many rounds of a heartbeat, one a minute; "+
-		"the goal is about 500 with -nodes=300")
+	flags.IntVar(&o.heartbeat, "heartbeat", 0, "in place of the faults, how many rounds of a heartbeat, one right after "+
+		"the other with the least load; the goal is about 500 with -nodes=300")
 	flags.Uint64Var(&o.seed, "seed", 1, "decides what the agents measure")
 	flags.StringVar(&o.programs, "programs", ".build/bin", "folder of the controller, the plugin and the lab")
 	flags.StringVar(&o.chart, "chart", "charts/kdoctor", "folder of the chart")

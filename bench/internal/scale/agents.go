@@ -77,8 +77,9 @@ func startAgents(ctx context.Context, nodes int, seed uint64, tlsDir, folder str
 	if err != nil {
 		return nil, fmt.Errorf("find this program: %w", err)
 	}
-	// There is more memory than time: the less the agents compute, the less they disturb what is measured.
-	running, err := start(nil, out, []string{"GOGC=400"}, self, Agents, string(config))
+	// There is more memory than time: the less the agents compute, the less they disturb what is measured. They collect
+	// garbage seldom and leave free memory where it is.
+	running, err := start(nil, out, []string{"GOGC=400", "GODEBUG=madvdontneed=0"}, self, Agents, string(config))
 	if err != nil {
 		return nil, err
 	}

@@ -81,7 +81,15 @@ func Measure(ctx context.Context, o Options, done func(Result) error) (err error
 			return err
 		}
 	}
-	return nil
+	if !canRefuse(o.Nodes) {
+		return nil
+	}
+	b.say("%d nodes, a plan that cannot fit", o.Nodes)
+	r, err := b.refused(ctx)
+	if err != nil {
+		return err
+	}
+	return done(r)
 }
 
 func (b *bed) say(format string, args ...any) {
@@ -146,6 +154,9 @@ func (b *bed) startController(ctx context.Context) error {
 	args := append([]string{}, b.chart.args...)
 	args = append(args, "--report-url="+b.reports, "--agent-manifests="+manifests,
 		fmt.Sprintf("--max-requests-per-agent=%d", mostPerAgent(b.options.Nodes)))
+	if n := b.options.Heartbeat; n > 0 {
+		args = append(args, fmt.Sprintf("--report-max-rounds=%d", keptOf(n)))
+	}
 	b.controller, err = start(b.group, b.log, append(b.chart.env, "KUBECONFIG="+b.cluster.kubeconfig),
 		b.options.Controller, args...)
 	if err != nil {

@@ -33,7 +33,9 @@ func Goals() []Goal {
 	healthy := []fleet.Fault{fleet.Healthy}
 	placed := []fleet.Fault{fleet.DeadNode, fleet.BlockedPort, fleet.LostZonePair}
 	always := func(value func(Result) float64) func(Result) (float64, bool) {
-		return func(r Result) (float64, bool) { return value(r), r.Heartbeat == nil || r.Lost != "" }
+		return func(r Result) (float64, bool) {
+			return value(r), r.Refused == nil && (r.Heartbeat == nil || r.Lost != "")
+		}
 	}
 	peak := always(func(r Result) float64 { return float64(r.Peak) / 1e6 })
 	after := always(func(r Result) float64 { return r.After })
@@ -55,7 +57,7 @@ func Goals() []Goal {
 		{"report after the last agent's end", 5000, healthy, 10, "s", after},
 		{"every pair is probed within", 5000, healthy, 300, "s", everyPair},
 		{"stored, full rows", 0, healthy, 100, "B a path", func(r Result) (float64, bool) {
-			return r.PerPath(), r.Paths <= fullRows && r.Heartbeat == nil
+			return r.PerPath(), r.Paths <= fullRows && r.Heartbeat == nil && r.Refused == nil
 		}},
 		{"GET of the report", 5000, healthy, 0.5, "s", always(func(r Result) float64 { return r.Get.Seconds })},
 		{"kubectl get -o yaml", 5000, healthy, 2, "s", always(func(r Result) float64 { return r.YAML.Seconds })},
@@ -68,6 +70,13 @@ func Goals() []Goal {
 		{"heartbeat: growth of the memory", 0, healthy, 1.1, "times", ofHeartbeat(Heartbeat.Growth)},
 		{"heartbeat: share of the store's bound", 0, healthy, 1, "", ofHeartbeat(func(h Heartbeat) float64 {
 			return float64(h.Stored) / float64(max(1, h.MostStored))
+		})},
+		{"heartbeat: growth of the full store", 0, healthy, 1.1, "times", ofHeartbeat(Heartbeat.StoreGrowth)},
+		{"a plan that cannot fit is refused with a sentence", 0, healthy, 0, "not so", ofRefused(func(f Refused) float64 {
+			return one(!f.Told())
+		})},
+		{"a plan that cannot fit: agents that got one", 0, healthy, 0, "agents", ofRefused(func(f Refused) float64 {
+			return float64(f.Agents)
 		})},
 		{"the fault is one finding, in its place", 1000, placed, 0, "not so", always(func(r Result) float64 {
 			return one(!r.Placed())
@@ -84,6 +93,15 @@ func ofHeartbeat(value func(Heartbeat) float64) func(Result) (float64, bool) {
 			return 0, false
 		}
 		return value(*r.Heartbeat), true
+	}
+}
+
+func ofRefused(value func(Refused) float64) func(Result) (float64, bool) {
+	return func(r Result) (float64, bool) {
+		if r.Refused == nil {
+			return 0, false
+		}
+		return value(*r.Refused), true
 	}
 }
 

@@ -62,6 +62,8 @@ type Result struct {
 	Coverage *systemv1beta1.Coverage `json:"Coverage,omitempty"`
 	// Heartbeat is about many rounds; nil where the result is about one.
 	Heartbeat *Heartbeat `json:"Heartbeat,omitempty"`
+	// Refused is about a task whose plan cannot fit; nil where the result is about another.
+	Refused *Refused `json:"Refused,omitempty"`
 }
 
 // Finding is what the report says of where a fault is.
@@ -154,13 +156,19 @@ func (r Result) Lines() []string {
 			"may", r.Killed))
 	}
 	if h := r.Heartbeat; h != nil {
-		lines = append(lines, fmt.Sprintf("%d rounds, one a minute: the peak of a round grew %.2f times, and %s of %s are "+
-			"stored", h.Rounds, h.Growth(), mega(h.Stored), mega(h.MostStored)))
+		lines = append(lines, fmt.Sprintf("%d rounds in %.0f s: the peak of a round grew %.2f times, by %.1f kB a round; %s "+
+			"are stored of %s, %d rounds at most, and %.2f times as much as when these were first reached; %d rounds did "+
+			"not succeed", h.Rounds, h.Seconds, h.Growth(), h.Slope()/1e3, mega(h.Stored), mega(h.MostStored), h.Kept,
+			h.StoreGrowth(), r.Reasons))
+	}
+	if f := r.Refused; f != nil {
+		return append(lines, fmt.Sprintf("a plan that cannot fit was refused after %s, and %d agents got one: %s",
+			seconds(r.Took), f.Agents, f.Why))
 	}
 	if r.Lost != "" {
 		return append(lines, "the report is lost: "+strings.Join(strings.Fields(r.Lost), " "))
 	}
-	if r.FirstReason != "" {
+	if r.FirstReason != "" && r.Heartbeat == nil {
 		lines = append(lines, fmt.Sprintf("%d agents took %.0f s from the first begin to the last end, %d gave no "+
 			"report; the first of %d reasons: %s", r.Agents, r.AgentsTook, r.NotReported, r.Reasons, r.FirstReason))
 	}
