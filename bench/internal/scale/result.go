@@ -108,6 +108,14 @@ func (r Result) Row() []string {
 		empty := make([]string, 9)
 		return append([]string{strconv.Itoa(r.Nodes), string(r.Fault), "lost", mega(r.Peak)}, empty...)
 	}
+	if r.Refused != nil || r.Heartbeat != nil {
+		empty := make([]string, 9)
+		what, peak := "refused", ""
+		if r.Heartbeat != nil {
+			what, peak = "heartbeat", mega(r.Peak)
+		}
+		return append([]string{strconv.Itoa(r.Nodes), what, r.Outcome, peak}, empty...)
+	}
 	return []string{strconv.Itoa(r.Nodes), string(r.Fault), r.Outcome, mega(r.Peak), mega(r.ReadPeak),
 		fmt.Sprintf("%.1f s", r.CPU), seconds(r.After),
 		shown(r.Get, fmt.Sprintf("%s %s", seconds(r.Get.Seconds), size(r.Get.Bytes))),

@@ -45,6 +45,12 @@ func TestGoals(t *testing.T) {
 			[]string{"stored, full rows"}},
 		"no path by path above the bound": {[]Result{{Nodes: 150, Fault: fleet.Healthy, Outcome: "succeed",
 			Paths: 45150, Stored: 1e9}}, nil},
+		"a plan that cannot fit, of which the status says nothing": {[]Result{{Nodes: 2000, Fault: fleet.Healthy,
+			Outcome: "fail", Refused: &Refused{Why: "2000 agents did not report"}}},
+			[]string{"a plan that cannot fit is refused with a sentence"}},
+		"a plan that cannot fit and is sent all the same": {[]Result{{Nodes: 2000, Fault: fleet.Healthy, Outcome: "fail",
+			Refused: &Refused{Why: "nothing was sent: it is too much", Agents: 1}}},
+			[]string{"a plan that cannot fit: agents that got one"}},
 		"every pair within six minutes": {change(good, func(r *Result) {
 			r.Nodes, r.Coverage = 5000, &systemv1beta1.Coverage{EveryPairWithin: "6m0s", EveryPairWithinInMs: 360e3}
 			r.YAML.Peak, r.Took = 200e6, 60
@@ -118,6 +124,36 @@ func TestGrowthIsThatAfterTheStart(t *testing.T) {
 	}
 	if got := (Heartbeat{}).Growth(); got != 1 {
 		t.Errorf("no rounds grew %.3f times", got)
+	}
+}
+
+func TestSlopeIsThatAfterTheStart(t *testing.T) {
+	h := Heartbeat{Kept: 50}
+	for round := range 100 {
+		h.Memory = append(h.Memory, uint64(1000+20*max(round, 10)+round%2))
+		h.StoredAfter = append(h.StoredAfter, uint64(10*min(round+1, 50)))
+	}
+	h.Stored = 500
+	if got := h.Slope(); got < 19.9 || got > 20.1 {
+		t.Errorf("the memory grows %.2f bytes a round, want 20", got)
+	}
+	if got := h.StoreGrowth(); got != 1 {
+		t.Errorf("a full store grew %.2f times, want 1", got)
+	}
+	h.Stored = 1000
+	if got := h.StoreGrowth(); got != 2 {
+		t.Errorf("a store that doubled grew %.2f times", got)
+	}
+	if got := (Heartbeat{}).Slope(); got != 0 {
+		t.Errorf("no rounds grow %.2f bytes a round", got)
+	}
+}
+
+func TestWherePlansCannotFit(t *testing.T) {
+	for nodes, want := range map[int]bool{50: false, 1000: false, 2000: true, 5000: true} {
+		if got := canRefuse(nodes); got != want {
+			t.Errorf("%d nodes: %v, want %v", nodes, got, want)
+		}
 	}
 }
 
