@@ -45,8 +45,8 @@ func goBuild(o Options) Compiler {
 		if err != nil {
 			return err
 		}
-		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-mod=readonly",
-			"-ldflags", o.Linker, "-o", to, pkg)
+		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags=grpcnotrace", "-buildvcs=false",
+			"-mod=readonly", "-ldflags", o.Linker, "-o", to, pkg)
 		cmd.Dir = o.Source
 		cmd.Env = append(os.Environ(), "GOOS="+p.OS, "GOARCH="+p.Arch, "GOAMD64=v1", "GOARM64=v8.0", "CGO_ENABLED=0",
 			"GOFLAGS=", "GOEXPERIMENT=", "GOWORK=off", "GOFIPS140=off", "GODEBUG=")

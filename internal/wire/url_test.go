@@ -38,3 +38,19 @@ func TestAddressesOfTargets(t *testing.T) {
 		})
 	}
 }
+
+// The addresses that nearly all targets have are not left to url.Parse.
+func TestPlainAddressesAreTakenOrRefusedAsOthersAre(t *testing.T) {
+	for address, taken := range map[string]bool{
+		"http://198.18.1.2:80": true, "http://198.18.1.2:80/": true, "http://[fd00::1]:80": true,
+		"http://name:80": true, "http://198.18.1.2:": true, "http://198.18.1.2:+80": false,
+		"http://198.18.1.2:80//": true, "http//198.18.1.2:80": false, "HTTP://198.18.1.2:80": true,
+		"http://198.18.1.2:00080": true, "http://198.18.1.2:00": false,
+	} {
+		plan := least()
+		plan.Targets[0].Protocol, plan.Targets[0].Address, plan.Targets[0].Dial = target.HTTP, address, ""
+		if _, err := wire.ParsePlan(wire.Plan(plan)); (err == nil) != taken {
+			t.Errorf("%s is taken: %t (%v), want %t", address, err == nil, err, taken)
+		}
+	}
+}
