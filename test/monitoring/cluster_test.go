@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -156,10 +157,10 @@ func seriesOf(f *dto.MetricFamily, m *dto.Metric, into map[string]string) {
 	case dto.MetricType_HISTOGRAM:
 		h := m.GetHistogram()
 		for _, b := range h.GetBucket() {
-			into[name("_bucket", fmt.Sprintf(`le="%g"`, b.GetUpperBound()))] = fmt.Sprint(b.GetCumulativeCount())
+			into[name("_bucket", fmt.Sprintf(`le="%g"`, b.GetUpperBound()))] = strconv.FormatUint(b.GetCumulativeCount(), 10)
 		}
-		into[name("_bucket", `le="+Inf"`)] = fmt.Sprint(h.GetSampleCount())
-		into[name("_count")] = fmt.Sprint(h.GetSampleCount())
+		into[name("_bucket", `le="+Inf"`)] = strconv.FormatUint(h.GetSampleCount(), 10)
+		into[name("_count")] = strconv.FormatUint(h.GetSampleCount(), 10)
 		into[name("_sum")] = fmt.Sprint(h.GetSampleSum())
 	case dto.MetricType_COUNTER:
 		into[name("")] = fmt.Sprint(m.GetCounter().GetValue())

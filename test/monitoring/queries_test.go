@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/promql/promqltest"
@@ -90,7 +89,7 @@ func TestQueriesNameWhatIsExposed(t *testing.T) {
 				used[s.Name] = true
 				labelsOf = append(labelsOf, its...)
 				for _, m := range s.LabelMatchers {
-					if m.Name != labels.MetricName && !slices.Contains(its, m.Name) {
+					if m.Name != "__name__" && !slices.Contains(its, m.Name) {
 						t.Errorf("%s: %s has no label %s", q.where, s.Name, m.Name)
 					}
 				}
@@ -130,7 +129,8 @@ func TestDashboardShowsWhatIsScraped(t *testing.T) {
 		if !strings.HasPrefix(q.where, "panel") {
 			continue
 		}
-		ask, err := engine.NewInstantQuery(t.Context(), stored, promql.NewPrometheusQueryOpts(false, 0, nil), q.expr, c.now)
+		options := promql.NewPrometheusQueryOpts(false, 0, nil)
+		ask, err := engine.NewInstantQuery(t.Context(), stored, options, q.expr, c.now)
 		if err != nil {
 			t.Errorf("%s: %v", q.where, err)
 			continue
