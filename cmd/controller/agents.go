@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"os"
 
-	coordinationv1 "k8s.io/api/coordination/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 
@@ -53,8 +53,12 @@ func makeLease(ctx context.Context, o *options, cluster *rest.Config, owner *met
 	if err != nil {
 		return err
 	}
-	made := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: o.namespace, Name: lease,
-		OwnerReferences: []metav1.OwnerReference{*owner}}}
+	made := &unstructured.Unstructured{}
+	made.SetAPIVersion("coordination.k8s.io/v1")
+	made.SetKind("Lease")
+	made.SetNamespace(o.namespace)
+	made.SetName(lease)
+	made.SetOwnerReferences([]metav1.OwnerReference{*owner})
 	if err := direct.Create(ctx, made); err != nil && !apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("make the leader's lease: %w", err)
 	}

@@ -55,6 +55,7 @@ func (i *Inventory) Snapshot(ctx context.Context, of topology.Workload) (topolog
 	}
 	var outside map[string]string
 	snapshot.Agents, snapshot.Leaving, outside = agents(ctx, wanted, pods, nodes)
+	i.explain(ctx, wanted, snapshot.Agents, snapshot.Taken)
 	snapshot.Nodes = nodesOf(nodes, outside)
 	if snapshot.Services, err = i.services(ctx, of.Services, pods); err != nil {
 		return topology.Snapshot{}, err

@@ -107,7 +107,15 @@ func unscheduled(p *corev1.Pod) {
 func reader(t *testing.T, objects []client.Object) client.Reader {
 	t.Helper()
 	return fake.NewClientBuilder().WithScheme(clientgoscheme.Scheme).WithObjects(
-		objects...).WithStatusSubresource().Build()
+		objects...).WithStatusSubresource().
+		WithIndex(&corev1.Event{}, "involvedObject.uid", func(o client.Object) []string {
+			event, _ := o.(*corev1.Event)
+			return []string{string(event.InvolvedObject.UID)}
+		}).
+		WithIndex(&corev1.Event{}, "reason", func(o client.Object) []string {
+			event, _ := o.(*corev1.Event)
+			return []string{event.Reason}
+		}).Build()
 }
 
 // seen is what the cases about agents look at.

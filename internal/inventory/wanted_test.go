@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -324,6 +325,36 @@ func TestNodesOutsideADeployment(t *testing.T) {
 			got := whereOf(snapshot(t, topology.Workload{Kind: topology.Deployment, Name: "agents"},
 				append(deployment(c.replicas), c.objects...)...))
 			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// A quota, a Pod Security Standard or a webhook may refuse pods: the report has its words.
+func TestAnAgentWithoutAPodSaysWhyTheAPIServerRefusedIt(t *testing.T) {
+	const words = `pods "kdoctor-agent-x7k2p" is forbidden: exceeded quota: compute, requested: pods=1, limited: pods=2`
+	event := func(name, reason, message string, of types.UID, ago time.Duration) *corev1.Event {
+		return &corev1.Event{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}, Reason: reason,
+			Message: message, InvolvedObject: corev1.ObjectReference{Kind: "DaemonSet", UID: of},
+			LastTimestamp: metav1.NewTime(time.Now().Add(-ago))}
+	}
+	set := daemonSet(1)
+	for name, c := range map[string]struct {
+		event *corev1.Event
+		want  string
+	}{
+		"refused a minute ago": {event("a", "FailedCreate", "Error creating: "+words, set.UID, time.Minute),
+			noAgent + "; the last one was refused: " + words},
+		"refused yesterday": {event("a", "FailedCreate", "Error creating: "+words, set.UID, 24*time.Hour), noAgent},
+		"another workload":  {event("a", "FailedCreate", "Error creating: "+words, "other", time.Minute), noAgent},
+		"another event":     {event("a", "SuccessfulCreate", "Created pod: x", set.UID, time.Minute), noAgent},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := whereOf(snapshot(t, topology.Workload{Kind: topology.DaemonSet, Name: "agents"}, set, node("n0"),
+				c.event))
+			if diff := cmp.Diff([]seen{{Node: "n0", NotReady: c.want}}, got.Agents,
+				cmpopts.IgnoreFields(seen{}, "Pod")); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})

@@ -25,6 +25,8 @@ type workload struct {
 	desired int
 	// misscheduled is the number of nodes, by a DaemonSet's status, that run a pod and ought not to.
 	misscheduled int
+	// refused is why pods of a Deployment were refused, in the API server's words.
+	refused string
 }
 
 func (i *Inventory) workload(ctx context.Context, of topology.Workload) (workload, error) {
@@ -49,7 +51,7 @@ func (i *Inventory) workload(ctx context.Context, of topology.Workload) (workloa
 			replicas = int(*deployment.Spec.Replicas)
 		}
 		return workload{kind: topology.Deployment, uid: deployment.UID, selector: deployment.Spec.Selector,
-			template: deployment.Spec.Template, desired: replicas}, nil
+			template: deployment.Spec.Template, desired: replicas, refused: refusedBy(deployment)}, nil
 	default:
 		return workload{}, fmt.Errorf("agents run in a DaemonSet or a Deployment, not in a %q", of.Kind)
 	}
