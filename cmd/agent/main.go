@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -38,6 +37,6 @@ func run(ctx context.Context, args []string, out, log io.Writer) error {
 	if err != nil {
 		return err
 	}
-	logger := slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: options.logLevel}))
-	return agent.Run(ctx, agent.Config{Identity: options.identity, TLSDir: options.tlsDir, Log: logger}, listeners)
+	return agent.Run(ctx, agent.Config{Identity: options.identity, TLSDir: options.tlsDir,
+		Log: options.logger(log)}, listeners)
 }

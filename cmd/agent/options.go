@@ -21,6 +21,7 @@ type options struct {
 	tlsDir   string
 	logLevel slog.Level
 	level    string
+	format   string
 	identity echo.Identity
 }
 
@@ -29,6 +30,7 @@ func defaults(environment func(string) string) *options {
 		ports:  agent.Ports{HTTP: 8080, Control: 5710, Health: 5711},
 		tlsDir: "/etc/kdoctor/tls",
 		level:  "info",
+		format: "json",
 		identity: echo.Identity{
 			Pod:    environment("POD_NAME"),
 			PodUID: environment("POD_UID"),
@@ -48,6 +50,7 @@ func (o *options) parse(args []string, out io.Writer) error {
 	flags.StringVar(&o.identity.Installation, "installation", o.identity.Installation,
 		"installation that this agent belongs to, as <namespace>/<workload>")
 	flags.StringVar(&o.level, "log-level", o.level, "least level that is logged: debug, info, warn or error")
+	flags.StringVar(&o.format, "log-format", o.format, "form of the log: json or text")
 	asked := flags.Bool("version", false, "print the release and end")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -84,8 +87,19 @@ func (o *options) validate() error {
 		wrong = append(wrong,
 			fmt.Errorf("environment variable POD_NAME is %q; set it to the pod's name", o.identity.Pod))
 	}
+	if o.format != "json" && o.format != "text" {
+		wrong = append(wrong, fmt.Errorf("--log-format is %q; use json or text", o.format))
+	}
 	if err := o.logLevel.UnmarshalText([]byte(o.level)); err != nil {
 		wrong = append(wrong, fmt.Errorf("--log-level is %q; use debug, info, warn or error", o.level))
 	}
 	return errors.Join(wrong...)
+}
+
+func (o *options) logger(out io.Writer) *slog.Logger {
+	how := &slog.HandlerOptions{Level: o.logLevel}
+	if o.format == "text" {
+		return slog.New(slog.NewTextHandler(out, how))
+	}
+	return slog.New(slog.NewJSONHandler(out, how))
 }

@@ -26,12 +26,14 @@ func parsed(t *testing.T, args ...string) *options {
 }
 
 func TestFlagsAndEnvironmentBecomeOptions(t *testing.T) {
-	o := parsed(t, "--installation=kdoctor/kdoctor-agent", "--http-port=81", "--log-level=debug", "--tls-dir=/tls")
+	o := parsed(t, "--installation=kdoctor/kdoctor-agent", "--http-port=81", "--log-level=debug", "--tls-dir=/tls",
+		"--log-format=text")
 	if err := o.validate(); err != nil {
 		t.Fatal(err)
 	}
 	want := options{
 		ports: agent.Ports{HTTP: 81, Control: 5710, Health: 5711}, tlsDir: "/tls", level: "debug",
+		format:   "text",
 		logLevel: slog.LevelDebug,
 		identity: echo.Identity{Installation: "kdoctor/kdoctor-agent", Pod: "kdoctor-agent-a", PodUID: "u", Node: "n"},
 	}
@@ -52,6 +54,7 @@ func TestWrongOptionIsNamed(t *testing.T) {
 		{"no installation", func(o *options) { o.identity.Installation = "" }, "--installation"},
 		{"an installation without a namespace", func(o *options) { o.identity.Installation = "/a" }, "--installation"},
 		{"an unknown log level", func(o *options) { o.level = "loud" }, "--log-level"},
+		{"an unknown form of the log", func(o *options) { o.format = "xml" }, "--log-format"},
 		{"no directory of certificates", func(o *options) { o.tlsDir = "" }, "--tls-dir"},
 		{"no pod name", func(o *options) { o.identity.Pod = "" }, "POD_NAME"},
 		{"a pod name that would break a header", func(o *options) { o.identity.Pod = "a\r\nX: y" }, "POD_NAME"},

@@ -45,6 +45,7 @@ type options struct {
 
 	apiPort     int
 	apiService  string
+	register    bool
 	healthPort  int
 	metricsPort int
 	elect       bool
@@ -61,7 +62,7 @@ func defaults() *options {
 		reports: "/var/lib/kdoctor/reports", maxSize: "0",
 		limits:    defaultLimits(),
 		retention: store.Retention{MaxRounds: 1000, MaxAge: 30 * 24 * time.Hour},
-		apiPort:   8443, apiService: "kdoctor-controller", healthPort: 5722, metricsPort: 5721, elect: true,
+		apiPort:   8443, apiService: "kdoctor-controller", register: true, healthPort: 5722, metricsPort: 5721, elect: true,
 		level: "info", format: "json",
 	}
 }
@@ -98,6 +99,8 @@ func (o *options) parse(args []string, out io.Writer) error {
 	flags.IntVar(&o.apiPort, "api-port", o.apiPort, "port of the aggregated API")
 	flags.StringVar(&o.apiService, "api-service-name", o.apiService, "name of the aggregated API's Service, which is "+
 		"also that of the controller's Deployment")
+	flags.BoolVar(&o.register, "register-api", o.register, "whether an APIService leads to the aggregated API, and is "+
+		"given the CA bundle")
 	flags.IntVar(&o.healthPort, "health-port", o.healthPort, "port of /healthz and /readyz")
 	flags.IntVar(&o.metricsPort, "metrics-port", o.metricsPort, "port of /metrics")
 	flags.BoolVar(&o.elect, "leader-elect", o.elect, "whether several controllers agree on one that runs rounds")

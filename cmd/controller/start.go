@@ -173,9 +173,11 @@ func certify(ctx context.Context, o *options, cluster *rest.Config) (*certificat
 	if err != nil {
 		return nil, nil, err
 	}
-	authority := certificates.New(certificates.Config{
-		Client: direct, Namespace: o.namespace, Service: o.apiService, APIService: registration, Owner: owner,
-	})
+	config := certificates.Config{Client: direct, Namespace: o.namespace, Service: o.apiService, Owner: owner}
+	if o.register {
+		config.APIService = registration
+	}
+	authority := certificates.New(config)
 	if err := patiently(ctx, authority.Ensure); err != nil {
 		return nil, nil, fmt.Errorf("ensure the certificates: %w", err)
 	}

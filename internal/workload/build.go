@@ -102,6 +102,8 @@ func templateOf(standard *appsv1.DaemonSet, wish DesiredAgents, selector *metav1
 	spec.HostNetwork = ports != nil
 	if ports != nil {
 		spec.DNSPolicy = corev1.DNSClusterFirstWithHostNet
+		// The API server refuses the nodes' network to pods with a user namespace of their own.
+		spec.HostUsers = nil
 		listen(agent, *ports)
 	}
 	return *template, nil

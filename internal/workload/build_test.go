@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -123,6 +124,25 @@ func TestPodsCarryTheInstallationsAnnotationsAndTheTasksAboveThem(t *testing.T) 
 	want = map[string]string{"a": "b", taskAnnotation: "NetReach/t", taskUIDAnnotation: "u"}
 	if diff := cmp.Diff(want, set.GetAnnotations()); diff != "" {
 		t.Errorf("annotations of the workload (-want +got):\n%s", diff)
+	}
+}
+
+// Kubernetes refuses a pod that is on the node's network and has a user namespace of its own.
+func TestAgentsOnTheNodesNetworkHaveNoUserNamespaceOfTheirOwn(t *testing.T) {
+	own := false
+	standard := manifests().DaemonSet
+	standard.Spec.Template.Spec.HostUsers = &own
+	for _, ports := range []*Ports{nil, {HTTP: 21000, Control: 21001, Health: 21002}} {
+		wish := DesiredAgents{Names: topology.Workload{Kind: topology.DaemonSet, Name: "kdoctor-netreach-t"},
+			Spec: v1beta1.AgentSpec{HostNetwork: ports != nil}}
+		object, err := build(standard, wish, ports, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := object.(*appsv1.DaemonSet).Spec.Template.Spec.HostUsers
+		if inherits := got != nil && !*got; inherits != (ports == nil) {
+			t.Errorf("with ports %v hostUsers is %v", ports, got)
+		}
 	}
 }
 

@@ -85,6 +85,7 @@ func TestReleaseLives(t *testing.T) {
 			t.Errorf("after an upgrade with %s the caBundle is %q", way, bundle)
 		}
 	}
+	run("upgrade", "kdoctor", folder, "--set", "crds.keep=false")
 	run("uninstall", "kdoctor", "--wait")
 	nothingIsLeft(t, config, client)
 }

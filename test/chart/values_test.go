@@ -122,7 +122,7 @@ func TestSchemaKnowsExactlyTheValues(t *testing.T) {
 		for _, part := range strings.Split(v.path, ".") {
 			path = strings.TrimPrefix(path+"."+part, ".")
 			known[path] = true
-			if at.Additional != false {
+			if at.Additional != false && !strings.HasPrefix(v.path, "global.") {
 				t.Errorf("the schema lets unknown fields pass beside %s", path)
 			}
 			if at = at.Properties[part]; at == nil {

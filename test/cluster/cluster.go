@@ -112,7 +112,9 @@ func (c *Cluster) Release(chart, version string, values ...string) *Cluster {
 func (c *Cluster) Install(ctx context.Context, args ...string) error {
 	all := []string{"upgrade", "--install", "kdoctor", c.config.Chart, "--namespace", Namespace, "--create-namespace",
 		"--wait", "--timeout", "120s"}
-	values := []string{"agent.image.tag=" + c.config.Version, "controller.image.tag=" + c.config.Version}
+	// Uninstalling is to leave nothing, so that the next test begins without tasks.
+	values := []string{"agent.image.tag=" + c.config.Version, "controller.image.tag=" + c.config.Version,
+		"crds.keep=false"}
 	for _, value := range append(values, c.config.Values...) {
 		all = append(all, "--set", value)
 	}

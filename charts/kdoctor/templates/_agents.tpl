@@ -2,6 +2,11 @@
 The objects of the default agents. The controller has them as manifests, in a ConfigMap: what it makes are copies of these, and never of live objects.
 */}}
 {{- define "kdoctor.agentDaemonSet" -}}
+{{- with .Values.agent.ports -}}
+{{- if ne 3 (list (int .http) (int .control) (int .health) | uniq | len) -}}
+{{- fail "agent.ports has the same port twice; set http, control and health to ports that differ" -}}
+{{- end -}}
+{{- end -}}
 apiVersion: apps/v1
 kind: DaemonSet
 metadata:
@@ -13,45 +18,52 @@ spec:
   selector:
     matchLabels:
       {{- include "kdoctor.agentSelector" . | nindent 6 }}
+  {{- if .Values.agent.updateStrategy }}
+  updateStrategy:
+    {{- toYaml .Values.agent.updateStrategy | nindent 4 }}
+  {{- else }}
   updateStrategy:
     type: RollingUpdate
+    {{- with .Values.agent.maxUnavailable }}
     rollingUpdate:
-      maxUnavailable: {{ .Values.agent.maxUnavailable }}
+      maxUnavailable: {{ . }}
+    {{- end }}
+  {{- end }}
   template:
     metadata:
       labels:
-        {{- with .Values.agent.podLabels }}
-        {{- toYaml . | nindent 8 }}
-        {{- end }}
-        {{- include "kdoctor.agentLabels" . | nindent 8 }}
+        {{- include "kdoctor.podLabels" (dict "root" . "of" .Values.agent "component" "kdoctor-agent") | nindent 8 }}
       annotations:
-        kubectl.kubernetes.io/default-container: agent
-        {{- with .Values.agent.podAnnotations }}
-        {{- toYaml . | nindent 8 }}
-        {{- end }}
+        {{- include "kdoctor.podAnnotations" (dict "of" .Values.agent "weak" (dict "kubectl.kubernetes.io/default-container" "agent")) | nindent 8 }}
     spec:
-      serviceAccountName: {{ include "kdoctor.agent" . }}
+      serviceAccountName: {{ include "kdoctor.agentAccount" . }}
       automountServiceAccountToken: false
-      enableServiceLinks: false
       terminationGracePeriodSeconds: 15
-      {{- with .Values.imagePullSecrets }}
-      imagePullSecrets:
-        {{- toYaml . | nindent 8 }}
-      {{- end }}
+      {{- include "kdoctor.podFields" (dict "root" . "of" .Values.agent) | nindent 6 }}
       {{- include "kdoctor.agentPlacement" . | nindent 6 }}
-      securityContext:
-        {{- include "kdoctor.podSecurityContext" . | nindent 8 }}
       containers:
         - name: agent
           image: {{ include "kdoctor.image" (dict "root" . "image" .Values.agent.image) }}
-          imagePullPolicy: {{ .Values.agent.image.pullPolicy }}
+          {{- with .Values.agent.image.pullPolicy }}
+          imagePullPolicy: {{ . }}
+          {{- end }}
           args:
-            - --http-port=8080
-            - --control-port=5710
-            - --health-port=5711
+            {{- with .Values.agent.ports }}
+            - --http-port={{ int .http }}
+            - --control-port={{ int .control }}
+            - --health-port={{ int .health }}
+            {{- end }}
             - --tls-dir=/etc/kdoctor/tls
             - --installation={{ .Release.Namespace }}/{{ include "kdoctor.agent" . }}
-            - --log-level={{ .Values.agent.logLevel }}
+            {{- with .Values.agent.logLevel }}
+            - --log-level={{ . }}
+            {{- end }}
+            {{- with .Values.agent.logFormat }}
+            - --log-format={{ . }}
+            {{- end }}
+            {{- with .Values.agent.extraArgs }}
+            {{- toYaml . | nindent 12 }}
+            {{- end }}
           env:
             - name: POD_NAME
               valueFrom: {fieldRef: {fieldPath: metadata.name}}
@@ -61,36 +73,44 @@ spec:
               valueFrom: {fieldRef: {fieldPath: metadata.uid}}
             - name: NODE_NAME
               valueFrom: {fieldRef: {fieldPath: spec.nodeName}}
+            {{- with .Values.agent.extraEnv }}
+            {{- include "kdoctor.env" . | nindent 12 }}
+            {{- end }}
+          {{- with .Values.agent.ports }}
           ports:
-            - {name: http, containerPort: 8080, protocol: TCP}
-            - {name: control, containerPort: 5710, protocol: TCP}
-            - {name: health, containerPort: 5711, protocol: TCP}
-          readinessProbe:
-            httpGet: {path: /readyz, port: health}
-            periodSeconds: 5
-            timeoutSeconds: 3
-          livenessProbe:
-            httpGet: {path: /healthz, port: health}
-            initialDelaySeconds: 10
-            periodSeconds: 10
-            timeoutSeconds: 5
-            failureThreshold: 6
-          {{- with .Values.agent.resources }}
+            - {name: http, containerPort: {{ int .http }}, protocol: TCP}
+            - {name: control, containerPort: {{ int .control }}, protocol: TCP}
+            - {name: health, containerPort: {{ int .health }}, protocol: TCP}
+          {{- end }}
+          {{- with include "kdoctor.probe" (dict "name" "readinessProbe" "path" "/readyz" "times" .Values.agent.readinessProbe) }}
+          {{- . | nindent 10 }}
+          {{- end }}
+          {{- with include "kdoctor.probe" (dict "name" "livenessProbe" "path" "/healthz" "times" .Values.agent.livenessProbe) }}
+          {{- . | nindent 10 }}
+          {{- end }}
+          {{- with include "kdoctor.resources" (.Values.agent.resources | default dict) }}
           resources:
-            {{- toYaml . | nindent 12 }}
+            {{- . | nindent 12 }}
           {{- end }}
           securityContext:
-            {{- include "kdoctor.securityContext" . | nindent 12 }}
+            {{- include "kdoctor.securityContext" (dict "root" . "of" .Values.agent) | nindent 12 }}
           volumeMounts:
             - name: tls
               mountPath: /etc/kdoctor/tls
               readOnly: true
+            {{- with .Values.agent.extraVolumeMounts }}
+            {{- toYaml . | nindent 12 }}
+            {{- end }}
       volumes:
         # The controller makes this Secret; until then the pod waits.
         - name: tls
           secret:
             secretName: kdoctor-agent-tls
-            defaultMode: 0440
+            # Without a group of the pod's files nobody but root could read it.
+            defaultMode: {{ ternary "0440" "0444" (or .Values.openshift.enabled (not (not (.Values.agent.podSecurityContext | default dict).fsGroup))) }}
+        {{- with .Values.agent.extraVolumes }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
 {{- end -}}
 
 {{- define "kdoctor.agentService" -}}
@@ -104,9 +124,9 @@ metadata:
   namespace: {{ .Release.Namespace }}
   labels:
     {{- include "kdoctor.agentLabels" . | nindent 4 }}
-  {{- with .Values.agent.service.annotations }}
+  {{- with include "kdoctor.tables" (list .Values.agent.service.annotations) }}
   annotations:
-    {{- toYaml . | nindent 4 }}
+    {{- . | nindent 4 }}
   {{- end }}
 spec:
   type: {{ .Values.agent.service.type }}
@@ -131,9 +151,9 @@ metadata:
   namespace: {{ .Release.Namespace }}
   labels:
     {{- include "kdoctor.agentLabels" . | nindent 4 }}
-  {{- with merge (deepCopy .Values.agent.loadBalancer.annotations) .Values.agent.service.annotations }}
+  {{- with include "kdoctor.tables" (list .Values.agent.service.annotations .Values.agent.loadBalancer.annotations) }}
   annotations:
-    {{- toYaml . | nindent 4 }}
+    {{- . | nindent 4 }}
   {{- end }}
 spec:
   type: LoadBalancer
@@ -165,9 +185,9 @@ metadata:
   namespace: {{ .Release.Namespace }}
   labels:
     {{- include "kdoctor.agentLabels" . | nindent 4 }}
-  {{- with .Values.ingress.annotations }}
+  {{- with include "kdoctor.tables" (list .Values.ingress.annotations) }}
   annotations:
-    {{- toYaml . | nindent 4 }}
+    {{- . | nindent 4 }}
   {{- end }}
 spec:
   {{- with .Values.ingress.className }}
@@ -216,7 +236,7 @@ spec:
 {{/* Where agents run: on Linux nodes, whatever else is set. */}}
 {{- define "kdoctor.agentPlacement" -}}
 {{- $values := deepCopy .Values.agent -}}
-{{- $_ := set $values "nodeSelector" (merge (dict "kubernetes.io/os" "linux") ($values.nodeSelector | default dict)) -}}
+{{- $_ := set $values "nodeSelector" (merge (dict "kubernetes.io/os" "linux") (deepCopy ($values.nodeSelector | default dict))) -}}
 {{- include "kdoctor.placement" $values -}}
 {{- end -}}
 
