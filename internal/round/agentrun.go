@@ -34,8 +34,9 @@ type roundRun struct {
 	config   Config
 	assigned *mesh.Assignment
 	agents   []*agentRun
-	// slots bounds the calls under way.
-	slots chan struct{}
+	// slots bounds the calls under way, loads those that carry a plan or a report. Both are the same in a round with few
+	// paths.
+	slots, loads chan struct{}
 	// softDeadline is when agents are no longer followed, so that the last call to each is over by the deadline.
 	softDeadline time.Time
 	// unknown is why there is no report when an agent says that it does not have the round, as one clause.
@@ -62,12 +63,12 @@ type agentRun struct {
 }
 
 func newRoundRun(config Config, plan store.StoredPlan) *roundRun {
-	parallel := config.Parallel
-	if plan.Mesh.Shared != nil {
-		parallel = min(parallel, largeParallel)
-	}
-	r := &roundRun{config: config, assigned: plan.Mesh.Assign(), slots: make(chan struct{}, parallel),
+	r := &roundRun{config: config, assigned: plan.Mesh.Assign(), slots: make(chan struct{}, config.Parallel),
 		unknown: "the agent restarted during the round"}
+	r.loads = r.slots
+	if plan.Mesh.Shared != nil {
+		r.loads = make(chan struct{}, min(config.Parallel, largeParallel))
+	}
 	r.softDeadline = plan.Deadline.Add(-min(collectReserve, plan.Deadline.Sub(plan.Started)/10))
 	for i, p := range plan.Mesh.Plans {
 		r.agents = append(r.agents,
@@ -202,7 +203,10 @@ func (a *agentRun) start(ctx context.Context, resumed bool) bool {
 
 // startOnce sends the start once and notes when.
 func (a *agentRun) startOnce(ctx context.Context) error {
-	return a.call(ctx, func(ctx context.Context) error {
+	if err := a.reach(ctx); err != nil {
+		return err
+	}
+	return a.call(ctx, a.round.loads, func(ctx context.Context) error {
 		plan := a.round.assigned.PlanOf(a.index)
 		plan.Limit = time.Until(a.round.softDeadline)
 		// Not before: with many agents a call may wait long for its slot.
@@ -211,12 +215,28 @@ func (a *agentRun) startOnce(ctx context.Context) error {
 	})
 }
 
+// reach makes sure that the agent answers before a plan waits for it: with many paths few plans may be on their way, and
+// a plan for each of many dead nodes would keep all others from starting in time.
+func (a *agentRun) reach(ctx context.Context) error {
+	if a.round.loads == a.round.slots {
+		return nil
+	}
+	return a.call(ctx, a.round.slots, func(ctx context.Context) error {
+		a.began = time.Now()
+		_, err := a.round.config.Agents.State(ctx, a.plan.Agent, a.plan.Key)
+		if errors.Is(err, a.round.config.Unknown) {
+			return nil
+		}
+		return err
+	})
+}
+
 // ended reports whether the whole report of the agent's round is there.
 func (a *agentRun) ended() bool { return a.result.reported && !a.result.report.Ended.IsZero() }
 
 // poll asks for the agent's state, and for its report once the round has ended.
 func (a *agentRun) poll(ctx context.Context) error {
-	state, err := a.ask(ctx, a.round.config.Agents.State)
+	state, err := a.ask(ctx, a.round.slots, a.round.config.Agents.State)
 	if err != nil {
 		return err
 	}
@@ -229,7 +249,7 @@ func (a *agentRun) poll(ctx context.Context) error {
 
 // fetch asks for the report once and keeps the answer.
 func (a *agentRun) fetch(ctx context.Context) error {
-	got, err := a.ask(ctx, func(ctx context.Context, agent topology.Agent, key schedule.Key) (report.AgentReport,
+	got, err := a.ask(ctx, a.round.loads, func(ctx context.Context, agent topology.Agent, key schedule.Key) (report.AgentReport,
 		error) {
 		got, err := a.round.config.Agents.Fetch(ctx, agent, key)
 		if err == nil && got.Pod == agent.Pod {
@@ -245,7 +265,7 @@ func (a *agentRun) fetch(ctx context.Context) error {
 
 // update asks for how many requests the agent has answered since its report was fetched.
 func (a *agentRun) update(ctx context.Context) error {
-	state, err := a.ask(ctx, a.round.config.Agents.State)
+	state, err := a.ask(ctx, a.round.slots, a.round.config.Agents.State)
 	if err == nil {
 		a.result.report.Served, a.result.report.ServedPersistent = state.Served, state.ServedPersistent
 		a.result.report.Earliest, a.result.report.Latest = a.earliest, a.latest
@@ -255,11 +275,11 @@ func (a *agentRun) update(ctx context.Context) error {
 
 // ask makes a call that returns a report or its state, and learns from the answer, or from its absence. An agent that
 // does not have the round has restarted and lost what it measured.
-func (a *agentRun) ask(ctx context.Context,
+func (a *agentRun) ask(ctx context.Context, slots chan struct{},
 	do func(context.Context, topology.Agent, schedule.Key) (report.AgentReport, error)) (report.AgentReport, error) {
 	var got report.AgentReport
 	asked := time.Now()
-	err := a.call(ctx, func(ctx context.Context) (err error) {
+	err := a.call(ctx, slots, func(ctx context.Context) (err error) {
 		got, err = do(ctx, a.plan.Agent, a.plan.Key)
 		return err
 	})
@@ -328,16 +348,16 @@ func (a *agentRun) fetchLast(ctx context.Context) {
 // stop asks the agent to end the round. A failure has no consequence: the limit in the agent's plan ends the round
 // then.
 func (a *agentRun) stop(ctx context.Context) {
-	_ = a.call(ctx, func(ctx context.Context) error {
+	_ = a.call(ctx, a.round.slots, func(ctx context.Context) error {
 		return a.round.config.Agents.Stop(ctx, a.plan.Agent, a.plan.Key)
 	})
 }
 
-// call makes one call to the agent, once there is a free slot. The time for the call counts from then.
-func (a *agentRun) call(ctx context.Context, do func(context.Context) error) error {
+// call makes one call to the agent, once one of the slots is free. The time for the call counts from then.
+func (a *agentRun) call(ctx context.Context, slots chan struct{}, do func(context.Context) error) error {
 	select {
-	case a.round.slots <- struct{}{}:
-		defer func() { <-a.round.slots }()
+	case slots <- struct{}{}:
+		defer func() { <-slots }()
 	case <-ctx.Done():
 		return ctx.Err()
 	}

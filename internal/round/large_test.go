@@ -96,6 +96,9 @@ func (m *many) State(_ context.Context, agent topology.Agent, _ schedule.Key) (r
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	began, ok := m.began[agent.Pod]
+	if !ok && (m.dead < 0 || agent.Pod != podOf(m.dead)) {
+		return report.AgentReport{}, errUnknown
+	}
 	if !ok {
 		return report.AgentReport{}, errCut
 	}
@@ -220,6 +223,12 @@ func (m *many) fill(p *report.Path, n, failed uint64, source *rand.Rand) {
 // runMany runs a round on many agents.
 func runMany(t *testing.T, m *many, change func(*round.Request)) (stored verdict.StoredRound) {
 	t.Helper()
+	return runManyOn(t, m, m, change)
+}
+
+// runManyOn runs a round on many agents, which are called by way of others.
+func runManyOn(t *testing.T, calls round.Agents, m *many, change func(*round.Request)) (stored verdict.StoredRound) {
+	t.Helper()
 	m.plans, m.began = map[string]mesh.Plan{}, map[string]time.Time{}
 	synctest.Test(t, func(t *testing.T) {
 		req := request(time.Minute)
@@ -231,7 +240,7 @@ func runMany(t *testing.T, m *many, change func(*round.Request)) (stored verdict
 		}
 		kept := newMemory()
 		var err error
-		stored, err = round.New(round.Config{Snapshots: m, Agents: m, Plans: kept, Rounds: kept, Unknown: errUnknown}).
+		stored, err = round.New(round.Config{Snapshots: m, Agents: calls, Plans: kept, Rounds: kept, Unknown: errUnknown}).
 			Run(t.Context(), req)
 		if err != nil {
 			t.Fatal(err)

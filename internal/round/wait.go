@@ -49,8 +49,8 @@ const (
 	staleAfter = time.Second
 )
 
-// largeParallel is the number of calls that may be under way in a round with many paths: each plan on its way takes
-// memory in proportion to the nodes.
+// largeParallel is the number of calls with a plan or a report that may be under way in a round with many paths: each
+// plan on its way takes memory in proportion to the nodes.
 const largeParallel = 16
 
 // keepOpenUpTo is the number of agents up to which connections to agents stay open from one round to the next. With
