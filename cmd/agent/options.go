@@ -39,9 +39,10 @@ func defaults(environment func(string) string) *options {
 	}
 }
 
-func (o *options) parse(args []string, out io.Writer) error {
-	flags := pflag.NewFlagSet("kdoctor-agent", pflag.ContinueOnError)
-	flags.SetOutput(out)
+// flagSet are the flags, with what is in the options as their defaults.
+func (o *options) flagSet() (flags *pflag.FlagSet, version *bool) {
+	flags = pflag.NewFlagSet("kdoctor-agent", pflag.ContinueOnError)
+	flags.SortFlags = false
 	flags.IntVar(&o.ports.HTTP, "http-port", o.ports.HTTP, "port of the echo responder that other agents probe")
 	flags.IntVar(&o.ports.Control, "control-port", o.ports.Control, "port of the control server (gRPC, mutual TLS)")
 	flags.IntVar(&o.ports.Health, "health-port", o.ports.Health, "port of /healthz and /readyz")
@@ -51,7 +52,12 @@ func (o *options) parse(args []string, out io.Writer) error {
 		"installation that this agent belongs to, as <namespace>/<workload>")
 	flags.StringVar(&o.level, "log-level", o.level, "least level that is logged: debug, info, warn or error")
 	flags.StringVar(&o.format, "log-format", o.format, "form of the log: json or text")
-	asked := flags.Bool("version", false, "print the release and end")
+	return flags, flags.Bool("version", false, "print the release and end")
+}
+
+func (o *options) parse(args []string, out io.Writer) error {
+	flags, asked := o.flagSet()
+	flags.SetOutput(out)
 	if err := flags.Parse(args); err != nil {
 		return err
 	}

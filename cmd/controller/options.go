@@ -67,9 +67,10 @@ func defaults() *options {
 	}
 }
 
-func (o *options) parse(args []string, out io.Writer) error {
-	flags := pflag.NewFlagSet("kdoctor-controller", pflag.ContinueOnError)
-	flags.SetOutput(out)
+// flagSet are the flags, with what is in the options as their defaults.
+func (o *options) flagSet() (flags *pflag.FlagSet, version *bool) {
+	flags = pflag.NewFlagSet("kdoctor-controller", pflag.ContinueOnError)
+	flags.SortFlags = false
 	flags.StringVar(&o.namespace, "namespace", o.namespace, "namespace of the installation: agents, Services, "+
 		"Ingress, Secrets and the leader's lease")
 	flags.StringVar(&o.manifests, "agent-manifests", o.manifests, "folder with the manifests of the default agents: "+
@@ -106,7 +107,12 @@ func (o *options) parse(args []string, out io.Writer) error {
 	flags.BoolVar(&o.elect, "leader-elect", o.elect, "whether several controllers agree on one that runs rounds")
 	flags.StringVar(&o.level, "log-level", o.level, "least level that is logged: debug, info, warn or error")
 	flags.StringVar(&o.format, "log-format", o.format, "form of the log: json or text")
-	asked := flags.Bool("version", false, "print the release and end")
+	return flags, flags.Bool("version", false, "print the release and end")
+}
+
+func (o *options) parse(args []string, out io.Writer) error {
+	flags, asked := o.flagSet()
+	flags.SetOutput(out)
 	if err := flags.Parse(args); err != nil {
 		return err
 	}

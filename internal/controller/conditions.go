@@ -31,29 +31,52 @@ const (
 
 // The reasons of conditions and events. They are stable: alerts and scripts may rely on them.
 const (
-	Accepted         = "Accepted"
-	AgentsNotMade    = "AgentsNotMade"
-	AgentsStarting   = "AgentsStarting"
-	AgentsCreated    = "AgentsCreated"
+	// Accepted is Ready: the task can run.
+	Accepted = "Accepted"
+	// ScheduleInvalid is not Ready: spec.schedule cannot be used.
+	ScheduleInvalid = "ScheduleInvalid"
+	// AgentsNotMade is not Ready: the API server refuses agents of the task's own; it is tried again.
+	AgentsNotMade = "AgentsNotMade"
+	// AgentsStarting is not AgentsReady, and Progressing: rounds wait for agents of the task's own.
+	AgentsStarting = "AgentsStarting"
+	// AgentsCreated is AgentsReady: all agents of the task's own are ready.
+	AgentsCreated = "AgentsCreated"
+	// AgentsIncomplete is not AgentsReady: rounds run without some of them, which did not become ready in time.
 	AgentsIncomplete = "AgentsIncomplete"
-	AgentsRemoved    = "AgentsRemoved"
+	// AgentsRemoved is not AgentsReady: the task has finished, and its agents are gone.
+	AgentsRemoved = "AgentsRemoved"
+	// AddressesPending is Progressing: rounds wait for addresses of a load balancer or Ingress, or for nodes to know them.
 	AddressesPending = "AddressesPending"
-	FrontRefused     = "FrontRefused"
-	ScheduleInvalid  = "ScheduleInvalid"
-	NotReady         = "NotReady"
-	RoundPlanned     = "RoundPlanned"
-	RoundStarted     = "RoundStarted"
-	RoundSucceeded   = "RoundSucceeded"
-	RoundFailed      = "RoundFailed"
-	RoundMissed      = "RoundMissed"
-	NothingMissed    = "NothingMissed"
-	NoRoundYet       = "NoRoundYet"
-	ReportNotKept    = "ReportNotKept"
-	Finished         = "Finished"
-	Suspended        = "Suspended"
-	RunNowAccepted   = "RunNowAccepted"
-	LoadAboveLimit   = "LoadAboveLimit"
-	LoadAsAsked      = "LoadAsAsked"
+	// FrontRefused is an event: the API server refuses a load balancer or an Ingress, and the report has a gap for it.
+	FrontRefused = "FrontRefused"
+	// NotReady is not Progressing: the task cannot run; the condition Ready says why.
+	NotReady = "NotReady"
+	// RoundPlanned is Progressing: the next round waits for its start.
+	RoundPlanned = "RoundPlanned"
+	// RoundStarted is Progressing: a round is under way.
+	RoundStarted = "RoundStarted"
+	// Suspended is not Progressing: spec.suspend keeps rounds from starting.
+	Suspended = "Suspended"
+	// Finished is not Progressing: all rounds are over.
+	Finished = "Finished"
+	// RoundSucceeded is Succeeded: the last round did.
+	RoundSucceeded = "RoundSucceeded"
+	// RoundFailed is not Succeeded: the last round failed, or could not be judged.
+	RoundFailed = "RoundFailed"
+	// NoRoundYet leaves open whether the task Succeeded: no round is over since it was made, edited or asked to run.
+	NoRoundYet = "NoRoundYet"
+	// NothingMissed is OnTime: no planned start passed without a round since the last round.
+	NothingMissed = "NothingMissed"
+	// RoundMissed is not OnTime: a planned start passed without a round.
+	RoundMissed = "RoundMissed"
+	// LoadAboveLimit is LoadReduced: the last round got less load than the task asks for.
+	LoadAboveLimit = "LoadAboveLimit"
+	// LoadAsAsked is not LoadReduced.
+	LoadAsAsked = "LoadAsAsked"
+	// RunNowAccepted is an event: the annotation kdoctor.io/run-now starts a round.
+	RunNowAccepted = "RunNowAccepted"
+	// ReportNotKept is an event: the report of a round could not be stored.
+	ReportNotKept = "ReportNotKept"
 )
 
 const (
