@@ -82,7 +82,7 @@ func variants() map[string][]string {
 			"metrics.tokenSecret.name=scraper", "metrics.prometheusRule.enabled=true", "metrics.dashboard.enabled=true",
 			"metrics.dashboard.namespace=monitoring"},
 		"openshift": {"openshift.enabled=true", "commonLabels.team=network", "controller.apiPort=10250"},
-		"host-network": {"controller.hostNetwork=true", "controller.apiPort=10250", "controller.healthPort=10251",
+		"host-network": {"controller.hostNetwork=true", "controller.apiPort=9443", "controller.healthPort=9444",
 			"agent.ports.http=18080", "agent.ports.control=15710", "agent.ports.health=15711", "agent.service.port=8088"},
 		"mirror": {"global.imageRegistry=mirror.example.com/cache", "global.imagePullSecrets[0]=mirror",
 			"imagePullSecrets[0].name=own", "agent.image.registry=registry.example.com",
