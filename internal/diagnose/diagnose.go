@@ -94,7 +94,7 @@ func Reasons() []string {
 	for _, p := range append(nodeRules(), propertyRules()...) {
 		all = append(all, p.reason)
 	}
-	return append(all, onlyPersistentReason, betweenZonesReason)
+	return append(all, onlyPersistentReason, betweenZonesReason, strangeEndpointReason, missingEndpointReason)
 }
 
 // Findings applies all rules, and says what the failed paths have in common. A common kind or family of paths is left
@@ -105,7 +105,7 @@ func Reasons() []string {
 // The findings of a round in which agents report sums are those that Large made when the round ended.
 func Findings(round report.Round, judged verdict.Verdict) []Finding {
 	if round.HasSums() {
-		return round.Findings
+		return surestFirst(append(endpoints(round, judged), round.Findings...))
 	}
 	known := gather(round)
 	var patterns []Finding
@@ -122,6 +122,12 @@ func Findings(round report.Round, judged verdict.Verdict) []Finding {
 	})
 	// A finding about a node says more than findings about the pods on it.
 	all = append(all, patterns...)
+	// What the API server says of itself needs no figures, and comes first.
+	return surestFirst(append(endpoints(round, judged), all...))
+}
+
+// surestFirst sorts findings, the surest first.
+func surestFirst(all []Finding) []Finding {
 	slices.SortStableFunc(all, func(a, b Finding) int { return cmp.Compare(rank(a.Confidence), rank(b.Confidence)) })
 	return all
 }

@@ -60,6 +60,7 @@ func (i *Inventory) Snapshot(ctx context.Context, of topology.Workload) (topolog
 	if snapshot.Services, err = i.services(ctx, of.Services, pods); err != nil {
 		return topology.Snapshot{}, err
 	}
+	i.addSlices(ctx, snapshot.Services, pods, snapshot.Agents)
 	if snapshot.Ingresses, err = i.ingresses(ctx, of); err != nil {
 		return topology.Snapshot{}, err
 	}

@@ -174,6 +174,9 @@ type Round struct {
 	// Outside are the nodes that run no agent and are not meant to, and the nodes whose node ports are not probed,
 	// sorted by name.
 	Outside []Outside `json:"Outside"`
+	// Endpoints is what the Services' EndpointSlices had wrong when the round began and still had when it ended, sorted
+	// by Service.
+	Endpoints []EndpointFault `json:"Endpoints,omitempty"`
 	// Findings are the faults of a round in which agents report sums: they cannot be found again from what is stored.
 	// They are nil in other rounds.
 	Findings []Finding `json:"Findings,omitempty"`
@@ -192,6 +195,19 @@ type Round struct {
 	// not stored: it is for what is made of a round when it ends.
 	Ends []NodeEnd `json:"-"`
 }
+
+// EndpointFault is what is wrong with the EndpointSlices of one Service. Each list has at most MaxEndpoints entries.
+type EndpointFault struct {
+	// Service is the Service's name.
+	Service string `json:"Service"`
+	// Strange are addresses to which the Service leads and at which there is no agent. Left are pods of agents that are
+	// ready and to which it does not lead.
+	Strange []string `json:"Strange,omitempty"`
+	Left    []string `json:"Left,omitempty"`
+}
+
+// MaxEndpoints bounds the lists of an EndpointFault.
+const MaxEndpoints = 20
 
 // MaxNodes bounds Round.Nodes.
 const MaxNodes = 200

@@ -87,11 +87,11 @@ func (r *roundRun) forEach(do func(*agentRun)) {
 }
 
 // collect follows all agents to their ends and returns the outcome of each, in the order of the plans, and what
-// happened to the agents meanwhile. The last call to all agents is made at the same time, after the last request of any
+// happened to the agents meanwhile, and what EndpointSlices have wrong. The last call to all agents is made at the same time, after the last request of any
 // agent, so that the counts of served requests are whole. seen is the snapshot that the plan was made for; nil for a
 // round that is taken up again.
 func (c *Conductor) collect(ctx context.Context, plan store.StoredPlan, of topology.Workload,
-	seen *topology.Snapshot) ([]result, []report.Change) {
+	seen *topology.Snapshot) ([]result, []report.Change, []report.EndpointFault) {
 	all := newRoundRun(c.Config, plan)
 	watch, resumed := c.watch(plan, of, seen), seen == nil
 	if time.Now().Before(all.softDeadline) {
@@ -105,7 +105,7 @@ func (c *Conductor) collect(ctx context.Context, plan store.StoredPlan, of topol
 	}
 	// A round that is handed over goes on at the agents: no more calls.
 	if ctx.Err() != nil {
-		return nil, nil
+		return nil, nil, nil
 	}
 	within := collectWithin
 	if left := time.Until(plan.Deadline); left > 0 {
@@ -130,7 +130,8 @@ func (c *Conductor) collect(ctx context.Context, plan store.StoredPlan, of topol
 			silent[a.plan.Agent.Pod] = a.silent
 		}
 	}
-	return results, watch.changes(ctx, plan.Deadline, answered, silent)
+	changes := watch.changes(ctx, plan.Deadline, answered, silent)
+	return results, changes, watch.endpoints()
 }
 
 // follow starts the agent, unless its load is under way, and fetches its report until the agent is done, lost or given

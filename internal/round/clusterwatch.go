@@ -2,6 +2,7 @@ package round
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,9 +19,12 @@ type clusterWatch struct {
 	snapshots Snapshots
 	of        topology.Workload
 	// watch is nil when there are no agents to compare with.
-	watch   *churn.Watch
-	cancel  context.CancelFunc
-	polling sync.WaitGroup
+	watch *churn.Watch
+	// mu guards first and last, which are the Services of the first and the last snapshot.
+	mu          sync.Mutex
+	first, last []topology.Service
+	cancel      context.CancelFunc
+	polling     sync.WaitGroup
 }
 
 // watch returns a clusterWatch that compares snapshots with the agents of the plan. A plan without a start was made
@@ -38,6 +42,7 @@ func (c *Conductor) watch(plan store.StoredPlan, of topology.Workload, seen *top
 	w.watch = churn.NewWatch(agents, plan.Started)
 	if seen != nil {
 		w.watch.Observe(*seen)
+		w.note(seen.Services)
 	}
 	return w
 }
@@ -75,6 +80,47 @@ func (w *clusterWatch) takeSnapshot(ctx context.Context, within time.Duration) {
 	// Taken is by the clock of this process and from before the reading, so the snapshot is at least as new.
 	snapshot.Taken = began
 	w.watch.Observe(snapshot)
+	w.note(snapshot.Services)
+}
+
+func (w *clusterWatch) note(services []topology.Service) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.first == nil {
+		w.first = services
+		return
+	}
+	w.last = services
+}
+
+// endpoints returns what the EndpointSlices of Services had wrong at the beginning and had still at the end. What was
+// wrong in between is the work of a controller that is not done yet.
+func (w *clusterWatch) endpoints() (faults []report.EndpointFault) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, was := range w.first {
+		for _, is := range w.last {
+			if is.Name != was.Name {
+				continue
+			}
+			fault := report.EndpointFault{Service: is.Name, Strange: inBoth(was.Slices.Strange, is.Slices.Strange),
+				Left: inBoth(was.Slices.Left, is.Slices.Left)}
+			if len(fault.Strange)+len(fault.Left) > 0 {
+				faults = append(faults, fault)
+			}
+		}
+	}
+	return faults
+}
+
+// inBoth returns what both sorted lists have, the first of it.
+func inBoth(a, b []string) (both []string) {
+	for _, one := range a {
+		if _, has := slices.BinarySearch(b, one); has && len(both) < report.MaxEndpoints {
+			both = append(both, one)
+		}
+	}
+	return both
 }
 
 // changes takes one more snapshot and returns what happened. answered has, by pod, when the last call was made that the

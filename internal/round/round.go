@@ -140,7 +140,7 @@ func (c *Conductor) Run(ctx context.Context, req Request) (verdict.StoredRound, 
 	if err != nil {
 		return verdict.StoredRound{}, causeOr(ctx, err)
 	}
-	collected, changes := c.collect(ctx, plan, req.Workload, seen)
+	collected, changes, endpoints := c.collect(ctx, plan, req.Workload, seen)
 	switch {
 	case ctx.Err() != nil:
 		return verdict.StoredRound{}, c.abandon(ctx, req.Key, plan)
@@ -150,7 +150,7 @@ func (c *Conductor) Run(ctx context.Context, req Request) (verdict.StoredRound, 
 		plan.Started = req.Planned
 	}
 	stored = judge(req, plan, collected, changes)
-	stored.Round.Controller = c.Release
+	stored.Round.Controller, stored.Round.Endpoints = c.Release, endpoints
 	err = retry(ctx, time.Now().Add(storeWithin), func() error { return c.Rounds.PutRound(ctx, stored) })
 	if err != nil {
 		return stored, causeOr(ctx, fmt.Errorf("keep the round: %w", err))

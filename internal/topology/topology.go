@@ -129,6 +129,16 @@ type Service struct {
 	NotReadyToo bool
 	// Unselected are the agents' pods that the Service's selector leaves out, sorted by name.
 	Unselected []string
+	// Slices is what the Service's EndpointSlices have that they ought not to, and lack.
+	Slices Slices
+}
+
+// Slices compares EndpointSlices with the agents. The zero value says nothing, as where nobody could read them.
+type Slices struct {
+	// Strange are addresses to which a Service leads and at which there is no agent, with their ports, sorted.
+	Strange []string
+	// Left are agents that are ready, that the Service selects, and to which it does not lead, sorted by pod.
+	Left []string
 }
 
 // Ingress is one Ingress in front of the agents.

@@ -172,6 +172,47 @@ spec:
 	}
 }
 
+// deadEndpoint leads a Service to an address of the pod network that nobody has, as an EndpointSlice that was made by
+// hand or left behind does: a quarter of its connections is lost, and no pod is to blame.
+func deadEndpoint(t *testing.T, c *cluster.Cluster) {
+	const address = "198.19.0.250"
+	if _, err := c.Apply(t.Context(), fmt.Sprintf(`
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata:
+  name: left-behind
+  namespace: %s
+  labels: {kubernetes.io/service-name: kdoctor-agent-ipv4}
+addressType: IPv4
+ports: [{name: http, port: 8080, protocol: TCP}]
+endpoints: [{addresses: ["%s"], conditions: {ready: true}}]
+`, cluster.Namespace, address)); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		kubectl(t, c, "delete", "endpointslice", "--namespace", cluster.Namespace, "left-behind")
+		settling, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := c.Settle(settling, nodes); err != nil {
+			t.Error(err)
+		}
+	}()
+	apply(t, c, "left-behind", `
+apiVersion: kdoctor.io/v1beta1
+kind: NetReach
+metadata: {name: left-behind}
+spec:
+  request: {durationInSecond: 4, qps: 25, perRequestTimeoutInMS: 500}
+  target: {ipv4: true, ipv6: false, nodePort: false}
+`)
+	finished(t, c, "left-behind")
+	found := reportOf(t, c, "left-behind").Spec.Findings
+	if len(found) == 0 || found[0].Reason != "StrangeEndpoint" || found[0].Confidence != "high" ||
+		!strings.Contains(found[0].Message, address) || found[0].Where != "Service kdoctor-agent-ipv4" {
+		t.Errorf("findings %+v; want the address %s of Service kdoctor-agent-ipv4 first", found, address)
+	}
+}
+
 // hungryAgent gives one agent a twenty-fifth of a CPU and more work than that is enough for: it must say so, and call
 // neither the network slow nor all well; nor may the others. The load is one that load balancer and Ingress of the lab
 // bear on a busy machine.

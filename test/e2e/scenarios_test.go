@@ -30,6 +30,7 @@ func TestScenarios(t *testing.T) {
 		{"a controller killed mid-round finishes the same round", killedController},
 		{"a server that stalls for a second shows in the high percentiles, and blames nobody itself", stalledServer},
 		{"a pod behind the Services that answers nobody is found and named", deadBackend},
+		{"an address at which there is nobody, among the endpoints of a Service, is named before all else", deadEndpoint},
 		{"an agent with too little CPU says that it is the limit", hungryAgent},
 		{"a way that is narrower than its pods believe fails large answers, and no small ones", mtuBlackHole},
 		{"a hundred targets ten times a second for a minute lose no request", hundredTargets},
