@@ -110,16 +110,19 @@ func (c *Cluster) Release(chart, version string, values ...string) *Cluster {
 // Install installs or upgrades the chart and waits until everything of it is ready. Further arguments are helm's own,
 // such as --set.
 func (c *Cluster) Install(ctx context.Context, args ...string) error {
-	all := []string{"upgrade", "--install", "kdoctor", c.config.Chart, "--namespace", Namespace, "--create-namespace",
-		"--wait", "--timeout", "120s"}
+	return c.InstallOnly(ctx, append([]string{"--wait", "--timeout", "120s"}, args...)...)
+}
+
+// InstallOnly installs or upgrades the chart, and waits for nothing.
+func (c *Cluster) InstallOnly(ctx context.Context, args ...string) error {
+	all := []string{"upgrade", "--install", "kdoctor", c.config.Chart, "--namespace", Namespace, "--create-namespace"}
 	// Uninstalling is to leave nothing, so that the next test begins without tasks.
 	values := []string{"agent.image.tag=" + c.config.Version, "controller.image.tag=" + c.config.Version,
 		"crds.keep=false"}
 	for _, value := range append(values, c.config.Values...) {
 		all = append(all, "--set", value)
 	}
-	args = append(all, args...)
-	_, err := c.Helm(ctx, args...)
+	_, err := c.Helm(ctx, append(all, args...)...)
 	return err
 }
 

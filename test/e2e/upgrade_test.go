@@ -98,19 +98,18 @@ func TestUpgrade(t *testing.T) {
 	u.beats(t, 2)
 	done := u.note(t)
 
-	install(t, now)
-	u.wentOn(t, done, "an upgrade")
-	if all := kubectl(t, c, "get", "kdoctorreports", "-o", "name", "-l", "kdoctor.io/rounds=all"); all == "" {
-		t.Log("reports of earlier rounds are read by their names alone")
-	}
-	u.readable(t, "once", 1)
-	u.readable(t, "pulse", done.beats)
-
 	// Agents of the other release, under this controller: whatever they do not know is told in words.
-	if err := now.Install(t.Context(), "--set", "agent.image.tag=0.1.0-first"); err != nil {
+	if err := now.InstallOnly(t.Context(), "--set", "agent.updateStrategy.type=OnDelete"); err != nil {
 		t.Fatal(err)
 	}
+	kubectl(t, c, "rollout", "status", "--namespace", cluster.Namespace, "--timeout=90s",
+		"deployment/kdoctor-controller")
 	u.told(t, "agents of the first release")
+
+	install(t, now)
+	u.wentOn(t, done, "an upgrade")
+	u.readable(t, "once", 1)
+	u.readable(t, "pulse", done.beats)
 
 	done = u.note(t)
 	install(t, before)
@@ -191,8 +190,6 @@ func (u upgrade) readable(t *testing.T, name string, round int64) {
 // told waits for a round with agents of another release: it passes, or says why not with the agents' own words.
 func (u upgrade) told(t *testing.T, what string) {
 	t.Helper()
-	kubectl(t, u.Cluster, "rollout", "status", "--namespace", cluster.Namespace, "--timeout=90s",
-		"daemonset/kdoctor-agent")
 	from := *task(t, u.Cluster, "pulse").Status.DoneRound
 	u.beats(t, from+2)
 	history := task(t, u.Cluster, "pulse").Status.History
