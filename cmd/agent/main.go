@@ -30,6 +30,12 @@ func run(ctx context.Context, args []string, out, log io.Writer) error {
 	if err := options.parse(args, out); err != nil {
 		return err
 	}
+	if len(options.check.addresses) > 0 {
+		if err := options.check.validate(); err != nil {
+			return err
+		}
+		return options.check.run(ctx, out)
+	}
 	if err := options.validate(); err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -23,6 +24,8 @@ type options struct {
 	level    string
 	format   string
 	identity echo.Identity
+	// check is what "helm test" has the program do in place of its work.
+	check check
 }
 
 func defaults(environment func(string) string) *options {
@@ -31,6 +34,7 @@ func defaults(environment func(string) string) *options {
 		tlsDir: "/etc/kdoctor/tls",
 		level:  "info",
 		format: "json",
+		check:  check{within: time.Minute},
 		identity: echo.Identity{
 			Pod:    environment("POD_NAME"),
 			PodUID: environment("POD_UID"),
@@ -52,6 +56,10 @@ func (o *options) flagSet() (flags *pflag.FlagSet, version *bool) {
 		"installation that this agent belongs to, as <namespace>/<workload>")
 	flags.StringVar(&o.level, "log-level", o.level, "least level that is logged: debug, info, warn or error")
 	flags.StringVar(&o.format, "log-format", o.format, "form of the log: json or text")
+	flags.StringArrayVar(&o.check.addresses, "check", nil, "ask this address until it answers with 200, and end; may be "+
+		"repeated, and have alternatives that are divided by |")
+	flags.StringVar(&o.check.authority, "check-ca", "", "file with the certificates that --check trusts")
+	flags.DurationVar(&o.check.within, "check-within", o.check.within, "time after which --check fails")
 	return flags, flags.Bool("version", false, "print the release and end")
 }
 

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -33,11 +34,11 @@ func TestFlagsAndEnvironmentBecomeOptions(t *testing.T) {
 	}
 	want := options{
 		ports: agent.Ports{HTTP: 81, Control: 5710, Health: 5711}, tlsDir: "/tls", level: "debug",
-		format:   "text",
+		format: "text", check: check{within: time.Minute},
 		logLevel: slog.LevelDebug,
 		identity: echo.Identity{Installation: "kdoctor/kdoctor-agent", Pod: "kdoctor-agent-a", PodUID: "u", Node: "n"},
 	}
-	if diff := cmp.Diff(want, *o, cmp.AllowUnexported(options{})); diff != "" {
+	if diff := cmp.Diff(want, *o, cmp.AllowUnexported(options{}, check{})); diff != "" {
 		t.Errorf("options (-want +got):\n%s", diff)
 	}
 }

@@ -89,7 +89,7 @@ func variants() map[string][]string {
 			"controller.image.repository=registry.example.com:5000/team/controller",
 			"agent.image.digest=sha256:" + strings.Repeat("a1", 32), "controller.image.tag=1.2.3",
 			"controller.image.digest=sha256:" + strings.Repeat("b2", 32)},
-		"everything-off": {"rbac.create=false", "apiService.enabled=false", "agent.serviceAccount.create=false",
+		"everything-off": {"helmTest.enabled=false", "rbac.create=false", "apiService.enabled=false", "agent.serviceAccount.create=false",
 			"controller.serviceAccount.create=false", "controller.serviceAccount.name=theirs", "agent.meshOptOut=false",
 			"controller.meshOptOut=false", "agent.loadBalancer.mode=Never", "ingress.mode=Never",
 			"agent.service.type=ClusterIP", "agent.readinessProbe=null", "agent.livenessProbe=null",

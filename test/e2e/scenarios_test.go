@@ -36,6 +36,7 @@ func TestScenarios(t *testing.T) {
 		{"a hundred targets ten times a second for a minute lose no request", hundredTargets},
 		{"metrics are served to those who may read them, and have the round", scraped},
 		{"a load balancer and an Ingress are there while a task asks for them, and not before or after", onDemand},
+		{"helm test finds that the installation answers", helmTest},
 		{"helm uninstall leaves nothing", uninstall},
 	}
 	for _, s := range scenarios {
@@ -347,6 +348,13 @@ spec:
 		t.Errorf("%d targets behind the load balancer and the Ingress, want %d", balanced, 4*nodes)
 	}
 	eventually(t, 90*time.Second, "they are gone after the task's end", nothing)
+}
+
+func helmTest(t *testing.T, c *cluster.Cluster) {
+	text, err := c.Helm(t.Context(), "test", "kdoctor", "--namespace", cluster.Namespace, "--timeout", "150s")
+	if err != nil || !strings.Contains(text, "Succeeded") {
+		t.Errorf("helm test: %v\n%s", err, text)
+	}
 }
 
 func uninstall(t *testing.T, c *cluster.Cluster) {
