@@ -54,6 +54,13 @@ type Schedule struct {
 	// +kubebuilder:validation:MaxLength=256
 	Schedule *string `json:"schedule,omitempty"`
 
+	// intervalInSecond, from 10 to 3600, starts a round every so many seconds, back to back, in place of schedule, which
+	// is left out then. A round is over by the start of the next one; roundTimeoutMinute and timeZone do not count. Of
+	// the interval, 3 seconds below a minute and 5 seconds above are left for collecting reports. Below a minute there
+	// are events only where the result of a round is another than that of the round before.
+	// +optional
+	IntervalInSecond *int32 `json:"intervalInSecond,omitempty"`
+
 	// timeZone is the IANA name of the time zone in which cron is read, such as Europe/Berlin; without it that is UTC.
 	// The form "M N" does not depend on it. A time of day that summer time skips has no start that day, and one that
 	// winter time repeats has one, the first; where the hour field holds * or ?, or all hours, rounds go on through the

@@ -327,6 +327,11 @@ func (in *Schedule) DeepCopyInto(out *Schedule) {
 		*out = new(string)
 		**out = **in
 	}
+	if in.IntervalInSecond != nil {
+		in, out := &in.IntervalInSecond, &out.IntervalInSecond
+		*out = new(int32)
+		**out = **in
+	}
 	if in.TimeZone != nil {
 		in, out := &in.TimeZone, &out.TimeZone
 		*out = new(string)

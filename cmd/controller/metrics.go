@@ -26,7 +26,6 @@ import (
 	"kdoctor.io/kdoctor/internal/kube/certificates"
 	"kdoctor.io/kdoctor/internal/metrics"
 	"kdoctor.io/kdoctor/internal/round"
-	"kdoctor.io/kdoctor/internal/schedule"
 	"kdoctor.io/kdoctor/internal/store"
 	"kdoctor.io/kdoctor/internal/verdict"
 	"kdoctor.io/kdoctor/internal/version"
@@ -193,7 +192,7 @@ func measuredTask(t kind.Task) metrics.Task {
 			break
 		}
 	}
-	timetable, err := schedule.Parse(t.Schedule, t.Zone)
+	timetable, err := t.Timetable()
 	if err != nil || t.Suspended || t.Deleting || t.Status.Finish {
 		return m
 	}

@@ -11,7 +11,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kdoctor.io/kdoctor/api/v1beta1"
-	"kdoctor.io/kdoctor/internal/schedule"
 	"kdoctor.io/kdoctor/internal/target"
 	"kdoctor.io/kdoctor/internal/topology"
 	"kdoctor.io/kdoctor/internal/workload"
@@ -137,7 +136,7 @@ func underWay(t Task) bool {
 
 // understood reports whether the task has a schedule that can be read: for any other no agents are made.
 func understood(t Task) bool {
-	_, err := schedule.Parse(t.Schedule, t.Zone)
+	_, err := t.Timetable()
 	return err == nil
 }
 

@@ -148,7 +148,7 @@ func (d *decider) series() int64 {
 // accept reports whether the task can be understood; why not, and why it cannot run all the same, goes to the
 // conditions.
 func (d *decider) accept() bool {
-	timetable, err := schedule.Parse(d.task.Schedule, d.task.Zone)
+	timetable, err := d.task.Timetable()
 	if err != nil {
 		d.refuse(ScheduleInvalid, fmt.Sprintf("spec.schedule cannot be used: %v.", err))
 		d.condition(Progressing, metav1.ConditionFalse, NotReady, "The task cannot run; see the condition Ready.")
@@ -264,7 +264,9 @@ func (d *decider) await(record *v1beta1.Record, key schedule.Key) bool {
 	}
 	record.Status = v1beta1.RecordOngoing
 	d.begins(key, record)
-	d.event(normal, RoundStarted, "Round %d has started.", record.RoundNumber)
+	if !d.task.Brief() {
+		d.event(normal, RoundStarted, "Round %d has started.", record.RoundNumber)
+	}
 	return false
 }
 
@@ -276,10 +278,16 @@ func (d *decider) lookAgain(after time.Duration) {
 }
 
 // window is how late a round may start: late enough to forgive a restart of the controller,
-// early enough that the load fits in before the deadline, as far as it fits at all.
+// early enough that the load fits in before the deadline, as far as it fits at all. A brief round also leaves the tenth
+// of its time in which the last reports are collected: the round before may end late, time and again.
 func (d *decider) window() time.Duration {
 	load := d.task.Want.Load
-	return max(d.task.Timeout-load.Duration-load.Timeout, d.task.Timeout/4)
+	left := d.task.Timeout - load.Duration - load.Timeout
+	if d.task.Brief() {
+		left -= d.task.Timeout / 10
+		return max(left, d.task.Timeout/10)
+	}
+	return max(left, d.task.Timeout/4)
 }
 
 // plan puts a round that has not started on top of the history. A schedule that never comes again ends the task.
@@ -309,7 +317,9 @@ func (d *decider) missed(number, count int64) {
 	sentence := times + " missed, because the controller was down or the round before took too long; the round waits " +
 		"for the next one."
 	d.condition(OnTime, metav1.ConditionFalse, RoundMissed, sentence)
-	d.event(warning, RoundMissed, "%s", sentence)
+	if !d.task.Brief() || !meta.IsStatusConditionFalse(d.task.Status.Conditions, OnTime) {
+		d.event(warning, RoundMissed, "%s", sentence)
+	}
 }
 
 // close writes the result of a round down and plans the next one.
@@ -322,12 +332,14 @@ func (d *decider) close(record *v1beta1.Record, result Result) {
 	if record.Status == v1beta1.RecordFail {
 		last = v1beta1.Failed
 		sentence := failed(record.RoundNumber, result)
-		d.condition(Succeeded, metav1.ConditionFalse, RoundFailed, sentence)
-		d.event(warning, RoundFailed, "%s", sentence)
+		if d.condition(Succeeded, metav1.ConditionFalse, RoundFailed, sentence) || !d.task.Brief() {
+			d.event(warning, RoundFailed, "%s", sentence)
+		}
 	} else {
 		sentence := succeeded(record.RoundNumber, result)
-		d.condition(Succeeded, metav1.ConditionTrue, RoundSucceeded, sentence)
-		d.event(normal, RoundSucceeded, "%s", sentence)
+		if d.condition(Succeeded, metav1.ConditionTrue, RoundSucceeded, sentence) || !d.task.Brief() {
+			d.event(normal, RoundSucceeded, "%s", sentence)
+		}
 	}
 	d.status.LastRoundStatus = &last
 	d.reportLoad(record.RoundNumber, result)

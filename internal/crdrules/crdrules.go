@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
+	"kdoctor.io/kdoctor/internal/schedule"
 	"kdoctor.io/kdoctor/internal/target"
 )
 
@@ -75,7 +77,7 @@ func oneOf(field string, words ...string) Rule {
 
 // rounds are the rules that hold a round's length against its load.
 func rounds() []Rule {
-	const unknown = "!has(self.schedule) || !has(self.request) || " +
+	const unknown = "!has(self.schedule) || !has(self.request) || has(self.schedule.intervalInSecond) || " +
 		"self.schedule.roundTimeoutMinute < 1 || self.schedule.roundTimeoutMinute > 1440 || "
 	const seconds, milliseconds = "self.schedule.roundTimeoutMinute * 60", "self.schedule.roundTimeoutMinute * 60000"
 	longer := func(field, unit string) Rule {
@@ -96,7 +98,26 @@ func rounds() []Rule {
 				".format([self.request.durationInSecond, self.request.perRequestTimeoutInMS, " + seconds + "])",
 			Fixed: "spec.request.durationInSecond and perRequestTimeoutInMS, with 5 seconds for collecting reports, are " +
 				"together longer than the round; use less of either or raise spec.schedule.roundTimeoutMinute"},
+		interval(),
 	}
+}
+
+// interval is the rule that holds the load against the seconds between two rounds.
+func interval() Rule {
+	const at, load = "self.schedule.intervalInSecond", "self.request."
+	reserve := fmt.Sprintf("(%s < %d ? %d : %d)", at, time.Minute/time.Second, schedule.BriefReserve/time.Second,
+		schedule.Reserve/time.Second)
+	return Rule{At: "spec", CEL: "!has(self.schedule) || !has(self.request) || !has(" + at + ") || " +
+		fmt.Sprintf("%s < %d || %s > %d || ", at, schedule.LeastSeconds, at, schedule.MostSeconds) +
+		load + "durationInSecond < 1 || " + load + "durationInSecond > 86400 || " +
+		load + "perRequestTimeoutInMS < 1 || " + load + "perRequestTimeoutInMS > 600000 || " +
+		load + "durationInSecond * 1000 + " + load + "perRequestTimeoutInMS + " + reserve + " * 1000 <= " + at + " * 1000",
+		Sentence: "'spec.request.durationInSecond is %d: with one perRequestTimeoutInMS of %d and %d seconds for " +
+			"collecting reports that is longer than a spec.schedule.intervalInSecond of %d; use less of either or a " +
+			"longer interval'.format([self.request.durationInSecond, self.request.perRequestTimeoutInMS, " +
+			reserve + ", " + at + "])",
+		Fixed: "spec.request.durationInSecond and perRequestTimeoutInMS, with the time for collecting reports, are " +
+			"together longer than spec.schedule.intervalInSecond; use less of either or a longer interval"}
 }
 
 func agents() []Rule {

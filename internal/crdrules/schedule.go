@@ -20,7 +20,13 @@ func schedules() []Rule {
 	const at, most = "spec.schedule.schedule", "525600"
 	second := strings.Replace(words, "self", "self.schedule", 1) + "[1]"
 	rules := []Rule{
-		{At: "spec.schedule", CEL: "!has(self.roundNumber) || self.roundNumber == 1 || !self.schedule.matches('" +
+		{At: "spec.schedule", CEL: "!has(self.intervalInSecond) || self.schedule == '0 1'",
+			Sentence: `'spec.schedule.schedule is "%s", and spec.schedule.intervalInSecond is %d; use one of them'` +
+				`.format([self.schedule, self.intervalInSecond])`,
+			Fixed: "spec.schedule.schedule and spec.schedule.intervalInSecond are both set; use one of them"},
+		between("spec.schedule.intervalInSecond", strconv.Itoa(schedule.LeastSeconds),
+			strconv.Itoa(schedule.MostSeconds), "a number of seconds"),
+		{At: "spec.schedule", CEL: "has(self.intervalInSecond) || !has(self.roundNumber) || self.roundNumber == 1 || !self.schedule.matches('" +
 			pair + "') || " +
 			"self.roundTimeoutMinute <= int(" + second + ")",
 			Sentence: `'spec.schedule.roundTimeoutMinute is %d, but spec.schedule.schedule "%s" starts a round every %s ` +

@@ -13,6 +13,7 @@ import (
 
 	"kdoctor.io/kdoctor/api/v1beta1"
 	"kdoctor.io/kdoctor/internal/mesh"
+	"kdoctor.io/kdoctor/internal/schedule"
 	"kdoctor.io/kdoctor/internal/verdict"
 )
 
@@ -69,6 +70,8 @@ type Task struct {
 	Schedule, Zone string
 	Rounds         int64
 	Timeout        time.Duration
+	// Every is the time from one round to the next; 0 for a task whose rounds start by Schedule.
+	Every time.Duration
 	// OwnAgents describes the agents of its own that the task asks for, nil for the default agents.
 	OwnAgents *v1beta1.AgentSpec
 	Want      mesh.Want
@@ -78,3 +81,14 @@ type Task struct {
 	// Status is the status as it was last read.
 	Status v1beta1.TaskStatus
 }
+
+// Timetable returns when rounds of the task start. The error is one sentence that says what is wrong with spec.schedule.
+func (t Task) Timetable() (schedule.Schedule, error) {
+	if t.Every != 0 {
+		return schedule.Every(t.Every)
+	}
+	return schedule.Parse(t.Schedule, t.Zone)
+}
+
+// Brief reports whether rounds of the task are too frequent to be told of one by one.
+func (t Task) Brief() bool { return t.Every != 0 && schedule.Brief(t.Every) }

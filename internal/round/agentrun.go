@@ -69,7 +69,7 @@ func newRoundRun(config Config, plan store.StoredPlan) *roundRun {
 	if plan.Mesh.Shared != nil {
 		r.loads = make(chan struct{}, min(config.Parallel, largeParallel))
 	}
-	r.softDeadline = plan.Deadline.Add(-min(collectReserve, plan.Deadline.Sub(plan.Started)/10))
+	r.softDeadline = plan.Deadline.Add(-reserveOf(plan.Deadline.Sub(plan.Started)))
 	for i, p := range plan.Mesh.Plans {
 		r.agents = append(r.agents,
 			&agentRun{round: r, plan: p, index: i, began: plan.Started, answered: plan.Started, earliest: plan.Started})

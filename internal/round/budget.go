@@ -53,7 +53,8 @@ func (c *Conductor) draft(ctx context.Context, req Request) (mesh.Mesh, topology
 	load, want := req.Want.Load, req.Want
 	want.SuccessRate, want.MeanDelay = req.Expect.SuccessRate, req.Expect.MeanDelay
 	want.Again = c.again(ctx, req.Key)
-	waiting, cancel := context.WithDeadline(ctx, req.Deadline.Add(-load.Duration-load.Timeout-2*collectReserve))
+	waiting, cancel := context.WithDeadline(ctx, req.Deadline.Add(-load.Duration-load.Timeout-
+		2*reserveOf(req.Deadline.Sub(req.Planned))))
 	defer cancel()
 	var waited time.Duration
 	for {

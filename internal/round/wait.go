@@ -57,6 +57,9 @@ const largeParallel = 16
 // more agents they would take the memory that judging and storing the round needs.
 const keepOpenUpTo = 200
 
+// reserveOf is what is left of a round of the length for the last call to all agents.
+func reserveOf(round time.Duration) time.Duration { return min(collectReserve, round/10) }
+
 // sleep waits for d and reports whether the context was alive to the end of the wait.
 func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)

@@ -1,6 +1,6 @@
 // Package schedule decides when the rounds of a task start and end.
 //
-// Two forms are understood: "M N" (the first round starts M minutes after the task was first seen, then one every N
+// Two forms of text are understood: "M N" (the first round starts M minutes after the task was first seen, then one every N
 // minutes) and the five fields of cron, read in the task's time zone. A time of day that summer time skips has no
 // start, and a time of day that winter time repeats has one. Schedules whose hour field is open, such as "*/10 * * *
 // *", go on through the repeated hour.
@@ -37,6 +37,32 @@ type Schedule struct {
 
 // LongestMinutes is the largest number of minutes, a year, that either number of the form "M N" may be.
 const LongestMinutes = 525600
+
+// The bounds of a number of seconds between two rounds; see Every.
+const (
+	LeastSeconds = 10
+	MostSeconds  = 3600
+)
+
+// What is left of a round for starting agents and collecting their reports. A round that is Brief has less: 5 s would
+// be half of the shortest one. Of 3 s, the last call to all agents takes one, a tenth of the shortest round. Reading the
+// cluster, starting the agents and noticing that their loads are over takes less than another, and one is spare.
+const (
+	Reserve      = 5 * time.Second
+	BriefReserve = 3 * time.Second
+)
+
+// Brief reports whether rounds that take so long at most are too frequent to be told of one by one.
+func Brief(round time.Duration) bool { return round < time.Minute }
+
+// Every returns the schedule whose first round starts at once, and a further one after each interval. The interval is
+// from LeastSeconds to MostSeconds.
+func Every(interval time.Duration) (Schedule, error) {
+	if interval < LeastSeconds*time.Second || interval > MostSeconds*time.Second {
+		return Schedule{}, fmt.Errorf("the interval is %v; use %d to %d seconds", interval, LeastSeconds, MostSeconds)
+	}
+	return Schedule{interval: interval}, nil
+}
 
 // Parse reads either form; fields are separated by spaces. The zone is an IANA name such as Europe/Berlin, empty for
 // UTC; the form "M N" does not depend on it. The error is one sentence that says what is wrong and what would be right.

@@ -105,3 +105,30 @@ func TestZonesThatAreNoneAreRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestEveryStartsARoundAtOnceAndOneAfterEachInterval(t *testing.T) {
+	seen := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for _, interval := range []time.Duration{10 * time.Second, 45 * time.Second, time.Hour} {
+		s, err := schedule.Every(interval)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s.First(seen); !got.Equal(seen) {
+			t.Errorf("every %v: the first start is %v, want %v", interval, got, seen)
+		}
+		next, missed := s.Next(seen, seen.Add(interval), interval/2)
+		if !next.Equal(seen.Add(interval)) || missed != 0 || s.Interval(seen) != interval {
+			t.Errorf("every %v: the next start is %v with %d missed, the interval %v", interval, next, missed,
+				s.Interval(seen))
+		}
+		next, missed = s.Next(seen, seen.Add(3*interval+interval/2), interval/2)
+		if !next.Equal(seen.Add(4*interval)) || missed != 3 {
+			t.Errorf("every %v, late: the next start is %v with %d missed, want 3", interval, next.Sub(seen), missed)
+		}
+	}
+	for _, interval := range []time.Duration{0, -time.Second, 9 * time.Second, time.Hour + time.Second} {
+		if _, err := schedule.Every(interval); err == nil {
+			t.Errorf("an interval of %v is taken", interval)
+		}
+	}
+}

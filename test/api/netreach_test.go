@@ -118,6 +118,14 @@ func TestValuesAtTheEdgeAreTaken(t *testing.T) {
 		"the most of everything": "{schedule: {schedule: '525600 525600', roundTimeoutMinute: 1440, " +
 			"roundNumber: 1000000}, request: {durationInSecond: 85795, qps: 1000, perRequestTimeoutInMS: 600000}, " +
 			"expect: {successRate: 1, meanAccessDelayInMs: 600000, statusCode: 599}}",
+		"the shortest interval with the longest load": "{schedule: {intervalInSecond: 10}, request: " +
+			"{durationInSecond: 6, perRequestTimeoutInMS: 1000}}",
+		"the longest interval with the longest load": "{schedule: {intervalInSecond: 3600}, request: " +
+			"{durationInSecond: 3590, perRequestTimeoutInMS: 5000}}",
+		"an interval and a round of another length, which does not count": "{schedule: {intervalInSecond: 10, " +
+			"roundTimeoutMinute: 60, roundNumber: -1}}",
+		"an interval longer than the default round": "{schedule: {intervalInSecond: 120}, request: " +
+			"{durationInSecond: 100}}",
 		"rounds for ever":                      "{schedule: {roundNumber: -1}}",
 		"a connection for every request":       "{request: {connection: new}}",
 		"connections that stay open":           "{request: {connection: keepalive}}",
@@ -203,6 +211,23 @@ func TestImpossibleValuesAreRefused(t *testing.T) {
 			[]string{"spec.expect.statusCode is 99", "from 100 to 599"}},
 		"a status above all": {"{expect: {statusCode: 600}}",
 			[]string{"spec.expect.statusCode is 600", "from 100 to 599"}},
+		"an interval that is too short": {"{schedule: {intervalInSecond: 9}}",
+			[]string{"spec.schedule.intervalInSecond is 9", "from 10 to 3600"}},
+		"an interval that is too long": {"{schedule: {intervalInSecond: 3601}}",
+			[]string{"spec.schedule.intervalInSecond is 3601", "from 10 to 3600"}},
+		"no interval": {"{schedule: {intervalInSecond: 0}}",
+			[]string{"spec.schedule.intervalInSecond is 0", "from 10 to 3600"}},
+		"an interval beside a schedule": {"{schedule: {intervalInSecond: 30, schedule: '0 5'}}",
+			[]string{`spec.schedule.schedule is "0 5"`, "spec.schedule.intervalInSecond is 30", "use one of them"}},
+		"a load that leaves no time to collect reports in a short interval": {"{schedule: {intervalInSecond: 10}, " +
+			"request: {durationInSecond: 7}}", []string{"spec.request.durationInSecond is 7", "of 500",
+			"3 seconds for collecting", "intervalInSecond of 10", "a longer interval"}},
+		"a load that leaves no time to collect reports in a long interval": {"{schedule: {intervalInSecond: 60}, " +
+			"request: {durationInSecond: 55}}", []string{"spec.request.durationInSecond is 55",
+			"5 seconds for collecting", "intervalInSecond of 60"}},
+		"a load of the largest number in an interval": {"{schedule: {intervalInSecond: 10}, request: " +
+			"{durationInSecond: 9223372036854775807}}", []string{"spec.request.durationInSecond is 9223372036854775807",
+			"from 1 to 86400"}},
 		"no rounds": {"{schedule: {roundNumber: 0}}",
 			[]string{"spec.schedule.roundNumber is 0", "-1 (for ever)", "from 1 to 1000000"}},
 		"fewer rounds than for ever": {"{schedule: {roundNumber: -2}}",

@@ -50,6 +50,10 @@ func read(object kind.Object) (kind.Task, error) {
 	if s := n.Spec.Schedule; s != nil {
 		t.Schedule, t.Zone, t.Rounds, t.Timeout = value(s.Schedule), value(s.TimeZone), s.RoundNumber,
 			time.Duration(s.RoundTimeoutMinute)*time.Minute
+		if s.IntervalInSecond != nil {
+			t.Every = time.Duration(*s.IntervalInSecond) * time.Second
+			t.Timeout = t.Every
+		}
 	}
 	if r := n.Spec.Request; r != nil {
 		t.Want.Load = mesh.Load{PerSecond: int(r.QPS), Duration: time.Duration(r.DurationInSecond) * time.Second,
