@@ -17,49 +17,9 @@ import (
 	"kdoctor.io/kdoctor/test/cluster"
 )
 
-// scraped asks the metrics of the controller as a Prometheus within the cluster does: at its pod's address, by TLS with
-// the name and the authority that docs/metrics.md says, and with a token of a service account.
+// scraped asks the metrics of the controller as a Prometheus within the cluster does.
 func scraped(t *testing.T, c *cluster.Cluster) {
-	var pods corev1.PodList
-	if err := c.Get(t.Context(), &pods, "pods", "--namespace", cluster.Namespace, "-l",
-		"app.kubernetes.io/component=kdoctor-controller"); err != nil {
-		t.Fatal(err)
-	}
-	var secret corev1.Secret
-	if err := c.Get(t.Context(), &secret, "secret", "--namespace", cluster.Namespace, "kdoctor-api-tls"); err != nil {
-		t.Fatal(err)
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(secret.Data["ca.crt"]) {
-		t.Fatal("the Secret kdoctor-api-tls has no authority")
-	}
-	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			return c.Dial(ctx, "n0", network, address)
-		},
-		TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12,
-			ServerName: "kdoctor-controller." + cluster.Namespace + ".svc"}}}
-	ask := func(pod corev1.Pod, token string) (int, string) {
-		t.Helper()
-		url := "https://" + net.JoinHostPort(pod.Status.PodIP, "5721") + "/metrics"
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if token != "" {
-			request.Header.Set("Authorization", "Bearer "+token)
-		}
-		response, err := client.Do(request)
-		if err != nil {
-			t.Fatalf("scrape %s: %v", pod.Name, err)
-		}
-		defer response.Body.Close()
-		text, err := io.ReadAll(response.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return response.StatusCode, string(text)
-	}
+	pods, ask := metricsOf(t, c)
 	for _, account := range []string{"scraper", "stranger"} {
 		kubectl(t, c, "create", "serviceaccount", "--namespace", "default", account)
 	}
@@ -110,4 +70,51 @@ spec:
 	if leaders != 1 {
 		t.Errorf("%d controllers lead, want 1", leaders)
 	}
+}
+
+// metricsOf returns the controller's pods, and a way to ask one of them for its metrics as a Prometheus within the
+// cluster does: at its pod's address, by TLS with the name and the authority that docs/metrics.md says, and with a token
+// of a service account. The answer is a status and a text.
+func metricsOf(t *testing.T, c *cluster.Cluster) (pods corev1.PodList, ask func(corev1.Pod, string) (int, string)) {
+	t.Helper()
+	if err := c.Get(t.Context(), &pods, "pods", "--namespace", cluster.Namespace, "-l",
+		"app.kubernetes.io/component=kdoctor-controller"); err != nil {
+		t.Fatal(err)
+	}
+	var secret corev1.Secret
+	if err := c.Get(t.Context(), &secret, "secret", "--namespace", cluster.Namespace, "kdoctor-api-tls"); err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(secret.Data["ca.crt"]) {
+		t.Fatal("the Secret kdoctor-api-tls has no authority")
+	}
+	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			return c.Dial(ctx, "n0", network, address)
+		},
+		TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12,
+			ServerName: "kdoctor-controller." + cluster.Namespace + ".svc"}}}
+	ask = func(pod corev1.Pod, token string) (int, string) {
+		t.Helper()
+		url := "https://" + net.JoinHostPort(pod.Status.PodIP, "5721") + "/metrics"
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if token != "" {
+			request.Header.Set("Authorization", "Bearer "+token)
+		}
+		response, err := client.Do(request)
+		if err != nil {
+			t.Fatalf("scrape %s: %v", pod.Name, err)
+		}
+		defer response.Body.Close()
+		text, err := io.ReadAll(response.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return response.StatusCode, string(text)
+	}
+	return pods, ask
 }

@@ -34,6 +34,7 @@ func TestScenarios(t *testing.T) {
 		{"an agent with too little CPU says that it is the limit", hungryAgent},
 		{"a way that is narrower than its pods believe fails large answers, and no small ones", mtuBlackHole},
 		{"a hundred targets ten times a second for a minute lose no request", hundredTargets},
+		{"a path that breaks during a heartbeat of ten seconds is told of within twenty", cutHeartbeat},
 		{"metrics are served to those who may read them, and have the round", scraped},
 		{"a load balancer and an Ingress are there while a task asks for them, and not before or after", onDemand},
 		{"helm test finds that the installation answers", helmTest},
