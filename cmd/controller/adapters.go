@@ -15,8 +15,10 @@ import (
 	"kdoctor.io/kdoctor/api/v1beta1"
 	"kdoctor.io/kdoctor/internal/apiserver"
 	"kdoctor.io/kdoctor/internal/apiserver/render"
+	"kdoctor.io/kdoctor/internal/diagnose"
 	"kdoctor.io/kdoctor/internal/kind"
 	"kdoctor.io/kdoctor/internal/kind/kinds"
+	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/schedule"
 	"kdoctor.io/kdoctor/internal/store"
 	"kdoctor.io/kdoctor/internal/verdict"
@@ -31,6 +33,25 @@ func (r reports) LatestKey(ctx context.Context, uid string) (schedule.Key, bool,
 		return schedule.Key{}, false, nil
 	}
 	return key, err == nil, err
+}
+
+// Findings returns what a stored round found. Rounds of many paths have it in their heads; others are diagnosed again.
+func (r reports) Findings(ctx context.Context, key schedule.Key) ([]report.Finding, error) {
+	head, err := r.Head(ctx, key)
+	if err == nil && head.Round.HasSums() {
+		return head.Round.Findings, nil
+	}
+	var stored verdict.StoredRound
+	if err == nil {
+		stored, err = r.Store.Round(ctx, key)
+	}
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return diagnose.Findings(stored.Round, stored.Verdict), nil
 }
 
 // Abandoned shows the sweep what may go.

@@ -9,6 +9,7 @@ import (
 
 	"kdoctor.io/kdoctor/api/v1beta1"
 	"kdoctor.io/kdoctor/internal/kind"
+	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/schedule"
 )
 
@@ -85,7 +86,14 @@ const (
 )
 
 // event is one event to be told.
-type event struct{ kind, reason, note string }
+type event struct {
+	kind, reason, note string
+	// finding is what the event is about, nil for other events. nodes are those on which the event is told of too.
+	// elsewhere reports that it is told of on nodes alone.
+	finding   *report.Finding
+	nodes     []string
+	elsewhere bool
+}
 
 func (d *decider) event(kind, reason, format string, args ...any) {
 	d.events = append(d.events, event{kind: kind, reason: reason, note: short(fmt.Sprintf(format, args...))})

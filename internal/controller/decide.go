@@ -341,6 +341,7 @@ func (d *decider) close(record *v1beta1.Record, result Result) {
 			d.event(normal, RoundSucceeded, "%s", sentence)
 		}
 	}
+	d.announceFindings(record.RoundNumber, result.changes)
 	d.status.LastRoundStatus = &last
 	d.reportLoad(record.RoundNumber, result)
 	if result.Err != nil && result.Judged() {

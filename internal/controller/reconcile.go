@@ -193,7 +193,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		return ctrl.Result{}, err
 	}
 	for _, e := range d.events {
-		r.Events.Eventf(object, nil, e.kind, e.reason, "RunRounds", "%s", e.note)
+		r.announceEvent(object, e)
 	}
 	if in.own.refused != nil {
 		// Only what stands in front of the default agents can be refused and a round begin all the same.

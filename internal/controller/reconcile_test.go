@@ -23,6 +23,7 @@ import (
 	"kdoctor.io/kdoctor/api/v1beta1"
 	"kdoctor.io/kdoctor/internal/kind"
 	"kdoctor.io/kdoctor/internal/kind/netreach"
+	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/round"
 	"kdoctor.io/kdoctor/internal/schedule"
 	"kdoctor.io/kdoctor/internal/topology"
@@ -37,12 +38,20 @@ type shelf struct {
 	foreign []string
 	newest  schedule.Key
 	err     error
+	// found is what stored rounds found, by key.
+	found map[schedule.Key][]report.Finding
 }
 
 func (s *shelf) LatestKey(context.Context, string) (schedule.Key, bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.newest, s.newest != schedule.Key{}, s.err
+}
+
+func (s *shelf) Findings(_ context.Context, key schedule.Key) ([]report.Finding, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.found[key], s.err
 }
 
 func (s *shelf) Abandoned(_ context.Context, exist map[string]bool) (uids []string, foreign int, err error) {

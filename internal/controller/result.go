@@ -31,6 +31,8 @@ type Summary struct {
 	Reasons []string
 	// Finding says where to look, by the surest finding; it is empty without a finding.
 	Finding string
+	// Findings are all findings, the surest first.
+	Findings []report.Finding
 	// Succeeded, Failed and Silent are nodes: all agents passed, one did not, one gave no report.
 	Succeeded, Failed, Silent []string
 	// Success says what a success is worth: how many targets passed, and what the round does not prove. It is empty for
@@ -49,8 +51,8 @@ func Summarize(r report.Round, v verdict.Verdict) Summary {
 	if v.Result == verdict.Pass {
 		o.Success = success(r, v)
 	}
-	if found := diagnose.Findings(r, v); len(found) > 0 {
-		o.Finding = found[0].Message
+	if o.Findings = diagnose.Findings(r, v); len(o.Findings) > 0 {
+		o.Finding = o.Findings[0].Message
 	}
 	for _, reason := range v.Reasons {
 		o.Reasons = append(o.Reasons, reason.String())
@@ -107,6 +109,8 @@ func names(nodes []string) []string {
 type Result struct {
 	Key schedule.Key
 	Summary
+	// changes are the findings that are others than in the round before.
+	changes findings
 	// Err is why there is no outcome, or, when there is one, why its report could not be kept.
 	Err error
 }

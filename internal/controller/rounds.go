@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-logr/logr"
 
+	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/round"
 	"kdoctor.io/kdoctor/internal/schedule"
 )
@@ -29,6 +30,8 @@ type Kept interface {
 	DeleteTask(ctx context.Context, uid string) error
 	// LatestKey returns the key of the newest round that is kept of a task; false when none is.
 	LatestKey(ctx context.Context, uid string) (schedule.Key, bool, error)
+	// Findings returns what the stored round of the key found; nothing where it is not stored.
+	Findings(ctx context.Context, key schedule.Key) ([]report.Finding, error)
 }
 
 // Rounds owns the goroutines in which rounds run, at most one for a task at a time. Make it with NewRounds and add it
@@ -42,7 +45,9 @@ type Rounds struct {
 	closed  bool
 	running map[string]*running
 	ended   map[string]*Result
-	all     sync.WaitGroup
+	// open has the findings that are open after the last round of a task, by UID.
+	open map[string][]report.Finding
+	all  sync.WaitGroup
 }
 
 // running is a round under way; gone is set when its task was deleted, so that its end removes what is kept.
@@ -54,7 +59,8 @@ type running struct {
 
 // NewRounds returns an owner of rounds.
 func NewRounds(run Runner, kept Kept, log logr.Logger) *Rounds {
-	return &Rounds{run: run, kept: kept, log: log, running: map[string]*running{}, ended: map[string]*Result{}}
+	return &Rounds{run: run, kept: kept, log: log, running: map[string]*running{}, ended: map[string]*Result{},
+		open: map[string][]report.Finding{}}
 }
 
 // NeedLeaderElection is true: two leaders would load the cluster twice.
@@ -88,7 +94,11 @@ func (r *Rounds) Begin(req round.Request, done func()) {
 	r.all.Go(func() {
 		defer cancel(nil)
 		summary, err := r.run(ctx, req)
-		r.end(ctx, current, Result{Key: req.Key, Summary: summary, Err: err})
+		result := Result{Key: req.Key, Summary: summary, Err: err}
+		if ctx.Err() == nil {
+			r.compareWithBefore(ctx, &result)
+		}
+		r.end(ctx, current, result)
 		done()
 	})
 }
@@ -158,6 +168,7 @@ func (r *Rounds) Withdraw(uid string) {
 func (r *Rounds) Forget(ctx context.Context, uid string) error {
 	r.mu.Lock()
 	delete(r.ended, uid)
+	delete(r.open, uid)
 	current := r.running[uid]
 	if current != nil {
 		current.gone = true

@@ -58,7 +58,7 @@ func Large(round report.Round, t *tally.Tally) (findings []Finding, explained fu
 		if n < leastWitnesses {
 			break
 		}
-		findings = append(findings, best.finding)
+		findings = append(findings, placed(best, left, t))
 		left = slices.DeleteFunc(left, func(f tally.Failure) bool {
 			has := best.has(f)
 			if has {
@@ -90,6 +90,26 @@ func Large(round report.Round, t *tally.Tally) (findings []Finding, explained fu
 			rank(b.Confidence))
 	})
 	return findings, func(node string) bool { return located && !remaining[node] }
+}
+
+// placed returns the suspect's finding; one about a node says how broad its evidence is.
+func placed(s suspect, left []tally.Failure, t *tally.Tally) Finding {
+	if len(s.finding.Nodes) != 1 {
+		return s.finding
+	}
+	name := func(node int32) string {
+		if node < 0 {
+			return ""
+		}
+		return t.Nodes[node]
+	}
+	var failed []ends
+	for _, f := range left {
+		if s.has(f) {
+			failed = append(failed, ends{name(f.From), name(f.To), string(t.Groups[f.Group].Kind)})
+		}
+	}
+	return about(s.finding, s.finding.Nodes[0], failed)
 }
 
 // mostExplaining returns the suspect that explains the most failures, and how many.
@@ -147,6 +167,7 @@ func toNode(t *tally.Tally, node int) []suspect {
 			dead: -1, breadth: 3, paths: c.Paths, failed: c.Failed,
 			has: func(f tally.Failure) bool { return f.To == at && int(f.Group) == g },
 			finding: Finding{Reason: "CommonNode", Component: component, Where: name, Confidence: High,
+				Nodes: []string{t.Nodes[node]},
 				Message: fmt.Sprintf("%s fails from everywhere, while other paths to the node pass; look at %s", name,
 					adviceFor(of.Kind)),
 				Evidence: []string{failedOfPaths(c)}},
@@ -157,7 +178,7 @@ func toNode(t *tally.Tally, node int) []suspect {
 	}
 	whole.has = func(f tally.Failure) bool { return f.To == at || f.From == at }
 	whole.finding = Finding{Reason: "CommonNode", Component: PodOrNode, Where: "node " + t.Nodes[node],
-		Confidence: High,
+		Confidence: High, Nodes: []string{t.Nodes[node]},
 		Message: fmt.Sprintf("every kind of path to node %s fails; look at the node, its network and its agent's pod",
 			t.Nodes[node]),
 		Evidence: []string{failedOfPaths(tally.Count{Paths: whole.paths, Failed: whole.failed})}}
@@ -171,6 +192,7 @@ func fromNode(t *tally.Tally, node int) []suspect {
 		s.paths, s.failed = s.paths+t.From[g][node].Paths, s.failed+t.From[g][node].Failed
 	}
 	s.finding = Finding{Reason: "OneSource", Component: PodOrNode, Where: "node " + t.Nodes[node], Confidence: Medium,
+		Nodes: []string{t.Nodes[node]},
 		Message: fmt.Sprintf("paths from node %s fail wherever they lead; look at the node's own network and its CNI",
 			t.Nodes[node]),
 		Evidence: []string{failedOfPaths(tally.Count{Paths: s.paths, Failed: s.failed})}}

@@ -191,7 +191,8 @@ func betweenTwoNodes(failed, passed routes) (Finding, bool) {
 	third := func(node string) bool {
 		return alike.any(func(r route) bool { return touches(node)(r) && !both(r) && r.from != r.to })
 	}
-	found := Finding{Component: BetweenNodes, Where: fmt.Sprintf("nodes %s and %s", a, b), Confidence: Low}
+	found := Finding{Component: BetweenNodes, Where: fmt.Sprintf("nodes %s and %s", a, b), Confidence: Low,
+		Nodes: nodes}
 	found.Evidence = []string{failedOf("between these two nodes", pods, alike.filter(both))}
 	if third(a) && third(b) {
 		found.Confidence = Medium
@@ -243,7 +244,7 @@ func oneSource(failed, passed routes) (Finding, bool) {
 	}
 	found.Message = fmt.Sprintf("every failing path starts at node %s, and no other node sees a failure%s; look at %s",
 		node, onlyClause(failed, passed), advice)
-	return found, true
+	return about(found, node, failed.ends()), true
 }
 
 // commonNode finds that every failing route between pods begins or ends at one node. If all routes between pods pass,
@@ -277,7 +278,7 @@ func commonNode(failed, passed routes) (Finding, bool) {
 		"every failing path between pods starts or ends at node %s%s; look at its pod network: "+
 			"CNI agent, routes and firewall%s",
 		node, onlyClause(pods, passed.betweenPods()), servicesClause(failed, pods))
-	return found, true
+	return about(found, node, failed.ends()), true
 }
 
 func nodePortsOf(failed, passed routes) (Finding, bool) {
@@ -300,7 +301,7 @@ func nodePortsOf(failed, passed routes) (Finding, bool) {
 	}
 	found.Message = fmt.Sprintf("every failing path is a node port of node %s%s, and those of other nodes answer; "+
 		"look at its firewall and at kube-proxy there", node, over)
-	return found, true
+	return about(found, node, failed.ends()), true
 }
 
 // onlyClause says, as a clause, that the failing routes are of one kind or family while others passed. It is empty if

@@ -172,7 +172,8 @@ func tried(p *report.Path) uint64 {
 // fault of the path through the Service.
 func (f facts) silenceFinding(s silentPod) Finding {
 	where, reach := f.podName(s.pod), f.reachOf(s.silentTo, s.pod, s.families)
-	found := Finding{Where: where, Confidence: f.confidence(s, reach), Evidence: s.evidence}
+	found := Finding{Where: where, Confidence: f.confidence(s, reach), Evidence: s.evidence,
+		Nodes: nodesNamed(f.nodes[s.pod])}
 	sources := firstNames(f.nodesOf(s.silentTo))
 	var advice string
 	switch {

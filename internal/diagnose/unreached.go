@@ -43,7 +43,7 @@ func unreached(round report.Round, t *tally.Tally) []Finding {
 		}
 		for _, pod := range silent {
 			findings = append(findings, Finding{Reason: "SilentBackend", Component: PodOrNode, Confidence: Medium,
-				Where: "pod " + pod + " on node " + nodes[pod],
+				Where: "pod " + pod + " on node " + nodes[pod], Nodes: nodesNamed(nodes[pod]),
 				Message: fmt.Sprintf("pod %s on node %s never answers for the Service, although the Service ought to lead to "+
 					"it; look at the pod, at its readiness and at the Service's endpoints", pod, nodes[pod]),
 				Evidence: []string{fmt.Sprintf("it gave none of the about %.0f answers that were its share", expected[pod])}})

@@ -199,6 +199,12 @@ type Finding struct {
 	Message string `json:"Message"`
 	// Evidence is the figures behind the finding, one clause each.
 	Evidence []string `json:"Evidence"`
+	// Nodes are the nodes where the fault is, as far as the finding names them; empty where its place is no node.
+	Nodes []string `json:"Nodes,omitempty"`
+	// Kinds is on how many kinds of paths the failures are, and Others is how many other nodes are at their other ends;
+	// both are 0 where the finding is not about one node.
+	Kinds  int `json:"Kinds,omitempty"`
+	Others int `json:"Others,omitempty"`
 }
 
 // Confidence is how sure a finding is; internal/diagnose has the degrees.

@@ -20,6 +20,7 @@ import (
 	"kdoctor.io/kdoctor/internal/controller"
 	"kdoctor.io/kdoctor/internal/kind/netreach"
 	"kdoctor.io/kdoctor/internal/kube"
+	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/round"
 	"kdoctor.io/kdoctor/internal/schedule"
 	"kdoctor.io/kdoctor/internal/topology"
@@ -106,6 +107,9 @@ func (s *stage) run(ctx context.Context, req round.Request) (controller.Summary,
 func (s *stage) LatestKey(context.Context, string) (schedule.Key, bool, error) {
 	return schedule.Key{}, false, nil
 }
+
+// Findings says that no round before found anything.
+func (s *stage) Findings(context.Context, schedule.Key) ([]report.Finding, error) { return nil, nil }
 
 // DeleteTask makes the stage the place where reports are kept.
 func (s *stage) DeleteTask(_ context.Context, uid string) error {
