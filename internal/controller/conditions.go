@@ -76,6 +76,10 @@ const (
 	LoadAsAsked = "LoadAsAsked"
 	// RunNowAccepted is an event: the annotation kdoctor.io/run-now starts a round.
 	RunNowAccepted = "RunNowAccepted"
+	// FindingOpened is an event, also on the nodes where the fault is: a round found what the round before did not.
+	FindingOpened = "FindingOpened"
+	// FindingCleared is an event, also on those nodes: a round that measured enough no longer finds it.
+	FindingCleared = "FindingCleared"
 	// ReportNotKept is an event: the report of a round could not be stored.
 	ReportNotKept = "ReportNotKept"
 )

@@ -15,12 +15,6 @@ import (
 	"kdoctor.io/kdoctor/internal/verdict"
 )
 
-// The reasons of events about findings.
-const (
-	FindingOpened  = "FindingOpened"
-	FindingCleared = "FindingCleared"
-)
-
 // mostFindingEvents is how many events about findings a round makes at most on its task, and again on nodes. The report
 // has all findings.
 const mostFindingEvents = 20

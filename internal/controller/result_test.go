@@ -104,6 +104,10 @@ func TestSummarizeTellsNodesApart(t *testing.T) {
 		Finding: "every failing path starts at node node-c, and no other node sees a failure; look at kube-proxy " +
 			"there, or what stands in " +
 			"for it, and at its network: no Pod IP was probed from there"}
+	if n := len(got.Findings); n != 1 || got.Findings[0].Message != want.Finding {
+		t.Errorf("%d findings, want the one of the summary", n)
+	}
+	want.Findings = got.Findings
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
