@@ -29,7 +29,8 @@ func TestCheckAsksUntilEachAddressAnswers(t *testing.T) {
 		args []string
 		says string
 	}{
-		"all answer":                      {[]string{"--check=" + plain.URL, "--check=" + secure.URL, "--check-ca=" + authority}, ""},
+		"all answer": {[]string{"--check=" + plain.URL, "--check=" + secure.URL,
+			"--check-ca=" + authority}, ""},
 		"one of two alternatives answers": {[]string{"--check=" + refused.URL + "|" + plain.URL}, ""},
 		"another status":                  {[]string{"--check=" + plain.URL, "--check=" + refused.URL}, "404"},
 		"an authority that is not known":  {[]string{"--check=" + secure.URL}, "certificate"},
@@ -61,7 +62,7 @@ func (l *late) RoundTrip(request *http.Request) (*http.Response, error) {
 	if l.requests > 3 {
 		status = http.StatusOK
 	}
-	return &http.Response{StatusCode: status, Status: http.StatusText(status), Body: http.NoBody, Request: request}, nil
+	return &http.Response{StatusCode: status, Body: http.NoBody, Request: request}, nil
 }
 
 func TestCheckWaitsForAnAnswer(t *testing.T) {

@@ -60,7 +60,8 @@ func (o *options) flagSet() (flags *pflag.FlagSet, version *bool) {
 		"repeated, and have alternatives that are divided by |")
 	flags.StringVar(&o.check.authority, "check-ca", "", "file with the certificates that --check trusts")
 	flags.DurationVar(&o.check.within, "check-within", o.check.within, "time after which --check fails")
-	return flags, flags.Bool("version", false, "print the release and end")
+	asked := flags.Bool("version", false, "print the release and end")
+	return flags, asked
 }
 
 func (o *options) parse(args []string, out io.Writer) error {

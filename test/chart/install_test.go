@@ -25,6 +25,8 @@ const (
 	kubeconfigEnv = "KDOCTOR_TEST_KUBECONFIG"
 	namespace     = "kdoctor-chart"
 	account       = "system:serviceaccount:" + namespace + ":kdoctor-controller"
+	// heartbeat is a task among the values, which is suspended: nothing runs here.
+	heartbeat = "tasks.heartbeat.spec.suspend=true"
 	// anyBundle is a caBundle that the API server takes: it wants PEM.
 	anyBundle = "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCi0tLS0tRU5EIENFUlRJRklDQVRFLS0tLS0K"
 )
@@ -63,7 +65,9 @@ func TestReleaseLives(t *testing.T) {
 			t.Fatalf("helm %s: %v\n%s", strings.Join(args, " "), err, text)
 		}
 	}
-	run("install", "kdoctor", folder)
+	// The API server does not know the kind of the task before this.
+	run("install", "kdoctor", folder, "--set", heartbeat)
+	uid := uidOfTask(t, client)
 	t.Run("the namespace admits the pods", func(t *testing.T) { podsAreAdmitted(t, client) })
 	t.Run("the controller has the rights that it needs and no others", func(t *testing.T) { rightsFit(t, client) })
 	t.Run("the controller can make and remove agents of a task's own", func(t *testing.T) { ownAgents(t, config) })
@@ -76,7 +80,8 @@ func TestReleaseLives(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, way := range []string{"--server-side=true", "--server-side=false"} {
-		run("upgrade", "kdoctor", folder, way, "--set", "agent.logLevel=debug,controller.podAnnotations.way="+way[2:13])
+		run("upgrade", "kdoctor", folder, way, "--set", heartbeat+",agent.logLevel=debug,controller.podAnnotations.way="+
+			way[2:13])
 		got, err := apiServices.Get(t.Context(), name, metav1.GetOptions{})
 		if err != nil {
 			t.Fatal(err)
@@ -85,9 +90,48 @@ func TestReleaseLives(t *testing.T) {
 			t.Errorf("after an upgrade with %s the caBundle is %q", way, bundle)
 		}
 	}
-	run("upgrade", "kdoctor", folder, "--set", "crds.keep=false")
+	if now := uidOfTask(t, client); now != uid {
+		t.Errorf("the upgrades made the task again: its UID was %s and is %s", uid, now)
+	}
+	run("upgrade", "kdoctor", folder, "--reset-values")
+	if _, err := client.Resource(tasks()).Get(t.Context(), "heartbeat", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+		t.Errorf("the task that went from the values is still there: %v", err)
+	}
+	keepsTasks(t, client, run)
 	run("uninstall", "kdoctor", "--wait")
 	nothingIsLeft(t, config, client)
+}
+
+// keepsTasks uninstalls the chart and installs it under another name, which takes over the kind of tasks that stayed.
+func keepsTasks(t *testing.T, client dynamic.Interface, run func(...string)) {
+	t.Helper()
+	task := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "kdoctor.io/v1beta1", "kind": "NetReach",
+		"metadata": map[string]any{"name": "kept"}}}
+	if _, err := client.Resource(tasks()).Create(t.Context(), task, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	run("uninstall", "kdoctor", "--wait")
+	if text, err := helm(t, "install", "another", folder, "--namespace", namespace, "--kubeconfig",
+		os.Getenv(kubeconfigEnv)); err == nil || !strings.Contains(text, "invalid ownership metadata") {
+		t.Errorf("another release takes the kind of tasks without being told to: %v, %s", err, text)
+	}
+	run("install", "another", folder, "--take-ownership")
+	if _, err := client.Resource(tasks()).Get(t.Context(), "kept", metav1.GetOptions{}); err != nil {
+		t.Errorf("the task did not outlive the release: %v", err)
+	}
+	run("uninstall", "another", "--wait")
+	run("install", "kdoctor", folder, "--take-ownership", "--set", "crds.keep=false")
+}
+
+func tasks() schema.GroupVersionResource { return resource("kdoctor.io", "v1beta1", "netreaches") }
+
+func uidOfTask(t *testing.T, client dynamic.Interface) types.UID {
+	t.Helper()
+	task, err := client.Resource(tasks()).Get(t.Context(), "heartbeat", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return task.GetUID()
 }
 
 func makeRestrictedNamespace(t *testing.T, client dynamic.Interface) {
@@ -215,7 +259,8 @@ func nothingIsLeft(t *testing.T, config *rest.Config, client dynamic.Interface) 
 				continue
 			}
 			for _, object := range found.Items {
-				if object.GetDeletionTimestamp() == nil {
+				// Where the garbage collector runs, as it does not here, an object goes with its owner.
+				if object.GetDeletionTimestamp() == nil && len(object.GetOwnerReferences()) == 0 {
 					t.Errorf("%s %s is left behind", object.GetKind(), object.GetName())
 				}
 			}

@@ -43,8 +43,8 @@ func release(t *testing.T, args ...string) {
 func guard(t *testing.T) guarded {
 	t.Helper()
 	config, client := connect(t)
-	const settings = "limits.onExcess=Refuse"
-	release(t, "install", "kdoctor", folder, "--create-namespace", "--set", settings)
+	const settings = "limits.onExcess=Refuse,crds.keep=false"
+	release(t, "install", "kdoctor", folder, "--create-namespace", "--take-ownership", "--set", settings)
 	as := rest.CopyConfig(config)
 	as.Impersonate = rest.ImpersonationConfig{UserName: "system:serviceaccount:" + limitsNamespace +
 		":kdoctor-controller", Groups: []string{"system:serviceaccounts", "system:authenticated"}}

@@ -29,7 +29,8 @@ func needs() map[string][]string {
 // others are settings that differ from the defaults where their type does not tell one, by the end of the path.
 func others() map[string]string {
 	return map[string]string{
-		"imagePullSecrets": "[0].name=other", "image.tag": "=9.9.9", "image.digest": "=sha256:" + strings.Repeat("c3", 32),
+		"imagePullSecrets": "[0].name=other", "image.tag": "=9.9.9",
+		"image.digest":   "=sha256:" + strings.Repeat("c3", 32),
 		"maxUnavailable": "=3", "resources": ".limits.cpu=2", "tolerations": "[0].key=other",
 		"affinity": ".nodeAffinity.preferred=other", "hostPorts": "=22000-22999", "extraArgs": "[0]=--other",
 		"extraEnv": "[0].name=OTHER", "extraVolumes": "[0].name=other", "updateStrategy": ".type=RollingUpdate",
@@ -41,7 +42,8 @@ func others() map[string]string {
 		"tasks": ".other.spec.suspend=true", "extraObjects": "[0].kind=ConfigMap", "interval": "=77s",
 		"agent.updateStrategy": ".type=OnDelete", "extraVolumeMounts": "[0].name=other,%s[0].mountPath=/other",
 		"repository": "=other/image", "labels": ".other=other", "Labels": ".other=other", "nnotations": ".other=other",
-		"nodeSelector": ".other=other", "tokenSecret.key": "=other", "topologySpreadConstraints": "[0].topologyKey=other",
+		"nodeSelector": ".other=other", "tokenSecret.key": "=other",
+		"topologySpreadConstraints": "[0].topologyKey=other",
 	}
 }
 

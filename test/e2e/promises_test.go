@@ -37,7 +37,8 @@ func TestWhatPlatformsNeedIsTestedOrReadFromADocument(t *testing.T) {
 			continue
 		}
 		known++
-		tested := strings.Contains(how, "tested") && (strings.Contains(how, " Test") || strings.Contains(how, "the same"))
+		named := strings.Contains(how, " Test") || strings.Contains(how, "the same")
+		tested := strings.Contains(how, "tested") && named
 		if !tested && !strings.Contains(how, "read: ") && !strings.Contains(how, "read from ") {
 			t.Errorf("it is not said how this is known: %s", line)
 		}
