@@ -8,22 +8,17 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kdoctor.io/kdoctor/internal/controller"
 	"kdoctor.io/kdoctor/internal/kind/kinds"
-	"kdoctor.io/kdoctor/internal/kube"
 	"kdoctor.io/kdoctor/internal/topology"
 	"kdoctor.io/kdoctor/internal/workload"
 )
 
 // keeper makes what agents need, by the manifests of the default agents.
-func keeper(o *options, cluster *rest.Config, owner *metav1.OwnerReference) (*workload.Keeper, error) {
-	direct, err := kube.NewClient(cluster)
-	if err != nil {
-		return nil, err
-	}
+func keeper(o *options, direct client.Client, owner *metav1.OwnerReference) (*workload.Keeper, error) {
 	manifests, err := workload.ReadManifests(os.DirFS(o.manifests))
 	if err != nil {
 		return nil, fmt.Errorf("--agent-manifests is %q: %w", o.manifests, err)
@@ -45,13 +40,9 @@ func keeper(o *options, cluster *rest.Config, owner *metav1.OwnerReference) (*wo
 
 // makeLease makes the leader's lease, so that it goes with the installation. Should it be deleted, the election makes
 // one that belongs to nobody.
-func makeLease(ctx context.Context, o *options, cluster *rest.Config, owner *metav1.OwnerReference) error {
+func makeLease(ctx context.Context, o *options, direct client.Client, owner *metav1.OwnerReference) error {
 	if owner == nil || !o.elect {
 		return nil
-	}
-	direct, err := kube.NewClient(cluster)
-	if err != nil {
-		return err
 	}
 	made := &unstructured.Unstructured{}
 	made.SetAPIVersion("coordination.k8s.io/v1")

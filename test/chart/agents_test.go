@@ -13,6 +13,7 @@ import (
 
 	"kdoctor.io/kdoctor/api/v1beta1"
 	"kdoctor.io/kdoctor/internal/kube"
+	"kdoctor.io/kdoctor/internal/kube/certificates"
 	"kdoctor.io/kdoctor/internal/topology"
 	"kdoctor.io/kdoctor/internal/workload"
 )
@@ -26,7 +27,11 @@ func ownAgents(t *testing.T, config *rest.Config) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keeper := workload.NewKeeper(workload.Config{Client: api, Namespace: namespace,
+	owner, err := certificates.OwnerDeployment(t.Context(), api, namespace, "kdoctor-controller")
+	if err != nil {
+		t.Fatal(err)
+	}
+	keeper := workload.NewKeeper(workload.Config{Client: api, Namespace: namespace, Owner: *owner,
 		Manifests: manifestsOf(t, config), DualStack: "kdoctor-controller",
 		HostPorts: workload.Range{First: 21000, Last: 21999}, FieldOwner: "kdoctor-controller"})
 	demand := workload.Demand{LoadBalancer: []topology.Family{topology.IPv4, topology.IPv6}, Ingress: true}

@@ -71,6 +71,7 @@ func TestReleaseLives(t *testing.T) {
 	t.Run("the namespace admits the pods", func(t *testing.T) { podsAreAdmitted(t, client) })
 	t.Run("the controller has the rights that it needs and no others", func(t *testing.T) { rightsFit(t, client) })
 	t.Run("the controller can make and remove agents of a task's own", func(t *testing.T) { ownAgents(t, config) })
+	t.Run("the controller cannot make what has more rights than agents", func(t *testing.T) { policyHolds(t, config) })
 
 	apiServices := client.Resource(resource("apiregistration.k8s.io", "v1", "apiservices"))
 	const name = "v1beta1.system.kdoctor.io"
@@ -96,6 +97,12 @@ func TestReleaseLives(t *testing.T) {
 	run("upgrade", "kdoctor", folder, "--reset-values")
 	if _, err := client.Resource(tasks()).Get(t.Context(), "heartbeat", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
 		t.Errorf("the task that went from the values is still there: %v", err)
+	}
+	// To a volume that one controller alone can use, and back.
+	for _, way := range []string{"--server-side=true", "--server-side=false"} {
+		run("upgrade", "kdoctor", folder, way, "--set",
+			"controller.reports.persistence.enabled=true,controller.reports.persistence.existingClaim=mine")
+		run("upgrade", "kdoctor", folder, way)
 	}
 	keepsTasks(t, client, run)
 	run("uninstall", "kdoctor", "--wait")
@@ -164,39 +171,87 @@ func podsAreAdmitted(t *testing.T, client dynamic.Interface) {
 	}
 }
 
-// right is one question to the API server's authorizer; where is the namespace.
-type right struct{ verb, group, resource, where, name string }
-
-func rightsFit(t *testing.T, client dynamic.Interface) {
-	needed := []right{
-		{"watch", "kdoctor.io", "netreaches", "", ""}, {"patch", "kdoctor.io", "netreaches/status", "", "task"},
-		{"list", "", "nodes", "", ""},
+// neededRights are what the controller's calls need: each read is a list or a get without a watch, but for tasks, nodes
+// and the controller's own namespace.
+func neededRights() []right {
+	return []right{
+		{"list", "kdoctor.io", "netreaches", "", ""}, {"watch", "kdoctor.io", "netreaches", "", ""},
+		{"patch", "kdoctor.io", "netreaches/status", "", "task"},
+		{"list", "", "nodes", "", ""}, {"watch", "", "nodes", "", ""},
+		{"get", "", "namespaces", "kube-system", "kube-system"},
+		{"list", "", "namespaces", namespace, namespace}, {"watch", "", "namespaces", namespace, namespace},
+		{"get", "apiregistration.k8s.io", "apiservices", "", "v1beta1.system.kdoctor.io"},
 		{"patch", "apiregistration.k8s.io", "apiservices", "", "v1beta1.system.kdoctor.io"},
-		{"watch", "", "pods", namespace, ""}, {"create", "", "pods/portforward", namespace, "kdoctor-agent-x"},
-		{"list", "", "services", namespace, ""},
+		{"delete", "apiregistration.k8s.io", "apiservices", "", "v1beta1.system.kdoctor.io"},
+		{"list", "", "pods", namespace, ""}, {"patch", "", "pods", namespace, "kdoctor-controller-x"},
+		{"create", "", "pods/portforward", namespace, "kdoctor-agent-x"},
+		{"get", "", "pods/portforward", namespace, "kdoctor-agent-x"},
+		{"list", "", "services", namespace, ""}, {"get", "", "services", namespace, "kdoctor-controller"},
 		{"get", "apps", "daemonsets", namespace, "kdoctor-agent"},
+		{"get", "apps", "deployments", namespace, "kdoctor-controller"},
 		{"list", "networking.k8s.io", "ingresses", namespace, ""}, {"list", "apps", "replicasets", namespace, ""},
+		{"list", "discovery.k8s.io", "endpointslices", namespace, ""},
 		{"create", "", "secrets", namespace, ""}, {"update", "", "secrets", namespace, "kdoctor-ca"},
 		{"get", "", "secrets", namespace, "kdoctor-api-tls"},
+		{"create", "coordination.k8s.io", "leases", namespace, ""},
 		{"update", "coordination.k8s.io", "leases", namespace, "kdoctor-controller"},
 		{"create", "", "events", "default", ""},
 		{"create", "authorization.k8s.io", "subjectaccessreviews", "", ""},
 		{"create", "authentication.k8s.io", "tokenreviews", "", ""},
 		{"get", "", "configmaps", "kube-system", "extension-apiserver-authentication"},
 	}
+}
+
+// refusedRights are what a controller that was taken over may not do, and what nothing uses.
+func refusedRights() []right {
 	refused := []right{
 		{"get", "", "secrets", namespace, "another"}, {"list", "", "secrets", namespace, ""},
-		{"delete", "", "secrets", namespace, "kdoctor-ca"},
+		{"delete", "", "secrets", namespace, "kdoctor-ca"}, {"patch", "", "secrets", namespace, "kdoctor-ca"},
 		{"get", "", "secrets", "kube-system", "kdoctor-ca"}, {"update", "kdoctor.io", "netreaches", "", "task"},
-		{"delete", "kdoctor.io", "netreaches", "", "task"},
-		{"patch", "apiregistration.k8s.io", "apiservices", "", "v1.apps"}, {"create", "", "pods", namespace, ""},
-		{"create", "", "pods/exec", namespace, "x"},
-		{"list", "", "pods", "kube-system", ""}, {"update", "", "nodes", "", "x"},
+		{"get", "kdoctor.io", "netreaches/status", "", "task"},
+		{"update", "kdoctor.io", "netreaches/status", "", "task"},
+		{"delete", "kdoctor.io", "netreaches", "", "task"}, {"patch", "kdoctor.io", "netreaches", "", "task"},
+		{"patch", "apiregistration.k8s.io", "apiservices", "", "v1.apps"},
+		{"delete", "apiregistration.k8s.io", "apiservices", "", "v1.apps"},
+		{"list", "apiregistration.k8s.io", "apiservices", "", ""},
+		{"create", "apiregistration.k8s.io", "apiservices", "", ""},
+		{"list", "", "namespaces", "", ""}, {"watch", "", "namespaces", "", ""},
+		{"list", "", "namespaces", "kube-system", "kube-system"}, {"delete", "", "namespaces", namespace, namespace},
+		{"patch", "", "namespaces", namespace, namespace},
+		{"create", "", "pods", namespace, ""}, {"update", "", "pods", namespace, "x"},
+		{"delete", "", "pods", namespace, "x"}, {"watch", "", "pods", namespace, ""},
+		{"create", "", "pods/exec", namespace, "x"}, {"create", "", "pods/attach", namespace, "x"},
+		{"patch", "", "pods/ephemeralcontainers", namespace, "x"}, {"patch", "", "pods/status", namespace, "x"},
+		{"create", "", "pods/eviction", namespace, "x"}, {"patch", "", "pods", "kube-system", "x"},
+		{"list", "", "pods", "kube-system", ""}, {"create", "", "pods/portforward", "kube-system", "x"},
+		{"get", "", "nodes", "", "x"}, {"update", "", "nodes", "", "x"}, {"create", "", "nodes/proxy", "", "x"},
+		{"create", "", "serviceaccounts/token", namespace, "kdoctor-controller"},
 		{"update", "coordination.k8s.io", "leases", namespace, "another"},
+		{"patch", "coordination.k8s.io", "leases", namespace, "kdoctor-controller"},
+		{"delete", "coordination.k8s.io", "leases", namespace, "kdoctor-controller"},
 		{"create", "apps", "daemonsets", "kube-system", ""}, {"delete", "", "services", "default", "kubernetes"},
-		{"create", "apps", "replicasets", namespace, ""},
-		{"deletecollection", "apps", "daemonsets", namespace, ""}, {"delete", "", "pods", namespace, "x"},
+		{"create", "apps", "replicasets", namespace, ""}, {"get", "apps", "replicasets", namespace, "x"},
+		{"create", "apps", "statefulsets", namespace, ""}, {"create", "batch", "jobs", namespace, ""},
+		{"create", "", "configmaps", namespace, ""}, {"patch", "", "configmaps", namespace, "kdoctor-agent-manifests"},
+		{"create", "rbac.authorization.k8s.io", "rolebindings", namespace, ""},
+		{"patch", "admissionregistration.k8s.io", "validatingadmissionpolicies", "", "kdoctor-controller-workloads"},
+		{"delete", "admissionregistration.k8s.io", "validatingadmissionpolicybindings", "",
+			"kdoctor-controller-workloads"},
 	}
+	for _, r := range []struct{ group, plural string }{{"apps", "daemonsets"}, {"apps", "deployments"},
+		{"", "services"}, {"networking.k8s.io", "ingresses"}} {
+		for _, verb := range []string{"watch", "update", "deletecollection"} {
+			refused = append(refused, right{verb, r.group, r.plural, namespace, ""})
+		}
+	}
+	return refused
+}
+
+// right is one question to the API server's authorizer; where is the namespace.
+type right struct{ verb, group, resource, where, name string }
+
+func rightsFit(t *testing.T, client dynamic.Interface) {
+	needed, refused := neededRights(), refusedRights()
 	for _, r := range needed {
 		// The authorizer learns of new roles a moment after they were made.
 		err := wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, 30*time.Second, true,

@@ -229,7 +229,7 @@ func TestPolicyIsThereOnlyWhereTasksAreRefused(t *testing.T) {
 		return count
 	}
 	for setting, want := range map[string]int{"limits.onExcess=Reduce": 0, "limits.onExcess=Refuse": 1} {
-		got := kinds(setting)
+		got := kinds(setting, "controller.admissionPolicy.enabled=false")
 		for _, kind := range []string{"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"} {
 			if got[kind] != want {
 				t.Errorf("with %s there are %d objects of kind %s, want %d", setting, got[kind], kind, want)

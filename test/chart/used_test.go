@@ -23,6 +23,7 @@ func needs() map[string][]string {
 		"metrics.podMonitor.":      {"metrics.tokenSecret.name=scraper", "metrics.podMonitor.enabled=true"},
 		"metrics.prometheusRule.":  {"metrics.prometheusRule.enabled=true"},
 		"metrics.dashboard.":       {"metrics.dashboard.enabled=true"},
+		"networkPolicy.":           {"networkPolicy.enabled=true"},
 	}
 }
 
@@ -43,6 +44,7 @@ func others() map[string]string {
 		"agent.updateStrategy": ".type=OnDelete", "extraVolumeMounts": "[0].name=other,%s[0].mountPath=/other",
 		"repository": "=other/image", "labels": ".other=other", "Labels": ".other=other", "nnotations": ".other=other",
 		"nodeSelector": ".other=other", "tokenSecret.key": "=other",
+		"controller.replicas": "=3", "apiServerPorts": "[0]=7443", "extraEgress": "[0].ports[0].port=7",
 		"topologySpreadConstraints": "[0].topologyKey=other",
 	}
 }

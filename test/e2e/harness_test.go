@@ -63,8 +63,9 @@ func rise(t *testing.T, name string, nodes int, args ...string) *cluster.Cluster
 	}
 	c := cluster.New(cluster.Config{Name: name, Build: build, Chart: "../../charts/kdoctor",
 		Version: os.Getenv("KDOCTOR_VERSION"), Progress: progress{t},
-		// What is made on demand has a scenario of its own. Others need it from the beginning.
-		Values: []string{"agent.loadBalancer.mode=Always", "ingress.mode=Always"}})
+		// What is made on demand has a scenario of its own, and others need it from the beginning. Two controllers have
+		// a test of their own, and others look at the process, the log or the folder of the only one.
+		Values: []string{"agent.loadBalancer.mode=Always", "ingress.mode=Always", "controller.replicas=1"}})
 	t.Cleanup(func() {
 		if os.Getenv("KDOCTOR_KEEP") != "" {
 			return

@@ -134,3 +134,41 @@ begins with: a first part with a dot or a port, as container runtimes read it.
   {{- end }}
 {{- end -}}
 {{- end -}}
+
+{{/* Set where reports lie on a volume that one node at a time can use. */}}
+{{- define "kdoctor.oneNodeVolume" -}}
+{{- with .Values.controller.reports.persistence -}}
+{{- if and .enabled (not (has "ReadWriteMany" .accessModes)) -}}true{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* How many controllers there are. */}}
+{{- define "kdoctor.replicas" -}}
+{{- $asked := .Values.controller.replicas -}}
+{{- $one := include "kdoctor.oneNodeVolume" . -}}
+{{- if kindIs "invalid" $asked -}}
+{{- ternary 1 2 (not (not $one)) -}}
+{{- else if and $one (gt (int $asked) 1) -}}
+{{- fail (printf "controller.replicas is %d, but reports lie on a volume that one node at a time can use; keep them in an object store (controller.reports.url), use a volume with the access mode ReadWriteMany, or leave replicas empty" (int $asked)) -}}
+{{- else -}}
+{{- int $asked -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Where controllers run: on different nodes where there are several, and no longer than some seconds on a dead one. */}}
+{{- define "kdoctor.controllerPlacement" -}}
+{{- $values := deepCopy .Values.controller -}}
+{{- if not .Values.controller.affinity -}}
+{{- $term := dict "topologyKey" "kubernetes.io/hostname" "labelSelector" (dict "matchLabels" (include "kdoctor.controllerSelector" . | fromYaml)) -}}
+{{- $_ := set $values "affinity" (dict "podAntiAffinity" (dict "preferredDuringSchedulingIgnoredDuringExecution"
+      (list (dict "weight" 100 "podAffinityTerm" $term)))) -}}
+{{- end -}}
+{{- if not (kindIs "invalid" .Values.controller.tolerationSeconds) -}}
+{{- $tolerations := .Values.controller.tolerations | default list -}}
+{{- range $key := list "node.kubernetes.io/not-ready" "node.kubernetes.io/unreachable" -}}
+{{- $tolerations = append $tolerations (dict "key" $key "operator" "Exists" "effect" "NoExecute" "tolerationSeconds" (int $.Values.controller.tolerationSeconds)) -}}
+{{- end -}}
+{{- $_ := set $values "tolerations" $tolerations -}}
+{{- end -}}
+{{- include "kdoctor.placement" $values -}}
+{{- end -}}

@@ -312,3 +312,60 @@ func TestRunFindsAnAPIServiceThatComesLater(t *testing.T) {
 		running.Wait()
 	})
 }
+
+func TestWithdrawRemovesTheInstallationsOwnRegistrationAlone(t *testing.T) {
+	leadingTo := func(namespace string) []client.Object {
+		registered := apiService()
+		registered.UID = "the one"
+		registered.Spec.Service = &apiregistrationv1.ServiceReference{Namespace: namespace, Name: "kdoctor-controller"}
+		return []client.Object{registered}
+	}
+	local := apiService()
+	for _, test := range []struct {
+		name    string
+		objects []client.Object
+		// fails is how many tries the API server refuses.
+		fails int
+		stays bool
+	}{
+		{name: "a registration of this namespace goes", objects: leadingTo(namespace)},
+		{name: "a refused try is repeated", objects: leadingTo(namespace), fails: 3},
+		{name: "a registration of another installation stays", objects: leadingTo("another"), stays: true},
+		{name: "a registration without a Service stays", objects: []client.Object{local}, stays: true},
+		{name: "no registration is no error"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			fails := test.fails
+			c := cluster(t, interceptor.Funcs{Delete: func(ctx context.Context, c client.WithWatch, o client.Object,
+				options ...client.DeleteOption) error {
+				if fails > 0 {
+					fails--
+					return errors.New("the API server is away")
+				}
+				return c.Delete(ctx, o, options...)
+			}}, test.objects...)
+			if err := certificates.New(config(c)).Withdraw(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			var left apiregistrationv1.APIService
+			err := c.Get(t.Context(), client.ObjectKey{Name: registration}, &left)
+			if stays := err == nil; stays != test.stays || fails != 0 {
+				t.Errorf("the registration stays: %t (%v), want %t; %d failures are left", stays, err, test.stays, fails)
+			}
+		})
+	}
+}
+
+func TestWithdrawEndsWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := cluster(t, interceptor.Funcs{Get: func(context.Context, client.WithWatch, client.ObjectKey, client.Object,
+			...client.GetOption) error {
+			return errors.New("the API server is away")
+		}})
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		if err := certificates.New(config(c)).Withdraw(ctx); err != nil || ctx.Err() == nil {
+			t.Errorf("Withdraw ended with %v, its context with %v", err, ctx.Err())
+		}
+	})
+}
