@@ -11,10 +11,14 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"kdoctor.io/kdoctor/internal/echo"
+	"kdoctor.io/kdoctor/internal/responder"
 )
 
 func TestCheckAsksUntilEachAddressAnswers(t *testing.T) {
-	plain := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	// An agent's own answers, as a pod of "helm test" gets them.
+	plain := httptest.NewServer(responder.NewHandler(echo.Identity{Pod: "kdoctor-agent-a"}))
 	defer plain.Close()
 	secure := httptest.NewTLSServer(plain.Config.Handler)
 	defer secure.Close()

@@ -290,7 +290,12 @@ func TestNoKeyOfOursStandsTwice(t *testing.T) {
 		"linkerd.io/inject": "enabled", "sidecar.istio.io/inject": "true",
 		"cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes": "tmp"}
 	program := map[string]any{"podLabels": own, "podAnnotations": annotations}
-	text, err := yaml.Marshal(map[string]any{"agent": program, "controller": program, "commonLabels": own})
+	for _, key := range []string{"kdoctor.io/metrics", "rbac.authorization.k8s.io/aggregate-to-view"} {
+		own[key] = "mine"
+	}
+	scraped := map[string]any{"enabled": true, "labels": own}
+	text, err := yaml.Marshal(map[string]any{"agent": program, "controller": program, "commonLabels": own,
+		"metrics": map[string]any{"serviceMonitor": scraped, "prometheusRule": scraped, "dashboard": scraped}})
 	if err != nil {
 		t.Fatal(err)
 	}

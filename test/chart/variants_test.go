@@ -37,6 +37,7 @@ func variants() map[string][]string {
 		},
 		"host-network": {
 			"controller.hostNetwork=true", "controller.apiPort=9443", "controller.healthPort=9444",
+			"controller.metricsPort=9445",
 			"agent.ports.http=18080", "agent.ports.control=15710", "agent.ports.health=15711",
 			"agent.service.port=8088",
 		},
