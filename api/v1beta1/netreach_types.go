@@ -36,8 +36,8 @@ type NetReachTarget struct {
 	NodePortNodes NodePortNodes `json:"nodePortNodes,omitempty"`
 	// nodePortAddresses is by which addresses of a node its node ports are probed: Primary, which is also what no value
 	// means, is the first InternalIP of the family, or the node's first address of the family where it has no
-	// InternalIP; Internal is every InternalIP; All is every InternalIP and ExternalIP. kube-proxy with nftables answers
-	// on primary addresses alone, unless it is told otherwise, and an ExternalIP may be behind a firewall.
+	// InternalIP; Internal is every InternalIP; All is every InternalIP and ExternalIP. kube-proxy with nftables
+	// answers on primary addresses alone, unless it is told otherwise, and an ExternalIP may be behind a firewall.
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
 	NodePortAddresses NodePortAddresses `json:"nodePortAddresses,omitempty"`

@@ -112,7 +112,8 @@ func (o *options) flagSet() (flags *pflag.FlagSet, version *bool) {
 	flags.BoolVar(&o.elect, "leader-elect", o.elect, "whether several controllers agree on one that runs rounds")
 	flags.StringVar(&o.level, "log-level", o.level, "least level that is logged: debug, info, warn or error")
 	flags.StringVar(&o.format, "log-format", o.format, "form of the log: json or text")
-	return flags, flags.Bool("version", false, "print the release and end")
+	version = flags.Bool("version", false, "print the release and end")
+	return flags, version
 }
 
 func (o *options) parse(args []string, out io.Writer) error {

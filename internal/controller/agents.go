@@ -40,7 +40,8 @@ const (
 
 // Agents are the default agents, those of tasks' own, and what stands in front of both.
 type Agents interface {
-	// Standard names the default agents; the error is workload.ErrNotYet as long as what is in front of them is not there.
+	// Standard names the default agents; the error is workload.ErrNotYet as long as what is in front of them is not
+	// there.
 	Standard(ctx context.Context) (topology.Workload, error)
 	// Ensure makes agents of a task's own what the wish says, as far as they are not, and tells how they stand.
 	Ensure(ctx context.Context, wish workload.DesiredAgents) (workload.RolloutStatus, error)

@@ -46,7 +46,8 @@ const (
 	AgentsIncomplete = "AgentsIncomplete"
 	// AgentsRemoved is not AgentsReady: the task has finished, and its agents are gone.
 	AgentsRemoved = "AgentsRemoved"
-	// AddressesPending is Progressing: rounds wait for addresses of a load balancer or Ingress, or for nodes to know them.
+	// AddressesPending is Progressing: rounds wait for addresses of a load balancer or Ingress, or for nodes to know
+	// them.
 	AddressesPending = "AddressesPending"
 	// FrontRefused is an event: the API server refuses a load balancer or an Ingress, and the report has a gap for it.
 	FrontRefused = "FrontRefused"
@@ -123,8 +124,8 @@ func (d *decider) confirm() {
 	}
 }
 
-// withdrawSuccess takes back what the condition Succeeded says of the round before: who asked for another round wants to
-// know of that one.
+// withdrawSuccess takes back what the condition Succeeded says of the round before: who asked for another round wants
+// to know of that one.
 func (d *decider) withdrawSuccess(number int64) {
 	if meta.FindStatusCondition(d.status.Conditions, Succeeded) != nil {
 		d.condition(Succeeded, metav1.ConditionUnknown, RunNowAccepted,

@@ -30,7 +30,8 @@ type Front interface {
 }
 
 // Housekeeping makes the Services of the default agents, and removes what no task needs any more: agents of tasks that
-// are gone, and load balancers and Ingresses that were made in front of the default agents on demand. Make it with NewHousekeeping and add it to the manager.
+// are gone, and load balancers and Ingresses that were made in front of the default agents on demand. Make it with
+// NewHousekeeping and add it to the manager.
 type Housekeeping struct {
 	HousekeepingConfig
 	due chan struct{}

@@ -52,7 +52,8 @@ func TestRoundsWaitForAddressesInFrontOfTheDefaultAgents(t *testing.T) {
 		{"what was there long ago is not waited for", frontState(-time.Hour, 8*time.Second), 10 * time.Second, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			d := decide(state{task: balanced(minutely()), workload: standard(), own: c.front, now: created().Add(c.now)})
+			d := decide(state{task: balanced(minutely()), workload: standard(), own: c.front,
+				now: created().Add(c.now)})
 			if begins := d.begin.UID != ""; begins != c.begins {
 				t.Errorf("a round begins: %t, want %t; %+v", begins, c.begins, d.status.Conditions)
 			}
@@ -73,8 +74,9 @@ func TestARefusedLoadBalancerIsToldOfAndTheRoundRuns(t *testing.T) {
 		s.reconcile(t)
 		time.Sleep(2 * roundTakes)
 		synctest.Wait()
-		if len(s.ran) != 1 || s.ran[0].NoLoadBalancer != "services \"kdoctor-agent-ipv4\" is forbidden: exceeded quota: "+
-			"services.loadbalancers=0" {
+		if len(s.ran) != 1 ||
+			s.ran[0].NoLoadBalancer != "services \"kdoctor-agent-ipv4\" is forbidden: exceeded quota: "+
+				"services.loadbalancers=0" {
 			t.Errorf("rounds ran on %+v, want the API server's own words for the gap", s.ran)
 		}
 		if told := s.told(); !slices.ContainsFunc(told, func(e string) bool {

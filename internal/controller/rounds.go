@@ -14,7 +14,8 @@ import (
 	"kdoctor.io/kdoctor/internal/schedule"
 )
 
-// newestWithin bounds the question for the newest round that is kept of a task, which a task without a status waits for.
+// newestWithin bounds the question for the newest round that is kept of a task, which a task without a status waits
+// for.
 const newestWithin = 5 * time.Second
 
 // errWithdrawn is why a round is stopped whose task was deleted or edited.

@@ -13,9 +13,9 @@ const (
 	missingEndpointReason = "MissingEndpoint"
 )
 
-// endpoints finds Services whose EndpointSlices have an address at which there is no agent, or lack an agent. It is what
-// the API server had when the round began and when it ended, so no figures are needed to see it: a share of the requests
-// is lost, or agents get none.
+// endpoints finds Services whose EndpointSlices have an address at which there is no agent, or lack an agent. It is
+// what the API server had when the round began and when it ended, so no figures are needed to see it: a share of the
+// requests is lost, or agents get none.
 func endpoints(round report.Round, judged verdict.Verdict) []Finding {
 	confidence := Medium
 	if judged.Result == verdict.Fail {

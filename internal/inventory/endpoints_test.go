@@ -39,12 +39,15 @@ func TestEndpointSlicesAreComparedWithTheAgents(t *testing.T) {
 		slices []client.Object
 		want   topology.Slices
 	}{
-		"as it ought to be":           {[]client.Object{slice("s", &yes, first, second)}, topology.Slices{}},
-		"in two slices":               {[]client.Object{slice("s", &yes, first), slice("t", nil, second)}, topology.Slices{}},
-		"with an address of nobody's": {[]client.Object{slice("s", nil, first, second, "192.0.2.9")}, topology.Slices{Strange: []string{"192.0.2.9:8080"}}},
-		"with one that is not ready":  {[]client.Object{slice("s", &yes, first, second), slice("t", &no, "192.0.2.9")}, topology.Slices{}},
-		"without an agent":            {[]client.Object{slice("s", &yes, first)}, topology.Slices{Left: []string{"b"}}},
-		"without any slice":           {nil, topology.Slices{Left: []string{"a", "b"}}},
+		"as it ought to be": {[]client.Object{slice("s", &yes, first, second)}, topology.Slices{}},
+		"in two slices": {[]client.Object{slice("s", &yes, first), slice("t", nil, second)},
+			topology.Slices{}},
+		"with an address of nobody's": {[]client.Object{slice("s", nil, first, second, "192.0.2.9")},
+			topology.Slices{Strange: []string{"192.0.2.9:8080"}}},
+		"with one that is not ready": {[]client.Object{slice("s", &yes, first, second), slice("t", &no,
+			"192.0.2.9")}, topology.Slices{}},
+		"without an agent":  {[]client.Object{slice("s", &yes, first)}, topology.Slices{Left: []string{"b"}}},
+		"without any slice": {nil, topology.Slices{Left: []string{"a", "b"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			objects := append([]client.Object{set.DeepCopy(), node("n0"), node("n1"), a.DeepCopy(), b.DeepCopy(),

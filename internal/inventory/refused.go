@@ -21,9 +21,9 @@ const (
 	mostEvents = 50
 )
 
-// explain adds to agents without a pod why the API server refused one, such as for a quota, a Pod Security Standard or an
-// admission webhook. Where nobody knows, the agents stay as they are: the error of a question that only explains is of
-// no concern.
+// explain adds to agents without a pod why the API server refused one, such as for a quota, a Pod Security Standard or
+// an admission webhook. Where nobody knows, the agents stay as they are: the error of a question that only explains is
+// of no concern.
 func (i *Inventory) explain(ctx context.Context, wanted workload, agents []topology.Agent, now time.Time) {
 	why := ""
 	for n := range agents {

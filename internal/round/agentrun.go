@@ -34,8 +34,8 @@ type roundRun struct {
 	config   Config
 	assigned *mesh.Assignment
 	agents   []*agentRun
-	// slots bounds the calls under way, loads those that carry a plan or a report. Both are the same in a round with few
-	// paths.
+	// slots bounds the calls under way, loads those that carry a plan or a report. Both are the same in a round with
+	// few paths.
 	slots, loads chan struct{}
 	// softDeadline is when agents are no longer followed, so that the last call to each is over by the deadline.
 	softDeadline time.Time
@@ -87,9 +87,9 @@ func (r *roundRun) forEach(do func(*agentRun)) {
 }
 
 // collect follows all agents to their ends and returns the outcome of each, in the order of the plans, and what
-// happened to the agents meanwhile, and what EndpointSlices have wrong. The last call to all agents is made at the same time, after the last request of any
-// agent, so that the counts of served requests are whole. seen is the snapshot that the plan was made for; nil for a
-// round that is taken up again.
+// happened to the agents meanwhile, and what EndpointSlices have wrong. The last call to all agents is made at the same
+// time, after the last request of any agent, so that the counts of served requests are whole. seen is the snapshot that
+// the plan was made for; nil for a round that is taken up again.
 func (c *Conductor) collect(ctx context.Context, plan store.StoredPlan, of topology.Workload,
 	seen *topology.Snapshot) ([]result, []report.Change, []report.EndpointFault) {
 	all := newRoundRun(c.Config, plan)
@@ -216,8 +216,8 @@ func (a *agentRun) startOnce(ctx context.Context) error {
 	})
 }
 
-// reach makes sure that the agent answers before a plan waits for it: with many paths few plans may be on their way, and
-// a plan for each of many dead nodes would keep all others from starting in time.
+// reach makes sure that the agent answers before a plan waits for it: with many paths few plans may be on their way,
+// and a plan for each of many dead nodes would keep all others from starting in time.
 func (a *agentRun) reach(ctx context.Context) error {
 	if a.round.loads == a.round.slots {
 		return nil
@@ -250,7 +250,8 @@ func (a *agentRun) poll(ctx context.Context) error {
 
 // fetch asks for the report once and keeps the answer.
 func (a *agentRun) fetch(ctx context.Context) error {
-	got, err := a.ask(ctx, a.round.loads, func(ctx context.Context, agent topology.Agent, key schedule.Key) (report.AgentReport,
+	got, err := a.ask(ctx, a.round.loads, func(ctx context.Context, agent topology.Agent,
+		key schedule.Key) (report.AgentReport,
 		error) {
 		got, err := a.round.config.Agents.Fetch(ctx, agent, key)
 		if err == nil && got.Pod == agent.Pod {

@@ -240,7 +240,8 @@ func runManyOn(t *testing.T, calls round.Agents, m *many, change func(*round.Req
 		}
 		kept := newMemory()
 		var err error
-		stored, err = round.New(round.Config{Snapshots: m, Agents: calls, Plans: kept, Rounds: kept, Unknown: errUnknown}).
+		stored, err = round.New(round.Config{Snapshots: m, Agents: calls, Plans: kept, Rounds: kept,
+			Unknown: errUnknown}).
 			Run(t.Context(), req)
 		if err != nil {
 			t.Fatal(err)

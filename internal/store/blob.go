@@ -51,8 +51,9 @@ func compare(a, b schedule.Key) int {
 }
 
 // sortByAge sorts the rounds of one task, oldest first: by their keys. Release 0.1.0 could count rounds from 1 again in
-// a generation that had rounds already. Those are known by their times: in the order of numbers these go back just once,
-// at a gap, and the last is before the first. Times in any other order, such as those of a restored copy, tell nothing.
+// a generation that had rounds already. Those are known by their times: in the order of numbers these go back just
+// once, at a gap, and the last is before the first. Times in any other order, such as those of a restored copy, tell
+// nothing.
 func sortByAge(rounds []name) {
 	slices.SortFunc(rounds, func(a, b name) int { return compare(a.key, b.key) })
 	if len(rounds) == 0 {

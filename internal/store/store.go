@@ -1,7 +1,8 @@
 // Package store keeps the rounds of tasks, one compressed blob each, in a folder or in a bucket of an object store that
 // speaks S3.
 //
-// A task's folder has the name of the installation that keeps it in <uid>/owner. A round is <uid>/<generation>/<round>.json.gz and its plan, which lives while the round runs,
+// A task's folder has the name of the installation that keeps it in <uid>/owner. A round is
+// <uid>/<generation>/<round>.json.gz and its plan, which lives while the round runs,
 // <uid>/<generation>/<round>.plan.json.gz; both numbers have ten digits, so that names sort as numbers do. A blob is
 // written whole or not at all, and one that cannot be read is an error for its own key alone.
 package store

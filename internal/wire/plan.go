@@ -298,8 +298,8 @@ func checkDial(t target.Target) error {
 // nameCharacters are the characters of names that resolvers look up.
 const nameCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_"
 
-// isPlainURL reports whether the URL is valid and of the form that nearly all targets have: an IPv4 address with a port,
-// and nothing else. An agent gets thousands of them in one plan, and url.Parse is slow.
+// isPlainURL reports whether the URL is valid and of the form that nearly all targets have: an IPv4 address with a
+// port, and nothing else. An agent gets thousands of them in one plan, and url.Parse is slow.
 func isPlainURL(speech target.Speech, address string) bool {
 	rest, ok := strings.CutPrefix(address, speech.Scheme)
 	if !ok {

@@ -64,8 +64,8 @@ func labelsOf(labels map[string]string, name string) map[string]string {
 	return own
 }
 
-// templateOf is the default agents' pod with what the task replaces. Its annotations are those of the installation, such
-// as one that keeps a mesh's proxy out, and the task's above them.
+// templateOf is the default agents' pod with what the task replaces. Its annotations are those of the installation,
+// such as one that keeps a mesh's proxy out, and the task's above them.
 func templateOf(standard *appsv1.DaemonSet, wish DesiredAgents, selector *metav1.LabelSelector,
 	ports *Ports) (corev1.PodTemplateSpec, error) {
 	template := standard.Spec.Template.DeepCopy()
@@ -74,7 +74,8 @@ func templateOf(standard *appsv1.DaemonSet, wish DesiredAgents, selector *metav1
 		annotations = map[string]string{}
 	}
 	maps.Copy(annotations, wish.Spec.Annotation)
-	template.ObjectMeta = metav1.ObjectMeta{Labels: labelsOf(template.Labels, wish.Names.Name), Annotations: annotations}
+	template.ObjectMeta = metav1.ObjectMeta{Labels: labelsOf(template.Labels, wish.Names.Name),
+		Annotations: annotations}
 	maps.Copy(template.Labels, selector.MatchLabels)
 	spec := &template.Spec
 	if wish.Names.Kind == topology.Deployment && wish.Spec.Affinity == nil {

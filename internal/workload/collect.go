@@ -27,8 +27,8 @@ func (k *Keeper) Collect(ctx context.Context, exist map[string]bool) error {
 	return nil
 }
 
-// collect deletes one workload of a task that does not exist. Only what bears our annotations is looked at: what release
-// 0.1.0 made goes with its task by itself.
+// collect deletes one workload of a task that does not exist. Only what bears our annotations is looked at: what
+// release 0.1.0 made goes with its task by itself.
 func (k *Keeper) collect(ctx context.Context, kind string, workload client.Object, exist map[string]bool) error {
 	uid := workload.GetAnnotations()[taskUIDAnnotation]
 	if uid == "" || exist[uid] || workload.GetLabels()[componentLabel] != component {

@@ -20,12 +20,24 @@ type front struct {
 	owner       metav1.OwnerReference
 }
 
-// labels are those of an object in front of the agents, and of their selector.
+// labels are those of an object in front of the agents, and of their selector. What stands in front of the default
+// agents bears the marks of the release, so that a release whose chart has the object itself takes it over.
 func (f front) labels(of map[string]string) map[string]string {
 	if f.standard {
-		return withoutInstaller(of)
+		return maps.Clone(of)
 	}
 	return labelsOf(of, f.names.Name)
+}
+
+// inherited are the annotations of a manifest, without the marks of the release where the object is not the release's.
+func (f front) inherited(of map[string]string) map[string]string {
+	own := map[string]string{}
+	for key, value := range of {
+		if f.standard || !strings.HasPrefix(key, "meta.helm.sh/") {
+			own[key] = value
+		}
+	}
+	return own
 }
 
 // serviceOf makes a Service of one family after the manifest.
@@ -34,10 +46,7 @@ func (f front) serviceOf(manifest *corev1.Service, name string, family topology.
 	spec.Selector = f.labels(spec.Selector)
 	single := corev1.IPFamilyPolicySingleStack
 	spec.IPFamilyPolicy, spec.IPFamilies = &single, []corev1.IPFamily{corev1.IPFamily(family)}
-	annotations := maps.Clone(manifest.Annotations)
-	if annotations == nil {
-		annotations = map[string]string{}
-	}
+	annotations := f.inherited(manifest.Annotations)
 	maps.Copy(annotations, f.annotations)
 	return &corev1.Service{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: kindService},
@@ -74,7 +83,7 @@ func (f front) ingressOf(manifest *networkingv1.Ingress) *networkingv1.Ingress {
 	return &networkingv1.Ingress{
 		TypeMeta: metav1.TypeMeta{APIVersion: "networking.k8s.io/v1", Kind: kindIngress},
 		ObjectMeta: metav1.ObjectMeta{Namespace: manifest.Namespace, Name: f.names.Ingress,
-			Labels: f.labels(manifest.Labels), Annotations: maps.Clone(manifest.Annotations),
+			Labels: f.labels(manifest.Labels), Annotations: f.inherited(manifest.Annotations),
 			OwnerReferences: []metav1.OwnerReference{f.owner}},
 		Spec: *spec,
 	}

@@ -197,8 +197,8 @@ func templateIn(workload client.Object) corev1.PodTemplateSpec {
 	return corev1.PodTemplateSpec{}
 }
 
-// ensureFront applies the Services and the Ingress that are wanted and removes the others. It reports whether it changed
-// anything.
+// ensureFront applies the Services and the Ingress that are wanted and removes the others. It reports whether it
+// changed anything.
 func (k *Keeper) ensureFront(ctx context.Context, seen *view, owner client.Object, wish DesiredAgents) (changed bool,
 	err error) {
 	yes := true
@@ -295,8 +295,8 @@ func (k *Keeper) delete(ctx context.Context, kind string, object client.Object) 
 // belongs reports whether a workload is the task's.
 func belongs(workload metav1.Object, to Task) bool { return ownerOf(workload).UID == to.UID }
 
-// ownerOf returns whose agents a workload runs, the zero value for a stranger's. Release 0.1.0 said it by the controller
-// of the workload.
+// ownerOf returns whose agents a workload runs, the zero value for a stranger's. Release 0.1.0 said it by the
+// controller of the workload.
 func ownerOf(workload metav1.Object) Task {
 	annotations := workload.GetAnnotations()
 	if kind, name, ok := strings.Cut(annotations[taskAnnotation], "/"); ok {

@@ -44,7 +44,8 @@ func newStage(t *testing.T, objects ...client.Object) stage {
 	api := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build()
 	return stage{Keeper: NewKeeper(Config{Client: api, Namespace: namespace, Manifests: manifests(),
 		DualStack: "kdoctor-controller",
-		Owner:     metav1.OwnerReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "kdoctor-controller", UID: "c"},
+		Owner: metav1.OwnerReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "kdoctor-controller",
+			UID: "c"},
 		HostPorts: Range{First: 21000, Last: 21008}, FieldOwner: "kdoctor-controller"}), api: api}
 }
 

@@ -156,8 +156,8 @@ func (s *RolloutStatus) await(seen *view, object client.Object) {
 	s.Missing = append(s.Missing, ingressWithoutAddress(seen, object.GetName())...)
 }
 
-// ReleaseStandard takes away what is in front of the default agents and was made on demand, once nobody has asked for it
-// for so long.
+// ReleaseStandard takes away what is in front of the default agents and was made on demand, once nobody has asked for
+// it for so long.
 func (k *Keeper) ReleaseStandard(ctx context.Context, want Demand, after time.Duration, now time.Time) error {
 	seen, err := k.listNamespace(ctx)
 	if err != nil {

@@ -64,7 +64,7 @@ func TestNothingPublicStandsInFrontOfTheDefaultAgentsUntilItIsAskedFor(t *testin
 	made, _ := s.service(t, "kdoctor-agent-ipv4")
 	if made.Spec.Type != corev1.ServiceTypeLoadBalancer || made.Annotations["metallb.io/address-pool"] != "lab" ||
 		!cmp.Equal(made.Spec.Selector, standardLabels()) || len(made.OwnerReferences) != 1 ||
-		made.OwnerReferences[0].UID != "standard" || made.Labels["app.kubernetes.io/managed-by"] != "" {
+		made.OwnerReferences[0].UID != "standard" || made.Labels["app.kubernetes.io/managed-by"] != "Helm" {
 		t.Errorf("made was %+v", made)
 	}
 	if other, _ := s.service(t, "kdoctor-agent-ipv6"); other.Spec.Type != corev1.ServiceTypeNodePort {

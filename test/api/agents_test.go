@@ -77,7 +77,8 @@ func manifests(namespace string, labels map[string]string) workload.Manifests {
 func (s *stage) install(t *testing.T) {
 	t.Helper()
 	prefer := corev1.IPFamilyPolicyPreferDualStack
-	families := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: s.agents.Namespace, Name: "kdoctor-controller"},
+	families := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: s.agents.Namespace,
+		Name: "kdoctor-controller"},
 		Spec: corev1.ServiceSpec{IPFamilyPolicy: &prefer, Ports: []corev1.ServicePort{{Name: "https", Port: 443}}}}
 	set := s.agents.Manifests.DaemonSet.DeepCopy()
 	if err := errors.Join(s.api.Create(t.Context(), set), s.api.Create(t.Context(), families)); err != nil {

@@ -41,7 +41,8 @@ func ownAgents(t *testing.T, config *rest.Config) {
 		}
 	}
 	for _, after := range []time.Duration{0, time.Hour} {
-		if err := keeper.ReleaseStandard(t.Context(), workload.Demand{}, time.Minute, time.Now().Add(after)); err != nil {
+		if err := keeper.ReleaseStandard(t.Context(), workload.Demand{}, time.Minute,
+			time.Now().Add(after)); err != nil {
 			t.Fatal(err)
 		}
 	}

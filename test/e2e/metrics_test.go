@@ -4,10 +4,10 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -58,10 +58,10 @@ spec:
 		}
 		leaders++
 		for _, want := range []string{`kdoctor_build_info{`,
-			`kdoctor_round_agents_reported{kind="NetReach",task="measured"} ` + fmt.Sprint(nodes),
+			`kdoctor_round_agents_reported{kind="NetReach",task="measured"} ` + strconv.Itoa(nodes),
 			`kdoctor_round_result{kind="NetReach",result="pass",task="measured"} 1`,
 			`kdoctor_round_paths{family="IPv6",kind="NetReach",path="ClusterIP",result="pass",task="measured"} ` +
-				fmt.Sprint(nodes)} {
+				strconv.Itoa(nodes)} {
 			if !strings.Contains(text, want) {
 				t.Errorf("the metrics of the leader lack %s", want)
 			}

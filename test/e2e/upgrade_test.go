@@ -67,10 +67,10 @@ func TestUpgrade(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The pod has an id of its own.
-	if err := os.Chmod(folder, 0o777); err != nil { //nolint:gosec // A folder of the test's own.
+	if err := os.Chmod(folder, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(filepath.Dir(folder), 0o755); err != nil { //nolint:gosec // The same.
+	if err := os.Chmod(filepath.Dir(folder), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	c := rise(t, "e2e-upgrade", two)
@@ -129,8 +129,8 @@ type upgrade struct{ *cluster.Cluster }
 
 // state is what a change of releases must leave as it is.
 type state struct {
-	finishTime, revision string
-	beats                int64
+	finishTime string
+	beats      int64
 }
 
 func (u upgrade) note(t *testing.T) state {
@@ -145,12 +145,13 @@ func (u upgrade) note(t *testing.T) state {
 // beats waits until the heartbeat has so many rounds.
 func (u upgrade) beats(t *testing.T, rounds int64) {
 	t.Helper()
-	eventually(t, time.Duration(rounds+2)*time.Minute, fmt.Sprintf("the heartbeat has %d rounds", rounds), func() error {
-		if s := task(t, u.Cluster, "pulse").Status; s.DoneRound == nil || *s.DoneRound < rounds {
-			return fmt.Errorf("the status is %+v", s)
-		}
-		return nil
-	})
+	eventually(t, time.Duration(rounds+2)*time.Minute, fmt.Sprintf("the heartbeat has %d rounds", rounds),
+		func() error {
+			if s := task(t, u.Cluster, "pulse").Status; s.DoneRound == nil || *s.DoneRound < rounds {
+				return fmt.Errorf("the status is %+v", s)
+			}
+			return nil
+		})
 }
 
 // wentOn reports what a change of releases did that it must not do, after one more beat.

@@ -113,6 +113,12 @@ spec:
         {{- end }}
 {{- end -}}
 
+{{/* The marks of the release on what the controller makes: with them Helm takes it over where another release of the chart has it itself. */}}
+{{- define "kdoctor.marks" -}}
+meta.helm.sh/release-name: {{ .Release.Name }}
+meta.helm.sh/release-namespace: {{ .Release.Namespace }}
+{{- end -}}
+
 {{- define "kdoctor.agentService" -}}
 {{- if eq .Values.agent.service.type "LoadBalancer" -}}
 {{- fail "agent.service.type is LoadBalancer; use NodePort or ClusterIP, and agent.loadBalancer.mode: Always for load balancers that are always there" -}}
@@ -124,7 +130,7 @@ metadata:
   namespace: {{ .Release.Namespace }}
   labels:
     {{- include "kdoctor.agentLabels" . | nindent 4 }}
-  {{- with include "kdoctor.tables" (list .Values.agent.service.annotations) }}
+  {{- with include "kdoctor.tables" (list .Values.agent.service.annotations (include "kdoctor.marks" . | fromYaml)) }}
   annotations:
     {{- . | nindent 4 }}
   {{- end }}
@@ -151,7 +157,7 @@ metadata:
   namespace: {{ .Release.Namespace }}
   labels:
     {{- include "kdoctor.agentLabels" . | nindent 4 }}
-  {{- with include "kdoctor.tables" (list .Values.agent.service.annotations .Values.agent.loadBalancer.annotations) }}
+  {{- with include "kdoctor.tables" (list .Values.agent.service.annotations .Values.agent.loadBalancer.annotations (include "kdoctor.marks" . | fromYaml)) }}
   annotations:
     {{- . | nindent 4 }}
   {{- end }}
@@ -185,7 +191,7 @@ metadata:
   namespace: {{ .Release.Namespace }}
   labels:
     {{- include "kdoctor.agentLabels" . | nindent 4 }}
-  {{- with include "kdoctor.tables" (list .Values.ingress.annotations) }}
+  {{- with include "kdoctor.tables" (list .Values.ingress.annotations (include "kdoctor.marks" . | fromYaml)) }}
   annotations:
     {{- . | nindent 4 }}
   {{- end }}

@@ -27,7 +27,8 @@ func (s *Stream) Add(a *report.AgentReport, v *verdict.JudgedAgent) {
 	}
 	s.figures.add(a, *v)
 	// What notes are made of stays: who took part, and the few paths that prove nothing about a load balancer.
-	slim, judged := report.AgentReport{Pod: a.Pod, Node: a.Node, Release: a.Release}, verdict.JudgedAgent{Pod: v.Pod, Node: v.Node}
+	slim, judged := report.AgentReport{Pod: a.Pod, Node: a.Node, Release: a.Release}, verdict.JudgedAgent{Pod: v.Pod,
+		Node: v.Node}
 	var results map[string]verdict.JudgedPath
 	for i := range a.Paths {
 		if t := &a.Paths[i].Target; t.ShortCircuit {

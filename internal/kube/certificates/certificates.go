@@ -184,8 +184,8 @@ func (a *Authority) clientCertificate(*tls.CertificateRequestInfo) (*tls.Certifi
 	return a.identity, nil
 }
 
-// Expiry returns when the certificates that this program itself uses end: "api" is that of its servers, "controller" the
-// one by which it shows agents who it is. There are none before Ensure.
+// Expiry returns when the certificates that this program itself uses end: "api" is that of its servers, "controller"
+// the one by which it shows agents who it is. There are none before Ensure.
 func (a *Authority) Expiry() map[string]time.Time {
 	ends := map[string]time.Time{}
 	cert, key := a.serving.CurrentCertKeyContent()
