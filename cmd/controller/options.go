@@ -45,6 +45,8 @@ type options struct {
 	retention        store.Retention
 
 	limits limits
+	// nodeCondition is what is done about the condition of nodes.
+	nodeCondition string
 
 	apiPort     int
 	apiService  string
@@ -63,7 +65,7 @@ func defaults() *options {
 		loadBalancer: onDemand, ingress: onDemand, frontKeep: 10 * time.Minute,
 		ipv4: string(workload.Auto), ipv6: string(workload.Auto),
 		reports: "/var/lib/kdoctor/reports", maxSize: "0",
-		limits:    defaultLimits(),
+		limits: defaultLimits(), nodeCondition: never,
 		retention: store.Retention{MaxRounds: 1000, MaxAge: 30 * 24 * time.Hour},
 		apiPort:   8443, apiService: "kdoctor-controller", register: true, healthPort: 5722, metricsPort: 5721, elect: true,
 		level: "info", format: "json",
@@ -102,6 +104,9 @@ func (o *options) flagSet() (flags *pflag.FlagSet, version *bool) {
 	flags.StringVar(&o.maxSize, "report-max-size", o.maxSize, "how large all reports may be together, such as 900Mi; "+
 		"the oldest that are not their task's latest go first; 0 is no limit")
 	o.limits.flags(flags)
+	flags.StringVar(&o.nodeCondition, "node-condition", o.nodeCondition, "what is done about the condition "+
+		"KdoctorNetworkProblem of nodes: Never leaves it alone, Set keeps it by what rounds find, Clear takes it away "+
+		"from all nodes")
 	flags.IntVar(&o.apiPort, "api-port", o.apiPort, "port of the aggregated API")
 	flags.StringVar(&o.apiService, "api-service-name", o.apiService, "name of the aggregated API's Service, which is "+
 		"also that of the controller's Deployment")
@@ -185,6 +190,9 @@ func (o *options) validate() error {
 		refuse("--report-max-rounds and --report-max-age must not be negative")
 	}
 	if err := o.limits.validate(); err != nil {
+		wrong = append(wrong, err)
+	}
+	if err := checkNodeCondition(o.nodeCondition); err != nil {
 		wrong = append(wrong, err)
 	}
 	if o.format != "json" && o.format != "text" {

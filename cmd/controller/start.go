@@ -232,6 +232,9 @@ func addControllers(mgr ctrl.Manager, o *options, seen *observed, budget *contro
 	if err := errors.Join(mgr.Add(rounds), mgr.Add(sweep)); err != nil {
 		return fmt.Errorf("add the rounds: %w", err)
 	}
+	if err := addNodeConditions(mgr, o.nodeCondition, rounds); err != nil {
+		return err
+	}
 	for _, of := range kinds.All() {
 		reconciler := controller.New(controller.Config{
 			Kind: of, Client: mgr.GetClient(), Rounds: rounds, Agents: agents,

@@ -114,7 +114,7 @@ func role(path string) string {
 // pure reports whether the package only decides.
 func pure(path string) bool {
 	return slices.Contains([]string{"stats", "target", "topology", "mesh", "limits", "schedule", "report", "phrases",
-		"churn", "verdict", "diagnose", "echo"}, role(path))
+		"churn", "verdict", "diagnose", "nodecondition", "echo"}, role(path))
 }
 
 // prober reports whether the package makes attempts. What a prober and a responder agree on is in package echo; the

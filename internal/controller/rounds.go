@@ -35,12 +35,20 @@ type Kept interface {
 	Findings(ctx context.Context, key schedule.Key) ([]report.Finding, error)
 }
 
+// Observer is told what rounds of tasks found, and that a task is gone.
+type Observer interface {
+	Observe(task string, s Summary, interval time.Duration)
+	Forget(task string)
+}
+
 // Rounds owns the goroutines in which rounds run, at most one for a task at a time. Make it with NewRounds and add it
 // to the manager: it ends with its context, and hands what is under way over to the next leader.
 type Rounds struct {
 	run  Runner
 	kept Kept
 	log  logr.Logger
+	// observer is nil where nobody observes.
+	observer Observer
 
 	mu      sync.Mutex
 	closed  bool
@@ -63,6 +71,9 @@ func NewRounds(run Runner, kept Kept, log logr.Logger) *Rounds {
 	return &Rounds{run: run, kept: kept, log: log, running: map[string]*running{}, ended: map[string]*Result{},
 		open: map[string][]report.Finding{}}
 }
+
+// Observed has the observer told of rounds; it is called before the first one.
+func (r *Rounds) Observed(by Observer) { r.observer = by }
 
 // NeedLeaderElection is true: two leaders would load the cluster twice.
 func (r *Rounds) NeedLeaderElection() bool { return true }
@@ -98,6 +109,9 @@ func (r *Rounds) Begin(req round.Request, done func()) {
 		result := Result{Key: req.Key, Summary: summary, Err: err}
 		if ctx.Err() == nil {
 			r.compareWithBefore(ctx, &result)
+			if r.observer != nil {
+				r.observer.Observe(req.Key.UID, summary, req.Interval)
+			}
 		}
 		r.end(ctx, current, result)
 		done()
@@ -168,6 +182,9 @@ func (r *Rounds) Withdraw(uid string) {
 // round has stopped.
 func (r *Rounds) Forget(ctx context.Context, uid string) error {
 	r.mu.Lock()
+	if r.observer != nil {
+		r.observer.Forget(uid)
+	}
 	delete(r.ended, uid)
 	delete(r.open, uid)
 	current := r.running[uid]

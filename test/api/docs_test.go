@@ -52,6 +52,9 @@ func TestTasksInTheDocumentationAreAccepted(t *testing.T) {
 	}
 	for name, text := range texts {
 		t.Run(name, func(t *testing.T) {
+			if bytes.HasPrefix(text, []byte("- ")) {
+				t.Skip("it is a list, not a task")
+			}
 			object := &unstructured.Unstructured{}
 			if err := yaml.UnmarshalStrict(text, &object.Object); err != nil {
 				t.Fatal(err)

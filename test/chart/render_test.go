@@ -236,6 +236,8 @@ func TestBadValuesAreRefused(t *testing.T) {
 			"/agent/loadBalancer/sourceRanges/0"},
 		"an unknown time for load balancers": {"agent.loadBalancer.mode=Sometimes",
 			"value must be one of 'OnDemand', 'Always', 'Never'"},
+		"an unknown use of the condition of nodes": {"nodeCondition.mode=Off",
+			"value must be one of 'Never', 'Set', 'Clear'"},
 		"a claim without persistence": {"controller.reports.persistence.existingClaim=x",
 			"set enabled to true, or leave existingClaim empty"},
 		"an update that never goes on":  {"agent.maxUnavailable=0", "minimum: got 0, want 1"},
