@@ -26,7 +26,7 @@ func variants() map[string][]string {
 			"controller.reports.url=s3://bucket/kdoctor?endpoint=https://minio.example.com" +
 				"&region=us-east-1&use_path_style=true", "controller.reports.existingSecret=minio",
 		},
-		"monitored": {
+		"monitored": {"nodeCondition.mode=Set",
 			"feature.enableIPv6=false", "metrics.serviceMonitor.enabled=true",
 			"metrics.serviceMonitor.labels.release=prometheus", "metrics.podMonitor.enabled=true",
 			"metrics.tokenSecret.name=scraper", "metrics.prometheusRule.enabled=true",
