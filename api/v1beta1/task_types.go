@@ -54,7 +54,7 @@ type Schedule struct {
 	// +kubebuilder:validation:MaxLength=256
 	Schedule *string `json:"schedule,omitempty"`
 
-	// intervalInSecond, from 10 to 3600, starts a round every so many seconds, back to back, in place of schedule, which
+	// intervalInSecond starts a round every so many seconds, from 10 to 3600, back to back, in place of schedule, which
 	// is left out then. A round is over by the start of the next one; roundTimeoutMinute and timeZone do not count. Of
 	// the interval, 3 seconds below a minute and 5 seconds above are left for collecting reports. Below a minute there
 	// are events only where the result of a round is another than that of the round before.

@@ -94,8 +94,8 @@ func (d *decider) announceFindings(number int64, changes findings) {
 }
 
 // announceEvent makes the event on the task, and on the nodes that it is about. Events are alike for Kubernetes, which
-// counts them as one, if they have the same objects, reason and action: the action of a finding is its rule, and what it
-// is related to its place.
+// counts them as one, if they have the same objects, reason and action: the action of a finding is its rule, and what
+// it is related to its place.
 func (r *Reconciler) announceEvent(task client.Object, e event) {
 	if e.finding == nil {
 		r.Events.Eventf(task, nil, e.kind, e.reason, "RunRounds", "%s", e.note)

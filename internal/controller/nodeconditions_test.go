@@ -104,7 +104,8 @@ func TestTheConditionOfANodeFollowsWhatRoundsFind(t *testing.T) {
 			false: "False NoProblem since " + at(0) + " confirmed " + at(0)}[len(g.measured) == 0])
 		g.Observe("u", accuses(), time.Minute)
 	}
-	check("three rounds in a row", time.Second, "n1", "True PathsFail since "+at(time.Second)+" confirmed "+at(time.Second))
+	check("three rounds in a row", time.Second, "n1",
+		"True PathsFail since "+at(time.Second)+" confirmed "+at(time.Second))
 	check("another node was measured", time.Second, "n0", "False NoProblem since "+at(0)+" confirmed "+at(0))
 	check("within a minute nothing is written", 40*time.Second, "n1",
 		"True PathsFail since "+at(time.Second)+" confirmed "+at(time.Second))

@@ -111,7 +111,8 @@ func interval() Rule {
 		fmt.Sprintf("%s < %d || %s > %d || ", at, schedule.LeastSeconds, at, schedule.MostSeconds) +
 		load + "durationInSecond < 1 || " + load + "durationInSecond > 86400 || " +
 		load + "perRequestTimeoutInMS < 1 || " + load + "perRequestTimeoutInMS > 600000 || " +
-		load + "durationInSecond * 1000 + " + load + "perRequestTimeoutInMS + " + reserve + " * 1000 <= " + at + " * 1000",
+		load + "durationInSecond * 1000 + " + load + "perRequestTimeoutInMS + " + reserve + " * 1000 <= " +
+		at + " * 1000",
 		Sentence: "'spec.request.durationInSecond is %d: with one perRequestTimeoutInMS of %d and %d seconds for " +
 			"collecting reports that is longer than a spec.schedule.intervalInSecond of %d; use less of either or a " +
 			"longer interval'.format([self.request.durationInSecond, self.request.perRequestTimeoutInMS, " +

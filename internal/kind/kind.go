@@ -82,7 +82,8 @@ type Task struct {
 	Status v1beta1.TaskStatus
 }
 
-// Timetable returns when rounds of the task start. The error is one sentence that says what is wrong with spec.schedule.
+// Timetable returns when rounds of the task start. The error is one sentence that says what is wrong with
+// spec.schedule.
 func (t Task) Timetable() (schedule.Schedule, error) {
 	if t.Every != 0 {
 		return schedule.Every(t.Every)

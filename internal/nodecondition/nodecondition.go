@@ -1,5 +1,5 @@
-// Package nodecondition decides which nodes have a network problem, from what rounds found. It is slow to accuse and slow
-// to acquit, and it never accuses many nodes at once: then it is the network that has the problem.
+// Package nodecondition decides which nodes have a network problem, from what rounds found. It is slow to accuse and
+// slow to acquit, and it never accuses many nodes at once: then it is the network that has the problem.
 package nodecondition
 
 import (
@@ -11,9 +11,9 @@ import (
 )
 
 const (
-	// SetAfter is how many rounds of a task in a row have to accuse a node before it has a problem, and ClearAfter is how
-	// many in a row the node has to pass before the problem is over.
-	SetAfter   = 3
+	// SetAfter is how many rounds of a task in a row have to accuse a node before it has a problem.
+	SetAfter = 3
+	// ClearAfter is how many rounds in a row the node has to pass before the problem is over.
 	ClearAfter = 3
 	// Percent is how many percent of the nodes have a problem at once at most; one node always may.
 	Percent = 10
@@ -54,8 +54,8 @@ type Tracker struct {
 }
 
 // Accuses reports whether the finding is evidence enough against one node: its place is that node, and the failures are
-// on more than one kind of path or to and from more than one other node. A Service path is the fault of rules on a node,
-// and of no node's network. A finding that something else may explain is none.
+// on more than one kind of path or to and from more than one other node. A Service path is the fault of rules on a
+// node, and of no node's network. A finding that something else may explain is none.
 func Accuses(f report.Finding) bool {
 	const lowest, rules = "low", "Service path"
 	return len(f.Nodes) == 1 && f.Confidence != lowest && f.Component != rules && (f.Kinds > 1 || f.Others > 1)

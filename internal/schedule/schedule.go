@@ -45,8 +45,8 @@ const (
 )
 
 // What is left of a round for starting agents and collecting their reports. A round that is Brief has less: 5 s would
-// be half of the shortest one. Of 3 s, the last call to all agents takes one, a tenth of the shortest round. Reading the
-// cluster, starting the agents and noticing that their loads are over takes less than another, and one is spare.
+// be half of the shortest one. Of 3 s, the last call to all agents takes one, a tenth of the shortest round. Reading
+// the cluster, starting the agents and noticing that their loads are over takes less than another, and one is spare.
 const (
 	Reserve      = 5 * time.Second
 	BriefReserve = 3 * time.Second

@@ -73,8 +73,8 @@ spec:
 }
 
 // metricsOf returns the controller's pods, and a way to ask one of them for its metrics as a Prometheus within the
-// cluster does: at its pod's address, by TLS with the name and the authority that docs/metrics.md says, and with a token
-// of a service account. The answer is a status and a text.
+// cluster does: at its pod's address, by TLS with the name and the authority that docs/metrics.md says, and with a
+// token of a service account. The answer is a status and a text.
 func metricsOf(t *testing.T, c *cluster.Cluster) (pods corev1.PodList, ask func(corev1.Pod, string) (int, string)) {
 	t.Helper()
 	if err := c.Get(t.Context(), &pods, "pods", "--namespace", cluster.Namespace, "-l",

@@ -18,8 +18,8 @@ import (
 // pulseWithin is how soon the loss of a path has to be told of, wherever in a round it begins.
 const pulseWithin = 20 * time.Second
 
-// cutHeartbeat cuts a node off at the worst moment, just after the load of a round, and measures how long it takes until the
-// status, the metrics and the events of the task say so.
+// cutHeartbeat cuts a node off at the worst moment, just after the load of a round, and measures how long it takes
+// until the status, the metrics and the events of the task say so.
 func cutHeartbeat(t *testing.T, c *cluster.Cluster) {
 	node := workerWithoutController(t, c)
 	nft := func(args ...string) {
