@@ -44,7 +44,7 @@ func TestCheckAsksUntilEachAddressAnswers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
-			err := run(t.Context(), append([]string{"--check-within=1s"}, c.args...), &out, &out)
+			err := run(t.Context(), append([]string{"--check-within=4s"}, c.args...), &out, &out)
 			switch {
 			case c.says == "" && err != nil:
 				t.Errorf("it fails: %v", err)

@@ -1,13 +1,10 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"os"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -36,24 +33,6 @@ func keeper(o *options, direct client.Client, owner *metav1.OwnerReference) (*wo
 		c.Manifests.Ingress, c.NoIngress = nil, "the installation's value ingress.mode is Never"
 	}
 	return workload.NewKeeper(c), nil
-}
-
-// makeLease makes the leader's lease, so that it goes with the installation. Should it be deleted, the election makes
-// one that belongs to nobody.
-func makeLease(ctx context.Context, o *options, direct client.Client, owner *metav1.OwnerReference) error {
-	if owner == nil || !o.elect {
-		return nil
-	}
-	made := &unstructured.Unstructured{}
-	made.SetAPIVersion("coordination.k8s.io/v1")
-	made.SetKind("Lease")
-	made.SetNamespace(o.namespace)
-	made.SetName(lease)
-	made.SetOwnerReferences([]metav1.OwnerReference{*owner})
-	if err := direct.Create(ctx, made); err != nil && !apierrors.IsAlreadyExists(err) {
-		return fmt.Errorf("make the leader's lease: %w", err)
-	}
-	return nil
 }
 
 // addHousekeeping has the leader remove what no task needs any more.

@@ -63,11 +63,11 @@ func start(ctx context.Context, o *options, cluster *rest.Config, log logr.Logge
 	if err != nil {
 		return err
 	}
-	if err := makeLease(ctx, o, direct, owner); err != nil {
-		return err
-	}
 	keep, err := keeper(o, direct, owner)
 	if err != nil {
+		return err
+	}
+	if err := addLeaseMarks(mgr, o, direct, owner, keep); err != nil {
 		return err
 	}
 	kept, err := store.Open(ctx, o.reports)
