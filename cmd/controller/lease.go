@@ -17,8 +17,9 @@ import (
 	"kdoctor.io/kdoctor/internal/workload"
 )
 
-// leaseMarks keeps on the leader's lease whose it is: it goes with the installation, and bears the marks of the release,
-// so that a release whose chart has the lease itself takes it over. The election, which makes the lease, writes neither.
+// leaseMarks keeps on the leader's lease whose it is: it goes with the installation, and bears the marks of the
+// release, so that a release whose chart has the lease itself takes it over. The election, which makes the lease,
+// writes neither.
 type leaseMarks struct {
 	client      client.Client
 	key         client.ObjectKey
