@@ -165,7 +165,7 @@ func (a *app) exec() *cobra.Command {
 				return err
 			}
 			return fmt.Errorf("run %s: %w", program,
-				syscall.Exec(program, args[1:], env)) //nolint:gosec // Running what it is given is what exec is for.
+				syscall.Exec(program, args[1:], env))
 		},
 	}
 }

@@ -97,7 +97,7 @@ func makeUnified(path string) error {
 		for _, dir := range []string{cgroups, path} {
 			// One that cannot be handed down is missed by kubelet, which then names it, if it needs it at all.
 			file := filepath.Join(dir, "cgroup.subtree_control")
-			_ = os.WriteFile(file, []byte("+"+c), 0o644) //nolint:gosec // plan.ValidName has bounded the name.
+			_ = os.WriteFile(file, []byte("+"+c), 0o644)
 		}
 	}
 	return weigh(filepath.Join(path, "cpu.weight"), podWeight)
