@@ -54,7 +54,7 @@ func (l *Lab) removeTraces() error {
 	}
 	errs := []error{taskErr, linkErr}
 	for _, path := range paths {
-		//nolint:gosec // All paths are right below the folders that are named above.
+		// All paths are right below the folders that are named above.
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, err)
 		}

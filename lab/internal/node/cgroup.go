@@ -59,7 +59,7 @@ func makeCgroups(lab, node string) error {
 			return fmt.Errorf("make the cgroup of %s: %w", node, err)
 		}
 		file := filepath.Join(cgroups, "cpuset", state.Cgroup(lab, node), name)
-		//nolint:gosec // plan.ValidName has bounded the name.
+		// plan.ValidName has bounded the name.
 		if err := os.WriteFile(file, value, 0o644); err != nil {
 			return fmt.Errorf("make the cgroup of %s: %w", node, err)
 		}
