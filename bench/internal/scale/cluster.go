@@ -243,7 +243,7 @@ type deployment struct {
 
 // replaced are the flags of the chart for which the measurement has its own values.
 func replaced() []string {
-	return []string{"--report-url=", "--max-requests-per-agent=", "--agent-manifests="}
+	return []string{"--report-url=", "--max-requests-per-agent=", "--agent-manifests=", "--pod="}
 }
 
 func (c *cluster) deployment(ctx context.Context) (deployment, error) {
