@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"syscall"
@@ -160,6 +161,12 @@ func (l life) bare(t *testing.T, node *corev1.Node) (remove func()) {
 			}
 		}
 	}
+	// Kubelets say it of their nodes, virtual ones too; agents run on no other.
+	node.Labels = maps.Clone(node.Labels)
+	if node.Labels == nil {
+		node.Labels = map[string]string{}
+	}
+	node.Labels[corev1.LabelOSStable] = string(corev1.Linux)
 	status := node.Status
 	if err := l.api.Create(t.Context(), node); err != nil {
 		t.Fatal(err)
