@@ -121,8 +121,11 @@ func (l life) created(t *testing.T, name string, annotations map[string]string) 
 	if runtime.RuntimeType != found.Spec.AgentSpec.Kind {
 		t.Errorf("the runtime is a %s, want a %s", runtime.RuntimeType, found.Spec.AgentSpec.Kind)
 	}
-	if diff := cmp.Diff(annotations, template.Annotations); diff != "" {
-		t.Errorf("annotations of the pods (-want +got):\n%s", diff)
+	// Those of the installation are there as well.
+	for key, value := range annotations {
+		if template.Annotations[key] != value {
+			t.Errorf("the pods have annotations %v; want %s: %s", template.Annotations, key, value)
+		}
 	}
 	if template.Spec.HostNetwork != found.Spec.AgentSpec.HostNetwork {
 		t.Errorf("hostNetwork is %v", template.Spec.HostNetwork)

@@ -89,7 +89,8 @@ func newNode(t *testing.T, l life) {
 	l.apply(t, "joined-1", strings.Replace(light, "durationInSecond: 1", "durationInSecond: 6", 1))
 	l.begun(t, l.ongoing(t, "joined-1", time.Minute))
 	node := &corev1.Node{}
-	node.Name, node.Labels = joined, map[string]string{corev1.LabelHostname: joined}
+	node.Name, node.Labels = joined, map[string]string{corev1.LabelHostname: joined,
+		corev1.LabelOSStable: string(corev1.Linux)}
 	if err := l.api.Create(t.Context(), node); err != nil {
 		t.Fatal(err)
 	}
