@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -19,6 +20,19 @@ import (
 
 // scraped asks the metrics of the controller as a Prometheus within the cluster does.
 func scraped(t *testing.T, c *cluster.Cluster) {
+	eventually(t, time.Minute, "the controller's pods are ready, and none is on its way out", func() error {
+		var all corev1.PodList
+		if err := c.Get(t.Context(), &all, "pods", "--namespace", cluster.Namespace, "-l",
+			"app.kubernetes.io/component=kdoctor-controller"); err != nil {
+			return err
+		}
+		for _, pod := range all.Items {
+			if pod.DeletionTimestamp != nil || !podReady(pod) {
+				return fmt.Errorf("pod %s is not ready, or is deleted", pod.Name)
+			}
+		}
+		return nil
+	})
 	pods, ask := metricsOf(t, c)
 	for _, account := range []string{"scraper", "stranger"} {
 		kubectl(t, c, "create", "serviceaccount", "--namespace", "default", account)
@@ -89,7 +103,7 @@ func metricsOf(t *testing.T, c *cluster.Cluster) (pods corev1.PodList, ask func(
 	if !roots.AppendCertsFromPEM(secret.Data["ca.crt"]) {
 		t.Fatal("the Secret kdoctor-api-tls has no authority")
 	}
-	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true,
+	client := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 			return c.Dial(ctx, "n0", network, address)
 		},
