@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -85,8 +84,6 @@ func Run(ctx context.Context, config Config, listeners Listeners) error {
 	answers := responder.New(responder.Config{Identity: config.Identity, MaxConnections: maxProbeConnections})
 	certificates := newCertificates(config.TLSDir, config.Log)
 	rounds := newRounds(config.Identity, answers, config.Log)
-	// An agent is idle for most of its life, on every node: the memory of a round is given back at once.
-	rounds.idle = debug.FreeOSMemory
 	control := controlServer(certificates, rounds)
 	health := webServer(healthHandler(func() error { return errors.Join(ctx.Err(), certificates.ready()) }))
 
