@@ -61,8 +61,8 @@ type rounds struct {
 	answers  answerer
 	measure  func(mesh.Plan) measurement
 	watch    watch
-	// idle is called whenever the agent becomes idle; nil is nothing, as in the agent itself: memory that is given back has
-	// to be fetched again when the next load begins, and requests of that moment may be late.
+	// idle is called whenever the agent becomes idle; nil is nothing, as in the agent itself: memory that is given back
+	// has to be fetched again when the next load begins, and requests of that moment may be late.
 	idle    func()
 	log     *slog.Logger
 	running sync.WaitGroup
