@@ -23,7 +23,8 @@ func (i *Inventory) addSlices(ctx context.Context, services []topology.Service, 
 		var list discoveryv1.EndpointSliceList
 		err := i.reader.List(ctx, &list, client.InNamespace(i.namespace),
 			client.MatchingLabels{discoveryv1.LabelServiceName: s.Name})
-		if err == nil {
+		// Where there is not one, nobody makes any: they say nothing.
+		if err == nil && len(list.Items) > 0 {
 			s.Slices = compareSlices(*s, list.Items, pods, agents)
 		}
 	}
