@@ -14,6 +14,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"kdoctor.io/kdoctor/internal/datagram"
 	"kdoctor.io/kdoctor/internal/echo"
 	"kdoctor.io/kdoctor/internal/responder"
 )
@@ -30,6 +31,8 @@ type Config struct {
 // Listeners are the open ports of an agent.
 type Listeners struct {
 	HTTP, Control, Health net.Listener
+	// Datagrams answer on the HTTP port's number over UDP, a socket for each family.
+	Datagrams []net.PacketConn
 }
 
 // Ports are the ports of an agent, 1 to 65535 each.
@@ -53,6 +56,10 @@ func Listen(ctx context.Context, ports Ports) (Listeners, error) {
 		}
 		*one.to = opened
 	}
+	var err error
+	if l.Datagrams, err = datagram.Listen(ctx, ports.HTTP); err != nil {
+		return Listeners{}, errors.Join(err, l.Close())
+	}
 	return l, nil
 }
 
@@ -63,6 +70,9 @@ func (l Listeners) Close() error {
 		if one != nil {
 			all = append(all, one.Close())
 		}
+	}
+	for _, one := range l.Datagrams {
+		all = append(all, one.Close())
 	}
 	return errors.Join(all...)
 }
@@ -88,7 +98,7 @@ func Run(ctx context.Context, config Config, listeners Listeners) error {
 	health := webServer(healthHandler(func() error { return errors.Join(ctx.Err(), certificates.ready()) }))
 
 	var servers sync.WaitGroup
-	failed := make(chan error, 3)
+	failed := make(chan error, 4)
 	serve := func(what string, run func() error) {
 		servers.Go(func() {
 			if err := run(); err != nil && !stopped(err) {
@@ -101,6 +111,8 @@ func Run(ctx context.Context, config Config, listeners Listeners) error {
 	answering, endAnswers := context.WithCancel(context.WithoutCancel(ctx))
 	defer endAnswers()
 	serve("echo responder", func() error { return answers.Serve(answering, listeners.HTTP) })
+	serve("datagram responder",
+		func() error { return datagram.Serve(answering, listeners.Datagrams, config.Identity.Pod) })
 	serve("control server", func() error { return control.Serve(listeners.Control) })
 	serve("health server",
 		func() error { return health.Serve(responder.Limit(listeners.Health, maxHealthConnections)) })

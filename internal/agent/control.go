@@ -16,6 +16,7 @@ import (
 	"kdoctor.io/kdoctor/internal/echo"
 	"kdoctor.io/kdoctor/internal/mesh"
 	"kdoctor.io/kdoctor/internal/observer"
+	"kdoctor.io/kdoctor/internal/probe/ladderprobe"
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/schedule"
 	"kdoctor.io/kdoctor/internal/wire"
@@ -24,6 +25,8 @@ import (
 const (
 	// maxCalls bounds the calls under way on one connection.
 	maxCalls = 16
+	// maxProbing bounds the calls of Probe that send at a time: several rounds may run.
+	maxProbing = 2
 	// bufferBytes is the size of a connection's read buffer and write buffer; gRPC's own sizes are 32 KiB each. It also
 	// bounds the size of the TLS records that the controller must hold, for each of thousands of agents.
 	bufferBytes = 4 << 10
@@ -44,7 +47,7 @@ func controlServer(certificates *certificates, rounds *rounds) *grpc.Server {
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second,
 			PermitWithoutStream: true}),
 	)
-	agentv1.RegisterAgentServiceServer(server, &control{rounds: rounds})
+	agentv1.RegisterAgentServiceServer(server, &control{rounds: rounds, probing: make(chan struct{}, maxProbing)})
 	return server
 }
 
@@ -65,6 +68,8 @@ func newRounds(identity echo.Identity, answers answerer, log *slog.Logger) *roun
 type control struct {
 	agentv1.UnimplementedAgentServiceServer
 	rounds *rounds
+	// probing bounds the calls of Probe that send at a time.
+	probing chan struct{}
 }
 
 // StartRound implements agentv1.AgentServiceServer.
@@ -117,4 +122,23 @@ func (c *control) StopRound(ctx context.Context, request *agentv1.StopRoundReque
 		return nil, status.FromContextError(err).Err()
 	}
 	return &agentv1.StopRoundResponse{}, nil
+}
+
+// Probe implements agentv1.AgentServiceServer.
+func (c *control) Probe(ctx context.Context, request *agentv1.ProbeRequest) (*agentv1.ProbeResponse, error) {
+	pod, specs, err := wire.ParseProbes(request)
+	if err != nil {
+		return nil, status.Error(codes.InvalidArgument, err.Error())
+	}
+	if pod != c.rounds.identity.Pod {
+		return nil, status.Errorf(codes.FailedPrecondition, "the probes are for pod %s, this is %s", pod,
+			c.rounds.identity.Pod)
+	}
+	select {
+	case c.probing <- struct{}{}:
+		defer func() { <-c.probing }()
+	case <-ctx.Done():
+		return nil, status.FromContextError(ctx.Err()).Err()
+	}
+	return wire.ProbeResults(ladderprobe.Run(ctx, specs)), nil
 }

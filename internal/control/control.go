@@ -20,6 +20,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	agentv1 "kdoctor.io/kdoctor/api/agent/v1"
+	"kdoctor.io/kdoctor/internal/ladder"
 	"kdoctor.io/kdoctor/internal/mesh"
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/schedule"
@@ -32,6 +33,8 @@ var (
 	ErrUnknownRound = errors.New("the agent does not know the round")
 	// ErrUnreachable says that the agent gave no answer on any way; the error that wraps it tells why for each.
 	ErrUnreachable = errors.New("no answer")
+	// ErrNoProbes says that the agent's release knows no probes of the ladder.
+	ErrNoProbes = errors.New("the agent's release cannot send such probes")
 	// ErrClosed says that the client was closed.
 	ErrClosed = errors.New("the control client is closed")
 )
@@ -163,6 +166,28 @@ func (c *Client) Stop(ctx context.Context, agent topology.Agent, key schedule.Ke
 		return nil
 	}
 	return describe("stop round", key, agent, err)
+}
+
+// Probe asks the agent to send probes at once, and returns what became of each, in the same order. An agent of a release
+// before them cannot; that is ErrNoProbes.
+func (c *Client) Probe(ctx context.Context, agent topology.Agent, specs []ladder.Spec) ([]ladder.Result, error) {
+	request := wire.Probes(agent.Pod, specs)
+	var response *agentv1.ProbeResponse
+	_, err := c.call(ctx, agent, func(ctx context.Context, service agentv1.AgentServiceClient) (err error) {
+		response, err = service.Probe(ctx, request)
+		return err
+	})
+	switch {
+	case status.Code(err) == codes.Unimplemented:
+		return nil, fmt.Errorf("probe from agent %s: %w", agent.Pod, ErrNoProbes)
+	case err != nil:
+		return nil, fmt.Errorf("probe from agent %s: %w", agent.Pod, err)
+	}
+	results, err := wire.ParseProbeResults(response, specs)
+	if err != nil {
+		return nil, fmt.Errorf("read what agent %s probed: %w", agent.Pod, err)
+	}
+	return results, nil
 }
 
 func parse(message *agentv1.AgentReport, agent topology.Agent, key schedule.Key) (report.AgentReport, error) {

@@ -31,6 +31,8 @@ const (
 	PolicyOut Part = "network policy, out of the pod"
 	// ProbePort is a filter on the node for the port of the host agent alone.
 	ProbePort Part = "firewall for the probe port"
+	// PolicyPair is what filters connections between the agents' pods of two nodes alone.
+	PolicyPair Part = "network policy between two pods"
 	// PodPair is the pod network between two nodes alone, NodePair the nodes' network between two nodes alone.
 	PodPair  Part = "overlay between two nodes"
 	NodePair Part = "network between two nodes"
@@ -101,7 +103,12 @@ type Fault struct {
 	Stands   float64   `json:"Stands"`
 	RunnerUp Component `json:"RunnerUp"`
 	Behind   float64   `json:"Behind"`
+
+	observations []int
 }
+
+// Observations are the indexes, in the input, of the observations with failures that the fault explains, ascending.
+func (f Fault) Observations() []int { return f.observations }
 
 // Input is what a round's probes saw, and the cluster as far as the search needs it.
 type Input struct {

@@ -7,6 +7,7 @@
 package ladder
 
 import (
+	"net/netip"
 	"time"
 
 	"kdoctor.io/kdoctor/internal/topology"
@@ -133,4 +134,38 @@ type Observation struct {
 	// Backends are the nodes of the pods that may answer; empty on rungs to one pod or host.
 	Backends []string `json:"Backends,omitempty"`
 	Counts
+}
+
+// Spec is one probe as an agent gets it.
+type Spec struct {
+	Method  Method         `json:"Method"`
+	Address netip.AddrPort `json:"Address"`
+	// Bytes is the size of a datagram's packet with its IP header; 0 is the smallest, FullSize as large as the interface
+	// permits.
+	Bytes int `json:"Bytes,omitempty"`
+	// Count is how often to ask, 1 to MaxCount, from a new source port each time.
+	Count int `json:"Count"`
+	// Timeout is how long to wait for each answer, up to MaxTimeout.
+	Timeout time.Duration `json:"Timeout"`
+	// Peer is the pod that ought to answer; empty where any may.
+	Peer string `json:"Peer,omitempty"`
+	// SourcePort is the port to send from; 0 is any.
+	SourcePort uint16 `json:"SourcePort,omitempty"`
+}
+
+// FullSize is the size of packets that are as large as the interface permits.
+const FullSize = -1
+
+// Bounds of what an agent sends at one request.
+const (
+	MaxSpecs   = 2048
+	MaxCount   = 20
+	MaxTimeout = 5 * time.Second
+)
+
+// Result is what became of one Spec.
+type Result struct {
+	Counts
+	// Unsupported is why the agent could not send such probes at all, as one clause; nothing was sent then.
+	Unsupported string
 }

@@ -40,6 +40,13 @@ type Snapshot struct {
 	Services []Service
 	// Ingresses are the Ingresses in front of the agents.
 	Ingresses []Ingress
+	// Hosts are the ready agents in the host networks of nodes, sorted by node; empty in an installation without them.
+	// Each has the addresses of its node.
+	Hosts []Agent
+	// DNS are the cluster's DNS servers as far as the controller may read them.
+	DNS []DNSServer
+	// APIServer is the API server's address inside the cluster; not valid where it is unknown.
+	APIServer netip.AddrPort
 	// NoLoadBalancer and NoIngress are why there is none, as one clause; empty where there may be one.
 	NoLoadBalancer, NoIngress string
 }
@@ -72,6 +79,12 @@ type Agent struct {
 	// such as OOMKilled.
 	Ended     time.Time `json:"Ended"`
 	EndReason string    `json:"EndReason"`
+}
+
+// DNSServer is one pod that answers DNS queries.
+type DNSServer struct {
+	Pod, Node string
+	Address   netip.AddrPort
 }
 
 // Ready reports whether the agent can take part in a round.

@@ -1803,6 +1803,319 @@ func (x *Resources) GetMaxMemoryBytes() uint64 {
 	return 0
 }
 
+type ProbeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// pod is the pod that the probes are for. Another pod refuses them.
+	Pod           string   `protobuf:"bytes,1,opt,name=pod,proto3" json:"pod,omitempty"`
+	Probes        []*Probe `protobuf:"bytes,2,rep,name=probes,proto3" json:"probes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProbeRequest) Reset() {
+	*x = ProbeRequest{}
+	mi := &file_agent_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProbeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProbeRequest) ProtoMessage() {}
+
+func (x *ProbeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProbeRequest.ProtoReflect.Descriptor instead.
+func (*ProbeRequest) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *ProbeRequest) GetPod() string {
+	if x != nil {
+		return x.Pod
+	}
+	return ""
+}
+
+func (x *ProbeRequest) GetProbes() []*Probe {
+	if x != nil {
+		return x.Probes
+	}
+	return nil
+}
+
+// Probe is one address to ask, once or a few times.
+type Probe struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// method is UDP, ICMP, TCP, HTTP or DNS.
+	Method string `protobuf:"bytes,1,opt,name=method,proto3" json:"method,omitempty"`
+	// address is an IP address and a port. For DNS it may be empty: the servers in the agent's resolv.conf are asked. For ICMP
+	// the port is 0.
+	Address string `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	// bytes is the size of a datagram's packet with its IP header; 0 is the smallest, and -1 as large as the interface permits.
+	Bytes int32 `protobuf:"varint,3,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	// count is how often to ask, from a new source port each time.
+	Count   uint32               `protobuf:"varint,4,opt,name=count,proto3" json:"count,omitempty"`
+	Timeout *durationpb.Duration `protobuf:"bytes,5,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	// peer is the pod that ought to answer; empty where any may.
+	Peer string `protobuf:"bytes,6,opt,name=peer,proto3" json:"peer,omitempty"`
+	// source_port is the port to send from; 0 is any.
+	SourcePort    uint32 `protobuf:"varint,7,opt,name=source_port,json=sourcePort,proto3" json:"source_port,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Probe) Reset() {
+	*x = Probe{}
+	mi := &file_agent_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Probe) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Probe) ProtoMessage() {}
+
+func (x *Probe) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Probe.ProtoReflect.Descriptor instead.
+func (*Probe) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *Probe) GetMethod() string {
+	if x != nil {
+		return x.Method
+	}
+	return ""
+}
+
+func (x *Probe) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *Probe) GetBytes() int32 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *Probe) GetCount() uint32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *Probe) GetTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.Timeout
+	}
+	return nil
+}
+
+func (x *Probe) GetPeer() string {
+	if x != nil {
+		return x.Peer
+	}
+	return ""
+}
+
+func (x *Probe) GetSourcePort() uint32 {
+	if x != nil {
+		return x.SourcePort
+	}
+	return 0
+}
+
+type ProbeResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// results are in the order of the probes.
+	Results       []*ProbeResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProbeResponse) Reset() {
+	*x = ProbeResponse{}
+	mi := &file_agent_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProbeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProbeResponse) ProtoMessage() {}
+
+func (x *ProbeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProbeResponse.ProtoReflect.Descriptor instead.
+func (*ProbeResponse) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *ProbeResponse) GetResults() []*ProbeResult {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
+// ProbeResult is what became of one Probe.
+type ProbeResult struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Sent     uint32                 `protobuf:"varint,1,opt,name=sent,proto3" json:"sent,omitempty"`
+	Answered uint32                 `protobuf:"varint,2,opt,name=answered,proto3" json:"answered,omitempty"`
+	// failures counts those that were not answered, by the names of internal/ladder.
+	Failures map[string]uint32 `protobuf:"bytes,3,rep,name=failures,proto3" json:"failures,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	// mean and max are the times of those that were answered.
+	Mean *durationpb.Duration `protobuf:"bytes,4,opt,name=mean,proto3" json:"mean,omitempty"`
+	Max  *durationpb.Duration `protobuf:"bytes,5,opt,name=max,proto3" json:"max,omitempty"`
+	// retried is how many answered connections took a second SYN or more.
+	Retried uint32 `protobuf:"varint,6,opt,name=retried,proto3" json:"retried,omitempty"`
+	// path_mtu is the size of the largest packet that arrived, where full-size packets were lost and smaller ones were not.
+	PathMtu uint32 `protobuf:"varint,7,opt,name=path_mtu,json=pathMtu,proto3" json:"path_mtu,omitempty"`
+	// peers counts answers by the pod that answered.
+	Peers map[string]uint32 `protobuf:"bytes,8,rep,name=peers,proto3" json:"peers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	// unsupported is why the agent could not send such probes at all; nothing was sent then.
+	Unsupported   string `protobuf:"bytes,9,opt,name=unsupported,proto3" json:"unsupported,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProbeResult) Reset() {
+	*x = ProbeResult{}
+	mi := &file_agent_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProbeResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProbeResult) ProtoMessage() {}
+
+func (x *ProbeResult) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProbeResult.ProtoReflect.Descriptor instead.
+func (*ProbeResult) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *ProbeResult) GetSent() uint32 {
+	if x != nil {
+		return x.Sent
+	}
+	return 0
+}
+
+func (x *ProbeResult) GetAnswered() uint32 {
+	if x != nil {
+		return x.Answered
+	}
+	return 0
+}
+
+func (x *ProbeResult) GetFailures() map[string]uint32 {
+	if x != nil {
+		return x.Failures
+	}
+	return nil
+}
+
+func (x *ProbeResult) GetMean() *durationpb.Duration {
+	if x != nil {
+		return x.Mean
+	}
+	return nil
+}
+
+func (x *ProbeResult) GetMax() *durationpb.Duration {
+	if x != nil {
+		return x.Max
+	}
+	return nil
+}
+
+func (x *ProbeResult) GetRetried() uint32 {
+	if x != nil {
+		return x.Retried
+	}
+	return 0
+}
+
+func (x *ProbeResult) GetPathMtu() uint32 {
+	if x != nil {
+		return x.PathMtu
+	}
+	return 0
+}
+
+func (x *ProbeResult) GetPeers() map[string]uint32 {
+	if x != nil {
+		return x.Peers
+	}
+	return nil
+}
+
+func (x *ProbeResult) GetUnsupported() string {
+	if x != nil {
+		return x.Unsupported
+	}
+	return ""
+}
+
 var File_agent_proto protoreflect.FileDescriptor
 
 const file_agent_proto_rawDesc = "" +
@@ -1969,18 +2282,50 @@ const file_agent_proto_rawDesc = "" +
 	"\x05known\x18\x01 \x01(\bR\x05known\x12&\n" +
 	"\x0fmax_cpu_percent\x18\x02 \x01(\x01R\rmaxCpuPercent\x12(\n" +
 	"\x10mean_cpu_percent\x18\x03 \x01(\x01R\x0emeanCpuPercent\x12(\n" +
-	"\x10max_memory_bytes\x18\x04 \x01(\x04R\x0emaxMemoryBytes*u\n" +
+	"\x10max_memory_bytes\x18\x04 \x01(\x04R\x0emaxMemoryBytes\"Q\n" +
+	"\fProbeRequest\x12\x10\n" +
+	"\x03pod\x18\x01 \x01(\tR\x03pod\x12/\n" +
+	"\x06probes\x18\x02 \x03(\v2\x17.kdoctor.agent.v1.ProbeR\x06probes\"\xcf\x01\n" +
+	"\x05Probe\x12\x16\n" +
+	"\x06method\x18\x01 \x01(\tR\x06method\x12\x18\n" +
+	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x14\n" +
+	"\x05bytes\x18\x03 \x01(\x05R\x05bytes\x12\x14\n" +
+	"\x05count\x18\x04 \x01(\rR\x05count\x123\n" +
+	"\atimeout\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12\x12\n" +
+	"\x04peer\x18\x06 \x01(\tR\x04peer\x12\x1f\n" +
+	"\vsource_port\x18\a \x01(\rR\n" +
+	"sourcePort\"H\n" +
+	"\rProbeResponse\x127\n" +
+	"\aresults\x18\x01 \x03(\v2\x1d.kdoctor.agent.v1.ProbeResultR\aresults\"\xf0\x03\n" +
+	"\vProbeResult\x12\x12\n" +
+	"\x04sent\x18\x01 \x01(\rR\x04sent\x12\x1a\n" +
+	"\banswered\x18\x02 \x01(\rR\banswered\x12G\n" +
+	"\bfailures\x18\x03 \x03(\v2+.kdoctor.agent.v1.ProbeResult.FailuresEntryR\bfailures\x12-\n" +
+	"\x04mean\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x04mean\x12+\n" +
+	"\x03max\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x03max\x12\x18\n" +
+	"\aretried\x18\x06 \x01(\rR\aretried\x12\x19\n" +
+	"\bpath_mtu\x18\a \x01(\rR\apathMtu\x12>\n" +
+	"\x05peers\x18\b \x03(\v2(.kdoctor.agent.v1.ProbeResult.PeersEntryR\x05peers\x12 \n" +
+	"\vunsupported\x18\t \x01(\tR\vunsupported\x1a;\n" +
+	"\rFailuresEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\rR\x05value:\x028\x01\x1a8\n" +
+	"\n" +
+	"PeersEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\rR\x05value:\x028\x01*u\n" +
 	"\n" +
 	"RoundState\x12\x1b\n" +
 	"\x17ROUND_STATE_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13ROUND_STATE_RUNNING\x10\x01\x12\x18\n" +
 	"\x14ROUND_STATE_FINISHED\x10\x02\x12\x17\n" +
-	"\x13ROUND_STATE_STOPPED\x10\x032\x93\x02\n" +
+	"\x13ROUND_STATE_STOPPED\x10\x032\xdd\x02\n" +
 	"\fAgentService\x12W\n" +
 	"\n" +
 	"StartRound\x12#.kdoctor.agent.v1.StartRoundRequest\x1a$.kdoctor.agent.v1.StartRoundResponse\x12T\n" +
 	"\tGetReport\x12\".kdoctor.agent.v1.GetReportRequest\x1a#.kdoctor.agent.v1.GetReportResponse\x12T\n" +
-	"\tStopRound\x12\".kdoctor.agent.v1.StopRoundRequest\x1a#.kdoctor.agent.v1.StopRoundResponseB)Z'kdoctor.io/kdoctor/api/agent/v1;agentv1b\x06proto3"
+	"\tStopRound\x12\".kdoctor.agent.v1.StopRoundRequest\x1a#.kdoctor.agent.v1.StopRoundResponse\x12H\n" +
+	"\x05Probe\x12\x1e.kdoctor.agent.v1.ProbeRequest\x1a\x1f.kdoctor.agent.v1.ProbeResponseB)Z'kdoctor.io/kdoctor/api/agent/v1;agentv1b\x06proto3"
 
 var (
 	file_agent_proto_rawDescOnce sync.Once
@@ -1995,7 +2340,7 @@ func file_agent_proto_rawDescGZIP() []byte {
 }
 
 var file_agent_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_agent_proto_goTypes = []any{
 	(RoundState)(0),               // 0: kdoctor.agent.v1.RoundState
 	(*RoundKey)(nil),              // 1: kdoctor.agent.v1.RoundKey
@@ -2019,62 +2364,77 @@ var file_agent_proto_goTypes = []any{
 	(*Failure)(nil),               // 19: kdoctor.agent.v1.Failure
 	(*Span)(nil),                  // 20: kdoctor.agent.v1.Span
 	(*Resources)(nil),             // 21: kdoctor.agent.v1.Resources
-	nil,                           // 22: kdoctor.agent.v1.Path.StatusesEntry
-	nil,                           // 23: kdoctor.agent.v1.Path.PeersEntry
-	(*durationpb.Duration)(nil),   // 24: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 25: google.protobuf.Timestamp
+	(*ProbeRequest)(nil),          // 22: kdoctor.agent.v1.ProbeRequest
+	(*Probe)(nil),                 // 23: kdoctor.agent.v1.Probe
+	(*ProbeResponse)(nil),         // 24: kdoctor.agent.v1.ProbeResponse
+	(*ProbeResult)(nil),           // 25: kdoctor.agent.v1.ProbeResult
+	nil,                           // 26: kdoctor.agent.v1.Path.StatusesEntry
+	nil,                           // 27: kdoctor.agent.v1.Path.PeersEntry
+	nil,                           // 28: kdoctor.agent.v1.ProbeResult.FailuresEntry
+	nil,                           // 29: kdoctor.agent.v1.ProbeResult.PeersEntry
+	(*durationpb.Duration)(nil),   // 30: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 31: google.protobuf.Timestamp
 }
 var file_agent_proto_depIdxs = []int32{
-	24, // 0: kdoctor.agent.v1.Load.duration:type_name -> google.protobuf.Duration
-	24, // 1: kdoctor.agent.v1.Load.timeout:type_name -> google.protobuf.Duration
+	30, // 0: kdoctor.agent.v1.Load.duration:type_name -> google.protobuf.Duration
+	30, // 1: kdoctor.agent.v1.Load.timeout:type_name -> google.protobuf.Duration
 	1,  // 2: kdoctor.agent.v1.Plan.key:type_name -> kdoctor.agent.v1.RoundKey
 	2,  // 3: kdoctor.agent.v1.Plan.targets:type_name -> kdoctor.agent.v1.Target
 	3,  // 4: kdoctor.agent.v1.Plan.load:type_name -> kdoctor.agent.v1.Load
-	24, // 5: kdoctor.agent.v1.Plan.limit:type_name -> google.protobuf.Duration
+	30, // 5: kdoctor.agent.v1.Plan.limit:type_name -> google.protobuf.Duration
 	4,  // 6: kdoctor.agent.v1.Plan.authorities:type_name -> kdoctor.agent.v1.Authority
 	7,  // 7: kdoctor.agent.v1.Plan.answer:type_name -> kdoctor.agent.v1.Answer
 	6,  // 8: kdoctor.agent.v1.Plan.detail:type_name -> kdoctor.agent.v1.Detail
-	24, // 9: kdoctor.agent.v1.Detail.mean_delay:type_name -> google.protobuf.Duration
-	24, // 10: kdoctor.agent.v1.Answer.delay:type_name -> google.protobuf.Duration
+	30, // 9: kdoctor.agent.v1.Detail.mean_delay:type_name -> google.protobuf.Duration
+	30, // 10: kdoctor.agent.v1.Answer.delay:type_name -> google.protobuf.Duration
 	5,  // 11: kdoctor.agent.v1.StartRoundRequest.plan:type_name -> kdoctor.agent.v1.Plan
 	1,  // 12: kdoctor.agent.v1.GetReportRequest.key:type_name -> kdoctor.agent.v1.RoundKey
 	14, // 13: kdoctor.agent.v1.GetReportResponse.report:type_name -> kdoctor.agent.v1.AgentReport
 	1,  // 14: kdoctor.agent.v1.StopRoundRequest.key:type_name -> kdoctor.agent.v1.RoundKey
 	1,  // 15: kdoctor.agent.v1.AgentReport.key:type_name -> kdoctor.agent.v1.RoundKey
 	0,  // 16: kdoctor.agent.v1.AgentReport.state:type_name -> kdoctor.agent.v1.RoundState
-	25, // 17: kdoctor.agent.v1.AgentReport.started:type_name -> google.protobuf.Timestamp
-	25, // 18: kdoctor.agent.v1.AgentReport.ended:type_name -> google.protobuf.Timestamp
+	31, // 17: kdoctor.agent.v1.AgentReport.started:type_name -> google.protobuf.Timestamp
+	31, // 18: kdoctor.agent.v1.AgentReport.ended:type_name -> google.protobuf.Timestamp
 	17, // 19: kdoctor.agent.v1.AgentReport.paths:type_name -> kdoctor.agent.v1.Path
 	21, // 20: kdoctor.agent.v1.AgentReport.resources:type_name -> kdoctor.agent.v1.Resources
 	16, // 21: kdoctor.agent.v1.AgentReport.observer:type_name -> kdoctor.agent.v1.Observer
 	15, // 22: kdoctor.agent.v1.AgentReport.sums:type_name -> kdoctor.agent.v1.Sum
 	17, // 23: kdoctor.agent.v1.Sum.total:type_name -> kdoctor.agent.v1.Path
-	24, // 24: kdoctor.agent.v1.Observer.throttled:type_name -> google.protobuf.Duration
-	24, // 25: kdoctor.agent.v1.Observer.longest_pause:type_name -> google.protobuf.Duration
+	30, // 24: kdoctor.agent.v1.Observer.throttled:type_name -> google.protobuf.Duration
+	30, // 25: kdoctor.agent.v1.Observer.longest_pause:type_name -> google.protobuf.Duration
 	2,  // 26: kdoctor.agent.v1.Path.target:type_name -> kdoctor.agent.v1.Target
 	19, // 27: kdoctor.agent.v1.Path.failures:type_name -> kdoctor.agent.v1.Failure
-	22, // 28: kdoctor.agent.v1.Path.statuses:type_name -> kdoctor.agent.v1.Path.StatusesEntry
-	23, // 29: kdoctor.agent.v1.Path.peers:type_name -> kdoctor.agent.v1.Path.PeersEntry
-	25, // 30: kdoctor.agent.v1.Path.started:type_name -> google.protobuf.Timestamp
-	25, // 31: kdoctor.agent.v1.Path.ended:type_name -> google.protobuf.Timestamp
+	26, // 28: kdoctor.agent.v1.Path.statuses:type_name -> kdoctor.agent.v1.Path.StatusesEntry
+	27, // 29: kdoctor.agent.v1.Path.peers:type_name -> kdoctor.agent.v1.Path.PeersEntry
+	31, // 30: kdoctor.agent.v1.Path.started:type_name -> google.protobuf.Timestamp
+	31, // 31: kdoctor.agent.v1.Path.ended:type_name -> google.protobuf.Timestamp
 	18, // 32: kdoctor.agent.v1.Path.phases:type_name -> kdoctor.agent.v1.PhaseTime
 	17, // 33: kdoctor.agent.v1.Path.persistent:type_name -> kdoctor.agent.v1.Path
-	24, // 34: kdoctor.agent.v1.PhaseTime.sum:type_name -> google.protobuf.Duration
-	24, // 35: kdoctor.agent.v1.PhaseTime.max:type_name -> google.protobuf.Duration
+	30, // 34: kdoctor.agent.v1.PhaseTime.sum:type_name -> google.protobuf.Duration
+	30, // 35: kdoctor.agent.v1.PhaseTime.max:type_name -> google.protobuf.Duration
 	20, // 36: kdoctor.agent.v1.Failure.spans:type_name -> kdoctor.agent.v1.Span
-	24, // 37: kdoctor.agent.v1.Span.first:type_name -> google.protobuf.Duration
-	24, // 38: kdoctor.agent.v1.Span.last:type_name -> google.protobuf.Duration
-	8,  // 39: kdoctor.agent.v1.AgentService.StartRound:input_type -> kdoctor.agent.v1.StartRoundRequest
-	10, // 40: kdoctor.agent.v1.AgentService.GetReport:input_type -> kdoctor.agent.v1.GetReportRequest
-	12, // 41: kdoctor.agent.v1.AgentService.StopRound:input_type -> kdoctor.agent.v1.StopRoundRequest
-	9,  // 42: kdoctor.agent.v1.AgentService.StartRound:output_type -> kdoctor.agent.v1.StartRoundResponse
-	11, // 43: kdoctor.agent.v1.AgentService.GetReport:output_type -> kdoctor.agent.v1.GetReportResponse
-	13, // 44: kdoctor.agent.v1.AgentService.StopRound:output_type -> kdoctor.agent.v1.StopRoundResponse
-	42, // [42:45] is the sub-list for method output_type
-	39, // [39:42] is the sub-list for method input_type
-	39, // [39:39] is the sub-list for extension type_name
-	39, // [39:39] is the sub-list for extension extendee
-	0,  // [0:39] is the sub-list for field type_name
+	30, // 37: kdoctor.agent.v1.Span.first:type_name -> google.protobuf.Duration
+	30, // 38: kdoctor.agent.v1.Span.last:type_name -> google.protobuf.Duration
+	23, // 39: kdoctor.agent.v1.ProbeRequest.probes:type_name -> kdoctor.agent.v1.Probe
+	30, // 40: kdoctor.agent.v1.Probe.timeout:type_name -> google.protobuf.Duration
+	25, // 41: kdoctor.agent.v1.ProbeResponse.results:type_name -> kdoctor.agent.v1.ProbeResult
+	28, // 42: kdoctor.agent.v1.ProbeResult.failures:type_name -> kdoctor.agent.v1.ProbeResult.FailuresEntry
+	30, // 43: kdoctor.agent.v1.ProbeResult.mean:type_name -> google.protobuf.Duration
+	30, // 44: kdoctor.agent.v1.ProbeResult.max:type_name -> google.protobuf.Duration
+	29, // 45: kdoctor.agent.v1.ProbeResult.peers:type_name -> kdoctor.agent.v1.ProbeResult.PeersEntry
+	8,  // 46: kdoctor.agent.v1.AgentService.StartRound:input_type -> kdoctor.agent.v1.StartRoundRequest
+	10, // 47: kdoctor.agent.v1.AgentService.GetReport:input_type -> kdoctor.agent.v1.GetReportRequest
+	12, // 48: kdoctor.agent.v1.AgentService.StopRound:input_type -> kdoctor.agent.v1.StopRoundRequest
+	22, // 49: kdoctor.agent.v1.AgentService.Probe:input_type -> kdoctor.agent.v1.ProbeRequest
+	9,  // 50: kdoctor.agent.v1.AgentService.StartRound:output_type -> kdoctor.agent.v1.StartRoundResponse
+	11, // 51: kdoctor.agent.v1.AgentService.GetReport:output_type -> kdoctor.agent.v1.GetReportResponse
+	13, // 52: kdoctor.agent.v1.AgentService.StopRound:output_type -> kdoctor.agent.v1.StopRoundResponse
+	24, // 53: kdoctor.agent.v1.AgentService.Probe:output_type -> kdoctor.agent.v1.ProbeResponse
+	50, // [50:54] is the sub-list for method output_type
+	46, // [46:50] is the sub-list for method input_type
+	46, // [46:46] is the sub-list for extension type_name
+	46, // [46:46] is the sub-list for extension extendee
+	0,  // [0:46] is the sub-list for field type_name
 }
 
 func init() { file_agent_proto_init() }
@@ -2088,7 +2448,7 @@ func file_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agent_proto_rawDesc), len(file_agent_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   23,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -25,6 +25,7 @@ const (
 	AgentService_StartRound_FullMethodName = "/kdoctor.agent.v1.AgentService/StartRound"
 	AgentService_GetReport_FullMethodName  = "/kdoctor.agent.v1.AgentService/GetReport"
 	AgentService_StopRound_FullMethodName  = "/kdoctor.agent.v1.AgentService/StopRound"
+	AgentService_Probe_FullMethodName      = "/kdoctor.agent.v1.AgentService/Probe"
 )
 
 // AgentServiceClient is the client API for AgentService service.
@@ -40,6 +41,8 @@ type AgentServiceClient interface {
 	GetReport(ctx context.Context, in *GetReportRequest, opts ...grpc.CallOption) (*GetReportResponse, error)
 	// StopRound ends the round at once; it is no error when the agent does not know it.
 	StopRound(ctx context.Context, in *StopRoundRequest, opts ...grpc.CallOption) (*StopRoundResponse, error)
+	// Probe sends a few probes at once and returns when all have ended. They are no part of any round's counts.
+	Probe(ctx context.Context, in *ProbeRequest, opts ...grpc.CallOption) (*ProbeResponse, error)
 }
 
 type agentServiceClient struct {
@@ -80,6 +83,16 @@ func (c *agentServiceClient) StopRound(ctx context.Context, in *StopRoundRequest
 	return out, nil
 }
 
+func (c *agentServiceClient) Probe(ctx context.Context, in *ProbeRequest, opts ...grpc.CallOption) (*ProbeResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ProbeResponse)
+	err := c.cc.Invoke(ctx, AgentService_Probe_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AgentServiceServer is the server API for AgentService service.
 // All implementations must embed UnimplementedAgentServiceServer
 // for forward compatibility.
@@ -93,6 +106,8 @@ type AgentServiceServer interface {
 	GetReport(context.Context, *GetReportRequest) (*GetReportResponse, error)
 	// StopRound ends the round at once; it is no error when the agent does not know it.
 	StopRound(context.Context, *StopRoundRequest) (*StopRoundResponse, error)
+	// Probe sends a few probes at once and returns when all have ended. They are no part of any round's counts.
+	Probe(context.Context, *ProbeRequest) (*ProbeResponse, error)
 	mustEmbedUnimplementedAgentServiceServer()
 }
 
@@ -111,6 +126,9 @@ func (UnimplementedAgentServiceServer) GetReport(context.Context, *GetReportRequ
 }
 func (UnimplementedAgentServiceServer) StopRound(context.Context, *StopRoundRequest) (*StopRoundResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method StopRound not implemented")
+}
+func (UnimplementedAgentServiceServer) Probe(context.Context, *ProbeRequest) (*ProbeResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Probe not implemented")
 }
 func (UnimplementedAgentServiceServer) mustEmbedUnimplementedAgentServiceServer() {}
 func (UnimplementedAgentServiceServer) testEmbeddedByValue()                      {}
@@ -187,6 +205,24 @@ func _AgentService_StopRound_Handler(srv interface{}, ctx context.Context, dec f
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AgentService_Probe_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ProbeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AgentServiceServer).Probe(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AgentService_Probe_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AgentServiceServer).Probe(ctx, req.(*ProbeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AgentService_ServiceDesc is the grpc.ServiceDesc for AgentService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -205,6 +241,10 @@ var AgentService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "StopRound",
 			Handler:    _AgentService_StopRound_Handler,
+		},
+		{
+			MethodName: "Probe",
+			Handler:    _AgentService_Probe_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -1,0 +1,168 @@
+package infer
+
+import (
+	"math"
+
+	"kdoctor.io/kdoctor/internal/ladder"
+)
+
+// Find returns the faults that explain the observations best, the one that explains most first. No failures, no
+// faults; and failures that many faults would have to explain one by one may stay unexplained.
+//
+// The search has two stages. The first explains the failures on paths whose ends are known. The second explains what
+// failed on paths through Services beyond what the faults of the first let expect there.
+func Find(in Input) []Fault {
+	f := finder{in: in, background: max(in.Background, leastBackground)}
+	f.in.Zones = severalNodes(in)
+	first := f.stage(func(o *ladder.Observation) bool { return !throughService(o.Rung) }, nil)
+	second := f.stage(func(o *ladder.Observation) bool { return throughService(o.Rung) }, first)
+	return append(first, second...)
+}
+
+// severalNodes returns the zones of the nodes that share their zone with another one. What is wrong between the only node
+// of a zone and another zone is as well the node's.
+func severalNodes(in Input) map[string]string {
+	count, seen := map[string]int{}, map[string]bool{}
+	for i := range in.Observations {
+		if node := in.Observations[i].From; !seen[node] {
+			seen[node] = true
+			count[in.Zones[node]]++
+		}
+	}
+	zones := make(map[string]string, len(in.Zones))
+	for node, zone := range in.Zones {
+		if count[zone] > 1 {
+			zones[node] = zone
+		}
+	}
+	return zones
+}
+
+type finder struct {
+	in         Input
+	background float64
+}
+
+// stage searches among the observations of one stage. before are the faults of the stage before.
+func (f *finder) stage(of func(*ladder.Observation) bool, before []Fault) []Fault {
+	e := newEvidence()
+	predict := newPrediction(before, f.in.Zones)
+	for i := range f.in.Observations {
+		o := &f.in.Observations[i]
+		if o.Sent > o.Answered && of(o) && !f.suspect(o) {
+			expected := f.background
+			if len(before) > 0 {
+				expected = min(certain, expected+predict.failing(o))
+			}
+			e.addFailures(i, o, crossed(o, f.in.Zones), expected)
+		}
+	}
+	if len(e.failures) == 0 {
+		return nil
+	}
+	for i := range f.in.Observations {
+		if o := &f.in.Observations[i]; of(o) && !f.suspect(o) {
+			e.addPasses(o, crossed(o, f.in.Zones))
+		}
+	}
+	return newSearch(e, f.background, f.candidates()).run()
+}
+
+// suspect reports whether an agent at one of the ends was itself the reason for failures.
+func (f *finder) suspect(o *ladder.Observation) bool {
+	return f.in.Suspect[o.From] || o.To != "" && f.in.Suspect[o.To]
+}
+
+// candidates is how many components of nodes there may be; claims about pairs have a price of their own.
+func (f *finder) candidates() int {
+	nodes := map[string]bool{}
+	for i := range f.in.Observations {
+		nodes[f.in.Observations[i].From] = true
+	}
+	const parts = 14
+	return len(nodes) * parts
+}
+
+// prediction says how likely probes through Services fail because of faults that are known.
+type prediction struct {
+	faults map[Component][]Fault
+	zones  map[string]string
+}
+
+func newPrediction(faults []Fault, zones map[string]string) prediction {
+	p := prediction{faults: map[Component][]Fault{}, zones: zones}
+	for _, f := range faults {
+		p.faults[f.Component] = append(p.faults[f.Component], f)
+		// The data cannot tell these apart, so each is expected to do what the fault does.
+		for _, other := range f.Group {
+			p.faults[other] = append(p.faults[other], f)
+		}
+	}
+	return p
+}
+
+// failing returns the probability that a probe through the Service fails: the mean over its backends, with a margin,
+// because backends are not selected evenly in a few probes.
+func (p prediction) failing(o *ladder.Observation) float64 {
+	const margin = 1.5
+	start := o.From
+	reach := 0.0
+	if o.At != "" && o.At != o.From {
+		start, reach = o.At, p.path(ladder.PodToHost, o, o.From, o.At)
+	}
+	rung := ladder.PodToPod
+	if o.Rung == ladder.HostClusterIP || start != o.From {
+		rung = ladder.HostToPod
+	}
+	if o.Rung == ladder.LoadBalancer || o.Rung == ladder.Ingress || o.Rung == ladder.APIServer {
+		// The way out of the pod and its node; what answers is outside, or on a node that nobody knows.
+		reach = p.path(ladder.PodToHost, o, o.From, "")
+	}
+	if len(o.Backends) == 0 {
+		return reach
+	}
+	var sum float64
+	for _, backend := range o.Backends {
+		sum += p.path(rung, o, start, backend)
+	}
+	return min(1, either(reach, min(1, margin*sum/float64(len(o.Backends)))))
+}
+
+// path returns the probability that a probe between two places fails.
+func (p prediction) path(rung ladder.Rung, o *ladder.Observation, from, to string) float64 {
+	like := ladder.Observation{Rung: rung, From: from, To: to, Family: o.Family, Method: o.Method, Large: o.Large}
+	if o.Rung == ladder.DNSService {
+		like.Rung = ladder.DNSPod
+	}
+	pass := 1.0
+	b := bucketOf(like.Family, like.Method, like.Large)
+	seen := map[Component]bool{}
+	for _, c := range crossed(&like, p.zones) {
+		if seen[c.Component] {
+			continue
+		}
+		seen[c.Component] = true
+		for _, f := range p.faults[c.Component] {
+			if aspectMask(f.Aspect).has(b) {
+				pass *= 1 - f.Severity
+			}
+		}
+	}
+	if o.Rung == ladder.DNSService {
+		pass = math.Min(pass, 1-p.dnsServers(o, to))
+	}
+	return 1 - pass
+}
+
+// dnsServers returns the severity of the worst fault of a DNS server on the node.
+func (p prediction) dnsServers(_ *ladder.Observation, node string) float64 {
+	worst := 0.0
+	for c, faults := range p.faults {
+		if c.Part == DNSServer && c.Node == node {
+			for _, f := range faults {
+				worst = max(worst, f.Severity)
+			}
+		}
+	}
+	return worst
+}
