@@ -17,6 +17,7 @@ import (
 	"kdoctor.io/kdoctor/internal/datagram"
 	"kdoctor.io/kdoctor/internal/echo"
 	"kdoctor.io/kdoctor/internal/responder"
+	"kdoctor.io/kdoctor/internal/segment"
 )
 
 // Config is what an agent needs to know.
@@ -40,17 +41,20 @@ type Ports struct {
 	HTTP, Control, Health int
 }
 
-// Listen opens all ports on all addresses, in both families where the machine has both.
+// Listen opens all ports on all addresses, in both families where the machine has both. Control connections have small
+// segments, and work on a way that loses full packets. What is measured has segments of the usual size.
 func Listen(ctx context.Context, ports Ports) (Listeners, error) {
 	var l Listeners
-	var config net.ListenConfig
-	config.SetMultipathTCP(false)
+	usual := &net.ListenConfig{}
+	usual.SetMultipathTCP(false)
 	for _, one := range []struct {
-		port int
-		to   *net.Listener
-	}{{ports.HTTP, &l.HTTP}, {ports.Control, &l.Control}, {ports.Health, &l.Health}} {
+		port   int
+		to     *net.Listener
+		config *net.ListenConfig
+	}{{ports.HTTP, &l.HTTP, usual}, {ports.Control, &l.Control, segment.ListenConfig()},
+		{ports.Health, &l.Health, usual}} {
 		// Without an address the standard library takes [::] for both families, and 0.0.0.0 where IPv6 is off.
-		opened, err := config.Listen(ctx, "tcp", fmt.Sprintf(":%d", one.port))
+		opened, err := one.config.Listen(ctx, "tcp", fmt.Sprintf(":%d", one.port))
 		if err != nil {
 			return Listeners{}, errors.Join(fmt.Errorf("listen: %w", err), l.Close())
 		}

@@ -27,6 +27,7 @@ import (
 	"kdoctor.io/kdoctor/internal/apiserver/render"
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/schedule"
+	"kdoctor.io/kdoctor/internal/segment"
 	"kdoctor.io/kdoctor/internal/verdict"
 )
 
@@ -129,7 +130,8 @@ func serve(ctx context.Context, c Config, access access) error {
 	listener := c.Listener
 	if listener == nil {
 		var err error
-		if listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", fmt.Sprintf(":%d", c.Port)); err != nil {
+		// Reports are read also where the way to this node loses full packets.
+		if listener, err = segment.ListenConfig().Listen(ctx, "tcp", fmt.Sprintf(":%d", c.Port)); err != nil {
 			return err
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"kdoctor.io/kdoctor/internal/segment"
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
@@ -15,7 +16,8 @@ import (
 const stagger = 250 * time.Millisecond
 
 // dialDirect connects to the first of the addresses that answers. Families take turns, and each address gets a short
-// lead over the next. It returns only when all attempts are over.
+// lead over the next. It returns only when all attempts are over. The connection has small segments: the handshake of
+// TLS and what agents report pass also on a way that loses full packets.
 func dialDirect(ctx context.Context, addresses []netip.Addr, port uint16) (net.Conn, error) {
 	if len(addresses) == 0 {
 		return nil, errors.New("the pod has no address")
@@ -37,8 +39,7 @@ func dialDirect(ctx context.Context, addresses []netip.Addr, port uint16) (net.C
 		queue = queue[1:]
 		running++
 		go func() {
-			var dialer net.Dialer
-			conn, err := dialer.DialContext(ctx, "tcp", address.String())
+			conn, err := segment.Dialer().DialContext(ctx, "tcp", address.String())
 			results <- result{conn, err}
 		}()
 	}
