@@ -125,7 +125,7 @@ func (l *Lab) unwell(ctx context.Context, record state.Record) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	client, err := l.client()
+	client, err := l.Client()
 	if err != nil {
 		return err
 	}
@@ -135,7 +135,8 @@ func (l *Lab) unwell(ctx context.Context, record state.Record) error {
 	return nil
 }
 
-func (l *Lab) client() (kubernetes.Interface, error) {
+// Client returns a client of the lab's API server.
+func (l *Lab) Client() (kubernetes.Interface, error) {
 	cfg, err := clientcmd.BuildConfigFromFlags("", l.State.Kubeconfig())
 	if err != nil {
 		return nil, fmt.Errorf("read the lab's kubeconfig: %w", err)

@@ -88,7 +88,7 @@ func (l *Lab) readiness(ctx context.Context) map[string]string {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	out := map[string]string{}
-	client, err := l.client()
+	client, err := l.Client()
 	if err != nil {
 		return out
 	}

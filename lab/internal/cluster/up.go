@@ -48,7 +48,7 @@ func (l *Lab) start(ctx context.Context) error {
 		return err
 	}
 	step("networks, certificates and settings made")
-	client, err := l.client()
+	client, err := l.Client()
 	if err != nil {
 		return err
 	}

@@ -39,7 +39,9 @@ a kubelet and a kube-proxy in a network namespace of its own. Nothing in it can 
 		"each other")
 	root.PersistentFlags().StringVar(&a.source, "source", "", "folder of the lab's sources (default: looked for from "+
 		"the current folder upwards)")
-	root.AddCommand(a.build(), a.up(), a.apiserver(), a.down(), a.status(), a.kubeconfig(), a.load(), a.exec(), a.env())
+	root.AddCommand(a.build(), a.up(), a.apiserver(), a.down(), a.status(), a.kubeconfig(), a.load(), a.exec(), a.env(),
+		a.fault())
+	root.AddCommand(a.runPage())
 	root.AddCommand(a.daemons()...)
 	return root
 }

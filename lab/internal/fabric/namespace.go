@@ -37,15 +37,27 @@ func Inside(namespace string, f func() error) error {
 	})
 }
 
+// InsidePath does the same within the network namespace at a path, such as that of a process below /proc.
+func InsidePath(path string, f func() error) error {
+	return onOwnThread(func() error {
+		if err := enterPath(path); err != nil {
+			return err
+		}
+		return f()
+	})
+}
+
 // Enter moves the calling thread, which has to be locked, into a namespace.
-func Enter(namespace string) error {
-	ns, err := os.Open(Path(namespace))
+func Enter(namespace string) error { return enterPath(Path(namespace)) }
+
+func enterPath(path string) error {
+	ns, err := os.Open(path)
 	if err != nil {
-		return fmt.Errorf("open network namespace %s: %w", namespace, err)
+		return fmt.Errorf("open network namespace %s: %w", path, err)
 	}
 	defer ns.Close()
 	if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
-		return fmt.Errorf("enter network namespace %s: %w", namespace, err)
+		return fmt.Errorf("enter network namespace %s: %w", path, err)
 	}
 	return nil
 }

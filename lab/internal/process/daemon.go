@@ -160,6 +160,29 @@ func (t *Table) Daemons() ([]Daemon, error) {
 	return daemons, nil
 }
 
+// End ends the daemon of that name and forgets it; one that is not written down is fine.
+func (t *Table) End(name string, grace time.Duration) error {
+	daemons, err := t.Daemons()
+	if err != nil {
+		return err
+	}
+	for _, d := range daemons {
+		if d.Name != name {
+			continue
+		}
+		if err := Stop([]Identity{d.Identity}, grace); err != nil {
+			return err
+		}
+		if err := os.Remove(filepath.Join(t.Records, name+".json")); err != nil {
+			return fmt.Errorf("forget %s: %w", name, err)
+		}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.started, name)
+	return nil
+}
+
 // Stop ends processes: politely, and after the grace by force. It returns when none of them is left.
 func Stop(ids []Identity, grace time.Duration) error {
 	if err := signalAll(ids, syscall.SIGTERM); err != nil {

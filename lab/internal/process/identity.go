@@ -53,6 +53,49 @@ func (i Identity) Alive() bool {
 	return err == nil && boot == i.Boot
 }
 
+// Stopped reports whether this very process was stopped by a signal and not continued.
+func (i Identity) Stopped() bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", i.PID))
+	if err != nil {
+		return false
+	}
+	start, state, err := parseStat(stat)
+	return err == nil && start == i.Start && state == 'T'
+}
+
+// Below returns the processes that a process has started, and those that they have started.
+func Below(parent Identity) ([]Identity, error) {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil, fmt.Errorf("list processes: %w", err)
+	}
+	children := map[int][]int{}
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		// A process that ends meanwhile is nobody's child any more.
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil {
+			continue
+		}
+		var state byte
+		var owner int
+		if _, err := fmt.Sscanf(string(stat[bytes.LastIndexByte(stat, ')')+1:]), " %c %d", &state, &owner); err == nil {
+			children[owner] = append(children[owner], pid)
+		}
+	}
+	var found []Identity
+	for queue := children[parent.PID]; len(queue) > 0; queue = queue[1:] {
+		if id, err := Identify(queue[0]); err == nil {
+			found = append(found, id)
+		}
+		queue = append(queue, children[queue[0]]...)
+	}
+	return found, nil
+}
+
 // Signal sends a signal when this very process still runs.
 func (i Identity) Signal(s syscall.Signal) error {
 	if i.PID <= 1 || !i.Alive() {

@@ -52,6 +52,9 @@ func (f Folder) Containerd(node string) string { return f.in(node, "containerd.s
 // NetStatus is where the CNI plugin notes down the networks of a node's pods.
 func (f Folder) NetStatus(node string) string { return f.in(node, "netstatus") }
 
+// Faults is where the faults in the lab are written down.
+func (f Folder) Faults() string { return f.in("faults.json") }
+
 // Kubeconfig is the administrator's kubeconfig for use on the machine.
 func (f Folder) Kubeconfig() string { return f.in("kubeconfig") }
 
