@@ -54,20 +54,25 @@ func (b Bounce) Find(in infer.Input) []infer.Fault {
 	return faults
 }
 
-// start returns each component's own share of successes, and the components that any failure crossed. The others never
+// start returns 1 for each component, and the components that any failure crossed, those first that lost the largest share
+// and of these those with the most paths: what is visited first takes the blame that several could take. The others never
 // leave 1.
 func (b Bounce) start(m *matrix) (x []float64, suspects []int32) {
 	x = make([]float64, len(m.places))
+	loss := make([]float64, len(m.places))
 	for c, rows := range m.rows {
 		sent, failed := 0.0, 0.0
 		for _, r := range rows {
 			sent, failed = sent+m.sent[r], failed+m.failed[r]
 		}
-		x[c] = 1 - failed/sent
+		x[c], loss[c] = 1, failed/sent
 		if failed > 0 {
 			suspects = append(suspects, int32(c)) // #nosec G115 -- an index
 		}
 	}
+	slices.SortStableFunc(suspects, func(a, c int32) int {
+		return cmp.Or(cmp.Compare(loss[c], loss[a]), cmp.Compare(len(m.rows[c]), len(m.rows[a])))
+	})
 	return x, suspects
 }
 
@@ -89,7 +94,7 @@ func (b Bounce) best(m *matrix, x []float64, c int32) float64 {
 	if square-b.Weight > least {
 		return math.Min(1, math.Max(0, (product-b.Weight/2)/(square-b.Weight)))
 	}
-	if square-2*product < 0 {
+	if square-2*product <= 0 {
 		return 1
 	}
 	return 0

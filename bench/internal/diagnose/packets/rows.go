@@ -102,7 +102,8 @@ func nicLoss(s *scene) effect {
 	}
 }
 
-// bondMember is row 4: the same ports always fail. Datagrams of a pass share their port, connections have their own.
+// bondMember is row 4: the same ports always fail. Every probe has a port of its own, and a connection keeps its port
+// when it sends again.
 func bondMember(s *scene) effect {
 	s.at(infer.NodeNetwork)
 	s.share = 0.25
@@ -110,11 +111,7 @@ func bondMember(s *scene) effect {
 		if !l.wire() || !l.at(s.x) {
 			return none()
 		}
-		port := at.Pass
-		if connects(at) {
-			port = at.Number
-		}
-		if s.coin(4, at.From, at.To, l.a, l.b, len(at.Rung), len(at.Family), len(at.Method), port, size(at)) == 0 {
+		if s.coin(4, at.From, at.To, l.a, l.b, len(at.Rung), len(at.Family), len(at.Method), at.Number, size(at)) == 0 {
 			return all(ladder.NoAnswer)
 		}
 		return none()

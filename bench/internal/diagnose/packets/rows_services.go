@@ -174,7 +174,7 @@ func agentRows() []row {
 			return s.when(func(l leg, _ *round.Attempt) bool { return l.kind == podServer && l.a == s.x })
 		}},
 		{name: "58 stale policy between two pods", hard: true, make: func(s *scene) effect {
-			s.pair(infer.PodPair)
+			s.pair(infer.PolicyPair)
 			both := s.random.IntN(2) == 0
 			return s.when(func(l leg, _ *round.Attempt) bool {
 				return l.kind == podPod && (l.a == s.x && l.b == s.y || both && l.a == s.y && l.b == s.x)

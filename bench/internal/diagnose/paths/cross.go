@@ -55,6 +55,7 @@ func (c *Crosser) Cross(p *world.Probe, endpoint int, dns []int) []Place {
 	case ladder.PodToPod:
 		c.leave(p.From, true)
 		c.one(infer.PolicyIn, p.To)
+		c.pair(infer.PolicyPair, p.From, p.To)
 		c.arrive(p.From, p.To)
 	case ladder.SecondInterface:
 		c.one(infer.Agent, p.From)
@@ -181,6 +182,7 @@ func (c *Crosser) backend(from, to int, asPod bool) {
 	}
 	if asPod {
 		c.one(infer.PolicyIn, to)
+		c.pair(infer.PolicyPair, from, to)
 	}
 	c.arrive(from, to)
 }

@@ -14,7 +14,7 @@ import (
 // kinds are the components that may be faulty.
 func kinds() []infer.Part {
 	return []infer.Part{infer.Agent, infer.HostAgent, infer.PodNetwork, infer.Forwarding, infer.Overlay,
-		infer.NodeNetwork, infer.PolicyIn, infer.PolicyOut, infer.ProbePort, infer.PodPair, infer.NodePair,
+		infer.NodeNetwork, infer.PolicyIn, infer.PolicyOut, infer.ProbePort, infer.PolicyPair, infer.PodPair, infer.NodePair,
 		infer.ZonePair, infer.ZonePodPair, infer.KubeProxy, infer.HostRoute, infer.NodePort, infer.Endpoint,
 		infer.Service, infer.LoadBalancer, infer.LoadBalancerWay, infer.Ingress, infer.IngressWay, infer.DNSServer,
 		infer.DNSService, infer.DNSWay, infer.APIServer, infer.SecondInterface, infer.SecondNetwork}
@@ -69,7 +69,7 @@ func possible(w *world.World, part infer.Part, severity round.Severity) bool {
 func somewhere(w *world.World, part infer.Part, random *rand.Rand) Place {
 	node := random.IntN(len(w.Nodes))
 	switch part {
-	case infer.PodPair, infer.NodePair:
+	case infer.PolicyPair, infer.PodPair, infer.NodePair:
 		offsets := w.Offsets(0)
 		peer := (node + offsets[random.IntN(len(offsets))]) % len(w.Nodes)
 		return Place{part, min(node, peer), max(node, peer)}

@@ -138,7 +138,7 @@ func Same(a, b infer.Component) bool {
 		return false
 	}
 	switch a.Part {
-	case infer.PodPair, infer.NodePair, infer.ZonePair, infer.ZonePodPair:
+	case infer.PolicyPair, infer.PodPair, infer.NodePair, infer.ZonePair, infer.ZonePodPair:
 		return a.Node == b.Node && a.Peer == b.Peer || a.Node == b.Peer && a.Peer == b.Node
 	case infer.DNSServer:
 		return a.Service == b.Service

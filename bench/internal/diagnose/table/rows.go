@@ -1,6 +1,10 @@
 package table
 
-import "kdoctor.io/kdoctor/bench/internal/diagnose/round"
+import (
+	"time"
+
+	"kdoctor.io/kdoctor/bench/internal/diagnose/round"
+)
 
 // Rows is the fixed evaluation. Each row has seeds of its own.
 func Rows() []Spec {
@@ -26,6 +30,22 @@ func Rows() []Spec {
 	}
 	return rows
 }
+
+// Limits returns after how long no further trial of a row begins, and after how long it is ended whatever it does, so that
+// the evaluation ends within 15 minutes on two cores.
+func (s Spec) Limits() (begin, end time.Duration) {
+	switch {
+	case s.Nodes > Together:
+		return 60 * time.Second, 80 * time.Second
+	case s.Nodes > large:
+		return 30 * time.Second, 45 * time.Second
+	default:
+		return 14 * time.Second, 20 * time.Second
+	}
+}
+
+// Together is up to which size two rows are simulated side by side.
+const Together = 5_000
 
 // usual is a row without disturbances.
 func usual(nodes, faults int, severity round.Severity, trials int) Spec {

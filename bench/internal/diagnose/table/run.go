@@ -53,8 +53,12 @@ type Score struct {
 
 // Result is a row with its scores.
 type Result struct {
-	Spec   Spec
+	Spec Spec
+	// Done is how many trials there were until the limit.
+	Done   int
 	Scores []Score
+	// GaveUp says after how many seconds the row was ended in the midst of a trial; 0 says that it was not.
+	GaveUp float64
 	// LeftOut is how many draws of faults were left out since one of them lay behind another or left too little evidence.
 	LeftOut int
 	// Observations and Probes are how many a round had, on average.
@@ -63,11 +67,18 @@ type Result struct {
 	Peak uint64
 }
 
-// Watch is told of each trial, what of it was found by the first method, and its seed.
-type Watch func(seed uint64, trial *round.Trial, reports []infer.Fault, o score.Outcome)
+// Options are how a row is simulated.
+type Options struct {
+	// Limit is after how long no trial begins; 0 is never.
+	Limit time.Duration
+	// Watch is told of each trial, what the first method reported of it, and what that was worth.
+	Watch func(seed uint64, trial *round.Trial, reports []infer.Fault, o score.Outcome)
+	// Each gets the result so far after each trial.
+	Each func(Result) error
+}
 
 // Run simulates a row on one core.
-func Run(ctx context.Context, s Spec, watch Watch) (Result, error) {
+func Run(ctx context.Context, s Spec, o Options) (Result, error) {
 	result := Result{Spec: s}
 	if err := s.Validate(); err != nil {
 		return result, err
@@ -82,37 +93,55 @@ func Run(ctx context.Context, s Spec, watch Watch) (Result, error) {
 		methods = append(methods, m)
 		result.Scores = append(result.Scores, Score{Method: name})
 	}
-	for i := range s.Trials {
+	began := time.Now()
+	for result.Done < s.Trials && (o.Limit == 0 || time.Since(began) < o.Limit) {
 		if err := ctx.Err(); err != nil {
 			return result, err
 		}
-		seed := s.Seed + uint64(i) // #nosec G115 -- a positive count
-		trial, left, err := draw(s, seed)
-		if err != nil {
+		if err := result.trial(methods, o); err != nil {
 			return result, err
 		}
-		result.LeftOut += left
-		result.count(trial)
-		for k, m := range methods {
-			reports, took := search(m, trial.Input, s.Nodes)
-			outcome := result.Scores[k].Add(trial, reports)
-			result.Scores[k].Mean += took / float64(s.Trials)
-			result.Scores[k].Worst = max(result.Scores[k].Worst, took)
-			if k == 0 && watch != nil {
-				watch(seed, trial, reports, outcome)
-			}
+		if o.Each == nil {
+			continue
+		}
+		if err := o.Each(result); err != nil {
+			return result, err
 		}
 	}
-	result.Peak = peak()
 	return result, nil
 }
 
-func (r *Result) count(t *round.Trial) {
-	trials := float64(r.Spec.Trials)
-	r.Observations += float64(len(t.Input.Observations)) / trials
-	for i := range t.Input.Observations {
-		r.Probes += float64(t.Input.Observations[i].Sent) / trials
+// trial adds one trial.
+func (r *Result) trial(methods []Localiser, o Options) error {
+	seed := r.Spec.Seed + uint64(r.Done) // #nosec G115 -- a positive count
+	trial, left, err := draw(r.Spec, seed)
+	if err != nil {
+		return err
 	}
+	r.Done++
+	r.LeftOut += left
+	r.count(trial)
+	for k, m := range methods {
+		score := &r.Scores[k]
+		reports, took := search(m, trial.Input, r.Spec.Nodes)
+		outcome := score.Add(trial, reports)
+		score.Mean += (took - score.Mean) / float64(r.Done)
+		score.Worst = max(score.Worst, took)
+		if k == 0 && o.Watch != nil {
+			o.Watch(seed, trial, reports, outcome)
+		}
+	}
+	r.Peak = peak()
+	return nil
+}
+
+func (r *Result) count(t *round.Trial) {
+	probes := uint64(0)
+	for i := range t.Input.Observations {
+		probes += t.Input.Observations[i].Sent
+	}
+	r.Observations += (float64(len(t.Input.Observations)) - r.Observations) / float64(r.Done)
+	r.Probes += (float64(probes) - r.Probes) / float64(r.Done)
 }
 
 // draw plays rounds until every fault can be seen in one, and returns how many were left out.
