@@ -49,11 +49,14 @@ func parse(args []string) (options, error) {
 	flags.StringVar(&methods, "methods", strings.Join(table.Methods(), ","), "methods, separated by commas")
 	flags.Uint64Var(&s.Seed, "seed", 1, "seed of the first trial; those from 1000000 on are for evaluation alone")
 	flags.BoolVar(&o.json, "json", false, "print the row as JSON, again after each trial")
-	flags.BoolVar(&o.misses, "misses", false, "print what the first method missed and named falsely; training seeds only")
-	flags.BoolVar(&o.tune, "tune", false, "print the baselines' best settings on training seeds, from -trials of each size")
+	flags.BoolVar(&o.misses, "misses", false, "print what the first method missed and named falsely; training seeds "+
+		"only")
+	flags.BoolVar(&o.tune, "tune", false, "print the baselines' best settings on training seeds, from -trials of "+
+		"each size")
 	flags.BoolVar(&o.tenth, "tenth", false, "take a tenth of the evaluation's trials")
 	flags.IntVar(&o.most, "most", table.MostNodes, "of the evaluation, take rows up to this many nodes")
-	flags.StringVar(&o.results, "results", "bench/results", "folder for the evaluation's figures, as JSON lines; empty is none")
+	flags.StringVar(&o.results, "results", "bench/results", "folder for the evaluation's figures, as JSON lines; "+
+		"empty is none")
 	flags.DurationVar(&o.limit, "limit", 0, "how long after the beginning a row's last trial may begin; 0 is any time")
 	flags.SetOutput(io.Discard)
 	if err := flags.Parse(args); err != nil {

@@ -167,8 +167,8 @@ func show(out io.Writer, results []table.Result) (status int) {
 		if r.GaveUp > 0 {
 			fmt.Fprintf(out, "row %d was ended within a trial after %.0f s\n", i, r.GaveUp)
 		}
-		fmt.Fprintf(out, "row %d: %.0f observations of %.0f probes a round; %d draws of faults left out, since one lay "+
-			"behind another or lost too little\n", i, r.Observations, r.Probes, r.LeftOut)
+		fmt.Fprintf(out, "row %d: %.0f observations of %.0f probes a round; %d draws of faults left out, since one "+
+			"lay behind another or lost too little\n", i, r.Observations, r.Probes, r.LeftOut)
 	}
 	return status
 }

@@ -9,8 +9,8 @@ import (
 )
 
 // Bounce is least squares after NetBouncer (Tan et al., NSDI 2019): every component has a probability x of success, the
-// product over a path ought to be the path's share of successes, and a regulariser x(1-x) pulls each x to 0 or 1. The sum
-// of squares, weighted by the number of probes, is brought down one component at a time.
+// product over a path ought to be the path's share of successes, and a regulariser x(1-x) pulls each x to 0 or 1. The
+// sum of squares, weighted by the number of probes, is brought down one component at a time.
 type Bounce struct {
 	// Weight is that of the regulariser, above 0; Loss is the least 1-x worth a name, 0 to 1.
 	Weight, Loss float64
@@ -54,9 +54,9 @@ func (b Bounce) Find(in infer.Input) []infer.Fault {
 	return faults
 }
 
-// start returns 1 for each component, and the components that any failure crossed, those first that lost the largest share
-// and of these those with the most paths: what is visited first takes the blame that several could take. The others never
-// leave 1.
+// start returns 1 for each component, and the components that any failure crossed, those first that lost the largest
+// share and of these those with the most paths: what is visited first takes the blame that several could take. The
+// others never leave 1.
 func (b Bounce) start(m *matrix) (x []float64, suspects []int32) {
 	x = make([]float64, len(m.places))
 	loss := make([]float64, len(m.places))

@@ -5,8 +5,8 @@ import "kdoctor.io/kdoctor/internal/infer"
 // Cover is a greedy set cover with a hit ratio, as SCORE and deTector's PLL have it: of the components of whose paths a
 // large enough share is lossy, the one is named that explains the most lossy paths that nothing explains yet.
 type Cover struct {
-	// Ratio is the least share of a component's paths that are lossy, Loss the share of a path's probes that it may lose
-	// without being lossy, each 0 to 1. Least is the least number of paths worth a name.
+	// Ratio is the least share of a component's paths that are lossy, Loss the share of a path's probes that it may
+	// lose without being lossy, each 0 to 1. Least is the least number of paths worth a name.
 	Ratio, Loss, Least float64
 }
 

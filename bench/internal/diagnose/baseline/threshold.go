@@ -11,8 +11,8 @@ import (
 // Threshold is what plain testers do: a path fails if it loses more than a share of its probes, and a target of which
 // enough paths fail is named. It names a node's network, or what stands at the Service's end.
 type Threshold struct {
-	// Loss is the share of a path's probes that it may lose, Share the least share of a target's paths that fail, each 0
-	// to 1.
+	// Loss is the share of a path's probes that it may lose, Share the least share of a target's paths that fail, each
+	// 0 to 1.
 	Loss, Share float64
 }
 

@@ -6,8 +6,8 @@ import "kdoctor.io/kdoctor/internal/infer"
 const mostNamed = 20
 
 // Votes is the voting of 007 (Arzani et al., NSDI 2018): every failed probe gives each of the h components that it
-// crossed 1/h of a vote. The component with the most votes is named and its failures leave the count, until no component
-// has a share of all votes that is worth naming.
+// crossed 1/h of a vote. The component with the most votes is named and its failures leave the count, until no
+// component has a share of all votes that is worth naming.
 type Votes struct {
 	// Share is the least share of all votes for a name, 0 to 1; Least the least number of failures.
 	Share, Least float64

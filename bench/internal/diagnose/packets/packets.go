@@ -44,8 +44,8 @@ type effect func(l leg, at *round.Attempt) round.Loss
 // row is a row of the table, or several that no probe can tell apart.
 type row struct {
 	name string
-	// hard rows lose all that they affect, gray ones a part by nature; scaled hard ones may also be drawn as gray ones, of
-	// which only a share of the packets or one of three passes is affected.
+	// hard rows lose all that they affect, gray ones a part by nature; scaled hard ones may also be drawn as gray ones,
+	// of which only a share of the packets or one of three passes is affected.
 	hard, gray, scaled bool
 	// few says that the row takes the requests to one of all backends, and can be seen with few backends alone.
 	few bool

@@ -150,8 +150,8 @@ func rateCap(s *scene) effect {
 	}
 }
 
-// duplicateNode is row 7: every other node has learnt the stranger's link address. The stranger refuses what it does not
-// know, and what is encapsulated gets no answer.
+// duplicateNode is row 7: every other node has learnt the stranger's link address. The stranger refuses what it does
+// not know, and what is encapsulated gets no answer.
 func duplicateNode(s *scene) effect {
 	s.at(infer.NodeNetwork)
 	return func(l leg, _ *round.Attempt) round.Loss {

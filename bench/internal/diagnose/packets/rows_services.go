@@ -79,7 +79,8 @@ func deadEndpoint(s *scene) effect {
 	})
 }
 
-// tableFull is row 40: all of the node's traffic but that of a pod with itself; the node's own sending is not permitted.
+// tableFull is row 40: all of the node's traffic but that of a pod with itself; the node's own sending is not
+// permitted.
 func tableFull(s *scene) effect {
 	s.at(infer.NodeNetwork, infer.Forwarding, infer.PodNetwork)
 	return func(l leg, at *round.Attempt) round.Loss {
@@ -223,8 +224,8 @@ func policyOut(s *scene) effect {
 	}
 }
 
-// starved is rows 66 to 68: an agent without CPU. It loses shares of requests, of datagrams, and of what it asks itself.
-// A connection to it is made, since the kernel makes it.
+// starved is rows 66 to 68: an agent without CPU. It loses shares of requests, of datagrams, and of what it asks
+// itself. A connection to it is made, since the kernel makes it.
 func (s *scene) starved(requests, datagrams, asks float64) effect {
 	s.at(infer.Agent)
 	s.share = max(requests, asks)

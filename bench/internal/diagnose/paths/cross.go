@@ -24,9 +24,9 @@ type Crosser struct {
 	out  []Place
 }
 
-// Cross returns what a probe crosses. The endpoint is the node of the pod that answered, or the index of the DNS server;
-// with world.None for one that the cluster chose and nobody knows, the way to it is left out. nodes has the nodes of the
-// DNS servers by their index. The result is valid until the next call.
+// Cross returns what a probe crosses. The endpoint is the node of the pod that answered, or the index of the DNS
+// server; with world.None for one that the cluster chose and nobody knows, the way to it is left out. nodes has the
+// nodes of the DNS servers by their index. The result is valid until the next call.
 func (c *Crosser) Cross(p *world.Probe, endpoint int, dns []int) []Place {
 	c.out = c.out[:0]
 	switch p.Rung {

@@ -14,9 +14,9 @@ import (
 // kinds are the components that may be faulty.
 func kinds() []infer.Part {
 	return []infer.Part{infer.Agent, infer.HostAgent, infer.PodNetwork, infer.Forwarding, infer.Overlay,
-		infer.NodeNetwork, infer.PolicyIn, infer.PolicyOut, infer.ProbePort, infer.PolicyPair, infer.PodPair, infer.NodePair,
-		infer.ZonePair, infer.ZonePodPair, infer.KubeProxy, infer.HostRoute, infer.NodePort, infer.Endpoint,
-		infer.Service, infer.LoadBalancer, infer.LoadBalancerWay, infer.Ingress, infer.IngressWay, infer.DNSServer,
+		infer.NodeNetwork, infer.PolicyIn, infer.PolicyOut, infer.ProbePort, infer.PolicyPair, infer.PodPair,
+		infer.NodePair, infer.ZonePair, infer.ZonePodPair, infer.KubeProxy, infer.HostRoute, infer.NodePort,
+		infer.Endpoint, infer.Service, infer.LoadBalancer, infer.LoadBalancerWay, infer.Ingress, infer.IngressWay, infer.DNSServer,
 		infer.DNSService, infer.DNSWay, infer.APIServer, infer.SecondInterface, infer.SecondNetwork}
 }
 
@@ -29,8 +29,8 @@ func (Generator) Name() string { return "paths" }
 // GentleTCP is false: every probe is lost alike.
 func (Generator) GentleTCP() bool { return false }
 
-// Draw returns count faults at different components. A gray fault loses 2 to 50 %, a faint one 0.5 to 50 %, all sizes of
-// loss equally likely by their logarithm; a hard one loses all.
+// Draw returns count faults at different components. A gray fault loses 2 to 50 %, a faint one 0.5 to 50 %, all sizes
+// of loss equally likely by their logarithm; a hard one loses all.
 func (Generator) Draw(w *world.World, count int, severity round.Severity, random *rand.Rand) []round.Fault {
 	var faults []round.Fault
 	var taken []Place
@@ -100,7 +100,8 @@ func aspect(part infer.Part, random *rand.Rand) infer.Aspect {
 	some := []infer.Aspect{{Family: string(topology.IPv4)}, {Family: string(topology.IPv6)}, {Large: true},
 		{Method: string(ladder.UDP)}, {Method: string(ladder.TCP)}}
 	if part == infer.NodeNetwork || part == infer.NodePair || part == infer.ZonePair {
-		// Host networks are asked by UDP alone, so that TCP's loss below the pod network looks like that of the pod network.
+		// Host networks are asked by UDP alone, so that TCP's loss below the pod network looks like that of the pod
+		// network.
 		some = some[:3]
 	}
 	return some[random.IntN(len(some))]

@@ -8,8 +8,8 @@ import (
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// Enough is how many nats of evidence a fault needs to count as injected: what lost less cannot be told from background,
-// or lies behind another fault. A diagnosis has to pay about 18 to 22 for a claim.
+// Enough is how many nats of evidence a fault needs to count as injected: what lost less cannot be told from
+// background, or lies behind another fault. A diagnosis has to pay about 18 to 22 for a claim.
 const Enough = 30
 
 // tally is what a fault did to a class where no other fault was likely to have done it.
@@ -81,7 +81,8 @@ func (m *marks) lost() (sum uint64) {
 	return sum
 }
 
-// evidence is by how many nats the loss of the fault's own traffic is likelier with the fault than with background alone.
+// evidence is by how many nats the loss of the fault's own traffic is likelier with the fault than with background
+// alone.
 func (m *marks) evidence(background float64) (nats float64) {
 	for _, t := range m.classes {
 		if t.lost == 0 {

@@ -142,8 +142,8 @@ func (p *player) touched(probe *world.Probe) bool {
 	return false
 }
 
-// noisy reports whether the background may have taken any of the attempts; those of a probe that it does not take any of
-// need not be played one by one.
+// noisy reports whether the background may have taken any of the attempts; those of a probe that it does not take any
+// of need not be played one by one.
 func (p *player) noisy(probe *world.Probe) bool {
 	events := float64(probe.Sent) * p.background / float64(p.conditions.Burst)
 	return !probe.Local() && p.random.Float64() < events

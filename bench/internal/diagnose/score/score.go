@@ -15,8 +15,8 @@ const bins = 10
 type Tally struct {
 	// Trials is how many there were, and Broken in how many something was broken.
 	Trials, Broken int
-	// Injected faults, those of them that were found, and reported faults that were none. A further report of a fault that
-	// was found already is neither.
+	// Injected faults, those of them that were found, and reported faults that were none. A further report of a fault
+	// that was found already is neither.
 	Injected, Hits, False int
 	// First is in how many trials with faults the first report was right.
 	First int
@@ -28,8 +28,8 @@ type Tally struct {
 	// confidences, how many were right.
 	Confident, Right [bins]int
 	Sum              [bins]float64
-	// Kinds has for each kind of fault how often it was there and was missed, Wrong for each part how often it was named
-	// falsely.
+	// Kinds has for each kind of fault how often it was there and was missed, Wrong for each part how often it was
+	// named falsely.
 	Kinds map[string]Kind
 	Wrong map[string]int
 }

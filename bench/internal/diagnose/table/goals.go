@@ -45,7 +45,8 @@ func Judge(results []Result) []Goal {
 	var goals []Goal
 	for i, r := range results {
 		if r.Done == 0 {
-			goals = append(goals, Goal{"a trial ends in time", i, fmt.Sprintf("none within %.0f s", r.GaveUp), "one", false})
+			none := fmt.Sprintf("none within %.0f s", r.GaveUp)
+			goals = append(goals, Goal{"a trial ends in time", i, none, "one", false})
 			continue
 		}
 		if len(r.Scores) == 0 || r.Scores[0].Method != Product {
@@ -93,8 +94,8 @@ func ahead(row int, ours Score, others []Score) Goal {
 
 // Head and Lines are the table of scores.
 func Head() []string {
-	return strings.Split("row|nodes|faults|generator|disturbed by|trials|method|P|R|F1|first|group|aspect|calib. error|"+
-		"false|mean s|worst s|peak GB", "|")
+	return strings.Split("row|nodes|faults|generator|disturbed by|trials|method|P|R|F1|first|group|aspect|"+
+		"calib. error|false|mean s|worst s|peak GB", "|")
 }
 
 // Lines returns the lines of a row, one for each method.

@@ -78,7 +78,7 @@ func grid() []Localiser {
 			}
 		}
 	}
-	for _, weight := range []float64{0.1, 1, 3, 10, 30} {
+	for _, weight := range []float64{0.01, 0.1, 1, 10, 30} {
 		for _, loss := range []float64{0.01, 0.03, 0.1, 0.3, 0.6, 0.9} {
 			all = append(all, baseline.Bounce{Weight: weight, Loss: loss})
 		}

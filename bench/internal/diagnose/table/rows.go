@@ -31,8 +31,8 @@ func Rows() []Spec {
 	return rows
 }
 
-// Limits returns after how long no further trial of a row begins, and after how long it is ended whatever it does, so that
-// the evaluation ends within 15 minutes on two cores.
+// Limits returns after how long no further trial of a row begins, and after how long it is ended whatever it does, so
+// that the evaluation ends within 15 minutes on two cores.
 func (s Spec) Limits() (begin, end time.Duration) {
 	switch {
 	case s.Nodes > Together:

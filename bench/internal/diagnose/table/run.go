@@ -59,7 +59,8 @@ type Result struct {
 	Scores []Score
 	// GaveUp says after how many seconds the row was ended in the midst of a trial; 0 says that it was not.
 	GaveUp float64
-	// LeftOut is how many draws of faults were left out since one of them lay behind another or left too little evidence.
+	// LeftOut is how many draws of faults were left out since one of them lay behind another or left too little
+	// evidence.
 	LeftOut int
 	// Observations and Probes are how many a round had, on average.
 	Observations, Probes float64

@@ -56,7 +56,8 @@ func show(out io.Writer, severity round.Severity, settings []Localiser, tallies 
 		order[i] = i
 	}
 	slices.SortStableFunc(order, func(a, b int) int {
-		return cmp.Or(cmp.Compare(settings[a].Name(), settings[b].Name()), cmp.Compare(tallies[b].F1(), tallies[a].F1()))
+		return cmp.Or(cmp.Compare(settings[a].Name(), settings[b].Name()),
+			cmp.Compare(tallies[b].F1(), tallies[a].F1()))
 	})
 	printed := map[string]int{}
 	for _, i := range order {

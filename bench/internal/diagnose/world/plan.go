@@ -18,7 +18,8 @@ const (
 )
 
 // Offsets returns the distances in the ring at which the nodes' peers are in a round. They are the same for all nodes,
-// so that every node is asked as often as it asks. Half of them lead into the own zone as far as there are enough nodes.
+// so that every node is asked as often as it asks. Half of them lead into the own zone as far as there are enough
+// nodes.
 func (w *World) Offsets(round int) []int {
 	n := len(w.Nodes)
 	if n <= fullMesh {
@@ -28,24 +29,22 @@ func (w *World) Offsets(round int) []int {
 		}
 		return all
 	}
-	var own, other []int
-	for i := range n - 1 {
-		o := 1 + (i+round*peers)%(n-1)
-		if o%w.Zones == 0 {
-			own = append(own, o)
-		} else {
-			other = append(other, o)
-		}
-		if len(own) >= peers && len(other) >= peers {
-			break
-		}
-	}
-	take := min(peers/2, len(own))
+	own := (n - 1) / w.Zones
+	other := n - 1 - own
+	take := min(peers/2, own)
 	if w.Zones == 1 {
 		take = peers
 	}
-	rest := min(peers-take, len(other))
-	return append(append(make([]int, 0, peers), own[:take]...), other[:rest]...)
+	rest := min(peers-take, other)
+	offsets := make([]int, 0, peers)
+	for k := range take {
+		offsets = append(offsets, w.Zones*(1+(round*take+k)%own))
+	}
+	for k := range rest {
+		i := (round*rest + k) % other
+		offsets = append(offsets, i/(w.Zones-1)*w.Zones+i%(w.Zones-1)+1)
+	}
+	return offsets
 }
 
 // Each calls visit with every probe of a round. The probe is valid during the call alone.
@@ -128,8 +127,8 @@ func (s *sender) peer(to int, family topology.Family) {
 	s.send(1, at(ladder.PodToHost, ladder.UDP))
 }
 
-// services sends what goes to the Service, to its node port at the own node, and at one other node in the own zone and one
-// in another as far as there are zones.
+// services sends what goes to the Service, to its node port at the own node, and at one other node in the own zone and
+// one in another as far as there are zones.
 func (s *sender) services(family topology.Family, offsets []int) {
 	p := Probe{Rung: ladder.ClusterIP, To: None, At: None, Server: None, Family: family, Method: ladder.HTTP}
 	s.send(4, p)

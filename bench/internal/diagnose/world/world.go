@@ -69,8 +69,8 @@ func New(c Config) *World {
 // Probe is a number of probes that a round sends alike; what became of them is one observation.
 type Probe struct {
 	Rung ladder.Rung
-	// From asks. To ought to answer, At is the node of the node port, Server the DNS server's index; None where there is
-	// none.
+	// From asks. To ought to answer, At is the node of the node port, Server the DNS server's index; None where there
+	// is none.
 	From, To, At, Server int
 	Family               topology.Family
 	Method               ladder.Method
