@@ -41,7 +41,7 @@ a kubelet and a kube-proxy in a network namespace of its own. Nothing in it can 
 		"the current folder upwards)")
 	root.AddCommand(a.build(), a.up(), a.apiserver(), a.down(), a.status(), a.kubeconfig(), a.load(), a.exec(), a.env(),
 		a.fault())
-	root.AddCommand(a.runPage())
+	root.AddCommand(a.runPage(), a.runHold(), a.runBurn())
 	root.AddCommand(a.daemons()...)
 	return root
 }

@@ -24,7 +24,7 @@ func ServePage(ctx context.Context, port, status int, ready string) error {
 			w.WriteHeader(status)
 			fmt.Fprintf(w, "<html><body><h1>%d %s</h1></body></html>\n", status, http.StatusText(status))
 		})}
-	if err := markReady(ready); err != nil {
+	if err := MarkReady(ready); err != nil {
 		return errors.Join(err, listener.Close())
 	}
 	done := make(chan error)
@@ -39,8 +39,8 @@ func ServePage(ctx context.Context, port, status int, ready string) error {
 	}
 }
 
-// markReady makes the file by which a daemon says that it is ready.
-func markReady(path string) error {
+// MarkReady makes the file by which a daemon says that it is ready; without a path it does nothing.
+func MarkReady(path string) error {
 	if path == "" {
 		return nil
 	}

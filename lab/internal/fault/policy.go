@@ -133,7 +133,23 @@ func agentFaults() []Fault {
 				return steps
 			}, nil),
 		},
+		{
+			Name: "agent-overloaded", Row: 68, Place: OnNode, Components: []string{agentProcess}, Cause: "AgentStarved",
+			Description: "The agent shares 20 % of one CPU with a process that uses all it gets.",
+			Plan:        perAgent(overloaded, nil),
+		},
 	}
+}
+
+// overloaded gives the agent a fifth of a CPU, and company that uses all of it.
+func overloaded(s *Scene, p Pod) []Step {
+	var steps []Step
+	for i, c := range p.Cgroups {
+		steps = append(steps, quota(c, 20)...)
+		steps = append(steps, Step{Daemon: &Daemon{Name: fmt.Sprintf("fault-burn-%s-%s-%d", s.On.Name, p.Name, i),
+			Host: s.On.Namespace, Args: []string{"run-burn", "--cgroup=" + c.Path}}})
+	}
+	return steps
 }
 
 // quota limits a cgroup to a share of one CPU, in percent.

@@ -36,6 +36,7 @@ type Step struct {
 	Tracked  *Tracked  `json:"tracked,omitempty"`
 	Daemon   *Daemon   `json:"daemon,omitempty"`
 	Offloads *Offloads `json:"offloads,omitempty"`
+	Queue    *Queue    `json:"queue,omitempty"`
 }
 
 // action is what a step can do.
@@ -74,6 +75,8 @@ func (s Step) action() (action, error) {
 		return s.Daemon, nil
 	case s.Offloads != nil:
 		return s.Offloads, nil
+	case s.Queue != nil:
+		return s.Queue, nil
 	default:
 		return nil, errEmptyStep
 	}
