@@ -124,6 +124,18 @@ type NetReachSpec struct {
 	// +optional
 	// +kubebuilder:default={}
 	Target *NetReachTarget `json:"target,omitempty"`
+	// diagnosis says how a round looks for the component behind failures.
+	// +optional
+	Diagnosis *Diagnosis `json:"diagnosis,omitempty"`
+}
+
+// Diagnosis says how a round looks for the component behind failures.
+type Diagnosis struct {
+	// enabled sends a few probes of other kinds beside the counted requests, which tell components apart: small and
+	// full-size datagrams, connections and DNS queries between pods, nodes and Services. No value means true. The
+	// report says how many were sent.
+	// +optional
+	Enabled *bool `json:"enabled,omitempty"`
 }
 
 // NetReach makes the agents on all nodes send HTTP requests to each other over every path that is asked for.

@@ -44,6 +44,10 @@ type options struct {
 	reports, maxSize string
 	retention        store.Retention
 
+	// hostAgents is the DaemonSet of the agents in the nodes' host networks, dns the Service of the cluster's DNS as
+	// namespace/name; either may be empty.
+	hostAgents, dns string
+
 	limits limits
 	// nodeCondition is what is done about the condition of nodes.
 	nodeCondition string
@@ -65,6 +69,7 @@ func defaults() *options {
 		loadBalancer: onDemand, ingress: onDemand, frontKeep: 10 * time.Minute,
 		ipv4: string(workload.Auto), ipv6: string(workload.Auto),
 		reports: "/var/lib/kdoctor/reports", maxSize: "0",
+		dns:    "kube-system/kube-dns",
 		limits: defaultLimits(), nodeCondition: never,
 		retention: store.Retention{MaxRounds: 1000, MaxAge: 30 * 24 * time.Hour},
 		apiPort:   8443, apiService: "kdoctor-controller", register: true, healthPort: 5722, metricsPort: 5721, elect: true,
@@ -103,6 +108,10 @@ func (o *options) flagSet() (flags *pflag.FlagSet, version *bool) {
 		"how long a report is kept that is not its task's latest; 0 is no limit")
 	flags.StringVar(&o.maxSize, "report-max-size", o.maxSize, "how large all reports may be together, such as 900Mi; "+
 		"the oldest that are not their task's latest go first; 0 is no limit")
+	flags.StringVar(&o.hostAgents, "host-agents", o.hostAgents, "DaemonSet of the agents in the nodes' host networks; "+
+		"empty when there is none")
+	flags.StringVar(&o.dns, "dns-service", o.dns, "Service of the cluster's DNS, as namespace/name; empty probes no "+
+		"DNS server by its own address")
 	o.limits.flags(flags)
 	flags.StringVar(&o.nodeCondition, "node-condition", o.nodeCondition, "what is done about the condition "+
 		"KdoctorNetworkProblem of nodes: Never leaves it alone, Set keeps it by what rounds find, Clear takes it away "+

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"net/http"
 	"time"
 
@@ -89,10 +90,10 @@ func start(ctx context.Context, o *options, cluster *rest.Config, log logr.Logge
 		CallTimeout: 8 * time.Second})
 	defer func() { err = errors.Join(err, agents.Close()) }()
 	budget := controller.NewBudget(o.limits.perAgent, o.limits.total)
-	snapshots := inventory.New(mgr.GetAPIReader(), o.namespace)
+	snapshots := inventory.New(mgr.GetAPIReader(), o.namespace).WithLadder(o.ladder(os.Getenv))
 	conductor := round.New(round.Config{
 		Snapshots: snapshots,
-		Agents:    agents, Plans: kept, Rounds: kept, Unknown: control.ErrUnknownRound,
+		Agents:    agents, Ladder: agents, Plans: kept, Rounds: kept, Unknown: control.ErrUnknownRound,
 		Budget: budget, Again: kept.Again, Release: version.Release(),
 	})
 	// The aggregated API reads tasks on every replica, also where no controller runs that would have them watched.

@@ -275,7 +275,7 @@ func (r *Reconciler) begin(ctx context.Context, task Task, of topology.Workload,
 	r.Rounds.Begin(round.Request{
 		Key: d.begin, Task: report.TaskRef{Kind: r.Kind.Name, Name: task.Name}, Workload: of,
 		Want: task.Want, Expect: task.Expect, Planned: d.planned, Deadline: d.deadline, Interval: d.interval,
-		Spec: task.Spec,
+		Ladder: task.Diagnose, Spec: task.Spec,
 	}, func() { r.wake(task.Name) })
 }
 

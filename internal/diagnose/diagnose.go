@@ -94,6 +94,9 @@ func Reasons() []string {
 	for _, p := range append(nodeRules(), propertyRules()...) {
 		all = append(all, p.reason)
 	}
+	for _, p := range parts() {
+		all = append(all, p.reason)
+	}
 	return append(all, onlyPersistentReason, betweenZonesReason, strangeEndpointReason, missingEndpointReason)
 }
 
@@ -104,8 +107,9 @@ func Reasons() []string {
 //
 // The findings of a round in which agents report sums are those that Large made when the round ended.
 func Findings(round report.Round, judged verdict.Verdict) []Finding {
+	located := append(endpoints(round, judged), round.Located...)
 	if round.HasSums() {
-		return surestFirst(append(endpoints(round, judged), round.Findings...))
+		return surestFirst(append(located, beyond(round.Findings, located)...))
 	}
 	known := gather(round)
 	var patterns []Finding
@@ -122,8 +126,31 @@ func Findings(round report.Round, judged verdict.Verdict) []Finding {
 	})
 	// A finding about a node says more than findings about the pods on it.
 	all = append(all, patterns...)
-	// What the API server says of itself needs no figures, and comes first.
-	return surestFirst(append(endpoints(round, judged), all...))
+	// What the API server says of itself needs no figures, and comes first. Components come before patterns of paths.
+	return surestFirst(append(located, beyond(all, located)...))
+}
+
+// beyond returns the findings of rules that say more than the located faults do. What failed paths have in common says
+// less than the component that makes them fail; and a pod that does not answer is explained by its node.
+func beyond(found, located []Finding) []Finding {
+	if !slices.ContainsFunc(located, func(f Finding) bool { return f.Probability > 0 }) {
+		return found
+	}
+	common := append(nodeRules(), propertyRules()...)
+	return slices.DeleteFunc(slices.Clone(found), func(f Finding) bool {
+		if slices.ContainsFunc(common, func(r commonRule) bool { return r.reason == f.Reason }) {
+			return true
+		}
+		return slices.ContainsFunc(located, func(of Finding) bool { return covers(of, f) })
+	})
+}
+
+// covers reports whether the located fault is at all nodes that the finding names.
+func covers(located, f Finding) bool {
+	if len(f.Nodes) == 0 || located.Probability == 0 {
+		return false
+	}
+	return !slices.ContainsFunc(f.Nodes, func(node string) bool { return !slices.Contains(located.Nodes, node) })
 }
 
 // surestFirst sorts findings, the surest first.

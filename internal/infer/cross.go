@@ -12,6 +12,9 @@ type crossing struct {
 	Component
 	// of says whether the component is at the asker's end, at the other end, or in between.
 	of end
+	// maybe says that nobody knows whether the probe crosses the component: it may be why the probe fails, and a probe
+	// that passes proves nothing about it.
+	maybe bool
 }
 
 type end int
@@ -38,11 +41,13 @@ type crossings struct {
 
 func (c *crossings) at(of end, node string, parts ...Part) {
 	for _, part := range parts {
-		c.all = append(c.all, crossing{Component{Part: part, Node: node}, of})
+		c.all = append(c.all, crossing{Component: Component{Part: part, Node: node}, of: of})
 	}
 }
 
-func (c *crossings) of(component Component) { c.all = append(c.all, crossing{component, between}) }
+func (c *crossings) of(component Component) {
+	c.all = append(c.all, crossing{Component: component, of: between})
+}
 
 // crossed returns the components that an observation crosses for sure. Which backend of a Service was asked is not
 // among them.
@@ -71,6 +76,7 @@ func crossed(o *ladder.Observation, zones map[string]string) []crossing {
 		c.at(asker, o.From, Agent, PodNetwork, PolicyOut, Forwarding)
 		c.nodes(o.From, o.To)
 		c.hostEnd(o, o.To)
+		c.backToPod(o.From, o.To)
 	case ladder.DNSPod:
 		c.dnsServer(o)
 	case ladder.SecondInterface:
@@ -109,6 +115,19 @@ func (c *crossings) zonePair(part Part, from, to string) {
 	}
 }
 
+// backToPod adds what the answer of a node to a pod on another node may cross: where the pod's address is not translated
+// on the way out, the answer comes through the pod network.
+func (c *crossings) backToPod(pod, host string) {
+	first := len(c.all)
+	c.at(asker, pod, Overlay)
+	c.of(pair(PodPair, pod, host))
+	c.zonePair(ZonePodPair, pod, host)
+	c.at(answerer, host, Overlay)
+	for i := first; i < len(c.all); i++ {
+		c.all[i].maybe = true
+	}
+}
+
 // overlay adds the pod network between two nodes, and the network below.
 func (c *crossings) overlay(from, to string) {
 	c.nodes(from, to)
@@ -119,7 +138,7 @@ func (c *crossings) overlay(from, to string) {
 func (c *crossings) podToPod(from, to string) {
 	if from == to {
 		// From a pod to itself, by the address of a Service.
-		c.at(asker, from, Agent, PodNetwork, PolicyOut)
+		c.at(asker, from, Agent, PodNetwork, PolicyOut, Forwarding)
 		return
 	}
 	c.at(asker, from, Agent, PodNetwork, PolicyOut, Forwarding, Overlay)

@@ -76,7 +76,7 @@ func (e *evidence) addPasses(o *ladder.Observation, crossed []crossing) {
 	b := bucketOf(o.Family, o.Method, o.Large)
 	for _, c := range crossed {
 		i, ok := e.index[c.Component]
-		if !ok {
+		if !ok || c.maybe {
 			continue
 		}
 		e.passed[i][b] += float64(o.Answered)

@@ -9,15 +9,20 @@ import (
 // Find returns the faults that explain the observations best, the one that explains most first. No failures, no
 // faults; and failures that many faults would have to explain one by one may stay unexplained.
 //
-// The search has two stages. The first explains the failures on paths whose ends are known. The second explains what
-// failed on paths through Services beyond what the faults of the first let expect there.
+// The search has three stages. The first explains the failures on paths whose ends are known. The second explains what
+// failed on paths through Services beyond what the faults of the first let expect there, and the third what failed
+// through load balancers and Ingresses, which lead to Services.
 func Find(in Input) []Fault {
 	f := finder{in: in, background: max(in.Background, leastBackground)}
 	f.in.Zones = severalNodes(in)
 	first := f.stage(func(o *ladder.Observation) bool { return !throughService(o.Rung) }, nil)
-	second := f.stage(func(o *ladder.Observation) bool { return throughService(o.Rung) }, first)
-	return append(first, second...)
+	second := f.stage(func(o *ladder.Observation) bool { return throughService(o.Rung) && !proxied(o.Rung) }, first)
+	found := append(first, second...)
+	return append(found, f.stage(func(o *ladder.Observation) bool { return proxied(o.Rung) }, found)...)
 }
+
+// proxied reports whether something that is no part of the cluster's nodes leads the requests to node ports or pods.
+func proxied(r ladder.Rung) bool { return r == ladder.LoadBalancer || r == ladder.Ingress }
 
 // severalNodes returns the zones of the nodes that share their zone with another one. What is wrong between the only node
 // of a zone and another zone is as well the node's.
@@ -101,31 +106,79 @@ func newPrediction(faults []Fault, zones map[string]string) prediction {
 	return p
 }
 
-// failing returns the probability that a probe through the Service fails: the mean over its backends, with a margin,
-// because backends are not selected evenly in a few probes.
+// margin is how much more often than its share a backend that fails may be met in a few probes.
+const margin = 1.5
+
+// failing returns the probability that a probe through the Service fails because of known faults.
 func (p prediction) failing(o *ladder.Observation) float64 {
-	const margin = 1.5
-	start := o.From
-	reach := 0.0
-	if o.At != "" && o.At != o.From {
-		start, reach = o.At, p.path(ladder.PodToHost, o, o.From, o.At)
+	switch o.Rung {
+	case ladder.LoadBalancer, ladder.Ingress:
+		// The way out of the pod and its node, and what the proxy meets in the cluster.
+		return either(p.path(ladder.PodToHost, o, o.From, ""), p.behindProxy(o))
+	case ladder.APIServer:
+		return p.path(ladder.PodToHost, o, o.From, "")
+	case ladder.NodePort:
+		if o.At != "" && o.At != o.From {
+			there := either(p.path(ladder.PodToHost, o, o.From, o.At), p.at(o, o.At, Forwarding))
+			return either(there, p.backends(o, ladder.HostToPod, o.At))
+		}
+	case ladder.HostClusterIP:
+		return p.backends(o, ladder.HostToPod, o.From)
 	}
-	rung := ladder.PodToPod
-	if o.Rung == ladder.HostClusterIP || start != o.From {
-		rung = ladder.HostToPod
-	}
-	if o.Rung == ladder.LoadBalancer || o.Rung == ladder.Ingress || o.Rung == ladder.APIServer {
-		// The way out of the pod and its node; what answers is outside, or on a node that nobody knows.
-		reach = p.path(ladder.PodToHost, o, o.From, "")
-	}
+	return p.backends(o, ladder.PodToPod, o.From)
+}
+
+// backends returns the probability that the way from a place to a backend fails: the mean over all backends, with a
+// margin.
+func (p prediction) backends(o *ladder.Observation, rung ladder.Rung, from string) float64 {
 	if len(o.Backends) == 0 {
-		return reach
+		return 0
 	}
 	var sum float64
 	for _, backend := range o.Backends {
-		sum += p.path(rung, o, start, backend)
+		if rung == ladder.HostToPod && backend == from {
+			sum += p.path(ladder.HostToOwnPod, o, from, from)
+			continue
+		}
+		sum += p.path(rung, o, from, backend)
 	}
-	return min(1, either(reach, min(1, margin*sum/float64(len(o.Backends)))))
+	return min(1, margin*sum/float64(len(o.Backends)))
+}
+
+// behindProxy returns the probability that what a load balancer or an Ingress meets fails: node ports of all nodes, or
+// the pods themselves.
+func (p prediction) behindProxy(o *ladder.Observation) float64 {
+	ports := map[string]float64{}
+	var services float64
+	for c, faults := range p.faults {
+		for _, f := range faults {
+			switch c.Part {
+			case NodePort, KubeProxy, NodeNetwork, Overlay, Forwarding:
+				ports[c.Node] = max(ports[c.Node], f.Severity)
+			case Service:
+				services = max(services, f.Severity)
+			}
+		}
+	}
+	var sum float64
+	for _, severity := range ports {
+		sum += severity
+	}
+	share := min(1, margin*sum/float64(max(len(o.Backends), 1)))
+	return either(services, either(share, p.backends(o, ladder.HostToPod, "")))
+}
+
+// at returns the severity of the faults of parts of a node for traffic of the observation's class.
+func (p prediction) at(o *ladder.Observation, node string, parts ...Part) float64 {
+	pass, b := 1.0, bucketOf(o.Family, o.Method, o.Large)
+	for _, part := range parts {
+		for _, f := range p.faults[Component{Part: part, Node: node}] {
+			if aspectMask(f.Aspect).has(b) {
+				pass *= 1 - f.Severity
+			}
+		}
+	}
+	return 1 - pass
 }
 
 // path returns the probability that a probe between two places fails.

@@ -25,6 +25,8 @@ type Inventory struct {
 	// nodes has one list, pods has a list for each selector.
 	nodes sharing[[]corev1.Node]
 	pods  sharing[[]corev1.Pod]
+	// ladder is what snapshots have for the ladder of paths.
+	ladder Ladder
 }
 
 // New returns an inventory of the namespace. The reader asks the API server itself: a snapshot must have what is true
@@ -64,6 +66,7 @@ func (i *Inventory) Snapshot(ctx context.Context, of topology.Workload) (topolog
 	if snapshot.Ingresses, err = i.ingresses(ctx, of); err != nil {
 		return topology.Snapshot{}, err
 	}
+	i.addLadder(ctx, &snapshot, nodes)
 	return snapshot, nil
 }
 

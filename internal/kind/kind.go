@@ -76,6 +76,8 @@ type Task struct {
 	OwnAgents *v1beta1.AgentSpec
 	Want      mesh.Want
 	Expect    verdict.Expect
+	// Diagnose says whether rounds probe the ladder of paths beside the counted requests.
+	Diagnose bool
 	// Spec is the task's spec in JSON.
 	Spec json.RawMessage
 	// Status is the status as it was last read.

@@ -129,8 +129,14 @@ type Observation struct {
 	Method  Method          `json:"Method"`
 	// Large says that the packets were as large as the interface permits.
 	Large bool `json:"Large,omitempty"`
+	// Address is what was asked, as address and port; empty where it is not known.
+	Address string `json:"Address,omitempty"`
 	// Counted says that the counts are of the round's counted requests.
 	Counted bool `json:"Counted,omitempty"`
+	// Passes is in how many passes the probe was sent, FailedPasses in how many at least one failed; both are 0 for
+	// counted requests.
+	Passes       int `json:"Passes,omitempty"`
+	FailedPasses int `json:"FailedPasses,omitempty"`
 	// Backends are the nodes of the pods that may answer; empty on rungs to one pod or host.
 	Backends []string `json:"Backends,omitempty"`
 	Counts

@@ -103,7 +103,7 @@ type list struct {
 
 // add adds a probe. Count, timeout and what follows from the observation are filled in.
 func (l *list) add(of Observation, to netip.AddrPort, peer string, count int) {
-	of.From, of.Family = l.from, topology.FamilyOf(to.Addr())
+	of.From, of.Family, of.Address = l.from, topology.FamilyOf(to.Addr()), to.String()
 	spec := Spec{Method: of.Method, Address: to, Count: count, Timeout: timeout, Peer: peer}
 	if of.Large {
 		spec.Bytes = FullSize

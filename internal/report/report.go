@@ -180,6 +180,10 @@ type Round struct {
 	// Findings are the faults of a round in which agents report sums: they cannot be found again from what is stored.
 	// They are nil in other rounds.
 	Findings []Finding `json:"Findings,omitempty"`
+	// Ladder is what the probes beside the counted requests cost and saw; nil in a round without them. Located are the
+	// faults that explain these probes and the counted requests.
+	Ladder  *Ladder   `json:"Ladder,omitempty"`
+	Located []Finding `json:"Located,omitempty"`
 	// Coverage says which pairs of nodes were probed.
 	Coverage Coverage `json:"Coverage,omitzero"`
 	// Again are the pairs of nodes that the next round probes again because they failed; empty in a round that probed

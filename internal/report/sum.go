@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"kdoctor.io/kdoctor/internal/ladder"
 	"kdoctor.io/kdoctor/internal/target"
 	"kdoctor.io/kdoctor/internal/topology"
 )
@@ -205,7 +206,35 @@ type Finding struct {
 	// both are 0 where the finding is not about one node.
 	Kinds  int `json:"Kinds,omitempty"`
 	Others int `json:"Others,omitempty"`
+	// Cause is why the component fails, in one word that never changes, such as PathMTUTooSmall; empty where the figures
+	// do not say it.
+	Cause string `json:"Cause,omitempty"`
+	// Probability is how likely the component is the faulty one, 0 to 1; 0 where no probability was computed.
+	Probability float64 `json:"Probability,omitempty"`
+	// Against is what speaks against the finding, RunnerUp the next best explanation, and Falsify what would show that
+	// the finding is wrong; one clause each.
+	Against  []string `json:"Against,omitempty"`
+	RunnerUp string   `json:"RunnerUp,omitempty"`
+	Falsify  string   `json:"Falsify,omitempty"`
+	// Command reproduces a failing probe.
+	Command string `json:"Command,omitempty"`
 }
+
+// Ladder is what the probes beside the counted requests cost and saw.
+type Ladder struct {
+	// Senders is how many agents sent probes, Sent how many probes they sent, and Failed how many of these failed.
+	Senders int    `json:"Senders"`
+	Sent    uint64 `json:"Sent"`
+	Failed  uint64 `json:"Failed"`
+	// Hosts is on how many nodes an agent in the host network took part.
+	Hosts int `json:"Hosts"`
+	// Failing are observations with failures, at most MaxFailing; MoreFailing is how many there are beyond.
+	Failing     []ladder.Observation `json:"Failing,omitempty"`
+	MoreFailing int                  `json:"MoreFailing,omitempty"`
+}
+
+// MaxFailing bounds Ladder.Failing.
+const MaxFailing = 200
 
 // Confidence is how sure a finding is; internal/diagnose has the degrees.
 type Confidence string

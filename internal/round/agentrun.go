@@ -91,13 +91,17 @@ func (r *roundRun) forEach(do func(*agentRun)) {
 // time, after the last request of any agent, so that the counts of served requests are whole. seen is the snapshot that
 // the plan was made for; nil for a round that is taken up again.
 func (c *Conductor) collect(ctx context.Context, plan store.StoredPlan, of topology.Workload,
-	seen *topology.Snapshot) ([]result, []report.Change, []report.EndpointFault) {
+	seen *topology.Snapshot, climbed *climb) ([]result, []report.Change, []report.EndpointFault) {
 	all := newRoundRun(c.Config, plan)
 	watch, resumed := c.watch(plan, of, seen), seen == nil
 	if time.Now().Before(all.softDeadline) {
 		following, cancel := context.WithDeadline(ctx, all.softDeadline)
 		watch.start(following)
+		var climbing sync.WaitGroup
+		climbing.Go(func() { climbed.run(following, loadOf(plan)) })
 		all.forEach(func(a *agentRun) { a.follow(following, resumed) })
+		climbing.Wait()
+		climbed.follow(following)
 		watch.stop()
 		cancel()
 	} else {
@@ -132,6 +136,14 @@ func (c *Conductor) collect(ctx context.Context, plan store.StoredPlan, of topol
 	}
 	changes := watch.changes(ctx, plan.Deadline, answered, silent)
 	return results, changes, watch.endpoints()
+}
+
+// loadOf is how long the agents send requests.
+func loadOf(plan store.StoredPlan) time.Duration {
+	if len(plan.Mesh.Plans) == 0 {
+		return 0
+	}
+	return plan.Mesh.Plans[0].Load.Duration
 }
 
 // follow starts the agent, unless its load is under way, and fetches its report until the agent is done, lost or given

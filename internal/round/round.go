@@ -75,6 +75,8 @@ type Config struct {
 	// Again returns the pairs of nodes that a stored round wants probed again; nil is none. Its error is
 	// store.ErrNotFound, wrapped, for a round that is not stored.
 	Again func(ctx context.Context, key schedule.Key) ([]report.Again, error)
+	// Ladder sends the probes that tell components apart; nil is none.
+	Ladder Prober
 	// Unknown is the error that Agents return, wrapped, for a round that the agent does not have.
 	Unknown error
 	// Release is the controller's release, which rounds name.
@@ -112,6 +114,8 @@ type Request struct {
 	Planned, Deadline time.Time
 	// Interval is the time between two rounds of the task; 0 for a task of one round.
 	Interval time.Duration
+	// Ladder says whether to probe the ladder of paths beside the counted requests.
+	Ladder bool
 	// Spec is the task's spec in JSON; it is stored with the round.
 	Spec json.RawMessage
 }
@@ -140,7 +144,8 @@ func (c *Conductor) Run(ctx context.Context, req Request) (verdict.StoredRound, 
 	if err != nil {
 		return verdict.StoredRound{}, causeOr(ctx, err)
 	}
-	collected, changes, endpoints := c.collect(ctx, plan, req.Workload, seen)
+	climbed := c.newClimb(plan, req, seen)
+	collected, changes, endpoints := c.collect(ctx, plan, req.Workload, seen, climbed)
 	switch {
 	case ctx.Err() != nil:
 		return verdict.StoredRound{}, c.abandon(ctx, req.Key, plan)
@@ -151,6 +156,10 @@ func (c *Conductor) Run(ctx context.Context, req Request) (verdict.StoredRound, 
 	}
 	stored = judge(req, plan, collected, changes)
 	stored.Round.Controller, stored.Round.Endpoints = c.Release, endpoints
+	if climbed != nil {
+		stored.Round.Ladder, stored.Round.Located = diagnose.Locate(stored.Round, stored.Verdict, climbed.observations(),
+			diagnose.ClusterOf(*seen))
+	}
 	err = retry(ctx, time.Now().Add(storeWithin), func() error { return c.Rounds.PutRound(ctx, stored) })
 	if err != nil {
 		return stored, causeOr(ctx, fmt.Errorf("keep the round: %w", err))

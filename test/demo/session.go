@@ -34,7 +34,8 @@ type session struct {
 
 func newSession(out io.Writer, build, version, chart, task string) *session {
 	return &session{out: out, build: build, task: task, began: time.Now(),
-		cluster: cluster.New(cluster.Config{Name: name, Build: build, Chart: chart, Version: version, Progress: out})}
+		cluster: cluster.New(cluster.Config{Name: name, Build: build, Chart: chart, Version: version, Progress: out,
+			Values: []string{"hostAgent.enabled=true"}})}
 }
 
 func (s *session) run(ctx context.Context) error {

@@ -65,7 +65,8 @@ func rise(t *testing.T, name string, nodes int, args ...string) *cluster.Cluster
 		Version: os.Getenv("KDOCTOR_VERSION"), Progress: progress{t},
 		// What is made on demand has a scenario of its own, and others need it from the beginning. Two controllers have
 		// a test of their own, and others look at the process, the log or the folder of the only one.
-		Values: []string{"agent.loadBalancer.mode=Always", "ingress.mode=Always", "controller.replicas=1"}})
+		Values: []string{"agent.loadBalancer.mode=Always", "ingress.mode=Always", "controller.replicas=1",
+			"hostAgent.enabled=true"}})
 	t.Cleanup(func() {
 		if os.Getenv("KDOCTOR_KEEP") != "" {
 			return

@@ -199,6 +199,17 @@ type Finding struct {
 	// large with them.
 	Evidence     []string `json:"Evidence,omitempty"`
 	MoreEvidence int64    `json:"MoreEvidence,omitempty"`
+	// Cause is why the component fails, in one word that stays the same, such as PathMTUTooSmall; empty where the
+	// figures do not say it.
+	Cause string `json:"Cause,omitempty"`
+	// Probability is how likely the component is the faulty one, 0 to 1; 0 where no probability was computed.
+	Probability float64 `json:"Probability,omitempty"`
+	// Against is what speaks against it, RunnerUp the next best explanation, Falsify what would show that it is wrong,
+	// and Command a command that reproduces a failing probe.
+	Against  []string `json:"Against,omitempty"`
+	RunnerUp string   `json:"RunnerUp,omitempty"`
+	Falsify  string   `json:"Falsify,omitempty"`
+	Command  string   `json:"Command,omitempty"`
 }
 
 // ResultVoid is the RoundResult of an agent, and the Result of a target, of which too little is left to judge because

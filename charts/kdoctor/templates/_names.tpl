@@ -14,6 +14,7 @@ suffix that the chart and the controller append, "-agent-ipv4".
 {{- end -}}
 
 {{- define "kdoctor.agent" -}}{{ include "kdoctor.fullname" . }}-agent{{- end -}}
+{{- define "kdoctor.hostAgent" -}}{{ include "kdoctor.fullname" . }}-host{{- end -}}
 {{- define "kdoctor.controller" -}}{{ include "kdoctor.fullname" . }}-controller{{- end -}}
 
 {{- define "kdoctor.limits" -}}{{ include "kdoctor.fullname" . }}-limits{{- end -}}

@@ -73,6 +73,8 @@ func read(object kind.Object) (kind.Task, error) {
 		t.Want.NodeAddresses = nodeAddressesOf(n.Spec.Target.NodePortAddresses)
 		t.Want.Pairs = mesh.Pairs(n.Spec.Target.Mesh)
 	}
+	d := n.Spec.Diagnosis
+	t.Diagnose = d == nil || d.Enabled == nil || *d.Enabled
 	return t, nil
 }
 

@@ -22,6 +22,8 @@ const (
 	pace = 4 * time.Millisecond
 	// mostSearches bounds the searches for the size of the largest packet in one run: a broken link shows on many paths.
 	mostSearches = 4
+	// searchWithin bounds all searches of one run.
+	searchWithin = 5 * time.Second
 )
 
 // errOwn marks an error that is the agent's own, such as no more file descriptors: nothing was sent.

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"sync"
 	"time"
 
 	"kdoctor.io/kdoctor/internal/datagram"
@@ -99,6 +100,9 @@ func interfaceMTU(conn net.Conn) int {
 // search finds the size of the largest packet that arrives, for the first few paths that lost all full-size packets. A
 // path that also loses the smallest packets has no such size.
 func search(ctx context.Context, specs []ladder.Spec, results []ladder.Result) {
+	bounded, cancel := context.WithTimeout(ctx, searchWithin)
+	defer cancel()
+	var all sync.WaitGroup
 	searches := 0
 	for i, spec := range specs {
 		r := &results[i]
@@ -107,15 +111,16 @@ func search(ctx context.Context, specs []ladder.Spec, results []ladder.Result) {
 			continue
 		}
 		if searches++; searches > mostSearches {
-			return
+			break
 		}
-		r.PathMTU = largest(ctx, spec)
+		all.Go(func() { r.PathMTU = largest(bounded, spec) })
 	}
+	all.Wait()
 }
 
 // largest searches by halves. Each size gets two attempts, so that one lost packet does not decide.
 func largest(ctx context.Context, spec ladder.Spec) int {
-	const wait = 400 * time.Millisecond
+	const wait = 200 * time.Millisecond
 	fits := func(size int) bool {
 		for range 2 {
 			bounded, cancel := context.WithTimeout(ctx, min(wait, spec.Timeout))
@@ -137,6 +142,9 @@ func largest(ctx context.Context, spec ladder.Spec) int {
 		} else {
 			high = middle
 		}
+	}
+	if ctx.Err() != nil {
+		return 0
 	}
 	return low
 }

@@ -1,0 +1,323 @@
+package diagnose
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+
+	"kdoctor.io/kdoctor/internal/infer"
+	"kdoctor.io/kdoctor/internal/ladder"
+	"kdoctor.io/kdoctor/internal/report"
+	"kdoctor.io/kdoctor/internal/verdict"
+)
+
+// Locate finds the faulty components that explain the ladder's probes and the round's counted requests. It returns what
+// the ladder cost and saw, and a finding for each fault, the one that explains most first.
+func Locate(round report.Round, judged verdict.Verdict, climbed []ladder.Observation,
+	cluster Cluster) (*report.Ladder, []Finding) {
+	seen := slices.Concat(climbed, observed(round, judged, cluster))
+	faults := infer.Find(infer.Input{Zones: cluster.Zones, Suspect: suspects(judged), Observations: seen})
+	l := locator{cluster: cluster, seen: seen, faults: faults}
+	var found []Finding
+	for _, f := range faults {
+		if l.lasts(f) {
+			found = append(found, l.finding(f))
+		}
+	}
+	return summary(climbed, cluster), found
+}
+
+// summary returns what the ladder cost and saw.
+func summary(climbed []ladder.Observation, cluster Cluster) *report.Ladder {
+	s := &report.Ladder{Hosts: cluster.Hosts}
+	type sender struct {
+		node string
+		host bool
+	}
+	senders := map[sender]bool{}
+	for _, o := range climbed {
+		senders[sender{o.From, fromHost(o.Rung)}] = true
+		s.Sent += o.Sent
+		s.Failed += o.Failed()
+		switch {
+		case o.Failed() == 0:
+		case len(s.Failing) < report.MaxFailing:
+			s.Failing = append(s.Failing, o)
+		default:
+			s.MoreFailing++
+		}
+	}
+	s.Senders = len(senders)
+	return s
+}
+
+func fromHost(r ladder.Rung) bool {
+	return r == ladder.HostToOwnPod || r == ladder.HostToHost || r == ladder.HostToPod || r == ladder.HostClusterIP
+}
+
+// suspects are the nodes whose agents were themselves the limit.
+func suspects(judged verdict.Verdict) map[string]bool {
+	all := map[string]bool{}
+	for _, a := range judged.Agents {
+		if a.Result == verdict.ToolLimited {
+			all[a.Node] = true
+		}
+	}
+	return all
+}
+
+// locator makes findings of faults.
+type locator struct {
+	cluster Cluster
+	seen    []ladder.Observation
+	faults  []infer.Fault
+}
+
+// lasts reports whether the fault was there more than for a moment: counted requests failed as well, or probes failed
+// in more than one pass.
+func (l locator) lasts(f infer.Fault) bool {
+	return slices.ContainsFunc(f.Observations(), func(i int) bool {
+		return l.seen[i].Counted || l.seen[i].FailedPasses > 1
+	})
+}
+
+// finding says a fault to people.
+func (l locator) finding(f infer.Fault) Finding {
+	all := append([]infer.Component{f.Component}, f.Group...)
+	row := partOf(f.Component.Part)
+	found := Finding{Reason: row.reason, Component: Component(names(all)), Where: l.where(f.Component),
+		Nodes: nodesAt(f.Component), Probability: rounded(f.Confidence), Confidence: confidenceOf(f),
+		Evidence: l.evidence(f), Command: l.command(f)}
+	c := l.causeOf(f)
+	found.Cause = c.word
+	if len(f.Group) > 0 && !sameCause(f) {
+		found.Cause = ""
+	}
+	found.Message = l.message(f, row, c, all)
+	found.Against, found.RunnerUp = l.against(f), runnerUp(f)
+	found.Falsify = row.falsify
+	return found
+}
+
+// sameCause reports whether the cause would be the same for all of the group.
+func sameCause(f infer.Fault) bool {
+	return !slices.ContainsFunc(f.Group, func(c infer.Component) bool { return c.Part != f.Component.Part })
+}
+
+func rounded(p float64) float64 { return math.Round(p*100) / 100 }
+
+// confidenceOf turns a probability into a degree.
+func confidenceOf(f infer.Fault) Confidence {
+	switch {
+	case f.Confidence >= 0.9:
+		return High
+	case f.Confidence >= 0.6:
+		return Medium
+	}
+	return Low
+}
+
+// names joins the names of the parts, each once.
+func names(all []infer.Component) string {
+	var parts []string
+	for _, c := range all {
+		if !slices.Contains(parts, string(c.Part)) {
+			parts = append(parts, string(c.Part))
+		}
+	}
+	return strings.Join(parts, " or ")
+}
+
+// nodesAt returns the nodes of a component.
+func nodesAt(c infer.Component) []string {
+	switch c.Part {
+	case infer.ZonePair, infer.ZonePodPair:
+		return nil
+	}
+	var nodes []string
+	for _, node := range []string{c.Node, c.Peer} {
+		if node != "" {
+			nodes = append(nodes, node)
+		}
+	}
+	return nodes
+}
+
+// where names the place of a component.
+func (l locator) where(c infer.Component) string {
+	switch {
+	case c.Part == infer.ZonePair || c.Part == infer.ZonePodPair:
+		return fmt.Sprintf("zones %s and %s", c.Node, c.Peer)
+	case c.Peer != "":
+		return fmt.Sprintf("nodes %s and %s", c.Node, c.Peer)
+	case c.Part == infer.DNSServer && c.Node != "":
+		return fmt.Sprintf("pod %s on node %s", c.Service, c.Node)
+	case c.Node != "":
+		return "node " + c.Node
+	case c.Part == infer.Service:
+		return "all nodes"
+	case c.Service != "":
+		return c.Service
+	}
+	return string(c.Part)
+}
+
+// message is the finding in one sentence.
+func (l locator) message(f infer.Fault, row part, c cause, all []infer.Component) string {
+	subject := fmt.Sprintf("%s of %s", names(all), l.where(f.Component))
+	switch {
+	case f.Component.Peer != "":
+		subject = fmt.Sprintf("%s: %s", names(all), l.where(f.Component))
+	case f.Component.Node == "" || f.Component.Part == infer.DNSServer:
+		subject = fmt.Sprintf("%s (%s)", names(all), l.where(f.Component))
+	}
+	text := fmt.Sprintf("%s: %s", subject, c.says)
+	if len(f.Group) > 0 {
+		text = fmt.Sprintf("%s: %s; the probes cannot tell which of them it is", subject, lossOf(f))
+		if l.cluster.Hosts == 0 {
+			text += " without agents in the nodes' host networks (hostAgent.enabled in the chart)"
+		}
+	}
+	if aspect := aspectOf(f.Aspect); aspect != "" {
+		text += ", " + aspect + " only"
+	}
+	return text + "; look at " + cmp.Or(c.look, row.look)
+}
+
+// aspectOf says which traffic a fault affects; empty for all.
+func aspectOf(a infer.Aspect) string {
+	var words []string
+	for _, w := range []string{a.Family, a.Method} {
+		if w != "" {
+			words = append(words, w)
+		}
+	}
+	if a.Large {
+		words = append(words, "full-size packets")
+	}
+	return strings.Join(words, " ")
+}
+
+// lossOf says how much of what crosses the component fails.
+func lossOf(f infer.Fault) string {
+	if f.Severity > 0.98 {
+		return fmt.Sprintf("all %d probes and requests across it failed", f.Explained)
+	}
+	return fmt.Sprintf("%.3g%% of the probes and requests across it failed, %d of %d", 100*f.Severity, f.Explained,
+		f.Crossed)
+}
+
+// evidence has the counts of each rung that touches the fault's place, those that failed first.
+func (l locator) evidence(f infer.Fault) []string {
+	type sum struct {
+		rung       ladder.Rung
+		sent, lost uint64
+		how        map[ladder.Failure]uint64
+	}
+	sums := map[ladder.Rung]*sum{}
+	for i := range l.seen {
+		o := &l.seen[i]
+		if !l.near(o, f.Component) {
+			continue
+		}
+		s := sums[o.Rung]
+		if s == nil {
+			s = &sum{rung: o.Rung, how: map[ladder.Failure]uint64{}}
+			sums[o.Rung] = s
+		}
+		s.sent += o.Sent
+		s.lost += o.Failed()
+		for failure, n := range o.Failures {
+			s.how[failure] += n
+		}
+	}
+	rows := slices.Collect(maps.Values(sums))
+	slices.SortFunc(rows, func(a, b *sum) int {
+		return cmp.Or(cmp.Compare(b.lost*1000/b.sent, a.lost*1000/a.sent), cmp.Compare(a.rung, b.rung))
+	})
+	var all, clean []string
+	for _, s := range rows {
+		if s.lost == 0 {
+			clean = append(clean, fmt.Sprintf("%s %d of %d", rungTitle(s.rung), s.sent, s.sent))
+			continue
+		}
+		line := fmt.Sprintf("%s: %d of %d answered", rungTitle(s.rung), s.sent-s.lost, s.sent)
+		all = append(all, line+" ("+kindsOf(s.how)+")")
+	}
+	if len(clean) > 0 {
+		all = append(all, "clean: "+strings.Join(clean, ", "))
+	}
+	if mtu := l.pathMTU(f); mtu > 0 {
+		all = append(all, fmt.Sprintf("the largest packet that arrived has %d bytes", mtu))
+	}
+	return all
+}
+
+// kindsOf lists how probes failed, the most frequent first.
+func kindsOf(how map[ladder.Failure]uint64) string {
+	kinds := slices.Collect(maps.Keys(how))
+	slices.SortFunc(kinds, func(a, b ladder.Failure) int {
+		return cmp.Or(cmp.Compare(how[b], how[a]), cmp.Compare(a, b))
+	})
+	var words []string
+	for _, k := range kinds {
+		words = append(words, fmt.Sprintf("%d %s", how[k], k))
+	}
+	return strings.Join(words, ", ")
+}
+
+// near reports whether the observation is about the component's place.
+func (l locator) near(o *ladder.Observation, c infer.Component) bool {
+	at := func(node string) bool { return node == o.From || node == o.To || node == o.At }
+	switch {
+	case c.Part == infer.ZonePair || c.Part == infer.ZonePodPair:
+		a, b := l.cluster.Zones[o.From], l.cluster.Zones[o.To]
+		return a == c.Node && b == c.Peer || a == c.Peer && b == c.Node
+	case c.Peer != "":
+		return at(c.Node) && at(c.Peer)
+	case c.Node != "":
+		return at(c.Node)
+	case c.Service != "":
+		return o.Service == c.Service
+	}
+	return true
+}
+
+// pathMTU is the size of the largest packet that arrived on a path that the fault explains; 0 if no size was found.
+func (l locator) pathMTU(f infer.Fault) int {
+	least, hosts := 0, 0
+	for _, i := range f.Observations() {
+		o := &l.seen[i]
+		if o.PathMTU == 0 {
+			continue
+		}
+		if least == 0 || o.PathMTU < least {
+			least = o.PathMTU
+		}
+		if o.Rung == ladder.HostToHost && (hosts == 0 || o.PathMTU < hosts) {
+			hosts = o.PathMTU
+		}
+	}
+	// Packets between pods are smaller by the header of the tunnel that carries them.
+	return cmp.Or(hosts, least)
+}
+
+// against says what speaks against the finding.
+func (l locator) against(f infer.Fault) []string {
+	if passed := f.Crossed - min(f.Crossed, f.Explained); passed > 0 && f.Severity > 0.98 {
+		return []string{fmt.Sprintf("%d probes or requests across it succeeded", passed)}
+	}
+	return nil
+}
+
+func runnerUp(f infer.Fault) string {
+	if f.RunnerUp.Part == "" {
+		return ""
+	}
+	place := cmp.Or(strings.Join(nodesAt(f.RunnerUp), " and "), f.RunnerUp.Service)
+	return strings.TrimSpace(fmt.Sprintf("%s %s", f.RunnerUp.Part, place)) +
+		fmt.Sprintf(", %.0f nats behind", min(f.Behind, 9999))
+}

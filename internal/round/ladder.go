@@ -1,0 +1,225 @@
+package round
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"kdoctor.io/kdoctor/internal/ladder"
+	"kdoctor.io/kdoctor/internal/mesh"
+	"kdoctor.io/kdoctor/internal/store"
+	"kdoctor.io/kdoctor/internal/target"
+	"kdoctor.io/kdoctor/internal/topology"
+)
+
+// Prober asks an agent to send probes of the ladder of paths, and returns what became of each, in the same order. An
+// error says that nothing is known, as of an agent that is out of reach or of a release without such probes.
+type Prober interface {
+	Probe(ctx context.Context, agent topology.Agent, specs []ladder.Spec) ([]ladder.Result, error)
+}
+
+const (
+	// ladderPasses is how often the ladder is probed in a round: what fails once only may be chance.
+	ladderPasses = 2
+	// ladderWithin bounds one call: the probes, the search for packet sizes and the way there.
+	ladderWithin = 15 * time.Second
+	// followAgents is how many agents are asked again at most, followProbes how many probes each is asked for.
+	followAgents = 10
+	followProbes = 20
+	// followCount is how often each failing path is probed again.
+	followCount = 3
+	// followWithin bounds all follow-up probes.
+	followWithin = 8 * time.Second
+)
+
+// climb is the ladder of paths in one round: who probes what, and what was seen.
+type climb struct {
+	prober  Prober
+	slots   chan struct{}
+	senders []ladder.Sender
+
+	mu sync.Mutex
+	// passes has, by pass, sender and probe, what was seen; nil where a sender gave no answer.
+	passes [][][]ladder.Result
+}
+
+// newClimb plans the ladder; it is nil where there is nothing to probe or nobody to ask.
+func (c *Conductor) newClimb(plan store.StoredPlan, req Request, seen *topology.Snapshot) *climb {
+	if c.Ladder == nil || !req.Ladder || seen == nil || len(plan.Mesh.Plans) == 0 {
+		return nil
+	}
+	senders := ladder.Plan(*seen, ladder.Options{Families: req.Want.Families, Round: req.Key.Round,
+		Counted: countedRungs(plan.Mesh)})
+	if len(senders) == 0 {
+		return nil
+	}
+	return &climb{prober: c.Ladder, slots: make(chan struct{}, c.Parallel), senders: senders}
+}
+
+// countedRungs are the rungs to Services that the round's counted requests probe.
+func countedRungs(m mesh.Mesh) map[ladder.Rung]bool {
+	rungs := map[ladder.Rung]bool{}
+	if len(m.Plans) == 0 || m.Shared != nil {
+		return rungs
+	}
+	for _, t := range m.Plans[0].Targets {
+		switch t.Kind {
+		case target.ClusterIP:
+			rungs[ladder.ClusterIP] = true
+		case target.NodePort:
+			rungs[ladder.NodePort] = true
+		}
+	}
+	return rungs
+}
+
+// run probes the ladder while the load lasts, in passes that are spread over it.
+func (c *climb) run(ctx context.Context, load time.Duration) {
+	if c == nil {
+		return
+	}
+	wait := min(load/10, time.Second)
+	for range ladderPasses {
+		if !sleep(ctx, wait) {
+			return
+		}
+		wait = load / ladderPasses
+		began := time.Now()
+		c.pass(ctx, c.specs())
+		wait -= min(wait, time.Since(began))
+	}
+}
+
+// specs returns the probes of all senders.
+func (c *climb) specs() [][]ladder.Spec {
+	all := make([][]ladder.Spec, len(c.senders))
+	for i, s := range c.senders {
+		for _, p := range s.Probes {
+			all[i] = append(all[i], p.Spec)
+		}
+	}
+	return all
+}
+
+// pass has all senders send their probes, those with none left out.
+func (c *climb) pass(ctx context.Context, specs [][]ladder.Spec) {
+	results := make([][]ladder.Result, len(c.senders))
+	var all sync.WaitGroup
+	for i, s := range c.senders {
+		if len(specs[i]) == 0 {
+			continue
+		}
+		all.Go(func() {
+			select {
+			case c.slots <- struct{}{}:
+				defer func() { <-c.slots }()
+			case <-ctx.Done():
+				return
+			}
+			bounded, cancel := context.WithTimeout(ctx, ladderWithin)
+			defer cancel()
+			// Without an answer nothing is known; that the agent is out of reach shows in the round.
+			results[i], _ = c.prober.Probe(bounded, s.Agent, specs[i])
+		})
+	}
+	all.Wait()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.passes = append(c.passes, results)
+}
+
+// follow probes again what failed, from the agents on which most failed: a fault that lasts fails again, and a moment
+// that is over does not.
+func (c *climb) follow(ctx context.Context) {
+	if c == nil || len(c.passes) == 0 {
+		return
+	}
+	type suspect struct{ sender, failed int }
+	var suspects []suspect
+	specs := make([][]ladder.Spec, len(c.senders))
+	for i, s := range c.senders {
+		for k, p := range s.Probes {
+			if c.failed(i, k) && len(specs[i]) < followProbes {
+				again := p.Spec
+				again.Count = followCount
+				specs[i] = append(specs[i], again)
+			}
+		}
+		if n := len(specs[i]); n > 0 {
+			suspects = append(suspects, suspect{i, n})
+		}
+	}
+	if len(suspects) == 0 {
+		return
+	}
+	slices.SortStableFunc(suspects, func(a, b suspect) int { return cmp.Compare(b.failed, a.failed) })
+	for _, s := range suspects[min(len(suspects), followAgents):] {
+		specs[s.sender] = nil
+	}
+	bounded, cancel := context.WithTimeout(ctx, followWithin)
+	defer cancel()
+	c.pass(bounded, specs)
+	c.spread(specs)
+}
+
+// failed reports whether the sender's probe failed in a pass.
+func (c *climb) failed(sender, probe int) bool {
+	for _, pass := range c.passes {
+		if results := pass[sender]; probe < len(results) && results[probe].Failed() > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// spread puts the results of the last pass, which had the failed probes alone, where the probes stand in the plan.
+func (c *climb) spread(specs [][]ladder.Spec) {
+	last := c.passes[len(c.passes)-1]
+	c.passes = c.passes[:len(c.passes)-1]
+	spread := make([][]ladder.Result, len(c.senders))
+	for i, s := range c.senders {
+		if len(last[i]) != len(specs[i]) || len(specs[i]) == 0 {
+			continue
+		}
+		spread[i] = make([]ladder.Result, len(s.Probes))
+		next := 0
+		for k := range s.Probes {
+			if next < len(last[i]) && c.failed(i, k) {
+				spread[i][k] = last[i][next]
+				next++
+			}
+		}
+	}
+	c.passes = append(c.passes, spread)
+}
+
+// observations returns what each probe saw in all passes together.
+func (c *climb) observations() []ladder.Observation {
+	if c == nil {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var all []ladder.Observation
+	for i, s := range c.senders {
+		for k, p := range s.Probes {
+			o := p.Of
+			for _, pass := range c.passes {
+				if k >= len(pass[i]) || pass[i][k].Sent == 0 {
+					continue
+				}
+				o.Passes++
+				if pass[i][k].Failed() > 0 {
+					o.FailedPasses++
+				}
+				o.Add(pass[i][k].Counts)
+			}
+			if o.Sent > 0 {
+				all = append(all, o)
+			}
+		}
+	}
+	return all
+}
