@@ -107,6 +107,24 @@ func TestComponentsWithTheSamePathsAreOneGroup(t *testing.T) {
 	}
 }
 
+func TestWhatASuspectAsksDoesNotCount(t *testing.T) {
+	in := cluster(func(_ ladder.Rung, from, _ string) uint64 {
+		if from == "c" {
+			return 5
+		}
+		return 0
+	})
+	in.Suspect = map[string]bool{"c": true}
+	for _, method := range []interface {
+		Name() string
+		Find(in infer.Input) []infer.Fault
+	}{Threshold{}, Votes{}, Cover{Least: 1}, Bounce{Weight: 1, Loss: 0.01}} {
+		if faults := method.Find(in); len(faults) != 0 {
+			t.Errorf("%s: %+v", method.Name(), faults)
+		}
+	}
+}
+
 func TestMatrix(t *testing.T) {
 	m := newMatrix(cluster(func(ladder.Rung, string, string) uint64 { return 1 }))
 	if len(m.sent) != 50 || len(m.start) != 51 {

@@ -1,5 +1,6 @@
 // Package baseline has four known ways to find faults, which the product's way is held against. All see the same
-// observations, and what they cross by the same function. A Service's backend is unknown to them.
+// observations, and what they cross by the same function. A Service's backend is unknown to them. What a suspect
+// agent asked does not count.
 package baseline
 
 import (
@@ -86,7 +87,7 @@ func newMatrix(in infer.Input) *matrix {
 	m.start = append(m.start, 0)
 	for i := range in.Observations {
 		o := &in.Observations[i]
-		if o.Sent == 0 {
+		if o.Sent == 0 || in.Suspect[o.From] {
 			continue
 		}
 		p := world.Probe{Rung: o.Rung, From: m.names.node(o.From), To: m.names.node(o.To), At: m.names.node(o.At),

@@ -30,6 +30,9 @@ func (t Threshold) Find(in infer.Input) []infer.Fault {
 	targets := map[infer.Component]seen{}
 	for i := range in.Observations {
 		o := &in.Observations[i]
+		if in.Suspect[o.From] {
+			continue
+		}
 		name := target(o)
 		s := targets[name]
 		s.paths++

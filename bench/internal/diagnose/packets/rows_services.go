@@ -230,7 +230,9 @@ func (s *scene) starved(requests, datagrams, asks float64) effect {
 	s.at(infer.Agent)
 	s.share = max(requests, asks)
 	if asks > 0 && s.random.IntN(2) == 0 {
+		// What a suspect agent asks counts for nothing. If it answers well, nothing else is left to be found.
 		s.out.Suspect = []int{s.x}
+		s.out.Truth.Known = requests == 0
 	}
 	return func(l leg, at *round.Attempt) round.Loss {
 		loss := round.Loss{}

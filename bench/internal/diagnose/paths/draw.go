@@ -16,8 +16,8 @@ func kinds() []infer.Part {
 	return []infer.Part{infer.Agent, infer.HostAgent, infer.PodNetwork, infer.Forwarding, infer.Overlay,
 		infer.NodeNetwork, infer.PolicyIn, infer.PolicyOut, infer.ProbePort, infer.PolicyPair, infer.PodPair,
 		infer.NodePair, infer.ZonePair, infer.ZonePodPair, infer.KubeProxy, infer.HostRoute, infer.NodePort,
-		infer.Endpoint, infer.Service, infer.LoadBalancer, infer.LoadBalancerWay, infer.Ingress, infer.IngressWay, infer.DNSServer,
-		infer.DNSService, infer.DNSWay, infer.APIServer, infer.SecondInterface, infer.SecondNetwork}
+		infer.Endpoint, infer.Service, infer.LoadBalancer, infer.LoadBalancerWay, infer.Ingress, infer.IngressWay,
+		infer.DNSServer, infer.DNSService, infer.DNSWay, infer.APIServer, infer.SecondInterface, infer.SecondNetwork}
 }
 
 // Generator draws faults of the path model.

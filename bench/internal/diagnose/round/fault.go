@@ -19,6 +19,8 @@ type Truth struct {
 	// Aspect is the affected traffic. AspectKnown says that it is exact; else a diagnosis is not judged by it.
 	Aspect      infer.Aspect `json:"Aspect"`
 	AspectKnown bool         `json:"AspectKnown,omitempty"`
+	// Known says that the agent itself reported the fault, so that a diagnosis need not find it, and may name it.
+	Known bool `json:"Known,omitempty"`
 	// Severity is the share of the affected probes that are lost, 0 to 1.
 	Severity float64 `json:"Severity"`
 }

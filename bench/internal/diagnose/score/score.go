@@ -39,7 +39,7 @@ type Kind struct{ Injected, Missed int }
 
 // Outcome is what a diagnosis was worth in one trial.
 type Outcome struct {
-	// Hit says for each injected fault whether it was found; False are the reports that were none.
+	// Hit says for each injected fault whether it was found or known before; False are the reports that were none.
 	Hit   []bool
 	False []infer.Fault
 }
@@ -51,7 +51,14 @@ func (t *Tally) Add(trial *round.Trial, reports []infer.Fault) Outcome {
 	if t.Kinds == nil {
 		t.Kinds, t.Wrong = map[string]Kind{}, map[string]int{}
 	}
-	if len(trial.Faults) > 0 {
+	unknown := 0
+	for i, f := range trial.Faults {
+		o.Hit[i] = f.Truth.Known
+		if !f.Truth.Known {
+			unknown++
+		}
+	}
+	if unknown > 0 {
 		t.Broken++
 	}
 	for rank, f := range reports {
@@ -73,6 +80,9 @@ func (t *Tally) Add(trial *round.Trial, reports []infer.Fault) Outcome {
 		}
 	}
 	for i, f := range trial.Faults {
+		if f.Truth.Known {
+			continue
+		}
 		k := t.Kinds[f.Truth.Kind]
 		k.Injected++
 		t.Injected++

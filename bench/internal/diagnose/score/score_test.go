@@ -87,6 +87,27 @@ func TestKindsAndAspects(t *testing.T) {
 	}
 }
 
+func TestWhatAnAgentSaidItselfNeedNotBeFound(t *testing.T) {
+	agent := node(infer.Agent, "a")
+	for _, c := range []struct {
+		name         string
+		reports      []infer.Fault
+		falseReports int
+	}{
+		{"nothing reported", nil, 0},
+		{"the agent reported", []infer.Fault{report(1, agent)}, 0},
+		{"something else reported", []infer.Fault{report(1, node(infer.PolicyOut, "a"))}, 1},
+	} {
+		tr := trial([]infer.Component{agent})
+		tr.Faults[0].Truth.Known = true
+		var tally Tally
+		tally.Add(tr, c.reports)
+		if tally.Injected != 0 || tally.Broken != 0 || tally.Hits != 0 || tally.False != c.falseReports {
+			t.Errorf("%s: %+v", c.name, tally)
+		}
+	}
+}
+
 func TestCalibrationError(t *testing.T) {
 	overlay, other := node(infer.Overlay, "a"), node(infer.Overlay, "b")
 	for _, c := range []struct {
