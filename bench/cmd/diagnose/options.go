@@ -24,6 +24,8 @@ type options struct {
 	tenth   bool
 	most    int
 	results string
+	// training takes the evaluation's rows with training seeds.
+	training bool
 	// limit is after how long no trial begins; 0 is never.
 	limit time.Duration
 }
@@ -54,6 +56,7 @@ func parse(args []string) (options, error) {
 	flags.BoolVar(&o.tune, "tune", false, "print the baselines' best settings on training seeds, from -trials of "+
 		"each size")
 	flags.BoolVar(&o.tenth, "tenth", false, "take a tenth of the evaluation's trials")
+	flags.BoolVar(&o.training, "training", false, "take the evaluation's rows with training seeds; nothing is kept")
 	flags.IntVar(&o.most, "most", table.MostNodes, "of the evaluation, take rows up to this many nodes")
 	flags.StringVar(&o.results, "results", "bench/results", "folder for the evaluation's figures, as JSON lines; "+
 		"empty is none")
@@ -88,7 +91,7 @@ func (o options) validate(flags *flag.FlagSet) error {
 	var failures []error
 	flags.Visit(func(f *flag.Flag) {
 		switch f.Name {
-		case "tenth", "most", "results":
+		case "tenth", "most", "results", "training":
 		default:
 			failures = append(failures, fmt.Errorf("-%s needs -nodes: the evaluation's rows are fixed", f.Name))
 		}

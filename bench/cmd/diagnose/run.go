@@ -57,7 +57,10 @@ func one(ctx context.Context, o options, out io.Writer) (int, error) {
 // simulated beside it.
 func evaluate(ctx context.Context, o options, out io.Writer) (int, error) {
 	var rows []table.Spec
-	for _, r := range table.Rows() {
+	for i, r := range table.Rows() {
+		if o.training {
+			r.Seed = table.TrainingSeed(i)
+		}
 		if o.tenth {
 			r.Trials = max(1, r.Trials/10)
 		}
@@ -74,6 +77,9 @@ func evaluate(ctx context.Context, o options, out io.Writer) (int, error) {
 	for i, r := range results {
 		r.Spec.Trials = max(1, r.Done)
 		fmt.Fprintf(out, "row %d again: make bench-diagnose DIAGNOSE=\"%s\"\n", i, strings.Join(r.Spec.Args(), " "))
+	}
+	if o.training {
+		return status, nil
 	}
 	return status, keep(o.results, results)
 }

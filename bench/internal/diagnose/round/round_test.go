@@ -81,6 +81,20 @@ func TestAFaultBehindAnotherIsNotSeen(t *testing.T) {
 	}
 }
 
+func TestWhatTwoFaultsLostIsNeithers(t *testing.T) {
+	w := world.New(world.Config{Nodes: 12, Zones: 3, Seed: 1})
+	trial := play(w, quiet(), toNode(5, 0.4), toNode(5, 0.4))
+	failed := uint64(0)
+	for _, o := range trial.Input.Observations {
+		failed += o.Failed()
+	}
+	// Of each probe 0.64 is lost, and 0.48 by one of the faults alone.
+	if alone := trial.Lost[0] + trial.Lost[1]; alone > failed*9/10 || alone < failed/2 {
+		t.Errorf("of %d lost probes %d and %d are said to be lost by one fault alone", failed, trial.Lost[0],
+			trial.Lost[1])
+	}
+}
+
 func TestEvidence(t *testing.T) {
 	const background = 1e-4
 	for _, c := range []struct {

@@ -39,22 +39,22 @@ func localiser(name string, severity round.Severity) (Localiser, error) {
 	return nil, fmt.Errorf("the method is %q and must be one of %v", name, Methods())
 }
 
-// tuned are the baselines with the best of all Grid settings on training seeds, as -tune finds them: one set for hard
-// faults and one for gray ones, since none serves both well.
+// tuned are the baselines with the best of all settings of the grid on training seeds, as -tune finds them: one set for
+// hard faults and one for gray ones, since none serves both well.
 func tuned(severity round.Severity) []Localiser {
 	if severity == round.Hard {
 		return []Localiser{
-			baseline.Threshold{Loss: 0.5, Share: 0.5},
-			baseline.Votes{Share: 0.05, Least: 4},
-			baseline.Cover{Ratio: 0.6, Loss: 0, Least: 2},
-			baseline.Bounce{Weight: 10, Loss: 0.5},
+			baseline.Threshold{Loss: 0.9, Share: 1},
+			baseline.Votes{Share: 0.01, Least: 4},
+			baseline.Cover{Ratio: 0.4, Loss: 0.5, Least: 4},
+			baseline.Bounce{Weight: 0.1, Loss: 0.9},
 		}
 	}
 	return []Localiser{
-		baseline.Threshold{Loss: 0, Share: 0.2},
-		baseline.Votes{Share: 0.05, Least: 4},
-		baseline.Cover{Ratio: 0.02, Loss: 0, Least: 2},
-		baseline.Bounce{Weight: 10, Loss: 0.02},
+		baseline.Threshold{Loss: 0.3, Share: 0.5},
+		baseline.Votes{Share: 0.01, Least: 4},
+		baseline.Cover{Ratio: 0.4, Loss: 0, Least: 8},
+		baseline.Bounce{Weight: 30, Loss: 0.005},
 	}
 }
 
@@ -73,13 +73,13 @@ func grid() []Localiser {
 	}
 	for _, ratio := range []float64{0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.95} {
 		for _, loss := range []float64{0, 0.05, 0.5} {
-			for _, least := range []float64{1, 2, 4} {
+			for _, least := range []float64{1, 2, 4, 8, 16} {
 				all = append(all, baseline.Cover{Ratio: ratio, Loss: loss, Least: least})
 			}
 		}
 	}
-	for _, weight := range []float64{0.01, 0.1, 1, 10, 30} {
-		for _, loss := range []float64{0.01, 0.03, 0.1, 0.3, 0.6, 0.9} {
+	for _, weight := range []float64{0.01, 0.1, 1, 10, 30, 100} {
+		for _, loss := range []float64{0.005, 0.01, 0.03, 0.1, 0.3, 0.6, 0.9} {
 			all = append(all, baseline.Bounce{Weight: weight, Loss: loss})
 		}
 	}

@@ -31,6 +31,9 @@ func Rows() []Spec {
 	return rows
 }
 
+// TrainingSeed returns the first of a row's seeds for training, of which each row has 1,000.
+func TrainingSeed(row int) uint64 { return 1 + 1_000*uint64(row) } // #nosec G115 -- an index
+
 // Limits returns after how long no further trial of a row begins, and after how long it is ended whatever it does, so
 // that the evaluation ends within 15 minutes on two cores.
 func (s Spec) Limits() (begin, end time.Duration) {

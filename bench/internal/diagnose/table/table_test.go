@@ -22,6 +22,10 @@ func TestRowsAreValidAndHaveSeedsOfTheirOwn(t *testing.T) {
 			t.Errorf("row %d begins with seed %d, and the one before ends with %d", i, r.Seed, end)
 		}
 		end = r.Seed + uint64(r.Trials) // #nosec G115 -- a positive count
+		training := r
+		if training.Seed = TrainingSeed(i); training.Validate() != nil || training.Trials > 1000 {
+			t.Errorf("row %d has no training seeds: %v", i, training.Validate())
+		}
 		begin, limit := r.Limits()
 		if begin >= limit {
 			t.Errorf("row %d may begin a trial %v after its beginning and ends after %v", i, begin, limit)
