@@ -124,6 +124,9 @@ func (p *player) send(probe *world.Probe) {
 	}
 	o := p.world.Bare(probe)
 	o.Sent = uint64(probe.Sent) // #nosec G115 -- a small count
+	if !probe.Counted {
+		o.Passes = world.Passes
+	}
 	if !probe.Chosen() && !p.touched(probe) && !p.noisy(probe) {
 		o.Answered, o.Mean, o.Max = o.Sent, usual, slowest
 		p.observations = append(p.observations, o)
@@ -157,7 +160,7 @@ func (p *player) each(probe *world.Probe, o *ladder.Observation) {
 		forced = p.random.IntN(probe.Sent)
 	}
 	a := Attempt{Probe: probe, Endpoint: world.None}
-	sum := time.Duration(0)
+	sum, failedIn := time.Duration(0), world.None
 	for i := range probe.Sent {
 		a.Number, a.Pass = i, i*world.Passes/probe.Sent
 		p.choose(&a)
@@ -168,6 +171,9 @@ func (p *player) each(probe *world.Probe, o *ladder.Observation) {
 				o.Failures = make(map[ladder.Failure]uint64, 1)
 			}
 			o.Failures[r.failed]++
+			if !probe.Counted && failedIn != a.Pass {
+				o.FailedPasses, failedIn = o.FailedPasses+1, a.Pass
+			}
 			continue
 		}
 		o.Answered++

@@ -57,6 +57,13 @@ func TestAHardFaultLosesItsTrafficAlone(t *testing.T) {
 	lost := uint64(0)
 	for _, o := range trial.Input.Observations {
 		hit := o.Rung == ladder.PodToPod && o.To == w.Nodes[5] && o.Method == ladder.UDP
+		passes := world.Passes
+		if o.Counted {
+			passes = 0
+		}
+		if o.Passes != passes || hit && o.FailedPasses != passes || !hit && o.FailedPasses != 0 {
+			t.Errorf("%d of %d passes failed: %+v", o.FailedPasses, o.Passes, o)
+		}
 		if hit && (o.Answered != 0 || o.Failures[ladder.NoAnswer] != o.Sent) || !hit && o.Failed() != 0 {
 			t.Errorf("%+v", o)
 		}
