@@ -64,7 +64,7 @@ func (s symptoms) oneOf(n int) bool {
 func (l locator) causeOf(f infer.Fault) cause {
 	s := l.symptomsOf(f)
 	loss := lossOf(f)
-	if f.Aspect.Large || s.mtu > 0 && s.mostly(ladder.NoAnswer, ladder.TooLarge, ladder.NoReply) && !s.whole() {
+	if f.Aspect.Large {
 		return s.tooLarge()
 	}
 	switch f.Component.Part {

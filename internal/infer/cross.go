@@ -83,6 +83,7 @@ func crossed(o *ladder.Observation, zones map[string]string) []crossing {
 		c.at(asker, o.From, Agent, SecondInterface)
 		c.of(Component{Part: SecondNetwork, Service: o.Service})
 		c.at(answerer, o.To, SecondInterface, Agent)
+		c.sharedLink(o.From, o.To)
 	default:
 		c.services(o)
 	}
@@ -123,6 +124,15 @@ func (c *crossings) backToPod(pod, host string) {
 	c.of(pair(PodPair, pod, host))
 	c.zonePair(ZonePodPair, pod, host)
 	c.at(answerer, host, Overlay)
+	for i := first; i < len(c.all); i++ {
+		c.all[i].maybe = true
+	}
+}
+
+// sharedLink adds the nodes' network, over which a further network may run.
+func (c *crossings) sharedLink(from, to string) {
+	first := len(c.all)
+	c.nodes(from, to)
 	for i := first; i < len(c.all); i++ {
 		c.all[i].maybe = true
 	}
@@ -199,8 +209,12 @@ func throughService(r ladder.Rung) bool {
 // may reports whether a fault of the component can make probes fail in this way. What was refused had reached somebody
 // who refused; a connection without a reply shows that small packets pass; what the own node did not send has its
 // cause there.
-func (c crossing) may(failure ladder.Failure, large bool) bool {
+func (c crossing) may(failure ladder.Failure, method ladder.Method) bool {
 	switch failure {
+	case ladder.NoAnswer:
+		// The kernel makes connections for a process that does nothing.
+		process := c.Part == Agent || c.Part == HostAgent
+		return !process || method != ladder.TCP && method != ladder.HTTP
 	case ladder.Refused, ladder.Reset:
 		switch c.Part {
 		case NodeNetwork, NodePair, ZonePair, Overlay, PodPair, ZonePodPair, PodNetwork, SecondNetwork:
@@ -208,14 +222,18 @@ func (c crossing) may(failure ladder.Failure, large bool) bool {
 		case Agent, HostAgent:
 			return c.of == answerer
 		}
-	case ladder.NoReply, ladder.BadReply:
+	case ladder.NoReply:
+		if c.Part == Agent || c.Part == HostAgent {
+			return c.of == answerer
+		}
+	case ladder.BadReply:
 		switch c.Part {
 		case Agent, HostAgent:
 			return c.of == answerer
-		case DNSServer, Service, Endpoint, LoadBalancer, Ingress, DNSService, APIServer:
+		case DNSServer, Service, Endpoint, LoadBalancer, Ingress, DNSService, APIServer, KubeProxy, NodePort:
 			return true
 		}
-		return large
+		return false
 	case ladder.NotPermitted, ladder.TooLarge:
 		switch c.Part {
 		case NodeNetwork, PolicyOut, Overlay, PodNetwork, Forwarding, SecondInterface:

@@ -55,7 +55,7 @@ func (e *evidence) addFailures(n int, o *ladder.Observation, crossed []crossing,
 		}
 		f := failing{observation: n, bucket: b, count: float64(count), expected: expected}
 		for _, c := range crossed {
-			if !c.may(failure, o.Large) {
+			if !c.may(failure, o.Method) {
 				continue
 			}
 			i := e.component(c.Component)
@@ -80,10 +80,19 @@ func (e *evidence) addPasses(o *ladder.Observation, crossed []crossing) {
 			continue
 		}
 		e.passed[i][b] += float64(o.Answered)
-		if connected > 0 && !o.Large && !c.may(ladder.NoReply, false) {
-			e.passed[i][b] += float64(connected)
+		if small := bucketOf(o.Family, o.Method, false); connected > 0 && c.carries() {
+			e.passed[i][small] += float64(connected)
 		}
 	}
+}
+
+// carries reports whether the component carries packets, so that a connection that is made has passed through it.
+func (c crossing) carries() bool {
+	switch c.Part {
+	case Agent, HostAgent, DNSServer, Service, Endpoint, LoadBalancer, Ingress, DNSService, APIServer:
+		return false
+	}
+	return true
 }
 
 // through is how many probes of the traffic passed through the component.

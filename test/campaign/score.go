@@ -1,0 +1,193 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
+)
+
+// outcome is one round and what its report names.
+type outcome struct {
+	Injected []injected `json:"injected"`
+	// Reported says that there was a report.
+	Reported bool                    `json:"reported"`
+	Result   string                  `json:"result"`
+	Findings []systemv1beta1.Finding `json:"findings"`
+	Took     time.Duration           `json:"took"`
+	// Detected: there is a finding. Right: for each fault, whether its component and place are named by one of the first
+	// findings, as many as there are faults; RightOfThree by one of the first three. Cause: whether its cause is named.
+	Detected            bool
+	Right, RightOfThree []bool
+	Cause               []bool
+}
+
+// mostRanked is how many findings count for RightOfThree.
+const mostRanked = 3
+
+func judge(faults []injected, report *systemv1beta1.KdoctorReport, reported bool, took time.Duration) outcome {
+	o := outcome{Injected: faults, Reported: reported, Took: took}
+	if reported {
+		o.Findings = report.Spec.Findings
+		o.Result = "pass"
+		if slices.Contains(report.Spec.FailedRoundNumber, report.Spec.ReportRoundNumber) {
+			o.Result = "fail"
+		}
+	}
+	o.Detected = len(o.Findings) > 0
+	first := o.Findings[:min(len(o.Findings), max(len(faults), 1))]
+	three := o.Findings[:min(len(o.Findings), max(mostRanked, len(faults)))]
+	for _, f := range faults {
+		o.Right = append(o.Right, slices.ContainsFunc(first, f.named))
+		o.RightOfThree = append(o.RightOfThree, slices.ContainsFunc(three, f.named))
+		o.Cause = append(o.Cause, slices.ContainsFunc(first, f.explained))
+	}
+	return o
+}
+
+// named reports whether the finding names the fault's component, alone or in a group, and its place.
+func (f injected) named(found systemv1beta1.Finding) bool {
+	parts := strings.Split(found.Component, " or ")
+	if !slices.ContainsFunc(f.Fault.Components, func(c string) bool { return slices.Contains(parts, c) }) {
+		return false
+	}
+	switch f.Fault.Place {
+	case "node":
+		return strings.Contains(found.Where, f.On) || f.anywhere()
+	case "pair":
+		both := strings.Contains(found.Where, f.On) && strings.Contains(found.Where, f.Peer)
+		return both || strings.Contains(found.Where, "zones") || strings.Contains(found.Where, f.On)
+	}
+	return true
+}
+
+// anywhere reports whether the component is one of the whole cluster, whose place is no node.
+func (f injected) anywhere() bool {
+	return slices.ContainsFunc(f.Fault.Components, func(c string) bool {
+		return slices.Contains([]string{"Service endpoints", "Service", "DNS Service", "API server", "load balancer"}, c)
+	})
+}
+
+// alike are causes that the same probes fail for in the same way, so that only a look at the node tells them apart.
+// Rows of the same line count as the same cause.
+func alike() [][]string {
+	return [][]string{
+		{"OverlayPortBlocked", "TunnelAddressChanged", "ChecksumWrong"},
+		{"ForwardingOff", "ForwardingDropped", "LegacyRules"},
+		{"TunnelEntryStale", "OverlayPortBlocked", "PairBlocked"},
+		{"NeighbourWrong", "PairBlocked", "ZoneLinkDown"},
+		{"EndpointStale", "ConntrackStale"},
+		{"ListenerDead", "ListenerDown"},
+		{"NotReachable", "AddressNotAnnounced", "BalancerDown", "RouteMissing", "RouteBlocked", "APIServerUnreachable"},
+		{"WrongAnswer", "ForeignAnswer", "IngressRuleMissing", "IngressUnavailable", "UpstreamUnreachable"},
+		{"AgentFrozen", "BalancerFrozen", "IngressFrozen", "NotReachable"},
+		{"DNSServerDown", "DNSServerFrozen", "DNSServerRefuses"},
+		{"DNSServiceBroken", "ServiceRulesMissing"},
+		{"TCPDropped", "ProtocolFiltered"},
+		{"PacketLoss", "FlowsDropped", "RateLimited"},
+		{"InterfaceDown", "SecondNetworkBlocked", "ReversePathFilter"},
+		{"PathMTUTooSmall", "TunnelMTUTooSmall"},
+	}
+}
+
+// explained reports whether the finding names the fault and its cause.
+func (f injected) explained(found systemv1beta1.Finding) bool {
+	if !f.named(found) || found.Cause == "" {
+		return false
+	}
+	if found.Cause == f.Fault.Cause {
+		return true
+	}
+	return slices.ContainsFunc(alike(), func(group []string) bool {
+		return slices.Contains(group, found.Cause) && slices.Contains(group, f.Fault.Cause)
+	})
+}
+
+func header() string {
+	return fmt.Sprintf("%-44s %-6s %-9s %-5s %-5s %-5s %6s  %s", "FAULT", "ON", "RESULT", "FIRST", "THREE", "CAUSE", "SEC",
+		"NAMED")
+}
+
+func (o outcome) row() string {
+	on := ""
+	if len(o.Injected) > 0 {
+		on = strings.TrimSuffix(o.Injected[0].On+"-"+o.Injected[0].Peer, "-")
+	}
+	named := ""
+	for i, f := range o.Findings[:min(len(o.Findings), mostRanked)] {
+		if i > 0 {
+			named += "; "
+		}
+		named += fmt.Sprintf("%s @ %s [%s %.2f]", f.Component, f.Where, f.Cause, f.Probability)
+	}
+	return fmt.Sprintf("%-44s %-6s %-9s %-5s %-5s %-5s %6.1f  %s", names(o.Injected), on, o.Result, marks(o.Right),
+		marks(o.RightOfThree), marks(o.Cause), o.Took.Seconds(), named)
+}
+
+func marks(all []bool) string {
+	text := ""
+	for _, yes := range all {
+		if yes {
+			text += "y"
+		} else {
+			text += "-"
+		}
+	}
+	return text
+}
+
+// goals of the campaign, as shares.
+const (
+	goalOne   = 0.97
+	goalTwo   = 0.93
+	goalCause = 0.90
+)
+
+// share counts yes among all.
+type share struct{ yes, all int }
+
+func (s *share) add(yes bool) {
+	s.all++
+	if yes {
+		s.yes++
+	}
+}
+
+func (s share) misses(goal float64) bool { return s.all > 0 && float64(s.yes) < goal*float64(s.all) }
+
+func (s share) String() string { return fmt.Sprintf("%d of %d", s.yes, s.all) }
+
+// summarise prints the shares, and returns an error where a goal is missed.
+func summarise(all []outcome) error {
+	var one, two, three, cause, detected share
+	healthy, alarms := 0, 0
+	for _, o := range all {
+		if len(o.Injected) == 0 {
+			healthy++
+			if len(o.Findings) > 0 {
+				alarms++
+			}
+			continue
+		}
+		detected.add(o.Detected)
+		for i := range o.Injected {
+			if len(o.Injected) > 1 {
+				two.add(o.Right[i])
+				continue
+			}
+			one.add(o.Right[i])
+			three.add(o.RightOfThree[i])
+			cause.add(o.Cause[i])
+		}
+	}
+	fmt.Printf("\ndetected %v; component and place right: first %v (goal %.0f%%), in the first three %v; two at once %v "+
+		"(goal %.0f%%); cause %v (goal %.0f%%); false alarms in %d healthy rounds: %d\n", detected, one, 100*goalOne, three,
+		two, 100*goalTwo, cause, 100*goalCause, healthy, alarms)
+	if alarms > 0 || one.misses(goalOne) || two.misses(goalTwo) || cause.misses(goalCause) {
+		return errors.New("a goal is missed")
+	}
+	return nil
+}
