@@ -121,6 +121,10 @@ func Findings(round report.Round, judged verdict.Verdict) []Finding {
 	}
 	sure := slices.ContainsFunc(patterns, func(f Finding) bool { return f.Confidence == High })
 	all, properties := Localise(round, judged), propertyRules()
+	if round.Ladder != nil && !dead(round) {
+		// The ladder tells components apart, and found none that explains the few requests that failed.
+		all = nil
+	}
 	all = slices.DeleteFunc(all, func(f Finding) bool {
 		return sure && slices.ContainsFunc(properties, func(r commonRule) bool { return r.reason == f.Reason })
 	})
@@ -157,4 +161,16 @@ func covers(located, f Finding) bool {
 func surestFirst(all []Finding) []Finding {
 	slices.SortStableFunc(all, func(a, b Finding) int { return cmp.Compare(rank(a.Confidence), rank(b.Confidence)) })
 	return all
+}
+
+// dead reports whether a path failed for all of its requests.
+func dead(round report.Round) bool {
+	for i := range round.Agents {
+		for k := range round.Agents[i].Paths {
+			if p := &round.Agents[i].Paths[k]; p.Sent > 0 && p.OK == 0 {
+				return true
+			}
+		}
+	}
+	return false
 }

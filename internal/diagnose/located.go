@@ -27,7 +27,39 @@ func Locate(round report.Round, judged verdict.Verdict, climbed []ladder.Observa
 			found = append(found, l.finding(f))
 		}
 	}
-	return summary(climbed, cluster), found
+	spent := summary(climbed, cluster)
+	spent.SmallestLoss = smallest(seen)
+	return spent, found
+}
+
+// smallest returns, for each rung, the smallest loss at one node that these observations show.
+func smallest(seen []ladder.Observation) []report.LossBound {
+	type place struct {
+		rung ladder.Rung
+		node string
+	}
+	through := map[place]uint64{}
+	nodes := map[string]bool{}
+	for i := range seen {
+		o := &seen[i]
+		nodes[o.From] = true
+		through[place{o.Rung, o.From}] += o.Sent
+		if o.To != "" && o.To != o.From {
+			through[place{o.Rung, o.To}] += o.Sent
+		}
+	}
+	fewest := map[ladder.Rung]uint64{}
+	for at, n := range through {
+		if least, ok := fewest[at.rung]; !ok || n < least {
+			fewest[at.rung] = n
+		}
+	}
+	bounds := make([]report.LossBound, 0, len(fewest))
+	for _, rung := range slices.Sorted(maps.Keys(fewest)) {
+		loss := infer.SmallestLoss(fewest[rung], len(nodes))
+		bounds = append(bounds, report.LossBound{Rung: rung, Probes: fewest[rung], Loss: math.Round(loss*1e4) / 1e4})
+	}
+	return bounds
 }
 
 // summary returns what the ladder cost and saw.
@@ -241,10 +273,10 @@ func (l locator) evidence(f infer.Fault) []string {
 	var all, clean []string
 	for _, s := range rows {
 		if s.lost == 0 {
-			clean = append(clean, fmt.Sprintf("%s %d of %d", rungTitle(s.rung), s.sent, s.sent))
+			clean = append(clean, fmt.Sprintf("%s %d of %d", RungTitle(s.rung), s.sent, s.sent))
 			continue
 		}
-		line := fmt.Sprintf("%s: %d of %d answered", rungTitle(s.rung), s.sent-s.lost, s.sent)
+		line := fmt.Sprintf("%s: %d of %d answered", RungTitle(s.rung), s.sent-s.lost, s.sent)
 		all = append(all, line+" ("+kindsOf(s.how)+")")
 	}
 	if len(clean) > 0 {

@@ -86,8 +86,8 @@ func partOf(p infer.Part) part {
 	return part{part: p, reason: "Fault"}
 }
 
-// rungTitle is a rung's name for people.
-func rungTitle(r ladder.Rung) string {
+// RungTitle is a rung's name for people.
+func RungTitle(r ladder.Rung) string {
 	switch r {
 	case ladder.Self:
 		return "pod to its own address"

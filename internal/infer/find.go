@@ -84,8 +84,40 @@ func (f *finder) candidates() int {
 	for i := range f.in.Observations {
 		nodes[f.in.Observations[i].From] = true
 	}
+	return candidatesOf(len(nodes))
+}
+
+// candidatesOf is how many components there may be on the nodes.
+func candidatesOf(nodes int) int {
 	const parts = 14
-	return len(nodes) * parts
+	return nodes * parts
+}
+
+// SmallestLoss returns the smallest share of probes, 0 to 1, that a fault must lose so that a round with this many
+// probes through it is expected to show it, in a cluster of the number of nodes; 1 if even the loss of all probes shows
+// nothing. It solves n D(q || p0) = the price of a claim, where D is the Kullback-Leibler divergence between losses of
+// the shares q and p0.
+func SmallestLoss(probes uint64, nodes int) float64 {
+	price := priceOf(candidatesOf(nodes))
+	enough := func(q float64) bool {
+		d := q * math.Log(q/leastBackground)
+		if q < 1 {
+			d += (1 - q) * math.Log((1-q)/(1-leastBackground))
+		}
+		return float64(probes)*d >= price
+	}
+	if !enough(certain) {
+		return 1
+	}
+	low, high := leastBackground, certain
+	for range 40 {
+		if middle := (low + high) / 2; enough(middle) {
+			high = middle
+		} else {
+			low = middle
+		}
+	}
+	return max(high, 20*leastBackground)
 }
 
 // prediction says how likely probes through Services fail because of faults that are known.

@@ -44,7 +44,12 @@ type search struct {
 
 func newSearch(e *evidence, background float64, candidates int) *search {
 	return &search{evidence: e, aspects: aspects(), background: max(background, leastBackground),
-		price: math.Log(float64(max(candidates, 1)) * float64(len(aspects())) / alarm), prior: prior}
+		price: priceOf(candidates), prior: prior}
+}
+
+// priceOf is what a claim costs in nats where there are so many components.
+func priceOf(candidates int) float64 {
+	return math.Log(float64(max(candidates, 1)) * float64(len(aspects())) / alarm)
 }
 
 // prior is what a claim costs beyond the price of every claim, in nats: what affects one pair is a narrower claim than

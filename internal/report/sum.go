@@ -228,9 +228,20 @@ type Ladder struct {
 	Failed  uint64 `json:"Failed"`
 	// Hosts is on how many nodes an agent in the host network took part.
 	Hosts int `json:"Hosts"`
+	// SmallestLoss has, for each kind of path, the smallest loss at one node that the round could have seen.
+	SmallestLoss []LossBound `json:"SmallestLoss,omitempty"`
 	// Failing are observations with failures, at most MaxFailing; MoreFailing is how many there are beyond.
 	Failing     []ladder.Observation `json:"Failing,omitempty"`
 	MoreFailing int                  `json:"MoreFailing,omitempty"`
+}
+
+// LossBound is the smallest loss at one node that a round could have seen on one kind of path.
+type LossBound struct {
+	Rung ladder.Rung `json:"Rung"`
+	// Probes is how many probes and requests of the kind began or ended at the node with the fewest, Loss the share of
+	// them, 0 to 1, that had to be lost to be seen.
+	Probes uint64  `json:"Probes"`
+	Loss   float64 `json:"Loss"`
 }
 
 // MaxFailing bounds Ladder.Failing.

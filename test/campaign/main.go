@@ -84,7 +84,7 @@ func run(ctx context.Context, args []string) (err error) {
 	}
 	c := &campaign{options: o, cluster: cluster.New(cluster.Config{Name: o.name, Build: o.build, Chart: o.chart,
 		Version: o.version, Progress: os.Stderr, Values: []string{"agent.loadBalancer.mode=Always",
-			"ingress.mode=Always", "controller.replicas=1", fmt.Sprintf("hostAgent.enabled=%t", o.hosts)}})}
+			"ingress.mode=Always", "controller.replicas=1", `controller.nodeSelector.kubernetes\.io/hostname=n0`, fmt.Sprintf("hostAgent.enabled=%t", o.hosts)}})}
 	if err := c.up(ctx); err != nil {
 		return err
 	}

@@ -158,9 +158,6 @@ func (c *campaign) rounds(ctx context.Context, faults []fault) error {
 			return err
 		}
 	}
-	if err := c.write(); err != nil {
-		return err
-	}
 	return summarise(c.results)
 }
 
@@ -217,7 +214,7 @@ func (c *campaign) one(ctx context.Context, faults []injected) error {
 	result := judge(faults, report, err == nil, took)
 	c.results = append(c.results, result)
 	fmt.Println(result.row())
-	return nil
+	return c.write()
 }
 
 func names(faults []injected) string {

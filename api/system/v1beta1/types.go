@@ -78,6 +78,8 @@ type KdoctorReportSpec struct {
 	Notes []Note `json:"Notes,omitempty"`
 	// Findings say where faults are, as far as the figures tell; left out when nothing was found.
 	Findings []Finding `json:"Findings,omitempty"`
+	// Diagnosis is what the probes beside the counted requests cost and saw; left out in a round without them.
+	Diagnosis *Diagnosis `json:"Diagnosis,omitempty"`
 	// Load is the load that the round's agents were given; left out when nothing is known of it.
 	Load *Load `json:"Load,omitempty"`
 	// ReducedLoad says why the load was lower than the task asks for; left out when it was not.
@@ -181,6 +183,29 @@ type Load struct {
 	// AnswerBytesPerSecond is how many bytes of such answers one agent receives when all requests are answered; left
 	// out with it.
 	AnswerBytesPerSecond int64 `json:"AnswerBytesPerSecond,omitempty"`
+}
+
+// Diagnosis is what the probes that tell components apart cost and saw. They are no part of the counted requests.
+type Diagnosis struct {
+	// Agents is how many agents sent probes, those in the nodes' host networks included; HostAgents is how many of these
+	// there are. Without them some components cannot be told apart.
+	Agents     int64 `json:"Agents"`
+	HostAgents int64 `json:"HostAgents"`
+	// Probes is how many probes were sent in the whole round, Failed how many of them failed.
+	Probes int64 `json:"Probes"`
+	Failed int64 `json:"Failed"`
+	// SmallestLoss has, for each kind of path, the smallest loss at one node that the round could have seen.
+	SmallestLoss []SmallestLoss `json:"SmallestLoss,omitempty"`
+}
+
+// SmallestLoss is the smallest loss at one node that a round could have seen on one kind of path.
+type SmallestLoss struct {
+	// Path is the kind of path, such as "pod to pod".
+	Path string `json:"Path"`
+	// Probes is how many probes and requests of the kind the node with the fewest had.
+	Probes int64 `json:"Probes"`
+	// Percent is the loss in percent, up to 100; 100 means that nothing less than the loss of all would have shown.
+	Percent float64 `json:"Percent"`
 }
 
 // Finding is one fault and where it is.

@@ -56,3 +56,17 @@ func findings(stored verdict.StoredRound) []systemv1beta1.Finding {
 	}
 	return all
 }
+
+// diagnosis says what the ladder cost and saw; nil in a round without one.
+func diagnosis(l *report.Ladder) *systemv1beta1.Diagnosis {
+	if l == nil {
+		return nil
+	}
+	d := &systemv1beta1.Diagnosis{Agents: int64(l.Senders), HostAgents: int64(l.Hosts), Probes: count(l.Sent),
+		Failed: count(l.Failed)}
+	for _, b := range l.SmallestLoss {
+		d.SmallestLoss = append(d.SmallestLoss, systemv1beta1.SmallestLoss{Path: diagnose.RungTitle(b.Rung),
+			Probes: count(b.Probes), Percent: 100 * b.Loss})
+	}
+	return d
+}

@@ -107,6 +107,7 @@ func tell(spec *systemv1beta1.KdoctorReportSpec, stored verdict.StoredRound, fig
 		spec.Notes = append(spec.Notes, systemv1beta1.Note{Code: string(n.Code), Message: n.String()})
 	}
 	spec.Findings = findings(stored)
+	spec.Diagnosis = diagnosis(stored.Round.Ladder)
 	spec.Load = load(stored.Round.Budget)
 	spec.ReducedLoad = phrases.Reduction(stored.Round.Budget)
 	spec.LoadOfOthers = phrases.OtherRounds(stored.Round.Budget)

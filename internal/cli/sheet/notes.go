@@ -23,12 +23,12 @@ func findings(spec systemv1beta1.KdoctorReportSpec, o Options) []string {
 	var lines []string
 	const label = "Finding: "
 	for _, f := range shown {
-		text := wrap(fmt.Sprintf("%s%s (%s; confidence %s).", label, f.Message, f.Component, f.Confidence), o.Width, 0)
+		text := wrap(fmt.Sprintf("%s%s (%s; %s).", label, f.Message, f.Component, sureness(f)), o.Width, 0)
 		text[0] = paint(strings.TrimSpace(label), failed, o.Color) +
 			strings.TrimPrefix(text[0], strings.TrimSpace(label))
 		lines = append(lines, text...)
 		if o.Wide {
-			for _, e := range f.Evidence {
+			for _, e := range more(f) {
 				lines = append(lines, wrap(e, o.Width, 2)...)
 			}
 		}
@@ -38,6 +38,60 @@ func findings(spec systemv1beta1.KdoctorReportSpec, o Options) []string {
 	}
 	if spec.LeftOut != nil && spec.LeftOut.Findings > 0 {
 		lines = append(lines, count(spec.LeftOut.Findings, "more finding")+" that the report leaves out.")
+	}
+	return lines
+}
+
+// sureness is how sure a finding is: its probability where one was computed.
+func sureness(f systemv1beta1.Finding) string {
+	if f.Probability > 0 {
+		return fmt.Sprintf("probability %.2f", f.Probability)
+	}
+	return "confidence " + f.Confidence
+}
+
+// more is what the wide form says of a finding: its figures, what else it might be, and how to check it.
+func more(f systemv1beta1.Finding) []string {
+	all := append([]string{}, f.Evidence...)
+	for _, against := range f.Against {
+		all = append(all, "against it: "+against)
+	}
+	if f.RunnerUp != "" {
+		all = append(all, "next best explanation: "+f.RunnerUp)
+	}
+	if f.Falsify != "" {
+		all = append(all, "it is wrong if "+f.Falsify)
+	}
+	if f.Command != "" {
+		all = append(all, "try: "+f.Command)
+	}
+	return all
+}
+
+// diagnosed says what the probes beside the requests cost and, in the wide form, what loss the round could have seen.
+func diagnosed(d *systemv1beta1.Diagnosis, o Options) []string {
+	if d == nil {
+		return nil
+	}
+	text := fmt.Sprintf("Diagnosis: %s from %s beside the requests", count(d.Probes, "probe"), count(d.Agents, "agent"))
+	if d.Failed > 0 {
+		text += fmt.Sprintf(", %d failed", d.Failed)
+	}
+	if d.HostAgents == 0 {
+		text += "; without agents in the nodes' host networks (hostAgent.enabled in the chart) some components cannot be " +
+			"told apart"
+	}
+	lines := wrap(text+".", o.Width, 0)
+	if !o.Wide {
+		return lines
+	}
+	var seen []string
+	for _, l := range d.SmallestLoss {
+		seen = append(seen, fmt.Sprintf("%s %.2g%%", l.Path, l.Percent))
+	}
+	if len(seen) > 0 {
+		lines = append(lines, wrap("The smallest loss at one node that would have shown: "+strings.Join(seen, ", ")+".",
+			o.Width, 2)...)
 	}
 	return lines
 }

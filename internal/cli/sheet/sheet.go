@@ -112,6 +112,7 @@ func Write(w io.Writer, r systemv1beta1.KdoctorReport, o Options) error {
 	section(others(r.Spec, o))
 	section(table(shown, o))
 	section(findings(r.Spec, o))
+	section(diagnosed(r.Spec.Diagnosis, o))
 	text.lines(closing(r, survey(r, shown), missing, o))
 	_, err := io.WriteString(w, text.String())
 	return err

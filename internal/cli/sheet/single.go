@@ -95,6 +95,7 @@ func (s *Single) End() error {
 			all-listed, count(all, "path")), s.o.Width, 0))
 	}
 	text.section(findings(s.report.Spec, s.o))
+	text.section(diagnosed(s.report.Spec.Diagnosis, s.o))
 	switch {
 	case s.o.Failed && s.o.Node == "" && !s.o.some():
 		text.lines(closing(s.report, surveySummary(s.report), s.missing(), s.o))

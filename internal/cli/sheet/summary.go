@@ -47,6 +47,7 @@ func writeSummary(w io.Writer, r systemv1beta1.KdoctorReport, o Options) error {
 	text.section(zonesNotPassed(s, o))
 	text.section(worstPaths(s, o))
 	text.section(findings(s, o))
+	text.section(diagnosed(s.Diagnosis, o))
 	text.lines(closing(r, seen, s.NotReported, o))
 	_, err := io.WriteString(w, text.String())
 	return err
