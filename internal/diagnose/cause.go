@@ -20,6 +20,8 @@ type symptoms struct {
 	kinds map[ladder.Failure]uint64
 	lost  uint64
 	mtu   int
+	// strangers is how often somebody at the node's address refused, or answered, who is not the agent there.
+	strangers uint64
 	// backends is how many backends the Service has, by the observations; 0 for another component. silent are the nodes
 	// of backends from which no answer came, although answers came from others.
 	backends int
@@ -37,7 +39,20 @@ func (l locator) symptomsOf(f infer.Fault) symptoms {
 		}
 	}
 	s.backends, s.silent, s.own = l.backendsOf(f)
+	if f.Component.Part == infer.NodeNetwork {
+		s.strangers = l.strangersAt(f.Component.Node)
+	}
 	return s
+}
+
+// strangersAt is how often somebody at the node's address refused, or answered, who is not the agent there.
+func (l locator) strangersAt(node string) (n uint64) {
+	for i := range l.seen {
+		if o := &l.seen[i]; o.To == node && (o.Rung == ladder.HostToHost || o.Rung == ladder.PodToHost) {
+			n += o.Failures[ladder.Refused] + o.Failures[ladder.WrongPeer]
+		}
+	}
+	return n
 }
 
 // mostly reports whether at least half of the failures are of these kinds.
@@ -120,7 +135,7 @@ func (s symptoms) process(loss string) cause {
 func (s symptoms) node(loss string) cause {
 	pair := s.fault.Component.Peer != ""
 	switch {
-	case s.mostly(ladder.WrongPeer), s.any(ladder.Refused) && s.mostly(ladder.Refused, ladder.WrongPeer):
+	case s.strangers > 0:
 		return cause{"AddressDuplicate", "another machine answers at the node's address (" + loss + ")",
 			"other machines with the node's address"}
 	case s.any(ladder.NotPermitted):

@@ -23,10 +23,11 @@ func Locate(round report.Round, judged verdict.Verdict, climbed []ladder.Observa
 	l := locator{cluster: cluster, seen: seen, faults: faults}
 	var found []Finding
 	for _, f := range faults {
-		if l.lasts(f) {
+		if l.lasts(f) && !l.behind(f) {
 			found = append(found, l.finding(f))
 		}
 	}
+	found = append(found, l.slow(suspects(judged))...)
 	spent := summary(climbed, cluster)
 	spent.SmallestLoss = smallest(seen)
 	return spent, found
@@ -114,6 +115,46 @@ func (l locator) lasts(f infer.Fault) bool {
 	return slices.ContainsFunc(f.Observations(), func(i int) bool {
 		return l.seen[i].Counted || l.seen[i].FailedPasses > 1
 	})
+}
+
+// behind reports whether a fault that explains more stands before the fault: a node whose network is broken, or whose
+// address another machine has, says nothing about the processes on it.
+func (l locator) behind(f infer.Fault) bool {
+	switch f.Component.Part {
+	case infer.Agent, infer.HostAgent, infer.ProbePort:
+	default:
+		return false
+	}
+	return slices.ContainsFunc(l.faults, func(other infer.Fault) bool {
+		same := other.Component.Node == f.Component.Node && other.Component.Peer == ""
+		return same && other.Component.Part == infer.NodeNetwork && other.Severity > f.Severity/2
+	})
+}
+
+// slow returns the faults that make paths slow without failing them.
+func (l locator) slow(suspect map[string]bool) []Finding {
+	late := slowed(l.seen)
+	faults := infer.Find(infer.Input{Zones: l.cluster.Zones, Suspect: suspect, Observations: late})
+	var found []Finding
+	for _, f := range faults {
+		broken := slices.ContainsFunc(l.faults, func(other infer.Fault) bool {
+			return other.Component.Node == f.Component.Node || other.Component.Peer == f.Component.Node
+		})
+		if f.Severity < slowSeverity || broken {
+			continue
+		}
+		worst := slowest(late, f.Observations())
+		row := partOf(f.Component.Part)
+		all := append([]infer.Component{f.Component}, f.Group...)
+		found = append(found, Finding{Reason: row.reason, Component: Component(names(all)), Where: l.where(f.Component),
+			Nodes: nodesAt(f.Component), Probability: rounded(f.Confidence), Confidence: confidenceOf(f), Cause: "Delay",
+			Message: fmt.Sprintf("%s of %s: slow, %d of %d paths across it take far longer than the fast ones of their "+
+				"kind; look at %s", names(all), l.where(f.Component), f.Explained, f.Crossed, row.look),
+			Evidence: []string{fmt.Sprintf("%s from %s to %s takes %v", RungTitle(worst.Rung), worst.From, worst.To,
+				worst.Mean)},
+			RunnerUp: runnerUp(f), Falsify: "the agents on the node are short of CPU"})
+	}
+	return found
 }
 
 // finding says a fault to people.

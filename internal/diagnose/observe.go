@@ -121,7 +121,7 @@ func nodesOf(pods []string, cluster Cluster) []string {
 
 // countsOf returns the counts of a path.
 func countsOf(p *report.Path) ladder.Counts {
-	c := ladder.Counts{Sent: p.Sent, Answered: p.OK, Peers: p.Peers}
+	c := ladder.Counts{Sent: p.Sent, Answered: p.OK, Peers: p.Peers, Mean: p.Latency.Quantile(0.5)}
 	for _, f := range p.Failures {
 		failure, ok := failureOf(f)
 		if !ok {

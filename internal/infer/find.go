@@ -177,27 +177,38 @@ func (p prediction) backends(o *ladder.Observation, rung ladder.Rung, from strin
 	return min(1, margin*sum/float64(len(o.Backends)))
 }
 
-// behindProxy returns the probability that what a load balancer or an Ingress meets fails: node ports of all nodes, or
-// the pods themselves.
+// mostPairs bounds the backends whose pairs with all nodes are looked at one by one.
+const mostPairs = 30
+
+// behindProxy returns the probability that what a load balancer or an Ingress meets fails: the node port of any node
+// and the way from there to any backend, or the pods themselves.
 func (p prediction) behindProxy(o *ladder.Observation) float64 {
-	ports := map[string]float64{}
+	if len(o.Backends) == 0 || len(p.faults) == 0 {
+		return 0
+	}
+	// Of many nodes, those on which nothing is known to be broken are alike.
+	nodes := o.Backends[:min(len(o.Backends), mostPairs)]
+	var sum float64
+	for _, node := range nodes {
+		here := p.at(o, node, NodePort, KubeProxy, NodeNetwork, Forwarding)
+		for _, backend := range nodes {
+			rung := ladder.HostToPod
+			if backend == node {
+				rung = ladder.HostToOwnPod
+			}
+			sum += either(here, p.path(rung, o, node, backend))
+		}
+	}
+	share := sum / float64(len(nodes)*len(nodes))
 	var services float64
 	for c, faults := range p.faults {
-		for _, f := range faults {
-			switch c.Part {
-			case NodePort, KubeProxy, NodeNetwork, Overlay, Forwarding:
-				ports[c.Node] = max(ports[c.Node], f.Severity)
-			case Service:
+		if c.Part == Service {
+			for _, f := range faults {
 				services = max(services, f.Severity)
 			}
 		}
 	}
-	var sum float64
-	for _, severity := range ports {
-		sum += severity
-	}
-	share := min(1, margin*sum/float64(max(len(o.Backends), 1)))
-	return either(services, either(share, p.backends(o, ladder.HostToPod, "")))
+	return either(services, min(1, margin*share))
 }
 
 // at returns the severity of the faults of parts of a node for traffic of the observation's class.

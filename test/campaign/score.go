@@ -51,6 +51,10 @@ func judge(faults []injected, report *systemv1beta1.KdoctorReport, reported bool
 // named reports whether the finding names the fault's component, alone or in a group, and its place.
 func (f injected) named(found systemv1beta1.Finding) bool {
 	parts := strings.Split(found.Component, " or ")
+	for _, c := range parts {
+		// Where a zone has one node, the link between zones is the link between nodes.
+		parts = append(parts, strings.ReplaceAll(c, "nodes", "zones"))
+	}
 	if !slices.ContainsFunc(f.Fault.Components, func(c string) bool { return slices.Contains(parts, c) }) {
 		return false
 	}

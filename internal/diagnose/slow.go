@@ -1,0 +1,84 @@
+package diagnose
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"kdoctor.io/kdoctor/internal/ladder"
+	"kdoctor.io/kdoctor/internal/topology"
+)
+
+const (
+	// slowFactor and slowMargin are how much longer than the fast paths of the same kind a path must take to be slow.
+	slowFactor = 5
+	slowMargin = 3 * time.Millisecond
+	// fastShare is the share of paths of one kind that are taken to be fast: with three nodes, one pair of three does not
+	// touch a given node.
+	fastShare = 0.2
+	// slowSeverity is the least share of slow paths through a component that is claimed: a busy moment slows down some.
+	slowSeverity = 0.6
+)
+
+// class is the paths whose times can be compared.
+type class struct {
+	rung    ladder.Rung
+	family  topology.Family
+	method  ladder.Method
+	large   bool
+	counted bool
+}
+
+func classOf(o *ladder.Observation) class {
+	return class{o.Rung, o.Family, o.Method, o.Large, o.Counted}
+}
+
+// slowed returns the observations of the pods' and hosts' paths with slow in place of failed: an observation whose mean
+// is far above that of the fastest paths of the same kind in this round has failed, and all others have passed.
+func slowed(seen []ladder.Observation) []ladder.Observation {
+	times := map[class][]time.Duration{}
+	for i := range seen {
+		if o := &seen[i]; o.Answered > 0 && comparableRung(o.Rung) {
+			times[classOf(o)] = append(times[classOf(o)], o.Mean)
+		}
+	}
+	limits := map[class]time.Duration{}
+	for c, all := range times {
+		slices.Sort(all)
+		limits[c] = all[int(fastShare*float64(len(all)))]*slowFactor + slowMargin
+	}
+	var result []ladder.Observation
+	for i := range seen {
+		o := seen[i]
+		limit, ok := limits[classOf(&o)]
+		if !ok || o.Answered == 0 {
+			continue
+		}
+		// Packets of one path are slow together: they count once.
+		o.Counts = ladder.Counts{Sent: 1, Answered: 1, Mean: o.Mean}
+		if o.Mean > limit {
+			o.Answered, o.Failures = 0, map[ladder.Failure]uint64{ladder.NoAnswer: 1}
+		}
+		result = append(result, o)
+	}
+	return result
+}
+
+// comparableRung reports whether the times of the rung's paths can be compared: each leads between two known places.
+func comparableRung(r ladder.Rung) bool {
+	switch r {
+	case ladder.PodToPod, ladder.HostToHost, ladder.HostToPod, ladder.PodToHost, ladder.HostToOwnPod, ladder.Self,
+		ladder.SecondInterface:
+		return true
+	}
+	return false
+}
+
+// slowest returns the path of the component that takes longest, for people.
+func slowest(seen []ladder.Observation, of []int) ladder.Observation {
+	all := make([]ladder.Observation, 0, len(of))
+	for _, i := range of {
+		all = append(all, seen[i])
+	}
+	return slices.MaxFunc(all, func(a, b ladder.Observation) int { return cmp.Compare(a.Mean, b.Mean) })
+}
