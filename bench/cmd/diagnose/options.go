@@ -26,8 +26,8 @@ type options struct {
 	results string
 	// training takes the evaluation's rows with training seeds.
 	training bool
-	// limit is after how long no trial begins; 0 is never.
-	limit time.Duration
+	// begin is after how much CPU time no trial begins, end after how much the process is ended; 0 is never.
+	begin, end time.Duration
 }
 
 func parse(args []string) (options, error) {
@@ -60,7 +60,8 @@ func parse(args []string) (options, error) {
 	flags.IntVar(&o.most, "most", table.MostNodes, "of the evaluation, take rows up to this many nodes")
 	flags.StringVar(&o.results, "results", "bench/results", "folder for the evaluation's figures, as JSON lines; "+
 		"empty is none")
-	flags.DurationVar(&o.limit, "limit", 0, "how long after the beginning a row's last trial may begin; 0 is any time")
+	flags.DurationVar(&o.begin, "begin", 0, "after how much CPU time no trial of a row begins; 0 is never")
+	flags.DurationVar(&o.end, "end", 0, "after how much CPU time a row is ended, in seconds; 0 is never")
 	flags.SetOutput(io.Discard)
 	if err := flags.Parse(args); err != nil {
 		var usage strings.Builder

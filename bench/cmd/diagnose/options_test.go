@@ -4,6 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
 	"reflect"
 	"strings"
 	"testing"
@@ -93,5 +97,21 @@ func TestMisses(t *testing.T) {
 		if !strings.Contains(text.String(), words) {
 			t.Errorf("%q is not in:\n%s", words, &text)
 		}
+	}
+}
+
+func TestTheKernelEndsARowThatTakesTooLong(t *testing.T) {
+	if text := os.Getenv("KDOCTOR_TEST_SPIN"); text != "" {
+		args := []string{"-nodes=5000", "-faults=0", "-trials=100", "-end=1s", "-json"}
+		_, _ = run(context.Background(), args, io.Discard)
+		return
+	}
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestTheKernelEndsARowThatTakesTooLong$") // #nosec G204
+	cmd.Env = append(os.Environ(), "KDOCTOR_TEST_SPIN=yes")
+	if err := cmd.Run(); !ended(err) {
+		t.Errorf("a row of minutes with a limit of a second: %v", err)
+	}
+	if ended(errors.New("another error")) || ended(nil) {
+		t.Error("another error counts as the end of the CPU time")
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"text/tabwriter"
 
 	"kdoctor.io/kdoctor/bench/internal/diagnose/table"
@@ -34,7 +35,7 @@ func run(ctx context.Context, args []string, out io.Writer) (int, error) {
 
 // one simulates one row.
 func one(ctx context.Context, o options, out io.Writer) (int, error) {
-	options := table.Options{Limit: o.limit}
+	options := table.Options{Begin: o.begin, End: o.end}
 	listed := misses{out: out}
 	if o.misses {
 		options.Watch = listed.add
@@ -123,17 +124,15 @@ func children(ctx context.Context, rows []table.Spec) ([]table.Result, error) {
 func child(ctx context.Context, self string, row table.Spec) (table.Result, error) {
 	result := table.Result{Spec: row}
 	begin, end := row.Limits()
-	args := append(row.Args(), "-json", "-limit", begin.String())
-	within, cancel := context.WithTimeout(ctx, end)
-	defer cancel()
-	cmd := exec.CommandContext(within, self, args...) // #nosec G204 -- this very program
+	args := append(row.Args(), "-json", "-begin", begin.String(), "-end", end.String())
+	cmd := exec.CommandContext(ctx, self, args...) // #nosec G204 -- this very program
 	var printed bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &printed, os.Stderr
 	err := cmd.Run()
 	if ctx.Err() != nil {
 		return result, ctx.Err()
 	}
-	late := within.Err() != nil
+	late := ended(err)
 	if err != nil && !late {
 		return result, fmt.Errorf("simulate %s: %w", strings.Join(args, " "), err)
 	}
@@ -151,6 +150,16 @@ func child(ctx context.Context, self string, row table.Spec) (table.Result, erro
 		result.GaveUp = end.Seconds()
 	}
 	return result, nil
+}
+
+// ended reports whether the kernel ended a process since it had used its CPU time.
+func ended(err error) bool {
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) {
+		return false
+	}
+	status, is := exit.Sys().(syscall.WaitStatus)
+	return is && status.Signaled() && (status.Signal() == syscall.SIGXCPU || status.Signal() == syscall.SIGKILL)
 }
 
 // show prints the tables and returns 1 where a goal is missed.
@@ -171,7 +180,7 @@ func show(out io.Writer, results []table.Result) (status int) {
 	printTable(out, lines)
 	for i, r := range results {
 		if r.GaveUp > 0 {
-			fmt.Fprintf(out, "row %d was ended within a trial after %.0f s\n", i, r.GaveUp)
+			fmt.Fprintf(out, "row %d was ended within a trial after %.0f s of CPU time\n", i, r.GaveUp)
 		}
 		fmt.Fprintf(out, "row %d: %.0f observations of %.0f probes a round; %d draws of faults left out, since one "+
 			"lay behind another or lost too little\n", i, r.Observations, r.Probes, r.LeftOut)

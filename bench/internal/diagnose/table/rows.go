@@ -34,16 +34,18 @@ func Rows() []Spec {
 // TrainingSeed returns the first of a row's seeds for training, of which each row has 1,000.
 func TrainingSeed(row int) uint64 { return 1 + 1_000*uint64(row) } // #nosec G115 -- an index
 
-// Limits returns after how long no further trial of a row begins, and after how long it is ended whatever it does, so
-// that the evaluation ends within 15 minutes on two cores.
+// Limits returns after how much CPU time no further trial of a row begins, and after how much it is ended whatever it
+// does. With them the evaluation ends within 15 minutes on two idle cores unless many searches do not end.
 func (s Spec) Limits() (begin, end time.Duration) {
 	switch {
 	case s.Nodes > Together:
 		return 60 * time.Second, 80 * time.Second
 	case s.Nodes > large:
-		return 30 * time.Second, 45 * time.Second
+		return 50 * time.Second, 65 * time.Second
+	case s.Nodes == large:
+		return 24 * time.Second, 32 * time.Second
 	default:
-		return 14 * time.Second, 20 * time.Second
+		return 16 * time.Second, 20 * time.Second
 	}
 }
 

@@ -57,7 +57,7 @@ type Result struct {
 	// Done is how many trials there were until the limit.
 	Done   int
 	Scores []Score
-	// GaveUp says after how many seconds the row was ended in the midst of a trial; 0 says that it was not.
+	// GaveUp says after how many seconds of CPU time the row was ended in the midst of a trial; 0 says that it was not.
 	GaveUp float64
 	// LeftOut is how many draws of faults were left out since one of them lay behind another or left too little
 	// evidence.
@@ -70,8 +70,9 @@ type Result struct {
 
 // Options are how a row is simulated.
 type Options struct {
-	// Limit is after how long no trial begins; 0 is never.
-	Limit time.Duration
+	// Begin is after how much time of CPU no trial begins, End after how much the process is ended whatever it does, in
+	// whole seconds; 0 is never.
+	Begin, End time.Duration
 	// Watch is told of each trial, what the first method reported of it, and what that was worth.
 	Watch func(seed uint64, trial *round.Trial, reports []infer.Fault, o score.Outcome)
 	// Each gets the result so far after each trial.
@@ -94,8 +95,10 @@ func Run(ctx context.Context, s Spec, o Options) (Result, error) {
 		methods = append(methods, m)
 		result.Scores = append(result.Scores, Score{Method: name})
 	}
-	began := time.Now()
-	for result.Done < s.Trials && (o.Limit == 0 || time.Since(began) < o.Limit) {
+	if err := endAfter(o.End); err != nil {
+		return result, err
+	}
+	for result.Done < s.Trials && (o.Begin == 0 || used() < o.Begin) {
 		if err := ctx.Err(); err != nil {
 			return result, err
 		}
@@ -174,6 +177,18 @@ func search(m Localiser, in infer.Input, nodes int) ([]infer.Fault, float64) {
 	before := used()
 	reports := m.Find(in)
 	return reports, (used() - before).Seconds()
+}
+
+// endAfter lets the kernel end the process when it has used so much CPU time; 0 is never.
+func endAfter(limit time.Duration) error {
+	if limit <= 0 {
+		return nil
+	}
+	seconds := uint64(limit / time.Second) // #nosec G115 -- above 0
+	if err := unix.Setrlimit(unix.RLIMIT_CPU, &unix.Rlimit{Cur: seconds, Max: seconds}); err != nil {
+		return fmt.Errorf("limit the CPU time: %w", err)
+	}
+	return nil
 }
 
 // used is the CPU time of the process.
