@@ -128,7 +128,7 @@ func start(ctx context.Context, o *options, cluster *rest.Config, log logr.Logge
 			return fmt.Errorf("add a part: %w", err)
 		}
 	}
-	return mgr.Start(ctx)
+	return runInReach(ctx, mgr, o, cluster, direct, owner)
 }
 
 // newManager returns a manager that watches tasks and the names of nodes: the rest of the cluster is read when a round

@@ -10,6 +10,6 @@ import (
 // that refuses is no reason not to connect.
 func bound(socket syscall.RawConn, most int) error {
 	return socket.Control(func(fd uintptr) {
-		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_MAXSEG, most)
+		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_MAXSEG, most) // #nosec G115 -- a descriptor
 	})
 }

@@ -24,7 +24,7 @@ func Sends(t *testing.T, conn net.Conn) int {
 	var info *unix.TCPInfo
 	var failed error
 	if err := raw.Control(func(fd uintptr) {
-		info, failed = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+		info, failed = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO) // #nosec G115 -- a descriptor
 	}); err != nil {
 		t.Fatal(err)
 	}
