@@ -56,6 +56,10 @@ spec:
 		t.Errorf("the load is told as %+v; want answers of 8000 bytes", l)
 	}
 	for _, agent := range found.Spec.Report {
+		// A report is larger than the way lets through in one packet.
+		if agent.FetchedBy != "" {
+			t.Errorf("the report of %s came by %s, want it by the direct way", agent.NodeName, agent.FetchedBy)
+		}
 		for _, detail := range agent.NetReachTask.Detail {
 			lost := agent.NodeName != node && strings.Contains(detail.TargetName, pod)
 			if detail.Succeed == lost || lost && !strings.Contains(reason(detail), "Timeout") {

@@ -37,6 +37,7 @@ func TestScenarios(t *testing.T) {
 		{"a path that breaks during a heartbeat of ten seconds is told of within twenty", cutHeartbeat},
 		{"a node that is cut off has events and, on request, a condition, and loses the condition again", cutNode},
 		{"of two controllers the one that leads is lost, and the other goes on with its round", takenOver},
+		{"a leader whose node loses the overlay leaves the lease to the other one, and reports can be read", outOfReach},
 		{"metrics are served to those who may read them, and have the round", scraped},
 		{"a load balancer and an Ingress are there while a task asks for them, and not before or after", onDemand},
 		{"helm test finds that the installation answers", helmTest},
