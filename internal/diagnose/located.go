@@ -20,11 +20,12 @@ func Locate(round report.Round, judged verdict.Verdict, climbed []ladder.Observa
 	cluster Cluster) (*report.Ladder, []Finding) {
 	seen := slices.Concat(climbed, observed(round, judged, cluster))
 	faults := infer.Find(infer.Input{Zones: cluster.Zones, Suspect: suspects(judged), Observations: seen})
-	l := locator{cluster: cluster, seen: seen, faults: faults}
+	l := locator{cluster: cluster, seen: seen}
+	l.faults = slices.DeleteFunc(faults, func(f infer.Fault) bool { return !l.lasts(f) })
 	var found []Finding
-	for _, f := range faults {
-		if l.lasts(f) && !l.behind(f) {
-			found = append(found, l.finding(f))
+	for _, f := range l.faults {
+		if !l.behind(f) {
+			found = append(found, l.finding(bySize(f)))
 		}
 	}
 	found = append(found, l.slow(suspects(judged))...)
@@ -117,6 +118,34 @@ func (l locator) lasts(f infer.Fault) bool {
 	})
 }
 
+// bySize renames a fault that only full-size packets meet: filters and forwarding do not look at sizes, but what they
+// stand for here, one direction of a node's traffic, also passes the pod's interface and the tunnel, which do.
+func bySize(f infer.Fault) infer.Fault {
+	if !f.Aspect.Large {
+		return f
+	}
+	sized := func(c infer.Component) bool {
+		switch c.Part {
+		case infer.PolicyIn, infer.PolicyOut, infer.PolicyPair, infer.Forwarding, infer.Agent, infer.HostAgent,
+			infer.ProbePort:
+			return false
+		}
+		return true
+	}
+	group := slices.DeleteFunc(append([]infer.Component{f.Component}, f.Group...),
+		func(c infer.Component) bool { return !sized(c) })
+	if len(group) == 0 {
+		overlay, pod := f.Component, f.Component
+		overlay.Part, pod.Part = infer.Overlay, infer.PodNetwork
+		if f.Component.Peer != "" {
+			overlay.Part, pod.Part = infer.PodPair, infer.PodPair
+		}
+		group = slices.Compact([]infer.Component{overlay, pod})
+	}
+	f.Component, f.Group = group[0], group[1:]
+	return f
+}
+
 // behind reports whether a fault that explains more stands before the fault: a node whose network is broken, or whose
 // address another machine has, says nothing about the processes on it.
 func (l locator) behind(f infer.Fault) bool {
@@ -166,7 +195,7 @@ func (l locator) finding(f infer.Fault) Finding {
 		Evidence: l.evidence(f), Command: l.command(f)}
 	c := l.causeOf(f)
 	found.Cause = c.word
-	if len(f.Group) > 0 && !sameCause(f) {
+	if len(f.Group) > 0 && !sameCause(f) && !f.Aspect.Large {
 		found.Cause = ""
 	}
 	found.Message = l.message(f, row, c, all)
@@ -248,7 +277,7 @@ func (l locator) message(f infer.Fault, row part, c cause, all []infer.Component
 		subject = fmt.Sprintf("%s (%s)", names(all), l.where(f.Component))
 	}
 	text := fmt.Sprintf("%s: %s", subject, c.says)
-	if len(f.Group) > 0 {
+	if len(f.Group) > 0 && !f.Aspect.Large {
 		text = fmt.Sprintf("%s: %s; the probes cannot tell which of them it is", subject, lossOf(f))
 		if l.cluster.Hosts == 0 {
 			text += " without agents in the nodes' host networks (hostAgent.enabled in the chart)"

@@ -90,14 +90,10 @@ func crossed(o *ladder.Observation, zones map[string]string) []crossing {
 	return c.all
 }
 
-// hostEnd adds the end in the host network of a node. The kernel answers echo requests, whatever the agent does; a TCP
-// connection shows that the node lets some of the agent's port pass.
+// hostEnd adds the end in the host network of a node. The kernel answers echo requests, whatever the agent does.
 func (c *crossings) hostEnd(o *ladder.Observation, node string) {
 	if o.Method != ladder.ICMP {
-		c.at(answerer, node, HostAgent)
-	}
-	if o.Method == ladder.UDP {
-		c.at(answerer, node, ProbePort)
+		c.at(answerer, node, HostAgent, ProbePort)
 	}
 }
 

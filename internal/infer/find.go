@@ -156,6 +156,10 @@ func (p prediction) failing(o *ladder.Observation) float64 {
 		}
 	case ladder.HostClusterIP:
 		return p.backends(o, ladder.HostToPod, o.From)
+	case ladder.DNSService:
+		if len(o.Backends) == 0 {
+			return p.path(ladder.PodToHost, o, o.From, "")
+		}
 	}
 	return p.backends(o, ladder.PodToPod, o.From)
 }
@@ -188,6 +192,12 @@ func (p prediction) behindProxy(o *ladder.Observation) float64 {
 	}
 	// Of many nodes, those on which nothing is known to be broken are alike.
 	nodes := o.Backends[:min(len(o.Backends), mostPairs)]
+	if o.Rung == ladder.Ingress {
+		// An Ingress controller chooses the family of its own connections.
+		anyFamily := *o
+		anyFamily.Family = ""
+		o = &anyFamily
+	}
 	var sum float64
 	for _, node := range nodes {
 		here := p.at(o, node, NodePort, KubeProxy, NodeNetwork, Forwarding)
@@ -213,10 +223,10 @@ func (p prediction) behindProxy(o *ladder.Observation) float64 {
 
 // at returns the severity of the faults of parts of a node for traffic of the observation's class.
 func (p prediction) at(o *ladder.Observation, node string, parts ...Part) float64 {
-	pass, b := 1.0, bucketOf(o.Family, o.Method, o.Large)
+	pass := 1.0
 	for _, part := range parts {
 		for _, f := range p.faults[Component{Part: part, Node: node}] {
-			if aspectMask(f.Aspect).has(b) {
+			if affects(f.Aspect, o) {
 				pass *= 1 - f.Severity
 			}
 		}
@@ -224,14 +234,22 @@ func (p prediction) at(o *ladder.Observation, node string, parts ...Part) float6
 	return 1 - pass
 }
 
+// affects reports whether a fault of the aspect may affect the observation's traffic. Traffic of a family that is not
+// known may be of any.
+func affects(a Aspect, o *ladder.Observation) bool {
+	if o.Family == "" {
+		a.Family = ""
+	}
+	return aspectMask(a).has(bucketOf(o.Family, o.Method, o.Large))
+}
+
 // path returns the probability that a probe between two places fails.
 func (p prediction) path(rung ladder.Rung, o *ladder.Observation, from, to string) float64 {
 	like := ladder.Observation{Rung: rung, From: from, To: to, Family: o.Family, Method: o.Method, Large: o.Large}
-	if o.Rung == ladder.DNSService {
+	if o.Rung == ladder.DNSService && rung == ladder.PodToPod {
 		like.Rung = ladder.DNSPod
 	}
 	pass := 1.0
-	b := bucketOf(like.Family, like.Method, like.Large)
 	seen := map[Component]bool{}
 	for _, c := range crossed(&like, p.zones) {
 		if seen[c.Component] {
@@ -239,7 +257,7 @@ func (p prediction) path(rung ladder.Rung, o *ladder.Observation, from, to strin
 		}
 		seen[c.Component] = true
 		for _, f := range p.faults[c.Component] {
-			if aspectMask(f.Aspect).has(b) {
+			if affects(f.Aspect, &like) {
 				pass *= 1 - f.Severity
 			}
 		}

@@ -196,7 +196,7 @@ func TestOneFaultIsFoundWithItsComponentAndPlace(t *testing.T) {
 			return 0, ""
 		}, only(infer.Agent, "n1"), infer.Aspect{}},
 		{"firewall for the probe port", rung(ladder.NoAnswer, func(o ladder.Observation) bool {
-			return o.To == "n1" && o.Method == ladder.UDP && (o.Rung == ladder.HostToHost ||
+			return o.To == "n1" && (o.Rung == ladder.HostToHost ||
 				o.Rung == ladder.PodToHost) || o.From == "n1" && o.Rung == ladder.PodToOwnHost
 		}), only(infer.ProbePort, "n1"), infer.Aspect{}},
 	} {
