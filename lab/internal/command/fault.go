@@ -21,6 +21,7 @@ type listed struct {
 	Row         int          `json:"row"`
 	Components  []string     `json:"components"`
 	Cause       string       `json:"cause"`
+	Aspect      fault.Aspect `json:"aspect"`
 	Place       fault.Place  `json:"place"`
 	Needs       []fault.Need `json:"needs"`
 	Description string       `json:"description"`
@@ -44,7 +45,8 @@ func (a *app) faultList() *cobra.Command {
 					needs = []fault.Need{}
 				}
 				rows = append(rows, listed{Name: f.Name, Row: f.Row, Components: f.Components, Cause: f.Cause,
-					Place: f.Place, Needs: needs, Description: f.Description})
+					Aspect: f.Aspect,
+					Place:  f.Place, Needs: needs, Description: f.Description})
 			}
 			return a.print(format, rows, func(w *tabwriter.Writer) {
 				fmt.Fprintln(w, "NAME\tROW\tPLACE\tCOMPONENT\tCAUSE\tWHAT HAPPENS")

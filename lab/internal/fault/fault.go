@@ -26,12 +26,23 @@ type Fault struct {
 	Components []string
 	// Cause is the cause that a diagnosis ought to name.
 	Cause string
+	// Aspect is the part of the component's traffic that fails; the zero value is all of it.
+	Aspect Aspect
 	// Place says which node or nodes a user has to name.
 	Place Place
 	// Needs are the settings that a lab must have.
 	Needs []Need
 	// Plan returns the steps that inject the fault. It changes nothing.
 	Plan func(ctx context.Context, s *Scene) ([]Step, error)
+}
+
+// Aspect is a part of traffic.
+type Aspect struct {
+	// Family is IPv4 or IPv6, Method is UDP or TCP; empty is any.
+	Family string `json:"family,omitempty"`
+	Method string `json:"method,omitempty"`
+	// Large is full-size packets only.
+	Large bool `json:"large,omitempty"`
 }
 
 // Place says which nodes a fault is about.
@@ -50,6 +61,18 @@ func (f Fault) NeedsNode() bool { return f.Place != OnLab }
 
 // NeedsPeer reports whether a user has to name a peer of the node.
 func (f Fault) NeedsPeer() bool { return f.Place == OnPair }
+
+// large is the fault with full-size packets alone as its aspect.
+func (f Fault) large() Fault {
+	f.Aspect.Large = true
+	return f
+}
+
+// overTCP is the fault with TCP alone as its aspect.
+func (f Fault) overTCP() Fault {
+	f.Aspect.Method = "TCP"
+	return f
+}
 
 // Need is a setting that a lab must have for a fault.
 type Need string

@@ -29,6 +29,7 @@ func overlayFaults() []Fault {
 		{
 			Name: "tunnel-mtu-small", Row: 19, Place: OnNode, Components: []string{overlay}, Cause: pathMTU,
 			Needs:       []Need{NeedVXLAN},
+			Aspect:      Aspect{Large: true},
 			Description: "The overlay's device of the node takes packets of at most 1,300 bytes.",
 			Plan: only(func(s *Scene) []Step {
 				return []Step{command(s.on(), words("ip link set %s mtu 1300", tunnel),
@@ -51,6 +52,7 @@ func overlayFaults() []Fault {
 		{
 			Name: "forwarding-off", Row: 23, Place: OnNode, Components: []string{forwarding}, Cause: "ForwardingOff",
 			Needs:       []Need{NeedIPv4},
+			Aspect:      Aspect{Family: "IPv4"},
 			Description: "The node forwards no IPv4: its pods reach nothing outside of the node.",
 			Plan: only(func(s *Scene) []Step {
 				return []Step{{Setting: &Setting{In: s.on(), Path: sysctl("ipv4/ip_forward"), Value: "0"}}}
@@ -67,6 +69,7 @@ func overlayFaults() []Fault {
 		{
 			Name: "legacy-rules", Row: 43, Place: OnNode, Components: []string{forwarding}, Cause: "LegacyRules",
 			Needs:       []Need{NeedIPv4},
+			Aspect:      Aspect{Family: "IPv4"},
 			Description: "Rules of the old iptables refuse IPv4 to the node's pods; nftables does not show them.",
 			Plan: only(func(s *Scene) []Step {
 				rule := fmt.Sprintf("FORWARD -d %s -m comment --comment %s -j REJECT", s.On.Pods[0],
@@ -78,6 +81,7 @@ func overlayFaults() []Fault {
 		{
 			Name: "ipv6-forwarding-off", Row: 60, Place: OnNode, Components: []string{forwarding},
 			Cause: "ForwardingOff", Needs: []Need{NeedIPv6},
+			Aspect:      Aspect{Family: "IPv6"},
 			Description: "The node forwards no IPv6: its pods reach nothing outside of the node over IPv6.",
 			Plan: only(func(s *Scene) []Step {
 				return []Step{{Setting: &Setting{In: s.on(), Path: sysctl("ipv6/conf/all/forwarding"), Value: "0"}}}
@@ -92,6 +96,7 @@ func podFaults() []Fault {
 		{
 			Name: "pod-mtu-large", Row: 20, Place: OnNode, Components: []string{podNetwork, overlay}, Cause: pathMTU,
 			Needs:       []Need{NeedVXLAN, NeedIPv4},
+			Aspect:      Aspect{Large: true},
 			Description: "The agent's interface takes larger packets than the overlay, and nobody tells it so.",
 			Plan: perAgent(func(s *Scene, p Pod) []Step {
 				return []Step{
@@ -117,6 +122,7 @@ func podFaults() []Fault {
 		{
 			Name: "pod-address-duplicate", Row: 27, Place: OnPair, Components: []string{podNetwork, podPair},
 			Cause: duplicate, Needs: []Need{NeedIPv4},
+			Aspect:      Aspect{Family: "IPv4"},
 			Description: "The node's agent has the IPv4 address of the peer's agent as well, and answers on this node.",
 			Plan:        podAddressDuplicate,
 		},
@@ -134,6 +140,7 @@ func podFaults() []Fault {
 		{
 			Name: "pod-ipv6-route-missing", Row: 62, Place: OnNode, Components: []string{podNetwork},
 			Cause: routeMissing, Needs: []Need{NeedIPv6},
+			Aspect:      Aspect{Family: "IPv6"},
 			Description: "The agent's pod has no default route for IPv6.",
 			Plan: perAgent(func(_ *Scene, p Pod) []Step {
 				return []Step{command(p.In(), words("ip -6 route del default"), nil)}

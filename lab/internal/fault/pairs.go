@@ -53,6 +53,7 @@ func pairFaults() []Fault {
 		{
 			Name: "pod-route-missing", Row: 18, Place: OnPair, Components: []string{podPair, overlay},
 			Cause: routeMissing, Needs: []Need{NeedIPv4},
+			Aspect:      Aspect{Family: "IPv4"},
 			Description: "The node has no route to the IPv4 pods of its peer.",
 			Plan: only(func(s *Scene) []Step {
 				return []Step{command(s.on(), words("ip -4 route del %s", s.Peer.Pods[0]), podRoute(s))}
@@ -61,6 +62,7 @@ func pairFaults() []Fault {
 		{
 			Name: "reverse-path-strict", Row: 25, Place: OnPair, Components: []string{podPair, forwarding},
 			Cause: "ReversePathFilter", Needs: []Need{NeedVXLAN, NeedIPv4},
+			Aspect:      Aspect{Family: "IPv4"},
 			Description: "The node drops IPv4 packets from its peer's pods, since its route back to them is another one.",
 			Plan: only(func(s *Scene) []Step {
 				return []Step{
@@ -133,7 +135,7 @@ func zoneFaults() []Fault {
 		zoned("zone-link-loss", 10, []string{zonePair}, packetLoss, share(100)+" "+drop, false, nil,
 			"What the nodes of the first zone send to those of the second one is lost at 10 %."),
 		zoned("zone-mtu-small", 12, []string{zonePair}, pathMTU, "meta length > 1400 "+drop, true, nil,
-			"The link between two zones loses packets of more than 1,400 bytes, and nobody says so."),
+			"The link between two zones loses packets of more than 1,400 bytes, and nobody says so.").large(),
 		zoned("zone-overlay-blocked", 13, []string{zonePodPair, podPair}, "OverlayPortBlocked",
 			overlayPackets+" "+drop, true, []Need{NeedVXLAN},
 			"The fabric drops the overlay's packets between the zones of two nodes; the nodes reach each other."),

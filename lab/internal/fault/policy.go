@@ -22,7 +22,7 @@ func policyFaults() []Fault {
 		filtered("policy-denies-dns", 57, []string{"way to DNS", policyOut}, "PolicyDeniesDNS", from,
 			ports(53, dnsPort)+" "+drop, "The node drops the agent's queries to DNS."),
 		filtered("policy-denies-tcp", 59, []string{policyIn}, "TCPDropped", to, "meta l4proto tcp "+newOnly+" "+drop,
-			"The node drops new TCP connections into the agent's pod; UDP and ICMP pass."),
+			"The node drops new TCP connections into the agent's pod; UDP and ICMP pass.").overTCP(),
 	}
 }
 
@@ -66,6 +66,7 @@ func secondFaults() []Fault {
 		{
 			Name: "second-interface-filtered", Row: 64, Place: OnNode, Components: []string{secondInterface},
 			Cause: "ReversePathFilter", Needs: []Need{NeedIPv4},
+			Aspect:      Aspect{Family: "IPv4"},
 			Description: "The agent's pod drops IPv4 from the second network, since its route back is another one.",
 			Plan: perAgent(func(s *Scene, p Pod) []Step {
 				var steps []Step

@@ -25,6 +25,7 @@ type Active struct {
 	// Components are those that a diagnosis may name, Cause is the cause that it ought to name.
 	Components []string `json:"components"`
 	Cause      string   `json:"cause"`
+	Aspect     Aspect   `json:"aspect"`
 	Steps      []Step   `json:"steps"`
 }
 

@@ -187,6 +187,7 @@ func conntrackFaults() []Fault {
 		{
 			Name: "conntrack-stale", Row: 39, Place: OnNode, Components: []string{kubeProxy, "way to DNS"},
 			Cause: "ConntrackStale", Needs: []Need{NeedIPv4},
+			Aspect:      Aspect{Family: "IPv4", Method: "UDP"},
 			Description: "Each UDP flow from the agent to DNS is tracked as one to an endpoint that has gone.",
 			Plan: perAgent(func(s *Scene, p Pod) []Step {
 				for _, a := range p.Addresses {
@@ -208,6 +209,7 @@ func conntrackFaults() []Fault {
 		},
 		{
 			Name: "connections-reset", Row: 41, Place: OnNode, Components: []string{kubeProxy}, Cause: "ConnectionsReset",
+			Aspect:      Aspect{Method: "TCP"},
 			Description: "The node resets connections through Services in their middle: 1 of 20 packets is refused.",
 			Plan: only(func(s *Scene) []Step {
 				return []Step{table(s.on(), inet, "connections-reset", chain{hook: "forward", rules: []string{

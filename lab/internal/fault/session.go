@@ -53,7 +53,8 @@ func (s *Session) Inject(ctx context.Context, f Fault, o Options) (Active, error
 	if err != nil {
 		return Active{}, err
 	}
-	active := Active{Name: f.Name, On: scene.On.Name, Peer: scene.Peer.Name, Components: f.Components, Cause: f.Cause}
+	active := Active{Name: f.Name, On: scene.On.Name, Peer: scene.Peer.Name, Components: f.Components, Cause: f.Cause,
+		Aspect: f.Aspect}
 	if f.Place == OnPair {
 		active.Zones = []string{scene.On.Zone, scene.Peer.Zone}
 	}

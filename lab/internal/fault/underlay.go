@@ -78,11 +78,13 @@ func underlayFaults() []Fault {
 		{
 			Name: "node-address-duplicate", Row: 7, Place: OnNode, Components: []string{nodeNetwork}, Cause: duplicate,
 			Needs:       []Need{NeedIPv4},
+			Aspect:      Aspect{Family: "IPv4"},
 			Description: "A stranger on the fabric answers for the node's IPv4 address and refuses connections.",
 			Plan:        only(func(s *Scene) []Step { return duplicateOnFabric(s, s.On.Name, s.On.Addresses[0].Addr()) }),
 		},
 		{
 			Name: "path-mtu-small", Row: 12, Place: OnNode, Components: []string{nodeNetwork}, Cause: pathMTU,
+			Aspect:      Aspect{Large: true},
 			Description: "The node's link loses packets of more than 1,400 bytes, and nobody says so.",
 			Plan:        only(func(s *Scene) []Step { return []Step{largeDropped(s.on(), "path-mtu-small", 1400)} }),
 		},
@@ -98,6 +100,7 @@ func underlayFaults() []Fault {
 		{
 			Name: "ipv6-neighbours-blocked", Row: 61, Place: OnNode, Components: []string{nodeNetwork},
 			Cause: "IPv6NeighbourDiscoveryBlocked", Needs: []Need{NeedIPv6},
+			Aspect:      Aspect{Family: "IPv6"},
 			Description: "The node hears no IPv6 neighbour discovery: IPv6 to and from its own addresses fails.",
 			Plan:        only(neighboursBlocked),
 		},
