@@ -41,8 +41,9 @@ func balancerFaults() []Fault {
 		},
 		{
 			Name: "balancer-address-duplicate", Row: 45, Place: OnLab, Components: []string{loadBalancer, loadBalancerWay},
-			Cause:       duplicate,
-			Description: "A stranger on the fabric answers for the load balancers' addresses and refuses connections.",
+			Cause:  duplicate,
+			Aspect: Aspect{Family: "IPv4"}, Needs: []Need{NeedIPv4},
+			Description: "A stranger on the fabric answers for the load balancers' IPv4 addresses and refuses connections.",
 			Plan: func(ctx context.Context, s *Scene) ([]Step, error) {
 				found, err := s.services(ctx)
 				if err != nil {
@@ -51,11 +52,13 @@ func balancerFaults() []Fault {
 				var steps []Step
 				for _, service := range found {
 					for _, a := range service.Balancers {
-						steps = append(steps, duplicateOnFabric(s, plan.LoadBalancer, a)...)
+						if a.Is4() {
+							steps = append(steps, duplicateOnFabric(s, plan.LoadBalancer, a)...)
+						}
 					}
 				}
 				if len(steps) == 0 {
-					return nil, fmt.Errorf("none of the chosen Services has a load balancer")
+					return nil, fmt.Errorf("none of the chosen Services has a load balancer of IPv4")
 				}
 				return steps, nil
 			},
@@ -150,16 +153,17 @@ func ingressFaults() []Fault {
 			Description: "The Ingress controller does not reach the pods and answers 504.",
 			Plan: only(func(s *Scene) []Step {
 				return []Step{table(s.host(plan.Ingress), inet, "ingress-upstream-blocked",
-					chain{hook: "output", rules: each(toNet(s.Settings.PodNetwork()...), drop)})}
+					chain{hook: "output", rules: each(toNet(s.Settings.PodNetwork()...), "ct state new", drop)})}
 			}),
 		},
 		{
 			Name: "ingress-way-blocked", Row: 0, Place: OnNode, Components: []string{ingressWay},
 			Cause:       "RouteBlocked",
-			Description: "The node drops what it sends to the Ingress controller.",
+			Description: "The node drops new connections to the Ingress controller.",
 			Plan: only(func(s *Scene) []Step {
-				return []Step{table(s.on(), netdev, "ingress-way-blocked", chain{hook: "egress", device: uplink,
-					rules: each(to(addresses(s.other(plan.Ingress))...), drop)})}
+				rules := each(to(addresses(s.other(plan.Ingress))...), "ct state new", drop)
+				return []Step{table(s.on(), inet, "ingress-way-blocked", chain{hook: "forward", rules: rules},
+					chain{hook: "output", rules: rules})}
 			}),
 		},
 		{

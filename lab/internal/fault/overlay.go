@@ -116,7 +116,10 @@ func podFaults() []Fault {
 			Name: "pod-link-down", Row: 22, Place: OnNode, Components: []string{podNetwork}, Cause: interfaceDown,
 			Description: "The node's end of the agent's interface is down.",
 			Plan: perAgent(func(s *Scene, p Pod) []Step {
-				return []Step{command(s.on(), words("ip link set %s down", p.Link), words("ip link set %s up", p.Link))}
+				return []Step{
+					command(p.In(), nil, words("ip -6 neigh flush dev %s", podUplink)),
+					command(s.on(), words("ip link set %s down", p.Link), words("ip link set %s up", p.Link)),
+				}
 			}, nil),
 		},
 		{

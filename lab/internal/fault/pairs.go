@@ -56,21 +56,20 @@ func pairFaults() []Fault {
 			Aspect:      Aspect{Family: "IPv4"},
 			Description: "The node has no route to the IPv4 pods of its peer.",
 			Plan: only(func(s *Scene) []Step {
-				return []Step{command(s.on(), words("ip -4 route del %s", s.Peer.Pods[0]), podRoute(s))}
+				return []Step{command(s.on(), words("ip -4 route del %s", s.Peer.Pods[0]),
+					podRoute(s.Settings, "add", s.Peer))}
 			}),
 		},
 		{
 			Name: "reverse-path-strict", Row: 25, Place: OnPair, Components: []string{podPair, forwarding},
 			Cause: "ReversePathFilter", Needs: []Need{NeedVXLAN, NeedIPv4},
 			Aspect:      Aspect{Family: "IPv4"},
-			Description: "The node drops IPv4 packets from its peer's pods, since its route back to them is another one.",
+			Description: "The node drops IPv4 that pods send to it beside the overlay; the peer's pods send all IPv4 so.",
 			Plan: only(func(s *Scene) []Step {
 				return []Step{
-					command(s.on(), words("ip -4 route replace %s via %s dev %s", s.Peer.Pods[0],
-						s.Peer.Addresses[0].Addr(), uplink), nil),
-					command(s.on(), nil, podRoute(s)),
-					command(s.on(), nil, words("ip -4 route del %s dev %s", s.Peer.Pods[0], uplink)),
-					{Setting: &Setting{In: s.on(), Path: sysctl("ipv4/conf/%s/rp_filter", tunnel), Value: "1"}},
+					command(s.peer(), words("ip -4 route replace %s via %s dev %s", s.On.Pods[0],
+						s.On.Addresses[0].Addr(), uplink), podRoute(s.Settings, "replace", s.On)),
+					{Setting: &Setting{In: s.on(), Path: sysctl("ipv4/conf/%s/rp_filter", uplink), Value: "1"}},
 				}
 			}),
 		},
@@ -94,12 +93,12 @@ func pairFaults() []Fault {
 	}
 }
 
-// podRoute is the command that routes the IPv4 pods of the peer as the lab does.
-func podRoute(s *Scene) []string {
-	if s.Settings.Overlay == plan.OverlayVXLAN {
-		return words("ip -4 route add %s via %s dev %s onlink", s.Peer.Pods[0], s.Peer.Tunnel[0], tunnel)
+// podRoute is the command that routes the IPv4 pods of a node as the lab does; the verb is add or replace.
+func podRoute(s plan.Settings, verb string, to plan.Node) []string {
+	if s.Overlay == plan.OverlayVXLAN {
+		return words("ip -4 route %s %s via %s dev %s onlink", verb, to.Pods[0], to.Tunnel[0], tunnel)
 	}
-	return words("ip -4 route add %s via %s dev %s", s.Peer.Pods[0], s.Peer.Addresses[0].Addr(), uplink)
+	return words("ip -4 route %s %s via %s dev %s", verb, to.Pods[0], to.Addresses[0].Addr(), uplink)
 }
 
 // sysctl is the path of a setting of the network.

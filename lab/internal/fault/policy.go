@@ -136,17 +136,17 @@ func agentFaults() []Fault {
 		},
 		{
 			Name: "agent-overloaded", Row: 68, Place: OnNode, Components: []string{agentProcess}, Cause: "AgentStarved",
-			Description: "The agent shares 20 % of one CPU with a process that uses all it gets.",
+			Description: "The agent shares 5 % of one CPU with a process that uses all it gets.",
 			Plan:        perAgent(overloaded, nil),
 		},
 	}
 }
 
-// overloaded gives the agent a fifth of a CPU, and company that uses all of it.
+// overloaded gives the agent a twentieth of a CPU, and company that uses all of it.
 func overloaded(s *Scene, p Pod) []Step {
 	var steps []Step
 	for i, c := range p.Cgroups {
-		steps = append(steps, quota(c, 20)...)
+		steps = append(steps, quota(c, 5)...)
 		steps = append(steps, Step{Daemon: &Daemon{Name: fmt.Sprintf("fault-burn-%s-%s-%d", s.On.Name, p.Name, i),
 			Host: s.On.Namespace, Args: []string{"run-burn", "--cgroup=" + c.Path}}})
 	}

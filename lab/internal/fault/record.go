@@ -6,13 +6,22 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 )
 
 // Record is what is written down about the faults in a lab. There is none if the lab has no fault.
 type Record struct {
 	// Before is the lab before the first fault.
 	Before Snapshot `json:"before"`
+	// Ready are the pods that were ready then, as namespace/name.
+	Ready  []string `json:"ready"`
 	Faults []Active `json:"faults"`
+}
+
+// with returns the record with one fault more.
+func (r Record) with(a Active) Record {
+	r.Faults = append(slices.Clone(r.Faults), a)
+	return r
 }
 
 // Active is a fault in a lab.

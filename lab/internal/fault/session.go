@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"slices"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
 	"kdoctor.io/kdoctor/lab/internal/plan"
@@ -73,7 +76,7 @@ func (s *Session) Inject(ctx context.Context, f Fault, o Options) (Active, error
 	err = forward(ctx, s.tools(), active.Steps, func() error {
 		// Steps have read by now what undoing them needs.
 		committed = true
-		return Record{Before: record.Before, Faults: append(record.Faults, active)}.write(s.Folder.Faults())
+		return record.with(active).write(s.Folder.Faults())
 	})
 	if err != nil && committed {
 		err = errors.Join(err, s.retract(context.WithoutCancel(ctx), record, active))
@@ -151,6 +154,16 @@ func (s *Session) before(ctx context.Context, record *Record, steps []Step) erro
 	if len(record.Faults) == 0 {
 		record.Before = Snapshot{}
 		unseen = s.hosts()
+		pods, err := s.pods(ctx)
+		if err != nil {
+			return err
+		}
+		record.Ready = nil
+		for _, name := range slices.Sorted(maps.Keys(pods)) {
+			if pods[name] {
+				record.Ready = append(record.Ready, name)
+			}
+		}
 	}
 	for _, n := range touched(steps) {
 		if _, seen := record.Before[n.String()]; n.Pod != "" && !seen {
@@ -163,6 +176,36 @@ func (s *Session) before(ctx context.Context, record *Record, steps []Step) erro
 	}
 	maps.Copy(record.Before, seen)
 	return nil
+}
+
+// pods reports of each pod of the lab, by its namespace/name, whether it is ready. Pods that are being deleted are left
+// out.
+func (s *Session) pods(ctx context.Context) (map[string]bool, error) {
+	list, err := s.Client.CoreV1().Pods(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("list the pods of the lab: %w", err)
+	}
+	ready := map[string]bool{}
+	for _, p := range list.Items {
+		if p.DeletionTimestamp != nil {
+			continue
+		}
+		ready[p.Namespace+"/"+p.Name] = slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
+			return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
+		})
+	}
+	return ready, nil
+}
+
+// unready returns a line for each pod that was ready before and is not now.
+func unready(was []string, now map[string]bool) []string {
+	var found []string
+	for _, name := range was {
+		if ready, exists := now[name]; exists && !ready {
+			found = append(found, "pod "+name+" is not ready")
+		}
+	}
+	return found
 }
 
 // touched returns the namespaces that steps change, each once.
@@ -180,8 +223,8 @@ func touched(steps []Step) []Namespace {
 	return out
 }
 
-// settle is how long the lab may take until nothing of a fault is left, such as a link that comes up.
-const settle = 5 * time.Second
+// settle is how long the lab may take until nothing of a fault is left, such as a pod that has to become ready again.
+const settle = 30 * time.Second
 
 // Healed is what healing has found.
 type Healed struct {
@@ -209,6 +252,7 @@ func (s *Session) Heal(ctx context.Context) (Healed, error) {
 	for _, n := range touched(steps) {
 		restore(ctx, n, record.Before[n.String()])
 	}
+	s.forget(ctx)
 	healed := Healed{Faults: record.Faults}
 	for end := time.Now().Add(settle); ; {
 		if healed.Differences, err = s.differences(ctx, record, steps); err != nil {
@@ -235,6 +279,17 @@ func (s *Session) Heal(ctx context.Context) (Healed, error) {
 	return healed, nil
 }
 
+// forget lets all hosts ask for link addresses again, since what they found out during a fault may be wrong. Permanent
+// entries stay.
+func (s *Session) forget(ctx context.Context) {
+	for _, n := range s.hosts() {
+		for _, family := range []string{"-4", "-6"} {
+			// There may be nothing to forget.
+			_, _ = n.run(ctx, "ip", family, "neigh", "flush", "all")
+		}
+	}
+}
+
 // differences compares the lab with what it was, and asks the steps what is left of them.
 func (s *Session) differences(ctx context.Context, record Record, steps []Step) ([]string, error) {
 	namespaces := s.hosts()
@@ -247,7 +302,11 @@ func (s *Session) differences(ctx context.Context, record Record, steps []Step) 
 	if err != nil {
 		return nil, err
 	}
-	found := compare(record.Before, now, s.Settings.Pools())
+	pods, err := s.pods(ctx)
+	if err != nil {
+		return nil, err
+	}
+	found := append(compare(record.Before, now, s.Settings.Pools()), unready(record.Ready, pods)...)
 	for _, step := range steps {
 		a, err := step.action()
 		if err != nil {

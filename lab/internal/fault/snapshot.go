@@ -190,14 +190,18 @@ func linkFact(line string) string {
 	return fact
 }
 
-// addressFact reads a line of "ip -o addr": the link and the address.
+// addressFact reads a line of "ip -o addr": the link and the address, and whether it can be used yet.
 func addressFact(line string) string {
 	fields := strings.Fields(line)
 	const link, address = 1, 3
 	if len(fields) <= address {
 		return ""
 	}
-	return fields[address] + " dev " + fields[link]
+	fact := fields[address] + " dev " + fields[link]
+	if slices.Contains(fields, "tentative") {
+		fact += " tentative"
+	}
+	return fact
 }
 
 // routeFact reads a line of "ip route" and leaves out what tells of the state of a link or of a moment.

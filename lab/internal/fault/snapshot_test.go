@@ -150,3 +150,11 @@ func TestRecordIsReadAsItWasWritten(t *testing.T) {
 		t.Errorf("read %+v, want %+v", got, want)
 	}
 }
+
+func TestUnreadyPods(t *testing.T) {
+	now := map[string]bool{"a/ready": true, "a/waits": false, "a/new": false}
+	if diff := cmp.Diff([]string{"pod a/waits is not ready"}, unready([]string{"a/ready", "a/waits", "a/gone"},
+		now)); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
