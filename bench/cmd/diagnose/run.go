@@ -51,7 +51,7 @@ func one(ctx context.Context, o options, out io.Writer) (int, error) {
 	if o.misses && len(result.Scores) > 0 {
 		listed.sum(result.Scores[0])
 	}
-	return show(out, []table.Result{result}), nil
+	return show(out, revision(ctx), []table.Result{result}), nil
 }
 
 // evaluate simulates all rows, each in a process of its own, so that its memory is known and another row can be
@@ -73,7 +73,8 @@ func evaluate(ctx context.Context, o options, out io.Writer) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	status := show(out, results)
+	commit := revision(ctx)
+	status := show(out, commit, results)
 	fmt.Fprintln(out)
 	for i, r := range results {
 		r.Spec.Trials = max(1, r.Done)
@@ -82,7 +83,7 @@ func evaluate(ctx context.Context, o options, out io.Writer) (int, error) {
 	if o.training {
 		return status, nil
 	}
-	return status, keep(o.results, results)
+	return status, keep(o.results, commit, results)
 }
 
 // children simulates rows in processes of their own, two at a time as far as they are small.
@@ -163,8 +164,8 @@ func ended(err error) bool {
 }
 
 // show prints the tables and returns 1 where a goal is missed.
-func show(out io.Writer, results []table.Result) (status int) {
-	fmt.Fprintf(out, "built from %s\n\n", table.Revision())
+func show(out io.Writer, commit string, results []table.Result) (status int) {
+	fmt.Fprintf(out, "commit %s\n\n", commit)
 	lines := [][]string{table.Head()}
 	for i := range results {
 		lines = append(lines, results[i].Lines(i)...)
@@ -197,12 +198,21 @@ func printTable(out io.Writer, lines [][]string) {
 	fmt.Fprintln(out)
 }
 
+// revision is the commit of the folder that the program runs in, with a mark if files differ from it.
+func revision(ctx context.Context) string {
+	said, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty", "--abbrev=12").Output()
+	if err != nil {
+		return "unknown"
+	}
+	return strings.TrimSpace(string(said))
+}
+
 // keep appends the results to the file of this day and machine.
-func keep(folder string, results []table.Result) error {
+func keep(folder, commit string, results []table.Result) error {
 	if folder == "" {
 		return nil
 	}
-	machine := table.Describe()
+	machine := table.Describe(commit)
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
 	failures := []error{encoder.Encode(machine)}

@@ -18,10 +18,10 @@ type Machine struct {
 	Revision string `json:"Revision,omitempty"`
 }
 
-// Describe returns what is known of this machine and program.
-func Describe() Machine {
+// Describe returns what is known of this machine, and the commit of the program.
+func Describe(revision string) Machine {
 	m := Machine{CPU: "an unknown CPU", Cores: runtime.NumCPU(), Go: runtime.Version(),
-		Date: time.Now().UTC().Format(time.DateOnly), Revision: Revision()}
+		Date: time.Now().UTC().Format(time.DateOnly), Revision: revision}
 	if text, err := os.ReadFile("/proc/cpuinfo"); err == nil {
 		if name := regexp.MustCompile(`(?m)^model name\s*:\s*(.+)$`).FindStringSubmatch(string(text)); name != nil {
 			m.CPU = name[1]

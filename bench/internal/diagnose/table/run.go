@@ -8,7 +8,6 @@ import (
 	"os"
 	"regexp"
 	"runtime"
-	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -215,22 +214,4 @@ func peak() uint64 {
 		return 0
 	}
 	return kilobytes << 10
-}
-
-// Revision is the commit that the program was built from, with a star if the tree had changes; empty if unknown.
-func Revision() string {
-	info, is := debug.ReadBuildInfo()
-	if !is {
-		return ""
-	}
-	revision, star := "", ""
-	for _, s := range info.Settings {
-		switch {
-		case s.Key == "vcs.revision":
-			revision = s.Value[:min(12, len(s.Value))]
-		case s.Key == "vcs.modified" && s.Value == "true":
-			star = "*"
-		}
-	}
-	return revision + star
 }
