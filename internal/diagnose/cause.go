@@ -26,6 +26,8 @@ type symptoms struct {
 	// of backends from which no answer came, although answers came from others.
 	backends int
 	silent   []string
+	// untranslated says that no request to a cluster address got an answer.
+	untranslated bool
 	// own says that each asker missed its own backend alone.
 	own bool
 }
@@ -39,10 +41,26 @@ func (l locator) symptomsOf(f infer.Fault) symptoms {
 		}
 	}
 	s.backends, s.silent, s.own = l.backendsOf(f)
+	s.untranslated = l.untranslated(f)
 	if f.Component.Part == infer.NodeNetwork {
 		s.strangers = l.strangersAt(f.Component.Node)
 	}
 	return s
+}
+
+// untranslated reports whether the fault explains requests to cluster addresses, and none of these got an answer.
+func (l locator) untranslated(f infer.Fault) bool {
+	asked := false
+	for _, i := range f.Observations() {
+		o := &l.seen[i]
+		if o.Rung == ladder.ClusterIP || o.Rung == ladder.HostClusterIP {
+			asked = true
+			if o.Answered > 0 {
+				return false
+			}
+		}
+	}
+	return asked
 }
 
 // strangersAt is how often somebody at the node's address refused, or answered, who is not the agent there.
@@ -212,6 +230,8 @@ func (s symptoms) service(loss string) cause {
 	case part == infer.NodePort:
 		return cause{"MasqueradeMissing", "connections that are led on to other nodes get no answer (" + loss + ")",
 			"masquerading of connections to node ports on the node"}
+	case part == infer.KubeProxy && s.untranslated:
+		return cause{"ServiceRulesMissing", "the node does not translate the Services' addresses (" + loss + ")", ""}
 	case s.whole() && part == infer.Service:
 		return cause{"ServiceBroken", "nothing gets through to the Service from any node (" + loss + ")", ""}
 	case s.whole():

@@ -8,6 +8,7 @@ import (
 	"cmp"
 	"slices"
 
+	"kdoctor.io/kdoctor/internal/infer"
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/verdict"
 )
@@ -54,6 +55,8 @@ const (
 	PodOrNode Component = "pod or node"
 	// ServicePath is what leads from a Service's address to its pods: endpoints, and kube-proxy or its replacement.
 	ServicePath Component = "Service path"
+	// ServiceEndpoints is which addresses a Service leads to, by its EndpointSlices.
+	ServiceEndpoints Component = Component(infer.Endpoint)
 	// LoadBalancerPath is the path through a load balancer's address, IngressPath the path through an Ingress.
 	LoadBalancerPath Component = "load balancer path"
 	IngressPath      Component = "Ingress path"

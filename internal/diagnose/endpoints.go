@@ -26,7 +26,8 @@ func endpoints(round report.Round, judged verdict.Verdict) []Finding {
 	for _, fault := range round.Endpoints {
 		where := "Service " + fault.Service
 		if n := len(fault.Strange); n > 0 {
-			all = append(all, Finding{Reason: strangeEndpointReason, Component: ServicePath, Where: where,
+			all = append(all, Finding{Reason: strangeEndpointReason, Component: ServiceEndpoints, Where: where,
+				Cause:      "EndpointStale",
 				Confidence: confidence,
 				Message: fmt.Sprintf("%s leads to %s at which there is no agent: %s; look at who made its EndpointSlices "+
 					"(kubectl get endpointslices -l kubernetes.io/service-name=%s)", where, plural(n, "address"),
@@ -35,7 +36,8 @@ func endpoints(round report.Round, judged verdict.Verdict) []Finding {
 					" when the round began and when it ended"}})
 		}
 		if n := len(fault.Left); n > 0 {
-			all = append(all, Finding{Reason: missingEndpointReason, Component: ServicePath, Where: where,
+			all = append(all, Finding{Reason: missingEndpointReason, Component: ServiceEndpoints, Where: where,
+				Cause:      "EndpointMissing",
 				Confidence: confidence,
 				Message: fmt.Sprintf("%s does not lead to %s that it selects and that are ready: %s; look at its "+
 					"EndpointSlices and at the controller that makes them, in kube-controller-manager", where,

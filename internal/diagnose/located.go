@@ -24,7 +24,7 @@ func Locate(round report.Round, judged verdict.Verdict, climbed []ladder.Observa
 	l.faults = slices.DeleteFunc(faults, func(f infer.Fault) bool { return !l.lasts(f) })
 	var found []Finding
 	for _, f := range l.faults {
-		if !l.behind(f) {
+		if !l.behind(f) && !stale(f, round) {
 			found = append(found, l.finding(bySize(f)))
 		}
 	}
@@ -146,6 +146,11 @@ func bySize(f infer.Fault) infer.Fault {
 	return f
 }
 
+// stale reports whether EndpointSlices that name an address without an agent explain the fault: they say more.
+func stale(f infer.Fault, round report.Round) bool {
+	return f.Component.Part == infer.Service && f.Severity < 0.9 && len(round.Endpoints) > 0
+}
+
 // behind reports whether a fault that explains more stands before the fault: a node whose network is broken, or whose
 // address another machine has, says nothing about the processes on it.
 func (l locator) behind(f infer.Fault) bool {
@@ -189,6 +194,10 @@ func (l locator) slow(suspect map[string]bool) []Finding {
 // finding says a fault to people.
 func (l locator) finding(f infer.Fault) Finding {
 	all := append([]infer.Component{f.Component}, f.Group...)
+	if f.Component.Part == infer.Service && f.Severity < 0.9 {
+		// A part of the connections fails from everywhere: one of the entries that the Service leads to.
+		f.Component.Part = infer.Endpoint
+	}
 	row := partOf(f.Component.Part)
 	found := Finding{Reason: row.reason, Component: Component(names(all)), Where: l.where(f.Component),
 		Nodes: nodesAt(f.Component), Probability: rounded(f.Confidence), Confidence: confidenceOf(f),
@@ -259,7 +268,7 @@ func (l locator) where(c infer.Component) string {
 		return fmt.Sprintf("pod %s on node %s", c.Service, c.Node)
 	case c.Node != "":
 		return "node " + c.Node
-	case c.Part == infer.Service:
+	case c.Part == infer.Service || c.Part == infer.Endpoint:
 		return "all nodes"
 	case c.Service != "":
 		return c.Service

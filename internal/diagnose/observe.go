@@ -91,10 +91,10 @@ func rungOf(from string, t *target.Target) (o ladder.Observation, ok bool) {
 		ok = t.Node != from
 		return o, ok
 	case target.ClusterIP:
-		o.Rung, o.Service = ladder.ClusterIP, "agents"
+		o.Rung, o.Service = ladder.ClusterIP, ladder.Agents
 	case target.NodePort:
 		// Nothing says what happens at an address that is not the node's own first one.
-		o.Rung, o.At, o.Service = ladder.NodePort, t.AtNode, "agents"
+		o.Rung, o.At, o.Service = ladder.NodePort, t.AtNode, ladder.Agents
 		return o, !t.Further && !t.External && t.AtNode != ""
 	case target.LoadBalancer:
 		o.Rung, o.Service = ladder.LoadBalancer, "load balancer"

@@ -57,30 +57,28 @@ func crossed(o *ladder.Observation, zones map[string]string) []crossing {
 	case ladder.Self:
 		c.at(answerer, o.From, Agent)
 	case ladder.HostToOwnPod:
-		c.at(asker, o.From, HostAgent)
 		c.at(answerer, o.From, PodNetwork, Agent)
 	case ladder.PodToOwnHost:
-		c.at(asker, o.From, Agent, PodNetwork)
+		c.at(asker, o.From, PodNetwork)
 		c.hostEnd(o, o.From)
 	case ladder.HostToHost:
-		c.at(asker, o.From, HostAgent)
 		c.nodes(o.From, o.To)
 		c.hostEnd(o, o.To)
 	case ladder.PodToPod:
 		c.podToPod(o.From, o.To)
 	case ladder.HostToPod:
-		c.at(asker, o.From, HostAgent, Overlay)
+		c.at(asker, o.From, Overlay)
 		c.overlay(o.From, o.To)
 		c.at(answerer, o.To, Overlay, Forwarding, PolicyIn, PodNetwork, Agent)
 	case ladder.PodToHost:
-		c.at(asker, o.From, Agent, PodNetwork, PolicyOut, Forwarding)
+		c.at(asker, o.From, PodNetwork, PolicyOut, Forwarding)
 		c.nodes(o.From, o.To)
 		c.hostEnd(o, o.To)
 		c.backToPod(o.From, o.To)
 	case ladder.DNSPod:
 		c.dnsServer(o)
 	case ladder.SecondInterface:
-		c.at(asker, o.From, Agent, SecondInterface)
+		c.at(asker, o.From, SecondInterface)
 		c.of(Component{Part: SecondNetwork, Service: o.Service})
 		c.at(answerer, o.To, SecondInterface, Agent)
 		c.sharedLink(o.From, o.To)
@@ -144,17 +142,17 @@ func (c *crossings) overlay(from, to string) {
 func (c *crossings) podToPod(from, to string) {
 	if from == to {
 		// From a pod to itself, by the address of a Service.
-		c.at(asker, from, Agent, PodNetwork, PolicyOut, Forwarding)
+		c.at(asker, from, PodNetwork, PolicyOut, Forwarding)
 		return
 	}
-	c.at(asker, from, Agent, PodNetwork, PolicyOut, Forwarding, Overlay)
+	c.at(asker, from, PodNetwork, PolicyOut, Forwarding, Overlay)
 	c.overlay(from, to)
 	c.of(pair(PolicyPair, from, to))
 	c.at(answerer, to, Overlay, Forwarding, PolicyIn, PodNetwork, Agent)
 }
 
 func (c *crossings) dnsServer(o *ladder.Observation) {
-	c.at(asker, o.From, Agent, PodNetwork, PolicyOut)
+	c.at(asker, o.From, PodNetwork, PolicyOut)
 	if o.To != "" && o.To != o.From {
 		c.at(asker, o.From, Forwarding, Overlay)
 		c.overlay(o.From, o.To)
@@ -175,7 +173,9 @@ func (c *crossings) services(o *ladder.Observation) {
 		c.of(Component{Part: Service, Service: o.Service})
 	case ladder.NodePort:
 		node := cmp.Or(o.At, o.From)
-		c.at(answerer, node, NodePort, KubeProxy)
+		c.at(answerer, node, NodePort)
+		// Node ports may work although the addresses of Services do not.
+		c.all = append(c.all, crossing{Component: Component{Part: KubeProxy, Node: node}, of: answerer, maybe: true})
 		c.of(Component{Part: Service, Service: o.Service})
 	case ladder.LoadBalancer:
 		c.at(asker, o.From, LoadBalancerWay)

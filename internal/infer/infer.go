@@ -15,7 +15,8 @@ type Part string
 
 // The parts.
 const (
-	// Agent is the process of the agent in the pod of a node, HostAgent that in the host network.
+	// Agent is the answering process of the agent in the pod of a node, HostAgent that in the host network. What keeps an
+	// agent from asking is for Input.Suspect.
 	Agent     Part = "agent"
 	HostAgent Part = "host agent"
 	// PodNetwork is the pod's interface and its link to the node: the CNI plugin's work on the node.

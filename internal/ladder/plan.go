@@ -43,6 +43,9 @@ const (
 	timeout = time.Second
 )
 
+// Agents stands for the agents' Services in observations: those of all families lead to the same pods.
+const Agents = "agents"
+
 // Plan returns which agent sends which probes, pods first and then hosts, each sorted by node. Agents that are not
 // ready take no part.
 //
@@ -226,7 +229,7 @@ func (p *planner) toServices(l *list, rung Rung, count int) {
 			if !ok || s.Port == 0 {
 				continue
 			}
-			l.add(Observation{Rung: rung, Service: s.Name, Method: HTTP, Backends: p.backends(s, family)},
+			l.add(Observation{Rung: rung, Service: Agents, Method: HTTP, Backends: p.backends(s, family)},
 				netip.AddrPortFrom(to, s.Port), "", count)
 			break
 		}
@@ -260,7 +263,7 @@ func (p *planner) toNodePorts(l *list, i int) {
 				continue
 			}
 			service := p.snapshot.Services[s]
-			l.add(Observation{Rung: NodePort, At: at, Service: service.Name, Method: HTTP,
+			l.add(Observation{Rung: NodePort, At: at, Service: Agents, Method: HTTP,
 				Backends: p.backends(service, family)}, netip.AddrPortFrom(to, service.NodePort), "", 1)
 		}
 	}
