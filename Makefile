@@ -29,10 +29,10 @@ LAB_PACKAGES := . ./internal/... ./cmd/pause ./cmd/podnet ./cmd/debian
 TIMED := ./internal/engine
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down test check dev build images release generate verify-generate unit bench scale bench-diagnose test-scale lint test-api test-chart test-monitoring test-release e2e e2e-life e2e-upgrade mutation oracle clean
+.PHONY: help demo demo-down test check dev build images release generate verify-generate unit bench scale bench-diagnose campaign test-scale lint test-api test-chart test-monitoring test-release e2e e2e-life e2e-upgrade mutation oracle clean
 
 # The cluster on this machine needs no images for other ones.
-demo dev e2e e2e-life e2e-upgrade: ARCH := $(HOST_ARCH)
+demo dev e2e e2e-life e2e-upgrade campaign: ARCH := $(HOST_ARCH)
 
 help: ## Show this help.
 	@awk 'BEGIN{FS=":.*## "} /^[a-z0-9-]+:.*## /{printf "  make %-18s %s\n",$$1,$$2}' $(MAKEFILE_LIST)
@@ -108,6 +108,10 @@ scale: build ## Hold the controller against its goals with up to 5,000 simulated
 bench-diagnose: ## Measure by simulation how well faults are found, 10 to 100,000 nodes, 15 minutes; DIAGNOSE="-nodes 200 -trials 50".
 	@go -C bench build $(GOFLAGS_STATIC) -o $(CURDIR)/$(OUT)/bench/ ./cmd/diagnose
 	@$(OUT)/bench/diagnose $(DIAGNOSE)
+
+campaign: build images ## Inject real faults into a cluster and compare what kdoctor names, 25 minutes; CAMPAIGN="-quick" or "-matrix".
+	@test/compile "campaign" $(CURDIR)/$(BIN)/campaign ./test/campaign
+	@$(BIN)/campaign --build $(OUT) --version $(VERSION) $(CAMPAIGN)
 
 lint: $(BIN) ## Run go mod tidy, go vet and golangci-lint; nothing is changed.
 	@go mod tidy -diff && go -C lab mod tidy -diff && go -C bench mod tidy -diff && go -C test/monitoring mod tidy -diff

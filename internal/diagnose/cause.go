@@ -2,7 +2,6 @@ package diagnose
 
 import (
 	"fmt"
-	"math"
 	"net/netip"
 	"slices"
 
@@ -87,11 +86,6 @@ func (s symptoms) any(kind ladder.Failure) bool { return s.kinds[kind] > 0 }
 
 // whole reports whether all that crosses the component fails.
 func (s symptoms) whole() bool { return s.fault.Severity > 0.9 }
-
-// oneOf reports whether about one in n fails.
-func (s symptoms) oneOf(n int) bool {
-	return n > 1 && math.Abs(s.fault.Severity-1/float64(n)) < 0.5/float64(n)
-}
 
 // causeOf names the cause.
 func (l locator) causeOf(f infer.Fault) cause {
@@ -220,7 +214,7 @@ func (s symptoms) filter(loss string) cause {
 func (s symptoms) service(loss string) cause {
 	part := s.fault.Component.Part
 	switch {
-	case s.own && (s.oneOf(s.backends) || s.backends < 3):
+	case s.own:
 		return cause{"HairpinOff", "pods do not reach themselves through the Service (" + loss + ")",
 			"hairpin mode of the pod's port on the bridge, and masquerading of such connections"}
 	case part == infer.HostRoute:
@@ -230,6 +224,9 @@ func (s symptoms) service(loss string) cause {
 	case part == infer.NodePort:
 		return cause{"MasqueradeMissing", "connections that are led on to other nodes get no answer (" + loss + ")",
 			"masquerading of connections to node ports on the node"}
+	case s.mostly(ladder.Reset):
+		return cause{"ConnectionsReset", "connections are reset in the middle (" + loss + ")",
+			"packets that connection tracking takes for invalid, and rules that reject them"}
 	case part == infer.KubeProxy && s.untranslated:
 		return cause{"ServiceRulesMissing", "the node does not translate the Services' addresses (" + loss + ")", ""}
 	case s.whole() && part == infer.Service:
@@ -238,8 +235,12 @@ func (s symptoms) service(loss string) cause {
 		return cause{"ServiceRulesMissing", "the node does not translate the Services' addresses (" + loss + ")", ""}
 	case len(s.silent) > 0 && s.mostly(ladder.Refused):
 		return cause{"EndpointDown", fmt.Sprintf("the backend on %s refuses (%s)", firstNames(s.silent), loss), ""}
-	case part == infer.Service:
+	case part == infer.Service || part == infer.Endpoint:
 		return cause{"EndpointStale", "part of the connections is led where nobody answers, from every node (" + loss + ")", ""}
+	case part == infer.KubeProxy && len(s.silent) == 0 && s.backends > 1:
+		return cause{"SourcePortsExhausted", "connections to all backends are lost now and then (" + loss + ")",
+			"source ports and masquerading on the node, and entries of connections that are over in its table of tracked " +
+				"connections"}
 	}
 	return cause{"EndpointStale", "part of the connections is led where nobody answers (" + loss + ")", ""}
 }

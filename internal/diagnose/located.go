@@ -210,7 +210,15 @@ func (l locator) finding(f infer.Fault) Finding {
 	found.Message = l.message(f, row, c, all)
 	found.Against, found.RunnerUp = l.against(f), runnerUp(f)
 	found.Falsify = row.falsify
-	return found
+	if len(found.Nodes) != 1 {
+		return found
+	}
+	var failed []ends
+	for _, i := range f.Observations() {
+		o := &l.seen[i]
+		failed = append(failed, ends{o.From, cmp.Or(o.To, o.At), string(o.Rung)})
+	}
+	return about(found, found.Nodes[0], failed)
 }
 
 // sameCause reports whether the cause would be the same for all of the group.

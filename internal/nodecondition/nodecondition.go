@@ -5,6 +5,7 @@ package nodecondition
 import (
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"kdoctor.io/kdoctor/internal/report"
@@ -54,11 +55,23 @@ type Tracker struct {
 }
 
 // Accuses reports whether the finding is evidence enough against one node: its place is that node, and the failures are
-// on more than one kind of path or to and from more than one other node. A Service path is the fault of rules on a
-// node, and of no node's network. A finding that something else may explain is none.
+// on more than one kind of path or to and from more than one other node. Rules on a node, filters and processes are no
+// node's network. A finding that something else may explain is none.
 func Accuses(f report.Finding) bool {
-	const lowest, rules = "low", "Service path"
-	return len(f.Nodes) == 1 && f.Confidence != lowest && f.Component != rules && (f.Kinds > 1 || f.Others > 1)
+	const lowest = "low"
+	for part := range strings.SplitSeq(string(f.Component), " or ") {
+		if slices.Contains(beside(), part) {
+			return false
+		}
+	}
+	return len(f.Nodes) == 1 && f.Confidence != lowest && (f.Kinds > 1 || f.Others > 1)
+}
+
+// beside are the components of findings that are at a node, and are not its network.
+func beside() []string {
+	return []string{"Service path", "kube-proxy", "node port", "route to Services", "agent", "host agent",
+		"firewall for the probe port", "network policy, into the pod", "network policy, out of the pod", "way to DNS",
+		"way to the load balancer", "way to the Ingress", "DNS server", "second interface"}
 }
 
 // Adopt takes over a problem that another controller found, until a round says otherwise or the time for that is over.

@@ -21,7 +21,8 @@ type options struct {
 	build, chart, version, name, results string
 	nodes, repeat, healthy               int
 	overlay, proxy                       string
-	hosts, quick, keep, pairs            bool
+	hosts, quick, keep, pairs, matrix    bool
+	disturb                              int
 	faults                               string
 	seconds                              int
 }
@@ -52,6 +53,9 @@ func parse(args []string) (options, error) {
 	flags.BoolVar(&o.hosts, "hosts", true, "with agents in the nodes' host networks")
 	flags.BoolVar(&o.quick, "quick", false, "twelve faults alone")
 	flags.BoolVar(&o.pairs, "pairs", false, "two faults at once, on two nodes, after the single ones")
+	flags.IntVar(&o.disturb, "disturb", 0, "rounds during which agents are replaced, deleted or drained on purpose")
+	flags.BoolVar(&o.matrix, "matrix", false, "clusters of 3, 4 and 8 nodes, with and without an overlay, with nftables "+
+		"and iptables, with and without agents in host networks")
 	flags.BoolVar(&o.keep, "keep", false, "leave the cluster up, or use one that is up")
 	flags.StringVar(&o.faults, "faults", "", "names of faults, with commas; empty is all")
 	flags.IntVar(&o.seconds, "seconds", 10, "how long the load of each round lasts, 5 to 60")
@@ -74,7 +78,7 @@ func quick() string {
 		"second-interface-down", "dns-server-drops", "agent-frozen"}, ",")
 }
 
-func run(ctx context.Context, args []string) (err error) {
+func run(ctx context.Context, args []string) error {
 	o, err := parse(args)
 	if err != nil {
 		return err
@@ -82,6 +86,42 @@ func run(ctx context.Context, args []string) (err error) {
 	if o.quick && o.faults == "" {
 		o.faults = quick()
 	}
+	if !o.matrix {
+		return one(ctx, o)
+	}
+	var missed error
+	for _, each := range matrix(o) {
+		fmt.Printf("\n%d nodes, overlay %s, kube-proxy with %s, agents in host networks: %t\n", each.nodes, each.overlay,
+			each.proxy, each.hosts)
+		missed = errors.Join(missed, one(ctx, each))
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	return missed
+}
+
+// matrix returns the options of each cluster of a whole campaign.
+func matrix(o options) []options {
+	var all []options
+	for _, c := range []struct {
+		nodes          int
+		overlay, proxy string
+		hosts          bool
+	}{
+		{3, "vxlan", "nftables", true}, {3, "vxlan", "nftables", false}, {4, "vxlan", "iptables", true},
+		{4, "none", "nftables", true}, {8, "vxlan", "nftables", true},
+	} {
+		each := o
+		each.matrix, each.keep = false, false
+		each.nodes, each.overlay, each.proxy, each.hosts = c.nodes, c.overlay, c.proxy, c.hosts
+		all = append(all, each)
+	}
+	return all
+}
+
+// one runs the campaign on one cluster.
+func one(ctx context.Context, o options) (err error) {
 	c := &campaign{options: o, cluster: cluster.New(cluster.Config{Name: o.name, Build: o.build, Chart: o.chart,
 		Version: o.version, Progress: os.Stderr, Values: []string{"agent.loadBalancer.mode=Always",
 			"ingress.mode=Always", "controller.replicas=1", `controller.nodeSelector.kubernetes\.io/hostname=n0`, fmt.Sprintf("hostAgent.enabled=%t", o.hosts)}})}

@@ -146,6 +146,11 @@ func (c *campaign) rounds(ctx context.Context, faults []fault) error {
 			return err
 		}
 	}
+	for n := range c.options.disturb {
+		if err := c.disturb(ctx, n); err != nil {
+			return err
+		}
+	}
 	for n := range c.options.repeat {
 		for i, f := range faults {
 			if err := c.one(ctx, []injected{c.place(f, i+n)}); err != nil {
@@ -159,6 +164,40 @@ func (c *campaign) rounds(ctx context.Context, faults []fault) error {
 		}
 	}
 	return summarise(c.results)
+}
+
+// disturb runs a round during which agents are taken away on purpose. Nothing is broken, so nothing may be named.
+func (c *campaign) disturb(ctx context.Context, n int) error {
+	node := fmt.Sprintf("n%d", 1+n%(c.options.nodes-1))
+	agents := []string{"--namespace", cluster.Namespace}
+	var undo []string
+	var do []string
+	switch n % 3 {
+	case 0:
+		do = append(agents, "rollout", "restart", "daemonset/kdoctor-agent")
+	case 1:
+		do = append(agents, "delete", "pod", "--wait=false", "--selector", "app.kubernetes.io/component=kdoctor-agent",
+			"--field-selector", "spec.nodeName="+node)
+	case 2:
+		do, undo = []string{"cordon", node}, []string{"uncordon", node}
+	}
+	done := make(chan error, 1)
+	go func() {
+		time.Sleep(time.Duration(c.options.seconds) * time.Second / 3)
+		_, err := c.cluster.Kubectl(ctx, do...)
+		done <- err
+	}()
+	err := c.one(ctx, nil)
+	err = errors.Join(err, <-done)
+	if undo != nil {
+		_, failed := c.cluster.Kubectl(ctx, undo...)
+		err = errors.Join(err, failed)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = c.cluster.Kubectl(ctx, append(agents, "rollout", "status", "--timeout=120s", "daemonset/kdoctor-agent")...)
+	return err
 }
 
 // two injects two faults at once, at different nodes.
