@@ -112,14 +112,16 @@ func TestUpgrade(t *testing.T) {
 	u.readable(t, "pulse", done.beats)
 
 	done = u.note(t)
-	install(t, before)
+	// Helm 4 applies on the server, where the controller owns the type of the agents' Services. Helm 3 knows no
+	// conflicts.
+	install(t, before, "--force-conflicts")
 	u.wentOn(t, done, "going back")
 }
 
-// install installs a release and waits until its agents are ready.
-func install(t *testing.T, c *cluster.Cluster) {
+// install installs a release and waits until its agents are ready. Further arguments are helm's own.
+func install(t *testing.T, c *cluster.Cluster, args ...string) {
 	t.Helper()
-	if err := c.Install(t.Context()); err != nil {
+	if err := c.Install(t.Context(), args...); err != nil {
 		t.Fatal(err)
 	}
 	kubectl(t, c, "rollout", "status", "--namespace", cluster.Namespace, "--timeout=90s", "daemonset/kdoctor-agent")
