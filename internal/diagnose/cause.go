@@ -25,6 +25,8 @@ type symptoms struct {
 	// of backends from which no answer came, although answers came from others.
 	backends int
 	silent   []string
+	// servers says that DNS servers do not answer by their own addresses either.
+	servers bool
 	// untranslated says that no request to a cluster address got an answer.
 	untranslated bool
 	// own says that each asker missed its own backend alone.
@@ -41,6 +43,7 @@ func (l locator) symptomsOf(f infer.Fault) symptoms {
 	}
 	s.backends, s.silent, s.own = l.backendsOf(f)
 	s.untranslated = l.untranslated(f)
+	s.servers = slices.ContainsFunc(f.Observations(), func(i int) bool { return l.seen[i].Rung == ladder.DNSPod })
 	if f.Component.Part == infer.NodeNetwork {
 		s.strangers = l.strangersAt(f.Component.Node)
 	}
@@ -153,7 +156,7 @@ func (s symptoms) node(loss string) cause {
 	case s.any(ladder.NotPermitted):
 		return cause{"ConntrackFull", "the node itself refuses to send (" + loss + ")",
 			"the node's table of tracked connections: net.netfilter.nf_conntrack_count beside nf_conntrack_max"}
-	case s.whole() && s.fault.Aspect.Family == "IPv6":
+	case s.fault.Severity > 0.3 && s.fault.Aspect.Family == "IPv6":
 		return cause{"IPv6NeighbourDiscoveryBlocked", "nothing gets through over IPv6 (" + loss + ")",
 			"filters for ICMPv6, which neighbour discovery needs, and IPv6 routes"}
 	case s.whole() && pair:
@@ -251,6 +254,9 @@ func (s symptoms) dns(loss string) cause {
 		return cause{"DNSServerFails", "queries are answered with an error (" + loss + ")", ""}
 	case s.fault.Component.Part == infer.DNSServer:
 		return cause{"DNSServerDown", "the server does not answer (" + loss + ")", ""}
+	case s.fault.Component.Part == infer.DNSWay && !s.servers:
+		return cause{"DNSServiceBroken", "the DNS servers answer the node's pods, and the address of their Service does " +
+			"not (" + loss + ")", "kube-proxy on the node, for the Service of DNS, and a DNS cache on the node"}
 	case s.fault.Component.Part == infer.DNSWay:
 		return cause{"PolicyDeniesDNS", "queries from the node's pods get no answer (" + loss + ")", ""}
 	}
@@ -260,6 +266,8 @@ func (s symptoms) dns(loss string) cause {
 // front is a load balancer, an Ingress, or the API server.
 func (s symptoms) front(loss string) cause {
 	switch {
+	case s.fault.Component.Part == infer.APIServer:
+		return cause{"APIServerUnreachable", "its cluster address gives no connection (" + loss + ")", ""}
 	case s.mostly(ladder.BadReply, ladder.WrongPeer):
 		return cause{"WrongAnswer", "something else than the agents answers (" + loss + ")",
 			"what answers at the address: rules for host and path, default backend, and backends of the load balancer"}

@@ -28,79 +28,11 @@ func Locate(round report.Round, judged verdict.Verdict, climbed []ladder.Observa
 			found = append(found, l.finding(bySize(f)))
 		}
 	}
+	found = append(found, starved(suspects(judged), seen)...)
 	found = append(found, l.slow(suspects(judged))...)
 	spent := summary(climbed, cluster)
 	spent.SmallestLoss = smallest(seen)
 	return spent, found
-}
-
-// smallest returns, for each rung, the smallest loss at one node that these observations show.
-func smallest(seen []ladder.Observation) []report.LossBound {
-	type place struct {
-		rung ladder.Rung
-		node string
-	}
-	through := map[place]uint64{}
-	nodes := map[string]bool{}
-	for i := range seen {
-		o := &seen[i]
-		nodes[o.From] = true
-		through[place{o.Rung, o.From}] += o.Sent
-		if o.To != "" && o.To != o.From {
-			through[place{o.Rung, o.To}] += o.Sent
-		}
-	}
-	fewest := map[ladder.Rung]uint64{}
-	for at, n := range through {
-		if least, ok := fewest[at.rung]; !ok || n < least {
-			fewest[at.rung] = n
-		}
-	}
-	bounds := make([]report.LossBound, 0, len(fewest))
-	for _, rung := range slices.Sorted(maps.Keys(fewest)) {
-		loss := infer.SmallestLoss(fewest[rung], len(nodes))
-		bounds = append(bounds, report.LossBound{Rung: rung, Probes: fewest[rung], Loss: math.Round(loss*1e4) / 1e4})
-	}
-	return bounds
-}
-
-// summary returns what the ladder cost and saw.
-func summary(climbed []ladder.Observation, cluster Cluster) *report.Ladder {
-	s := &report.Ladder{Hosts: cluster.Hosts}
-	type sender struct {
-		node string
-		host bool
-	}
-	senders := map[sender]bool{}
-	for _, o := range climbed {
-		senders[sender{o.From, fromHost(o.Rung)}] = true
-		s.Sent += o.Sent
-		s.Failed += o.Failed()
-		switch {
-		case o.Failed() == 0:
-		case len(s.Failing) < report.MaxFailing:
-			s.Failing = append(s.Failing, o)
-		default:
-			s.MoreFailing++
-		}
-	}
-	s.Senders = len(senders)
-	return s
-}
-
-func fromHost(r ladder.Rung) bool {
-	return r == ladder.HostToOwnPod || r == ladder.HostToHost || r == ladder.HostToPod || r == ladder.HostClusterIP
-}
-
-// suspects are the nodes whose agents were themselves the limit.
-func suspects(judged verdict.Verdict) map[string]bool {
-	all := map[string]bool{}
-	for _, a := range judged.Agents {
-		if a.Result == verdict.ToolLimited {
-			all[a.Node] = true
-		}
-	}
-	return all
 }
 
 // locator makes findings of faults.
@@ -116,79 +48,6 @@ func (l locator) lasts(f infer.Fault) bool {
 	return slices.ContainsFunc(f.Observations(), func(i int) bool {
 		return l.seen[i].Counted || l.seen[i].FailedPasses > 1
 	})
-}
-
-// bySize renames a fault that only full-size packets meet: filters and forwarding do not look at sizes, but what they
-// stand for here, one direction of a node's traffic, also passes the pod's interface and the tunnel, which do.
-func bySize(f infer.Fault) infer.Fault {
-	if !f.Aspect.Large {
-		return f
-	}
-	sized := func(c infer.Component) bool {
-		switch c.Part {
-		case infer.PolicyIn, infer.PolicyOut, infer.PolicyPair, infer.Forwarding, infer.Agent, infer.HostAgent,
-			infer.ProbePort:
-			return false
-		}
-		return true
-	}
-	group := slices.DeleteFunc(append([]infer.Component{f.Component}, f.Group...),
-		func(c infer.Component) bool { return !sized(c) })
-	if len(group) == 0 {
-		overlay, pod := f.Component, f.Component
-		overlay.Part, pod.Part = infer.Overlay, infer.PodNetwork
-		if f.Component.Peer != "" {
-			overlay.Part, pod.Part = infer.PodPair, infer.PodPair
-		}
-		group = slices.Compact([]infer.Component{overlay, pod})
-	}
-	f.Component, f.Group = group[0], group[1:]
-	return f
-}
-
-// stale reports whether EndpointSlices that name an address without an agent explain the fault: they say more.
-func stale(f infer.Fault, round report.Round) bool {
-	return f.Component.Part == infer.Service && f.Severity < 0.9 && len(round.Endpoints) > 0
-}
-
-// behind reports whether a fault that explains more stands before the fault: a node whose network is broken, or whose
-// address another machine has, says nothing about the processes on it.
-func (l locator) behind(f infer.Fault) bool {
-	switch f.Component.Part {
-	case infer.Agent, infer.HostAgent, infer.ProbePort:
-	default:
-		return false
-	}
-	return slices.ContainsFunc(l.faults, func(other infer.Fault) bool {
-		same := other.Component.Node == f.Component.Node && other.Component.Peer == ""
-		return same && other.Component.Part == infer.NodeNetwork && other.Severity > f.Severity/2
-	})
-}
-
-// slow returns the faults that make paths slow without failing them.
-func (l locator) slow(suspect map[string]bool) []Finding {
-	late := slowed(l.seen)
-	faults := infer.Find(infer.Input{Zones: l.cluster.Zones, Suspect: suspect, Observations: late})
-	var found []Finding
-	for _, f := range faults {
-		broken := slices.ContainsFunc(l.faults, func(other infer.Fault) bool {
-			return other.Component.Node == f.Component.Node || other.Component.Peer == f.Component.Node
-		})
-		if f.Severity < slowSeverity || broken {
-			continue
-		}
-		worst := slowest(late, f.Observations())
-		row := partOf(f.Component.Part)
-		all := append([]infer.Component{f.Component}, f.Group...)
-		found = append(found, Finding{Reason: row.reason, Component: Component(names(all)), Where: l.where(f.Component),
-			Nodes: nodesAt(f.Component), Probability: rounded(f.Confidence), Confidence: confidenceOf(f), Cause: "Delay",
-			Message: fmt.Sprintf("%s of %s: slow, %d of %d paths across it take far longer than the fast ones of their "+
-				"kind; look at %s", names(all), l.where(f.Component), f.Explained, f.Crossed, row.look),
-			Evidence: []string{fmt.Sprintf("%s from %s to %s takes %v", RungTitle(worst.Rung), worst.From, worst.To,
-				worst.Mean)},
-			RunnerUp: runnerUp(f), Falsify: "the agents on the node are short of CPU"})
-	}
-	return found
 }
 
 // finding says a fault to people.

@@ -2,9 +2,11 @@ package diagnose
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"time"
 
+	"kdoctor.io/kdoctor/internal/infer"
 	"kdoctor.io/kdoctor/internal/ladder"
 	"kdoctor.io/kdoctor/internal/topology"
 )
@@ -16,6 +18,9 @@ const (
 	// fastShare is the share of paths of one kind that are taken to be fast: with three nodes, one pair of three does not
 	// touch a given node.
 	fastShare = 0.2
+	// slowDNS is what the answer for a name of the cluster may take at most, however many servers are slow: a server has it
+	// in its memory.
+	slowDNS = 150 * time.Millisecond
 	// slowSeverity is the least share of slow paths through a component that is claimed: a busy moment slows down some.
 	slowSeverity = 0.6
 )
@@ -46,6 +51,9 @@ func slowed(seen []ladder.Observation) []ladder.Observation {
 	for c, all := range times {
 		slices.Sort(all)
 		limits[c] = all[int(fastShare*float64(len(all)))]*slowFactor + slowMargin
+		if c.method == ladder.DNS {
+			limits[c] = min(limits[c], slowDNS)
+		}
 	}
 	var result []ladder.Observation
 	for i := range seen {
@@ -68,7 +76,7 @@ func slowed(seen []ladder.Observation) []ladder.Observation {
 func comparableRung(r ladder.Rung) bool {
 	switch r {
 	case ladder.PodToPod, ladder.HostToHost, ladder.HostToPod, ladder.PodToHost, ladder.HostToOwnPod, ladder.Self,
-		ladder.SecondInterface:
+		ladder.SecondInterface, ladder.DNSPod, ladder.DNSService:
 		return true
 	}
 	return false
@@ -81,4 +89,30 @@ func slowest(seen []ladder.Observation, of []int) ladder.Observation {
 		all = append(all, seen[i])
 	}
 	return slices.MaxFunc(all, func(a, b ladder.Observation) int { return cmp.Compare(a.Mean, b.Mean) })
+}
+
+// slow returns the faults that make paths slow without failing them.
+func (l locator) slow(suspect map[string]bool) []Finding {
+	late := slowed(l.seen)
+	faults := infer.Find(infer.Input{Zones: l.cluster.Zones, Suspect: suspect, Observations: late})
+	var found []Finding
+	for _, f := range faults {
+		broken := slices.ContainsFunc(l.faults, func(other infer.Fault) bool {
+			return other.Component.Node == f.Component.Node || other.Component.Peer == f.Component.Node
+		})
+		if f.Severity < slowSeverity || broken {
+			continue
+		}
+		worst := slowest(late, f.Observations())
+		row := partOf(f.Component.Part)
+		all := append([]infer.Component{f.Component}, f.Group...)
+		found = append(found, Finding{Reason: row.reason, Component: Component(names(all)), Where: l.where(f.Component),
+			Nodes: nodesAt(f.Component), Probability: rounded(f.Confidence), Confidence: confidenceOf(f), Cause: "Delay",
+			Message: fmt.Sprintf("%s of %s: slow, %d of %d paths across it take far longer than the fast ones of their "+
+				"kind; look at %s", names(all), l.where(f.Component), f.Explained, f.Crossed, row.look),
+			Evidence: []string{fmt.Sprintf("%s from %s to %s takes %v", RungTitle(worst.Rung), worst.From, worst.To,
+				worst.Mean)},
+			RunnerUp: runnerUp(f), Falsify: "the agents on the node are short of CPU"})
+	}
+	return found
 }

@@ -143,6 +143,7 @@ func (c *crossings) podToPod(from, to string) {
 	if from == to {
 		// From a pod to itself, by the address of a Service.
 		c.at(asker, from, PodNetwork, PolicyOut, Forwarding)
+		c.at(answerer, from, PolicyIn)
 		return
 	}
 	c.at(asker, from, PodNetwork, PolicyOut, Forwarding, Overlay)

@@ -332,7 +332,8 @@ func TestAWholeSnapshot(t *testing.T) {
 			Entries: []topology.Entry{{Address: netip.MustParseAddr("198.18.0.3")}, {Hostname: "in.example"},
 				{Address: netip.MustParseAddr("198.18.0.4")}}}},
 	}
-	options := cmp.Options{cmpopts.IgnoreFields(topology.Snapshot{}, "Taken"), cmpopts.EquateComparable(netip.Addr{})}
+	options := cmp.Options{cmpopts.IgnoreFields(topology.Snapshot{}, "Taken"),
+		cmpopts.EquateComparable(netip.Addr{}, netip.AddrPort{})}
 	if diff := cmp.Diff(want, got, options); diff != "" {
 		t.Errorf("snapshot (-want +got):\n%s", diff)
 	}

@@ -138,14 +138,6 @@ func (c *Conductor) collect(ctx context.Context, plan store.StoredPlan, of topol
 	return results, changes, watch.endpoints()
 }
 
-// loadOf is how long the agents send requests.
-func loadOf(plan store.StoredPlan) time.Duration {
-	if len(plan.Mesh.Plans) == 0 {
-		return 0
-	}
-	return plan.Mesh.Plans[0].Load.Duration
-}
-
 // follow starts the agent, unless its load is under way, and fetches its report until the agent is done, lost or given
 // up.
 func (a *agentRun) follow(ctx context.Context, resumed bool) {

@@ -92,6 +92,14 @@ func (c *climb) run(ctx context.Context, load time.Duration) {
 	}
 }
 
+// loadOf is how long the agents send requests.
+func loadOf(plan store.StoredPlan) time.Duration {
+	if len(plan.Mesh.Plans) == 0 {
+		return 0
+	}
+	return plan.Mesh.Plans[0].Load.Duration
+}
+
 // specs returns the probes of all senders.
 func (c *climb) specs() [][]ladder.Spec {
 	all := make([][]ladder.Spec, len(c.senders))

@@ -129,6 +129,10 @@ func (c *campaign) faults(ctx context.Context) ([]fault, error) {
 
 // permits reports whether the cluster has the networks that the fault needs.
 func (c *campaign) permits(f fault) bool {
+	// Packets out of order and packets that come twice harm no request: nothing fails, and nothing has to be named.
+	if f.Cause == "Reordering" || f.Cause == "Duplication" {
+		return false
+	}
 	for _, need := range f.Needs {
 		if need == "vxlan" && c.options.overlay != "vxlan" || need == "nftables" && c.options.proxy != "nftables" ||
 			need == "iptables" && c.options.proxy != "iptables" {

@@ -90,6 +90,8 @@ func alike() [][]string {
 		{"AgentFrozen", "BalancerFrozen", "IngressFrozen", "NotReachable"},
 		{"DNSServerDown", "DNSServerFrozen", "DNSServerRefuses"},
 		{"DNSServiceBroken", "ServiceRulesMissing"},
+		{"RouteMissing", "ReversePathFilter"},
+		{"DNSSlow", "Delay"},
 		{"TCPDropped", "ProtocolFiltered"},
 		{"PacketLoss", "FlowsDropped", "RateLimited"},
 		{"BackendDown", "BackendUnreachable"},

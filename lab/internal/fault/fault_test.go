@@ -104,7 +104,8 @@ func TestEveryFaultIsDescribed(t *testing.T) {
 // components are the names by which the product calls parts of a cluster.
 func components() []string {
 	return []string{"agent", "CNI", "forwarding", "overlay", "node network", "network policy, into the pod",
-		"network policy, out of the pod", "firewall for the probe port", "overlay between two nodes",
+		"network policy, out of the pod", "network policy between two pods", "firewall for the probe port",
+		"overlay between two nodes",
 		"network between two nodes", "network between two zones", "overlay between two zones", "kube-proxy",
 		"route to Services", "node port", "Service endpoints", "Service", "load balancer", "way to the load balancer",
 		"Ingress", "way to the Ingress", "DNS server", "DNS Service", "way to DNS", "API server", "second interface",

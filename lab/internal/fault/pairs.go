@@ -85,7 +85,7 @@ func pairFaults() []Fault {
 			}),
 		},
 		{
-			Name: "policy-pair-denied", Row: 58, Place: OnPair, Components: []string{policyIn, policyOut, podPair},
+			Name: "policy-pair-denied", Row: 58, Place: OnPair, Components: []string{policyPair, policyIn, policyOut},
 			Cause:       "PolicyDeniesPair",
 			Description: "The node's policy drops what the peer's agent sends to the agent here; all else passes.",
 			Plan:        policyPairDenied,

@@ -16,6 +16,7 @@ const (
 	zonePodPair  = "overlay between two zones"
 	overlay      = "overlay"
 	podPair      = "overlay between two nodes"
+	policyPair   = "network policy between two pods"
 	forwarding   = "forwarding"
 	podNetwork   = "CNI"
 	kubeProxy    = "kube-proxy"
