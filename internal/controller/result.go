@@ -54,9 +54,7 @@ func Summarize(r report.Round, v verdict.Verdict) Summary {
 	if o.Findings = diagnose.Findings(r, v); len(o.Findings) > 0 {
 		o.Finding = o.Findings[0].Message
 	}
-	for _, reason := range v.Reasons {
-		o.Reasons = append(o.Reasons, reason.String())
-	}
+	o.Reasons = sentences(v.Reasons)
 	for _, a := range v.Agents {
 		switch a.Result {
 		case verdict.Pass:
