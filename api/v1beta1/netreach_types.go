@@ -146,7 +146,7 @@ type Diagnosis struct {
 // +kubebuilder:printcolumn:name="expectedRound",type=integer,JSONPath=".status.expectedRound",description="number of rounds asked for"
 // +kubebuilder:printcolumn:name="doneRound",type=integer,JSONPath=".status.doneRound",description="number of rounds that are over"
 // +kubebuilder:printcolumn:name="lastRoundStatus",type=string,JSONPath=".status.lastRoundStatus",description="how the last round ended"
-// +kubebuilder:printcolumn:name="schedule",type=string,JSONPath=".spec.schedule.schedule",description="when rounds start"
+// +kubebuilder:printcolumn:name="schedule",type=string,JSONPath=".status.schedule",description="when rounds start"
 // +kubebuilder:printcolumn:name="ready",type=string,priority=1,JSONPath=".status.conditions[?(@.type==\"Ready\")].status",description="whether the task can run"
 // +kubebuilder:printcolumn:name="reason",type=string,priority=1,JSONPath=".status.conditions[?(@.type==\"Succeeded\")].message",description="how the last round ended, and why"
 // +kubebuilder:printcolumn:name="age",type=date,JSONPath=".metadata.creationTimestamp",description="since when the task is there"

@@ -260,6 +260,10 @@ type TaskStatus struct {
 	// lastRoundStatus is how the last round ended.
 	// +optional
 	LastRoundStatus *RoundResult `json:"lastRoundStatus,omitempty"`
+	// schedule says when rounds start: the text of spec.schedule.schedule, or "every 30 s" where
+	// spec.schedule.intervalInSecond is set.
+	// +optional
+	Schedule string `json:"schedule,omitempty"`
 	// history holds the last rounds, newest first.
 	// +optional
 	// +kubebuilder:validation:MaxItems=10

@@ -132,3 +132,24 @@ func TestATaskWithAnImpossibleIntervalIsRefused(t *testing.T) {
 	}
 	t.Errorf("the conditions are %+v, want Ready to be False", d.status.Conditions)
 }
+
+func TestTheStatusSaysWhenRoundsStart(t *testing.T) {
+	task := minutely()
+	for _, c := range []struct {
+		name     string
+		schedule string
+		every    time.Duration
+		want     string
+	}{
+		{"minutes", "5 60", 0, "5 60"},
+		{"cron", "*/10 * * * *", 0, "*/10 * * * *"},
+		{"an interval, beside the default of the field that it replaces", "0 1", 30 * time.Second, "every 30 s"},
+		{"an hour's interval", "0 1", time.Hour, "every 3600 s"},
+		{"a schedule that cannot be used", "often", 0, "often"},
+	} {
+		task.Schedule, task.Every = c.schedule, c.every
+		if got := decide(state{task: task, now: created()}).status.Schedule; got != c.want {
+			t.Errorf("%s: the status says %q, want %q", c.name, got, c.want)
+		}
+	}
+}

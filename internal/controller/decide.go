@@ -121,7 +121,7 @@ func (d *decider) observe() (seen time.Time) {
 		d.status.Resource = resourceOf(d.workload, runtimeCreated)
 		meta.RemoveStatusCondition(&d.status.Conditions, AgentsReady)
 	}
-	d.status.ExpectedRound = &d.task.Rounds
+	d.status.ExpectedRound, d.status.Schedule = &d.task.Rounds, d.task.When()
 	if d.status.DoneRound == nil {
 		d.status.DoneRound = new(int64)
 	}

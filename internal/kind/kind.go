@@ -5,6 +5,7 @@ package kind
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"time"
 
@@ -91,6 +92,14 @@ func (t Task) Timetable() (schedule.Schedule, error) {
 		return schedule.Every(t.Every)
 	}
 	return schedule.Parse(t.Schedule, t.Zone)
+}
+
+// When says when rounds start: the text of the schedule, or such as "every 30 s" for a task with an interval.
+func (t Task) When() string {
+	if t.Every != 0 {
+		return fmt.Sprintf("every %d s", int64(t.Every/time.Second))
+	}
+	return t.Schedule
 }
 
 // Brief reports whether rounds of the task are too frequent to be told of one by one.
