@@ -19,13 +19,14 @@ import (
 func Locate(round report.Round, judged verdict.Verdict, climbed []ladder.Observation,
 	cluster Cluster) (*report.Ladder, []Finding) {
 	seen := slices.Concat(climbed, observed(round, judged, cluster))
-	faults := infer.Find(infer.Input{Zones: cluster.Zones, Suspect: suspects(judged), Observations: seen})
+	faults := infer.Find(infer.Input{Zones: cluster.Zones, Pods: cluster.Nodes, Suspect: suspects(judged),
+		Observations: seen})
 	l := locator{cluster: cluster, seen: seen}
 	l.faults = slices.DeleteFunc(faults, func(f infer.Fault) bool { return !l.lasts(f) })
 	var found []Finding
 	for _, f := range l.faults {
 		if !l.behind(f) && !stale(f, round) {
-			found = append(found, l.finding(bySize(f)))
+			found = append(found, l.finding(f))
 		}
 	}
 	found = append(found, starved(suspects(judged), seen)...)
@@ -53,10 +54,6 @@ func (l locator) lasts(f infer.Fault) bool {
 // finding says a fault to people.
 func (l locator) finding(f infer.Fault) Finding {
 	all := append([]infer.Component{f.Component}, f.Group...)
-	if f.Component.Part == infer.Service && f.Severity < 0.9 {
-		// A part of the connections fails from everywhere: one of the entries that the Service leads to.
-		f.Component.Part = infer.Endpoint
-	}
 	row := partOf(f.Component.Part)
 	found := Finding{Reason: row.reason, Component: Component(names(all)), Where: l.where(f.Component),
 		Nodes: nodesAt(f.Component), Probability: rounded(f.Confidence), Confidence: confidenceOf(f),

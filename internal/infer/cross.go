@@ -57,20 +57,25 @@ func crossed(o *ladder.Observation, zones map[string]string) []crossing {
 	case ladder.Self:
 		c.at(answerer, o.From, Agent)
 	case ladder.HostToOwnPod:
+		c.asks(o.From, HostAgent)
 		c.at(answerer, o.From, PodNetwork, Agent)
 	case ladder.PodToOwnHost:
+		c.asks(o.From, Agent)
 		c.at(asker, o.From, PodNetwork)
 		c.hostEnd(o, o.From)
 	case ladder.HostToHost:
+		c.asks(o.From, HostAgent)
 		c.nodes(o.From, o.To)
 		c.hostEnd(o, o.To)
 	case ladder.PodToPod:
 		c.podToPod(o.From, o.To)
 	case ladder.HostToPod:
+		c.asks(o.From, HostAgent)
 		c.at(asker, o.From, Overlay)
 		c.overlay(o.From, o.To)
 		c.at(answerer, o.To, Overlay, Forwarding, PolicyIn, PodNetwork, Agent)
 	case ladder.PodToHost:
+		c.asks(o.From, Agent)
 		c.at(asker, o.From, PodNetwork, PolicyOut, Forwarding)
 		c.nodes(o.From, o.To)
 		c.hostEnd(o, o.To)
@@ -86,6 +91,11 @@ func crossed(o *ladder.Observation, zones map[string]string) []crossing {
 		c.services(o)
 	}
 	return c.all
+}
+
+// asks adds the process that asks. It may be why probes fail, but what it asks well does not show that it answers.
+func (c *crossings) asks(node string, part Part) {
+	c.all = append(c.all, crossing{Component: Component{Part: part, Node: node}, of: asker, maybe: true})
 }
 
 // hostEnd adds the end in the host network of a node. The kernel answers echo requests, whatever the agent does.
@@ -146,6 +156,7 @@ func (c *crossings) podToPod(from, to string) {
 		c.at(answerer, from, PolicyIn)
 		return
 	}
+	c.asks(from, Agent)
 	c.at(asker, from, PodNetwork, PolicyOut, Forwarding, Overlay)
 	c.overlay(from, to)
 	c.of(pair(PolicyPair, from, to))
@@ -176,8 +187,8 @@ func (c *crossings) services(o *ladder.Observation) {
 		node := cmp.Or(o.At, o.From)
 		c.at(answerer, node, NodePort)
 		// Node ports may work although the addresses of Services do not.
-		c.all = append(c.all, crossing{Component: Component{Part: KubeProxy, Node: node}, of: answerer, maybe: true})
-		c.of(Component{Part: Service, Service: o.Service})
+		c.all = append(c.all, crossing{Component: Component{Part: KubeProxy, Node: node}, of: answerer, maybe: true},
+			crossing{Component: Component{Part: Service, Service: o.Service}, of: between, maybe: true})
 	case ladder.LoadBalancer:
 		c.at(asker, o.From, LoadBalancerWay)
 		c.of(Component{Part: LoadBalancer, Service: o.Service})

@@ -22,25 +22,50 @@ type failing struct {
 // traffic, and the probes that failed. Nothing else of probes that passed matters, because the logarithm of the
 // probability that a probe passes is a sum over the components that it crosses.
 type evidence struct {
+	// background is the probability that a probe fails without a fault.
+	background float64
 	components []Component
 	index      map[Component]int
 	passed     [][buckets]float64
 	failures   []failing
 	// touching has, by component, the failures that it may have caused.
 	touching [][]int
+	// fresh has, by component and class of traffic, how many of these failures no fault explains yet; stale has the
+	// others.
+	fresh [][buckets]float64
+	stale [][]int
+	// places are the nodes of the components, wide the rungs with components of the whole cluster, zonePairs the pairs of
+	// zones: an observation that touches none of them proves nothing about any component.
+	places    map[string]bool
+	wide      map[ladder.Rung]bool
+	zonePairs map[[2]string]bool
 }
 
-func newEvidence() *evidence { return &evidence{index: map[Component]int{}} }
+func newEvidence(background float64) *evidence {
+	return &evidence{background: background, index: map[Component]int{}, places: map[string]bool{},
+		wide: map[ladder.Rung]bool{}, zonePairs: map[[2]string]bool{}}
+}
 
-// component returns the index of a component.
-func (e *evidence) component(c Component) int {
+// component returns the index of a component that an observation of the rung crosses.
+func (e *evidence) component(c Component, rung ladder.Rung) int {
 	i, ok := e.index[c]
-	if !ok {
-		i = len(e.components)
-		e.index[c] = i
-		e.components = append(e.components, c)
-		e.passed = append(e.passed, [buckets]float64{})
-		e.touching = append(e.touching, nil)
+	if ok {
+		return i
+	}
+	i = len(e.components)
+	e.index[c] = i
+	e.components = append(e.components, c)
+	e.passed = append(e.passed, [buckets]float64{})
+	e.touching = append(e.touching, nil)
+	e.fresh = append(e.fresh, [buckets]float64{})
+	e.stale = append(e.stale, nil)
+	switch {
+	case c.Part == ZonePair || c.Part == ZonePodPair:
+		e.zonePairs[[2]string{c.Node, c.Peer}] = true
+	case c.Node == "":
+		e.wide[rung] = true
+	default:
+		e.places[c.Node] = true
 	}
 	return i
 }
@@ -58,12 +83,29 @@ func (e *evidence) addFailures(n int, o *ladder.Observation, crossed []crossing,
 			if !c.may(failure, o.Method) {
 				continue
 			}
-			i := e.component(c.Component)
+			i := e.component(c.Component, o.Rung)
 			f.candidates = append(f.candidates, i)
 			e.touching[i] = append(e.touching[i], len(e.failures))
+			if expected == e.background {
+				e.fresh[i][b] += f.count
+			} else {
+				e.stale[i] = append(e.stale[i], len(e.failures))
+			}
 		}
 		e.failures = append(e.failures, f)
 	}
+}
+
+// concerns reports whether the observation may cross one of the components.
+func (e *evidence) concerns(o *ladder.Observation, zones map[string]string) bool {
+	if e.places[o.From] || o.To != "" && e.places[o.To] || o.At != "" && e.places[o.At] || e.wide[o.Rung] {
+		return true
+	}
+	if len(e.zonePairs) == 0 {
+		return false
+	}
+	a, b := zones[o.From], zones[o.To]
+	return e.zonePairs[[2]string{min(a, b), max(a, b)}]
 }
 
 // addPasses counts what passed through the components that may have caused a failure; all others need no count. A
@@ -84,6 +126,18 @@ func (e *evidence) addPasses(o *ladder.Observation, crossed []crossing) {
 			e.passed[i][small] += float64(connected)
 		}
 	}
+}
+
+// explain notes that a failure is expected with a probability from now on.
+func (e *evidence) explain(n int, expected float64) {
+	f := &e.failures[n]
+	if f.expected == e.background {
+		for _, i := range f.candidates {
+			e.fresh[i][f.bucket] -= f.count
+			e.stale[i] = append(e.stale[i], n)
+		}
+	}
+	f.expected = expected
 }
 
 // carries reports whether the component carries packets, so that a connection that is made has passed through it.

@@ -17,12 +17,63 @@ func Find(in Input) []Fault {
 	f.in.Zones = severalNodes(in)
 	first := f.stage(func(o *ladder.Observation) bool { return !throughService(o.Rung) }, nil)
 	second := f.stage(func(o *ladder.Observation) bool { return throughService(o.Rung) && !proxied(o.Rung) }, first)
+	for i := range second {
+		second[i].Component = f.endpoint(second[i])
+	}
 	found := append(first, second...)
-	return append(found, f.stage(func(o *ladder.Observation) bool { return proxied(o.Rung) }, found)...)
+	found = append(found, f.stage(func(o *ladder.Observation) bool { return proxied(o.Rung) }, found)...)
+	for i := range found {
+		found[i] = bySize(found[i])
+	}
+	return found
 }
 
 // proxied reports whether something that is no part of the cluster's nodes leads the requests to node ports or pods.
 func proxied(r ladder.Rung) bool { return r == ladder.LoadBalancer || r == ladder.Ingress }
+
+// wholeService is the severity from which on it is the Service that fails, and not one of its endpoints.
+const wholeService = 0.9
+
+// endpoint returns the component of a fault of a Service. Where only a part of the connections fails, from everywhere,
+// and one backend alone answers nobody, it is that backend's entry among the Service's endpoints.
+func (f *finder) endpoint(of Fault) Component {
+	if of.Component.Part != Service || of.Severity >= wholeService {
+		return of.Component
+	}
+	answered, expected := map[string]uint64{}, map[string]bool{}
+	var answers uint64
+	for i := range f.in.Observations {
+		o := &f.in.Observations[i]
+		if o.Service != of.Component.Service || !throughService(o.Rung) {
+			continue
+		}
+		for peer, n := range o.Peers {
+			node, ok := f.in.Pods[peer]
+			if !ok {
+				node = peer
+			}
+			answered[node] += n
+			answers += n
+		}
+		for _, node := range o.Backends {
+			expected[node] = true
+		}
+	}
+	var silent []string
+	for node := range expected {
+		if answered[node] == 0 {
+			silent = append(silent, node)
+		}
+	}
+	// With so many answers each backend that takes its turns has some.
+	if len(silent) != 1 || answers < turns*uint64(len(expected)) {
+		return of.Component
+	}
+	return Component{Part: Endpoint, Node: silent[0], Service: of.Component.Service}
+}
+
+// turns is how many answers for each backend are enough to expect one from all of them.
+const turns = 8
 
 // severalNodes returns the zones of the nodes that share their zone with another one. What is wrong between the only node
 // of a zone and another zone is as well the node's.
@@ -50,8 +101,9 @@ type finder struct {
 
 // stage searches among the observations of one stage. before are the faults of the stage before.
 func (f *finder) stage(of func(*ladder.Observation) bool, before []Fault) []Fault {
-	e := newEvidence()
+	e := newEvidence(f.background)
 	predict := newPrediction(before, f.in.Zones)
+	predict.observe(f.in.Observations)
 	for i := range f.in.Observations {
 		o := &f.in.Observations[i]
 		if o.Sent > o.Answered && of(o) && !f.suspect(o) {
@@ -66,11 +118,12 @@ func (f *finder) stage(of func(*ladder.Observation) bool, before []Fault) []Faul
 		return nil
 	}
 	for i := range f.in.Observations {
-		if o := &f.in.Observations[i]; of(o) && !f.suspect(o) {
+		o := &f.in.Observations[i]
+		if of(o) && o.Answered+o.Failed() > 0 && e.concerns(o, f.in.Zones) && !f.suspect(o) {
 			e.addPasses(o, crossed(o, f.in.Zones))
 		}
 	}
-	return newSearch(e, f.background, f.candidates()).run()
+	return newSearch(e, f.background, f.candidates()).run(before)
 }
 
 // suspect reports whether an agent at one of the ends was itself the reason for failures.
@@ -118,165 +171,4 @@ func SmallestLoss(probes uint64, nodes int) float64 {
 		}
 	}
 	return max(high, 20*leastBackground)
-}
-
-// prediction says how likely probes through Services fail because of faults that are known.
-type prediction struct {
-	faults map[Component][]Fault
-	zones  map[string]string
-}
-
-func newPrediction(faults []Fault, zones map[string]string) prediction {
-	p := prediction{faults: map[Component][]Fault{}, zones: zones}
-	for _, f := range faults {
-		p.faults[f.Component] = append(p.faults[f.Component], f)
-		// The data cannot tell these apart, so each is expected to do what the fault does.
-		for _, other := range f.Group {
-			p.faults[other] = append(p.faults[other], f)
-		}
-	}
-	return p
-}
-
-// margin is how much more often than its share a backend that fails may be met in a few probes.
-const margin = 1.5
-
-// failing returns the probability that a probe through the Service fails because of known faults.
-func (p prediction) failing(o *ladder.Observation) float64 {
-	switch o.Rung {
-	case ladder.LoadBalancer, ladder.Ingress:
-		// The way out of the pod and its node, and what the proxy meets in the cluster.
-		return either(p.path(ladder.PodToHost, o, o.From, ""), p.behindProxy(o))
-	case ladder.APIServer:
-		return p.path(ladder.PodToHost, o, o.From, "")
-	case ladder.NodePort:
-		if o.At != "" && o.At != o.From {
-			there := either(p.path(ladder.PodToHost, o, o.From, o.At), p.at(o, o.At, Forwarding))
-			return either(there, p.backends(o, ladder.HostToPod, o.At))
-		}
-	case ladder.HostClusterIP:
-		return p.backends(o, ladder.HostToPod, o.From)
-	case ladder.DNSService:
-		if len(o.Backends) == 0 {
-			return p.path(ladder.PodToHost, o, o.From, "")
-		}
-	}
-	return p.backends(o, ladder.PodToPod, o.From)
-}
-
-// backends returns the probability that the way from a place to a backend fails: the mean over all backends, with a
-// margin.
-func (p prediction) backends(o *ladder.Observation, rung ladder.Rung, from string) float64 {
-	if len(o.Backends) == 0 {
-		return 0
-	}
-	var sum float64
-	for _, backend := range o.Backends {
-		if rung == ladder.HostToPod && backend == from {
-			sum += p.path(ladder.HostToOwnPod, o, from, from)
-			continue
-		}
-		sum += p.path(rung, o, from, backend)
-	}
-	return min(1, margin*sum/float64(len(o.Backends)))
-}
-
-// mostPairs bounds the backends whose pairs with all nodes are looked at one by one.
-const mostPairs = 30
-
-// behindProxy returns the probability that what a load balancer or an Ingress meets fails: the node port of any node
-// and the way from there to any backend, or the pods themselves.
-func (p prediction) behindProxy(o *ladder.Observation) float64 {
-	if len(o.Backends) == 0 || len(p.faults) == 0 {
-		return 0
-	}
-	// Of many nodes, those on which nothing is known to be broken are alike.
-	nodes := o.Backends[:min(len(o.Backends), mostPairs)]
-	if o.Rung == ladder.Ingress {
-		// An Ingress controller chooses the family of its own connections.
-		anyFamily := *o
-		anyFamily.Family = ""
-		o = &anyFamily
-	}
-	var sum float64
-	for _, node := range nodes {
-		here := p.at(o, node, NodePort, KubeProxy, NodeNetwork, Forwarding)
-		for _, backend := range nodes {
-			rung := ladder.HostToPod
-			if backend == node {
-				rung = ladder.HostToOwnPod
-			}
-			sum += either(here, p.path(rung, o, node, backend))
-		}
-	}
-	share := sum / float64(len(nodes)*len(nodes))
-	var services float64
-	for c, faults := range p.faults {
-		if c.Part == Service {
-			for _, f := range faults {
-				services = max(services, f.Severity)
-			}
-		}
-	}
-	return either(services, min(1, margin*share))
-}
-
-// at returns the severity of the faults of parts of a node for traffic of the observation's class.
-func (p prediction) at(o *ladder.Observation, node string, parts ...Part) float64 {
-	pass := 1.0
-	for _, part := range parts {
-		for _, f := range p.faults[Component{Part: part, Node: node}] {
-			if affects(f.Aspect, o) {
-				pass *= 1 - f.Severity
-			}
-		}
-	}
-	return 1 - pass
-}
-
-// affects reports whether a fault of the aspect may affect the observation's traffic. Traffic of a family that is not
-// known may be of any.
-func affects(a Aspect, o *ladder.Observation) bool {
-	if o.Family == "" {
-		a.Family = ""
-	}
-	return aspectMask(a).has(bucketOf(o.Family, o.Method, o.Large))
-}
-
-// path returns the probability that a probe between two places fails.
-func (p prediction) path(rung ladder.Rung, o *ladder.Observation, from, to string) float64 {
-	like := ladder.Observation{Rung: rung, From: from, To: to, Family: o.Family, Method: o.Method, Large: o.Large}
-	if o.Rung == ladder.DNSService && rung == ladder.PodToPod {
-		like.Rung = ladder.DNSPod
-	}
-	pass := 1.0
-	seen := map[Component]bool{}
-	for _, c := range crossed(&like, p.zones) {
-		if seen[c.Component] {
-			continue
-		}
-		seen[c.Component] = true
-		for _, f := range p.faults[c.Component] {
-			if affects(f.Aspect, &like) {
-				pass *= 1 - f.Severity
-			}
-		}
-	}
-	if o.Rung == ladder.DNSService {
-		pass = math.Min(pass, 1-p.dnsServers(o, to))
-	}
-	return 1 - pass
-}
-
-// dnsServers returns the severity of the worst fault of a DNS server on the node.
-func (p prediction) dnsServers(_ *ladder.Observation, node string) float64 {
-	worst := 0.0
-	for c, faults := range p.faults {
-		if c.Part == DNSServer && c.Node == node {
-			for _, f := range faults {
-				worst = max(worst, f.Severity)
-			}
-		}
-	}
-	return worst
 }

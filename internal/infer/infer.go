@@ -120,6 +120,8 @@ type Input struct {
 	Suspect map[string]bool
 	// Background is the share of probes that is lost without a fault, by past rounds; 0 stands for the least that can be
 	// assumed, 2e-5.
-	Background   float64
+	Background float64
+	// Pods has the node of each pod that Peers of observations name; a name that is missing is taken to be a node's.
+	Pods         map[string]string
 	Observations []ladder.Observation
 }

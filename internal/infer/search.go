@@ -68,37 +68,50 @@ func prior(c Component) float64 {
 	return 0
 }
 
-// run returns the faults, the one that explains most first.
-func (s *search) run() []Fault {
-	var found []Fault
+// run returns the faults, the one that explains most first. before are the faults of earlier stages.
+func (s *search) run(before []Fault) []Fault {
+	all := slices.Clone(before)
 	var active []int
 	for i := range s.evidence.components {
 		if len(s.evidence.touching[i]) > 0 {
 			active = append(active, i)
 		}
 	}
-	best := make(map[int]claim, len(active))
+	best := make([]claim, len(s.evidence.components))
 	for _, i := range active {
 		best[i] = s.best(i)
 	}
-	for len(found) < mostFaults {
-		ranked := ranking(best)
-		if len(ranked) == 0 || ranked[0].gain <= 0 {
+	for len(all)-len(before) < mostFaults {
+		active = slices.DeleteFunc(active, func(i int) bool {
+			return best[i].gain <= 0 || masked(all, s.evidence.components[i])
+		})
+		ranked := ranking(best, active)
+		if len(ranked) == 0 {
 			break
 		}
-		found = append(found, s.fault(ranked))
+		all = append(all, s.fault(ranked))
 		for _, changed := range s.apply(ranked[0]) {
 			best[changed] = s.best(changed)
 		}
 	}
-	return found
+	return all[len(before):]
 }
 
-// ranking returns the claims, the best first, in an order that does not depend on chance.
-func ranking(best map[int]claim) []claim {
-	ranked := make([]claim, 0, len(best))
-	for _, c := range best {
-		ranked = append(ranked, c)
+// ranking returns the best claim and those that are close to it, the best first, in an order that does not depend on
+// chance.
+func ranking(best []claim, active []int) []claim {
+	if len(active) == 0 {
+		return nil
+	}
+	top := math.Inf(-1)
+	for _, i := range active {
+		top = max(top, best[i].gain)
+	}
+	var ranked []claim
+	for _, i := range active {
+		if best[i].gain >= top-10*temperature {
+			ranked = append(ranked, best[i])
+		}
 	}
 	slices.SortFunc(ranked, func(a, b claim) int {
 		return cmp.Or(cmp.Compare(b.gain, a.gain), cmp.Compare(a.component, b.component))
@@ -122,14 +135,20 @@ func (s *search) best(component int) claim {
 func (s *search) gain(component, choice int) claim {
 	c := claim{component: component, choice: choice, gain: math.Inf(-1)}
 	a := s.aspects[choice]
-	var open float64
-	for _, n := range s.evidence.touching[component] {
+	var fresh, open float64
+	for b, n := range s.evidence.fresh[component] {
+		if a.mask.has(bucket(b)) {
+			fresh += n
+		}
+	}
+	open, c.explained = fresh, fresh
+	for _, n := range s.evidence.stale[component] {
 		if f := &s.evidence.failures[n]; a.mask.has(f.bucket) {
 			open += f.count * min(1, 30*s.background/f.expected)
 			c.explained += f.count
 		}
 	}
-	if open == 0 {
+	if open <= 0 {
 		return c
 	}
 	passed := s.evidence.through(component, a.mask)
@@ -138,8 +157,9 @@ func (s *search) gain(component, choice int) claim {
 	if c.severity < 20*s.background {
 		return c
 	}
-	c.gain = passed*math.Log1p(-c.severity) - s.price - a.price - s.prior(s.evidence.components[component])
-	for _, n := range s.evidence.touching[component] {
+	c.gain = passed*math.Log1p(-c.severity) - s.price - a.price - s.prior(s.evidence.components[component]) +
+		fresh*math.Log(either(s.background, c.severity)/s.background)
+	for _, n := range s.evidence.stale[component] {
 		if f := &s.evidence.failures[n]; a.mask.has(f.bucket) {
 			c.gain += f.count * math.Log(either(f.expected, c.severity)/f.expected)
 		}
@@ -159,7 +179,7 @@ func (s *search) apply(c claim) []int {
 		if !a.mask.has(f.bucket) {
 			continue
 		}
-		f.expected = min(certain, either(f.expected, c.severity))
+		s.evidence.explain(n, min(certain, either(f.expected, c.severity)))
 		for _, other := range f.candidates {
 			changed[other] = true
 		}

@@ -119,9 +119,18 @@ func Make(w *world.World, place Place, a infer.Aspect, share float64) round.Faul
 		if !affected(a, at.Probe) || !slices.Contains(crosser.Cross(at.Probe, at.Endpoint, w.DNS), place) {
 			return round.Loss{}
 		}
-		return round.Loss{Share: share, How: ladder.NoAnswer}
+		return round.Loss{Share: share, How: how(place.Part, at.Probe.Method)}
 	}
 	return f
+}
+
+// how returns what the asker sees. The kernel makes connections for a process that does not answer.
+func how(part infer.Part, method ladder.Method) ladder.Failure {
+	process := part == infer.Agent || part == infer.HostAgent
+	if process && method == ladder.HTTP {
+		return ladder.NoReply
+	}
+	return ladder.NoAnswer
 }
 
 // affected reports whether an aspect covers a probe.

@@ -1,0 +1,83 @@
+package infer
+
+import "slices"
+
+// hides is the least severity from which on a fault hides others at the same place: what lies behind it cannot be seen.
+const hides = 0.3
+
+// masked reports whether a fault that was found hides the component, so that failures there prove nothing more.
+func masked(found []Fault, c Component) bool {
+	return slices.ContainsFunc(found, func(f Fault) bool {
+		if f.Component == c {
+			return true
+		}
+		return f.Severity >= hides && behind(f.Component, c)
+	})
+}
+
+// behind reports whether what leads to the second component, or what it would be seen by, leads through the first.
+func behind(first, second Component) bool {
+	if first.Node == "" || first.Peer != "" {
+		return false
+	}
+	switch second.Part {
+	case PodPair, NodePair, PolicyPair:
+		return (second.Node == first.Node || second.Peer == first.Node) && network(first.Part)
+	}
+	if second.Node != first.Node || second.Peer != "" {
+		return false
+	}
+	switch first.Part {
+	case NodeNetwork:
+		return second.Part != SecondInterface && second.Part != DNSServer
+	case PodNetwork, Overlay, Forwarding:
+		return slices.Contains([]Part{Agent, Forwarding, Overlay, PolicyIn, PolicyOut, KubeProxy, NodePort, DNSWay,
+			LoadBalancerWay, IngressWay}, second.Part)
+	case PolicyOut:
+		return slices.Contains([]Part{KubeProxy, NodePort, DNSWay, LoadBalancerWay, IngressWay}, second.Part)
+	case PolicyIn, Agent:
+		return slices.Contains([]Part{PolicyIn, KubeProxy, NodePort, PodNetwork}, second.Part)
+	case HostAgent:
+		return second.Part == ProbePort || second.Part == HostRoute
+	case KubeProxy:
+		return slices.Contains([]Part{HostRoute, NodePort, DNSWay}, second.Part)
+	}
+	return false
+}
+
+// network reports whether the part carries all traffic of a node's pods.
+func network(p Part) bool {
+	switch p {
+	case NodeNetwork, Overlay, Forwarding, PodNetwork, PolicyIn, PolicyOut, Agent:
+		return true
+	}
+	return false
+}
+
+// bySize renames a fault that only full-size packets meet: filters and forwarding do not look at sizes, but what they
+// stand for here, one direction of a node's traffic, also passes the pod's interface and the tunnel, which do.
+func bySize(f Fault) Fault {
+	if !f.Aspect.Large {
+		return f
+	}
+	sized := func(c Component) bool {
+		switch c.Part {
+		case PolicyIn, PolicyOut, PolicyPair, Forwarding, Agent, HostAgent,
+			ProbePort:
+			return false
+		}
+		return true
+	}
+	group := slices.DeleteFunc(append([]Component{f.Component}, f.Group...),
+		func(c Component) bool { return !sized(c) })
+	if len(group) == 0 {
+		overlay, pod := f.Component, f.Component
+		overlay.Part, pod.Part = Overlay, PodNetwork
+		if f.Component.Peer != "" {
+			overlay.Part, pod.Part = PodPair, PodPair
+		}
+		group = slices.Compact([]Component{overlay, pod})
+	}
+	f.Component, f.Group = group[0], group[1:]
+	return f
+}
