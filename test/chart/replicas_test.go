@@ -9,10 +9,12 @@ import (
 
 // standing is how the controller runs.
 type standing struct {
-	Replicas  int64
-	Strategy  string
-	Budget    bool
-	Apart     string
+	Replicas int64
+	Strategy string
+	Budget   bool
+	Apart    string
+	// Required reports that two controllers never run on one node.
+	Required  bool
 	Tolerates int64
 }
 
@@ -32,6 +34,12 @@ func standingOf(t *testing.T, settings ...string) standing {
 				"preferredDuringSchedulingIgnoredDuringExecution")...)
 			for _, term := range terms {
 				found.Apart, _, _ = unstructured.NestedString(term.(map[string]any), "podAffinityTerm", "topologyKey")
+			}
+			required, _, _ := unstructured.NestedSlice(object.Object, append(pod, "affinity", "podAntiAffinity",
+				"requiredDuringSchedulingIgnoredDuringExecution")...)
+			for _, term := range required {
+				found.Apart, _, _ = unstructured.NestedString(term.(map[string]any), "topologyKey")
+				found.Required = true
 			}
 			tolerations, _, _ := unstructured.NestedSlice(object.Object, append(pod, "tolerations")...)
 			for _, toleration := range tolerations {
@@ -70,6 +78,11 @@ func TestHowManyControllersRun(t *testing.T) {
 		{"no budget", []string{"controller.podDisruptionBudget.enabled=false"},
 			with(two, func(s *standing) { s.Budget = false })},
 		{"an affinity of the user's", []string{"controller.affinity.nodeAffinity.a=b"},
+			with(two, func(s *standing) { s.Apart = "" })},
+		{"the nodes' own network, where two would have the same ports", []string{"controller.hostNetwork=true"},
+			with(two, func(s *standing) { s.Required = true })},
+		{"the nodes' own network, and an affinity of the user's",
+			[]string{"controller.hostNetwork=true", "controller.affinity.nodeAffinity.a=b"},
 			with(two, func(s *standing) { s.Apart = "" })},
 		{"Kubernetes' own time on a dead node", []string{"controller.tolerationSeconds=null"},
 			with(two, func(s *standing) { s.Tolerates = 0 })},

@@ -160,8 +160,12 @@ begins with: a first part with a dot or a port, as container runtimes read it.
 {{- $values := deepCopy .Values.controller -}}
 {{- if not .Values.controller.affinity -}}
 {{- $term := dict "topologyKey" "kubernetes.io/hostname" "labelSelector" (dict "matchLabels" (include "kdoctor.controllerSelector" . | fromYaml)) -}}
-{{- $_ := set $values "affinity" (dict "podAntiAffinity" (dict "preferredDuringSchedulingIgnoredDuringExecution"
-      (list (dict "weight" 100 "podAffinityTerm" $term)))) -}}
+{{- $apart := dict "preferredDuringSchedulingIgnoredDuringExecution" (list (dict "weight" 100 "podAffinityTerm" $term)) -}}
+{{- /* In a node's own network two controllers would listen on the same ports. */ -}}
+{{- if .Values.controller.hostNetwork -}}
+{{- $apart = dict "requiredDuringSchedulingIgnoredDuringExecution" (list $term) -}}
+{{- end -}}
+{{- $_ := set $values "affinity" (dict "podAntiAffinity" $apart) -}}
 {{- end -}}
 {{- if not (kindIs "invalid" .Values.controller.tolerationSeconds) -}}
 {{- $tolerations := .Values.controller.tolerations | default list -}}
