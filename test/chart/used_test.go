@@ -11,6 +11,7 @@ import (
 func needs() map[string][]string {
 	return map[string][]string{
 		"ingress.tls.secretName": {"ingress.tls.enabled=true"},
+		"hostAgent.":             {"hostAgent.enabled=true"},
 		"controller.reports.existingSecret": {
 			"controller.reports.url=s3://bucket"},
 		"controller.reports.persistence.existingClaim":    {"controller.reports.persistence.enabled=true"},
@@ -45,7 +46,7 @@ func others() map[string]string {
 		"repository": "=other/image", "labels": ".other=other", "Labels": ".other=other", "nnotations": ".other=other",
 		"nodeSelector": ".other=other", "tokenSecret.key": "=other",
 		"controller.replicas": "=3", "apiServerPorts": "[0]=7443", "extraEgress": "[0].ports[0].port=7",
-		"topologySpreadConstraints": "[0].topologyKey=other",
+		"topologySpreadConstraints": "[0].topologyKey=other", "dnsService": "=other/dns",
 	}
 }
 

@@ -34,6 +34,7 @@ func variants() map[string][]string {
 		},
 		"openshift": {
 			"openshift.enabled=true", "commonLabels.team=network", "controller.apiPort=10250",
+			"hostAgent.enabled=true",
 		},
 		"host-network": {
 			"controller.hostNetwork=true", "controller.apiPort=9443", "controller.healthPort=9444",
@@ -73,6 +74,8 @@ func variants() map[string][]string {
 			"controller.updateStrategy.type=RollingUpdate", "controller.logLevel=debug",
 			"controller.dnsConfig.nameservers[0]=192.0.2.53", "controller.runtimeClassName=gvisor",
 			"controller.hostUsers=false", "tasks.heartbeat.spec.schedule.schedule=1 5",
+			"hostAgent.enabled=true", "hostAgent.ports.http=15780", "hostAgent.ports.control=15781",
+			"hostAgent.ports.health=15782", "diagnosis.dnsService=dns/coredns",
 			"tasks.heartbeat.labels.team=network", "extraObjects[0].apiVersion=v1",
 			"extraObjects[0].kind=ConfigMap", "extraObjects[0].metadata.name=more",
 		},
