@@ -49,10 +49,10 @@ func (c *crossings) of(component Component) {
 	c.all = append(c.all, crossing{Component: component, of: between})
 }
 
-// crossed returns the components that an observation crosses for sure. Which backend of a Service was asked is not
+// crossed returns the components that an observation crosses, in the buffer. Which backend of a Service was asked is not
 // among them.
-func crossed(o *ladder.Observation, zones map[string]string) []crossing {
-	c := crossings{zones: zones, all: make([]crossing, 0, 20)}
+func crossed(o *ladder.Observation, zones map[string]string, buffer []crossing) []crossing {
+	c := crossings{zones: zones, all: buffer[:0]}
 	switch o.Rung {
 	case ladder.Self:
 		c.at(answerer, o.From, Agent)
@@ -110,7 +110,7 @@ func (c *crossings) nodes(from, to string) {
 	c.at(asker, from, NodeNetwork)
 	c.of(pair(NodePair, from, to))
 	c.zonePair(ZonePair, from, to)
-	c.at(answerer, to, NodeNetwork)
+	c.at(answerer, to, NodeNetwork, inbound)
 }
 
 // zonePair adds what is between the zones of two nodes.
@@ -226,6 +226,7 @@ func (c crossing) may(failure ladder.Failure, method ladder.Method) bool {
 	case ladder.Refused, ladder.Reset:
 		switch c.Part {
 		case NodeNetwork, NodePair, ZonePair, Overlay, PodPair, ZonePodPair, PodNetwork, SecondNetwork:
+			// But for another machine that has the node's address.
 			return false
 		case Agent, HostAgent:
 			return c.of == answerer

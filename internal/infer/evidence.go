@@ -118,7 +118,8 @@ func (e *evidence) addPasses(o *ladder.Observation, crossed []crossing) {
 	b := bucketOf(o.Family, o.Method, o.Large)
 	for _, c := range crossed {
 		i, ok := e.index[c.Component]
-		if !ok || c.maybe {
+		if !ok || c.maybe && o.Failed() == 0 {
+			// Where some of the same probes fail, those that pass had the same chance to cross the component.
 			continue
 		}
 		e.passed[i][b] += float64(o.Answered)

@@ -23,7 +23,7 @@ func Find(in Input) []Fault {
 	found := append(first, second...)
 	found = append(found, f.stage(func(o *ladder.Observation) bool { return proxied(o.Rung) }, found)...)
 	for i := range found {
-		found[i] = bySize(found[i])
+		found[i] = bySize(asReported(found[i]))
 	}
 	return found
 }
@@ -102,6 +102,7 @@ type finder struct {
 // stage searches among the observations of one stage. before are the faults of the stage before.
 func (f *finder) stage(of func(*ladder.Observation) bool, before []Fault) []Fault {
 	e := newEvidence(f.background)
+	var buffer []crossing
 	predict := newPrediction(before, f.in.Zones)
 	predict.observe(f.in.Observations)
 	for i := range f.in.Observations {
@@ -111,7 +112,8 @@ func (f *finder) stage(of func(*ladder.Observation) bool, before []Fault) []Faul
 			if len(before) > 0 {
 				expected = min(certain, expected+predict.failing(o))
 			}
-			e.addFailures(i, o, crossed(o, f.in.Zones), expected)
+			buffer = crossed(o, f.in.Zones, buffer)
+			e.addFailures(i, o, buffer, expected)
 		}
 	}
 	if len(e.failures) == 0 {
@@ -120,7 +122,8 @@ func (f *finder) stage(of func(*ladder.Observation) bool, before []Fault) []Faul
 	for i := range f.in.Observations {
 		o := &f.in.Observations[i]
 		if of(o) && o.Answered+o.Failed() > 0 && e.concerns(o, f.in.Zones) && !f.suspect(o) {
-			e.addPasses(o, crossed(o, f.in.Zones))
+			buffer = crossed(o, f.in.Zones, buffer)
+			e.addPasses(o, buffer)
 		}
 	}
 	return newSearch(e, f.background, f.candidates()).run(before)

@@ -14,27 +14,27 @@ import (
 // cluster returns a cluster of n nodes in two zones, with a DNS server on each of the first two.
 func cluster(n int, hosts bool) topology.Snapshot {
 	addresses := func(format4, format6 string, i int) []netip.Addr {
-		return []netip.Addr{netip.MustParseAddr(fmt.Sprintf(format4, i)), netip.MustParseAddr(fmt.Sprintf(format6, i))}
+		return []netip.Addr{netip.MustParseAddr(fmt.Sprintf(format4, i/250, i%250+1)), netip.MustParseAddr(fmt.Sprintf(format6, i+1))}
 	}
 	s := topology.Snapshot{APIServer: netip.MustParseAddrPort("10.96.0.1:443")}
 	for i := range n {
 		node := fmt.Sprintf("n%d", i)
 		s.Nodes = append(s.Nodes, topology.Node{Name: node, Zone: fmt.Sprintf("z%d", i%2),
-			Addresses: addresses("192.168.0.%d", "fd00::1:%x", i+1)})
+			Addresses: addresses("192.168.%d.%d", "fd00::1:%x", i)})
 		s.Agents = append(s.Agents, topology.Agent{Pod: "agent-" + node, Node: node, HTTPPort: 80,
-			Addresses:  addresses("10.0.0.%d", "fd00::2:%x", i+1),
-			Interfaces: []topology.Interface{{Network: "net", Name: "net1", Addresses: addresses("10.9.0.%d", "fd00::3:%x", i+1)}}})
+			Addresses:  addresses("10.0.%d.%d", "fd00::2:%x", i),
+			Interfaces: []topology.Interface{{Network: "net", Name: "net1", Addresses: addresses("10.9.%d.%d", "fd00::3:%x", i)}}})
 		if hosts {
 			s.Hosts = append(s.Hosts, topology.Agent{Pod: "host-" + node, Node: node, HTTPPort: 81,
-				Addresses: addresses("192.168.0.%d", "fd00::1:%x", i+1)})
+				Addresses: addresses("192.168.%d.%d", "fd00::1:%x", i)})
 		}
 		if i < 2 {
 			s.DNS = append(s.DNS, topology.DNSServer{Pod: "dns-" + node, Node: node,
-				Address: netip.AddrPortFrom(netip.MustParseAddr(fmt.Sprintf("10.0.1.%d", i+1)), 53)})
+				Address: netip.AddrPortFrom(netip.MustParseAddr(fmt.Sprintf("10.1.0.%d", i+1)), 53)})
 		}
 	}
 	s.Services = []topology.Service{{Name: "agents", Port: 80, NodePort: 30080,
-		ClusterIPs: addresses("10.96.0.%d", "fd00::4:%x", 7)}}
+		ClusterIPs: addresses("10.96.%d.%d", "fd00::4:%x", 7)}}
 	return s
 }
 

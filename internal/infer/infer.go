@@ -27,6 +27,9 @@ const (
 	Overlay Part = "overlay"
 	// NodeNetwork is the node's own interface and link.
 	NodeNetwork Part = "node network"
+	// inbound is the node's network for what others begin: an address that another machine has as well, or a filter for
+	// new connections. It is reported as the node's network.
+	inbound Part = "node network, inbound"
 	// PolicyIn and PolicyOut are what filters new connections into, and out of, the agent's pod on the node.
 	PolicyIn  Part = "network policy, into the pod"
 	PolicyOut Part = "network policy, out of the pod"

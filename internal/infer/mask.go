@@ -28,7 +28,7 @@ func behind(first, second Component) bool {
 		return false
 	}
 	switch first.Part {
-	case NodeNetwork:
+	case NodeNetwork, inbound:
 		return second.Part != SecondInterface && second.Part != DNSServer
 	case PodNetwork, Overlay, Forwarding:
 		return slices.Contains([]Part{Agent, Forwarding, Overlay, PolicyIn, PolicyOut, KubeProxy, NodePort, DNSWay,
@@ -48,7 +48,7 @@ func behind(first, second Component) bool {
 // network reports whether the part carries all traffic of a node's pods.
 func network(p Part) bool {
 	switch p {
-	case NodeNetwork, Overlay, Forwarding, PodNetwork, PolicyIn, PolicyOut, Agent:
+	case NodeNetwork, inbound, Overlay, Forwarding, PodNetwork, PolicyIn, PolicyOut, Agent:
 		return true
 	}
 	return false
@@ -79,5 +79,24 @@ func bySize(f Fault) Fault {
 		group = slices.Compact([]Component{overlay, pod})
 	}
 	f.Component, f.Group = group[0], group[1:]
+	return f
+}
+
+// asReported replaces components that are only told apart within the search.
+func asReported(f Fault) Fault {
+	rename := func(c Component) Component {
+		if c.Part == inbound {
+			c.Part = NodeNetwork
+		}
+		return c
+	}
+	f.Component, f.RunnerUp = rename(f.Component), rename(f.RunnerUp)
+	var group []Component
+	for _, c := range f.Group {
+		if c = rename(c); c != f.Component && !slices.Contains(group, c) {
+			group = append(group, c)
+		}
+	}
+	f.Group = group
 	return f
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"kdoctor.io/kdoctor/internal/ladder"
+	"kdoctor.io/kdoctor/internal/topology"
 )
 
 // prediction says how likely probes through Services fail because of faults that are known.
@@ -18,11 +19,15 @@ type prediction struct {
 	failed map[ladder.Rung]float64
 	// proxies has what was computed for proxies.
 	proxies map[proxyClass]float64
+	buffer  []crossing
+	// zoneMeans has what was computed for the nodes of zones.
+	zoneMeans map[zoneClass]float64
 }
 
 func newPrediction(faults []Fault, zones map[string]string) *prediction {
 	p := &prediction{faults: map[Component][]Fault{}, zones: zones, nodes: map[string]bool{},
-		failed: map[ladder.Rung]float64{}, proxies: map[proxyClass]float64{}}
+		failed: map[ladder.Rung]float64{}, proxies: map[proxyClass]float64{},
+		zoneMeans: map[zoneClass]float64{}}
 	for _, f := range faults {
 		p.add(f.Component, f)
 		// The data cannot tell these apart, so each is expected to do what the fault does.
@@ -94,8 +99,18 @@ func (p *prediction) backends(o *ladder.Observation, rung ladder.Rung, from stri
 	if len(o.Backends) == 0 || len(p.faults) == 0 {
 		return 0
 	}
-	if p.wide || p.nodes[from] {
+	if p.nodes[from] {
 		return min(1, margin*p.mean(o, rung, from, sample(o.Backends, mostSampled)))
+	}
+	if p.wide {
+		// Whatever is broken between zones is the same for all nodes of a zone.
+		class := zoneClass{o.Rung, rung, o.Family, bucketOf(o.Family, o.Method, o.Large), p.zones[from], len(o.Backends)}
+		mean, ok := p.zoneMeans[class]
+		if !ok {
+			mean = p.mean(o, rung, from, sample(o.Backends, mostSampled))
+			p.zoneMeans[class] = mean
+		}
+		return min(1, margin*mean)
 	}
 	// From here only backends at which something is broken can fail.
 	var sum float64
@@ -153,6 +168,15 @@ func sample(names []string, n int) []string {
 // others in its stead.
 const proxyMargin = 3
 
+// zoneClass is what the mean over all backends depends on, for a node at which nothing is broken.
+type zoneClass struct {
+	of, rung ladder.Rung
+	family   topology.Family
+	bucket   bucket
+	zone     string
+	backends int
+}
+
 // proxyClass is what the prediction behind a proxy depends on.
 type proxyClass struct {
 	rung     ladder.Rung
@@ -194,7 +218,7 @@ func (p *prediction) meanOfPairs(o *ladder.Observation) float64 {
 	all := float64(len(o.Backends))
 	partners := sample(o.Backends, mostSampled)
 	pair := func(node, backend string) float64 {
-		here := p.at(o, node, NodePort, KubeProxy, NodeNetwork, Forwarding)
+		here := p.at(o, node, NodePort, KubeProxy, NodeNetwork, inbound, Forwarding)
 		return either(here, p.backend(o, ladder.HostToPod, node, backend))
 	}
 	var broken, sum float64
@@ -241,6 +265,11 @@ func affects(a Aspect, o *ladder.Observation) bool {
 	return aspectMask(a).has(bucketOf(o.Family, o.Method, o.Large))
 }
 
+func (p *prediction) crossed(o *ladder.Observation) []crossing {
+	p.buffer = crossed(o, p.zones, p.buffer)
+	return p.buffer
+}
+
 // path returns the probability that a probe between two places fails.
 func (p *prediction) path(rung ladder.Rung, o *ladder.Observation, from, to string) float64 {
 	like := ladder.Observation{Rung: rung, From: from, To: to, Family: o.Family, Method: o.Method, Large: o.Large}
@@ -249,7 +278,7 @@ func (p *prediction) path(rung ladder.Rung, o *ladder.Observation, from, to stri
 	}
 	pass := 1.0
 	seen := map[Component]bool{}
-	for _, c := range crossed(&like, p.zones) {
+	for _, c := range p.crossed(&like) {
 		if seen[c.Component] {
 			continue
 		}

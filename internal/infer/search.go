@@ -61,6 +61,8 @@ func prior(c Component) float64 {
 		return 3
 	case ZonePair, ZonePodPair, Service, LoadBalancer, Ingress, DNSService, APIServer, SecondNetwork:
 		return 1
+	case inbound:
+		return 2
 	case HostAgent, ProbePort:
 		// Such a fault is of the probes, and breaks nothing else.
 		return 1

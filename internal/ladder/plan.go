@@ -51,7 +51,8 @@ const Agents = "agents"
 //
 // The cost is bounded at any number of nodes: at most 8 peers, and one or two packets for each rung and family.
 func Plan(s topology.Snapshot, o Options) []Sender {
-	p := planner{snapshot: s, options: o, hosts: map[string]topology.Agent{}}
+	p := planner{snapshot: s, options: o, hosts: map[string]topology.Agent{},
+		behind: map[serviceKey][]string{}}
 	for _, a := range s.Agents {
 		if a.Ready() && a.Node != "" {
 			p.pods = append(p.pods, a)
@@ -78,6 +79,13 @@ type planner struct {
 	// pods are the ready agents, hosts the agents in host networks by node.
 	pods  []topology.Agent
 	hosts map[string]topology.Agent
+	// behind has, by Service and family, the nodes of the agents behind it, once they were asked for.
+	behind map[serviceKey][]string
+}
+
+type serviceKey struct {
+	name   string
+	family topology.Family
 }
 
 // peers returns the other nodes' agents that agent i probes: all of them, or a part that changes with the round so that
@@ -238,11 +246,16 @@ func (p *planner) toServices(l *list, rung Rung, count int) {
 
 // backends returns the nodes of the agents behind the Service, sorted.
 func (p *planner) backends(s topology.Service, family topology.Family) []string {
+	key := serviceKey{s.Name, family}
+	if nodes, ok := p.behind[key]; ok {
+		return nodes
+	}
 	var nodes []string
 	for node := range p.snapshot.Backed(s, family) {
 		nodes = append(nodes, node)
 	}
 	slices.Sort(nodes)
+	p.behind[key] = nodes
 	return nodes
 }
 

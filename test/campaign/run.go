@@ -286,8 +286,16 @@ func (c *campaign) inject(ctx context.Context, f injected) error {
 func (c *campaign) heal(ctx context.Context) error {
 	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
-	_, err := c.cluster.Program(within, "lab", "fault", "heal", "--name", c.options.name)
-	return err
+	if _, err := c.cluster.Program(within, "lab", "fault", "heal", "--name", c.options.name); err != nil {
+		return err
+	}
+	// Connections that began under the fault are still tracked, and would fail some of the next round.
+	for n := range c.options.nodes {
+		if _, err := c.cluster.Exec(within, fmt.Sprintf("n%d", n), "conntrack", "-F"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // probe runs a round to its end.
