@@ -18,7 +18,7 @@ import (
 // the ladder cost and saw, and a finding for each fault, the one that explains most first.
 func Locate(round report.Round, judged verdict.Verdict, climbed []ladder.Observation,
 	cluster Cluster) (*report.Ladder, []Finding) {
-	seen := slices.Concat(climbed, observed(round, judged, cluster))
+	seen := slices.Concat(untouched(climbed, round.Churn), observed(round, judged, cluster))
 	faults := infer.Find(infer.Input{Zones: cluster.Zones, Pods: cluster.Nodes, Suspect: suspects(judged),
 		Observations: seen})
 	l := locator{cluster: cluster, seen: seen}

@@ -157,3 +157,20 @@ func failureOf(f report.Failure) (failure ladder.Failure, ok bool) {
 	}
 	return "", false
 }
+
+// untouched returns the observations without those of agents that were deleted, drained or restarted during the round,
+// and without those through Services in front of them: what failed there may be no fault.
+func untouched(climbed []ladder.Observation, changes []report.Change) []ladder.Observation {
+	if len(changes) == 0 {
+		return climbed
+	}
+	changed := map[string]bool{}
+	for _, c := range changes {
+		changed[c.Node] = true
+	}
+	touches := func(node string) bool { return changed[node] }
+	return slices.DeleteFunc(slices.Clone(climbed), func(o ladder.Observation) bool {
+		return changed[o.From] && !fromHost(o.Rung) || changed[o.To] && o.Rung != ladder.HostToHost ||
+			slices.ContainsFunc(o.Backends, touches)
+	})
+}

@@ -14,12 +14,12 @@ import (
 const (
 	// slowFactor and slowMargin are how much longer than the fast paths of the same kind a path must take to be slow.
 	slowFactor = 5
-	slowMargin = 3 * time.Millisecond
+	slowMargin = 10 * time.Millisecond
 	// fastShare is the share of paths of one kind that are taken to be fast: with three nodes, one pair of three does not
 	// touch a given node.
 	fastShare = 0.2
-	// slowDNS is what the answer for a name of the cluster may take at most, however many servers are slow: a server has it
-	// in its memory.
+	// slowDNS is what the answer for a name of the cluster may take at most, however fast or slow other servers are: a
+	// server has it in its memory.
 	slowDNS = 150 * time.Millisecond
 	// slowSeverity is the least share of slow paths through a component that is claimed: a busy moment slows down some.
 	slowSeverity = 0.6
@@ -52,7 +52,7 @@ func slowed(seen []ladder.Observation) []ladder.Observation {
 		slices.Sort(all)
 		limits[c] = all[int(fastShare*float64(len(all)))]*slowFactor + slowMargin
 		if c.method == ladder.DNS {
-			limits[c] = min(limits[c], slowDNS)
+			limits[c] = slowDNS
 		}
 	}
 	var result []ladder.Observation

@@ -36,9 +36,9 @@ func behind(first, second Component) bool {
 	case PolicyOut:
 		return slices.Contains([]Part{KubeProxy, NodePort, DNSWay, LoadBalancerWay, IngressWay}, second.Part)
 	case PolicyIn, Agent:
-		return slices.Contains([]Part{PolicyIn, KubeProxy, NodePort, PodNetwork}, second.Part)
+		return slices.Contains([]Part{PolicyIn, KubeProxy, NodePort, PodNetwork, inbound, NodeNetwork}, second.Part)
 	case HostAgent:
-		return second.Part == ProbePort || second.Part == HostRoute
+		return second.Part == ProbePort || second.Part == HostRoute || second.Part == inbound
 	case KubeProxy:
 		return slices.Contains([]Part{HostRoute, NodePort, DNSWay}, second.Part)
 	}
@@ -82,10 +82,12 @@ func bySize(f Fault) Fault {
 	return f
 }
 
-// asReported replaces components that are only told apart within the search.
+// asReported replaces components that are only told apart within the search. No process answers over one family alone:
+// where it looks so, the node's network below is broken for the family, and a tunnel that runs over the other family
+// still carries the pods' traffic.
 func asReported(f Fault) Fault {
 	rename := func(c Component) Component {
-		if c.Part == inbound {
+		if c.Part == inbound || c.Part == HostAgent && f.Aspect.Family != "" {
 			c.Part = NodeNetwork
 		}
 		return c

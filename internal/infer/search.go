@@ -15,7 +15,7 @@ const (
 	mostFaults = 32
 	// alarm is the accepted share of rounds without a fault in which one is claimed. The price of a claim follows from
 	// it: ln(candidates / alarm), by the union bound.
-	alarm = 0.002
+	alarm = 1e-4
 	// alike is the difference in nats below which two explanations count as equally good.
 	alike = 1.0
 	// temperature spreads the confidence over explanations that are close to each other, in nats.
