@@ -105,6 +105,10 @@ func templateOf(standard *appsv1.DaemonSet, wish DesiredAgents, selector *metav1
 		spec.DNSPolicy = corev1.DNSClusterFirstWithHostNet
 		// The API server refuses the nodes' network to pods with a user namespace of their own.
 		spec.HostUsers = nil
+		if spec.SecurityContext != nil {
+			// Those of the node's network are the node's own.
+			spec.SecurityContext.Sysctls = nil
+		}
 		listen(agent, *ports)
 	}
 	return *template, nil

@@ -11,6 +11,10 @@ The ids go with openshift.enabled: the cluster gives each namespace a range of i
 {{- $_ := set $context $key $value -}}
 {{- end -}}
 {{- end -}}
+{{- /* The groups of a user namespace are few: the kernel would refuse the range. */ -}}
+{{- if and (kindIs "bool" .of.hostUsers) (not .of.hostUsers) -}}
+{{- $context = omit $context "sysctls" -}}
+{{- end -}}
 {{- if not $context.fsGroup -}}
 {{- $context = omit $context "fsGroupChangePolicy" -}}
 {{- end -}}
