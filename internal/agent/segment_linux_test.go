@@ -15,7 +15,7 @@ func TestTheControlPortAloneHasSmallSegments(t *testing.T) {
 	var free [3]int
 	for i := range held {
 		held[i] = listenOn(t, "127.0.0.1:0")
-		free[i] = held[i].Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // TCP
+		free[i] = held[i].Addr().(*net.TCPAddr).Port
 	}
 	for _, l := range held {
 		_ = l.Close()

@@ -168,8 +168,8 @@ func (c *Client) Stop(ctx context.Context, agent topology.Agent, key schedule.Ke
 	return describe("stop round", key, agent, err)
 }
 
-// Probe asks the agent to send probes at once, and returns what became of each, in the same order. An agent of a release
-// before them cannot; that is ErrNoProbes.
+// Probe asks the agent to send probes at once, and returns what became of each, in the same order. An agent of a
+// release before them cannot; that is ErrNoProbes.
 func (c *Client) Probe(ctx context.Context, agent topology.Agent, specs []ladder.Spec) ([]ladder.Result, error) {
 	request := wire.Probes(agent.Pod, specs)
 	var response *agentv1.ProbeResponse

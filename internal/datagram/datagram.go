@@ -55,7 +55,7 @@ func Answer(b []byte, pod string) error {
 	}
 	b[kindAt] = answer
 	binary.BigEndian.PutUint64(b[hashAt:], hash(pod))
-	b[lengthAt] = byte(copy(b[nameAt:MinBytes], pod))
+	b[lengthAt] = byte(copy(b[nameAt:MinBytes], pod)) // #nosec G115 -- less than MinBytes
 	return nil
 }
 

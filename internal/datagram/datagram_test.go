@@ -97,7 +97,7 @@ func serve(t *testing.T, pod string) int {
 }
 
 func TestRequestsAreAnsweredFromTheAddressThatWasAsked(t *testing.T) {
-	port := uint16(serve(t, "kdoctor-agent-1")) //nolint:gosec // a port
+	port := uint16(serve(t, "kdoctor-agent-1"))
 	for _, address := range []string{"127.0.0.1", "127.0.0.2", "::1"} {
 		t.Run(address, func(t *testing.T) {
 			conn, err := datagram.Dial(t.Context(), netip.AddrPortFrom(netip.MustParseAddr(address), port), 0)

@@ -12,8 +12,8 @@ import (
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// Ladder says what a snapshot has beyond the agents, for the probes that tell components apart. Empty fields leave their
-// part out.
+// Ladder says what a snapshot has beyond the agents, for the probes that tell components apart. Empty fields leave
+// their part out.
 type Ladder struct {
 	// Hosts is the DaemonSet of the agents in the nodes' host networks.
 	Hosts string

@@ -206,8 +206,8 @@ type Finding struct {
 	// both are 0 where the finding is not about one node.
 	Kinds  int `json:"Kinds,omitempty"`
 	Others int `json:"Others,omitempty"`
-	// Cause is why the component fails, in one word that never changes, such as PathMTUTooSmall; empty where the figures
-	// do not say it.
+	// Cause is why the component fails, in one word that never changes, such as PathMTUTooSmall; empty where the
+	// figures do not say it.
 	Cause string `json:"Cause,omitempty"`
 	// Probability is how likely the component is the faulty one, 0 to 1; 0 where no probability was computed.
 	Probability float64 `json:"Probability,omitempty"`

@@ -157,8 +157,8 @@ func (c *Conductor) Run(ctx context.Context, req Request) (verdict.StoredRound, 
 	stored = judge(req, plan, collected, changes)
 	stored.Round.Controller, stored.Round.Endpoints = c.Release, endpoints
 	if climbed != nil {
-		stored.Round.Ladder, stored.Round.Located = diagnose.Locate(stored.Round, stored.Verdict, climbed.observations(),
-			diagnose.ClusterOf(*seen))
+		stored.Round.Ladder, stored.Round.Located = diagnose.Locate(stored.Round, stored.Verdict,
+			climbed.observations(), diagnose.ClusterOf(*seen))
 	}
 	err = retry(ctx, time.Now().Add(storeWithin), func() error { return c.Rounds.PutRound(ctx, stored) })
 	if err != nil {

@@ -35,7 +35,7 @@ func TestSegmentsAreSmallWhicheverEndAsksForIt(t *testing.T) {
 			defer func() { _ = listener.Close() }()
 			to := listener.Addr().String()
 			if test.address == ":0" {
-				to = fmt.Sprintf("127.0.0.1:%d", listener.Addr().(*net.TCPAddr).Port) //nolint:forcetypeassert // TCP
+				to = fmt.Sprintf("127.0.0.1:%d", listener.Addr().(*net.TCPAddr).Port)
 			}
 			dialled, err := test.dialer.DialContext(t.Context(), "tcp", to)
 			if err != nil {

@@ -137,7 +137,8 @@ func TestThePolicyNeedsAnAPIServerThatHasIt(t *testing.T) {
 		"Kubernetes 1.30":                 {[]string{"--kube-version", "1.30.0"}, 4},
 		"a vendor's version":              {[]string{"--kube-version", "1.31.4-gke.100"}, 4},
 		"Kubernetes 1.29 has only a beta": {[]string{"--kube-version", "1.29.0"}, 0},
-		"switched off":                    {[]string{"--kube-version", "1.37.0", "--set", "controller.admissionPolicy.enabled=false"}, 0},
+		"switched off": {[]string{"--kube-version", "1.37.0", "--set", "controller.admissionPolicy.enabled=false"},
+			0},
 	} {
 		if got := count(test.args...); got != test.want {
 			t.Errorf("%s: %d policies, want %d", name, got, test.want)

@@ -187,8 +187,8 @@ type Load struct {
 
 // Diagnosis is what the probes that tell components apart cost and saw. They are no part of the counted requests.
 type Diagnosis struct {
-	// Agents is how many agents sent probes, those in the nodes' host networks included; HostAgents is how many of these
-	// there are. Without them some components cannot be told apart.
+	// Agents is how many agents sent probes, those in the nodes' host networks included; HostAgents is how many of
+	// these there are. Without them some components cannot be told apart.
 	Agents     int64 `json:"Agents"`
 	HostAgents int64 `json:"HostAgents"`
 	// Probes is how many probes were sent in the whole round, Failed how many of them failed.

@@ -20,7 +20,8 @@ const (
 	parallel = 32
 	// pace is the time between the starts of two attempts.
 	pace = 4 * time.Millisecond
-	// mostSearches bounds the searches for the size of the largest packet in one run: a broken link shows on many paths.
+	// mostSearches bounds the searches for the size of the largest packet in one run: a broken link shows on many
+	// paths.
 	mostSearches = 4
 	// searchWithin bounds all searches of one run.
 	searchWithin = 5 * time.Second
@@ -38,7 +39,8 @@ type attempt struct {
 	err     error
 }
 
-// Run sends all probes and returns their results in the same order. An attempt that the context cuts off is not counted.
+// Run sends all probes and returns their results in the same order. An attempt that the context cuts off is not
+// counted.
 func Run(ctx context.Context, specs []ladder.Spec) []ladder.Result {
 	results := make([]ladder.Result, len(specs))
 	slots, starts := make(chan struct{}, parallel), time.NewTicker(pace)

@@ -2,6 +2,7 @@ package table
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"kdoctor.io/kdoctor/bench/internal/diagnose/round"
@@ -104,14 +105,14 @@ func (r *Result) Lines(row int) [][]string {
 	for i := range r.Scores {
 		s := &r.Scores[i]
 		spec := r.Spec
-		line := []string{fmt.Sprint(row), fmt.Sprint(spec.Nodes), faults(spec), spec.Generator, spec.Disturbed(),
+		line := []string{strconv.Itoa(row), strconv.Itoa(spec.Nodes), faults(spec), spec.Generator, spec.Disturbed(),
 			r.trials()}
 		if i > 0 {
 			line = []string{"", "", "", "", "", ""}
 		}
 		line = append(line, s.Method)
 		line = append(line, figures(s, spec.Faults > 0)...)
-		line = append(line, fmt.Sprint(s.False), fmt.Sprintf("%.3f", s.Mean), fmt.Sprintf("%.3f", s.Worst))
+		line = append(line, strconv.Itoa(s.False), fmt.Sprintf("%.3f", s.Mean), fmt.Sprintf("%.3f", s.Worst))
 		if i == 0 {
 			line = append(line, fmt.Sprintf("%.2f", float64(r.Peak)/1e9))
 		}
@@ -123,7 +124,7 @@ func (r *Result) Lines(row int) [][]string {
 // trials says how many trials there were, and of how many if it took too long.
 func (r *Result) trials() string {
 	if r.Done == r.Spec.Trials {
-		return fmt.Sprint(r.Done)
+		return strconv.Itoa(r.Done)
 	}
 	return fmt.Sprintf("%d of %d", r.Done, r.Spec.Trials)
 }
@@ -158,5 +159,5 @@ func (g Goal) Line() []string {
 	if !g.Met {
 		verdict = "NOT met"
 	}
-	return []string{g.What, fmt.Sprint(g.Row), g.Value, g.Bound, verdict}
+	return []string{g.What, strconv.Itoa(g.Row), g.Value, g.Bound, verdict}
 }

@@ -12,7 +12,7 @@ import (
 	"kdoctor.io/kdoctor/bench/internal/diagnose/round"
 )
 
-// Seeds of evaluations begin at Evaluation; those below are for training: whoever mends the inference or tunes a
+// Evaluation is the first seed of evaluations. The seeds below are for training: whoever mends the inference or tunes a
 // baseline looks at these alone.
 const Evaluation = 1_000_000
 
