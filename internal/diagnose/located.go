@@ -130,6 +130,11 @@ func (l locator) where(c infer.Component) string {
 		return fmt.Sprintf("nodes %s and %s", c.Node, c.Peer)
 	case c.Part == infer.DNSServer && c.Node != "":
 		return fmt.Sprintf("pod %s on node %s", c.Service, c.Node)
+	case c.Part == infer.Agent || c.Part == infer.Endpoint && c.Node != "":
+		if pod := l.podOn(c.Node); pod != "" {
+			return fmt.Sprintf("pod %s on node %s", pod, c.Node)
+		}
+		return "node " + c.Node
 	case c.Node != "":
 		return "node " + c.Node
 	case c.Part == infer.Service || c.Part == infer.Endpoint:
@@ -139,6 +144,9 @@ func (l locator) where(c infer.Component) string {
 	}
 	return string(c.Part)
 }
+
+// podOn returns the agent's pod on the node; empty if it is not known.
+func (l locator) podOn(node string) string { return l.cluster.Agents[node] }
 
 // message is the finding in one sentence.
 func (l locator) message(f infer.Fault, row part, c cause, all []infer.Component) string {

@@ -17,13 +17,18 @@ type Cluster struct {
 	Zones map[string]string
 	// Nodes has the node of each pod that may answer.
 	Nodes map[string]string
+	// Agents has the agent's pod on each node.
+	Agents map[string]string
 	// Hosts is on how many nodes there is an agent in the host network.
 	Hosts int
 }
 
 // ClusterOf returns what localisation needs of a snapshot.
 func ClusterOf(s topology.Snapshot) Cluster {
-	c := Cluster{Zones: map[string]string{}, Nodes: map[string]string{}, Hosts: len(s.Hosts)}
+	c := Cluster{Zones: map[string]string{}, Nodes: map[string]string{}, Agents: map[string]string{}, Hosts: len(s.Hosts)}
+	for _, a := range s.Agents {
+		c.Agents[a.Node] = a.Pod
+	}
 	for _, n := range s.Nodes {
 		c.Zones[n.Name] = n.Zone
 	}

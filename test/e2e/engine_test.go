@@ -152,8 +152,9 @@ spec:
 	found := reportOf(t, c, "dead")
 	named := false
 	for _, f := range found.Spec.Findings {
-		named = named || strings.Contains(f.Where, pod)
-		if !strings.Contains(f.Where, pod) {
+		here := strings.Contains(f.Where, pod) || strings.Contains(f.Where, "node "+node)
+		named = named || here
+		if !here {
 			t.Errorf("a healthy thing is blamed: %+v", f)
 		}
 	}
