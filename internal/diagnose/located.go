@@ -18,7 +18,11 @@ import (
 // the ladder cost and saw, and a finding for each fault, the one that explains most first.
 func Locate(round report.Round, judged verdict.Verdict, climbed []ladder.Observation,
 	cluster Cluster) (*report.Ladder, []Finding) {
-	seen := slices.Concat(untouched(climbed, round.Churn), observed(round, judged, cluster))
+	seen := untouched(climbed, round.Churn)
+	if !round.HasSums() {
+		// Of many paths a report lists those that failed: they say nothing without those that passed.
+		seen = slices.Concat(seen, observed(round, judged, cluster))
+	}
 	faults := infer.Find(infer.Input{Zones: cluster.Zones, Pods: cluster.Nodes, Suspect: suspects(judged),
 		Observations: seen})
 	l := locator{cluster: cluster, seen: seen}

@@ -35,6 +35,8 @@ type Options struct {
 const (
 	// mostPeers is how many other nodes each agent probes at most.
 	mostPeers = 8
+	// mostNodes is on how many nodes agents send probes in one round at most; in larger clusters nodes take turns.
+	mostNodes = 250
 	// mostNodePorts is at how many nodes each agent probes node ports at most, its own included.
 	mostNodePorts = 3
 	// mostDNS is how many DNS servers each agent probes at most.
@@ -49,7 +51,8 @@ const Agents = "agents"
 // Plan returns which agent sends which probes, pods first and then hosts, each sorted by node. Agents that are not
 // ready take no part.
 //
-// The cost is bounded at any number of nodes: at most 8 peers, and one or two packets for each rung and family.
+// The cost is bounded at any number of nodes: at most 250 nodes send in a round, each to at most 8 others, and one or
+// two packets for each rung and family.
 func Plan(s topology.Snapshot, o Options) []Sender {
 	p := planner{snapshot: s, options: o, hosts: map[string]topology.Agent{},
 		behind: map[serviceKey][]string{}}
@@ -62,11 +65,12 @@ func Plan(s topology.Snapshot, o Options) []Sender {
 		p.hosts[h.Node] = h
 	}
 	var all []Sender
-	for i, a := range p.pods {
-		all = append(all, Sender{Agent: a, Probes: p.ofPod(i)})
+	turn := p.turn()
+	for _, i := range turn {
+		all = append(all, Sender{Agent: p.pods[i], Probes: p.ofPod(i)})
 	}
-	for i, a := range p.pods {
-		if host, ok := p.hosts[a.Node]; ok {
+	for _, i := range turn {
+		if host, ok := p.hosts[p.pods[i].Node]; ok {
 			all = append(all, Sender{Agent: host, Probes: p.ofHost(i, host)})
 		}
 	}
@@ -86,6 +90,21 @@ type planner struct {
 type serviceKey struct {
 	name   string
 	family topology.Family
+}
+
+// turn returns the agents whose turn it is in this round, ascending: all of them in a cluster that is not large.
+func (p *planner) turn() []int {
+	n := len(p.pods)
+	turn := make([]int, 0, min(n, mostNodes))
+	first := 0
+	if n > mostNodes {
+		first = int(p.options.Round % int64(n) * mostNodes % int64(n))
+	}
+	for k := range min(n, mostNodes) {
+		turn = append(turn, (first+k)%n)
+	}
+	slices.Sort(turn)
+	return turn
 }
 
 // peers returns the other nodes' agents that agent i probes: all of them, or a part that changes with the round so that

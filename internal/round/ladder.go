@@ -25,13 +25,15 @@ const (
 	ladderPasses = 2
 	// ladderWithin bounds one call: the probes, the search for packet sizes and the way there.
 	ladderWithin = 15 * time.Second
+	// ladderGrace is how long after the end of the load the ladder's probes may go on.
+	ladderGrace = 3 * time.Second
 	// followAgents is how many agents are asked again at most, followProbes how many probes each is asked for.
 	followAgents = 10
 	followProbes = 20
 	// followCount is how often each failing path is probed again.
 	followCount = 3
 	// followWithin bounds all follow-up probes.
-	followWithin = 8 * time.Second
+	followWithin = 5 * time.Second
 )
 
 // climb is the ladder of paths in one round: who probes what, and what was seen.
@@ -80,6 +82,9 @@ func (c *climb) run(ctx context.Context, load time.Duration) {
 	if c == nil {
 		return
 	}
+	// Agents that are out of reach do not hold the round up.
+	ctx, cancel := context.WithTimeout(ctx, load+ladderGrace)
+	defer cancel()
 	wait := min(load/10, time.Second)
 	for range ladderPasses {
 		if !sleep(ctx, wait) {
