@@ -82,15 +82,23 @@ func bySize(f Fault) Fault {
 	return f
 }
 
+// known returns the component as people know it.
+func known(c Component) Component {
+	if c.Part == inbound {
+		c.Part = NodeNetwork
+	}
+	return c
+}
+
 // asReported replaces components that are only told apart within the search. No process answers over one family alone:
 // where it looks so, the node's network below is broken for the family, and a tunnel that runs over the other family
 // still carries the pods' traffic.
 func asReported(f Fault) Fault {
 	rename := func(c Component) Component {
-		if c.Part == inbound || c.Part == HostAgent && f.Aspect.Family != "" {
+		if c.Part == HostAgent && f.Aspect.Family != "" {
 			c.Part = NodeNetwork
 		}
-		return c
+		return known(c)
 	}
 	f.Component, f.RunnerUp = rename(f.Component), rename(f.RunnerUp)
 	var group []Component

@@ -206,7 +206,7 @@ func (s *search) fault(ranked []claim) Fault {
 		if behind > 10*temperature {
 			break
 		}
-		if !s.overlap(best, c) {
+		if known(s.evidence.components[c.component]) == known(f.Component) || !s.overlap(best, c) {
 			continue
 		}
 		if behind < alike {
