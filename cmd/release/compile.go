@@ -22,6 +22,9 @@ func (p Platform) binary(program string) string {
 	return program
 }
 
+// completes reports whether the platform runs the script of completion.
+func (p Platform) completes() bool { return p.OS != "windows" }
+
 // pluginPlatforms are those of people who use kubectl.
 func pluginPlatforms() []Platform {
 	var all []Platform

@@ -66,15 +66,22 @@ func manifestOf(o Options, plugins []archive) krewPlugin {
 			ShortDescription: "Show which node reaches which, on every path",
 			Description: "kdoctor tests a cluster's data plane from every node to every node, over every path.\n" +
 				"This plugin shows its reports: which path failed, from where, how often, and\nwhat to look at.\n",
-			Caveats: "The plugin reads reports of kdoctor, which must be installed in the cluster.\n",
+			Caveats: "The plugin reads reports of kdoctor, which must be installed in the cluster.\n" +
+				"kubectl completes names of tasks once the plugin's script is in the PATH:\n" +
+				"  krew=\"${KREW_ROOT:-$HOME/.krew}\"\n" +
+				"  cp \"$krew/store/kdoctor/" + o.Version + "/" + completer + "\" \"$krew/bin/\"\n",
 		}}
 	for _, a := range plugins {
 		program := a.platform.binary(plugin)
+		files := []krewFiles{{program, "."}, {"LICENSE", "."}}
+		if a.platform.completes() {
+			files = append(files, krewFiles{completer, "."})
+		}
 		m.Spec.Platforms = append(m.Spec.Platforms, krewPlatform{
 			Selector: krewSelector{map[string]string{"os": a.platform.OS, "arch": a.platform.Arch}},
 			URI:      o.address(a.file),
 			Sha256:   a.sha256,
-			Files:    []krewFiles{{program, "."}, {"LICENSE", "."}},
+			Files:    files,
 			Bin:      program,
 		})
 	}

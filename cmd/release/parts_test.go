@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime/debug"
@@ -126,12 +127,38 @@ func TestKrewManifestIsOneThatKrewAccepts(t *testing.T) {
 				t.Errorf("%s: the archive has no %s, only %v", platform, f.From, files)
 			}
 		}
-		if files[p.Bin].Perm() != 0o755 || files["LICENSE"].Perm() != 0o644 || len(files) != 2 {
-			t.Errorf("%s: files %v, want %s that runs and LICENSE", platform, files, p.Bin)
+		want := map[string]fs.FileMode{p.Bin: 0o755, "LICENSE": 0o644}
+		if !strings.HasPrefix(platform, "windows/") {
+			want[completer] = 0o755
+		}
+		if diff := cmp.Diff(want, files); diff != "" || len(p.Files) != len(want) {
+			t.Errorf("%s: krew takes %v; files of the archive (-want +got):\n%s", platform, p.Files, diff)
 		}
 	}
 	if len(seen) != 6 {
 		t.Errorf("%d platforms, want 6: %v", len(seen), seen)
+	}
+}
+
+// kubectl runs the script for the words after "kubectl kdoctor", of which the last may be empty.
+func TestTheScriptOfCompletionAsksThePlugin(t *testing.T) {
+	_, root := released(t, nil)
+	content, err := fs.ReadFile(root, plugin+"_linux_amd64.tar.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	for name, text := range map[string]string{completer: tarFiles(t, content)[completer].content,
+		"kubectl": "#!/bin/sh\nprintf '[%s]' \"$@\"\n"} {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o700); err != nil { // #nosec G306 -- it runs
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.CommandContext(t.Context(), filepath.Join(folder, completer), "report", "a b", "")
+	cmd.Env = []string{"PATH=" + folder}
+	out, err := cmd.CombinedOutput()
+	if want := "[kdoctor][__complete][report][a b][]"; err != nil || string(out) != want {
+		t.Errorf("kubectl gets %q (%v), want %q", out, err, want)
 	}
 }
 

@@ -16,6 +16,10 @@ import (
 // plugin is the name of the program that kubectl runs for "kubectl kdoctor".
 const plugin = "kubectl-kdoctor"
 
+// completer is the name of the script that kubectl runs to complete "kubectl kdoctor ...". It is a script of sh, so that
+// archives for windows do not have it.
+const completer = "kubectl_complete-kdoctor"
+
 // archive is one file with the plugin for one platform.
 type archive struct {
 	platform     Platform
@@ -35,6 +39,10 @@ func (r *release) pluginArchives(context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the license: %w", err)
 	}
+	script, err := os.ReadFile(filepath.Join(r.Source, "cmd", plugin, completer))
+	if err != nil {
+		return fmt.Errorf("read the script of completion: %w", err)
+	}
 	for _, p := range pluginPlatforms() {
 		binary := r.binary(plugin, p)
 		content, err := os.ReadFile(binary)
@@ -43,9 +51,12 @@ func (r *release) pluginArchives(context.Context) error {
 		}
 		base := fmt.Sprintf("%s_%s_%s", plugin, p.OS, p.Arch)
 		files := []packed{{"LICENSE", 0o644, license}, {p.binary(plugin), 0o755, content}}
-		file, pack := base+".tar.gz", tarGzip
-		if p.OS == "windows" {
-			file, pack = base+".zip", zipped
+		file, pack := base+".zip", zipped
+		if p.completes() {
+			files = append(files, packed{completer, 0o755, script})
+		}
+		if p.OS != "windows" {
+			file, pack = base+".tar.gz", tarGzip
 		}
 		whole, err := pack(files, r.Time)
 		if err != nil {

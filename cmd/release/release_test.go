@@ -166,7 +166,8 @@ func firstDifference(a, b string) string {
 // copySources copies what a release reads of the sources, with today's times, and in another order.
 func copySources(t *testing.T, to string) {
 	t.Helper()
-	for _, name := range []string{"charts", "LICENSE", "docs/" + iconFile, "CHANGELOG.md"} {
+	for _, name := range []string{"charts", "LICENSE", "docs/" + iconFile, "CHANGELOG.md",
+		filepath.Join("cmd", plugin, completer)} {
 		target := filepath.Join(to, name)
 		if err := os.MkdirAll(filepath.Dir(target), 0o750); err != nil {
 			t.Fatal(err)

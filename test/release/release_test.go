@@ -210,4 +210,14 @@ func checkPlugin(t *testing.T, dist string) {
 		number) {
 		t.Errorf("the plugin is of %q, want %s", out, number)
 	}
+	// As kubectl does: it finds the plugin beside the script, and hands over the words after its own.
+	kubectl := "#!/bin/sh\nplugin=$1\nshift\nexec \"" + unpacked + "/kubectl-$plugin\" \"$@\"\n"
+	if err := os.WriteFile(filepath.Join(unpacked, "kubectl"), []byte(kubectl), 0o700); err != nil { // #nosec G306
+		t.Fatal(err)
+	}
+	environment := []string{"PATH=" + unpacked + ":" + os.Getenv("PATH")}
+	if out := run(t, unpacked, environment, filepath.Join(unpacked, "kubectl_complete-kdoctor"), "rep"); !strings.Contains(
+		out, "report") {
+		t.Errorf("kubectl completes rep by %q, want report", out)
+	}
 }
