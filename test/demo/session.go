@@ -66,7 +66,8 @@ func (s *session) run(ctx context.Context) error {
 // install also waits until the agents' Services serve: until then the round would rightly fail. The load balancer and
 // the Ingress are made, and waited for, when a task asks for them.
 func (s *session) install(ctx context.Context) error {
-	fmt.Fprintln(s.out, "$ helm upgrade --install kdoctor charts/kdoctor --namespace kdoctor --create-namespace --wait \\\n    --set hostAgent.enabled=true")
+	fmt.Fprintln(s.out, "$ helm upgrade --install kdoctor charts/kdoctor --namespace kdoctor --create-namespace --wait \\\n"+
+		"    --set hostAgent.enabled=true")
 	if err := s.cluster.Install(ctx); err != nil {
 		return err
 	}
