@@ -16,8 +16,8 @@ import (
 // plugin is the name of the program that kubectl runs for "kubectl kdoctor".
 const plugin = "kubectl-kdoctor"
 
-// completer is the name of the script that kubectl runs to complete "kubectl kdoctor ...". It is a script of sh, so that
-// archives for windows do not have it.
+// completer is the name of the script that kubectl runs to complete "kubectl kdoctor ...". It is a script of sh, so
+// that archives for windows do not have it.
 const completer = "kubectl_complete-kdoctor"
 
 // archive is one file with the plugin for one platform.

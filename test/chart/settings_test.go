@@ -358,3 +358,24 @@ func TestTheManifestOfTheAgentsIsTheirDaemonSet(t *testing.T) {
 		}
 	}
 }
+
+// A policy that lets the controller reach another port than the agents' own would end every round.
+func TestThePolicyLetsTheControllerReachTheAgents(t *testing.T) {
+	text := render(t, "kdoctor", "networkPolicy.enabled=true", "agent.ports.control=15710", "hostAgent.enabled=true",
+		"hostAgent.ports.control=15781")
+	policy := objectNamed(t, text, "NetworkPolicy", "kdoctor-controller")
+	rules, _, _ := unstructured.NestedSlice(policy.Object, "spec", "egress")
+	var open []int64
+	for _, rule := range rules {
+		ports, _, _ := unstructured.NestedSlice(rule.(map[string]any), "ports")
+		for _, port := range ports {
+			number, _ := normal(port.(map[string]any)["port"]).(int64)
+			open = append(open, number)
+		}
+	}
+	for _, port := range []int64{15710, 15781} {
+		if !slices.Contains(open, port) {
+			t.Errorf("the controller may reach ports %v, and %d is not among them", open, port)
+		}
+	}
+}

@@ -216,8 +216,8 @@ func checkPlugin(t *testing.T, dist string) {
 		t.Fatal(err)
 	}
 	environment := []string{"PATH=" + unpacked + ":" + os.Getenv("PATH")}
-	if out := run(t, unpacked, environment, filepath.Join(unpacked, "kubectl_complete-kdoctor"), "rep"); !strings.Contains(
-		out, "report") {
-		t.Errorf("kubectl completes rep by %q, want report", out)
+	words := run(t, unpacked, environment, filepath.Join(unpacked, "kubectl_complete-kdoctor"), "rep")
+	if !strings.Contains(words, "report") {
+		t.Errorf("kubectl completes rep by %q, want report", words)
 	}
 }
