@@ -187,7 +187,8 @@ func (s symptoms) overlay(loss string) cause {
 func (s symptoms) podInterface(loss string) cause {
 	switch {
 	case s.mostly(ladder.WrongPeer):
-		return cause{"AddressDuplicate", "another pod answers at the address (" + loss + ")", "pods with the same address"}
+		return cause{"AddressDuplicate", "another pod answers at the address (" + loss + ")",
+			"pods with the same address"}
 	case s.fault.Aspect.Family != "" && s.whole():
 		return cause{"RouteMissing", "nothing gets through over one family (" + loss + ")", ""}
 	case s.whole():
@@ -203,7 +204,8 @@ func (s symptoms) filter(loss string) cause {
 	}
 	switch {
 	case s.fault.Component.Part == infer.ProbePort:
-		return cause{"ProbePortBlocked", "the port of the probes is blocked, and the node's network is well (" + loss + ")", ""}
+		return cause{"ProbePortBlocked", "the port of the probes is blocked, and the node's network is well (" + loss +
+			")", ""}
 	case s.fault.Aspect.Method != "":
 		return cause{"ProtocolFiltered", says, ""}
 	case s.fault.Component.Part == infer.PolicyOut:
@@ -239,7 +241,8 @@ func (s symptoms) service(loss string) cause {
 	case len(s.silent) > 0 && s.mostly(ladder.Refused):
 		return cause{"EndpointDown", fmt.Sprintf("the backend on %s refuses (%s)", firstNames(s.silent), loss), ""}
 	case part == infer.Service || part == infer.Endpoint:
-		return cause{"EndpointStale", "part of the connections is led where nobody answers, from every node (" + loss + ")", ""}
+		return cause{"EndpointStale", "part of the connections is led where nobody answers, from every node (" + loss +
+			")", ""}
 	case part == infer.KubeProxy && len(s.silent) == 0 && s.backends > 1:
 		return cause{"SourcePortsExhausted", "connections to all backends are lost now and then (" + loss + ")",
 			"source ports and masquerading on the node, and entries of connections that are over in its table of tracked " +

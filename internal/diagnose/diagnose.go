@@ -160,9 +160,16 @@ func covers(located, f Finding) bool {
 	return !slices.ContainsFunc(f.Nodes, func(node string) bool { return !slices.Contains(located.Nodes, node) })
 }
 
-// surestFirst sorts findings, the surest first.
+// surestFirst sorts findings, the surest first. A component that was found with a fair probability stands among the
+// sure ones: it says more than a pattern of paths.
 func surestFirst(all []Finding) []Finding {
-	slices.SortStableFunc(all, func(a, b Finding) int { return cmp.Compare(rank(a.Confidence), rank(b.Confidence)) })
+	place := func(f Finding) int {
+		if f.Probability > 0 && f.Confidence == Medium {
+			return rank(High)
+		}
+		return rank(f.Confidence)
+	}
+	slices.SortStableFunc(all, func(a, b Finding) int { return cmp.Compare(place(a), place(b)) })
 	return all
 }
 

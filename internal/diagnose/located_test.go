@@ -106,12 +106,14 @@ func TestAFindingNamesComponentPlaceAndCause(t *testing.T) {
 			return among(o, ladder.PodToPod, ladder.HostToPod) && o.To == "n1"
 		}), "network policy, into the pod", "node n1", "PolicyDeniesIngress", []string{"rejected"}, nil},
 		{"a blocked port of the probes", true, failing(ladder.NoAnswer, func(o ladder.Observation) bool {
-			return among(o, ladder.HostToHost, ladder.PodToHost) && o.To == "n1" || o.Rung == ladder.PodToOwnHost && o.From == "n1"
+			return among(o, ladder.HostToHost, ladder.PodToHost) && o.To == "n1" ||
+				o.Rung == ladder.PodToOwnHost && o.From == "n1"
 		}), "firewall for the probe port", "node n1", "ProbePortBlocked", []string{"nothing else fails"}, nil},
 		{"a kube-proxy without rules", true, failing(ladder.NoAnswer, func(o ladder.Observation) bool {
-			return o.From == "n2" && among(o, ladder.ClusterIP, ladder.HostClusterIP, ladder.APIServer, ladder.DNSService) ||
-				o.At == "n2"
-		}), "kube-proxy", "node n2", "ServiceRulesMissing", []string{"translate"}, []string{"ClusterIP: 0 of 4 answered"}},
+			services := among(o, ladder.ClusterIP, ladder.HostClusterIP, ladder.APIServer, ladder.DNSService)
+			return o.From == "n2" && services || o.At == "n2"
+		}), "kube-proxy", "node n2", "ServiceRulesMissing", []string{"translate"},
+			[]string{"ClusterIP: 0 of 4 answered"}},
 		{"two nodes that do not reach each other", true, failing(ladder.NoAnswer, func(o ladder.Observation) bool {
 			return o.To != "" && at(o, "n1") && at(o, "n2")
 		}), "network between two nodes", "nodes n1 and n2", "NeighbourWrong", []string{"between the two alone"}, nil},
@@ -126,7 +128,8 @@ func TestAFindingNamesComponentPlaceAndCause(t *testing.T) {
 				t.Fatalf("%d findings, want one", len(found))
 			}
 			f := found[0]
-			if string(f.Component) != c.component || f.Where != c.where || f.Cause != c.cause || f.Confidence != "high" {
+			right := string(f.Component) == c.component && f.Where == c.where && f.Cause == c.cause
+			if !right || f.Confidence != "high" {
 				t.Errorf("%s at %s, cause %s, confidence %s (%s); want %s at %s, cause %s, confidence high", f.Component,
 					f.Where, f.Cause, f.Confidence, f.RunnerUp, c.component, c.where, c.cause)
 			}
@@ -143,7 +146,8 @@ func TestAFindingNamesComponentPlaceAndCause(t *testing.T) {
 			if f.Falsify == "" || f.Command == "" {
 				t.Errorf("nothing says how to check it: %+v", f)
 			}
-			if spent.Failed == 0 || spent.Sent < spent.Failed || len(spent.Failing) == 0 || len(spent.SmallestLoss) == 0 {
+			if spent.Failed == 0 || spent.Sent < spent.Failed || len(spent.Failing) == 0 ||
+				len(spent.SmallestLoss) == 0 {
 				t.Errorf("the summary is %+v", spent)
 			}
 		})
@@ -186,7 +190,8 @@ func TestSlowPathsAreFoundByTheFastOnes(t *testing.T) {
 		}
 	}
 	_, found := diagnose.Locate(report.Round{}, verdict.Verdict{}, seen, diagnose.ClusterOf(s))
-	if len(found) != 1 || found[0].Cause != "Delay" || found[0].Where != "node n2" || found[0].Component != "node network" {
+	if len(found) != 1 || found[0].Cause != "Delay" || found[0].Where != "node n2" ||
+		found[0].Component != "node network" {
 		t.Errorf("found %+v, want a delay of node n2's network alone", found)
 	}
 }

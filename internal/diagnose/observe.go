@@ -25,7 +25,8 @@ type Cluster struct {
 
 // ClusterOf returns what localisation needs of a snapshot.
 func ClusterOf(s topology.Snapshot) Cluster {
-	c := Cluster{Zones: map[string]string{}, Nodes: map[string]string{}, Agents: map[string]string{}, Hosts: len(s.Hosts)}
+	c := Cluster{Zones: map[string]string{}, Nodes: map[string]string{}, Agents: map[string]string{},
+		Hosts: len(s.Hosts)}
 	for _, a := range s.Agents {
 		c.Agents[a.Node] = a.Pod
 	}

@@ -15,8 +15,8 @@ const (
 	// slowFactor and slowMargin are how much longer than the fast paths of the same kind a path must take to be slow.
 	slowFactor = 5
 	slowMargin = 10 * time.Millisecond
-	// fastShare is the share of paths of one kind that are taken to be fast: with three nodes, one pair of three does not
-	// touch a given node.
+	// fastShare is the share of paths of one kind that are taken to be fast: with three nodes, one pair of three does
+	// not touch a given node.
 	fastShare = 0.2
 	// slowDNS is what the answer for a name of the cluster may take at most, however fast or slow other servers are: a
 	// server has it in its memory.
@@ -107,7 +107,8 @@ func (l locator) slow(suspect map[string]bool) []Finding {
 		row := partOf(f.Component.Part)
 		all := append([]infer.Component{f.Component}, f.Group...)
 		found = append(found, Finding{Reason: row.reason, Component: Component(names(all)), Where: l.where(f.Component),
-			Nodes: nodesAt(f.Component), Probability: rounded(f.Confidence), Confidence: confidenceOf(f), Cause: "Delay",
+			Nodes: nodesAt(f.Component), Probability: rounded(f.Confidence), Confidence: confidenceOf(f),
+			Cause: "Delay",
 			Message: fmt.Sprintf("%s of %s: slow, %d of %d paths across it take far longer than the fast ones of their "+
 				"kind; look at %s", names(all), l.where(f.Component), f.Explained, f.Crossed, row.look),
 			Evidence: []string{fmt.Sprintf("%s from %s to %s takes %v", RungTitle(worst.Rung), worst.From, worst.To,

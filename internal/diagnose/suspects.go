@@ -21,8 +21,8 @@ func suspects(judged verdict.Verdict) map[string]bool {
 	return all
 }
 
-// starved returns a finding for each agent that was itself the limit, if probes or requests from it or to it failed: that
-// is the agent's fault, and never the network's.
+// starved returns a finding for each agent that was itself the limit, if probes or requests from it or to it failed:
+// that is the agent's fault, and never the network's.
 func starved(suspect map[string]bool, seen []ladder.Observation) []Finding {
 	var found []Finding
 	for _, node := range slices.Sorted(maps.Keys(suspect)) {

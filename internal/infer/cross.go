@@ -49,8 +49,8 @@ func (c *crossings) of(component Component) {
 	c.all = append(c.all, crossing{Component: component, of: between})
 }
 
-// crossed returns the components that an observation crosses, in the buffer. Which backend of a Service was asked is not
-// among them.
+// crossed returns the components that an observation crosses, in the buffer. Which backend of a Service was asked is
+// not among them.
 func crossed(o *ladder.Observation, zones map[string]string, buffer []crossing) []crossing {
 	c := crossings{zones: zones, all: buffer[:0]}
 	switch o.Rung {
@@ -120,8 +120,8 @@ func (c *crossings) zonePair(part Part, from, to string) {
 	}
 }
 
-// backToPod adds what the answer of a node to a pod on another node may cross: where the pod's address is not translated
-// on the way out, the answer comes through the pod network.
+// backToPod adds what the answer of a node to a pod on another node may cross: where the pod's address is not
+// translated on the way out, the answer comes through the pod network.
 func (c *crossings) backToPod(pod, host string) {
 	first := len(c.all)
 	c.at(asker, pod, Overlay)
@@ -207,8 +207,8 @@ func (c *crossings) services(o *ladder.Observation) {
 // throughService reports whether the rung leads to one of several backends.
 func throughService(r ladder.Rung) bool {
 	switch r {
-	case ladder.ClusterIP, ladder.HostClusterIP, ladder.NodePort, ladder.LoadBalancer, ladder.Ingress, ladder.DNSService,
-		ladder.APIServer:
+	case ladder.ClusterIP, ladder.HostClusterIP, ladder.NodePort, ladder.LoadBalancer, ladder.Ingress,
+		ladder.DNSService, ladder.APIServer:
 		return true
 	}
 	return false

@@ -34,8 +34,8 @@ type evidence struct {
 	// others.
 	fresh [][buckets]float64
 	stale [][]int
-	// places are the nodes of the components, wide the rungs with components of the whole cluster, zonePairs the pairs of
-	// zones: an observation that touches none of them proves nothing about any component.
+	// places are the nodes of the components, wide the rungs with components of the whole cluster, zonePairs the pairs
+	// of zones: an observation that touches none of them proves nothing about any component.
 	places    map[string]bool
 	wide      map[ladder.Rung]bool
 	zonePairs map[[2]string]bool

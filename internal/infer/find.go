@@ -2,6 +2,7 @@ package infer
 
 import (
 	"math"
+	"slices"
 
 	"kdoctor.io/kdoctor/internal/ladder"
 )
@@ -20,7 +21,7 @@ func Find(in Input) []Fault {
 	for i := range second {
 		second[i].Component = f.endpoint(second[i])
 	}
-	found := append(first, second...)
+	found := slices.Concat(first, second)
 	found = append(found, f.stage(func(o *ladder.Observation) bool { return proxied(o.Rung) }, found)...)
 	for i := range found {
 		found[i] = bySize(asReported(found[i]))
@@ -75,8 +76,8 @@ func (f *finder) endpoint(of Fault) Component {
 // turns is how many answers for each backend are enough to expect one from all of them.
 const turns = 8
 
-// severalNodes returns the zones of the nodes that share their zone with another one. What is wrong between the only node
-// of a zone and another zone is as well the node's.
+// severalNodes returns the zones of the nodes that share their zone with another one. What is wrong between the only
+// node of a zone and another zone is as well the node's.
 func severalNodes(in Input) map[string]string {
 	count, seen := map[string]int{}, map[string]bool{}
 	for i := range in.Observations {

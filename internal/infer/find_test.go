@@ -14,7 +14,8 @@ import (
 // cluster returns a cluster of n nodes in two zones, with a DNS server on each of the first two.
 func cluster(n int, hosts bool) topology.Snapshot {
 	addresses := func(format4, format6 string, i int) []netip.Addr {
-		return []netip.Addr{netip.MustParseAddr(fmt.Sprintf(format4, i/250, i%250+1)), netip.MustParseAddr(fmt.Sprintf(format6, i+1))}
+		return []netip.Addr{netip.MustParseAddr(fmt.Sprintf(format4, i/250, i%250+1)),
+			netip.MustParseAddr(fmt.Sprintf(format6, i+1))}
 	}
 	s := topology.Snapshot{APIServer: netip.MustParseAddrPort("10.96.0.1:443")}
 	for i := range n {
@@ -22,8 +23,9 @@ func cluster(n int, hosts bool) topology.Snapshot {
 		s.Nodes = append(s.Nodes, topology.Node{Name: node, Zone: fmt.Sprintf("z%d", i%2),
 			Addresses: addresses("192.168.%d.%d", "fd00::1:%x", i)})
 		s.Agents = append(s.Agents, topology.Agent{Pod: "agent-" + node, Node: node, HTTPPort: 80,
-			Addresses:  addresses("10.0.%d.%d", "fd00::2:%x", i),
-			Interfaces: []topology.Interface{{Network: "net", Name: "net1", Addresses: addresses("10.9.%d.%d", "fd00::3:%x", i)}}})
+			Addresses: addresses("10.0.%d.%d", "fd00::2:%x", i),
+			Interfaces: []topology.Interface{{Network: "net", Name: "net1",
+				Addresses: addresses("10.9.%d.%d", "fd00::3:%x", i)}}})
 		if hosts {
 			s.Hosts = append(s.Hosts, topology.Agent{Pod: "host-" + node, Node: node, HTTPPort: 81,
 				Addresses: addresses("192.168.%d.%d", "fd00::1:%x", i)})
@@ -107,7 +109,8 @@ func cut(node string) broken {
 func dead(node string) broken {
 	return func(o ladder.Observation, n uint64) (uint64, ladder.Failure) {
 		switch {
-		case o.From == node && (o.Rung == ladder.Self || o.Rung == ladder.HostToOwnPod || o.Rung == ladder.PodToOwnHost):
+		case o.From == node && slices.Contains([]ladder.Rung{ladder.Self, ladder.HostToOwnPod, ladder.PodToOwnHost},
+			o.Rung):
 			return 0, ""
 		case o.From == node && o.Rung == ladder.SecondInterface, o.To == node && o.Rung == ladder.SecondInterface:
 			return 0, ""
@@ -160,7 +163,8 @@ func TestOneFaultIsFoundWithItsComponentAndPlace(t *testing.T) {
 		}), only(infer.PolicyIn, "n1"), infer.Aspect{}},
 		{"policy out of one pod", rung(ladder.NoAnswer, func(o ladder.Observation) bool {
 			return o.From == "n1" && (o.Rung == ladder.PodToPod || o.Rung == ladder.PodToHost || o.Rung == ladder.DNSPod ||
-				o.Rung == ladder.ClusterIP || o.Rung == ladder.DNSService || o.Rung == ladder.APIServer || o.Rung == ladder.NodePort)
+				o.Rung == ladder.ClusterIP || o.Rung == ladder.DNSService || o.Rung == ladder.APIServer ||
+				o.Rung == ladder.NodePort)
 		}), only(infer.PolicyOut, "n1"), infer.Aspect{}},
 		{"pod interface of one node", rung(ladder.NoAnswer, func(o ladder.Observation) bool {
 			pods := o.Rung == ladder.PodToPod || o.Rung == ladder.HostToPod || o.Rung == ladder.HostToOwnPod
@@ -203,7 +207,8 @@ func TestOneFaultIsFoundWithItsComponentAndPlace(t *testing.T) {
 		for _, nodes := range []int{3, 4, 8} {
 			t.Run(fmt.Sprintf("%s, %d nodes", c.name, nodes), func(t *testing.T) {
 				found := infer.Find(seen(cluster(nodes, true), c.is))
-				if len(found) != 1 || found[0].Component != c.want || found[0].Aspect != c.aspect || len(found[0].Group) > 0 {
+				if len(found) != 1 || found[0].Component != c.want || found[0].Aspect != c.aspect ||
+					len(found[0].Group) > 0 {
 					for _, f := range found {
 						t.Logf("found %+v", f)
 					}

@@ -15,8 +15,8 @@ type Part string
 
 // The parts.
 const (
-	// Agent is the answering process of the agent in the pod of a node, HostAgent that in the host network. What keeps an
-	// agent from asking is for Input.Suspect.
+	// Agent is the answering process of the agent in the pod of a node, HostAgent that in the host network. What keeps
+	// an agent from asking is for Input.Suspect.
 	Agent     Part = "agent"
 	HostAgent Part = "host agent"
 	// PodNetwork is the pod's interface and its link to the node: the CNI plugin's work on the node.
@@ -71,8 +71,8 @@ const (
 // Component is one part of the cluster.
 type Component struct {
 	Part Part `json:"Part"`
-	// Node is the component's node, Peer the other node of a pair. For a pair of zones they are the zones. Both are empty
-	// for a component of the whole cluster.
+	// Node is the component's node, Peer the other node of a pair. For a pair of zones they are the zones. Both are
+	// empty for a component of the whole cluster.
 	Node string `json:"Node,omitempty"`
 	Peer string `json:"Peer,omitempty"`
 	// Service names the Service, DNS server, load balancer or Ingress.
@@ -98,8 +98,8 @@ type Fault struct {
 	Confidence float64 `json:"Confidence"`
 	// Group are other components that explain the same failures equally well.
 	Group []Component `json:"Group,omitempty"`
-	// Explained is how many failed probes the fault accounts for, Crossed how many probes crossed the component with the
-	// aspect.
+	// Explained is how many failed probes the fault accounts for, Crossed how many probes crossed the component with
+	// the aspect.
 	Explained uint64 `json:"Explained"`
 	Crossed   uint64 `json:"Crossed"`
 	// Stands says in nats how much likelier the observations are with the fault than without it; RunnerUp is the best
@@ -121,8 +121,8 @@ type Input struct {
 	// Suspect are nodes whose agent was itself short of CPU or stopped: what it asked counts for nothing, and what was
 	// asked of it counts against the agent alone.
 	Suspect map[string]bool
-	// Background is the share of probes that is lost without a fault, by past rounds; 0 stands for the least that can be
-	// assumed, 2e-5.
+	// Background is the share of probes that is lost without a fault, by past rounds; 0 stands for the least that can
+	// be assumed, 2e-5.
 	Background float64
 	// Pods has the node of each pod that Peers of observations name; a name that is missing is taken to be a node's.
 	Pods         map[string]string

@@ -104,7 +104,8 @@ func (p *prediction) backends(o *ladder.Observation, rung ladder.Rung, from stri
 	}
 	if p.wide {
 		// Whatever is broken between zones is the same for all nodes of a zone.
-		class := zoneClass{o.Rung, rung, o.Family, bucketOf(o.Family, o.Method, o.Large), p.zones[from], len(o.Backends)}
+		class := zoneClass{o.Rung, rung, o.Family, bucketOf(o.Family, o.Method, o.Large), p.zones[from],
+			len(o.Backends)}
 		mean, ok := p.zoneMeans[class]
 		if !ok {
 			mean = p.mean(o, rung, from, sample(o.Backends, mostSampled))

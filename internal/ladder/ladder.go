@@ -1,6 +1,6 @@
-// Package ladder describes the probes that a round sends beside its counted requests, to tell components apart: a ladder
-// of paths, of which each rung adds one component to the rung below. If a rung fails and the rung below does not, then
-// the component between the two is broken.
+// Package ladder describes the probes that a round sends beside its counted requests, to tell components apart: a
+// ladder of paths, of which each rung adds one component to the rung below. If a rung fails and the rung below does
+// not, then the component between the two is broken.
 //
 // The package holds plain values and computes which probes an agent sends. Agents know nothing of rungs: they get
 // addresses and methods.
@@ -146,8 +146,8 @@ type Observation struct {
 type Spec struct {
 	Method  Method         `json:"Method"`
 	Address netip.AddrPort `json:"Address"`
-	// Bytes is the size of a datagram's packet with its IP header; 0 is the smallest, FullSize as large as the interface
-	// permits.
+	// Bytes is the size of a datagram's packet with its IP header; 0 is the smallest, FullSize as large as the
+	// interface permits.
 	Bytes int `json:"Bytes,omitempty"`
 	// Count is how often to ask, 1 to MaxCount, from a new source port each time.
 	Count int `json:"Count"`

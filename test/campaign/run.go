@@ -178,10 +178,10 @@ func (c *campaign) disturb(ctx context.Context, n int) error {
 	var do []string
 	switch n % 3 {
 	case 0:
-		do = append(agents, "rollout", "restart", "daemonset/kdoctor-agent")
+		do = slices.Concat(agents, []string{"rollout", "restart", "daemonset/kdoctor-agent"})
 	case 1:
-		do = append(agents, "delete", "pod", "--wait=false", "--selector", "app.kubernetes.io/component=kdoctor-agent",
-			"--field-selector", "spec.nodeName="+node)
+		do = slices.Concat(agents, []string{"delete", "pod", "--wait=false", "--selector",
+			"app.kubernetes.io/component=kdoctor-agent", "--field-selector", "spec.nodeName=" + node})
 	case 2:
 		do, undo = []string{"cordon", node}, []string{"uncordon", node}
 	}
@@ -243,11 +243,12 @@ func (c *campaign) one(ctx context.Context, faults []injected) error {
 		}
 	}
 	began := time.Now()
-	report, err := c.probe(ctx)
+	err := c.probe(ctx)
 	took := time.Since(began)
 	if healed := c.heal(ctx); healed != nil {
 		return errors.Join(err, healed)
 	}
+	var report *systemv1beta1.KdoctorReport
 	if err == nil {
 		report, err = c.report(ctx)
 	}
@@ -299,15 +300,15 @@ func (c *campaign) heal(ctx context.Context) error {
 }
 
 // probe runs a round to its end.
-func (c *campaign) probe(ctx context.Context) (*systemv1beta1.KdoctorReport, error) {
+func (c *campaign) probe(ctx context.Context) error {
 	_, err := c.cluster.Kubectl(ctx, "annotate", "netreach", task, "--overwrite",
 		"kdoctor.io/run-now="+strconv.FormatInt(time.Now().UnixNano(), 10))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	done, err := c.await(ctx, c.round+1)
 	c.round = max(c.round, done)
-	return nil, err
+	return err
 }
 
 // await waits until the round is done, and returns how many are.

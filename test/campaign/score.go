@@ -18,8 +18,9 @@ type outcome struct {
 	Result   string                  `json:"result"`
 	Findings []systemv1beta1.Finding `json:"findings"`
 	Took     time.Duration           `json:"took"`
-	// Detected: there is a finding. Right: for each fault, whether its component and place are named by one of the first
-	// findings, as many as there are faults; RightOfThree by one of the first three. Cause: whether its cause is named.
+	// Detected: there is a finding. Right: for each fault, whether its component and place are named by one of the
+	// first findings, as many as there are faults; RightOfThree by one of the first three. Cause: whether its cause is
+	// named.
 	Detected            bool
 	Right, RightOfThree []bool
 	Cause               []bool
@@ -71,7 +72,8 @@ func (f injected) named(found systemv1beta1.Finding) bool {
 // anywhere reports whether the component is one of the whole cluster, whose place is no node.
 func (f injected) anywhere() bool {
 	return slices.ContainsFunc(f.Fault.Components, func(c string) bool {
-		return slices.Contains([]string{"Service endpoints", "Service", "DNS Service", "API server", "load balancer"}, c)
+		return slices.Contains([]string{"Service endpoints", "Service", "DNS Service", "API server",
+			"load balancer"}, c)
 	})
 }
 
@@ -85,7 +87,8 @@ func alike() [][]string {
 		{"NeighbourWrong", "PairBlocked", "ZoneLinkDown"},
 		{"EndpointStale", "ConntrackStale"},
 		{"ListenerDead", "ListenerDown"},
-		{"NotReachable", "AddressNotAnnounced", "BalancerDown", "AddressDuplicate", "RouteMissing", "RouteBlocked", "APIServerUnreachable"},
+		{"NotReachable", "AddressNotAnnounced", "BalancerDown", "AddressDuplicate", "RouteMissing", "RouteBlocked",
+			"APIServerUnreachable"},
 		{"WrongAnswer", "ForeignAnswer", "IngressRuleMissing", "IngressUnavailable", "UpstreamUnreachable"},
 		{"AgentFrozen", "BalancerFrozen", "IngressFrozen", "NotReachable"},
 		{"DNSServerDown", "DNSServerFrozen", "DNSServerRefuses"},
@@ -114,8 +117,8 @@ func (f injected) explained(found systemv1beta1.Finding) bool {
 }
 
 func header() string {
-	return fmt.Sprintf("%-44s %-6s %-9s %-5s %-5s %-5s %6s  %s", "FAULT", "ON", "RESULT", "FIRST", "THREE", "CAUSE", "SEC",
-		"NAMED")
+	return fmt.Sprintf("%-44s %-6s %-9s %-5s %-5s %-5s %6s  %s", "FAULT", "ON", "RESULT", "FIRST", "THREE", "CAUSE",
+		"SEC", "NAMED")
 }
 
 func (o outcome) row() string {
@@ -191,8 +194,8 @@ func summarise(all []outcome) error {
 		}
 	}
 	fmt.Printf("\ndetected %v; component and place right: first %v (goal %.0f%%), in the first three %v; two at once %v "+
-		"(goal %.0f%%); cause %v (goal %.0f%%); false alarms in %d healthy rounds: %d\n", detected, one, 100*goalOne, three,
-		two, 100*goalTwo, cause, 100*goalCause, healthy, alarms)
+		"(goal %.0f%%); cause %v (goal %.0f%%); false alarms in %d healthy rounds: %d\n", detected, one, 100*goalOne,
+		three, two, 100*goalTwo, cause, 100*goalCause, healthy, alarms)
 	if alarms > 0 || one.misses(goalOne) || two.misses(goalTwo) || cause.misses(goalCause) {
 		return errors.New("a goal is missed")
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 
@@ -65,7 +66,7 @@ func rowOf(row int) string {
 	if row == 0 {
 		return "-"
 	}
-	return fmt.Sprint(row)
+	return strconv.Itoa(row)
 }
 
 func outputFlag(cmd *cobra.Command, format *string) {

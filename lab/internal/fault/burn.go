@@ -22,7 +22,8 @@ func Burn(ctx context.Context, cgroup, ready string) error {
 	if err := MarkReady(ready); err != nil {
 		return err
 	}
-	for ctx.Err() == nil { //nolint:revive // It is to use CPU.
+	for ctx.Err() == nil {
+		continue // it is to use CPU
 	}
 	return nil
 }

@@ -148,7 +148,8 @@ func (l *live) pod(node, namespace, name string) (Pod, error) {
 			pod.Second = parsed(n.IPs)
 		}
 		sandbox := strings.TrimSuffix(filepath.Base(file), ".json")
-		return pod, l.contents(&pod, sandbox)
+		err = l.contents(&pod, sandbox)
+		return pod, err
 	}
 	return Pod{}, fmt.Errorf("pod %s/%s has no network of its own on node %s", namespace, name, node)
 }

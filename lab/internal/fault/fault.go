@@ -114,8 +114,8 @@ func (f Fault) suits(s plan.Settings) error {
 // All returns the table of faults, in the order of the study.
 func All() []Fault {
 	all := slices.Concat(underlayFaults(), pairFaults(), zoneFaults(), overlayFaults(), podFaults(), serviceFaults(),
-		conntrackFaults(), balancerFaults(), ingressFaults(), dnsFaults(), policyFaults(), secondFaults(), agentFaults(),
-		heldFaults())
+		conntrackFaults(), balancerFaults(), ingressFaults(), dnsFaults(), policyFaults(), secondFaults(),
+		agentFaults(), heldFaults())
 	slices.SortStableFunc(all, func(a, b Fault) int { return order(a.Row) - order(b.Row) })
 	return all
 }

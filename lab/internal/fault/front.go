@@ -2,6 +2,7 @@ package fault
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 
@@ -58,7 +59,7 @@ func balancerFaults() []Fault {
 					}
 				}
 				if len(steps) == 0 {
-					return nil, fmt.Errorf("none of the chosen Services has a load balancer of IPv4")
+					return nil, errors.New("none of the chosen Services has a load balancer of IPv4")
 				}
 				return steps, nil
 			},

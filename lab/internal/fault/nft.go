@@ -3,6 +3,7 @@ package fault
 import (
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 )
 
@@ -115,7 +116,7 @@ func each(matches []string, words ...string) []string {
 func ports(numbers ...int) string {
 	words := make([]string, 0, len(numbers))
 	for _, n := range numbers {
-		words = append(words, fmt.Sprint(n))
+		words = append(words, strconv.Itoa(n))
 	}
 	return fmt.Sprintf("meta l4proto { tcp, udp } th dport { %s }", strings.Join(words, ", "))
 }

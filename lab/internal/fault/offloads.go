@@ -49,7 +49,7 @@ func (o *Offloads) ask(command, value uint32) (uint32, error) {
 		Name [unix.IFNAMSIZ]byte
 		Data unsafe.Pointer
 		_    [16]byte
-	}{Data: unsafe.Pointer(&question)}
+	}{Data: unsafe.Pointer(&question)} // #nosec G103 -- the kernel's interface takes a pointer
 	copy(request.Name[:unix.IFNAMSIZ-1], o.Link)
 	err := o.In.inside(func() error {
 		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
@@ -58,7 +58,7 @@ func (o *Offloads) ask(command, value uint32) (uint32, error) {
 		}
 		defer func() { _ = unix.Close(fd) }()
 		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCETHTOOL,
-			uintptr(unsafe.Pointer(&request))); errno != 0 {
+			uintptr(unsafe.Pointer(&request))); errno != 0 { // #nosec G103 -- as above
 			return fmt.Errorf("change the offloads of %s: %w", o.Link, errno)
 		}
 		return nil

@@ -34,7 +34,9 @@ func ServePage(ctx context.Context, port, status int, ready string) error {
 		return fmt.Errorf("serve the page: %w", err)
 	case <-ctx.Done():
 		err := server.Close()
-		<-done
+		if ended := <-done; !errors.Is(ended, http.ErrServerClosed) {
+			err = errors.Join(err, ended)
+		}
 		return err
 	}
 }

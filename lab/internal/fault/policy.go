@@ -47,7 +47,8 @@ func secondFaults() []Fault {
 			Cause:       interfaceDown,
 			Description: "The agent's second interface is down.",
 			Plan: perAgent(func(_ *Scene, p Pod) []Step {
-				return []Step{command(p.In(), words("ip link set %s down", podSecond), words("ip link set %s up", podSecond))}
+				return []Step{command(p.In(), words("ip link set %s down", podSecond),
+					words("ip link set %s up", podSecond))}
 			}, nil),
 		},
 		{

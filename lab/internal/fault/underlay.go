@@ -81,7 +81,9 @@ func underlayFaults() []Fault {
 			Needs:       []Need{NeedIPv4},
 			Aspect:      Aspect{Family: "IPv4"},
 			Description: "A stranger on the fabric answers for the node's IPv4 address and refuses connections.",
-			Plan:        only(func(s *Scene) []Step { return duplicateOnFabric(s, s.On.Name, s.On.Addresses[0].Addr()) }),
+			Plan: only(func(s *Scene) []Step {
+				return duplicateOnFabric(s, s.On.Name, s.On.Addresses[0].Addr())
+			}),
 		},
 		{
 			Name: "path-mtu-small", Row: 12, Place: OnNode, Components: []string{nodeNetwork}, Cause: pathMTU,
