@@ -173,7 +173,12 @@ func (c *Client) Stop(ctx context.Context, agent topology.Agent, key schedule.Ke
 func (c *Client) Probe(ctx context.Context, agent topology.Agent, specs []ladder.Spec) ([]ladder.Result, error) {
 	request := wire.Probes(agent.Pod, specs)
 	var response *agentv1.ProbeResponse
-	_, err := c.call(ctx, agent, func(ctx context.Context, service agentv1.AgentServiceClient) (err error) {
+	// Probes take seconds where they fail. Time that the caller does not give is no sign that the way is broken, so the
+	// call ends with the caller's time and is not shared out by it between the ways.
+	calling, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, cancel)()
+	_, err := c.call(calling, agent, func(ctx context.Context, service agentv1.AgentServiceClient) (err error) {
 		response, err = service.Probe(ctx, request)
 		return err
 	})

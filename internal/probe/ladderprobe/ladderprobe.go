@@ -24,7 +24,7 @@ const (
 	// paths.
 	mostSearches = 4
 	// searchWithin bounds all searches of one run.
-	searchWithin = 5 * time.Second
+	searchWithin = 3 * time.Second
 )
 
 // errOwn marks an error that is the agent's own, such as no more file descriptors: nothing was sent.
