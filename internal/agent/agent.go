@@ -16,6 +16,7 @@ import (
 
 	"kdoctor.io/kdoctor/internal/datagram"
 	"kdoctor.io/kdoctor/internal/echo"
+	"kdoctor.io/kdoctor/internal/probe/ladderprobe"
 	"kdoctor.io/kdoctor/internal/responder"
 	"kdoctor.io/kdoctor/internal/segment"
 )
@@ -98,7 +99,7 @@ func Run(ctx context.Context, config Config, listeners Listeners) error {
 	answers := responder.New(responder.Config{Identity: config.Identity, MaxConnections: maxProbeConnections})
 	certificates := newCertificates(config.TLSDir, config.Log)
 	rounds := newRounds(config.Identity, answers, config.Log)
-	control := controlServer(certificates, rounds)
+	control := controlServer(certificates, rounds, ladderprobe.Run)
 	health := webServer(healthHandler(func() error { return errors.Join(ctx.Err(), certificates.ready()) }))
 
 	var servers sync.WaitGroup

@@ -14,9 +14,9 @@ import (
 
 	agentv1 "kdoctor.io/kdoctor/api/agent/v1"
 	"kdoctor.io/kdoctor/internal/echo"
+	"kdoctor.io/kdoctor/internal/ladder"
 	"kdoctor.io/kdoctor/internal/mesh"
 	"kdoctor.io/kdoctor/internal/observer"
-	"kdoctor.io/kdoctor/internal/probe/ladderprobe"
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/schedule"
 	"kdoctor.io/kdoctor/internal/wire"
@@ -32,8 +32,12 @@ const (
 	bufferBytes = 4 << 10
 )
 
-// controlServer serves the control channel to the controller alone. It offers no reflection.
-func controlServer(certificates *certificates, rounds *rounds) *grpc.Server {
+// ladderProbes sends the ladder's probes and returns their results in the same order.
+type ladderProbes func(ctx context.Context, specs []ladder.Spec) []ladder.Result
+
+// controlServer serves the control channel to the controller alone. It offers no reflection. Without probe the agent
+// sends no probes of the ladder.
+func controlServer(certificates *certificates, rounds *rounds, probe ladderProbes) *grpc.Server {
 	server := grpc.NewServer(
 		grpc.Creds(credentials.NewTLS(certificates.server())),
 		grpc.MaxRecvMsgSize(wire.MaxMessageBytes),
@@ -47,7 +51,8 @@ func controlServer(certificates *certificates, rounds *rounds) *grpc.Server {
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second,
 			PermitWithoutStream: true}),
 	)
-	agentv1.RegisterAgentServiceServer(server, &control{rounds: rounds, probing: make(chan struct{}, maxProbing)})
+	agentv1.RegisterAgentServiceServer(server, &control{rounds: rounds, probe: probe,
+		probing: make(chan struct{}, maxProbing)})
 	return server
 }
 
@@ -68,6 +73,8 @@ func newRounds(identity echo.Identity, answers answerer, log *slog.Logger) *roun
 type control struct {
 	agentv1.UnimplementedAgentServiceServer
 	rounds *rounds
+	// probe sends the ladder's probes; nil in an agent that cannot.
+	probe ladderProbes
 	// probing bounds the calls of Probe that send at a time.
 	probing chan struct{}
 }
@@ -126,6 +133,9 @@ func (c *control) StopRound(ctx context.Context, request *agentv1.StopRoundReque
 
 // Probe implements agentv1.AgentServiceServer.
 func (c *control) Probe(ctx context.Context, request *agentv1.ProbeRequest) (*agentv1.ProbeResponse, error) {
+	if c.probe == nil {
+		return nil, status.Error(codes.Unimplemented, "this agent sends no such probes")
+	}
 	pod, specs, err := wire.ParseProbes(request)
 	if err != nil {
 		return nil, status.Error(codes.InvalidArgument, err.Error())
@@ -140,5 +150,5 @@ func (c *control) Probe(ctx context.Context, request *agentv1.ProbeRequest) (*ag
 	case <-ctx.Done():
 		return nil, status.FromContextError(ctx.Err()).Err()
 	}
-	return wire.ProbeResults(ladderprobe.Run(ctx, specs)), nil
+	return wire.ProbeResults(c.probe(ctx, specs)), nil
 }

@@ -35,7 +35,7 @@ func Simulate(ctx context.Context, s Simulation) error {
 	rounds.watch = func(_ context.Context, update func(report.Resources, report.Observer)) {
 		update(s.Used, s.Observed)
 	}
-	server := controlServer(newCertificates(s.TLSDir, s.Log), rounds)
+	server := controlServer(newCertificates(s.TLSDir, s.Log), rounds, nil)
 	defer context.AfterFunc(ctx, server.Stop)()
 	err := server.Serve(s.Control)
 	rounds.close()

@@ -13,7 +13,7 @@ import (
 
 func TestServersThatAreStoppedBeforeTheyServeHaveNotFailed(t *testing.T) {
 	control := controlServer(newCertificates(t.TempDir(), slog.New(slog.DiscardHandler)),
-		newRounds(echo.Identity{}, nil, slog.New(slog.DiscardHandler)))
+		newRounds(echo.Identity{}, nil, slog.New(slog.DiscardHandler)), nil)
 	health := webServer(http.NotFoundHandler())
 	stop(t.Context(), control, health)
 	for name, serve := range map[string]func(net.Listener) error{"control": control.Serve, "health": health.Serve} {
