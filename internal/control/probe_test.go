@@ -28,7 +28,8 @@ func TestProbesThatTakeLongAreNoSignThatTheDirectWayIsBroken(t *testing.T) {
 	}
 	short, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	if _, err := c.Probe(short, place, []ladder.Spec{{Method: ladder.DNS, Count: 1, Timeout: time.Second}}); err == nil {
+	specs := []ladder.Spec{{Method: ladder.DNS, Count: 1, Timeout: time.Second}}
+	if _, err := c.Probe(short, place, specs); err == nil {
 		t.Fatal("the probes have a result")
 	}
 	got, err := c.Fetch(t.Context(), place, key())
