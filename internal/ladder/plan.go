@@ -28,7 +28,7 @@ type Options struct {
 	Families []topology.Family
 	// Round is the number of the round: with many nodes, each round probes other peers.
 	Round int64
-	// Counted are the rungs that the round's counted requests probe anyway. Rungs to Services are left out then.
+	// Counted are the rungs that the round's counted requests probe anyway: the ladder leaves out its own requests there.
 	Counted map[Rung]bool
 }
 
@@ -153,6 +153,10 @@ func (p *planner) ofPod(i int) []Probe {
 		p.eachAddress(peer, func(to netip.AddrPort) {
 			l.add(Observation{Rung: PodToPod, To: peer.Node, Method: UDP}, to, peer.Pod, 1)
 			l.add(Observation{Rung: PodToPod, To: peer.Node, Method: UDP, Large: true}, to, peer.Pod, 1)
+			if !p.options.Counted[PodToPod] {
+				// A filter may look at the protocol and the port, and Services lead to the same port.
+				l.add(Observation{Rung: PodToPod, To: peer.Node, Method: HTTP}, to, peer.Pod, 1)
+			}
 		})
 		p.toHost(l, PodToHost, peer.Node)
 		p.second(l, own, peer)

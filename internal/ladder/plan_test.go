@@ -42,10 +42,14 @@ func packets(p ladder.Probe) int {
 
 func TestTheLadderOfANodeCostsFewPacketsAtAnySize(t *testing.T) {
 	const passes = 2
-	for _, c := range []struct{ nodes, most int }{{3, 200}, {9, 600}, {1000, 600}} {
-		counted := map[ladder.Rung]bool{ladder.ClusterIP: true, ladder.NodePort: true}
+	everything := map[ladder.Rung]bool{ladder.PodToPod: true, ladder.ClusterIP: true, ladder.NodePort: true}
+	for _, c := range []struct {
+		nodes   int
+		counted map[ladder.Rung]bool
+		most    int
+	}{{3, everything, 200}, {3, nil, 300}, {9, everything, 600}, {1000, nil, 700}} {
 		perNode := map[string]int{}
-		for _, sender := range ladder.Plan(cluster(c.nodes), ladder.Options{Families: both(), Counted: counted}) {
+		for _, sender := range ladder.Plan(cluster(c.nodes), ladder.Options{Families: both(), Counted: c.counted}) {
 			for _, p := range sender.Probes {
 				perNode[sender.Agent.Node] += passes * packets(p)
 			}
@@ -57,6 +61,23 @@ func TestTheLadderOfANodeCostsFewPacketsAtAnySize(t *testing.T) {
 		}
 		if want := min(c.nodes, 250); len(perNode) != want {
 			t.Errorf("%d nodes: %d send, want %d", c.nodes, len(perNode), want)
+		}
+	}
+}
+
+func TestPodsAreAskedByHTTPUnlessTheRoundAsksThemAnyway(t *testing.T) {
+	for _, counted := range []bool{false, true} {
+		asked := 0
+		for _, sender := range ladder.Plan(cluster(3), ladder.Options{Families: both(),
+			Counted: map[ladder.Rung]bool{ladder.PodToPod: counted}}) {
+			for _, p := range sender.Probes {
+				if p.Of.Rung == ladder.PodToPod && p.Of.Method == ladder.HTTP {
+					asked++
+				}
+			}
+		}
+		if want := map[bool]int{false: 12, true: 0}[counted]; asked != want {
+			t.Errorf("counted %v: %d pairs and families are asked by HTTP, want %d", counted, asked, want)
 		}
 	}
 }
@@ -106,7 +127,7 @@ func TestWhatIsNotThereIsNotProbed(t *testing.T) {
 			t.Errorf("%s is probed %d times", rung, rungs[rung])
 		}
 	}
-	if rungs[ladder.PodToPod] != 4 || rungs[ladder.PodToHost] != 2 || rungs[ladder.Self] != 2 {
+	if rungs[ladder.PodToPod] != 6 || rungs[ladder.PodToHost] != 2 || rungs[ladder.Self] != 2 {
 		t.Errorf("the rungs are %v", rungs)
 	}
 }

@@ -60,7 +60,7 @@ func (c *Conductor) newClimb(plan store.StoredPlan, req Request, seen *topology.
 	return &climb{prober: c.Ladder, slots: make(chan struct{}, c.Parallel), senders: senders}
 }
 
-// countedRungs are the rungs to Services that the round's counted requests probe.
+// countedRungs are the rungs that the round's counted requests probe.
 func countedRungs(m mesh.Mesh) map[ladder.Rung]bool {
 	rungs := map[ladder.Rung]bool{}
 	if len(m.Plans) == 0 || m.Shared != nil {
@@ -72,6 +72,8 @@ func countedRungs(m mesh.Mesh) map[ladder.Rung]bool {
 			rungs[ladder.ClusterIP] = true
 		case target.NodePort:
 			rungs[ladder.NodePort] = true
+		case target.Endpoint:
+			rungs[ladder.PodToPod] = true
 		}
 	}
 	return rungs
