@@ -26,6 +26,7 @@ func takenOver(t *testing.T, c *cluster.Cluster) {
 			t.Error(err)
 		}
 	}()
+	defer explained(t, c)
 	leaders := func() []string {
 		return strings.Fields(kubectl(t, c, "get", "pods", "--namespace", cluster.Namespace, "-l",
 			"kdoctor.io/leader=true,app.kubernetes.io/component=kdoctor-controller", "-o",

@@ -33,6 +33,7 @@ func outOfReach(t *testing.T, c *cluster.Cluster) {
 			t.Error(err)
 		}
 	}()
+	defer explained(t, c)
 	// Connections of before do not have the rule.
 	kubectl(t, c, "rollout", "restart", "--namespace", cluster.Namespace, "deployment/kdoctor-controller")
 	kubectl(t, c, "rollout", "status", "--namespace", cluster.Namespace, "--timeout=90s",
