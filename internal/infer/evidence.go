@@ -63,11 +63,21 @@ func (e *evidence) component(c Component, rung ladder.Rung) int {
 	case c.Part == ZonePair || c.Part == ZonePodPair:
 		e.zonePairs[[2]string{c.Node, c.Peer}] = true
 	case c.Node == "":
-		e.wide[rung] = true
+		for _, r := range rungsOf(c.Part, rung) {
+			e.wide[r] = true
+		}
 	default:
 		e.places[c.Node] = true
 	}
 	return i
+}
+
+// rungsOf returns the rungs that cross a component of the whole cluster which failed on a rung.
+func rungsOf(part Part, failed ladder.Rung) []ladder.Rung {
+	if part == Service {
+		return []ladder.Rung{ladder.ClusterIP, ladder.HostClusterIP, ladder.NodePort}
+	}
+	return []ladder.Rung{failed}
 }
 
 // addFailures adds the failed probes of an observation. expected is the probability that they fail anyway.

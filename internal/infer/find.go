@@ -45,7 +45,7 @@ func (f *finder) endpoint(of Fault) Component {
 	var answers uint64
 	for i := range f.in.Observations {
 		o := &f.in.Observations[i]
-		if o.Service != of.Component.Service || !throughService(o.Rung) {
+		if o.Service != of.Component.Service || !throughService(o.Rung) || proxied(o.Rung) {
 			continue
 		}
 		for peer, n := range o.Peers {
