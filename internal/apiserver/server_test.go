@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -157,6 +158,25 @@ func TestDiscovery(t *testing.T) {
 		if !strings.Contains(string(v3), part) {
 			t.Errorf("the OpenAPI v3 document lacks %s", part)
 		}
+	}
+}
+
+func TestEachRequestComesOverAConnectionOfItsOwn(t *testing.T) {
+	config := open(t, three())
+	var dialed atomic.Int64
+	config.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		dialed.Add(1)
+		return (&net.Dialer{}).DialContext(ctx, network, address)
+	}
+	c := client(t, config)
+	const requests = 4
+	for range requests {
+		if _, err := get(c, "netreach-b"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := dialed.Load(); n != requests {
+		t.Errorf("%d requests came over %d connections; want as many", requests, n)
 	}
 }
 

@@ -18,8 +18,8 @@ const (
 const (
 	// patience is how long a leader that was reached before may be out of reach.
 	patience = 9 * time.Second
-	// grace is how long a new leader may be out of reach. The API server follows a change of leader within seconds, or,
-	// where it still has a connection to the leader before, within 45.
+	// grace is how long a new leader may be out of reach. The API server follows a change of leader within seconds, but
+	// may wait for a leader before that was of a release whose connections stay, for 45 at most.
 	grace = 30 * time.Second
 	// rested is how long after a leader gave up another one, or the same, may do so again that was reached meanwhile.
 	// weary is the same for one that was not: where no replica is in reach rounds are not to be handed around.
