@@ -13,7 +13,7 @@ type options struct {
 	overlay, proxy                       string
 	hosts, quick, keep, pairs, matrix    bool
 	disturb                              int
-	faults                               string
+	faults, target                       string
 	seconds                              int
 }
 
@@ -38,17 +38,30 @@ func parse(args []string) (options, error) {
 		"and iptables, with and without agents in host networks")
 	flags.BoolVar(&o.keep, "keep", false, "leave the cluster up, or use one that is up")
 	flags.StringVar(&o.faults, "faults", "", "names of faults, with commas; empty is all")
+	flags.StringVar(&o.target, "target", "all", "what the task asks for: all, default for pods, ClusterIP and node ports, "+
+		"or service for ClusterIP alone")
 	flags.IntVar(&o.seconds, "seconds", 10, "how long the load of each round lasts, 5 to 60")
 	if err := flags.Parse(args); err != nil {
 		return options{}, err
 	}
 	switch {
+	case targets()[o.target] == "":
+		return options{}, fmt.Errorf("-target %s: all, default and service are possible", o.target)
 	case o.nodes < 3 || o.nodes > 8:
 		return options{}, fmt.Errorf("-nodes %d: 3 to 8 are possible", o.nodes)
 	case o.seconds < 5 || o.seconds > 60:
 		return options{}, fmt.Errorf("-seconds %d: 5 to 60 are possible", o.seconds)
 	}
 	return o, nil
+}
+
+// targets are what the task asks for.
+func targets() map[string]string {
+	return map[string]string{
+		"all":     `{"ipv4": true, "ipv6": true, "multusInterface": true, "loadBalancer": true, "ingress": true}`,
+		"default": `{"ipv4": true, "ipv6": true}`,
+		"service": `{"ipv4": true, "ipv6": true, "endpoint": false, "nodePort": false}`,
+	}
 }
 
 // quick are the faults of a short campaign, one of each kind of component.

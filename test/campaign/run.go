@@ -73,8 +73,8 @@ func (c *campaign) up(ctx context.Context) error {
 	manifest := fmt.Sprintf(`{"apiVersion": "kdoctor.io/v1beta1", "kind": "NetReach", "metadata": {"name": %q}, "spec": {
   "schedule": {"roundNumber": 1, "roundTimeoutMinute": 2, "schedule": "0 1"},
   "request": {"durationInSecond": %d, "qps": 10, "perRequestTimeoutInMS": 1000},
-  "target": {"ipv4": true, "ipv6": true, "multusInterface": true, "loadBalancer": true, "ingress": true}}}`,
-		task, c.options.seconds)
+  "target": %s}}`,
+		task, c.options.seconds, targets()[c.options.target])
 	if _, err := c.cluster.Apply(ctx, manifest); err != nil {
 		return err
 	}
@@ -131,6 +131,12 @@ func (c *campaign) faults(ctx context.Context) ([]fault, error) {
 func (c *campaign) permits(f fault) bool {
 	// Packets out of order and packets that come twice harm no request: nothing fails, and nothing has to be named.
 	if f.Cause == "Reordering" || f.Cause == "Duplication" {
+		return false
+	}
+	// Nobody asks the load balancer or the Ingress then, and nothing of them can be named.
+	if c.options.target != "all" && slices.ContainsFunc(f.Components, func(part string) bool {
+		return strings.HasSuffix(part, "load balancer") || strings.HasSuffix(part, "Ingress")
+	}) {
 		return false
 	}
 	for _, need := range f.Needs {
