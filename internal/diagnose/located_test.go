@@ -46,7 +46,8 @@ func failing(how ladder.Failure, fails func(ladder.Observation) bool) lost {
 // climb returns what two passes see.
 func climb(s topology.Snapshot, is lost) []ladder.Observation {
 	var seen []ladder.Observation
-	for _, sender := range ladder.Plan(s, ladder.Options{Families: []topology.Family{topology.IPv4}}) {
+	for _, sender := range ladder.Plan(s, ladder.Options{Families: []topology.Family{topology.IPv4},
+		Counted: map[ladder.Rung]bool{ladder.PodToPod: true}}) {
 		for _, p := range sender.Probes {
 			o := p.Of
 			o.Sent, o.Passes = uint64(2*p.Spec.Count), 2
@@ -160,6 +161,25 @@ func TestAHealthyClusterHasNoFindings(t *testing.T) {
 		climb(s, failing("", func(ladder.Observation) bool { return false })), diagnose.ClusterOf(s))
 	if len(found) > 0 || spent.Failed > 0 {
 		t.Errorf("found %+v, %d failed", found, spent.Failed)
+	}
+}
+
+func TestAnAgentThatWasTheLimitIsNamedWhetherOrNotProbesFailed(t *testing.T) {
+	s := fourNodes(true)
+	judged := verdict.Verdict{Result: verdict.ToolLimited,
+		Agents: []verdict.JudgedAgent{{Pod: "agent-n1", Node: "n1", Result: verdict.ToolLimited}}}
+	for name, fails := range map[string]func(ladder.Observation) bool{
+		"nothing failed": func(ladder.Observation) bool { return false },
+		"what it asked and what was asked of it failed": func(o ladder.Observation) bool {
+			return at(o, "n1") && among(o, ladder.PodToPod)
+		},
+	} {
+		_, found := diagnose.Locate(report.Round{}, judged, climb(s, failing(ladder.NoAnswer, fails)),
+			diagnose.ClusterOf(s))
+		if len(found) != 1 || found[0].Component != "agent" || found[0].Where != "node n1" ||
+			found[0].Cause != "AgentStarved" {
+			t.Errorf("%s: found %+v, want the agent of n1 alone", name, found)
+		}
 	}
 }
 

@@ -21,8 +21,8 @@ func suspects(judged verdict.Verdict) map[string]bool {
 	return all
 }
 
-// starved returns a finding for each agent that was itself the limit, if probes or requests from it or to it failed:
-// that is the agent's fault, and never the network's.
+// starved returns a finding for each agent that was itself the limit. Whether or not probes failed, the round has no
+// verdict on what the agent was to measure: that is the agent's fault, and never the network's.
 func starved(suspect map[string]bool, seen []ladder.Observation) []Finding {
 	var found []Finding
 	for _, node := range slices.Sorted(maps.Keys(suspect)) {
@@ -38,14 +38,11 @@ func starved(suspect map[string]bool, seen []ladder.Observation) []Finding {
 				to, failedTo = to+o.Sent, failedTo+o.Failed()
 			}
 		}
-		if failedFrom+failedTo == 0 {
-			continue
-		}
 		row := partOf(infer.Agent)
 		found = append(found, Finding{Reason: row.reason, Component: Component(infer.Agent), Where: "node " + node,
 			Nodes: []string{node}, Cause: "AgentStarved", Probability: 0.9, Confidence: High,
-			Message: fmt.Sprintf("agent of node %s: the process was short of CPU or was stopped, so what failed from it and "+
-				"to it proves nothing about the network; look at %s", node, row.look),
+			Message: fmt.Sprintf("agent of node %s: the process was short of CPU or was stopped, so what it did not send, and "+
+				"what failed from it and to it, proves nothing about the network; look at %s", node, row.look),
 			Evidence: []string{fmt.Sprintf("%d of %d probes and requests from it failed", failedFrom, from),
 				fmt.Sprintf("%d of %d to it failed", failedTo, to)}, Falsify: row.falsify})
 	}
