@@ -13,16 +13,24 @@ import (
 
 const (
 	// slowFactor and slowMargin are how much longer than the fast paths of the same kind a path must take to be slow.
-	slowFactor = 5
+	slowFactor = 3
 	slowMargin = 10 * time.Millisecond
-	// fastShare is the share of paths of one kind that are taken to be fast: with three nodes, one pair of three does
-	// not touch a given node.
-	fastShare = 0.2
+	// usualFactor and usualMargin are how much longer a path may take and still be one that is not slow. What lies
+	// between is not decided: on a busy machine even the fast paths take so long that a delay hardly stands out.
+	usualFactor = 2
+	usualMargin = 5 * time.Millisecond
+	// fastShare is the share of paths of one kind that are taken to be fast. With three nodes, two of six paths do not
+	// touch a given node, and one of these two may be late by chance.
+	fastShare = 0.1
 	// slowDNS is what the answer for a name of the cluster may take at most, however fast or slow other servers are: a
 	// server has it in its memory.
 	slowDNS = 150 * time.Millisecond
-	// slowSeverity is the least share of slow paths through a component that is claimed: a busy moment slows down some.
+	// slowSeverity is the least share of slow paths, of those that are decided, through a component that is claimed: a
+	// busy moment slows down some.
 	slowSeverity = 0.6
+	// lateByChance is the share of paths that are taken to be late without a fault. It is far more than the share of
+	// probes that are lost by chance: a busy machine is late now and then.
+	lateByChance = 0.02
 )
 
 // class is the paths whose times can be compared.
@@ -38,34 +46,61 @@ func classOf(o *ladder.Observation) class {
 	return class{o.Rung, o.Family, o.Method, o.Large, o.Counted}
 }
 
-// slowed returns the observations of the pods' and hosts' paths with slow in place of failed: an observation whose mean
-// is far above that of the fastest paths of the same kind in this round has failed, and all others have passed.
-func slowed(seen []ladder.Observation) []ladder.Observation {
+// limits is what paths of one class take: fast is the time of the fast ones. A path that takes longer than slow is
+// slow, a path that takes no longer than usual is not.
+type limits struct{ fast, usual, slow time.Duration }
+
+// timeOf is how long the path takes: of counted requests the median, of a few probes the mean without the slowest one,
+// so that one late packet makes no path slow.
+func timeOf(o *ladder.Observation) time.Duration {
+	if o.Counted || o.Answered < 2 || o.Max < o.Mean {
+		return o.Mean
+	}
+	n := time.Duration(o.Answered) // #nosec G115 -- a round has few probes of a path
+	return (o.Mean*n - o.Max) / (n - 1)
+}
+
+// limitsOf returns the limits of each class, by the fastest paths of the class in this round.
+func limitsOf(seen []ladder.Observation) map[class]limits {
 	times := map[class][]time.Duration{}
 	for i := range seen {
 		if o := &seen[i]; o.Answered > 0 && comparableRung(o.Rung) {
-			times[classOf(o)] = append(times[classOf(o)], o.Mean)
+			times[classOf(o)] = append(times[classOf(o)], timeOf(o))
 		}
 	}
-	limits := map[class]time.Duration{}
-	for c, all := range times {
-		slices.Sort(all)
-		limits[c] = all[int(fastShare*float64(len(all)))]*slowFactor + slowMargin
+	all := map[class]limits{}
+	for c, of := range times {
+		slices.Sort(of)
+		fast := of[int(fastShare*float64(len(of)))]
+		all[c] = limits{fast: fast, usual: fast*usualFactor + usualMargin, slow: fast*slowFactor + slowMargin}
 		if c.method == ladder.DNS {
-			limits[c] = slowDNS
+			all[c] = limits{fast: fast, usual: min(all[c].usual, slowDNS), slow: slowDNS}
 		}
 	}
+	return all
+}
+
+// slowed returns the observations of the pods' and hosts' paths with slow in place of failed: an observation that took
+// far longer than the fastest paths of the same kind in this round has failed, and one that took about as long has
+// passed. Those in between are left out: they prove nothing.
+func slowed(seen []ladder.Observation) []ladder.Observation {
+	of := limitsOf(seen)
 	var result []ladder.Observation
 	for i := range seen {
 		o := seen[i]
-		limit, ok := limits[classOf(&o)]
-		if !ok || o.Answered == 0 {
+		limit, ok := of[classOf(&o)]
+		took := timeOf(&o)
+		if !ok || o.Answered == 0 || took > limit.usual && took <= limit.slow {
 			continue
 		}
-		// Packets of one path are slow together: they count once.
-		o.Counts = ladder.Counts{Sent: 1, Answered: 1, Mean: o.Mean}
-		if o.Mean > limit {
-			o.Answered, o.Failures = 0, map[ladder.Failure]uint64{ladder.NoAnswer: 1}
+		// Packets of one path are slow together: they count once. But nothing on the way makes a DNS server so slow.
+		count := uint64(1)
+		if o.Method == ladder.DNS {
+			count = o.Answered
+		}
+		o.Counts = ladder.Counts{Sent: count, Answered: count, Mean: took}
+		if took > limit.slow {
+			o.Answered, o.Failures = 0, map[ladder.Failure]uint64{ladder.NoAnswer: count}
 		}
 		result = append(result, o)
 	}
@@ -91,21 +126,45 @@ func slowest(seen []ladder.Observation, of []int) ladder.Observation {
 	return slices.MaxFunc(all, func(a, b ladder.Observation) int { return cmp.Compare(a.Mean, b.Mean) })
 }
 
+// delays reports whether the component can make packets late. A filter cannot; and what makes the agents' own processes
+// slow is a lack of CPU, which says nothing about the cluster.
+func delays(c infer.Component) bool {
+	switch c.Part {
+	case infer.Agent, infer.HostAgent, infer.ProbePort, infer.PolicyIn, infer.PolicyOut, infer.PolicyPair:
+		return false
+	}
+	return true
+}
+
+// narrow reports whether the aspect is one corner of the traffic alone, such as full-size packets over IPv6. Chance
+// picks corners; what delays packets does not.
+func narrow(a infer.Aspect) bool {
+	set := 0
+	for _, is := range []bool{a.Family != "", a.Method != "", a.Large} {
+		if is {
+			set++
+		}
+	}
+	return set > 1
+}
+
 // slow returns the faults that make paths slow without failing them.
 func (l locator) slow(suspect map[string]bool) []Finding {
 	late := slowed(l.seen)
-	faults := infer.Find(infer.Input{Zones: l.cluster.Zones, Suspect: suspect, Observations: late})
+	faults := infer.Find(infer.Input{Zones: l.cluster.Zones, Suspect: suspect, Observations: late,
+		Background: lateByChance})
 	var found []Finding
 	for _, f := range faults {
 		broken := slices.ContainsFunc(l.faults, func(other infer.Fault) bool {
 			return other.Component.Node == f.Component.Node || other.Component.Peer == f.Component.Node
 		})
-		if f.Severity < slowSeverity || broken {
+		all := append([]infer.Component{f.Component}, f.Group...)
+		if f.Severity < slowSeverity || broken || confidenceOf(f) == Low || narrow(f.Aspect) ||
+			!slices.ContainsFunc(all, delays) {
 			continue
 		}
 		worst := slowest(late, f.Observations())
 		row := partOf(f.Component.Part)
-		all := append([]infer.Component{f.Component}, f.Group...)
 		found = append(found, Finding{Reason: row.reason, Component: Component(names(all)), Where: l.where(f.Component),
 			Nodes: nodesAt(f.Component), Probability: rounded(f.Confidence), Confidence: confidenceOf(f),
 			Cause: "Delay",
