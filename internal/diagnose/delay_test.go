@@ -74,7 +74,8 @@ func timed(s topology.Snapshot, seed uint64, machine busy, by late) []ladder.Obs
 	random := rand.New(rand.NewPCG(seed, 1))
 	var seen []ladder.Observation
 	families := []topology.Family{topology.IPv4, topology.IPv6}
-	for _, sender := range ladder.Plan(s, ladder.Options{Families: families}) {
+	for _, sender := range ladder.Plan(s, ladder.Options{Families: families,
+		Counted: map[ladder.Rung]bool{ladder.PodToPod: true}}) {
 		for _, p := range sender.Probes {
 			o := p.Of
 			o.Passes = 2
