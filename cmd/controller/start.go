@@ -94,7 +94,7 @@ func start(ctx context.Context, o *options, cluster *rest.Config, log logr.Logge
 	conductor := round.New(round.Config{
 		Snapshots: snapshots,
 		Agents:    agents, Ladder: agents, Plans: kept, Rounds: kept, Unknown: control.ErrUnknownRound,
-		Budget: budget, Again: kept.Again, Release: version.Release(),
+		Budget: budget, Again: kept.Again, Past: controller.Past(kept, log), Release: version.Release(),
 	})
 	// The aggregated API reads tasks on every replica, also where no controller runs that would have them watched.
 	for _, of := range kinds.All() {

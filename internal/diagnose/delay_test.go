@@ -115,7 +115,7 @@ func TestADelayOfOneNodeIsFoundOnABusyMachine(t *testing.T) {
 		}},
 	} {
 		for _, node := range []string{"n0", "n1", "n2"} {
-			for seed := range uint64(15) {
+			for seed := range uint64(8) {
 				seen := timed(c.cluster, seed, busy{0.3, 60 * time.Millisecond},
 					func(o *ladder.Observation) time.Duration { return sending(node, c.by())(o) })
 				_, found := diagnose.Locate(report.Round{}, verdict.Verdict{}, seen, diagnose.ClusterOf(c.cluster))
@@ -133,7 +133,7 @@ func TestABusyMachineIsNoSlowNetwork(t *testing.T) {
 	s := dual(3)
 	for _, machine := range []busy{{0.1, 200 * time.Millisecond}, {0.3, 60 * time.Millisecond},
 		{0.4, 100 * time.Millisecond}} {
-		for seed := range uint64(50) {
+		for seed := range uint64(25) {
 			_, found := diagnose.Locate(report.Round{}, verdict.Verdict{}, timed(s, seed, machine, onTime),
 				diagnose.ClusterOf(s))
 			if len(found) > 0 {

@@ -18,15 +18,23 @@ import (
 // the ladder cost and saw, and a finding for each fault, the one that explains most first.
 func Locate(round report.Round, judged verdict.Verdict, climbed []ladder.Observation,
 	cluster Cluster) (*report.Ladder, []Finding) {
+	return LocateAfter(nil, round, judged, climbed, cluster)
+}
+
+// LocateAfter is Locate for a task of which past rounds are known. By them it expects as many losses as the network has
+// without a fault, and finds paths that have become slow. What it returns of the ladder says what this round was like,
+// for later rounds.
+func LocateAfter(past Past, round report.Round, judged verdict.Verdict, climbed []ladder.Observation,
+	cluster Cluster) (*report.Ladder, []Finding) {
 	seen := untouched(climbed, round.Churn)
 	if !round.HasSums() {
 		// Of many paths a report lists those that failed: they say nothing without those that passed.
 		seen = slices.Concat(seen, observed(round, judged, cluster))
 	}
 	faults := infer.Find(infer.Input{Zones: cluster.Zones, Pods: cluster.Nodes, Suspect: suspects(judged),
-		Observations: seen})
+		Observations: seen, Background: past.background()})
 	l := locator{cluster: cluster, seen: seen}
-	l.faults = slices.DeleteFunc(faults, func(f infer.Fault) bool { return !l.lasts(f) })
+	l.faults = slices.DeleteFunc(slices.Clone(faults), func(f infer.Fault) bool { return !l.lasts(f) })
 	var found []Finding
 	for _, f := range l.faults {
 		if !l.behind(f) && !stale(f, round) {
@@ -34,9 +42,13 @@ func Locate(round report.Round, judged verdict.Verdict, climbed []ladder.Observa
 		}
 	}
 	found = append(found, starved(suspects(judged), seen)...)
-	found = append(found, l.slow(suspects(judged))...)
+	late, slow := l.slow(suspects(judged), past)
+	found = append(found, slow...)
 	spent := summary(climbed, cluster)
-	spent.SmallestLoss = smallest(seen)
+	spent.SmallestLoss = smallest(seen, past.background())
+	if !slices.ContainsFunc(slow, everywhere) {
+		spent.Usual = l.usual(blame(faults, seen), late, suspects(judged))
+	}
 	return spent, found
 }
 

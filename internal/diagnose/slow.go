@@ -31,6 +31,8 @@ const (
 	// lateByChance is the share of paths that are taken to be late without a fault. It is far more than the share of
 	// probes that are lost by chance: a busy machine is late now and then.
 	lateByChance = 0.02
+	// delayed is the cause of all faults that make paths slow.
+	delayed = "Delay"
 )
 
 // class is the paths whose times can be compared.
@@ -80,26 +82,58 @@ func limitsOf(seen []ladder.Observation) map[class]limits {
 	return all
 }
 
-// slowed returns the observations of the pods' and hosts' paths with slow in place of failed: an observation that took
-// far longer than the fastest paths of the same kind in this round has failed, and one that took about as long has
-// passed. Those in between are left out: they prove nothing.
-func slowed(seen []ladder.Observation) []ladder.Observation {
-	of := limitsOf(seen)
+// clock says of paths whether they are slow.
+//
+// A path is slow if it takes longer than 3 x what the fastest paths of its class take in this round + 10 ms; or, where
+// at least five past rounds of the task are known, longer than their median + max(10 ms, 8 x spread) and 3 x median.
+// The second test says nothing about agents that take far longer than usual to answer themselves: it is their machine
+// that is slow then.
+type clock struct {
+	now  map[class]limits
+	past map[class]baseline
+	// busy are the nodes of agents that are slow themselves; all says that they all are.
+	busy map[string]bool
+	all  bool
+}
+
+func clockOf(seen []ladder.Observation, past Past) clock {
+	c := clock{now: limitsOf(seen), past: past.times()}
+	c.busy, c.all = busyAgents(seen, c.past)
+	return c
+}
+
+// compared reports whether the path can be compared with past rounds.
+func (c clock) compared(o *ladder.Observation) bool {
+	_, known := c.past[classOf(o)]
+	return known && o.Answered > 0 && o.Rung != ladder.Self && comparableRung(o.Rung) && !c.all && !c.busy[o.From] &&
+		!c.busy[o.To]
+}
+
+// slowerThanBefore reports whether the path takes far longer than such paths took in past rounds.
+func (c clock) slowerThanBefore(o *ladder.Observation) bool {
+	return c.compared(o) && timeOf(o) > c.past[classOf(o)].slow()
+}
+
+// slowed returns the observations of the pods' and hosts' paths with slow in place of failed: one that is slow has
+// failed, and one that takes about as long as the fast ones has passed. Those in between are left out: they prove
+// nothing. past says whether to compare with past rounds too.
+func (c clock) slowed(seen []ladder.Observation, past bool) []ladder.Observation {
 	var result []ladder.Observation
 	for i := range seen {
 		o := seen[i]
-		limit, ok := of[classOf(&o)]
-		took := timeOf(&o)
-		if !ok || o.Answered == 0 || took > limit.usual && took <= limit.slow {
+		limit, ok := c.now[classOf(&o)]
+		took, before := timeOf(&o), c.slowerThanBefore(&o)
+		slow := took > limit.slow || before && past
+		if !ok || o.Answered == 0 || !slow && (before || took > limit.usual) {
 			continue
 		}
-		// Packets of one path are slow together: they count once. But nothing on the way makes a DNS server so slow.
+		// Packets of one path are slow together: they count once. But chance alone makes no DNS server so slow.
 		count := uint64(1)
-		if o.Method == ladder.DNS {
+		if o.Method == ladder.DNS && took > limit.slow {
 			count = o.Answered
 		}
 		o.Counts = ladder.Counts{Sent: count, Answered: count, Mean: took}
-		if took > limit.slow {
+		if slow {
 			o.Answered, o.Failures = 0, map[ladder.Failure]uint64{ladder.NoAnswer: count}
 		}
 		result = append(result, o)
@@ -148,31 +182,49 @@ func narrow(a infer.Aspect) bool {
 	return set > 1
 }
 
-// slow returns the faults that make paths slow without failing them.
-func (l locator) slow(suspect map[string]bool) []Finding {
-	late := slowed(l.seen)
+// slow returns the faults that make paths slow without failing them, and what to say of them.
+func (l locator) slow(suspect map[string]bool, past Past) ([]blamed, []Finding) {
+	c := clockOf(l.seen, past)
+	found := l.slowEverywhere(c, suspect)
+	// Where all paths are slower than before, past rounds do not tell one node from another.
+	late := c.slowed(l.seen, len(found) == 0)
 	faults := infer.Find(infer.Input{Zones: l.cluster.Zones, Suspect: suspect, Observations: late,
 		Background: lateByChance})
-	var found []Finding
+	faults = slices.DeleteFunc(faults, func(f infer.Fault) bool { return !l.claims(f) })
 	for _, f := range faults {
-		broken := slices.ContainsFunc(l.faults, func(other infer.Fault) bool {
-			return other.Component.Node == f.Component.Node || other.Component.Peer == f.Component.Node
-		})
-		all := append([]infer.Component{f.Component}, f.Group...)
-		if f.Severity < slowSeverity || broken || confidenceOf(f) == Low || narrow(f.Aspect) ||
-			!slices.ContainsFunc(all, delays) {
-			continue
-		}
-		worst := slowest(late, f.Observations())
-		row := partOf(f.Component.Part)
-		found = append(found, Finding{Reason: row.reason, Component: Component(names(all)), Where: l.where(f.Component),
-			Nodes: nodesAt(f.Component), Probability: rounded(f.Confidence), Confidence: confidenceOf(f),
-			Cause: "Delay",
-			Message: fmt.Sprintf("%s of %s: slow, %d of %d paths across it take far longer than the fast ones of their "+
-				"kind; look at %s", names(all), l.where(f.Component), f.Explained, f.Crossed, row.look),
-			Evidence: []string{fmt.Sprintf("%s from %s to %s takes %v", RungTitle(worst.Rung), worst.From, worst.To,
-				worst.Mean)},
-			RunnerUp: runnerUp(f), Falsify: "the agents on the node are short of CPU"})
+		found = append(found, l.slowFinding(c, f, slowest(late, f.Observations())))
 	}
-	return found
+	return blame(faults, late), found
 }
+
+// claims reports whether a fault of slow paths is worth a finding.
+func (l locator) claims(f infer.Fault) bool {
+	broken := slices.ContainsFunc(l.faults, func(other infer.Fault) bool {
+		at := f.Component.Node
+		return at != "" && (other.Component.Node == at || other.Component.Peer == at)
+	})
+	all := append([]infer.Component{f.Component}, f.Group...)
+	return f.Severity >= slowSeverity && !broken && confidenceOf(f) != Low && !narrow(f.Aspect) &&
+		slices.ContainsFunc(all, delays)
+}
+
+// slowFinding says a fault of slow paths to people. worst is the slowest of them.
+func (l locator) slowFinding(c clock, f infer.Fault, worst ladder.Observation) Finding {
+	row := partOf(f.Component.Part)
+	all := append([]infer.Component{f.Component}, f.Group...)
+	than := fmt.Sprintf("the fast ones of their kind in this round take %v", short(c.now[classOf(&worst)].fast))
+	if b, ok := c.past[classOf(&worst)]; ok {
+		than += fmt.Sprintf(", and such paths took %v in %d past rounds", short(b.median), b.rounds)
+	}
+	return Finding{Reason: row.reason, Component: Component(names(all)), Where: l.where(f.Component),
+		Nodes: nodesAt(f.Component), Probability: rounded(f.Confidence), Confidence: confidenceOf(f),
+		Cause: delayed,
+		Message: fmt.Sprintf("%s of %s: slow, %d of %d paths across it take far longer than others of their kind, or "+
+			"than in past rounds; look at %s", names(all), l.where(f.Component), f.Explained, f.Crossed, row.look),
+		Evidence: []string{fmt.Sprintf("%s from %s to %s takes %v; %s", RungTitle(worst.Rung), worst.From, worst.To,
+			short(worst.Mean), than)},
+		RunnerUp: runnerUp(f), Falsify: "the agents on the node are short of CPU"}
+}
+
+// short is a time for people.
+func short(d time.Duration) time.Duration { return d.Round(10 * time.Microsecond) }

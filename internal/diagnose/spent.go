@@ -10,8 +10,12 @@ import (
 	"kdoctor.io/kdoctor/internal/report"
 )
 
-// smallest returns, for each rung, the smallest loss at one node that these observations show.
-func smallest(seen []ladder.Observation) []report.LossBound {
+// overBackground is by how much a loss must exceed the background loss to be claimed; internal/infer claims no less.
+const overBackground = 20
+
+// smallest returns, for each rung, the smallest loss at one node that these observations show where a share of probes is
+// lost anyway.
+func smallest(seen []ladder.Observation, background float64) []report.LossBound {
 	type place struct {
 		rung ladder.Rung
 		node string
@@ -34,7 +38,7 @@ func smallest(seen []ladder.Observation) []report.LossBound {
 	}
 	bounds := make([]report.LossBound, 0, len(fewest))
 	for _, rung := range slices.Sorted(maps.Keys(fewest)) {
-		loss := infer.SmallestLoss(fewest[rung], len(nodes))
+		loss := max(infer.SmallestLoss(fewest[rung], len(nodes)), overBackground*background)
 		bounds = append(bounds, report.LossBound{Rung: rung, Probes: fewest[rung], Loss: math.Round(loss*1e4) / 1e4})
 	}
 	return bounds

@@ -75,6 +75,9 @@ type Config struct {
 	// Again returns the pairs of nodes that a stored round wants probed again; nil is none. Its error is
 	// store.ErrNotFound, wrapped, for a round that is not stored.
 	Again func(ctx context.Context, key schedule.Key) ([]report.Again, error)
+	// Past returns what the newest stored rounds of the task before the round of the key were like, as far as it can tell;
+	// nil is none.
+	Past func(ctx context.Context, key schedule.Key) diagnose.Past
 	// Ladder sends the probes that tell components apart; nil is none.
 	Ladder Prober
 	// Unknown is the error that Agents return, wrapped, for a round that the agent does not have.
@@ -157,8 +160,8 @@ func (c *Conductor) Run(ctx context.Context, req Request) (verdict.StoredRound, 
 	stored = judge(req, plan, collected, changes)
 	stored.Round.Controller, stored.Round.Endpoints = c.Release, endpoints
 	if climbed != nil {
-		stored.Round.Ladder, stored.Round.Located = diagnose.Locate(stored.Round, stored.Verdict,
-			climbed.observations(), diagnose.ClusterOf(*seen))
+		stored.Round.Ladder, stored.Round.Located = diagnose.LocateAfter(c.past(ctx, req.Key), stored.Round,
+			stored.Verdict, climbed.observations(), diagnose.ClusterOf(*seen))
 	}
 	err = retry(ctx, time.Now().Add(storeWithin), func() error { return c.Rounds.PutRound(ctx, stored) })
 	if err != nil {
@@ -166,6 +169,19 @@ func (c *Conductor) Run(ctx context.Context, req Request) (verdict.StoredRound, 
 	}
 	c.deletePlan(ctx, req.Key)
 	return stored, nil
+}
+
+// pastWithin bounds the reading of past rounds, for which the report of this one waits.
+const pastWithin = 5 * time.Second
+
+// past returns what earlier rounds of the task were like.
+func (c *Conductor) past(ctx context.Context, key schedule.Key) diagnose.Past {
+	if c.Past == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, pastWithin)
+	defer cancel()
+	return c.Past(ctx, key)
 }
 
 // plan returns the round's stored plan, or makes a plan and stores it. After the deadline the plan may be lost together

@@ -93,23 +93,33 @@ func (s *Store) head(ctx context.Context, key schedule.Key) (Head, error) {
 	if stored, ok := s.holding.round(key); ok {
 		return headOf(stored), nil
 	}
+	var head Head
+	err := s.readStart(ctx, key, func(from io.Reader) (err error) {
+		head, err = readHead(key, from)
+		return err
+	})
+	return head, err
+}
+
+// readStart has read take what it wants from the start of a stored round.
+func (s *Store) readStart(ctx context.Context, key schedule.Key, read func(io.Reader) error) error {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	blob, err := s.open(ctx, key, roundSuffix)
 	if err != nil {
-		return Head{}, err
+		return err
 	}
 	from := &source{r: blob}
-	head, err := readHead(key, from)
+	err = read(from)
 	// The rest of the blob is not wanted, so how it is closed does not matter.
 	_ = blob.Close()
 	switch {
 	case from.err != nil:
-		return Head{}, from.err
+		return from.err
 	case err != nil:
-		return Head{}, corrupt(err)
+		return corrupt(err)
 	}
-	return head, nil
+	return nil
 }
 
 // source keeps the error by which a blob could not be read: for such an error the blob's content is not to blame.
