@@ -18,9 +18,9 @@ type PastStore interface {
 	Past(ctx context.Context, key schedule.Key, rounds int) ([][]report.Usual, error)
 }
 
-// Past returns a function that returns what the newest rounds before the round of the key were like. It keeps nothing in
-// memory, so a controller that was restarted knows as much as before. Where past rounds cannot be read, it logs that and
-// returns none: no round is lost for its history.
+// Past returns a function that returns what the newest rounds before the round of the key were like. It keeps nothing
+// in memory, so a controller that was restarted knows as much as before. Where past rounds cannot be read, it logs that
+// and returns none: no round is lost for its history.
 func Past(stored PastStore, log logr.Logger) func(ctx context.Context, key schedule.Key) diagnose.Past {
 	return func(ctx context.Context, key schedule.Key) diagnose.Past {
 		past, err := stored.Past(ctx, key, PastRounds)

@@ -26,8 +26,8 @@ const (
 	sure = 1.645
 )
 
-// background returns the share of probes that is lost between nodes without a fault, 1e-4 to 0.02; 0 where too little is
-// known. It is the upper 95 % limit (Wilson's) of what was lost of all that was sent in past rounds, without the round
+// background returns the share of probes that is lost between nodes without a fault, 1e-4 to 0.02; 0 where too little
+// is known. It is the upper 95 % limit (Wilson's) of what was lost of all that was sent in past rounds, without the round
 // that lost most, so that one bad moment does not count. Datagrams and connections are counted apart, because a
 // connection survives the loss of a packet: the larger share of both is taken.
 func (p Past) background() float64 {

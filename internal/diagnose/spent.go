@@ -13,8 +13,8 @@ import (
 // overBackground is by how much a loss must exceed the background loss to be claimed; internal/infer claims no less.
 const overBackground = 20
 
-// smallest returns, for each rung, the smallest loss at one node that these observations show where a share of probes is
-// lost anyway.
+// smallest returns, for each rung, the smallest loss at one node that these observations show where a share of probes
+// is lost anyway.
 func smallest(seen []ladder.Observation, background float64) []report.LossBound {
 	type place struct {
 		rung ladder.Rung

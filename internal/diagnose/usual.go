@@ -14,10 +14,10 @@ import (
 const (
 	// leastLeft is the share of probes between nodes that must be left when what faults touch is taken away.
 	leastLeft = 0.1
-	// naturalLoss is the most that a network may lose by nature. What loses more is a fault, however many nodes it is at.
+	// naturalLoss is the most that a network may lose by nature. What loses more is a fault, at however many nodes.
 	naturalLoss = 0.02
-	// hardLoss is the severity above which a fault is never a network's nature. It leaves room for chance: of few probes
-	// a larger share may be lost.
+	// hardLoss is the severity above which a fault is never a network's nature. It leaves room for chance: of few
+	// probes a larger share may be lost.
 	hardLoss = 0.2
 	// fewestNodes is the number of nodes from which on a loss at all of them is told from a loss between two.
 	fewestNodes = 3
@@ -46,8 +46,8 @@ func blame(faults []infer.Fault, seen []ladder.Observation) []blamed {
 // a fault touches are left out, so what is broken in every round never becomes usual. lost are the faults that lose
 // probes, late those that delay them.
 //
-// One thing is usual although it looks like faults: a small loss, up to naturalLoss, at so many nodes that hardly a path
-// is without. A search that expects less must claim one node after the other; nothing would ever be learned.
+// One thing is usual although it looks like faults: a small loss, up to naturalLoss, at so many nodes that hardly a
+// path is without. A search that expects less must claim one node after the other; nothing would ever be learned.
 func (l locator) usual(lost, late []blamed, suspect map[string]bool) []report.Usual {
 	own := slices.DeleteFunc(slices.Clone(l.seen), func(o ladder.Observation) bool {
 		return suspect[o.From] || suspect[o.To]
@@ -126,7 +126,8 @@ func rowsOf(seen []ladder.Observation) []report.Usual {
 		o := &seen[i]
 		c := classOf(o)
 		if rows[c] == nil {
-			rows[c] = &report.Usual{Rung: o.Rung, Family: o.Family, Method: o.Method, Large: o.Large, Counted: o.Counted}
+			rows[c] = &report.Usual{Rung: o.Rung, Family: o.Family, Method: o.Method, Large: o.Large,
+				Counted: o.Counted}
 		}
 		rows[c].Paths++
 		rows[c].Sent, rows[c].Lost = rows[c].Sent+o.Sent, rows[c].Lost+o.Failed()

@@ -233,8 +233,8 @@ type Ladder struct {
 	// Failing are observations with failures, at most MaxFailing; MoreFailing is how many there are beyond.
 	Failing     []ladder.Observation `json:"Failing,omitempty"`
 	MoreFailing int                  `json:"MoreFailing,omitempty"`
-	// Usual is what each kind of paths was like where no fault touches it, at most MaxUsual; empty where nothing is left
-	// of the round then.
+	// Usual is what each kind of paths was like where no fault touches it, at most MaxUsual; empty where faults touch
+	// nearly all paths.
 	Usual []Usual `json:"Usual,omitempty"`
 }
 

@@ -75,8 +75,8 @@ type Config struct {
 	// Again returns the pairs of nodes that a stored round wants probed again; nil is none. Its error is
 	// store.ErrNotFound, wrapped, for a round that is not stored.
 	Again func(ctx context.Context, key schedule.Key) ([]report.Again, error)
-	// Past returns what the newest stored rounds of the task before the round of the key were like, as far as it can tell;
-	// nil is none.
+	// Past returns what the newest stored rounds of the task before the round of the key were like, as far as it can
+	// tell; nil is none.
 	Past func(ctx context.Context, key schedule.Key) diagnose.Past
 	// Ladder sends the probes that tell components apart; nil is none.
 	Ladder Prober

@@ -17,8 +17,8 @@ import (
 
 // usually is what a round of the number was like.
 func usually(number int64) []report.Usual {
-	return []report.Usual{{Rung: ladder.PodToPod, Method: ladder.UDP, Large: true, Paths: 6, Sent: uint64(number), Lost: 1,
-		Median: 300_000, Spread: 20_000}}
+	return []report.Usual{{Rung: ladder.PodToPod, Method: ladder.UDP, Large: true, Paths: 6, Sent: uint64(number),
+		Lost: 1, Median: 300_000, Spread: 20_000}}
 }
 
 // putUsual stores rounds; those without a ladder have nothing to compare with.
