@@ -133,6 +133,10 @@ func (c *campaign) permits(f fault) bool {
 	if f.Cause == "Reordering" || f.Cause == "Duplication" {
 		return false
 	}
+	// Only agents in host networks are touched by these.
+	if !c.options.hosts && (f.Components[0] == "firewall for the probe port" || f.Components[0] == "route to Services") {
+		return false
+	}
 	// Nobody asks the load balancer or the Ingress then, and nothing of them can be named.
 	if c.options.target != "all" && slices.ContainsFunc(f.Components, func(part string) bool {
 		return strings.HasSuffix(part, "load balancer") || strings.HasSuffix(part, "Ingress")
