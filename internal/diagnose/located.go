@@ -31,11 +31,12 @@ func LocateAfter(past Past, round report.Round, judged verdict.Verdict, climbed 
 		// Of many paths a report lists those that failed: they say nothing without those that passed.
 		seen = slices.Concat(seen, observed(round, judged, cluster))
 	}
+	meant := planned(cluster, seen, suspects(judged))
+	left, found := meant.explained(seen)
 	faults := infer.Find(infer.Input{Zones: cluster.Zones, Pods: cluster.Nodes, Suspect: suspects(judged),
-		Observations: seen, Background: past.background()})
-	l := locator{cluster: cluster, seen: seen}
+		Observations: left, Background: past.background()})
+	l := locator{cluster: cluster, seen: left, design: meant}
 	l.faults = slices.DeleteFunc(slices.Clone(faults), func(f infer.Fault) bool { return !l.lasts(f) })
-	var found []Finding
 	for _, f := range l.faults {
 		if !l.behind(f) && !stale(f, round) {
 			found = append(found, l.finding(f))
@@ -47,7 +48,7 @@ func LocateAfter(past Past, round report.Round, judged verdict.Verdict, climbed 
 	spent := summary(climbed, cluster)
 	spent.SmallestLoss = smallest(seen, past.background())
 	if !slices.ContainsFunc(slow, everywhere) {
-		spent.Usual = l.usual(blame(faults, seen), late, suspects(judged))
+		spent.Usual = l.usual(blame(faults, left), late, suspects(judged))
 	}
 	return spent, found
 }
@@ -57,6 +58,8 @@ type locator struct {
 	cluster Cluster
 	seen    []ladder.Observation
 	faults  []infer.Fault
+	// design is what policy objects deny; their part of the failures is not in seen.
+	design *design
 }
 
 // lasts reports whether the fault was there more than for a moment: counted requests failed as well, or probes failed
@@ -74,8 +77,9 @@ func (l locator) finding(f infer.Fault) Finding {
 	found := Finding{Reason: row.reason, Component: Component(names(all)), Where: l.where(f.Component),
 		Nodes: nodesAt(f.Component), Probability: rounded(f.Confidence), Confidence: confidenceOf(f),
 		Evidence: l.evidence(f), Command: l.command(f)}
-	c := l.causeOf(f)
+	c := l.withoutObject(f, l.causeOf(f))
 	found.Cause = c.word
+	found.Evidence = append(found.Evidence, l.objectEvidence(f, c)...)
 	if len(f.Group) > 0 && !sameCause(f) && !f.Aspect.Large {
 		found.Cause = ""
 	}

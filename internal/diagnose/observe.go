@@ -21,12 +21,15 @@ type Cluster struct {
 	Agents map[string]string
 	// Hosts is on how many nodes there is an agent in the host network.
 	Hosts int
+
+	// snapshot is where all of it is from.
+	snapshot topology.Snapshot
 }
 
 // ClusterOf returns what localisation needs of a snapshot.
 func ClusterOf(s topology.Snapshot) Cluster {
 	c := Cluster{Zones: map[string]string{}, Nodes: map[string]string{}, Agents: map[string]string{},
-		Hosts: len(s.Hosts)}
+		Hosts: len(s.Hosts), snapshot: s}
 	for _, a := range s.Agents {
 		c.Agents[a.Node] = a.Pod
 	}

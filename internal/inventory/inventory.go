@@ -27,6 +27,8 @@ type Inventory struct {
 	pods  sharing[[]corev1.Pod]
 	// ladder is what snapshots have for the ladder of paths.
 	ladder Ladder
+	// policies remembers which kinds of policies there are not.
+	policies silentKinds
 }
 
 // New returns an inventory of the namespace. The reader asks the API server itself: a snapshot must have what is true
@@ -67,6 +69,7 @@ func (i *Inventory) Snapshot(ctx context.Context, of topology.Workload) (topolog
 		return topology.Snapshot{}, err
 	}
 	i.addLadder(ctx, &snapshot, nodes)
+	i.addPolicies(ctx, &snapshot, pods)
 	return snapshot, nil
 }
 

@@ -115,6 +115,9 @@ func reader(t *testing.T, objects []client.Object) client.Reader {
 		WithIndex(&corev1.Event{}, "reason", func(o client.Object) []string {
 			event, _ := o.(*corev1.Event)
 			return []string{event.Reason}
+		}).
+		WithIndex(&corev1.Namespace{}, "metadata.name", func(o client.Object) []string {
+			return []string{o.GetName()}
 		}).Build()
 }
 
@@ -311,6 +314,7 @@ func TestAWholeSnapshot(t *testing.T) {
 		t.Error("the snapshot does not tell when it was taken")
 	}
 	want := topology.Snapshot{
+		Policies: topology.Policies{Read: true},
 		Agents: []topology.Agent{{Pod: "(none on m)", Node: "m", NotReady: "no agent pod runs on the node"},
 			{Pod: "a", Namespace: namespace, UID: "a", Node: "n1", Addresses: addresses("198.19.0.2", "fd98:19::2"),
 				Interfaces: []topology.Interface{{Network: "net1", Name: "net1",

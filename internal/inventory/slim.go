@@ -61,7 +61,7 @@ func slimPod(pod *corev1.Pod) corev1.Pod {
 			Annotations:     only(pod.Annotations, []string{networkStatus, olderNetworkStatus}),
 			OwnerReferences: pod.OwnerReferences, CreationTimestamp: pod.CreationTimestamp,
 			DeletionTimestamp: pod.DeletionTimestamp, DeletionGracePeriodSeconds: pod.DeletionGracePeriodSeconds},
-		Spec: corev1.PodSpec{NodeName: pod.Spec.NodeName},
+		Spec: corev1.PodSpec{NodeName: pod.Spec.NodeName, HostNetwork: pod.Spec.HostNetwork},
 		Status: corev1.PodStatus{Phase: pod.Status.Phase, Reason: pod.Status.Reason, PodIP: pod.Status.PodIP,
 			PodIPs: pod.Status.PodIPs, Conditions: pod.Status.Conditions,
 			ContainerStatuses:     pod.Status.ContainerStatuses,

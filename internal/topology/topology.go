@@ -49,6 +49,8 @@ type Snapshot struct {
 	APIServer netip.AddrPort
 	// NoLoadBalancer and NoIngress are why there is none, as one clause; empty where there may be one.
 	NoLoadBalancer, NoIngress string
+	// Policies restrict the traffic of the agents' pods.
+	Policies Policies
 }
 
 // Agent is one agent pod.
@@ -83,8 +85,8 @@ type Agent struct {
 
 // DNSServer is one pod that answers DNS queries.
 type DNSServer struct {
-	Pod, Node string
-	Address   netip.AddrPort
+	Namespace, Pod, Node string
+	Address              netip.AddrPort
 }
 
 // Ready reports whether the agent can take part in a round.
