@@ -24,7 +24,7 @@ const (
 // design is what policy objects deny, beside what was seen.
 type design struct {
 	flows  flows
-	book   *rulebook
+	book   rulebook
 	claims []*designClaim
 }
 
@@ -57,7 +57,7 @@ func (c *designClaim) explains() bool {
 
 // planned compares what was seen with the cluster's policy objects. Agents that were themselves the limit say nothing.
 func planned(cluster Cluster, seen []ladder.Observation, suspect map[string]bool) *design {
-	d := &design{flows: newFlows(cluster.snapshot), book: newRulebook(cluster.snapshot.Policies)}
+	d := &design{flows: newFlows(cluster.snapshot), book: rulebook{cluster.snapshot.Policies.Objects}}
 	if len(d.book.policies) == 0 {
 		return d
 	}

@@ -13,25 +13,25 @@ import (
 	"kdoctor.io/kdoctor/internal/verdict"
 )
 
-const own = "kubernetes.io/metadata.name=kdoctor"
-
 // restricted is the cluster of fourNodes with a DNS server and these objects.
 func restricted(hosts bool, objects ...topology.Policy) topology.Snapshot {
 	s := fourNodes(hosts)
-	s.DNS = []topology.DNSServer{{Namespace: "kube-system", Pod: "coredns", Node: "n3",
+	s.DNS = []topology.DNSServer{{Pod: "coredns", Node: "n3",
 		Address: netip.MustParseAddrPort("10.0.0.99:53")}}
-	s.Policies = topology.Policies{Read: true, Objects: objects,
-		Namespace: map[string]string{"kubernetes.io/metadata.name": "kdoctor"}, Pods: map[string]map[string]string{}}
-	for _, a := range s.Agents {
-		s.Policies.Pods[a.Pod] = map[string]string{"app": "agent", "node": a.Node}
+	s.Policies = topology.Policies{Read: true, Objects: objects, Groups: map[string]int{}}
+	for i, a := range s.Agents {
+		s.Policies.Groups[a.Pod] = i
 	}
 	return s
 }
 
-// networkPolicy is a NetworkPolicy of the agents' namespace for the pods.
-func networkPolicy(name, pods string, change ...func(*topology.Policy)) topology.Policy {
+// everyAgent are the groups of all agents' pods: each is one of its own.
+func everyAgent() []int { return []int{0, 1, 2, 3} }
+
+// networkPolicy is a NetworkPolicy of the agents' namespace for the groups of pods.
+func networkPolicy(name string, groups []int, change ...func(*topology.Policy)) topology.Policy {
 	p := topology.Policy{Kind: "NetworkPolicy", Namespace: "kdoctor", Name: name, Tier: topology.NamespaceTier,
-		Namespaces: own, Pods: pods}
+		Groups: groups}
 	for _, c := range change {
 		c(&p)
 	}
@@ -54,12 +54,13 @@ func admit(protocol string, port uint16, peers ...topology.PolicyPeer) topology.
 }
 
 func agents() topology.PolicyPeer {
-	return topology.PolicyPeer{Kind: topology.PeerPods, Namespaces: own, Pods: "app=agent"}
+	return topology.PolicyPeer{Kind: topology.PeerPods, Groups: everyAgent()}
 }
 
 // clusterWide is an object of the whole cluster with one rule.
 func clusterWide(kind string, tier topology.Tier, rule topology.PolicyRule) topology.Policy {
-	return topology.Policy{Kind: kind, Name: "guard", Tier: tier, Priority: 10, Ingress: []topology.PolicyRule{rule}}
+	return topology.Policy{Kind: kind, Name: "guard", Tier: tier, Priority: 10, Groups: everyAgent(),
+		Ingress: []topology.PolicyRule{rule}}
 }
 
 // between pods is what the probes and requests between the pods of two nodes see.
@@ -81,7 +82,8 @@ func services(o ladder.Observation) bool { return among(o, ladder.ClusterIP, lad
 
 // everything reports all that leaves a pod for another node.
 func leavesPod(o ladder.Observation) bool {
-	return betweenPods(o) || services(o) || among(o, ladder.PodToHost, ladder.DNSPod, ladder.DNSService, ladder.APIServer)
+	return betweenPods(o) || services(o) ||
+		among(o, ladder.PodToHost, ladder.DNSPod, ladder.DNSService, ladder.APIServer)
 }
 
 func byUDP(o ladder.Observation) bool { return o.Method == ladder.UDP }
@@ -97,39 +99,40 @@ func TestPolicyObjectsExplainWhatTheyDeny(t *testing.T) {
 		// component and where are of the only finding, says is a part of its message.
 		component, where, says string
 	}{
-		{"nothing is admitted into any agent", []topology.Policy{networkPolicy("none", "", into())},
+		{"nothing is admitted into any agent", []topology.Policy{networkPolicy("none", everyAgent(), into())},
 			func(o ladder.Observation) bool {
 				return betweenPods(o) || services(o) || among(o, ladder.HostToPod, ladder.HostClusterIP)
 			}, in, "all nodes", "by design: NetworkPolicy kdoctor/none does not admit UDP port 80, TCP port 80 to the " +
 				"agents' pods"},
-		{"nothing is admitted, except what hosts send", []topology.Policy{networkPolicy("none", "", into())},
+		{"nothing is admitted, except what hosts send", []topology.Policy{networkPolicy("none", everyAgent(), into())},
 			func(o ladder.Observation) bool { return betweenPods(o) || services(o) }, in, "all nodes", "kdoctor/none"},
 		{"requests are admitted, and datagrams are not",
-			[]topology.Policy{networkPolicy("web", "app=agent", into(admit("TCP", 80, agents())))},
+			[]topology.Policy{networkPolicy("web", everyAgent(), into(admit("TCP", 80, agents())))},
 			func(o ladder.Observation) bool { return byUDP(o) && (betweenPods(o) || o.Rung == ladder.HostToPod) },
 			in, "all nodes", "does not admit UDP port 80 to"},
-		{"nothing is admitted into one agent", []topology.Policy{networkPolicy("n1", "node=n1", into())},
+		{"nothing is admitted into one agent", []topology.Policy{networkPolicy("n1", []int{1}, into())},
 			func(o ladder.Observation) bool {
 				return o.To == "n1" && (betweenPods(o) || o.Rung == ladder.HostToPod)
 			}, in, "node n1", "kdoctor/n1"},
-		{"nothing is admitted out of any agent", []topology.Policy{networkPolicy("shut", "", outOf())}, leavesPod,
-			out, "all nodes", "does not admit"},
+		{"nothing is admitted out of any agent", []topology.Policy{networkPolicy("shut", everyAgent(), outOf())},
+			leavesPod, out, "all nodes", "does not admit"},
 		{"agents reach each other, and nothing else",
-			[]topology.Policy{networkPolicy("closed", "", outOf(topology.PolicyRule{Action: topology.PolicyAdmits,
+			[]topology.Policy{networkPolicy("closed", everyAgent(), outOf(topology.PolicyRule{Action: topology.PolicyAdmits,
 				Peers: []topology.PolicyPeer{agents()}}))},
-			func(o ladder.Observation) bool { return leavesPod(o) && !betweenPods(o) && !services(o) }, out, "all nodes",
-			"UDP port 53 (DNS), TCP (API server) from the agents' pods"},
+			func(o ladder.Observation) bool { return leavesPod(o) && !betweenPods(o) && !services(o) }, out,
+			"all nodes", "UDP port 53 (DNS), TCP (API server) from the agents' pods"},
 		{"all but names is admitted out of the agents",
-			[]topology.Policy{networkPolicy("mute", "", outOf(topology.PolicyRule{Action: topology.PolicyAdmits,
+			[]topology.Policy{networkPolicy("mute", everyAgent(), outOf(topology.PolicyRule{Action: topology.PolicyAdmits,
 				Ports: []topology.PolicyPort{{Protocol: "TCP"}}}, admit("UDP", 80)))},
 			func(o ladder.Observation) bool { return among(o, ladder.DNSPod, ladder.DNSService) }, out, "all nodes",
 			"does not admit UDP port 53 (DNS) from the agents' pods"},
 		{"two objects admit each other things", []topology.Policy{
-			networkPolicy("a", "", into(admit("TCP", 80))), networkPolicy("b", "", into(admit("TCP", 443)))},
+			networkPolicy("a", everyAgent(), into(admit("TCP", 80))),
+			networkPolicy("b", everyAgent(), into(admit("TCP", 443)))},
 			func(o ladder.Observation) bool { return byUDP(o) && (betweenPods(o) || o.Rung == ladder.HostToPod) }, in,
 			"all nodes", "NetworkPolicy kdoctor/a, NetworkPolicy kdoctor/b do not admit UDP port 80"},
 		{"an object of the whole cluster denies", []topology.Policy{
-			clusterWide("ClusterNetworkPolicy", topology.AdminTier, denyUDP), networkPolicy("all", "",
+			clusterWide("ClusterNetworkPolicy", topology.AdminTier, denyUDP), networkPolicy("all", everyAgent(),
 				into(topology.PolicyRule{Action: topology.PolicyAdmits}))},
 			func(o ladder.Observation) bool { return byUDP(o) && betweenPods(o) }, in, "all nodes",
 			"by design: ClusterNetworkPolicy guard denies UDP port 80 to the agents' pods"},
@@ -189,40 +192,43 @@ func TestPolicyObjectsDoNotExplainOtherFaults(t *testing.T) {
 	}{
 		{"there is no object", topology.Policies{Read: true}, intoN1, "PolicyDeniesIngress", noObject,
 			"no NetworkPolicy, and no policy object of the whole cluster", "by design"},
-		{"nobody looked for objects", topology.Policies{}, intoN1, "PolicyDeniesIngress", "new connections are dropped", "",
-			"object"},
+		{"nobody looked for objects", topology.Policies{}, intoN1, "PolicyDeniesIngress", "connections are dropped",
+			"", "object"},
 		{"objects could not be read", topology.Policies{Unread: []string{"the controller may not list x"}}, intoN1,
 			"PolicyDeniesIngress", "", "is not known: the controller may not list x", noObject},
 		{"there are too many objects", topology.Policies{Read: true, Omitted: 7, Objects: []topology.Policy{
-			networkPolicy("open", "", into(all))}}, intoN1, "PolicyDeniesIngress", "", "7 more were not looked at", noObject},
+			networkPolicy("open", everyAgent(), into(all))}}, intoN1, "PolicyDeniesIngress", "",
+			"7 more were not looked at", noObject},
 		{"an object admits what failed", topology.Policies{Read: true, Objects: []topology.Policy{
-			networkPolicy("open", "", into(all))}}, intoN1, "PolicyDeniesIngress", noObject, "", "kdoctor/open"},
+			networkPolicy("open", everyAgent(), into(all))}}, intoN1, "PolicyDeniesIngress", noObject, "",
+			"kdoctor/open"},
 		{"one object of two admits what failed", topology.Policies{Read: true, Objects: []topology.Policy{
-			networkPolicy("open", "", into(all)), networkPolicy("shut", "", into())}}, intoN1, "PolicyDeniesIngress",
+			networkPolicy("open", everyAgent(), into(all)), networkPolicy("shut", everyAgent(), into())}}, intoN1, "PolicyDeniesIngress",
 			noObject, "", "kdoctor/shut"},
 		{"an object restricts the other direction", topology.Policies{Read: true, Objects: []topology.Policy{
-			networkPolicy("out", "node=n1", outOf(all))}}, intoN1, "PolicyDeniesIngress", noObject, "", "kdoctor/out"},
+			networkPolicy("out", []int{1}, outOf(all))}}, intoN1, "PolicyDeniesIngress", noObject, "", "kdoctor/out"},
 		{"an object selects another agent", topology.Policies{Read: true, Objects: []topology.Policy{
-			networkPolicy("other", "node=n9", into())}}, intoN1, "PolicyDeniesIngress", noObject, "", "kdoctor/other"},
+			networkPolicy("other", []int{9}, into())}}, intoN1, "PolicyDeniesIngress", noObject, "", "kdoctor/other"},
 		{"an object is not in force", topology.Policies{Read: true, Objects: []topology.Policy{
-			networkPolicy("idle", "", into())}}, intoN1, "PolicyDeniesIngress", "", "it is not in force", noObject},
+			networkPolicy("idle", everyAgent(), into())}}, intoN1, "PolicyDeniesIngress", "",
+			"it is not in force", noObject},
 		{"an object is not in force, and a tunnel is broken", topology.Policies{Read: true, Objects: []topology.Policy{
-			networkPolicy("idle", "", into())}}, tunnel, "OverlayPortBlocked", "tunnel", "", "kdoctor/idle"},
+			networkPolicy("idle", everyAgent(), into())}}, tunnel, "OverlayPortBlocked", "tunnel", "", "kdoctor/idle"},
 		{"a tunnel is broken at a node whose agent is restricted", topology.Policies{Read: true,
-			Objects: []topology.Policy{networkPolicy("n1", "node=n1", into())}}, tunnel, "OverlayPortBlocked", "tunnel", "",
-			"kdoctor/n1"},
+			Objects: []topology.Policy{networkPolicy("n1", []int{1}, into())}}, tunnel, "OverlayPortBlocked", "tunnel",
+			"", "kdoctor/n1"},
 		{"an admin passes, a NetworkPolicy admits", topology.Policies{Read: true, Objects: []topology.Policy{
 			clusterWide("AdminNetworkPolicy", topology.AdminTier, passing),
 			clusterWide("ClusterNetworkPolicy", topology.AdminTier, denying),
-			networkPolicy("open", "", into(all)),
+			networkPolicy("open", everyAgent(), into(all)),
 			clusterWide("BaselineAdminNetworkPolicy", topology.BaselineTier, denying)}}, intoN1, "PolicyDeniesIngress",
 			noObject, "", "guard"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := restricted(true)
-			namespace, pods := s.Policies.Namespace, s.Policies.Pods
+			groups := s.Policies.Groups
 			s.Policies = c.policies
-			s.Policies.Namespace, s.Policies.Pods = namespace, pods
+			s.Policies.Groups = groups
 			_, found := diagnose.Locate(report.Round{}, verdict.Verdict{}, dropped(s, c.fails),
 				diagnose.ClusterOf(s))
 			if len(found) != 1 {
@@ -241,8 +247,8 @@ func TestPolicyObjectsDoNotExplainOtherFaults(t *testing.T) {
 
 // Agents in the host network are not restricted.
 func TestPoliciesLeaveAgentsInTheHostNetworkAlone(t *testing.T) {
-	s := restricted(false, networkPolicy("none", "", into(), outOf()))
-	s.Policies.Pods = map[string]map[string]string{}
+	s := restricted(false, networkPolicy("none", everyAgent(), into(), outOf()))
+	s.Policies.Groups = nil
 	_, found := diagnose.Locate(report.Round{}, verdict.Verdict{},
 		dropped(s, func(o ladder.Observation) bool { return betweenPods(o) && at(o, "n1") }),
 		diagnose.ClusterOf(s))
@@ -254,7 +260,7 @@ func TestPoliciesLeaveAgentsInTheHostNetworkAlone(t *testing.T) {
 
 // A policy and a fault at the same time are both found.
 func TestAFaultBesideAPolicyIsFoundAsWell(t *testing.T) {
-	s := restricted(true, networkPolicy("web", "app=agent", into(admit("TCP", 80, agents()))))
+	s := restricted(true, networkPolicy("web", everyAgent(), into(admit("TCP", 80, agents()))))
 	_, found := diagnose.Locate(report.Round{}, verdict.Verdict{},
 		dropped(s, func(o ladder.Observation) bool {
 			denied := byUDP(o) && (betweenPods(o) || o.Rung == ladder.HostToPod)

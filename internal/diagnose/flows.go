@@ -54,9 +54,10 @@ func (f flows) pod(node string) (end party, ok bool) {
 	if agent == nil {
 		return party{}, false
 	}
-	set, restricted := f.policies.Pods[agent.Pod]
+	group, restricted := f.policies.Groups[agent.Pod]
 	// Policies leave pods in the host network alone.
-	return party{agent: agent, labels: set, restricted: restricted, host: !restricted, addresses: agent.Addresses}, true
+	return party{agent: agent, group: group, restricted: restricted, host: !restricted,
+		addresses: agent.Addresses}, true
 }
 
 // host is the end in the host network of a node.
@@ -123,16 +124,13 @@ func (f flows) asked(o *ladder.Observation) (protocol string, port uint16) {
 	return protocol, port
 }
 
-// outside is an end that is no agent. The address of a Service is not the one that policies see. API servers run in host
-// networks, or outside of the cluster.
+// outside is an end that is no agent. The address of a Service is not the one that policies see. API servers run in
+// host networks, or outside of the cluster.
 func (f flows) outside(o *ladder.Observation) party {
 	if o.Rung == ladder.APIServer {
 		return party{host: true}
 	}
 	var end party
-	if len(f.dns) > 0 {
-		end.namespace = f.dns[0].Namespace
-	}
 	if address, err := netip.ParseAddrPort(o.Address); err == nil && o.Rung == ladder.DNSPod {
 		end.addresses = []netip.Addr{address.Addr()}
 	}
@@ -143,10 +141,10 @@ func (f flows) outside(o *ladder.Observation) party {
 // Ingress controller asks on behalf of the agents, from where nobody knows.
 func (f flows) throughService(o *ladder.Observation) (all []flow) {
 	from, known := f.pod(o.From)
-	switch {
-	case o.Rung == ladder.HostClusterIP:
+	switch o.Rung {
+	case ladder.HostClusterIP:
 		from, known = f.host(o.From), true
-	case o.Rung == ladder.LoadBalancer || o.Rung == ladder.Ingress:
+	case ladder.LoadBalancer, ladder.Ingress:
 		from, known = party{}, true
 	}
 	for _, node := range o.Backends {

@@ -4,13 +4,8 @@ import (
 	"net/netip"
 	"slices"
 
-	"k8s.io/apimachinery/pkg/labels"
-
 	"kdoctor.io/kdoctor/internal/topology"
 )
-
-// namespaceName is the label in which every namespace has its name.
-const namespaceName = "kubernetes.io/metadata.name"
 
 // fit is whether a rule fits traffic. Where it cannot be told, nothing is denied for it.
 type fit int
@@ -25,13 +20,11 @@ const (
 type party struct {
 	// agent is the agent in whose pod the connection ends; nil for another end.
 	agent *topology.Agent
-	// labels are those of the agent's pod; restricted says that policies reach the pod at all.
-	labels     labels.Set
+	// group is that of the agent's pod; restricted says that policies reach the pod at all.
+	group      int
 	restricted bool
-	// host says that the end is the host network of a node, namespace is the namespace of a pod that is no agent's; empty
-	// where it is not known.
-	host      bool
-	namespace string
+	// host says that the end is the host network of a node.
+	host bool
 	// addresses are the end's addresses; none where they are not known.
 	addresses []netip.Addr
 }
@@ -57,32 +50,10 @@ type denial struct {
 }
 
 // rulebook decides which flows policy objects deny.
-type rulebook struct {
-	policies  []topology.Policy
-	namespace labels.Set
-	// selectors are the parsed selectors by their texts.
-	selectors map[string]labels.Selector
-}
-
-func newRulebook(p topology.Policies) *rulebook {
-	return &rulebook{policies: p.Objects, namespace: p.Namespace, selectors: map[string]labels.Selector{}}
-}
-
-// matches reports whether the selector selects what has the labels. A selector that cannot be read selects nothing.
-func (b *rulebook) matches(text string, set labels.Set) bool {
-	selector, ok := b.selectors[text]
-	if !ok {
-		var err error
-		if selector, err = labels.Parse(text); err != nil {
-			selector = labels.Nothing()
-		}
-		b.selectors[text] = selector
-	}
-	return selector.Matches(set)
-}
+type rulebook struct{ policies []topology.Policy }
 
 // denies returns what denies the flow; ok is false where nothing does for certain.
-func (b *rulebook) denies(f flow) (d denial, ok bool) {
+func (b rulebook) denies(f flow) (d denial, ok bool) {
 	if f.from.restricted {
 		if d, ok = b.rule(f.from, f.to, f, false); ok {
 			return d, true
@@ -95,7 +66,7 @@ func (b *rulebook) denies(f flow) (d denial, ok bool) {
 }
 
 // rule returns what denies the flow between the subject, whose policies count, and the other end.
-func (b *rulebook) rule(subject, other party, f flow, ingress bool) (denial, bool) {
+func (b rulebook) rule(subject, other party, f flow, ingress bool) (denial, bool) {
 	var isolating []int
 	admitted, passed := false, false
 	for i := range b.policies {
@@ -103,7 +74,7 @@ func (b *rulebook) rule(subject, other party, f flow, ingress bool) (denial, boo
 		if p.Tier == topology.BaselineTier && len(isolating) > 0 {
 			break
 		}
-		if p.Tier == topology.AdminTier && passed || !b.selects(p, subject) {
+		if p.Tier == topology.AdminTier && passed || !slices.Contains(p.Groups, subject.group) {
 			continue
 		}
 		rules, isolates := p.Egress, p.IsolatesEgress
@@ -114,11 +85,11 @@ func (b *rulebook) rule(subject, other party, f flow, ingress bool) (denial, boo
 			if isolates {
 				isolating = append(isolating, i)
 				admitted = admitted || slices.ContainsFunc(rules,
-					func(r topology.PolicyRule) bool { return b.fitsRule(&r, other, f) != fitsNot })
+					func(r topology.PolicyRule) bool { return fitsRule(&r, other, f) != fitsNot })
 			}
 			continue
 		}
-		switch b.first(rules, other, f) {
+		switch decides(rules, other, f) {
 		case topology.PolicyAdmits:
 			return denial{}, false
 		case topology.PolicyDenies:
@@ -130,11 +101,11 @@ func (b *rulebook) rule(subject, other party, f flow, ingress bool) (denial, boo
 	return denial{ingress: ingress, objects: isolating}, len(isolating) > 0 && !admitted
 }
 
-// first returns the action of the first rule that fits; empty if none does. Where it cannot be told whether a rule
+// decides returns the action of the first rule that fits; empty if none does. Where it cannot be told whether a rule
 // fits, one that denies does not.
-func (b *rulebook) first(rules []topology.PolicyRule, other party, f flow) topology.PolicyAction {
+func decides(rules []topology.PolicyRule, other party, f flow) topology.PolicyAction {
 	for i := range rules {
-		how := b.fitsRule(&rules[i], other, f)
+		how := fitsRule(&rules[i], other, f)
 		if how == fits || how == mayFit && rules[i].Action != topology.PolicyDenies {
 			return rules[i].Action
 		}
@@ -142,16 +113,12 @@ func (b *rulebook) first(rules []topology.PolicyRule, other party, f flow) topol
 	return ""
 }
 
-func (b *rulebook) selects(p *topology.Policy, subject party) bool {
-	return b.matches(p.Namespaces, b.namespace) && b.matches(p.Pods, subject.labels)
-}
-
-func (b *rulebook) fitsRule(r *topology.PolicyRule, other party, f flow) fit {
+func fitsRule(r *topology.PolicyRule, other party, f flow) fit {
 	peer, port := fits, fits
 	if len(r.Peers) > 0 {
 		peer = fitsNot
 		for i := range r.Peers {
-			peer = max(peer, b.fitsPeer(&r.Peers[i], other, f.family))
+			peer = max(peer, fitsPeer(&r.Peers[i], other, f.family))
 		}
 	}
 	if len(r.Ports) > 0 {
@@ -163,13 +130,13 @@ func (b *rulebook) fitsRule(r *topology.PolicyRule, other party, f flow) fit {
 	return min(peer, port)
 }
 
-func (b *rulebook) fitsPeer(p *topology.PolicyPeer, other party, family topology.Family) fit {
+func fitsPeer(p *topology.PolicyPeer, other party, family topology.Family) fit {
 	switch p.Kind {
 	case topology.PeerPods:
 		switch {
 		case other.restricted:
-			return certainly(b.matches(p.Namespaces, b.namespace) && b.matches(p.Pods, other.labels))
-		case other.host, other.namespace != "" && b.leavesOut(p.Namespaces, other.namespace):
+			return certainly(slices.Contains(p.Groups, other.group))
+		case other.host || !p.Others:
 			return fitsNot
 		}
 	case topology.PeerNodes:
@@ -188,17 +155,6 @@ func (b *rulebook) fitsPeer(p *topology.PolicyPeer, other party, family topology
 	case topology.PeerUnknown:
 	}
 	return mayFit
-}
-
-// leavesOut reports whether the selector of namespaces certainly leaves out the one with the name, of which no other
-// label is known.
-func (b *rulebook) leavesOut(text, namespace string) bool {
-	b.matches(text, nil)
-	requirements, _ := b.selectors[text].Requirements()
-	name := labels.Set{namespaceName: namespace}
-	return slices.ContainsFunc(requirements, func(r labels.Requirement) bool {
-		return r.Key() == namespaceName && !r.Matches(name)
-	})
 }
 
 func certainly(is bool) fit {

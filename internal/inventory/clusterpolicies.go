@@ -78,8 +78,8 @@ type destination struct {
 	} `json:"destinationPort"`
 }
 
-func clusterNetworkPolicy(object map[string]any) (topology.Policy, error) {
-	p, read, err := readClusterPolicy("ClusterNetworkPolicy", object)
+func (s *policyScope) clusterNetworkPolicy(object map[string]any) (topology.Policy, error) {
+	p, read, err := s.clusterPolicy("ClusterNetworkPolicy", object)
 	p.Tier = topology.AdminTier
 	if read.Spec.Tier == "Baseline" {
 		p.Tier = topology.BaselineTier
@@ -87,60 +87,57 @@ func clusterNetworkPolicy(object map[string]any) (topology.Policy, error) {
 	return p, err
 }
 
-func adminNetworkPolicy(object map[string]any) (topology.Policy, error) {
-	p, _, err := readClusterPolicy("AdminNetworkPolicy", object)
+func (s *policyScope) adminNetworkPolicy(object map[string]any) (topology.Policy, error) {
+	p, _, err := s.clusterPolicy("AdminNetworkPolicy", object)
 	p.Tier = topology.AdminTier
 	return p, err
 }
 
-func baselineNetworkPolicy(object map[string]any) (topology.Policy, error) {
-	p, _, err := readClusterPolicy("BaselineAdminNetworkPolicy", object)
+func (s *policyScope) baselineNetworkPolicy(object map[string]any) (topology.Policy, error) {
+	p, _, err := s.clusterPolicy("BaselineAdminNetworkPolicy", object)
 	p.Tier = topology.BaselineTier
 	return p, err
 }
 
-func readClusterPolicy(kind string, object map[string]any) (topology.Policy, clusterPolicy, error) {
+// clusterPolicy returns what a policy of the whole cluster says, without its tier.
+func (s *policyScope) clusterPolicy(kind string, object map[string]any) (topology.Policy, clusterPolicy, error) {
 	var read clusterPolicy
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object, &read); err != nil {
 		return topology.Policy{}, read, fmt.Errorf("read a %s: %w", kind, err)
 	}
 	p := topology.Policy{Kind: kind, Name: read.Name, Priority: read.Spec.Priority}
-	subject, err := podsPeer(read.Spec.Subject.Namespaces, read.Spec.Subject.Pods)
+	subject, err := s.clusterPods(read.Spec.Subject.Namespaces, read.Spec.Subject.Pods)
+	if err == nil && subject.Kind != topology.PeerPods {
+		err = fmt.Errorf("read %s %s: it selects no pods", kind, read.Name)
+	}
 	if err != nil {
 		return topology.Policy{}, read, err
 	}
-	if subject.Kind != topology.PeerPods {
-		return topology.Policy{}, read, fmt.Errorf("read %s %s: it selects no pods", kind, read.Name)
-	}
-	p.Namespaces, p.Pods = subject.Namespaces, subject.Pods
-	if p.Ingress, err = clusterRules(read.Spec.Ingress); err != nil {
+	p.Groups = subject.Groups
+	if p.Ingress, err = s.clusterRules(read.Spec.Ingress); err != nil {
 		return topology.Policy{}, read, err
 	}
-	p.Egress, err = clusterRules(read.Spec.Egress)
+	p.Egress, err = s.clusterRules(read.Spec.Egress)
 	return p, read, err
 }
 
-// podsPeer returns the pods that either of the two selectors selects; a peer of an unknown kind where both are nil.
-func podsPeer(namespaces *metav1.LabelSelector, pods *namespacedPods) (peer topology.PolicyPeer, err error) {
+// clusterPods returns the pods that either of the two selects; a peer of an unknown kind where both are nil.
+func (s *policyScope) clusterPods(namespaces *metav1.LabelSelector, pods *namespacedPods) (topology.PolicyPeer, error) {
 	switch {
 	case namespaces != nil:
-		peer.Kind = topology.PeerPods
-		peer.Namespaces, err = selectorText(namespaces)
+		return s.pods(namespaces, nil)
 	case pods != nil:
-		peer.Kind = topology.PeerPods
-		if peer.Namespaces, err = selectorText(&pods.NamespaceSelector); err == nil {
-			peer.Pods, err = selectorText(&pods.PodSelector)
-		}
+		return s.pods(&pods.NamespaceSelector, &pods.PodSelector)
 	}
-	return peer, err
+	return topology.PolicyPeer{}, nil
 }
 
-func clusterRules(all []clusterRule) ([]topology.PolicyRule, error) {
+func (s *policyScope) clusterRules(all []clusterRule) ([]topology.PolicyRule, error) {
 	var rules []topology.PolicyRule
 	for _, of := range all {
 		rule := topology.PolicyRule{Action: actionOf(of.Action)}
 		for _, end := range slices.Concat(of.From, of.To) {
-			peer, err := podsPeer(end.Namespaces, end.Pods)
+			peer, err := s.clusterPods(end.Namespaces, end.Pods)
 			if err != nil {
 				return nil, err
 			}

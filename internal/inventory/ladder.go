@@ -81,8 +81,7 @@ func (i *Inventory) dns(ctx context.Context) []topology.DNSServer {
 			}
 			for _, text := range endpoint.Addresses {
 				if address, ok := addressOf(text); ok {
-					servers = append(servers, dnsServer(slice.Namespace, endpoint,
-						netip.AddrPortFrom(address, port)))
+					servers = append(servers, dnsServer(endpoint, netip.AddrPortFrom(address, port)))
 				}
 			}
 		}
@@ -91,8 +90,8 @@ func (i *Inventory) dns(ctx context.Context) []topology.DNSServer {
 	return servers
 }
 
-func dnsServer(namespace string, endpoint discoveryv1.Endpoint, address netip.AddrPort) topology.DNSServer {
-	server := topology.DNSServer{Namespace: namespace, Pod: address.Addr().String(), Address: address}
+func dnsServer(endpoint discoveryv1.Endpoint, address netip.AddrPort) topology.DNSServer {
+	server := topology.DNSServer{Pod: address.Addr().String(), Address: address}
 	if endpoint.TargetRef != nil && endpoint.TargetRef.Kind == "Pod" {
 		server.Pod = endpoint.TargetRef.Name
 	}

@@ -46,7 +46,7 @@ func TestASnapshotHasWhatTheLadderNeeds(t *testing.T) {
 		DNS       []topology.DNSServer
 		APIServer netip.AddrPort
 	}
-	server := topology.DNSServer{Namespace: "kube-system", Pod: "coredns-1", Node: "n0", Address: netip.MustParseAddrPort("198.19.0.9:53")}
+	server := topology.DNSServer{Pod: "coredns-1", Node: "n0", Address: netip.MustParseAddrPort("198.19.0.9:53")}
 	for name, c := range map[string]struct {
 		asked inventory.Ladder
 		want  ladder

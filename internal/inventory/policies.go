@@ -14,7 +14,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -33,14 +32,17 @@ type clusterKind struct {
 	kind, plural string
 	// versions are tried in this order.
 	versions []string
-	policy   func(object map[string]any) (topology.Policy, error)
+	policy   func(s *policyScope, object map[string]any) (topology.Policy, error)
 }
 
 func clusterKinds() []clusterKind {
 	return []clusterKind{
-		{"ClusterNetworkPolicy", "clusternetworkpolicies", []string{"v1alpha2", "v1beta1"}, clusterNetworkPolicy},
-		{"AdminNetworkPolicy", "adminnetworkpolicies", []string{"v1alpha1"}, adminNetworkPolicy},
-		{"BaselineAdminNetworkPolicy", "baselineadminnetworkpolicies", []string{"v1alpha1"}, baselineNetworkPolicy},
+		{"ClusterNetworkPolicy", "clusternetworkpolicies", []string{"v1alpha2", "v1beta1"},
+			(*policyScope).clusterNetworkPolicy},
+		{"AdminNetworkPolicy", "adminnetworkpolicies", []string{"v1alpha1"},
+			(*policyScope).adminNetworkPolicy},
+		{"BaselineAdminNetworkPolicy", "baselineadminnetworkpolicies", []string{"v1alpha1"},
+			(*policyScope).baselineNetworkPolicy},
 	}
 }
 
@@ -98,6 +100,7 @@ func (i *Inventory) addPolicies(ctx context.Context, snapshot *topology.Snapshot
 	if len(pods) == 0 {
 		return
 	}
+	scope, groups := i.scopeOf(ctx, pods)
 	all := &snapshot.Policies
 	all.Read = i.readKind(ctx, all, "networkpolicies.networking.k8s.io", func() error {
 		var list networkingv1.NetworkPolicyList
@@ -105,18 +108,17 @@ func (i *Inventory) addPolicies(ctx context.Context, snapshot *topology.Snapshot
 			return fmt.Errorf("list network policies: %w", err)
 		}
 		for n := range list.Items {
-			p, err := networkPolicy(&list.Items[n])
+			p, err := scope.networkPolicy(&list.Items[n])
 			all.Objects = appendPolicy(all.Objects, p, err)
 		}
 		all.Omitted += further(&list)
 		return nil
 	})
 	for _, kind := range clusterKinds() {
-		i.readKind(ctx, all, kind.plural+"."+policyGroup, func() error { return i.listKind(ctx, kind, all) })
+		i.readKind(ctx, all, kind.plural+"."+policyGroup, func() error { return i.listKind(ctx, kind, scope, all) })
 	}
-	if len(all.Objects) > 0 {
-		all.Namespace, all.Pods = i.namespaceLabels(ctx), podLabels(pods)
-		keepSelecting(all)
+	if keepSelecting(all); len(all.Objects) > 0 {
+		all.Groups = groups
 	}
 }
 
@@ -150,14 +152,16 @@ func (i *Inventory) readKind(ctx context.Context, all *topology.Policies, plural
 }
 
 // listKind adds the objects of a kind of the whole cluster, in the first version that the API server has.
-func (i *Inventory) listKind(ctx context.Context, kind clusterKind, all *topology.Policies) error {
+func (i *Inventory) listKind(ctx context.Context, kind clusterKind, scope *policyScope,
+	all *topology.Policies) error {
 	var err error
 	for _, version := range kind.versions {
 		list := &unstructured.UnstructuredList{}
-		list.SetGroupVersionKind(schema.GroupVersionKind{Group: policyGroup, Version: version, Kind: kind.kind + "List"})
+		list.SetGroupVersionKind(schema.GroupVersionKind{Group: policyGroup, Version: version,
+			Kind: kind.kind + "List"})
 		if err = i.reader.List(ctx, list, client.Limit(pageSize)); err == nil {
 			for n := range list.Items {
-				p, err := kind.policy(list.Items[n].Object)
+				p, err := kind.policy(scope, list.Items[n].Object)
 				all.Objects = appendPolicy(all.Objects, p, err)
 			}
 			all.Omitted += further(list)
@@ -181,60 +185,14 @@ func further(page client.ObjectList) int {
 	return 1
 }
 
-// namespaceLabels returns the labels of the agents' namespace. Where they cannot be read, it has the label that every
-// namespace has.
-func (i *Inventory) namespaceLabels(ctx context.Context) map[string]string {
-	var list corev1.NamespaceList
-	// The controller may list its own namespace alone.
-	err := i.reader.List(ctx, &list, client.MatchingFields{"metadata.name": i.namespace})
-	if err == nil && len(list.Items) == 1 && list.Items[0].Labels[corev1.LabelMetadataName] == i.namespace {
-		return list.Items[0].Labels
-	}
-	return map[string]string{corev1.LabelMetadataName: i.namespace}
-}
-
-// podLabels returns the labels of pods by name, without pods in the host network: policies leave these alone.
-func podLabels(pods []corev1.Pod) map[string]map[string]string {
-	found := make(map[string]map[string]string, len(pods))
-	for n := range pods {
-		if !pods[n].Spec.HostNetwork {
-			found[pods[n].Name] = pods[n].Labels
-		}
-	}
-	return found
-}
-
-// keepSelecting leaves the objects that select one of the pods, sorted, and no more than a snapshot may have.
+// keepSelecting leaves the objects that restrict agents' pods, sorted, and no more than a snapshot may have.
 func keepSelecting(all *topology.Policies) {
-	// The pods of a workload are alike.
-	sets := map[string]labels.Set{}
-	for _, of := range all.Pods {
-		sets[labels.FormatLabels(of)] = of
-	}
-	all.Objects = slices.DeleteFunc(all.Objects, func(p topology.Policy) bool {
-		namespaces, err := labels.Parse(p.Namespaces)
-		if err != nil || !namespaces.Matches(labels.Set(all.Namespace)) {
-			return true
-		}
-		pods, err := labels.Parse(p.Pods)
-		if err != nil {
-			return true
-		}
-		for _, set := range sets {
-			if pods.Matches(set) {
-				return false
-			}
-		}
-		return true
-	})
+	all.Objects = slices.DeleteFunc(all.Objects, func(p topology.Policy) bool { return len(p.Groups) == 0 })
 	slices.SortFunc(all.Objects, func(a, b topology.Policy) int {
 		return cmp.Or(cmp.Compare(a.Tier, b.Tier), cmp.Compare(a.Priority, b.Priority), cmp.Compare(a.Kind, b.Kind),
 			cmp.Compare(a.Name, b.Name))
 	})
 	if more := len(all.Objects) - topology.MostPolicies; more > 0 {
 		all.Objects, all.Omitted = slices.Clip(all.Objects[:topology.MostPolicies]), all.Omitted+more
-	}
-	if len(all.Objects) == 0 {
-		all.Objects, all.Namespace, all.Pods = nil, nil, nil
 	}
 }

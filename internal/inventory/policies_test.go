@@ -106,7 +106,6 @@ func restricting(name string, pods map[string]string, spec networkingv1.NetworkP
 
 func TestNetworkPoliciesOfTheAgentsAreRead(t *testing.T) {
 	udp, http, first, last := corev1.ProtocolUDP, intstr.FromString("http"), intstr.FromInt32(8000), int32(8100)
-	within := func(name string) string { return "kubernetes.io/metadata.name=" + name }
 	prefix := netip.MustParsePrefix
 	for name, c := range map[string]struct {
 		spec networkingv1.NetworkPolicySpec
@@ -123,28 +122,31 @@ func TestNetworkPoliciesOfTheAgentsAreRead(t *testing.T) {
 				IPBlock: &networkingv1.IPBlock{CIDR: "198.19.0.0/16", Except: []string{"198.19.7.0/24"}}}}}}},
 			topology.Policy{IsolatesEgress: true, Egress: []topology.PolicyRule{{Action: topology.PolicyAdmits,
 				Peers: []topology.PolicyPeer{{Kind: topology.PeerNetworks,
-					Networks: []netip.Prefix{prefix("198.19.0.0/16")}, Except: []netip.Prefix{prefix("198.19.7.0/24")}}}}}}},
+					Networks: []netip.Prefix{prefix("198.19.0.0/16")},
+					Except:   []netip.Prefix{prefix("198.19.7.0/24")}}}}}}},
 		"peers and ports": {networkingv1.NetworkPolicySpec{Ingress: []networkingv1.NetworkPolicyIngressRule{{
 			From: []networkingv1.NetworkPolicyPeer{
 				{PodSelector: &metav1.LabelSelector{MatchLabels: labels()}},
 				{NamespaceSelector: &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{
-					Key: "team", Operator: metav1.LabelSelectorOpIn, Values: []string{"a", "b"}}}}}},
+					Key: "team", Operator: metav1.LabelSelectorOpIn, Values: []string{"a", "b"}}}}},
+				{NamespaceSelector: &metav1.LabelSelector{
+					MatchLabels: map[string]string{corev1.LabelMetadataName: namespace}}}},
 			Ports: []networkingv1.NetworkPolicyPort{{Port: &http}, {Protocol: &udp}, {Port: &first, EndPort: &last}}}}},
 			topology.Policy{IsolatesIngress: true, Ingress: []topology.PolicyRule{{Action: topology.PolicyAdmits,
-				Peers: []topology.PolicyPeer{{Kind: topology.PeerPods, Namespaces: within(namespace), Pods: "app=agent"},
-					{Kind: topology.PeerPods, Namespaces: "team in (a,b)"}},
+				Peers: []topology.PolicyPeer{
+					{Kind: topology.PeerPods, Groups: []int{0}}, {Kind: topology.PeerPods, Others: true},
+					{Kind: topology.PeerPods, Groups: []int{0}}},
 				Ports: []topology.PolicyPort{{Protocol: "TCP", Name: "http"}, {Protocol: "UDP"},
 					{Protocol: "TCP", First: 8000, Last: 8100}}}}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := policyCluster(t, restricting("p", labels(), c.spec), restricting("other",
 				map[string]string{"app": "another"}, networkingv1.NetworkPolicySpec{}))
-			got := policiesOf(t, inventory.New(v, namespace))
+			got := policiesOf(t, inventory.New(v, namespace).WithLadder(
+				inventory.Ladder{DNSNamespace: "kube-system"}))
 			c.want.Kind, c.want.Namespace, c.want.Name = "NetworkPolicy", namespace, "p"
-			c.want.Tier, c.want.Namespaces, c.want.Pods = topology.NamespaceTier, within(namespace), "app=agent"
-			want := topology.Policies{Read: true, Objects: []topology.Policy{c.want},
-				Namespace: map[string]string{corev1.LabelMetadataName: namespace, "team": "net"},
-				Pods:      map[string]map[string]string{"a": labels()}}
+			c.want.Tier, c.want.Groups = topology.NamespaceTier, []int{0}
+			want := topology.Policies{Read: true, Objects: []topology.Policy{c.want}, Groups: map[string]int{"a": 0}}
 			if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Prefix{})); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
@@ -162,8 +164,8 @@ spec:
   egress:
   - action: Deny
     to: [{networks: [0.0.0.0/0]}, {nodes: {}}, {domainNames: [example.org]}]
-    protocols: [{udp: {destinationPort: {number: 53}}}, {tcp: {destinationPort: {range: {start: 1, end: 9}}}}, {tcp: {}},
-      {sctp: {}}, {destinationNamedPort: http}]`).has(t, "ClusterNetworkPolicy v1alpha2", `
+    protocols: [{udp: {destinationPort: {number: 53}}}, {tcp: {destinationPort: {range: {start: 1, end: 9}}}},
+      {tcp: {}}, {sctp: {}}, {destinationNamedPort: http}]`).has(t, "ClusterNetworkPolicy v1alpha2", `
 metadata: {name: elsewhere}
 spec: {tier: Admin, priority: 1, subject: {namespaces: {matchLabels: {team: other}}}}`).has(t,
 		"ClusterNetworkPolicy v1alpha2", `
@@ -183,20 +185,23 @@ spec:
 metadata: {name: default}
 spec: {subject: {namespaces: {}}, ingress: [{action: Deny, from: [{namespaces: {}}]}]}`)
 	got := policiesOf(t, inventory.New(v, namespace))
-	pods := topology.PolicyPeer{Kind: topology.PeerPods}
+	pods := topology.PolicyPeer{Kind: topology.PeerPods, Groups: []int{0}, Others: true}
 	want := []topology.Policy{
-		{Kind: "AdminNetworkPolicy", Name: "guard", Tier: topology.AdminTier, Priority: 5, Ingress: []topology.PolicyRule{
-			{Action: topology.PolicyPasses, Peers: []topology.PolicyPeer{pods}, Ports: []topology.PolicyPort{
-				{Protocol: "UDP", First: 53, Last: 53}, {Protocol: "TCP", First: 1, Last: 9}, {Name: "http"}}},
-			{Action: topology.PolicyAdmits, Peers: []topology.PolicyPeer{{Kind: topology.PeerPods, Pods: "app=x"}}}}},
+		{Kind: "AdminNetworkPolicy", Name: "guard", Tier: topology.AdminTier, Priority: 5,
+			Groups: []int{0}, Ingress: []topology.PolicyRule{
+				{Action: topology.PolicyPasses, Peers: []topology.PolicyPeer{pods}, Ports: []topology.PolicyPort{
+					{Protocol: "UDP", First: 53, Last: 53}, {Protocol: "TCP", First: 1, Last: 9}, {Name: "http"}}},
+				{Action: topology.PolicyAdmits, Peers: []topology.PolicyPeer{
+				{Kind: topology.PeerPods, Others: true}}}}},
 		{Kind: "BaselineAdminNetworkPolicy", Name: "default", Tier: topology.BaselineTier,
-			Ingress: []topology.PolicyRule{{Action: topology.PolicyDenies, Peers: []topology.PolicyPeer{pods}}}},
-		{Kind: "ClusterNetworkPolicy", Name: "base", Tier: topology.BaselineTier, Priority: 7, Namespaces: "team=net",
-			Pods: "app=agent", Egress: []topology.PolicyRule{{Action: topology.PolicyDenies,
+			Groups: []int{0}, Ingress: []topology.PolicyRule{{Action: topology.PolicyDenies,
+				Peers: []topology.PolicyPeer{pods}}}},
+		{Kind: "ClusterNetworkPolicy", Name: "base", Tier: topology.BaselineTier, Priority: 7, Groups: []int{0},
+			Egress: []topology.PolicyRule{{Action: topology.PolicyDenies,
 				Peers: []topology.PolicyPeer{{Kind: topology.PeerNetworks,
 					Networks: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}}, {Kind: topology.PeerNodes}, {}},
-				Ports: []topology.PolicyPort{{Protocol: "UDP", First: 53, Last: 53}, {Protocol: "TCP", First: 1, Last: 9},
-					{Protocol: "TCP"}, {Protocol: "SCTP"}, {Name: "http"}}}}},
+				Ports: []topology.PolicyPort{{Protocol: "UDP", First: 53, Last: 53},
+					{Protocol: "TCP", First: 1, Last: 9}, {Protocol: "TCP"}, {Protocol: "SCTP"}, {Name: "http"}}}}},
 	}
 	if diff := cmp.Diff(want, got.Objects, cmpopts.EquateComparable(netip.Prefix{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -219,7 +224,8 @@ spec: {tier: Admin, priority: 1, subject: {namespaces: {}}}`)
 // about the second.
 func TestKindsThatCannotBeReadAreSaidOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const none, hidden, broken = "BaselineAdminNetworkPolicy v1alpha1", "AdminNetworkPolicy v1alpha1", "NetworkPolicy"
+		const none, hidden = "BaselineAdminNetworkPolicy v1alpha1", "AdminNetworkPolicy v1alpha1"
+		const broken = "NetworkPolicy"
 		v := policyCluster(t)
 		v.errs[hidden], v.errs[broken] = forbidden("adminnetworkpolicies"), apierrors.NewTimeoutError("late", 1)
 		var lines []string
@@ -271,7 +277,7 @@ func TestPodsInTheHostNetworkAreNotRestricted(t *testing.T) {
 	host := pod("b", "n0", set.UID, func(p *corev1.Pod) { p.Spec.HostNetwork = true })
 	objects := []client.Object{set, node("n0"), host, restricting("all", nil, networkingv1.NetworkPolicySpec{})}
 	if got := snapshot(t, topology.Workload{Kind: topology.DaemonSet, Name: "agents"}, objects...); len(
-		got.Policies.Objects)+len(got.Policies.Pods) > 0 || !got.Policies.Read {
+		got.Policies.Objects)+len(got.Policies.Groups) > 0 || !got.Policies.Read {
 		t.Errorf("got %+v, want that no object selects the pod", got.Policies)
 	}
 }

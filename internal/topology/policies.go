@@ -17,10 +17,10 @@ type Policies struct {
 	// Unread has one clause for each kind of objects that could not be read, such as "the controller may not list
 	// networkpolicies.networking.k8s.io".
 	Unread []string
-	// Namespace are the labels of the agents' namespace, Pods the labels of the agents' pods by name. Both are nil where
-	// there are no objects.
-	Namespace map[string]string
-	Pods      map[string]map[string]string
+	// Groups has, by name, to which group an agent's pod belongs: pods of a group have the same labels, so that
+	// policies treat them alike. Pods in the host network are in none: policies leave them alone. It is nil where there
+	// are no objects.
+	Groups map[string]int
 }
 
 // Tier says when an object decides: a tier decides what the tiers before left open.
@@ -33,15 +33,15 @@ const (
 	BaselineTier
 )
 
-// Policy is one object. Selectors are texts as k8s.io/apimachinery writes labels.Selector; an empty one selects all.
+// Policy is one object.
 type Policy struct {
 	// Kind is the object's kind; Namespace is empty for one of the whole cluster.
 	Kind, Namespace, Name string
 	Tier                  Tier
 	// Priority orders the objects of a tier, the lowest first; it says nothing in NamespaceTier.
 	Priority int
-	// Namespaces and Pods select the pods whose traffic the object restricts.
-	Namespaces, Pods string
+	// Groups are the groups of agents' pods whose traffic the object restricts, ascending.
+	Groups []int
 	// Ingress are the rules for connections into these pods, Egress those for connections out of them. In NamespaceTier
 	// the rules all admit, in others the first rule that fits decides.
 	Ingress, Egress []PolicyRule
@@ -84,7 +84,7 @@ type PeerKind string
 const (
 	// PeerUnknown is a peer of a kind that a snapshot cannot tell, such as a domain name.
 	PeerUnknown PeerKind = ""
-	// PeerPods are the pods that Pods selects in the namespaces that Namespaces selects.
+	// PeerPods are the agents' pods of Groups and, if Others is set, perhaps pods that are no agents'.
 	PeerPods PeerKind = "pods"
 	// PeerNodes are some of the nodes.
 	PeerNodes PeerKind = "nodes"
@@ -95,7 +95,8 @@ const (
 // PolicyPeer is the other end of connections.
 type PolicyPeer struct {
 	Kind             PeerKind
-	Namespaces, Pods string
+	Groups           []int
+	Others           bool
 	Networks, Except []netip.Prefix
 }
 
@@ -103,8 +104,8 @@ type PolicyPeer struct {
 type PolicyPort struct {
 	// Protocol is TCP, UDP or SCTP; empty is any.
 	Protocol string
-	// Name is the name of a container's port. Without a name, First and Last bound the ports, both included; both 0 stand
-	// for all.
+	// Name is the name of a container's port. Without a name, First and Last bound the ports, both included; both 0
+	// stand for all.
 	Name        string
 	First, Last uint16
 }

@@ -85,8 +85,8 @@ type Agent struct {
 
 // DNSServer is one pod that answers DNS queries.
 type DNSServer struct {
-	Namespace, Pod, Node string
-	Address              netip.AddrPort
+	Pod, Node string
+	Address   netip.AddrPort
 }
 
 // Ready reports whether the agent can take part in a round.
