@@ -192,7 +192,7 @@ spec: {subject: {namespaces: {}}, ingress: [{action: Deny, from: [{namespaces: {
 				{Action: topology.PolicyPasses, Peers: []topology.PolicyPeer{pods}, Ports: []topology.PolicyPort{
 					{Protocol: "UDP", First: 53, Last: 53}, {Protocol: "TCP", First: 1, Last: 9}, {Name: "http"}}},
 				{Action: topology.PolicyAdmits, Peers: []topology.PolicyPeer{
-				{Kind: topology.PeerPods, Others: true}}}}},
+					{Kind: topology.PeerPods, Others: true}}}}},
 		{Kind: "BaselineAdminNetworkPolicy", Name: "default", Tier: topology.BaselineTier,
 			Groups: []int{0}, Ingress: []topology.PolicyRule{{Action: topology.PolicyDenies,
 				Peers: []topology.PolicyPeer{pods}}}},
