@@ -122,7 +122,8 @@ func TestADelayOfOneNodeIsFoundOnABusyMachine(t *testing.T) {
 				if len(found) != 1 || found[0].Cause != "Delay" || found[0].Where != "node "+node ||
 					!strings.Contains(string(found[0].Component), "node network") ||
 					!c.group && found[0].Component != "node network" {
-					t.Errorf("%s, seed %d: found %+v, want a delay of node %s's network alone", c.name, seed, found, node)
+					t.Errorf("%s, seed %d: found %+v, want a delay of node %s's network alone", c.name, seed, found,
+						node)
 				}
 			}
 		}

@@ -99,14 +99,14 @@ func (l locator) slowEverywhere(c clock, suspect map[string]bool) []Finding {
 	var evidence []string
 	for _, r := range slow {
 		paths, slower = paths+r.compared, slower+r.slower
-		evidence = append(evidence, fmt.Sprintf("%s: %d of %d paths are slower, such as %v, where %v was usual in %d past "+
-			"rounds and more than %v is slow", r.name(), r.slower, r.compared, short(median(r.now)), short(r.before),
+		evidence = append(evidence, fmt.Sprintf("%s: %d of %d paths are slower, such as %v, where %v was usual in %d "+
+			"past rounds and more than %v is slow", r.name(), r.slower, r.compared, short(median(r.now)), short(r.before),
 			r.rounds, short(r.limit)))
 	}
 	return []Finding{{Reason: row.reason, Component: Component(names(parts)), Where: allNodes, Cause: delayed,
 		Probability: 0.9, Confidence: confidence,
-		Message: fmt.Sprintf("%s of %s: slow, %d of %d paths between nodes take far longer than in past rounds; look at what "+
-			"all nodes share: switches and links, their load, and encryption or filters that are new", names(parts),
+		Message: fmt.Sprintf("%s of %s: slow, %d of %d paths between nodes take far longer than in past rounds; look at "+
+			"what all nodes share: switches and links, their load, and encryption or filters that are new", names(parts),
 			allNodes, slower, paths),
 		Evidence: evidence, Falsify: "the machines of the nodes are short of CPU"}}
 }

@@ -27,8 +27,8 @@ const (
 )
 
 // background returns the share of probes that is lost between nodes without a fault, 1e-4 to 0.02; 0 where too little
-// is known. It is the upper 95 % limit (Wilson's) of what was lost of all that was sent in past rounds, without the round
-// that lost most, so that one bad moment does not count. Datagrams and connections are counted apart, because a
+// is known. It is the upper 95 % limit (Wilson's) of what was lost of all that was sent in past rounds, without the
+// round that lost most, so that one bad moment does not count. Datagrams and connections are counted apart, because a
 // connection survives the loss of a packet: the larger share of both is taken.
 func (p Past) background() float64 {
 	datagrams := p.lossOf(func(m ladder.Method) bool { return m != ladder.TCP && m != ladder.HTTP })

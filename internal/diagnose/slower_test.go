@@ -42,14 +42,15 @@ func TestWhatBecameSlowEverywhereIsFoundByPastRounds(t *testing.T) {
 		component diagnose.Component
 		evidence  string
 	}{
-		{"two nodes", dual(2), between(50 * time.Millisecond), "node network", "host to host, IPv4: 6 of 6 paths are slower"},
+		{"two nodes", dual(2), between(50 * time.Millisecond), "node network",
+			"host to host, IPv4: 6 of 6 paths are slower"},
 		{"one of two nodes", dual(2), sending("n1", 50*time.Millisecond), "node network",
 			"host to host, IPv6: 6 of 6 paths are slower"},
 		{"three nodes", dual(3), between(50 * time.Millisecond), "node network", "usual in 6 past rounds"},
-		{"three nodes without agents in host networks", without(dual(3)), between(50 * time.Millisecond), "node network",
-			"pod to host, IPv4"},
-		{"the overlay of four nodes", dual(4), between(30*time.Millisecond, ladder.PodToPod, ladder.HostToPod), "overlay",
-			"pod to pod, IPv4: 36 of 36 paths are slower"},
+		{"three nodes without agents in host networks", without(dual(3)), between(50 * time.Millisecond),
+			"node network", "pod to host, IPv4"},
+		{"the overlay of four nodes", dual(4), between(30*time.Millisecond, ladder.PodToPod, ladder.HostToPod),
+			"overlay", "pod to pod, IPv4: 36 of 36 paths are slower"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			k := after(6, c.cluster)
