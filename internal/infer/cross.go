@@ -4,7 +4,6 @@ import (
 	"cmp"
 
 	"kdoctor.io/kdoctor/internal/ladder"
-	"kdoctor.io/kdoctor/internal/topology"
 )
 
 // crossing is a component that an observation crosses.
@@ -55,37 +54,35 @@ func crossed(o *ladder.Observation, zones map[string]string, buffer []crossing) 
 	c := crossings{zones: zones, all: buffer[:0]}
 	switch o.Rung {
 	case ladder.Self:
-		c.at(answerer, o.From, Agent)
+		c.at(asker, o.From, asking)
+		c.at(answerer, o.From, Agent, wholeAgent)
 	case ladder.HostToOwnPod:
-		c.asks(o.From, HostAgent)
-		c.at(answerer, o.From, PodNetwork, Agent)
+		c.at(asker, o.From, hostAsking, wholeHost)
+		c.at(answerer, o.From, PodNetwork, Agent, wholeAgent)
 	case ladder.PodToOwnHost:
-		c.asks(o.From, Agent)
-		c.at(asker, o.From, PodNetwork)
+		c.at(asker, o.From, asking, wholeAgent, PodNetwork)
 		c.hostEnd(o, o.From)
 	case ladder.HostToHost:
-		c.asks(o.From, HostAgent)
-		c.nodes(o.From, o.To)
+		c.at(asker, o.From, hostAsking, wholeHost)
+		c.besideTunnel(o.From, o.To)
 		c.hostEnd(o, o.To)
 	case ladder.PodToPod:
 		c.podToPod(o.From, o.To)
 	case ladder.HostToPod:
-		c.asks(o.From, HostAgent)
-		c.at(asker, o.From, Overlay)
+		c.at(asker, o.From, hostAsking, wholeHost, Overlay)
 		c.overlay(o.From, o.To)
-		c.at(answerer, o.To, Overlay, Forwarding, PolicyIn, PodNetwork, Agent)
+		c.at(answerer, o.To, Overlay, Forwarding, PolicyIn, PodNetwork, Agent, wholeAgent)
 	case ladder.PodToHost:
-		c.asks(o.From, Agent)
-		c.at(asker, o.From, PodNetwork, PolicyOut, Forwarding)
-		c.nodes(o.From, o.To)
+		c.at(asker, o.From, asking, wholeAgent, PodNetwork, PolicyOut, Forwarding)
+		c.besideTunnel(o.From, o.To)
 		c.hostEnd(o, o.To)
 		c.backToPod(o.From, o.To)
 	case ladder.DNSPod:
 		c.dnsServer(o)
 	case ladder.SecondInterface:
-		c.at(asker, o.From, SecondInterface)
+		c.at(asker, o.From, asking, wholeAgent, SecondInterface)
 		c.of(Component{Part: SecondNetwork, Service: o.Service})
-		c.at(answerer, o.To, SecondInterface, Agent)
+		c.at(answerer, o.To, SecondInterface, Agent, wholeAgent)
 		c.sharedLink(o.From, o.To)
 	default:
 		c.services(o)
@@ -93,15 +90,10 @@ func crossed(o *ladder.Observation, zones map[string]string, buffer []crossing) 
 	return c.all
 }
 
-// asks adds the process that asks. It may be why probes fail, but what it asks well does not show that it answers.
-func (c *crossings) asks(node string, part Part) {
-	c.all = append(c.all, crossing{Component: Component{Part: part, Node: node}, of: asker, maybe: true})
-}
-
 // hostEnd adds the end in the host network of a node. The kernel answers echo requests, whatever the agent does.
 func (c *crossings) hostEnd(o *ladder.Observation, node string) {
 	if o.Method != ladder.ICMP {
-		c.at(answerer, node, HostAgent, ProbePort)
+		c.at(answerer, node, HostAgent, wholeHost, ProbePort)
 	}
 }
 
@@ -111,6 +103,15 @@ func (c *crossings) nodes(from, to string) {
 	c.of(pair(NodePair, from, to))
 	c.zonePair(ZonePair, from, to)
 	c.at(answerer, to, NodeNetwork, inbound)
+	c.at(asker, from, stranger)
+	c.at(answerer, to, stranger)
+}
+
+// besideTunnel adds the network between two nodes for what no tunnel carries.
+func (c *crossings) besideTunnel(from, to string) {
+	c.nodes(from, to)
+	c.at(asker, from, plain)
+	c.at(answerer, to, plain)
 }
 
 // zonePair adds what is between the zones of two nodes.
@@ -156,15 +157,14 @@ func (c *crossings) podToPod(from, to string) {
 		c.at(answerer, from, PolicyIn)
 		return
 	}
-	c.asks(from, Agent)
-	c.at(asker, from, PodNetwork, PolicyOut, Forwarding, Overlay)
+	c.at(asker, from, asking, wholeAgent, PodNetwork, PolicyOut, Forwarding, Overlay)
 	c.overlay(from, to)
 	c.of(pair(PolicyPair, from, to))
-	c.at(answerer, to, Overlay, Forwarding, PolicyIn, PodNetwork, Agent)
+	c.at(answerer, to, Overlay, Forwarding, PolicyIn, PodNetwork, Agent, wholeAgent)
 }
 
 func (c *crossings) dnsServer(o *ladder.Observation) {
-	c.at(asker, o.From, PodNetwork, PolicyOut)
+	c.at(asker, o.From, asking, wholeAgent, PodNetwork, PolicyOut)
 	if o.To != "" && o.To != o.From {
 		c.at(asker, o.From, Forwarding, Overlay)
 		c.overlay(o.From, o.To)
@@ -212,133 +212,4 @@ func throughService(r ladder.Rung) bool {
 		return true
 	}
 	return false
-}
-
-// may reports whether a fault of the component can make probes fail in this way. What was refused had reached somebody
-// who refused; a connection without a reply shows that small packets pass; what the own node did not send has its
-// cause there.
-func (c crossing) may(failure ladder.Failure, method ladder.Method) bool {
-	switch failure {
-	case ladder.NoAnswer:
-		// The kernel makes connections for a process that does nothing.
-		process := c.Part == Agent || c.Part == HostAgent
-		return !process || method != ladder.TCP && method != ladder.HTTP
-	case ladder.Refused, ladder.Reset:
-		switch c.Part {
-		case NodeNetwork, NodePair, ZonePair, Overlay, PodPair, ZonePodPair, PodNetwork, SecondNetwork:
-			// But for another machine that has the node's address.
-			return false
-		case Agent, HostAgent:
-			return c.of == answerer
-		}
-	case ladder.NoReply:
-		if c.Part == Agent || c.Part == HostAgent {
-			return c.of == answerer
-		}
-	case ladder.BadReply:
-		switch c.Part {
-		case Agent, HostAgent:
-			return c.of == answerer
-		case DNSServer, Service, Endpoint, LoadBalancer, Ingress, DNSService, APIServer, KubeProxy, NodePort:
-			return true
-		}
-		return false
-	case ladder.NotPermitted, ladder.TooLarge:
-		switch c.Part {
-		case NodeNetwork, PolicyOut, Overlay, PodNetwork, Forwarding, SecondInterface:
-			return c.of == asker
-		}
-		return false
-	case ladder.WrongPeer:
-		switch c.Part {
-		case NodePair, ZonePair, ZonePodPair, PolicyIn, PolicyOut, PolicyPair, Forwarding, HostRoute, ProbePort:
-			return false
-		case Agent, HostAgent:
-			return c.of == answerer
-		}
-	}
-	return true
-}
-
-// bucket is a class of traffic: family, method and size.
-type bucket int
-
-const (
-	families = 3 // unknown, IPv4, IPv6
-	kinds    = 3 // UDP, TCP, other
-	sizes    = 2
-	buckets  = families * kinds * sizes
-)
-
-func bucketOf(family topology.Family, method ladder.Method, large bool) bucket {
-	f, k, s := 0, 2, 0
-	switch family {
-	case topology.IPv4:
-		f = 1
-	case topology.IPv6:
-		f = 2
-	}
-	switch method {
-	case ladder.UDP, ladder.DNS:
-		k = 0
-	case ladder.TCP, ladder.HTTP:
-		k = 1
-	}
-	if large {
-		s = 1
-	}
-	return bucket((f*kinds+k)*sizes + s)
-}
-
-// mask is a set of buckets.
-type mask uint32
-
-func (m mask) has(b bucket) bool { return m>>uint(b)&1 == 1 }
-
-// aspectMask returns the traffic that an aspect covers.
-func aspectMask(a Aspect) mask {
-	var m mask
-	for f, family := range []string{"", string(topology.IPv4), string(topology.IPv6)} {
-		for k, method := range []string{string(ladder.UDP), string(ladder.TCP), ""} {
-			for s := range sizes {
-				if (a.Family == "" || a.Family == family) && (a.Method == "" || a.Method == method) && (!a.Large || s == 1) {
-					m |= 1 << uint((f*kinds+k)*sizes+s)
-				}
-			}
-		}
-	}
-	return m
-}
-
-// choice is an aspect with its traffic and its price in nats: the narrower a claim, the more evidence it needs.
-type choice struct {
-	aspect Aspect
-	mask   mask
-	price  float64
-}
-
-// aspects is the table of aspects that faults may have.
-func aspects() []choice {
-	const narrow = 2
-	var all []choice
-	for _, a := range []Aspect{
-		{},
-		{Family: string(topology.IPv4)}, {Family: string(topology.IPv6)},
-		{Method: string(ladder.UDP)}, {Method: string(ladder.TCP)},
-		{Large: true},
-		{Family: string(topology.IPv4), Large: true}, {Family: string(topology.IPv6), Large: true},
-		{Family: string(topology.IPv4), Method: string(ladder.UDP)},
-		{Family: string(topology.IPv4), Method: string(ladder.TCP)},
-		{Family: string(topology.IPv6), Method: string(ladder.UDP)},
-		{Family: string(topology.IPv6), Method: string(ladder.TCP)},
-	} {
-		price := 0.0
-		for _, set := range []bool{a.Family != "", a.Method != "", a.Large} {
-			if set {
-				price += narrow
-			}
-		}
-		all = append(all, choice{a, aspectMask(a), price})
-	}
-	return all
 }

@@ -14,7 +14,11 @@ type failing struct {
 	count       float64
 	// candidates are the indexes of the components that may be the cause.
 	candidates []int
-	// expected is the probability that such a probe fails, by the faults found so far.
+	// base is the probability that such a probe fails without any fault of this stage.
+	base float64
+	// by are the accepted faults that may be the cause, and expected is the probability that such a probe fails with all
+	// of them.
+	by       []*claim
 	expected float64
 }
 
@@ -30,10 +34,6 @@ type evidence struct {
 	failures   []failing
 	// touching has, by component, the failures that it may have caused.
 	touching [][]int
-	// fresh has, by component and class of traffic, how many of these failures no fault explains yet; stale has the
-	// others.
-	fresh [][buckets]float64
-	stale [][]int
 	// places are the nodes of the components, wide the rungs with components of the whole cluster, zonePairs the pairs
 	// of zones: an observation that touches none of them proves nothing about any component.
 	places    map[string]bool
@@ -57,8 +57,6 @@ func (e *evidence) component(c Component, rung ladder.Rung) int {
 	e.components = append(e.components, c)
 	e.passed = append(e.passed, [buckets]float64{})
 	e.touching = append(e.touching, nil)
-	e.fresh = append(e.fresh, [buckets]float64{})
-	e.stale = append(e.stale, nil)
 	switch {
 	case c.Part == ZonePair || c.Part == ZonePodPair:
 		e.zonePairs[[2]string{c.Node, c.Peer}] = true
@@ -80,27 +78,26 @@ func rungsOf(part Part, failed ladder.Rung) []ladder.Rung {
 	return []ladder.Rung{failed}
 }
 
-// addFailures adds the failed probes of an observation. expected is the probability that they fail anyway.
-func (e *evidence) addFailures(n int, o *ladder.Observation, crossed []crossing, expected float64) {
+// addFailures adds the failed probes of an observation. base is the probability that they fail anyway.
+func (e *evidence) addFailures(n int, o *ladder.Observation, crossed []crossing, base float64) {
 	b := bucketOf(o.Family, o.Method, o.Large)
 	for _, failure := range slices.Sorted(maps.Keys(o.Failures)) {
 		count := o.Failures[failure]
 		if count == 0 {
 			continue
 		}
-		f := failing{observation: n, bucket: b, count: float64(count), expected: expected}
+		f := failing{observation: n, bucket: b, count: float64(count), base: base, expected: base,
+			candidates: make([]int, 0, len(crossed))}
 		for _, c := range crossed {
 			if !c.may(failure, o.Method) {
 				continue
 			}
 			i := e.component(c.Component, o.Rung)
+			if slices.Contains(f.candidates, i) {
+				continue
+			}
 			f.candidates = append(f.candidates, i)
 			e.touching[i] = append(e.touching[i], len(e.failures))
-			if expected == e.background {
-				e.fresh[i][b] += f.count
-			} else {
-				e.stale[i] = append(e.stale[i], len(e.failures))
-			}
 		}
 		e.failures = append(e.failures, f)
 	}
@@ -108,7 +105,7 @@ func (e *evidence) addFailures(n int, o *ladder.Observation, crossed []crossing,
 
 // concerns reports whether the observation may cross one of the components.
 func (e *evidence) concerns(o *ladder.Observation, zones map[string]string) bool {
-	if e.places[o.From] || o.To != "" && e.places[o.To] || o.At != "" && e.places[o.At] || e.wide[o.Rung] {
+	if e.wide[o.Rung] || e.places[o.From] || o.To != "" && e.places[o.To] || o.At != "" && e.places[o.At] {
 		return true
 	}
 	if len(e.zonePairs) == 0 {
@@ -139,34 +136,27 @@ func (e *evidence) addPasses(o *ladder.Observation, crossed []crossing) {
 	}
 }
 
-// explain notes that a failure is expected with a probability from now on.
-func (e *evidence) explain(n int, expected float64) {
-	f := &e.failures[n]
-	if f.expected == e.background {
-		for _, i := range f.candidates {
-			e.fresh[i][f.bucket] -= f.count
-			e.stale[i] = append(e.stale[i], n)
-		}
-	}
-	f.expected = expected
-}
-
 // carries reports whether the component carries packets, so that a connection that is made has passed through it.
 func (c crossing) carries() bool {
 	switch c.Part {
-	case Agent, HostAgent, DNSServer, Service, Endpoint, LoadBalancer, Ingress, DNSService, APIServer:
+	case Agent, HostAgent, asking, hostAsking, wholeAgent, wholeHost, DNSServer, Service, Endpoint, LoadBalancer,
+		Ingress, DNSService, APIServer:
 		return false
 	}
 	return true
 }
 
-// through is how many probes of the traffic passed through the component.
-func (e *evidence) through(component int, traffic mask) float64 {
-	var n float64
-	for b, count := range e.passed[component] {
-		if traffic.has(bucket(b)) {
-			n += count
+// expect computes anew how likely a failure is with the accepted faults.
+func (f *failing) expect() { f.expected, _ = f.without(nil) }
+
+// without returns how likely the failure is with the accepted faults but one, and whether any of them may be its cause.
+func (f *failing) without(one *claim) (expected float64, explained bool) {
+	pass := 1 - f.base
+	for _, c := range f.by {
+		if q := c.severities[f.bucket]; c != one && q > 0 {
+			pass *= 1 - q
+			explained = true
 		}
 	}
-	return n
+	return min(certain, 1-pass), explained
 }

@@ -30,6 +30,17 @@ const (
 	// inbound is the node's network for what others begin: an address that another machine has as well, or a filter for
 	// new connections. It is reported as the node's network.
 	inbound Part = "node network, inbound"
+	// stranger is the node's network where another machine answers, and refuses, in the node's place; plain is the
+	// node's network beside the tunnel between pods, which may run over the other IP family. Both are reported as the
+	// node's network.
+	stranger Part = "node network, a stranger"
+	plain    Part = "node network, beside the tunnel"
+	// asking is the agent's process as far as it asks, wholeAgent as far as it asks and answers; hostAsking and
+	// wholeHost are the same of the agent in the host network. They are reported as the agent.
+	asking     Part = "agent, asking"
+	wholeAgent Part = "agent, asking and answering"
+	hostAsking Part = "host agent, asking"
+	wholeHost  Part = "host agent, asking and answering"
 	// PolicyIn and PolicyOut are what filters new connections into, and out of, the agent's pod on the node.
 	PolicyIn  Part = "network policy, into the pod"
 	PolicyOut Part = "network policy, out of the pod"
@@ -109,6 +120,8 @@ type Fault struct {
 	Behind   float64   `json:"Behind"`
 
 	observations []int
+	// by is the severity by class of traffic.
+	by [buckets]float64
 }
 
 // Observations are the indexes, in the input, of the observations with failures that the fault explains, ascending.

@@ -2,17 +2,29 @@ package infer
 
 import "slices"
 
-// hides is the least severity from which on a fault hides others at the same place: what lies behind it cannot be seen.
-const hides = 0.3
+// hiding is the least severity from which on a fault hides others at the same place: what lies behind it cannot be
+// seen.
+const hiding = 0.3
 
-// masked reports whether a fault that was found hides the component, so that failures there prove nothing more.
-func masked(found []Fault, c Component) bool {
-	return slices.ContainsFunc(found, func(f Fault) bool {
-		if f.Component == c {
-			return true
-		}
-		return f.Severity >= hides && behind(f.Component, c)
-	})
+// hides reports whether the fault hides the component, so that failures there prove nothing more.
+func (f *Fault) hides(c Component) bool { return hides(f.Component, f.Severity, c) }
+
+// hides reports whether a fault of a component and severity hides another component.
+func hides(faulty Component, severity float64, c Component) bool {
+	return faulty == c || severity >= hiding && behind(role(faulty), role(c))
+}
+
+// role returns the component with the agent's roles, of asking and answering, as one.
+func role(c Component) Component {
+	switch c.Part {
+	case asking, wholeAgent:
+		c.Part = Agent
+	case hostAsking, wholeHost:
+		c.Part = HostAgent
+	case stranger:
+		c.Part = NodeNetwork
+	}
+	return c
 }
 
 // behind reports whether what leads to the second component, or what it would be seen by, leads through the first.
@@ -22,7 +34,8 @@ func behind(first, second Component) bool {
 	}
 	switch second.Part {
 	case PodPair, NodePair, PolicyPair:
-		return (second.Node == first.Node || second.Peer == first.Node) && network(first.Part)
+		return (second.Node == first.Node || second.Peer == first.Node) && network(first.Part) &&
+			(second.Part != NodePair || first.Part == NodeNetwork || first.Part == inbound)
 	}
 	if second.Node != first.Node || second.Peer != "" {
 		return false
@@ -84,7 +97,7 @@ func bySize(f Fault) Fault {
 
 // known returns the component as people know it.
 func known(c Component) Component {
-	if c.Part == inbound {
+	if c = role(c); c.Part == inbound || c.Part == plain {
 		c.Part = NodeNetwork
 	}
 	return c

@@ -250,11 +250,19 @@ func (p *prediction) at(o *ladder.Observation, node string, parts ...Part) float
 	for _, part := range parts {
 		for _, f := range p.faults[Component{Part: part, Node: node}] {
 			if affects(f.Aspect, o) {
-				pass *= 1 - f.Severity
+				pass *= 1 - f.severityFor(o)
 			}
 		}
 	}
 	return 1 - pass
+}
+
+// severityFor returns the fault's severity for traffic of the observation's class.
+func (f *Fault) severityFor(o *ladder.Observation) float64 {
+	if o.Family == "" {
+		return slices.Max(f.by[:])
+	}
+	return f.by[bucketOf(o.Family, o.Method, o.Large)]
 }
 
 // affects reports whether a fault of the aspect may affect the observation's traffic. Traffic of a family that is not
@@ -286,7 +294,7 @@ func (p *prediction) path(rung ladder.Rung, o *ladder.Observation, from, to stri
 		seen[c.Component] = true
 		for _, f := range p.faults[c.Component] {
 			if affects(f.Aspect, &like) {
-				pass *= 1 - f.Severity
+				pass *= 1 - f.severityFor(&like)
 			}
 		}
 	}

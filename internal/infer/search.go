@@ -16,23 +16,21 @@ const (
 	// alarm is the accepted share of rounds without a fault in which one is claimed. The price of a claim follows from
 	// it: ln(candidates / alarm), by the union bound.
 	alarm = 1e-4
-	// alike is the difference in nats below which two explanations count as equally good.
-	alike = 1.0
-	// temperature spreads the confidence over explanations that are close to each other, in nats.
-	temperature = 3.0
+	// rest is what further probes of one observation that fail alike count for, beside the first, where a fault that was
+	// found may be their cause: partial loss hits some pairs of nodes always and others never.
+	rest = 0.02
 )
 
 // claim is a candidate with its gain.
 type claim struct {
 	component int
 	choice    int
-	severity  float64
-	gain      float64
-	explained float64
-	crossed   float64
+	// severities are the shares that are lost, by class of traffic.
+	severities [buckets]float64
+	gain       float64
 }
 
-// search finds faults greedily.
+// search finds faults greedily, and takes back those that later ones make needless.
 type search struct {
 	evidence   *evidence
 	aspects    []choice
@@ -40,16 +38,25 @@ type search struct {
 	price      float64
 	// prior is an additional price by part, in nats.
 	prior func(Component) float64
+	// before are the faults of earlier stages, accepted those of this one.
+	before   []Fault
+	accepted []*claim
+	// banned are components that may not be claimed.
+	banned map[int]bool
+	active []int
+	best   []claim
+	scale  scale
 }
 
 func newSearch(e *evidence, background float64, candidates int) *search {
 	return &search{evidence: e, aspects: aspects(), background: max(background, leastBackground),
-		price: priceOf(candidates), prior: prior}
+		price: priceOf(candidates), prior: prior, banned: map[int]bool{}}
 }
 
 // priceOf is what a claim costs in nats where there are so many components.
 func priceOf(candidates int) float64 {
-	return math.Log(float64(max(candidates, 1)) * float64(len(aspects())) / alarm)
+	const different = 12 // aspects
+	return math.Log(float64(max(candidates, 1)) * different / alarm)
 }
 
 // prior is what a claim costs beyond the price of every claim, in nats: what affects one pair is a narrower claim than
@@ -61,9 +68,9 @@ func prior(c Component) float64 {
 		return 3
 	case ZonePair, ZonePodPair, Service, LoadBalancer, Ingress, DNSService, APIServer, SecondNetwork:
 		return 1
-	case inbound:
+	case inbound, stranger, plain:
 		return 2
-	case HostAgent, ProbePort:
+	case HostAgent, ProbePort, hostAsking, wholeHost, asking, wholeAgent:
 		// Such a fault is of the probes, and breaks nothing else.
 		return 1
 	}
@@ -72,188 +79,223 @@ func prior(c Component) float64 {
 
 // run returns the faults, the one that explains most first. before are the faults of earlier stages.
 func (s *search) run(before []Fault) []Fault {
-	all := slices.Clone(before)
-	var active []int
+	s.before = before
+	s.best = make([]claim, len(s.evidence.components))
 	for i := range s.evidence.components {
 		if len(s.evidence.touching[i]) > 0 {
-			active = append(active, i)
+			s.active = append(s.active, i)
+			s.best[i] = s.strongest(i, nil)
 		}
 	}
-	best := make([]claim, len(s.evidence.components))
-	for _, i := range active {
-		best[i] = s.best(i)
-	}
-	for len(all)-len(before) < mostFaults {
-		active = slices.DeleteFunc(active, func(i int) bool {
-			return best[i].gain <= 0 || masked(all, s.evidence.components[i])
-		})
-		ranked := ranking(best, active)
-		if len(ranked) == 0 {
-			break
-		}
-		all = append(all, s.fault(ranked))
-		for _, changed := range s.apply(ranked[0]) {
-			best[changed] = s.best(changed)
-		}
-	}
-	return all[len(before):]
+	s.grow(mostFaults)
+	s.replace()
+	return s.faults()
 }
 
-// ranking returns the best claim and those that are close to it, the best first, in an order that does not depend on
-// chance.
-func ranking(best []claim, active []int) []claim {
-	if len(active) == 0 {
-		return nil
-	}
-	top := math.Inf(-1)
-	for _, i := range active {
-		top = max(top, best[i].gain)
-	}
-	var ranked []claim
-	for _, i := range active {
-		if best[i].gain >= top-10*temperature {
-			ranked = append(ranked, best[i])
+// grow accepts the best claims as long as they pay, and takes back those that no longer do.
+func (s *search) grow(most int) {
+	for range most {
+		best := s.top()
+		if best < 0 {
+			return
 		}
+		c := s.best[best]
+		s.accept(&c)
+		s.settle()
 	}
-	slices.SortFunc(ranked, func(a, b claim) int {
-		return cmp.Or(cmp.Compare(b.gain, a.gain), cmp.Compare(a.component, b.component))
-	})
-	return ranked
 }
 
-// best returns the aspect of the component that explains most.
-func (s *search) best(component int) claim {
+// top returns the component of the best claim that pays, or -1.
+func (s *search) top() int {
+	best := -1
+	for _, i := range s.active {
+		if s.best[i].gain <= 0 || best >= 0 && s.best[i].gain <= s.best[best].gain || s.barred(i, nil) {
+			continue
+		}
+		best = i
+	}
+	return best
+}
+
+// barred reports whether a component may not be claimed beside the accepted ones but one.
+func (s *search) barred(component int, but *claim) bool {
+	if s.banned[component] {
+		return true
+	}
+	c := s.evidence.components[component]
+	for _, f := range s.before {
+		if f.hides(c) {
+			return true
+		}
+	}
+	for _, a := range s.accepted {
+		if a != but && hides(s.evidence.components[a.component], a.most(), c) {
+			return true
+		}
+	}
+	return false
+}
+
+// most is the largest of the claim's severities.
+func (c *claim) most() float64 { return slices.Max(c.severities[:]) }
+
+// accept takes a claim for true.
+func (s *search) accept(c *claim) {
+	s.accepted = append(s.accepted, c)
+	for _, n := range s.evidence.touching[c.component] {
+		s.evidence.failures[n].by = append(s.evidence.failures[n].by, c)
+	}
+	s.changed(c)
+}
+
+// withdraw takes a claim back.
+func (s *search) withdraw(c *claim) {
+	s.accepted = slices.DeleteFunc(s.accepted, func(a *claim) bool { return a == c })
+	for _, n := range s.evidence.touching[c.component] {
+		f := &s.evidence.failures[n]
+		f.by = slices.DeleteFunc(f.by, func(a *claim) bool { return a == c })
+	}
+	s.changed(c)
+}
+
+// changed computes anew what depends on an accepted claim: the failures that it may explain, and the claims of all
+// components that may have caused them.
+func (s *search) changed(c *claim) {
+	for _, n := range s.evidence.touching[c.component] {
+		s.evidence.failures[n].expect()
+	}
+	for _, i := range s.neighbours(c.component) {
+		s.best[i] = s.strongest(i, nil)
+	}
+}
+
+// neighbours are the components that share failures with one, ascending.
+func (s *search) neighbours(component int) []int {
+	seen := make([]bool, len(s.evidence.components))
+	var all []int
+	for _, n := range s.evidence.touching[component] {
+		for _, i := range s.evidence.failures[n].candidates {
+			if !seen[i] {
+				seen[i] = true
+				all = append(all, i)
+			}
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+// settle fits the severities of all accepted claims to each other, and takes back, one at a time, those that do not pay
+// beside the others.
+func (s *search) settle() {
+	if len(s.accepted) < 2 {
+		return
+	}
+	for {
+		worst := s.refit()
+		if worst == nil {
+			return
+		}
+		s.withdraw(worst)
+	}
+}
+
+// refit fits the severities of all accepted claims and returns the one that costs most beside the others; nil if all
+// pay.
+func (s *search) refit() (worst *claim) {
+	for _, c := range s.accepted {
+		fitted := s.weigh(c.component, c.choice, c)
+		if c.moved(&fitted) {
+			c.severities = fitted.severities
+			s.changed(c)
+		}
+		c.gain = fitted.gain
+		if c.gain <= 0 && (worst == nil || c.gain < worst.gain) {
+			worst = c
+		}
+	}
+	return worst
+}
+
+// moved reports whether the severities differ by more than does not matter.
+func (c *claim) moved(other *claim) bool {
+	const little = 0.01
+	for b := range c.severities {
+		if math.Abs(c.severities[b]-other.severities[b]) > little*max(c.severities[b], other.severities[b]) {
+			return true
+		}
+	}
+	return false
+}
+
+// strongest returns the aspect of the component that explains most beside the accepted claims but one.
+func (s *search) strongest(component int, but *claim) claim {
+	s.load(component, but)
 	best := claim{component: component, gain: math.Inf(-1)}
 	for i := range s.aspects {
-		if c := s.gain(component, i); c.gain > best.gain {
+		if c := s.judge(component, i); c.gain > best.gain {
 			best = c
 		}
 	}
 	return best
 }
 
-// gain returns how much likelier, in nats, the observations are with the fault than without it, less its price. The
-// severity is that which fits best: unexplained failures by all probes that crossed the component.
-func (s *search) gain(component, choice int) claim {
+// weigh returns a claim with the severities that fit best beside the accepted claims but one.
+func (s *search) weigh(component, choice int, but *claim) claim {
+	s.load(component, but)
+	return s.judge(component, choice)
+}
+
+// load puts the failures of a component on the scale.
+func (s *search) load(component int, but *claim) {
+	s.scale.clear()
+	for _, n := range s.evidence.touching[component] {
+		f := &s.evidence.failures[n]
+		expected, explained := f.expected, len(f.by) > 0
+		if explained {
+			expected, explained = f.without(but)
+		}
+		count := f.count
+		switch {
+		case explained:
+			s.scale.add(f.bucket, expected, min(count, 1+rest*(count-1)))
+		case f.base > s.background:
+			s.scale.add(f.bucket, expected, count)
+		default:
+			s.scale.fresh[f.bucket] += count
+		}
+		s.scale.all[f.bucket] += count
+	}
+}
+
+// judge returns how much likelier, in nats, the observations on the scale are with the fault than without it, less its
+// price.
+func (s *search) judge(component, choice int) claim {
 	c := claim{component: component, choice: choice, gain: math.Inf(-1)}
-	a := s.aspects[choice]
-	var fresh, open float64
-	for b, n := range s.evidence.fresh[component] {
-		if a.mask.has(bucket(b)) {
-			fresh += n
-		}
-	}
-	open, c.explained = fresh, fresh
-	for _, n := range s.evidence.stale[component] {
-		if f := &s.evidence.failures[n]; a.mask.has(f.bucket) {
-			open += f.count * min(1, 30*s.background/f.expected)
-			c.explained += f.count
-		}
-	}
-	if open <= 0 {
+	part := s.evidence.components[component]
+	a := &s.aspects[choice]
+	if !a.fits(part.Part) {
 		return c
 	}
-	passed := s.evidence.through(component, a.mask)
-	c.severity = min(certain, open/(open+passed))
-	c.crossed = c.explained + passed
-	if c.severity < 20*s.background {
-		return c
-	}
-	c.gain = passed*math.Log1p(-c.severity) - s.price - a.price - s.prior(s.evidence.components[component]) +
-		fresh*math.Log(either(s.background, c.severity)/s.background)
-	for _, n := range s.evidence.stale[component] {
-		if f := &s.evidence.failures[n]; a.mask.has(f.bucket) {
-			c.gain += f.count * math.Log(either(f.expected, c.severity)/f.expected)
+	gain, most := 0.0, 0.0
+	for _, g := range a.groups {
+		f := s.scale.fit(g, &s.evidence.passed[component], s.background)
+		gain += f.gain
+		most = max(most, f.severity)
+		for b := range c.severities {
+			if g.has(bucket(b)) {
+				c.severities[b] = f.severity
+			}
 		}
 	}
+	if most < 20*s.background {
+		return c
+	}
+	c.gain = gain - s.price - a.price - s.prior(part)
 	return c
 }
 
-// either is the probability that at least one of two independent things happens.
-func either(a, b float64) float64 { return 1 - (1-a)*(1-b) }
-
-// apply takes the claim for true, and returns the components whose claims change by that.
-func (s *search) apply(c claim) []int {
-	changed := map[int]bool{}
-	a := s.aspects[c.choice]
-	for _, n := range s.evidence.touching[c.component] {
-		f := &s.evidence.failures[n]
-		if !a.mask.has(f.bucket) {
-			continue
-		}
-		s.evidence.explain(n, min(certain, either(f.expected, c.severity)))
-		for _, other := range f.candidates {
-			changed[other] = true
-		}
-	}
-	all := make([]int, 0, len(changed))
-	for i := range changed {
-		all = append(all, i)
-	}
-	slices.Sort(all)
-	return all
-}
-
-// fault returns the fault of the best claim, with the others that explain the same failures.
-func (s *search) fault(ranked []claim) Fault {
-	best := ranked[0]
-	f := Fault{Component: s.evidence.components[best.component], Aspect: s.aspects[best.choice].aspect,
-		Severity: best.severity, Explained: uint64(best.explained), Crossed: uint64(best.crossed), Stands: best.gain,
-		Behind: math.Inf(1), observations: s.observations(best)}
-	rest := 0.0
-	for _, c := range ranked[1:] {
-		behind := best.gain - c.gain
-		if behind > 10*temperature {
-			break
-		}
-		if known(s.evidence.components[c.component]) == known(f.Component) || !s.overlap(best, c) {
-			continue
-		}
-		if behind < alike {
-			f.Group = append(f.Group, s.evidence.components[c.component])
-			continue
-		}
-		if f.RunnerUp.Part == "" {
-			f.RunnerUp, f.Behind = s.evidence.components[c.component], behind
-		}
-		rest += math.Exp(-behind / temperature)
-	}
-	f.Confidence = 1 / (1 + rest)
-	// A claim that barely pays its price is less sure than one without a rival.
-	f.Confidence *= 1 - math.Exp(-(best.gain+1)/temperature)
-	return f
-}
-
-// overlap reports whether the second claim explains at least half of what the first does.
-func (s *search) overlap(first, second claim) bool {
-	covered := map[int]bool{}
-	for _, n := range s.evidence.touching[second.component] {
-		if s.aspects[second.choice].mask.has(s.evidence.failures[n].bucket) {
-			covered[n] = true
-		}
-	}
-	var all, both float64
-	for _, n := range s.evidence.touching[first.component] {
-		f := &s.evidence.failures[n]
-		if !s.aspects[first.choice].mask.has(f.bucket) {
-			continue
-		}
-		all += f.count
-		if covered[n] {
-			both += f.count
-		}
-	}
-	return all > 0 && both >= all/2
-}
-
-// observations are the indexes of the observations with failures that the claim explains, ascending.
-func (s *search) observations(c claim) []int {
-	var all []int
-	for _, n := range s.evidence.touching[c.component] {
-		if f := &s.evidence.failures[n]; s.aspects[c.choice].mask.has(f.bucket) {
-			all = append(all, f.observation)
-		}
-	}
-	slices.Sort(all)
-	return slices.Compact(all)
+// compareClaims orders claims by their gain, the best first, in an order that does not depend on chance.
+func compareClaims(a, b claim) int {
+	return cmp.Or(cmp.Compare(b.gain, a.gain), cmp.Compare(a.component, b.component))
 }

@@ -1,0 +1,127 @@
+package infer
+
+import (
+	"cmp"
+	"math"
+	"slices"
+)
+
+const (
+	// alike is the difference in nats below which two explanations count as equally good.
+	alike = 1.0
+	// temperature spreads the confidence over explanations that are close to each other, in nats.
+	temperature = 3.0
+	// far is how many nats behind the best an explanation no longer matters.
+	far = 10 * temperature
+)
+
+// faults returns the accepted claims as faults, the one that explains most first.
+func (s *search) faults() []Fault {
+	s.settle()
+	claims := slices.Clone(s.accepted)
+	slices.SortStableFunc(claims, func(a, b *claim) int { return cmp.Compare(b.gain, a.gain) })
+	var all []Fault
+	for _, c := range claims {
+		all = append(all, s.fault(c))
+	}
+	return all
+}
+
+// fault returns the fault of an accepted claim, with other components that explain the same failures.
+func (s *search) fault(c *claim) Fault {
+	best := s.weigh(c.component, c.choice, c)
+	f := Fault{Component: s.evidence.components[c.component], Aspect: s.aspects[c.choice].aspect,
+		Severity: c.most(), by: c.severities, Stands: best.gain, Behind: math.Inf(1)}
+	s.account(c, &f)
+	other := 0.0
+	for _, r := range s.rivals(c, best.gain) {
+		behind := best.gain - r.gain
+		component := s.evidence.components[r.component]
+		if known(component) == known(f.Component) || !s.overlap(*c, r) {
+			continue
+		}
+		if behind < alike {
+			if !slices.Contains(f.Group, component) {
+				f.Group = append(f.Group, component)
+			}
+			continue
+		}
+		if f.RunnerUp.Part == "" {
+			f.RunnerUp, f.Behind = component, behind
+		}
+		other += math.Exp(-behind / temperature)
+	}
+	f.Confidence = 1 / (1 + other)
+	// A claim that barely pays its price is less sure than one without a rival.
+	f.Confidence *= 1 - math.Exp(-(best.gain+1)/temperature)
+	return f
+}
+
+// rivals are the claims that could stand in place of an accepted one, the best first.
+func (s *search) rivals(of *claim, gain float64) []claim {
+	var all []claim
+	for _, i := range s.neighbours(of.component) {
+		if i == of.component || s.barred(i, of) {
+			continue
+		}
+		if c := s.strongest(i, of); c.gain >= gain-far {
+			all = append(all, c)
+		}
+	}
+	slices.SortFunc(all, compareClaims)
+	return all
+}
+
+// account fills in what a claim explains.
+func (s *search) account(c *claim, f *Fault) {
+	const responsible = 0.3
+	traffic := s.aspects[c.choice].mask
+	var explained, passed float64
+	for _, n := range s.evidence.touching[c.component] {
+		failure := &s.evidence.failures[n]
+		q := c.severities[failure.bucket]
+		if !traffic.has(failure.bucket) || q == 0 {
+			continue
+		}
+		expected, _ := failure.without(c)
+		share := min(1, q/either(expected, q))
+		if share < responsible {
+			continue
+		}
+		explained += failure.count
+		f.observations = append(f.observations, failure.observation)
+	}
+	for b, n := range s.evidence.passed[c.component] {
+		if traffic.has(bucket(b)) {
+			passed += n
+		}
+	}
+	if s.aspects[c.choice].uneven() && explained > 0 {
+		f.Severity = explained / (explained + passed)
+	}
+	f.Explained, f.Crossed = uint64(explained), uint64(explained+passed)
+	slices.Sort(f.observations)
+	f.observations = slices.Compact(f.observations)
+}
+
+// overlap reports whether the second claim explains at least half of what the first does.
+func (s *search) overlap(first, second claim) bool {
+	covered := map[int]bool{}
+	for _, n := range s.evidence.touching[second.component] {
+		if s.aspects[second.choice].mask.has(s.evidence.failures[n].bucket) {
+			covered[n] = true
+		}
+	}
+	var all, both float64
+	for _, n := range s.evidence.touching[first.component] {
+		f := &s.evidence.failures[n]
+		if !s.aspects[first.choice].mask.has(f.bucket) {
+			continue
+		}
+		all += f.count
+		if covered[n] {
+			both += f.count
+		}
+	}
+	return all > 0 && both >= all/2
+}
