@@ -5,34 +5,44 @@ import (
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// bucket is a class of traffic: family, method and size.
+// bucket is a class of traffic: family, method and size. Counted requests are a class of their own: they may wait longer
+// than probes, so that less of them fails where segments are lost and sent again.
 type bucket int
 
 const (
 	families = 3 // unknown, IPv4, IPv6
-	kinds    = 3 // UDP, TCP, other
+	kinds    = 4 // UDP, TCP, other, counted TCP
 	sizes    = 2
 	buckets  = families * kinds * sizes
 )
 
-func bucketOf(family topology.Family, method ladder.Method, large bool) bucket {
+func bucketOf(o *ladder.Observation) bucket {
 	f, k, s := 0, 2, 0
-	switch family {
+	switch o.Family {
 	case topology.IPv4:
 		f = 1
 	case topology.IPv6:
 		f = 2
 	}
-	switch method {
+	switch o.Method {
 	case ladder.UDP, ladder.DNS:
 		k = 0
 	case ladder.TCP, ladder.HTTP:
 		k = 1
+		if o.Counted {
+			k = 3
+		}
 	}
-	if large {
+	if o.Large {
 		s = 1
 	}
 	return bucket((f*kinds+k)*sizes + s)
+}
+
+// small returns the observation's class for packets that are not large.
+func small(o *ladder.Observation) bucket {
+	like := ladder.Observation{Family: o.Family, Method: o.Method, Counted: o.Counted}
+	return bucketOf(&like)
 }
 
 // mask is a set of buckets.
@@ -44,12 +54,23 @@ func (m mask) has(b bucket) bool { return m>>uint(b)&1 == 1 }
 func aspectMask(a Aspect) mask {
 	var m mask
 	for f, family := range []string{"", string(topology.IPv4), string(topology.IPv6)} {
-		for k, method := range []string{string(ladder.UDP), string(ladder.TCP), ""} {
+		for k, method := range []string{string(ladder.UDP), string(ladder.TCP), "", string(ladder.TCP)} {
 			for s := range sizes {
 				if (a.Family == "" || a.Family == family) && (a.Method == "" || a.Method == method) && (!a.Large || s == 1) {
 					m |= 1 << uint((f*kinds+k)*sizes+s)
 				}
 			}
+		}
+	}
+	return m
+}
+
+// countedMask returns the counted requests.
+func countedMask() mask {
+	var m mask
+	for b := range buckets {
+		if b/sizes%kinds == kinds-1 {
+			m |= 1 << uint(b)
 		}
 	}
 	return m
@@ -110,9 +131,10 @@ func aspects() []choice {
 	}
 	for _, c := range all[:3] {
 		connections := c.mask & aspectMask(Aspect{Method: string(ladder.TCP)})
+		requests := connections & countedMask()
 		large := c.mask & aspectMask(Aspect{Large: true}) &^ connections
 		all = append(all, choice{c.aspect, c.mask, c.price + apart,
-			[]mask{c.mask &^ connections &^ large, large, connections}})
+			[]mask{c.mask &^ connections &^ large, large, connections &^ requests, requests}})
 	}
 	return all
 }

@@ -8,7 +8,7 @@ import (
 
 const (
 	// alike is the difference in nats below which two explanations count as equally good.
-	alike = 1.0
+	alike = 2.0
 	// temperature spreads the confidence over explanations that are close to each other, in nats.
 	temperature = 3.0
 	// far is how many nats behind the best an explanation no longer matters.

@@ -1,7 +1,9 @@
 package infer
 
 import (
+	"cmp"
 	"maps"
+	"math"
 	"slices"
 
 	"kdoctor.io/kdoctor/internal/ladder"
@@ -16,6 +18,8 @@ type failing struct {
 	candidates []int
 	// base is the probability that such a probe fails without any fault of this stage.
 	base float64
+	// independent is how many of the probes fail independently of each other, as far as base is the reason.
+	independent float64
 	// by are the accepted faults that may be the cause, and expected is the probability that such a probe fails with all
 	// of them.
 	by       []*claim
@@ -34,6 +38,8 @@ type evidence struct {
 	failures   []failing
 	// touching has, by component, the failures that it may have caused.
 	touching [][]int
+	// origins has, by component, where the probes that it may have made fail began.
+	origins []origins
 	// places are the nodes of the components, wide the rungs with components of the whole cluster, zonePairs the pairs
 	// of zones: an observation that touches none of them proves nothing about any component.
 	places    map[string]bool
@@ -57,6 +63,7 @@ func (e *evidence) component(c Component, rung ladder.Rung) int {
 	e.components = append(e.components, c)
 	e.passed = append(e.passed, [buckets]float64{})
 	e.touching = append(e.touching, nil)
+	e.origins = append(e.origins, origins{})
 	switch {
 	case c.Part == ZonePair || c.Part == ZonePodPair:
 		e.zonePairs[[2]string{c.Node, c.Peer}] = true
@@ -78,21 +85,27 @@ func rungsOf(part Part, failed ladder.Rung) []ladder.Rung {
 	return []ladder.Rung{failed}
 }
 
-// addFailures adds the failed probes of an observation. base is the probability that they fail anyway.
-func (e *evidence) addFailures(n int, o *ladder.Observation, crossed []crossing, base float64) {
-	b := bucketOf(o.Family, o.Method, o.Large)
+// addFailures adds the failed probes of an observation.
+func (e *evidence) addFailures(n int, o *ladder.Observation, crossed []crossing, expected anyway) {
+	b := bucketOf(o)
 	for _, failure := range slices.Sorted(maps.Keys(o.Failures)) {
 		count := o.Failures[failure]
 		if count == 0 {
 			continue
 		}
-		f := failing{observation: n, bucket: b, count: float64(count), base: base, expected: base,
-			candidates: make([]int, 0, len(crossed))}
+		f := failing{observation: n, bucket: b, count: float64(count), base: expected.share,
+			expected: expected.share, independent: float64(count), candidates: make([]int, 0, len(crossed))}
+		if f.base > e.background {
+			f.independent = min(f.count, expected.independent)
+		}
 		for _, c := range crossed {
 			if !c.may(failure, o.Method) {
 				continue
 			}
 			i := e.component(c.Component, o.Rung)
+			if f.base < likely {
+				e.origins[i].add(cmp.Or(o.At, o.From))
+			}
 			if slices.Contains(f.candidates, i) {
 				continue
 			}
@@ -122,7 +135,7 @@ func (e *evidence) addPasses(o *ladder.Observation, crossed []crossing) {
 	if o.Answered == 0 && connected == 0 {
 		return
 	}
-	b := bucketOf(o.Family, o.Method, o.Large)
+	b := bucketOf(o)
 	for _, c := range crossed {
 		i, ok := e.index[c.Component]
 		if !ok || c.maybe && o.Failed() == 0 {
@@ -130,8 +143,8 @@ func (e *evidence) addPasses(o *ladder.Observation, crossed []crossing) {
 			continue
 		}
 		e.passed[i][b] += float64(o.Answered)
-		if small := bucketOf(o.Family, o.Method, false); connected > 0 && c.carries() {
-			e.passed[i][small] += float64(connected)
+		if connected > 0 && c.carries() {
+			e.passed[i][small(o)] += float64(connected)
 		}
 	}
 }
@@ -144,6 +157,31 @@ func (c crossing) carries() bool {
 		return false
 	}
 	return true
+}
+
+// origins says whether probes failed that began at several nodes.
+type origins struct {
+	first   string
+	several bool
+}
+
+func (o *origins) add(node string) {
+	if o.first == "" {
+		o.first = node
+	}
+	o.several = o.several || node != o.first
+}
+
+// likely is from when on a failure needs no further reason.
+const likely = 0.5
+
+// worth is how many of the failures count where they are expected with a probability by faults that were found: partial
+// loss hits some pairs of nodes always and others never, so that further failures between the same two are less of a
+// surprise, the more so the larger the loss.
+func (f *failing) worth(expected float64) float64 {
+	const usual, rest = 0.05, 0.02
+	further := min(1, max(rest, math.Log(usual/expected)/math.Log(10)))
+	return min(f.independent, 1+further*(f.independent-1))
 }
 
 // expect computes anew how likely a failure is with the accepted faults.

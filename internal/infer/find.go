@@ -1,6 +1,7 @@
 package infer
 
 import (
+	"maps"
 	"math"
 	"slices"
 
@@ -18,9 +19,7 @@ func Find(in Input) []Fault {
 	f.in.Zones = severalNodes(in)
 	first := f.stage(func(o *ladder.Observation) bool { return !throughService(o.Rung) }, nil)
 	second := f.stage(func(o *ladder.Observation) bool { return throughService(o.Rung) && !proxied(o.Rung) }, first)
-	for i := range second {
-		second[i].Component = f.endpoint(second[i])
-	}
+	second = f.resolve(first, second)
 	found := slices.Concat(first, second)
 	found = append(found, f.stage(func(o *ladder.Observation) bool { return proxied(o.Rung) }, found)...)
 	for i := range found {
@@ -31,50 +30,6 @@ func Find(in Input) []Fault {
 
 // proxied reports whether something that is no part of the cluster's nodes leads the requests to node ports or pods.
 func proxied(r ladder.Rung) bool { return r == ladder.LoadBalancer || r == ladder.Ingress }
-
-// wholeService is the severity from which on it is the Service that fails, and not one of its endpoints.
-const wholeService = 0.9
-
-// endpoint returns the component of a fault of a Service. Where only a part of the connections fails, from everywhere,
-// and one backend alone answers nobody, it is that backend's entry among the Service's endpoints.
-func (f *finder) endpoint(of Fault) Component {
-	if of.Component.Part != Service || of.Severity >= wholeService {
-		return of.Component
-	}
-	answered, expected := map[string]uint64{}, map[string]bool{}
-	var answers uint64
-	for i := range f.in.Observations {
-		o := &f.in.Observations[i]
-		if o.Service != of.Component.Service || !throughService(o.Rung) || proxied(o.Rung) {
-			continue
-		}
-		for peer, n := range o.Peers {
-			node, ok := f.in.Pods[peer]
-			if !ok {
-				node = peer
-			}
-			answered[node] += n
-			answers += n
-		}
-		for _, node := range o.Backends {
-			expected[node] = true
-		}
-	}
-	var silent []string
-	for node := range expected {
-		if answered[node] == 0 {
-			silent = append(silent, node)
-		}
-	}
-	// With so many answers each backend that takes its turns has some.
-	if len(silent) != 1 || answers < turns*uint64(len(expected)) {
-		return of.Component
-	}
-	return Component{Part: Endpoint, Node: silent[0], Service: of.Component.Service}
-}
-
-// turns is how many answers for each backend are enough to expect one from all of them.
-const turns = 8
 
 // severalNodes returns the zones of the nodes that share their zone with another one. What is wrong between the only
 // node of a zone and another zone is as well the node's.
@@ -104,18 +59,20 @@ type finder struct {
 func (f *finder) stage(of func(*ladder.Observation) bool, before []Fault) []Fault {
 	e := newEvidence(f.background)
 	var buffer []crossing
-	predict := newPrediction(before, f.in.Zones)
+	predict := newPrediction(slices.Concat(before, f.suspects()), f.in.Zones)
 	predict.observe(f.in.Observations)
+	predict.apart = f.apart()
 	for i := range f.in.Observations {
 		o := &f.in.Observations[i]
-		if o.Sent > o.Answered && of(o) && !f.suspect(o) {
-			expected := f.background
-			if len(before) > 0 {
-				expected = min(certain, expected+predict.failing(o))
-			}
-			buffer = crossed(o, f.in.Zones, buffer)
-			e.addFailures(i, o, buffer, expected)
+		if o.Sent <= o.Answered || !of(o) || f.suspect(o) {
+			continue
 		}
+		expected := anyway{share: f.background}
+		if throughService(o.Rung) {
+			expected = f.anyway(predict, o)
+		}
+		buffer = f.crossed(o, predict.apart, buffer)
+		e.addFailures(i, o, buffer, expected)
 	}
 	if len(e.failures) == 0 {
 		return nil
@@ -123,11 +80,87 @@ func (f *finder) stage(of func(*ladder.Observation) bool, before []Fault) []Faul
 	for i := range f.in.Observations {
 		o := &f.in.Observations[i]
 		if of(o) && o.Answered+o.Failed() > 0 && e.concerns(o, f.in.Zones) && !f.suspect(o) {
-			buffer = crossed(o, f.in.Zones, buffer)
+			buffer = f.crossed(o, predict.apart, buffer)
 			e.addPasses(o, buffer)
 		}
 	}
 	return newSearch(e, f.background, f.candidates()).run(before)
+}
+
+// crossed returns what an observation crosses; with apart, node ports do not cross the Service.
+func (f *finder) crossed(o *ladder.Observation, apart bool, buffer []crossing) []crossing {
+	all := crossed(o, f.in.Zones, buffer)
+	if apart && o.Rung == ladder.NodePort {
+		all = slices.DeleteFunc(all, func(c crossing) bool { return c.Part == Service })
+	}
+	return all
+}
+
+// apart reports whether node ports work although the addresses of Services do not: with some ways of translation they
+// share everything, with others nothing.
+func (f *finder) apart() bool {
+	var sent, lost [2]float64
+	for i := range f.in.Observations {
+		o, k := &f.in.Observations[i], 0
+		switch o.Rung {
+		case ladder.NodePort:
+			k = 1
+		case ladder.ClusterIP, ladder.HostClusterIP:
+		default:
+			continue
+		}
+		sent[k] += float64(o.Sent)
+		lost[k] += float64(o.Failed())
+	}
+	return sent[1] > 0 && lost[1]/sent[1] < lost[0]/max(sent[0], 1)/2
+}
+
+// anyway is the probability that a probe fails without any fault of the stage, and of how many probes of an observation
+// that is independent.
+type anyway struct{ share, independent float64 }
+
+// anyway returns what known faults let expect of an observation.
+func (f *finder) anyway(p *prediction, o *ladder.Observation) anyway {
+	// Requests over connections that stay open meet the same backend again and again.
+	const differ = 12
+	a := anyway{min(certain, f.background+p.failing(o)), differ}
+	if p.stays(o) {
+		a.independent = 1
+	}
+	return a
+}
+
+// suspects returns what the agents that were short of CPU themselves lose of what is asked of them, as faults.
+func (f *finder) suspects() []Fault {
+	type counts struct{ sent, lost [buckets]float64 }
+	var all []Fault
+	seen := map[string]*counts{}
+	for i := range f.in.Observations {
+		o := &f.in.Observations[i]
+		if !f.in.Suspect[o.To] || f.in.Suspect[o.From] || throughService(o.Rung) {
+			continue
+		}
+		switch o.Rung {
+		case ladder.PodToPod, ladder.HostToPod:
+			c := seen[o.To]
+			if c == nil {
+				c = &counts{}
+				seen[o.To] = c
+			}
+			b := bucketOf(o)
+			c.sent[b] += float64(o.Sent)
+			c.lost[b] += float64(o.Failed())
+		}
+	}
+	for _, node := range slices.Sorted(maps.Keys(seen)) {
+		fault := Fault{Component: Component{Part: Agent, Node: node}}
+		for b, sent := range seen[node].sent {
+			fault.by[b] = min(certain, seen[node].lost[b]/max(sent, 1))
+		}
+		fault.Severity = slices.Max(fault.by[:])
+		all = append(all, fault)
+	}
+	return all
 }
 
 // suspect reports whether an agent at one of the ends was itself the reason for failures.

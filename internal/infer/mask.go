@@ -7,11 +7,19 @@ import "slices"
 const hiding = 0.3
 
 // hides reports whether the fault hides the component, so that failures there prove nothing more.
-func (f *Fault) hides(c Component) bool { return hides(f.Component, f.Severity, c) }
+func (f *Fault) hides(c Component) bool { return hides(f.Component, &f.by, c) }
 
-// hides reports whether a fault of a component and severity hides another component.
-func hides(faulty Component, severity float64, c Component) bool {
-	return faulty == c || severity >= hiding && behind(role(faulty), role(c))
+// hides reports whether a fault of a component with severities by class of traffic hides another component. One that
+// takes only full-size packets hides nothing.
+func hides(faulty Component, severities *[buckets]float64, c Component) bool {
+	if faulty == c {
+		return true
+	}
+	most := 0.0
+	for b := 0; b < buckets; b += sizes {
+		most = max(most, severities[b])
+	}
+	return most >= hiding && behind(role(faulty), role(c))
 }
 
 // role returns the component with the agent's roles, of asking and answering, as one.
@@ -42,7 +50,7 @@ func behind(first, second Component) bool {
 	}
 	switch first.Part {
 	case NodeNetwork, inbound:
-		return second.Part != SecondInterface && second.Part != DNSServer
+		return !slices.Contains([]Part{SecondInterface, DNSServer, PodNetwork, Agent}, second.Part)
 	case PodNetwork, Overlay, Forwarding:
 		return slices.Contains([]Part{Agent, Forwarding, Overlay, PolicyIn, PolicyOut, KubeProxy, NodePort, DNSWay,
 			LoadBalancerWay, IngressWay}, second.Part)

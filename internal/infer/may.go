@@ -38,7 +38,7 @@ func (c crossing) may(failure ladder.Failure, method ladder.Method) bool {
 		case NodePair, ZonePair, ZonePodPair, PolicyIn, PolicyOut, PolicyPair, Forwarding, HostRoute, ProbePort, plain:
 			return false
 		}
-		return !c.process() || c.answers()
+		return !c.process()
 	}
 	return true
 }

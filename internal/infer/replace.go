@@ -1,61 +1,133 @@
 package infer
 
 import (
+	"maps"
 	"math"
 	"slices"
 )
 
-// replace looks at each partial fault of a node that was accepted: several others may explain the same failures better,
-// and the search, which accepts one at a time, takes what explains most at once.
+// several is how many broken pairs of nodes at one node mean that the node is broken.
+const several = 3
+
+// gather claims a broken node in place of several broken pairs with it: faults such as an address that another machine
+// has as well take some pairs of nodes and leave others alone.
+func (s *search) gather() {
+	count := map[string]int{}
+	for _, c := range s.accepted {
+		if of := s.evidence.components[c.component]; pairs(of.Part) {
+			count[of.Node]++
+			count[of.Peer]++
+		}
+	}
+	for _, node := range slices.Sorted(maps.Keys(count)) {
+		if count[node] < several {
+			continue
+		}
+		for i, of := range s.evidence.components {
+			if pairs(of.Part) && (of.Node == node || of.Peer == node) {
+				s.banned[i] = true
+			}
+		}
+		for _, c := range slices.Clone(s.accepted) {
+			if s.banned[c.component] {
+				s.withdraw(c)
+			}
+		}
+		s.grow(mostFaults / 2)
+	}
+}
+
+// pairs reports whether the part is between two nodes.
+func pairs(p Part) bool { return p == PodPair || p == NodePair || p == PolicyPair }
+
+// replace looks at each partial fault that was accepted: several others may explain the same failures better, and the
+// search, which accepts one at a time, takes what explains most at once.
 func (s *search) replace() {
 	const most = 6
 	tried := 0
 	for _, c := range slices.Clone(s.accepted) {
-		if tried == most || !slices.Contains(s.accepted, c) || c.most() >= nearlyAll || len(s.accepted) > mostFaults/2 {
+		of := s.evidence.components[c.component]
+		if tried == most || !slices.Contains(s.accepted, c) || !s.partial(c) || of.Peer != "" || of.Node == "" {
 			continue
 		}
 		tried++
-		s.without(c)
+		for _, others := range s.instead(c) {
+			if s.try(c, others) {
+				break
+			}
+		}
 	}
 }
 
-// nearlyAll is the severity from which on a fault loses all.
-const nearlyAll = 0.98
+// partial reports whether a claim leaves some of its traffic alone.
+func (s *search) partial(c *claim) bool {
+	const least, nearlyAll = 0.02, 0.98
+	most := c.most()
+	return most >= least && (most < nearlyAll || s.aspects[c.choice].uneven())
+}
 
-// without tries what explains the failures if a claim is not accepted, and keeps it where that is likelier by far.
-func (s *search) without(c *claim) {
-	const clearly = 3
+// instead returns what may stand in the place of a claim: nothing, so that the search looks for other components; parts
+// of its traffic; for an agent that asks and answers badly, both on their own.
+func (s *search) instead(c *claim) [][]claim {
+	all := [][]claim{nil}
+	of := s.evidence.components[c.component]
+	if of.Part == wholeAgent {
+		answering, ok := s.evidence.index[Component{Part: Agent, Node: of.Node}]
+		asks, also := s.evidence.index[Component{Part: asking, Node: of.Node}]
+		if ok && also {
+			all = append(all, []claim{s.strongest(answering, c), s.strongest(asks, c)})
+		}
+	}
+	if c.most() < hiding {
+		return all
+	}
+	for i, a := range s.aspects {
+		if narrow := !a.uneven() && a.aspect != (Aspect{}) && i != c.choice; narrow {
+			all = append(all, []claim{s.weigh(c.component, i, c)})
+		}
+	}
+	return all
+}
+
+// try tries what explains the failures if others are accepted instead of a claim, and keeps that where it is likelier
+// by far.
+func (s *search) try(c *claim, others []claim) bool {
+	const clearly, more = 3, 3
 	before := slices.Clone(s.accepted)
 	severities := make([][buckets]float64, len(before))
+	choices := make([]int, len(before))
 	for i, a := range before {
-		severities[i] = a.severities
+		severities[i], choices[i] = a.severities, a.choice
 	}
 	score := s.score()
 	s.withdraw(c)
-	banned := []int{c.component}
+	var banned []int
 	for _, i := range s.neighbours(c.component) {
-		if s.evidence.components[i].Peer != "" {
-			// One broken node in place of several broken pairs is what partial loss of some pairs means.
+		// One broken node in place of several broken pairs is what partial loss of some pairs means.
+		if !s.banned[i] && (pairs(s.evidence.components[i].Part) || i == c.component) {
+			s.banned[i] = true
 			banned = append(banned, i)
 		}
 	}
-	banned = slices.DeleteFunc(banned, func(i int) bool { return s.banned[i] })
-	for _, i := range banned {
-		s.banned[i] = true
+	for _, other := range others {
+		if other.gain > 0 {
+			s.accept(&other)
+		}
 	}
-	s.grow(4)
+	s.grow(more)
 	for _, i := range banned {
 		delete(s.banned, i)
 	}
 	if s.score() > score+clearly {
-		s.grow(4)
-		return
+		s.grow(more)
+		return true
 	}
-	s.restore(before, severities)
+	s.restore(before, severities, choices)
+	return false
 }
 
 // restore accepts these claims with these severities, and no others.
-func (s *search) restore(claims []*claim, severities [][buckets]float64) {
+func (s *search) restore(claims []*claim, severities [][buckets]float64, choices []int) {
 	for _, a := range slices.Clone(s.accepted) {
 		if !slices.Contains(claims, a) {
 			s.withdraw(a)
@@ -63,7 +135,7 @@ func (s *search) restore(claims []*claim, severities [][buckets]float64) {
 	}
 	for i, c := range claims {
 		was := *c
-		c.severities = severities[i]
+		c.severities, c.choice = severities[i], choices[i]
 		if !slices.Contains(s.accepted, c) {
 			s.accept(c)
 		} else if c.moved(&was) {
@@ -105,5 +177,5 @@ func (f *failing) explained() float64 {
 		return 0
 	}
 	first := either(f.base, most)
-	return f.count*math.Log(first/f.base) + min(f.count, 1+rest*(f.count-1))*math.Log(max(f.expected, first)/first)
+	return f.independent*math.Log(first/f.base) + f.worth(first)*math.Log(max(f.expected, first)/first)
 }

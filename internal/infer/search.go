@@ -16,9 +16,6 @@ const (
 	// alarm is the accepted share of rounds without a fault in which one is claimed. The price of a claim follows from
 	// it: ln(candidates / alarm), by the union bound.
 	alarm = 1e-4
-	// rest is what further probes of one observation that fail alike count for, beside the first, where a fault that was
-	// found may be their cause: partial loss hits some pairs of nodes always and others never.
-	rest = 0.02
 )
 
 // claim is a candidate with its gain.
@@ -88,6 +85,7 @@ func (s *search) run(before []Fault) []Fault {
 		}
 	}
 	s.grow(mostFaults)
+	s.gather()
 	s.replace()
 	return s.faults()
 }
@@ -129,7 +127,7 @@ func (s *search) barred(component int, but *claim) bool {
 		}
 	}
 	for _, a := range s.accepted {
-		if a != but && hides(s.evidence.components[a.component], a.most(), c) {
+		if a != but && hides(s.evidence.components[a.component], &a.severities, c) {
 			return true
 		}
 	}
@@ -204,7 +202,8 @@ func (s *search) settle() {
 // pay.
 func (s *search) refit() (worst *claim) {
 	for _, c := range s.accepted {
-		fitted := s.weigh(c.component, c.choice, c)
+		fitted := s.strongest(c.component, c)
+		c.choice = fitted.choice
 		if c.moved(&fitted) {
 			c.severities = fitted.severities
 			s.changed(c)
@@ -255,16 +254,14 @@ func (s *search) load(component int, but *claim) {
 		if explained {
 			expected, explained = f.without(but)
 		}
-		count := f.count
 		switch {
 		case explained:
-			s.scale.add(f.bucket, expected, min(count, 1+rest*(count-1)))
+			s.scale.add(f.bucket, expected, f.worth(expected))
 		case f.base > s.background:
-			s.scale.add(f.bucket, expected, count)
+			s.scale.add(f.bucket, expected, f.independent)
 		default:
-			s.scale.fresh[f.bucket] += count
+			s.scale.fresh[f.bucket] += f.count
 		}
-		s.scale.all[f.bucket] += count
 	}
 }
 
@@ -274,7 +271,8 @@ func (s *search) judge(component, choice int) claim {
 	c := claim{component: component, choice: choice, gain: math.Inf(-1)}
 	part := s.evidence.components[component]
 	a := &s.aspects[choice]
-	if !a.fits(part.Part) {
+	if !a.fits(part.Part) || part.Node == "" && !s.evidence.origins[component].several {
+		// What fails for one node alone is not broken for all.
 		return c
 	}
 	gain, most := 0.0, 0.0

@@ -10,13 +10,11 @@ type scale struct {
 	// fresh are failures that only background would explain, known those that something else may explain.
 	fresh [buckets]float64
 	known [buckets][]weight
-	// all are all failures.
-	all [buckets]float64
 }
 
 func (s *scale) clear() {
 	for b := range s.known {
-		s.fresh[b], s.all[b], s.known[b] = 0, 0, s.known[b][:0]
+		s.fresh[b], s.known[b] = 0, s.known[b][:0]
 	}
 }
 

@@ -230,9 +230,10 @@ func (s *scene) starved(requests, datagrams, asks float64) effect {
 	s.at(infer.Agent)
 	s.share = max(requests, asks)
 	if asks > 0 && s.random.IntN(2) == 0 {
-		// What a suspect agent asks counts for nothing. If it answers well, nothing else is left to be found.
+		// What a suspect agent asks, and is asked, counts for nothing.
 		s.out.Suspect = []int{s.x}
-		s.out.Truth.Known = requests == 0
+		// The product names it by what the agent said of itself.
+		s.out.Truth.Known = true
 	}
 	return func(l leg, at *round.Attempt) round.Loss {
 		loss := round.Loss{}
