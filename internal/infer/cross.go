@@ -71,9 +71,11 @@ func crossed(o *ladder.Observation, zones map[string]string, buffer []crossing) 
 	case ladder.HostToPod:
 		c.at(asker, o.From, hostAsking, wholeHost, Overlay)
 		c.overlay(o.From, o.To)
-		c.at(answerer, o.To, Overlay, Forwarding, PolicyIn, PodNetwork, Agent, wholeAgent)
+		c.at(answerer, o.To, Overlay, Forwarding, PodNetwork, Agent, wholeAgent)
+		c.mayMeet(answerer, o.To, PolicyIn)
 	case ladder.PodToHost:
-		c.at(asker, o.From, asking, wholeAgent, PodNetwork, PolicyOut, Forwarding)
+		c.at(asker, o.From, asking, wholeAgent, PodNetwork, Forwarding)
+		c.mayMeet(asker, o.From, PolicyOut)
 		c.besideTunnel(o.From, o.To)
 		c.hostEnd(o, o.To)
 		c.backToPod(o.From, o.To)
@@ -88,6 +90,11 @@ func crossed(o *ladder.Observation, zones map[string]string, buffer []crossing) 
 		c.services(o)
 	}
 	return c.all
+}
+
+// mayMeet adds a part that only some implementations cross.
+func (c *crossings) mayMeet(of end, node string, part Part) {
+	c.all = append(c.all, crossing{Component: Component{Part: part, Node: node}, of: of, maybe: true})
 }
 
 // hostEnd adds the end in the host network of a node. The kernel answers echo requests, whatever the agent does.

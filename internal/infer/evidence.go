@@ -20,8 +20,8 @@ type failing struct {
 	base float64
 	// independent is how many of the probes fail independently of each other, as far as base is the reason.
 	independent float64
-	// by are the accepted faults that may be the cause, and expected is the probability that such a probe fails with all
-	// of them.
+	// by are the accepted faults that may be the cause, and expected is the probability that such a probe fails with
+	// all of them.
 	by       []*claim
 	expected float64
 }

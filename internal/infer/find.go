@@ -18,8 +18,13 @@ func Find(in Input) []Fault {
 	f := finder{in: in, background: max(in.Background, leastBackground)}
 	f.in.Zones = severalNodes(in)
 	first := f.stage(func(o *ladder.Observation) bool { return !throughService(o.Rung) }, nil)
+	first = append(first, f.endpoints(first)...)
 	second := f.stage(func(o *ladder.Observation) bool { return throughService(o.Rung) && !proxied(o.Rung) }, first)
-	second = f.resolve(first, second)
+	for i := range second {
+		if second[i].Component.Part == DNSService {
+			second[i] = f.dnsServer(second[i])
+		}
+	}
 	found := slices.Concat(first, second)
 	found = append(found, f.stage(func(o *ladder.Observation) bool { return proxied(o.Rung) }, found)...)
 	for i := range found {

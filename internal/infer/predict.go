@@ -239,8 +239,12 @@ func (p *prediction) path(rung ladder.Rung, o *ladder.Observation, from, to stri
 	for i := range p.buffer {
 		p.meets(p.buffer[i].Component)
 	}
-	if o.Rung == ladder.DNSService {
+	switch {
+	case o.Rung == ladder.DNSService:
 		p.servers(to)
+	case throughService(o.Rung) && to != "" && (rung == ladder.PodToPod || rung == ladder.HostToPod ||
+		rung == ladder.HostToOwnPod):
+		p.meets(Component{Part: Endpoint, Node: to, Service: o.Service})
 	}
 	return p.together(&like)
 }

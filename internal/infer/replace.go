@@ -47,14 +47,32 @@ func (s *search) replace() {
 	tried := 0
 	for _, c := range slices.Clone(s.accepted) {
 		of := s.evidence.components[c.component]
-		if tried == most || !slices.Contains(s.accepted, c) || !s.partial(c) || of.Peer != "" || of.Node == "" {
+		if tried == most || !slices.Contains(s.accepted, c) || !s.partial(c) || of.Peer != "" {
 			continue
 		}
 		tried++
 		for _, others := range s.instead(c) {
-			if s.try(c, others) {
+			if s.try([]*claim{c}, others, clearly) {
 				break
 			}
+		}
+	}
+}
+
+// clearly is by how many nats several claims have to explain more than one claim that they replace.
+const clearly = 10
+
+// merge looks at nodes of which several components were claimed: one alone may explain the same failures better.
+func (s *search) merge() {
+	at := map[string][]*claim{}
+	for _, c := range s.accepted {
+		if of := s.evidence.components[c.component]; of.Node != "" && of.Peer == "" {
+			at[of.Node] = append(at[of.Node], c)
+		}
+	}
+	for _, node := range slices.Sorted(maps.Keys(at)) {
+		if len(at[node]) > 1 {
+			s.try(at[node], nil, 0)
 		}
 	}
 }
@@ -89,10 +107,10 @@ func (s *search) instead(c *claim) [][]claim {
 	return all
 }
 
-// try tries what explains the failures if others are accepted instead of a claim, and keeps that where it is likelier
-// by far.
-func (s *search) try(c *claim, others []claim) bool {
-	const clearly, more = 3, 3
+// try tries what explains the failures if others are accepted instead of some claims, and keeps that where it is
+// likelier by some nats. Of several claims the components may be claimed again, of one alone they may not.
+func (s *search) try(claims []*claim, others []claim, by float64) bool {
+	const more = 8
 	before := slices.Clone(s.accepted)
 	severities := make([][buckets]float64, len(before))
 	choices := make([]int, len(before))
@@ -100,13 +118,15 @@ func (s *search) try(c *claim, others []claim) bool {
 		severities[i], choices[i] = a.severities, a.choice
 	}
 	score := s.score()
-	s.withdraw(c)
 	var banned []int
-	for _, i := range s.neighbours(c.component) {
-		// One broken node in place of several broken pairs is what partial loss of some pairs means.
-		if !s.banned[i] && (pairs(s.evidence.components[i].Part) || i == c.component) {
-			s.banned[i] = true
-			banned = append(banned, i)
+	for _, c := range claims {
+		s.withdraw(c)
+		for _, i := range s.neighbours(c.component) {
+			// One broken node in place of several broken pairs is what partial loss of some pairs means.
+			if !s.banned[i] && (pairs(s.evidence.components[i].Part) || i == c.component && len(claims) == 1) {
+				s.banned[i] = true
+				banned = append(banned, i)
+			}
 		}
 	}
 	for _, other := range others {
@@ -118,7 +138,7 @@ func (s *search) try(c *claim, others []claim) bool {
 	for _, i := range banned {
 		delete(s.banned, i)
 	}
-	if s.score() > score+clearly {
+	if s.score() > score+by {
 		s.grow(more)
 		return true
 	}

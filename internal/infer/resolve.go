@@ -9,91 +9,92 @@ import (
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
-const (
-	// wholeService is the severity from which on it is the Service that fails, and not some of its endpoints.
-	wholeService = 0.9
-	// turns is how many answers for each backend are enough to expect one from all of them.
-	turns = 8
-)
+// wholeService is the severity from which on it is the DNS Service that fails, and not one of its servers.
+const wholeService = 0.9
 
-// resolve looks behind faults of Services of which only a part of the connections fails: the entries of some backends
-// among the Service's endpoints may be stale, or one of the DNS servers may lose what it is asked. before are the
-// faults of the first stage.
-func (f *finder) resolve(before, found []Fault) []Fault {
+// endpoints returns a fault for each backend of a Service that answered nobody where it should have had its turns often,
+// and for which requests failed. before are the faults of the first stage: what they silence needs no other reason.
+func (f *finder) endpoints(before []Fault) []Fault {
+	const silenced, turns = 0.5, 8
 	var all []Fault
-	for _, fault := range found {
-		switch {
-		case fault.Severity >= wholeService:
-			all = append(all, fault)
-		case fault.Component.Part == Service:
-			all = append(all, f.endpoints(before, fault)...)
-		case fault.Component.Part == DNSService:
-			all = append(all, f.dnsServer(fault))
-		default:
-			all = append(all, fault)
-		}
-	}
-	return all
-}
-
-// endpoints returns a fault for each backend that answered nobody, if these are as many as the share of failures says;
-// else the fault of the Service itself.
-func (f *finder) endpoints(before []Fault, of Fault) []Fault {
-	// dead is how likely the way to a backend fails, so that its silence needs no other reason.
-	const dead, tolerance = 0.5, 2.0
-	answered, answers, expected := f.answers(of.Component.Service)
-	if answers < turns*uint64(len(expected)) {
-		return []Fault{of}
-	}
 	p := newPrediction(slices.Concat(before, f.suspects()), f.in.Zones)
-	var silent []string
-	for _, node := range slices.Sorted(maps.Keys(expected)) {
-		like := ladder.Observation{Rung: ladder.ClusterIP, Family: expected[node], Method: ladder.HTTP}
-		if answered[node] == 0 && p.path(ladder.PodToPod, &like, "", node) < dead {
-			silent = append(silent, node)
+	for _, service := range f.services() {
+		a := f.answers(service)
+		each := float64(a.answers) / float64(max(1, len(a.family)))
+		if each < turns || len(a.family) < 2 {
+			continue
 		}
-	}
-	share := of.Severity * float64(len(expected))
-	if n := float64(len(silent)); n == 0 || n > tolerance*share+1 || share > tolerance*n+1 {
-		return []Fault{of}
-	}
-	all := make([]Fault, 0, len(silent))
-	for _, node := range silent {
-		one := of
-		one.Component = Component{Part: Endpoint, Node: node, Service: of.Component.Service}
-		one.Severity /= float64(len(silent))
-		one.Explained /= uint64(len(silent))
-		for b := range one.by {
-			one.by[b] /= float64(len(silent))
+		for _, node := range slices.Sorted(maps.Keys(a.family)) {
+			like := ladder.Observation{Rung: ladder.ClusterIP, Family: a.family[node], Method: ladder.HTTP}
+			if a.by[node] > 0 || float64(a.failed) < each/2 || p.path(ladder.PodToPod, &like, "", node) >= silenced {
+				continue
+			}
+			// By chance so much silence is as likely as e to the power of minus the expected answers.
+			stands := each - priceOf(f.candidates())
+			if stands <= 0 {
+				continue
+			}
+			fault := Fault{Component: Component{Part: Endpoint, Node: node, Service: service},
+				Severity: 1 / float64(len(a.family)), Explained: uint64(min(each, float64(a.failed))),
+				Crossed: a.answers + a.failed, Stands: stands, Behind: math.Inf(1),
+				Confidence: 1 - math.Exp(-(stands+1)/temperature), observations: a.observations}
+			for b := range fault.by {
+				fault.by[b] = certain
+			}
+			all = append(all, fault)
 		}
-		all = append(all, one)
 	}
 	return all
 }
 
-// answers returns how many answers came through the Service from the pods on each node, and from all, and the family by
-// which each of its backends may be asked. What an Ingress asks without the Service's address is left out.
-func (f *finder) answers(service string) (by map[string]uint64, all uint64,
-	expected map[string]topology.Family) {
-	by, expected = map[string]uint64{}, map[string]topology.Family{}
+// services are the Services whose requests failed, sorted.
+func (f *finder) services() []string {
+	names := map[string]bool{}
+	for i := range f.in.Observations {
+		o := &f.in.Observations[i]
+		if o.Failed() > 0 && len(o.Backends) > 0 && o.Rung != ladder.DNSService && throughService(o.Rung) &&
+			!proxied(o.Rung) {
+			names[o.Service] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(names))
+}
+
+// answers is what came through a Service.
+type answers struct {
+	// by has the answers from the pods on each node, answers those from all; failed is how many requests failed.
+	by              map[string]uint64
+	answers, failed uint64
+	// family has for each backend a family by which it may be asked.
+	family map[string]topology.Family
+	// observations are the indexes of those with failures.
+	observations []int
+}
+
+// answers returns what came through a Service. What an Ingress asks without the Service's address is left out.
+func (f *finder) answers(service string) answers {
+	a := answers{by: map[string]uint64{}, family: map[string]topology.Family{}}
 	for i := range f.in.Observations {
 		o := &f.in.Observations[i]
 		if o.Service != service || !throughService(o.Rung) || proxied(o.Rung) {
 			continue
+		}
+		if a.failed += o.Failed(); o.Failed() > 0 {
+			a.observations = append(a.observations, i)
 		}
 		for peer, n := range o.Peers {
 			node, ok := f.in.Pods[peer]
 			if !ok {
 				node = peer
 			}
-			by[node] += n
-			all += n
+			a.by[node] += n
+			a.answers += n
 		}
 		for _, node := range o.Backends {
-			expected[node] = o.Family
+			a.family[node] = o.Family
 		}
 	}
-	return by, all, expected
+	return a
 }
 
 // dnsServer returns the fault of one DNS server, if queries to that server alone failed and its loss explains what the
@@ -121,7 +122,7 @@ func (f *finder) dnsServer(of Fault) Fault {
 			lossy = append(lossy, c)
 		}
 	}
-	if len(lossy) != 1 || len(direct) < 2 {
+	if of.Severity >= wholeService || len(lossy) != 1 || len(direct) < 2 {
 		return of
 	}
 	n, servers := direct[lossy[0]], float64(len(direct))

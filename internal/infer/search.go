@@ -87,6 +87,7 @@ func (s *search) run(before []Fault) []Fault {
 	s.grow(mostFaults)
 	s.gather()
 	s.replace()
+	s.merge()
 	return s.faults()
 }
 
