@@ -5,8 +5,8 @@ import (
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// bucket is a class of traffic: family, method and size. Counted requests are a class of their own: they may wait longer
-// than probes, so that less of them fails where segments are lost and sent again.
+// bucket is a class of traffic: family, method and size. Counted requests are a class of their own: they may wait
+// longer than probes, so that fewer of them fail where segments are lost and sent again.
 type bucket int
 
 const (

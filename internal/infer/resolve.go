@@ -12,8 +12,9 @@ import (
 // wholeService is the severity from which on it is the DNS Service that fails, and not one of its servers.
 const wholeService = 0.9
 
-// endpoints returns a fault for each backend of a Service that answered nobody where it should have had its turns often,
-// and for which requests failed. before are the faults of the first stage: what they silence needs no other reason.
+// endpoints returns a fault for each backend of a Service that answered nobody although it should have had its turn
+// often, and for which requests failed. before are the faults of the first stage: what they silence needs no other
+// reason.
 func (f *finder) endpoints(before []Fault) []Fault {
 	const silenced, turns = 0.5, 8
 	var all []Fault
