@@ -80,23 +80,49 @@ func TestWhatIsSlowAtOneNodeNamesThePast(t *testing.T) {
 	}
 }
 
+func TestWhatIsSlowAtOneNodeNeverBecomesUsual(t *testing.T) {
+	k := after(6, dual(3))
+	for r := range uint64(15) {
+		spent, found := k.round(timed(k.cluster, 100+r, busy{}, sending("n2", 50*time.Millisecond)), verdict.Verdict{})
+		if len(found) != 1 || found[0].Where != "node n2" || len(spent.Usual) == 0 {
+			t.Errorf("round %d: found %+v, %d rows to compare with; want node n2 alone, and rows of the other nodes", r,
+				found, len(spent.Usual))
+		}
+		for _, u := range spent.Usual {
+			if u.Median > 10*time.Millisecond {
+				t.Errorf("round %d: the delay became usual: %+v", r, u)
+			}
+		}
+	}
+}
+
 func TestPastRoundsBlameNoNetworkForWhatIsNotItsDoing(t *testing.T) {
 	slow := between(50 * time.Millisecond)
 	// A machine that is short of CPU delays all that its agents do, what they ask themselves as well.
 	machine := func(*ladder.Observation) time.Duration { return 40 * time.Millisecond }
 	for _, c := range []struct {
-		name string
-		past uint64
-		seen func(topology.Snapshot) []ladder.Observation
-		is   verdict.Verdict
+		name  string
+		nodes int
+		past  uint64
+		seen  func(topology.Snapshot) []ladder.Observation
+		is    verdict.Verdict
 	}{
-		{"four past rounds are too few", 4, func(s topology.Snapshot) []ladder.Observation {
+		{"four past rounds are too few", 2, 4, func(s topology.Snapshot) []ladder.Observation {
 			return timed(s, 100, busy{}, slow)
 		}, verdict.Verdict{}},
-		{"the agents' machine is slow", 6, func(s topology.Snapshot) []ladder.Observation {
+		{"the agents' machine is slow", 2, 6, func(s topology.Snapshot) []ladder.Observation {
 			return timed(s, 100, busy{}, machine)
 		}, verdict.Verdict{}},
-		{"one of two passes met a busy moment", 6, func(s topology.Snapshot) []ladder.Observation {
+		{"the machine of most agents is slow", 5, 6, func(s topology.Snapshot) []ladder.Observation {
+			seen := timed(s, 100, busy{}, slow)
+			for i := range seen {
+				if o := &seen[i]; o.Rung == ladder.Self && o.From > "n1" {
+					o.Mean, o.Max = 9*time.Millisecond, 9*time.Millisecond
+				}
+			}
+			return seen
+		}, verdict.Verdict{}},
+		{"one of two passes met a busy moment", 2, 6, func(s topology.Snapshot) []ladder.Observation {
 			seen := timed(s, 100, busy{}, onTime)
 			for i := range seen {
 				if o := &seen[i]; !o.Counted && o.Rung != ladder.Self {
@@ -105,12 +131,12 @@ func TestPastRoundsBlameNoNetworkForWhatIsNotItsDoing(t *testing.T) {
 			}
 			return seen
 		}, verdict.Verdict{}},
-		{"an agent was itself the limit", 6, func(s topology.Snapshot) []ladder.Observation {
+		{"an agent was itself the limit", 2, 6, func(s topology.Snapshot) []ladder.Observation {
 			return timed(s, 100, busy{}, slow)
 		}, verdict.Verdict{Agents: []verdict.JudgedAgent{{Pod: "agent-n1", Node: "n1", Result: verdict.ToolLimited}}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			k := after(c.past, dual(2))
+			k := after(c.past, dual(c.nodes))
 			_, found := k.round(c.seen(k.cluster), c.is)
 			for _, f := range found {
 				if f.Cause == "Delay" {
