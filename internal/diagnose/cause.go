@@ -271,6 +271,10 @@ func (s symptoms) front(loss string) cause {
 	switch {
 	case s.fault.Component.Part == infer.APIServer:
 		return cause{"APIServerUnreachable", "its cluster address gives no connection (" + loss + ")", ""}
+	case s.own && s.fault.Component.Part != infer.Ingress && s.fault.Component.Part != infer.IngressWay:
+		return cause{"HairpinOff", "the load balancer leads no connection back to the pod that it comes from (" + loss + ")",
+			"hairpin of the load balancer: whether it translates the client's address, and accepts clients that are its " +
+				"own backends"}
 	case s.mostly(ladder.BadReply, ladder.WrongPeer):
 		return cause{"WrongAnswer", "something else than the agents answers (" + loss + ")",
 			"what answers at the address: rules for host and path, default backend, and backends of the load balancer"}

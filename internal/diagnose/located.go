@@ -31,8 +31,10 @@ func LocateAfter(past Past, round report.Round, judged verdict.Verdict, climbed 
 		// Of many paths a report lists those that failed: they say nothing without those that passed.
 		seen = slices.Concat(seen, observed(round, judged, cluster))
 	}
+	seen, found := local(cluster.snapshot, seen)
 	meant := planned(cluster, seen, suspects(judged))
-	left, found := meant.explained(seen)
+	left, denied := meant.explained(seen)
+	found = append(found, denied...)
 	faults := infer.Find(infer.Input{Zones: cluster.Zones, Pods: cluster.Nodes, Suspect: suspects(judged),
 		Observations: left, Background: past.background()})
 	l := locator{cluster: cluster, seen: left, design: meant}

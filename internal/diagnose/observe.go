@@ -168,18 +168,20 @@ func failureOf(f report.Failure) (failure ladder.Failure, ok bool) {
 }
 
 // untouched returns the observations without those of agents that were deleted, drained or restarted during the round,
-// and without those through Services in front of them: what failed there may be no fault.
+// and without those through Services in front of them: what failed there may be no fault. Of a node that left the
+// cluster nothing at all counts.
 func untouched(climbed []ladder.Observation, changes []report.Change) []ladder.Observation {
 	if len(changes) == 0 {
 		return climbed
 	}
-	changed := map[string]bool{}
+	changed, left := map[string]bool{}, map[string]bool{}
 	for _, c := range changes {
 		changed[c.Node] = true
+		left[c.Node] = left[c.Node] || c.NodeLeft
 	}
 	touches := func(node string) bool { return changed[node] }
 	return slices.DeleteFunc(slices.Clone(climbed), func(o ladder.Observation) bool {
-		return changed[o.From] && !fromHost(o.Rung) || changed[o.To] && o.Rung != ladder.HostToHost ||
-			slices.ContainsFunc(o.Backends, touches)
+		return left[o.From] || left[o.To] || left[o.At] || changed[o.From] && !fromHost(o.Rung) ||
+			changed[o.To] && o.Rung != ladder.HostToHost || slices.ContainsFunc(o.Backends, touches)
 	})
 }

@@ -1,6 +1,7 @@
 package diagnose
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -10,13 +11,19 @@ import (
 	"kdoctor.io/kdoctor/internal/verdict"
 )
 
-// suspects are the nodes whose agents were themselves the limit.
+// suspects are the nodes whose agents were themselves the limit. An agent whose requests say nothing because another
+// one answered late is none: the other one is.
 func suspects(judged verdict.Verdict) map[string]bool {
 	all := map[string]bool{}
 	for _, a := range judged.Agents {
-		if a.Result == verdict.ToolLimited {
-			all[a.Node] = true
+		if a.Result != verdict.ToolLimited {
+			continue
 		}
+		limit := &a.Reason
+		if limit.Limit != nil {
+			limit = limit.Limit
+		}
+		all[cmp.Or(limit.Node, a.Node)] = true
 	}
 	return all
 }
