@@ -24,8 +24,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
+	"kdoctor.io/kdoctor/internal/diagnose"
 	"kdoctor.io/kdoctor/internal/inventory"
+	"kdoctor.io/kdoctor/internal/ladder"
+	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/topology"
+	"kdoctor.io/kdoctor/internal/verdict"
 )
 
 const policyGroup = "policy.networking.k8s.io"
@@ -279,5 +283,35 @@ func TestPodsInTheHostNetworkAreNotRestricted(t *testing.T) {
 	if got := snapshot(t, topology.Workload{Kind: topology.DaemonSet, Name: "agents"}, objects...); len(
 		got.Policies.Objects)+len(got.Policies.Groups) > 0 || !got.Policies.Read {
 		t.Errorf("got %+v, want that no object selects the pod", got.Policies)
+	}
+}
+
+// A policy that somebody applied is named as the reason of what it denies.
+func TestAPolicyOfTheClusterIsNamedByTheFindingAboutWhatItDenies(t *testing.T) {
+	http := intstr.FromString("http")
+	set := daemonSet(3)
+	objects := []client.Object{set, restricting("web", labels(), networkingv1.NetworkPolicySpec{
+		Ingress: []networkingv1.NetworkPolicyIngressRule{{Ports: []networkingv1.NetworkPolicyPort{{Port: &http}}}}})}
+	for _, n := range []string{"0", "1", "2"} {
+		objects = append(objects, node("n"+n), pod("a"+n, "n"+n, set.UID, func(p *corev1.Pod) {
+			p.Status.PodIPs = []corev1.PodIP{{IP: "198.19.0." + n}}
+		}))
+	}
+	s := snapshot(t, topology.Workload{Kind: topology.DaemonSet, Name: "agents"}, objects...)
+	var seen []ladder.Observation
+	for _, sender := range ladder.Plan(s, ladder.Options{Families: []topology.Family{topology.IPv4}}) {
+		for _, p := range sender.Probes {
+			o := p.Of
+			o.Sent, o.Answered, o.Passes = 3, 3, 3
+			if o.Rung == ladder.PodToPod && o.Method == ladder.UDP {
+				o.Answered, o.FailedPasses, o.Failures = 0, 3, map[ladder.Failure]uint64{ladder.NoAnswer: 3}
+			}
+			seen = append(seen, o)
+		}
+	}
+	_, found := diagnose.Locate(report.Round{}, verdict.Verdict{}, seen, diagnose.ClusterOf(s))
+	if len(found) != 1 || found[0].Cause != "NetworkPolicyObject" || found[0].Where != "all nodes" ||
+		!strings.Contains(found[0].Message, "NetworkPolicy kdoctor/web does not admit UDP port 8080") {
+		t.Errorf("found %+v, want the policy alone", found)
 	}
 }
