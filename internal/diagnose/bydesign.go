@@ -3,6 +3,7 @@ package diagnose
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -26,6 +27,8 @@ type design struct {
 	flows  flows
 	book   rulebook
 	claims []*designClaim
+	// into and outOf are the nodes whose agents' pods others asked, and whose pods asked.
+	into, outOf map[string]bool
 }
 
 // designClaim collects what the same objects deny in the same direction.
@@ -35,8 +38,9 @@ type designClaim struct {
 	// implementation: what comes from hosts, or through Services. seen are indexes of the observations of both.
 	sure, others outcomes
 	seen         []int
-	// nodes are those of the restricted pods, what says what is denied and failed, both without repetition.
-	nodes, what []string
+	// nodes are those of the restricted pods, what says what is denied and failed, without repetition.
+	nodes map[string]bool
+	what  []string
 	// requests reports that counted requests, or others like them, are denied and failed.
 	requests bool
 }
@@ -57,7 +61,8 @@ func (c *designClaim) explains() bool {
 
 // planned compares what was seen with the cluster's policy objects. Agents that were themselves the limit say nothing.
 func planned(cluster Cluster, seen []ladder.Observation, suspect map[string]bool) *design {
-	d := &design{flows: newFlows(cluster.snapshot), book: rulebook{cluster.snapshot.Policies.Objects}}
+	d := &design{flows: newFlows(cluster.snapshot), book: rulebook{cluster.snapshot.Policies.Objects},
+		into: map[string]bool{}, outOf: map[string]bool{}}
 	if len(d.book.policies) == 0 {
 		return d
 	}
@@ -66,15 +71,15 @@ func planned(cluster Cluster, seen []ladder.Observation, suspect map[string]bool
 			d.note(i, o)
 		}
 	}
-	for _, c := range d.claims {
-		slices.Sort(c.nodes)
-	}
 	return d
 }
 
 // note adds the observation to the claim about the objects that deny it, if any do.
 func (d *design) note(index int, o *ladder.Observation) {
 	all, sure := d.flows.of(o)
+	if o.Rung == ladder.PodToPod {
+		d.outOf[o.From], d.into[o.To] = true, true
+	}
 	for _, f := range all {
 		by, ok := d.book.denies(f)
 		if !ok {
@@ -92,7 +97,8 @@ func (d *design) note(index int, o *ladder.Observation) {
 			subject = f.to
 		}
 		if o.Failed() > 0 {
-			c.nodes, c.what = with(c.nodes, subject.agent.Node), with(c.what, asks(o.Rung, f))
+			c.nodes[subject.agent.Node] = true
+			c.what = with(c.what, asks(o.Rung, f))
 			c.requests = c.requests || o.Method == ladder.HTTP
 		}
 		return
@@ -104,7 +110,7 @@ func (d *design) claim(by denial) *designClaim {
 		return c.ingress == by.ingress && c.expressly == by.expressly && slices.Equal(c.objects, by.objects)
 	})
 	if i < 0 {
-		d.claims = append(d.claims, &designClaim{denial: by})
+		d.claims = append(d.claims, &designClaim{denial: by, nodes: map[string]bool{}})
 		i = len(d.claims) - 1
 	}
 	return d.claims[i]
@@ -163,7 +169,7 @@ func (d *design) explained(seen []ladder.Observation) (left []ladder.Observation
 // otherwiseBroken reports whether what the objects admit fails at the same nodes as well, while other nodes are well:
 // then something else is broken there, and nobody knows what the objects do.
 func (d *design) otherwiseBroken(c *designClaim, seen []ladder.Observation) bool {
-	if len(c.nodes) >= len(d.flows.agents) {
+	if d.everywhere(c) {
 		return false
 	}
 	denied := map[int]bool{}
@@ -176,7 +182,7 @@ func (d *design) otherwiseBroken(c *designClaim, seen []ladder.Observation) bool
 	for i := range seen {
 		o := &seen[i]
 		between := o.Rung == ladder.PodToPod || o.Rung == ladder.PodToHost || o.Rung == ladder.HostToPod
-		if between && !denied[i] && (slices.Contains(c.nodes, o.From) || slices.Contains(c.nodes, o.To)) {
+		if between && !denied[i] && (c.nodes[o.From] || c.nodes[o.To]) {
 			there.sent, there.failed = there.sent+o.Sent, there.failed+o.Failed()
 		}
 	}
@@ -191,7 +197,7 @@ func (d *design) finding(c *designClaim, seen []ladder.Observation) Finding {
 	}
 	row := partOf(part)
 	counts := c.sure
-	found := Finding{Reason: row.reason, Component: Component(part), Where: d.flows.where(c.nodes),
+	found := Finding{Reason: row.reason, Component: Component(part), Where: d.where(c),
 		Cause: byDesignCause, Probability: 0.95, Confidence: High, Command: d.get(c.objects[0]),
 		Falsify: "it fails as well with a rule that admits it"}
 	if c.sure.sent == 0 {
@@ -201,18 +207,45 @@ func (d *design) finding(c *designClaim, seen []ladder.Observation) Finding {
 		"failed); look at %s, and admit this traffic if the agents are to have it", part, found.Where,
 		d.titles(c.objects), c.verb(), firstNames(c.what), of, counts.failed, counts.sent, d.get(c.objects[0]))
 	found.Evidence = d.evidence(c, seen)
-	if len(c.nodes) == 1 {
+	nodes := slices.Sorted(maps.Keys(c.nodes))
+	if len(nodes) == 1 {
 		var failed []ends
 		for _, i := range c.seen {
 			failed = append(failed, ends{seen[i].From, cmp.Or(seen[i].To, seen[i].At), string(seen[i].Rung)})
 		}
-		return about(found, c.nodes[0], failed)
+		return about(found, nodes[0], failed)
 	}
-	if c.requests && len(c.nodes) <= mostDenied {
+	if c.requests && len(nodes) <= mostDenied {
 		// What failed requests have in common besides says no more.
-		found.Nodes = c.nodes
+		found.Nodes = nodes
 	}
 	return found
+}
+
+// everywhere reports whether the objects deny it at all nodes that were probed.
+func (d *design) everywhere(c *designClaim) bool {
+	probed := d.outOf
+	if c.ingress {
+		probed = d.into
+	}
+	for node := range probed {
+		if !c.nodes[node] {
+			return false
+		}
+	}
+	return true
+}
+
+// where names the nodes of the restricted pods.
+func (d *design) where(c *designClaim) string {
+	nodes := slices.Sorted(maps.Keys(c.nodes))
+	switch {
+	case len(nodes) == 1:
+		return "node " + nodes[0]
+	case d.everywhere(c):
+		return allNodes
+	}
+	return "nodes " + firstNames(nodes)
 }
 
 // verb is what the objects do.

@@ -8,6 +8,9 @@ import (
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
+// mostBackends is how many backends of a Service are looked at.
+const mostBackends = 50
+
 // flows turns observations into connections between parties.
 type flows struct {
 	policies topology.Policies
@@ -35,17 +38,6 @@ func newFlows(s topology.Snapshot) flows {
 		f.addresses[n.Name] = n.Addresses
 	}
 	return f
-}
-
-// where names the nodes of the restricted pods.
-func (f flows) where(nodes []string) string {
-	switch {
-	case len(nodes) == 1:
-		return "node " + nodes[0]
-	case len(nodes) >= len(f.agents):
-		return "all nodes"
-	}
-	return "nodes " + firstNames(nodes)
 }
 
 // pod is the end in the agent's pod on a node; ok is false where there is no agent.
@@ -147,7 +139,10 @@ func (f flows) throughService(o *ladder.Observation) (all []flow) {
 	case ladder.LoadBalancer, ladder.Ingress:
 		from, known = party{}, true
 	}
-	for _, node := range o.Backends {
+	// Of many backends some, spread over all of them, are enough: policies treat most pods alike.
+	step := 1 + len(o.Backends)/mostBackends
+	for i := 0; i < len(o.Backends); i += step {
+		node := o.Backends[i]
 		to, ok := f.pod(node)
 		if !ok || !known || node == o.From {
 			continue

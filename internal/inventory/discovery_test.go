@@ -79,7 +79,7 @@ func apiServer(t *testing.T, refuses bool, versions map[string][]string) discove
 				"kind": plural + "List", "metadata": map[string]any{}, "items": []any{map[string]any{
 					"apiVersion": policyGroup + "/" + version, "kind": plural,
 					"metadata": map[string]any{"name": plural},
-					"spec": map[string]any{"subject": map[string]any{"namespaces": map[string]any{}}}}}})
+					"spec":     map[string]any{"subject": map[string]any{"namespaces": map[string]any{}}}}}})
 		}
 	}))
 	t.Cleanup(server.Close)
