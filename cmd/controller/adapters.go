@@ -7,6 +7,7 @@ import (
 	"iter"
 	"slices"
 
+	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 	toolscache "k8s.io/client-go/tools/cache"
@@ -33,6 +34,29 @@ func (r reports) LatestKey(ctx context.Context, uid string) (schedule.Key, bool,
 		return schedule.Key{}, false, nil
 	}
 	return key, err == nil, err
+}
+
+// led shows the aggregated API of a replica what the store keeps. What another replica has written meanwhile nobody tells
+// it, so all is looked at again when it begins to lead.
+type led struct {
+	reports
+
+	elected <-chan struct{}
+}
+
+// Watch is the store's Watch, and calls changed once more without UIDs when the replica begins to lead.
+func (l led) Watch(ctx context.Context, changed func(uids []string)) error {
+	both, ctx := errgroup.WithContext(ctx)
+	both.Go(func() error { return l.reports.Watch(ctx, changed) })
+	both.Go(func() error {
+		select {
+		case <-l.elected:
+			changed(nil)
+		case <-ctx.Done():
+		}
+		return nil
+	})
+	return both.Wait()
 }
 
 // Findings returns what a stored round found. Rounds of many paths have it in their heads; others are diagnosed again.

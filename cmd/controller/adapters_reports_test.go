@@ -1,7 +1,12 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"github.com/google/go-cmp/cmp"
 	"gocloud.dev/blob/memblob"
@@ -58,4 +63,37 @@ func TestPartsOfStoredRounds(t *testing.T) {
 	if diff := cmp.Diff([]string{roundtest.Node(5)}, nodes); diff != "" {
 		t.Errorf("nodes (-want +got):\n%s", diff)
 	}
+}
+
+// What another replica wrote while it led is in the store, and nobody tells of it.
+func TestAReplicaThatBeginsToLeadLooksAtAllStoredRoundsAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		elected := make(chan struct{})
+		l := led{reports{store.New(memblob.OpenBucket(nil))}, elected}
+		ctx, cancel := context.WithCancel(t.Context())
+		var calls atomic.Int64
+		var owner sync.WaitGroup
+		owner.Go(func() {
+			err := l.Watch(ctx, func(uids []string) {
+				if len(uids) > 0 {
+					t.Errorf("nothing was written, and %v changed", uids)
+				}
+				calls.Add(1)
+			})
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("the feed ended with %v", err)
+			}
+		})
+		for _, want := range []int64{1, 2} {
+			synctest.Wait()
+			if n := calls.Load(); n != want {
+				t.Errorf("all was looked at %d times, want %d", n, want)
+			}
+			if want == 1 {
+				close(elected)
+			}
+		}
+		cancel()
+		owner.Wait()
+	})
 }

@@ -119,7 +119,7 @@ func start(ctx context.Context, o *options, cluster *rest.Config, log logr.Logge
 		return err
 	}
 	api := apiserver.Config{Port: o.apiPort, Certificate: authority.Serving(), ClientConfig: cluster,
-		Reports: reports{kept}, Tasks: tasks{mgr.GetCache()}}
+		Reports: led{reports{kept}, mgr.Elected()}, Tasks: tasks{mgr.GetCache()}}
 	for _, part := range []everyReplica{
 		authority.Run,
 		func(ctx context.Context) error { return apiserver.Run(ctx, api) },

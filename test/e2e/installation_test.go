@@ -39,7 +39,9 @@ func TestInstallation(t *testing.T) {
 		name string
 		run  func(*testing.T)
 	}{
-		{"reports in an object store outlive the leader that wrote them", func(t *testing.T) { outlived(t, c) }},
+		{"reports in an object store outlive the leader that wrote them", func(t *testing.T) {
+			outlived(t, c, endpoint.bucket)
+		}},
 		{"a store that stands still costs no round, and readers are told in time", func(t *testing.T) {
 			stalled(t, c, endpoint.process)
 		}},
@@ -55,6 +57,8 @@ func TestInstallation(t *testing.T) {
 // servedStore is an object store that runs on a node.
 type servedStore struct {
 	address string
+	// bucket is the folder with the objects.
+	bucket  string
 	process *os.Process
 }
 
@@ -70,14 +74,14 @@ func objectStore(t *testing.T, c *cluster.Cluster) servedStore {
 		t.Fatalf("build the object store: %v\n%s", err, out)
 	}
 	data := t.TempDir()
-	if err := os.Mkdir(filepath.Join(data, "kdoctor-reports"), 0o700); err != nil {
-		t.Fatal(err)
-	}
 	var nodes corev1.NodeList
 	if err := c.Get(t.Context(), &nodes, "nodes", "--field-selector", "metadata.name=n0"); err != nil {
 		t.Fatal(err)
 	}
-	store := servedStore{address: nodes.Items[0].Status.Addresses[0].Address + ":" + storePort}
+	store := servedStore{bucket: filepath.Join(data, "kdoctor-reports"), address: nodes.Items[0].Status.Addresses[0].Address + ":" + storePort}
+	if err := os.Mkdir(store.bucket, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	server := exec.CommandContext(ctx, "ip", "netns", "exec", "e2e-install-n0", binary, "--access", "key-of-the-test",
 		"--secret", "secret-of-the-test", "--port", store.address, "posix", "--sidecar", t.TempDir(), data)
@@ -117,11 +121,21 @@ func objectStore(t *testing.T, c *cluster.Cluster) servedStore {
 }
 
 // outlived kills the leader, node and all as far as others can see, and reads what it wrote from the other one.
-func outlived(t *testing.T, c *cluster.Cluster) {
+func outlived(t *testing.T, c *cluster.Cluster, bucket string) {
 	first := leader(t, c)
 	apply(t, c, "kept", small("kept"))
 	finished(t, c, "kept")
 	before := reportOf(t, c, "kept")
+	var objects []string
+	if err := filepath.WalkDir(bucket, func(path string, d os.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			objects = append(objects, strings.TrimPrefix(path, bucket))
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("the bucket has %v", objects)
 	kubectl(t, c, "delete", "pod", "--namespace", cluster.Namespace, first.Name, "--grace-period=0", "--force")
 	began := time.Now()
 	eventually(t, time.Minute, "another one leads", func() error {
@@ -147,6 +161,8 @@ func outlived(t *testing.T, c *cluster.Cluster) {
 // is written once the store goes on.
 func stalled(t *testing.T, c *cluster.Cluster, store *os.Process) {
 	leader(t, c)
+	apply(t, c, "before", small("before"))
+	finished(t, c, "before")
 	apply(t, c, "stalled", small("stalled"))
 	ongoing(t, c, "stalled")
 	if err := store.Signal(syscall.SIGSTOP); err != nil {
@@ -160,7 +176,7 @@ func stalled(t *testing.T, c *cluster.Cluster, store *os.Process) {
 	defer goOn()
 	time.Sleep(10 * time.Second) // the round's end falls into it
 	began := time.Now()
-	out, err := c.Kubectl(t.Context(), "get", "kdoctorreport", "netreach-kept", "--request-timeout=5s")
+	out, err := c.Kubectl(t.Context(), "get", "kdoctorreport", "netreach-before", "--request-timeout=5s")
 	t.Logf("after %.1f s: %s (%v)", time.Since(began).Seconds(), strings.TrimSpace(out), err)
 	if took := time.Since(began); took > 12*time.Second {
 		t.Errorf("a reader who gave the request 5 s waited for %v", took)
