@@ -36,8 +36,8 @@ func (r reports) LatestKey(ctx context.Context, uid string) (schedule.Key, bool,
 	return key, err == nil, err
 }
 
-// led shows the aggregated API of a replica what the store keeps. What another replica has written meanwhile nobody tells
-// it, so all is looked at again when it begins to lead.
+// led shows the aggregated API of a replica what the store keeps. Nobody tells it what another replica has written
+// meanwhile, so all is looked at again when it begins to lead.
 type led struct {
 	reports
 

@@ -175,7 +175,8 @@ func build(listener net.Listener, certificate Certificate, access access,
 	config := genericapiserver.NewRecommendedConfig(codecs)
 	config.EffectiveVersion = compatibility.DefaultBuildEffectiveVersion()
 	config.EnableProfiling, config.EnableMetrics, config.EnableIndex = false, false, false
-	config.SecureServing = &genericapiserver.SecureServingInfo{Listener: listener, Cert: certificate, DisableHTTP2: true}
+	config.SecureServing = &genericapiserver.SecureServingInfo{Listener: listener, Cert: certificate,
+		DisableHTTP2: true}
 	access.apply(&config.Config)
 	if config.OpenAPIConfig, config.OpenAPIV3Config, err = openAPI(scheme); err != nil {
 		return nil, err

@@ -1,88 +1,32 @@
 package store_test
 
 import (
-	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"kdoctor.io/kdoctor/internal/store"
 	"kdoctor.io/kdoctor/internal/store/storetest"
-)
-
-const (
-	bucketName   = "kdoctor-reports"
-	bucketSecret = "secret-of-the-test"
+	"kdoctor.io/kdoctor/test/objectstore"
 )
 
 // objectStore starts an S3 server on loopback, which ends with the test, and returns its endpoint and the folder of the
-// bucket. The server is a tool of this repository, built from a module file of its own.
+// bucket.
 func objectStore(t *testing.T) (endpoint, folder string) {
 	t.Helper()
-	root, err := filepath.Abs("../..")
-	if err != nil {
-		t.Fatal(err)
-	}
-	binary := filepath.Join(root, ".build", "bin", "versitygw")
-	build := exec.CommandContext(t.Context(), "go", "build", "-modfile=.ci/s3.mod", "-o", binary,
-		"github.com/versity/versitygw/cmd/versitygw")
-	build.Dir = root
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build the S3 server: %v\n%s", err, out)
-	}
-	data := t.TempDir()
-	folder = filepath.Join(data, bucketName)
-	if err := os.Mkdir(folder, 0o700); err != nil {
-		t.Fatal(err)
-	}
 	address := free(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	server := exec.CommandContext(ctx, binary, "--access", "key-of-the-test", "--secret", bucketSecret, "--port",
-		address,
-		"posix", "--sidecar", t.TempDir(), data)
-	out, err := server.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := server.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ready, ended := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
-		for lines, told := bufio.NewScanner(out), false; lines.Scan(); {
-			if !told && strings.Contains(lines.Text(), address) {
-				told = true
-				close(ready)
-			}
-		}
-	}()
-	t.Cleanup(func() {
-		cancel()
-		<-ended
-		_ = server.Wait() // it was killed
-	})
-	select {
-	case <-ready:
-	case <-ended:
-		t.Fatal("the S3 server ended before it was ready")
-	case <-time.After(time.Minute):
-		t.Fatal("the S3 server is not ready after a minute")
-	}
-	t.Setenv("AWS_ACCESS_KEY_ID", "key-of-the-test")
-	t.Setenv("AWS_SECRET_ACCESS_KEY", bucketSecret)
+	server := objectstore.Start(t, "../..", address)
+	t.Setenv("AWS_ACCESS_KEY_ID", objectstore.Key)
+	t.Setenv("AWS_SECRET_ACCESS_KEY", objectstore.Secret)
 	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
-	return "http://" + address, folder
+	return "http://" + address, server.Folder
 }
 
 // free returns an address on loopback at which nobody listens.
@@ -106,7 +50,7 @@ func openBucket(t *testing.T, location string) *store.Store {
 }
 
 func location(prefix, endpoint string) string {
-	return "s3://" + bucketName + prefix + "?use_path_style=true&endpoint=" + url.QueryEscape(endpoint)
+	return "s3://" + objectstore.Bucket + prefix + "?use_path_style=true&endpoint=" + url.QueryEscape(endpoint)
 }
 
 func TestObjectStore(t *testing.T) {
@@ -154,13 +98,14 @@ func TestObjectStore(t *testing.T) {
 	})
 	t.Run("what goes wrong is told without secrets", func(t *testing.T) {
 		for name, at := range map[string]string{
-			"a bucket that is not there": strings.Replace(location("", endpoint), bucketName, "another-bucket", 1),
+			"a bucket that is not there": strings.Replace(location("", endpoint), objectstore.Bucket,
+				"another-bucket", 1),
 			"a wrong secret":             location("", endpoint),
 		} {
 			t.Run(name, func(t *testing.T) {
-				secret := bucketSecret
+				secret := objectstore.Secret
 				if name == "a wrong secret" {
-					secret = "not-" + bucketSecret
+					secret = "not-" + objectstore.Secret
 					t.Setenv("AWS_SECRET_ACCESS_KEY", secret)
 				}
 				err := openBucket(t, at).PutRound(t.Context(), storetest.Kept(key("u1", 1)))
@@ -174,11 +119,11 @@ func TestObjectStore(t *testing.T) {
 
 func TestAnObjectStoreThatIsDownStopsNothing(t *testing.T) {
 	t.Setenv("AWS_ACCESS_KEY_ID", "k")
-	t.Setenv("AWS_SECRET_ACCESS_KEY", bucketSecret)
+	t.Setenv("AWS_SECRET_ACCESS_KEY", objectstore.Secret)
 	s := openBucket(t, location("", "http://"+free(t)))
 	err := s.PutRound(t.Context(), storetest.Kept(key("u1", 1)))
 	var notStored *store.NotStoredError
-	if !errors.As(err, &notStored) || !notStored.Held || strings.Contains(err.Error(), bucketSecret) {
+	if !errors.As(err, &notStored) || !notStored.Held || strings.Contains(err.Error(), objectstore.Secret) {
 		t.Fatalf("got %v, want a NotStoredError of a held round", err)
 	}
 	if err := s.PutPlan(t.Context(), key("u1", 2), storetest.Plan(key("u1", 2))); err != nil {

@@ -134,7 +134,8 @@ func (c *campaign) permits(f fault) bool {
 		return false
 	}
 	// Only agents in host networks are touched by these.
-	if !c.options.hosts && (f.Components[0] == "firewall for the probe port" || f.Components[0] == "route to Services") {
+	hostsAlone := []string{"firewall for the probe port", "route to Services"}
+	if !c.options.hosts && slices.Contains(hostsAlone, f.Components[0]) {
 		return false
 	}
 	// Nobody asks the load balancer or the Ingress then, and nothing of them can be named.

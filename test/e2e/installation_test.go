@@ -1,12 +1,9 @@
 package e2e
 
 import (
-	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -17,6 +14,7 @@ import (
 
 	"kdoctor.io/kdoctor/api/v1beta1"
 	"kdoctor.io/kdoctor/test/cluster"
+	"kdoctor.io/kdoctor/test/objectstore"
 )
 
 // storePort is where the object store of TestInstallation listens, at the address of the node n0.
@@ -25,12 +23,14 @@ const storePort = "7070"
 // TestInstallation is about what surrounds the controller: an object store, a quota, and the end of its namespace.
 func TestInstallation(t *testing.T) {
 	c := rise(t, "e2e-install", nodes)
-	endpoint := objectStore(t, c)
+	address := addressOf(t, c, "n0") + ":" + storePort
+	store := objectstore.Start(t, "../..", address, "ip", "netns", "exec", "e2e-install-n0")
 	kubectl(t, c, "create", "namespace", cluster.Namespace)
 	kubectl(t, c, "create", "secret", "generic", "reports", "--namespace", cluster.Namespace,
-		"--from-literal=AWS_ACCESS_KEY_ID=key-of-the-test", "--from-literal=AWS_SECRET_ACCESS_KEY=secret-of-the-test")
+		"--from-literal=AWS_ACCESS_KEY_ID="+objectstore.Key,
+		"--from-literal=AWS_SECRET_ACCESS_KEY="+objectstore.Secret)
 	if err := c.Install(t.Context(), "--set", "controller.replicas=2", "--set", "controller.reports.existingSecret=reports",
-		"--set", "controller.reports.url=s3://kdoctor-reports/lab?endpoint=http://"+endpoint.address+
+		"--set", "controller.reports.url=s3://"+objectstore.Bucket+"/lab?endpoint=http://"+address+
 			"&region=us-east-1&use_path_style=true"); err != nil {
 		t.Fatal(err)
 	}
@@ -40,10 +40,10 @@ func TestInstallation(t *testing.T) {
 		run  func(*testing.T)
 	}{
 		{"reports in an object store outlive the leader that wrote them", func(t *testing.T) {
-			outlived(t, c, endpoint.bucket)
+			outlived(t, c, store.Folder)
 		}},
 		{"a store that stands still costs no round, and readers are told in time", func(t *testing.T) {
-			stalled(t, c, endpoint.process)
+			stalled(t, c, store.Process)
 		}},
 		{"what a quota refuses is told in its own words", func(t *testing.T) { refusedByQuota(t, c) }},
 		{"a namespace that is deleted with the controller in it blocks no other", func(t *testing.T) { deleted(t, c) }},
@@ -52,72 +52,6 @@ func TestInstallation(t *testing.T) {
 			return
 		}
 	}
-}
-
-// servedStore is an object store that runs on a node.
-type servedStore struct {
-	address string
-	// bucket is the folder with the objects.
-	bucket  string
-	process *os.Process
-}
-
-// objectStore starts an object store in the network of the node n0, which ends with the test.
-func objectStore(t *testing.T, c *cluster.Cluster) servedStore {
-	t.Helper()
-	build := os.Getenv("KDOCTOR_BUILD")
-	binary := filepath.Join(build, "bin", "versitygw")
-	compile := exec.CommandContext(t.Context(), "go", "build", "-modfile=.ci/s3.mod", "-o", binary,
-		"github.com/versity/versitygw/cmd/versitygw")
-	compile.Dir = "../.."
-	if out, err := compile.CombinedOutput(); err != nil {
-		t.Fatalf("build the object store: %v\n%s", err, out)
-	}
-	data := t.TempDir()
-	var nodes corev1.NodeList
-	if err := c.Get(t.Context(), &nodes, "nodes", "--field-selector", "metadata.name=n0"); err != nil {
-		t.Fatal(err)
-	}
-	store := servedStore{bucket: filepath.Join(data, "kdoctor-reports"), address: nodes.Items[0].Status.Addresses[0].Address + ":" + storePort}
-	if err := os.Mkdir(store.bucket, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	server := exec.CommandContext(ctx, "ip", "netns", "exec", "e2e-install-n0", binary, "--access", "key-of-the-test",
-		"--secret", "secret-of-the-test", "--port", store.address, "posix", "--sidecar", t.TempDir(), data)
-	out, err := server.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := server.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ready, ended := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
-		for lines, told := bufio.NewScanner(out), false; lines.Scan(); {
-			if !told && strings.Contains(lines.Text(), store.address) {
-				told = true
-				close(ready)
-			}
-		}
-	}()
-	t.Cleanup(func() {
-		_ = server.Process.Signal(syscall.SIGCONT) // it may stand still
-		cancel()
-		<-ended
-		_ = server.Wait() // it was killed
-	})
-	select {
-	case <-ready:
-	case <-ended:
-		t.Fatal("the object store ended before it was ready")
-	case <-time.After(time.Minute):
-		t.Fatal("the object store is not ready after a minute")
-	}
-	// "ip netns exec" has become the server.
-	store.process = server.Process
-	return store
 }
 
 // outlived kills the leader, node and all as far as others can see, and reads what it wrote from the other one.
@@ -239,6 +173,12 @@ func deleted(t *testing.T, c *cluster.Cluster) {
 	if strings.Contains(left, "system.kdoctor.io") {
 		t.Errorf("the API is still registered: %s", left)
 	}
+}
+
+// addressOf returns the address of a node.
+func addressOf(t *testing.T, c *cluster.Cluster, node string) string {
+	t.Helper()
+	return kubectl(t, c, "get", "node", node, "-o", "jsonpath={.status.addresses[0].address}")
 }
 
 // leader returns the pod that leads, once one does and another one is ready.
