@@ -28,7 +28,8 @@ type Options struct {
 	Families []topology.Family
 	// Round is the number of the round: with many nodes, each round probes other peers.
 	Round int64
-	// Counted are the rungs that the round's counted requests probe anyway: the ladder sends no requests of its own there.
+	// Counted are the rungs that the round's counted requests probe anyway: the ladder sends no requests of its own
+	// there.
 	Counted map[Rung]bool
 }
 

@@ -100,7 +100,7 @@ func TestObjectStore(t *testing.T) {
 		for name, at := range map[string]string{
 			"a bucket that is not there": strings.Replace(location("", endpoint), objectstore.Bucket,
 				"another-bucket", 1),
-			"a wrong secret":             location("", endpoint),
+			"a wrong secret": location("", endpoint),
 		} {
 			t.Run(name, func(t *testing.T) {
 				secret := objectstore.Secret

@@ -41,8 +41,8 @@ func Start(t *testing.T, root, address string, in ...string) Server {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	command := append(slices.Clone(in), program, "--access", Key, "--secret", Secret, "--port", address, "posix", "--sidecar",
-		t.TempDir(), data)
+	command := append(slices.Clone(in), program, "--access", Key, "--secret", Secret, "--port", address, "posix",
+		"--sidecar", t.TempDir(), data)
 	server := exec.CommandContext(ctx, command[0], command[1:]...)
 	out, err := server.StdoutPipe()
 	if err != nil {
