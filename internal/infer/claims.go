@@ -10,9 +10,9 @@ const (
 	// alike is the difference in nats below which two explanations count as equally good.
 	alike = 2.0
 	// temperature spreads the confidence over explanations that are close to each other, in nats.
-	temperature = 3.0
+	temperature = 1.5
 	// far is how many nats behind the best an explanation no longer matters.
-	far = 10 * temperature
+	far = 20 * temperature
 )
 
 // faults returns the accepted claims as faults, the one that explains most first.

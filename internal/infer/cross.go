@@ -194,8 +194,8 @@ func (c *crossings) services(o *ladder.Observation) {
 		node := cmp.Or(o.At, o.From)
 		c.at(answerer, node, NodePort)
 		// Node ports may work although the addresses of Services do not.
-		c.all = append(c.all, crossing{Component: Component{Part: KubeProxy, Node: node}, of: answerer, maybe: true},
-			crossing{Component: Component{Part: Service, Service: o.Service}, of: between, maybe: true})
+		c.mayMeet(answerer, node, KubeProxy)
+		c.of(Component{Part: Service, Service: o.Service})
 	case ladder.LoadBalancer:
 		c.at(asker, o.From, LoadBalancerWay)
 		c.of(Component{Part: LoadBalancer, Service: o.Service})

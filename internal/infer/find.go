@@ -15,18 +15,17 @@ import (
 // failed on paths through Services beyond what the faults of the first let expect there, and the third what failed
 // through load balancers and Ingresses, which lead to Services.
 func Find(in Input) []Fault {
-	f := finder{in: in, background: max(in.Background, leastBackground)}
-	f.in.Zones = severalNodes(in)
-	first := f.stage(func(o *ladder.Observation) bool { return !throughService(o.Rung) }, nil)
-	first = append(first, f.endpoints(first)...)
-	second := f.stage(func(o *ladder.Observation) bool { return throughService(o.Rung) && !proxied(o.Rung) }, first)
-	for i := range second {
-		if second[i].Component.Part == DNSService {
-			second[i] = f.dnsServer(second[i])
+	f := newFinder(in)
+	found := f.stage(direct, nil)
+	found = append(found, f.endpoints(found)...)
+	through := f.stage(services, found)
+	for i := range through {
+		if through[i].Component.Part == DNSService {
+			through[i] = f.dnsServer(through[i])
 		}
 	}
-	found := slices.Concat(first, second)
-	found = append(found, f.stage(func(o *ladder.Observation) bool { return proxied(o.Rung) }, found)...)
+	found = append(found, through...)
+	found = append(found, f.stage(proxies, found)...)
 	for i := range found {
 		found[i] = bySize(asReported(found[i]))
 	}
@@ -39,12 +38,14 @@ func proxied(r ladder.Rung) bool { return r == ladder.LoadBalancer || r == ladde
 // severalNodes returns the zones of the nodes that share their zone with another one. What is wrong between the only
 // node of a zone and another zone is as well the node's.
 func severalNodes(in Input) map[string]string {
-	count, seen := map[string]int{}, map[string]bool{}
+	count, seen, last := map[string]int{}, map[string]bool{}, ""
 	for i := range in.Observations {
-		if node := in.Observations[i].From; !seen[node] {
-			seen[node] = true
-			count[in.Zones[node]]++
+		node := in.Observations[i].From
+		if node == last || seen[node] {
+			continue
 		}
+		seen[node], last = true, node
+		count[in.Zones[node]]++
 	}
 	zones := make(map[string]string, len(in.Zones))
 	for node, zone := range in.Zones {
@@ -58,54 +59,103 @@ func severalNodes(in Input) map[string]string {
 type finder struct {
 	in         Input
 	background float64
+	// of has the indexes of the observations of each stage.
+	of [stages][]int
+	// suspects are the agents that were short of CPU themselves, with what they lose of what is asked of them.
+	suspects []Fault
+	// apart says that node ports work although the addresses of Services do not.
+	apart bool
+	// candidates is how many components of nodes there may be; claims about pairs have a price of their own.
+	candidates int
 }
 
-// stage searches among the observations of one stage. before are the faults of the stage before.
-func (f *finder) stage(of func(*ladder.Observation) bool, before []Fault) []Fault {
+// stage is a part of the search.
+type stage int
+
+const (
+	direct stage = iota
+	services
+	proxies
+	stages
+)
+
+func newFinder(in Input) *finder {
+	f := &finder{in: in, background: max(in.Background, leastBackground)}
+	f.in.Zones = severalNodes(in)
+	last, nodes := "", map[string]bool{}
+	for i := range in.Observations {
+		o, of := &in.Observations[i], direct
+		if o.From != last {
+			last = o.From
+			nodes[last] = true
+		}
+		if o.Answered+o.Failed() == 0 {
+			continue
+		}
+		switch {
+		case proxied(o.Rung):
+			of = proxies
+		case throughService(o.Rung):
+			of = services
+		}
+		f.of[of] = append(f.of[of], i)
+	}
+	f.candidates = candidatesOf(len(nodes))
+	if len(in.Suspect) > 0 {
+		f.suspects = f.short()
+	}
+	f.apart = f.nodePortsApart()
+	return f
+}
+
+// stage searches among the observations of one stage. before are the faults of the stages before.
+func (f *finder) stage(of stage, before []Fault) []Fault {
 	e := newEvidence(f.background)
 	var buffer []crossing
-	predict := newPrediction(slices.Concat(before, f.suspects()), f.in.Zones)
-	predict.observe(f.in.Observations)
-	predict.apart = f.apart()
-	for i := range f.in.Observations {
+	predict := newPrediction(slices.Concat(before, f.suspects), f.in.Zones)
+	predict.apart = f.apart
+	if of == proxies {
+		predict.observe(f.in.Observations, f.of[of])
+	}
+	for _, i := range f.of[of] {
 		o := &f.in.Observations[i]
-		if o.Sent <= o.Answered || !of(o) || f.suspect(o) {
+		if o.Failed() == 0 || f.suspect(o) {
 			continue
 		}
 		expected := anyway{share: f.background}
-		if throughService(o.Rung) {
+		if of != direct {
 			expected = f.anyway(predict, o)
 		}
-		buffer = f.crossed(o, predict.apart, buffer)
+		buffer = f.crossed(o, buffer)
 		e.addFailures(i, o, buffer, expected)
 	}
 	if len(e.failures) == 0 {
 		return nil
 	}
-	for i := range f.in.Observations {
+	for _, i := range f.of[of] {
 		o := &f.in.Observations[i]
-		if of(o) && o.Answered+o.Failed() > 0 && e.concerns(o, f.in.Zones) && !f.suspect(o) {
-			buffer = f.crossed(o, predict.apart, buffer)
+		if e.concerns(o, f.in.Zones) && !f.suspect(o) {
+			buffer = f.crossed(o, buffer)
 			e.addPasses(o, buffer)
 		}
 	}
-	return newSearch(e, f.background, f.candidates()).run(before)
+	return newSearch(e, f.background, f.candidates).run(before)
 }
 
-// crossed returns what an observation crosses; with apart, node ports do not cross the Service.
-func (f *finder) crossed(o *ladder.Observation, apart bool, buffer []crossing) []crossing {
+// crossed returns what an observation crosses.
+func (f *finder) crossed(o *ladder.Observation, buffer []crossing) []crossing {
 	all := crossed(o, f.in.Zones, buffer)
-	if apart && o.Rung == ladder.NodePort {
+	if f.apart && o.Rung == ladder.NodePort {
 		all = slices.DeleteFunc(all, func(c crossing) bool { return c.Part == Service })
 	}
 	return all
 }
 
-// apart reports whether node ports work although the addresses of Services do not: with some ways of translation they
+// nodePortsApart reports whether node ports work although the addresses of Services do not: with some ways of translation they
 // share everything, with others nothing.
-func (f *finder) apart() bool {
+func (f *finder) nodePortsApart() bool {
 	var sent, lost [2]float64
-	for i := range f.in.Observations {
+	for _, i := range f.of[services] {
 		o, k := &f.in.Observations[i], 0
 		switch o.Rung {
 		case ladder.NodePort:
@@ -135,14 +185,14 @@ func (f *finder) anyway(p *prediction, o *ladder.Observation) anyway {
 	return a
 }
 
-// suspects returns what the agents that were short of CPU themselves lose of what is asked of them, as faults.
-func (f *finder) suspects() []Fault {
+// short returns what the agents that were short of CPU themselves lose of what is asked of them, as faults.
+func (f *finder) short() []Fault {
 	type counts struct{ sent, lost [buckets]float64 }
 	var all []Fault
 	seen := map[string]*counts{}
-	for i := range f.in.Observations {
+	for _, i := range f.of[direct] {
 		o := &f.in.Observations[i]
-		if !f.in.Suspect[o.To] || f.in.Suspect[o.From] || throughService(o.Rung) {
+		if !f.in.Suspect[o.To] || f.in.Suspect[o.From] {
 			continue
 		}
 		switch o.Rung {
@@ -171,15 +221,6 @@ func (f *finder) suspects() []Fault {
 // suspect reports whether an agent at one of the ends was itself the reason for failures.
 func (f *finder) suspect(o *ladder.Observation) bool {
 	return f.in.Suspect[o.From] || o.To != "" && f.in.Suspect[o.To]
-}
-
-// candidates is how many components of nodes there may be; claims about pairs have a price of their own.
-func (f *finder) candidates() int {
-	nodes := map[string]bool{}
-	for i := range f.in.Observations {
-		nodes[f.in.Observations[i].From] = true
-	}
-	return candidatesOf(len(nodes))
 }
 
 // candidatesOf is how many components there may be on the nodes.

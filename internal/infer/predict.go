@@ -270,13 +270,10 @@ type behindRung struct {
 }
 
 // observe learns what became of the probes through proxies.
-func (p *prediction) observe(observations []ladder.Observation) {
+func (p *prediction) observe(observations []ladder.Observation, of []int) {
 	const times = 3
-	for i := range observations {
+	for _, i := range of {
 		o := &observations[i]
-		if !proxied(o.Rung) {
-			continue
-		}
 		b := p.proxied[o.Rung]
 		if b == nil {
 			b = &behindRung{}

@@ -51,16 +51,50 @@ func (s *search) replace() {
 			continue
 		}
 		tried++
+		if s.halves(c) {
+			continue
+		}
 		for _, others := range s.instead(c) {
-			if s.try([]*claim{c}, others, clearly) {
+			if s.try([]*claim{c}, others, s.several) {
 				break
 			}
+		}
+		if slices.Contains(s.accepted, c) {
+			s.narrower(c)
 		}
 	}
 }
 
-// clearly is by how many nats several claims have to explain more than one claim that they replace.
-const clearly = 10
+// better reports whether the accepted claims, with a score, are better than those before with theirs.
+type better func(score float64, before []*claim, was float64) bool
+
+// several reports whether several claims may replace one: they have to explain clearly more, and each has to lose all.
+// A fault that takes some pairs of nodes and leaves others alone looks like several partial ones.
+func (s *search) several(score float64, before []*claim, was float64) bool {
+	const clearly, all = 10, 0.95
+	return score > was+clearly && !slices.ContainsFunc(s.accepted, func(c *claim) bool {
+		return !slices.Contains(before, c) && c.least() < all
+	})
+}
+
+// least is the smallest of the claim's severities for traffic that it affects.
+func (c *claim) least() float64 {
+	least := 1.0
+	for _, q := range c.severities {
+		if q > 0 {
+			least = min(least, q)
+		}
+	}
+	return least
+}
+
+// fewer reports whether fewer claims explain at least as much.
+func (s *search) fewer(score float64, before []*claim, was float64) bool {
+	return len(s.accepted) < len(before) && score > was
+}
+
+// apart reports whether what one agent asks and what it answers explain more on their own.
+func (s *search) apart(score float64, _ []*claim, was float64) bool { return score > was }
 
 // merge looks at nodes of which several components were claimed: one alone may explain the same failures better.
 func (s *search) merge() {
@@ -71,10 +105,25 @@ func (s *search) merge() {
 		}
 	}
 	for _, node := range slices.Sorted(maps.Keys(at)) {
-		if len(at[node]) > 1 {
-			s.try(at[node], nil, 0)
+		claims := at[node]
+		if len(claims) < 2 || s.try(claims, nil, s.fewer) {
+			continue
+		}
+		for _, other := range s.beside(claims[0]) {
+			if s.try(claims, []int{other}, s.fewer) {
+				break
+			}
 		}
 	}
+}
+
+// beside are the other components of a claim's node that may explain some of the same failures.
+func (s *search) beside(c *claim) []int {
+	node := s.evidence.components[c.component].Node
+	return slices.DeleteFunc(s.neighbours(c.component), func(i int) bool {
+		of := s.evidence.components[i]
+		return of.Node != node || of.Peer != "" || i == c.component
+	})
 }
 
 // partial reports whether a claim leaves some of its traffic alone.
@@ -84,32 +133,56 @@ func (s *search) partial(c *claim) bool {
 	return most >= least && (most < nearlyAll || s.aspects[c.choice].uneven())
 }
 
-// instead returns what may stand in the place of a claim: nothing, so that the search looks for other components; parts
-// of its traffic; for an agent that asks and answers badly, both on their own.
-func (s *search) instead(c *claim) [][]claim {
-	all := [][]claim{nil}
+// instead returns the components that may stand in the place of a claim: none, so that the search looks for others, or
+// one of the same node.
+func (s *search) instead(c *claim) [][]int {
+	all := [][]int{nil}
 	of := s.evidence.components[c.component]
-	if of.Part == wholeAgent {
-		answering, ok := s.evidence.index[Component{Part: Agent, Node: of.Node}]
-		asks, also := s.evidence.index[Component{Part: asking, Node: of.Node}]
-		if ok && also {
-			all = append(all, []claim{s.strongest(answering, c), s.strongest(asks, c)})
-		}
-	}
-	if c.most() < hiding {
+	if of.Node == "" || c.most() < hiding || len(s.accepted) < 2 {
 		return all
 	}
-	for i, a := range s.aspects {
-		if narrow := !a.uneven() && a.aspect != (Aspect{}) && i != c.choice; narrow {
-			all = append(all, []claim{s.weigh(c.component, i, c)})
-		}
+	for _, i := range s.beside(c) {
+		all = append(all, []int{i})
 	}
 	return all
 }
 
-// try tries what explains the failures if others are accepted instead of some claims, and keeps that where it is
-// likelier by some nats. Of several claims the components may be claimed again, of one alone they may not.
-func (s *search) try(claims []*claim, others []claim, by float64) bool {
+// halves tries whether an agent that asks and answers badly does so differently.
+func (s *search) halves(c *claim) bool {
+	of := s.evidence.components[c.component]
+	answering, ok := s.evidence.index[Component{Part: Agent, Node: of.Node}]
+	asks, also := s.evidence.index[Component{Part: asking, Node: of.Node}]
+	return of.Part == wholeAgent && ok && also && s.try([]*claim{c}, []int{answering, asks}, s.apart)
+}
+
+// narrower tries whether a claim for a part of the traffic, beside others, explains more than one for all of it.
+func (s *search) narrower(c *claim) {
+	if c.most() < hiding {
+		return
+	}
+	for i, a := range s.aspects {
+		if a.uneven() || a.aspect == (Aspect{}) || i == c.choice {
+			continue
+		}
+		narrow := s.weigh(c.component, i, c)
+		if narrow.gain > 0 && s.attempt([]*claim{c}, []claim{narrow}, s.several) {
+			return
+		}
+	}
+}
+
+// try tries what explains the failures if others are accepted instead of some claims.
+func (s *search) try(claims []*claim, others []int, is better) bool {
+	var forced []claim
+	for _, i := range others {
+		forced = append(forced, claim{component: i, choice: -1})
+	}
+	return s.attempt(claims, forced, is)
+}
+
+// attempt accepts others instead of some claims, and keeps them where that is better. Of several claims the components
+// may be claimed again, of one alone they may not.
+func (s *search) attempt(claims []*claim, others []claim, is better) bool {
 	const more = 8
 	before := slices.Clone(s.accepted)
 	severities := make([][buckets]float64, len(before))
@@ -130,15 +203,19 @@ func (s *search) try(claims []*claim, others []claim, by float64) bool {
 		}
 	}
 	for _, other := range others {
+		if other.choice < 0 {
+			other = s.strongest(other.component, nil)
+		}
 		if other.gain > 0 {
 			s.accept(&other)
 		}
 	}
+	s.settle()
 	s.grow(more)
 	for _, i := range banned {
 		delete(s.banned, i)
 	}
-	if s.score() > score+by {
+	if is(s.score(), before, score) {
 		s.grow(more)
 		return true
 	}

@@ -18,8 +18,8 @@ const wholeService = 0.9
 func (f *finder) endpoints(before []Fault) []Fault {
 	const silenced, turns = 0.5, 8
 	var all []Fault
-	p := newPrediction(slices.Concat(before, f.suspects()), f.in.Zones)
-	for _, service := range f.services() {
+	p := newPrediction(slices.Concat(before, f.suspects), f.in.Zones)
+	for _, service := range f.names() {
 		a := f.answers(service)
 		each := float64(a.answers) / float64(max(1, len(a.family)))
 		if each < turns || len(a.family) < 2 {
@@ -31,7 +31,7 @@ func (f *finder) endpoints(before []Fault) []Fault {
 				continue
 			}
 			// By chance so much silence is as likely as e to the power of minus the expected answers.
-			stands := each - priceOf(f.candidates())
+			stands := each - priceOf(f.candidates)
 			if stands <= 0 {
 				continue
 			}
@@ -48,13 +48,12 @@ func (f *finder) endpoints(before []Fault) []Fault {
 	return all
 }
 
-// services are the Services whose requests failed, sorted.
-func (f *finder) services() []string {
+// names are the Services whose requests failed, sorted.
+func (f *finder) names() []string {
 	names := map[string]bool{}
-	for i := range f.in.Observations {
+	for _, i := range f.of[services] {
 		o := &f.in.Observations[i]
-		if o.Failed() > 0 && len(o.Backends) > 0 && o.Rung != ladder.DNSService && throughService(o.Rung) &&
-			!proxied(o.Rung) {
+		if o.Failed() > 0 && len(o.Backends) > 0 && o.Rung != ladder.DNSService {
 			names[o.Service] = true
 		}
 	}
@@ -75,9 +74,10 @@ type answers struct {
 // answers returns what came through a Service. What an Ingress asks without the Service's address is left out.
 func (f *finder) answers(service string) answers {
 	a := answers{by: map[string]uint64{}, family: map[string]topology.Family{}}
-	for i := range f.in.Observations {
+	sets := map[setClass]bool{}
+	for _, i := range f.of[services] {
 		o := &f.in.Observations[i]
-		if o.Service != service || !throughService(o.Rung) || proxied(o.Rung) {
+		if o.Service != service {
 			continue
 		}
 		if a.failed += o.Failed(); o.Failed() > 0 {
@@ -91,6 +91,15 @@ func (f *finder) answers(service string) answers {
 			a.by[node] += n
 			a.answers += n
 		}
+		if len(o.Backends) == 0 {
+			continue
+		}
+		// Most observations have the same backends, of which there may be thousands.
+		set := setClass{o.Service, o.Family, len(o.Backends), o.Backends[0], o.Backends[len(o.Backends)-1]}
+		if sets[set] {
+			continue
+		}
+		sets[set] = true
 		for _, node := range o.Backends {
 			a.family[node] = o.Family
 		}

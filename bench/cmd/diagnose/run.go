@@ -179,6 +179,7 @@ func show(out io.Writer, commit string, results []table.Result) (status int) {
 		}
 	}
 	printTable(out, lines)
+	printTable(out, reliability(results))
 	for i, r := range results {
 		if r.GaveUp > 0 {
 			fmt.Fprintf(out, "row %d was ended within a trial after %.0f s of CPU time\n", i, r.GaveUp)
