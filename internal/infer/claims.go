@@ -64,7 +64,7 @@ func (s *search) rivals(of *claim, gain float64) []claim {
 		if i == of.component || s.barred(i, of) {
 			continue
 		}
-		if c := s.strongest(i, of); c.gain >= gain-far {
+		if c := s.stronger(i, of, gain-far); c.gain >= gain-far {
 			all = append(all, c)
 		}
 	}

@@ -229,9 +229,15 @@ func (c *claim) moved(other *claim) bool {
 }
 
 // strongest returns the aspect of the component that explains most beside the accepted claims but one.
-func (s *search) strongest(component int, but *claim) claim {
+func (s *search) strongest(component int, but *claim) claim { return s.stronger(component, but, 0) }
+
+// stronger returns the same, where it can gain a number of nats at all; else a claim without any gain.
+func (s *search) stronger(component int, but *claim, least float64) claim {
 	s.load(component, but)
 	best := claim{component: component, gain: math.Inf(-1)}
+	if s.scale.most(s.background)-s.price < least {
+		return best
+	}
 	for i := range s.aspects {
 		if c := s.judge(component, i); c.gain > best.gain {
 			best = c

@@ -43,6 +43,17 @@ func (s *scale) add(b bucket, expected, count float64) {
 	w.count += count
 }
 
+// most is by how many nats a fault could make the failures likelier at best.
+func (s *scale) most(background float64) (nats float64) {
+	for b := range s.fresh {
+		nats -= s.fresh[b] * math.Log(background)
+		for _, w := range s.known[b] {
+			nats -= w.count * math.Log(w.expected)
+		}
+	}
+	return nats
+}
+
 // fit is a severity and by how many nats the observations are likelier with it than without.
 type fit struct{ severity, gain float64 }
 
