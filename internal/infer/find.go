@@ -151,8 +151,8 @@ func (f *finder) crossed(o *ladder.Observation, buffer []crossing) []crossing {
 	return all
 }
 
-// nodePortsApart reports whether node ports work although the addresses of Services do not: with some ways of translation they
-// share everything, with others nothing.
+// nodePortsApart reports whether node ports work although the addresses of Services do not: with some ways of
+// translation they share everything, with others nothing.
 func (f *finder) nodePortsApart() bool {
 	var sent, lost [2]float64
 	for _, i := range f.of[services] {
