@@ -161,7 +161,7 @@ func (c *crossings) podToPod(from, to string) {
 	if from == to {
 		// From a pod to itself, by the address of a Service.
 		c.at(asker, from, PodNetwork, PolicyOut, Forwarding)
-		c.at(answerer, from, PolicyIn)
+		c.at(answerer, from, PolicyIn, Agent, wholeAgent)
 		return
 	}
 	c.at(asker, from, asking, wholeAgent, PodNetwork, PolicyOut, Forwarding, Overlay)

@@ -40,11 +40,19 @@ type evidence struct {
 	touching [][]int
 	// origins has, by component, where the probes that it may have made fail began.
 	origins []origins
-	// places are the nodes of the components, wide the rungs with components of the whole cluster, zonePairs the pairs
-	// of zones: an observation that touches none of them proves nothing about any component.
+	// most is, by component, by how many nats a fault could explain its failures at best; rungs is a rung on which it
+	// failed. kept are the components that may be claimed.
+	most  []float64
+	rungs []ladder.Rung
+	kept  []bool
+	// places are the nodes of the components kept, wide the rungs with components of the whole cluster, zonePairs the
+	// pairs of zones: an observation that touches none of them proves nothing about any component.
 	places    map[string]bool
 	wide      map[ladder.Rung]bool
 	zonePairs map[[2]string]bool
+	// began is the node at which the last observation began that was looked up, and begins whether it is among places.
+	began  string
+	begins bool
 }
 
 func newEvidence(background float64) *evidence {
@@ -64,17 +72,31 @@ func (e *evidence) component(c Component, rung ladder.Rung) int {
 	e.passed = append(e.passed, [buckets]float64{})
 	e.touching = append(e.touching, nil)
 	e.origins = append(e.origins, origins{})
-	switch {
-	case c.Part == ZonePair || c.Part == ZonePodPair:
-		e.zonePairs[[2]string{c.Node, c.Peer}] = true
-	case c.Node == "":
-		for _, r := range rungsOf(c.Part, rung) {
-			e.wide[r] = true
-		}
-	default:
-		e.places[c.Node] = true
-	}
+	e.most = append(e.most, 0)
+	e.rungs = append(e.rungs, rung)
 	return i
+}
+
+// keep leaves components out of whose failures, whatever passed, no claim of a price can be made: of a large cluster
+// these are most, since background loss touches all of them. It is called between adding failures and passes.
+func (e *evidence) keep(price float64) {
+	e.kept = make([]bool, len(e.components))
+	for i, c := range e.components {
+		if e.most[i] <= price {
+			continue
+		}
+		e.kept[i] = true
+		switch {
+		case c.Part == ZonePair || c.Part == ZonePodPair:
+			e.zonePairs[[2]string{c.Node, c.Peer}] = true
+		case c.Node == "":
+			for _, r := range rungsOf(c.Part, e.rungs[i]) {
+				e.wide[r] = true
+			}
+		default:
+			e.places[c.Node] = true
+		}
+	}
 }
 
 // rungsOf returns the rungs that cross a component of the whole cluster which failed on a rung.
@@ -110,22 +132,59 @@ func (e *evidence) addFailures(n int, o *ladder.Observation, crossed []crossing,
 				continue
 			}
 			f.candidates = append(f.candidates, i)
+			e.most[i] -= f.independent * math.Log(f.base)
 			e.touching[i] = append(e.touching[i], len(e.failures))
 		}
 		e.failures = append(e.failures, f)
 	}
 }
 
-// concerns reports whether the observation may cross one of the components.
-func (e *evidence) concerns(o *ladder.Observation, zones map[string]string) bool {
-	if e.wide[o.Rung] || e.places[o.From] || o.To != "" && e.places[o.To] || o.At != "" && e.places[o.At] {
-		return true
+// concerns reports whether the observation may cross one of the components kept that are no pair of zones.
+func (e *evidence) concerns(o *ladder.Observation) bool {
+	if o.From != e.began {
+		// Observations that began at one node follow each other.
+		e.began, e.begins = o.From, e.places[o.From]
 	}
-	if len(e.zonePairs) == 0 {
-		return false
+	return e.begins || o.To != "" && e.places[o.To] || o.At != "" && e.places[o.At] || e.wide[o.Rung]
+}
+
+// zoneClass is what counts of an observation for pairs of zones alone.
+type zoneClass struct {
+	rung   ladder.Rung
+	zones  [2]string
+	bucket bucket
+}
+
+// addZonePasses adds what passed between two zones, for an observation that concerns nothing else, to the sums.
+func (e *evidence) addZonePasses(o *ladder.Observation, zones map[string]string, sums map[zoneClass]float64) {
+	if len(e.zonePairs) == 0 || o.To == "" || o.Answered == 0 {
+		return
 	}
 	a, b := zones[o.From], zones[o.To]
-	return e.zonePairs[[2]string{min(a, b), max(a, b)}]
+	pair := [2]string{min(a, b), max(a, b)}
+	if a == b || !e.zonePairs[pair] {
+		return
+	}
+	sums[zoneClass{o.Rung, pair, bucketOf(o)}] += float64(o.Answered)
+}
+
+// closeZones counts the sums of what passed between zones.
+func (e *evidence) closeZones(sums map[zoneClass]float64) {
+	for class, passed := range sums {
+		parts := []Part{ZonePair, ZonePodPair}
+		switch class.rung {
+		case ladder.HostToHost, ladder.PodToHost:
+			// What a pod gets back from a host may come through the pod network; its passing proves nothing.
+			parts = parts[:1]
+		case ladder.SecondInterface:
+			continue
+		}
+		for _, part := range parts {
+			if i, ok := e.index[Component{Part: part, Node: class.zones[0], Peer: class.zones[1]}]; ok {
+				e.passed[i][class.bucket] += passed
+			}
+		}
+	}
 }
 
 // addPasses counts what passed through the components that may have caused a failure; all others need no count. A
@@ -138,7 +197,7 @@ func (e *evidence) addPasses(o *ladder.Observation, crossed []crossing) {
 	b := bucketOf(o)
 	for _, c := range crossed {
 		i, ok := e.index[c.Component]
-		if !ok || c.maybe && o.Failed() == 0 {
+		if !ok || !e.kept[i] || c.maybe && o.Failed() == 0 {
 			// Where some of the same probes fail, those that pass had the same chance to cross the component.
 			continue
 		}

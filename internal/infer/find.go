@@ -37,18 +37,13 @@ func proxied(r ladder.Rung) bool { return r == ladder.LoadBalancer || r == ladde
 
 // severalNodes returns the zones of the nodes that share their zone with another one. What is wrong between the only
 // node of a zone and another zone is as well the node's.
-func severalNodes(in Input) map[string]string {
-	count, seen, last := map[string]int{}, map[string]bool{}, ""
-	for i := range in.Observations {
-		node := in.Observations[i].From
-		if node == last || seen[node] {
-			continue
-		}
-		seen[node], last = true, node
-		count[in.Zones[node]]++
+func severalNodes(all map[string]string, asking map[string]bool) map[string]string {
+	count := map[string]int{}
+	for node := range asking {
+		count[all[node]]++
 	}
-	zones := make(map[string]string, len(in.Zones))
-	for node, zone := range in.Zones {
+	zones := make(map[string]string, len(all))
+	for node, zone := range all {
 		if count[zone] > 1 {
 			zones[node] = zone
 		}
@@ -59,8 +54,8 @@ func severalNodes(in Input) map[string]string {
 type finder struct {
 	in         Input
 	background float64
-	// of has the indexes of the observations of each stage.
-	of [stages][]int
+	// of has the indexes of the observations of each stage, failed of those with failures.
+	of, failed [stages][]int
 	// suspects are the agents that were short of CPU themselves, with what they lose of what is asked of them.
 	suspects []Fault
 	// apart says that node ports work although the addresses of Services do not.
@@ -81,7 +76,7 @@ const (
 
 func newFinder(in Input) *finder {
 	f := &finder{in: in, background: max(in.Background, leastBackground)}
-	f.in.Zones = severalNodes(in)
+	f.of[direct] = make([]int, 0, len(in.Observations))
 	last, nodes := "", map[string]bool{}
 	for i := range in.Observations {
 		o, of := &in.Observations[i], direct
@@ -99,17 +94,24 @@ func newFinder(in Input) *finder {
 			of = services
 		}
 		f.of[of] = append(f.of[of], i)
+		if o.Failed() > 0 {
+			f.failed[of] = append(f.failed[of], i)
+		}
 	}
+	f.in.Zones = severalNodes(in.Zones, nodes)
 	f.candidates = candidatesOf(len(nodes))
 	if len(in.Suspect) > 0 {
 		f.suspects = f.short()
 	}
-	f.apart = f.nodePortsApart()
+	f.apart = len(f.failed[services]) > 0 && f.nodePortsApart()
 	return f
 }
 
 // stage searches among the observations of one stage. before are the faults of the stages before.
 func (f *finder) stage(of stage, before []Fault) []Fault {
+	if len(f.failed[of]) == 0 {
+		return nil
+	}
 	e := newEvidence(f.background)
 	var buffer []crossing
 	predict := newPrediction(slices.Concat(before, f.suspects), f.in.Zones)
@@ -117,9 +119,9 @@ func (f *finder) stage(of stage, before []Fault) []Fault {
 	if of == proxies {
 		predict.observe(f.in.Observations, f.of[of])
 	}
-	for _, i := range f.of[of] {
+	for _, i := range f.failed[of] {
 		o := &f.in.Observations[i]
-		if o.Failed() == 0 || f.suspect(o) {
+		if f.suspect(o) {
 			continue
 		}
 		expected := anyway{share: f.background}
@@ -132,14 +134,22 @@ func (f *finder) stage(of stage, before []Fault) []Fault {
 	if len(e.failures) == 0 {
 		return nil
 	}
+	search := newSearch(e, f.background, f.candidates)
+	e.keep(search.price)
+	between := map[zoneClass]float64{}
 	for _, i := range f.of[of] {
 		o := &f.in.Observations[i]
-		if e.concerns(o, f.in.Zones) && !f.suspect(o) {
+		switch {
+		case f.suspect(o):
+		case e.concerns(o) || o.Failed() > 0:
 			buffer = f.crossed(o, buffer)
 			e.addPasses(o, buffer)
+		default:
+			e.addZonePasses(o, f.in.Zones, between)
 		}
 	}
-	return newSearch(e, f.background, f.candidates).run(before)
+	e.closeZones(between)
+	return search.run(before)
 }
 
 // crossed returns what an observation crosses.

@@ -66,10 +66,10 @@ func behind(first, second Component) bool {
 	return false
 }
 
-// network reports whether the part carries all traffic of a node's pods.
+// network reports whether the part carries all traffic of a node's pods, in both directions.
 func network(p Part) bool {
 	switch p {
-	case NodeNetwork, inbound, Overlay, Forwarding, PodNetwork, PolicyIn, PolicyOut, Agent:
+	case NodeNetwork, inbound, Overlay, Forwarding, PodNetwork:
 		return true
 	}
 	return false

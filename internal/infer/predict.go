@@ -260,7 +260,7 @@ func (p *prediction) servers(node string) {
 }
 
 // proxyMargin is how much more often than its share a proxy may meet what fails: it tries others in its stead.
-const proxyMargin = 1.5
+const proxyMargin = 1.2
 
 // behindRung is what is known of the probes through load balancers, or Ingresses.
 type behindRung struct {

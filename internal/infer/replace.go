@@ -88,9 +88,11 @@ func (c *claim) least() float64 {
 	return least
 }
 
-// fewer reports whether fewer claims explain at least as much.
-func (s *search) fewer(score float64, before []*claim, was float64) bool {
-	return len(s.accepted) < len(before) && score > was
+// fewer reports whether fewer claims explain as much, but for a slack in nats.
+func (s *search) fewer(slack float64) better {
+	return func(score float64, before []*claim, was float64) bool {
+		return len(s.accepted) < len(before) && score > was-slack
+	}
 }
 
 // apart reports whether what one agent asks and what it answers explain more on their own.
@@ -106,15 +108,42 @@ func (s *search) merge() {
 	}
 	for _, node := range slices.Sorted(maps.Keys(at)) {
 		claims := at[node]
-		if len(claims) < 2 || s.try(claims, nil, s.fewer) {
+		if len(claims) < 2 || s.try(claims, nil, s.fewer(0)) {
 			continue
 		}
-		for _, other := range s.beside(claims[0]) {
-			if s.try(claims, []int{other}, s.fewer) {
-				break
+		fewer, best, top := s.fewer(s.slack(claims)), -1, math.Inf(-1)
+		for _, other := range append(s.beside(claims[0]), claims[0].component) {
+			s.try(claims, []int{other}, func(score float64, before []*claim, was float64) bool {
+				if fewer(score, before, was) && score > top {
+					best, top = other, score
+				}
+				return false
+			})
+		}
+		if best >= 0 {
+			s.try(claims, []int{best}, fewer)
+		}
+	}
+}
+
+// slack is by how many nats one claim may explain less than several of which some are partial: those fit chance well,
+// where a fault takes some pairs of nodes and leaves others alone.
+func (s *search) slack(claims []*claim) float64 {
+	const share, all = 0.05, 0.95
+	if !slices.ContainsFunc(claims, func(c *claim) bool { return c.most() < all }) {
+		return 0
+	}
+	var explained float64
+	seen := map[int]bool{}
+	for _, c := range claims {
+		for _, n := range s.evidence.touching[c.component] {
+			if f := &s.evidence.failures[n]; !seen[n] && c.severities[f.bucket] > 0 {
+				seen[n] = true
+				explained += f.explained()
 			}
 		}
 	}
+	return share * explained
 }
 
 // beside are the other components of a claim's node that may explain some of the same failures.
@@ -203,6 +232,13 @@ func (s *search) attempt(claims []*claim, others []claim, is better) bool {
 		}
 	}
 	for _, other := range others {
+		for _, i := range s.beside(&other) {
+			// Of several claims at a node one alone shall stand for all.
+			if len(claims) > 1 && !s.banned[i] {
+				s.banned[i] = true
+				banned = append(banned, i)
+			}
+		}
 		if other.choice < 0 {
 			other = s.strongest(other.component, nil)
 		}

@@ -51,9 +51,9 @@ func (f *finder) endpoints(before []Fault) []Fault {
 // names are the Services whose requests failed, sorted.
 func (f *finder) names() []string {
 	names := map[string]bool{}
-	for _, i := range f.of[services] {
+	for _, i := range f.failed[services] {
 		o := &f.in.Observations[i]
-		if o.Failed() > 0 && len(o.Backends) > 0 && o.Rung != ladder.DNSService {
+		if len(o.Backends) > 0 && o.Rung != ladder.DNSService {
 			names[o.Service] = true
 		}
 	}

@@ -79,7 +79,7 @@ func (s *search) run(before []Fault) []Fault {
 	s.before = before
 	s.best = make([]claim, len(s.evidence.components))
 	for i := range s.evidence.components {
-		if len(s.evidence.touching[i]) > 0 {
+		if s.evidence.kept[i] {
 			s.active = append(s.active, i)
 			s.best[i] = s.strongest(i, nil)
 		}
@@ -174,7 +174,7 @@ func (s *search) neighbours(component int) []int {
 	var all []int
 	for _, n := range s.evidence.touching[component] {
 		for _, i := range s.evidence.failures[n].candidates {
-			if !seen[i] {
+			if !seen[i] && s.evidence.kept[i] {
 				seen[i] = true
 				all = append(all, i)
 			}

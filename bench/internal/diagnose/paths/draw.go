@@ -104,6 +104,10 @@ func aspect(part infer.Part, random *rand.Rand) infer.Aspect {
 		// network.
 		some = some[:3]
 	}
+	if part == infer.Forwarding {
+		// What forwards packets does not look at their sizes.
+		some = slices.DeleteFunc(some, func(a infer.Aspect) bool { return a.Large })
+	}
 	return some[random.IntN(len(some))]
 }
 
