@@ -4,8 +4,9 @@
 // of the traffic that it affects, and the share of that traffic that it loses. The faults that are found are those that
 // make the observations most likely, each held against a price for claiming it. The method is the greedy search for the
 // most likely faults in a noisy-OR network (Harsh et al., "Flock: Accurate Network Fault Localization at Scale",
-// CoNEXT 2023), in two stages: what leads through Services only explains what the paths to single pods leave
-// unexplained.
+// CoNEXT 2023), with severities that are fitted together and faults that are taken back, in three stages: what leads
+// through Services only explains what the paths to single pods leave unexplained, and what leads through load balancers
+// only what the Services leave.
 package infer
 
 import "kdoctor.io/kdoctor/internal/ladder"
@@ -15,8 +16,8 @@ type Part string
 
 // The parts.
 const (
-	// Agent is the answering process of the agent in the pod of a node, HostAgent that in the host network. What keeps
-	// an agent from asking is for Input.Suspect.
+	// Agent is the agent's process in the pod of a node, HostAgent that in the host network: it answers badly, or asks
+	// badly, or both. What an agent says of itself is for Input.Suspect.
 	Agent     Part = "agent"
 	HostAgent Part = "host agent"
 	// PodNetwork is the pod's interface and its link to the node: the CNI plugin's work on the node.
@@ -131,11 +132,11 @@ func (f Fault) Observations() []int { return f.observations }
 type Input struct {
 	// Zones has the zone of each node; nodes without a zone may be left out.
 	Zones map[string]string
-	// Suspect are nodes whose agent was itself short of CPU or stopped: what it asked counts for nothing, and what was
-	// asked of it counts against the agent alone.
+	// Suspect are nodes whose agent was itself short of CPU or stopped: what it asked, and what was asked of it, counts
+	// for nothing, and requests through Services are expected to fail there as often as others do.
 	Suspect map[string]bool
 	// Background is the share of probes that is lost without a fault, by past rounds; 0 stands for the least that can
-	// be assumed, 2e-5.
+	// be assumed, 1e-4.
 	Background float64
 	// Pods has the node of each pod that Peers of observations name; a name that is missing is taken to be a node's.
 	Pods         map[string]string
