@@ -357,9 +357,16 @@ func (c *campaign) write() error {
 	if c.options.results == "" {
 		return nil
 	}
-	name := fmt.Sprintf("%s-campaign-%dnodes-%s-%s-hosts-%t.jsonl", time.Now().Format(time.DateOnly), c.options.nodes,
-		c.options.overlay, c.options.proxy, c.options.hosts)
-	file, err := os.Create(filepath.Join(c.options.results, name))
+	words := []string{time.Now().Format(time.DateOnly), "campaign", fmt.Sprintf("%dnodes", c.options.nodes),
+		c.options.overlay, c.options.proxy}
+	for word, holds := range map[string]bool{"hosts": c.options.hosts, "pairs": c.options.pairs,
+		c.options.target: c.options.target != "all"} {
+		if holds {
+			words = append(words, word)
+		}
+	}
+	slices.Sort(words[5:])
+	file, err := os.Create(filepath.Join(c.options.results, strings.Join(words, "-")+".jsonl"))
 	if err != nil {
 		return fmt.Errorf("write the results: %w", err)
 	}
