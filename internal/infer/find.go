@@ -23,6 +23,7 @@ func Find(in Input) []Fault {
 		if through[i].Component.Part == DNSService {
 			through[i] = f.dnsServer(through[i])
 		}
+		through[i] = f.unseen(through[i])
 	}
 	found = append(found, through...)
 	found = append(found, f.stage(proxies, found)...)
