@@ -16,8 +16,8 @@ const (
 )
 
 // unseen returns the fault that a slight loss of requests to a Service is, where the probes past Services are too few
-// to show the same loss of one node's network. The network of a node loses what the node asks, and, of what others ask, as
-// much as is led to the node; the Service, or a kube-proxy, is then one explanation among others.
+// to show the same loss of one node's network. The network of a node loses what the node asks, and, of what others ask,
+// as much as is led to the node; the Service, or a kube-proxy, is then one explanation among others.
 func (f *finder) unseen(of Fault) Fault {
 	if of.Component.Part != Service && of.Component.Part != KubeProxy || of.Severity > slight ||
 		f.answeredOtherwise(of) {
