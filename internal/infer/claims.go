@@ -31,7 +31,7 @@ func (s *search) faults() []Fault {
 func (s *search) fault(c *claim) Fault {
 	best := s.weigh(c.component, c.choice, c)
 	f := Fault{Component: s.evidence.components[c.component], Aspect: s.aspects[c.choice].aspect,
-		Severity: c.most(), by: c.severities, Stands: best.gain, Behind: math.Inf(1)}
+		Severity: c.most(), by: s.everywhere(c), Stands: best.gain, Behind: math.Inf(1)}
 	s.account(c, &f)
 	other := 0.0
 	for _, r := range s.rivals(c, best.gain) {
@@ -55,6 +55,43 @@ func (s *search) fault(c *claim) Fault {
 	// A claim that barely pays its price is less sure than one without a rival.
 	f.Confidence *= 1 - math.Exp(-(best.gain+1)/temperature)
 	return f
+}
+
+// everywhere returns the severities of an accepted claim. A network of which the probes saw no traffic of some class
+// loses it as other traffic of the same family.
+func (s *search) everywhere(c *claim) [buckets]float64 {
+	if !carriesAll(s.evidence.components[c.component].Part) {
+		return c.severities
+	}
+	var seen [buckets]bool
+	for b, n := range s.evidence.passed[c.component] {
+		seen[b] = n > 0
+	}
+	for _, n := range s.evidence.touching[c.component] {
+		seen[s.evidence.failures[n].bucket] = true
+	}
+	filled, traffic := c.severities, s.aspects[c.choice].mask
+	for b := range filled {
+		if seen[b] || !traffic.has(bucket(b)) {
+			continue
+		}
+		for other, severity := range c.severities {
+			// What happens to large packets says nothing of small ones.
+			if other/(kinds*sizes) == b/(kinds*sizes) && other%sizes <= b%sizes {
+				filled[b] = max(filled[b], severity)
+			}
+		}
+	}
+	return filled
+}
+
+// carriesAll reports whether packets of all protocols cross the part alike.
+func carriesAll(p Part) bool {
+	switch p {
+	case NodeNetwork, inbound, plain, NodePair, ZonePair, PodNetwork, Forwarding, Overlay, PodPair, ZonePodPair:
+		return true
+	}
+	return false
 }
 
 // rivals are the claims that could stand in place of an accepted one, the best first.

@@ -30,6 +30,7 @@ type prediction struct {
 }
 
 func newPrediction(faults []Fault, zones map[string]string) *prediction {
+	faults = withUnderlay(faults)
 	p := &prediction{known: faults, faults: map[Component][]int{}, zones: zones, nodes: map[string]bool{},
 		proxied: map[ladder.Rung]*behindRung{}, proxies: map[proxyClass]float64{}, means: map[meanClass]float64{},
 		sets: map[setClass]backendSet{}}
@@ -105,8 +106,10 @@ type zoneShare struct {
 	count      int
 }
 
-// meanClass is what the mean over all backends depends on: for a node at which nothing is broken, its zone.
+// meanClass is what the mean over all backends depends on: for a node at which nothing is broken, its zone. asker is
+// who asks a node port, where something is broken there.
 type meanClass struct {
+	asker    string
 	set      setClass
 	of, rung ladder.Rung
 	bucket   bucket
@@ -121,7 +124,10 @@ func (p *prediction) backends(o *ladder.Observation, rung ladder.Rung, from stri
 		return 0
 	}
 	set := setClass{o.Service, o.Family, len(o.Backends), o.Backends[0], o.Backends[len(o.Backends)-1]}
-	class := meanClass{set, o.Rung, rung, bucketOf(o), from, p.nodes[from]}
+	class := meanClass{set: set, of: o.Rung, rung: rung, bucket: bucketOf(o), from: from, broken: p.nodes[from]}
+	if o.Rung == ladder.NodePort && p.nodes[o.From] {
+		class.asker = o.From
+	}
 	if !class.broken {
 		class.from = p.zones[from]
 	}
@@ -245,6 +251,9 @@ func (p *prediction) path(rung ladder.Rung, o *ladder.Observation, from, to stri
 	case throughService(o.Rung) && to != "" && (rung == ladder.PodToPod || rung == ladder.HostToPod ||
 		rung == ladder.HostToOwnPod):
 		p.meets(Component{Part: Endpoint, Node: to, Service: o.Service})
+		if rung == ladder.HostToOwnPod {
+			p.entering(o, to)
+		}
 	}
 	return p.together(&like)
 }
