@@ -269,7 +269,7 @@ func (s symptoms) dns(loss string) cause {
 // front is a load balancer, an Ingress, or the API server.
 func (s symptoms) front(loss string) cause {
 	switch {
-	case s.fault.Component.Part == infer.APIServer:
+	case s.fault.Component.Part == infer.APIServer, s.fault.Component.Part == infer.APIServerWay:
 		return cause{"APIServerUnreachable", "its cluster address gives no connection (" + loss + ")", ""}
 	case s.own && s.fault.Component.Part != infer.Ingress && s.fault.Component.Part != infer.IngressWay:
 		return cause{"HairpinOff", "the load balancer leads no connection back to the pod that it comes from (" + loss + ")",

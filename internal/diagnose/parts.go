@@ -69,6 +69,8 @@ func parts() []part {
 			"other Services fail from this node as well"},
 		{infer.APIServer, "APIServerFault", "the API server and the endpoints of the Service kubernetes in namespace default",
 			"other Services fail from the same nodes as well"},
+		{infer.APIServerWay, "APIServerWayFault", "network policies and firewalls between the node and the API server",
+			"other Services fail from this node as well"},
 		{infer.SecondInterface, "SecondInterfaceFault", "the further interface of the node's pod, its parent on the node, and Multus",
 			"other pods' further interfaces fail as well"},
 		{infer.SecondNetwork, "SecondNetworkFault", "the further network between the nodes: VLAN, switch and addresses",

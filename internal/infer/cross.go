@@ -206,7 +206,7 @@ func (c *crossings) services(o *ladder.Observation) {
 		c.at(asker, o.From, DNSWay, KubeProxy)
 		c.of(Component{Part: DNSService})
 	case ladder.APIServer:
-		c.at(asker, o.From, KubeProxy)
+		c.at(asker, o.From, APIServerWay, KubeProxy)
 		c.of(Component{Part: APIServer})
 	}
 }

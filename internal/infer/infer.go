@@ -73,8 +73,9 @@ const (
 	DNSServer  Part = "DNS server"
 	DNSService Part = "DNS Service"
 	DNSWay     Part = "way to DNS"
-	// APIServer is the API server or its Service's address.
-	APIServer Part = "API server"
+	// APIServer is the API server or its Service's address, APIServerWay one node's way to it.
+	APIServer    Part = "API server"
+	APIServerWay Part = "way to the API server"
 	// SecondInterface is the further interface of a node's pod, SecondNetwork the further network between nodes.
 	SecondInterface Part = "second interface"
 	SecondNetwork   Part = "second network"

@@ -53,15 +53,16 @@ func behind(first, second Component) bool {
 		return !slices.Contains([]Part{SecondInterface, DNSServer, PodNetwork, Agent}, second.Part)
 	case PodNetwork, Overlay, Forwarding:
 		return slices.Contains([]Part{Agent, Forwarding, Overlay, PolicyIn, PolicyOut, KubeProxy, NodePort, DNSWay,
-			LoadBalancerWay, IngressWay}, second.Part)
+			APIServerWay, LoadBalancerWay, IngressWay}, second.Part)
 	case PolicyOut:
-		return slices.Contains([]Part{KubeProxy, NodePort, DNSWay, LoadBalancerWay, IngressWay}, second.Part)
+		return slices.Contains([]Part{KubeProxy, NodePort, DNSWay, APIServerWay, LoadBalancerWay, IngressWay},
+			second.Part)
 	case PolicyIn, Agent:
 		return slices.Contains([]Part{PolicyIn, KubeProxy, NodePort, PodNetwork, inbound, NodeNetwork}, second.Part)
 	case HostAgent:
 		return second.Part == ProbePort || second.Part == HostRoute || second.Part == inbound
 	case KubeProxy:
-		return slices.Contains([]Part{HostRoute, NodePort, DNSWay}, second.Part)
+		return slices.Contains([]Part{HostRoute, NodePort, DNSWay, APIServerWay}, second.Part)
 	}
 	return false
 }

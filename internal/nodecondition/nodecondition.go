@@ -71,7 +71,7 @@ func Accuses(f report.Finding) bool {
 func beside() []string {
 	return []string{"Service path", "kube-proxy", "node port", "route to Services", "agent", "host agent",
 		"firewall for the probe port", "network policy, into the pod", "network policy, out of the pod", "way to DNS",
-		"way to the load balancer", "way to the Ingress", "DNS server", "second interface"}
+		"way to the API server", "way to the load balancer", "way to the Ingress", "DNS server", "second interface"}
 }
 
 // Adopt takes over a problem that another controller found, until a round says otherwise or the time for that is over.

@@ -108,7 +108,8 @@ func components() []string {
 		"overlay between two nodes",
 		"network between two nodes", "network between two zones", "overlay between two zones", "kube-proxy",
 		"route to Services", "node port", "Service endpoints", "Service", "load balancer", "way to the load balancer",
-		"Ingress", "way to the Ingress", "DNS server", "DNS Service", "way to DNS", "API server", "second interface",
+		"Ingress", "way to the Ingress", "DNS server", "DNS Service", "way to DNS", "API server",
+		"way to the API server", "second interface",
 		"second network"}
 }
 

@@ -82,7 +82,7 @@ func serviceFaults() []Fault {
 			}),
 		},
 		{
-			Name: "api-server-blocked", Row: 0, Place: OnNode, Components: []string{"API server"},
+			Name: "api-server-blocked", Row: 0, Place: OnNode, Components: []string{"way to the API server", "API server"},
 			Cause:       "APIServerUnreachable",
 			Description: "The node's firewall drops the pods' connections to the API server.",
 			Plan: only(func(s *Scene) []Step {
