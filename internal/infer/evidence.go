@@ -36,6 +36,9 @@ type evidence struct {
 	index      map[Component]int
 	passed     [][buckets]float64
 	failures   []failing
+	// weights has, by observation, the share of its failures that count where known faults let expect some: as many of
+	// its passes count.
+	weights map[int]float64
 	// touching has, by component, the failures that it may have caused.
 	touching [][]int
 	// origins has, by component, where the probes that it may have made fail began.
@@ -56,8 +59,9 @@ type evidence struct {
 }
 
 func newEvidence(background float64) *evidence {
-	return &evidence{background: background, index: map[Component]int{}, places: map[string]bool{},
-		wide: map[ladder.Rung]bool{}, zonePairs: map[[2]string]bool{}}
+	return &evidence{background: background, index: map[Component]int{}, weights: map[int]float64{},
+		places: map[string]bool{},
+		wide:   map[ladder.Rung]bool{}, zonePairs: map[[2]string]bool{}}
 }
 
 // component returns the index of a component that an observation of the rung crosses.
@@ -110,6 +114,9 @@ func rungsOf(part Part, failed ladder.Rung) []ladder.Rung {
 // addFailures adds the failed probes of an observation.
 func (e *evidence) addFailures(n int, o *ladder.Observation, crossed []crossing, expected anyway) {
 	b := bucketOf(o)
+	if failed := float64(o.Failed()); expected.share > e.background && failed > 0 {
+		e.weights[n] = min(1, expected.independent/failed)
+	}
 	for _, failure := range slices.Sorted(maps.Keys(o.Failures)) {
 		count := o.Failures[failure]
 		if count == 0 {
@@ -189,21 +196,24 @@ func (e *evidence) closeZones(sums map[zoneClass]float64) {
 
 // addPasses counts what passed through the components that may have caused a failure; all others need no count. A
 // connection that was made and got no reply passed through the network, and not through the process at its end.
-func (e *evidence) addPasses(o *ladder.Observation, crossed []crossing) {
+func (e *evidence) addPasses(n int, o *ladder.Observation, crossed []crossing) {
 	connected := o.Failures[ladder.NoReply] + o.Failures[ladder.BadReply]
 	if o.Answered == 0 && connected == 0 {
 		return
 	}
-	b := bucketOf(o)
+	b, weight := bucketOf(o), 1.0
+	if w, ok := e.weights[n]; ok {
+		weight = w
+	}
 	for _, c := range crossed {
 		i, ok := e.index[c.Component]
 		if !ok || !e.kept[i] || c.maybe && o.Failed() == 0 {
 			// Where some of the same probes fail, those that pass had the same chance to cross the component.
 			continue
 		}
-		e.passed[i][b] += float64(o.Answered)
+		e.passed[i][b] += weight * float64(o.Answered)
 		if connected > 0 && c.carries() {
-			e.passed[i][small(o)] += float64(connected)
+			e.passed[i][small(o)] += weight * float64(connected)
 		}
 	}
 }

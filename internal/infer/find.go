@@ -144,7 +144,7 @@ func (f *finder) stage(of stage, before []Fault) []Fault {
 		case f.suspect(o):
 		case e.concerns(o) || o.Failed() > 0:
 			buffer = f.crossed(o, buffer)
-			e.addPasses(o, buffer)
+			e.addPasses(i, o, buffer)
 		default:
 			e.addZonePasses(o, f.in.Zones, between)
 		}
