@@ -215,3 +215,17 @@ func TestSlowPathsAreFoundByTheFastOnes(t *testing.T) {
 		t.Errorf("found %+v, want a delay of node n2's network alone", found)
 	}
 }
+
+func TestProbesThatAreLateWhereManyRequestsAreFastNameNoSlowNetwork(t *testing.T) {
+	s := fourNodes(true)
+	seen := climb(s, failing("", func(ladder.Observation) bool { return false }))
+	for i := range seen {
+		seen[i].Mean = 200_000 // ns
+		if at(seen[i], "n2") && seen[i].Rung == ladder.PodToPod && !seen[i].Counted {
+			seen[i].Mean = 50_000_000
+		}
+	}
+	if _, found := diagnose.Locate(report.Round{}, verdict.Verdict{}, seen, diagnose.ClusterOf(s)); len(found) > 0 {
+		t.Errorf("found %+v, and the counted requests were fast", found)
+	}
+}

@@ -114,17 +114,40 @@ func (c clock) slowerThanBefore(o *ladder.Observation) bool {
 	return c.compared(o) && timeOf(o) > c.past[classOf(o)].slow()
 }
 
+// way is a path, whatever it was asked by.
+type way struct {
+	rung     ladder.Rung
+	from, to string
+	family   topology.Family
+}
+
+// quick are the ways on which counted requests, which are many, were as fast as on the fast ones. A few probes that
+// were late there were late by chance.
+func (c clock) quick(seen []ladder.Observation) map[way]bool {
+	quick := map[way]bool{}
+	for i := range seen {
+		o := &seen[i]
+		limit, ok := c.now[classOf(o)]
+		if ok && o.Counted && o.Answered > 0 && timeOf(o) <= limit.usual && !c.slowerThanBefore(o) {
+			quick[way{o.Rung, o.From, o.To, o.Family}] = true
+		}
+	}
+	return quick
+}
+
 // slowed returns the observations of the pods' and hosts' paths with slow in place of failed: one that is slow has
 // failed, and one that takes about as long as the fast ones has passed. Those in between are left out: they prove
 // nothing. past says whether to compare with past rounds too.
 func (c clock) slowed(seen []ladder.Observation, past bool) []ladder.Observation {
 	var result []ladder.Observation
+	quick := c.quick(seen)
 	for i := range seen {
 		o := seen[i]
 		limit, ok := c.now[classOf(&o)]
 		took, before := timeOf(&o), c.slowerThanBefore(&o)
 		slow := took > limit.slow || before && past
-		if !ok || o.Answered == 0 || !slow && (before || took > limit.usual) {
+		if !ok || o.Answered == 0 || !slow && (before || took > limit.usual) ||
+			slow && quick[way{o.Rung, o.From, o.To, o.Family}] {
 			continue
 		}
 		// Packets of one path are slow together: they count once. But chance alone makes no DNS server so slow.
