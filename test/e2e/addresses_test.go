@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -206,16 +207,15 @@ func headless(t *testing.T, l life) {
 		before.Spec.DeepCopyInto(&next.Spec)
 		next.Spec.ClusterIP, next.Spec.ClusterIPs = "", nil
 		change(next)
-		if err := l.api.Delete(t.Context(),
-			&corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: before.Namespace,
-				Name: before.Name}}); err != nil {
-			t.Fatal(err)
-		}
-		l.gone(t, 20*time.Second,
-			&corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: before.Namespace, Name: before.Name}})
-		if err := l.api.Create(t.Context(), next); err != nil {
-			t.Fatal(err)
-		}
+		// The controller makes the Service anew as soon as it misses it, which may be first.
+		eventually(t, time.Minute, "the Service is replaced", func() error {
+			err := l.api.Create(t.Context(), next.DeepCopy())
+			if err == nil {
+				return nil
+			}
+			return errors.Join(err, client.IgnoreNotFound(l.api.Delete(t.Context(), &corev1.Service{
+				ObjectMeta: metav1.ObjectMeta{Namespace: before.Namespace, Name: before.Name}})))
+		})
 	}
 	replace(func(s *corev1.Service) {
 		s.Spec.ClusterIP, s.Spec.Type, s.Spec.Ports[0].NodePort = corev1.ClusterIPNone, corev1.ServiceTypeClusterIP, 0
