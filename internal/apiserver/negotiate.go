@@ -43,13 +43,13 @@ func handlerChain(formats runtime.NegotiatedSerializer) func(http.Handler, *gene
 			}
 			api.ServeHTTP(w, req.WithContext(ctx))
 		})
-		return oneEach(genericapiserver.DefaultBuildHandlerChain(marked, config))
+		return closing(genericapiserver.DefaultBuildHandlerChain(marked, config))
 	}
 }
 
-// oneEach has every request come over a connection of its own. The API server otherwise keeps one to a leader that is
-// gone, and everybody who reads reports waits until its checks of the connection fail, which takes 45 s.
-func oneEach(chain http.Handler) http.Handler {
+// closing closes the connection of each request after its answer. The API server otherwise keeps one to a leader that
+// is gone, and everybody who reads reports waits until its checks of the connection fail, which takes 45 s.
+func closing(chain http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		w.Header().Set("Connection", "close")
 		chain.ServeHTTP(w, req)

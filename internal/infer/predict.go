@@ -30,7 +30,6 @@ type prediction struct {
 }
 
 func newPrediction(faults []Fault, zones map[string]string) *prediction {
-	faults = withUnderlay(faults)
 	p := &prediction{known: faults, faults: map[Component][]int{}, zones: zones, nodes: map[string]bool{},
 		proxied: map[ladder.Rung]*behindRung{}, proxies: map[proxyClass]float64{}, means: map[meanClass]float64{},
 		sets: map[setClass]backendSet{}}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -43,7 +44,7 @@ func TestInstallation(t *testing.T) {
 			outlived(t, c, store.Folder)
 		}},
 		{"a store that stands still costs no round, and readers are told in time", func(t *testing.T) {
-			stalled(t, c, store.Process)
+			stalled(t, c, store)
 		}},
 		{"what a quota refuses is told in its own words", func(t *testing.T) { refusedByQuota(t, c) }},
 		{"a namespace that is deleted with the controller in it blocks no other", func(t *testing.T) { deleted(t, c) }},
@@ -60,16 +61,7 @@ func outlived(t *testing.T, c *cluster.Cluster, bucket string) {
 	apply(t, c, "kept", small("kept"))
 	finished(t, c, "kept")
 	before := reportOf(t, c, "kept")
-	var objects []string
-	if err := filepath.WalkDir(bucket, func(path string, d os.DirEntry, err error) error {
-		if err == nil && !d.IsDir() {
-			objects = append(objects, strings.TrimPrefix(path, bucket))
-		}
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("the bucket has %v", objects)
+	t.Logf("the bucket has %v", objects(t, bucket))
 	kubectl(t, c, "delete", "pod", "--namespace", cluster.Namespace, first.Name, "--grace-period=0", "--force")
 	began := time.Now()
 	eventually(t, time.Minute, "another one leads", func() error {
@@ -91,19 +83,35 @@ func outlived(t *testing.T, c *cluster.Cluster, bucket string) {
 	}
 }
 
+// objects are the names of the files below the bucket's folder.
+func objects(t *testing.T, bucket string) []string {
+	t.Helper()
+	var names []string
+	if err := filepath.WalkDir(bucket, func(path string, d os.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			names = append(names, strings.TrimPrefix(path, bucket))
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
 // stalled stops the object store while a round ends. Readers must not wait for it longer than they said, and the round
 // is written once the store goes on.
-func stalled(t *testing.T, c *cluster.Cluster, store *os.Process) {
+func stalled(t *testing.T, c *cluster.Cluster, store objectstore.Server) {
 	leader(t, c)
 	apply(t, c, "before", small("before"))
 	finished(t, c, "before")
 	apply(t, c, "stalled", small("stalled"))
 	ongoing(t, c, "stalled")
-	if err := store.Signal(syscall.SIGSTOP); err != nil {
+	if err := store.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
+	stored := objects(t, store.Folder)
 	goOn := func() {
-		if err := store.Signal(syscall.SIGCONT); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		if err := store.Process.Signal(syscall.SIGCONT); err != nil && !errors.Is(err, os.ErrProcessDone) {
 			t.Error(err)
 		}
 	}
@@ -116,6 +124,9 @@ func stalled(t *testing.T, c *cluster.Cluster, store *os.Process) {
 		t.Errorf("a reader who gave the request 5 s waited for %v", took)
 	}
 	kubectl(t, c, "get", "netreach", "stalled", "--request-timeout=5s")
+	if now := objects(t, store.Folder); !slices.Equal(now, stored) {
+		t.Errorf("the store stood still, and has %v; before it had %v", now, stored)
+	}
 	goOn()
 	finished(t, c, "stalled")
 	if found := reportOf(t, c, "stalled"); len(found.Spec.Report) != nodes {
