@@ -98,7 +98,7 @@ func (c *Conductor) collect(ctx context.Context, plan store.StoredPlan, of topol
 		following, cancel := context.WithDeadline(ctx, all.softDeadline)
 		watch.start(following)
 		var climbing sync.WaitGroup
-		climbing.Go(func() { climbed.run(following, loadOf(plan)) })
+		climbing.Go(func() { climbed.run(following) })
 		all.forEach(func(a *agentRun) { a.follow(following, resumed) })
 		climbing.Wait()
 		climbed.follow(following)

@@ -27,6 +27,8 @@ const (
 	ladderWithin = 15 * time.Second
 	// ladderGrace is how long after the end of the load the ladder's probes may go on.
 	ladderGrace = 3 * time.Second
+	// ladderAtLeast is how much load must be left in a round that is taken up again, so that it is probed.
+	ladderAtLeast = 2 * time.Second
 	// followAgents is how many agents are asked again at most, followProbes how many probes each is asked for.
 	followAgents = 10
 	followProbes = 20
@@ -38,7 +40,9 @@ const (
 
 // climb is the ladder of paths in one round: who probes what, and what was seen.
 type climb struct {
-	prober  Prober
+	prober Prober
+	// load is how long the round's load goes on from the first probe on.
+	load    time.Duration
 	slots   chan struct{}
 	senders []ladder.Sender
 
@@ -47,8 +51,28 @@ type climb struct {
 	passes [][][]ladder.Result
 }
 
+// probed returns the snapshot that the ladder is planned by, and how long the load goes on. In a round that is taken up
+// again the snapshot is what the cluster has now, as long as the load lasts; nil after that: what is broken then need
+// not be what made the round's requests fail.
+func (c *Conductor) probed(ctx context.Context, plan store.StoredPlan, req Request,
+	seen *topology.Snapshot) (*topology.Snapshot, time.Duration) {
+	load := loadOf(plan)
+	if seen != nil {
+		return seen, load
+	}
+	left := time.Until(plan.Started.Add(load))
+	if c.Ladder == nil || !req.Ladder || left < ladderAtLeast {
+		return nil, 0
+	}
+	now, err := c.Snapshots.Snapshot(ctx, req.Workload)
+	if err != nil {
+		return nil, 0
+	}
+	return &now, left
+}
+
 // newClimb plans the ladder; it is nil where there is nothing to probe or nobody to ask.
-func (c *Conductor) newClimb(plan store.StoredPlan, req Request, seen *topology.Snapshot) *climb {
+func (c *Conductor) newClimb(plan store.StoredPlan, req Request, seen *topology.Snapshot, load time.Duration) *climb {
 	if c.Ladder == nil || !req.Ladder || seen == nil || len(plan.Mesh.Plans) == 0 {
 		return nil
 	}
@@ -57,7 +81,7 @@ func (c *Conductor) newClimb(plan store.StoredPlan, req Request, seen *topology.
 	if len(senders) == 0 {
 		return nil
 	}
-	return &climb{prober: c.Ladder, slots: make(chan struct{}, c.Parallel), senders: senders}
+	return &climb{prober: c.Ladder, load: load, slots: make(chan struct{}, c.Parallel), senders: senders}
 }
 
 // countedRungs are the rungs that the round's counted requests probe.
@@ -80,10 +104,11 @@ func countedRungs(m mesh.Mesh) map[ladder.Rung]bool {
 }
 
 // run probes the ladder while the load lasts, in passes that are spread over it.
-func (c *climb) run(ctx context.Context, load time.Duration) {
+func (c *climb) run(ctx context.Context) {
 	if c == nil {
 		return
 	}
+	load := c.load
 	// Agents that are out of reach do not hold the round up.
 	ctx, cancel := context.WithTimeout(ctx, load+ladderGrace)
 	defer cancel()

@@ -54,11 +54,11 @@ func climbed(t *testing.T, fails func(string, ladder.Spec, int) uint64) ([]ladde
 	s := &script{fails: fails, calls: map[string]int{}, specs: map[string][]int{}}
 	var seen []ladder.Observation
 	synctest.Test(t, func(t *testing.T) {
-		c := &climb{prober: s, slots: make(chan struct{}, 4), senders: []ladder.Sender{
+		c := &climb{prober: s, load: 10 * time.Second, slots: make(chan struct{}, 4), senders: []ladder.Sender{
 			{Agent: topology.Agent{Pod: "a"}, Probes: []ladder.Probe{probeOf("b"), probeOf("c")}},
 			{Agent: topology.Agent{Pod: "away"}, Probes: []ladder.Probe{probeOf("a")}},
 		}}
-		c.run(t.Context(), 10*time.Second)
+		c.run(t.Context())
 		c.follow(t.Context())
 		seen = c.observations()
 	})

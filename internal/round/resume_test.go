@@ -110,6 +110,40 @@ func TestAnAgentOfARoundThatIsTakenUp(t *testing.T) {
 	}
 }
 
+// What is broken after the load need not be what made the requests of the load fail.
+func TestTheLadderOfARoundThatIsTakenUpIsProbedWhileItsLoadLasts(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		at     time.Duration
+		probed bool
+	}{
+		{"in the middle of the load", 5 * time.Second, true},
+		{"with two seconds of the load left", 8 * time.Second, true},
+		{"with less", 8*time.Second + 1, false},
+		{"after the load", 30 * time.Second, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				network, kept, req := newAgents(nil), newMemory(), request(time.Minute)
+				req.Want.Load.Duration, req.Ladder = 10*time.Second, true
+				next := func() *round.Conductor {
+					return round.New(round.Config{Snapshots: withHosts{pods("a", "b")}, Agents: network, Plans: kept,
+						Rounds: kept, Unknown: errUnknown, Ladder: prompt{time.Millisecond}})
+				}
+				handOver(t, next(), req, time.Second)
+				time.Sleep(c.at - time.Second)
+				got, err := next().Run(t.Context(), req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if probed := got.Round.Ladder != nil && got.Round.Ladder.Sent > 0; probed != c.probed {
+					t.Errorf("ladder is %+v; want one: %v", got.Round.Ladder, c.probed)
+				}
+			})
+		})
+	}
+}
+
 func TestAChangeIsNoOlderThanTheSnapshotOfThePlan(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := history{began: time.Now(), moments: []moment{{5 * time.Second, gone}}}

@@ -147,7 +147,8 @@ func (c *Conductor) Run(ctx context.Context, req Request) (verdict.StoredRound, 
 	if err != nil {
 		return verdict.StoredRound{}, causeOr(ctx, err)
 	}
-	climbed := c.newClimb(plan, req, seen)
+	probed, load := c.probed(ctx, plan, req, seen)
+	climbed := c.newClimb(plan, req, probed, load)
 	collected, changes, endpoints := c.collect(ctx, plan, req.Workload, seen, climbed)
 	switch {
 	case ctx.Err() != nil:
@@ -161,7 +162,7 @@ func (c *Conductor) Run(ctx context.Context, req Request) (verdict.StoredRound, 
 	stored.Round.Controller, stored.Round.Endpoints = c.Release, endpoints
 	if climbed != nil {
 		stored.Round.Ladder, stored.Round.Located = diagnose.LocateAfter(c.past(ctx, req.Key), stored.Round,
-			stored.Verdict, climbed.observations(), diagnose.ClusterOf(*seen))
+			stored.Verdict, climbed.observations(), diagnose.ClusterOf(*probed))
 	}
 	err = retry(ctx, time.Now().Add(storeWithin), func() error { return c.Rounds.PutRound(ctx, stored) })
 	if err != nil {
