@@ -185,7 +185,7 @@ func (c *crossings) dnsServer(o *ladder.Observation) {
 func (c *crossings) services(o *ladder.Observation) {
 	switch o.Rung {
 	case ladder.ClusterIP:
-		c.at(asker, o.From, KubeProxy)
+		c.at(asker, o.From, KubeProxy, hairpin)
 		c.of(Component{Part: Service, Service: o.Service})
 	case ladder.HostClusterIP:
 		c.at(asker, o.From, HostRoute, KubeProxy)
@@ -193,6 +193,11 @@ func (c *crossings) services(o *ladder.Observation) {
 	case ladder.NodePort:
 		node := cmp.Or(o.At, o.From)
 		c.at(answerer, node, NodePort)
+		if node == o.From {
+			c.at(asker, node, hairpin)
+		} else {
+			c.at(answerer, node, entrance)
+		}
 		// Node ports may work although the addresses of Services do not.
 		c.mayMeet(answerer, node, KubeProxy)
 		c.of(Component{Part: Service, Service: o.Service})

@@ -57,9 +57,14 @@ const (
 	ZonePodPair Part = "overlay between two zones"
 	// KubeProxy is the node's translation of Service addresses, HostRoute the route of its host network to them.
 	KubeProxy Part = "kube-proxy"
+	// hairpin is the way of a pod back to itself through a Service. It is reported as the node's kube-proxy.
+	hairpin   Part = "kube-proxy, back to the pod"
 	HostRoute Part = "route to Services"
 	// NodePort is the port of the Service at one node's address.
 	NodePort Part = "node port"
+	// entrance is the node port for what comes from other nodes, which must be masqueraded to be led on. It is reported
+	// as the node port.
+	entrance Part = "node port, from other nodes"
 	// Endpoint is the entry of one pod among the endpoints of a Service, on all nodes.
 	Endpoint Part = "Service endpoints"
 	// Service is the Service's address on all nodes.

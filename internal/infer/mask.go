@@ -31,6 +31,10 @@ func role(c Component) Component {
 		c.Part = HostAgent
 	case stranger:
 		c.Part = NodeNetwork
+	case entrance:
+		c.Part = NodePort
+	case hairpin:
+		c.Part = KubeProxy
 	}
 	return c
 }

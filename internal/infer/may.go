@@ -23,7 +23,8 @@ func (c crossing) may(failure ladder.Failure, method ladder.Method) bool {
 		switch c.Part {
 		case Agent, HostAgent, wholeAgent, wholeHost:
 			return c.answers()
-		case DNSServer, Service, Endpoint, LoadBalancer, Ingress, DNSService, APIServer, KubeProxy, NodePort:
+		case DNSServer, Service, Endpoint, LoadBalancer, Ingress, DNSService, APIServer, KubeProxy, NodePort,
+			entrance, hairpin:
 			return true
 		}
 		return false

@@ -370,7 +370,7 @@ func (p *prediction) meanOfPairs(o *ladder.Observation) float64 {
 	all := float64(len(o.Backends))
 	partners := sample(o.Backends, mostSampled)
 	pair := func(node, backend string) float64 {
-		here := p.at(o, node, NodePort, KubeProxy, NodeNetwork, inbound, stranger, plain, Forwarding)
+		here := p.at(o, node, NodePort, entrance, KubeProxy, NodeNetwork, inbound, stranger, plain, Forwarding)
 		return either(here, p.backend(o, ladder.HostToPod, node, backend))
 	}
 	set := p.set(setClass{o.Service, cmp.Or(o.Family, "any"), len(o.Backends), o.Backends[0],

@@ -65,7 +65,7 @@ func prior(c Component) float64 {
 		return 3
 	case ZonePair, ZonePodPair, Service, LoadBalancer, Ingress, DNSService, APIServer, SecondNetwork:
 		return 1
-	case inbound, stranger, plain:
+	case inbound, stranger, plain, entrance, hairpin:
 		return 2
 	case HostAgent, ProbePort, hostAsking, wholeHost, asking, wholeAgent:
 		// Such a fault is of the probes, and breaks nothing else.
