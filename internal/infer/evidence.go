@@ -20,6 +20,8 @@ type failing struct {
 	base float64
 	// independent is how many of the probes fail independently of each other, as far as base is the reason.
 	independent float64
+	// sent is how many probes the observation has, lost how many of them failed in any way.
+	sent, lost float64
 	// by are the accepted faults that may be the cause, and expected is the probability that such a probe fails with
 	// all of them.
 	by       []*claim
@@ -123,6 +125,7 @@ func (e *evidence) addFailures(n int, o *ladder.Observation, crossed []crossing,
 			continue
 		}
 		f := failing{observation: n, bucket: b, count: float64(count), base: expected.share,
+			sent: float64(o.Sent), lost: float64(o.Failed()),
 			expected: expected.share, independent: float64(count), candidates: make([]int, 0, len(crossed))}
 		if f.base > e.background {
 			f.independent = min(f.count, expected.independent)
@@ -243,6 +246,40 @@ func (o *origins) add(node string) {
 
 // likely is from when on a failure needs no further reason.
 const likely = 0.5
+
+// many is from how many probes on the share of an observation that failed says something, and wholly the share from
+// which on nearly nothing gets through.
+const (
+	many   = 20
+	wholly = 0.95
+)
+
+// even reports whether the failures that a claim may explain show a fault that takes some probes of each path, and not
+// all of some paths.
+func (e *evidence) even(c *claim) bool {
+	const atLeast, some = 3, 0.5
+	partly, whole := 0, 0
+	for _, n := range e.touching[c.component] {
+		switch f := &e.failures[n]; {
+		case f.sent < many || c.severities[f.bucket] == 0:
+		case f.lost < some*f.sent:
+			partly++
+		default:
+			whole++
+		}
+	}
+	return partly >= atLeast && partly > whole
+}
+
+// stark is how many of the failures count where faults that were found take a small part of the probes of each path,
+// and nothing at all gets through here.
+func (f *failing) stark(expected float64) float64 {
+	const small, most = 0.3, 30
+	if f.sent < many || f.lost < wholly*f.sent || expected > small {
+		return f.worth(expected)
+	}
+	return min(f.independent, most)
+}
 
 // worth is how many of the failures count where they are expected with a probability by faults that were found: partial
 // loss hits some pairs of nodes always and others never, so that further failures between the same two are less of a

@@ -6,6 +6,7 @@ import (
 
 	"kdoctor.io/kdoctor/internal/infer"
 	"kdoctor.io/kdoctor/internal/ladder"
+	"kdoctor.io/kdoctor/internal/topology"
 )
 
 // meet returns how many of n requests through a Service of four backends fail that are led to each in turn, where the
@@ -80,5 +81,28 @@ func TestAFaultOfAServiceBesideAFaultOfANode(t *testing.T) {
 				t.Errorf("found %+v, want %+v", got, c.want)
 			}
 		})
+	}
+}
+
+// A load balancer that loses a few of all requests does not make it likely that one node's requests all fail.
+func TestOneNodesWayToALoadBalancerBesideALoadBalancerThatLosesSome(t *testing.T) {
+	s := cluster(4, true)
+	whole := func(ladder.Observation, uint64) (uint64, ladder.Failure) { return 0, "" }
+	in := counted(seen(s, whole), s, 80, whole)
+	for _, from := range []string{"n0", "n1", "n2", "n3"} {
+		for _, family := range []topology.Family{topology.IPv4, topology.IPv6} {
+			o := ladder.Observation{Rung: ladder.LoadBalancer, From: from, Family: family, Service: "load balancer",
+				Method: ladder.HTTP, Counted: true, Backends: []string{"n0", "n1", "n2", "n3"}}
+			o.Sent, o.Answered, o.Failures = 80, 76, map[ladder.Failure]uint64{ladder.NoReply: 4}
+			if from == "n1" {
+				o.Answered, o.Failures = 0, map[ladder.Failure]uint64{ladder.NoAnswer: 80}
+			}
+			in.Observations = append(in.Observations, o)
+		}
+	}
+	found := infer.Find(in)
+	if len(found) != 2 || found[0].Component != (infer.Component{Part: infer.LoadBalancerWay, Node: "n1"}) ||
+		len(found[0].Group) > 0 || found[1].Component.Part != infer.LoadBalancer {
+		t.Errorf("found %+v, want n1's way there and the load balancer", found)
 	}
 }

@@ -25,6 +25,8 @@ type claim struct {
 	// severities are the shares that are lost, by class of traffic.
 	severities [buckets]float64
 	gain       float64
+	// even says of an accepted claim that it takes some probes of each path, and not all of some paths.
+	even bool
 }
 
 // search finds faults greedily, and takes back those that later ones make needless.
@@ -160,6 +162,7 @@ func (s *search) withdraw(c *claim) {
 // changed computes anew what depends on an accepted claim: the failures that it may explain, and the claims of all
 // components that may have caused them.
 func (s *search) changed(c *claim) {
+	c.even = s.evidence.even(c)
 	for _, n := range s.evidence.touching[c.component] {
 		s.evidence.failures[n].expect()
 	}
@@ -263,13 +266,23 @@ func (s *search) load(component int, but *claim) {
 		}
 		switch {
 		case explained:
-			s.scale.add(f.bucket, expected, f.worth(expected))
+			s.scale.add(f.bucket, expected, s.further(f, expected, but))
 		case f.base > s.background:
 			s.scale.add(f.bucket, expected, f.independent)
 		default:
 			s.scale.fresh[f.bucket] += f.count
 		}
 	}
+}
+
+// further is how many of the failures count beside the accepted claims but one.
+func (s *search) further(f *failing, expected float64, but *claim) float64 {
+	for _, c := range f.by {
+		if c != but && c.severities[f.bucket] > 0 && !c.even {
+			return f.worth(expected)
+		}
+	}
+	return f.stark(expected)
 }
 
 // judge returns how much likelier, in nats, the observations on the scale are with the fault than without it, less its
