@@ -81,7 +81,7 @@ func (l locator) finding(f infer.Fault) Finding {
 		Evidence: l.evidence(f), Command: l.command(f)}
 	c := l.withoutObject(f, l.causeOf(f))
 	found.Cause = c.word
-	found.Evidence = append(found.Evidence, l.objectEvidence(f, c)...)
+	found.Evidence = slices.Concat(found.Evidence, l.objectEvidence(f, c), labelEvidence(f))
 	if len(f.Group) > 0 && !sameCause(f) && !f.Aspect.Large {
 		found.Cause = ""
 	}

@@ -15,10 +15,13 @@ import (
 )
 
 // fourNodes is a cluster with agents in pods and, if asked for, in host networks.
-func fourNodes(hosts bool) topology.Snapshot {
+func fourNodes(hosts bool) topology.Snapshot { return nodes(4, hosts) }
+
+// nodes is a cluster of n nodes, at most 200.
+func nodes(n int, hosts bool) topology.Snapshot {
 	s := topology.Snapshot{APIServer: netip.MustParseAddrPort("10.96.0.1:443"), Services: []topology.Service{{
 		Name: "agents", Port: 80, NodePort: 30080, ClusterIPs: []netip.Addr{netip.MustParseAddr("10.96.0.7")}}}}
-	for i := range 4 {
+	for i := range n {
 		node := fmt.Sprintf("n%d", i)
 		own := []netip.Addr{netip.MustParseAddr(fmt.Sprintf("192.168.0.%d", i+1))}
 		s.Nodes = append(s.Nodes, topology.Node{Name: node, Addresses: own})

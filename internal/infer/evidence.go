@@ -55,9 +55,16 @@ type evidence struct {
 	places    map[string]bool
 	wide      map[ladder.Rung]bool
 	zonePairs map[[2]string]bool
-	// began is the node at which the last observation began that was looked up, and begins whether it is among places.
-	began  string
-	begins bool
+	// last is the path that was looked up last: observations of one path follow each other.
+	last lastPath
+}
+
+// lastPath is a path between two nodes, whether one of them is among the places, and the zones that it joins if a fault
+// between them may be claimed.
+type lastPath struct {
+	from, to       string
+	placed, joined bool
+	zones          [2]string
 }
 
 func newEvidence(background float64) *evidence {
@@ -150,12 +157,27 @@ func (e *evidence) addFailures(n int, o *ladder.Observation, crossed []crossing,
 }
 
 // concerns reports whether the observation may cross one of the components kept that are no pair of zones.
-func (e *evidence) concerns(o *ladder.Observation) bool {
-	if o.From != e.began {
-		// Observations that began at one node follow each other.
-		e.began, e.begins = o.From, e.places[o.From]
+func (e *evidence) concerns(o *ladder.Observation, zones map[string]string) bool {
+	if o.From != e.last.from || o.To != e.last.to {
+		e.last = e.path(o, zones)
 	}
-	return e.begins || o.To != "" && e.places[o.To] || o.At != "" && e.places[o.At] || e.wide[o.Rung]
+	return e.last.placed || o.At != "" && e.places[o.At] || e.wide[o.Rung]
+}
+
+// path looks the path of an observation up.
+func (e *evidence) path(o *ladder.Observation, zones map[string]string) lastPath {
+	l := lastPath{from: o.From, to: o.To, placed: e.places[o.From] || o.To != "" && e.places[o.To]}
+	if len(e.zonePairs) > 0 && o.To != "" {
+		l.zones = zonesOf(o, zones)
+		l.joined = e.zonePairs[l.zones]
+	}
+	return l
+}
+
+// zonesOf returns the zones of the ends of an observation, in the order in which a pair of zones has them.
+func zonesOf(o *ladder.Observation, zones map[string]string) [2]string {
+	a, b := zones[o.From], zones[o.To]
+	return [2]string{min(a, b), max(a, b)}
 }
 
 // zoneClass is what counts of an observation for pairs of zones alone.
@@ -165,31 +187,18 @@ type zoneClass struct {
 	bucket bucket
 }
 
-// addZonePasses adds what passed between two zones, for an observation that concerns nothing else, to the sums.
-func (e *evidence) addZonePasses(o *ladder.Observation, zones map[string]string, sums map[zoneClass]float64) {
-	if len(e.zonePairs) == 0 || o.To == "" || o.Answered == 0 {
-		return
+// addZonePasses adds what passed between two zones, for an observation that concerns nothing else, to the sums. It is
+// called after concerns.
+func (e *evidence) addZonePasses(o *ladder.Observation, sums map[zoneClass]float64) {
+	if e.last.joined && o.Answered > 0 {
+		sums[zoneClass{o.Rung, e.last.zones, bucketOf(o)}] += float64(o.Answered)
 	}
-	a, b := zones[o.From], zones[o.To]
-	pair := [2]string{min(a, b), max(a, b)}
-	if a == b || !e.zonePairs[pair] {
-		return
-	}
-	sums[zoneClass{o.Rung, pair, bucketOf(o)}] += float64(o.Answered)
 }
 
 // closeZones counts the sums of what passed between zones.
 func (e *evidence) closeZones(sums map[zoneClass]float64) {
 	for class, passed := range sums {
-		parts := []Part{ZonePair, ZonePodPair}
-		switch class.rung {
-		case ladder.HostToHost, ladder.PodToHost:
-			// What a pod gets back from a host may come through the pod network; its passing proves nothing.
-			parts = parts[:1]
-		case ladder.SecondInterface:
-			continue
-		}
-		for _, part := range parts {
+		for _, part := range zoneParts(class.rung) {
 			if i, ok := e.index[Component{Part: part, Node: class.zones[0], Peer: class.zones[1]}]; ok {
 				e.passed[i][class.bucket] += passed
 			}

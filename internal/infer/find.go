@@ -16,7 +16,7 @@ import (
 // through load balancers and Ingresses, which lead to Services.
 func Find(in Input) []Fault {
 	f := newFinder(in)
-	found := f.stage(direct, nil)
+	found := f.relabel(f.stage(direct, nil))
 	found = append(found, f.endpoints(found)...)
 	through := f.stage(services, found)
 	for i := range through {
@@ -142,11 +142,11 @@ func (f *finder) stage(of stage, before []Fault) []Fault {
 		o := &f.in.Observations[i]
 		switch {
 		case f.suspect(o):
-		case e.concerns(o) || o.Failed() > 0:
+		case e.concerns(o, f.in.Zones) || o.Failed() > 0:
 			buffer = f.crossed(o, buffer)
 			e.addPasses(i, o, buffer)
 		default:
-			e.addZonePasses(o, f.in.Zones, between)
+			e.addZonePasses(o, between)
 		}
 	}
 	e.closeZones(between)

@@ -125,6 +125,8 @@ type Fault struct {
 	Stands   float64   `json:"Stands"`
 	RunnerUp Component `json:"RunnerUp"`
 	Behind   float64   `json:"Behind"`
+	// Labels are, for a fault between zones, the zone labels that do not fit the paths of their nodes, by node.
+	Labels []Label `json:"Labels,omitempty"`
 
 	observations []int
 	// by is the severity by class of traffic.
