@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"kdoctor.io/kdoctor/internal/diagnose"
 	"kdoctor.io/kdoctor/internal/ladder"
 	"kdoctor.io/kdoctor/internal/report"
@@ -230,5 +232,17 @@ func TestProbesThatAreLateWhereManyRequestsAreFastNameNoSlowNetwork(t *testing.T
 	}
 	if _, found := diagnose.Locate(report.Round{}, verdict.Verdict{}, seen, diagnose.ClusterOf(s)); len(found) > 0 {
 		t.Errorf("found %+v, and the counted requests were fast", found)
+	}
+}
+
+func TestAFollowUpProbeDoesNotWorsenTheSmallestLoss(t *testing.T) {
+	s := fourNodes(true)
+	seen := climb(s, failing(ladder.NoAnswer, func(o ladder.Observation) bool { return at(o, "n1") }))
+	without, _ := diagnose.Locate(report.Round{}, verdict.Verdict{}, seen, diagnose.ClusterOf(s))
+	seen = append(seen, ladder.Observation{Rung: ladder.HostToPod, From: "n9", To: "n1", Method: ladder.UDP,
+		FollowUp: true, Counts: ladder.Counts{Sent: 1, Answered: 1}})
+	with, _ := diagnose.Locate(report.Round{}, verdict.Verdict{}, seen, diagnose.ClusterOf(s))
+	if diff := cmp.Diff(without.SmallestLoss, with.SmallestLoss); diff != "" {
+		t.Errorf("(-without +with):\n%s", diff)
 	}
 }

@@ -24,6 +24,10 @@ func smallest(seen []ladder.Observation, background float64) []report.LossBound 
 	nodes := map[string]bool{}
 	for i := range seen {
 		o := &seen[i]
+		if o.FollowUp {
+			// A node with a few probes of a kind on suspicion is better seen than one without, not worse.
+			continue
+		}
 		nodes[o.From] = true
 		through[place{o.Rung, o.From}] += o.Sent
 		if o.To != "" && o.To != o.From {

@@ -32,6 +32,7 @@ func (s *search) fault(c *claim) Fault {
 	best := s.weigh(c.component, c.choice, c)
 	f := Fault{Component: s.evidence.components[c.component], Aspect: s.aspects[c.choice].aspect,
 		Severity: c.most(), by: s.everywhere(c), Stands: best.gain, Behind: math.Inf(1)}
+	f.near = []candidate{{Component: f.Component, by: f.by}}
 	s.account(c, &f)
 	other := 0.0
 	for _, r := range s.rivals(c, best.gain) {
@@ -40,6 +41,7 @@ func (s *search) fault(c *claim) Fault {
 		if known(component) == known(f.Component) || !s.overlap(*c, r) {
 			continue
 		}
+		f.consider(candidate{component, s.everywhere(&r), behind})
 		if behind < alike {
 			if !slices.Contains(f.Group, component) {
 				f.Group = append(f.Group, component)

@@ -131,6 +131,9 @@ type Fault struct {
 	observations []int
 	// by is the severity by class of traffic.
 	by [buckets]float64
+	// near are the fault's component and others that may be the cause instead, as the search knows them; nil stands for
+	// Component, Group and RunnerUp.
+	near []candidate
 }
 
 // Observations are the indexes, in the input, of the observations with failures that the fault explains, ascending.

@@ -147,7 +147,7 @@ func (f *finder) dnsServer(of Fault) Fault {
 	if server <= service {
 		return of
 	}
-	of.Group, of.RunnerUp, of.Behind = nil, of.Component, server-service
+	of.Group, of.RunnerUp, of.Behind, of.near = nil, of.Component, server-service, nil
 	of.Component, of.Severity = lossy[0], q
 	return of
 }

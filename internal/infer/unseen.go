@@ -42,6 +42,7 @@ func (f *finder) unseen(of Fault) Fault {
 		return cmp.Or(cmp.Compare(b.likelihood, a.likelihood), cmp.Compare(a.Node, b.Node), cmp.Compare(a.Part, b.Part))
 	})
 	of.Component, of.Group, of.RunnerUp, of.Behind = all[0].Component, nil, Component{}, math.Inf(1)
+	of.near = nil
 	others := 0.0
 	for _, c := range all[1:] {
 		behind := all[0].likelihood - c.likelihood

@@ -113,6 +113,32 @@ type Counts struct {
 // Failed is how many probes got no proper answer.
 func (c Counts) Failed() uint64 { return c.Sent - c.Answered }
 
+// Add adds the counts of another pass of the same probe.
+func (c *Counts) Add(other Counts) {
+	if total := c.Answered + other.Answered; total > 0 {
+		// Counts of a round's few probes do not overflow.
+		c.Mean = (c.Mean*time.Duration(c.Answered) + other.Mean*time.Duration(other.Answered)) / // #nosec G115
+			time.Duration(total) // #nosec G115
+	}
+	c.Sent, c.Answered, c.Retried = c.Sent+other.Sent, c.Answered+other.Answered, c.Retried+other.Retried
+	c.Max = max(c.Max, other.Max)
+	if other.PathMTU > 0 && (c.PathMTU == 0 || other.PathMTU < c.PathMTU) {
+		c.PathMTU = other.PathMTU
+	}
+	for failure, n := range other.Failures {
+		if c.Failures == nil {
+			c.Failures = map[Failure]uint64{}
+		}
+		c.Failures[failure] += n
+	}
+	for peer, n := range other.Peers {
+		if c.Peers == nil {
+			c.Peers = map[string]uint64{}
+		}
+		c.Peers[peer] += n
+	}
+}
+
 // Observation is what the probes of one rung saw between two places.
 type Observation struct {
 	Rung Rung `json:"Rung"`
@@ -137,6 +163,8 @@ type Observation struct {
 	// counted requests.
 	Passes       int `json:"Passes,omitempty"`
 	FailedPasses int `json:"FailedPasses,omitempty"`
+	// FollowUp says that the probe was sent on suspicion alone, at the end of the round.
+	FollowUp bool `json:"FollowUp,omitempty"`
 	// Backends are the nodes of the pods that may answer; empty on rungs to one pod or host.
 	Backends []string `json:"Backends,omitempty"`
 	Counts

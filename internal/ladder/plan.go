@@ -55,16 +55,7 @@ const Agents = "agents"
 // The cost is bounded at any number of nodes: at most 250 nodes send in a round, each to at most 8 others, and one or
 // two packets for each rung and family.
 func Plan(s topology.Snapshot, o Options) []Sender {
-	p := planner{snapshot: s, options: o, hosts: map[string]topology.Agent{},
-		behind: map[serviceKey][]string{}}
-	for _, a := range s.Agents {
-		if a.Ready() && a.Node != "" {
-			p.pods = append(p.pods, a)
-		}
-	}
-	for _, h := range s.Hosts {
-		p.hosts[h.Node] = h
-	}
+	p := newPlanner(s, o)
 	var all []Sender
 	turn := p.turn()
 	for _, i := range turn {
@@ -86,6 +77,19 @@ type planner struct {
 	hosts map[string]topology.Agent
 	// behind has, by Service and family, the nodes of the agents behind it, once they were asked for.
 	behind map[serviceKey][]string
+}
+
+func newPlanner(s topology.Snapshot, o Options) *planner {
+	p := &planner{snapshot: s, options: o, hosts: map[string]topology.Agent{}, behind: map[serviceKey][]string{}}
+	for _, a := range s.Agents {
+		if a.Ready() && a.Node != "" {
+			p.pods = append(p.pods, a)
+		}
+	}
+	for _, h := range s.Hosts {
+		p.hosts[h.Node] = h
+	}
+	return p
 }
 
 type serviceKey struct {
@@ -111,19 +115,27 @@ func (p *planner) turn() []int {
 // peers returns the other nodes' agents that agent i probes: all of them, or a part that changes with the round so that
 // all pairs take their turns.
 func (p *planner) peers(i int) []topology.Agent {
-	others := len(p.pods) - 1
 	var peers []topology.Agent
+	for _, distance := range p.distances() {
+		if peer := p.pods[(i+distance)%len(p.pods)]; peer.Node != p.pods[i].Node {
+			peers = append(peers, peer)
+		}
+	}
+	return peers
+}
+
+// distances are how far in the list of agents the peers of an agent are in this round, each above 0.
+func (p *planner) distances() []int {
+	others := len(p.pods) - 1
+	var all []int
 	for k := range min(others, mostPeers) {
 		offset := k
 		if others > mostPeers {
 			offset = int((p.options.Round*mostPeers + int64(k)) % int64(others))
 		}
-		peer := p.pods[(i+1+offset)%len(p.pods)]
-		if peer.Node != p.pods[i].Node {
-			peers = append(peers, peer)
-		}
+		all = append(all, 1+offset)
 	}
-	return peers
+	return all
 }
 
 // list collects the probes of one sender.
@@ -151,16 +163,7 @@ func (p *planner) ofPod(i int) []Probe {
 	})
 	p.toHost(l, PodToOwnHost, own.Node)
 	for _, peer := range p.peers(i) {
-		p.eachAddress(peer, func(to netip.AddrPort) {
-			l.add(Observation{Rung: PodToPod, To: peer.Node, Method: UDP}, to, peer.Pod, 1)
-			l.add(Observation{Rung: PodToPod, To: peer.Node, Method: UDP, Large: true}, to, peer.Pod, 1)
-			if !p.options.Counted[PodToPod] {
-				// A filter may look at the protocol and the port, and Services lead to the same port.
-				l.add(Observation{Rung: PodToPod, To: peer.Node, Method: HTTP}, to, peer.Pod, 1)
-			}
-		})
-		p.toHost(l, PodToHost, peer.Node)
-		p.second(l, own, peer)
+		p.toPeer(l, own, peer)
 	}
 	p.toServices(l, ClusterIP, 2)
 	p.toNodePorts(l, i)
@@ -181,19 +184,38 @@ func (p *planner) ofHost(i int, host topology.Agent) []Probe {
 		l.add(Observation{Rung: HostToOwnPod, To: own.Node, Method: HTTP}, to, own.Pod, 1)
 	})
 	for _, peer := range p.peers(i) {
-		if other, ok := p.hosts[peer.Node]; ok {
-			p.eachAddress(other, func(to netip.AddrPort) {
-				l.add(Observation{Rung: HostToHost, To: peer.Node, Method: UDP}, to, other.Pod, 1)
-				l.add(Observation{Rung: HostToHost, To: peer.Node, Method: UDP, Large: true}, to, other.Pod, 1)
-				l.add(Observation{Rung: HostToHost, To: peer.Node, Method: TCP}, to, "", 1)
-			})
-		}
-		p.eachAddress(peer, func(to netip.AddrPort) {
-			l.add(Observation{Rung: HostToPod, To: peer.Node, Method: UDP}, to, peer.Pod, 1)
-		})
+		p.hostToPeer(l, peer)
 	}
 	p.toServices(l, HostClusterIP, 1)
 	return l.probes
+}
+
+// toPeer adds the probes from a pod to another node.
+func (p *planner) toPeer(l *list, own, peer topology.Agent) {
+	p.eachAddress(peer, func(to netip.AddrPort) {
+		l.add(Observation{Rung: PodToPod, To: peer.Node, Method: UDP}, to, peer.Pod, 1)
+		l.add(Observation{Rung: PodToPod, To: peer.Node, Method: UDP, Large: true}, to, peer.Pod, 1)
+		if !p.options.Counted[PodToPod] {
+			// A filter may look at the protocol and the port, and Services lead to the same port.
+			l.add(Observation{Rung: PodToPod, To: peer.Node, Method: HTTP}, to, peer.Pod, 1)
+		}
+	})
+	p.toHost(l, PodToHost, peer.Node)
+	p.second(l, own, peer)
+}
+
+// hostToPeer adds the probes from a host network to another node.
+func (p *planner) hostToPeer(l *list, peer topology.Agent) {
+	if other, ok := p.hosts[peer.Node]; ok {
+		p.eachAddress(other, func(to netip.AddrPort) {
+			l.add(Observation{Rung: HostToHost, To: peer.Node, Method: UDP}, to, other.Pod, 1)
+			l.add(Observation{Rung: HostToHost, To: peer.Node, Method: UDP, Large: true}, to, other.Pod, 1)
+			l.add(Observation{Rung: HostToHost, To: peer.Node, Method: TCP}, to, "", 1)
+		})
+	}
+	p.eachAddress(peer, func(to netip.AddrPort) {
+		l.add(Observation{Rung: HostToPod, To: peer.Node, Method: UDP}, to, peer.Pod, 1)
+	})
 }
 
 func (p *planner) wants(family topology.Family) bool {
@@ -290,19 +312,24 @@ func (p *planner) toNodePorts(l *list, i int) {
 	}
 	for k := range min(len(p.pods), mostNodePorts) {
 		at := p.pods[(i+k*(1+int(p.options.Round%int64(len(p.pods)))))%len(p.pods)].Node
-		node, _ := p.snapshot.Node(at)
-		for _, family := range p.options.Families {
-			to, ok := first(node.Addresses, family)
-			s := slices.IndexFunc(p.snapshot.Services, func(s topology.Service) bool {
-				return s.NodePort != 0 && !s.ExternalLocal && s.Serves(family)
-			})
-			if !ok || s < 0 || node.NoNodePorts != "" {
-				continue
-			}
-			service := p.snapshot.Services[s]
-			l.add(Observation{Rung: NodePort, At: at, Service: Agents, Method: HTTP,
-				Backends: p.backends(service, family)}, netip.AddrPortFrom(to, service.NodePort), "", 1)
+		p.nodePort(l, at)
+	}
+}
+
+// nodePort adds requests to the node port at a node.
+func (p *planner) nodePort(l *list, at string) {
+	node, _ := p.snapshot.Node(at)
+	for _, family := range p.options.Families {
+		to, ok := first(node.Addresses, family)
+		s := slices.IndexFunc(p.snapshot.Services, func(s topology.Service) bool {
+			return s.NodePort != 0 && !s.ExternalLocal && s.Serves(family)
+		})
+		if !ok || s < 0 || node.NoNodePorts != "" {
+			continue
 		}
+		service := p.snapshot.Services[s]
+		l.add(Observation{Rung: NodePort, At: at, Service: Agents, Method: HTTP,
+			Backends: p.backends(service, family)}, netip.AddrPortFrom(to, service.NodePort), "", 1)
 	}
 }
 
@@ -310,7 +337,12 @@ func (p *planner) toNodePorts(l *list, i int) {
 func (p *planner) toDNS(l *list) {
 	l.probes = append(l.probes, Probe{Spec: Spec{Method: DNS, Count: 2, Timeout: timeout},
 		Of: Observation{Rung: DNSService, From: l.from, Method: DNS, Backends: p.dnsNodes()}})
-	for _, server := range p.snapshot.DNS[:min(len(p.snapshot.DNS), mostDNS)] {
+	p.servers(l, p.snapshot.DNS[:min(len(p.snapshot.DNS), mostDNS)])
+}
+
+// servers adds a query to each of the DNS servers itself.
+func (p *planner) servers(l *list, servers []topology.DNSServer) {
+	for _, server := range servers {
 		if p.wants(topology.FamilyOf(server.Address.Addr())) {
 			l.add(Observation{Rung: DNSPod, To: server.Node, Service: server.Pod, Method: DNS}, server.Address, "", 1)
 		}
@@ -324,30 +356,4 @@ func (p *planner) dnsNodes() []string {
 	}
 	slices.Sort(nodes)
 	return slices.Compact(nodes)
-}
-
-// Add adds the counts of another pass of the same probe.
-func (c *Counts) Add(other Counts) {
-	if total := c.Answered + other.Answered; total > 0 {
-		// Counts of a round's few probes do not overflow.
-		c.Mean = (c.Mean*time.Duration(c.Answered) + other.Mean*time.Duration(other.Answered)) / // #nosec G115
-			time.Duration(total) // #nosec G115
-	}
-	c.Sent, c.Answered, c.Retried = c.Sent+other.Sent, c.Answered+other.Answered, c.Retried+other.Retried
-	c.Max = max(c.Max, other.Max)
-	if other.PathMTU > 0 && (c.PathMTU == 0 || other.PathMTU < c.PathMTU) {
-		c.PathMTU = other.PathMTU
-	}
-	for failure, n := range other.Failures {
-		if c.Failures == nil {
-			c.Failures = map[Failure]uint64{}
-		}
-		c.Failures[failure] += n
-	}
-	for peer, n := range other.Peers {
-		if c.Peers == nil {
-			c.Peers = map[string]uint64{}
-		}
-		c.Peers[peer] += n
-	}
 }
