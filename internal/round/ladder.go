@@ -1,9 +1,7 @@
 package round
 
 import (
-	"cmp"
 	"context"
-	"slices"
 	"sync"
 	"time"
 
@@ -29,18 +27,12 @@ const (
 	ladderGrace = 3 * time.Second
 	// ladderAtLeast is how much load must be left in a round that is taken up again, so that it is probed.
 	ladderAtLeast = 2 * time.Second
-	// followAgents is how many agents are asked again at most, followProbes how many probes each is asked for.
-	followAgents = 10
-	followProbes = 20
-	// followCount is how often each failing path is probed again.
-	followCount = 3
-	// followWithin bounds all follow-up probes.
-	followWithin = 5 * time.Second
 )
 
 // climb is the ladder of paths in one round: who probes what, and what was seen.
 type climb struct {
 	prober Prober
+	around
 	// load is how long the round's load goes on from the first probe on.
 	load    time.Duration
 	slots   chan struct{}
@@ -76,12 +68,13 @@ func (c *Conductor) newClimb(plan store.StoredPlan, req Request, seen *topology.
 	if c.Ladder == nil || !req.Ladder || seen == nil || len(plan.Mesh.Plans) == 0 {
 		return nil
 	}
-	senders := ladder.Plan(*seen, ladder.Options{Families: req.Want.Families, Round: req.Key.Round,
-		Counted: countedRungs(plan.Mesh)})
+	options := ladder.Options{Families: req.Want.Families, Round: req.Key.Round, Counted: countedRungs(plan.Mesh)}
+	senders := ladder.Plan(*seen, options)
 	if len(senders) == 0 {
 		return nil
 	}
-	return &climb{prober: c.Ladder, load: load, slots: make(chan struct{}, c.Parallel), senders: senders}
+	return &climb{prober: c.Ladder, around: around{*seen, options}, load: load, slots: make(chan struct{}, c.Parallel),
+		senders: senders}
 }
 
 // countedRungs are the rungs that the round's counted requests probe.
@@ -152,12 +145,10 @@ func (c *climb) pass(ctx context.Context, specs [][]ladder.Spec) {
 			continue
 		}
 		all.Go(func() {
-			select {
-			case c.slots <- struct{}{}:
-				defer func() { <-c.slots }()
-			case <-ctx.Done():
+			if !c.acquire(ctx) {
 				return
 			}
+			defer func() { <-c.slots }()
 			bounded, cancel := context.WithTimeout(ctx, ladderWithin)
 			defer cancel()
 			// Without an answer nothing is known; that the agent is out of reach shows in the round.
@@ -170,69 +161,14 @@ func (c *climb) pass(ctx context.Context, specs [][]ladder.Spec) {
 	c.passes = append(c.passes, results)
 }
 
-// follow probes again what failed, from the agents on which most failed: a fault that lasts fails again, and a moment
-// that is over does not.
-func (c *climb) follow(ctx context.Context) {
-	if c == nil || len(c.passes) == 0 {
-		return
+// acquire waits until one more call may be under way; it returns false when the context ends before.
+func (c *climb) acquire(ctx context.Context) bool {
+	select {
+	case c.slots <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
 	}
-	type suspect struct{ sender, failed int }
-	var suspects []suspect
-	specs := make([][]ladder.Spec, len(c.senders))
-	for i, s := range c.senders {
-		for k, p := range s.Probes {
-			if c.failed(i, k) && len(specs[i]) < followProbes {
-				again := p.Spec
-				again.Count = followCount
-				specs[i] = append(specs[i], again)
-			}
-		}
-		if n := len(specs[i]); n > 0 {
-			suspects = append(suspects, suspect{i, n})
-		}
-	}
-	if len(suspects) == 0 {
-		return
-	}
-	slices.SortStableFunc(suspects, func(a, b suspect) int { return cmp.Compare(b.failed, a.failed) })
-	for _, s := range suspects[min(len(suspects), followAgents):] {
-		specs[s.sender] = nil
-	}
-	bounded, cancel := context.WithTimeout(ctx, followWithin)
-	defer cancel()
-	c.pass(bounded, specs)
-	c.spread(specs)
-}
-
-// failed reports whether the sender's probe failed in a pass.
-func (c *climb) failed(sender, probe int) bool {
-	for _, pass := range c.passes {
-		if results := pass[sender]; probe < len(results) && results[probe].Failed() > 0 {
-			return true
-		}
-	}
-	return false
-}
-
-// spread puts the results of the last pass, which had the failed probes alone, where the probes stand in the plan.
-func (c *climb) spread(specs [][]ladder.Spec) {
-	last := c.passes[len(c.passes)-1]
-	c.passes = c.passes[:len(c.passes)-1]
-	spread := make([][]ladder.Result, len(c.senders))
-	for i, s := range c.senders {
-		if len(last[i]) != len(specs[i]) || len(specs[i]) == 0 {
-			continue
-		}
-		spread[i] = make([]ladder.Result, len(s.Probes))
-		next := 0
-		for k := range s.Probes {
-			if next < len(last[i]) && c.failed(i, k) {
-				spread[i][k] = last[i][next]
-				next++
-			}
-		}
-	}
-	c.passes = append(c.passes, spread)
 }
 
 // observations returns what each probe saw in all passes together.
@@ -240,14 +176,22 @@ func (c *climb) observations() []ladder.Observation {
 	if c == nil {
 		return nil
 	}
+	seen, _ := c.seen()
+	return seen
+}
+
+// place is where a probe stands: the index of its sender, and its own among the sender's.
+type place struct{ sender, probe int }
+
+// seen returns what each probe that was sent saw in all passes together, and the places of these probes.
+func (c *climb) seen() (all []ladder.Observation, at []place) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var all []ladder.Observation
 	for i, s := range c.senders {
 		for k, p := range s.Probes {
 			o := p.Of
 			for _, pass := range c.passes {
-				if k >= len(pass[i]) || pass[i][k].Sent == 0 {
+				if i >= len(pass) || k >= len(pass[i]) || pass[i][k].Sent == 0 {
 					continue
 				}
 				o.Passes++
@@ -257,9 +201,9 @@ func (c *climb) observations() []ladder.Observation {
 				o.Add(pass[i][k].Counts)
 			}
 			if o.Sent > 0 {
-				all = append(all, o)
+				all, at = append(all, o), append(at, place{i, k})
 			}
 		}
 	}
-	return all
+	return all, at
 }

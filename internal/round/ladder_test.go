@@ -65,24 +65,24 @@ func climbed(t *testing.T, fails func(string, ladder.Spec, int) uint64) ([]ladde
 	return seen, s
 }
 
-func TestWhatFailedIsProbedOnceMore(t *testing.T) {
+func TestWhatFailedIsProbedAgain(t *testing.T) {
 	seen, s := climbed(t, func(_ string, spec ladder.Spec, _ int) uint64 {
 		if spec.Peer == "c" {
 			return uint64(spec.Count)
 		}
 		return 0
 	})
-	lost := uint64(ladderPasses + followCount)
+	lost := uint64(ladderPasses + followCount())
 	want := []ladder.Observation{
 		{Rung: ladder.PodToPod, To: "b", Passes: ladderPasses, Counts: ladder.Counts{Sent: ladderPasses,
 			Answered: ladderPasses}},
-		{Rung: ladder.PodToPod, To: "c", Passes: ladderPasses + 1, FailedPasses: ladderPasses + 1,
+		{Rung: ladder.PodToPod, To: "c", Passes: ladderPasses + 2, FailedPasses: ladderPasses + 2,
 			Counts: ladder.Counts{Sent: lost, Failures: map[ladder.Failure]uint64{ladder.NoAnswer: lost}}},
 	}
 	if diff := cmp.Diff(want, seen); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]int{2, 2, 1}, s.specs["a"]); diff != "" {
+	if diff := cmp.Diff([]int{2, 2, 1, 1}, s.specs["a"]); diff != "" {
 		t.Errorf("probes by call (-want +got):\n%s", diff)
 	}
 	if s.calls["away"] != ladderPasses {
@@ -98,8 +98,8 @@ func TestAMomentThatIsOverFailedInOnePassAlone(t *testing.T) {
 		return 0
 	})
 	for _, o := range seen {
-		if o.FailedPasses != 1 || o.Passes != ladderPasses+1 || o.Answered != ladderPasses-1+followCount {
-			t.Errorf("%+v; want one failure in the first of %d passes", o, ladderPasses+1)
+		if o.FailedPasses != 1 || o.Passes != ladderPasses+2 || o.Answered != uint64(ladderPasses-1+followCount()) {
+			t.Errorf("%+v; want one failure in the first of %d passes", o, ladderPasses+2)
 		}
 	}
 }
