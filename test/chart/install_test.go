@@ -94,6 +94,10 @@ func TestReleaseLives(t *testing.T) {
 	if now := uidOfTask(t, client); now != uid {
 		t.Errorf("the upgrades made the task again: its UID was %s and is %s", uid, now)
 	}
+	run("upgrade", "kdoctor", folder, "--reset-values", "--set", "nodeCondition.mode=Set")
+	t.Run("the controller changes nothing of a node but its condition", func(t *testing.T) {
+		nodesKeepTheirStatus(t, config)
+	})
 	run("upgrade", "kdoctor", folder, "--reset-values")
 	if _, err := client.Resource(tasks()).Get(t.Context(), "heartbeat", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
 		t.Errorf("the task that went from the values is still there: %v", err)
