@@ -181,40 +181,6 @@ func (c *campaign) rounds(ctx context.Context, faults []fault) error {
 	return summarise(c.results)
 }
 
-// disturb runs a round during which agents are taken away on purpose. Nothing is broken, so nothing may be named.
-func (c *campaign) disturb(ctx context.Context, n int) error {
-	node := fmt.Sprintf("n%d", 1+n%(c.options.nodes-1))
-	agents := []string{"--namespace", cluster.Namespace}
-	var undo []string
-	var do []string
-	switch n % 3 {
-	case 0:
-		do = slices.Concat(agents, []string{"rollout", "restart", "daemonset/kdoctor-agent"})
-	case 1:
-		do = slices.Concat(agents, []string{"delete", "pod", "--wait=false", "--selector",
-			"app.kubernetes.io/component=kdoctor-agent", "--field-selector", "spec.nodeName=" + node})
-	case 2:
-		do, undo = []string{"cordon", node}, []string{"uncordon", node}
-	}
-	done := make(chan error, 1)
-	go func() {
-		time.Sleep(time.Duration(c.options.seconds) * time.Second / 3)
-		_, err := c.cluster.Kubectl(ctx, do...)
-		done <- err
-	}()
-	err := c.one(ctx, nil)
-	err = errors.Join(err, <-done)
-	if undo != nil {
-		_, failed := c.cluster.Kubectl(ctx, undo...)
-		err = errors.Join(err, failed)
-	}
-	if err != nil {
-		return err
-	}
-	_, err = c.cluster.Kubectl(ctx, append(agents, "rollout", "status", "--timeout=120s", "daemonset/kdoctor-agent")...)
-	return err
-}
-
 // two injects two faults at once, at different nodes.
 func (c *campaign) two(ctx context.Context, faults []fault) error {
 	single := slices.DeleteFunc(slices.Clone(faults), func(f fault) bool { return f.Place != "node" })
@@ -253,9 +219,14 @@ func (c *campaign) one(ctx context.Context, faults []injected) error {
 			return c.heal(ctx)
 		}
 	}
+	return c.judged(ctx, outcome{Injected: faults})
+}
+
+// judged runs a round, heals, and judges what the report says. of has what was done to the cluster.
+func (c *campaign) judged(ctx context.Context, of outcome) error {
 	began := time.Now()
 	err := c.probe(ctx)
-	took := time.Since(began)
+	of.Took = time.Since(began)
 	if healed := c.heal(ctx); healed != nil {
 		return errors.Join(err, healed)
 	}
@@ -264,23 +235,12 @@ func (c *campaign) one(ctx context.Context, faults []injected) error {
 		report, err = c.report(ctx)
 	}
 	if err != nil {
-		fmt.Printf("%-32s no report: %v\n", names(faults), err)
+		fmt.Printf("%-32s no report: %v\n", of.name(), err)
 	}
-	result := judge(faults, report, err == nil, took)
+	result := of.judge(report, err == nil)
 	c.results = append(c.results, result)
 	fmt.Println(result.row())
 	return c.write()
-}
-
-func names(faults []injected) string {
-	if len(faults) == 0 {
-		return "healthy"
-	}
-	var all []string
-	for _, f := range faults {
-		all = append(all, f.Fault.Name)
-	}
-	return strings.Join(all, " + ")
 }
 
 func (c *campaign) inject(ctx context.Context, f injected) error {
