@@ -43,7 +43,7 @@ demo: build images ## Show kdoctor at work on a Kubernetes of three nodes on thi
 demo-down: ## Take the demo's cluster down.
 	@test ! -x $(BIN)/lab || $(BIN)/lab down --name demo
 
-test: ## Run every check and test there is; takes about an hour on a fresh machine, a few minutes after that.
+test: ## Run every check and test there is; takes more than an hour on a fresh machine of two cores, half an hour after that.
 	@test/run
 
 build: $(BIN) ## Build the programs.
@@ -143,6 +143,7 @@ e2e: build images ## Run the end-to-end scenarios on real clusters, but for thos
 	  $(if $(RUN),-run '$(RUN)',-skip '^Test(LongLife|ManyNodes|Installation|Upgrade)$$') ./test/e2e/...
 
 e2e-life: build images ## Run the scenarios of a task's life, about ten minutes; with those that take minutes each, which "make test" leaves out.
+	@test/prepare prometheus
 	@KDOCTOR_BUILD=$(CURDIR)/$(OUT) KDOCTOR_VERSION=$(VERSION) go test -count=1 -timeout 40m -v -run '^Test(LifeCycle|LongLife|ManyNodes|Installation)$$' ./test/e2e/...
 
 e2e-upgrade: build images ## Go from the first release to this one and back on a real cluster; builds the first release, about fifteen minutes.

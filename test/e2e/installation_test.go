@@ -46,6 +46,8 @@ func TestInstallation(t *testing.T) {
 		{"a store that stands still costs no round, and readers are told in time", func(t *testing.T) {
 			stalled(t, c, store)
 		}},
+		{"a real Prometheus scrapes the controllers, and every query of dashboard and alerts is answered",
+			func(t *testing.T) { watched(t, c) }},
 		{"what a quota refuses is told in its own words", func(t *testing.T) { refusedByQuota(t, c) }},
 		{"a namespace that is deleted with the controller in it blocks no other", func(t *testing.T) { deleted(t, c) }},
 	} {

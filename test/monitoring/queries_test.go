@@ -1,7 +1,6 @@
 package monitoring
 
 import (
-	"encoding/json"
 	"os"
 	"slices"
 	"strings"
@@ -11,50 +10,17 @@ import (
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/promql/promqltest"
-	"go.yaml.in/yaml/v3"
 
 	"kdoctor.io/kdoctor/internal/metrics"
+	"kdoctor.io/kdoctor/test/queries"
 )
 
-// query is a query of the dashboard or of a rule.
-type query struct{ where, expr string }
-
-func queries(t *testing.T) (all []query) {
+// all returns the queries of the dashboard and of the alerts.
+func all(t *testing.T) []queries.Query {
 	t.Helper()
-	var dashboard struct {
-		Panels []struct {
-			Title   string
-			Targets []struct{ Expr string }
-		}
-	}
-	text, err := os.ReadFile("../../charts/kdoctor/files/monitoring/dashboard.json")
+	all, err := queries.All("../..")
 	if err != nil {
 		t.Fatal(err)
-	}
-	if err := json.Unmarshal(text, &dashboard); err != nil {
-		t.Fatal(err)
-	}
-	variables := strings.NewReplacer("$__rate_interval", "5m", "$kind", ".*", "$task", ".*")
-	for _, p := range dashboard.Panels {
-		for _, target := range p.Targets {
-			all = append(all, query{"panel " + p.Title, variables.Replace(target.Expr)})
-		}
-	}
-	var file struct {
-		Groups []struct {
-			Rules []struct{ Alert, Expr string }
-		}
-	}
-	if text, err = os.ReadFile(rulesFile); err != nil {
-		t.Fatal(err)
-	}
-	if err := yaml.Unmarshal(text, &file); err != nil {
-		t.Fatal(err)
-	}
-	for _, g := range file.Groups {
-		for _, r := range g.Rules {
-			all = append(all, query{"alert " + r.Alert, r.Expr})
-		}
 	}
 	if len(all) < 25 {
 		t.Fatalf("found only %d queries", len(all))
@@ -73,10 +39,10 @@ func TestQueriesNameWhatIsExposed(t *testing.T) {
 		}
 	}
 	used := map[string]bool{}
-	for _, q := range queries(t) {
-		expr, err := parser.NewParser(parser.Options{}).ParseExpr(q.expr)
+	for _, q := range all(t) {
+		expr, err := parser.NewParser(parser.Options{}).ParseExpr(q.Expr)
 		if err != nil {
-			t.Errorf("%s: %v", q.where, err)
+			t.Errorf("%s: %v", q.Where(), err)
 			continue
 		}
 		var labelsOf []string
@@ -84,13 +50,13 @@ func TestQueriesNameWhatIsExposed(t *testing.T) {
 			if s, ok := n.(*parser.VectorSelector); ok {
 				its, exposed := known[s.Name]
 				if !exposed {
-					t.Errorf("%s: there is no metric %s", q.where, s.Name)
+					t.Errorf("%s: there is no metric %s", q.Where(), s.Name)
 				}
 				used[s.Name] = true
 				labelsOf = append(labelsOf, its...)
 				for _, m := range s.LabelMatchers {
 					if m.Name != "__name__" && !slices.Contains(its, m.Name) {
-						t.Errorf("%s: %s has no label %s", q.where, s.Name, m.Name)
+						t.Errorf("%s: %s has no label %s", q.Where(), s.Name, m.Name)
 					}
 				}
 			}
@@ -100,7 +66,7 @@ func TestQueriesNameWhatIsExposed(t *testing.T) {
 			if a, ok := n.(*parser.AggregateExpr); ok {
 				for _, label := range a.Grouping {
 					if !slices.Contains(labelsOf, label) {
-						t.Errorf("%s: nothing has the label %s", q.where, label)
+						t.Errorf("%s: nothing has the label %s", q.Where(), label)
 					}
 				}
 			}
@@ -125,19 +91,19 @@ func TestDashboardShowsWhatIsScraped(t *testing.T) {
 	}
 	stored := promqltest.LoadedStorage(t, c.load(time.Minute))
 	engine := promqltest.NewTestEngine(t, false, 0, promqltest.DefaultMaxSamplesPerQuery)
-	for _, q := range queries(t) {
-		if !strings.HasPrefix(q.where, "panel") {
+	for _, q := range all(t) {
+		if q.Panel == "" {
 			continue
 		}
 		options := promql.NewPrometheusQueryOpts(false, 0, nil)
-		ask, err := engine.NewInstantQuery(t.Context(), stored, options, q.expr, c.now)
+		ask, err := engine.NewInstantQuery(t.Context(), stored, options, q.Expr, c.now)
 		if err != nil {
-			t.Errorf("%s: %v", q.where, err)
+			t.Errorf("%s: %v", q.Where(), err)
 			continue
 		}
 		answer := ask.Exec(t.Context())
 		if found, err := answer.Vector(); err != nil || len(found) == 0 {
-			t.Errorf("%s: %d series, %v", q.where, len(found), err)
+			t.Errorf("%s: %d series, %v", q.Where(), len(found), err)
 		}
 		ask.Close()
 	}
@@ -149,11 +115,11 @@ func TestEveryAlertIsDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	alerts := map[string]bool{}
-	for _, q := range queries(t) {
-		if alert, ok := strings.CutPrefix(q.where, "alert "); ok {
-			alerts[alert] = true
-			if !strings.Contains(string(page), "| "+alert+" | ") {
-				t.Errorf("docs/metrics.md has no row for %s", alert)
+	for _, q := range all(t) {
+		if q.Alert != "" {
+			alerts[q.Alert] = true
+			if !strings.Contains(string(page), "| "+q.Alert+" | ") {
+				t.Errorf("docs/metrics.md has no row for %s", q.Alert)
 			}
 		}
 	}

@@ -18,9 +18,8 @@ import (
 
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/verdict"
+	"kdoctor.io/kdoctor/test/queries"
 )
-
-const rulesFile = "../../charts/kdoctor/files/monitoring/rules.yaml"
 
 // scenario is what happens minute by minute, and which alerts fire at the end.
 type scenario struct {
@@ -167,7 +166,7 @@ func load(t *testing.T, engine *promql.Engine, stored database) *rules.Group {
 		QueryFunc: rules.EngineQueryFunc(engine, stored), Logger: slog.New(slog.DiscardHandler),
 		NotifyFunc: func(context.Context, string, ...*rules.Alert) {},
 		Parser:     parser.NewParser(parser.Options{})})
-	groups, errs := manager.LoadGroups(time.Minute, labels.EmptyLabels(), "", nil, false, rulesFile)
+	groups, errs := manager.LoadGroups(time.Minute, labels.EmptyLabels(), "", nil, false, queries.Rules("../.."))
 	if len(errs) > 0 || len(groups) != 1 {
 		t.Fatalf("%d groups of rules, %v", len(groups), errs)
 	}
