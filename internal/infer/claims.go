@@ -145,7 +145,7 @@ func (s *search) account(c *claim, f *Fault) {
 
 // overlap reports whether the second claim explains at least half of what the first does.
 func (s *search) overlap(first, second claim) bool {
-	covered := map[int]bool{}
+	covered := make([]bool, len(s.evidence.failures))
 	for _, n := range s.evidence.touching[second.component] {
 		if s.aspects[second.choice].mask.has(s.evidence.failures[n].bucket) {
 			covered[n] = true

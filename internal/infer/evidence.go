@@ -36,8 +36,9 @@ type evidence struct {
 	background float64
 	components []Component
 	index      map[Component]int
-	passed     [][buckets]float64
-	failures   []failing
+	// passed is counted of components that are kept; for all others it is empty.
+	passed   []*[buckets]float64
+	failures []failing
 	// weights has, by observation, the share of its failures that count where known faults let expect some: as many of
 	// its passes count.
 	weights map[int]float64
@@ -55,22 +56,26 @@ type evidence struct {
 	places    map[string]bool
 	wide      map[ladder.Rung]bool
 	zonePairs map[[2]string]bool
+	// kinds is room for the kinds of failures of an observation.
+	kinds []ladder.Failure
 	// last is the path that was looked up last: observations of one path follow each other.
 	last lastPath
 }
 
-// lastPath is a path between two nodes, whether one of them is among the places, and the zones that it joins if a fault
-// between them may be claimed.
+// lastPath is a path between two nodes, whether each of them is among the places, and the zones that it joins if a
+// fault between them may be claimed.
 type lastPath struct {
-	from, to       string
-	placed, joined bool
-	zones          [2]string
+	from, to     string
+	isFrom, isTo bool
+	joined       bool
+	zones        [2]string
 }
 
-func newEvidence(background float64) *evidence {
+// newEvidence returns evidence without any, with room for so many observations with failures.
+func newEvidence(background float64, failed int) *evidence {
 	return &evidence{background: background, index: map[Component]int{}, weights: map[int]float64{},
-		places: map[string]bool{},
-		wide:   map[ladder.Rung]bool{}, zonePairs: map[[2]string]bool{}}
+		failures: make([]failing, 0, failed), places: map[string]bool{},
+		wide: map[ladder.Rung]bool{}, zonePairs: map[[2]string]bool{}}
 }
 
 // component returns the index of a component that an observation of the rung crosses.
@@ -82,7 +87,6 @@ func (e *evidence) component(c Component, rung ladder.Rung) int {
 	i = len(e.components)
 	e.index[c] = i
 	e.components = append(e.components, c)
-	e.passed = append(e.passed, [buckets]float64{})
 	e.touching = append(e.touching, nil)
 	e.origins = append(e.origins, origins{})
 	e.most = append(e.most, 0)
@@ -94,11 +98,13 @@ func (e *evidence) component(c Component, rung ladder.Rung) int {
 // these are most, since background loss touches all of them. It is called between adding failures and passes.
 func (e *evidence) keep(price float64) {
 	e.kept = make([]bool, len(e.components))
+	e.passed = make([]*[buckets]float64, len(e.components))
+	nothing := &[buckets]float64{}
 	for i, c := range e.components {
-		if e.most[i] <= price {
+		if e.passed[i] = nothing; e.most[i] <= price {
 			continue
 		}
-		e.kept[i] = true
+		e.kept[i], e.passed[i] = true, &[buckets]float64{}
 		switch {
 		case c.Part == ZonePair || c.Part == ZonePodPair:
 			e.zonePairs[[2]string{c.Node, c.Peer}] = true
@@ -126,7 +132,9 @@ func (e *evidence) addFailures(n int, o *ladder.Observation, crossed []crossing,
 	if failed := float64(o.Failed()); expected.share > e.background && failed > 0 {
 		e.weights[n] = min(1, expected.independent/failed)
 	}
-	for _, failure := range slices.Sorted(maps.Keys(o.Failures)) {
+	e.kinds = slices.AppendSeq(e.kinds[:0], maps.Keys(o.Failures))
+	slices.Sort(e.kinds)
+	for _, failure := range e.kinds {
 		count := o.Failures[failure]
 		if count == 0 {
 			continue
@@ -161,17 +169,30 @@ func (e *evidence) concerns(o *ladder.Observation, zones map[string]string) bool
 	if o.From != e.last.from || o.To != e.last.to {
 		e.last = e.path(o, zones)
 	}
-	return e.last.placed || o.At != "" && e.places[o.At] || e.wide[o.Rung]
+	return e.last.isFrom || e.last.isTo || o.At != "" && e.places[o.At] || e.wide[o.Rung]
 }
 
 // path looks the path of an observation up.
 func (e *evidence) path(o *ladder.Observation, zones map[string]string) lastPath {
-	l := lastPath{from: o.From, to: o.To, placed: e.places[o.From] || o.To != "" && e.places[o.To]}
+	l := lastPath{from: o.From, to: o.To, isFrom: e.places[o.From], isTo: o.To != "" && e.places[o.To]}
 	if len(e.zonePairs) > 0 && o.To != "" {
 		l.zones = zonesOf(o, zones)
 		l.joined = e.zonePairs[l.zones]
 	}
 	return l
+}
+
+// elsewhere reports whether the component is at a node, or between nodes, of which none is kept.
+func (e *evidence) elsewhere(c *Component) bool {
+	switch {
+	case c.Node == "" || betweenZones(c.Part):
+		return false
+	case c.Node == e.last.from:
+		return !e.last.isFrom
+	case c.Node == e.last.to:
+		return !e.last.isTo
+	}
+	return !e.places[c.Node]
 }
 
 // zonesOf returns the zones of the ends of an observation, in the order in which a pair of zones has them.
@@ -199,7 +220,7 @@ func (e *evidence) addZonePasses(o *ladder.Observation, sums map[zoneClass]float
 func (e *evidence) closeZones(sums map[zoneClass]float64) {
 	for class, passed := range sums {
 		for _, part := range zoneParts(class.rung) {
-			if i, ok := e.index[Component{Part: part, Node: class.zones[0], Peer: class.zones[1]}]; ok {
+			if i, ok := e.index[Component{Part: part, Node: class.zones[0], Peer: class.zones[1]}]; ok && e.kept[i] {
 				e.passed[i][class.bucket] += passed
 			}
 		}
@@ -207,7 +228,8 @@ func (e *evidence) closeZones(sums map[zoneClass]float64) {
 }
 
 // addPasses counts what passed through the components that may have caused a failure; all others need no count. A
-// connection that was made and got no reply passed through the network, and not through the process at its end.
+// connection that was made and got no reply passed through the network, and not through the process at its end. It is
+// called after concerns.
 func (e *evidence) addPasses(n int, o *ladder.Observation, crossed []crossing) {
 	connected := o.Failures[ladder.NoReply] + o.Failures[ladder.BadReply]
 	if o.Answered == 0 && connected == 0 {
@@ -218,6 +240,9 @@ func (e *evidence) addPasses(n int, o *ladder.Observation, crossed []crossing) {
 		weight = w
 	}
 	for _, c := range crossed {
+		if e.elsewhere(&c.Component) {
+			continue
+		}
 		i, ok := e.index[c.Component]
 		if !ok || !e.kept[i] || c.maybe && o.Failed() == 0 {
 			// Where some of the same probes fail, those that pass had the same chance to cross the component.

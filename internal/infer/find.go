@@ -113,7 +113,8 @@ func (f *finder) stage(of stage, before []Fault) []Fault {
 	if len(f.failed[of]) == 0 {
 		return nil
 	}
-	e := newEvidence(f.background)
+	e := newEvidence(f.background, len(f.failed[of]))
+	cut := f.cut(of)
 	var buffer []crossing
 	predict := newPrediction(slices.Concat(before, f.suspects), f.in.Zones)
 	predict.apart = f.apart
@@ -129,7 +130,9 @@ func (f *finder) stage(of stage, before []Fault) []Fault {
 		if of != direct {
 			expected = f.anyway(predict, o)
 		}
-		buffer = f.crossed(o, buffer)
+		if buffer = f.crossed(o, buffer); cut.has(o) {
+			buffer = slices.DeleteFunc(buffer, func(c crossing) bool { return !betweenZones(c.Part) })
+		}
 		e.addFailures(i, o, buffer, expected)
 	}
 	if len(e.failures) == 0 {

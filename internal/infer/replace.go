@@ -281,7 +281,7 @@ func (s *search) restore(claims []*claim, severities [][buckets]float64, choices
 // score is by how many nats the observations are likelier with the accepted claims than without any, less their
 // prices.
 func (s *search) score() (total float64) {
-	seen := map[int]bool{}
+	seen := make([]bool, len(s.evidence.failures))
 	for _, c := range s.accepted {
 		total -= s.price + s.aspects[c.choice].price + s.prior(s.evidence.components[c.component])
 		for b, q := range c.severities {

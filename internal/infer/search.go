@@ -297,7 +297,7 @@ func (s *search) judge(component, choice int) claim {
 	}
 	gain, most := 0.0, 0.0
 	for _, g := range a.groups {
-		f := s.scale.fit(g, &s.evidence.passed[component], s.background)
+		f := s.scale.fit(g, s.evidence.passed[component], s.background)
 		gain += f.gain
 		most = max(most, f.severity)
 		for b := range c.severities {
