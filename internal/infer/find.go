@@ -14,8 +14,9 @@ import (
 // The search has three stages. The first explains the failures on paths whose ends are known. The second explains what
 // failed on paths through Services beyond what the faults of the first let expect there, and the third what failed
 // through load balancers and Ingresses, which lead to Services.
-func Find(in Input) []Fault {
-	f := newFinder(in)
+func Find(in Input) []Fault { return newFinder(in).find() }
+
+func (f *finder) find() []Fault {
 	found := f.relabel(f.stage(direct, nil))
 	found = append(found, f.endpoints(found)...)
 	through := f.stage(services, found)
@@ -61,6 +62,8 @@ type finder struct {
 	suspects []Fault
 	// apart says that node ports work although the addresses of Services do not.
 	apart bool
+	// effort is how many failures the searches looked at.
+	effort int
 	// candidates is how many components of nodes there may be; claims about pairs have a price of their own.
 	candidates int
 }
@@ -153,7 +156,9 @@ func (f *finder) stage(of stage, before []Fault) []Fault {
 		}
 	}
 	e.closeZones(between)
-	return search.run(before)
+	found := search.run(before)
+	f.effort += search.effort
+	return found
 }
 
 // crossed returns what an observation crosses.

@@ -213,6 +213,9 @@ func (s *search) try(claims []*claim, others []int, is better) bool {
 // may be claimed again, of one alone they may not.
 func (s *search) attempt(claims []*claim, others []claim, is better) bool {
 	const more = 8
+	if s.effort > s.bound {
+		return false
+	}
 	before := slices.Clone(s.accepted)
 	severities := make([][buckets]float64, len(before))
 	choices := make([]int, len(before))

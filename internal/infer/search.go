@@ -13,6 +13,9 @@ const (
 	certain = 0.9999
 	// mostFaults bounds the faults that are found in one round.
 	mostFaults = 32
+	// improving is how many failures are looked at, about a second long, to improve what was found: where a network loses
+	// some of everything there is no end to that, and the report waits.
+	improving = 2_000_000
 	// alarm is the accepted share of rounds without a fault in which one is claimed. The price of a claim follows from
 	// it: ln(candidates / alarm), by the union bound.
 	alarm = 1e-4
@@ -42,9 +45,11 @@ type search struct {
 	accepted []*claim
 	// banned are components that may not be claimed.
 	banned map[int]bool
-	active []int
-	best   []claim
-	scale  scale
+	// effort is how many failures were looked at so far, bound from when on no improvement is tried any more.
+	effort, bound int
+	active        []int
+	best          []claim
+	scale         scale
 }
 
 func newSearch(e *evidence, background float64, candidates int) *search {
@@ -87,6 +92,7 @@ func (s *search) run(before []Fault) []Fault {
 		}
 	}
 	s.grow(mostFaults)
+	s.bound = 2*s.effort + improving
 	s.gather()
 	s.replace()
 	s.merge()
@@ -258,6 +264,7 @@ func (s *search) weigh(component, choice int, but *claim) claim {
 // load puts the failures of a component on the scale.
 func (s *search) load(component int, but *claim) {
 	s.scale.clear()
+	s.effort += len(s.evidence.touching[component])
 	for _, n := range s.evidence.touching[component] {
 		f := &s.evidence.failures[n]
 		expected, explained := f.expected, len(f.by) > 0
