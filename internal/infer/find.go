@@ -206,6 +206,8 @@ func (f *finder) anyway(p *prediction, o *ladder.Observation) anyway {
 
 // short returns what the agents that were short of CPU themselves lose of what is asked of them, as faults.
 func (f *finder) short() []Fault {
+	// enough is from how many requests on it is known how many of them such an agent answers.
+	const enough = 10
 	type counts struct{ sent, lost [buckets]float64 }
 	var all []Fault
 	seen := map[string]*counts{}
@@ -226,10 +228,18 @@ func (f *finder) short() []Fault {
 			c.lost[b] += float64(o.Failed())
 		}
 	}
-	for _, node := range slices.Sorted(maps.Keys(seen)) {
-		fault := Fault{Component: Component{Part: Agent, Node: node}}
-		for b, sent := range seen[node].sent {
-			fault.by[b] = min(certain, seen[node].lost[b]/max(sent, 1))
+	requests := aspectMask(Aspect{Method: string(ladder.TCP)})
+	for _, node := range slices.Sorted(maps.Keys(f.in.Suspect)) {
+		fault, its := Fault{Component: Component{Part: Agent, Node: node}}, seen[node]
+		if its == nil {
+			its = &counts{}
+		}
+		for b, sent := range its.sent {
+			fault.by[b] = min(certain, its.lost[b]/max(sent, 1))
+			if requests.has(bucket(b)) && sent < enough {
+				// Datagrams are answered by little work, and say nothing of requests.
+				fault.by[b] = certain
+			}
 		}
 		fault.Severity = slices.Max(fault.by[:])
 		all = append(all, fault)

@@ -106,3 +106,25 @@ func TestOneNodesWayToALoadBalancerBesideALoadBalancerThatLosesSome(t *testing.T
 		t.Errorf("found %+v, want n1's way there and the load balancer", found)
 	}
 }
+
+// Of an agent that was short of CPU nothing but datagrams is known: requests that Services lead to it may fail, and are
+// no fault of the Services.
+func TestRequestsThatMeetAnAgentShortOfCPUAreNoFaultOfTheService(t *testing.T) {
+	s := cluster(4, true)
+	in := seen(s, func(o ladder.Observation, n uint64) (uint64, ladder.Failure) {
+		if len(o.Backends) == 4 && (o.Rung == ladder.ClusterIP || o.Rung == ladder.HostClusterIP) {
+			return n / 3, ladder.NoReply
+		}
+		return 0, ""
+	})
+	in.Observations = slices.DeleteFunc(in.Observations, func(o ladder.Observation) bool {
+		return o.Rung == ladder.PodToPod && o.Method != ladder.UDP
+	})
+	if found := infer.Find(in); len(found) != 1 || found[0].Component.Part != infer.Service {
+		t.Errorf("found %+v, want the Service where all agents are well", found)
+	}
+	in.Suspect = map[string]bool{"n3": true}
+	if found := infer.Find(in); len(found) > 0 {
+		t.Errorf("found %+v, want nothing where one of four was short of CPU", found)
+	}
+}
