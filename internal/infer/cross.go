@@ -58,9 +58,12 @@ func crossed(o *ladder.Observation, zones map[string]string, buffer []crossing) 
 		c.at(answerer, o.From, Agent, wholeAgent)
 	case ladder.HostToOwnPod:
 		c.at(asker, o.From, hostAsking, wholeHost)
+		// What the node itself refuses, such as connections that it has no room to track, it refuses to its own pods too.
+		c.mayMeet(asker, o.From, NodeNetwork)
 		c.at(answerer, o.From, PodNetwork, Agent, wholeAgent)
 	case ladder.PodToOwnHost:
 		c.at(asker, o.From, asking, wholeAgent, PodNetwork)
+		c.mayMeet(asker, o.From, NodeNetwork)
 		c.hostEnd(o, o.From)
 	case ladder.HostToHost:
 		c.at(asker, o.From, hostAsking, wholeHost)

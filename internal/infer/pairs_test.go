@@ -128,3 +128,32 @@ func TestRequestsThatMeetAnAgentShortOfCPUAreNoFaultOfTheService(t *testing.T) {
 		t.Errorf("found %+v, want nothing where one of four was short of CPU", found)
 	}
 }
+
+// A node without room for more connections refuses what its own pods and its host network begin, at the node too.
+func TestANodeThatTracksNoMoreConnectionsIsOneFaultBesideASlightLoss(t *testing.T) {
+	is := func(o ladder.Observation, n uint64) (uint64, ladder.Failure) {
+		switch {
+		case o.Rung == ladder.Self || o.Rung == ladder.SecondInterface:
+			return 0, ""
+		case o.From == "n3" && (o.Rung == ladder.HostToOwnPod || o.Rung == ladder.HostToHost || o.Rung == ladder.HostToPod):
+			return n, ladder.NotPermitted
+		case o.From == "n3" || o.To == "n3" || o.At == "n3":
+			return n, ladder.NoAnswer
+		case len(o.Backends) == 4:
+			return n / 4, ladder.NoAnswer
+		case (o.From == "n2" || o.To == "n2") && o.To != o.From && o.Method == ladder.UDP && o.Large:
+			return min(n, 1), ladder.NoAnswer
+		}
+		return 0, ""
+	}
+	s := cluster(4, true)
+	found := infer.Find(counted(seen(s, is), s, 80, is))
+	var got []infer.Component
+	for _, f := range found {
+		got = append(got, f.Component)
+	}
+	want := infer.Component{Part: infer.NodeNetwork, Node: "n3"}
+	if len(got) == 0 || got[0] != want || slices.ContainsFunc(got[1:], func(c infer.Component) bool { return c.Node == "n3" }) {
+		t.Errorf("found %+v, want %+v first, and nothing else of this node", got, want)
+	}
+}
