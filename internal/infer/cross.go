@@ -58,7 +58,7 @@ func crossed(o *ladder.Observation, zones map[string]string, buffer []crossing) 
 		c.at(answerer, o.From, Agent, wholeAgent)
 	case ladder.HostToOwnPod:
 		c.at(asker, o.From, hostAsking, wholeHost)
-		// What the node itself refuses, such as connections that it has no room to track, it refuses to its own pods too.
+		// What the node itself refuses, such as connections that it has no room to track, it refuses to its pods too.
 		c.mayMeet(asker, o.From, NodeNetwork)
 		c.at(answerer, o.From, PodNetwork, Agent, wholeAgent)
 	case ladder.PodToOwnHost:

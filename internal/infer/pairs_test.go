@@ -153,7 +153,8 @@ func TestANodeThatTracksNoMoreConnectionsIsOneFaultBesideASlightLoss(t *testing.
 		got = append(got, f.Component)
 	}
 	want := infer.Component{Part: infer.NodeNetwork, Node: "n3"}
-	if len(got) == 0 || got[0] != want || slices.ContainsFunc(got[1:], func(c infer.Component) bool { return c.Node == "n3" }) {
+	others := func(c infer.Component) bool { return c.Node == "n3" }
+	if len(got) == 0 || got[0] != want || slices.ContainsFunc(got[1:], others) {
 		t.Errorf("found %+v, want %+v first, and nothing else of this node", got, want)
 	}
 }

@@ -13,8 +13,8 @@ const (
 	certain = 0.9999
 	// mostFaults bounds the faults that are found in one round.
 	mostFaults = 32
-	// improving is how many failures are looked at, about a second long, to improve what was found: where a network loses
-	// some of everything there is no end to that, and the report waits.
+	// improving is how many failures are looked at, about a second long, to improve what was found: where a network
+	// loses some of everything there is no end to that, and the report waits.
 	improving = 2_000_000
 	// alarm is the accepted share of rounds without a fault in which one is claimed. The price of a claim follows from
 	// it: ln(candidates / alarm), by the union bound.

@@ -33,61 +33,72 @@ func (i *Inventory) WithLadder(l Ladder) *Inventory {
 func (i *Inventory) addLadder(ctx context.Context, snapshot *topology.Snapshot, nodes []corev1.Node) {
 	snapshot.APIServer = i.ladder.APIServer
 	if i.ladder.Hosts != "" {
-		snapshot.Hosts = i.hosts(ctx, nodes)
+		snapshot.Hosts, snapshot.HostPods = i.hosts(ctx, nodes)
 	}
 	if i.ladder.DNSService != "" {
-		snapshot.DNS = i.dns(ctx)
+		snapshot.DNS, snapshot.DNSPods = i.dns(ctx)
 	}
 }
 
-// hosts returns the ready agents in host networks, one for each node.
-func (i *Inventory) hosts(ctx context.Context, nodes []corev1.Node) []topology.Agent {
+// hosts returns the ready agents in host networks, one for each node, and the names of all that are not being deleted.
+func (i *Inventory) hosts(ctx context.Context, nodes []corev1.Node) (found []topology.Agent, standing []string) {
 	wanted, err := i.workload(ctx, topology.Workload{Kind: topology.DaemonSet, Name: i.ladder.Hosts})
 	if err != nil {
-		return nil
+		return nil, nil
 	}
 	pods, err := i.podsOf(ctx, i.ladder.Hosts, wanted)
 	if err != nil {
-		return nil
+		return nil, nil
 	}
 	byName := make(map[string]corev1.Node, len(nodes))
 	for _, node := range nodes {
 		byName[node.Name] = node
 	}
-	var found []topology.Agent
+	standing = []string{}
 	for _, pod := range pods {
+		if pod.DeletionTimestamp == nil {
+			standing = append(standing, pod.Name)
+		}
 		if agent := agentOf(pod, byName); agent.Ready() && agent.Node != "" {
 			found = append(found, agent)
 		}
 	}
 	sortAgents(found)
-	return slices.CompactFunc(found, func(a, b topology.Agent) bool { return a.Node == b.Node })
+	slices.Sort(standing)
+	return slices.CompactFunc(found, func(a, b topology.Agent) bool { return a.Node == b.Node }), standing
 }
 
-// dns returns the ready servers behind the Service of DNS, sorted by pod.
-func (i *Inventory) dns(ctx context.Context) []topology.DNSServer {
+// dns returns the ready servers behind the Service of DNS, sorted by address, and the names of all that are not being
+// deleted.
+func (i *Inventory) dns(ctx context.Context) (servers []topology.DNSServer, standing []string) {
 	var list discoveryv1.EndpointSliceList
 	err := i.reader.List(ctx, &list, client.InNamespace(i.ladder.DNSNamespace),
 		client.MatchingLabels{discoveryv1.LabelServiceName: i.ladder.DNSService})
 	if err != nil {
-		return nil
+		return nil, nil
 	}
-	var servers []topology.DNSServer
+	standing = []string{}
 	for _, slice := range list.Items {
 		port := dnsPort(slice.Ports)
 		for _, endpoint := range slice.Endpoints {
-			if port == 0 || endpoint.Conditions.Ready != nil && !*endpoint.Conditions.Ready {
-				continue
-			}
 			for _, text := range endpoint.Addresses {
-				if address, ok := addressOf(text); ok {
-					servers = append(servers, dnsServer(endpoint, netip.AddrPortFrom(address, port)))
+				address, ok := addressOf(text)
+				if !ok || port == 0 {
+					continue
+				}
+				server := dnsServer(endpoint, netip.AddrPortFrom(address, port))
+				if is := endpoint.Conditions.Terminating; is == nil || !*is {
+					standing = append(standing, server.Pod)
+				}
+				if is := endpoint.Conditions.Ready; is == nil || *is {
+					servers = append(servers, server)
 				}
 			}
 		}
 	}
 	slices.SortFunc(servers, func(a, b topology.DNSServer) int { return a.Address.Compare(b.Address) })
-	return servers
+	slices.Sort(standing)
+	return servers, slices.Compact(standing)
 }
 
 func dnsServer(endpoint discoveryv1.Endpoint, address netip.AddrPort) topology.DNSServer {

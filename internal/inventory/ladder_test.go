@@ -15,9 +15,9 @@ import (
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// dns is an EndpointSlice of the cluster's DNS with two servers, of which the second is not ready.
+// dns is an EndpointSlice of the cluster's DNS with three servers: one is ready, one is not, and one is being deleted.
 func dns() *discoveryv1.EndpointSlice {
-	udp, tcp, port, no, node := corev1.ProtocolUDP, corev1.ProtocolTCP, int32(53), false, "n0"
+	udp, tcp, port, no, yes, node := corev1.ProtocolUDP, corev1.ProtocolTCP, int32(53), false, true, "n0"
 	return &discoveryv1.EndpointSlice{AddressType: discoveryv1.AddressTypeIPv4,
 		ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "dns-1",
 			Labels: map[string]string{discoveryv1.LabelServiceName: "kube-dns"}},
@@ -26,6 +26,7 @@ func dns() *discoveryv1.EndpointSlice {
 			{Addresses: []string{"198.19.0.9"}, NodeName: &node,
 				TargetRef: &corev1.ObjectReference{Kind: "Pod", Name: "coredns-1"}},
 			{Addresses: []string{"198.19.1.9"}, Conditions: discoveryv1.EndpointConditions{Ready: &no}},
+			{Addresses: []string{"198.19.2.9"}, Conditions: discoveryv1.EndpointConditions{Ready: &no, Terminating: &yes}},
 		}}
 }
 
@@ -42,19 +43,20 @@ func TestASnapshotHasWhatTheLadderNeeds(t *testing.T) {
 	api := netip.MustParseAddrPort("198.18.128.1:443")
 	all := inventory.Ladder{Hosts: "hosts", DNSNamespace: "kube-system", DNSService: "kube-dns", APIServer: api}
 	type ladder struct {
-		Hosts     []string
-		DNS       []topology.DNSServer
-		APIServer netip.AddrPort
+		Hosts, HostPods, DNSPods []string
+		DNS                      []topology.DNSServer
+		APIServer                netip.AddrPort
 	}
 	server := topology.DNSServer{Pod: "coredns-1", Node: "n0", Address: netip.MustParseAddrPort("198.19.0.9:53")}
 	for name, c := range map[string]struct {
 		asked inventory.Ladder
 		want  ladder
 	}{
-		"all of it": {all, ladder{Hosts: []string{"h0"}, DNS: []topology.DNSServer{server}, APIServer: api}},
-		"nothing":   {inventory.Ladder{}, ladder{}},
+		"all of it": {all, ladder{Hosts: []string{"h0"}, HostPods: []string{"h0", "h1"},
+			DNS: []topology.DNSServer{server}, DNSPods: []string{"198.19.1.9", "coredns-1"}, APIServer: api}},
+		"nothing": {inventory.Ladder{}, ladder{}},
 		"what is not there": {inventory.Ladder{Hosts: "others", DNSNamespace: "dns", DNSService: "dns"},
-			ladder{}},
+			ladder{DNSPods: []string{}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			objects := []client.Object{set.DeepCopy(), hosts.DeepCopy(), node("n0"), node("n1"), dns(),
@@ -64,7 +66,8 @@ func TestASnapshotHasWhatTheLadderNeeds(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := ladder{DNS: snapshot.DNS, APIServer: snapshot.APIServer}
+			got := ladder{HostPods: snapshot.HostPods, DNS: snapshot.DNS, DNSPods: snapshot.DNSPods,
+				APIServer: snapshot.APIServer}
 			for _, h := range snapshot.Hosts {
 				got.Hosts = append(got.Hosts, h.Pod)
 			}

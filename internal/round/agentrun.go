@@ -93,7 +93,7 @@ func (r *roundRun) forEach(do func(*agentRun)) {
 func (c *Conductor) collect(ctx context.Context, plan store.StoredPlan, of topology.Workload,
 	seen *topology.Snapshot, climbed *climb) ([]result, []report.Change, []report.EndpointFault) {
 	all := newRoundRun(c.Config, plan)
-	watch, resumed := c.watch(plan, of, seen), seen == nil
+	watch, resumed := c.watch(plan, of, seen, climbed), seen == nil
 	if time.Now().Before(all.softDeadline) {
 		following, cancel := context.WithDeadline(ctx, all.softDeadline)
 		watch.start(following)

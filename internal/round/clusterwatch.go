@@ -20,6 +20,8 @@ type clusterWatch struct {
 	of        topology.Workload
 	// watch is nil when there are no agents to compare with.
 	watch *churn.Watch
+	// climbed learns which of the pods that it probes are replaced.
+	climbed *climb
 	// mu guards first and last, which are the Services of the first and the last snapshot.
 	mu          sync.Mutex
 	first, last []topology.Service
@@ -30,8 +32,9 @@ type clusterWatch struct {
 // watch returns a clusterWatch that compares snapshots with the agents of the plan. A plan without a start was made
 // just now, to know which agents to ask, so nothing is compared with it. seen is the snapshot that the plan was made
 // for: what differs in the next snapshot happened since then. seen is nil for a round that is taken up again.
-func (c *Conductor) watch(plan store.StoredPlan, of topology.Workload, seen *topology.Snapshot) *clusterWatch {
-	w := &clusterWatch{snapshots: c.Snapshots, of: of, cancel: func() {}}
+func (c *Conductor) watch(plan store.StoredPlan, of topology.Workload, seen *topology.Snapshot,
+	climbed *climb) *clusterWatch {
+	w := &clusterWatch{snapshots: c.Snapshots, of: of, climbed: climbed, cancel: func() {}}
 	if plan.Started.IsZero() {
 		return w
 	}
@@ -80,6 +83,7 @@ func (w *clusterWatch) takeSnapshot(ctx context.Context, within time.Duration) {
 	// Taken is by the clock of this process and from before the reading, so the snapshot is at least as new.
 	snapshot.Taken = began
 	w.watch.Observe(snapshot)
+	w.climbed.compare(snapshot)
 	w.note(snapshot.Services)
 }
 

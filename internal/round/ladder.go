@@ -39,6 +39,8 @@ type climb struct {
 	senders []ladder.Sender
 
 	mu sync.Mutex
+	// replaced are the pods that were deleted since the ladder was planned.
+	replaced replaced
 	// passes has, by pass, sender and probe, what was seen; nil where a sender gave no answer.
 	passes [][][]ladder.Result
 }
@@ -190,6 +192,9 @@ func (c *climb) seen() (all []ladder.Observation, at []place) {
 	for i, s := range c.senders {
 		for k, p := range s.Probes {
 			o := p.Of
+			if c.replaced.touches(&o) {
+				continue
+			}
 			for _, pass := range c.passes {
 				if i >= len(pass) || k >= len(pass[i]) || pass[i][k].Sent == 0 {
 					continue

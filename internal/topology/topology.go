@@ -45,6 +45,9 @@ type Snapshot struct {
 	Hosts []Agent
 	// DNS are the cluster's DNS servers as far as the controller may read them.
 	DNS []DNSServer
+	// HostPods are all pods of agents in host networks, and DNSPods all DNS servers, that are not being deleted, ready
+	// or not, sorted; nil where they could not be read.
+	HostPods, DNSPods []string
 	// APIServer is the API server's address inside the cluster; not valid where it is unknown.
 	APIServer netip.AddrPort
 	// NoLoadBalancer and NoIngress are why there is none, as one clause; empty where there may be one.
