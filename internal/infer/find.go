@@ -29,7 +29,7 @@ func (f *finder) find() []Fault {
 	found = append(found, through...)
 	found = append(found, f.stage(proxies, found)...)
 	for i := range found {
-		found[i] = bySize(asReported(found[i]))
+		found[i] = f.lone(bySize(asReported(found[i])))
 	}
 	return found
 }
@@ -53,6 +53,20 @@ func severalNodes(all map[string]string, asking map[string]bool) map[string]stri
 	return zones
 }
 
+// loneNodes returns, by zone, the node of the zones of one node.
+func loneNodes(all map[string]string, asking map[string]bool) map[string]string {
+	alone, several := map[string]string{}, map[string]bool{}
+	for node := range asking {
+		zone := all[node]
+		if alone[zone] != "" || zone == "" {
+			several[zone] = true
+		}
+		alone[zone] = node
+	}
+	maps.DeleteFunc(alone, func(zone, _ string) bool { return several[zone] })
+	return alone
+}
+
 type finder struct {
 	in         Input
 	background float64
@@ -60,6 +74,8 @@ type finder struct {
 	of, failed [stages][]int
 	// suspects are the agents that were short of CPU themselves, with what they lose of what is asked of them.
 	suspects []Fault
+	// labels are the zones of all nodes, alone has the node of each zone of one node.
+	labels, alone map[string]string
 	// apart says that node ports work although the addresses of Services do not.
 	apart bool
 	// effort is how many failures the searches looked at.
@@ -102,6 +118,7 @@ func newFinder(in Input) *finder {
 			f.failed[of] = append(f.failed[of], i)
 		}
 	}
+	f.labels, f.alone = in.Zones, loneNodes(in.Zones, nodes)
 	f.in.Zones = severalNodes(in.Zones, nodes)
 	f.candidates = candidatesOf(len(nodes))
 	if len(in.Suspect) > 0 {
