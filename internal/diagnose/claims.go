@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"kdoctor.io/kdoctor/internal/infer"
+	"kdoctor.io/kdoctor/internal/ladder"
 	"kdoctor.io/kdoctor/internal/report"
 )
 
@@ -18,11 +19,27 @@ func stale(f infer.Fault, round report.Round) bool {
 func (l locator) behind(f infer.Fault) bool {
 	switch f.Component.Part {
 	case infer.Agent, infer.HostAgent, infer.ProbePort:
-	default:
-		return false
+		return l.onBrokenNode(f)
+	case infer.PodNetwork, infer.Overlay, infer.Forwarding:
+		// A tunnel over the family that the node's network loses carries the pods' traffic of both.
+		return l.onBrokenNode(f) && !l.within(f)
 	}
+	return false
+}
+
+// onBrokenNode reports whether the network of the fault's node is found broken as well, for packets of every size.
+func (l locator) onBrokenNode(f infer.Fault) bool {
 	return slices.ContainsFunc(l.faults, func(other infer.Fault) bool {
 		same := other.Component.Node == f.Component.Node && other.Component.Peer == ""
-		return same && other.Component.Part == infer.NodeNetwork && other.Severity > f.Severity/2
+		network := other.Component.Part == infer.NodeNetwork && !other.Aspect.Large
+		return same && network && other.Severity > f.Severity/2
+	})
+}
+
+// within reports whether the fault explains failures on the node itself, which no network between nodes makes.
+func (l locator) within(f infer.Fault) bool {
+	return slices.ContainsFunc(f.Observations(), func(i int) bool {
+		rung := l.seen[i].Rung
+		return rung == ladder.HostToOwnPod || rung == ladder.PodToOwnHost
 	})
 }
