@@ -18,16 +18,14 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/client-go/tools/clientcmd"
-	clientapi "k8s.io/client-go/tools/clientcmd/api"
 	"sigs.k8s.io/yaml"
 
 	"kdoctor.io/kdoctor/test/cluster"
 	"kdoctor.io/kdoctor/test/queries"
 )
 
-// watched has a real Prometheus find and scrape the controllers by the job and the rights that docs/metrics.md gives,
-// and asks it all queries of the dashboard and of the alerts: before a fault, and after one.
+// watched has a real Prometheus scrape the controllers by the job and the rights that docs/metrics.md gives, but for
+// how it finds them, and asks it all queries of the dashboard and of the alerts: before a fault, and after one.
 func watched(t *testing.T, c *cluster.Cluster) {
 	broken := map[bool]string{true: "n1", false: "n2"}[leader(t, c).Spec.NodeName != "n1"]
 	p := startPrometheus(t, c)
@@ -151,7 +149,8 @@ func documented(t *testing.T, page string) [][]string {
 	return commands
 }
 
-// prometheusConfig writes a configuration with the page's job, for a Prometheus outside of pods, and returns its path.
+// prometheusConfig writes a configuration with the page's job and returns its path. Files are where they are outside of
+// a pod, and the controllers are found already.
 func prometheusConfig(t *testing.T, c *cluster.Cluster, dir, page string) string {
 	t.Helper()
 	_, job, found := strings.Cut(page, "```yaml\n- job_name: kdoctor\n")
@@ -174,13 +173,17 @@ func prometheusConfig(t *testing.T, c *cluster.Cluster, dir, page string) string
 	for _, path := range []struct{ of, is string }{
 		{"/var/run/secrets/kubernetes.io/serviceaccount/token", write("token", []byte(token))},
 		{"/etc/prometheus/kdoctor/ca.crt", write("ca.crt", secret.Data["ca.crt"])},
-		{"- role: endpointslice\n", "- role: endpointslice\n      kubeconfig_file: " + limited(t, c, dir, token) + "\n"},
 	} {
 		if !strings.Contains(job, path.of) {
 			t.Fatalf("the job of docs/metrics.md lacks %q", path.of)
 		}
 		job = strings.Replace(job, path.of, path.is, 1)
 	}
+	job, _, discovers := strings.Cut(job, "kubernetes_sd_configs:")
+	if !discovers {
+		t.Fatal("the job of docs/metrics.md discovers nothing")
+	}
+	job += scrapeTargets(t, c)
 	rules, err := filepath.Abs(queries.Rules("../.."))
 	if err != nil {
 		t.Fatal(err)
@@ -193,23 +196,15 @@ func prometheusConfig(t *testing.T, c *cluster.Cluster, dir, page string) string
 	return write("prometheus.yaml", []byte(config))
 }
 
-// limited writes a kubeconfig with the token in place of the administrator's certificate, and returns its path.
-func limited(t *testing.T, c *cluster.Cluster, dir, token string) string {
+// scrapeTargets returns the addresses of the controllers' metrics. Debian builds Prometheus without its discovery of
+// Kubernetes.
+func scrapeTargets(t *testing.T, c *cluster.Cluster) string {
 	t.Helper()
-	config, err := clientcmd.LoadFromFile(c.Kubeconfig())
-	if err != nil {
-		t.Fatal(err)
+	var targets []string
+	for _, pod := range controllers(t, c, "") {
+		targets = append(targets, net.JoinHostPort(pod.Status.PodIP, "5721"))
 	}
-	current := config.Contexts[config.CurrentContext].Cluster
-	config.Clusters[current].Server = "https://" + addressOf(t, c, "n0") + ":6443"
-	for name := range config.AuthInfos {
-		config.AuthInfos[name] = &clientapi.AuthInfo{Token: token}
-	}
-	path := filepath.Join(dir, "kubeconfig")
-	if err := clientcmd.WriteToFile(*config, path); err != nil {
-		t.Fatal(err)
-	}
-	return path
+	return "static_configs:\n    - targets: ['" + strings.Join(targets, "', '") + "']\n"
 }
 
 // get asks Prometheus and returns what it answers.
