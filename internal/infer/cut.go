@@ -7,7 +7,7 @@ import (
 )
 
 // cut is traffic between zones that is lost in bulk: at nodes at which little else fails it need not be held against
-// components of the nodes, of which there are as many as such nodes.
+// components of the nodes, and there are as many as such nodes.
 type cut struct {
 	zones   map[string]string
 	classes map[zoneClass]bool
@@ -41,7 +41,7 @@ func (f *finder) cut(of stage) *cut {
 	return c
 }
 
-// lostInBulk returns the traffic between zones of which most is lost, by a sample.
+// lostInBulk returns the traffic between zones that is lost for the most part, by a sample.
 func (f *finder) lostInBulk() map[zoneClass]bool {
 	const enough, most = 30, 0.5
 	type counts struct{ seen, sent, lost float64 }

@@ -8,7 +8,7 @@ import (
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// halves is a cluster in two zones of which no node reaches the other zone. Each node asks sixteen others, half of them
+// halves is a cluster in two zones, where no node reaches the other zone. Each node asks sixteen others, half of them
 // in its own zone, and n0 is reached by nobody.
 func halves() Input {
 	const nodes, peers = 7000, 16

@@ -226,7 +226,8 @@ func (a *choosing) whichServer() {
 	a.oneOf(servers, of)
 }
 
-// oneOf adds a doubt for each of several things that may be broken. of returns which one a probe asks; empty is none.
+// oneOf adds a doubt for each of several things that may be broken. of returns which one a probe asks; empty if it asks
+// no one.
 func (a *choosing) oneOf(several []string, of func(*ladder.Observation) string) {
 	if len(several) == 0 {
 		return

@@ -71,7 +71,7 @@ type lastPath struct {
 	zones        [2]string
 }
 
-// newEvidence returns evidence without any, with room for so many observations with failures.
+// newEvidence returns evidence without any, with room for a number of observations with failures.
 func newEvidence(background float64, failed int) *evidence {
 	return &evidence{background: background, index: map[Component]int{}, weights: map[int]float64{},
 		failures: make([]failing, 0, failed), places: map[string]bool{},
@@ -182,7 +182,7 @@ func (e *evidence) path(o *ladder.Observation, zones map[string]string) lastPath
 	return l
 }
 
-// elsewhere reports whether the component is at a node, or between nodes, of which none is kept.
+// elsewhere reports whether the component is at a node, or between nodes, and no such node is kept.
 func (e *evidence) elsewhere(c *Component) bool {
 	switch {
 	case c.Node == "" || betweenZones(c.Part):

@@ -14,7 +14,7 @@ type Label struct {
 	Node string `json:"Node"`
 	// Says is the zone of the label, empty if the node has none.
 	Says string `json:"Says,omitempty"`
-	// Behaves is the zone whose paths fail as those of the node do; empty is none of the zones that are at fault.
+	// Behaves is the zone whose paths fail as those of the node do; empty if no zone at fault does.
 	Behaves string `json:"Behaves,omitempty"`
 }
 
@@ -137,7 +137,7 @@ func newRelabelling(f *finder, found []Fault) *relabelling {
 // gather collects the paths of the nodes whose label may be wrong: more than a few of their failures are none that the
 // faults between zones explain, or they have none although their zone ought to.
 func (r *relabelling) gather() {
-	const few = 4 // one in so many
+	const few = 4 // one in four
 	counts := r.failures()
 	for node, n := range counts {
 		if n.others > n.explained/few {
@@ -213,7 +213,7 @@ func (r *relabelling) failures() map[string]*causes {
 }
 
 // settle gives each node the zone that its paths show, if they show one, and reports whether that changed anything. An
-// empty zone is none of those at fault.
+// empty zone stands for all that are not at fault.
 func (r *relabelling) settle() (changed bool) {
 	price := priceOf(r.candidates)
 	shown := map[string]string{}

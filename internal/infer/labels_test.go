@@ -10,7 +10,7 @@ import (
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
-// threeZones returns a cluster of n nodes, of which node i is in zone i modulo 3.
+// threeZones returns a cluster of n nodes; node i is in zone i modulo 3.
 func threeZones(n int) topology.Snapshot {
 	s := cluster(n, true)
 	for i := range s.Nodes {

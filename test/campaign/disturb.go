@@ -75,7 +75,7 @@ func (c *campaign) busy(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// disturb runs a round in the middle of which something happens that breaks nothing.
+// disturb runs a round during which something happens that breaks nothing.
 func (c *campaign) disturb(ctx context.Context, n int) error {
 	all := c.disturbances(n)
 	d := all[n%len(all)]
