@@ -15,7 +15,7 @@ type replaced struct {
 }
 
 // compare notes which pods that the ladder was planned by are not in a later snapshot. A pod that is there and not
-// ready is none of them: it may be broken.
+// ready does not count: it may be broken.
 func (c *climb) compare(later topology.Snapshot) {
 	if c == nil {
 		return

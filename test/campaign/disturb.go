@@ -64,6 +64,7 @@ func (c *campaign) command(args ...string) func(context.Context) error {
 func (c *campaign) busy(ctx context.Context) error {
 	const loops = 8
 	seconds := max(1, c.options.seconds/2)
+	began := time.Now()
 	var all sync.WaitGroup
 	for range loops {
 		all.Go(func() {
@@ -72,6 +73,9 @@ func (c *campaign) busy(ctx context.Context) error {
 		})
 	}
 	all.Wait()
+	if took := time.Since(began); took < time.Duration(seconds)*time.Second && ctx.Err() == nil {
+		return fmt.Errorf("the processors were to be busy for %d s, and were for %v", seconds, took)
+	}
 	return ctx.Err()
 }
 

@@ -99,7 +99,7 @@ func aNode(t *testing.T, admin client.Client) *corev1.Node {
 	return node
 }
 
-// keepsCondition has what keeps conditions write that of the node, and take it away.
+// keepsCondition has the controller's own code write the condition of the node, and take it away.
 func keepsCondition(t *testing.T, admin, controller client.Client, node *corev1.Node) {
 	keep := func(clear bool, want bool) {
 		ctx, cancel := context.WithCancel(t.Context())

@@ -245,7 +245,7 @@ type sample struct {
 	Value  []any
 }
 
-// value is that of the only series, as text.
+// value is the value of the only series, as text.
 func value(of []sample) string {
 	if len(of) != 1 || len(of[0].Value) != 2 {
 		return ""
