@@ -18,8 +18,10 @@ type outcome struct {
 	Disturbed string   `json:"disturbed,omitempty"`
 	Allowed   []string `json:"allowed,omitempty"`
 	// Reported says that there was a report.
-	Reported bool                    `json:"reported"`
-	Result   string                  `json:"result"`
+	Reported bool   `json:"reported"`
+	Result   string `json:"result"`
+	// Reasons are why the round failed, one sentence each.
+	Reasons  []string                `json:"reasons,omitempty"`
 	Findings []systemv1beta1.Finding `json:"findings"`
 	Took     time.Duration           `json:"took"`
 	// Detected: there is a finding. Right: for each fault, whether its component and place are named by one of the
@@ -41,7 +43,7 @@ func (o outcome) judge(report *systemv1beta1.KdoctorReport, reported bool) outco
 		o.Findings = report.Spec.Findings
 		o.Result = "pass"
 		if slices.Contains(report.Spec.FailedRoundNumber, report.Spec.ReportRoundNumber) {
-			o.Result = "fail"
+			o.Result, o.Reasons = "fail", report.Spec.FailedReasons
 		}
 	}
 	o.Detected = len(o.Findings) > 0
@@ -55,11 +57,14 @@ func (o outcome) judge(report *systemv1beta1.KdoctorReport, reported bool) outco
 	return o
 }
 
-// alarm reports whether the round names something although nothing is broken.
+// alarm reports whether the round fails or names something although nothing is broken. A round in which a finding is
+// right may fail.
 func (o outcome) alarm() bool {
-	return len(o.Injected) == 0 && slices.ContainsFunc(o.Findings, func(f systemv1beta1.Finding) bool {
-		return !slices.Contains(o.Allowed, f.Cause)
-	})
+	if len(o.Injected) > 0 {
+		return false
+	}
+	return o.Result == "fail" && len(o.Allowed) == 0 || slices.ContainsFunc(o.Findings,
+		func(f systemv1beta1.Finding) bool { return !slices.Contains(o.Allowed, f.Cause) })
 }
 
 // name says what was done to the cluster.

@@ -310,8 +310,8 @@ func cpuQuota(t *testing.T, pid, percent int) (file, value, none string) {
 	return "", "", ""
 }
 
-// hundredTargets has every agent ask a hundred targets ten times a second for a minute. Nothing may be lost, and what
-// was sent was answered.
+// hundredTargets has every agent ask a hundred targets ten times a second for a minute. What was sent was answered.
+// A machine that is busy with other things may keep an agent from sending a few; the agent says how many.
 func hundredTargets(t *testing.T, c *cluster.Cluster) {
 	const each, targets, seconds = 10, 100, 60
 	found := dial(t, c)
@@ -334,23 +334,29 @@ func hundredTargets(t *testing.T, c *cluster.Cluster) {
 			t.Fatal(err)
 		}
 	}
-	var sent, answered, sentKept, answeredKept uint64
+	var scheduled, sent, answered, sentKept, answeredKept uint64
 	for _, agent := range found.all {
 		got := awaitEnd(t, found, agent, key, 2*seconds*time.Second)
 		for _, p := range got.Paths {
-			if p.Scheduled != each*seconds || p.OK != p.Scheduled {
-				t.Errorf("%s, %s: %d scheduled, %d sent, %d succeeded, failures %v; want %d of each", agent.Node,
-					p.Target.ID, p.Scheduled, p.Sent, p.OK, p.Failures, each*seconds)
+			if p.Scheduled != each*seconds || p.Sent+p.Missed != p.Scheduled || p.OK != p.Sent {
+				t.Errorf("%s, %s: %d scheduled, %d missed, %d sent, %d succeeded, failures %v; want %d scheduled, and "+
+					"all that was sent to succeed", agent.Node, p.Target.ID, p.Scheduled, p.Missed, p.Sent, p.OK,
+					p.Failures, each*seconds)
 			}
+			scheduled += p.Scheduled
 			sent += p.Sent
-			if p.Persistent == nil || p.Persistent.OK != p.Persistent.Scheduled || p.Persistent.Reused+
-				1 < p.Persistent.OK {
-				t.Errorf("%s, %s: kept stream %+v; want all of it over one connection", agent.Node, p.Target.ID,
-					p.Persistent)
+			kept := p.Persistent
+			if kept == nil || kept.Sent == 0 || kept.Sent+kept.Missed != kept.Scheduled || kept.OK != kept.Sent ||
+				kept.Reused+1 < kept.OK {
+				t.Errorf("%s, %s: persistent stream %+v; want all of it over one connection", agent.Node, p.Target.ID,
+					kept)
 				continue
 			}
-			sentKept += p.Persistent.Sent
+			sentKept += kept.Sent
 		}
+	}
+	if sent < scheduled-scheduled/20 {
+		t.Errorf("%d of %d requests were sent; want at least 95%%", sent, scheduled)
 	}
 	for _, agent := range found.all {
 		got, err := found.client.Fetch(t.Context(), agent, key)

@@ -279,7 +279,8 @@ func (l life) tolerating(t *testing.T, tolerations string) (restore func()) {
 func misscheduled(t *testing.T, l life) {
 	const joined, spare = "n9", "n2"
 	in := []string{"--namespace", cluster.Namespace}
-	defer l.tolerating(t, `[{"key":"node.kubernetes.io/not-ready","operator":"Exists"}]`)()
+	defer l.tolerating(t, `[{"key":"node.kubernetes.io/not-ready","operator":"Exists"},`+
+		`{"key":"node.kubernetes.io/unreachable","operator":"Exists"}]`)()
 	kubectl(t, l.Cluster, "taint", "node", spare, "example.com/theirs=:NoSchedule")
 	defer kubectl(t, l.Cluster, "taint", "node", spare, "example.com/theirs-")
 	kubectl(t, l.Cluster, append(in, "create", "quota", "full", "--hard=pods=0")...)
