@@ -27,6 +27,9 @@ LAB_PACKAGES := . ./internal/... ./cmd/pause ./cmd/podnet ./cmd/debian
 
 # Tests of when requests are sent have no others beside them.
 TIMED := ./internal/engine
+# Packages that only decide start no goroutine (internal/archtest holds them to it), and the race detector finds nothing in them.
+PURE := stats target topology mesh limits schedule report phrases churn verdict diagnose infer ladder tally digest nodecondition echo
+PURE_PACKAGES = $(PURE:%=./internal/%/...)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-down test check dev build images release generate verify-generate unit bench scale bench-diagnose campaign test-scale lint test-api test-chart test-monitoring test-release e2e e2e-life e2e-upgrade mutation oracle clean
@@ -79,14 +82,15 @@ verify-generate: $(BIN) ## Fail when a generated file is not what the sources sa
 	@test/generate --verify $(BIN)
 
 check: $(BIN) ## Vet, lint what changed since main, test the packages without I/O: seconds, for the time between two edits.
-	@test/check $(BIN)
+	@test/check $(BIN) $(PURE_PACKAGES)
 
-unit: $(BIN) ## Run the unit tests under the race detector; PKG=./internal/verdict tests that package alone, without it.
+unit: $(BIN) ## Run the unit tests, under the race detector where goroutines run; PKG=./internal/verdict tests that package alone.
 ifdef PKG
 	@go test $(PKG)
 else
 	@CGO_ENABLED=1 go test -race $(TIMED)
-	@CGO_ENABLED=1 go test -race $$(go list ./... | grep -v /test/ | grep -vxF $$(go list $(TIMED)))
+	@CGO_ENABLED=1 go test -race $$(go list ./... | grep -v /test/ | grep -vxF "$$(go list $(TIMED) $(PURE_PACKAGES))")
+	@go test $(PURE_PACKAGES)
 	@CGO_ENABLED=1 go -C lab test -race $(LAB_PACKAGES) && CGO_ENABLED=1 go -C bench test -race ./...
 	@go test ./internal/oracle
 endif

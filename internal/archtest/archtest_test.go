@@ -146,6 +146,7 @@ func TestSourceRulesFindBreaches(t *testing.T) {
 		{"generated", nil},
 		{"internal/folder", []string{"internal/folder"}},
 		{"internal/mesh", []string{"internal/mesh/bad.go:9", "internal/mesh/bad.go:11", "internal/mesh/bad.go:13"}},
+		{"internal/infer", []string{"internal/infer/bad.go:4", "internal/infer/bad.go:8", "internal/infer/bad.go:12"}},
 	}
 	for _, c := range cases {
 		t.Run(c.dir, func(t *testing.T) {
@@ -208,6 +209,17 @@ func TestLengths(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// The Makefile tests the pure packages without the race detector.
+func TestMakefileNamesThePurePackages(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(root, "Makefile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "\nPURE := " + strings.Join(Pure(), " ") + "\n"; !strings.Contains(string(text), want) {
+		t.Errorf("the Makefile has no line %q", strings.TrimSpace(want))
 	}
 }
 

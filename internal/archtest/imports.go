@@ -111,11 +111,15 @@ func role(path string) string {
 	return first
 }
 
-// pure reports whether the package only decides.
-func pure(path string) bool {
-	return slices.Contains([]string{"stats", "target", "topology", "mesh", "limits", "schedule", "report", "phrases",
-		"churn", "verdict", "diagnose", "nodecondition", "echo"}, role(path))
+// Pure are the packages that only decide, by their folders below internal. The Makefile tests them without the race
+// detector: they start no goroutine.
+func Pure() []string {
+	return []string{"stats", "target", "topology", "mesh", "limits", "schedule", "report", "phrases", "churn", "verdict",
+		"diagnose", "infer", "ladder", "tally", "digest", "nodecondition", "echo"}
 }
+
+// pure reports whether the package only decides.
+func pure(path string) bool { return slices.Contains(Pure(), role(path)) }
 
 // prober reports whether the package makes attempts. What a prober and a responder agree on is in package echo; the
 // contract that tests probers, probetest, is allowed both.

@@ -39,6 +39,7 @@ func SourceRules() []SourceRule {
 		SourceRule{"every package has a comment", undocumented},
 		SourceRule{"no mutable package variables", variables},
 		SourceRule{"pure packages have no clock and no sockets", clocks},
+		SourceRule{"pure packages start no goroutine and share nothing", concurrency},
 	)
 }
 
@@ -163,6 +164,30 @@ func clocks(p Package) []string {
 				found = append(found,
 					fmt.Sprintf("%s: %s.%s in a pure package; take the value as an argument", f.at(use),
 						names[pkg.Name], use.Sel.Name))
+			}
+			return true
+		})
+	}
+	return found
+}
+
+// concurrency finds what can race in pure packages: goroutines, channels and the packages that guard what is shared.
+func concurrency(p Package) []string {
+	if !pure(path.Join(Module, p.Dir)) {
+		return nil
+	}
+	var found []string
+	for _, f := range p.Files {
+		for _, i := range f.tree.Imports {
+			if at := strings.Trim(i.Path.Value, `"`); at == "sync" || at == "sync/atomic" {
+				found = append(found, fmt.Sprintf("%s: imports %s in a pure package, which shares nothing", f.at(i), at))
+			}
+		}
+		ast.Inspect(f.tree, func(n ast.Node) bool {
+			switch n.(type) {
+			case *ast.GoStmt, *ast.ChanType:
+				found = append(found, fmt.Sprintf("%s: goroutine or channel in a pure package; leave both to the caller",
+					f.at(n)))
 			}
 			return true
 		})
