@@ -92,8 +92,11 @@ const (
 	maxRequestHeader     = 8 << 10
 )
 
-// Run serves until the context ends or a server fails, then stops the rounds and closes the listeners.
+// Run serves until the context ends or a server fails, then stops the rounds, waits at most handOverWithin for their
+// reports to be fetched, and closes the listeners.
 func Run(ctx context.Context, config Config, listeners Listeners) error {
+	whole, broke := context.WithCancel(context.WithoutCancel(ctx))
+	defer broke()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	answers := responder.New(responder.Config{Identity: config.Identity, MaxConnections: maxProbeConnections})
@@ -109,10 +112,12 @@ func Run(ctx context.Context, config Config, listeners Listeners) error {
 			if err := run(); err != nil && !stopped(err) {
 				failed <- fmt.Errorf("%s: %w", what, err)
 				cancel()
+				broke()
 			}
 		})
 	}
-	// The responder outlives the rounds by a moment: other agents may still wait for answers.
+	// The responder outlives the rounds until their reports are fetched: other agents may still wait for answers, and
+	// Services lead here until all nodes know that the pod ends.
 	answering, endAnswers := context.WithCancel(context.WithoutCancel(ctx))
 	defer endAnswers()
 	serve("echo responder", func() error { return answers.Serve(answering, listeners.HTTP) })
@@ -128,6 +133,9 @@ func Run(ctx context.Context, config Config, listeners Listeners) error {
 	<-ctx.Done()
 	config.Log.Info("agent stops")
 	rounds.close()
+	handing, handed := context.WithTimeout(whole, handOverWithin)
+	rounds.handOver(handing)
+	handed()
 	endAnswers()
 	ending, done := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
 	defer done()

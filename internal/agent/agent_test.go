@@ -315,18 +315,34 @@ func TestRoundIsStoppedAtOnce(t *testing.T) {
 	}
 }
 
-func TestAgentEndsWithinASecondThoughARoundRuns(t *testing.T) {
+// A rollout stops every agent amid the rounds of that moment, and what was measured until then is fetched.
+func TestStoppedAgentHandsItsReportOverAndEndsWithinASecond(t *testing.T) {
 	a := newAuthority(t)
 	agent := startAgent(t, "a", "127.0.0.1", &a)
 	client := agent.dial(t, credentials.NewTLS(a.controller(t)))
 	start(t, client, forever("a", key(1), agent.target("a", topology.IPv4)))
 	await(t, client, key(1), func(r report.AgentReport) bool { return r.Paths[0].OK > 3 })
-	asked := time.Now()
-	if err := agent.end(); err != nil {
+	over := make(chan error, 1)
+	go func() { over <- agent.end() }()
+	for get(t, agent, "/readyz") != http.StatusServiceUnavailable {
+		time.Sleep(10 * time.Millisecond)
+	}
+	select {
+	case err := <-over:
+		t.Fatalf("the agent ended with %v before its report was fetched", err)
+	case <-time.After(100 * time.Millisecond):
+	}
+	got := await(t, client, key(1), ended)
+	if got.Finished || got.Paths[0].OK < 3 || got.Paths[0].OK != got.Paths[0].Sent {
+		t.Errorf("the report is finished %v, with %d of %d requests that succeeded", got.Finished, got.Paths[0].OK,
+			got.Paths[0].Sent)
+	}
+	fetched := time.Now()
+	if err := <-over; err != nil {
 		t.Error(err)
 	}
-	if took := time.Since(asked); took > 2*time.Second {
-		t.Errorf("the agent took %v to end", took)
+	if took := time.Since(fetched); took > 2*time.Second {
+		t.Errorf("the agent took %v to end after its report was fetched", took)
 	}
 }
 
@@ -357,6 +373,7 @@ func TestPlanThatMustNotRunIsRefused(t *testing.T) {
 			}
 		})
 	}
+	await(t, client, key(5), ended)
 }
 
 func TestListenServesBothFamilies(t *testing.T) {

@@ -28,6 +28,9 @@ type round struct {
 	watch watch
 	// done is closed when the round has ended and sends nothing more.
 	done chan struct{}
+	// fetched is closed once the report of the end was given away.
+	fetched chan struct{}
+	once    sync.Once
 
 	mu        sync.Mutex
 	resources report.Resources
@@ -107,6 +110,9 @@ func (r *round) report(stateOnly bool) (*agentv1.AgentReport, error) {
 	}
 	return &m, nil
 }
+
+// handedOver notes that the report of the end was given away.
+func (r *round) handedOver() { r.once.Do(func() { close(r.fetched) }) }
 
 // remembered returns when the round ended and the size of its report in bytes; over is false while the round runs.
 func (r *round) remembered() (ended time.Time, size int, over bool) {

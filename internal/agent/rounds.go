@@ -25,6 +25,9 @@ const (
 	remember = time.Hour
 	// maxReportBytes bounds the reports of all ended rounds together. The newest report stays whatever its size.
 	maxReportBytes = 64 << 20
+	// handOverWithin is how long an agent that is stopped waits for its reports to be fetched. It must be over before
+	// the pod's time to end is, which the chart sets to 15 s; the controller asks every 2 s in rounds of 200 agents.
+	handOverWithin = 10 * time.Second
 	// idleAfter is how long after the end of its last round an agent is idle: reports are fetched within seconds.
 	idleAfter = 5 * time.Second
 )
@@ -112,7 +115,7 @@ func (s *rounds) start(plan mesh.Plan) (known bool, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), plan.Limit)
 	r := &round{key: plan.Key, plan: plan, identity: s.identity, load: s.measure(plan), started: time.Now(),
 		cancel: cancel,
-		watch:  s.watch, done: make(chan struct{})}
+		watch:  s.watch, done: make(chan struct{}), fetched: make(chan struct{})}
 	s.known[plan.Key] = r
 	for _, o := range older {
 		o.cancel()
@@ -204,6 +207,9 @@ func (s *rounds) report(key schedule.Key, stateOnly bool) (m *agentv1.AgentRepor
 		return nil, true, err
 	}
 	m.Release = version.Release()
+	if !stateOnly && m.GetEnded() != nil {
+		r.handedOver()
+	}
 	// Other agents may send for a moment after this one has ended, so Served is read when the report is asked for.
 	m.Served, m.ServedPersistent = s.answers.Served(key.String()), s.answers.Served(key.String()+echo.PersistentSuffix)
 	return m, true, nil
@@ -226,6 +232,26 @@ func (s *rounds) stop(ctx context.Context, key schedule.Key) error {
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+}
+
+// handOver waits until the reports of all rounds that ended lately were fetched, or until the context ends: what was
+// measured before the agent was stopped is worth having.
+func (s *rounds) handOver(ctx context.Context) {
+	s.mu.Lock()
+	var waiting []*round
+	for _, r := range s.known {
+		if ended, _, over := r.remembered(); over && time.Since(ended) < handOverWithin {
+			waiting = append(waiting, r)
+		}
+	}
+	s.mu.Unlock()
+	for _, r := range waiting {
+		select {
+		case <-r.fetched:
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 

@@ -219,3 +219,52 @@ func TestClosedRoundsTakeNoMore(t *testing.T) {
 		}
 	})
 }
+
+func TestReportsAreHandedOverBeforeTheEnd(t *testing.T) {
+	handOver := func(t *testing.T, s *rounds) time.Duration {
+		began := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), handOverWithin)
+		defer cancel()
+		s.close()
+		s.handOver(ctx)
+		return time.Since(began)
+	}
+	running := lasting("u", 1, time.Hour, time.Hour)
+	for _, c := range []struct {
+		name string
+		// after is how long the round runs before the agent is stopped. The report is fetched after another fetched;
+		// never if that is negative.
+		after, fetched time.Duration
+		plan           mesh.Plan
+		want           time.Duration
+	}{
+		{"a running round's report is fetched", time.Second, 3 * time.Second, running, 3 * time.Second},
+		{"nobody fetches it", time.Second, -1, running, handOverWithin},
+		{"the round ended just now", 5 * time.Second, 2 * time.Second, lasting("u", 1, 4*time.Second, time.Hour),
+			2 * time.Second},
+		{"the round ended long ago", time.Minute, -1, lasting("u", 1, time.Second, time.Hour), 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, _ := testRounds()
+				begin(t, s, c.plan)
+				time.Sleep(c.after)
+				// A report of a running round is none of its end.
+				if _, _, err := s.report(c.plan.Key, c.plan.Load.Duration <= c.after); err != nil {
+					t.Error(err)
+				}
+				if c.fetched >= 0 {
+					go func() {
+						time.Sleep(c.fetched)
+						_, _, _ = s.report(c.plan.Key, true)
+						_, _, _ = s.report(c.plan.Key, false)
+					}()
+				}
+				if took := handOver(t, s); took != c.want {
+					t.Errorf("the agent waited for %v, want %v", took, c.want)
+				}
+				time.Sleep(time.Minute)
+			})
+		})
+	}
+}

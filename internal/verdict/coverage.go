@@ -43,6 +43,14 @@ func coverageReasons(round report.Round, agents []JudgedAgent) []Reason {
 	return reasons
 }
 
+// nobodyReported returns the reason of a round without a report, with the changes if they explain that.
+func nobodyReported(round report.Round) Reason {
+	if len(round.Missing) == 0 {
+		return Reason{Code: NobodyReported}
+	}
+	return withChanges(Reason{Code: NobodyReported}, round.Churn)
+}
+
 // expectedPods returns the agents that were expected, or reported, or are missing.
 func expectedPods(round report.Round) map[string]struct{} {
 	pods := map[string]struct{}{}

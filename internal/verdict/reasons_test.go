@@ -149,7 +149,7 @@ func TestReasonsOfRounds(t *testing.T) {
 		{"nobody reported", report.Round{}, []verdict.Reason{{Code: verdict.NobodyReported}}},
 		{"nobody could report",
 			report.Round{Churn: deleted("b"), Missing: []report.Missing{{Pod: "b", Node: "node-b", Excused: true}}},
-			[]verdict.Reason{{Code: verdict.NobodyReported}}},
+			[]verdict.Reason{{Code: verdict.NobodyReported, Changes: 1, Change: &deleted("b")[0]}}},
 		{"nobody reported, for a reason that is known",
 			report.Round{Missing: []report.Missing{{Pod: "b", Node: "node-b", Reason: "r"}}},
 			[]verdict.Reason{{Code: verdict.NotReported, Pod: "b", Node: "node-b", Text: "r"}}},

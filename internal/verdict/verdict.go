@@ -120,7 +120,7 @@ func Judge(round report.Round, expect Expect) Verdict {
 		}
 	}
 	if len(round.Agents) == 0 && v.Result != Fail {
-		v.worsen(NoData, Reason{Code: NobodyReported})
+		v.worsen(NoData, nobodyReported(round))
 	}
 	if v.Result == Pass {
 		for _, reason := range coverageReasons(round, v.Agents) {

@@ -42,7 +42,10 @@ func (r Reason) clause() string {
 	case NoTarget:
 		return fmt.Sprintf("no %s target over %s: %s", r.Kind, r.Family, r.Text)
 	case NobodyReported:
-		return "no agent reported"
+		if r.Changes == 0 {
+			return "no agent reported"
+		}
+		return "no agent reported: " + r.changesClause()
 	case NothingLeft:
 		return "nothing is left to judge: " + r.changesClause()
 	case FewAgents:

@@ -81,7 +81,12 @@ func (c *campaign) busy(ctx context.Context) error {
 
 // disturb runs a round during which something happens that breaks nothing.
 func (c *campaign) disturb(ctx context.Context, n int) error {
-	all := c.disturbances(n)
+	all := slices.DeleteFunc(c.disturbances(n), func(d disturbance) bool {
+		return c.options.disturbance != "" && d.name != c.options.disturbance
+	})
+	if len(all) == 0 {
+		return fmt.Errorf("-disturbance %q: there is none of this name", c.options.disturbance)
+	}
 	d := all[n%len(all)]
 	done := make(chan error, 1)
 	go func() {

@@ -13,6 +13,7 @@ type options struct {
 	overlay, proxy                       string
 	hosts, quick, keep, pairs, matrix    bool
 	disturb                              int
+	disturbance                          string
 	faults, target                       string
 	seconds                              int
 }
@@ -33,7 +34,9 @@ func parse(args []string) (options, error) {
 	flags.BoolVar(&o.hosts, "hosts", true, "with agents in the nodes' host networks")
 	flags.BoolVar(&o.quick, "quick", false, "twelve faults alone")
 	flags.BoolVar(&o.pairs, "pairs", false, "two faults at once, on two nodes, after the single ones")
-	flags.IntVar(&o.disturb, "disturb", 0, "rounds during which agents are replaced, deleted or drained on purpose")
+	flags.IntVar(&o.disturb, "disturb", 0, "rounds during which something happens that breaks nothing")
+	flags.StringVar(&o.disturbance, "disturbance", "", "what happens then, such as \"agents are replaced\"; empty is "+
+		"everything in turn")
 	flags.BoolVar(&o.matrix, "matrix", false, "clusters of 3, 4 and 8 nodes, with and without an overlay, with nftables "+
 		"and iptables, with and without agents in host networks")
 	flags.BoolVar(&o.keep, "keep", false, "leave the cluster up, or use one that is up")

@@ -240,6 +240,9 @@ func (c *campaign) judged(ctx context.Context, of outcome) error {
 	result := of.judge(report, err == nil)
 	c.results = append(c.results, result)
 	fmt.Println(result.row())
+	if result.alarm() {
+		fmt.Println("    " + strings.Join(result.Reasons, "\n    "))
+	}
 	return c.write()
 }
 
