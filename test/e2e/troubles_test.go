@@ -191,9 +191,7 @@ func deletedPod(t *testing.T, l life) {
 	if !slices.ContainsFunc(r.Spec.Churn, func(s string) bool { return strings.Contains(s, pod) }) {
 		t.Errorf("the deletion of %s is not told of: %v", pod, r.Spec.Churn)
 	}
-	if len(r.Spec.NotReported) != 1 || r.Spec.NotReported[0].PodName != pod || !r.Spec.NotReported[0].Void {
-		t.Errorf("without a report: %+v; want %s, which fails nothing", r.Spec.NotReported, pod)
-	}
+	wantHandedOver(t, r, pod)
 	var void int64
 	for _, agent := range r.Spec.Report {
 		for _, d := range agent.NetReachTask.Detail {
