@@ -84,7 +84,7 @@ func tarFiles(t *testing.T, content []byte) map[string]inTar {
 
 // The rules are those by which krew accepts a manifest, and those of its index.
 func TestKrewManifestIsOneThatKrewAccepts(t *testing.T) {
-	o, root := released(t, nil)
+	o, root := released()
 	content, err := fs.ReadFile(root, krewFile)
 	if err != nil {
 		t.Fatal(err)
@@ -142,7 +142,7 @@ func TestKrewManifestIsOneThatKrewAccepts(t *testing.T) {
 
 // kubectl runs the script for the words after "kubectl kdoctor", of which the last may be empty.
 func TestTheScriptOfCompletionAsksThePlugin(t *testing.T) {
-	_, root := released(t, nil)
+	_, root := released()
 	content, err := fs.ReadFile(root, plugin+"_linux_amd64.tar.gz")
 	if err != nil {
 		t.Fatal(err)
@@ -163,7 +163,7 @@ func TestTheScriptOfCompletionAsksThePlugin(t *testing.T) {
 }
 
 func TestChartPackageIsTheChartWithThisReleaseInIt(t *testing.T) {
-	o, root := released(t, func(o *Options) {
+	o, root := releasedWith(t, built(), func(o *Options) {
 		o.Version, o.Registry = "v2.0.0-rc.1", "registry.test/team"
 		o.ReleaseURL, o.HomeURL = "https://kdoctor.test/download", "https://kdoctor.test"
 	})
@@ -315,7 +315,7 @@ func TestListOfComponentsIsReadFromTheProgram(t *testing.T) {
 }
 
 func TestEveryImageAndPluginHasAListOfComponents(t *testing.T) {
-	_, root := released(t, nil)
+	_, root := released()
 	numbers := map[string]string{}
 	lists, err := fs.Glob(root, "*.cdx.json")
 	if err != nil || len(lists) != 10 {

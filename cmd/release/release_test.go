@@ -55,11 +55,13 @@ func TestMain(m *testing.M) {
 	if err == nil {
 		err = small(context.Background(), folder)
 	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+	if err == nil {
+		err = os.Setenv("SMALL_PROGRAMS", folder)
 	}
-	if err := os.Setenv("SMALL_PROGRAMS", folder); err != nil {
+	if err == nil {
+		err = newRelease(options(filepath.Join(folder, "release")), built(), io.Discard).make(context.Background())
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -79,10 +81,10 @@ func options(out string) Options {
 		Linker: "-s -w"}
 }
 
-// released makes a whole release with the smallest programs.
-func released(t *testing.T, change func(*Options)) (Options, fs.FS) {
-	t.Helper()
-	return releasedWith(t, built(), change)
+// released returns the whole release with the smallest programs that was made once for all tests; they only read it.
+func released() (Options, fs.FS) {
+	o := options(filepath.Join(os.Getenv("SMALL_PROGRAMS"), "release"))
+	return o, os.DirFS(o.Out)
 }
 
 func releasedWith(t *testing.T, compile Compiler, change func(*Options)) (Options, fs.FS) {
@@ -129,7 +131,7 @@ func TestTwoReleasesOfOneCommitAreTheSameBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		before := syscall.Umask(0o077)
 		defer syscall.Umask(before)
-		_, root := released(t, nil)
+		_, root := releasedWith(t, built(), nil)
 		first = entries(t, root)
 	})
 	before := syscall.Umask(0)
@@ -180,7 +182,7 @@ func copySources(t *testing.T, to string) {
 }
 
 func TestReleaseHasTheFilesThatItsPageNames(t *testing.T) {
-	_, root := released(t, nil)
+	_, root := released()
 	var got []string
 	for name := range entries(t, root) {
 		if !strings.HasPrefix(name, "oci/agent/") && !strings.HasPrefix(name, "oci/controller/") && name != "." {
@@ -208,7 +210,7 @@ func TestReleaseHasTheFilesThatItsPageNames(t *testing.T) {
 }
 
 func TestChecksumsAreThoseOfTheFiles(t *testing.T) {
-	o, root := released(t, nil)
+	o, root := released()
 	cmd := exec.CommandContext(t.Context(), "sha256sum", "--check", "--strict", "--quiet", checksumFile)
 	cmd.Dir = o.Out
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -249,7 +251,7 @@ func TestFolderOfSomethingElseIsLeftAlone(t *testing.T) {
 }
 
 func TestFolderOfAnEarlierReleaseIsReplaced(t *testing.T) {
-	o, _ := released(t, nil)
+	o, _ := releasedWith(t, built(), nil)
 	old := filepath.Join(o.Out, "kdoctor-0.0.1.tgz")
 	if err := os.WriteFile(old, nil, 0o600); err != nil {
 		t.Fatal(err)

@@ -95,7 +95,12 @@ type leading struct {
 // lead has a leader prove that it is reached, until the test ends.
 func lead(t *testing.T, objects ...client.Object) *leading {
 	t.Helper()
-	w := &way{}
+	return leadOver(t, &way{}, objects...)
+}
+
+// leadOver leads over a way that may be broken from the first moment on.
+func leadOver(t *testing.T, w *way, objects ...client.Object) *leading {
+	t.Helper()
 	l := &leading{way: w, gaveUp: make(chan time.Time, 10)}
 	l.api = fake.NewClientBuilder().WithScheme(scheme.Scheme).WithObjects(objects...).
 		WithInterceptorFuncs(interceptor.Funcs{List: w.list}).Build()
@@ -163,10 +168,8 @@ func TestALeaderOutOfReachGivesUpInTime(t *testing.T) {
 				if test.gaveUp > 0 {
 					gaveUp = time.Now().Add(-test.gaveUp)
 				}
-				l := lead(t, append(test.pods, replica("a", ready), held("a_1", gaveUp))...)
-				if test.wait == 0 {
-					l.way.set(true, false)
-				}
+				l := leadOver(t, &way{broken: test.wait == 0},
+					append(test.pods, replica("a", ready), held("a_1", gaveUp))...)
 				time.Sleep(test.wait)
 				l.way.set(true, false)
 				after, gave := l.gives(time.Now(), long)
