@@ -95,6 +95,7 @@ func start(ctx context.Context, o *options, cluster *rest.Config, log logr.Logge
 		Snapshots: snapshots,
 		Agents:    agents, Ladder: agents, Plans: kept, Rounds: kept, Unknown: control.ErrUnknownRound,
 		Budget: budget, Again: kept.Again, Past: controller.Past(kept, log), Release: version.Release(),
+		Record: recorder(o.record, log),
 	})
 	// The aggregated API reads tasks on every replica, also where no controller runs that would have them watched.
 	for _, of := range kinds.All() {

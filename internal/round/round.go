@@ -78,6 +78,8 @@ type Config struct {
 	// Past returns what the newest stored rounds of the task before the round of the key were like, as far as it can
 	// tell; nil is none.
 	Past func(ctx context.Context, key schedule.Key) diagnose.Past
+	// Record is given what the findings of each round with a ladder are made from; nil is nobody.
+	Record func(diagnose.Recording)
 	// Ladder sends the probes that tell components apart; nil is none.
 	Ladder Prober
 	// Unknown is the error that Agents return, wrapped, for a round that the agent does not have.
@@ -161,8 +163,12 @@ func (c *Conductor) Run(ctx context.Context, req Request) (verdict.StoredRound, 
 	stored = judge(req, plan, collected, changes)
 	stored.Round.Controller, stored.Round.Endpoints = c.Release, endpoints
 	if climbed != nil {
-		stored.Round.Ladder, stored.Round.Located = diagnose.LocateAfter(c.past(ctx, req.Key), stored.Round,
-			stored.Verdict, climbed.observations(), diagnose.ClusterOf(*probed))
+		seen := diagnose.Recording{Past: c.past(ctx, req.Key), Round: stored.Round, Verdict: stored.Verdict,
+			Observations: climbed.observations(), Snapshot: *probed}
+		stored.Round.Ladder, stored.Round.Located = seen.Locate()
+		if c.Record != nil {
+			c.Record(seen)
+		}
 	}
 	err = retry(ctx, time.Now().Add(storeWithin), func() error { return c.Rounds.PutRound(ctx, stored) })
 	if err != nil {

@@ -35,9 +35,13 @@ func run(ctx context.Context, args []string) error {
 
 // one runs the campaign on one cluster.
 func one(ctx context.Context, o options) (err error) {
+	values := []string{"agent.loadBalancer.mode=Always", "ingress.mode=Always", "controller.replicas=1",
+		`controller.nodeSelector.kubernetes\.io/hostname=n0`, fmt.Sprintf("hostAgent.enabled=%t", o.hosts)}
+	if o.recordings != "" {
+		values = append(values, recording()...)
+	}
 	c := &campaign{options: o, cluster: cluster.New(cluster.Config{Name: o.name, Build: o.build, Chart: o.chart,
-		Version: o.version, Progress: os.Stderr, Values: []string{"agent.loadBalancer.mode=Always",
-			"ingress.mode=Always", "controller.replicas=1", `controller.nodeSelector.kubernetes\.io/hostname=n0`, fmt.Sprintf("hostAgent.enabled=%t", o.hosts)}})}
+		Version: o.version, Progress: os.Stderr, Values: values})}
 	if err := c.up(ctx); err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 // options are the flags.
 type options struct {
 	build, chart, version, name, results string
+	recordings                           string
 	nodes, repeat, healthy               int
 	overlay, proxy                       string
 	hosts, quick, keep, pairs, matrix    bool
@@ -26,6 +27,8 @@ func parse(args []string) (options, error) {
 	flags.StringVar(&o.version, "version", "0.1.0", "tag of the images")
 	flags.StringVar(&o.name, "name", "campaign", "name of the lab")
 	flags.StringVar(&o.results, "results", "", "folder for the raw results; empty writes none")
+	flags.StringVar(&o.recordings, "recordings", "", "folder for what the findings of each round are made from; empty "+
+		"writes none")
 	flags.IntVar(&o.nodes, "nodes", 3, "nodes of the cluster, 3 to 8")
 	flags.IntVar(&o.repeat, "repeat", 1, "how often each fault is injected")
 	flags.IntVar(&o.healthy, "healthy", 5, "rounds without a fault")

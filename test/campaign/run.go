@@ -237,6 +237,9 @@ func (c *campaign) judged(ctx context.Context, of outcome) error {
 	if err != nil {
 		fmt.Printf("%-32s no report: %v\n", of.name(), err)
 	}
+	if err := c.recorded(of); err != nil {
+		return err
+	}
 	result := of.judge(report, err == nil)
 	c.results = append(c.results, result)
 	fmt.Println(result.row())
