@@ -22,7 +22,8 @@ type facts struct {
 	// changed are the pods that were deleted or restarted during the round. Their silence, and what they report of
 	// others' silence, proves nothing.
 	changed map[string]bool
-	// views are the views of unchanged agents on targets with several backends, sorted by agent, then target.
+	// views are the views of unchanged agents on targets with several backends, sorted by agent, then target, without
+	// those that a located fault explains.
 	views []view
 	// cells are the views, added up. routings are where whole Services lead. silent are pods that never answer others.
 	cells    []*cell
@@ -53,7 +54,7 @@ func gather(round report.Round) facts {
 				ends := pair{a.Pod, p.Target.Pod}
 				f.podPaths[ends] = append(f.podPaths[ends], p)
 			}
-			if v, ok := f.viewOf(a.Pod, p); ok && !f.changed[a.Pod] {
+			if v, ok := f.viewOf(a.Pod, p); ok && !f.changed[a.Pod] && !f.explainedAtItsEnd(v) {
 				f.views = append(f.views, v)
 			}
 		}

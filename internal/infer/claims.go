@@ -30,8 +30,9 @@ func (s *search) faults() []Fault {
 // fault returns the fault of an accepted claim, with other components that explain the same failures.
 func (s *search) fault(c *claim) Fault {
 	best := s.weigh(c.component, c.choice, c)
+	requests := s.requests(c)
 	f := Fault{Component: s.evidence.components[c.component], Aspect: s.aspects[c.choice].aspect,
-		Severity: c.most(), by: s.everywhere(c), Stands: best.gain, Behind: math.Inf(1)}
+		Severity: c.most(), by: s.everywhere(&requests), Stands: best.gain, Behind: math.Inf(1)}
 	f.near = []candidate{{Component: f.Component, by: f.by}}
 	s.account(c, &f)
 	other := 0.0
@@ -57,6 +58,29 @@ func (s *search) fault(c *claim) Fault {
 	// A claim that barely pays its price is less sure than one without a rival.
 	f.Confidence *= 1 - math.Exp(-(best.gain+1)/temperature)
 	return f
+}
+
+// requests returns an accepted claim, the failures of which are on the scale, with the shares of probes and requests
+// that do not succeed in place of those of packets that are lost: a request is lost too when the connection is made and
+// no reply comes.
+func (s *search) requests(c *claim) claim {
+	connected := s.evidence.connected[c.component]
+	if connected == nil {
+		return *c
+	}
+	passed, whole := *s.evidence.passed[c.component], *c
+	for b, n := range connected {
+		passed[b] = max(0, passed[b]-n)
+	}
+	for _, g := range s.aspects[c.choice].groups {
+		fitted := s.scale.fit(g, &passed, s.background)
+		for b := range whole.severities {
+			if g.has(bucket(b)) {
+				whole.severities[b] = max(whole.severities[b], fitted.severity)
+			}
+		}
+	}
+	return whole
 }
 
 // everywhere returns the severities of an accepted claim. A network of which the probes saw no traffic of some class

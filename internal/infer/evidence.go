@@ -36,8 +36,10 @@ type evidence struct {
 	background float64
 	components []Component
 	index      map[Component]int
-	// passed is counted of components that are kept; for all others it is empty.
-	passed   []*[buckets]float64
+	// passed is counted of components that are kept; for all others it is empty. connected is how many of these made a
+	// connection and got no reply: the packets passed, the request did not.
+	passed    []*[buckets]float64
+	connected map[int]*[buckets]float64
 	failures []failing
 	// weights has, by observation, the share of its failures that count where known faults let expect some: as many of
 	// its passes count.
@@ -74,6 +76,7 @@ type lastPath struct {
 // newEvidence returns evidence without any, with room for a number of observations with failures.
 func newEvidence(background float64, failed int) *evidence {
 	return &evidence{background: background, index: map[Component]int{}, weights: map[int]float64{},
+		connected: map[int]*[buckets]float64{},
 		failures: make([]failing, 0, failed), places: map[string]bool{},
 		wide: map[ladder.Rung]bool{}, zonePairs: map[[2]string]bool{}}
 }
@@ -251,6 +254,10 @@ func (e *evidence) addPasses(n int, o *ladder.Observation, crossed []crossing) {
 		e.passed[i][b] += weight * float64(o.Answered)
 		if connected > 0 && c.carries() {
 			e.passed[i][small(o)] += weight * float64(connected)
+			if e.connected[i] == nil {
+				e.connected[i] = &[buckets]float64{}
+			}
+			e.connected[i][small(o)] += weight * float64(connected)
 		}
 	}
 }

@@ -17,7 +17,7 @@ import (
 func Find(in Input) []Fault { return newFinder(in).find() }
 
 func (f *finder) find() []Fault {
-	found := f.relabel(f.stage(direct, nil))
+	found := f.withoutHidden(f.relabel(f.stage(direct, nil)))
 	found = append(found, f.endpoints(found)...)
 	through := f.stage(services, found)
 	for i := range through {

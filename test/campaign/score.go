@@ -67,6 +67,16 @@ func (o outcome) alarm() bool {
 		func(f systemv1beta1.Finding) bool { return !slices.Contains(o.Allowed, f.Cause) })
 }
 
+// beside returns how many findings name none of the faults that were injected.
+func (o outcome) beside() (n int) {
+	for _, found := range o.Findings {
+		if !slices.ContainsFunc(o.Injected, func(f injected) bool { return f.named(found) }) {
+			n++
+		}
+	}
+	return n
+}
+
 // name says what was done to the cluster.
 func (o outcome) name() string {
 	switch {
@@ -206,7 +216,7 @@ func (s share) String() string { return fmt.Sprintf("%d of %d", s.yes, s.all) }
 // summarise prints the shares, and returns an error where a goal is missed.
 func summarise(all []outcome) error {
 	var one, two, three, cause, detected share
-	healthy, alarms, unreported := 0, 0, 0
+	healthy, alarms, unreported, beside := 0, 0, 0, 0
 	for _, o := range all {
 		if len(o.Injected) == 0 {
 			healthy++
@@ -219,6 +229,7 @@ func summarise(all []outcome) error {
 			continue
 		}
 		detected.add(o.Detected)
+		beside += o.beside()
 		for i := range o.Injected {
 			if len(o.Injected) > 1 {
 				two.add(o.Right[i])
@@ -230,9 +241,9 @@ func summarise(all []outcome) error {
 		}
 	}
 	fmt.Printf("\ndetected %v; component and place right: first %v (goal %.0f%%), in the first three %v; two at once %v "+
-		"(goal %.0f%%); cause %v (goal %.0f%%); false alarms in %d rounds in which nothing was broken: %d; without a "+
-		"report: %d\n", detected, one, 100*goalOne, three, two, 100*goalTwo, cause, 100*goalCause, healthy, alarms,
-		unreported)
+		"(goal %.0f%%); cause %v (goal %.0f%%); findings beside those of the faults: %d; false alarms in %d rounds in "+
+		"which nothing was broken: %d; without a report: %d\n", detected, one, 100*goalOne, three, two, 100*goalTwo,
+		cause, 100*goalCause, beside, healthy, alarms, unreported)
 	if alarms > 0 || unreported > 0 || one.misses(goalOne) || two.misses(goalTwo) || cause.misses(goalCause) {
 		return errors.New("a goal is missed")
 	}

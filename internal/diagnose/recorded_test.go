@@ -1,0 +1,62 @@
+package diagnose_test
+
+import (
+	"compress/gzip"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kdoctor.io/kdoctor/internal/diagnose"
+)
+
+// The files in testdata/recorded are rounds of a real cluster into which the fault of the file's name was injected, on
+// the node of that name. What each of them names is in recorded.txt, a line a finding, the first one first.
+func TestRecordedRoundsNameWhatWasInjected(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join("testdata", "recorded", "*.json.gz"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no recordings: %v", err)
+	}
+	var got strings.Builder
+	for _, at := range files {
+		fmt.Fprintln(&got, strings.TrimSuffix(filepath.Base(at), ".json.gz"))
+		for _, f := range recorded(t, at).Findings() {
+			fmt.Fprintf(&got, "  %s, %s, %s %.2f\n", f.Component, f.Where, f.Cause, f.Probability)
+		}
+	}
+	golden := filepath.Join("testdata", "recorded.txt")
+	if *update {
+		if err := os.WriteFile(golden, []byte(got.String()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(got.String(), "\n")); diff != "" {
+		t.Errorf("findings (-want +got):\n%s", diff)
+	}
+}
+
+func recorded(t *testing.T, at string) diagnose.Recording {
+	t.Helper()
+	file, err := os.Open(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = file.Close() }()
+	unpacked, err := gzip.NewReader(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r diagnose.Recording
+	if err := json.NewDecoder(unpacked).Decode(&r); err != nil {
+		t.Fatalf("%s: %v", at, err)
+	}
+	return r
+}
