@@ -40,7 +40,7 @@ type evidence struct {
 	// connection and got no reply: the packets passed, the request did not.
 	passed    []*[buckets]float64
 	connected map[int]*[buckets]float64
-	failures []failing
+	failures  []failing
 	// weights has, by observation, the share of its failures that count where known faults let expect some: as many of
 	// its passes count.
 	weights map[int]float64
@@ -77,7 +77,7 @@ type lastPath struct {
 func newEvidence(background float64, failed int) *evidence {
 	return &evidence{background: background, index: map[Component]int{}, weights: map[int]float64{},
 		connected: map[int]*[buckets]float64{},
-		failures: make([]failing, 0, failed), places: map[string]bool{},
+		failures:  make([]failing, 0, failed), places: map[string]bool{},
 		wide: map[ladder.Rung]bool{}, zonePairs: map[[2]string]bool{}}
 }
 

@@ -2,11 +2,12 @@ package infer
 
 import "slices"
 
-// withoutHidden leaves out faults of a node all of whose failures lie on paths to or from one other node, where a fault
+// withoutHidden leaves out faults of a node, or between zones, all of whose failures lie on paths to or from one other node, where a fault
 // that explains more hides what else is wrong: the failures are as well of that node.
 func (f *finder) withoutHidden(found []Fault) []Fault {
 	return slices.DeleteFunc(slices.Clone(found), func(weak Fault) bool {
-		if weak.Component.Node == "" || weak.Component.Peer != "" || !carriesAll(weak.Component.Part) {
+		part := weak.Component.Part
+		if !carriesAll(part) || weak.Component.Node == "" || weak.Component.Peer != "" && !betweenZones(part) {
 			return false
 		}
 		return slices.ContainsFunc(found, func(strong Fault) bool {
