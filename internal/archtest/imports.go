@@ -114,8 +114,8 @@ func role(path string) string {
 // Pure are the packages that only decide, by their folders below internal. The Makefile tests them without the race
 // detector: they start no goroutine.
 func Pure() []string {
-	return []string{"stats", "target", "topology", "mesh", "limits", "schedule", "report", "phrases", "churn", "verdict",
-		"diagnose", "infer", "ladder", "tally", "digest", "nodecondition", "echo"}
+	return []string{"stats", "target", "topology", "mesh", "limits", "schedule", "report", "phrases", "churn",
+		"verdict", "diagnose", "infer", "ladder", "tally", "digest", "nodecondition", "echo"}
 }
 
 // pure reports whether the package only decides.

@@ -66,8 +66,8 @@ func (w pathKind) selector() string { return w.traits().Chooser }
 // does.
 func (w pathKind) clientSelects() bool { return w.shortCircuit || w.kind == target.ClusterIP }
 
-// explainedAtItsEnd reports whether requests of the view were lost and the ladder located a fault at the node that asked,
-// or at the node whose port was asked.
+// explainedAtItsEnd reports whether requests of the view were lost and the ladder located a fault at the node that
+// asked, or at the node whose port was asked.
 func (f facts) explainedAtItsEnd(v view) bool {
 	return !v.clean && slices.ContainsFunc(f.round.Located, func(fault Finding) bool {
 		return fault.Probability > 0 && len(fault.Nodes) == 1 &&

@@ -2,8 +2,8 @@ package infer
 
 import "slices"
 
-// withoutHidden leaves out faults of a node, or between zones, all of whose failures lie on paths to or from one other node, where a fault
-// that explains more hides what else is wrong: the failures are as well of that node.
+// withoutHidden leaves out faults of a node, or between zones, all of whose failures lie on paths to or from one other
+// node, where a fault that explains more hides what else is wrong: the failures are as well of that node.
 func (f *finder) withoutHidden(found []Fault) []Fault {
 	return slices.DeleteFunc(slices.Clone(found), func(weak Fault) bool {
 		part := weak.Component.Part

@@ -28,8 +28,8 @@ func (c *campaign) recorded(of outcome) error {
 	if c.options.recordings == "" {
 		return nil
 	}
-	found, err := filepath.Glob(filepath.Join(filepath.Dir(c.cluster.Kubeconfig()), "n*", "kubelet", "pods", "*", "volumes", "kubernetes.io~empty-dir",
-		recordings, "*.json.gz"))
+	volumes := filepath.Join("n*", "kubelet", "pods", "*", "volumes", "kubernetes.io~empty-dir")
+	found, err := filepath.Glob(filepath.Join(filepath.Dir(c.cluster.Kubeconfig()), volumes, recordings, "*.json.gz"))
 	if err != nil {
 		return fmt.Errorf("find recordings: %w", err)
 	}
