@@ -114,7 +114,7 @@ func Findings(round report.Round, judged verdict.Verdict) []Finding {
 	if round.HasSums() {
 		return surestFirst(append(located, beyond(round.Findings, located)...))
 	}
-	known := gather(round)
+	known := gather(round).unexplained()
 	var patterns []Finding
 	for _, r := range rules() {
 		for _, f := range r.find(known) {

@@ -22,8 +22,7 @@ type facts struct {
 	// changed are the pods that were deleted or restarted during the round. Their silence, and what they report of
 	// others' silence, proves nothing.
 	changed map[string]bool
-	// views are the views of unchanged agents on targets with several backends, sorted by agent, then target, without
-	// those that a located fault explains.
+	// views are the views of unchanged agents on targets with several backends, sorted by agent, then target.
 	views []view
 	// cells are the views, added up. routings are where whole Services lead. silent are pods that never answer others.
 	cells    []*cell
@@ -54,7 +53,7 @@ func gather(round report.Round) facts {
 				ends := pair{a.Pod, p.Target.Pod}
 				f.podPaths[ends] = append(f.podPaths[ends], p)
 			}
-			if v, ok := f.viewOf(a.Pod, p); ok && !f.changed[a.Pod] && !f.explainedAtItsEnd(v) {
+			if v, ok := f.viewOf(a.Pod, p); ok && !f.changed[a.Pod] {
 				f.views = append(f.views, v)
 			}
 		}
@@ -62,9 +61,21 @@ func gather(round report.Round) facts {
 	slices.SortFunc(f.views, func(a, b view) int {
 		return cmp.Or(cmp.Compare(a.agent, b.agent), cmp.Compare(a.target.ID, b.target.ID))
 	})
+	f.addUp()
+	return f
+}
+
+// addUp computes anew what depends on the views.
+func (f *facts) addUp() {
 	f.cells = cellsOf(f.views)
 	f.routings = f.findRoutings()
 	f.silent = f.silentPods()
+}
+
+// unexplained returns the facts without the views that a located fault explains.
+func (f facts) unexplained() facts {
+	f.views = slices.DeleteFunc(slices.Clone(f.views), f.explainedAtItsEnd)
+	f.addUp()
 	return f
 }
 
