@@ -95,8 +95,8 @@ const (
 // Run serves until the context ends or a server fails, then stops the rounds, waits at most handOverWithin for their
 // reports to be fetched, and closes the listeners.
 func Run(ctx context.Context, config Config, listeners Listeners) error {
-	whole, broke := context.WithCancel(context.WithoutCancel(ctx))
-	defer broke()
+	serving, serverFailed := context.WithCancel(context.WithoutCancel(ctx))
+	defer serverFailed()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	answers := responder.New(responder.Config{Identity: config.Identity, MaxConnections: maxProbeConnections})
@@ -112,7 +112,7 @@ func Run(ctx context.Context, config Config, listeners Listeners) error {
 			if err := run(); err != nil && !stopped(err) {
 				failed <- fmt.Errorf("%s: %w", what, err)
 				cancel()
-				broke()
+				serverFailed()
 			}
 		})
 	}
@@ -133,7 +133,7 @@ func Run(ctx context.Context, config Config, listeners Listeners) error {
 	<-ctx.Done()
 	config.Log.Info("agent stops")
 	rounds.close()
-	handing, handed := context.WithTimeout(whole, handOverWithin)
+	handing, handed := context.WithTimeout(serving, handOverWithin)
 	rounds.handOver(handing)
 	handed()
 	endAnswers()

@@ -324,8 +324,10 @@ func TestStoppedAgentHandsItsReportOverAndEndsWithinASecond(t *testing.T) {
 	await(t, client, key(1), func(r report.AgentReport) bool { return r.Paths[0].OK > 3 })
 	over := make(chan error, 1)
 	go func() { over <- agent.end() }()
+	ticker := time.NewTicker(10 * time.Millisecond)
+	defer ticker.Stop()
 	for get(t, agent, "/readyz") != http.StatusServiceUnavailable {
-		time.Sleep(10 * time.Millisecond)
+		<-ticker.C
 	}
 	select {
 	case err := <-over:

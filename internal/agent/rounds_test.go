@@ -249,7 +249,7 @@ func TestReportsAreHandedOverBeforeTheEnd(t *testing.T) {
 				s, _ := testRounds()
 				begin(t, s, c.plan)
 				time.Sleep(c.after)
-				// A report of a running round is none of its end.
+				// Fetching the report of a running round hands nothing over.
 				if _, _, err := s.report(c.plan.Key, c.plan.Load.Duration <= c.after); err != nil {
 					t.Error(err)
 				}

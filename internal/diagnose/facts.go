@@ -65,7 +65,7 @@ func gather(round report.Round) facts {
 	return f
 }
 
-// addUp computes anew what depends on the views.
+// addUp recomputes what depends on the views.
 func (f *facts) addUp() {
 	f.cells = cellsOf(f.views)
 	f.routings = f.findRoutings()

@@ -60,27 +60,27 @@ func (s *search) fault(c *claim) Fault {
 	return f
 }
 
-// requests returns an accepted claim, the failures of which are on the scale, with the shares of probes and requests
-// that do not succeed in place of those of packets that are lost: a request is lost too when the connection is made and
-// no reply comes.
+// requests returns an accepted claim with the shares of requests that fail. The claim itself has the shares of packets
+// that are lost: a request without a reply fails, although its connection was made. The failures of the claim must be on
+// the scale.
 func (s *search) requests(c *claim) claim {
 	connected := s.evidence.connected[c.component]
 	if connected == nil {
 		return *c
 	}
-	passed, whole := *s.evidence.passed[c.component], *c
+	answered, failing := *s.evidence.passed[c.component], *c
 	for b, n := range connected {
-		passed[b] = max(0, passed[b]-n)
+		answered[b] = max(0, answered[b]-n)
 	}
 	for _, g := range s.aspects[c.choice].groups {
-		fitted := s.scale.fit(g, &passed, s.background)
-		for b := range whole.severities {
+		fitted := s.scale.fit(g, &answered, s.background)
+		for b := range failing.severities {
 			if g.has(bucket(b)) {
-				whole.severities[b] = max(whole.severities[b], fitted.severity)
+				failing.severities[b] = max(failing.severities[b], fitted.severity)
 			}
 		}
 	}
-	return whole
+	return failing
 }
 
 // everywhere returns the severities of an accepted claim. A network of which the probes saw no traffic of some class

@@ -85,7 +85,7 @@ func (c *campaign) disturb(ctx context.Context, n int) error {
 		return c.options.disturbance != "" && d.name != c.options.disturbance
 	})
 	if len(all) == 0 {
-		return fmt.Errorf("-disturbance %q: there is none of this name", c.options.disturbance)
+		return fmt.Errorf("-disturbance %q: no disturbance has this name", c.options.disturbance)
 	}
 	d := all[n%len(all)]
 	done := make(chan error, 1)
