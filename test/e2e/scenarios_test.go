@@ -33,7 +33,7 @@ func TestScenarios(t *testing.T) {
 		{"an address at which there is nobody, among the endpoints of a Service, is named before all else", deadEndpoint},
 		{"an agent with too little CPU says that it is the limit", hungryAgent},
 		{"a way that is narrower than its pods believe fails large answers, and no small ones", mtuBlackHole},
-		{"a hundred targets ten times a second for twenty seconds answer all that is sent", hundredTargets},
+		{"a hundred targets ten times a second for a minute answer all that is sent", hundredTargets},
 		{"a path that breaks during a heartbeat of ten seconds is told of within twenty", cutHeartbeat},
 		{"a node that is cut off has events and, on request, a condition, and loses the condition again", cutNode},
 		{"of two controllers the one that leads is lost, and the other goes on with its round", takenOver},
