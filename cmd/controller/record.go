@@ -1,8 +1,6 @@
 package main
 
 import (
-	"compress/gzip"
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -30,8 +28,8 @@ func recorder(folder string, log logr.Logger) func(diagnose.Recording) {
 	}
 }
 
-// record writes the recording as compressed JSON.
-func record(folder string, r diagnose.Recording) (err error) {
+// record writes the recording into a file named after the task and the round.
+func record(folder string, r diagnose.Recording) error {
 	files, err := os.ReadDir(folder)
 	if err != nil {
 		return fmt.Errorf("read --record-dir: %w", err)
@@ -45,13 +43,5 @@ func record(folder string, r diagnose.Recording) (err error) {
 	if err != nil {
 		return fmt.Errorf("record a round: %w", err)
 	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-	packed := gzip.NewWriter(file)
-	if err := json.NewEncoder(packed).Encode(r); err != nil {
-		return fmt.Errorf("record a round: %w", err)
-	}
-	if err := packed.Close(); err != nil {
-		return fmt.Errorf("record a round: %w", err)
-	}
-	return nil
+	return errors.Join(r.Write(file), file.Close())
 }

@@ -1,9 +1,6 @@
 package main
 
 import (
-	"compress/gzip"
-	"encoding/json"
-
 	"os"
 	"path/filepath"
 	"strconv"
@@ -31,12 +28,8 @@ func TestRoundsAreRecordedUpToABound(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = file.Close() }()
-	unpacked, err := gzip.NewReader(file)
+	got, err := diagnose.ReadRecording(file)
 	if err != nil {
-		t.Fatal(err)
-	}
-	var got diagnose.Recording
-	if err := json.NewDecoder(unpacked).Decode(&got); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(want.Round.Key, got.Round.Key); diff != "" {

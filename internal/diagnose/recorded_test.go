@@ -1,8 +1,6 @@
 package diagnose_test
 
 import (
-	"compress/gzip"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -23,8 +21,13 @@ func TestRecordedRoundsNameWhatWasInjected(t *testing.T) {
 	}
 	var got strings.Builder
 	for _, at := range files {
-		fmt.Fprintln(&got, strings.TrimSuffix(filepath.Base(at), ".json.gz"))
-		for _, f := range recorded(t, at).Findings() {
+		name := strings.TrimSuffix(filepath.Base(at), ".json.gz")
+		fmt.Fprintln(&got, name)
+		findings := recorded(t, at).Findings()
+		if healthy := strings.HasPrefix(name, "healthy"); healthy != (len(findings) == 0) {
+			t.Errorf("%s has %d findings", name, len(findings))
+		}
+		for _, f := range findings {
 			fmt.Fprintf(&got, "  %s, %s, %s %.2f\n", f.Component, f.Where, f.Cause, f.Probability)
 		}
 	}
@@ -50,12 +53,8 @@ func recorded(t *testing.T, at string) diagnose.Recording {
 		t.Fatal(err)
 	}
 	defer func() { _ = file.Close() }()
-	unpacked, err := gzip.NewReader(file)
+	r, err := diagnose.ReadRecording(file)
 	if err != nil {
-		t.Fatal(err)
-	}
-	var r diagnose.Recording
-	if err := json.NewDecoder(unpacked).Decode(&r); err != nil {
 		t.Fatalf("%s: %v", at, err)
 	}
 	return r

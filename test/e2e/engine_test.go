@@ -356,7 +356,7 @@ func hundredTargets(t *testing.T, c *cluster.Cluster) {
 		}
 	}
 	idle, stolen := before.until(readCPU(t))
-	if sent < scheduled && idle > 0.2 && stolen == 0 || sent < scheduled-scheduled/20 {
+	if sent < scheduled && idle > 0.2 && stolen < 0.01 || sent < scheduled-scheduled/20 {
 		t.Errorf("%d of %d requests were sent on a machine that was idle for %.0f%% of the time and had %.0f%% taken away; "+
 			"want all, and at least 95%% on a machine without idle CPU", sent, scheduled, 100*idle, 100*stolen)
 	}
