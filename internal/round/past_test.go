@@ -8,6 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"kdoctor.io/kdoctor/internal/diagnose"
 	"kdoctor.io/kdoctor/internal/ladder"
 	"kdoctor.io/kdoctor/internal/round"
@@ -59,15 +61,27 @@ func restarted(t *testing.T, dir string, number int64, others time.Duration,
 		}
 	}()
 	var stored verdict.StoredRound
+	var recorded []diagnose.Recording
+	record := func(r diagnose.Recording) { recorded = append(recorded, r) }
 	synctest.Test(t, func(t *testing.T) {
 		req := request(time.Minute)
 		req.Key.Round, req.Ladder = number, true
 		stored, err = round.New(round.Config{Snapshots: withHosts{pods("a", "b")}, Agents: newAgents(nil), Plans: kept,
-			Rounds: kept, Unknown: errUnknown, Ladder: prompt{others}, Past: past(kept)}).Run(t.Context(), req)
+			Rounds: kept, Unknown: errUnknown, Ladder: prompt{others}, Past: past(kept),
+			Record: record}).Run(t.Context(), req)
 		if err != nil {
 			t.Fatal(err)
 		}
 	})
+	// What is recorded makes the same findings.
+	if len(recorded) != 1 {
+		t.Fatalf("%d rounds are recorded, want 1", len(recorded))
+	}
+	spent, located := recorded[0].Locate()
+	if diff := cmp.Diff(stored.Round.Located, located); diff != "" || spent.Sent != stored.Round.Ladder.Sent {
+		t.Errorf("%d probes, want %d; findings made again (-stored +again):\n%s", spent.Sent, stored.Round.Ladder.Sent,
+			diff)
+	}
 	return stored
 }
 
