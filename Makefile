@@ -90,7 +90,7 @@ ifdef PKG
 else
 	@CGO_ENABLED=1 go test -race $(TIMED)
 	@CGO_ENABLED=1 go test -race $$(go list ./... | grep -v /test/ | grep -vxF "$$(go list $(TIMED) $(PURE_PACKAGES))")
-	@go test $(PURE_PACKAGES)
+	@go test $(PURE_PACKAGES) ./test/campaign
 	@CGO_ENABLED=1 go -C lab test -race $(LAB_PACKAGES) && CGO_ENABLED=1 go -C bench test -race ./...
 	@go test ./internal/oracle
 endif
