@@ -61,8 +61,8 @@ func (s *search) fault(c *claim) Fault {
 }
 
 // requests returns an accepted claim with the shares of requests that fail. The claim itself has the shares of packets
-// that are lost: a request without a reply fails, although its connection was made. The failures of the claim must be on
-// the scale.
+// that are lost: a request without a reply fails, although its connection was made. The failures of the claim must be
+// on the scale.
 func (s *search) requests(c *claim) claim {
 	connected := s.evidence.connected[c.component]
 	if connected == nil {
