@@ -32,7 +32,7 @@ PURE := stats target topology mesh limits schedule report phrases churn verdict 
 PURE_PACKAGES = $(PURE:%=./internal/%/...)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down test check dev build images release generate verify-generate unit bench scale bench-diagnose campaign test-scale lint test-api test-chart test-monitoring test-release e2e e2e-life e2e-upgrade mutation oracle clean
+.PHONY: help demo demo-down test check dev build images release generate verify-generate unit bench scale bench-diagnose campaign test-scale lint test-api test-chart test-monitoring test-release e2e e2e-life e2e-upgrade mutation oracle clean run-e2e run-campaign
 
 # The cluster on this machine needs no images for other ones.
 demo dev e2e e2e-life e2e-upgrade campaign: ARCH := $(HOST_ARCH)
@@ -114,6 +114,10 @@ bench-diagnose: ## Measure by simulation how well faults are found, 10 to 100,00
 	@$(OUT)/bench/diagnose $(DIAGNOSE)
 
 campaign: build images ## Inject real faults into a cluster and compare what kdoctor names, 25 minutes; CAMPAIGN="-quick" or "-matrix".
+	@$(MAKE) --no-print-directory run-campaign
+
+# What begins with run- takes the programs and images that were built before.
+run-campaign:
 	@test/compile "campaign" $(CURDIR)/$(BIN)/campaign ./test/campaign
 	@$(BIN)/campaign --build $(OUT) --version $(VERSION) $(CAMPAIGN)
 
@@ -143,7 +147,11 @@ test-scale: SCALE := -nodes 150 -faults healthy,dead-node -limit 2m -results=
 test-scale: scale ## Run rounds of 150 simulated agents within the memory that the chart gives the controller.
 
 e2e: build images ## Run the end-to-end scenarios on real clusters, but for those that take minutes each; RUN=name runs one.
-	@KDOCTOR_BUILD=$(CURDIR)/$(OUT) KDOCTOR_VERSION=$(VERSION) go test -count=1 -timeout 40m -v \
+	@$(MAKE) --no-print-directory run-e2e
+
+# Two clusters live at the same time: scenarios mostly wait.
+run-e2e:
+	@KDOCTOR_BUILD=$(CURDIR)/$(OUT) KDOCTOR_VERSION=$(VERSION) go test -count=1 -timeout 40m -parallel 2 -v \
 	  $(if $(RUN),-run '$(RUN)',-skip '^Test(LongLife|ManyNodes|Installation|Upgrade)$$') ./test/e2e/...
 
 e2e-life: build images ## Run the scenarios of a task's life, about ten minutes; with those that take minutes each, which "make test" leaves out.

@@ -124,26 +124,24 @@ func entries(t *testing.T, root fs.FS) map[string]string {
 	return found
 }
 
-// The clock of the first release stands at the beginning of the year 2000, and what it writes is closed to everyone
-// else; the second one lies in another folder, is made of copied sources, built again elsewhere, and runs today.
+// The release that was made once for all tests, today and with the usual rights, is one. The clock of the other stands at
+// the beginning of the year 2000, and what it writes is closed to everyone else; it lies in another folder, is made of
+// copied sources, and its programs were built again elsewhere.
 func TestTwoReleasesOfOneCommitAreTheSameBytes(t *testing.T) {
-	var first map[string]string
-	synctest.Test(t, func(t *testing.T) {
-		before := syscall.Umask(0o077)
-		defer syscall.Umask(before)
-		_, root := releasedWith(t, built(), nil)
-		first = entries(t, root)
-	})
-	before := syscall.Umask(0)
-	defer syscall.Umask(before)
-	again := t.TempDir()
+	again, sources := t.TempDir(), filepath.Join(t.TempDir(), "a copy of the sources")
 	if err := small(t.Context(), again); err != nil {
 		t.Fatal(err)
 	}
-	sources := filepath.Join(t.TempDir(), "a copy of the sources")
 	copySources(t, sources)
-	_, root := releasedWith(t, copied(again), func(o *Options) { o.Source = sources })
-	second := entries(t, root)
+	var second map[string]string
+	synctest.Test(t, func(t *testing.T) {
+		before := syscall.Umask(0o077)
+		defer syscall.Umask(before)
+		_, root := releasedWith(t, copied(again), func(o *Options) { o.Source = sources })
+		second = entries(t, root)
+	})
+	_, root := released()
+	first := entries(t, root)
 	for name, content := range first {
 		if second[name] != content {
 			t.Errorf("%s differs between two releases: %s", name, firstDifference(content, second[name]))
@@ -251,7 +249,11 @@ func TestFolderOfSomethingElseIsLeftAlone(t *testing.T) {
 }
 
 func TestFolderOfAnEarlierReleaseIsReplaced(t *testing.T) {
-	o, _ := releasedWith(t, built(), nil)
+	_, earlier := released()
+	o := options(filepath.Join(t.TempDir(), "some", "where"))
+	if err := os.CopyFS(o.Out, earlier); err != nil {
+		t.Fatal(err)
+	}
 	old := filepath.Join(o.Out, "kdoctor-0.0.1.tgz")
 	if err := os.WriteFile(old, nil, 0o600); err != nil {
 		t.Fatal(err)

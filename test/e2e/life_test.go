@@ -52,8 +52,11 @@ func longLife() [][][]scenario {
 	return [][][]scenario{inVain(), {longTroubles()}}
 }
 
-// TestLifeCycle follows tasks from their making to their end.
-func TestLifeCycle(t *testing.T) { live(t, lifeCycle()) }
+// TestLifeCycle follows tasks from their making to their end, beside other tests that have clusters of their own.
+func TestLifeCycle(t *testing.T) {
+	t.Parallel()
+	live(t, lifeCycle())
+}
 
 // TestLongLife is what of TestLifeCycle would make it too long for a check that runs often.
 func TestLongLife(t *testing.T) { live(t, longLife()) }

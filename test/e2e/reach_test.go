@@ -49,6 +49,7 @@ spec:
   target: {ipv6: true, nodePortNodes: Local}
 `)
 	eventually(t, time.Minute, "a round succeeds", func() error { return endedSince(t, c, "reach", time.Time{}, true) })
+	known(t, c)
 	defer watching(t, c)()
 	nft := func(command string) {
 		if _, err := c.Exec(context.WithoutCancel(t.Context()), first.Spec.NodeName, "nft", command); err != nil {
@@ -87,6 +88,28 @@ spec:
 	})
 	wantOneChange(t, c, first.Name)
 	wantEachRoundOnce(t, c, "reach")
+}
+
+// known waits until the API server has reached the leader for so long that the leader has seen it: it asks every second
+// until then. One that was never reached waits longer than others until it gives up.
+func known(t *testing.T, c *cluster.Cluster) {
+	t.Helper()
+	const long = 3 * time.Second
+	var since time.Time
+	eventually(t, time.Minute, "the API server reaches the leader", func() error {
+		if _, err := c.Kubectl(t.Context(), "get", "--raw", "/apis/system.kdoctor.io/v1beta1",
+			"--request-timeout=2s"); err != nil {
+			since = time.Time{}
+			return err
+		}
+		if since.IsZero() {
+			since = time.Now()
+		}
+		if lasted := time.Since(since); lasted < long {
+			return fmt.Errorf("for %v until now", lasted)
+		}
+		return nil
+	})
 }
 
 // masquerading has pods of workers reach the API server from the address of their node, as most networks of pods have

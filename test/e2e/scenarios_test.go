@@ -17,6 +17,7 @@ import (
 )
 
 func TestScenarios(t *testing.T) {
+	t.Parallel()
 	c := up(t, "e2e", nodes,
 		[]string{"service/kdoctor-agent-ipv4", "service/kdoctor-agent-ipv6", "ingress/kdoctor-agent"})
 	scenarios := []struct {

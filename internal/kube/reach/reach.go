@@ -19,8 +19,10 @@ import (
 const GaveUp = "kdoctor.io/unreachable-leader-gave-up"
 
 const (
-	// every is the pause between two questions.
+	// every is the pause between two questions, soon is that before the first answer: a leader that was never reached
+	// cannot tell a broken way from an API server that has not followed it yet.
 	every = 3 * time.Second
+	soon  = time.Second
 	// callWithin bounds one call to the API server.
 	callWithin = 2 * time.Second
 	// standBack is how long a leader that gave up leaves the lease to others.
@@ -53,11 +55,14 @@ func (*Prover) NeedLeaderElection() bool { return true }
 // Start asks until the context is over or the leader gives up.
 func (p *Prover) Start(ctx context.Context) error {
 	log := logr.FromContextOrDiscard(ctx)
-	ticker := time.NewTicker(every)
+	ticker := time.NewTicker(soon)
 	defer ticker.Stop()
 	reign, told := NewReign(time.Now()), ""
 	for {
 		answer, other := p.question(ctx)
+		if answer == Reached && !reign.reached {
+			ticker.Reset(every)
+		}
 		reign.Note(answer, time.Now())
 		lost, tooLong := reign.Lost(time.Now())
 		if tooLong && ctx.Err() == nil {
