@@ -149,7 +149,7 @@ test-scale: scale ## Run rounds of 150 simulated agents within the memory that t
 e2e: build images ## Run the end-to-end scenarios on real clusters, but for those that take minutes each; RUN=name runs one.
 	@$(MAKE) --no-print-directory run-e2e
 
-# Two clusters live at the same time: scenarios mostly wait.
+# TestLifeCycle and TestScenarios run side by side, each on a cluster of its own: both mostly wait.
 run-e2e:
 	@KDOCTOR_BUILD=$(CURDIR)/$(OUT) KDOCTOR_VERSION=$(VERSION) go test -count=1 -timeout 40m -parallel 2 -v \
 	  $(if $(RUN),-run '$(RUN)',-skip '^Test(LongLife|ManyNodes|Installation|Upgrade)$$') ./test/e2e/...

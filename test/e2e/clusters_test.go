@@ -14,7 +14,6 @@ import (
 // TestOtherClusters runs every kind of target on clusters that differ in family, kube-proxy and overlay from the one of
 // the scenarios.
 func TestOtherClusters(t *testing.T) {
-	t.Parallel()
 	const few = 2
 	cases := []struct {
 		name, family, other string

@@ -39,7 +39,6 @@ func status(t *testing.T, c *cluster.Cluster, name string) labStatus {
 
 // TestLabsLiveSideBySideSurviveCrashesAndLeaveNothing is about the lab itself: every other test rests on it.
 func TestLabsLiveSideBySideSurviveCrashesAndLeaveNothing(t *testing.T) {
-	t.Parallel()
 	const first, second = "e2e-one", "e2e-two"
 	labs := map[string]*cluster.Cluster{}
 	for _, name := range []string{first, second} {

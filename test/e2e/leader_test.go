@@ -15,6 +15,14 @@ import (
 // takeover is within how long another controller leads after the one that led is gone without a word.
 const takeover = 20 * time.Second
 
+// TestReplicas is about two controllers.
+func TestReplicas(t *testing.T) {
+	onCluster(t, up(t, "e2e-replicas", nodes, nil), []clusterScenario{
+		{"of two controllers the one that leads is lost, and the other goes on with its round", takenOver},
+		{"a leader whose node loses the overlay leaves the lease to the other one, and reports can be read", outOfReach},
+	})
+}
+
 // takenOver stops the process of the leading one of two controllers, which the others see like the loss of its node:
 // the other leads in time, goes on with the round that ran, and serves its report.
 func takenOver(t *testing.T, c *cluster.Cluster) {

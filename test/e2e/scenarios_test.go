@@ -20,10 +20,7 @@ func TestScenarios(t *testing.T) {
 	t.Parallel()
 	c := up(t, "e2e", nodes,
 		[]string{"service/kdoctor-agent-ipv4", "service/kdoctor-agent-ipv6", "ingress/kdoctor-agent"})
-	scenarios := []struct {
-		name string
-		run  func(*testing.T, *cluster.Cluster)
-	}{
+	onCluster(t, c, []clusterScenario{
 		{"the seed's task, unmodified, succeeds", seedTask},
 		{"six kinds of targets in both families succeed with exactly the expected targets and requests", wholeMesh},
 		{"a node without a pod network fails the round, is named, and reports all the same", brokenNode},
@@ -37,15 +34,24 @@ func TestScenarios(t *testing.T) {
 		{"a hundred targets ten times a second for a minute answer all that is sent", hundredTargets},
 		{"a path that breaks during a heartbeat of ten seconds is told of within twenty", cutHeartbeat},
 		{"a node that is cut off has events and, on request, a condition, and loses the condition again", cutNode},
-		{"of two controllers the one that leads is lost, and the other goes on with its round", takenOver},
-		{"a leader whose node loses the overlay leaves the lease to the other one, and reports can be read", outOfReach},
 		{"metrics are served to those who may read them, and have the round", scraped},
 		{"a load balancer and an Ingress are there while a task asks for them, and not before or after", onDemand},
 		{"helm test finds that the installation answers", helmTest},
 		{"helm uninstall leaves nothing", uninstall},
-	}
+	})
+}
+
+// clusterScenario is one thing that is promised, and how it is seen on a cluster.
+type clusterScenario struct {
+	name string
+	run  func(*testing.T, *cluster.Cluster)
+}
+
+// onCluster runs the scenarios one after the other. Later ones still tell something when an earlier one failed, so none
+// stops the others.
+func onCluster(t *testing.T, c *cluster.Cluster, scenarios []clusterScenario) {
+	t.Helper()
 	for _, s := range scenarios {
-		// Later scenarios still tell something when an earlier one failed, so none stops the others.
 		t.Run(s.name, func(t *testing.T) { s.run(t, c) })
 	}
 }
