@@ -124,9 +124,9 @@ func entries(t *testing.T, root fs.FS) map[string]string {
 	return found
 }
 
-// The release that was made once for all tests, today and with the usual rights, is one. The clock of the other stands at
-// the beginning of the year 2000, and what it writes is closed to everyone else; it lies in another folder, is made of
-// copied sources, and its programs were built again elsewhere.
+// The release that was made once for all tests, today and with the usual rights, is one. The clock of the other stands
+// at the beginning of the year 2000, and what it writes is closed to everyone else; it lies in another folder, is made
+// of copied sources, and its programs were built again elsewhere.
 func TestTwoReleasesOfOneCommitAreTheSameBytes(t *testing.T) {
 	again, sources := t.TempDir(), filepath.Join(t.TempDir(), "a copy of the sources")
 	if err := small(t.Context(), again); err != nil {

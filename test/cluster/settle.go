@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -37,14 +38,19 @@ func (c *Cluster) Settle(ctx context.Context, nodes int) error {
 	}
 	ticker := time.NewTicker(sweepEvery)
 	defer ticker.Stop()
+	var last error
 	for good := 0; good < steady; {
 		err := c.sweep(ctx, nodes, ways)
 		if good++; err != nil {
 			good = 0
 		}
+		// What fails once the time is over says nothing of the cluster.
+		if ctx.Err() == nil {
+			last = err
+		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("the cluster has not settled: %w", err)
+			return fmt.Errorf("the cluster has not settled: %w", errors.Join(ctx.Err(), last))
 		case <-ticker.C:
 		}
 	}

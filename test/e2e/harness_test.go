@@ -46,7 +46,7 @@ func up(t *testing.T, name string, nodes int, objects []string, args ...string) 
 		kubectl(t, c, "wait", "--namespace", cluster.Namespace, "--timeout=60s",
 			"--for=jsonpath={.status.loadBalancer.ingress}", object)
 	}
-	settling, cancel := context.WithTimeout(t.Context(), time.Minute)
+	settling, cancel := context.WithTimeout(t.Context(), time.Minute+time.Duration(nodes)*2*time.Second)
 	defer cancel()
 	if err := c.Settle(settling, nodes); err != nil {
 		t.Fatal(err)

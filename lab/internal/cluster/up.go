@@ -39,13 +39,7 @@ func (l *Lab) start(ctx context.Context) error {
 	if err := l.State.Write(state.Record{Settings: l.Settings}); err != nil {
 		return err
 	}
-	before, err := raiseWatchers(watchers)
-	switch {
-	case err != nil:
-		step("%v; a lab of many nodes may need more", err)
-	case before > 0:
-		step("%s raised from %d to %d until the machine starts again", watchers, before, enoughWatchers)
-	}
+	raiseLimits(step)
 	control, nodes, err := l.parts()
 	if err != nil {
 		return err

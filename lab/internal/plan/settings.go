@@ -22,7 +22,7 @@ const (
 	ProxyIPTables = "iptables"
 
 	// MaxNodes keeps the addresses of nodes, pods and load balancers apart.
-	MaxNodes = 20
+	MaxNodes = 50
 )
 
 // Settings are what a user chooses about a lab.

@@ -27,7 +27,12 @@ type Spec struct {
 	Env       []string
 	// Files are handed down as descriptors 3 and on.
 	Files []*os.File
+	// Again, if set, reports by the end of the log whether the daemon is started again after it has failed.
+	Again func(log string) bool
 }
+
+// mostStarts is how often a daemon is started at most.
+const mostStarts = 8
 
 // Daemon is a started process as it was written down.
 type Daemon struct {
@@ -57,10 +62,40 @@ type child struct {
 
 // Start starts a process that outlives this one, and writes it down at once.
 func (t *Table) Start(spec Spec) error {
+	cmd, daemon, err := t.begin(spec)
+	if err != nil {
+		return err
+	}
+	c := &child{daemon: daemon, done: make(chan struct{})}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.started == nil {
+		t.started = map[string]*child{}
+	}
+	t.started[spec.Name] = c
+	// The goroutine ends with the daemon, or with this process: daemons are made to outlive it.
+	go func() {
+		defer close(c.done)
+		for starts := 1; ; starts++ {
+			if c.err = cmd.Wait(); c.err == nil || spec.Again == nil || starts == mostStarts ||
+				!spec.Again(tail(daemon.Log)) {
+				return
+			}
+			// Who reads the daemon waits for done.
+			if cmd, c.daemon, c.err = t.begin(spec); c.err != nil {
+				return
+			}
+		}
+	}()
+	return nil
+}
+
+// begin starts the process, and writes it down.
+func (t *Table) begin(spec Spec) (*exec.Cmd, Daemon, error) {
 	path := filepath.Join(t.Logs, spec.Name+".log")
 	log, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
-		return fmt.Errorf("open the log of %s: %w", spec.Name, err)
+		return nil, Daemon{}, fmt.Errorf("open the log of %s: %w", spec.Name, err)
 	}
 	defer log.Close()
 	//nolint:noctx // Daemons outlive the command that starts them.
@@ -76,29 +111,17 @@ func (t *Table) Start(spec Spec) error {
 		err = fabric.Inside(spec.Namespace, cmd.Start)
 	}
 	if err != nil {
-		return fmt.Errorf("start %s: %w", spec.Name, err)
+		return nil, Daemon{}, fmt.Errorf("start %s: %w", spec.Name, err)
 	}
 	id, err := Identify(cmd.Process.Pid)
 	if err != nil {
-		return errors.Join(fmt.Errorf("start %s: %w", spec.Name, err), cmd.Process.Kill())
+		return nil, Daemon{}, errors.Join(fmt.Errorf("start %s: %w", spec.Name, err), cmd.Process.Kill())
 	}
-	c := &child{daemon: Daemon{Identity: id, Name: spec.Name, Namespace: spec.Namespace, Log: path},
-		done: make(chan struct{})}
-	if err := t.write(c.daemon); err != nil {
-		return errors.Join(err, cmd.Process.Kill())
+	daemon := Daemon{Identity: id, Name: spec.Name, Namespace: spec.Namespace, Log: path}
+	if err := t.write(daemon); err != nil {
+		return nil, Daemon{}, errors.Join(err, cmd.Process.Kill())
 	}
-	// The goroutine ends with the daemon, or with this process: daemons are made to outlive it.
-	go func() {
-		c.err = cmd.Wait()
-		close(c.done)
-	}()
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.started == nil {
-		t.started = map[string]*child{}
-	}
-	t.started[spec.Name] = c
-	return nil
+	return cmd, daemon, nil
 }
 
 // Failed returns why a daemon that this table has started is not running any more, with the end of its log; nil when

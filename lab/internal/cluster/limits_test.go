@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestWatchersAreRaisedWhereTheyAreFewAndNeverLowered(t *testing.T) {
+func TestLimitsAreRaisedWhereTheyAreLowAndNeverLowered(t *testing.T) {
 	for _, test := range []struct {
 		name, content, after string
 		before               int
@@ -16,11 +16,12 @@ func TestWatchersAreRaisedWhereTheyAreFewAndNeverLowered(t *testing.T) {
 		{"more than enough", "100000\n", "100000\n", 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			file := filepath.Join(t.TempDir(), "limit")
+			folder := t.TempDir()
+			file := filepath.Join(folder, "limit")
 			if err := os.WriteFile(file, []byte(test.content), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			before, err := raiseWatchers(file)
+			before, err := raise(folder, limit{"limit", 8192})
 			if err != nil || before != test.before {
 				t.Errorf("it was %d before (%v), want %d", before, err, test.before)
 			}
@@ -32,14 +33,23 @@ func TestWatchersAreRaisedWhereTheyAreFewAndNeverLowered(t *testing.T) {
 }
 
 func TestALimitThatIsNoNumberIsLeftAlone(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "limit")
+	folder := t.TempDir()
+	file := filepath.Join(folder, "limit")
 	if err := os.WriteFile(file, []byte("many"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := raiseWatchers(file); err == nil {
+	if _, err := raise(folder, limit{"limit", 8192}); err == nil {
 		t.Error("it was taken for a number")
 	}
 	if after, err := os.ReadFile(file); err != nil || string(after) != "many" {
 		t.Errorf("it is %q after (%v)", after, err)
+	}
+}
+
+func TestLimitsAreSettingsOfLinux(t *testing.T) {
+	for _, l := range limits() {
+		if _, err := os.Stat(filepath.Join(settings, l.file)); err != nil {
+			t.Errorf("%v", err)
+		}
 	}
 }
