@@ -46,7 +46,7 @@ demo: build images ## Show kdoctor at work on a Kubernetes of three nodes on thi
 demo-down: ## Take the demo's cluster down.
 	@test ! -x $(BIN)/lab || $(BIN)/lab down --name demo
 
-test: ## Run every check and test there is; takes more than an hour on a fresh machine of two cores, half an hour after that.
+test: ## Run every check and test there is; takes three quarters of an hour on a fresh machine of two cores, 20 minutes after that.
 	@test/run
 
 build: $(BIN) ## Build the programs.
