@@ -37,6 +37,8 @@ type roundRun struct {
 	// slots bounds the calls under way, loads those that carry a plan or a report. Both are the same in a round with
 	// few paths.
 	slots, loads chan struct{}
+	// contacts bounds how many agents are connected at the same time; nil in a round of so few that all may be.
+	contacts chan struct{}
 	// softDeadline is when agents are no longer followed, so that the last call to each is over by the deadline.
 	softDeadline time.Time
 	// unknown is why there is no report when an agent says that it does not have the round, as one clause.
@@ -69,6 +71,9 @@ func newRoundRun(config Config, plan store.StoredPlan) *roundRun {
 	if plan.Mesh.Shared != nil {
 		r.loads = make(chan struct{}, min(config.Parallel, largeParallel))
 	}
+	if len(plan.Mesh.Plans) > connectedUpTo {
+		r.contacts = make(chan struct{}, config.Parallel)
+	}
 	r.softDeadline = plan.Deadline.Add(-reserveOf(plan.Deadline.Sub(plan.Started)))
 	for i, p := range plan.Mesh.Plans {
 		r.agents = append(r.agents,
@@ -88,7 +93,8 @@ func (r *roundRun) forEach(do func(*agentRun)) {
 
 // collect follows all agents to their ends and returns the outcome of each, in the order of the plans, and what
 // happened to the agents meanwhile, and what EndpointSlices have wrong. The last call to all agents is made at the same
-// time, after the last request of any agent, so that the counts of served requests are whole. seen is the snapshot that
+// time, after the last request of any agent, so that the counts of served requests are whole; in a round of very many
+// agents these are of when their reports were fetched. seen is the snapshot that
 // the plan was made for; nil for a round that is taken up again.
 func (c *Conductor) collect(ctx context.Context, plan store.StoredPlan, of topology.Workload,
 	seen *topology.Snapshot, climbed *climb) ([]result, []report.Change, []report.EndpointFault) {
@@ -160,15 +166,6 @@ func (a *agentRun) follow(ctx context.Context, resumed bool) {
 	}
 }
 
-// untilNextPoll returns the wait before the next call to the agent: a short one once the load ought to be over.
-func (a *agentRun) untilNextPoll() time.Duration {
-	left := time.Until(a.began.Add(a.plan.Load.Duration + settle))
-	if left <= 0 {
-		return pollEvery
-	}
-	return min(left, max(heartbeat, time.Duration(len(a.round.agents))*heartbeatEach))
-}
-
 // start starts the agent's load and reports whether it is under way. In a round that is taken up again, start first
 // asks whether the agent has the round, and starts it only when the agent does not and there is time left for the whole
 // load: the earlier process may have ended before it started this agent.
@@ -208,6 +205,10 @@ func (a *agentRun) start(ctx context.Context, resumed bool) bool {
 
 // startOnce sends the start once and notes when.
 func (a *agentRun) startOnce(ctx context.Context) error {
+	return a.contact(ctx, func() error { return a.sendStart(ctx) })
+}
+
+func (a *agentRun) sendStart(ctx context.Context) error {
 	if err := a.reach(ctx); err != nil {
 		return err
 	}
@@ -241,6 +242,10 @@ func (a *agentRun) ended() bool { return a.result.reported && !a.result.report.E
 
 // poll asks for the agent's state, and for its report once the round has ended.
 func (a *agentRun) poll(ctx context.Context) error {
+	return a.contact(ctx, func() error { return a.askState(ctx) })
+}
+
+func (a *agentRun) askState(ctx context.Context) error {
 	state, err := a.ask(ctx, a.round.slots, a.round.config.Agents.State)
 	if err != nil {
 		return err
@@ -332,16 +337,19 @@ func narrowStart(earliest, latest, running, done time.Time, ran time.Duration) (
 
 // fetchLast fetches the report of an agent that had not ended before, and stops an agent whose load still runs when the
 // round is over. Without an answer to this call an agent that ran has no report: nobody knows what came after. Of an
-// agent that had ended, it asks for what the agent answered since then.
+// agent that had ended, it asks for what the agent answered since then, unless all would have to be connected again.
 func (a *agentRun) fetchLast(ctx context.Context) {
-	if a.result.lostForGood {
-		return
-	}
-	if a.ended() {
+	switch {
+	case a.result.lostForGood:
+	case !a.ended():
+		a.fetchUnfinished(ctx)
+	case a.round.contacts == nil:
 		_ = a.update(ctx) // a complete report stays
-		return
 	}
-	switch err := a.fetch(ctx); {
+}
+
+func (a *agentRun) fetchUnfinished(ctx context.Context) {
+	switch err := a.contact(ctx, func() error { return a.fetch(ctx) }); {
 	case !a.result.reported || a.ended():
 	case err != nil:
 		a.result.reported = false
@@ -383,11 +391,4 @@ func clause(err error) string {
 		return strings.ToValidUTF8(text[:longest], "") + "..."
 	}
 	return text
-}
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
 }

@@ -21,6 +21,8 @@ const (
 	// ago. In a round with many agents it is heartbeatEach times their number, so that the calls stay cheap.
 	heartbeat     = 2 * time.Second
 	heartbeatEach = 10 * time.Millisecond
+	// pollEach is the same for each agent of a round of very many, so that connecting again stays cheap.
+	pollEach = time.Millisecond
 	// giveUpAfter is how long an agent may leave calls unanswered. The time counts from when its last request could
 	// have ended, or from the first call when that is later.
 	giveUpAfter = 15 * time.Second
@@ -57,6 +59,10 @@ const largeParallel = 16
 // more agents they would take the memory that judging and storing the round needs.
 const keepOpenUpTo = 200
 
+// connectedUpTo is the number of agents up to which all may be connected at the same time. A connection takes about 100
+// kB: those of 5,000 agents would take half of the memory that the chart gives the controller.
+const connectedUpTo = 1000
+
 // reserveOf is what is left of a round of the length for the last call to all agents.
 func reserveOf(round time.Duration) time.Duration { return min(collectReserve, round/10) }
 
@@ -80,4 +86,12 @@ func retry(ctx context.Context, until time.Time, do func() error) error {
 			return err
 		}
 	}
+}
+
+// later returns the later of two moments.
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }

@@ -1,0 +1,36 @@
+package round
+
+import (
+	"context"
+	"time"
+)
+
+// untilNextPoll returns the wait before the next call to the agent: a short one once the load ought to be over.
+func (a *agentRun) untilNextPoll() time.Duration {
+	left, agents := time.Until(a.began.Add(a.plan.Load.Duration+settle)), time.Duration(len(a.round.agents))
+	switch {
+	case left > 0:
+		return min(left, max(heartbeat, agents*heartbeatEach))
+	case a.round.contacts != nil:
+		return max(pollEvery, agents*pollEach)
+	}
+	return pollEvery
+}
+
+// contact does what takes calls to the agent. In a round of very many agents it connects for that alone, when not too
+// many others are connected.
+func (a *agentRun) contact(ctx context.Context, do func() error) error {
+	if a.round.contacts == nil {
+		return do()
+	}
+	select {
+	case a.round.contacts <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() {
+		a.round.config.Agents.Release(a.plan.Agent)
+		<-a.round.contacts
+	}()
+	return do()
+}
