@@ -264,7 +264,9 @@ func (a *agentRun) fetch(ctx context.Context) error {
 		error) {
 		got, err := a.round.config.Agents.Fetch(ctx, agent, key)
 		if err == nil && got.Pod == agent.Pod {
-			err = a.round.assigned.Attach(a.index, &got)
+			if misfit := a.round.assigned.Attach(a.index, &got); misfit != nil {
+				err = fmt.Errorf("%w (%w)", errOtherPlan, misfit)
+			}
 		}
 		return got, err
 	})
@@ -298,7 +300,7 @@ func (a *agentRun) ask(ctx context.Context, slots chan struct{},
 		err = fmt.Errorf("agent %s answered in its place", got.Pod)
 	}
 	switch {
-	case err == nil:
+	case err == nil, errors.Is(err, errOtherPlan):
 		a.answered, a.silent = asked, time.Time{}
 	case a.silent.IsZero():
 		a.silent = asked
@@ -316,6 +318,8 @@ func (a *agentRun) ask(ctx context.Context, slots chan struct{},
 		if !a.ended() {
 			a.result = result{lostForGood: true, lostWhy: a.round.unknown}
 		}
+	case errors.Is(err, errOtherPlan):
+		a.result.lostWhy = clause(err)
 	case a.result.lostWhy == "" || ctx.Err() == nil:
 		a.result.lostWhy = "no answer: " + clause(err)
 	}

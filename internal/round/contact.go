@@ -2,8 +2,14 @@ package round
 
 import (
 	"context"
+	"errors"
 	"time"
 )
+
+// errOtherPlan is why the report of an agent that answered is of no use. It happens after a change of leader where each
+// controller stores plans in a folder of its own: the new leader plans again, and sums of the old plan do not fit.
+var errOtherPlan = errors.New("its report is of another plan of this round, of a controller whose stored plans this one " +
+	"cannot read")
 
 // untilNextPoll returns the wait before the next call to the agent: a short one once the load ought to be over.
 func (a *agentRun) untilNextPoll() time.Duration {
