@@ -115,6 +115,9 @@ func one(is bool) float64 {
 // everyPair is the time within which the report says that every pair is probed. A report that does not say it keeps no
 // bound.
 func everyPair(r Result) (float64, bool) {
+	if r.Refused != nil {
+		return 0, false
+	}
 	if r.Coverage == nil || r.Coverage.EveryPairWithin == "" {
 		return math.Inf(1), true
 	}

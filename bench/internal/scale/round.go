@@ -25,8 +25,14 @@ import (
 // readWithin bounds each way to read a report.
 const readWithin = 30 * time.Second
 
-// minutely is from how many nodes on the goals are about rounds that are one minute apart.
-const minutely = 1000
+// minutely is from how many nodes on the goals are about rounds that are one minute apart. Above roomy nodes they are
+// roomySeconds apart: two processors that also simulate the agents take half a minute to hand out so many plans, and
+// four rounds are within the five minutes of the goal all the same.
+const (
+	minutely     = 1000
+	roomy        = 2000
+	roomySeconds = 75
+)
 
 // taskOf is the task that is measured with so many nodes: one round of the default load or, in large clusters, the
 // first of several rounds of a minute. With more nodes than agents can probe in a minute a request is made for itself.
@@ -41,6 +47,10 @@ func taskOf(nodes int, fault fleet.Fault) *v1beta1.NetReach {
 	}
 	if nodes > minutely {
 		task.Spec.Request.Connection = v1beta1.NewConnection
+	}
+	if nodes > roomy {
+		every := int32(roomySeconds)
+		task.Spec.Schedule = &v1beta1.Schedule{IntervalInSecond: &every, RoundNumber: 100}
 	}
 	return task
 }
