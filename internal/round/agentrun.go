@@ -94,8 +94,8 @@ func (r *roundRun) forEach(do func(*agentRun)) {
 // collect follows all agents to their ends and returns the outcome of each, in the order of the plans, and what
 // happened to the agents meanwhile, and what EndpointSlices have wrong. The last call to all agents is made at the same
 // time, after the last request of any agent, so that the counts of served requests are whole; in a round of very many
-// agents these are of when their reports were fetched. seen is the snapshot that
-// the plan was made for; nil for a round that is taken up again.
+// agents these are of when their reports were fetched. seen is the snapshot that the plan was made for; nil for a round
+// that is taken up again.
 func (c *Conductor) collect(ctx context.Context, plan store.StoredPlan, of topology.Workload,
 	seen *topology.Snapshot, climbed *climb) ([]result, []report.Change, []report.EndpointFault) {
 	all := newRoundRun(c.Config, plan)

@@ -1,6 +1,7 @@
 package round
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -8,8 +9,8 @@ import (
 
 // errOtherPlan is why the report of an agent that answered is of no use. It happens after a change of leader where each
 // controller stores plans in a folder of its own: the new leader plans again, and sums of the old plan do not fit.
-var errOtherPlan = errors.New("its report is of another plan of this round, of a controller whose stored plans this one " +
-	"cannot read")
+var errOtherPlan = errors.New("its report is of another plan of this round, whose controller stores plans where this " +
+	"one cannot read them")
 
 // untilNextPoll returns the wait before the next call to the agent: a short one once the load ought to be over.
 func (a *agentRun) untilNextPoll() time.Duration {
@@ -32,6 +33,7 @@ func (a *agentRun) contact(ctx context.Context, do func() error) error {
 	select {
 	case a.round.contacts <- struct{}{}:
 	case <-ctx.Done():
+		a.result.lostWhy = cmp.Or(a.result.lostWhy, "there was no time left to connect to it")
 		return ctx.Err()
 	}
 	defer func() {

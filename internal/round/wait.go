@@ -21,7 +21,8 @@ const (
 	// ago. In a round with many agents it is heartbeatEach times their number, so that the calls stay cheap.
 	heartbeat     = 2 * time.Second
 	heartbeatEach = 10 * time.Millisecond
-	// pollEach is the same for each agent of a round of very many, so that connecting again stays cheap.
+	// pollEach takes the place of pollEvery in a round of very many agents: it is the wait for each of them, so that
+	// connecting again stays cheap.
 	pollEach = time.Millisecond
 	// giveUpAfter is how long an agent may leave calls unanswered. The time counts from when its last request could
 	// have ended, or from the first call when that is later.

@@ -49,7 +49,7 @@ spec:
   target: {ipv6: true, nodePortNodes: Local}
 `)
 	eventually(t, time.Minute, "a round succeeds", func() error { return endedSince(t, c, "reach", time.Time{}, true) })
-	known(t, c)
+	awaitReached(t, c)
 	defer watching(t, c)()
 	nft := func(command string) {
 		if _, err := c.Exec(context.WithoutCancel(t.Context()), first.Spec.NodeName, "nft", command); err != nil {
@@ -90,9 +90,9 @@ spec:
 	wantEachRoundOnce(t, c, "reach")
 }
 
-// known waits until the API server has reached the leader for so long that the leader has seen it: it asks every second
-// until then. One that was never reached waits longer than others until it gives up.
-func known(t *testing.T, c *cluster.Cluster) {
+// awaitReached waits until the API server has reached the leader for 3 s. The leader asks every second until it was
+// reached once, so it has seen it then. One that was never reached waits longer than others until it gives up.
+func awaitReached(t *testing.T, c *cluster.Cluster) {
 	t.Helper()
 	const long = 3 * time.Second
 	var since time.Time

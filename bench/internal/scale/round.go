@@ -26,7 +26,7 @@ import (
 const readWithin = 30 * time.Second
 
 // minutely is from how many nodes on the goals are about rounds that are one minute apart. Above roomy nodes they are
-// roomySeconds apart: two processors that also simulate the agents take half a minute to hand out so many plans, and
+// roomySeconds apart: two processors that also simulate the agents take half a minute to hand out 5,000 plans, and
 // four rounds are within the five minutes of the goal all the same.
 const (
 	minutely     = 1000

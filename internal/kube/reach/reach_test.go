@@ -56,6 +56,8 @@ type way struct {
 	mu         sync.Mutex
 	broken     bool
 	serverAway bool
+	// refused says that the API server says at once that it does not reach the leader.
+	refused bool
 }
 
 func (w *way) set(broken, serverAway bool) {
@@ -66,8 +68,11 @@ func (w *way) set(broken, serverAway bool) {
 
 func (w *way) ask(ctx context.Context) reach.Answer {
 	w.mu.Lock()
-	out := w.broken || w.serverAway
+	out, refused := w.broken || w.serverAway, w.refused
 	w.mu.Unlock()
+	if out && refused {
+		return reach.Unreached
+	}
 	if out {
 		<-ctx.Done()
 		return reach.Unreached
@@ -191,6 +196,22 @@ func TestALeaderOutOfReachGivesUpInTime(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The API server follows a new leader after half a second, and the way breaks a second later: a leader that did not ask
+// in between would take it for a way that never worked, and wait for half a minute.
+func TestANewLeaderThatWasReachedForASecondGivesUpInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := leadOver(t, &way{broken: true, refused: true}, replica("a", corev1.ConditionTrue),
+			replica("b", corev1.ConditionTrue), held("a_1", time.Time{}))
+		time.Sleep(500 * time.Millisecond)
+		l.way.set(false, false)
+		time.Sleep(time.Second)
+		l.way.set(true, false)
+		if after, gave := l.gives(time.Now(), time.Hour); !gave || after > 12*time.Second {
+			t.Errorf("gave up: %t after %v; want at most 12 s", gave, after)
+		}
+	})
 }
 
 func TestALeaderThatIsReachedOrWithoutAnAPIServerGoesOn(t *testing.T) {

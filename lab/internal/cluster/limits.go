@@ -19,9 +19,9 @@ type limit struct {
 // settings is the folder of the kernel's settings.
 const settings = "/proc/sys"
 
-// limits returns what all labs of the machine share. A kubelet takes about ten inotify instances, of which Linux allows
-// a user 128, and without them it ends with "too many open files". Each node knows each other one by several addresses:
-// 30 nodes have some 2,700 neighbours of each family, Linux has room for 1,024 and then loses packets at random.
+// limits returns what all labs of the machine share. A kubelet takes about ten inotify instances and ends with "too many
+// open files" when it gets none; Linux allows 128 for each user. Each node knows each other one by several addresses: 30
+// nodes have some 2,700 neighbours of each family. Linux has room for 1,024 and loses packets at random beyond.
 func limits() []limit {
 	all := []limit{{"fs/inotify/max_user_instances", 8192}}
 	for _, family := range []string{"ipv4", "ipv6"} {
@@ -53,14 +53,14 @@ func raise(folder string, l limit) (before int, err error) {
 	return before, nil
 }
 
-// raiseLimits raises all limits, and tells of each. A lab of few nodes does without.
-func raiseLimits(tell func(format string, args ...any)) {
+// raiseLimits raises all limits and reports each. A lab of few nodes does without.
+func raiseLimits(progress func(format string, args ...any)) {
 	for _, l := range limits() {
 		switch before, err := raise(settings, l); {
 		case err != nil:
-			tell("%v; a lab of many nodes may need it", err)
+			progress("%v; a lab of many nodes may need it", err)
 		case before > 0:
-			tell("%s raised from %d to %d until the machine starts again", l.file, before, l.least)
+			progress("%s raised from %d to %d until the machine starts again", l.file, before, l.least)
 		}
 	}
 }

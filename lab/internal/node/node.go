@@ -62,13 +62,13 @@ func (n Node) Agents() []process.Spec {
 		"--root-dir="+n.file("kubelet"), "--cert-dir="+n.file("certs"),
 		"--hostname-override="+n.Name, "--node-ip="+strings.Join(addresses, ","),
 		"--node-labels=topology.kubernetes.io/zone="+n.Zone)
-	kubelet.Again = metAnother
+	kubelet.Again = socketTaken
 	return []process.Spec{kubelet, n.spec("kube-proxy", n.Kube, "kube-proxy", "--config="+n.file("kube-proxy.yaml"))}
 }
 
-// metAnother reports whether a kubelet ended because another one made its socket for device plugins at the same moment:
-// its path is the same for all of them, whatever their folders. The lab has no devices, so nobody needs the socket.
-func metAnother(log string) bool {
+// socketTaken reports whether a kubelet ended because another one made its socket for device plugins at the same moment:
+// the path is the same for all kubelets, whatever their folders. The lab has no devices, so nobody needs the socket.
+func socketTaken(log string) bool {
 	return strings.Contains(log, "/device-plugins/kubelet.sock: bind: address already in use")
 }
 

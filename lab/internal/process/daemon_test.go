@@ -53,7 +53,7 @@ func TestADaemonWhoseLogDoesNotAskForItStaysEnded(t *testing.T) {
 			return
 		}
 		if time.Now().After(end) {
-			t.Fatal("it is not told of after 10 s")
+			t.Fatal("Failed does not report it after 10 s")
 		}
 	}
 }
