@@ -77,8 +77,8 @@ const loadOfTest = 30 * time.Second
 // followed runs a round of the number of agents to its end.
 func followed(t *testing.T, agents int, overrun time.Duration, sums ...report.Sum) (*connectedAgents, []*agentRun) {
 	t.Helper()
-	c := &connectedAgents{began: map[string]time.Time{}, connected: map[string]bool{}, calls: map[string]int{}, sums: sums,
-		overrun: overrun}
+	c := &connectedAgents{began: map[string]time.Time{}, connected: map[string]bool{}, calls: map[string]int{},
+		sums: sums, overrun: overrun}
 	var all *roundRun
 	synctest.Test(t, func(t *testing.T) {
 		plan := store.StoredPlan{Started: time.Now(), Deadline: time.Now().Add(2 * time.Minute)}

@@ -19,9 +19,10 @@ type limit struct {
 // settings is the folder of the kernel's settings.
 const settings = "/proc/sys"
 
-// limits returns what all labs of the machine share. A kubelet takes about ten inotify instances and ends with "too many
-// open files" when it gets none; Linux allows 128 for each user. Each node knows each other one by several addresses: 30
-// nodes have some 2,700 neighbours of each family. Linux has room for 1,024 and loses packets at random beyond.
+// limits returns what all labs of the machine share. A kubelet takes about ten inotify instances and ends with "too
+// many open files" when it gets none; Linux allows 128 for each user. Each node knows each other one by several
+// addresses: 30 nodes have some 2,700 neighbours of each family. Linux has room for 1,024 and loses packets at random
+// beyond.
 func limits() []limit {
 	all := []limit{{"fs/inotify/max_user_instances", 8192}}
 	for _, family := range []string{"ipv4", "ipv6"} {

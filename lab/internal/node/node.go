@@ -66,8 +66,8 @@ func (n Node) Agents() []process.Spec {
 	return []process.Spec{kubelet, n.spec("kube-proxy", n.Kube, "kube-proxy", "--config="+n.file("kube-proxy.yaml"))}
 }
 
-// socketTaken reports whether a kubelet ended because another one made its socket for device plugins at the same moment:
-// the path is the same for all kubelets, whatever their folders. The lab has no devices, so nobody needs the socket.
+// socketTaken reports whether a kubelet ended because another one made its socket for device plugins at the same
+// moment: the path is the same for all kubelets, whatever their folders. The lab has no devices, so nobody needs it.
 func socketTaken(log string) bool {
 	return strings.Contains(log, "/device-plugins/kubelet.sock: bind: address already in use")
 }
