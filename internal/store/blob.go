@@ -248,8 +248,11 @@ func (s *Store) write(ctx context.Context, key schedule.Key, suffix string, body
 		return cmp.Or(err, closed)
 	}
 	s.syncFolders(at)
-	if suffix == roundSuffix && s.usage.add(s.cost(int64(len(body)))) {
-		s.wakeUp()
+	if suffix == roundSuffix {
+		tooLarge, tooMany := s.usage.add(s.cost(int64(len(body)))), s.numbers.add(key.UID)
+		if tooLarge || tooMany {
+			s.wakeUp()
+		}
 	}
 	return nil
 }

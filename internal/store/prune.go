@@ -31,9 +31,8 @@ type Retention struct {
 }
 
 // Prune removes what the retention does not keep of this installation's tasks, and temporary files that a crash left.
-// The newest round of a task
-// always stays: it goes with DeleteTask. An error with one task does not keep Prune from the others; all errors come
-// back joined.
+// The newest round of a task always stays: it goes with DeleteTask. An error with one task does not keep Prune from the
+// others; all errors come back joined.
 func (s *Store) Prune(ctx context.Context, keep Retention) error {
 	uids, err := s.ours(ctx)
 	if err != nil {

@@ -17,12 +17,13 @@ const (
 	lastWords = 5 * time.Second
 )
 
-// Run writes what is held in memory as soon as that is possible, and removes the oldest rounds when all together are
-// larger than the retention allows. It runs until the context is over and logs to the context's logger. Without it
-// rounds are stored all the same.
+// Run writes what is held in memory as soon as that is possible, and removes the oldest rounds of a task that has more
+// of them than the retention allows, and those of all tasks when all together are larger than it allows. It runs until
+// the context is over and logs to the context's logger. Without it rounds are stored all the same.
 func (s *Store) Run(ctx context.Context, keep Retention) error {
 	log := logr.FromContextOrDiscard(ctx)
 	s.usage.watch(keep.MaxBytes)
+	s.numbers.watch(keep.MaxRounds)
 	pause := firstPause
 	var due <-chan time.Time
 	for {
@@ -33,10 +34,8 @@ func (s *Store) Run(ctx context.Context, keep Retention) error {
 		case <-ctx.Done():
 			return nil
 		case <-s.wake:
-			if s.usage.exceeded() {
-				if err := s.pruneSize(ctx, keep.MaxBytes); err != nil && ctx.Err() == nil {
-					log.Error(err, "remove the oldest reports")
-				}
+			if err := s.pruneDue(ctx, keep); err != nil && ctx.Err() == nil {
+				log.Error(err, "remove the oldest reports")
 			}
 		case <-due:
 			due = nil
@@ -52,6 +51,21 @@ func (s *Store) Run(ctx context.Context, keep Retention) error {
 			log.Error(err, "reports wait in memory, since they cannot be written", "again", pause.String())
 		}
 	}
+}
+
+// pruneDue removes what the retention does not keep of tasks that may have too many rounds, and the oldest rounds if all
+// together may be too large.
+func (s *Store) pruneDue(ctx context.Context, keep Retention) error {
+	var errs []error
+	for _, uid := range s.numbers.take() {
+		if err := s.pruneTask(ctx, uid, keep); err != nil {
+			errs = append(errs, fmt.Errorf("prune %s: %w", uid, err))
+		}
+	}
+	if s.usage.exceeded() {
+		errs = append(errs, s.pruneSize(ctx, keep.MaxBytes))
+	}
+	return errors.Join(errs...)
 }
 
 // wakeUp makes Run look.

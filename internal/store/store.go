@@ -49,8 +49,9 @@ type Store struct {
 	feed    feed
 	holding holding
 	usage   usage
+	numbers numbers
 	owners  owners
-	// wake has Run look whether there is something to write or to remove.
+	// wake makes Run look for what is to be written or removed.
 	wake chan struct{}
 	// flushing is locked while a held blob is written, so that a task is not deleted in the midst of it.
 	flushing sync.Mutex
@@ -168,6 +169,7 @@ func (s *Store) DeleteTask(ctx context.Context, uid string) error {
 	s.flushing.Lock()
 	forgotten := s.holding.forget(uid)
 	s.flushing.Unlock()
+	s.numbers.forget(uid)
 	names, err := s.names(ctx, uid)
 	if err != nil {
 		return fmt.Errorf("delete task %s: %w", uid, err)

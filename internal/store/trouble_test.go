@@ -268,6 +268,43 @@ func TestRetentionBySize(t *testing.T) {
 	})
 }
 
+func TestRetentionByNumber(t *testing.T) {
+	const limit, rounds = 40, 120
+	synctest.Test(t, func(t *testing.T) {
+		s := store.New(memblob.OpenBucket(nil))
+		for round := range int64(rounds) { // of a controller that stored without a limit
+			put(t, s, "before", round+1)
+		}
+		put(t, s, "other", 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		var owner sync.WaitGroup
+		owner.Go(func() { _ = s.Run(ctx, store.Retention{MaxRounds: limit}) })
+		synctest.Wait()
+		for round := range int64(rounds) {
+			time.Sleep(time.Minute)
+			put(t, s, "u1", round+1)
+			put(t, s, "before", rounds+round+1)
+			synctest.Wait()
+			for uid, newest := range map[string]int64{"u1": round + 1, "before": rounds + round + 1} {
+				keys, err := s.Rounds(t.Context(), uid)
+				if err != nil {
+					t.Fatal(err)
+				}
+				least, most := min(int(newest), limit), limit+limit/20
+				if len(keys) < least || len(keys) > most || keys[len(keys)-1].Round != newest {
+					t.Fatalf("%s, after round %d: %d rounds up to %v, want %d to %d", uid, newest, len(keys),
+						keys[len(keys)-1], least, most)
+				}
+			}
+		}
+		if keys, err := s.Rounds(t.Context(), "other"); err != nil || len(keys) != 1 {
+			t.Errorf("a task without rounds since: %v, %v", keys, err)
+		}
+		cancel()
+		owner.Wait()
+	})
+}
+
 // size is how large a round is when it is kept.
 func size(t *testing.T) int64 {
 	t.Helper()

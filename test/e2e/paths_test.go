@@ -153,9 +153,11 @@ func brokenNodePort(t *testing.T, l life) {
 // externalLocal asks for node ports and load balancers of Services whose traffic from outside stays on the node that it
 // reached. It does so from the nodes' network: kube-proxy lets pods in on any node, as if the policy were another.
 func externalLocal(t *testing.T, l life) {
+	// By chance alone, an agent is left out of what it sends to its own node once in 600 million.
+	const requests = 50
 	l.making(func() {
 		l.made(t, "local", "{hostNetwork: true, terminationGracePeriodMinutes: 0}", "request: "+
-			"{durationInSecond: 2, qps: 10, perRequestTimeoutInMS: 2000}\n"+
+			"{durationInSecond: 5, qps: 10, perRequestTimeoutInMS: 2000}\n"+
 			"  target: {ipv4: true, ipv6: true, loadBalancer: true, ingress: false, "+onlyNodePorts+"}", nil)
 	})
 	// What the manifests do not say of the Services is left to whoever says it.
@@ -166,7 +168,7 @@ func externalLocal(t *testing.T, l life) {
 	l.resume(t, "local")
 	l.finished(t, "local", 3*time.Minute)
 	r := l.report(t, "netreach-local")
-	wantPassed(t, r, nodes, 20)
+	wantPassed(t, r, nodes, requests)
 	for _, agent := range r.Spec.Report {
 		own := slices.Index(nodeNames(), agent.NodeName)
 		for _, d := range agent.NetReachTask.Detail {
