@@ -159,6 +159,8 @@ func (s symptoms) node(loss string) cause {
 	case s.fault.Severity > 0.3 && s.fault.Aspect.Family == "IPv6":
 		return cause{"IPv6NeighbourDiscoveryBlocked", "nothing gets through over IPv6 (" + loss + ")",
 			"filters for ICMPv6, which neighbour discovery needs, and IPv6 routes"}
+	case s.whole() && s.fault.Component.Part == infer.ZonePair:
+		return cause{"ZoneLinkDown", "nothing gets through between the nodes of the two zones (" + loss + ")", ""}
 	case s.whole() && pair:
 		return cause{"NeighbourWrong", "nothing gets through between the two alone (" + loss + ")", ""}
 	case s.whole():
@@ -176,6 +178,9 @@ func (s symptoms) overlay(loss string) cause {
 	case s.fault.Aspect.Family != "":
 		return cause{"RouteMissing", "nothing gets through over one family (" + loss + ")",
 			"routes to the pods of other nodes, and forwarding of that family"}
+	case s.fault.Component.Part == infer.ZonePodPair:
+		return cause{"OverlayPortBlocked", "nothing gets through between the pods of the two zones (" + loss + ")",
+			"a firewall between the zones that drops the tunnel's port (VXLAN 4789 or 8472, Geneve 6081, WireGuard 51820)"}
 	case pair:
 		return cause{"TunnelEntryStale", "nothing gets through between the pods of the two (" + loss + ")", ""}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"kdoctor.io/kdoctor/internal/ladder"
 	"kdoctor.io/kdoctor/internal/probe"
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/topology"
@@ -40,9 +41,27 @@ func (s silentPod) silentToAll() bool { return len(s.silentTo) == s.judgedBy }
 func silentBackend(f facts) []Finding {
 	var findings []Finding
 	for _, s := range f.silent {
-		findings = append(findings, f.silenceFinding(s))
+		if reach := f.reachOf(s.silentTo, s.pod, s.families); !f.locatedOnTheWay(s, reach) {
+			findings = append(findings, f.silenceFinding(s, reach))
+		}
 	}
 	return findings
+}
+
+// locatedOnTheWay reports whether the pod is silent because agents do not reach it at its own address either, and a
+// fault was located: then that fault, or another one that was located, is what keeps them from it.
+func (f facts) locatedOnTheWay(s silentPod, reach reach) bool {
+	if !slices.ContainsFunc(f.round.Located, func(fault Finding) bool { return fault.Probability > 0 }) {
+		return false
+	}
+	if reach.works+reach.fails > 0 || f.round.Ladder == nil {
+		return reach.works == 0 && reach.fails > 0
+	}
+	return !slices.ContainsFunc(s.silentTo, func(agent string) bool {
+		return !slices.ContainsFunc(f.round.Ladder.Failing, func(o ladder.Observation) bool {
+			return o.Rung == ladder.PodToPod && o.From == f.nodes[agent] && o.To == f.nodes[s.pod]
+		})
+	})
 }
 
 // silentPods returns the silent pods, sorted by pod, then paths.
@@ -170,8 +189,8 @@ func tried(p *report.Path) uint64 {
 
 // silenceFinding says what the silence means: whether the pod's own address answers separates the pod's fault from a
 // fault of the path through the Service.
-func (f facts) silenceFinding(s silentPod) Finding {
-	where, reach := f.podName(s.pod), f.reachOf(s.silentTo, s.pod, s.families)
+func (f facts) silenceFinding(s silentPod, reach reach) Finding {
+	where := f.podName(s.pod)
 	found := Finding{Where: where, Confidence: f.confidence(s, reach), Evidence: s.evidence,
 		Nodes: nodesNamed(f.nodes[s.pod])}
 	sources := firstNames(f.nodesOf(s.silentTo))

@@ -37,11 +37,12 @@ func (f *finder) find() []Fault {
 // proxied reports whether something that is no part of the cluster's nodes leads the requests to node ports or pods.
 func proxied(r ladder.Rung) bool { return r == ladder.LoadBalancer || r == ladder.Ingress }
 
-// severalNodes returns the zones of the nodes that share their zone with another one. What is wrong between the only
-// node of a zone and another zone is as well the node's.
-func severalNodes(all map[string]string, asking map[string]bool) map[string]string {
+// severalNodes returns the zones of the nodes that share their zone with another one that was seen: asking, or asked,
+// since a zone that is cut off from the controller does not ask. What is wrong between the only node of a zone and
+// another zone is as well the node's.
+func severalNodes(all map[string]string, seen map[string]bool) map[string]string {
 	count := map[string]int{}
-	for node := range asking {
+	for node := range seen {
 		count[all[node]]++
 	}
 	zones := make(map[string]string, len(all))
@@ -53,10 +54,10 @@ func severalNodes(all map[string]string, asking map[string]bool) map[string]stri
 	return zones
 }
 
-// loneNodes returns, by zone, the node of the zones of one node.
-func loneNodes(all map[string]string, asking map[string]bool) map[string]string {
+// loneNodes returns, by zone, the node of the zones of which one node was seen.
+func loneNodes(all map[string]string, seen map[string]bool) map[string]string {
 	alone, several := map[string]string{}, map[string]bool{}
-	for node := range asking {
+	for node := range seen {
 		zone := all[node]
 		if alone[zone] != "" || zone == "" {
 			several[zone] = true
@@ -97,12 +98,15 @@ const (
 func newFinder(in Input) *finder {
 	f := &finder{in: in, background: max(in.Background, leastBackground)}
 	f.of[direct] = make([]int, 0, len(in.Observations))
-	last, nodes := "", map[string]bool{}
+	last, asking, seen := "", map[string]bool{}, map[string]bool{}
 	for i := range in.Observations {
 		o, of := &in.Observations[i], direct
 		if o.From != last {
 			last = o.From
-			nodes[last] = true
+			asking[last], seen[last] = true, true
+		}
+		if o.To != "" && !seen[o.To] {
+			seen[o.To] = true
 		}
 		if o.Answered+o.Failed() == 0 {
 			continue
@@ -118,9 +122,9 @@ func newFinder(in Input) *finder {
 			f.failed[of] = append(f.failed[of], i)
 		}
 	}
-	f.labels, f.alone = in.Zones, loneNodes(in.Zones, nodes)
-	f.in.Zones = severalNodes(in.Zones, nodes)
-	f.candidates = candidatesOf(len(nodes))
+	f.labels, f.alone = in.Zones, loneNodes(in.Zones, seen)
+	f.in.Zones = severalNodes(in.Zones, seen)
+	f.candidates = candidatesOf(len(asking))
 	if len(in.Suspect) > 0 {
 		f.suspects = f.short()
 	}

@@ -77,3 +77,15 @@ func TestAWrongZoneLabelIsNoBrokenNode(t *testing.T) {
 		})
 	}
 }
+
+// The controller is in z0, so that the nodes of z1 get no plan and ask nobody.
+func TestAZoneThatIsCutOffAndAsksNobodyIsAZone(t *testing.T) {
+	s := threeZones(8)
+	in := seen(s, apart(s))
+	in.Observations = slices.DeleteFunc(in.Observations,
+		func(o ladder.Observation) bool { return in.Zones[o.From] == "z1" })
+	want := infer.Component{Part: infer.ZonePodPair, Node: "z0", Peer: "z1"}
+	if found := infer.Find(in); len(found) != 1 || found[0].Component != want {
+		t.Errorf("found %+v, want %+v alone", found, want)
+	}
+}
