@@ -155,7 +155,9 @@ run-e2e:
 	  $(if $(RUN),-run '$(RUN)',-skip '^Test(LongLife|ManyNodes|Installation|Upgrade)$$') ./test/e2e/...
 
 e2e-life: build images ## Run the scenarios of a task's life, about ten minutes; with those that take minutes each, which "make test" leaves out.
-	@test/prepare prometheus
+	@echo "building Prometheus with its discovery of Kubernetes; the first time this takes some minutes"
+	@go -C test/monitoring build -modfile=prometheus.mod -tags remove_all_sd,enable_kubernetes_sd $(GOFLAGS_STATIC) \
+	  -o $(CURDIR)/$(BIN)/prometheus github.com/prometheus/prometheus/cmd/prometheus
 	@KDOCTOR_BUILD=$(CURDIR)/$(OUT) KDOCTOR_VERSION=$(VERSION) go test -count=1 -timeout 40m -v -run '^Test(LifeCycle|LongLife|ManyNodes|Installation)$$' ./test/e2e/...
 
 e2e-upgrade: build images ## Go from the first release to this one and back on a real cluster; builds the first release, about fifteen minutes.

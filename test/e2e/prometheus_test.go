@@ -18,14 +18,16 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"sigs.k8s.io/yaml"
 
 	"kdoctor.io/kdoctor/test/cluster"
 	"kdoctor.io/kdoctor/test/queries"
 )
 
-// watched has a real Prometheus scrape the controllers by the job and the rights that docs/metrics.md gives, but for
-// how it finds them, and asks it all queries of the dashboard and of the alerts: before a fault, and after one.
+// watched has a real Prometheus find and scrape the controllers by the job and the rights that docs/metrics.md gives,
+// and asks it all queries of the dashboard and of the alerts: before a fault, and after one.
 func watched(t *testing.T, c *cluster.Cluster) {
 	broken := map[bool]string{true: "n1", false: "n2"}[leader(t, c).Spec.NodeName != "n1"]
 	p := startPrometheus(t, c)
@@ -90,9 +92,9 @@ const prometheusPort = "127.0.0.1:9090"
 // startPrometheus starts a Prometheus with the rights of an account of its own. It ends with the test.
 func startPrometheus(t *testing.T, c *cluster.Cluster) prometheus {
 	t.Helper()
-	program, err := exec.LookPath("prometheus")
-	if err != nil {
-		t.Fatal("this test needs the program prometheus: install the Debian package of this name, or run 'make e2e-life'")
+	program := filepath.Join(os.Getenv("KDOCTOR_BUILD"), "bin", "prometheus")
+	if _, err := os.Stat(program); err != nil {
+		t.Fatalf("this test needs Prometheus: run 'make e2e-life', which builds it: %v", err)
 	}
 	page, err := os.ReadFile("../../docs/metrics.md")
 	if err != nil {
@@ -150,7 +152,7 @@ func documented(t *testing.T, page string) [][]string {
 }
 
 // prometheusConfig writes a configuration with the page's job and returns its path. Files are where they are outside of
-// a pod, and the controllers are found already.
+// a pod, and so is the account's way to the API server.
 func prometheusConfig(t *testing.T, c *cluster.Cluster, dir, page string) string {
 	t.Helper()
 	_, job, found := strings.Cut(page, "```yaml\n- job_name: kdoctor\n")
@@ -170,20 +172,18 @@ func prometheusConfig(t *testing.T, c *cluster.Cluster, dir, page string) string
 	if err := c.Get(t.Context(), &secret, "secret", "--namespace", cluster.Namespace, "kdoctor-api-tls"); err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []struct{ of, is string }{
+	inPod := "role: endpointslice\n"
+	outside := inPod + "      kubeconfig_file: " + write("kubeconfig", kubeconfigOf(t, c, token)) + "\n"
+	for _, part := range []struct{ of, is string }{
 		{"/var/run/secrets/kubernetes.io/serviceaccount/token", write("token", []byte(token))},
 		{"/etc/prometheus/kdoctor/ca.crt", write("ca.crt", secret.Data["ca.crt"])},
+		{inPod, outside},
 	} {
-		if !strings.Contains(job, path.of) {
-			t.Fatalf("the job of docs/metrics.md lacks %q", path.of)
+		if !strings.Contains(job, part.of) {
+			t.Fatalf("the job of docs/metrics.md lacks %q", part.of)
 		}
-		job = strings.Replace(job, path.of, path.is, 1)
+		job = strings.Replace(job, part.of, part.is, 1)
 	}
-	job, _, discovers := strings.Cut(job, "kubernetes_sd_configs:")
-	if !discovers {
-		t.Fatal("the job of docs/metrics.md discovers nothing")
-	}
-	job += scrapeTargets(t, c)
 	rules, err := filepath.Abs(queries.Rules("../.."))
 	if err != nil {
 		t.Fatal(err)
@@ -196,15 +196,29 @@ func prometheusConfig(t *testing.T, c *cluster.Cluster, dir, page string) string
 	return write("prometheus.yaml", []byte(config))
 }
 
-// scrapeTargets returns the addresses of the controllers' metrics. Debian builds Prometheus without its discovery of
-// Kubernetes.
-func scrapeTargets(t *testing.T, c *cluster.Cluster) string {
+// kubeconfigOf leads to the cluster's API server by its Service, as the account of the token.
+func kubeconfigOf(t *testing.T, c *cluster.Cluster, token string) []byte {
 	t.Helper()
-	var targets []string
-	for _, pod := range controllers(t, c, "") {
-		targets = append(targets, net.JoinHostPort(pod.Status.PodIP, "5721"))
+	var authority corev1.ConfigMap
+	if err := c.Get(t.Context(), &authority, "configmap", "--namespace", cluster.Namespace,
+		"kube-root-ca.crt"); err != nil {
+		t.Fatal(err)
 	}
-	return "static_configs:\n    - targets: ['" + strings.Join(targets, "', '") + "']\n"
+	var service corev1.Service
+	if err := c.Get(t.Context(), &service, "service", "--namespace", "default", "kubernetes"); err != nil {
+		t.Fatal(err)
+	}
+	config := clientcmdapi.NewConfig()
+	config.Clusters["lab"] = &clientcmdapi.Cluster{Server: "https://" + net.JoinHostPort(service.Spec.ClusterIP, "443"),
+		CertificateAuthorityData: []byte(authority.Data["ca.crt"])}
+	config.AuthInfos["prometheus"] = &clientcmdapi.AuthInfo{Token: token}
+	config.Contexts["lab"] = &clientcmdapi.Context{Cluster: "lab", AuthInfo: "prometheus"}
+	config.CurrentContext = "lab"
+	text, err := clientcmd.Write(*config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
 }
 
 // get asks Prometheus and returns what it answers.
