@@ -39,6 +39,12 @@ func bucketOf(o *ladder.Observation) bucket {
 	return bucket((f*kinds+k)*sizes + s)
 }
 
+// counted returns the class of counted requests of the same family and size.
+func counted(b bucket) bucket {
+	f, s := int(b)/sizes/kinds, int(b)%sizes
+	return bucket((f*kinds+3)*sizes + s)
+}
+
 // small returns the observation's class for packets that are not large.
 func small(o *ladder.Observation) bucket {
 	like := ladder.Observation{Family: o.Family, Method: o.Method, Counted: o.Counted}

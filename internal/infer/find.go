@@ -140,8 +140,8 @@ func (f *finder) stage(of stage, before []Fault) []Fault {
 	e := newEvidence(f.background, len(f.failed[of]))
 	cut := f.cut(of)
 	var buffer []crossing
-	predict := newPrediction(slices.Concat(before, f.suspects), f.in.Zones)
-	predict.apart = f.apart
+	predict, sure := newPrediction(slices.Concat(before, f.suspects), f.in.Zones), newPrediction(before, f.in.Zones)
+	predict.apart, sure.apart = f.apart, f.apart
 	if of == proxies {
 		predict.observe(f.in.Observations, f.of[of])
 	}
@@ -151,7 +151,10 @@ func (f *finder) stage(of stage, before []Fault) []Fault {
 			continue
 		}
 		expected := anyway{share: f.background}
-		if of != direct {
+		switch {
+		case of == services && onItsWay(o):
+			expected = f.anyway(sure, o)
+		case of != direct:
 			expected = f.anyway(predict, o)
 		}
 		if buffer = f.crossed(o, buffer); cut.has(o) {
@@ -227,7 +230,8 @@ func (f *finder) anyway(p *prediction, o *ladder.Observation) anyway {
 
 // short returns what the agents that were short of CPU themselves lose of what is asked of them, as faults.
 func (f *finder) short() []Fault {
-	// enough is from how many requests on it is known how many of them such an agent answers.
+	// enough is from how many requests on it is known how many of them such an agent answers. Where fewer were sent
+	// beside the counted ones, these say it: the load is no lighter then.
 	const enough = 10
 	type counts struct{ sent, lost [buckets]float64 }
 	var all []Fault
@@ -255,9 +259,13 @@ func (f *finder) short() []Fault {
 		if its == nil {
 			its = &counts{}
 		}
-		for b, sent := range its.sent {
-			fault.by[b] = min(certain, its.lost[b]/max(sent, 1))
-			if requests.has(bucket(b)) && sent < enough {
+		for b := range its.sent {
+			like := b
+			if requests.has(bucket(b)) && its.sent[b] < enough {
+				like = int(counted(bucket(b)))
+			}
+			fault.by[b] = min(certain, its.lost[like]/max(its.sent[like], 1))
+			if requests.has(bucket(b)) && its.sent[like] < enough {
 				// Datagrams are answered by little work, and say nothing of requests.
 				fault.by[b] = certain
 			}
@@ -271,6 +279,12 @@ func (f *finder) short() []Fault {
 // suspect reports whether an agent at one of the ends was itself the reason for failures.
 func (f *finder) suspect(o *ladder.Observation) bool {
 	return f.in.Suspect[o.From] || o.To != "" && f.in.Suspect[o.To]
+}
+
+// onItsWay reports whether all failures are of kinds that no process gives that answers late: what is on the way does.
+func onItsWay(o *ladder.Observation) bool {
+	n := o.Failures[ladder.Unreachable] + o.Failures[ladder.NotPermitted] + o.Failures[ladder.TooLarge]
+	return n > 0 && n == o.Failed()
 }
 
 // candidatesOf is how many components there may be on the nodes.

@@ -129,6 +129,45 @@ func TestRequestsThatMeetAnAgentShortOfCPUAreNoFaultOfTheService(t *testing.T) {
 	}
 }
 
+// What agents that are short of CPU cannot have done is found beside them: an ICMP error is never theirs, and neither is
+// a loss where they answered all counted requests.
+func TestAFaultOnTheWayIsFoundBesideAgentsShortOfCPU(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		how     ladder.Failure
+		counted uint64
+	}{
+		{"an ICMP error", ladder.Unreachable, 0},
+		{"no answer, and all counted requests to them were answered", ladder.NoAnswer, 80},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := cluster(4, true)
+			is := func(o ladder.Observation, n uint64) (uint64, ladder.Failure) {
+				if o.Rung == ladder.HostClusterIP && o.From == "n1" {
+					return n, c.how
+				}
+				return 0, ""
+			}
+			in := seen(s, is)
+			in.Observations = slices.DeleteFunc(in.Observations, func(o ladder.Observation) bool {
+				return o.Rung == ladder.PodToPod && o.Method != ladder.UDP
+			})
+			for _, to := range []string{"n2", "n3"} {
+				for _, family := range []topology.Family{topology.IPv4, topology.IPv6} {
+					in.Observations = append(in.Observations, ladder.Observation{Rung: ladder.PodToPod, From: "n0", To: to,
+						Family: family, Method: ladder.HTTP, Counted: true,
+						Counts: ladder.Counts{Sent: c.counted, Answered: c.counted}})
+				}
+			}
+			in.Suspect = map[string]bool{"n2": true, "n3": true}
+			want := infer.Component{Part: infer.HostRoute, Node: "n1"}
+			if found := infer.Find(in); len(found) != 1 || found[0].Component != want {
+				t.Errorf("found %+v, want %+v alone", found, want)
+			}
+		})
+	}
+}
+
 // A node without room for more connections refuses what its own pods and its host network begin, at the node too.
 func TestANodeThatTracksNoMoreConnectionsIsOneFaultBesideASlightLoss(t *testing.T) {
 	is := func(o ladder.Observation, n uint64) (uint64, ladder.Failure) {
