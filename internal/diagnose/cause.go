@@ -31,6 +31,8 @@ type symptoms struct {
 	untranslated bool
 	// own says that each asker missed its own backend alone.
 	own bool
+	// moments is when counted requests failed; its zero value where that is not known.
+	moments moments
 }
 
 func (l locator) symptomsOf(f infer.Fault) symptoms {
@@ -43,6 +45,7 @@ func (l locator) symptomsOf(f infer.Fault) symptoms {
 	}
 	s.backends, s.silent, s.own = l.backendsOf(f)
 	s.untranslated = l.untranslated(f)
+	s.moments, _ = l.momentsOf(f)
 	s.servers = slices.ContainsFunc(f.Observations(), func(i int) bool { return l.seen[i].Rung == ladder.DNSPod })
 	if f.Component.Part == infer.NodeNetwork {
 		s.strangers = l.strangersAt(f.Component.Node)
@@ -287,6 +290,10 @@ func (s symptoms) front(loss string) cause {
 		return cause{"NobodyListens", "the address refuses connections (" + loss + ")", ""}
 	case s.whole():
 		return cause{"NotReachable", "nobody answers at the address (" + loss + ")", ""}
+	case s.moments.interrupted():
+		return cause{"Interrupted", "it answered next to nobody for " + seconds(s.moments.last.Sub(s.moments.first)) +
+			", and everybody before and after (" + loss + ")",
+			"what restarted, was reloaded or was out of CPU at that moment: its logs and events"}
 	}
 	return cause{"BackendDown", "part of the connections gets no answer (" + loss + ")", ""}
 }

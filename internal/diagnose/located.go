@@ -37,7 +37,7 @@ func LocateAfter(past Past, round report.Round, judged verdict.Verdict, climbed 
 	found = append(found, denied...)
 	faults := infer.Find(infer.Input{Zones: cluster.Zones, Pods: cluster.Nodes, Suspect: suspects(judged),
 		Observations: left, Background: past.background()})
-	l := locator{cluster: cluster, seen: left, design: meant}
+	l := locator{cluster: cluster, round: &round, seen: left, design: meant}
 	l.faults = slices.DeleteFunc(slices.Clone(faults), func(f infer.Fault) bool { return !l.lasts(f) })
 	for _, f := range l.faults {
 		if !l.behind(f) && !stale(f, round) {
@@ -58,6 +58,7 @@ func LocateAfter(past Past, round report.Round, judged verdict.Verdict, climbed 
 // locator makes findings of faults.
 type locator struct {
 	cluster Cluster
+	round   *report.Round
 	seen    []ladder.Observation
 	faults  []infer.Fault
 	// design is what policy objects deny; their part of the failures is not in seen.
@@ -254,6 +255,9 @@ func (l locator) evidence(f infer.Fault) []string {
 	}
 	if len(clean) > 0 {
 		all = append(all, "clean: "+strings.Join(clean, ", "))
+	}
+	if m, ok := l.momentsOf(f); ok && m.evidence() != "" {
+		all = append(all, m.evidence())
 	}
 	if mtu := l.pathMTU(f); mtu > 0 {
 		all = append(all, fmt.Sprintf("the largest packet that arrived has %d bytes", mtu))
