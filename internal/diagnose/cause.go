@@ -167,7 +167,9 @@ func (s symptoms) node(loss string) cause {
 	case s.whole() && pair:
 		return cause{"NeighbourWrong", "nothing gets through between the two alone (" + loss + ")", ""}
 	case s.whole():
-		return cause{"InterfaceDown", "nothing gets through to or from the node (" + loss + ")", ""}
+		return cause{"InterfaceDown", "nothing gets through to or from the node (" + loss + ")",
+			"the node's interface, link, switch port and firewall; where the node stays Ready, at its table of tracked " +
+				"connections, which takes no new ones if it is full: nf_conntrack_count beside nf_conntrack_max"}
 	}
 	return cause{"PacketLoss", "packets are lost (" + loss + ")",
 		"errors and drops of the node's interface and switch port, and its rate limits"}
