@@ -129,8 +129,8 @@ func TestRequestsThatMeetAnAgentShortOfCPUAreNoFaultOfTheService(t *testing.T) {
 	}
 }
 
-// What agents that are short of CPU cannot have done is found beside them: an ICMP error is never theirs, and neither is
-// a loss where they answered all counted requests.
+// What agents that are short of CPU cannot have done is found beside them: an ICMP error is never theirs, and neither
+// is a loss where they answered all counted requests.
 func TestAFaultOnTheWayIsFoundBesideAgentsShortOfCPU(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -154,8 +154,8 @@ func TestAFaultOnTheWayIsFoundBesideAgentsShortOfCPU(t *testing.T) {
 			})
 			for _, to := range []string{"n2", "n3"} {
 				for _, family := range []topology.Family{topology.IPv4, topology.IPv6} {
-					in.Observations = append(in.Observations, ladder.Observation{Rung: ladder.PodToPod, From: "n0", To: to,
-						Family: family, Method: ladder.HTTP, Counted: true,
+					in.Observations = append(in.Observations, ladder.Observation{Rung: ladder.PodToPod, From: "n0",
+						To: to, Family: family, Method: ladder.HTTP, Counted: true,
 						Counts: ladder.Counts{Sent: c.counted, Answered: c.counted}})
 				}
 			}

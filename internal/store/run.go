@@ -53,8 +53,8 @@ func (s *Store) Run(ctx context.Context, keep Retention) error {
 	}
 }
 
-// pruneDue removes what the retention does not keep of tasks that may have too many rounds, and the oldest rounds if all
-// together may be too large.
+// pruneDue removes what the retention does not keep of tasks that may have too many rounds, and the oldest rounds if
+// all together may be too large.
 func (s *Store) pruneDue(ctx context.Context, keep Retention) error {
 	var errs []error
 	for _, uid := range s.numbers.take() {
