@@ -29,6 +29,11 @@ func TestRecordedRoundsNameWhatWasInjected(t *testing.T) {
 		}
 		for _, f := range findings {
 			fmt.Fprintf(&got, "  %s, %s, %s %.2f\n", f.Component, f.Where, f.Cause, f.Probability)
+			for _, line := range f.Evidence {
+				if strings.HasPrefix(line, "requests failed only") {
+					fmt.Fprintf(&got, "    %s\n", line)
+				}
+			}
 		}
 	}
 	golden := filepath.Join("testdata", "recorded.txt")
