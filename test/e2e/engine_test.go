@@ -250,7 +250,9 @@ spec:
 	for _, agent := range found.Spec.Report {
 		for _, detail := range agent.NetReachTask.Detail {
 			if agent.NodeName != node && verdictOf(detail) == "fail" {
-				t.Errorf("%s blames %s: %s", agent.NodeName, detail.TargetName, reason(detail))
+				m := detail.Metrics
+				t.Errorf("%s blames %s: %s: errors %v, %d void requests, answers of %d pods %v", agent.NodeName,
+					detail.TargetName, reason(detail), m.Errors, m.VoidRequests, m.BackendsExpected, m.Backends)
 			}
 		}
 	}
