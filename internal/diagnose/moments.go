@@ -35,7 +35,7 @@ func (l locator) momentsOf(f infer.Fault) (m moments, ok bool) {
 			if !isRung || p.Sent == 0 || !rungs[o.Rung] || !l.near(&o, f.Component) {
 				continue
 			}
-			if p.Excused() > 0 || !m.add(p, between) {
+			if !m.add(p, between) {
 				return moments{}, false
 			}
 		}
@@ -43,8 +43,11 @@ func (l locator) momentsOf(f infer.Fault) (m moments, ok bool) {
 	return m, m.lost > 0 && between > 0 && m.lastBegin.Sub(m.begin) < time.Second
 }
 
-// add adds a path, and reports whether the moments of all of its failures are known.
+// add adds a path, and reports whether the moments of all failures that no change excuses are known.
 func (m *moments) add(p *report.Path, between time.Duration) bool {
+	if p.Excused() > 0 {
+		return false
+	}
 	m.begin, m.lastBegin = earlier(m.begin, p.Started), later(m.lastBegin, p.Started)
 	m.end = later(m.end, p.Started.Add(time.Duration(p.Scheduled)*between)) //nolint:gosec // Plans bound it.
 	m.sent += p.Sent

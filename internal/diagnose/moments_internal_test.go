@@ -67,6 +67,11 @@ func TestMomentsOfFailures(t *testing.T) {
 	if m.add(untimed, time.Second/10) {
 		t.Error("failures without a moment have one")
 	}
+	excused := path(began, between(40, 60))
+	excused.Failures[0].Excused = 5
+	if m.add(excused, time.Second/10) {
+		t.Error("it is known which failures a change excuses")
+	}
 }
 
 func TestIntervalOfRequests(t *testing.T) {

@@ -54,7 +54,7 @@ func severalNodes(all map[string]string, seen map[string]bool) map[string]string
 	return zones
 }
 
-// loneNodes returns, by zone, the node of the zones of which one node was seen.
+// loneNodes returns, by zone, the only node that was seen of the zone; zones with several are left out.
 func loneNodes(all map[string]string, seen map[string]bool) map[string]string {
 	alone, several := map[string]string{}, map[string]bool{}
 	for node := range seen {
@@ -152,7 +152,7 @@ func (f *finder) stage(of stage, before []Fault) []Fault {
 		}
 		expected := anyway{share: f.background}
 		switch {
-		case of == services && onItsWay(o):
+		case of == services && causedOnTheWay(o):
 			expected = f.anyway(sure, o)
 		case of != direct:
 			expected = f.anyway(predict, o)
@@ -281,8 +281,8 @@ func (f *finder) suspect(o *ladder.Observation) bool {
 	return f.in.Suspect[o.From] || o.To != "" && f.in.Suspect[o.To]
 }
 
-// onItsWay reports whether all failures are of kinds that no process gives that answers late: what is on the way does.
-func onItsWay(o *ladder.Observation) bool {
+// causedOnTheWay reports whether all failures are of kinds that no process gives that answers late: what is on the way does.
+func causedOnTheWay(o *ladder.Observation) bool {
 	n := o.Failures[ladder.Unreachable] + o.Failures[ladder.NotPermitted] + o.Failures[ladder.TooLarge]
 	return n > 0 && n == o.Failed()
 }

@@ -249,7 +249,7 @@ func (s *Store) write(ctx context.Context, key schedule.Key, suffix string, body
 	}
 	s.syncFolders(at)
 	if suffix == roundSuffix {
-		tooLarge, tooMany := s.usage.add(s.cost(int64(len(body)))), s.numbers.add(key.UID)
+		tooLarge, tooMany := s.usage.add(s.cost(int64(len(body)))), s.counts.add(key.UID)
 		if tooLarge || tooMany {
 			s.wakeUp()
 		}

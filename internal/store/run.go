@@ -23,7 +23,7 @@ const (
 func (s *Store) Run(ctx context.Context, keep Retention) error {
 	log := logr.FromContextOrDiscard(ctx)
 	s.usage.watch(keep.MaxBytes)
-	s.numbers.watch(keep.MaxRounds)
+	s.counts.watch(keep.MaxRounds)
 	pause := firstPause
 	var due <-chan time.Time
 	for {
@@ -57,7 +57,7 @@ func (s *Store) Run(ctx context.Context, keep Retention) error {
 // all together may be too large.
 func (s *Store) pruneDue(ctx context.Context, keep Retention) error {
 	var errs []error
-	for _, uid := range s.numbers.take() {
+	for _, uid := range s.counts.popDue() {
 		if err := s.pruneTask(ctx, uid, keep); err != nil {
 			errs = append(errs, fmt.Errorf("prune %s: %w", uid, err))
 		}

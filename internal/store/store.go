@@ -49,7 +49,7 @@ type Store struct {
 	feed    feed
 	holding holding
 	usage   usage
-	numbers numbers
+	counts  roundCounts
 	owners  owners
 	// wake makes Run look for what is to be written or removed.
 	wake chan struct{}
@@ -169,7 +169,7 @@ func (s *Store) DeleteTask(ctx context.Context, uid string) error {
 	s.flushing.Lock()
 	forgotten := s.holding.forget(uid)
 	s.flushing.Unlock()
-	s.numbers.forget(uid)
+	s.counts.forget(uid)
 	names, err := s.names(ctx, uid)
 	if err != nil {
 		return fmt.Errorf("delete task %s: %w", uid, err)
