@@ -281,8 +281,8 @@ func (f *finder) suspect(o *ladder.Observation) bool {
 	return f.in.Suspect[o.From] || o.To != "" && f.in.Suspect[o.To]
 }
 
-// causedOnTheWay reports whether all failures are of kinds that a process that answers late never causes: what is on the
-// way does.
+// causedOnTheWay reports whether all failures are of kinds that what is on the way causes, and never a process that
+// answers late.
 func causedOnTheWay(o *ladder.Observation) bool {
 	n := o.Failures[ladder.Unreachable] + o.Failures[ladder.NotPermitted] + o.Failures[ladder.TooLarge]
 	return n > 0 && n == o.Failed()
