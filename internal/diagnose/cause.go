@@ -33,6 +33,8 @@ type symptoms struct {
 	own bool
 	// moments is when counted requests failed; its zero value where that is not known.
 	moments moments
+	// gone are the endpoints that Services have left within topology.TrackedFor.
+	gone []string
 }
 
 func (l locator) symptomsOf(f infer.Fault) symptoms {
@@ -44,6 +46,7 @@ func (l locator) symptomsOf(f infer.Fault) symptoms {
 		}
 	}
 	s.backends, s.silent, s.own = l.backendsOf(f)
+	s.gone = l.goneAddresses(f)
 	s.untranslated = l.untranslated(f)
 	s.moments, _ = l.momentsOf(f)
 	s.servers = slices.ContainsFunc(f.Observations(), func(i int) bool { return l.seen[i].Rung == ladder.DNSPod })
@@ -232,6 +235,8 @@ func (s symptoms) service(loss string) cause {
 	case s.own:
 		return cause{"HairpinOff", "pods do not reach themselves through the Service (" + loss + ")",
 			"hairpin mode of the pod's port on the bridge, and masquerading of such connections"}
+	case s.stillTracked():
+		return s.tracked(loss)
 	case part == infer.HostRoute:
 		return cause{"RouteMissing", "the host network does not reach Services (" + loss + ")", ""}
 	case part == infer.NodePort && s.whole():

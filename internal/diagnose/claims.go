@@ -11,7 +11,9 @@ import (
 // stale reports whether EndpointSlices that name an address without an agent explain the fault: they say more.
 func stale(f infer.Fault, round report.Round) bool {
 	part := f.Component.Part
-	return (part == infer.Endpoint || part == infer.Service && f.Severity < 0.9) && len(round.Endpoints) > 0
+	wrong := slices.ContainsFunc(round.Endpoints,
+		func(e report.EndpointFault) bool { return len(e.Strange)+len(e.Left) > 0 })
+	return wrong && (part == infer.Endpoint || part == infer.Service && f.Severity < 0.9)
 }
 
 // behind reports whether a fault that explains more stands before the fault: a node whose network is broken, or whose

@@ -82,7 +82,7 @@ func (l locator) finding(f infer.Fault) Finding {
 		Evidence: l.evidence(f), Command: l.command(f)}
 	c := l.withoutObject(f, l.causeOf(f))
 	found.Cause = c.word
-	found.Evidence = slices.Concat(found.Evidence, l.objectEvidence(f, c), labelEvidence(f))
+	found.Evidence = slices.Concat(found.Evidence, l.objectEvidence(f, c), labelEvidence(f), l.goneEvidence(f))
 	if len(f.Group) > 0 && !sameCause(f) && !f.Aspect.Large {
 		found.Cause = ""
 	}

@@ -35,6 +35,8 @@ type whole struct {
 	// changes happen after a quarter of the round. observers say how well agents of nodes could observe.
 	changes   []report.Change
 	observers map[string]report.Observer
+	// endpoints is what the EndpointSlices had wrong, or no longer.
+	endpoints []report.EndpointFault
 }
 
 // asked is one attempt.
@@ -87,7 +89,8 @@ func (w whole) round() (report.Round, verdict.Verdict) {
 	agents, missing := report.Merge(m.Expected, reports, nil)
 	r := report.Round{Started: started, Deadline: started.Add(2 * wholeSeconds * time.Second),
 		Ended: started.Add(wholeSeconds * time.Second), Budget: m.Load, Expected: m.Expected, Backends: m.Backends,
-		Agents: agents, Missing: missing, Gaps: m.Gaps, Outside: m.Outside}
+		Agents: agents, Missing: missing, Gaps: m.Gaps, Outside: m.Outside,
+		Endpoints: w.endpoints}
 	for _, c := range w.changes {
 		c.WindowStart = started.Add(changeSecond * time.Second)
 		c.WindowEnd = c.WindowStart.Add(time.Second)

@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"kdoctor.io/kdoctor/internal/inventory"
 	"kdoctor.io/kdoctor/internal/topology"
 )
 
@@ -58,5 +59,33 @@ func TestEndpointSlicesAreComparedWithTheAgents(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestASnapshotKnowsTheEndpointsThatEarlierOnesHad(t *testing.T) {
+	yes := true
+	set := daemonSet(1)
+	service := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "agents-ipv4"},
+		Spec: corev1.ServiceSpec{ClusterIP: "198.18.0.1", ClusterIPs: []string{"198.18.0.1"}}}
+	old := slice("old", &yes, "192.0.2.9")
+	api := reader(t, []client.Object{set, node("n0"), pod("a", "n0", set.UID), service, slice("s", &yes, "198.19.0.2"),
+		old})
+	all := inventory.New(api, namespace)
+	of := topology.Workload{Kind: topology.DaemonSet, Name: "agents", Services: []string{"agents-ipv4"}}
+	first, err := all.Snapshot(t.Context(), of)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := api.Delete(t.Context(), old); err != nil {
+		t.Fatal(err)
+	}
+	second, err := all.Snapshot(t.Context(), of)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"192.0.2.9:8080"}
+	if diff := cmp.Diff([][]string{nil, want}, [][]string{first.Services[0].Slices.Gone,
+		second.Services[0].Slices.Gone}); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

@@ -29,6 +29,8 @@ type Inventory struct {
 	ladder Ladder
 	// policies remembers which kinds of policies there are not.
 	policies silentKinds
+	// departed remembers to which addresses Services led.
+	departed departed
 }
 
 // New returns an inventory of the namespace. The reader asks the API server itself: a snapshot must have what is true

@@ -104,7 +104,7 @@ func unscheduled(p *corev1.Pod) {
 			{Key: "metadata.name", Operator: corev1.NodeSelectorOpIn, Values: []string{"n1"}}}}}}}}
 }
 
-func reader(t *testing.T, objects []client.Object) client.Reader {
+func reader(t *testing.T, objects []client.Object) client.Client {
 	t.Helper()
 	return fake.NewClientBuilder().WithScheme(clientgoscheme.Scheme).WithObjects(
 		objects...).WithStatusSubresource().

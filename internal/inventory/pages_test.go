@@ -120,7 +120,7 @@ func TestRoundsThatBeginTogetherShareWhatTheyRead(t *testing.T) {
 
 func TestAPodThatIsReplacedShowsInTheNextSnapshot(t *testing.T) {
 	objects := []client.Object{daemonSet(1), node("n1"), pod("old", "n1", "workload")}
-	cluster := reader(t, objects).(client.Client)
+	cluster := reader(t, objects)
 	taken := inventory.New(cluster, namespace)
 	of := topology.Workload{Kind: topology.DaemonSet, Name: "agents"}
 	for _, step := range []struct {

@@ -200,7 +200,8 @@ type Round struct {
 	Ends []NodeEnd `json:"-"`
 }
 
-// EndpointFault is what is wrong with the EndpointSlices of one Service. Each list has at most MaxEndpoints entries.
+// EndpointFault is what is wrong, or has just changed, in the EndpointSlices of one Service. Each list has at most
+// MaxEndpoints entries.
 type EndpointFault struct {
 	// Service is the Service's name.
 	Service string `json:"Service"`
@@ -208,6 +209,9 @@ type EndpointFault struct {
 	// ready and to which it does not lead.
 	Strange []string `json:"Strange,omitempty"`
 	Left    []string `json:"Left,omitempty"`
+	// Gone are addresses to which the Service led shortly before the round or during it, and did not lead any more.
+	// They are no fault by themselves: kernels may still lead connections there.
+	Gone []string `json:"Gone,omitempty"`
 }
 
 // MaxEndpoints bounds the lists of an EndpointFault.

@@ -97,8 +97,8 @@ func (w *clusterWatch) note(services []topology.Service) {
 	w.last = services
 }
 
-// endpoints returns what the EndpointSlices of Services had wrong at the beginning and had still at the end. What was
-// wrong in between is the work of a controller that is not done yet.
+// endpoints returns what the EndpointSlices of Services had wrong at the beginning and had still at the end, and what
+// they had no longer. What was wrong in between is the work of a controller that is not done yet.
 func (w *clusterWatch) endpoints() (faults []report.EndpointFault) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -108,8 +108,8 @@ func (w *clusterWatch) endpoints() (faults []report.EndpointFault) {
 				continue
 			}
 			fault := report.EndpointFault{Service: is.Name, Strange: inBoth(was.Slices.Strange, is.Slices.Strange),
-				Left: inBoth(was.Slices.Left, is.Slices.Left)}
-			if len(fault.Strange)+len(fault.Left) > 0 {
+				Left: inBoth(was.Slices.Left, is.Slices.Left), Gone: inEither(was.Slices.Gone, is.Slices.Gone)}
+			if len(fault.Strange)+len(fault.Left)+len(fault.Gone) > 0 {
 				faults = append(faults, fault)
 			}
 		}
@@ -125,6 +125,14 @@ func inBoth(a, b []string) (both []string) {
 		}
 	}
 	return both
+}
+
+// inEither returns what one of the lists has, sorted, the first of it.
+func inEither(a, b []string) []string {
+	all := slices.Concat(a, b)
+	slices.Sort(all)
+	all = slices.Compact(all)
+	return all[:min(len(all), report.MaxEndpoints)]
 }
 
 // changes takes one more snapshot and returns what happened. answered has, by pod, when the last call was made that the

@@ -157,7 +157,15 @@ type Slices struct {
 	Strange []string
 	// Left are agents that are ready, that the Service selects, and to which it does not lead, sorted by pod.
 	Left []string
+	// Gone are addresses, with their ports, to which the Service led at most TrackedFor ago and does not lead any more,
+	// sorted. Only addresses that an earlier snapshot had are known.
+	Gone []string
 }
+
+// TrackedFor is how long a kernel may still lead new connections to an address that is no endpoint any more: as long as
+// it tracks a connection that got no answer, which a client with the same local port takes up again
+// (nf_conntrack_tcp_timeout_syn_sent in the kernel's documentation of nf_conntrack).
+const TrackedFor = 2 * time.Minute
 
 // Ingress is one Ingress in front of the agents.
 type Ingress struct {
