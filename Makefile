@@ -51,12 +51,12 @@ test: ## Run every check and test there is; takes three quarters of an hour on a
 
 build: $(BIN) ## Build the programs.
 	@echo "building the programs; the first time this takes some minutes, later seconds"
-	@test/compile "1/6 agent" $(CURDIR)/$(BIN)/kdoctor-agent ./cmd/agent
-	@test/compile "2/6 plugin for kubectl" $(CURDIR)/$(BIN)/kubectl-kdoctor ./cmd/kubectl-kdoctor
-	@test/compile "3/6 controller" $(CURDIR)/$(BIN)/kdoctor-controller ./cmd/controller
-	@test/compile "4/6 image maker" $(CURDIR)/$(BIN)/mkimage ./cmd/mkimage
-	@test/compile "5/6 demo" $(CURDIR)/$(BIN)/demo ./test/demo
-	@test/compile "6/6 lab" $(CURDIR)/$(BIN)/lab . -C lab
+	@test/compile "1/6 agent" "$(CURDIR)/$(BIN)/kdoctor-agent" ./cmd/agent
+	@test/compile "2/6 plugin for kubectl" "$(CURDIR)/$(BIN)/kubectl-kdoctor" ./cmd/kubectl-kdoctor
+	@test/compile "3/6 controller" "$(CURDIR)/$(BIN)/kdoctor-controller" ./cmd/controller
+	@test/compile "4/6 image maker" "$(CURDIR)/$(BIN)/mkimage" ./cmd/mkimage
+	@test/compile "5/6 demo" "$(CURDIR)/$(BIN)/demo" ./test/demo
+	@test/compile "6/6 lab" "$(CURDIR)/$(BIN)/lab" . -C lab
 
 $(BIN) $(IMAGES):
 	@mkdir -p $@
@@ -71,7 +71,7 @@ HOME_URL    ?= https://kdoctor.example.invalid
 DIST        ?= dist
 
 release: $(BIN) ## Make all files of a release; VERSION=v1.2.3, and DIST, REGISTRY, RELEASE_URL, HOME_URL (docs/release.md).
-	@test/compile "release maker" $(CURDIR)/$(BIN)/release ./cmd/release
+	@test/compile "release maker" "$(CURDIR)/$(BIN)/release" ./cmd/release
 	@$(BIN)/release --version "$(VERSION)" --out "$(DIST)" --registry "$(REGISTRY)" --release-url "$(RELEASE_URL)" \
 	  --home-url "$(HOME_URL)" --agent-max-bytes $(AGENT_MAX_BYTES) --ldflags "$(LDFLAGS)" --revision "$(REVISION)"
 
@@ -99,18 +99,18 @@ dev: build images ## Load what was built into the demo's running cluster and res
 	@test/dev $(BIN) $(IMAGES)
 
 bench: ## Hold the engine against other load generators (Linux, root, 2 CPUs); BENCH=-quick takes a quarter of the time.
-	@go -C bench build $(GOFLAGS_STATIC) -o $(CURDIR)/$(OUT)/bench/ ./cmd/...
-	@go -C lab build $(GOFLAGS_STATIC) -o $(CURDIR)/$(OUT)/bench/ ./cmd/debian
-	@go -C bench build -modfile=peers.mod $(GOFLAGS_STATIC) -o $(CURDIR)/$(OUT)/bench/ tool
+	@go -C bench build $(GOFLAGS_STATIC) -o "$(CURDIR)/$(OUT)/bench/" ./cmd/...
+	@go -C lab build $(GOFLAGS_STATIC) -o "$(CURDIR)/$(OUT)/bench/" ./cmd/debian
+	@go -C bench build -modfile=peers.mod $(GOFLAGS_STATIC) -o "$(CURDIR)/$(OUT)/bench/" tool
 	@$(OUT)/bench/bench $(BENCH)
 
 scale: build ## Hold the controller against its goals with up to 5,000 simulated agents (Linux, root); SCALE="-nodes 150,1000".
 	@$(BIN)/lab build
-	@go -C bench build $(GOFLAGS_STATIC) -o $(CURDIR)/$(OUT)/bench/ ./cmd/scale
+	@go -C bench build $(GOFLAGS_STATIC) -o "$(CURDIR)/$(OUT)/bench/" ./cmd/scale
 	@$(OUT)/bench/scale $(SCALE)
 
 bench-diagnose: ## Measure by simulation how well faults are found, 10 to 100,000 nodes, 15 minutes; DIAGNOSE="-nodes 200 -trials 50".
-	@go -C bench build $(GOFLAGS_STATIC) -o $(CURDIR)/$(OUT)/bench/ ./cmd/diagnose
+	@go -C bench build $(GOFLAGS_STATIC) -o "$(CURDIR)/$(OUT)/bench/" ./cmd/diagnose
 	@$(OUT)/bench/diagnose $(DIAGNOSE)
 
 campaign: build images ## Inject real faults into a cluster and compare what kdoctor names, 25 minutes; CAMPAIGN="-quick" or "-matrix".
@@ -118,7 +118,7 @@ campaign: build images ## Inject real faults into a cluster and compare what kdo
 
 # What begins with run- takes the programs and images that were built before.
 run-campaign:
-	@test/compile "campaign" $(CURDIR)/$(BIN)/campaign ./test/campaign
+	@test/compile "campaign" "$(CURDIR)/$(BIN)/campaign" ./test/campaign
 	@$(BIN)/campaign --build $(OUT) --version $(VERSION) $(CAMPAIGN)
 
 lint: $(BIN) ## Run go mod tidy, go vet and golangci-lint; nothing is changed.
@@ -136,7 +136,7 @@ test-chart: build ## Lint, render, install, upgrade and remove the chart on a re
 	@KDOCTOR_TEST_HELM=$$($(BIN)/lab env --bin)/helm test/with-apiserver $(BIN) go test -count=1 ./test/chart/...
 
 test-release: $(BIN) ## Make a release twice, compare all bytes, and hand its chart to helm.
-	@test/compile "lab" $(CURDIR)/$(BIN)/lab . -C lab
+	@test/compile "lab" "$(CURDIR)/$(BIN)/lab" . -C lab
 	@$(BIN)/lab build
 	@KDOCTOR_TEST_HELM=$$($(BIN)/lab env --bin)/helm go test -count=1 -timeout 60m -v ./test/release
 
@@ -151,18 +151,18 @@ e2e: build images ## Run the end-to-end scenarios on real clusters, but for thos
 
 # TestLifeCycle and TestScenarios run side by side, each on a cluster of its own: both mostly wait.
 run-e2e:
-	@KDOCTOR_BUILD=$(CURDIR)/$(OUT) KDOCTOR_VERSION=$(VERSION) go test -count=1 -timeout 40m -parallel 2 -v \
+	@KDOCTOR_BUILD="$(CURDIR)/$(OUT)" KDOCTOR_VERSION=$(VERSION) go test -count=1 -timeout 40m -parallel 2 -v \
 	  $(if $(RUN),-run '$(RUN)',-skip '^Test(LongLife|ManyNodes|Installation|Upgrade)$$') ./test/e2e/...
 
 e2e-life: build images ## Run the scenarios of a task's life, about ten minutes; with those that take minutes each, which "make test" leaves out.
 	@echo "building Prometheus with its discovery of Kubernetes; the first time this takes some minutes"
 	@go -C test/monitoring build -modfile=prometheus.mod -tags remove_all_sd,enable_kubernetes_sd $(GOFLAGS_STATIC) \
-	  -o $(CURDIR)/$(BIN)/prometheus github.com/prometheus/prometheus/cmd/prometheus
-	@KDOCTOR_BUILD=$(CURDIR)/$(OUT) KDOCTOR_VERSION=$(VERSION) go test -count=1 -timeout 40m -v -run '^Test(LifeCycle|LongLife|ManyNodes|Installation)$$' ./test/e2e/...
+	  -o "$(CURDIR)/$(BIN)/prometheus" github.com/prometheus/prometheus/cmd/prometheus
+	@KDOCTOR_BUILD="$(CURDIR)/$(OUT)" KDOCTOR_VERSION=$(VERSION) go test -count=1 -timeout 40m -v -run '^Test(LifeCycle|LongLife|ManyNodes|Installation)$$' ./test/e2e/...
 
 e2e-upgrade: build images ## Go from the first release to this one and back on a real cluster; builds the first release, about fifteen minutes.
 	@test/first $(OUT)/first
-	@KDOCTOR_BUILD=$(CURDIR)/$(OUT) KDOCTOR_VERSION=$(VERSION) KDOCTOR_FIRST=$(CURDIR)/$(OUT)/first \
+	@KDOCTOR_BUILD="$(CURDIR)/$(OUT)" KDOCTOR_VERSION=$(VERSION) KDOCTOR_FIRST="$(CURDIR)/$(OUT)/first" \
 	  go test -count=1 -timeout 40m -v -run '^TestUpgrade$$' ./test/e2e/...
 
 mutation: ## Change PKG=./internal/verdict in small ways, one at a time, and print what its tests do not notice; MUTATION="-n 200 -seed 7".
