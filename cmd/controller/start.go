@@ -48,6 +48,7 @@ func start(ctx context.Context, o *options, cluster *rest.Config, log logr.Logge
 	klog.SetLogger(log)
 	ctx = logr.NewContext(ctx, log)
 	limitMemory(log)
+	released := releaseStart(log)
 	// For each kind of object. While agents of tasks' own start, each task reads a list of five kinds every two
 	// seconds.
 	cluster.QPS, cluster.Burst = 100, 200
@@ -122,6 +123,7 @@ func start(ctx context.Context, o *options, cluster *rest.Config, log logr.Logge
 	api := apiserver.Config{Port: o.apiPort, Certificate: authority.Serving(), ClientConfig: cluster,
 		Reports: led{reports{kept}, mgr.Elected()}, Tasks: tasks{mgr.GetCache()}}
 	for _, part := range []everyReplica{
+		released,
 		authority.Run,
 		func(ctx context.Context) error { return apiserver.Run(ctx, api) },
 	} {

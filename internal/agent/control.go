@@ -61,6 +61,7 @@ func newRounds(identity echo.Identity, answers answerer, log *slog.Logger) *roun
 		identity: identity,
 		answers:  answers,
 		log:      log,
+		idling:   sparing(log),
 		known:    map[schedule.Key]*round{},
 		measure:  func(plan mesh.Plan) measurement { return measure(plan, identity, inFlight()) },
 		watch: func(ctx context.Context, update func(report.Resources, report.Observer)) {
@@ -150,5 +151,7 @@ func (c *control) Probe(ctx context.Context, request *agentv1.ProbeRequest) (*ag
 	case <-ctx.Done():
 		return nil, status.FromContextError(ctx.Err()).Err()
 	}
+	c.rounds.idling.begin()
+	defer c.rounds.idling.end()
 	return wire.ProbeResults(c.probe(ctx, specs)), nil
 }

@@ -28,8 +28,6 @@ const (
 	// handOverWithin is how long an agent that is stopped waits for its reports to be fetched. It must be over before
 	// the pod's time to end is, which the chart sets to 15 s; the controller asks every 2 s in rounds of 200 agents.
 	handOverWithin = 10 * time.Second
-	// idleAfter is how long after the end of its last round an agent is idle: reports are fetched within seconds.
-	idleAfter = 5 * time.Second
 )
 
 // measurement is a round's load. Run is called once, Paths at any time.
@@ -64,19 +62,14 @@ type rounds struct {
 	answers  answerer
 	measure  func(mesh.Plan) measurement
 	watch    watch
-	// idle is called whenever the agent becomes idle; nil is nothing, as in the agent itself: memory that is given back
-	// has to be fetched again when the next load begins, and requests of that moment may be late.
-	idle    func()
+	// idling is told of all that is measured.
+	idling  *idling
 	log     *slog.Logger
 	running sync.WaitGroup
 
-	mu sync.Mutex
-	// resting calls idle, unless a round starts before that; nil while a round runs, and before the first one.
-	resting *time.Timer
-	// underWay is how many rounds run.
-	underWay int
-	closed   bool
-	known    map[schedule.Key]*round
+	mu     sync.Mutex
+	closed bool
+	known  map[schedule.Key]*round
 	// refused are rounds that were stopped before they began. A plan that arrives after its stop must not start one.
 	refused []schedule.Key
 }
@@ -120,9 +113,9 @@ func (s *rounds) start(plan mesh.Plan) (known bool, err error) {
 	for _, o := range older {
 		o.cancel()
 	}
-	s.wake()
 	s.running.Go(func() {
-		defer s.rest()
+		s.idling.begin()
+		defer s.idling.end()
 		defer cancel()
 		for _, o := range older {
 			<-o.done
@@ -135,24 +128,6 @@ func (s *rounds) start(plan mesh.Plan) (known bool, err error) {
 		s.log.Info("round ends", "round", plan.Key.String(), "finished", r.finished(), "after", time.Since(r.started))
 	})
 	return false, nil
-}
-
-// wake notes that a round starts; s.mu is held.
-func (s *rounds) wake() {
-	s.underWay++
-	if s.resting != nil {
-		s.resting.Stop()
-		s.resting = nil
-	}
-}
-
-// rest notes that a round has ended.
-func (s *rounds) rest() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.underWay--; s.underWay == 0 && s.idle != nil && !s.closed {
-		s.resting = time.AfterFunc(idleAfter, s.idle)
-	}
 }
 
 // newer reports whether a comes after b; both are rounds of the same task.
@@ -259,12 +234,10 @@ func (s *rounds) handOver(ctx context.Context) {
 func (s *rounds) close() {
 	s.mu.Lock()
 	s.closed = true
-	if s.resting != nil {
-		s.resting.Stop()
-	}
 	for _, r := range s.known {
 		r.cancel()
 	}
 	s.mu.Unlock()
+	s.idling.close()
 	s.running.Wait()
 }

@@ -55,6 +55,7 @@ func testRounds() (*rounds, *atomic.Int64) {
 	identity := echo.Identity{Installation: "k/a", Pod: "a"}
 	s := newRounds(identity, responder.NewHandler(identity), slog.New(slog.DiscardHandler))
 	s.measure = func(p mesh.Plan) measurement { return &waiting{p, running} }
+	s.idling = &idling{}
 	return s, running
 }
 
@@ -78,8 +79,8 @@ func knows(s *rounds, p mesh.Plan) bool {
 func TestAnAgentIsIdleSomeSecondsAfterItsLastRound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, _ := testRounds()
-		var idle atomic.Int64
-		s.idle = func() { idle.Add(1) }
+		var busy, idle atomic.Int64
+		s.idling = &idling{busy: func() { busy.Add(1) }, idle: func() { idle.Add(1) }}
 		expect := func(after time.Duration, times int64) {
 			t.Helper()
 			time.Sleep(after)
@@ -88,17 +89,28 @@ func TestAnAgentIsIdleSomeSecondsAfterItsLastRound(t *testing.T) {
 				t.Fatalf("the agent was idle %d times, want %d", got, times)
 			}
 		}
+		wake := func(times int64) {
+			t.Helper()
+			synctest.Wait()
+			if got := busy.Load(); got != times {
+				t.Fatalf("the agent was made ready to measure %d times, want %d", got, times)
+			}
+		}
 		expect(time.Minute, 0)
+		wake(0)
 		begin(t, s, lasting("a", 1, 10*time.Second, time.Minute))
+		wake(1)
 		begin(t, s, lasting("b", 1, 30*time.Second, time.Minute))
 		expect(10*time.Second+2*idleAfter, 0)
 		begin(t, s, lasting("a", 2, 10*time.Second, time.Minute))
 		expect(10*time.Second+idleAfter-time.Second, 0)
 		begin(t, s, lasting("a", 3, time.Second, time.Minute))
+		wake(1)
 		expect(idleAfter, 0)
 		expect(2*time.Second, 1)
 		expect(time.Hour, 1)
 		begin(t, s, lasting("a", 4, time.Second, time.Minute))
+		wake(2)
 		s.close()
 		expect(time.Hour, 1)
 	})

@@ -32,6 +32,8 @@ type Simulation struct {
 func Simulate(ctx context.Context, s Simulation) error {
 	rounds := newRounds(s.Identity, s.Answers, s.Log)
 	rounds.measure = s.Load
+	// Many simulated agents share a process.
+	rounds.idling = &idling{}
 	rounds.watch = func(_ context.Context, update func(report.Resources, report.Observer)) {
 		update(s.Used, s.Observed)
 	}
