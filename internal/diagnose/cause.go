@@ -274,7 +274,8 @@ func (s symptoms) dns(loss string) cause {
 		return cause{"DNSServerDown", "the server does not answer (" + loss + ")", ""}
 	case s.fault.Component.Part == infer.DNSWay && !s.servers:
 		return cause{"DNSServiceBroken", "the DNS servers answer the node's pods, and the address of their Service does " +
-			"not (" + loss + ")", "kube-proxy on the node, for the Service of DNS, and a DNS cache on the node"}
+			"not (" + loss + ")", "kube-proxy on the node, for the Service of DNS, a DNS cache on the node, and entries of its table of tracked " +
+			"connections that lead to a server that has gone (conntrack -L -p udp --dport 53)"}
 	case s.fault.Component.Part == infer.DNSWay:
 		return cause{"PolicyDeniesDNS", "queries from the node's pods get no answer (" + loss + ")", ""}
 	}
@@ -295,6 +296,9 @@ func (s symptoms) front(loss string) cause {
 			"what answers at the address: rules for host and path, default backend, and backends of the load balancer"}
 	case s.mostly(ladder.Refused):
 		return cause{"NobodyListens", "the address refuses connections (" + loss + ")", ""}
+	case s.whole() && s.mostly(ladder.NoReply):
+		return cause{"ConnectedWithoutReply", "the address accepts connections, and no answer follows (" + loss + ")",
+			"whether the process behind the address is stopped or out of CPU, and whether it reaches its own backends"}
 	case s.whole():
 		return cause{"NotReachable", "nobody answers at the address (" + loss + ")", ""}
 	case s.moments.interrupted():

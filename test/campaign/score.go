@@ -134,6 +134,7 @@ func alike() [][]string {
 			"APIServerUnreachable"},
 		{"WrongAnswer", "ForeignAnswer", "IngressRuleMissing", "IngressUnavailable", "UpstreamUnreachable"},
 		{"AgentFrozen", "BalancerFrozen", "IngressFrozen", "NotReachable"},
+		{"ConnectedWithoutReply", "BalancerFrozen", "IngressFrozen", "UpstreamUnreachable"},
 		{"DNSServerDown", "DNSServerFrozen", "DNSServerRefuses"},
 		{"DNSServiceBroken", "ServiceRulesMissing"},
 		{"RouteMissing", "ReversePathFilter"},
