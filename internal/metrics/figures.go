@@ -163,14 +163,15 @@ func (f *figures) agent(a *report.AgentReport, judged *verdict.JudgedAgent, sums
 func (f *figures) sums(a *report.AgentReport, judged *verdict.JudgedAgent) {
 	notPassed := map[group]map[verdict.Result]uint64{}
 	for _, u := range judged.Unlisted {
-		if u.Target == nil {
+		t := a.NotListed[u.At].Target
+		if t == nil {
 			continue
 		}
-		key := group{u.Target.Kind, u.Target.Family}
+		key := group{t.Kind, t.Family}
 		if notPassed[key] == nil {
 			notPassed[key] = map[verdict.Result]uint64{}
 		}
-		notPassed[key][u.Result]++
+		notPassed[key][u.Result()]++
 	}
 	passed := verdict.Pass
 	if judged.Result == verdict.ToolLimited {

@@ -90,6 +90,7 @@ func Of(m *mesh.Mesh, assigned *mesh.Assignment, round report.Round, judged verd
 	for i := range judged.Agents {
 		results[judged.Agents[i].Pod] = &judged.Agents[i]
 	}
+	t.Failures = make([]Failure, 0, unlisted(judged))
 	for i, plan := range m.Plans {
 		r, agent := reports[plan.Agent.Pod], results[plan.Agent.Pod]
 		if r == nil || agent == nil {
@@ -103,6 +104,14 @@ func Of(m *mesh.Mesh, assigned *mesh.Assignment, round report.Round, judged verd
 	}
 	t.nameZones()
 	return t
+}
+
+// unlisted returns how many paths in sums did not pass, which are most of the failures where there are many.
+func unlisted(judged verdict.Verdict) (n int) {
+	for _, agent := range judged.Agents {
+		n += len(agent.Unlisted)
+	}
+	return n
 }
 
 // nameZones writes ZonePairs.
@@ -196,8 +205,8 @@ func (t *Tally) addFailures(from int32, r *report.AgentReport, agent *verdict.Ju
 		}
 	}
 	for _, p := range agent.Unlisted {
-		if p.Result == verdict.Fail {
-			t.fail(from, p.Target, m)
+		if p.Result() == verdict.Fail {
+			t.fail(from, r.NotListed[p.At].Target, m)
 		}
 	}
 }
@@ -265,42 +274,4 @@ func (t *Tally) byNode() []report.NodeEnd {
 		}
 	}
 	return all
-}
-
-// Again returns the pairs of nodes that the next round probes again: those that failed in this round, and those of
-// before that have not passed often enough since. asked are the nodes of the agents that reported.
-func (t *Tally) Again(before []report.Again, asked map[string]bool) []report.Again {
-	type pair struct{ from, to string }
-	failed, perNode := map[pair]bool{}, map[string]int{}
-	var again []report.Again
-	add := func(a report.Again) {
-		if perNode[a.From] < report.MaxAgain {
-			perNode[a.From]++
-			again = append(again, a)
-		}
-	}
-	for _, f := range t.Failures {
-		if f.To < 0 || f.From == f.To {
-			continue
-		}
-		if p := (pair{t.Nodes[f.From], t.Nodes[f.To]}); !failed[p] {
-			failed[p] = true
-			add(report.Again{From: p.from, To: p.to})
-		}
-	}
-	for _, a := range before {
-		if failed[pair{a.From, a.To}] {
-			continue
-		}
-		if asked[a.From] {
-			a.Passed++
-		}
-		if a.Passed < report.AgainUntil {
-			add(a)
-		}
-	}
-	slices.SortFunc(again, func(a, b report.Again) int {
-		return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To))
-	})
-	return again
 }

@@ -1,14 +1,28 @@
 package verdict
 
 import (
+	"slices"
+
 	"kdoctor.io/kdoctor/internal/report"
 	"kdoctor.io/kdoctor/internal/target"
 )
 
-// Unlisted is the judgement on a path that the agent reports in a sum alone.
+// Unlisted is the judgement on a path that the agent reports in a sum alone. It is as small as it can be: where much
+// fails in a large cluster there are millions of them.
 type Unlisted struct {
-	Target *target.Target
-	Result Result
+	// At is the path's place in report.AgentReport.NotListed.
+	At       uint32
+	severity uint8
+}
+
+// Result returns the judgement.
+func (u Unlisted) Result() Result {
+	for _, r := range [...]Result{Pass, Void, NoData, ToolLimited} {
+		if severity(r) == int(u.severity) {
+			return r
+		}
+	}
+	return Fail
 }
 
 // judgeSums judges the paths that the agent added up. Those that passed by the agent's own judgement pass, unless the
@@ -23,11 +37,13 @@ func (j *judge) judgeSums(r *reported, agent *JudgedAgent, worsen func(Result, R
 		return false
 	}
 	byResult, excused := map[Result]uint64{}, j.excusedKinds(r, agent)
-	for _, path := range r.NotListed {
+	agent.Unlisted = slices.Grow(agent.Unlisted, len(r.NotListed))
+	for i, path := range r.NotListed {
 		result := j.unlisted(r, path, excused)
 		byResult[result]++
 		if result != Void {
-			agent.Unlisted = append(agent.Unlisted, Unlisted{Target: path.Target, Result: result})
+			at := uint32(i)                                                                              // #nosec G115 -- an agent has fewer targets
+			agent.Unlisted = append(agent.Unlisted, Unlisted{At: at, severity: uint8(severity(result))}) // #nosec G115 -- few
 		}
 	}
 	if r.limit != nil && paths > notPassed {

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"fmt"
+	"slices"
 
 	agentv1 "kdoctor.io/kdoctor/api/agent/v1"
 	"kdoctor.io/kdoctor/internal/report"
@@ -29,7 +30,7 @@ func parseSums(m *agentv1.AgentReport) ([]report.Sum, []report.NotListed, error)
 		sums = append(sums, report.Sum{Group: s.GetGroup(), Paths: s.GetPaths(), NotPassed: s.GetNotPassed(),
 			Total: total})
 	}
-	var notListed []report.NotListed
+	notListed := slices.Grow([]report.NotListed(nil), len(m.GetNotListed()))
 	for i, number := range m.GetNotListed() {
 		path := report.NotListed{Index: number >> classBits, Class: report.Class(number & (1<<classBits - 1))}
 		if path.Index >= MaxTargets || path.Class >= report.Classes || i > 0 && path.Index <= notListed[i-1].Index {
