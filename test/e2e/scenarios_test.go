@@ -22,6 +22,7 @@ func TestScenarios(t *testing.T) {
 		[]string{"service/kdoctor-agent-ipv4", "service/kdoctor-agent-ipv6", "ingress/kdoctor-agent"})
 	onCluster(t, c, []clusterScenario{
 		{"the seed's task, unmodified, succeeds", seedTask},
+		{"after it a controller took 65 MB at most, and an idle agent takes 12", littleMemory},
 		{"six kinds of targets in both families succeed with exactly the expected targets and requests", wholeMesh},
 		{"a node without a pod network fails the round, is named, and reports all the same", brokenNode},
 		{"deleting the task mid-round stops the traffic within two seconds and leaves nothing", deletedMidRound},
