@@ -153,7 +153,8 @@ func (e *evidence) addFailures(n int, o *ladder.Observation, crossed []crossing,
 				continue
 			}
 			i := e.component(c.Component, o.Rung)
-			if f.base < likely {
+			// That a probe fails may be likely, and that all of several do is not.
+			if math.Pow(f.base, f.independent) < likely {
 				e.origins[i].add(cmp.Or(o.At, o.From))
 			}
 			if slices.Contains(f.candidates, i) {

@@ -10,16 +10,22 @@ const hiding = 0.3
 func (f *Fault) hides(c Component) bool { return hides(f.Component, &f.by, c) }
 
 // hides reports whether a fault of a component with severities by class of traffic hides another component. One that
-// takes only full-size packets hides nothing.
+// takes only full-size packets hides nothing. One that leaves an IP family alone hides nothing either, unless it is the
+// node's network: a tunnel over one family carries the pods' traffic of both.
 func hides(faulty Component, severities *[buckets]float64, c Component) bool {
 	if faulty == c {
 		return true
 	}
-	most := 0.0
+	var most [families]float64
 	for b := 0; b < buckets; b += sizes {
-		most = max(most, severities[b])
+		of := &most[b/(kinds*sizes)]
+		*of = max(*of, severities[b])
 	}
-	return most >= hiding && behind(role(faulty), role(c))
+	first := role(faulty)
+	if first.Part == NodeNetwork || first.Part == inbound {
+		return slices.Max(most[:]) >= hiding && behind(first, role(c))
+	}
+	return slices.Min(most[1:]) >= hiding && behind(first, role(c))
 }
 
 // role returns the component with the agent's roles, of asking and answering, as one.

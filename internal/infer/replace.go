@@ -59,7 +59,7 @@ func (s *search) replace() {
 				break
 			}
 		}
-		if slices.Contains(s.accepted, c) {
+		if slices.Contains(s.accepted, c) && !s.between(c) {
 			s.narrower(c)
 		}
 	}

@@ -1,0 +1,57 @@
+package infer_test
+
+import (
+	"slices"
+	"testing"
+
+	"kdoctor.io/kdoctor/internal/infer"
+	"kdoctor.io/kdoctor/internal/ladder"
+	"kdoctor.io/kdoctor/internal/topology"
+)
+
+// joins reports whether the observation is of packets between the two nodes, in either direction.
+func joins(o ladder.Observation, a, b string) bool {
+	return o.From == a && o.To == b || o.From == b && o.To == a
+}
+
+// What one fault explains in part does not hide another.
+func TestTwoFaultsOfWhichOneExplainsAPartOfTheOther(t *testing.T) {
+	pods := func(o ladder.Observation) bool { return o.Rung == ladder.PodToPod }
+	tunnel := func(o ladder.Observation) bool { return pods(o) || o.Rung == ladder.HostToPod }
+	for _, c := range []struct {
+		name  string
+		nodes int
+		fails func(o ladder.Observation) bool
+		want  []infer.Component
+	}{
+		{"the DNS Service, and the node of one of two DNS servers", 12, func(o ladder.Observation) bool {
+			return o.Rung == ladder.DNSService || o.To == "n0" || o.At == "n0"
+		}, []infer.Component{{Part: infer.NodeNetwork, Node: "n0"}, {Part: infer.DNSService}}},
+		{"two pairs at one node, one of them in one direction", 6, func(o ladder.Observation) bool {
+			return tunnel(o) && joins(o, "n1", "n2") || pods(o) && o.From == "n2" && o.To == "n5"
+		}, []infer.Component{{Part: infer.PodPair, Node: "n1", Peer: "n2"},
+			{Part: infer.PolicyPair, Node: "n2", Peer: "n5"}}},
+		{"a pair at a node whose tunnel loses IPv6", 10, func(o ladder.Observation) bool {
+			elsewhere := o.From != "n4" && o.To != "n4"
+			return tunnel(o) && (joins(o, "n1", "n4") || !elsewhere && o.Family == topology.IPv6)
+		}, []infer.Component{{Part: infer.Overlay, Node: "n4"}, {Part: infer.PodPair, Node: "n1", Peer: "n4"}}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			in := seen(cluster(c.nodes, true), func(o ladder.Observation, n uint64) (uint64, ladder.Failure) {
+				if o.From != o.To && c.fails(o) {
+					return n, ladder.NoAnswer
+				}
+				return 0, ""
+			})
+			in.Observations = slices.DeleteFunc(in.Observations,
+				func(o ladder.Observation) bool { return c.want[0].Part == infer.NodeNetwork && o.From == "n0" })
+			var got []infer.Component
+			for _, f := range infer.Find(in) {
+				got = append(got, f.Component)
+			}
+			if !slices.Equal(got, c.want) {
+				t.Errorf("found %+v, want %+v", got, c.want)
+			}
+		})
+	}
+}
