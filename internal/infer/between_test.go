@@ -55,3 +55,17 @@ func TestTwoFaultsOfWhichOneExplainsAPartOfTheOther(t *testing.T) {
 		})
 	}
 }
+
+// Two machines with one pod's address take it from some nodes wholly, and from others not at all.
+func TestTwoBrokenWaysBetweenPodsAtOneNodeAreTheNodes(t *testing.T) {
+	found := infer.Find(seen(cluster(10, true), func(o ladder.Observation, n uint64) (uint64, ladder.Failure) {
+		toPod := o.Rung == ladder.PodToPod || o.Rung == ladder.HostToPod
+		if toPod && (joins(o, "n1", "n8") || joins(o, "n2", "n8")) {
+			return n, ladder.NoAnswer
+		}
+		return 0, ""
+	}))
+	if len(found) != 1 || found[0].Component.Node != "n8" || found[0].Component.Peer != "" {
+		t.Errorf("found %+v, want n8 alone", found)
+	}
+}

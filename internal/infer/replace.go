@@ -6,21 +6,28 @@ import (
 	"slices"
 )
 
-// several is how many broken pairs of nodes at one node mean that the node is broken.
-const several = 3
+// several is how many broken pairs of nodes at one node mean that the node is broken, and severalTunnels how many of
+// these are enough if all are between the nodes' pods.
+const several, severalTunnels = 3, 2
 
 // gather claims a broken node in place of several broken pairs with it: faults such as an address that another machine
 // has as well take some pairs of nodes and leave others alone.
 func (s *search) gather() {
-	count := map[string]int{}
+	count, tunnels := map[string]int{}, map[string]int{}
 	for _, c := range s.accepted {
-		if of := s.evidence.components[c.component]; pairs(of.Part) {
-			count[of.Node]++
-			count[of.Peer]++
+		of := s.evidence.components[c.component]
+		if !pairs(of.Part) {
+			continue
+		}
+		for _, node := range []string{of.Node, of.Peer} {
+			count[node]++
+			if of.Part == PodPair {
+				tunnels[node]++
+			}
 		}
 	}
 	for _, node := range slices.Sorted(maps.Keys(count)) {
-		if count[node] < several {
+		if count[node] < several && tunnels[node] < severalTunnels {
 			continue
 		}
 		for i, of := range s.evidence.components {
