@@ -40,6 +40,14 @@ func one(ctx context.Context, o options) (err error) {
 	if o.recordings != "" {
 		values = append(values, recording()...)
 	}
+	// A folder that is missing is better noticed before the first round than after it.
+	for _, folder := range []string{o.recordings, o.results} {
+		if folder != "" {
+			if err := os.MkdirAll(folder, 0o750); err != nil {
+				return fmt.Errorf("make a folder: %w", err)
+			}
+		}
+	}
 	c := &campaign{options: o, cluster: cluster.New(cluster.Config{Name: o.name, Build: o.build, Chart: o.chart,
 		Version: o.version, Progress: os.Stderr, Values: values})}
 	if err := c.up(ctx); err != nil {
