@@ -83,7 +83,7 @@ func (l locator) finding(f infer.Fault) Finding {
 	c := l.withoutObject(f, l.causeOf(f))
 	found.Cause = c.word
 	found.Evidence = slices.Concat(found.Evidence, l.objectEvidence(f, c), labelEvidence(f), l.goneEvidence(f))
-	if len(f.Group) > 0 && !sameCause(f) && !f.Aspect.Large {
+	if len(f.Group) > 0 && !l.sameCause(f, c.word) && !f.Aspect.Large {
 		found.Cause = ""
 	}
 	found.Message = l.message(f, row, c, all)
@@ -100,9 +100,16 @@ func (l locator) finding(f infer.Fault) Finding {
 	return about(found, found.Nodes[0], failed)
 }
 
-// sameCause reports whether the cause would be the same for all of the group.
-func sameCause(f infer.Fault) bool {
-	return !slices.ContainsFunc(f.Group, func(c infer.Component) bool { return c.Part != f.Component.Part })
+// sameCause reports whether the cause would have the same word for each of the group.
+func (l locator) sameCause(f infer.Fault, word string) bool {
+	return !slices.ContainsFunc(f.Group, func(c infer.Component) bool {
+		if c.Part == f.Component.Part {
+			return false
+		}
+		other := f
+		other.Component = c
+		return l.causeOf(other).word != word
+	})
 }
 
 func rounded(p float64) float64 { return math.Round(p*100) / 100 }

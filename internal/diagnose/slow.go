@@ -85,7 +85,8 @@ func limitsOf(seen []ladder.Observation) map[class]limits {
 // clock says of paths whether they are slow.
 //
 // A path is slow if it takes longer than 3 x what the fastest paths of its class take in this round + 10 ms; or, where
-// at least five past rounds of the task are known, longer than their median + max(10 ms, 8 x spread) and 3 x median.
+// at least five past rounds of the task are known, longer than their median + max(10 ms, 8 x spread). In either case it
+// takes longer than 3 x that median, if it is known: on a busy machine the fastest paths of a round are so by chance.
 // The second test says nothing about agents that take far longer than usual to answer themselves: it is their machine
 // that is slow then.
 type clock struct {
@@ -98,6 +99,10 @@ type clock struct {
 
 func clockOf(seen []ladder.Observation, past Past) clock {
 	c := clock{now: limitsOf(seen), past: past.times()}
+	for of, limit := range c.now {
+		limit.slow = max(limit.slow, pastFactor*c.past[of].median)
+		c.now[of] = limit
+	}
 	c.busy, c.all = busyAgents(seen, c.past)
 	return c
 }

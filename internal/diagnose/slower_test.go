@@ -158,3 +158,24 @@ func TestABusyMachineIsNoNetworkThatBecameSlow(t *testing.T) {
 		}
 	}
 }
+
+// On a busy machine paths take long in all rounds, and some are fast by chance. What takes twice as long as usual is
+// not slow then, however fast others are in the same round.
+func TestOnABusyMachineAPathIsSlowByWhatIsUsualThere(t *testing.T) {
+	overlay := []ladder.Rung{ladder.PodToPod, ladder.HostToPod}
+	for took, want := range map[time.Duration]bool{20 * time.Millisecond: false, 60 * time.Millisecond: true} {
+		k := task{cluster: dual(4)}
+		for r := range uint64(6) {
+			k.round(timed(k.cluster, r, busy{}, between(10*time.Millisecond, overlay...)), verdict.Verdict{})
+		}
+		_, found := k.round(timed(k.cluster, 100, busy{}, func(o *ladder.Observation) time.Duration {
+			if !among(*o, overlay...) || (o.From == "n2") == (o.To == "n2") {
+				return 0
+			}
+			return took
+		}), verdict.Verdict{})
+		if slow := len(found) == 1 && found[0].Where == "node n2"; slow != want || !want && len(found) > 0 {
+			t.Errorf("after rounds of 10 ms, and beside fast paths, %v: found %+v, want a finding %t", took, found, want)
+		}
+	}
+}
