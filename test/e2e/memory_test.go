@@ -26,8 +26,10 @@ func littleMemory(t *testing.T, c *cluster.Cluster) {
 		t.Fatalf("the controllers are %q, want two", controllers)
 	}
 	for _, pod := range controllers {
-		if peak := memoryOf(t, agentProcess(t, pod), "VmHWM"); peak > mostOfController {
-			t.Errorf("%s took %.1f MB at its peak, more than %d", pod, peak, mostOfController)
+		peak := memoryOf(t, agentProcess(t, pod), "VmHWM")
+		t.Logf("%s took %.1f MB at its peak", pod, peak)
+		if peak > mostOfController {
+			t.Errorf("%s took more than %d MB", pod, mostOfController)
 		}
 	}
 	for i := range nodes {
@@ -40,8 +42,9 @@ func littleMemory(t *testing.T, c *cluster.Cluster) {
 			time.Sleep(pollInterval)
 			resident = memoryOf(t, pid, "VmRSS")
 		}
+		t.Logf("%s takes %.1f MB", pod, resident)
 		if resident > mostOfIdleAgent {
-			t.Errorf("%s takes %.1f MB though it is idle, more than %d", pod, resident, mostOfIdleAgent)
+			t.Errorf("%s takes more than %d MB, though it is idle", pod, mostOfIdleAgent)
 		}
 	}
 }
