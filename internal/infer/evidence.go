@@ -35,7 +35,7 @@ type evidence struct {
 	// background is the probability that a probe fails without a fault.
 	background float64
 	components []Component
-	index      map[Component]int
+	index      index
 	// passed is counted of components that are kept; for all others it is empty. connected is how many of these made a
 	// connection and got no reply: the packets passed, the request did not.
 	passed    []*[buckets]float64
@@ -75,7 +75,7 @@ type lastPath struct {
 
 // newEvidence returns evidence without any, with room for a number of observations with failures.
 func newEvidence(background float64, failed int) *evidence {
-	return &evidence{background: background, index: map[Component]int{}, weights: map[int]float64{},
+	return &evidence{background: background, index: newIndex(), weights: map[int]float64{},
 		connected: map[int]*[buckets]float64{},
 		failures:  make([]failing, 0, failed), places: map[string]bool{},
 		wide: map[ladder.Rung]bool{}, zonePairs: map[[2]string]bool{}}
@@ -83,12 +83,12 @@ func newEvidence(background float64, failed int) *evidence {
 
 // component returns the index of a component that an observation of the rung crosses.
 func (e *evidence) component(c Component, rung ladder.Rung) int {
-	i, ok := e.index[c]
+	i, ok := e.index.find(&c)
 	if ok {
 		return i
 	}
 	i = len(e.components)
-	e.index[c] = i
+	e.index.add(&c, i)
 	e.components = append(e.components, c)
 	e.touching = append(e.touching, nil)
 	e.origins = append(e.origins, origins{})
@@ -224,7 +224,8 @@ func (e *evidence) addZonePasses(o *ladder.Observation, sums map[zoneClass]float
 func (e *evidence) closeZones(sums map[zoneClass]float64) {
 	for class, passed := range sums {
 		for _, part := range zoneParts(class.rung) {
-			if i, ok := e.index[Component{Part: part, Node: class.zones[0], Peer: class.zones[1]}]; ok && e.kept[i] {
+			of := Component{Part: part, Node: class.zones[0], Peer: class.zones[1]}
+			if i, ok := e.index.find(&of); ok && e.kept[i] {
 				e.passed[i][class.bucket] += passed
 			}
 		}
@@ -247,7 +248,7 @@ func (e *evidence) addPasses(n int, o *ladder.Observation, crossed []crossing) {
 		if e.elsewhere(&c.Component) {
 			continue
 		}
-		i, ok := e.index[c.Component]
+		i, ok := e.index.find(&c.Component)
 		if !ok || !e.kept[i] || c.maybe && o.Failed() == 0 {
 			// Where some of the same probes fail, those that pass had the same chance to cross the component.
 			continue

@@ -186,8 +186,8 @@ func (s *search) instead(c *claim) [][]int {
 // halves tries whether an agent that asks and answers badly does so differently.
 func (s *search) halves(c *claim) bool {
 	of := s.evidence.components[c.component]
-	answering, ok := s.evidence.index[Component{Part: Agent, Node: of.Node}]
-	asks, also := s.evidence.index[Component{Part: asking, Node: of.Node}]
+	answering, ok := s.evidence.index.find(&Component{Part: Agent, Node: of.Node})
+	asks, also := s.evidence.index.find(&Component{Part: asking, Node: of.Node})
 	return of.Part == wholeAgent && ok && also && s.try([]*claim{c}, []int{answering, asks}, s.apart)
 }
 
