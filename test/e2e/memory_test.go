@@ -22,8 +22,8 @@ const (
 func littleMemory(t *testing.T, c *cluster.Cluster) {
 	controllers := strings.Fields(kubectl(t, c, "get", "pods", "--namespace", cluster.Namespace, "-l",
 		"app.kubernetes.io/component=kdoctor-controller", "-o", "jsonpath={.items[*].metadata.name}"))
-	if len(controllers) != 2 {
-		t.Fatalf("the controllers are %q, want two", controllers)
+	if len(controllers) == 0 {
+		t.Fatal("there is no controller")
 	}
 	for _, pod := range controllers {
 		peak := memoryOf(t, agentProcess(t, pod), "VmHWM")
