@@ -62,7 +62,7 @@ type rounds struct {
 	answers  answerer
 	measure  func(mesh.Plan) measurement
 	watch    watch
-	// idling is told of all that is measured.
+	// idling knows when something is measured.
 	idling  *idling
 	log     *slog.Logger
 	running sync.WaitGroup

@@ -274,8 +274,8 @@ func (s symptoms) dns(loss string) cause {
 		return cause{"DNSServerDown", "the server does not answer (" + loss + ")", ""}
 	case s.fault.Component.Part == infer.DNSWay && !s.servers:
 		return cause{"DNSServiceBroken", "the DNS servers answer the node's pods, and the address of their Service does " +
-			"not (" + loss + ")", "kube-proxy on the node, for the Service of DNS, a DNS cache on the node, and entries of its table of tracked " +
-			"connections that lead to a server that has gone (conntrack -L -p udp --dport 53)"}
+			"not (" + loss + ")", "kube-proxy on the node, for the Service of DNS, a DNS cache on the node, and entries of " +
+			"its table of tracked connections that lead to a server that has gone (conntrack -L -p udp --dport 53)"}
 	case s.fault.Component.Part == infer.DNSWay:
 		return cause{"PolicyDeniesDNS", "queries from the node's pods get no answer (" + loss + ")", ""}
 	}

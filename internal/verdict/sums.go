@@ -42,8 +42,9 @@ func (j *judge) judgeSums(r *reported, agent *JudgedAgent, worsen func(Result, R
 		result := j.unlisted(r, path, excused)
 		byResult[result]++
 		if result != Void {
-			at := uint32(i)                                                                              // #nosec G115 -- an agent has fewer targets
-			agent.Unlisted = append(agent.Unlisted, Unlisted{At: at, severity: uint8(severity(result))}) // #nosec G115 -- few
+			// An agent has fewer than 2^32 targets, and there are five severities.
+			one := Unlisted{At: uint32(i), severity: uint8(severity(result))} // #nosec G115 -- see above
+			agent.Unlisted = append(agent.Unlisted, one)
 		}
 	}
 	if r.limit != nil && paths > notPassed {
