@@ -246,3 +246,28 @@ func TestAFollowUpProbeDoesNotWorsenTheSmallestLoss(t *testing.T) {
 		t.Errorf("(-without +with):\n%s", diff)
 	}
 }
+
+// Components that cannot be told apart have a cause if it would be the same for each of them.
+func TestAGroupHasTheCauseThatAllOfItWouldHave(t *testing.T) {
+	s := nodes(4, false)
+	for name, c := range map[string]struct {
+		of    func(uint64) uint64
+		cause string
+	}{
+		"a part is lost": {func(n uint64) uint64 { return (n + 2) / 3 }, "PacketLoss"},
+		"all is lost":    {func(n uint64) uint64 { return n }, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, found := diagnose.Locate(report.Round{}, verdict.Verdict{}, climb(s,
+				func(o ladder.Observation, n uint64) (uint64, ladder.Failure, int) {
+					if !at(o, "n1") || !among(o, ladder.PodToPod, ladder.PodToHost) {
+						return 0, "", 0
+					}
+					return c.of(n), ladder.NoAnswer, 0
+				}), diagnose.ClusterOf(s))
+			if len(found) == 0 || !strings.Contains(string(found[0].Component), " or ") || found[0].Cause != c.cause {
+				t.Errorf("found %+v, want a group with the cause %q", found, c.cause)
+			}
+		})
+	}
+}
