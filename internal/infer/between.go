@@ -2,9 +2,10 @@ package infer
 
 import "slices"
 
-// between tries broken pairs of nodes in place of a fault of one node that explains, beside the other faults, nothing
-// but failures with one or two other nodes, and reports whether that was better. The search takes what explains most at
-// once: of two broken pairs at one node that is the node.
+// between tries broken pairs of nodes in place of a fault of one node, or between two zones, that explains, beside the
+// other faults, nothing but failures between one or two pairs of nodes, and reports whether that was better. The search
+// takes what explains most at once: of two broken pairs at one node that is the node, and of two between the same zones
+// these.
 func (s *search) between(c *claim) bool {
 	alone := s.alone(c)
 	if len(alone) == 0 || len(alone) >= several {
@@ -19,8 +20,9 @@ func (s *search) between(c *claim) bool {
 		chosen = append(chosen, slices.MaxFunc(candidates,
 			func(a, b int) int { return compareClaims(s.strongest(b, c), s.strongest(a, c)) }))
 	}
-	// Two pairs that fail in the same way have one reason, at the node that both have or between zones.
-	if len(chosen) == 2 && s.evidence.components[chosen[0]].Part == s.evidence.components[chosen[1]].Part {
+	// Two pairs of one node that fail in the same way have one reason, at that node.
+	if len(chosen) == 2 && s.evidence.components[c.component].Peer == "" &&
+		s.evidence.components[chosen[0]].Part == s.evidence.components[chosen[1]].Part {
 		return false
 	}
 	return s.try([]*claim{c}, chosen, s.apart)

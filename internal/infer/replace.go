@@ -13,21 +13,8 @@ const several, severalTunnels = 3, 2
 // gather claims a broken node in place of several broken pairs with it: faults such as an address that another machine
 // has as well take some pairs of nodes and leave others alone.
 func (s *search) gather() {
-	count, tunnels := map[string]int{}, map[string]int{}
-	for _, c := range s.accepted {
-		of := s.evidence.components[c.component]
-		if !pairs(of.Part) {
-			continue
-		}
-		for _, node := range []string{of.Node, of.Peer} {
-			count[node]++
-			if of.Part == PodPair {
-				tunnels[node]++
-			}
-		}
-	}
-	for _, node := range slices.Sorted(maps.Keys(count)) {
-		if count[node] < several && tunnels[node] < severalTunnels {
+	for _, node := range slices.Sorted(maps.Keys(s.ends())) {
+		if !s.brokenAt(node) {
 			continue
 		}
 		for i, of := range s.evidence.components {
@@ -36,12 +23,50 @@ func (s *search) gather() {
 			}
 		}
 		for _, c := range slices.Clone(s.accepted) {
-			if s.banned[c.component] {
+			if s.banned[c.component] || s.partlyAt(c, node) {
 				s.withdraw(c)
 			}
 		}
 		s.grow(mostFaults / 2)
 	}
+}
+
+// ends are the nodes of the pairs that were claimed.
+func (s *search) ends() map[string]bool {
+	all := map[string]bool{}
+	for _, c := range s.accepted {
+		if of := s.evidence.components[c.component]; pairs(of.Part) {
+			all[of.Node], all[of.Peer] = true, true
+		}
+	}
+	return all
+}
+
+// brokenAt reports whether what was claimed of pairs with a node means that the node is broken: there are several, or
+// a part of what else leads to the node is lost as well.
+func (s *search) brokenAt(node string) bool {
+	all, tunnels, networks, partly := 0, 0, 0, false
+	for _, c := range s.accepted {
+		of := s.evidence.components[c.component]
+		switch {
+		case pairs(of.Part) && (of.Node == node || of.Peer == node):
+			all++
+			switch of.Part {
+			case PodPair:
+				tunnels++
+			case NodePair:
+				networks++
+			}
+		}
+		partly = partly || s.partlyAt(c, node)
+	}
+	return all >= several || tunnels >= severalTunnels || partly && networks > 0
+}
+
+// partlyAt reports whether the claim says that a small part of what leads to a node is lost.
+func (s *search) partlyAt(c *claim, node string) bool {
+	of := known(s.evidence.components[c.component])
+	return of.Node == node && of.Peer == "" && (of.Part == NodeNetwork || of.Part == HostAgent) && c.most() < hiding
 }
 
 // pairs reports whether the part is between two nodes.
@@ -54,10 +79,14 @@ func (s *search) replace() {
 	tried := 0
 	for _, c := range slices.Clone(s.accepted) {
 		of := s.evidence.components[c.component]
-		if tried == most || !slices.Contains(s.accepted, c) || !s.partial(c) || of.Peer != "" {
+		if tried == most || !slices.Contains(s.accepted, c) || !s.partial(c) || pairs(of.Part) {
 			continue
 		}
 		tried++
+		if of.Peer != "" {
+			s.between(c)
+			continue
+		}
 		if s.halves(c) {
 			continue
 		}
