@@ -77,16 +77,18 @@ func (l locator) lasts(f infer.Fault) bool {
 func (l locator) finding(f infer.Fault) Finding {
 	all := append([]infer.Component{f.Component}, f.Group...)
 	row := partOf(f.Component.Part)
-	found := Finding{Reason: row.reason, Component: Component(names(all)), Where: l.where(f.Component),
+	found := Finding{Reason: row.reason, Component: Component(names(all)), Where: l.places(all),
 		Nodes: nodesAt(f.Component), Probability: rounded(f.Confidence), Confidence: confidenceOf(f),
 		Evidence: l.evidence(f), Command: l.command(f)}
 	c := l.withoutObject(f, l.causeOf(f))
 	found.Cause = c.word
 	found.Evidence = slices.Concat(found.Evidence, l.objectEvidence(f, c), labelEvidence(f), l.goneEvidence(f))
-	if len(f.Group) > 0 && !l.sameCause(f, c.word) && !f.Aspect.Large {
-		found.Cause = ""
+	each := []memberCause{{f.Component, c}}
+	if len(f.Group) > 0 && !f.Aspect.Large {
+		each = l.causesOf(f, c)
+		found.Cause, found.Causes = differing(each)
 	}
-	found.Message = l.message(f, row, c, all)
+	found.Message = l.message(f, each, all)
 	found.Against, found.RunnerUp = l.against(f), runnerUp(f)
 	found.Falsify = row.falsify
 	if len(found.Nodes) != 1 {
@@ -98,18 +100,6 @@ func (l locator) finding(f infer.Fault) Finding {
 		failed = append(failed, ends{o.From, cmp.Or(o.To, o.At), string(o.Rung)})
 	}
 	return about(found, found.Nodes[0], failed)
-}
-
-// sameCause reports whether the cause would have the same word for each of the group.
-func (l locator) sameCause(f infer.Fault, word string) bool {
-	return !slices.ContainsFunc(f.Group, func(c infer.Component) bool {
-		if c.Part == f.Component.Part {
-			return false
-		}
-		other := f
-		other.Component = c
-		return l.causeOf(other).word != word
-	})
 }
 
 func rounded(p float64) float64 { return math.Round(p*100) / 100 }
@@ -179,15 +169,9 @@ func (l locator) where(c infer.Component) string {
 func (l locator) podOn(node string) string { return l.cluster.Agents[node] }
 
 // message is the finding in one sentence.
-func (l locator) message(f infer.Fault, row part, c cause, all []infer.Component) string {
-	subject := fmt.Sprintf("%s of %s", names(all), l.where(f.Component))
-	switch {
-	case f.Component.Peer != "":
-		subject = fmt.Sprintf("%s: %s", names(all), l.where(f.Component))
-	case f.Component.Node == "" || f.Component.Part == infer.DNSServer:
-		subject = fmt.Sprintf("%s (%s)", names(all), l.where(f.Component))
-	}
-	text := fmt.Sprintf("%s: %s", subject, c.says)
+func (l locator) message(f infer.Fault, causes []memberCause, all []infer.Component) string {
+	subject := l.subject(all)
+	text := fmt.Sprintf("%s: %s", subject, causes[0].says)
 	if len(f.Group) > 0 && !f.Aspect.Large {
 		text = fmt.Sprintf("%s: %s; the probes cannot tell which of them it is", subject, lossOf(f))
 		if l.cluster.Hosts == 0 {
@@ -197,7 +181,7 @@ func (l locator) message(f infer.Fault, row part, c cause, all []infer.Component
 	if aspect := aspectOf(f.Aspect); aspect != "" {
 		text += ", " + aspect + " only"
 	}
-	return text + "; look at " + cmp.Or(c.look, row.look)
+	return text + "; " + advice(causes)
 }
 
 // aspectOf says which traffic a fault affects; empty for all.

@@ -247,15 +247,20 @@ func TestAFollowUpProbeDoesNotWorsenTheSmallestLoss(t *testing.T) {
 	}
 }
 
-// Components that cannot be told apart have a cause if it would be the same for each of them.
+// Components that cannot be told apart have a cause if it would be the same for each of them, and else each its own, with
+// what to look at.
 func TestAGroupHasTheCauseThatAllOfItWouldHave(t *testing.T) {
 	s := nodes(4, false)
 	for name, c := range map[string]struct {
-		of    func(uint64) uint64
-		cause string
+		of     func(uint64) uint64
+		cause  string
+		causes []report.ComponentCause
+		look   string
 	}{
-		"a part is lost": {func(n uint64) uint64 { return (n + 2) / 3 }, "PacketLoss"},
-		"all is lost":    {func(n uint64) uint64 { return n }, ""},
+		"a part is lost": {func(n uint64) uint64 { return (n + 2) / 3 }, "PacketLoss", nil, "look at errors and drops of"},
+		"all is lost": {func(n uint64) uint64 { return n }, "", []report.ComponentCause{
+			{Component: "node network", Cause: "InterfaceDown"}, {Component: "overlay", Cause: "OverlayPortBlocked"}},
+			"; if it is the overlay, look at its tunnel: a firewall"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, found := diagnose.Locate(report.Round{}, verdict.Verdict{}, climb(s,
@@ -266,7 +271,10 @@ func TestAGroupHasTheCauseThatAllOfItWouldHave(t *testing.T) {
 					return c.of(n), ladder.NoAnswer, 0
 				}), diagnose.ClusterOf(s))
 			if len(found) == 0 || !strings.Contains(string(found[0].Component), " or ") || found[0].Cause != c.cause {
-				t.Errorf("found %+v, want a group with the cause %q", found, c.cause)
+				t.Fatalf("found %+v, want a group with the cause %q", found, c.cause)
+			}
+			if diff := cmp.Diff(c.causes, found[0].Causes); diff != "" || !strings.Contains(found[0].Message, c.look) {
+				t.Errorf("%q (-want +got):\n%s", found[0].Message, diff)
 			}
 		})
 	}

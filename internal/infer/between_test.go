@@ -35,6 +35,10 @@ func TestTwoFaultsOfWhichOneExplainsAPartOfTheOther(t *testing.T) {
 			elsewhere := o.From != "n4" && o.To != "n4"
 			return tunnel(o) && (joins(o, "n1", "n4") || !elsewhere && o.Family == topology.IPv6)
 		}, []infer.Component{{Part: infer.Overlay, Node: "n4"}, {Part: infer.PodPair, Node: "n1", Peer: "n4"}}},
+		{"two pairs whose filters lie between the same zones", 4, func(o ladder.Observation) bool {
+			return pods(o) && (joins(o, "n0", "n1") || joins(o, "n2", "n3"))
+		}, []infer.Component{{Part: infer.PolicyPair, Node: "n0", Peer: "n1"},
+			{Part: infer.PolicyPair, Node: "n2", Peer: "n3"}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			in := seen(cluster(c.nodes, true), func(o ladder.Observation, n uint64) (uint64, ladder.Failure) {
@@ -67,5 +71,26 @@ func TestTwoBrokenWaysBetweenPodsAtOneNodeAreTheNodes(t *testing.T) {
 	}))
 	if len(found) != 1 || found[0].Component.Node != "n8" || found[0].Component.Peer != "" {
 		t.Errorf("found %+v, want n8 alone", found)
+	}
+}
+
+// Two machines with one node's address take it from some nodes wholly, and from others in part.
+func TestAPairBesideAPartOfANodesNetworkIsTheNode(t *testing.T) {
+	network := func(o ladder.Observation) bool {
+		switch o.Rung {
+		case ladder.PodToPod, ladder.HostToPod, ladder.HostToHost, ladder.PodToHost:
+			return true
+		}
+		return false
+	}
+	found := infer.Find(seen(cluster(10, true), func(o ladder.Observation, n uint64) (uint64, ladder.Failure) {
+		host := o.Rung == ladder.HostToHost || o.Rung == ladder.PodToHost
+		if network(o) && (joins(o, "n0", "n1") || host && o.From == "n8" && o.To == "n1") {
+			return n, ladder.NoAnswer
+		}
+		return 0, ""
+	}))
+	if len(found) != 1 || found[0].Component != (infer.Component{Part: infer.NodeNetwork, Node: "n1"}) {
+		t.Errorf("found %+v, want the network of n1 alone", found)
 	}
 }

@@ -55,30 +55,32 @@ type evidence struct {
 	kept  []bool
 	// places are the nodes of the components kept, wide the rungs with components of the whole cluster, zonePairs the
 	// pairs of zones: an observation that touches none of them proves nothing about any component.
-	places    map[string]bool
+	places    map[string]*atNode
 	wide      map[ladder.Rung]bool
 	zonePairs map[[2]string]bool
 	// kinds is room for the kinds of failures of an observation.
 	kinds []ladder.Failure
 	// last is the path that was looked up last: observations of one path follow each other.
-	last lastPath
+	last   lastPath
+	shapes shapes
 }
 
-// lastPath is a path between two nodes, whether each of them is among the places, and the zones that it joins if a
-// fault between them may be claimed.
+// lastPath is a path between two nodes, what is counted at each of them, nil if nothing is, the components between them,
+// and the zones that the path joins if a fault between them may be claimed.
 type lastPath struct {
-	from, to     string
-	isFrom, isTo bool
-	joined       bool
-	zones        [2]string
+	from, to        string
+	asker, answerer *atNode
+	between         *atPlace
+	joined          bool
+	zones           [2]string
 }
 
 // newEvidence returns evidence without any, with room for a number of observations with failures.
 func newEvidence(background float64, failed int) *evidence {
 	return &evidence{background: background, index: newIndex(), weights: map[int]float64{},
 		connected: map[int]*[buckets]float64{},
-		failures:  make([]failing, 0, failed), places: map[string]bool{},
-		wide: map[ladder.Rung]bool{}, zonePairs: map[[2]string]bool{}}
+		failures:  make([]failing, 0, failed), places: map[string]*atNode{},
+		wide: map[ladder.Rung]bool{}, zonePairs: map[[2]string]bool{}, shapes: newShapes()}
 }
 
 // component returns the index of a component that an observation of the rung crosses.
@@ -116,7 +118,7 @@ func (e *evidence) keep(price float64) {
 				e.wide[r] = true
 			}
 		default:
-			e.places[c.Node] = true
+			e.place(c)
 		}
 	}
 }
@@ -168,22 +170,10 @@ func (e *evidence) addFailures(n int, o *ladder.Observation, crossed []crossing,
 	}
 }
 
-// concerns reports whether the observation may cross one of the components kept that are no pair of zones.
-func (e *evidence) concerns(o *ladder.Observation, zones map[string]string) bool {
-	if o.From != e.last.from || o.To != e.last.to {
-		e.last = e.path(o, zones)
-	}
-	return e.last.isFrom || e.last.isTo || o.At != "" && e.places[o.At] || e.wide[o.Rung]
-}
-
-// path looks the path of an observation up.
-func (e *evidence) path(o *ladder.Observation, zones map[string]string) lastPath {
-	l := lastPath{from: o.From, to: o.To, isFrom: e.places[o.From], isTo: o.To != "" && e.places[o.To]}
-	if len(e.zonePairs) > 0 && o.To != "" {
-		l.zones = zonesOf(o, zones)
-		l.joined = e.zonePairs[l.zones]
-	}
-	return l
+// concerns reports whether the observation may cross one of the components kept that are no pair of zones. It is called
+// after follow.
+func (e *evidence) concerns(o *ladder.Observation) bool {
+	return e.last.asker != nil || e.last.answerer != nil || o.At != "" && e.places[o.At] != nil || e.wide[o.Rung]
 }
 
 // elsewhere reports whether the component is at a node, or between nodes, and no such node is kept.
@@ -192,49 +182,16 @@ func (e *evidence) elsewhere(c *Component) bool {
 	case c.Node == "" || betweenZones(c.Part):
 		return false
 	case c.Node == e.last.from:
-		return !e.last.isFrom
+		return e.last.asker == nil
 	case c.Node == e.last.to:
-		return !e.last.isTo
+		return e.last.answerer == nil
 	}
-	return !e.places[c.Node]
-}
-
-// zonesOf returns the zones of the ends of an observation, in the order in which a pair of zones has them.
-func zonesOf(o *ladder.Observation, zones map[string]string) [2]string {
-	a, b := zones[o.From], zones[o.To]
-	return [2]string{min(a, b), max(a, b)}
-}
-
-// zoneClass is what counts of an observation for pairs of zones alone.
-type zoneClass struct {
-	rung   ladder.Rung
-	zones  [2]string
-	bucket bucket
-}
-
-// addZonePasses adds what passed between two zones, for an observation that concerns nothing else, to the sums. It is
-// called after concerns.
-func (e *evidence) addZonePasses(o *ladder.Observation, sums map[zoneClass]float64) {
-	if e.last.joined && o.Answered > 0 {
-		sums[zoneClass{o.Rung, e.last.zones, bucketOf(o)}] += float64(o.Answered)
-	}
-}
-
-// closeZones counts the sums of what passed between zones.
-func (e *evidence) closeZones(sums map[zoneClass]float64) {
-	for class, passed := range sums {
-		for _, part := range zoneParts(class.rung) {
-			of := Component{Part: part, Node: class.zones[0], Peer: class.zones[1]}
-			if i, ok := e.index.find(&of); ok && e.kept[i] {
-				e.passed[i][class.bucket] += passed
-			}
-		}
-	}
+	return e.places[c.Node] == nil
 }
 
 // addPasses counts what passed through the components that may have caused a failure; all others need no count. A
 // connection that was made and got no reply passed through the network, and not through the process at its end. It is
-// called after concerns.
+// called after follow.
 func (e *evidence) addPasses(n int, o *ladder.Observation, crossed []crossing) {
 	connected := o.Failures[ladder.NoReply] + o.Failures[ladder.BadReply]
 	if o.Answered == 0 && connected == 0 {

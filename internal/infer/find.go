@@ -170,15 +170,21 @@ func (f *finder) stage(of stage, before []Fault) []Fault {
 	between := map[zoneClass]float64{}
 	for _, i := range f.of[of] {
 		o := &f.in.Observations[i]
+		if f.suspect(o) {
+			continue
+		}
+		e.follow(o, f.in.Zones)
 		switch {
-		case f.suspect(o):
-		case e.concerns(o, f.in.Zones) || o.Failed() > 0:
+		case e.plain(o):
+			e.addPlain(o, between)
+		case e.concerns(o) || o.Failed() > 0:
 			buffer = f.crossed(o, buffer)
 			e.addPasses(i, o, buffer)
 		default:
 			e.addZonePasses(o, between)
 		}
 	}
+	e.closePlaces()
 	e.closeZones(between)
 	found := search.run(before)
 	f.effort += search.effort
@@ -278,7 +284,7 @@ func (f *finder) short() []Fault {
 
 // suspect reports whether an agent at one of the ends was itself the reason for failures.
 func (f *finder) suspect(o *ladder.Observation) bool {
-	return f.in.Suspect[o.From] || o.To != "" && f.in.Suspect[o.To]
+	return len(f.in.Suspect) > 0 && (f.in.Suspect[o.From] || o.To != "" && f.in.Suspect[o.To])
 }
 
 // causedOnTheWay reports whether all failures are of kinds that what is on the way causes, and never a process that

@@ -55,8 +55,13 @@ func (x *index) find(c *Component) (number int, ok bool) {
 	if of == nil {
 		return 0, false
 	}
-	for i := range *of {
-		if one := &(*of)[i]; one.part == c.Part {
+	return of.find(c.Part)
+}
+
+// find returns the number of the part's component; ok is false if it has none.
+func (a *atPlace) find(part Part) (number int, ok bool) {
+	for i := range *a {
+		if one := &(*a)[i]; one.part == part {
 			return one.number, true
 		}
 	}

@@ -83,10 +83,6 @@ func (s *search) replace() {
 			continue
 		}
 		tried++
-		if of.Peer != "" {
-			s.between(c)
-			continue
-		}
 		if s.halves(c) {
 			continue
 		}

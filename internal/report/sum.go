@@ -207,8 +207,9 @@ type Finding struct {
 	Kinds  int `json:"Kinds,omitempty"`
 	Others int `json:"Others,omitempty"`
 	// Cause is why the component fails, in one word that never changes, such as PathMTUTooSmall; empty where the
-	// figures do not say it.
-	Cause string `json:"Cause,omitempty"`
+	// figures do not say it. Causes are those of a group of components with different ones.
+	Cause  string           `json:"Cause,omitempty"`
+	Causes []ComponentCause `json:"Causes,omitempty"`
 	// Probability is how likely the component is the faulty one, 0 to 1; 0 where no probability was computed.
 	Probability float64 `json:"Probability,omitempty"`
 	// Against is what speaks against the finding, RunnerUp the next best explanation, and Falsify what would show that
@@ -218,6 +219,12 @@ type Finding struct {
 	Falsify  string   `json:"Falsify,omitempty"`
 	// Command reproduces a failing probe.
 	Command string `json:"Command,omitempty"`
+}
+
+// ComponentCause is why a component of a group fails, if it is that one.
+type ComponentCause struct {
+	Component Component `json:"Component"`
+	Cause     string    `json:"Cause"`
 }
 
 // Ladder is what the probes beside the counted requests cost and saw.

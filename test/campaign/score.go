@@ -147,16 +147,27 @@ func alike() [][]string {
 	}
 }
 
-// explained reports whether the finding names the fault and its cause.
+// explained reports whether the finding names the fault and its cause. Of several components that the probes cannot tell
+// apart, the one that is broken has to be named with its cause.
 func (f injected) explained(found systemv1beta1.Finding) bool {
-	if !f.named(found) || found.Cause == "" {
+	if !f.named(found) {
 		return false
 	}
-	if found.Cause == f.Fault.Cause {
-		return true
+	return f.causedBy(found.Cause) || slices.ContainsFunc(found.Causes,
+		func(c systemv1beta1.ComponentCause) bool {
+			one := found
+			one.Component = c.Component
+			return f.named(one) && f.causedBy(c.Cause)
+		})
+}
+
+// causedBy reports whether the cause is that of the fault, or one that the same probes fail for.
+func (f injected) causedBy(cause string) bool {
+	if cause == "" || cause == f.Fault.Cause {
+		return cause != ""
 	}
 	return slices.ContainsFunc(alike(), func(group []string) bool {
-		return slices.Contains(group, found.Cause) && slices.Contains(group, f.Fault.Cause)
+		return slices.Contains(group, cause) && slices.Contains(group, f.Fault.Cause)
 	})
 }
 

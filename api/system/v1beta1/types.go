@@ -225,8 +225,10 @@ type Finding struct {
 	Evidence     []string `json:"Evidence,omitempty"`
 	MoreEvidence int64    `json:"MoreEvidence,omitempty"`
 	// Cause is why the component fails, in one word that stays the same, such as PathMTUTooSmall; empty where the
-	// figures do not say it.
-	Cause string `json:"Cause,omitempty"`
+	// figures do not say it, or several components that the probes cannot tell apart fail for different ones: Causes has
+	// these then.
+	Cause  string           `json:"Cause,omitempty"`
+	Causes []ComponentCause `json:"Causes,omitempty"`
 	// Probability is how likely the component is the faulty one, 0 to 1; 0 where no probability was computed.
 	Probability float64 `json:"Probability,omitempty"`
 	// Against is what speaks against it, RunnerUp the next best explanation, Falsify what would show that it is wrong,
@@ -235,6 +237,13 @@ type Finding struct {
 	RunnerUp string   `json:"RunnerUp,omitempty"`
 	Falsify  string   `json:"Falsify,omitempty"`
 	Command  string   `json:"Command,omitempty"`
+}
+
+// ComponentCause is why one of several components fails, if it is that one.
+type ComponentCause struct {
+	// Component is the part of the cluster, such as overlay; Cause is one word that stays the same.
+	Component string `json:"Component"`
+	Cause     string `json:"Cause"`
 }
 
 // ResultVoid is the RoundResult of an agent, and the Result of a target, of which too little is left to judge because

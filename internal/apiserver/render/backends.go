@@ -51,8 +51,16 @@ func findings(stored verdict.StoredRound) []systemv1beta1.Finding {
 	for _, f := range diagnose.Findings(stored.Round, stored.Verdict) {
 		all = append(all, systemv1beta1.Finding{Reason: f.Reason, Component: string(f.Component), Where: f.Where,
 			Confidence: string(f.Confidence), Message: f.Message, Evidence: f.Evidence,
-			Cause: f.Cause, Probability: f.Probability, Against: f.Against, RunnerUp: f.RunnerUp, Falsify: f.Falsify,
+			Cause: f.Cause, Causes: causes(f.Causes), Probability: f.Probability, Against: f.Against, RunnerUp: f.RunnerUp, Falsify: f.Falsify,
 			Command: f.Command})
+	}
+	return all
+}
+
+func causes(of []report.ComponentCause) []systemv1beta1.ComponentCause {
+	var all []systemv1beta1.ComponentCause
+	for _, c := range of {
+		all = append(all, systemv1beta1.ComponentCause{Component: string(c.Component), Cause: c.Cause})
 	}
 	return all
 }

@@ -162,3 +162,27 @@ func TestEveryMethodHasSettings(t *testing.T) {
 		}
 	}
 }
+
+// Rounds with training seeds in which the search named something else, whole or in part.
+func TestRoundsThatWereMistaken(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		faults int
+		seed   uint64
+	}{
+		{"two broken pairs of nodes were taken for their zones", 2, 5047},
+		{"an address that two nodes have was taken for two broken pairs", 2, 5059},
+		{"an address that two nodes have was taken for one broken pair, and that for the other node", 3, 5172},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r, err := Run(context.Background(), Spec{Nodes: 10, Zones: 3, Faults: c.faults, Trials: 1, Seed: c.seed,
+				Generator: "packets", Severity: round.Hard, Noise: 1, Burst: 1, Methods: []string{"kdoctor"}}, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s := r.Scores[0]; s.Hits != c.faults || s.False > 0 {
+				t.Errorf("%d of %d faults were found, and %d things named falsely", s.Hits, c.faults, s.False)
+			}
+		})
+	}
+}
