@@ -204,6 +204,9 @@ func (s symptoms) podInterface(loss string) cause {
 			"pods with the same address"}
 	case s.fault.Aspect.Family != "" && s.whole():
 		return cause{"RouteMissing", "nothing gets through over one family (" + loss + ")", ""}
+	case s.fault.Aspect.Family != "" && s.any(ladder.Unreachable):
+		return cause{"RouteMissing", "over one family there is no route for a part of the traffic (" + loss + ")",
+			"the routes of the pod and of the node for that family"}
 	case s.whole():
 		return cause{"InterfaceDown", "nothing gets through (" + loss + ")", ""}
 	}
@@ -307,45 +310,6 @@ func (s symptoms) front(loss string) cause {
 			"what restarted, was reloaded or was out of CPU at that moment: its logs and events"}
 	}
 	return cause{"BackendDown", "part of the connections gets no answer (" + loss + ")", ""}
-}
-
-// backendsOf returns how many backends the Service of the fault has, the nodes of backends that answered nobody among
-// the askers whose requests failed, and whether each of these askers missed its own backend alone.
-func (l locator) backendsOf(f infer.Fault) (backends int, silent []string, own bool) {
-	answered, expected := map[string]bool{}, map[string]bool{}
-	own = true
-	askers := 0
-	for _, i := range f.Observations() {
-		o := &l.seen[i]
-		if len(o.Backends) == 0 || o.Answered == 0 {
-			own = false
-			continue
-		}
-		askers++
-		theirs := map[string]bool{}
-		for peer, n := range o.Peers {
-			if n > 0 {
-				theirs[l.cluster.Nodes[peer]] = true
-			}
-		}
-		for _, node := range o.Backends {
-			expected[node] = true
-			answered[node] = answered[node] || theirs[node]
-		}
-		asker := o.From
-		if o.At != "" {
-			asker = o.At
-		}
-		missing := slices.DeleteFunc(slices.Clone(o.Backends), func(node string) bool { return theirs[node] })
-		own = own && len(missing) == 1 && missing[0] == asker
-	}
-	for node := range expected {
-		if !answered[node] {
-			silent = append(silent, node)
-		}
-	}
-	slices.Sort(silent)
-	return len(expected), silent, own && askers > 0
 }
 
 // command is a command that reproduces a failing probe: the ladder's own where the address is known.

@@ -48,8 +48,19 @@ func familyOf(text string) topology.Family {
 // have gone: such rules lead each endpoint its share of all connections. Tracked connections catch only clients that
 // use a local port again.
 func (s symptoms) stillTracked() bool {
-	endpoints := float64(s.backends + len(s.gone))
-	return len(s.gone) > 0 && s.mostly(ladder.NoAnswer) && s.fault.Severity < float64(len(s.gone))/endpoints/2
+	gone := s.goneOfAFamily()
+	return gone > 0 && s.mostly(ladder.NoAnswer) && s.fault.Severity < float64(gone)/float64(s.backends+gone)/2
+}
+
+// goneOfAFamily is how many endpoints of an IP family have gone, of the one of which most have.
+func (s symptoms) goneOfAFamily() (most int) {
+	count := map[topology.Family]int{}
+	for _, address := range s.gone {
+		family := familyOf(address)
+		count[family]++
+		most = max(most, count[family])
+	}
+	return most
 }
 
 // tracked is the cause of connections that a kernel leads to an endpoint that has gone.

@@ -13,7 +13,8 @@ import (
 )
 
 // The files in testdata/recorded are rounds of a real cluster into which the fault of the file's name was injected, on
-// the node of that name. What each of them names is in recorded.txt, a line a finding, the first one first.
+// the node of that name; those of names that end in cluster-ip are of a task for ClusterIP alone. What each of them
+// names is in recorded.txt, a line a finding, the first one first.
 func TestRecordedRoundsNameWhatWasInjected(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join("testdata", "recorded", "*.json.gz"))
 	if err != nil || len(files) == 0 {
@@ -29,6 +30,9 @@ func TestRecordedRoundsNameWhatWasInjected(t *testing.T) {
 		}
 		for _, f := range findings {
 			fmt.Fprintf(&got, "  %s, %s, %s %.2f\n", f.Component, f.Where, f.Cause, f.Probability)
+			for _, c := range f.Causes {
+				fmt.Fprintf(&got, "    if it is the %s, %s\n", c.Component, c.Cause)
+			}
 			for _, line := range f.Evidence {
 				if strings.HasPrefix(line, "requests failed only") {
 					fmt.Fprintf(&got, "    %s\n", line)

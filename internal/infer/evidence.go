@@ -75,10 +75,12 @@ type lastPath struct {
 	zones           [2]string
 }
 
-// newEvidence returns evidence without any, with room for a number of observations with failures.
-func newEvidence(background float64, failed int) *evidence {
+// newEvidence returns evidence without any, with room for a number of observations with failures, and of components.
+func newEvidence(background float64, failed, components int) *evidence {
 	return &evidence{background: background, index: newIndex(), weights: map[int]float64{},
-		connected: map[int]*[buckets]float64{},
+		components: make([]Component, 0, components), touching: make([][]int, 0, components),
+		origins: make([]origins, 0, components), most: make([]float64, 0, components),
+		rungs: make([]ladder.Rung, 0, components), connected: map[int]*[buckets]float64{},
 		failures:  make([]failing, 0, failed), places: map[string]*atNode{},
 		wide: map[ladder.Rung]bool{}, zonePairs: map[[2]string]bool{}, shapes: newShapes()}
 }
@@ -106,7 +108,7 @@ func (e *evidence) keep(price float64) {
 	e.passed = make([]*[buckets]float64, len(e.components))
 	nothing := &[buckets]float64{}
 	for i, c := range e.components {
-		if e.passed[i] = nothing; e.most[i] <= price {
+		if e.passed[i] = nothing; e.most[i] <= price+prior(c) {
 			continue
 		}
 		e.kept[i], e.passed[i] = true, &[buckets]float64{}

@@ -137,7 +137,8 @@ func (f *finder) stage(of stage, before []Fault) []Fault {
 	if len(f.failed[of]) == 0 {
 		return nil
 	}
-	e := newEvidence(f.background, len(f.failed[of]))
+	const usual = 12 // components of an observation that are of no other one
+	e := newEvidence(f.background, len(f.failed[of]), min(f.candidates, usual*len(f.failed[of])))
 	cut := f.cut(of)
 	var buffer []crossing
 	predict, sure := newPrediction(slices.Concat(before, f.suspects), f.in.Zones), newPrediction(before, f.in.Zones)

@@ -49,7 +49,7 @@ func TestWhatIsCountedByNodeIsWhatIsCountedOneByOne(t *testing.T) {
 		all := some(random, 400)
 		price := []float64{20, 60, 150}[round%3]
 		count := func(byNode bool) *evidence {
-			e, between := newEvidence(leastBackground, len(all)), map[zoneClass]float64{}
+			e, between := newEvidence(leastBackground, len(all), 0), map[zoneClass]float64{}
 			for i := range all {
 				e.addFailures(i, &all[i], crossed(&all[i], zones, nil), anyway{share: leastBackground})
 			}

@@ -22,17 +22,15 @@ func (f *finder) endpoints(before []Fault) []Fault {
 	for _, service := range f.names() {
 		a := f.answers(service)
 		each := float64(a.answers) / float64(max(1, len(a.family)))
-		if each < turns || len(a.family) < 2 {
+		// By chance a backend's silence is as likely as e to the power of minus the expected answers.
+		stands := each - priceOf(f.candidates)
+		if each < turns || stands <= 0 || len(a.family) < 2 || float64(a.failed) < each/2 {
 			continue
 		}
+		by := f.answeredBy(service)
 		for _, node := range slices.Sorted(maps.Keys(a.family)) {
 			like := ladder.Observation{Rung: ladder.ClusterIP, Family: a.family[node], Method: ladder.HTTP}
-			if a.by[node] > 0 || float64(a.failed) < each/2 || p.path(ladder.PodToPod, &like, "", node) >= silenced {
-				continue
-			}
-			// By chance so much silence is as likely as e to the power of minus the expected answers.
-			stands := each - priceOf(f.candidates)
-			if stands <= 0 {
+			if by[node] > 0 || p.path(ladder.PodToPod, &like, "", node) >= silenced {
 				continue
 			}
 			fault := Fault{Component: Component{Part: Endpoint, Node: node, Service: service},
@@ -62,8 +60,7 @@ func (f *finder) names() []string {
 
 // answers is what came through a Service.
 type answers struct {
-	// by has the answers from the pods on each node, answers those from all; failed is how many requests failed.
-	by              map[string]uint64
+	// answers is how many there were, failed is how many requests failed.
 	answers, failed uint64
 	// family has for each backend a family by which it may be asked.
 	family map[string]topology.Family
@@ -73,7 +70,7 @@ type answers struct {
 
 // answers returns what came through a Service. What an Ingress asks without the Service's address is left out.
 func (f *finder) answers(service string) answers {
-	a := answers{by: map[string]uint64{}, family: map[string]topology.Family{}}
+	a := answers{family: map[string]topology.Family{}}
 	sets := map[setClass]bool{}
 	for _, i := range f.of[services] {
 		o := &f.in.Observations[i]
@@ -83,12 +80,7 @@ func (f *finder) answers(service string) answers {
 		if a.failed += o.Failed(); o.Failed() > 0 {
 			a.observations = append(a.observations, i)
 		}
-		for peer, n := range o.Peers {
-			node, ok := f.in.Pods[peer]
-			if !ok {
-				node = peer
-			}
-			a.by[node] += n
+		for _, n := range o.Peers {
 			a.answers += n
 		}
 		if len(o.Backends) == 0 {
@@ -105,6 +97,25 @@ func (f *finder) answers(service string) answers {
 		}
 	}
 	return a
+}
+
+// answeredBy returns how many answers came through a Service from the pods on each node.
+func (f *finder) answeredBy(service string) map[string]uint64 {
+	by := map[string]uint64{}
+	for _, i := range f.of[services] {
+		o := &f.in.Observations[i]
+		if o.Service != service {
+			continue
+		}
+		for peer, n := range o.Peers {
+			node, ok := f.in.Pods[peer]
+			if !ok {
+				node = peer
+			}
+			by[node] += n
+		}
+	}
+	return by
 }
 
 // dnsServer returns the fault of one DNS server, if queries to that server alone failed and its loss explains what the
