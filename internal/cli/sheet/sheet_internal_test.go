@@ -193,7 +193,7 @@ func TestWhatDidNotPassBetweenManyIsBlamedOnce(t *testing.T) {
 		for _, p := range f.pairs {
 			want += p.sent
 		}
-		rows := blame(f)
+		rows := blame(f, "")
 		for _, row := range rows {
 			if _, sent, ok := strings.Cut(row.cells[colRequests], "/"); ok {
 				n, err := strconv.ParseInt(sent, 10, 64)
