@@ -165,7 +165,7 @@ func TestReportExitStatusAndMessage(t *testing.T) {
 		{"help tells the statuses", good, []string{"report", "--help"}, 0, "Exit status:", ""},
 		{"another kind is refused", good, []string{"report", "pod/task"}, 2, "", "use TASK or netreach/TASK"},
 		{"no task is refused", good, []string{"report"}, 2, "", "kubectl get netreach"},
-		{"an unknown output is refused", good, []string{"report", "task", "-o", "xml"}, 2, "", "use json or yaml"},
+		{"an unknown output is refused", good, []string{"report", "task", "-o", "xml"}, 2, "", "use html, json or yaml"},
 		{"an unknown node is refused, with those there are", good, []string{"report", "task", "--node", "nod"}, 2, "",
 			"node-1"},
 		{"an unknown command is refused", good, []string{"frobnicate"}, 2, "", "frobnicate"},
