@@ -16,6 +16,7 @@ const (
 	mostPaths    = 40
 	mostBlamed   = 60
 	mostMatrices = 16
+	mostWorst    = 20
 	mostRows     = 50
 	mostTexts    = 30
 )
@@ -25,6 +26,9 @@ const (
 	mostOfName = 253
 	mostOfText = 2000
 )
+
+// mostAcross is how many characters the headings of a matrix have side by side.
+const mostAcross = 70
 
 // list is the beginning of a list, and how many entries follow that are not shown.
 type list[T any] struct {
@@ -47,13 +51,14 @@ type content struct {
 	Paths          list[sheet.Path]
 	NotPassed      list[blamed]
 	Matrices       list[matrix]
-	SmallestLoss   list[systemv1beta1.SmallestLoss]
+	SmallestLoss   list[sheet.Loss]
 	Nodes, Zones   list[sheet.TableRow]
 	Worst          list[sheet.TableRow]
 	WorstTitle     string
 	Silent         list[systemv1beta1.NotReported]
 	Changed        list[systemv1beta1.NotReported]
-	Reasons, Notes list[string]
+	Reasons        list[string]
+	Changes, Notes list[string]
 }
 
 // fact is what stands behind one label.
@@ -88,10 +93,11 @@ func contentOf(v sheet.View) content {
 		SmallestLoss: listOf(v.SmallestLoss, mostTexts, 0),
 		Nodes:        listOf(v.Nodes.Rows, mostRows, v.Nodes.LeftOut),
 		Zones:        listOf(v.Zones.Rows, mostRows, v.Zones.LeftOut),
-		Worst:        listOf(v.Worst.Rows, mostRows, v.Worst.LeftOut), WorstTitle: v.Worst.Title,
+		Worst:        listOf(v.Worst.Rows, mostWorst, v.Worst.LeftOut), WorstTitle: v.Worst.Title,
 		Silent:  listOf(v.Silent.Agents, mostRows, v.Silent.InAll-len(v.Silent.Agents)),
 		Changed: listOf(v.Changed.Agents, mostRows, v.Changed.InAll-len(v.Changed.Agents)),
-		Reasons: listOf(v.Reasons, mostTexts, 0), Notes: listOf(v.Notes, mostTexts, 0)}
+		Reasons: listOf(v.Reasons, mostTexts, 0), Changes: listOf(v.Changes, mostTexts, 0),
+		Notes: listOf(v.Notes, mostTexts, 0)}
 	c.facts(v.Facts)
 	c.findings(v)
 	c.single(v.Paths)
@@ -134,9 +140,7 @@ func (c *content) single(paths []sheet.Path) {
 		}
 		if len(p.Matrix.Rows) > 0 {
 			m := matrix{Title: p.Title, Family: p.Family, Matrix: p.Matrix}
-			for _, to := range m.To {
-				m.Tall = m.Tall || len(to) > 12
-			}
+			m.Tall = len(m.To) > 2 && len(strings.Join(m.To, "")) > mostAcross
 			matrices = append(matrices, m)
 		}
 	}

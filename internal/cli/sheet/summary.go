@@ -163,32 +163,43 @@ func summaryLine(g group) line {
 	return row
 }
 
-// nodesNotPassed shows the nodes with the most paths that did not pass. Where one node is dead, every other has a path
-// or two that did not pass: nodes with less than a tenth of what the first has are counted only.
+// nodesNotPassed shows the nodes with the most paths that did not pass.
 func nodesNotPassed(s systemv1beta1.KdoctorReportSpec, o Options) []string {
 	all := s.NodesNotPassed
 	if len(all) == 0 {
 		return nil
 	}
-	bad := func(n systemv1beta1.NodeSummary) int64 { return n.NotPassedTo + n.NotPassedFrom }
 	rows := [][]string{{"NODE", "NOT PASSED TO IT", "NOT PASSED FROM IT", "ITS AGENT"}}
-	shown := first(all, mostNodes, o)
-	for i, n := range shown {
-		if !o.Wide && 10*bad(n) < bad(all[0]) {
-			shown = shown[:i]
-			break
-		}
+	shown := all
+	if !o.Wide {
+		shown = all[:min(mostNodes, worthShowing(all))]
+	}
+	for _, n := range shown {
 		rows = append(rows, nodeCells(n, s.NotReported))
 	}
 	lines := append([]string{paint("Nodes that did not pass", failed, o.Color)}, grid(rows, o.Width)...)
 	if more := len(all) - len(shown) + leftOutNodes(s); more > 0 {
 		text := fmt.Sprintf("  and %s", count(more, "more node"))
 		if len(all) > len(shown) {
-			text += fmt.Sprintf(", with at most %s each", count(bad(all[len(shown)]), "such path"))
+			text += fmt.Sprintf(", with at most %s each", count(badPaths(all[len(shown)]), "such path"))
 		}
 		lines = append(lines, text)
 	}
 	return lines
+}
+
+// badPaths is how many paths to the node and from it did not pass.
+func badPaths(n systemv1beta1.NodeSummary) int64 { return n.NotPassedTo + n.NotPassedFrom }
+
+// worthShowing is how many of the nodes, of which the first has the most paths that did not pass, have a row. Where one
+// node is dead, every other has a path or two that did not pass: nodes with less than a tenth of what the first has are
+// counted only.
+func worthShowing(all []systemv1beta1.NodeSummary) int {
+	few := slices.IndexFunc(all, func(n systemv1beta1.NodeSummary) bool { return 10*badPaths(n) < badPaths(all[0]) })
+	if few < 0 {
+		return len(all)
+	}
+	return few
 }
 
 // nodeCells are what is said of a node: its name, what did not pass to it and from it, and its agent.

@@ -8,6 +8,7 @@ import (
 
 	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
 	"kdoctor.io/kdoctor/api/v1beta1"
+	"kdoctor.io/kdoctor/internal/target"
 )
 
 // View is all that a report says, decided as the sheet decides it and without a layout. Its lists are as long as the
@@ -19,9 +20,9 @@ type View struct {
 	// Round names the task and the round, in short.
 	Round string
 	Facts []Fact
-	// Notes say what the round does not prove.
-	Notes    []string
-	Findings []Finding
+	// Changes say what was deleted, drained or restarted meanwhile, Notes what the round does not prove.
+	Changes, Notes []string
+	Findings       []Finding
 	// FindingsLeftOut is how many further findings the report leaves out.
 	FindingsLeftOut int
 	// Silent are agents that did not report, Changed those whose missing report is void.
@@ -36,7 +37,7 @@ type View struct {
 	// Diagnosis is what the probes beside the requests cost; SmallestLoss is the smallest loss that they could have
 	// seen.
 	Diagnosis    string
-	SmallestLoss []systemv1beta1.SmallestLoss
+	SmallestLoss []Loss
 	// Omitted says why the report has no single paths; empty where it has them. What follows is there only then.
 	Omitted      string
 	Nodes, Zones Table
@@ -67,6 +68,12 @@ type Finding struct {
 	Sureness string
 }
 
+// Loss is the smallest loss that would have shown on a kind of path, of so many probes and requests.
+type Loss struct {
+	Path, Percent string
+	Probes        int64
+}
+
 // Expectation is what a task expects of each path; a part is empty where the report does not say it.
 type Expectation struct{ Success, Mean string }
 
@@ -85,6 +92,9 @@ type Row struct {
 type Path struct {
 	Row
 	Title, Family string
+	// SmallestLoss is the smallest loss at one node that the round could have seen on paths of the kind; empty where the
+	// report does not say it.
+	SmallestLoss string
 	// NotPassed are its paths that did not pass, by what they have in common.
 	NotPassed []Row
 	// Matrix has its single paths; it is empty where the report has none.
@@ -117,7 +127,7 @@ func Read(r systemv1beta1.KdoctorReport, o Options) View {
 	} else {
 		all := sources(s, Options{})
 		seen = survey(r, all)
-		v.paths(all, commandFor(r, o)+" --node NODE shows what one node measured")
+		v.paths(s, all, commandFor(r, o)+" --node NODE shows what one node measured")
 	}
 	v.head(r, seen, o)
 	v.findings(s)
@@ -143,11 +153,14 @@ func (v *View) head(r systemv1beta1.KdoctorReport, seen evidence, o Options) {
 	v.Round = fmt.Sprintf("%s %s, round %d", s.TaskType, s.TaskName, s.ReportRoundNumber)
 	v.Facts = []Fact{{"task", s.TaskType + " " + s.TaskName}, {"round", strings.TrimPrefix(rounds(s), "round ")}}
 	for _, f := range facts(s, o) {
-		if f.Label == labelNote {
+		switch f.Label {
+		case labelNote:
 			v.Notes = append(v.Notes, f.Text)
-			continue
+		case labelChanged:
+			v.Changes = append(v.Changes, f.Text)
+		default:
+			v.Facts = append(v.Facts, f)
 		}
-		v.Facts = append(v.Facts, f)
 	}
 	if text := releases(s); text != "" {
 		v.Facts = append(v.Facts, Fact{"release", text})
@@ -179,19 +192,21 @@ func (v *View) findings(s systemv1beta1.KdoctorReportSpec) {
 	}
 	if d := s.Diagnosis; d != nil {
 		v.Diagnosis = strings.Join(diagnosed(d, Options{}), " ")
-		v.SmallestLoss = d.SmallestLoss
+		for _, l := range d.SmallestLoss {
+			v.SmallestLoss = append(v.SmallestLoss, Loss{l.Path, lossPercent(l), l.Probes})
+		}
 	}
 }
 
 // paths reads single paths.
-func (v *View) paths(all []source, hint string) {
+func (v *View) paths(s systemv1beta1.KdoctorReportSpec, all []source, hint string) {
 	for _, f := range folds(all) {
 		p := pathView(f.group, groupLine(f.group))
 		for _, l := range blame(f, hint) {
 			p.blamed(l)
 		}
 		p.Matrix = matrixOf(f.path, all)
-		v.add(p)
+		v.add(p, f.kind, s)
 	}
 }
 
@@ -199,10 +214,12 @@ func (v *View) paths(all []source, hint string) {
 func (v *View) omitted(s systemv1beta1.KdoctorReportSpec) {
 	v.Omitted = s.ReportOmitted
 	for _, g := range summaryGroups(s) {
-		v.add(pathView(g, summaryLine(g)))
+		v.add(pathView(g, summaryLine(g)), g.kind, s)
 	}
-	v.Nodes, v.Zones = Table{LeftOut: leftOutNodes(s)}, Table{LeftOut: leftOutZones(s)}
-	for _, n := range s.NodesNotPassed {
+	shown := worthShowing(s.NodesNotPassed)
+	v.Nodes = Table{LeftOut: len(s.NodesNotPassed) - shown + leftOutNodes(s)}
+	v.Zones = Table{LeftOut: leftOutZones(s)}
+	for _, n := range s.NodesNotPassed[:shown] {
 		v.Nodes.Rows = append(v.Nodes.Rows, TableRow{Cells: nodeCells(n, s.NotReported)})
 	}
 	for _, z := range s.ZonePairsNotPassed {
@@ -219,7 +236,8 @@ func (v *View) omitted(s systemv1beta1.KdoctorReportSpec) {
 }
 
 // add adds a path, and the explanation of ≤ with the first that has the mark.
-func (v *View) add(p Path) {
+func (v *View) add(p Path, of target.Kind, s systemv1beta1.KdoctorReportSpec) {
+	p.SmallestLoss = smallestLoss(of, s.Diagnosis)
 	v.Paths = append(v.Paths, p)
 	marked := func(r Row) bool { return strings.HasPrefix(r.P99, "≤") }
 	if marked(p.Row) || slices.ContainsFunc(p.NotPassed, marked) {
@@ -256,6 +274,39 @@ func successOf(f figures) string {
 		return "-"
 	}
 	return percent(f.ok, f.sent)
+}
+
+// smallestLoss is what the report says of the kind of path; empty where it does not say it.
+func smallestLoss(of target.Kind, d *systemv1beta1.Diagnosis) string {
+	if d == nil {
+		return ""
+	}
+	for _, l := range d.SmallestLoss {
+		if l.Path == lossTitle(of) {
+			return lossPercent(l)
+		}
+	}
+	return ""
+}
+
+// lossTitle is the name that the smallest losses of a report have for the kind of path.
+func lossTitle(of target.Kind) string {
+	switch of {
+	case target.Endpoint:
+		return "pod to pod"
+	case target.SecondInterface:
+		return "second interface"
+	case target.ClusterIP:
+		return "ClusterIP"
+	case target.NodePort:
+		return "node port"
+	case target.LoadBalancer:
+		return "load balancer"
+	case target.Ingress:
+		return "Ingress"
+	default:
+		return ""
+	}
 }
 
 // expectation reads what the task expects from the spec that the agents were given.
