@@ -139,7 +139,7 @@ func TestReportExitStatusAndMessage(t *testing.T) {
 		{"a page of a round that failed is 1", bad, []string{"report", "task", "-o", "html"}, 1, "<!doctype html>", ""},
 		{"a page of an earlier round names its number", cluster{report + ":3": {200, oneNode("fail")}},
 			[]string{"report", "task", "--round", "3", "-o", "html"}, 1, "kubectl kdoctor report task --round 3", ""},
-		{"a page before the first round is none", withTask(), []string{"report", "task", "-o", "html"}, 2, "",
+		{"before the first round there is no page", withTask(), []string{"report", "task", "-o", "html"}, 2, "",
 			"no round has begun"},
 		{"a page takes no --node", good, []string{"report", "task", "-o", "html", "--node", "node-1"}, 2, "",
 			"leave out --node, or leave out -o html"},
@@ -179,7 +179,8 @@ func TestReportExitStatusAndMessage(t *testing.T) {
 		{"help tells the statuses", good, []string{"report", "--help"}, 0, "Exit status:", ""},
 		{"another kind is refused", good, []string{"report", "pod/task"}, 2, "", "use TASK or netreach/TASK"},
 		{"no task is refused", good, []string{"report"}, 2, "", "kubectl get netreach"},
-		{"an unknown output is refused", good, []string{"report", "task", "-o", "xml"}, 2, "", "use html, json or yaml"},
+		{"an unknown output is refused", good, []string{"report", "task", "-o", "xml"}, 2, "",
+			"use html, json or yaml"},
 		{"an unknown node is refused, with those there are", good, []string{"report", "task", "--node", "nod"}, 2, "",
 			"node-1"},
 		{"an unknown command is refused", good, []string{"frobnicate"}, 2, "", "frobnicate"},
@@ -253,7 +254,8 @@ func TestNamesOfTasksAndOutputsAreCompleted(t *testing.T) {
 		{ObjectMeta: metav1.ObjectMeta{Name: "heartbeat"}}}}}}
 	server := httptest.NewServer(tasks)
 	defer server.Close()
-	for want, args := range map[string][]string{"heartbeat\n": {"report", ""}, "wide\n": {"report", "-o", ""}, "html\n": {"report", "-o", ""},
+	for want, args := range map[string][]string{"heartbeat\n": {"report", ""}, "wide\n": {"report", "-o", ""},
+		"html\n":     {"report", "-o", ""},
 		"NodePort\n": {"report", "--path", ""}, "report\t": {""}} {
 		var out, errs bytes.Buffer
 		flags := []string{"__complete", "--kubeconfig", kubeconfig(t, server.URL)}

@@ -40,8 +40,8 @@ Exit status:
 
 --node, --target, --path and --failed change what is shown, not the exit status.
 
--o html prints the same as one HTML page that needs no network, for a colleague or a ticket. It is about the whole
-round: it is refused with --node, --target, --path and --failed.`
+-o html prints the same as one HTML page that needs no network, for a colleague or a ticket. It shows all of a round, and
+is refused with --node, --target, --path and --failed.`
 
 // examples are those of the command for tasks of the kind.
 func examples(of kind.Kind) string {
@@ -123,7 +123,8 @@ func newReport(config *genericclioptions.ConfigFlags, screen Screen) *cobra.Comm
 	flags.StringVarP(&c.output, "output", "o", "", "print one HTML page instead: html; the KdoctorReport object: json "+
 		"or yaml; its name: name; or the same as --wide: wide")
 	flags.BoolVar(&noColor, "no-color", false, "do not paint results; NO_COLOR in the environment does the same")
-	for flag, words := range map[string][]string{"output": {"html", "json", "yaml", "name", "wide"}, "path": pathKinds()} {
+	outputs := []string{"html", "json", "yaml", "name", "wide"}
+	for flag, words := range map[string][]string{"output": outputs, "path": pathKinds()} {
 		// It fails for a flag that there is not.
 		_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
 	}
@@ -167,7 +168,7 @@ func (c *reportCommand) complete(arg string) error {
 		c.output, c.sheet.Wide = "", true
 		return nil
 	case "html":
-		return c.wholePage()
+		return c.checkPage()
 	case "", "json", "yaml", "name":
 		return nil
 	default:
@@ -175,17 +176,16 @@ func (c *reportCommand) complete(arg string) error {
 	}
 }
 
-// wholePage refuses flags that a page cannot honour: it is about the whole round, so that whoever gets it sees all of
-// it.
-func (c *reportCommand) wholePage() error {
+// checkPage refuses the flags that choose a part of a report: whoever gets a page must see everything that matters.
+func (c *reportCommand) checkPage() error {
 	for _, flag := range []struct {
 		name string
 		set  bool
 	}{{"--node", c.sheet.Node != ""}, {"--target", c.sheet.Target != ""}, {"--path", c.path != ""},
 		{"--failed", c.sheet.Failed}} {
 		if flag.set {
-			return fmt.Errorf("-o html is a page of the whole round, and %[1]s asks for a part of it; leave out %[1]s, or "+
-				"leave out -o html", flag.name)
+			return fmt.Errorf("-o html shows all of a round, and %[1]s asks for a part of it; leave out %[1]s, or leave "+
+				"out -o html", flag.name)
 		}
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode"
@@ -129,7 +130,8 @@ func TestThePageFetchesNothing(t *testing.T) {
 					t.Errorf("the page has <%s>", n.Data)
 				}
 				for _, a := range n.Attr {
-					if slices.Contains([]string{"src", "href", "srcset", "action", "data", "background", "poster"}, a.Key) {
+					if slices.Contains([]string{"src", "href", "srcset", "action", "data", "background", "poster"},
+						a.Key) {
 						t.Errorf("<%s> has %s=%q", n.Data, a.Key, a.Val)
 					}
 				}
@@ -196,7 +198,7 @@ func checkRows(t *testing.T, doc *html.Node) {
 		columns := len(find(find(table, "thead")[0], "th"))
 		for _, row := range find(table, "tr") {
 			cells := find(row, "th", "td")
-			if len(cells) != columns && attribute(cells[0], "colspan") != fmt.Sprint(columns) {
+			if len(cells) != columns && attribute(cells[0], "colspan") != strconv.Itoa(columns) {
 				t.Errorf("a row has %d cells below %d headings: %.60q", len(cells), columns, words(row))
 			}
 		}

@@ -35,7 +35,7 @@ func made(shape roundtest.Shape) v1beta1.KdoctorReport {
 // recorded is the report of a round of a real cluster with the fault of the name.
 func recorded(t *testing.T, name string) v1beta1.KdoctorReport {
 	t.Helper()
-	file, err := os.Open(filepath.Join("../../diagnose/testdata/recorded", name+".json.gz"))
+	file, err := os.Open(filepath.FromSlash("../../diagnose/testdata/recorded/" + name + ".json.gz"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -221,7 +221,8 @@ func attribute(n *html.Node, name string) string {
 }
 
 func TestWriteReturnsTheErrorOfTheWriter(t *testing.T) {
-	if err := page.Write(broken{}, made(roundtest.Shape{Agents: 2, Dead: -1}), page.Options{}); !errors.Is(err, errFull) {
+	err := page.Write(broken{}, made(roundtest.Shape{Agents: 2, Dead: -1}), page.Options{})
+	if !errors.Is(err, errFull) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -242,7 +243,7 @@ type broken struct{}
 
 func (broken) Write([]byte) (int, error) { return 0, errFull }
 
-// fill sets every text below a value, and gives every list so many entries.
+// fill sets every text below a value, and gives every list this number of entries.
 func fill(v reflect.Value, text string, entries int) {
 	switch v.Kind() {
 	case reflect.String:

@@ -14,7 +14,7 @@ type Matrix struct {
 	// Result is the worst of all, Passed how many of Judged targets passed.
 	Result         Result
 	Passed, Judged int
-	// MoreFrom and MoreTo are rows and columns that have no place; those with the fewest that did not pass are left out.
+	// MoreFrom and MoreTo are how many rows and columns are left out: those with the fewest paths that did not pass.
 	MoreFrom, MoreTo int
 }
 

@@ -68,7 +68,8 @@ type Finding struct {
 	Sureness string
 }
 
-// Loss is the smallest loss that would have shown on a kind of path, of so many probes and requests.
+// Loss is the smallest loss that would have shown on a kind of path. Probes counts the probes and requests of the node
+// with the fewest.
 type Loss struct {
 	Path, Percent string
 	Probes        int64
@@ -92,8 +93,8 @@ type Row struct {
 type Path struct {
 	Row
 	Title, Family string
-	// SmallestLoss is the smallest loss at one node that the round could have seen on paths of the kind; empty where the
-	// report does not say it.
+	// SmallestLoss is the smallest loss at one node that the round could have seen on paths of the kind; empty where
+	// the report does not say it.
 	SmallestLoss string
 	// NotPassed are its paths that did not pass, by what they have in common.
 	NotPassed []Row
@@ -167,7 +168,7 @@ func (v *View) head(r systemv1beta1.KdoctorReport, seen evidence, o Options) {
 	}
 }
 
-// releases says of which release the programs of the round were; empty for rounds that do not tell it.
+// releases names the releases of the round's programs; empty for rounds that do not have them.
 func releases(s systemv1beta1.KdoctorReportSpec) string {
 	var parts []string
 	if s.ControllerRelease != "" {
@@ -330,7 +331,7 @@ func expectation(s systemv1beta1.KdoctorReportSpec) Expectation {
 	return Expectation{}
 }
 
-// leftOutLists are the lists of which the report leaves out entries, other than those that say it themselves.
+// leftOutLists counts the entries that the report leaves out of its reasons, changes and notes.
 func leftOutLists(l *systemv1beta1.LeftOut) []string {
 	if l == nil {
 		return nil
