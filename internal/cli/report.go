@@ -40,8 +40,8 @@ Exit status:
 
 --node, --target, --path and --failed change what is shown, not the exit status.
 
--o html prints the same as one HTML page that needs no network, for a colleague or a ticket. It shows all of a round, and
-is refused with --node, --target, --path and --failed.`
+-o html prints the same as one HTML page that needs no network, for a colleague or a ticket. It shows all of a round,
+and is refused with --node, --target, --path and --failed.`
 
 // examples are those of the command for tasks of the kind.
 func examples(of kind.Kind) string {
