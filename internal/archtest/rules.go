@@ -106,6 +106,8 @@ func constants() []string {
 	return []string{
 		// Embedded files.
 		"internal/apiserver/document",
+		"internal/cli/page/markup",
+		"internal/cli/page/style",
 		// What the linker sets.
 		"internal/version/release",
 	}

@@ -135,6 +135,20 @@ func TestReportExitStatusAndMessage(t *testing.T) {
 		{"a name is an output", good, []string{"report", "task", "-o", "name"}, 0,
 			"kdoctorreport.system.kdoctor.io/netreach-task\n", ""},
 		{"wide is an output", good, []string{"report", "task", "-o", "wide"}, 0, "SUCCEED", ""},
+		{"a page is an output", good, []string{"report", "task", "-o", "html"}, 0, "<!doctype html>", ""},
+		{"a page of a round that failed is 1", bad, []string{"report", "task", "-o", "html"}, 1, "<!doctype html>", ""},
+		{"a page of an earlier round names its number", cluster{report + ":3": {200, oneNode("fail")}},
+			[]string{"report", "task", "--round", "3", "-o", "html"}, 1, "kubectl kdoctor report task --round 3", ""},
+		{"before the first round there is no page", withTask(), []string{"report", "task", "-o", "html"}, 2, "",
+			"no round has begun"},
+		{"a page takes no --node", good, []string{"report", "task", "-o", "html", "--node", "node-1"}, 2, "",
+			"leave out --node, or leave out -o html"},
+		{"a page takes no --target", good, []string{"report", "task", "-o", "html", "--target", "node-1"}, 2, "",
+			"leave out --target, or leave out -o html"},
+		{"a page takes no --path", good, []string{"report", "task", "-o", "html", "--path", "NodePort"}, 2, "",
+			"leave out --path, or leave out -o html"},
+		{"a page takes no --failed", good, []string{"report", "task", "-o", "html", "--failed"}, 2, "",
+			"leave out --failed, or leave out -o html"},
 		{"a store that does not answer is told", refused(504, metav1.StatusReasonTimeout), []string{"report", "task"}, 2,
 			"", "store of rounds does not answer"},
 		{"the version needs no cluster", cluster{}, []string{"--version"}, 0,
@@ -165,7 +179,8 @@ func TestReportExitStatusAndMessage(t *testing.T) {
 		{"help tells the statuses", good, []string{"report", "--help"}, 0, "Exit status:", ""},
 		{"another kind is refused", good, []string{"report", "pod/task"}, 2, "", "use TASK or netreach/TASK"},
 		{"no task is refused", good, []string{"report"}, 2, "", "kubectl get netreach"},
-		{"an unknown output is refused", good, []string{"report", "task", "-o", "xml"}, 2, "", "use json or yaml"},
+		{"an unknown output is refused", good, []string{"report", "task", "-o", "xml"}, 2, "",
+			"use html, json or yaml"},
 		{"an unknown node is refused, with those there are", good, []string{"report", "task", "--node", "nod"}, 2, "",
 			"node-1"},
 		{"an unknown command is refused", good, []string{"frobnicate"}, 2, "", "frobnicate"},
@@ -240,6 +255,7 @@ func TestNamesOfTasksAndOutputsAreCompleted(t *testing.T) {
 	server := httptest.NewServer(tasks)
 	defer server.Close()
 	for want, args := range map[string][]string{"heartbeat\n": {"report", ""}, "wide\n": {"report", "-o", ""},
+		"html\n":     {"report", "-o", ""},
 		"NodePort\n": {"report", "--path", ""}, "report\t": {""}} {
 		var out, errs bytes.Buffer
 		flags := []string{"__complete", "--kubeconfig", kubeconfig(t, server.URL)}

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
+	"kdoctor.io/kdoctor/internal/cli/page"
 	"kdoctor.io/kdoctor/internal/cli/sheet"
 	"kdoctor.io/kdoctor/internal/kind"
 	"kdoctor.io/kdoctor/internal/kind/kinds"
@@ -37,7 +38,10 @@ Exit status:
   2  there is nothing to judge: wrong arguments, no such task or round, no finished round, or the cluster or kdoctor's
      part of its API is out of reach
 
---node, --target, --path and --failed change what is shown, not the exit status.`
+--node, --target, --path and --failed change what is shown, not the exit status.
+
+-o html prints the same as one HTML page that needs no network, for a colleague or a ticket. It shows all of a round,
+and is refused with --node, --target, --path and --failed.`
 
 // examples are those of the command for tasks of the kind.
 func examples(of kind.Kind) string {
@@ -53,6 +57,9 @@ func examples(of kind.Kind) string {
   # an earlier round
   kubectl kdoctor report task --round 3
 
+  # a page to send to a colleague
+  kubectl kdoctor report task -o html > report.html
+
   # the whole object
   kubectl kdoctor report %s/task -o yaml`, of.Name, of.Singular())
 }
@@ -67,7 +74,7 @@ type reportCommand struct {
 	task string
 	// round is the round to show, 0 the last one.
 	round int64
-	// output is empty for the readable report, else json, yaml or name.
+	// output is empty for the readable report, else html, json, yaml or name.
 	output string
 	// path is the kind of path to show, as it was typed; empty for all.
 	path   string
@@ -113,10 +120,11 @@ func newReport(config *genericclioptions.ConfigFlags, screen Screen) *cobra.Comm
 	flags.BoolVar(&c.sheet.Failed, "failed", false, "show only what failed")
 	flags.BoolVar(&c.sheet.Wide, "wide", false, "show each target on a row of its own, with where its time went and "+
 		"who answered, however long the rows get")
-	flags.StringVarP(&c.output, "output", "o", "", "print the KdoctorReport object instead: json or yaml; its name: "+
-		"name; or the same as --wide: wide")
+	flags.StringVarP(&c.output, "output", "o", "", "print one HTML page instead: html; the KdoctorReport object: json "+
+		"or yaml; its name: name; or the same as --wide: wide")
 	flags.BoolVar(&noColor, "no-color", false, "do not paint results; NO_COLOR in the environment does the same")
-	for flag, words := range map[string][]string{"output": {"json", "yaml", "name", "wide"}, "path": pathKinds()} {
+	outputs := []string{"html", "json", "yaml", "name", "wide"}
+	for flag, words := range map[string][]string{"output": outputs, "path": pathKinds()} {
 		// It fails for a flag that there is not.
 		_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
 	}
@@ -159,11 +167,28 @@ func (c *reportCommand) complete(arg string) error {
 	case "wide":
 		c.output, c.sheet.Wide = "", true
 		return nil
+	case "html":
+		return c.checkPage()
 	case "", "json", "yaml", "name":
 		return nil
 	default:
-		return fmt.Errorf("-o %s is unknown; use json or yaml, name or wide", c.output)
+		return fmt.Errorf("-o %s is unknown; use html, json or yaml, name or wide", c.output)
 	}
+}
+
+// checkPage refuses the flags that choose a part of a report: whoever gets a page must see everything that matters.
+func (c *reportCommand) checkPage() error {
+	for _, flag := range []struct {
+		name string
+		set  bool
+	}{{"--node", c.sheet.Node != ""}, {"--target", c.sheet.Target != ""}, {"--path", c.path != ""},
+		{"--failed", c.sheet.Failed}} {
+		if flag.set {
+			return fmt.Errorf("-o html shows all of a round, and %[1]s asks for a part of it; leave out %[1]s, or leave "+
+				"out -o html", flag.name)
+		}
+	}
+	return nil
 }
 
 // completePath reads the kind of path: its own name, or the title that reports show.
@@ -233,6 +258,11 @@ func (c *reportCommand) print(raw []byte, report systemv1beta1.KdoctorReport) er
 		return c.write(text)
 	case "name":
 		return c.write([]byte("kdoctorreport" + reportGroup + "/" + report.Name + "\n"))
+	case "html":
+		if err := page.Write(c.screen.Out, report, page.Options{Round: c.round}); err != nil {
+			return fmt.Errorf("write the page: %w", err)
+		}
+		return nil
 	}
 	if nodes := sheet.Nodes(report); c.sheet.Node != "" && !slices.Contains(nodes, c.sheet.Node) {
 		return fmt.Errorf("no agent of this round ran on node %s; those that did are on %s", c.sheet.Node,

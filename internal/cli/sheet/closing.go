@@ -27,8 +27,28 @@ type evidence struct {
 	limited []string
 }
 
-// closing gives the totals of what is shown and says what to look at next.
+// conclusion is the totals of what is shown, and what to look at next.
+type conclusion struct {
+	total, advice string
+	// command is empty where no command helps, apart where agents were the limit beside nothing else.
+	command, apart string
+}
+
+// closing shows the conclusion.
 func closing(r systemv1beta1.KdoctorReport, seen evidence, missing []systemv1beta1.NotReported, o Options) []string {
+	c := conclude(r, seen, missing, o)
+	lines := append(wrap(c.total, o.Width, 0), wrap("Next: "+c.advice, o.Width, 0)...)
+	if c.command != "" {
+		lines = append(lines, "  "+c.command)
+	}
+	if c.apart != "" {
+		lines = append(lines, wrap("Apart from that, "+c.apart, o.Width, 0)...)
+	}
+	return lines
+}
+
+// conclude gives the totals of what is shown and says what to look at next.
+func conclude(r systemv1beta1.KdoctorReport, seen evidence, missing []systemv1beta1.NotReported, o Options) conclusion {
 	total := seen.total
 	silent, changed := apart(missing)
 	silentAgents, changedAgents := len(silent), len(changed)
@@ -47,15 +67,12 @@ func closing(r systemv1beta1.KdoctorReport, seen evidence, missing []systemv1bet
 	left := leftOut(seen.voidAgents+changedAgents, total)
 	text += left
 	seen.void = left != ""
-	advice, command := next(r, seen, silent, o)
-	lines := append(wrap(text+".", o.Width, 0), wrap("Next: "+advice, o.Width, 0)...)
-	if command != "" {
-		lines = append(lines, "  "+command)
-	}
+	c := conclusion{total: text + "."}
+	c.advice, c.command = next(r, seen, silent, o)
 	if len(seen.limited) > 0 && len(seen.faults) > 0 {
-		lines = append(lines, wrap("Apart from that, "+limit(seen.limited), o.Width, 0)...)
+		c.apart = limit(seen.limited)
 	}
-	return lines
+	return c
 }
 
 // survey gathers what sources measured.

@@ -77,10 +77,15 @@ type singleRow struct {
 
 // add adds a path. Where the reason is that of the path before, it is not said again.
 func (s *singles) add(from string, t one, also ...string) {
-	l := t.latencies()
 	s.rows = append(s.rows, singleRow{from: from, reason: t.reason, outcome: t.outcome(), more: also,
-		cells: []string{destination(t), strings.TrimSpace(t.title() + " " + string(t.family)), ratio(t.ok, t.sent),
-			l[0], l[2], l[3], t.outcome().String()}})
+		cells: singleCells(t)})
+}
+
+// singleCells are what is said of a single path: where to, by which path, requests, mean, p99, max and result.
+func singleCells(t one) []string {
+	l := t.latencies()
+	return []string{destination(t), strings.TrimSpace(t.title() + " " + string(t.family)), ratio(t.ok, t.sent),
+		l[0], l[2], l[3], t.outcome().String()}
 }
 
 // destination is the target's node where only one may answer, and its address.

@@ -15,14 +15,36 @@ import (
 
 // header says how the round ended and why, when it was and who took part.
 func header(r systemv1beta1.KdoctorReport, seen evidence, o Options) []string {
-	s := r.Spec
-	lines := append(headline(r, seen, o), "  when    "+when(s, o.Now))
-	lines = append(lines, labelled("  agents  ", agents(s), o)...)
+	lines := headline(r, seen, o)
+	for _, f := range facts(r.Spec, o) {
+		lines = append(lines, labelled(fmt.Sprintf("  %-8s", f.Label), f.Text, o)...)
+	}
+	return lines
+}
+
+// Fact is one sentence about the round, behind a label. Several facts may have the same label.
+type Fact struct{ Label, Text string }
+
+// The labels of facts.
+const (
+	labelWhen    = "when"
+	labelAgents  = "agents"
+	labelCovers  = "covers"
+	labelFailed  = "failed"
+	labelLoad    = "load"
+	labelChanged = "changed"
+	labelNote    = "note"
+	labelShown   = "shown"
+)
+
+// facts say when the round was, who took part, with which load, what changed meanwhile and what it does not prove.
+func facts(s systemv1beta1.KdoctorReportSpec, o Options) []Fact {
+	all := []Fact{{labelWhen, when(s, o.Now)}, {labelAgents, agents(s)}}
 	if text := covered(s.Coverage); text != "" {
-		lines = append(lines, labelled("  covers  ", text, o)...)
+		all = append(all, Fact{labelCovers, text})
 	}
 	if slices.ContainsFunc(s.FailedRoundNumber, func(n int64) bool { return n != s.ReportRoundNumber }) {
-		lines = append(lines, "  failed  "+failedRounds(s.FailedRoundNumber))
+		all = append(all, Fact{labelFailed, failedRounds(s.FailedRoundNumber)})
 	}
 	reduced := s.ReducedLoad
 	if slices.Contains(s.FailedReasons, reduced) {
@@ -31,21 +53,21 @@ func header(r systemv1beta1.KdoctorReport, seen evidence, o Options) []string {
 	}
 	for _, sentence := range []string{footprint(s.Load, o), answers(s.Load), reduced, s.LoadOfOthers} {
 		if sentence != "" {
-			lines = append(lines, labelled("  load    ", sentence, o)...)
+			all = append(all, Fact{labelLoad, sentence})
 		}
 	}
-	lines = append(lines, changes(s, o)...)
+	all = append(all, changes(s, o)...)
 	for _, n := range s.Notes {
 		if n.Code == string(verdict.PartOfPairs) && covered(s.Coverage) != "" {
 			// It is said above.
 			continue
 		}
-		lines = append(lines, labelled("  note    ", n.Message, o)...)
+		all = append(all, Fact{labelNote, n.Message})
 	}
 	if text := shown(o); text != "" {
-		lines = append(lines, labelled("  shown   ", text, o)...)
+		all = append(all, Fact{labelShown, text})
 	}
-	return lines
+	return all
 }
 
 // shown says what of the report is shown; it is empty for all.
@@ -136,21 +158,20 @@ func answers(l *systemv1beta1.Load) string {
 }
 
 // changes tells of what was deleted, drained or restarted meanwhile.
-func changes(s systemv1beta1.KdoctorReportSpec, o Options) []string {
-	const label = "  changed "
+func changes(s systemv1beta1.KdoctorReportSpec, o Options) []Fact {
 	most, hint, more := 5, ": --wide shows all", 0
 	if s.LeftOut != nil && s.LeftOut.Churn > 0 {
 		most, hint, more = 3, "", int(s.LeftOut.Churn)
 	}
 	shown := first(s.Churn, most, o)
-	var lines []string
+	var all []Fact
 	for _, sentence := range shown {
-		lines = append(lines, labelled(label, sentence, o)...)
+		all = append(all, Fact{labelChanged, sentence})
 	}
 	if more += len(s.Churn) - len(shown); more > 0 {
-		lines = append(lines, fmt.Sprintf("%sand %s%s", label, count(more, "more change"), hint))
+		all = append(all, Fact{labelChanged, fmt.Sprintf("and %s%s", count(more, "more change"), hint)})
 	}
-	return lines
+	return all
 }
 
 func rounds(s systemv1beta1.KdoctorReportSpec) string {

@@ -10,18 +10,24 @@ import (
 	"kdoctor.io/kdoctor/internal/verdict"
 )
 
-// headline says how the round ended, and the one thing that matters most about it. It is about all that was seen,
-// whatever is shown of it.
+// headline is the first line of the sheet.
 func headline(r systemv1beta1.KdoctorReport, seen evidence, o Options) []string {
+	result, as, text := headlineOf(r, seen)
+	lines := labelled(result+"  ", text, o)
+	lines[0] = paint(result, as, o.Color) + strings.TrimPrefix(lines[0], result)
+	return lines
+}
+
+// headlineOf says how the round ended, and the one thing that matters most about it. It is about all that was seen,
+// whatever is shown of it.
+func headlineOf(r systemv1beta1.KdoctorReport, seen evidence) (result string, as outcome, text string) {
 	s := r.Spec
 	result, as, why := "SUCCEED", passed, success
 	if !Passed(r) {
 		result, as, why = "FAIL", failed, cause
 	}
-	lines := labelled(result+"  ",
-		fmt.Sprintf("%s %s, %s: %s.", s.TaskType, s.TaskName, rounds(s), strings.TrimSuffix(why(s, seen), ".")), o)
-	lines[0] = paint(result, as, o.Color) + strings.TrimPrefix(lines[0], result)
-	return lines
+	return result, as,
+		fmt.Sprintf("%s %s, %s: %s.", s.TaskType, s.TaskName, rounds(s), strings.TrimSuffix(why(s, seen), "."))
 }
 
 // success says how much the success is worth.

@@ -45,7 +45,7 @@ func foldedRows(all []source, o Options) []line {
 			rows = append(rows, noted(loss(f.figures))...)
 			rows = append(rows, noted(excused(f.figures))...)
 		}
-		rows = append(rows, blame(f)...)
+		rows = append(rows, blame(f, "--node NODE shows what one node measured")...)
 	}
 	return rows
 }
@@ -78,8 +78,8 @@ func folds(all []source) []fold {
 
 // blame covers the pairs with few rows: again and again the source or the target that most of those left have in
 // common. What has nothing to do with each other is not put together: a failure, the want of data and the agent's own
-// limit are told apart.
-func blame(f fold) []line {
+// limit are told apart. hint says where the pairs are for which there is no row.
+func blame(f fold, hint string) []line {
 	if len(f.pairs) == 0 {
 		return nil
 	}
@@ -103,8 +103,7 @@ func blame(f fold) []line {
 			left = covered(false)
 		}
 		if len(left) > 0 {
-			rows = append(rows, coverRow(fmt.Sprintf("→ %d more: --node NODE shows what one node measured", len(left)),
-				left))
+			rows = append(rows, coverRow(fmt.Sprintf("→ %d more: %s", len(left), hint), left))
 		}
 	}
 	return rows

@@ -87,7 +87,7 @@ func diagnosed(d *systemv1beta1.Diagnosis, o Options) []string {
 	}
 	var seen []string
 	for _, l := range d.SmallestLoss {
-		seen = append(seen, fmt.Sprintf("%s %.2g%%", l.Path, l.Percent))
+		seen = append(seen, l.Path+" "+lossPercent(l))
 	}
 	if len(seen) > 0 {
 		lines = append(lines, wrap("The smallest loss at one node that would have shown: "+strings.Join(seen, ", ")+".",
@@ -95,6 +95,8 @@ func diagnosed(d *systemv1beta1.Diagnosis, o Options) []string {
 	}
 	return lines
 }
+
+func lossPercent(l systemv1beta1.SmallestLoss) string { return fmt.Sprintf("%.2g%%", l.Percent) }
 
 // several names the first few.
 func several(names []string) string {

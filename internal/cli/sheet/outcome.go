@@ -62,15 +62,39 @@ func (o outcome) String() string {
 	}
 }
 
-// escape is the terminal's escape for the outcome's colour: green, dim for what says nothing, yellow for what is the
-// tool's own limit, else bold red.
-func (o outcome) escape() string {
+// Tone is how a result is meant to look.
+type Tone string
+
+// The tones: of a success, of what says nothing, of what is the tool's own limit, and of what is wrong.
+const (
+	Good    Tone = "good"
+	Quiet   Tone = "quiet"
+	Caution Tone = "caution"
+	Bad     Tone = "bad"
+)
+
+// tone is the outcome's.
+func (o outcome) tone() Tone {
 	switch o {
 	case passed:
-		return "\x1b[32m"
+		return Good
 	case void:
-		return "\x1b[2m"
+		return Quiet
 	case toolLimited:
+		return Caution
+	default:
+		return Bad
+	}
+}
+
+// escape is the terminal's escape for the tone: green, dim, yellow, bold red.
+func (t Tone) escape() string {
+	switch t {
+	case Good:
+		return "\x1b[32m"
+	case Quiet:
+		return "\x1b[2m"
+	case Caution:
 		return "\x1b[33m"
 	default:
 		return "\x1b[1;31m"
@@ -82,5 +106,5 @@ func paint(text string, o outcome, color bool) string {
 	if !color || text == "" {
 		return text
 	}
-	return o.escape() + text + "\x1b[0m"
+	return o.tone().escape() + text + "\x1b[0m"
 }

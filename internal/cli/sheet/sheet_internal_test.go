@@ -12,6 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	systemv1beta1 "kdoctor.io/kdoctor/api/system/v1beta1"
+	"kdoctor.io/kdoctor/internal/diagnose"
+	"kdoctor.io/kdoctor/internal/ladder"
 	"kdoctor.io/kdoctor/internal/target"
 	"kdoctor.io/kdoctor/internal/topology"
 )
@@ -193,7 +195,7 @@ func TestWhatDidNotPassBetweenManyIsBlamedOnce(t *testing.T) {
 		for _, p := range f.pairs {
 			want += p.sent
 		}
-		rows := blame(f)
+		rows := blame(f, "")
 		for _, row := range rows {
 			if _, sent, ok := strings.Cut(row.cells[colRequests], "/"); ok {
 				n, err := strconv.ParseInt(sent, 10, 64)
@@ -206,6 +208,55 @@ func TestWhatDidNotPassBetweenManyIsBlamedOnce(t *testing.T) {
 		if got != want || len(rows) > 3*(2*mostBlamed+1) {
 			t.Errorf("seed %d: %d rows show %d requests of %d", seed, len(rows), got, want)
 		}
+	}
+}
+
+func TestSmallestLossesOfKindsAreThoseOfTheirProbes(t *testing.T) {
+	rungs := map[target.Kind]ladder.Rung{target.Endpoint: ladder.PodToPod,
+		target.SecondInterface: ladder.SecondInterface, target.ClusterIP: ladder.ClusterIP,
+		target.NodePort: ladder.NodePort, target.LoadBalancer: ladder.LoadBalancer, target.Ingress: ladder.Ingress}
+	for _, row := range target.Kinds() {
+		rung, ok := rungs[row.Kind]
+		if got := lossTitle(row.Kind); !ok || got != diagnose.RungTitle(rung) {
+			t.Errorf("%s: got %q, want %q", row.Kind, got, diagnose.RungTitle(rung))
+		}
+		d := &systemv1beta1.Diagnosis{SmallestLoss: []systemv1beta1.SmallestLoss{{Path: "host to host", Percent: 50},
+			{Path: diagnose.RungTitle(rung), Percent: 2.25}}}
+		if got := smallestLoss(row.Kind, d); got != "2.2%" {
+			t.Errorf("%s: got %q, want that of its own probes", row.Kind, got)
+		}
+	}
+}
+
+func TestAMatrixHasTheWorstOfEachCellAndIsBounded(t *testing.T) {
+	way := path{target.NodePort, topology.IPv4, ""}
+	ok := figures{targets: 1, targetsOK: 1, sent: 10, ok: 10}
+	bad := figures{targets: 1, sent: 10, worst: failed}
+	var all []source
+	for i := range mostInMatrix + 3 {
+		g := group{path: way, targets: []one{{node: "b", figures: ok}, {node: "a", figures: ok}}}
+		if i == mostInMatrix+2 {
+			g.targets = append(g.targets, one{node: "b", figures: bad})
+		}
+		for _, t := range g.targets {
+			g.add(t.figures)
+		}
+		all = append(all, source{node: fmt.Sprintf("node-%02d", i),
+			groups: []group{g, {path: path{target.Endpoint, topology.IPv4, ""}, targets: []one{{node: "c"}}}}})
+	}
+	m := matrixOf(way, all)
+	if diff := cmp.Diff([]string{"a", "b"}, m.To); diff != "" || len(m.Rows) != mostInMatrix || m.MoreFrom != 3 ||
+		m.MoreTo != 0 {
+		t.Errorf("%d rows and %d more, %d more columns, columns (-want +got):\n%s", len(m.Rows), m.MoreFrom, m.MoreTo,
+			diff)
+	}
+	want := MatrixRow{From: fmt.Sprintf("node-%02d", mostInMatrix+2),
+		Cells: []MatrixCell{{Result{"pass", Good}, "10/10"}, {Result{"FAIL", Bad}, "10/20"}}}
+	if diff := cmp.Diff(want, m.Rows[len(m.Rows)-1]); diff != "" {
+		t.Errorf("the row of the node that failed (-want +got):\n%s", diff)
+	}
+	if m.Result.Word != "FAIL" || m.Passed != 54 || m.Judged != 55 {
+		t.Errorf("in all %s, %d of %d passed", m.Result.Word, m.Passed, m.Judged)
 	}
 }
 

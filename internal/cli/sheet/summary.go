@@ -128,6 +128,21 @@ func figuresOfSummary(p systemv1beta1.PathSummary) figures {
 
 // summaryTable shows each kind of path and family in a row.
 func summaryTable(s systemv1beta1.KdoctorReportSpec, o Options) []string {
+	var rows []line
+	for i, g := range summaryGroups(s) {
+		row := summaryLine(g)
+		if i == 0 {
+			row.cells[colNode] = count(int(s.Summary.Agents.Reported), "node")
+		}
+		rows = append(rows, row)
+		rows = append(rows, noted(loss(g.figures))...)
+		rows = append(rows, noted(excused(g.figures))...)
+	}
+	return tableOf(rows, o)
+}
+
+// summaryGroups are the kinds of path and families of the summary.
+func summaryGroups(s systemv1beta1.KdoctorReportSpec) []group {
 	var all []group
 	for _, p := range s.Summary.Paths {
 		way := path{kind: target.Kind(p.TargetKind), family: topology.Family(p.IPFamily)}
@@ -137,49 +152,65 @@ func summaryTable(s systemv1beta1.KdoctorReportSpec, o Options) []string {
 		all = append(all, group{path: way, figures: figuresOfSummary(p)})
 	}
 	slices.SortStableFunc(all, func(a, b group) int { return comparePaths(a.path, b.path) })
-	var rows []line
-	for i, g := range all {
-		row := groupLine(g)
-		if i == 0 {
-			row.cells[colNode] = count(int(s.Summary.Agents.Reported), "node")
-		}
-		if g.kind == unknown {
-			row.cells[colPath] = "(not measured)"
-		}
-		rows = append(rows, row)
-		rows = append(rows, noted(loss(g.figures))...)
-		rows = append(rows, noted(excused(g.figures))...)
-	}
-	return tableOf(rows, o)
+	return all
 }
 
-// nodesNotPassed shows the nodes with the most paths that did not pass. Where one node is dead, every other has a path
-// or two that did not pass: nodes with less than a tenth of what the first has are counted only.
+func summaryLine(g group) line {
+	row := groupLine(g)
+	if g.kind == unknown {
+		row.cells[colPath] = "(not measured)"
+	}
+	return row
+}
+
+// nodesNotPassed shows the nodes with the most paths that did not pass.
 func nodesNotPassed(s systemv1beta1.KdoctorReportSpec, o Options) []string {
 	all := s.NodesNotPassed
 	if len(all) == 0 {
 		return nil
 	}
-	bad := func(n systemv1beta1.NodeSummary) int64 { return n.NotPassedTo + n.NotPassedFrom }
 	rows := [][]string{{"NODE", "NOT PASSED TO IT", "NOT PASSED FROM IT", "ITS AGENT"}}
-	shown := first(all, mostNodes, o)
-	for i, n := range shown {
-		if !o.Wide && 10*bad(n) < bad(all[0]) {
-			shown = shown[:i]
-			break
-		}
-		rows = append(rows, []string{n.NodeName, share(n.NotPassedTo, n.PathsTo), share(n.NotPassedFrom, n.PathsFrom),
-			agentOf(n, s.NotReported)})
+	shown := all
+	if !o.Wide {
+		shown = all[:min(mostNodes, worthShowing(all))]
+	}
+	for _, n := range shown {
+		rows = append(rows, nodeCells(n, s.NotReported))
 	}
 	lines := append([]string{paint("Nodes that did not pass", failed, o.Color)}, grid(rows, o.Width)...)
 	if more := len(all) - len(shown) + leftOutNodes(s); more > 0 {
 		text := fmt.Sprintf("  and %s", count(more, "more node"))
 		if len(all) > len(shown) {
-			text += fmt.Sprintf(", with at most %s each", count(bad(all[len(shown)]), "such path"))
+			text += fmt.Sprintf(", with at most %s each", count(badPaths(all[len(shown)]), "such path"))
 		}
 		lines = append(lines, text)
 	}
 	return lines
+}
+
+// badPaths is how many paths to the node and from it did not pass.
+func badPaths(n systemv1beta1.NodeSummary) int64 { return n.NotPassedTo + n.NotPassedFrom }
+
+// worthShowing is how many of the nodes, of which the first has the most paths that did not pass, have a row. Where one
+// node is dead, every other has a path or two that did not pass: nodes with less than a tenth of what the first has are
+// counted only.
+func worthShowing(all []systemv1beta1.NodeSummary) int {
+	few := slices.IndexFunc(all, func(n systemv1beta1.NodeSummary) bool { return 10*badPaths(n) < badPaths(all[0]) })
+	if few < 0 {
+		return len(all)
+	}
+	return few
+}
+
+// nodeCells are what is said of a node: its name, what did not pass to it and from it, and its agent.
+func nodeCells(n systemv1beta1.NodeSummary, missing []systemv1beta1.NotReported) []string {
+	return []string{n.NodeName, share(n.NotPassedTo, n.PathsTo), share(n.NotPassedFrom, n.PathsFrom),
+		agentOf(n, missing)}
+}
+
+// zoneCells are what is said of a pair of zones.
+func zoneCells(z systemv1beta1.ZonePair) []string {
+	return []string{zoneName(z.FromZone), zoneName(z.ToZone), share(z.NotPassed, z.Paths)}
 }
 
 func leftOutNodes(s systemv1beta1.KdoctorReportSpec) int {
@@ -187,6 +218,13 @@ func leftOutNodes(s systemv1beta1.KdoctorReportSpec) int {
 		return 0
 	}
 	return int(s.LeftOut.NodesNotPassed)
+}
+
+func leftOutZones(s systemv1beta1.KdoctorReportSpec) int {
+	if s.LeftOut == nil {
+		return 0
+	}
+	return int(s.LeftOut.ZonePairsNotPassed)
 }
 
 // share is a part of a whole, of which the whole may be unknown.
@@ -222,14 +260,10 @@ func zonesNotPassed(s systemv1beta1.KdoctorReportSpec, o Options) []string {
 	rows := [][]string{{"FROM ZONE", "TO ZONE", "NOT PASSED"}}
 	shown := first(all, mostZones, o)
 	for _, z := range shown {
-		rows = append(rows, []string{zoneName(z.FromZone), zoneName(z.ToZone), share(z.NotPassed, z.Paths)})
+		rows = append(rows, zoneCells(z))
 	}
 	lines := append([]string{paint("Zones between which paths did not pass", failed, o.Color)}, grid(rows, o.Width)...)
-	more := len(all) - len(shown)
-	if s.LeftOut != nil {
-		more += int(s.LeftOut.ZonePairsNotPassed)
-	}
-	if more > 0 {
+	if more := len(all) - len(shown) + leftOutZones(s); more > 0 {
 		lines = append(lines, "  and "+count(more, "more pair"))
 	}
 	return lines
@@ -244,13 +278,12 @@ func zoneName(zone string) string {
 
 // worstPaths shows the paths with the most failures, or a few of the slowest where all passed.
 func worstPaths(s systemv1beta1.KdoctorReportSpec, o Options) []string {
-	bad := slices.DeleteFunc(slices.Clone(s.WorstPaths), func(p systemv1beta1.WorstPath) bool {
-		return p.Result == string(verdict.Pass) || p.Result == systemv1beta1.ResultVoid
-	})
-	title, as, shown := "Worst paths", failed, first(bad, mostWorst, o)
-	if len(bad) == 0 {
-		title, as, shown = "Slowest paths", passed, first(s.WorstPaths, mostSlowest, o)
+	title, as, all := worst(s)
+	most := mostWorst
+	if as == passed {
+		most = mostSlowest
 	}
+	shown := first(all, most, o)
 	if len(shown) == 0 || (as == passed && o.Failed) {
 		return nil
 	}
@@ -262,6 +295,17 @@ func worstPaths(s systemv1beta1.KdoctorReportSpec, o Options) []string {
 		rows.add(p.NodeName, worstOf(p))
 	}
 	return append([]string{title}, rows.take(o)...)
+}
+
+// worst are the paths that did not pass, or the slowest where all passed, under a title.
+func worst(s systemv1beta1.KdoctorReportSpec) (title string, as outcome, paths []systemv1beta1.WorstPath) {
+	bad := slices.DeleteFunc(slices.Clone(s.WorstPaths), func(p systemv1beta1.WorstPath) bool {
+		return p.Result == string(verdict.Pass) || p.Result == systemv1beta1.ResultVoid
+	})
+	if len(bad) == 0 {
+		return "Slowest paths", passed, s.WorstPaths
+	}
+	return "Worst paths", failed, bad
 }
 
 // worstOf reads one of the worst paths.

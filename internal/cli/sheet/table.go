@@ -47,11 +47,13 @@ func tableOf(rows []line, o Options) []string {
 		lines = append(lines, l.render(row, o.Color))
 	}
 	if bound {
-		lines = append(append(lines, ""), wrap("≤ marks the highest figure among a row's targets; over all of them "+
-			"together it is no higher.", o.Width, 0)...)
+		lines = append(append(lines, ""), wrap(boundNote, o.Width, 0)...)
 	}
 	return lines
 }
+
+// boundNote explains percentiles of several targets.
+const boundNote = "≤ marks the highest figure among a row's targets; over all of them together it is no higher."
 
 // sourceRows shows everything that one source measured, its node in the first row only.
 func sourceRows(s source, o Options) []line {
