@@ -35,21 +35,22 @@ func LocateAfter(past Past, round report.Round, judged verdict.Verdict, climbed 
 	meant := planned(cluster, seen, suspects(judged))
 	left, denied := meant.explained(seen)
 	found = append(found, denied...)
-	faults := infer.Find(infer.Input{Zones: cluster.Zones, Pods: cluster.Nodes, Suspect: suspects(judged),
-		Observations: left, Background: past.background()})
 	l := locator{cluster: cluster, round: &round, seen: left, design: meant}
+	faults, background := l.search(suspects(judged), past.background())
 	l.faults = slices.DeleteFunc(slices.Clone(faults), func(f infer.Fault) bool { return !l.lasts(f) })
 	for _, f := range l.faults {
 		if !l.behind(f) && !stale(f, round) {
 			found = append(found, l.finding(f))
 		}
 	}
+	lossy, tooMuch := l.lostEverywhere(suspects(judged), background, past.background())
+	found = append(found, lossy...)
 	found = append(found, starved(suspects(judged), seen)...)
 	late, slow := l.slow(suspects(judged), past)
 	found = append(found, slow...)
 	spent := summary(climbed, cluster)
-	spent.SmallestLoss = smallest(seen, past.background())
-	if !slices.ContainsFunc(slow, everywhere) {
+	spent.SmallestLoss = smallest(seen, background)
+	if !tooMuch && !slices.ContainsFunc(slow, everywhere) {
 		spent.Usual = l.usual(blame(faults, left), late, suspects(judged))
 	}
 	return spent, found

@@ -301,12 +301,16 @@ func candidatesOf(nodes int) int {
 	return nodes * parts
 }
 
+// Price is by how many nats a fault must make the observations likelier to be claimed, in a cluster of the number of
+// nodes.
+func Price(nodes int) float64 { return priceOf(candidatesOf(nodes)) }
+
 // SmallestLoss returns the smallest share of probes, 0 to 1, that a fault must lose so that a round with this many
 // probes through it is expected to show it, in a cluster of the number of nodes; 1 if even the loss of all probes shows
 // nothing. It solves n D(q || p0) = the price of a claim, where D is the Kullback-Leibler divergence between losses of
 // the shares q and p0.
 func SmallestLoss(probes uint64, nodes int) float64 {
-	price := priceOf(candidatesOf(nodes))
+	price := Price(nodes)
 	enough := func(q float64) bool {
 		d := q * math.Log(q/leastBackground)
 		if q < 1 {
