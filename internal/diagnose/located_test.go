@@ -247,8 +247,8 @@ func TestAFollowUpProbeDoesNotWorsenTheSmallestLoss(t *testing.T) {
 	}
 }
 
-// Components that cannot be told apart have a cause if it would be the same for each of them, and else each its own, with
-// what to look at.
+// Components that cannot be told apart have a cause if it would be the same for each of them. Else each has its own,
+// with what to look at.
 func TestAGroupHasTheCauseThatAllOfItWouldHave(t *testing.T) {
 	s := nodes(4, false)
 	for name, c := range map[string]struct {

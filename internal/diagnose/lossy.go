@@ -144,8 +144,8 @@ func shareDivergence(a, b float64) float64 {
 	return divergence(a, b)
 }
 
-// alike reports whether the pairs of nodes may all lose the same share: the statistic of the test has as many degrees of
-// freedom as there are pairs but one, and so twice as much variance.
+// alike reports whether the pairs of nodes may all lose the same share. The statistic of the test has as many degrees
+// of freedom as there are pairs but one, and twice as much variance.
 func (l losses) alike() bool {
 	const deviations = 4
 	free := float64(max(1, l.paths-1))
@@ -172,8 +172,8 @@ func (l losses) explainMore(faults []infer.Fault, background float64, nodes int)
 	return gain > clearly
 }
 
-// lostEverywhere returns the finding that the network between all nodes loses a share of the packets, where that is more
-// than was expected and than chance explains. tooMuch says that no network is like that by nature.
+// lostEverywhere returns the finding that the network between all nodes loses a share of the packets, where that is
+// more than was expected and than chance explains. tooMuch says that no network is like that by nature.
 func (l locator) lostEverywhere(suspect map[string]bool, background, expected float64) (all []Finding, tooMuch bool) {
 	between := l.betweenNodes(suspect)
 	lost, nodes := lossesOf(between), len(askersOf(between))

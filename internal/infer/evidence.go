@@ -65,8 +65,8 @@ type evidence struct {
 	shapes shapes
 }
 
-// lastPath is a path between two nodes, what is counted at each of them, nil if nothing is, the components between them,
-// and the zones that the path joins if a fault between them may be claimed.
+// lastPath is a path between two nodes: what is counted at each of them, nil if nothing is, the components between
+// them, and the zones that the path joins if a fault between them may be claimed.
 type lastPath struct {
 	from, to        string
 	asker, answerer *atNode
@@ -81,7 +81,7 @@ func newEvidence(background float64, failed, components int) *evidence {
 		components: make([]Component, 0, components), touching: make([][]int, 0, components),
 		origins: make([]origins, 0, components), most: make([]float64, 0, components),
 		rungs: make([]ladder.Rung, 0, components), connected: map[int]*[buckets]float64{},
-		failures:  make([]failing, 0, failed), places: map[string]*atNode{},
+		failures: make([]failing, 0, failed), places: map[string]*atNode{},
 		wide: map[ladder.Rung]bool{}, zonePairs: map[[2]string]bool{}, shapes: newShapes()}
 }
 

@@ -48,8 +48,7 @@ func (s *search) brokenAt(node string) bool {
 	all, tunnels, networks, partly := 0, 0, 0, false
 	for _, c := range s.accepted {
 		of := s.evidence.components[c.component]
-		switch {
-		case pairs(of.Part) && (of.Node == node || of.Peer == node):
+		if pairs(of.Part) && (of.Node == node || of.Peer == node) {
 			all++
 			switch of.Part {
 			case PodPair:

@@ -147,8 +147,8 @@ func alike() [][]string {
 	}
 }
 
-// explained reports whether the finding names the fault and its cause. Of several components that the probes cannot tell
-// apart, the one that is broken has to be named with its cause.
+// explained reports whether the finding names the fault and its cause. Of several components that the probes cannot
+// tell apart, the one that is broken has to be named with its cause.
 func (f injected) explained(found systemv1beta1.Finding) bool {
 	if !f.named(found) {
 		return false

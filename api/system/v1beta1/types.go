@@ -225,8 +225,8 @@ type Finding struct {
 	Evidence     []string `json:"Evidence,omitempty"`
 	MoreEvidence int64    `json:"MoreEvidence,omitempty"`
 	// Cause is why the component fails, in one word that stays the same, such as PathMTUTooSmall; empty where the
-	// figures do not say it, or several components that the probes cannot tell apart fail for different ones: Causes has
-	// these then.
+	// figures do not say it. Components that the probes cannot tell apart may fail for different causes: Causes has
+	// these.
 	Cause  string           `json:"Cause,omitempty"`
 	Causes []ComponentCause `json:"Causes,omitempty"`
 	// Probability is how likely the component is the faulty one, 0 to 1; 0 where no probability was computed.

@@ -51,8 +51,8 @@ func findings(stored verdict.StoredRound) []systemv1beta1.Finding {
 	for _, f := range diagnose.Findings(stored.Round, stored.Verdict) {
 		all = append(all, systemv1beta1.Finding{Reason: f.Reason, Component: string(f.Component), Where: f.Where,
 			Confidence: string(f.Confidence), Message: f.Message, Evidence: f.Evidence,
-			Cause: f.Cause, Causes: causes(f.Causes), Probability: f.Probability, Against: f.Against, RunnerUp: f.RunnerUp, Falsify: f.Falsify,
-			Command: f.Command})
+			Cause: f.Cause, Causes: causes(f.Causes), Probability: f.Probability, Against: f.Against,
+			RunnerUp: f.RunnerUp, Falsify: f.Falsify, Command: f.Command})
 	}
 	return all
 }
