@@ -7,6 +7,7 @@ import (
 
 	"kdoctor.io/kdoctor/internal/infer"
 	"kdoctor.io/kdoctor/internal/ladder"
+	"kdoctor.io/kdoctor/internal/topology"
 )
 
 // cause is why a component fails: a word that never changes, what it does to requests, and what to look at instead of
@@ -21,6 +22,8 @@ type symptoms struct {
 	mtu   int
 	// strangers is how often somebody at the node's address refused, or answered, who is not the agent there.
 	strangers uint64
+	// only is the IP family over which alone nobody reaches the node's host network; empty where that is not so.
+	only topology.Family
 	// backends is how many backends the Service has, by the observations; 0 for another component. silent are the nodes
 	// of backends from which no answer came, although answers came from others.
 	backends int
@@ -51,7 +54,7 @@ func (l locator) symptomsOf(f infer.Fault) symptoms {
 	s.moments, _ = l.momentsOf(f)
 	s.servers = slices.ContainsFunc(f.Observations(), func(i int) bool { return l.seen[i].Rung == ladder.DNSPod })
 	if f.Component.Part == infer.NodeNetwork {
-		s.strangers = l.strangersAt(f.Component.Node)
+		s.strangers, s.only = l.strangersAt(f.Component.Node), l.onlyFamilyLost(f.Component.Node)
 	}
 	return s
 }
@@ -79,6 +82,35 @@ func (l locator) strangersAt(node string) (n uint64) {
 		}
 	}
 	return n
+}
+
+// onlyFamilyLost returns the IP family over which no probe from another node got an answer from the node's host network,
+// if all got one over the other family.
+func (l locator) onlyFamilyLost(node string) (only topology.Family) {
+	sent, lost := map[topology.Family]uint64{}, map[topology.Family]uint64{}
+	for i := range l.seen {
+		o := &l.seen[i]
+		if o.To == node && o.From != node && (o.Rung == ladder.HostToHost || o.Rung == ladder.PodToHost) {
+			sent[o.Family] += o.Sent
+			lost[o.Family] += o.Failed()
+		}
+	}
+	if len(sent) != 2 {
+		return ""
+	}
+	for family := range sent {
+		switch lost[family] {
+		case 0:
+		case sent[family]:
+			if only != "" {
+				return ""
+			}
+			only = family
+		default:
+			return ""
+		}
+	}
+	return only
 }
 
 // mostly reports whether at least half of the failures are of these kinds.
@@ -159,6 +191,9 @@ func (s symptoms) node(loss string) cause {
 	case s.strangers > 0:
 		return cause{"AddressDuplicate", "another machine answers at the node's address (" + loss + ")",
 			"other machines with the node's address"}
+	case s.only == topology.IPv4 && s.whole():
+		return cause{"AddressDuplicate", "nobody reaches the node over IPv4, and over IPv6 everybody does (" + loss + ")",
+			"other machines with the node's IPv4 address, entries of its neighbours for it, and filters for IPv4 or ARP"}
 	case s.any(ladder.NotPermitted):
 		return cause{"ConntrackFull", "the node itself refuses to send (" + loss + ")",
 			"the node's table of tracked connections: net.netfilter.nf_conntrack_count beside nf_conntrack_max"}

@@ -13,8 +13,9 @@ import (
 )
 
 // The files in testdata/recorded are rounds of a real cluster into which the fault of the file's name was injected, on
-// the node of that name; those of names that end in cluster-ip are of a task for ClusterIP alone. What each of them
-// names is in recorded.txt, a line a finding, the first one first.
+// the node of that name. Those of names that end in cluster-ip are of a task for ClusterIP alone, those that end in
+// without-hosts of a cluster without agents in host networks. What each of them names is in recorded.txt, a line a
+// finding, the first one first.
 func TestRecordedRoundsNameWhatWasInjected(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join("testdata", "recorded", "*.json.gz"))
 	if err != nil || len(files) == 0 {

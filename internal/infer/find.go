@@ -29,7 +29,7 @@ func (f *finder) find() []Fault {
 	found = append(found, through...)
 	found = append(found, f.stage(proxies, found)...)
 	for i := range found {
-		found[i] = f.lone(bySize(asReported(found[i])))
+		found[i] = f.carried(f.lone(bySize(asReported(found[i]))))
 	}
 	return found
 }
