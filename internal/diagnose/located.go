@@ -45,7 +45,7 @@ func LocateAfter(past Past, round report.Round, judged verdict.Verdict, climbed 
 	}
 	lossy, tooMuch := l.lostEverywhere(suspects(judged), background, past.background())
 	found = append(found, lossy...)
-	found = append(found, starved(suspects(judged), seen)...)
+	found = slices.Concat(found, starved(suspects(judged), seen), limited(judged))
 	late, slow := l.slow(suspects(judged), past)
 	found = append(found, slow...)
 	spent := summary(climbed, cluster)

@@ -247,6 +247,23 @@ func TestAFollowUpProbeDoesNotWorsenTheSmallestLoss(t *testing.T) {
 	}
 }
 
+// Connections that nobody answers hold ports and descriptors: an agent that runs out of them excuses no network.
+func TestAnAgentThatRanOutOfPortsExcusesNothing(t *testing.T) {
+	s := fourNodes(true)
+	for _, limit := range []verdict.Reason{{Code: verdict.OutOfPorts, Count: 10, Of: 4160},
+		{Code: verdict.OutOfFiles, Count: 10, Of: 4160}, {Code: verdict.Unsent, Count: 10, Of: 4160, NotSent: 10}} {
+		judged := verdict.Verdict{Result: verdict.ToolLimited, Agents: []verdict.JudgedAgent{
+			{Pod: "agent-n1", Node: "n1", Result: verdict.ToolLimited, Reason: limit}}}
+		_, found := diagnose.Locate(report.Round{}, judged, climb(s, failing(ladder.NoAnswer,
+			func(o ladder.Observation) bool { return at(o, "n1") && among(o, ladder.PodToPod, ladder.HostToPod) })),
+			diagnose.ClusterOf(s))
+		if len(found) != 2 || found[0].Component != "overlay" || found[0].Where != "node n1" ||
+			found[1].Cause != "AgentOutOfPorts" || !slices.Equal(found[1].Evidence, []string{limit.String()}) {
+			t.Errorf("%s: found %+v, want the overlay of n1 and then its agent", limit.Code, found)
+		}
+	}
+}
+
 // Components that cannot be told apart have a cause if it would be the same for each of them. Else each has its own,
 // with what to look at.
 func TestAGroupHasTheCauseThatAllOfItWouldHave(t *testing.T) {

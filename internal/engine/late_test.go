@@ -209,6 +209,31 @@ func TestRequestThatTheThreadWasTooLateToSendIsNotTheNetworksFault(t *testing.T)
 	}
 }
 
+// A SYN that is lost is sent again after a second, which may be the timeout too: then there is no time for a request,
+// however fast the thread is.
+func TestAConnectionThatTakesAllOfTheTimeIsATimeout(t *testing.T) {
+	const timeout = 100 * time.Millisecond
+	for name, c := range map[string]struct {
+		left time.Duration
+		want probe.Outcome
+	}{
+		"made 5 ms before the deadline":  {5 * time.Millisecond, probe.Timeout},
+		"made 60 ms before the deadline": {60 * time.Millisecond, probe.NotSent},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := hold(t, "http", timeout, mesh.NewConnection)
+			begun := h.now() - timeout + c.left
+			h.begin(h.stream, begun, begun)
+			<-h.conns
+			sleep(c.left)
+			h.expire()
+			if h.got.Outcome != c.want || c.want == probe.Timeout && h.got.Phase != probe.Connect {
+				t.Errorf("%v in phase %v: %s", h.got.Outcome, h.got.Phase, h.got.Message)
+			}
+		})
+	}
+}
+
 func TestThreadThatWakesLateAfterConnectingSaysSo(t *testing.T) {
 	h := hold(t, "http", 10*time.Second, mesh.NewConnection)
 	now := h.now()
