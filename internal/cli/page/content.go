@@ -72,6 +72,7 @@ type card struct {
 	sheet.Finding
 	Number            int
 	Says, Look        string
+	Causes            list[systemv1beta1.ComponentCause]
 	Evidence, Against list[string]
 }
 
@@ -124,6 +125,7 @@ func (c *content) findings(v sheet.View) {
 	for i, f := range v.Findings {
 		says, look, _ := strings.Cut(f.Message, "; look at ")
 		all = append(all, card{Finding: f, Number: i + 1, Says: says, Look: look,
+			Causes:   listOf(f.Finding.Causes, mostEvidence, 0),
 			Evidence: listOf(f.Finding.Evidence, mostEvidence, int(f.MoreEvidence)),
 			Against:  listOf(f.Finding.Against, mostEvidence, 0)})
 	}
