@@ -193,10 +193,13 @@ func (s *search) partial(c *claim) bool {
 	return most >= least && (most < nearlyAll || s.aspects[c.choice].uneven())
 }
 
-// instead returns the components that may stand in the place of a claim: none, so that the search looks for others, or
-// one of the same node.
+// instead returns the components that may stand in the place of a claim: none, so that the search looks for others, a
+// broken pair with the claim's node, or one of the same node.
 func (s *search) instead(c *claim) [][]int {
 	all := [][]int{nil}
+	if pair := s.brokenPair(c); pair >= 0 {
+		all = append(all, []int{pair})
+	}
 	of := s.evidence.components[c.component]
 	if of.Node == "" || c.most() < hiding || len(s.accepted) < 2 {
 		return all
@@ -205,6 +208,21 @@ func (s *search) instead(c *claim) [][]int {
 		all = append(all, []int{i})
 	}
 	return all
+}
+
+// brokenPair returns the pair with the claim's node that explains most and loses all; -1 if there is none.
+func (s *search) brokenPair(c *claim) int {
+	const all = 0.95
+	best := claim{component: -1}
+	for _, i := range s.neighbours(c.component) {
+		if !pairs(s.evidence.components[i].Part) || s.barred(i, c) {
+			continue
+		}
+		if p := s.strongest(i, c); p.gain > best.gain && p.least() >= all {
+			best = p
+		}
+	}
+	return best.component
 }
 
 // halves tries whether an agent that asks and answers badly does so differently.

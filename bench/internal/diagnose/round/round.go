@@ -225,7 +225,7 @@ func (p *player) attempt(a *Attempt, forced, decided bool) result {
 		p.losses[i] = l
 		if p.hit(i, l.Share) {
 			by, several = i, by != world.None
-			if r.failed == "" {
+			if r.failed == "" || reach(l.How) < reach(r.failed) {
 				r.failed = l.How
 			}
 		}
@@ -244,6 +244,20 @@ func (p *player) attempt(a *Attempt, forced, decided bool) result {
 		p.noise(a, &r)
 	}
 	return r
+}
+
+// reach is how far an attempt comes that fails in this way. Of several faults that take it the asker sees the one that it
+// meets first: what is lost on the way reaches no process that would answer badly.
+func reach(how ladder.Failure) int {
+	switch how {
+	case ladder.NotPermitted, ladder.TooLarge:
+		return 0
+	case ladder.NoAnswer, ladder.Unreachable:
+		return 1
+	case ladder.Refused, ladder.Reset:
+		return 2
+	}
+	return 3
 }
 
 // noise is what the background does to an attempt that it takes.

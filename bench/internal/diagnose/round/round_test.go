@@ -102,6 +102,31 @@ func TestWhatTwoFaultsLostIsNeithers(t *testing.T) {
 	}
 }
 
+// What is lost on the way does not reach a process that answers badly, in whatever order the faults were drawn.
+func TestTheFaultThatIsMetFirstSaysHowAnAttemptFails(t *testing.T) {
+	w := world.New(world.Config{Nodes: 12, Zones: 3, Seed: 1})
+	bad := toNode(5, 1)
+	is := bad.Touches
+	bad.Lose = func(a *Attempt) Loss {
+		if is(a.Probe) {
+			return Loss{Share: 1, How: ladder.BadReply}
+		}
+		return Loss{}
+	}
+	for _, faults := range [][]Fault{{toNode(5, 1), bad}, {bad, toNode(5, 1)}} {
+		lost := uint64(0)
+		for _, o := range play(w, quiet(), faults...).Input.Observations {
+			lost += o.Failures[ladder.NoAnswer]
+			if n := o.Failures[ladder.BadReply]; n > 0 {
+				t.Errorf("%d attempts got a bad reply from a pod that they cannot reach: %+v", n, o)
+			}
+		}
+		if lost == 0 {
+			t.Error("nothing was lost")
+		}
+	}
+}
+
 func TestEvidence(t *testing.T) {
 	const background = 1e-4
 	for _, c := range []struct {

@@ -173,6 +173,7 @@ func TestRoundsThatWereMistaken(t *testing.T) {
 		{"two broken pairs of nodes were taken for their zones", 2, 5047},
 		{"an address that two nodes have was taken for two broken pairs", 2, 5059},
 		{"an address that two nodes have was taken for one broken pair, and that for the other node", 3, 5172},
+		{"a broken pair and a filter for the probe port were taken for one of the nodes", 3, 30500},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r, err := Run(context.Background(), Spec{Nodes: 10, Zones: 3, Faults: c.faults, Trials: 1, Seed: c.seed,
