@@ -84,8 +84,8 @@ func (l locator) strangersAt(node string) (n uint64) {
 	return n
 }
 
-// onlyFamilyLost returns the IP family over which no probe from another node got an answer from the node's host network,
-// if all got one over the other family.
+// onlyFamilyLost returns the IP family over which no probe from another node got an answer from the node's host
+// network, if all got one over the other family.
 func (l locator) onlyFamilyLost(node string) (only topology.Family) {
 	sent, lost := map[topology.Family]uint64{}, map[topology.Family]uint64{}
 	for i := range l.seen {

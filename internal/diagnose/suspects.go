@@ -11,8 +11,8 @@ import (
 	"kdoctor.io/kdoctor/internal/verdict"
 )
 
-// agentLimits are the reasons why agents were themselves the limit, by node. An agent whose requests say nothing because
-// another one answered late is none: the other one is. A lack of CPU says more than one of ports.
+// agentLimits are the reasons why agents were themselves the limit, by node. An agent whose requests say nothing
+// because another one answered late is none: the other one is. A lack of CPU says more than one of ports.
 func agentLimits(judged verdict.Verdict) map[string]verdict.Reason {
 	all := map[string]verdict.Reason{}
 	for _, a := range judged.Agents {
@@ -55,8 +55,8 @@ func suspects(judged verdict.Verdict) map[string]bool {
 	return all
 }
 
-// limited returns a finding for each agent that ran out of ports, descriptors or memory. Its probes beside the load need
-// few of these, and say what they saw.
+// limited returns a finding for each agent that ran out of ports, descriptors or memory. Its probes beside the load
+// need few of these, and say what they saw.
 func limited(judged verdict.Verdict) []Finding {
 	var found []Finding
 	all := agentLimits(judged)

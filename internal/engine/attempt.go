@@ -343,9 +343,9 @@ func (s *shard) readLateAnswer(i int32) (over bool) {
 	return true
 }
 
-// tooLittle is how long before its deadline a connection must be made at least, so that it is the agent's fault that the
-// request is not sent. A connection that takes nearly all of the time is the network's fault: Linux sends a lost SYN
-// again after 1, 3 and 7 s, and such numbers are usual for timeouts. The kernel counts in jiffies, of up to 10 ms.
+// tooLittle is how long before its deadline a connection must be made at least, so that it is the agent's fault that
+// the request is not sent. A connection that takes nearly all of the time is the network's fault: Linux sends a lost
+// SYN again after 1, 3 and 7 s, and such numbers are usual for timeouts. The kernel counts in jiffies, of up to 10 ms.
 const tooLittle = 20 * time.Millisecond
 
 // tcpEstablished is TCP_ESTABLISHED in the kernel's list of states.

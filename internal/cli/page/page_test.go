@@ -60,8 +60,8 @@ func told(r v1beta1.KdoctorReport) v1beta1.KdoctorReport {
 		Probability: 0.97, RunnerUp: "forwarding " + roundtest.Node(2) + ", 3 nats behind",
 		Falsify: "host to host to this node fails as well: then it is the node's network",
 		Command: "kubectl debug node/n0 -it --image=busybox -- ping -c 5 198.19.1.3"},
-		{Reason: "ForwardingFault", Component: "forwarding or CNI", Where: "node " + roundtest.Node(1), Confidence: "medium",
-			Message: "forwarding or CNI of node " + roundtest.Node(1) + ": all 12 probes and requests across it failed; the " +
+		{Reason: "ForwardingFault", Component: "forwarding or CNI", Where: "node " + roundtest.Node(1),
+			Confidence: "medium", Message: "forwarding or CNI of node " + roundtest.Node(1) + ": all 12 probes and requests across it failed; the " +
 				"probes cannot tell which of them it is; if it is the forwarding, look at the node's ip_forward sysctls; if it " +
 				"is the CNI, look at the pod's interface", Probability: 0.7,
 			Causes: []v1beta1.ComponentCause{{Component: "forwarding", Cause: "ForwardingOff"},

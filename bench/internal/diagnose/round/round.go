@@ -246,8 +246,8 @@ func (p *player) attempt(a *Attempt, forced, decided bool) result {
 	return r
 }
 
-// reach is how far an attempt comes that fails in this way. Of several faults that take it the asker sees the one that it
-// meets first: what is lost on the way reaches no process that would answer badly.
+// reach is how far an attempt comes that fails in this way. Of several faults that take it the asker sees the one that
+// it meets first: what is lost on the way reaches no process that would answer badly.
 func reach(how ladder.Failure) int {
 	switch how {
 	case ladder.NotPermitted, ladder.TooLarge:
