@@ -71,7 +71,35 @@ type locator struct {
 func (l locator) lasts(f infer.Fault) bool {
 	return slices.ContainsFunc(f.Observations(), func(i int) bool {
 		return l.seen[i].Counted || l.seen[i].FailedPasses > 1
-	})
+	}) || l.failedRequestsAcross(f) >= fewRequests
+}
+
+// fewRequests is how many counted requests through a Service must have failed, of those that may have crossed a fault
+// of single paths, to say that the fault was there during the load.
+const fewRequests = 2
+
+// failedRequestsAcross counts the failed requests through Services of askers at the fault's node that may have been led
+// to others, and of others that may have been led there; between two nodes, those of either that may have been led to
+// the other.
+func (l locator) failedRequestsAcross(f infer.Fault) (n uint64) {
+	c := f.Component
+	if c.Node == "" || c.Part == infer.ZonePair || c.Part == infer.ZonePodPair {
+		return 0
+	}
+	for i := range l.seen {
+		o := &l.seen[i]
+		if !o.Counted || len(o.Backends) == 0 {
+			continue
+		}
+		asks := func(node string) bool { return o.From == node || o.At == node }
+		answers := func(node string) bool { return slices.Contains(o.Backends, node) }
+		switch {
+		case c.Peer == "" && (asks(c.Node) || answers(c.Node)),
+			c.Peer != "" && (asks(c.Node) && answers(c.Peer) || asks(c.Peer) && answers(c.Node)):
+			n += o.Failed()
+		}
+	}
+	return n
 }
 
 // finding says a fault to people.

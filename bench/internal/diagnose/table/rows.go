@@ -62,9 +62,9 @@ func usual(nodes, faults int, severity round.Severity, trials int) Spec {
 func sizes() []Spec {
 	return []Spec{
 		usual(10, 0, round.Hard, 200),
-		usual(10, 1, round.Hard, 200),
-		usual(10, 2, round.Hard, 100),
-		usual(10, 3, round.Hard, 100),
+		usual(10, 1, round.Hard, 400),
+		usual(10, 2, round.Hard, 400),
+		usual(10, 3, round.Hard, 400),
 		usual(10, 1, round.Gray, 200),
 		usual(50, 0, round.Hard, 200),
 		usual(50, 1, round.Hard, 200),
