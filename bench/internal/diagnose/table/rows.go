@@ -44,6 +44,8 @@ func (s Spec) Limits() (begin, end time.Duration) {
 		return 50 * time.Second, 65 * time.Second
 	case s.Nodes == large:
 		return 24 * time.Second, 32 * time.Second
+	case s.Nodes == 200 && s.Trials >= 300:
+		return 45 * time.Second, 55 * time.Second
 	default:
 		return 16 * time.Second, 20 * time.Second
 	}
@@ -72,7 +74,7 @@ func sizes() []Spec {
 		usual(50, 3, round.Hard, 100),
 		usual(50, 1, round.Gray, 100),
 		usual(200, 0, round.Hard, 100),
-		usual(200, 1, round.Hard, 100),
+		usual(200, 1, round.Hard, 300),
 		usual(200, 2, round.Hard, 100),
 		usual(200, 3, round.Hard, 100),
 		usual(200, 1, round.Gray, 100),
