@@ -52,7 +52,7 @@ func (s symptoms) stillTracked() bool {
 	return gone > 0 && s.mostly(ladder.NoAnswer) && s.fault.Severity < float64(gone)/float64(s.backends+gone)/2
 }
 
-// goneOfAFamily is how many endpoints of an IP family have gone, of the one of which most have.
+// goneOfAFamily is how many endpoints have gone of that IP family which lost most of them.
 func (s symptoms) goneOfAFamily() (most int) {
 	count := map[topology.Family]int{}
 	for _, address := range s.gone {

@@ -15,9 +15,9 @@ type memberCause struct {
 	cause
 }
 
-// causesOf names the cause for each kind of component that a fault may be of; of is that of the first one.
-func (l locator) causesOf(f infer.Fault, of cause) []memberCause {
-	all := []memberCause{{f.Component, of}}
+// causesOf names the cause of each kind of component that the fault may be about, first of its own component.
+func (l locator) causesOf(f infer.Fault, own cause) []memberCause {
+	all := []memberCause{{f.Component, own}}
 	for _, c := range f.Group {
 		if slices.ContainsFunc(all, func(m memberCause) bool { return m.component.Part == c.Part }) {
 			continue

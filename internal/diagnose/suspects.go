@@ -11,8 +11,8 @@ import (
 	"kdoctor.io/kdoctor/internal/verdict"
 )
 
-// agentLimits are the reasons why agents were themselves the limit, by node. An agent whose requests say nothing
-// because another one answered late is none: the other one is. A lack of CPU says more than one of ports.
+// agentLimits are the reasons why agents were themselves the limit, by node. Where an agent's requests say nothing
+// because another agent answered late, the limit is the other one's. A lack of CPU says more than a lack of ports.
 func agentLimits(judged verdict.Verdict) map[string]verdict.Reason {
 	all := map[string]verdict.Reason{}
 	for _, a := range judged.Agents {

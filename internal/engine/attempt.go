@@ -332,7 +332,7 @@ func (s *shard) readLateAnswer(i int32) (over bool) {
 	if a.stream.connectsOnly() {
 		return s.connected(i)
 	}
-	// The last acknowledgement is that of the handshake: nothing was sent since.
+	// The peer last acknowledged the handshake: nothing was sent since.
 	made := s.now() - time.Duration(s.calls.info.Last_ack_recv)*time.Millisecond
 	if made > s.deadline(i)-tooLittle {
 		return false

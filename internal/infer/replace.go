@@ -210,7 +210,7 @@ func (s *search) instead(c *claim) [][]int {
 	return all
 }
 
-// brokenPair returns the pair with the claim's node that explains most and loses all; -1 if there is none.
+// brokenPair returns the number of the pair with the claim's node that explains most and loses all, else -1.
 func (s *search) brokenPair(c *claim) int {
 	const all = 0.95
 	best := claim{component: -1}

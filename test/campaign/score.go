@@ -161,7 +161,7 @@ func (f injected) explained(found systemv1beta1.Finding) bool {
 		})
 }
 
-// causedBy reports whether the cause is that of the fault, or one that the same probes fail for.
+// causedBy reports whether the fault has the cause, or one for which the same probes fail.
 func (f injected) causedBy(cause string) bool {
 	if cause == "" || cause == f.Fault.Cause {
 		return cause != ""

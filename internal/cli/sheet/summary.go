@@ -191,7 +191,7 @@ func nodesNotPassed(s systemv1beta1.KdoctorReportSpec, o Options) []string {
 // badPaths is how many paths to the node and from it did not pass.
 func badPaths(n systemv1beta1.NodeSummary) int64 { return n.NotPassedTo + n.NotPassedFrom }
 
-// worthShowing is how many of the nodes, of which the first has the most paths that did not pass, have a row. Where one
+// worthShowing is how many nodes have a row. The first one has the most paths that did not pass. Where one
 // node is dead, every other has a path or two that did not pass: nodes with less than a tenth of what the first has are
 // counted only.
 func worthShowing(all []systemv1beta1.NodeSummary) int {
